@@ -1,0 +1,45 @@
+"""How a run's progress reaches the hub: the reporter writes it as JSON into `data.progress` of the ConfigMap `<run>-progress`,
+the controller reads it into the status. Bounded: at most MAX_COLLABORATORS clusters (failed ones first) and MAX_METRICS numbers each.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from panal.api.types import Model, ModelStatus
+
+MAX_COLLABORATORS = 200
+MAX_METRICS = 16
+
+
+class CollaboratorProgress(Model):
+    """The last word of one cluster. `reason` is a code (an exception's class name), never free text of user code."""
+
+    round: int = 0
+    failed: bool = False
+    reason: str = ""
+    seconds: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Progress(Model):
+    """`attempt` is the aggregator Job's uid, so that an older attempt's words are not taken for the present one's.
+    `connected` counts the collaborators connected to the aggregator (None: not known yet).
+    `started` is true once the server app's strategy runs, `rounds_completed` counts finished rounds of `rounds_total`;
+    `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
+    `metrics` are those of the last round as aggregated by the strategy. `observable` is false for an app that does not use
+    Flower's `Strategy.start`: it runs, but its rounds cannot be seen.
+    """
+
+    attempt: str = ""
+    connected: int | None = None
+    started: bool = False
+    observable: bool = True
+    rounds_completed: int = 0
+    rounds_total: int = 0
+    replies: int = 0
+    failures: int = 0
+    seconds: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
+    model: ModelStatus | None = None

@@ -1,0 +1,96 @@
+"""Every reason that a condition, an Event or a failed run may carry: one place for its name and its remedy.
+
+A reason is a CamelCase code for programs; the remedy tells a person what to do about it. Messages that name the particulars
+(cluster, image, claim) are made by the policy that finds the reason, and end with the remedy.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    # waiting
+    SUSPENDED = "Suspended"
+    NOT_ENOUGH_CLUSTERS = "NotEnoughClusters"
+    CLUSTER_SET_NOT_BOUND = "ClusterSetNotBound"
+    PLACEMENT_PENDING = "PlacementPending"
+    ADDRESS_PENDING = "AddressPending"
+    AGGREGATOR_STARTING = "AggregatorStarting"
+    COLLABORATORS_STARTING = "CollaboratorsStarting"
+    # going well
+    CLUSTERS_SELECTED = "ClustersSelected"
+    AGGREGATOR_READY = "AggregatorReady"
+    COLLABORATORS_READY = "CollaboratorsReady"
+    TRAINING = "Training"
+    COMPLETED = "Completed"
+    # one collaborator in trouble; not terminal by itself
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    DATA_NOT_FOUND = "DataNotFound"
+    DATA_LOCATION_INVALID = "DataLocationInvalid"
+    UNSCHEDULABLE = "Unschedulable"
+    CRASHING = "Crashing"
+    WORK_NOT_APPLIED = "WorkNotApplied"
+    POD_NOT_CREATED = "PodNotCreated"
+    CLUSTER_UNREACHABLE = "ClusterUnreachable"
+    # terminal
+    RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
+    LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
+    STORAGE_NOT_SUPPORTED = "StorageNotSupported"
+    INVALID_SPEC = "InvalidSpec"
+    PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    QUORUM_NOT_REACHED = "QuorumNotReached"
+    QUORUM_LOST = "QuorumLost"
+    ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
+    APP_INVALID = "AppInvalid"
+    SERVER_APP_FAILED = "ServerAppFailed"
+    MODEL_MISSING = "ModelMissing"
+    MODEL_NOT_STORED = "ModelNotStored"
+    AGGREGATOR_LOST = "AggregatorLost"
+    AGGREGATOR_FAILED = "AggregatorFailed"
+    # what happens beside the phase
+    CLUSTER_ADDED = "ClusterAdded"
+    CLUSTER_REMOVED = "ClusterRemoved"
+    ROUND_COMPLETED = "RoundCompleted"
+    MODEL_STORED = "ModelStored"
+    CLEANUP_INCOMPLETE = "CleanupIncomplete"
+    FIELD_IGNORED = "FieldIgnored"
+    ROUNDS_NOT_OBSERVABLE = "RoundsNotObservable"
+
+
+REMEDY: dict[Reason, str] = {
+    Reason.SUSPENDED: "Set spec.suspend to false to go on.",
+    Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
+    Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
+    Reason.IMAGE_PULL_FAILED: "Check the image's name and tag, the registry, and imagePullSecrets.",
+    Reason.DATA_NOT_FOUND: "Create the PersistentVolumeClaim in the namespace panal-collaborator of that cluster, or correct its ClusterClaim.",
+    Reason.DATA_LOCATION_INVALID: "Give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path.",
+    Reason.UNSCHEDULABLE: "Free resources on the cluster's nodes, or change resources, nodeSelector or tolerations.",
+    Reason.CRASHING: "Read the collaborator's log on that cluster.",
+    Reason.WORK_NOT_APPLIED: "Check the work agent's permissions on that cluster.",
+    Reason.POD_NOT_CREATED: "Look at the StatefulSet's events on that cluster: quota or pod security may forbid the Pod.",
+    Reason.CLUSTER_UNREACHABLE: "Check the cluster's connection to the hub.",
+    Reason.RUNTIME_NOT_SUPPORTED: "Set spec.framework to flower.",
+    Reason.LISTENER_NOT_SUPPORTED: "Use a listener of type NodePort, LoadBalancer or ClusterIP.",
+    Reason.STORAGE_NOT_SUPPORTED: "Use storage of type PersistentVolumeClaim.",
+    Reason.INVALID_SPEC: "Correct the field; a run that has not started may be edited.",
+    Reason.PLACEMENT_MISCONFIGURED: "Correct spec.client.placement.",
+    Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds and create the run anew.",
+    Reason.QUORUM_NOT_REACHED: "Look at status.collaborators for what keeps them, or raise spec.server.quorumTimeoutSeconds.",
+    Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
+    Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",
+    Reason.APP_INVALID: "Check that the image's working directory holds a Flower app (`flwr build` there tells).",
+    Reason.SERVER_APP_FAILED: "Read the log of the aggregator's container superlink.",
+    Reason.MODEL_MISSING: "Check that the server app's strategy returns arrays.",
+    Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",
+    Reason.AGGREGATOR_LOST: "Create the run anew; the reason is in the events of the aggregator's Pod.",
+    Reason.AGGREGATOR_FAILED: "Read the log of the aggregator's container launcher.",
+    Reason.CLEANUP_INCOMPLETE: "Delete what is left on that cluster when it is back, or let its agent evict it.",
+}
+
+
+def with_remedy(reason: Reason, message: str) -> str:
+    """`message`, then what to do about it, where there is something to do."""
+    remedy = REMEDY.get(reason)
+    return f"{message.rstrip('.')}. {remedy}" if remedy else message

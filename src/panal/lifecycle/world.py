@@ -1,0 +1,142 @@
+"""What a decision is made from: one run and everything on the hub that concerns it, as frozen values.
+
+`hub.observe` fills a World from the watch cache; every policy of this package reads it and nothing else.
+Raw Kubernetes objects appear only where a policy must compare with what it wants to apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from panal.api.names import ClusterName
+from panal.api.progress import Progress
+from panal.api.types import Spec, Status
+
+Object = dict[str, Any]  # a Kubernetes object as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    created: datetime
+    deleting_since: datetime | None
+    finalizers: tuple[str, ...]
+    spec: Spec
+    status: Status
+    has_status: bool  # false until the controller wrote a status for the first time
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementView:
+    """`selected` is the union of the decisions. `reason` and `message` are of PlacementSatisfied, `misconfigured` of PlacementMisconfigured."""
+
+    selected: frozenset[ClusterName]
+    reason: str = ""
+    message: str = ""
+    misconfigured: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container's state: `waiting` (ImagePullBackOff, ...), or ended with `exit_code`, or running if neither."""
+
+    name: str
+    image: str
+    running: bool = False
+    ready: bool = False
+    restarts: int = 0
+    waiting: str = ""
+    waiting_message: str = ""
+    exit_code: int | None = None
+    terminated: str = ""  # Error, OOMKilled, Completed, ...
+    message: str = ""  # the termination message
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    name: str
+    phase: str
+    reason: str  # Evicted, ...
+    message: str
+    scheduled: bool
+    unschedulable: str  # the scheduler's message while it cannot place the Pod
+    created: datetime
+    containers: tuple[ContainerView, ...]  # init containers and sidecars first
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    uid: str
+    created: datetime
+    deleting: bool
+    succeeded: bool
+    failed: bool
+    failure: str  # reason and message of the Failed condition
+    pods: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkView:
+    """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.collaborators`)."""
+
+    cluster: ClusterName
+    object: Object
+    deleting_since: datetime | None
+    applied: bool | None  # None: the agent has not said yet (or said it of an older generation)
+    applied_message: str
+    pod_exists: bool
+    feedback: Mapping[str, str | int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """A ManagedCluster. `available` is None while Unknown. `taints` are (key, value, effect)."""
+
+    name: ClusterName
+    accepted: bool
+    available: bool | None
+    labels: Mapping[str, str]
+    claims: Mapping[str, str]
+    cluster_set: str
+    taints: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of our own that pods are made of, and their pull policy and secrets (from the controller's settings)."""
+
+    pod_tools: str
+    gateway: str
+    pull_policy: str = "IfNotPresent"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    run: Run
+    images: Images
+    open_shift: bool  # the hub assigns user ids and fsGroup itself
+    binding_policy: bool  # our ValidatingAdmissionPolicy guards the creation of cluster set bindings
+    placement: PlacementView | None  # None: the Placement does not exist or was not scheduled yet
+    bound_sets: frozenset[str]  # sets bound in the run's namespace
+    own_bound_sets: frozenset[str]  # those of them bound by us
+    clusters: Mapping[ClusterName, ClusterView]  # every cluster of the hub
+    set_members: Mapping[str, frozenset[ClusterName]]  # of every ManagedClusterSet
+    job: JobView | None
+    service: Object | None
+    claim: Object | None  # the PersistentVolumeClaim of spec.server.storage
+    node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
+    works: Mapping[ClusterName, WorkView]
+    progress: Progress | None
+    objects: Mapping[tuple[str, str, str], Object]  # (kind, namespace, name) -> what exists of the run's objects on the hub
