@@ -1,0 +1,100 @@
+"""Promises of the project itself: dependencies locked by hash, layers complete, launchers that run in any user's image."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+LAUNCHERS = sorted((ROOT / "src/panal/pod/tools").rglob("*.py"))
+
+
+def locked(lock: Path) -> dict[str, list[str]]:
+    """Name -> versions (one for each marker) that a lock file pins."""
+    found: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(name, []).append(version)
+    return found
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda p: p.name)
+def test_locks_carry_hashes_and_no_addresses(lock: Path) -> None:
+    requirements = lock.read_text().replace("\\\n", " ").splitlines()
+    assert requirements
+    for line in requirements:
+        assert re.search(r"==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+        assert not re.search(r"://|file:|--(index|extra|find)", line), line
+
+
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        ("runtime.txt", PROJECT["project"]["dependencies"]),
+        ("reporter.txt", PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["reporter"]),
+        ("dev.txt", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
+        ("flower.txt", (ROOT / "requirements/flower.in").read_text().splitlines()),
+        ("gateway.txt", (ROOT / "requirements/gateway.in").read_text().splitlines()),
+    ],
+)
+def test_locks_satisfy_what_the_project_asks_for(lock: str, wanted: list[str]) -> None:
+    pinned = locked(ROOT / "requirements" / lock)
+    for requirement in [Requirement(line) for line in wanted if not line.startswith("#")]:
+        versions = pinned.get(requirement.name.lower(), [])
+        assert versions, f"{requirement} is not in {lock}: run `make lock`"
+        assert all(requirement.specifier.contains(v) for v in versions), f"{lock} has {versions}, wanted {requirement}: run `make lock`"
+
+
+def test_locks_agree_with_each_other() -> None:
+    runtime, reporter, dev = (locked(ROOT / "requirements" / f"{name}.txt") for name in ("runtime", "reporter", "dev"))
+    assert runtime.items() <= reporter.items()
+    assert reporter.items() <= dev.items()
+
+
+def test_every_package_has_a_layer() -> None:
+    packages = {f"panal.{p.parent.name}" for p in (ROOT / "src/panal").glob("*/__init__.py")}
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    assert packages == {source for c in contracts for source in c["source_modules"] if source.count(".") == 1}
+
+
+@pytest.mark.parametrize("script", ["panal-controller", "panal-reporter"])
+def test_scripts_lead_to_functions(script: str) -> None:
+    (found,) = entry_points(group="console_scripts", name=script)
+    assert callable(found.load())
+
+
+def test_runtimes_are_found_by_their_entry_points() -> None:
+    assert {"flower"} <= {e.name for e in entry_points(group="panal.runtimes") if callable(e.load())}
+
+
+@pytest.mark.parametrize("path", LAUNCHERS, ids=lambda p: p.name)
+def test_launchers_need_python_3_10_and_its_standard_library_alone(path: Path) -> None:
+    """They run in users' images: another library may be imported inside a function, never when the module is."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 10))
+    for imported in imports_at_load(tree.body):
+        assert imported.split(".")[0] in sys.stdlib_module_names or imported.startswith("panal.pod.tools"), (
+            f"{path.name} imports {imported}"
+        )
+
+
+def imports_at_load(body: list[ast.stmt]) -> list[str]:
+    found = []
+    for node in body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.append(node.module or "")
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+                continue
+            for block in ("body", "orelse", "finalbody"):
+                found += imports_at_load(getattr(node, block, []))
+            for handler in getattr(node, "handlers", []):
+                found += imports_at_load(handler.body)
+    return found
