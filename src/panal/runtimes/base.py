@@ -1,0 +1,57 @@
+"""What a runtime must tell lifecycle, and nothing more: which containers, with which environment, behind which paths.
+
+A runtime is pure. It returns containers as Kubernetes JSON without security context, resources or the user's environment: lifecycle adds
+those, the pod's volumes (by the names of VOLUMES below), the gateway and the reporter, so that all runtimes get the same security.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from panal.api.names import CONFIG_DIR, RUN_DIR, TOOLS_DIR, ClusterName
+from panal.api.types import Spec
+
+Container = dict[str, Any]  # a Kubernetes Container as JSON
+
+# The volumes that containers here mount; lifecycle puts volumes of these names into the pod.
+TMP_DIR = "/tmp"  # the only writable folder of a container: HOME lies in it
+VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "config": CONFIG_DIR}
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorContainers:
+    """`sidecars` start first and live as long as the pod (init containers with restartPolicy Always); the Job ends as `main` ends."""
+
+    sidecars: tuple[Container, ...]
+    main: Container
+
+
+class Runtime(Protocol):
+    """One FL framework: what an entry point of the group `panal.runtimes` makes."""
+
+    @property
+    def port(self) -> int:
+        """Where the runtime's server listens on loopback, in the aggregator's pod."""
+        ...
+
+    @property
+    def gateway_paths(self) -> tuple[str, ...]:
+        """Path prefixes that collaborators need; the gateway lets POST on these through and nothing else."""
+        ...
+
+    def aggregator(self, spec: Spec, run_id: str) -> AggregatorContainers: ...
+
+    def collaborator(self, spec: Spec, run_id: str, cluster: ClusterName, data_path: str) -> Container:
+        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none."""
+        ...
+
+
+def mounts(*names: str) -> list[dict[str, Any]]:
+    """The mounts of these volumes at their usual places; `tools` and `config` are read-only."""
+    return [{"name": n, "mountPath": VOLUMES[n]} | ({"readOnly": True} if n in ("tools", "config") else {}) for n in names]
+
+
+def environment(**values: str) -> list[dict[str, Any]]:
+    """Names and values as a container's `env`, in the order given."""
+    return [{"name": name, "value": value} for name, value in values.items()]

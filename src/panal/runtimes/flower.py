@@ -1,0 +1,53 @@
+"""Flower: a SuperLink and a launcher on the hub, a SuperNode at each site, all of them plain HTTP on loopback behind the gateway.
+
+The SuperLink serves its Fleet, Control and Runtime APIs on one port, the latter two without authentication: hence loopback only, and only
+`/v1/fleet/` through the gateway. The programs named here are `panal.pod.tools`; docs/design/pods.md is the contract with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from panal.api.names import CONFIG_DIR, RUN_DIR, SUPERLINK_PORT, TOOLS_DIR, ClusterName
+from panal.api.types import PodSettings, Spec
+from panal.runtimes.base import AggregatorContainers, Container, environment, mounts
+
+
+@dataclass(frozen=True, slots=True)
+class Flower:
+    port: int = SUPERLINK_PORT
+    gateway_paths: tuple[str, ...] = ("/v1/fleet/",)
+
+    def aggregator(self, spec: Spec, run_id: str) -> AggregatorContainers:
+        env = environment(
+            PANAL_RUN_ID=run_id,
+            PANAL_RUN_DIR=RUN_DIR,
+            PANAL_ROUNDS=str(spec.server.rounds),
+            PANAL_MIN_CLIENTS=str(spec.server.min_available_clients),
+            PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
+            PANAL_ROUND_TIMEOUT=str(spec.server.round_timeout_seconds),
+        )
+        image = spec.server.image
+        superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp"))
+        launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp"))
+        return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
+
+    def collaborator(self, spec: Spec, run_id: str, cluster: ClusterName, data_path: str) -> Container:
+        env = environment(PANAL_RUN_ID=run_id, PANAL_CLUSTER=cluster, PANAL_CONFIG_DIR=CONFIG_DIR)
+        if data_path:
+            env += environment(PANAL_DATA_PATH=data_path)
+        return _container("supernode", spec.client.image, spec.client, env, mounts("tools", "tmp", "config"))
+
+
+def _container(name: str, image: str, settings: PodSettings, env: list[dict[str, Any]], volume_mounts: list[dict[str, Any]]) -> Container:
+    container: Container = {
+        "name": name,
+        "image": image,
+        "command": ["python3", f"{TOOLS_DIR}/flower_{name}.py"],
+        "env": env,
+        "volumeMounts": volume_mounts,
+    }
+    if settings.image_pull_policy is not None:
+        container["imagePullPolicy"] = settings.image_pull_policy
+    return container

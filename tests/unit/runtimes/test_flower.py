@@ -1,0 +1,68 @@
+"""Flower's containers: what docs/design/pods.md promises to the programs that run in them."""
+
+from __future__ import annotations
+
+from panal.api.names import ClusterName
+from panal.api.types import Client, Framework, Server, Spec
+from panal.runtimes import runtime_for
+from panal.runtimes.base import Container
+from panal.runtimes.flower import Flower
+
+runtime = Flower()
+
+SPEC = Spec(
+    framework=Framework.FLOWER,
+    server=Server(image="hub/app:1", rounds=7, min_available_clients=3, quorum_timeout_seconds=30, round_timeout_seconds=60),
+    client=Client(image="site/app:1", image_pull_policy="Never"),
+)
+
+
+def env(container: Container) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+def mounted(container: Container) -> dict[str, str]:
+    return {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+
+
+def test_the_flower_runtime_is_found_by_its_entry_point() -> None:
+    assert runtime_for(Framework.FLOWER) == runtime
+
+
+def test_a_framework_without_a_runtime_has_none() -> None:
+    assert runtime_for(Framework.OPENFL) is None
+    assert runtime_for(Framework.OTHER) is None
+
+
+def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_run_folder() -> None:
+    containers = runtime.aggregator(SPEC, "0123456789")
+    (superlink,) = containers.sidecars
+    assert (superlink["name"], superlink["restartPolicy"]) == ("superlink", "Always")
+    assert containers.main["name"] == "launcher"
+    assert "restartPolicy" not in containers.main
+    for container in (superlink, containers.main):
+        assert container["image"] == "hub/app:1"
+        assert mounted(container) == {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp"}
+        assert env(container) == {
+            "PANAL_RUN_ID": "0123456789",
+            "PANAL_RUN_DIR": "/panal/run",
+            "PANAL_ROUNDS": "7",
+            "PANAL_MIN_CLIENTS": "3",
+            "PANAL_QUORUM_TIMEOUT": "30",
+            "PANAL_ROUND_TIMEOUT": "60",
+        }
+
+
+def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
+    with_data = runtime.collaborator(SPEC, "0123456789", ClusterName("site1"), "/panal/data")
+    without = runtime.collaborator(SPEC, "0123456789", ClusterName("site1"), "")
+    assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
+    assert "PANAL_DATA_PATH" not in env(without)
+    assert env(without) == {"PANAL_RUN_ID": "0123456789", "PANAL_CLUSTER": "site1", "PANAL_CONFIG_DIR": "/panal/config"}
+    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "config": "/panal/config"}
+    assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
+
+
+def test_a_collaborator_cannot_write_its_tools_and_configuration() -> None:
+    container = runtime.collaborator(SPEC, "0123456789", ClusterName("site1"), "")
+    assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "config"}
