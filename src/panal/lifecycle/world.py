@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from panal.api.names import ClusterName
@@ -34,9 +34,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PlacementView:
-    """`selected` is the union of the decisions. `reason` and `message` are of PlacementSatisfied, `misconfigured` of PlacementMisconfigured."""
+    """`selected` is the union of the decisions; `settled` is false while decisions and Placement status disagree, as they do for a
+    moment whenever OCM rewrites them. `reason` and `message` are of PlacementSatisfied, `misconfigured` of PlacementMisconfigured."""
 
     selected: frozenset[ClusterName]
+    settled: bool = True
     reason: str = ""
     message: str = ""
     misconfigured: str = ""
@@ -56,6 +58,7 @@ class ContainerView:
     exit_code: int | None = None
     terminated: str = ""  # Error, OOMKilled, Completed, ...
     message: str = ""  # the termination message
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +142,6 @@ class World:
     node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None
-    objects: Mapping[tuple[str, str, str], Object]  # (kind, namespace, name) -> what exists of the run's objects on the hub
+    sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name
+    cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
+    leftovers: tuple[tuple[str, str, str], ...] = ()  # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need

@@ -1,0 +1,179 @@
+"""The aggregator on the hub: its Job with the gateway and the reporter beside the runtime, and how it is doing.
+
+The Job is made once and never changed: a change would end the training. Everything that may change during the run is in ConfigMaps.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from panal.api import names
+from panal.lifecycle import pods
+from panal.lifecycle.metadata import identity, labels, owned
+from panal.lifecycle.world import Object, Run, World
+from panal.runtimes import runtime_for
+from panal.runtimes.base import Runtime
+from panal.runtimes.gateway import bootstrap
+
+TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  a path
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the model goes: a claim and the folder in it."""
+
+    claim: str
+    path: str
+
+
+def storage(run: Run) -> Storage:
+    wanted = run.spec.server.storage
+    return Storage(wanted.name or f"{run.name}-model", wanted.path.strip("/"))
+
+
+def objects(world: World) -> list[Object]:
+    """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
+    run, runtime = world.run, _runtime(world)
+    found = [_settings(run, runtime), _progress(run), *_reporter_rights(run)]
+    if world.claim is None or world.claim.get("metadata", {}).get("labels", {}).get(names.LABEL_RUN_UID) == run.uid:
+        found.append(_claim(run))
+    if world.job is None:
+        found.append(_job(world, runtime))
+    return found
+
+
+def _runtime(world: World) -> Runtime:
+    runtime = runtime_for(world.run.spec.framework)
+    assert runtime, "support.unsupported ends such a run"
+    return runtime
+
+
+def _settings(run: Run, runtime: Runtime) -> Object:
+    config = json.dumps(bootstrap(runtime.gateway_paths, runtime.port), indent=1)
+    return owned(run, "v1", "ConfigMap", names.aggregator(run.name), "aggregator") | {"data": {"envoy.yaml": config}}
+
+
+def _progress(run: Run) -> Object:
+    """The reporter writes `data.progress` of it; `data.rounds` tells the reporter how many rounds are wanted now."""
+    return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {"rounds": str(run.spec.server.rounds)}}
+
+
+def _reporter_rights(run: Run) -> list[Object]:
+    name = names.reporter(run.name)
+    rbac = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [names.progress(run.name)], "verbs": ["get", "patch"]}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": run.namespace}
+    return [
+        owned(run, "v1", "ServiceAccount", name, "aggregator") | {"automountServiceAccountToken": False},
+        owned(run, f"{rbac}/v1", "Role", name, "aggregator") | {"rules": [rule]},
+        owned(run, f"{rbac}/v1", "RoleBinding", name, "aggregator")
+        | {"roleRef": {"apiGroup": rbac, "kind": "Role", "name": name}, "subjects": [subject]},
+    ]
+
+
+def _claim(run: Run) -> Object:
+    """The model's volume. It has no owner: it outlives the run, as the model does."""
+    metadata = {"name": storage(run).claim, "namespace": run.namespace, "labels": labels(run, "aggregator")}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": run.spec.server.storage.size}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+
+
+def _job(world: World, runtime: Runtime) -> Object:
+    run = world.run
+    frame = owned(run, "batch/v1", "Job", names.aggregator(run.name), "aggregator")
+    template = {"metadata": {"labels": labels(run, "aggregator")}, "spec": _pod(world, runtime)}
+    return frame | {"spec": {"backoffLimit": 0, "completions": 1, "parallelism": 1, "template": template}}
+
+
+def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
+    run, server = world.run, world.run.spec.server
+    containers = runtime.aggregator(run.spec, identity(run))
+    sidecars = [pods.with_settings(c, server) for c in containers.sidecars]
+    return {
+        "restartPolicy": "Never",
+        "serviceAccountName": names.reporter(run.name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": pods.security(world.open_shift, volumes_are_written=True),
+        "initContainers": [pods.tools_container(world.images), _gateway(world), _reporter(world), *sidecars],
+        "containers": [pods.with_settings(containers.main, _main_settings(server))],
+        "volumes": _volumes(run),
+        **pods.scheduling(server),
+    }
+
+
+def _main_settings(server: Any) -> Any:
+    """The user's resources are meant for the training, which the runtime's sidecar does; the launcher only watches."""
+    return server.model_copy(update={"resources": pods.OUR_RESOURCES})
+
+
+def _gateway(world: World) -> dict[str, Any]:
+    probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
+    return pods.secured(
+        {
+            "name": "gateway",
+            "image": world.images.gateway,
+            "imagePullPolicy": world.images.pull_policy,
+            "restartPolicy": "Always",
+            "args": ["-c", f"{names.GATEWAY_DIR}/envoy.yaml", "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"],
+            "ports": [{"name": "fleet", "containerPort": names.GATEWAY_PORT}],
+            "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
+            "readinessProbe": probe | {"periodSeconds": 5},
+            "volumeMounts": [{"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}],
+            "resources": OUR_GATEWAY_RESOURCES,
+        }
+    )
+
+
+OUR_GATEWAY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}}
+
+
+def _reporter(world: World) -> dict[str, Any]:
+    run, where = world.run, storage(world.run)
+    attempt = "metadata.labels['batch.kubernetes.io/controller-uid']"
+    env = {
+        "PANAL_NAMESPACE": run.namespace,
+        "PANAL_RUN": run.name,
+        "PANAL_RUN_UID": run.uid,
+        "PANAL_RUN_DIR": names.RUN_DIR,
+        "PANAL_STORAGE_DIR": names.STORAGE_DIR,
+        "PANAL_STORAGE_URI": f"pvc://{where.claim}",
+        "PANAL_STORAGE_PATH": where.path,
+    }
+    return pods.secured(
+        {
+            "name": "reporter",
+            "image": world.images.pod_tools,
+            "imagePullPolicy": world.images.pull_policy,
+            "restartPolicy": "Always",
+            "command": ["panal-reporter"],
+            "env": [
+                *({"name": k, "value": v} for k, v in env.items()),
+                {"name": "PANAL_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": attempt}}},
+                {"name": "HOME", "value": names.RUN_DIR},
+            ],
+            "volumeMounts": [
+                {"name": "run", "mountPath": names.RUN_DIR},
+                {"name": "storage", "mountPath": names.STORAGE_DIR},
+                {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
+            ],
+            "resources": pods.OUR_RESOURCES,
+        }
+    )
+
+
+def _volumes(run: Run) -> list[dict[str, Any]]:
+    token = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]
+    return [
+        *pods.empty_dirs("tools", "run", "tmp"),
+        {"name": "gateway", "configMap": {"name": names.aggregator(run.name)}},
+        {"name": "storage", "persistentVolumeClaim": {"claimName": storage(run).claim}},
+        {"name": "token", "projected": {"sources": token}},
+    ]

@@ -1,0 +1,84 @@
+"""What goes when: clusters that left, everything but the model when a run ends, and everything on the hub when it is deleted.
+
+An agent removes what a work made before the work itself goes. An unreachable agent would hold a deletion for ever, so after a limit the
+work is given up: its finalizer is taken off, an Event names the cluster, and the agent evicts the rest by itself when it is back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.lifecycle.collaborators import WORK_API
+from panal.lifecycle.metadata import identity
+from panal.lifecycle.placement import CLUSTER_API
+from panal.lifecycle.plan import Event, Plan, Ref
+from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.world import World, WorkView
+
+NAMED = 10
+
+
+def works_of(world: World, clusters: Iterable[ClusterName]) -> list[Ref]:
+    """The works of these clusters that are not being deleted yet."""
+    found = (world.works[c] for c in sorted(clusters) if c in world.works)
+    return [_work(world, w) for w in found if w.deleting_since is None]
+
+
+def job(world: World) -> list[Ref]:
+    """The aggregator's Job, with its Pod."""
+    if world.job is None or world.job.deleting:
+        return []
+    return [Ref("batch/v1", "Job", world.run.namespace, names.aggregator(world.run.name), world.job.uid)]
+
+
+def after_end(world: World) -> Plan:
+    """A run that ended keeps its Job (for the logs), its progress and its model; all else goes."""
+    going = works_of(world, world.works)
+    going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers]
+    if world.job and not (world.job.succeeded or world.job.failed):
+        going += job(world)
+    return Plan(delete=tuple(going), look_again=10.0 if going else None)
+
+
+def deletion(world: World, now: datetime) -> Plan:
+    """Works first; when the last one is gone, so is our finalizer, and Kubernetes removes what the run owned."""
+    if names.FINALIZER not in world.run.finalizers:
+        return Plan()
+    given_up = [w for w in world.works.values() if _overdue(world, w, now)]
+    going = works_of(world, world.works) + [_work(world, w, strip=True) for w in given_up]
+    events = (_given_up(given_up),) if given_up else ()
+    if going or world.works:
+        return Plan(delete=(*going, *job(world)), events=events, look_again=_next_look(world, now))
+    return Plan(delete=(*job(world), *_bindings(world)), remove_finalizer=True)
+
+
+def _overdue(world: World, work: WorkView, now: datetime) -> bool:
+    return work.deleting_since is not None and now - work.deleting_since > world.cleanup_limit
+
+
+def _next_look(world: World, now: datetime) -> float:
+    since = [w.deleting_since for w in world.works.values() if w.deleting_since]
+    left = min(((s + world.cleanup_limit - now).total_seconds() for s in since), default=world.cleanup_limit.total_seconds())
+    return max(left, 0.0) + 1.0
+
+
+def _given_up(works: list[WorkView]) -> Event:
+    clusters = sorted(w.cluster for w in works)
+    named = ", ".join(clusters[:NAMED]) + (f" and {len(clusters) - NAMED} more" if len(clusters) > NAMED else "")
+    message = f"{named} did not remove its collaborator in time; the hub has given it up"
+    return Event("Warning", Reason.CLEANUP_INCOMPLETE.value, with_remedy(Reason.CLEANUP_INCOMPLETE, message))
+
+
+def _bindings(world: World) -> list[Ref]:
+    """Cluster set bindings of ours that no other run of the namespace names."""
+    named = set(world.run.spec.client.placement.get("clusterSets") or [])
+    unused = sorted((named & world.own_bound_sets) - world.sets_of_others)
+    return [Ref(f"{CLUSTER_API}/v1beta2", "ManagedClusterSetBinding", world.run.namespace, name) for name in unused]
+
+
+def _work(world: World, work: WorkView, strip: bool = False) -> Ref:
+    name = names.work(world.run.name, identity(world.run))
+    return Ref(WORK_API, "ManifestWork", work.cluster, name, work.object["metadata"]["uid"], strip_finalizers=strip)

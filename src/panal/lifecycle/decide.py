@@ -1,0 +1,226 @@
+"""The outline of a run: what a run as it is now needs next. Pure; `hub` observes before it and applies after it.
+
+    deleted?  -> cleanup            ended?     -> cleanup
+    cannot run here, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
+    not enough clusters?            -> Waiting, with what is missing
+    else aggregator, address, collaborators; the aggregator's end is the run's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from panal.api import names
+from panal.api.types import CollaboratorStatus, Phase, Status
+from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
+from panal.lifecycle.outcome import Aggregator
+from panal.lifecycle.outcome import aggregator as aggregator_state
+from panal.lifecycle.placement import Selection
+from panal.lifecycle.plan import Plan, Ref
+from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.status import Outcome
+from panal.lifecycle.support import Stop, stop, unsupported
+from panal.lifecycle.world import Address, Object, World
+
+QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
+JOB_SHOULD_EXIST_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one policy path comes to; `_plan` makes the Plan of it."""
+
+    outcome: Outcome
+    apply: Sequence[Object] = ()
+    delete: Sequence[Ref] = ()
+    look_again: float | None = None
+
+
+def decide(world: World, now: datetime) -> Plan:
+    """The plan for this run. The same world and time give the same plan."""
+    if world.run.deleting_since:
+        return cleanup.deletion(world, now)
+    if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
+        return cleanup.after_end(world)
+    step = _step(world, now)
+    return _plan(world, step, now)
+
+
+def _step(world: World, now: datetime) -> Step:
+    spec = world.run.spec
+    stopped = unsupported(spec)
+    if stopped:
+        return _failed(world, _before(world), stopped)
+    if spec.suspend:
+        return _suspended(world)
+    stopped = _deadline(world, now)
+    if stopped:
+        return _failed(world, _before(world), stopped)
+    selection = placement.select(world)
+    if not _started(world):
+        if placement.misconfigured(world):
+            return _misconfigured(world)
+        if not selection.enough:
+            return _waiting_for_clusters(world, selection)
+    return _started_step(world, selection, now)
+
+
+def _started(world: World) -> bool:
+    return world.job is not None or world.run.status.start_time is not None
+
+
+def _before(world: World) -> Outcome:
+    """What was known of the run, for a phase that is decided without looking further."""
+    old = world.run.status
+    return Outcome(
+        phase=old.phase,
+        reason=Reason.PLACEMENT_PENDING,
+        message="",
+        selected=old.clients.selected,
+        collaborators=tuple(old.collaborators),
+        clusters_selected=any(c.type == "ClustersSelected" and c.status == "True" for c in old.conditions),
+        started=old.start_time,
+    )
+
+
+def _deadline(world: World, now: datetime) -> Stop | None:
+    seconds = world.run.spec.active_deadline_seconds
+    if seconds is None or now < world.run.created + timedelta(seconds=seconds):
+        return None
+    doing = f"{world.run.status.phase}: {world.run.status.message}" if world.run.has_status else "Waiting"
+    return stop(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {doing}")
+
+
+def _suspended(world: World) -> Step:
+    """The aggregator and the collaborators go; going on starts from the first round, for the rounds so far went with them."""
+    message = with_remedy(Reason.SUSPENDED, "suspended")
+    outcome = Outcome(phase=Phase.WAITING, reason=Reason.SUSPENDED, message=message)
+    return Step(outcome, delete=[*cleanup.works_of(world, world.works), *cleanup.job(world)])
+
+
+def _misconfigured(world: World) -> Step:
+    message = with_remedy(Reason.PLACEMENT_MISCONFIGURED, placement.misconfigured(world))
+    outcome = Outcome(phase=Phase.WAITING, reason=Reason.PLACEMENT_MISCONFIGURED, message=message)
+    return Step(outcome, apply=placement.objects(world))
+
+
+def _waiting_for_clusters(world: World, selection: Selection) -> Step:
+    outcome = Outcome(
+        phase=Phase.WAITING,
+        reason=selection.reason,
+        message=selection.message,
+        selected=len(selection.clusters),
+        selection_message=selection.message,
+    )
+    return Step(outcome, apply=placement.objects(world))
+
+
+def _started_step(world: World, selection: Selection, now: datetime) -> Step:
+    """The run needs its aggregator and a collaborator on each selected cluster, and what they are doing says where it stands."""
+    address = exposure.address(world)
+    apply = [*placement.objects(world), *aggregator.objects(world), exposure.service(world)]
+    if address:
+        apply += collaborators.works(world, selection.clusters, address)
+    gone = [c for c in world.works if c not in selection.clusters] if selection.settled else []
+    states = diagnosis.states(world, selection.clusters, now)
+    state = aggregator_state(world, now)
+    outcome = replace(
+        _before(world),
+        selected=len(selection.clusters),
+        clusters_selected=selection.enough,
+        selection_message=selection.message,
+        aggregator_ready=state.at_work,
+        collaborators=states,
+        started=world.job.created if world.job else (world.run.status.start_time or now),
+    )
+    if state.model:
+        return _completed(world, outcome, state)
+    stopped = state.stop or _job_vanished(world, now)
+    if stopped:
+        return _failed(world, outcome, _explained(stopped, states))
+    looks = [s for s in (state.look_again, _deadline_left(world, now), None if selection.settled else 1.0) if s is not None]
+    step = Step(_going(world, outcome, state, address), apply=apply, delete=cleanup.works_of(world, gone))
+    return replace(step, look_again=min(looks, default=None))
+
+
+def _going(world: World, outcome: Outcome, state: Aggregator, address: Address | None) -> Outcome:
+    """Waiting until the aggregator has its quorum, then Running, which a run stays until it ends."""
+    progress = status.current_progress(world)
+    needed = world.run.spec.server.min_available_clients
+    connected = (progress.connected if progress else None) or 0
+    trouble = diagnosis.in_trouble(outcome.collaborators)
+    if progress and (progress.started or connected >= needed):
+        total = max(progress.rounds_total, world.run.spec.server.rounds)
+        doing = f"round {min(progress.rounds_completed + 1, total)} of {total}"
+        return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{doing}. {trouble}" if trouble else doing)
+    phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
+    if not state.at_work:
+        message = state.trouble.message if state.trouble else "the aggregator is starting"
+        return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
+    if address is None:
+        return outcome.ended(phase, Reason.ADDRESS_PENDING, exposure.waiting_for(world))
+    message = f"{connected} of {needed} needed collaborators connected"
+    return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)
+
+
+def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
+    progress = status.current_progress(world)
+    assert state.model and progress
+    done = tuple(_done(c) for c in outcome.collaborators)
+    number = status.headline(progress.metrics)
+    message = f"model after {state.model.round} rounds at {state.model.uri}" + (f", {number}" if number else "")
+    if not progress.observable:
+        message += "; the app does not use Flower's Strategy.start, so its rounds could not be seen"
+    outcome = replace(outcome.ended(Phase.COMPLETED, Reason.COMPLETED, message), collaborators=done, model=state.model)
+    return Step(outcome, delete=cleanup.works_of(world, world.works))
+
+
+def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:
+    took_part = collaborator.round > 0 and collaborator.state != diagnosis.FAILED
+    return collaborator.model_copy(update={"state": diagnosis.DONE}) if took_part else collaborator
+
+
+def _failed(world: World, outcome: Outcome, stopped: Stop) -> Step:
+    going = cleanup.works_of(world, world.works)
+    if world.job and not (world.job.failed or world.job.succeeded):
+        going += cleanup.job(world)
+    return Step(outcome.ended(Phase.FAILED, stopped.reason, stopped.message), delete=going)
+
+
+def _job_vanished(world: World, now: datetime) -> Stop | None:
+    started = world.run.status.start_time
+    if world.job is not None or started is None or now - started < JOB_SHOULD_EXIST_AFTER:
+        return None
+    return stop(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
+
+
+def _explained(stopped: Stop, states: tuple[CollaboratorStatus, ...]) -> Stop:
+    """A missing quorum with the clusters' own reasons; if they share one, it is the run's."""
+    troubled = {c.reason for c in states if c.state == diagnosis.FAILED}
+    if stopped.reason not in QUORUM or not troubled:
+        return stopped
+    reason = Reason(troubled.pop()) if len(troubled) == 1 else stopped.reason
+    return Stop(reason, f"{stopped.message} {diagnosis.in_trouble(states)}")
+
+
+def _deadline_left(world: World, now: datetime) -> float | None:
+    seconds = world.run.spec.active_deadline_seconds
+    return (world.run.created + timedelta(seconds=seconds) - now).total_seconds() + 0.1 if seconds is not None else None
+
+
+def _plan(world: World, step: Step, now: datetime) -> Plan:
+    new = status.build(world, step.outcome, now)
+    changed = new != world.run.status or not world.run.has_status
+    look_again = step.look_again
+    if look_again is None and step.outcome.phase is Phase.WAITING:
+        look_again = _deadline_left(world, now)
+    return Plan(
+        apply=tuple(step.apply),
+        delete=tuple(step.delete),
+        status=new if changed else None,
+        events=tuple(story.events(world.run.status if world.run.has_status else Status(), new)) if changed else (),
+        add_finalizer=names.FINALIZER not in world.run.finalizers and bool(step.apply),
+        look_again=look_again,
+    )

@@ -1,0 +1,136 @@
+"""How each collaborator is doing, from what its cluster's agent reports, what the aggregator saw of it, and whether the cluster is there.
+
+The first rule that applies wins; a collaborator in trouble is Failed for now and may recover: only the quorum ends a run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from panal.api.names import ClusterName
+from panal.api.progress import CollaboratorProgress
+from panal.api.types import CollaboratorStatus
+from panal.lifecycle.collaborators import cannot_take_part
+from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.world import World, WorkView
+
+PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
+IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})
+POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
+MESSAGE_LENGTH = 300
+
+Feedback = Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    reason: Reason
+    message: str
+
+
+def states(world: World, selected: frozenset[ClusterName], now: datetime) -> tuple[CollaboratorStatus, ...]:
+    """One status for each selected cluster: those in trouble first, then by name."""
+    known = world.progress.collaborators if world.progress else {}
+    found = [_state(world, cluster, known.get(cluster), now) for cluster in selected]
+    return tuple(sorted(found, key=lambda s: (s.state != FAILED, s.cluster)))
+
+
+def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None, now: datetime) -> CollaboratorStatus:
+    trouble = _trouble(world, cluster, now) or _training_trouble(cluster, seen)
+    work = world.works.get(cluster)
+    training = bool(world.progress and world.progress.started)
+    if trouble:
+        state = FAILED
+    elif work and work.feedback.get("phase") == "Running" and work.feedback.get("ready") is True:
+        state = TRAINING if training else READY
+    else:
+        state = PENDING
+    numbers = seen or CollaboratorProgress()
+    return CollaboratorStatus(
+        cluster=cluster,
+        state=state,
+        reason=str(trouble.reason) if trouble else "",
+        message=trouble.message[:MESSAGE_LENGTH] if trouble else "",
+        round=numbers.round,
+        seconds=numbers.seconds,
+        metrics=numbers.metrics,
+    )
+
+
+def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
+    stopped = cannot_take_part(world, cluster)
+    if stopped:
+        return Trouble(stopped.reason, stopped.message)
+    view = world.clusters.get(cluster)
+    if view is None or view.available is not True:
+        return _told(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has lost contact with the cluster")
+    work = world.works.get(cluster)
+    if work is None:
+        return None
+    if work.applied is False:
+        return _told(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
+    return _pod_trouble(world, work, now)
+
+
+def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
+    said, cluster = work.feedback, work.cluster
+    if not work.pod_exists:
+        created = datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
+        late = work.applied and now - created > POD_SHOULD_EXIST_AFTER
+        return _told(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
+    for waiting, image in ((said.get("toolsWaiting"), world.images.pod_tools), (said.get("waiting"), world.run.spec.client.image)):
+        if waiting in IMAGE_REASONS:
+            return _told(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
+    if said.get("phase") == "Pending" and said.get("unschedulable"):
+        return _unschedulable(cluster, str(said["unschedulable"]))
+    return _container_trouble(cluster, said)
+
+
+def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
+    claim_is_missing = "persistentvolumeclaim" in message and "not found" in message
+    return _told(Reason.DATA_NOT_FOUND if claim_is_missing else Reason.UNSCHEDULABLE, f"{cluster}: {message}")
+
+
+def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
+    waiting, message = str(said.get("waiting") or ""), str(said.get("waitingMessage") or "")
+    if waiting.startswith(("CreateContainer", "RunContainer")):
+        reason = Reason.DATA_NOT_FOUND if "subPath" in message else Reason.CRASHING
+        return _told(reason, f"{cluster}: {waiting}: {message}")
+    ended = bool(said.get("restarts")) and said.get("ready") is not True
+    if waiting != "CrashLoopBackOff" and not ended:
+        return None
+    reason, message = launcher_said(str(said.get("lastMessage") or ""))
+    if reason:
+        return _told(reason, f"{cluster}: {message}")
+    why = f"exit code {said.get('lastExitCode', '?')}, {said.get('lastReason', 'Error')}"
+    return _told(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
+
+
+def launcher_said(text: str) -> tuple[Reason | None, str]:
+    """Reason and message of a launcher's termination message; (None, "") for any other text, which may be of user code."""
+    try:
+        said = json.loads(text)
+        return Reason(said["reason"]), str(said["message"])
+    except (ValueError, KeyError, TypeError):
+        return None, ""
+
+
+def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None) -> Trouble | None:
+    if seen is None or not seen.failed:
+        return None
+    return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({seen.reason or 'no answer'})")
+
+
+def _told(reason: Reason, message: str) -> Trouble:
+    return Trouble(reason, with_remedy(reason, message[: MESSAGE_LENGTH - 100]))
+
+
+def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
+    """The troubled clusters in one sentence, the first `limit` of them by their messages."""
+    troubled = [s for s in found if s.state == FAILED]
+    text = " ".join(s.message for s in troubled[:limit])
+    more = len(troubled) - limit
+    return f"{text} And {more} more clusters in trouble." if more > 0 else text

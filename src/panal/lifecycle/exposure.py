@@ -1,0 +1,67 @@
+"""How spokes reach the aggregator: the Service of the run's first listener, and the address that comes of it."""
+
+from __future__ import annotations
+
+from panal.api import names
+from panal.api.types import Listener, ListenerStatus, ListenerType
+from panal.lifecycle.metadata import labels, owned
+from panal.lifecycle.world import Address, Object, World
+
+NODE_PORTS = range(30000, 32768)  # Kubernetes' default range
+
+
+def listener(world: World) -> Listener:
+    """The listener that collaborators use: the first, or a NodePort if none is given."""
+    listeners = world.run.spec.server.listeners
+    return listeners[0] if listeners else Listener()
+
+
+def service(world: World) -> Object:
+    """A NodePort listener's port is the nodePort where it lies in that range, else the Service's port (the nodePort is then chosen)."""
+    wanted = listener(world)
+    port: dict[str, object] = {"name": "fleet", "port": wanted.port, "targetPort": names.GATEWAY_PORT, "protocol": "TCP"}
+    if wanted.type is ListenerType.NODE_PORT and wanted.port in NODE_PORTS:
+        port["nodePort"] = wanted.port
+    selector = labels(world.run, "aggregator")
+    spec = {"type": str(wanted.type), "selector": selector, "ports": [port]}
+    return owned(world.run, "v1", "Service", names.aggregator(world.run.name), "aggregator") | {"spec": spec}
+
+
+def address(world: World) -> Address | None:
+    """Where spokes reach the aggregator, or None while the hub has not said."""
+    if world.service is None:
+        return None
+    wanted = listener(world)
+    ports = world.service.get("spec", {}).get("ports") or [{}]
+    if wanted.type is ListenerType.NODE_PORT:
+        host = wanted.ip or next(iter(world.node_addresses), "")
+        port = ports[0].get("nodePort")
+    elif wanted.type is ListenerType.LOAD_BALANCER:
+        ingress = (world.service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}])[0]
+        host, port = ingress.get("ip") or ingress.get("hostname") or "", ports[0].get("port")
+    else:
+        host, port = world.service.get("spec", {}).get("clusterIP") or "", ports[0].get("port")
+    return Address(host, int(port)) if host and host != "None" and port else None
+
+
+def waiting_for(world: World) -> str:
+    """What an address is waited for, in words."""
+    wanted = listener(world)
+    if world.service is None:
+        return "the Service of the aggregator is being made"
+    if wanted.type is ListenerType.LOAD_BALANCER:
+        return "the hub's load balancer has not given the Service an address yet"
+    if wanted.type is ListenerType.NODE_PORT and not world.node_addresses and not wanted.ip:
+        return "the hub has no Ready node with an address"
+    return "the aggregator's Service has no port yet"
+
+
+def host_port(found: Address) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{found.host}]:{found.port}" if ":" in found.host else f"{found.host}:{found.port}"
+
+
+def status(world: World) -> list[ListenerStatus]:
+    found = address(world)
+    wanted = listener(world)
+    return [ListenerStatus(name=wanted.name, type=wanted.type, address=found.host, port=found.port)] if found else []

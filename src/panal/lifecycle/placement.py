@@ -1,0 +1,103 @@
+"""Which clusters take part: the Placement that OCM's scheduler answers, the cluster set bindings it needs, and what is missing.
+
+Works and Placements tolerate unreachable and unavailable clusters without end: the loss of a cluster is judged by the run's own
+quorum, not by the scheduler, which would evict a cluster in the middle of its training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from panal.api.names import ClusterName
+from panal.lifecycle.metadata import labels, owned
+from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.world import Object, World
+from panal.placement.explain import explain
+
+CLUSTER_API = "cluster.open-cluster-management.io"
+TOLERATED = (f"{CLUSTER_API}/unreachable", f"{CLUSTER_API}/unavailable")
+NAMED_CLUSTERS = 5  # how many clusters a message names before it only counts
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`clusters` are those selected. Without enough of them `reason` and `message` say what is missing.
+    `settled` is false while OCM is rewriting its decisions; nothing may be removed then."""
+
+    clusters: frozenset[ClusterName]
+    settled: bool
+    enough: bool
+    reason: Reason
+    message: str
+
+
+def objects(world: World) -> list[Object]:
+    """The Placement, and a binding for each set that the resource names, where our admission policy guards that."""
+    return [_placement(world), *(_binding(world, name) for name in _sets_to_bind(world))]
+
+
+def select(world: World) -> Selection:
+    """What the scheduler chose, and whether it is enough to start."""
+    view = world.placement
+    if view is None:
+        return Selection(frozenset(), False, False, Reason.PLACEMENT_PENDING, "OCM's placement controller has not answered yet")
+    needed = world.run.spec.server.min_available_clients
+    if len(view.selected) >= needed:
+        clusters = "cluster" if len(view.selected) == 1 else "clusters"
+        message = f"{len(view.selected)} {clusters} selected, {needed} needed"
+        return Selection(view.selected, view.settled, True, Reason.CLUSTERS_SELECTED, message)
+    return Selection(view.selected, view.settled, False, *_what_is_missing(world))
+
+
+def misconfigured(world: World) -> str:
+    """OCM's words when it cannot work with the Placement, else an empty string."""
+    return world.placement.misconfigured if world.placement else ""
+
+
+def _what_is_missing(world: World) -> tuple[Reason, str]:
+    spec = world.run.spec.client.placement
+    unbound = [name for name in _named_sets(world) if name not in world.bound_sets]
+    if unbound:
+        message = f"cluster set {', '.join(unbound)} is not bound in namespace {world.run.namespace}"
+        return Reason.CLUSTER_SET_NOT_BOUND, with_remedy(Reason.CLUSTER_SET_NOT_BOUND, message)
+    if not world.bound_sets:
+        message = f"no cluster set is bound in namespace {world.run.namespace}"
+        return Reason.CLUSTER_SET_NOT_BOUND, with_remedy(Reason.CLUSTER_SET_NOT_BOUND, message)
+    explanation = explain(tolerant(spec), world.clusters, world.set_members, world.bound_sets)
+    needed = world.run.spec.server.min_available_clients
+    found = f"{needed} needed, {explanation.summary(NAMED_CLUSTERS)}"
+    return Reason.NOT_ENOUGH_CLUSTERS, with_remedy(Reason.NOT_ENOUGH_CLUSTERS, found)
+
+
+def tolerant(spec: dict[str, Any]) -> dict[str, Any]:
+    """The placement of the resource with our tolerations added, unless it has some for these taints itself."""
+    tolerations = list(spec.get("tolerations") or [])
+    mentioned = {t.get("key") for t in tolerations}
+    tolerations += [{"key": key, "operator": "Exists"} for key in TOLERATED if key not in mentioned]
+    return {**spec, "tolerations": tolerations}
+
+
+def _named_sets(world: World) -> list[str]:
+    return list(world.run.spec.client.placement.get("clusterSets") or [])
+
+
+def _sets_to_bind(world: World) -> list[str]:
+    if not world.binding_policy:
+        return []
+    return [name for name in _named_sets(world) if name not in world.bound_sets or name in world.own_bound_sets]
+
+
+def _placement(world: World) -> Object:
+    return owned(world.run, f"{CLUSTER_API}/v1beta1", "Placement", world.run.name) | {"spec": tolerant(world.run.spec.client.placement)}
+
+
+def _binding(world: World, name: str) -> Object:
+    """Not owned by one run: others of the namespace may name the same set. It goes with the last of them (`cleanup`)."""
+    metadata = {"name": name, "namespace": world.run.namespace, "labels": labels(None)}
+    return {
+        "apiVersion": f"{CLUSTER_API}/v1beta2",
+        "kind": "ManagedClusterSetBinding",
+        "metadata": metadata,
+        "spec": {"clusterSet": name},
+    }

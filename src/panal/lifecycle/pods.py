@@ -1,0 +1,70 @@
+"""What the pods of a run have in common: restricted security, the volumes, the init container that hands in the launchers,
+and the settings of the user. A runtime gives the containers; nothing of its framework is known here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panal.api import names
+from panal.api.types import PodSettings
+from panal.lifecycle.world import Images
+
+FS_GROUP = 65532  # the group of our own images; on OpenShift the namespace's range decides instead
+HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108  an emptyDir of the pod's own
+EMPTY: dict[str, Any] = {}
+OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
+
+
+def security(open_shift: bool, volumes_are_written: bool) -> dict[str, Any]:
+    """The pod's security context: Pod Security `restricted`, with any user id that the image or OpenShift gives."""
+    context: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if volumes_are_written and not open_shift:
+        context |= {"fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+    return context
+
+
+def secured(container: dict[str, Any]) -> dict[str, Any]:
+    context = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    return {**container, "securityContext": context}
+
+
+def with_settings(container: dict[str, Any], settings: PodSettings) -> dict[str, Any]:
+    """The user's env and resources on a container of the user's image. Names that panal sets cannot be overridden."""
+    ours = [*container.get("env", []), HOME]
+    taken = {e["name"] for e in ours}
+    env = [*ours, *(e for e in settings.env if e.get("name") not in taken)]
+    filled = {**container, "env": env}
+    if settings.resources:
+        filled["resources"] = settings.resources
+    return secured(filled)
+
+
+def tools_container(images: Images) -> dict[str, Any]:
+    """Copies the launchers to where the user's containers find them."""
+    return secured(
+        {
+            "name": "tools",
+            "image": images.pod_tools,
+            "imagePullPolicy": images.pull_policy,
+            "command": ["python3", "-m", "panal.pod.tools.install", names.TOOLS_DIR],
+            "volumeMounts": [{"name": "tools", "mountPath": names.TOOLS_DIR}],
+            "resources": OUR_RESOURCES,
+        }
+    )
+
+
+def scheduling(settings: PodSettings) -> dict[str, Any]:
+    """nodeSelector, tolerations and imagePullSecrets of the user, where given."""
+    found: dict[str, Any] = {}
+    if settings.node_selector:
+        found["nodeSelector"] = settings.node_selector
+    if settings.tolerations:
+        found["tolerations"] = settings.tolerations
+    if settings.image_pull_secrets:
+        found["imagePullSecrets"] = settings.image_pull_secrets
+    return found
+
+
+def empty_dirs(*volumes: str) -> list[dict[str, Any]]:
+    return [{"name": v, "emptyDir": EMPTY} for v in volumes]

@@ -1,0 +1,138 @@
+"""The one status that a cycle writes: built anew from what is known now, keeping from the old one only what history is (times, conditions)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from panal.api.progress import Progress
+from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, ModelStatus, Phase, RoundsStatus, Status
+from panal.lifecycle import diagnosis, exposure
+from panal.lifecycle.reasons import Reason
+from panal.lifecycle.support import ignored_fields
+from panal.lifecycle.world import World
+
+MAX_COLLABORATORS = 50  # those in trouble come first
+HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends so is the headline
+
+Truth = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where the run stands after this cycle's policies. `reason` and `message` explain the phase to programs and to people."""
+
+    phase: Phase
+    reason: Reason
+    message: str
+    selected: int = 0
+    clusters_selected: bool = False
+    selection_message: str = ""
+    aggregator_ready: bool = False
+    collaborators: tuple[CollaboratorStatus, ...] = ()
+    model: ModelStatus | None = None
+    started: datetime | None = None
+
+    def ended(self, phase: Phase, reason: Reason, message: str) -> Outcome:
+        return replace(self, phase=phase, reason=reason, message=message)
+
+
+def build(world: World, outcome: Outcome, now: datetime) -> Status:
+    """The status of this cycle. Nothing in it depends on `now` unless something changed, so that a quiet run writes nothing."""
+    old = world.run.status
+    ended = outcome.phase in (Phase.COMPLETED, Phase.FAILED)
+    progress = current_progress(world)
+    metrics = progress.metrics if progress else (old.metrics if outcome.started else {})
+    return Status(
+        phase=outcome.phase,
+        message=outcome.message,
+        observed_generation=world.run.generation,
+        conditions=_conditions(world, outcome, now),
+        rounds=_rounds(world, outcome, progress),
+        clients=_clients(outcome),
+        collaborators=list(_shown(outcome)),
+        metrics=metrics,
+        headline_metric=headline(metrics),
+        listeners=exposure.status(world) or old.listeners,
+        model=outcome.model,
+        start_time=outcome.started,
+        completion_time=(old.completion_time or now) if ended else None,
+    )
+
+
+def current_progress(world: World) -> Progress | None:
+    """The progress of the present attempt."""
+    if world.progress and world.job and world.progress.attempt == world.job.uid:
+        return world.progress
+    return None
+
+
+def headline(metrics: dict[str, float]) -> str:
+    """The number that a person asks for first, such as "accuracy 0.934"."""
+    for wanted in HEADLINES:
+        for name in sorted(metrics):
+            if name.lower().endswith(wanted):
+                return f"{name} {metrics[name]:.4g}"
+    name = min(metrics, default="")
+    return f"{name} {metrics[name]:.4g}" if name else ""
+
+
+def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> RoundsStatus:
+    wanted = world.run.spec.server.rounds
+    completed = progress.rounds_completed if progress else 0
+    total = max(wanted, progress.rounds_total) if progress and progress.started else wanted
+    if outcome.phase is Phase.COMPLETED and progress:
+        total = progress.rounds_total or completed  # what was asked too late has not been done
+    return RoundsStatus(completed=completed, total=total, summary=f"{completed}/{total}")
+
+
+def _clients(outcome: Outcome) -> ClientsStatus:
+    states = [c.state for c in outcome.collaborators]
+    ready = sum(s in (diagnosis.READY, diagnosis.TRAINING, diagnosis.DONE) for s in states)
+    failed = states.count(diagnosis.FAILED)
+    return ClientsStatus(selected=outcome.selected, ready=ready, failed=failed, summary=f"{ready}/{outcome.selected}")
+
+
+def _shown(outcome: Outcome) -> Iterable[CollaboratorStatus]:
+    return outcome.collaborators[:MAX_COLLABORATORS]
+
+
+def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition]:
+    going = outcome.phase in (Phase.WAITING, Phase.RUNNING)
+    ignored = ignored_fields(world.run.spec)
+    accepted = f"no effect: {', '.join(ignored)}" if ignored else ""
+    needed = world.run.spec.server.min_available_clients
+    clients = _clients(outcome)
+    enough = clients.ready >= needed
+    told = _truth(enough), Reason.COLLABORATORS_READY if enough else Reason.COLLABORATORS_STARTING
+    selection = Reason.CLUSTERS_SELECTED if outcome.clusters_selected else _waiting_reason(outcome)
+    aggregator = Reason.AGGREGATOR_READY if outcome.aggregator_ready else Reason.AGGREGATOR_STARTING
+    rows: list[tuple[str, Truth, str, str]] = [
+        ("SpecAccepted", "True", str(Reason.FIELD_IGNORED) if ignored else "Accepted", accepted),
+        ("ClustersSelected", _truth(outcome.clusters_selected), str(selection), outcome.selection_message),
+        ("AggregatorReady", _truth(outcome.aggregator_ready), str(aggregator), ""),
+        ("CollaboratorsReady", told[0], str(told[1]), f"{clients.ready} of {needed} needed"),
+        ("Progressing", _truth(going), str(outcome.reason), outcome.message if going else ""),
+        ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), outcome.message if not going else ""),
+        ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), outcome.message if not going else ""),
+    ]
+    old = {c.type: c for c in world.run.status.conditions}
+    return [_condition(old.get(row[0]), row, world.run.generation, now) for row in rows]
+
+
+def _waiting_reason(outcome: Outcome) -> Reason:
+    return outcome.reason if outcome.phase is Phase.WAITING else Reason.NOT_ENOUGH_CLUSTERS
+
+
+def _condition(old: Condition | None, row: tuple[str, Truth, str, str], generation: int, now: datetime) -> Condition:
+    name, status, reason, message = row
+    since = old.last_transition_time if old and old.status == status else now
+    return Condition(
+        type=name, status=status, reason=reason, message=message[:1024], last_transition_time=since, observed_generation=generation
+    )
+
+
+def _truth(value: bool) -> Truth:
+    return "True" if value else "False"

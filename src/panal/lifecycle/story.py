@@ -1,0 +1,80 @@
+"""The run's story in Events: what changed between two statuses, in the order in which it happened."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from panal.api.types import CollaboratorStatus, Phase, Status
+from panal.lifecycle import diagnosis
+from panal.lifecycle.plan import Event
+from panal.lifecycle.reasons import Reason
+
+AT_ONCE = 5  # clusters named in the events of one cycle; the status has the rest
+
+
+def events(old: Status, new: Status) -> list[Event]:
+    """Nothing for nothing changed. A cycle that was cut off between the status and its events loses these events, no more."""
+    return [*_ignored(old, new), *_clusters(old, new), *_trouble(old, new), *_rounds(old, new), *_model(old, new), *_phase(old, new)]
+
+
+def _reason(status: Status, condition: str) -> str:
+    return next((c.reason for c in status.conditions if c.type == condition), "")
+
+
+def _ignored(old: Status, new: Status) -> list[Event]:
+    ignored = Reason.FIELD_IGNORED.value
+    if _reason(new, "SpecAccepted") != ignored or _reason(old, "SpecAccepted") == ignored:
+        return []
+    message = next(c.message for c in new.conditions if c.type == "SpecAccepted")
+    return [Event("Normal", ignored, message)]
+
+
+def _clusters(old: Status, new: Status) -> list[Event]:
+    before, after = ({c.cluster for c in s.collaborators} for s in (old, new))
+    if new.phase in (Phase.COMPLETED, Phase.FAILED):
+        return []
+    return [
+        *_named(Reason.CLUSTER_ADDED, "takes part", sorted(after - before)),
+        *_named(Reason.CLUSTER_REMOVED, "no longer takes part", sorted(before - after)),
+    ]
+
+
+def _named(reason: Reason, what: str, clusters: list[str]) -> list[Event]:
+    found = [Event("Normal", reason.value, f"{cluster} {what}") for cluster in clusters[:AT_ONCE]]
+    if len(clusters) > AT_ONCE:
+        found.append(Event("Normal", reason.value, f"and {len(clusters) - AT_ONCE} more clusters"))
+    return found
+
+
+def _trouble(old: Status, new: Status) -> list[Event]:
+    before = {c.cluster: c.reason for c in old.collaborators if c.state == diagnosis.FAILED}
+    fresh = [c for c in new.collaborators if c.state == diagnosis.FAILED and before.get(c.cluster) != c.reason]
+    return [_told(c) for c in fresh[:AT_ONCE]]
+
+
+def _told(collaborator: CollaboratorStatus) -> Event:
+    return Event("Warning", collaborator.reason, collaborator.message)
+
+
+def _rounds(old: Status, new: Status) -> list[Event]:
+    """Rounds that went by between two looks are told by number; the metrics are those of the last."""
+    before = old.rounds.completed if old.start_time == new.start_time else 0
+    found = []
+    for number in range(before + 1, new.rounds.completed + 1):
+        last = f", {new.headline_metric}" if number == new.rounds.completed and new.headline_metric else ""
+        found.append(Event("Normal", Reason.ROUND_COMPLETED.value, f"round {number} of {new.rounds.total} completed{last}"))
+    return found
+
+
+def _model(old: Status, new: Status) -> list[Event]:
+    if new.model is None or old.model == new.model:
+        return []
+    return [Event("Normal", Reason.MODEL_STORED.value, f"{new.model.uri} ({new.model.digest}, {new.model.size} bytes)")]
+
+
+def _phase(old: Status, new: Status) -> list[Event]:
+    reason = _reason(new, "Progressing")
+    if old.phase == new.phase and _reason(old, "Progressing") == reason:
+        return []
+    kind: Literal["Normal", "Warning"] = "Warning" if new.phase is Phase.FAILED else "Normal"
+    return [Event(kind, reason, new.message)]

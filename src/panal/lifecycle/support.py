@@ -1,0 +1,55 @@
+"""What this version can run: everything else ends at once, with a reason that names the field, instead of waiting for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panal.api.types import Framework, ListenerType, Spec, StorageType
+from panal.lifecycle.reasons import Reason, with_remedy
+from panal.runtimes import runtime_for
+
+LISTENERS = (ListenerType.NODE_PORT, ListenerType.LOAD_BALANCER, ListenerType.CLUSTER_IP)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run cannot go on: it becomes Failed with this reason. `message` says what happened and what to do about it."""
+
+    reason: Reason
+    message: str
+
+
+def stop(reason: Reason, message: str) -> Stop:
+    return Stop(reason, with_remedy(reason, message))
+
+
+def unsupported(spec: Spec) -> Stop | None:
+    """Why this spec cannot run here, or None."""
+    if runtime_for(spec.framework) is None:
+        return stop(Reason.RUNTIME_NOT_SUPPORTED, f"spec.framework: {_framework(spec.framework)} cannot be run by this version")
+    for i, listener in enumerate(spec.server.listeners[:1]):
+        if listener.type not in LISTENERS:
+            message = f"spec.server.listeners[{i}].type: {listener.type} cannot be made by this version"
+            return stop(Reason.LISTENER_NOT_SUPPORTED, message)
+    if spec.server.storage.type is not StorageType.PERSISTENT_VOLUME_CLAIM:
+        return stop(Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} cannot be used by this version")
+    for field, image in (("server", spec.server.image), ("client", spec.client.image)):
+        if not image:
+            return stop(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
+    return None
+
+
+def ignored_fields(spec: Spec) -> list[str]:
+    """Fields that are accepted for the sake of older resources and have no effect."""
+    found = []
+    if spec.server.superlink:
+        found.append("spec.server.superlink")
+    if spec.client.supernode:
+        found.append("spec.client.supernode")
+    if len(spec.server.listeners) > 1:
+        found.append("spec.server.listeners after the first")
+    return found
+
+
+def _framework(framework: Framework) -> str:
+    return f"{framework} (OpenFL's form)" if framework is Framework.OTHER else str(framework)
