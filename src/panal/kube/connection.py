@@ -1,0 +1,186 @@
+"""The connection to one API server: where it is, who we are, one request at a time, with a deadline.
+
+lightkube reads kubeconfig files and service accounts and makes an HTTP client that trusts the right CA and sends the right
+credentials (client certificate, rotating token file, exec plugin). The requests on it are our own, because lightkube's have no
+bookmarks, no server-side time-out and no raw JSON. This is the only module that sees lightkube and its HTTP library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+from lightkube import ConfigError as LightkubeConfigError
+from lightkube import KubeConfig, SingleConfig
+from lightkube.config.client_adapter import ConnectionParams
+
+from panal.kube import metrics
+from panal.kube.errors import ApiError, ConfigError, Unauthorized, Unavailable, from_status
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+HOME_KUBECONFIG = Path("~/.kube/config")
+_LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`verb` is the word of RBAC, for the metrics; `body` is sent as JSON."""
+
+    verb: str
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = JSON
+
+
+class Connection:
+    """`namespace` is the one of the service account or of the kubeconfig's context."""
+
+    def __init__(self, http: httpx2.AsyncClient, namespace: str, timeout: float) -> None:
+        self._http = http
+        self._timeout = timeout
+        self.namespace = namespace
+
+    @classmethod
+    def open(cls, kubeconfig: Path | None, timeout: float) -> Connection:
+        """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
+        try:
+            config = _config(kubeconfig)
+            settings = ConnectionParams(timeout=httpx2.Timeout(timeout)).httpx_params(config)
+            http = httpx2.AsyncClient(**settings, limits=_LIMITS)
+        except (LightkubeConfigError, OSError, KeyError, AssertionError, ValueError) as error:
+            raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
+        return cls(http, config.namespace, timeout)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def send(self, request: Request) -> Any:
+        """The answer's JSON. The deadline is for the whole exchange."""
+        with _counted(request.verb) as outcome, _translated():
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.send(self._build(request))
+            outcome.code = response.status_code
+            if response.is_error:
+                raise _error(response)
+            return decode(response.content)
+
+    @asynccontextmanager
+    async def stream(self, request: Request, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The answer's lines as they come; Unavailable when nothing came for `silence` seconds."""
+        timeout = httpx2.Timeout(self._timeout, read=silence)
+        with _counted(request.verb) as outcome, _translated():
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.send(self._build(request, timeout), stream=True)
+            try:
+                outcome.code = response.status_code
+                if response.is_error:
+                    async with asyncio.timeout(self._timeout):
+                        await response.aread()
+                    raise _error(response)
+                yield _lines(response)
+            finally:
+                await response.aclose()
+
+    def _build(self, request: Request, timeout: httpx2.Timeout | None = None) -> httpx2.Request:
+        return self._http.build_request(
+            request.method,
+            request.path,
+            params=dict(request.query),
+            content=None if request.body is None else msgspec.json.encode(request.body),
+            headers={"Content-Type": request.content_type, "Accept": JSON} if request.body is not None else {"Accept": JSON},
+            timeout=timeout or self._timeout,
+        )
+
+
+def decode(content: bytes) -> Any:
+    """Unavailable if it is not JSON: a proxy answered, or the answer was cut off."""
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise Unavailable(0, "NotJSON", f"the answer is not JSON: {content[:100]!r}") from error
+
+
+def _config(kubeconfig: Path | None) -> SingleConfig:
+    path = kubeconfig or _path_from_environment()
+    config = (KubeConfig.from_file(path) if path else KubeConfig.from_service_account(SERVICE_ACCOUNT)).get()
+    if config is None:
+        raise LightkubeConfigError(f"{path} has no current-context")
+    return config
+
+
+def _path_from_environment() -> Path | None:
+    if named := os.environ.get("KUBECONFIG"):
+        return Path(named)
+    return None if (SERVICE_ACCOUNT / "token").exists() else HOME_KUBECONFIG
+
+
+async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
+            if line:
+                yield line
+
+
+@dataclass(slots=True)
+class _Outcome:
+    code: int = 0
+
+
+@contextmanager
+def _counted(verb: str) -> Iterator[_Outcome]:
+    """Counts one request under the code that the body sets."""
+    outcome = _Outcome()
+    try:
+        yield outcome
+    finally:
+        metrics.REQUESTS.labels(verb, str(outcome.code)).inc()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns what the libraries beneath raise into errors of ours, the original chained."""
+    try:
+        yield
+    except (TimeoutError, httpx2.TimeoutException) as error:
+        raise Unavailable(0, "Timeout", "the API server did not answer in time") from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise Unavailable(0, type(error).__name__, str(error) or "the connection to the API server broke") from error
+    except LightkubeConfigError as error:
+        raise Unauthorized(0, "NoCredentials", str(error)) from error
+
+
+def _error(response: httpx2.Response) -> ApiError:
+    return from_status(response.status_code, _status(response), _seconds(response.headers.get("Retry-After", "")))
+
+
+def _status(response: httpx2.Response) -> dict[str, Any]:
+    """The Status object of the answer, or one made of the text that a proxy or an unknown path answers with."""
+    try:
+        body = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        body = None
+    if isinstance(body, dict):
+        return body
+    if response.status_code == 404:
+        message = f"{response.url.path} is not served; is the CustomResourceDefinition installed, in this version?"
+        return {"reason": "NotServed", "message": message}
+    return {"message": response.text[:300].strip()}
+
+
+def _seconds(header: str) -> float | None:
+    return float(header) if header.isdigit() else None

@@ -1,0 +1,85 @@
+"""The kinds of object that panal reads or writes on an API server, each with the path it is served under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panal.api import names
+from panal.kube.errors import UnknownKind
+from panal.kube.objects import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`group` is empty for the core kinds; `namespaced` is false for objects of the whole cluster."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL's path; without `namespace` that of all namespaces, without `name` that of the collection."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+_CLUSTER = "cluster.open-cluster-management.io"
+_ADMISSION = "admissionregistration.k8s.io"
+_RBAC = "rbac.authorization.k8s.io"
+
+FEDERATED_LEARNING = Kind(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
+
+MANAGED_CLUSTER = Kind(_CLUSTER, "v1", "ManagedCluster", "managedclusters", namespaced=False)
+MANAGED_CLUSTER_SET = Kind(_CLUSTER, "v1beta2", "ManagedClusterSet", "managedclustersets", namespaced=False)
+MANAGED_CLUSTER_SET_BINDING = Kind(_CLUSTER, "v1beta2", "ManagedClusterSetBinding", "managedclustersetbindings")
+PLACEMENT = Kind(_CLUSTER, "v1beta1", "Placement", "placements")
+PLACEMENT_DECISION = Kind(_CLUSTER, "v1beta1", "PlacementDecision", "placementdecisions")
+MANIFEST_WORK = Kind("work.open-cluster-management.io", "v1", "ManifestWork", "manifestworks")
+
+JOB = Kind("batch", "v1", "Job", "jobs")
+STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
+POD = Kind("", "v1", "Pod", "pods")
+SERVICE = Kind("", "v1", "Service", "services")
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
+SECRET = Kind("", "v1", "Secret", "secrets")
+PERSISTENT_VOLUME_CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+EVENT = Kind("", "v1", "Event", "events")  # core/v1: what `kubectl get events` and `kubectl describe` ask for
+
+ROLE = Kind(_RBAC, "v1", "Role", "roles")
+ROLE_BINDING = Kind(_RBAC, "v1", "RoleBinding", "rolebindings")
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+VALIDATING_ADMISSION_POLICY = Kind(_ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False)
+VALIDATING_ADMISSION_POLICY_BINDING = Kind(
+    _ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", namespaced=False
+)
+
+ALL = tuple(value for value in globals().values() if isinstance(value, Kind))
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in ALL}
+
+
+def kind_named(api_version: str, kind: str) -> Kind:
+    """The constant of that kind; UnknownKind if panal has none."""
+    try:
+        return _BY_NAME[api_version, kind]
+    except KeyError as error:
+        raise UnknownKind(f"{api_version} {kind} is not among the kinds of panal.kube.kinds: add it there") from error
+
+
+def kind_of(obj: Object) -> Kind:
+    return kind_named(obj.get("apiVersion", ""), obj.get("kind", ""))

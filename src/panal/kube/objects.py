@@ -1,0 +1,44 @@
+"""Kubernetes objects as they travel: plain JSON dicts, and the few readers that every part needs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
+Objects = list[Object]
+
+
+class Key(NamedTuple):
+    """Where an object is within its kind; `namespace` is empty for objects of the whole cluster."""
+
+    namespace: str
+    name: str
+
+
+def key_of(obj: Object) -> Key:
+    metadata = obj["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
+
+
+def uid_of(obj: Object) -> str:
+    """Empty for an object that no API server has stored yet."""
+    return str(obj["metadata"].get("uid", ""))
+
+
+def version_of(obj: Object) -> str:
+    return str(obj["metadata"].get("resourceVersion", ""))
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    labels: dict[str, str] | None = obj["metadata"].get("labels")
+    return labels or {}
+
+
+def owner_uids(obj: Object) -> tuple[str, ...]:
+    return tuple(owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ())
+
+
+def drop_managed_fields(obj: Object) -> Object:
+    """The object without managedFields, which are often half of it and which nothing here reads; changes `obj` itself."""
+    obj["metadata"].pop("managedFields", None)
+    return obj

@@ -1,0 +1,97 @@
+"""The work queue between what happened and the workers that reconcile it.
+
+A key is in it at most once, and with one worker at a time: a key that is added while a worker has it waits until that worker
+says `done`. Workers do `key = await queue.get()`, then `forget` or `retry`, then always `done`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from panal.kube.backoff import Backoff
+from panal.kube.clock import Clock, SystemClock
+
+K = TypeVar("K", bound=Hashable)
+
+RETRIES = Backoff(first=0.25, cap=45)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timer:
+    due: float
+    task: asyncio.Task[None]
+
+
+class WorkQueue(Generic[K]):
+    def __init__(self, clock: Clock | None = None, retries: Backoff = RETRIES) -> None:
+        self._clock = clock or SystemClock()
+        self._retries = retries
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._wanted: set[K] = set()  # in `_ready`, or to be put there as soon as its worker is done
+        self._active: set[K] = set()
+        self._timers: dict[K, _Timer] = {}
+        self._failures: dict[K, int] = {}
+
+    def __len__(self) -> int:
+        """Keys that a worker could have now, were there more workers."""
+        return self._ready.qsize()
+
+    def add(self, key: K) -> None:
+        if key in self._wanted:
+            return
+        self._wanted.add(key)
+        if key not in self._active:
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Add the key then; of several such wishes for one key the earliest counts, and comes once."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        due = self._clock.monotonic() + seconds
+        timer = self._timers.get(key)
+        if timer and timer.due <= due:
+            return
+        if timer:
+            timer.task.cancel()
+        self._timers[key] = _Timer(due, asyncio.create_task(self._add_later(key, seconds)))
+
+    def retry(self, key: K) -> float:
+        """Add the key after a wait that doubles with every `retry` since the last `forget`; returns the wait in seconds."""
+        self._failures[key] = self.failures(key) + 1
+        seconds = self._retries.delay(self._failures[key])
+        self.add_after(key, seconds)
+        return seconds
+
+    def failures(self, key: K) -> int:
+        """How many times in a row the key was retried."""
+        return self._failures.get(key, 0)
+
+    def forget(self, key: K) -> None:
+        """The key went well: its next `retry` starts small again."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> K:
+        key = await self._ready.get()
+        self._wanted.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        self._active.discard(key)
+        if key in self._wanted:
+            self._ready.put_nowait(key)
+
+    def close(self) -> None:
+        """Drop what is to be added later."""
+        for timer in self._timers.values():
+            timer.task.cancel()
+        self._timers.clear()
+
+    async def _add_later(self, key: K, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        del self._timers[key]
+        self.add(key)
