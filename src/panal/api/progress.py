@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from panal.api.status import MAX_COLLABORATORS
 from panal.api.types import Model, ModelStatus
 
-MAX_COLLABORATORS = 200
+__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
+
 MAX_METRICS = 16
 
 

@@ -1,0 +1,129 @@
+"""The CustomResourceDefinition, generated from the types: `python -m panal.api.crd` prints it.
+
+Rules that need more than one value of the spec stand with the types. Here are those that compare with the past: the name (only looked at
+on creation, so that resources of the former controller can still be updated and deleted) and what is fixed once a run has started.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import yaml
+
+from panal.api.names import GROUP, KIND, MAX_RUN_NAME, PLURAL, VERSION
+from panal.api.schema import Schema, rule, structural
+from panal.api.types import Client, Server, Spec, Status
+
+SHORT_NAME = "fl"
+MAY_CHANGE = frozenset({"suspend", "activeDeadlineSeconds"})  # of a run that has started; server.rounds may grow
+
+SPEC = "What to train, where, and how. Most of it is fixed once the run has started."
+STATUS = "How far the run is. Written by the controller alone."
+
+STARTED = "has(oldSelf.status) && has(oldSelf.status.startTime)"
+OVER = "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase in ['Completed', 'Failed']"
+
+NAME = rule(
+    f"oldSelf.hasValue() || (self.metadata.name.size() <= {MAX_RUN_NAME} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",
+    f"metadata.name: at most {MAX_RUN_NAME} characters (small letters, digits, -), "
+    "beginning with a letter and not ending with -; rename the run",
+    optionalOldSelf=True,
+)
+MORE_ROUNDS = rule(
+    f"!({STARTED}) || self.spec.server.rounds >= oldSelf.spec.server.rounds",
+    "spec.server.rounds: a run that has started may be given more rounds, not fewer; raise the number, or create a new run",
+    fieldPath=".spec.server.rounds",
+)
+ENDED = rule(
+    f"!({OVER}) || self.spec == oldSelf.spec",
+    "spec: the run is over and its spec stays as it was; create a new FederatedLearning",
+    fieldPath=".spec",
+)
+
+
+def crd() -> Schema:
+    """The CustomResourceDefinition as JSON."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": [SHORT_NAME],
+            },
+            "scope": "Namespaced",
+            "versions": [_version()],
+        },
+    }
+
+
+def _version() -> Schema:
+    return {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": _columns(),
+        "schema": {"openAPIV3Schema": _schema()},
+    }
+
+
+def _columns() -> list[Schema]:
+    def column(name: str, path: str, description: str, **more: Any) -> Schema:
+        return {"name": name, "type": "string", "jsonPath": path, "description": description, **more}
+
+    return [
+        column("Phase", ".status.phase", "Waiting, Running, Completed or Failed"),
+        column("Round", ".status.rounds.summary", "Rounds done of rounds asked for"),
+        column("Clients", ".status.clients.summary", "Clusters ready of clusters selected"),
+        column("Metric", ".status.headlineMetric", "The metric to look at first"),
+        column("Age", ".metadata.creationTimestamp", "Since the run was created") | {"type": "date"},
+        column("Message", ".status.message", "What is going on", priority=1),
+    ]
+
+
+def _schema() -> Schema:
+    return {
+        "type": "object",
+        "description": "A FederatedLearning asks for one federated training run over clusters of Open Cluster Management.",
+        "properties": {
+            "apiVersion": {"type": "string", "description": "The group and version of this resource."},
+            "kind": {"type": "string", "description": f"Always {KIND}."},
+            "metadata": {"type": "object"},
+            "spec": structural(Spec) | {"default": {}, "description": SPEC},
+            "status": structural(Status, defaults=False) | {"description": STATUS},
+        },
+        "x-kubernetes-validations": [NAME, ENDED, MORE_ROUNDS, *(_fixed(path) for path in fixed_paths())],
+    }
+
+
+def fixed_paths() -> list[str]:
+    """The fields under `spec` that may not change once a run has started, one rule each so that its message can name the field."""
+    server = [f"server.{name}" for name in structural(Server)["properties"] if name != "rounds"]
+    client = [f"client.{name}" for name in structural(Client)["properties"]]
+    others = [name for name in structural(Spec)["properties"] if name not in MAY_CHANGE | {"server", "client"}]
+    return [*others, *server, *client]
+
+
+def _fixed(path: str) -> Schema:
+    """`spec`, `server` and `client` have defaults, so only the last part may be absent. (Comparing optionals would cost too much.)"""
+    new, old = f"self.spec.{path}", f"oldSelf.spec.{path}"
+    return rule(
+        f"!({STARTED}) || (has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
+        f"spec.{path}: fixed once the run has started; put back the former value, or create a new FederatedLearning",
+        fieldPath=f".spec.{path}",
+    )
+
+
+def main() -> None:
+    yaml.safe_dump(crd(), sys.stdout, sort_keys=False, width=140)
+
+
+if __name__ == "__main__":
+    main()

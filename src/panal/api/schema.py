@@ -1,0 +1,68 @@
+"""From a pydantic model to the structural schema that a CustomResourceDefinition may hold.
+
+Pydantic describes a model in JSON Schema with `$defs`, titles and `anyOf: [X, null]`; an API server accepts none of them. This module
+inlines and drops, and leaves everything named `x-kubernetes-*` alone: models bring those along as `json_schema_extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+Schema = dict[str, Any]
+
+DROPPED = frozenset({"title", "$defs", "$ref", "anyOf"})
+
+
+class Model(BaseModel):
+    """Base of every type of the resource: camelCase on the wire, frozen, unknown fields ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+
+def rule(expression: str, message: str, **more: Any) -> Schema:
+    """One entry of `x-kubernetes-validations`; `message` names the field and says what to do."""
+    return {"rule": expression, "message": message, **more}
+
+
+def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
+    """The structural schema of `model`. Without `defaults` for a status: there, what is absent is not known yet."""
+    raw = model.model_json_schema(by_alias=True)
+    return _clean(raw, raw.get("$defs", {}), defaults)
+
+
+def _clean(node: Mapping[str, Any], definitions: Mapping[str, Schema], defaults: bool) -> Schema:
+    node = _resolve(node, definitions)
+    keep = {k: v for k, v in node.items() if k not in DROPPED and (k != "default" or (defaults and v not in (None, "")))}
+    if node.get("x-kubernetes-int-or-string"):
+        return keep | {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+    if "properties" in node:
+        keep["properties"] = {name: _clean(child, definitions, defaults) for name, child in node["properties"].items()}
+    if "items" in node:
+        keep["items"] = _clean(node["items"], definitions, defaults)
+    if node.get("type") == "integer":
+        keep.setdefault("format", "int64")
+    return _clean_map(keep, definitions, defaults)
+
+
+def _clean_map(node: Schema, definitions: Mapping[str, Schema], defaults: bool) -> Schema:
+    values = node.pop("additionalProperties", None)
+    if isinstance(values, Mapping):
+        node["additionalProperties"] = _clean(values, definitions, defaults)
+    elif values:
+        node["x-kubernetes-preserve-unknown-fields"] = True
+    return node
+
+
+def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Schema:
+    """Follows `$ref`, and `anyOf` where it only says that a value may be absent; what stands beside them wins."""
+    resolved = dict(node)
+    if "$ref" in node:
+        resolved = _resolve(definitions[node["$ref"].rsplit("/", 1)[1]], definitions) | resolved
+    present = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
+    if len(present) == 1 and not node.get("x-kubernetes-int-or-string"):
+        resolved = _resolve(present[0], definitions) | resolved
+    return resolved
