@@ -1,0 +1,110 @@
+"""The selectors of a Placement, compiled once and then asked for many clusters: what does this cluster lack?
+
+The answers are phrases that follow a cluster's name: `lacks claim example.com/mnist`. Labels and claims are compared by the same rules
+as Kubernetes' label selectors; the values in a *selector* must have the form of label values even where claims may hold anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KEY = re.compile(r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$")
+VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")
+SHOWN_VALUES = 5
+SHOWN_LENGTH = 63
+
+
+class MisconfiguredError(ValueError):
+    """The placement is wrong in itself: Open Cluster Management then selects nothing at all. The text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One requirement on a label or a claim; `subject` says which of them."""
+
+    subject: str
+    key: str
+    operator: str
+    values: frozenset[str]
+
+    def unmet(self, having: Mapping[str, str]) -> str:
+        """Why a cluster with these labels or claims fails it; empty if it does not."""
+        value = having.get(self.key)
+        match self.operator:
+            case "Exists":
+                return self._lacks() if value is None else ""
+            case "DoesNotExist":
+                return "" if value is None else f"has {self.subject} {self.key}"
+            case "In":
+                if value is None:
+                    return self._lacks()
+                return "" if value in self.values else f'has {self.subject} {self.key} "{shorten(value)}", not in {shown(self.values)}'
+            case _:  # NotIn; compile_requirement lets nothing else through
+                return (
+                    f'has {self.subject} {self.key} "{shorten(value)}", which is excluded'
+                    if value is not None and value in self.values
+                    else ""
+                )
+
+    def _lacks(self) -> str:
+        return f"lacks {self.subject} {self.key}"
+
+
+def compile_labels(selector: Mapping[str, Any], path: str) -> tuple[Requirement, ...]:
+    """A label selector's requirements; raises MisconfiguredError with `path` where it is wrong."""
+    exact = (
+        _checked(Requirement("label", key, "In", frozenset({value})), f"{path}.matchLabels")
+        for key, value in (selector.get("matchLabels") or {}).items()
+    )
+    return (*exact, *_expressions("label", selector, path))
+
+
+def compile_claims(selector: Mapping[str, Any], path: str) -> tuple[Requirement, ...]:
+    """A claim selector's requirements; raises MisconfiguredError with `path` where it is wrong."""
+    return tuple(_expressions("claim", selector, path))
+
+
+def _expressions(subject: str, selector: Mapping[str, Any], path: str) -> Iterable[Requirement]:
+    for number, expression in enumerate(selector.get("matchExpressions") or ()):
+        values = frozenset(expression.get("values") or ())
+        requirement = Requirement(subject, expression.get("key", ""), expression.get("operator", ""), values)
+        yield _checked(requirement, f"{path}.matchExpressions[{number}]")
+
+
+def _checked(requirement: Requirement, path: str) -> Requirement:
+    problem = _problem(requirement)
+    if problem:
+        raise MisconfiguredError(f"{path}: {problem}")
+    return requirement
+
+
+def _problem(requirement: Requirement) -> str:
+    operator, values = requirement.operator, requirement.values
+    if not _is_key(requirement.key):
+        return f'"{shorten(requirement.key)}" cannot be a key of a label or claim'
+    if operator in ("In", "NotIn") and not values:
+        return f"operator {operator} needs at least one value"
+    if operator in ("Exists", "DoesNotExist") and values:
+        return f"operator {operator} takes no values"
+    if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+        return f'operator "{shorten(operator)}" is not one of In, NotIn, Exists, DoesNotExist'
+    wrong = sorted(value for value in values if not VALUE.match(value))
+    return f'"{shorten(wrong[0])}" has not the form of a label value (at most 63 letters, digits, -, _ and .)' if wrong else ""
+
+
+def _is_key(key: str) -> bool:
+    prefix, slash, _ = key.rpartition("/")
+    return bool(KEY.match(key)) and (not slash or len(prefix) <= 253)
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= SHOWN_LENGTH else f"{text[: SHOWN_LENGTH - 1]}…"
+
+
+def shown(values: Iterable[str]) -> str:
+    ordered = sorted(values)
+    more = ", …" if len(ordered) > SHOWN_VALUES else ""
+    return f"[{', '.join(shorten(value) for value in ordered[:SHOWN_VALUES])}{more}]"
