@@ -1,0 +1,91 @@
+"""Which claim names the data, and what its value means: what is unsafe or unclear is refused with words for the site's owner."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panal.placement import HostPathLocation, PvcLocation, data_claim, data_location
+
+
+def placement(*predicates):
+    return {"predicates": [{"requiredClusterSelector": {"claimSelector": {"matchExpressions": list(p)}}} for p in predicates]}
+
+
+def need(key, operator="Exists"):
+    return {"key": key, "operator": operator}
+
+
+@pytest.mark.parametrize(
+    ("spec", "explicit", "claim"),
+    [
+        (placement([need("a")]), "", "a"),
+        (placement([need("a")]), "b", "b"),
+        (placement([need("a"), need("b")], [need("c"), need("d", "DoesNotExist")]), "", "c"),
+        (placement([need("a", "In")]), "", ""),
+        (placement([need("a")], []), "", "a"),
+        ({}, "", ""),
+        ({"predicates": [{}, {"requiredClusterSelector": {"labelSelector": {"matchExpressions": [need("a")]}}}]}, "", ""),
+    ],
+)
+def test_the_claim_given_wins_else_the_last_one_that_must_exist(spec, explicit, claim):
+    assert data_claim(spec, explicit) == claim
+
+
+@pytest.mark.parametrize(
+    ("value", "location"),
+    [
+        ("pvc://mnist", PvcLocation("mnist", "")),
+        ("pvc://mnist/", PvcLocation("mnist", "")),
+        ("pvc://mnist/train/2024", PvcLocation("mnist", "train/2024")),
+        ("pvc://my.data-1/a b/", PvcLocation("my.data-1", "a b")),
+        ("/data/private/cluster1", HostPathLocation("/data/private/cluster1")),
+        ("/data/", HostPathLocation("/data")),
+        ("/data/..hidden", HostPathLocation("/data/..hidden")),
+    ],
+)
+def test_locations(value, location):
+    assert data_location(value) == location
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "neither a claim nor an absolute path"),
+        ("1", "neither a claim nor an absolute path"),
+        ("data/mnist", "neither a claim nor an absolute path"),
+        ("PVC://mnist", "neither a claim nor an absolute path"),
+        ("s3://bucket/data", "neither a claim nor an absolute path"),
+        ("/", "the whole file system"),
+        ("//", "the whole file system"),
+        ("/data/../etc", '".."'),
+        ("/..", '".."'),
+        ("/data//x", "an empty part"),
+        ("/data/./x", '"."'),
+        ("/data\n", "unprintable"),
+        ("/data\0", "unprintable"),
+        ("/data:rw", '":"'),
+        ("pvc://", "names no claim"),
+        ("pvc:///data", "names no claim"),
+        ("pvc://Mnist", '"Mnist" cannot be the name'),
+        ("pvc://a..b", '"a..b" cannot be the name'),
+        ("pvc://../x", '".." cannot be the name'),
+        ("pvc://mnist/../../etc", '".."'),
+        ("pvc://mnist//x", "an empty part"),
+        (f"pvc://{'a' * 254}", "cannot be the name"),
+    ],
+)
+def test_what_is_unsafe_or_unclear_is_refused(value, words):
+    with pytest.raises(ValueError) as refused:
+        data_location(value)
+    assert words in str(refused.value)
+
+
+@given(st.text(alphabet="abp/.:cv \n-", max_size=30))
+def test_whatever_is_accepted_stays_below_its_root(value):
+    try:
+        location = data_location(value)
+    except ValueError:
+        return
+    path = location.sub_path if isinstance(location, PvcLocation) else location.path.removeprefix("/")
+    assert not path.startswith("/")
+    assert path == "" or not {"", ".", ".."} & set(path.split("/"))
