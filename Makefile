@@ -12,8 +12,9 @@ FLOWER := .cache/flower-venv
 WORKERS ?= auto
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src tests $(wildcard examples)
+EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help test test-real check lint format types layers unit venv lock clean
+.PHONY: help test test-real check lint format types layers unit venv lock images clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,17 +42,16 @@ unit: $(VENV)/.ready $(FLOWER)/.ready
 
 venv: $(VENV)/.ready ## the virtual environment with panal in it, editable
 
-$(VENV)/.ready: pyproject.toml requirements/dev.txt
+$(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP) install --require-hashes -r requirements/dev.txt
+	$(BIN)/$(PIP) install --require-hashes -r requirements/dev.txt -r requirements/gateway.txt
 	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	touch $@
 
-$(FLOWER)/.ready: requirements/flower.txt requirements/gateway.txt
+$(FLOWER)/.ready: requirements/flower.txt
 	$(PYTHON) -m venv $(FLOWER)
 	$(FLOWER)/bin/$(PIP) install --require-hashes -r requirements/flower.txt
-	$(FLOWER)/bin/$(PIP) install --require-hashes -r requirements/gateway.txt
 	touch $@
 
 # Every lock is compiled for Python 3.11 and later on Linux. The files carry hashes, and neither index nor file addresses.
@@ -65,11 +65,33 @@ lock: .cache/lock-venv/.ready ## compile requirements/*.txt anew (UPGRADE=--upgr
 	$(COMPILE) pyproject.toml --extra reporter --group dev -c requirements/reporter.txt -o requirements/dev.txt
 	$(COMPILE) requirements/flower.in -o requirements/flower.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 
 .cache/lock-venv/.ready:
 	$(PYTHON) -m venv .cache/lock-venv
 	.cache/lock-venv/bin/$(PIP) install uv
 	touch $@
+
+# The images of the tests, as archives for tests/testenv/clusters.py; any docker or podman builds the same from the Containerfiles.
+VERSION := 0.1.0
+IMAGES := .cache/images
+OURS := $(shell find src -name '*.py') pyproject.toml requirements/build.txt
+BUILD = $(PYTHON) tests/testenv/images.py build $(IMAGES)/store
+
+images: $(foreach name,controller pod-tools gateway $(EXAMPLES),$(IMAGES)/$(name).tar) ## the images, as archives under .cache/images
+
+$(IMAGES)/.base:
+	$(PYTHON) tests/testenv/images.py base $(IMAGES)/store
+	touch $@
+
+$(IMAGES)/controller.tar: requirements/runtime.txt $(OURS)
+$(IMAGES)/pod-tools.tar: requirements/reporter.txt $(OURS)
+$(IMAGES)/gateway.tar: requirements/gateway.txt
+$(IMAGES)/%.tar: images/%.Containerfile | $(IMAGES)/.base
+	$(BUILD) . panal/$*:$(VERSION) $@ -f $<
+
+$(IMAGES)/example-%.tar: $(shell find examples -type f 2>/dev/null) | $(IMAGES)/.base
+	$(BUILD) examples/$* panal/example-$*:$(VERSION) $@
 
 clean: ## remove what was made, the environments as well
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -13,6 +13,8 @@ Needs root and the Debian packages buildah, crun (or runc) and mmdebstrap. The b
 Hub: python, pip and what pip installs are in /usr/local, as there; but that is a virtual environment of Debian's /usr/bin/python3.
 """
 
+from __future__ import annotations
+
 import argparse
 import configparser
 import io
@@ -37,15 +39,18 @@ STEPS = (
 HOST = ("/etc/apt", "/usr/share/keyrings", "/etc/ssl/certs", "/usr/local/share/ca-certificates")
 
 
-def buildah(store: Path, *args: str, **more) -> str:
+def buildah(store: Path, *args: str, capture: bool = False) -> str:
+    """Run buildah on the images of `store`; what it prints, if captured."""
     # `chroot` needs no container runtime settings or network set-up; a RUN step uses this machine's network.
     command = ["buildah", f"--root={store}/root", f"--runroot={store}/run", "--storage-driver=overlay", *args]
     env = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-    done = subprocess.run(command, text=True, env=env, **more)
+    done = subprocess.run(command, text=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if capture else None, check=False)
     if done.returncode:
-        subprocess.run([*command[:4], "rm", "--all"], env=env, stdout=subprocess.DEVNULL)  # a failed build stays mounted otherwise
+        subprocess.run(
+            [*command[:4], "rm", "--all"], env=env, stdout=subprocess.DEVNULL, check=False
+        )  # a failed build stays mounted otherwise
         sys.exit(f"buildah {args[0]} failed")
-    return done.stdout
+    return done.stdout or ""
 
 
 def base(store: Path) -> None:
@@ -64,7 +69,7 @@ def base(store: Path) -> None:
             ],
             check=True,
         )
-        container = buildah(store, "from", "scratch", stdout=subprocess.PIPE).strip()
+        container = buildah(store, "from", "scratch", capture=True).strip()
         buildah(store, "add", "--quiet", container, str(archive), "/")
         buildah(
             store,
