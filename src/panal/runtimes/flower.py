@@ -44,7 +44,7 @@ def _container(name: str, image: str, settings: PodSettings, env: list[dict[str,
     container: Container = {
         "name": name,
         "image": image,
-        "command": ["python3", f"{TOOLS_DIR}/flower_{name}.py"],
+        "command": ["python3", f"{TOOLS_DIR}/run.py", name],
         "env": env,
         "volumeMounts": volume_mounts,
     }

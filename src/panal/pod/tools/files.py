@@ -1,0 +1,105 @@
+"""The files by which the programs of a pod talk to each other (docs/design/pods.md), and the environment that they are given."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class RunError(Exception):
+    """The program's end, with a reason of `panal.lifecycle.reasons` and a sentence for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def run_dir() -> Path:
+    return Path(os.environ.get("PANAL_RUN_DIR", "/panal/run"))
+
+
+def number(name: str, default: int) -> int:
+    """An environment variable as a number; `default` if it is unset or empty."""
+    return int(os.environ.get(name) or default)
+
+
+def loopback() -> str:
+    return os.environ.get("PANAL_LOOPBACK") or "127.0.0.1"
+
+
+def superlink_port() -> int:
+    return number("PANAL_SUPERLINK_PORT", 8000)
+
+
+def append(record: Record) -> None:
+    """Adds `record` to progress.jsonl in one write, so that lines of several processes never mix."""
+    line = json.dumps({"time": round(time.time(), 3), **record}, allow_nan=False, separators=(",", ":")) + "\n"
+    handle = os.open(run_dir() / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
+def records() -> list[Record]:
+    """What progress.jsonl holds so far; an unfinished last line is left out."""
+    try:
+        text = (run_dir() / "progress.jsonl").read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+def read_json(path: Path) -> Record | None:
+    try:
+        content: Record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def write_json(path: Path, content: Record) -> None:
+    """Written beside, then renamed: a reader sees all of it or nothing."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content))
+    part.replace(path)
+
+
+def say(message: str) -> None:
+    print(f"panal: {message}", flush=True)
+
+
+def terminate(reason: str, message: str) -> None:
+    """The last word for the controller, which reads it from the container's status; Kubernetes keeps 4,096 bytes."""
+    say(f"{reason}: {message}")
+    path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))
+    try:
+        path.write_text(json.dumps({"reason": reason, "message": message[:1500]}))
+    except OSError as error:
+        say(f"cannot write {path}: {error}")
+
+
+def flower_environment(hook: str) -> dict[str, str]:
+    """The environment of Flower's processes: no calls home, a writable home, and our hook (`server` or `client`) in front of the path."""
+    env = dict(os.environ)
+    tools = str(Path(__file__).resolve().parent.parent)
+    env["PYTHONPATH"] = os.pathsep.join(p for p in (tools, env.get("PYTHONPATH", "")) if p)
+    env["PANAL_HOOK"] = hook
+    env["PYTHONUNBUFFERED"] = "1"
+    env["FLWR_TELEMETRY_ENABLED"] = "0"
+    env["FLWR_DISABLE_UPDATE_CHECK"] = "1"
+    env.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.2")
+    tmp = os.environ.get("PANAL_TMP", "/tmp")
+    env["HOME"] = tmp
+    env["FLWR_HOME"] = f"{tmp}/flwr"
+    local = f"{loopback()},127.0.0.1,localhost"
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join(p for p in (env.get(name, ""), local) if p)
+    Path(env["FLWR_HOME"]).mkdir(parents=True, exist_ok=True)
+    return env

@@ -1,0 +1,141 @@
+"""The SuperLink's Control API as the launcher needs it, by Flower's own client, and the user's app as a bundle with its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .files import Record, RunError, loopback, number, superlink_port
+
+# Keys of an app's run-config that take the run's values where the app declares them as whole numbers; `_` counts as `-`.
+ROUNDS_KEYS = {"num-server-rounds", "num-rounds", "server-rounds", "rounds"}
+MIN_CLIENTS_KEYS = {
+    f"min-{what}"
+    for what in (
+        "clients", "nodes", "available-clients", "available-nodes", "fit-clients", "train-clients", "train-nodes", "evaluate-clients",
+        "evaluate-nodes", "num-clients", "num-nodes",
+    )
+}  # fmt: skip
+
+
+class UnreachableError(Exception):
+    """The SuperLink does not answer now."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    finished: bool
+    outcome: str = ""  # completed, failed or stopped
+    details: str = ""
+
+
+class Control:
+    def __init__(self) -> None:
+        try:
+            import httpx
+            from flwr.proto import control_pb2
+            from flwr.supercore.control import ControlHttpClient
+        except ImportError as error:
+            message = f"spec.server.image holds no Flower that panal knows ({error}). Install flwr 1.41 in the image"
+            raise RunError("AppInvalid", message) from error
+        self._httpx, self._pb = httpx, control_pb2
+        self._client = ControlHttpClient.from_server_address(f"{loopback()}:{superlink_port()}", True, None, [])
+
+    def _call(self, method: str, request: Any) -> Any:
+        try:
+            return getattr(self._client, method)(request)
+        except self._httpx.TransportError as error:
+            raise UnreachableError(str(error)) from error
+        except self._httpx.HTTPStatusError as error:
+            if error.response.status_code >= 500:
+                raise UnreachableError(str(error)) from error
+            raise
+
+    def online(self) -> int:
+        return sum(node.status == "online" for node in self._call("ListNodes", self._pb.ListNodesRequest()).nodes_info)
+
+    def start(self, bundle: bytes, config: dict[str, Any]) -> int:
+        from flwr.common.serde import fab_to_proto, user_config_to_proto
+        from flwr.supercore.fab import Fab
+
+        fab = Fab(hashlib.sha256(bundle).hexdigest(), bundle, {})
+        request = self._pb.StartRunRequest(fab=fab_to_proto(fab), override_config=user_config_to_proto(config), federation="")
+        try:
+            response = self._call("StartRun", request)
+        except self._httpx.HTTPStatusError as error:
+            raise RunError("AppInvalid", f"Flower refused the app: {error.response.text[:500]}") from error
+        if not response.HasField("run_id"):
+            raise RunError("AppInvalid", f"Flower refused the app: {response.note}")
+        return int(response.run_id)
+
+    def state(self, run: int) -> RunState | None:
+        """None: the SuperLink does not know the run, so it is not the one that was asked to start it."""
+        try:
+            found = self._call("ListRuns", self._pb.ListRunsRequest(run_id=run)).run_dict
+        except self._httpx.HTTPStatusError:
+            return None
+        if run not in found:
+            return None
+        status = found[run].status
+        return RunState(status.status == "finished", status.sub_status, status.details)
+
+    def stop(self, run: int) -> None:
+        try:
+            self._call("StopRun", self._pb.StopRunRequest(run_id=run))
+        except (UnreachableError, self._httpx.HTTPStatusError):
+            return  # the pod ends anyway
+
+
+def read_toml(path: Path) -> Record:
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10; Flower brings tomli
+        import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
+    content: Record = tomllib.loads(path.read_text())
+    return content
+
+
+def find_app() -> tuple[Path, Record]:
+    """The app's folder and its pyproject.toml: PANAL_APP_DIR if set, else the working directory, else /app."""
+    named = os.environ.get("PANAL_APP_DIR")
+    folders = [Path(named)] if named else [Path.cwd(), Path("/app")]
+    for folder in folders:
+        file = folder / "pyproject.toml"
+        if not file.is_file():
+            continue
+        try:
+            project = read_toml(file)
+        except ValueError as error:
+            raise RunError("AppInvalid", f"{file} cannot be read: {error}") from error
+        if "app" in project.get("tool", {}).get("flwr", {}):
+            return folder, project
+    tried = " and ".join(str(f) for f in folders)
+    raise RunError("AppInvalid", f"spec.server.image holds no Flower app: no pyproject.toml with [tool.flwr.app] in {tried}")
+
+
+def bundle_app(folder: Path) -> bytes:
+    from flwr.cli.build import build_fab_from_disk
+
+    try:
+        bundle: bytes = build_fab_from_disk(folder)
+    except Exception as error:
+        raise RunError("AppInvalid", f"The Flower app in {folder} cannot be bundled: {error}") from error
+    return bundle
+
+
+def overrides(project: Record) -> dict[str, int]:
+    """The run's values for those keys that the app declares."""
+    declared = project["tool"]["flwr"]["app"].get("config", {})
+    values = {}
+    for key, value in declared.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            continue
+        name = key.replace("_", "-")
+        if name in ROUNDS_KEYS:
+            values[key] = number("PANAL_ROUNDS", value)
+        elif name in MIN_CLIENTS_KEYS:
+            values[key] = number("PANAL_MIN_CLIENTS", value)
+    return values
