@@ -1,0 +1,10 @@
+"""Talking to an API server: one client, a cache kept by watches, a queue of work, leadership, Events.
+
+    client.Client          get, list, watch, server-side apply, patch, delete          errors.*  what they raise
+    cache.Cache            list + watch of some kinds, in memory, with indexes          kinds.*   the kinds panal knows
+    queue.WorkQueue        keys to reconcile: once each, one worker a key, back-off     objects   readers of plain JSON objects
+    lease.LeaderLease      one leader among several controllers
+    events.EventRecorder   what `kubectl get events` tells
+
+Knows nothing of federated learning but the name of its resource. Only `connection` sees the libraries beneath.
+"""

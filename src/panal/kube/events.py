@@ -1,0 +1,111 @@
+"""Events: the story of an object as `kubectl get events` and `kubectl describe` tell it.
+
+An Event's name is made from its object, reason and message. So the same sentence is one Event however often it is said, by
+whichever process; said again later it counts up. Events are a courtesy: one that cannot be written is logged and forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import timedelta
+from typing import Literal, Protocol
+
+from panal.api.names import FIELD_MANAGER
+from panal.kube import metrics
+from panal.kube.errors import AlreadyExists, KubeError
+from panal.kube.kinds import EVENT, Kind
+from panal.kube.objects import Object, key_of, uid_of, version_of
+from panal.kube.times import Now, from_time, now_utc, to_micro_time, to_time
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 1024  # Kubernetes' own limit
+REPEATED_AFTER = timedelta(seconds=60)  # sooner, the same sentence is a restart's echo and is not counted
+
+
+class EventApi(Protocol):
+    """What is needed of `panal.kube.client.Client`."""
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object: ...
+
+    async def create(self, obj: Object) -> Object: ...
+
+    async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Object) -> Object: ...
+
+
+class EventRecorder:
+    """`component` is who `kubectl describe` says it is from; `instance` is the Pod's name."""
+
+    def __init__(self, api: EventApi, component: str = FIELD_MANAGER, instance: str = "", now: Now = now_utc) -> None:
+        self._api = api
+        self._component = component
+        self._instance = instance or component
+        self._now = now
+
+    async def record(self, regarding: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """`regarding` needs apiVersion, kind and metadata with name, namespace and uid. Never raises for an Event not written."""
+        event = self._event(regarding, type_, reason, shortened(message))
+        try:
+            await self._create_or_count(event)
+        except KubeError as error:
+            metrics.EVENTS_LOST.inc()
+            log.warning("event %s on %s not written: %s", reason, regarding["metadata"]["name"], error)
+
+    async def _create_or_count(self, event: Object) -> None:
+        try:
+            await self._api.create(event)
+        except AlreadyExists:
+            await self._count(event)
+
+    async def _count(self, event: Object) -> None:
+        namespace, name = key_of(event)
+        before = await self._api.get(EVENT, namespace, name)
+        if self._now() - from_time(before["lastTimestamp"]) < REPEATED_AFTER:
+            return
+        patch = {
+            "metadata": {"resourceVersion": version_of(before)},
+            "count": (before.get("count") or 1) + 1,
+            "lastTimestamp": event["lastTimestamp"],
+        }
+        await self._api.merge_patch(EVENT, namespace, name, patch)
+
+    def _event(self, regarding: Object, type_: str, reason: str, message: str) -> Object:
+        now = self._now()
+        namespace, name = key_of(regarding)
+        return {
+            "apiVersion": EVENT.api_version,
+            "kind": EVENT.kind,
+            "metadata": {"namespace": namespace or "default", "name": _event_name(regarding, reason, message)},
+            "involvedObject": {
+                "apiVersion": regarding["apiVersion"],
+                "kind": regarding["kind"],
+                "namespace": namespace,
+                "name": name,
+                "uid": uid_of(regarding),
+            },
+            "type": type_,
+            "reason": reason,
+            "action": reason,
+            "message": message,
+            "count": 1,
+            "firstTimestamp": to_time(now),
+            "lastTimestamp": to_time(now),
+            "eventTime": to_micro_time(now),  # orders what happened within one second
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+            "reportingInstance": self._instance,
+        }
+
+
+def shortened(message: str) -> str:
+    """At most MAX_MESSAGE_BYTES of UTF-8; what was cut ends in an ellipsis."""
+    encoded = message.encode()
+    if len(encoded) <= MAX_MESSAGE_BYTES:
+        return message
+    return encoded[: MAX_MESSAGE_BYTES - 3].decode(errors="ignore") + "…"
+
+
+def _event_name(regarding: Object, reason: str, message: str) -> str:
+    identity = "\0".join((regarding["kind"], uid_of(regarding), reason, message))
+    return f"{regarding['metadata']['name'][:200].rstrip('-.')}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
