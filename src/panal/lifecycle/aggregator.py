@@ -17,7 +17,7 @@ from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime
 from panal.runtimes.gateway import bootstrap
 
-TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  a path
+TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from panal.lifecycle.metadata import identity
 from panal.lifecycle.placement import CLUSTER_API
 from panal.lifecycle.plan import Event, Plan, Ref
 from panal.lifecycle.reasons import Reason, with_remedy
-from panal.lifecycle.world import World, WorkView
+from panal.lifecycle.world import WorkView, World
 
 NAMED = 10
 

@@ -11,11 +11,11 @@ from typing import Any
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.lifecycle import pods
+from panal.lifecycle.exposure import host_port
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.reasons import Reason
 from panal.lifecycle.support import Stop, stop
-from panal.lifecycle.world import Address, Object, World, WorkView
-from panal.lifecycle.exposure import host_port
+from panal.lifecycle.world import Address, Object, WorkView, World
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation, data_claim, data_location
 from panal.runtimes import runtime_for
 

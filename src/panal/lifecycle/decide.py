@@ -1,9 +1,9 @@
 """The outline of a run: what a run as it is now needs next. Pure; `hub` observes before it and applies after it.
 
-    deleted?  -> cleanup            ended?     -> cleanup
-    cannot run here, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
-    not enough clusters?            -> Waiting, with what is missing
-    else aggregator, address, collaborators; the aggregator's end is the run's
+deleted?  -> cleanup            ended?     -> cleanup
+cannot run here, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
+not enough clusters?            -> Waiting, with what is missing
+else aggregator, address, collaborators; the aggregator's end is the run's
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ def _going(world: World, outcome: Outcome, state: Aggregator, address: Address |
 
 def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
     progress = status.current_progress(world)
-    assert state.model and progress
+    assert state.model
+    assert progress
     done = tuple(_done(c) for c in outcome.collaborators)
     number = status.headline(progress.metrics)
     message = f"model after {state.model.round} rounds at {state.model.uri}" + (f", {number}" if number else "")

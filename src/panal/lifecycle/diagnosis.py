@@ -15,10 +15,12 @@ from panal.api.progress import CollaboratorProgress
 from panal.api.types import CollaboratorStatus
 from panal.lifecycle.collaborators import cannot_take_part
 from panal.lifecycle.reasons import Reason, with_remedy
-from panal.lifecycle.world import World, WorkView
+from panal.lifecycle.world import WorkView, World
 
 PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
-IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})
+IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+)
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 MESSAGE_LENGTH = 300
 
@@ -102,9 +104,9 @@ def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
     ended = bool(said.get("restarts")) and said.get("ready") is not True
     if waiting != "CrashLoopBackOff" and not ended:
         return None
-    reason, message = launcher_said(str(said.get("lastMessage") or ""))
-    if reason:
-        return _told(reason, f"{cluster}: {message}")
+    told, message = launcher_said(str(said.get("lastMessage") or ""))
+    if told:
+        return _told(told, f"{cluster}: {message}")
     why = f"exit code {said.get('lastExitCode', '?')}, {said.get('lastReason', 'Error')}"
     return _told(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
 

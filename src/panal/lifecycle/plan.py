@@ -33,7 +33,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Applied in this order: finalizer added, objects applied, objects deleted, status written (None: unchanged), Events written, finalizer removed."""
+    """Carried out in this order: finalizer added, objects applied, objects deleted, status written (None: unchanged), Events
+    written, finalizer removed."""
 
     apply: tuple[Object, ...] = ()
     delete: tuple[Ref, ...] = ()

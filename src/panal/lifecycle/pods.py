@@ -11,7 +11,7 @@ from panal.api.types import PodSettings
 from panal.lifecycle.world import Images
 
 FS_GROUP = 65532  # the group of our own images; on OpenShift the namespace's range decides instead
-HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108  an emptyDir of the pod's own
+HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}
 OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 

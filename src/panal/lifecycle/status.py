@@ -1,4 +1,4 @@
-"""The one status that a cycle writes: built anew from what is known now, keeping from the old one only what history is (times, conditions)."""
+"""The one status that a cycle writes: built anew from what is known now; only history (times, conditions) is kept from the old one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
     """The status of this cycle. Nothing in it depends on `now` unless something changed, so that a quiet run writes nothing."""
     old = world.run.status
     ended = outcome.phase in (Phase.COMPLETED, Phase.FAILED)
-    progress = current_progress(world)
+    progress = current_progress(world) if outcome.started else None
     metrics = progress.metrics if progress else (old.metrics if outcome.started else {})
     return Status(
         phase=outcome.phase,

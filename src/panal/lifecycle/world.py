@@ -144,4 +144,6 @@ class World:
     progress: Progress | None
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name
     cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
-    leftovers: tuple[tuple[str, str, str], ...] = ()  # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need
+    leftovers: tuple[
+        tuple[str, str, str], ...
+    ] = ()  # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need

@@ -1,0 +1,10 @@
+"""What the controller counts of its own work; `panal.kube.metrics` counts what it asks of the API server."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILES = Counter("panal_reconciles", "Reconciles of runs by how they ended: ok, error (tried again), defect (a bug).", ["result"])
+SECONDS = Histogram("panal_reconcile_seconds", "How long one reconcile took.")
+RUNS = Gauge("panal_runs", "FederatedLearning resources by phase.", ["phase"])
+LEADER = Gauge("panal_leader", "1 while this process leads.")

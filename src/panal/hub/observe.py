@@ -1,0 +1,125 @@
+"""From the watch cache to a World: everything that concerns one run, as it is now. Reads memory only."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.api.parse import FederatedLearning
+from panal.api.progress import Progress
+from panal.hub import views
+from panal.hub.settings import Settings
+from panal.hub.watched import BY_PLACEMENT, BY_RUN
+from panal.kube import kinds
+from panal.kube.cache import Cache
+from panal.kube.kinds import Kind
+from panal.kube.objects import Object
+from panal.lifecycle.aggregator import storage
+from panal.lifecycle.world import ClusterView, PlacementView, Run, World
+
+log = logging.getLogger(__name__)
+
+# What an ended run does not need; its Job and its progress stay.
+NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
+
+
+class Observer:
+    def __init__(self, cache: Cache, settings: Settings, open_shift: bool) -> None:
+        self._cache = cache
+        self._settings = settings
+        self._open_shift = open_shift
+        self._clusters: dict[str, tuple[str, ClusterView]] = {}  # parsed once for each version of a cluster
+
+    def world(self, resource: FederatedLearning) -> World:
+        """`resource` is the newest that the caller knows, which may be newer than the cache."""
+        run = _run(resource)
+        clusters = self._all_clusters()
+        namespace, cache = run.namespace, self._cache
+        job = self._one(kinds.JOB, run, names.aggregator(run.name))
+        bindings = [b for b in cache.list(kinds.MANAGED_CLUSTER_SET_BINDING, namespace) if not b["metadata"].get("deletionTimestamp")]
+        works = [views.work(w) for w in cache.by_index(kinds.MANIFEST_WORK, BY_RUN, run.uid)]
+        started = job is not None
+        return World(
+            run=run,
+            images=self._settings.images,
+            open_shift=self._open_shift,
+            binding_policy=cache.get(kinds.VALIDATING_ADMISSION_POLICY_BINDING, "", names.BINDING_POLICY) is not None,
+            placement=self._placement(run),
+            bound_sets=frozenset(b["metadata"]["name"] for b in bindings),
+            own_bound_sets=frozenset(b["metadata"]["name"] for b in bindings if _ours(b)),
+            clusters=clusters,
+            set_members={} if started else views.members(cache.list(kinds.MANAGED_CLUSTER_SET), clusters),
+            job=views.job(job, cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None,
+            service=self._one(kinds.SERVICE, run, names.aggregator(run.name)),
+            claim=cache.get(kinds.PERSISTENT_VOLUME_CLAIM, namespace, storage(run).claim),
+            node_addresses=views.node_addresses(cache.list(kinds.NODE)),
+            works={w.cluster: w for w in works},
+            progress=self._progress(run),
+            sets_of_others=self._sets_of_others(run),
+            cleanup_limit=timedelta(seconds=self._settings.cleanup_limit.total_seconds()),
+            leftovers=tuple(self._leftovers(run)),
+        )
+
+    def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
+        """The run's object of that name; none if it belongs to an earlier run of the same name."""
+        found = self._cache.get(kind, run.namespace, name)
+        return found if found and views.run_uid(found) == run.uid else None
+
+    def _all_clusters(self) -> dict[ClusterName, ClusterView]:
+        seen: dict[str, tuple[str, ClusterView]] = {}
+        for obj in self._cache.list(kinds.MANAGED_CLUSTER):
+            name, version = obj["metadata"]["name"], obj["metadata"]["resourceVersion"]
+            known = self._clusters.get(name)
+            seen[name] = known if known and known[0] == version else (version, views.cluster(obj))
+        self._clusters = seen
+        return {view.name: view for _, view in seen.values()}
+
+    def _placement(self, run: Run) -> PlacementView | None:
+        found = self._one(kinds.PLACEMENT, run, run.name)
+        if found is None:
+            return None
+        return views.placement(found, self._cache.by_index(kinds.PLACEMENT_DECISION, BY_PLACEMENT, f"{run.namespace}/{run.name}"))
+
+    def _progress(self, run: Run) -> Progress | None:
+        found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
+        text = (found.get("data") or {}).get("progress") if found else None
+        if not text:
+            return None
+        try:
+            return Progress.model_validate_json(text)
+        except ValidationError as error:
+            log.warning("run %s/%s: its progress cannot be read: %s", run.namespace, run.name, error)
+            return None
+
+    def _sets_of_others(self, run: Run) -> frozenset[str]:
+        others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)
+        placements = (((o.get("spec") or {}).get("client") or {}).get("placement") or {} for o in others)
+        return frozenset(name for p in placements for name in p.get("clusterSets") or ())
+
+    def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:
+        found = ((kind, obj) for kind in NOT_NEEDED_AFTER_END for obj in self._cache.by_index(kind, BY_RUN, run.uid))
+        return [(k.api_version, k.kind, o["metadata"]["name"]) for k, o in found if not o["metadata"].get("deletionTimestamp")]
+
+
+def _ours(obj: Object) -> bool:
+    return names.MANAGED_BY.items() <= (obj["metadata"].get("labels") or {}).items()
+
+
+def _run(resource: FederatedLearning) -> Run:
+    found = resource.metadata
+    return Run(
+        name=found.name,
+        namespace=found.namespace,
+        uid=found.uid,
+        generation=found.generation,
+        created=found.created,
+        deleting_since=found.deleting_since,
+        finalizers=found.finalizers,
+        spec=resource.spec,
+        status=resource.status,
+        has_status=resource.has_status,
+    )

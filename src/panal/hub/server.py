@@ -1,0 +1,31 @@
+"""The controller's HTTP endpoints: /healthz (the process is alive), /readyz (it can do its work), /metrics (Prometheus)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+Problems = Callable[[], list[str]]
+
+
+async def serve(port: int, problems: Problems) -> web.AppRunner:
+    """Starts serving; `problems` says what keeps the controller from its work, a line each. Close with `cleanup`."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        found = problems()
+        return web.Response(text="".join(f"{p}\n" for p in found) or "ok\n", status=503 if found else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=port).start()
+    return runner

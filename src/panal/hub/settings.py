@@ -1,0 +1,55 @@
+"""The controller's settings, from environment variables that its Deployment sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from panal.lifecycle.world import Images
+
+
+class SettingsError(ValueError):
+    """An environment variable is missing or wrong; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`identity` is this process's name in the leader Lease; `port` serves health and metrics."""
+
+    images: Images
+    namespace: str
+    identity: str
+    port: int
+    log_level: str
+    cleanup_limit: timedelta
+
+
+def load(env: Mapping[str, str] = os.environ) -> Settings:
+    return Settings(
+        images=Images(
+            pod_tools=_required(env, "PANAL_POD_TOOLS_IMAGE"),
+            gateway=_required(env, "PANAL_GATEWAY_IMAGE"),
+            pull_policy=env.get("PANAL_IMAGE_PULL_POLICY", "IfNotPresent"),
+        ),
+        namespace=env.get("POD_NAMESPACE", "panal-system"),
+        identity=env.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}",
+        port=_number(env, "PANAL_PORT", 8080),
+        log_level=env.get("PANAL_LOG_LEVEL", "INFO").upper(),
+        cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
+    )
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name)
+    if not value:
+        raise SettingsError(f"the environment variable {name} is not set: give it the image's name")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"the environment variable {name} is {text!r}: give it a positive whole number")
+    return int(text)

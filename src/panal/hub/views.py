@@ -1,0 +1,165 @@
+"""From Kubernetes objects as JSON to the frozen values that decisions are made from. Pure; tolerant of fields that are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.kube.objects import Object
+from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, WorkView
+from panal.placement.selectors import compile_labels
+
+CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"
+
+
+def time_of(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def condition(obj: Object, name: str) -> dict[str, Any]:
+    found = (obj.get("status") or {}).get("conditions") or ()
+    return next((c for c in found if c.get("type") == name), {})
+
+
+def cluster(obj: Object) -> ClusterView:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    available = condition(obj, "ManagedClusterConditionAvailable").get("status")
+    labels = obj["metadata"].get("labels") or {}
+    return ClusterView(
+        name=ClusterName(obj["metadata"]["name"]),
+        accepted=condition(obj, "HubAcceptedManagedCluster").get("status") == "True",
+        available={"True": True, "False": False}.get(available or ""),
+        labels=labels,
+        claims={c["name"]: c["value"] for c in status.get("clusterClaims") or ()},
+        cluster_set=labels.get(CLUSTER_SET_LABEL, ""),
+        taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
+    )
+
+
+def placement(obj: Object, decisions: Iterable[Object]) -> PlacementView | None:
+    """None until OCM has scheduled it for the first time."""
+    satisfied = condition(obj, "PlacementSatisfied")
+    if not satisfied:
+        return None
+    wrong = condition(obj, "PlacementMisconfigured")
+    selected = frozenset(ClusterName(d["clusterName"]) for o in decisions for d in (o.get("status") or {}).get("decisions") or ())
+    return PlacementView(
+        selected=selected,
+        settled=len(selected) == ((obj.get("status") or {}).get("numberOfSelectedClusters") or 0),
+        reason=satisfied.get("reason", ""),
+        message=satisfied.get("message", ""),
+        misconfigured=wrong.get("message", "") if wrong.get("status") == "True" else "",
+    )
+
+
+def work(obj: Object) -> WorkView:
+    applied = condition(obj, "Applied")
+    current = applied.get("observedGeneration") == obj["metadata"].get("generation")
+    manifests = ((obj.get("status") or {}).get("resourceStatus") or {}).get("manifests") or ()
+    pod: dict[str, Any] = next((m for m in manifests if (m.get("resourceMeta") or {}).get("kind") == "Pod"), {})
+    available: dict[str, Any] = next((c for c in pod.get("conditions") or () if c.get("type") == "Available"), {})
+    return WorkView(
+        cluster=ClusterName(obj["metadata"]["namespace"]),
+        object=obj,
+        deleting_since=time_of(obj["metadata"].get("deletionTimestamp")),
+        applied={"True": True, "False": False}.get(applied.get("status", "")) if current else None,
+        applied_message=_why_not_applied(manifests) or applied.get("message", ""),
+        pod_exists=available.get("status") == "True",
+        feedback=_feedback(pod) if available.get("status") == "True" else {},
+    )
+
+
+def _why_not_applied(manifests: Iterable[dict[str, Any]]) -> str:
+    for manifest in manifests:
+        for each in manifest.get("conditions") or ():
+            if each.get("type") == "Applied" and each.get("status") == "False":
+                return str(each.get("message", ""))
+    return ""
+
+
+def _feedback(manifest: dict[str, Any]) -> dict[str, str | int | bool]:
+    values = (manifest.get("statusFeedback") or {}).get("values") or ()
+    return {v["name"]: v["fieldValue"][v["fieldValue"]["type"].lower()] for v in values if v["fieldValue"]["type"] != "JsonRaw"}
+
+
+def job(obj: Object, pods: Iterable[Object]) -> JobView:
+    failed = condition(obj, "Failed")
+    uid = obj["metadata"]["uid"]
+    mine = (p for p in pods if any(o.get("uid") == uid for o in p["metadata"].get("ownerReferences") or ()))
+    return JobView(
+        uid=uid,
+        created=datetime.fromisoformat(obj["metadata"]["creationTimestamp"]),
+        deleting=bool(obj["metadata"].get("deletionTimestamp")),
+        succeeded=condition(obj, "Complete").get("status") == "True",
+        failed=failed.get("status") == "True",
+        failure=f"{failed.get('reason', '')} {failed.get('message', '')}".strip(),
+        pods=tuple(pod(p) for p in mine),
+    )
+
+
+def pod(obj: Object) -> PodView:
+    status = obj.get("status") or {}
+    scheduled = condition(obj, "PodScheduled")
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return PodView(
+        name=obj["metadata"]["name"],
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        scheduled=scheduled.get("status") == "True",
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        created=datetime.fromisoformat(obj["metadata"]["creationTimestamp"]),
+        containers=tuple(container(c) for c in containers),
+    )
+
+
+def container(status: dict[str, Any]) -> ContainerView:
+    state = status.get("state") or {}
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+    return ContainerView(
+        name=status["name"],
+        image=status.get("image", ""),
+        running="running" in state,
+        ready=bool(status.get("ready")),
+        restarts=status.get("restartCount", 0),
+        waiting=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        exit_code=ended.get("exitCode"),
+        terminated=ended.get("reason", ""),
+        message=ended.get("message", ""),
+        ended=time_of(ended.get("finishedAt")),
+    )
+
+
+def node_addresses(nodes: Iterable[Object]) -> tuple[str, ...]:
+    """An address for each Ready node, those that can be reached from outside first, by the node's name."""
+    found = []
+    for node in sorted(nodes, key=lambda n: str(n["metadata"]["name"])):
+        addresses = {a["type"]: a["address"] for a in reversed((node.get("status") or {}).get("addresses") or [])}
+        if condition(node, "Ready").get("status") == "True" and not node["metadata"].get("deletionTimestamp"):
+            found.append((addresses.get("ExternalIP", ""), addresses.get("InternalIP", "")))
+    outside = tuple(external for external, _ in found if external)
+    return outside + tuple(internal for external, internal in found if internal and not external)
+
+
+def members(sets: Iterable[Object], clusters: dict[ClusterName, ClusterView]) -> dict[str, frozenset[ClusterName]]:
+    """The clusters of every ManagedClusterSet: by its label, or by the set's own label selector."""
+    by_label: dict[str, set[ClusterName]] = {}
+    for view in clusters.values():
+        by_label.setdefault(view.cluster_set, set()).add(view.name)
+    return {s["metadata"]["name"]: _members(s, clusters, by_label) for s in sets}
+
+
+def _members(obj: Object, clusters: dict[ClusterName, ClusterView], by_label: dict[str, set[ClusterName]]) -> frozenset[ClusterName]:
+    selector = (obj.get("spec") or {}).get("clusterSelector") or {}
+    if selector.get("selectorType", "ExclusiveClusterSetLabel") == "ExclusiveClusterSetLabel":
+        return frozenset(by_label.get(obj["metadata"]["name"], ()))
+    wanted = compile_labels(selector.get("labelSelector") or {}, "spec.clusterSelector.labelSelector")
+    return frozenset(c.name for c in clusters.values() if not any(r.unmet(c.labels) for r in wanted))
+
+
+def run_uid(obj: Object) -> str:
+    return str((obj["metadata"].get("labels") or {}).get(names.LABEL_RUN_UID, ""))

@@ -1,0 +1,125 @@
+"""What the controller watches, how it finds a run's objects in the cache, and which runs a change concerns.
+
+Objects of a run carry its uid as a label; on a hub with thousands of clusters nothing else of these kinds is held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from panal.api import names
+from panal.hub.views import run_uid
+from panal.kube import kinds
+from panal.kube.cache import Cache, Watched
+from panal.kube.kinds import Kind
+from panal.kube.objects import Object
+
+BY_RUN = "run"
+BY_PLACEMENT = "placement"
+OURS = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
+PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
+
+OWN_KINDS = (
+    kinds.PLACEMENT,
+    kinds.JOB,
+    kinds.SERVICE,
+    kinds.CONFIG_MAP,
+    kinds.SERVICE_ACCOUNT,
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
+    kinds.MANIFEST_WORK,
+    kinds.POD,
+)
+
+
+class RunKey(NamedTuple):
+    """A run as the queue knows it."""
+
+    namespace: str
+    name: str
+
+
+def watched() -> list[Watched]:
+    ours = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run}) for kind in OWN_KINDS]
+    return [
+        Watched(kinds.FEDERATED_LEARNING),
+        *ours,
+        Watched(kinds.MANAGED_CLUSTER),
+        Watched(kinds.MANAGED_CLUSTER_SET),
+        Watched(kinds.MANAGED_CLUSTER_SET_BINDING),
+        Watched(kinds.PLACEMENT_DECISION, indexes={BY_PLACEMENT: _placement}),
+        Watched(kinds.PERSISTENT_VOLUME_CLAIM, trim=_metadata_only),
+        Watched(kinds.NODE, trim=_addresses_only),
+        Watched(kinds.VALIDATING_ADMISSION_POLICY_BINDING, field_selector=f"metadata.name={names.BINDING_POLICY}"),
+    ]
+
+
+def concerned(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
+    """The runs that a change of `changed` may concern."""
+    metadata = changed["metadata"]
+    labels = metadata.get("labels") or {}
+    if kind == kinds.FEDERATED_LEARNING:
+        yield RunKey(metadata["namespace"], metadata["name"])
+    elif names.LABEL_RUN in labels:
+        yield RunKey(labels[names.LABEL_RUN_NAMESPACE], labels[names.LABEL_RUN])
+    elif kind == kinds.PLACEMENT_DECISION:
+        if PLACEMENT_LABEL in labels:
+            yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
+    else:
+        yield from _going(cache, metadata.get("namespace"))
+
+
+def _going(cache: Cache, namespace: str | None) -> Iterator[RunKey]:
+    """Every run that has not ended: a cluster, a set, a node or a claim may be what it waits for."""
+    for run in cache.list(kinds.FEDERATED_LEARNING, namespace):
+        if (run.get("status") or {}).get("phase") not in ("Completed", "Failed"):
+            yield RunKey(run["metadata"]["namespace"], run["metadata"]["name"])
+
+
+def _run(obj: Object) -> Iterable[str]:
+    uid = run_uid(obj)
+    return (uid,) if uid else ()
+
+
+def _placement(obj: Object) -> Iterable[str]:
+    name = (obj["metadata"].get("labels") or {}).get(PLACEMENT_LABEL)
+    return (f"{obj['metadata']['namespace']}/{name}",) if name else ()
+
+
+def _metadata_only(obj: Object) -> Object:
+    return {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj} | {"status": obj.get("status")}
+
+
+def _addresses_only(obj: Object) -> Object:
+    """A node without its images, labels and annotations."""
+    status = obj.get("status") or {}
+    ready = [{"type": c["type"], "status": c["status"]} for c in status.get("conditions") or () if c["type"] == "Ready"]
+    kept = {key: obj["metadata"][key] for key in ("name", "uid", "resourceVersion", "deletionTimestamp") if key in obj["metadata"]}
+    return {
+        "apiVersion": obj.get("apiVersion", "v1"),
+        "kind": "Node",
+        "metadata": kept,
+        "status": {"addresses": status.get("addresses"), "conditions": ready},
+    }
+
+
+def same_for_us(kind: Kind, old: Object | None, new: Object | None) -> bool:
+    """Changes that no run can notice: heartbeats of nodes and clusters, which come all the time on a large hub."""
+    if old is None or new is None or old is new or kind not in (kinds.NODE, kinds.MANAGED_CLUSTER):
+        return False
+    return _gist(old) == _gist(new)
+
+
+def _gist(obj: Object) -> object:
+    status = obj.get("status") or {}
+    metadata = obj["metadata"]
+    conditions = [(c.get("type"), c.get("status")) for c in status.get("conditions") or ()]
+    return (
+        conditions,
+        status.get("addresses"),
+        status.get("clusterClaims"),
+        metadata.get("labels"),
+        metadata.get("deletionTimestamp"),
+        (obj.get("spec") or {}).get("taints"),
+    )

@@ -1,0 +1,368 @@
+"""The outline of a run: each world leads to its phase, its reason, and the objects it needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panal.api.types import Phase, Status
+from panal.lifecycle.decide import decide
+from panal.lifecycle.reasons import REMEDY, Reason
+from panal.lifecycle.world import PlacementView, World
+from worlds import (
+    MODEL,
+    NOW,
+    ago,
+    applied,
+    cluster,
+    clusters,
+    deleted,
+    fresh,
+    job,
+    launcher,
+    names_of,
+    pod,
+    progress,
+    run,
+    running,
+    seen,
+    service,
+    status_after,
+    work,
+    works,
+)
+
+
+def reason_of(status: Status) -> str:
+    return next(c.reason for c in status.conditions if c.type == "Progressing")
+
+
+def said(reason: str, message: str) -> World:
+    text = json.dumps({"reason": reason, "message": message})
+    return running(job=job(pod(launcher(running=False, exit_code=1, message=text)), failed=True))
+
+
+FAILURES: list[tuple[str, World, Reason, str]] = [
+    ("OpenFL is not built yet", fresh(run=run(framework="openfl")), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework"),
+    (
+        "a Route is not built yet",
+        fresh(run=run(server={"listeners": [{"name": "l", "type": "Route", "port": 443}]})),
+        Reason.LISTENER_NOT_SUPPORTED,
+        "spec.server.listeners[0].type: Route",
+    ),
+    (
+        "a bucket is not built yet",
+        fresh(run=run(server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "b"}}})),
+        Reason.STORAGE_NOT_SUPPORTED,
+        "spec.server.storage.type: S3Bucket",
+    ),
+    ("no server image", fresh(run=run(server={"image": ""})), Reason.INVALID_SPEC, "spec.server.image"),
+    ("deadline while waiting", fresh(run=run(activeDeadlineSeconds=3600), placement=None), Reason.DEADLINE_EXCEEDED, "3600"),
+    ("deadline while running", running(run=run(status_after(running()), activeDeadlineSeconds=60)), Reason.DEADLINE_EXCEEDED, "Running"),
+    (
+        "the launcher says why",
+        said("ServerAppFailed", "the server app ended with an error"),
+        Reason.SERVER_APP_FAILED,
+        "ended with an error",
+    ),
+    ("a word that nobody knows", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
+    (
+        "the aggregator was killed",
+        running(job=job(pod(launcher(running=False, exit_code=137, terminated="OOMKilled")), failed=True)),
+        Reason.AGGREGATOR_LOST,
+        "OOMKilled",
+    ),
+    ("the aggregator's Pod is gone", running(job=job(failed=True, failure="BackoffLimitExceeded")), Reason.AGGREGATOR_LOST, "Backoff"),
+    (
+        "the aggregator was evicted",
+        running(job=job(pod(launcher(running=False), reason="Evicted", message="disk pressure"), failed=True)),
+        Reason.AGGREGATOR_LOST,
+        "Evicted disk pressure",
+    ),
+    (
+        "the aggregator's image stays missing",
+        running(job=job(pod(launcher(running=False, waiting="ImagePullBackOff")), created=ago(601)), progress=None),
+        Reason.IMAGE_PULL_FAILED,
+        "example/app:1",
+    ),
+    (
+        "the aggregator cannot be placed",
+        running(job=job(pod(launcher(running=False), scheduled=False, unschedulable="0/1 nodes"), created=ago(601)), progress=None),
+        Reason.UNSCHEDULABLE,
+        "0/1 nodes",
+    ),
+    ("no Pod may be made", running(job=job(created=ago(601)), progress=None), Reason.AGGREGATOR_FAILED, "no Pod"),
+    (
+        "success without a word of the model",
+        running(job=job(pod(launcher(running=False, exit_code=0, ended=ago(31))), succeeded=True)),
+        Reason.MODEL_NOT_STORED,
+        "where the model is",
+    ),
+]
+
+
+@pytest.mark.parametrize(("world", "reason", "words"), [f[1:] for f in FAILURES], ids=[f[0] for f in FAILURES])
+def test_a_run_that_cannot_go_on_fails_with_reason_and_remedy(world: World, reason: Reason, words: str) -> None:
+    plan = decide(world, NOW)
+    assert plan.status is not None
+    assert plan.status.phase is Phase.FAILED
+    assert reason_of(plan.status) == reason
+    assert words in plan.status.message
+    if reason in REMEDY and "Job has no Pod" not in plan.status.message and "did not start" not in plan.status.message:
+        assert plan.status.message.endswith(REMEDY[reason])
+    assert plan.status.completion_time == NOW
+    assert not plan.apply
+    assert [e for e in plan.events if e.type == "Warning" and e.reason == reason]
+    assert set(deleted(plan, "ManifestWork")) == set(world.works)
+
+
+def test_a_missing_quorum_is_told_with_the_clusters_own_reason() -> None:
+    world = said("QuorumNotReached", "1 of 2 collaborators connected within 600 s")
+    missing = replace(world, works=works(work(1), work(2, phase="Pending", waiting="ErrImagePull", ready=False), work(3)))
+    status = status_after(missing)
+    assert reason_of(status) == Reason.IMAGE_PULL_FAILED
+    assert "1 of 2 collaborators connected" in status.message
+    assert "cluster2: image example/app:1: ErrImagePull" in status.message
+
+
+def test_a_missing_quorum_of_several_reasons_stays_one() -> None:
+    ill = works(work(1), work(2, phase="Pending", waiting="ErrImagePull"), work(3, phase="Pending", unschedulable="0/1 nodes"))
+    status = status_after(replace(said("QuorumLost", "lost"), works=ill))
+    assert reason_of(status) == Reason.QUORUM_LOST
+    assert "cluster2" in status.message
+    assert "cluster3" in status.message
+
+
+WAITING: list[tuple[str, World, Reason, str]] = [
+    ("OCM has not answered", fresh(placement=None), Reason.PLACEMENT_PENDING, "placement controller"),
+    (
+        "too few clusters have the data",
+        fresh(
+            placement=PlacementView(selected=names_of(1)),
+            clusters=clusters(cluster(1), cluster(2, claim=None)),
+            set_members={"global": names_of(1, 2)},
+        ),
+        Reason.NOT_ENOUGH_CLUSTERS,
+        "2 needed, 1 of 2 clusters qualify: cluster2 lacks claim example.com/digits",
+    ),
+    (
+        "the set is not bound",
+        fresh(placement=PlacementView(selected=frozenset()), bound_sets=frozenset(), binding_policy=False),
+        Reason.CLUSTER_SET_NOT_BOUND,
+        "global is not bound in namespace ns",
+    ),
+    (
+        "the placement is wrong",
+        fresh(placement=PlacementView(selected=frozenset(), misconfigured="celSelector: no such field")),
+        Reason.PLACEMENT_MISCONFIGURED,
+        "no such field",
+    ),
+    ("suspended", fresh(run=run(suspend=True)), Reason.SUSPENDED, "spec.suspend"),
+    ("just started", fresh(), Reason.AGGREGATOR_STARTING, "starting"),
+    (
+        "the image is missing for now",
+        running(job=job(pod(launcher(running=False, waiting="ErrImagePull"))), progress=None),
+        Reason.IMAGE_PULL_FAILED,
+        "ErrImagePull",
+    ),
+    ("no address", running(service=None, works={}, progress=None), Reason.ADDRESS_PENDING, "Service"),
+    ("no node", running(node_addresses=(), works={}, progress=None), Reason.ADDRESS_PENDING, "no Ready node"),
+    ("collaborators are starting", running(progress=progress(started=False, connected=1)), Reason.COLLABORATORS_STARTING, "1 of 2 needed"),
+    ("an older attempt's progress", running(progress=progress(attempt="old")), Reason.COLLABORATORS_STARTING, "0 of 2 needed"),
+]
+
+
+@pytest.mark.parametrize(("world", "reason", "words"), [w[1:] for w in WAITING], ids=[w[0] for w in WAITING])
+def test_a_waiting_run_says_what_it_waits_for(world: World, reason: Reason, words: str) -> None:
+    status = status_after(world)
+    assert (status.phase, reason_of(status)) == (Phase.WAITING, reason)
+    assert words in status.message
+    assert status.completion_time is None
+
+
+def test_nothing_starts_before_there_are_enough_clusters() -> None:
+    plan = decide(fresh(placement=PlacementView(selected=names_of(1))), NOW)
+    assert {o["kind"] for o in plan.apply} == {"Placement"}
+    assert status_after(fresh(placement=PlacementView(selected=names_of(1)))).start_time is None
+
+
+def test_with_enough_clusters_the_aggregator_is_made() -> None:
+    plan = decide(fresh(run=replace(run(), finalizers=())), NOW)
+    kinds = [o["kind"] for o in plan.apply]
+    assert kinds == [
+        "Placement",
+        "ConfigMap",
+        "ConfigMap",
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+        "PersistentVolumeClaim",
+        "Job",
+        "Service",
+    ]
+    assert plan.add_finalizer
+    assert plan.status is not None
+    assert plan.status.start_time == NOW
+
+
+def test_collaborators_are_made_when_there_is_an_address() -> None:
+    plan = decide(fresh(service=service(), job=job()), NOW)
+    made = applied(plan, "ManifestWork")
+    assert [w["metadata"]["namespace"] for w in made] == ["cluster1", "cluster2", "cluster3"]
+    config = next(m for m in made[0]["spec"]["workload"]["manifests"] if m["kind"] == "ConfigMap")
+    assert config["data"]["address"] == "10.0.0.1:30123"
+
+
+def test_the_job_is_never_applied_again() -> None:
+    assert not applied(decide(running(), NOW), "Job")
+
+
+def test_clusters_that_leave_lose_their_work_and_those_that_come_get_one() -> None:
+    plan = decide(running(placement=PlacementView(selected=names_of(1, 2)), works=works(work(1), work(3))), NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster3"]
+    assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2"]
+
+
+def test_nothing_is_removed_while_ocm_rewrites_its_decisions() -> None:
+    plan = decide(running(placement=PlacementView(selected=frozenset(), settled=False)), NOW)
+    assert plan.delete == ()
+    assert plan.look_again is not None
+    assert plan.look_again <= 1.0
+
+
+def test_a_running_run_tells_round_numbers_and_clients() -> None:
+    status = status_after(running(progress=progress(collaborators={"cluster1": seen(metrics={"accuracy": 0.4}, seconds=1.5)})))
+    assert (status.phase, status.message) == (Phase.RUNNING, "round 2 of 3")
+    assert status.rounds.summary == "1/3"
+    assert (status.clients.selected, status.clients.ready, status.clients.summary) == (3, 3, "3/3")
+    assert status.headline_metric == "accuracy 0.5"
+    first = status.collaborators[0]
+    assert (first.cluster, first.state, first.metrics, first.seconds) == ("cluster1", "Training", {"accuracy": 0.4}, 1.5)
+
+
+def test_running_stays_running_when_a_collaborator_is_lost() -> None:
+    lost = running(clusters=clusters(cluster(1), cluster(2), cluster(3, available=None)))
+    status = status_after(lost)
+    assert status.phase is Phase.RUNNING
+    assert status.collaborators[0].reason == Reason.CLUSTER_UNREACHABLE
+    assert "cluster3" in status.message
+
+
+def test_more_rounds_may_be_asked_for_while_it_runs() -> None:
+    plan = decide(running(run=run(status_after(running()), server={"rounds": 5})), NOW)
+    assert next(o for o in applied(plan, "ConfigMap") if o["metadata"]["name"] == "digits-progress")["data"] == {"rounds": "5"}
+    assert plan.status is not None
+    assert plan.status.rounds.summary == "1/5"
+
+
+def done(**changes: Any) -> World:
+    known = {
+        "job": job(pod(launcher(running=False, exit_code=0, ended=ago(1))), succeeded=True),
+        "progress": progress(rounds_completed=3, model=MODEL, collaborators={"cluster1": seen(round=3)}),
+        "run": run(status_after(running())),
+    }
+    return running(**(known | changes))
+
+
+def test_success_is_completed_with_the_model() -> None:
+    plan = decide(done(), NOW)
+    assert plan.status is not None
+    assert plan.status.phase is Phase.COMPLETED
+    assert plan.status.model == MODEL
+    assert MODEL.uri in plan.status.message
+    assert plan.status.rounds.summary == "3/3"
+    assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
+    assert [e.reason for e in plan.events] == ["RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
+
+
+def test_success_waits_a_moment_for_the_word_of_the_model() -> None:
+    late = done(progress=progress(rounds_completed=3))
+    plan = decide(late, NOW)
+    assert plan.status is None or plan.status.phase is Phase.RUNNING
+    assert plan.look_again == 1.0
+
+
+def ended() -> World:
+    world = done()
+    return replace(world, run=run(status_after(world)))
+
+
+def test_what_an_ended_run_does_not_need_goes_and_its_status_stays() -> None:
+    plan = decide(replace(ended(), leftovers=(("v1", "Service", "digits-aggregator"),)), NOW)
+    assert plan.status is None
+    assert deleted(plan, "Service") == ["digits-aggregator"]
+    assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
+    assert deleted(plan, "Job") == []
+
+
+def test_an_ended_run_with_nothing_left_needs_nothing() -> None:
+    plan = decide(replace(ended(), works={}), NOW)
+    assert (plan.apply, plan.delete, plan.status, plan.events, plan.look_again) == ((), (), None, (), None)
+
+
+def test_a_quiet_run_writes_nothing() -> None:
+    world = running()
+    settled = replace(world, run=run(status_after(world)))
+    plan = decide(settled, ago(-60))
+    assert (plan.status, plan.events, plan.delete) == (None, (), ())
+
+
+def test_suspending_takes_everything_off_and_allows_editing() -> None:
+    plan = decide(running(run=run(status_after(running()), suspend=True)), NOW)
+    assert deleted(plan, "Job") == ["digits-aggregator"]
+    assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
+    assert plan.status is not None
+    assert plan.status.start_time is None
+    assert plan.status.rounds.completed == 0
+
+
+def test_a_job_that_somebody_deleted_ends_the_run() -> None:
+    started = status_after(running(job=job(pod(), created=ago(120))))
+    status = status_after(running(run=run(started), job=None))
+    assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)
+
+
+def test_deletion_removes_works_then_the_finalizer() -> None:
+    deleting = running(run=run(deleting_since=ago(5)))
+    plan = decide(deleting, NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
+    assert not plan.remove_finalizer
+    assert decide(replace(deleting, works={}), NOW).remove_finalizer
+
+
+def test_deletion_gives_up_on_a_spoke_that_does_not_answer() -> None:
+    stuck = replace(work(2), deleting_since=ago(301))
+    plan = decide(running(run=run(deleting_since=ago(302)), works=works(stuck)), NOW)
+    assert [(r.namespace, r.strip_finalizers) for r in plan.delete if r.kind == "ManifestWork"] == [("cluster2", True)]
+    assert [e.reason for e in plan.events] == [Reason.CLEANUP_INCOMPLETE]
+    assert "cluster2" in plan.events[0].message
+
+
+def test_deletion_waits_for_a_spoke_until_the_limit() -> None:
+    waiting = replace(work(2), deleting_since=ago(100))
+    plan = decide(running(run=run(deleting_since=ago(101)), works=works(waiting)), NOW)
+    assert deleted(plan, "ManifestWork") == []
+    assert plan.look_again == pytest.approx(201)
+    assert not plan.remove_finalizer
+
+
+@pytest.mark.parametrize(("others", "gone"), [(frozenset(), ["global"]), (frozenset({"global"}), [])])
+def test_our_binding_goes_with_the_last_run_that_names_it(others: frozenset[str], gone: list[str]) -> None:
+    world = running(run=run(deleting_since=ago(5)), works={}, own_bound_sets=frozenset({"global"}), sets_of_others=others)
+    assert deleted(decide(world, NOW), "ManagedClusterSetBinding") == gone
+
+
+def test_a_run_without_our_finalizer_is_not_held() -> None:
+    assert decide(running(run=replace(run(deleting_since=ago(5)), finalizers=("other/one",))), NOW).delete == ()
+
+
+def test_fields_without_effect_are_told_once() -> None:
+    world = fresh(run=run(server={"superlink": "superlink.flower-system:9091"}))
+    plan = decide(world, NOW)
+    assert [e.reason for e in plan.events if e.reason == Reason.FIELD_IGNORED] == [Reason.FIELD_IGNORED]
+    assert plan.status is not None
+    again = decide(replace(world, run=run(plan.status, server={"superlink": "superlink.flower-system:9091"})), NOW)
+    assert not [e for e in again.events if e.reason == Reason.FIELD_IGNORED]
