@@ -1,0 +1,112 @@
+"""The controller process: settings, watch cache, leader Lease, health endpoints, and the loop. `panal-controller` starts it.
+
+Every replica keeps a warm cache and answers probes; only the leader reconciles. A process that loses its Lease, or whose cache or loop
+ends, ends as well, and is started anew by Kubernetes: everything that it knows is on the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from panal.hub import metrics
+from panal.hub.apply import Applier
+from panal.hub.controller import Controller
+from panal.hub.observe import Observer
+from panal.hub.server import serve
+from panal.hub.settings import Settings, SettingsError, load
+from panal.hub.watched import watched
+from panal.kube import kinds
+from panal.kube.cache import Cache
+from panal.kube.client import Client
+from panal.kube.errors import ApiError, ConfigError, LeadershipLost
+from panal.kube.events import EventRecorder
+from panal.kube.kinds import Kind
+from panal.kube.lease import LeaderLease
+from panal.kube.objects import Object
+
+log = logging.getLogger("panal")
+
+OPEN_SHIFT_GROUP = "security.openshift.io"
+LEASE_NAME = "panal-controller"
+FIRST_ANSWER_EVERY = 2.0  # seconds between attempts to reach the API server at the start
+
+
+def main() -> None:
+    """Runs until SIGTERM; ends with 1 and one line when it cannot go on."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.exit(f"panal-controller: {error}")
+    logging.basicConfig(level=settings.log_level, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_until_terminated(settings))
+    except* (ConfigError, LeadershipLost) as errors:
+        sys.exit(f"panal-controller: {errors.exceptions[0]}")
+
+
+async def _until_terminated(settings: Settings) -> None:
+    work = asyncio.create_task(run(settings))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        log.info("terminated")
+
+
+async def run(settings: Settings, kubeconfig: str | None = None) -> None:
+    """The whole controller; cancel it to end it. Raises LeadershipLost, in a group with what it ended."""
+    async with Client.from_kubeconfig(kubeconfig) as client:
+        cache = Cache(client, watched())
+        cache.subscribe(_count_phases)
+        lease = LeaderLease(client, settings.namespace, LEASE_NAME, settings.identity)
+        server = await serve(settings.port, lambda: _problems(cache))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(cache.run())
+                tasks.create_task(_lead(client, cache, lease, settings))
+        finally:
+            await server.cleanup()
+
+
+async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings) -> None:
+    recorder = EventRecorder(client, instance=settings.identity)
+    open_shift = OPEN_SHIFT_GROUP in await _groups(client)
+    await lease.acquire()
+    metrics.LEADER.set(1)
+    controller = Controller(cache, Observer(cache, settings, open_shift), Applier(client, cache, recorder))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(lease.hold())
+            tasks.create_task(controller.run())
+    finally:
+        metrics.LEADER.set(0)
+        await asyncio.shield(lease.release())
+
+
+async def _groups(client: Client) -> frozenset[str]:
+    """The hub's API groups, as soon as it answers."""
+    while True:
+        try:
+            return await client.groups()
+        except ApiError as error:
+            log.warning("the hub's API server does not answer: %s", error)
+            await asyncio.sleep(FIRST_ANSWER_EVERY)
+
+
+def _problems(cache: Cache) -> list[str]:
+    found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
+    return found if found or cache.synced() else ["the watch cache is being filled"]
+
+
+def _count_phases(kind: Kind, old: Object | None, new: Object | None) -> None:
+    if kind != kinds.FEDERATED_LEARNING:
+        return
+    for obj, step in ((old, -1), (new, 1)):
+        if obj is not None:
+            metrics.RUNS.labels((obj.get("status") or {}).get("phase") or "Waiting").inc(step)
