@@ -14,7 +14,7 @@ PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src tests $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help test test-real check lint format types layers unit venv lock images clean
+.PHONY: help test test-real check lint format types layers unit venv lock images crd manifest clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,9 @@ layers: $(VENV)/.ready
 
 unit: $(VENV)/.ready $(FLOWER)/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS)
+
+test-real: $(VENV)/.ready $(FLOWER)/.ready ## tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest tests/real -p no:cacheprovider $(ARGS)
 
 venv: $(VENV)/.ready ## the virtual environment with panal in it, editable
 
@@ -92,6 +95,16 @@ $(IMAGES)/%.tar: images/%.Containerfile | $(IMAGES)/.base
 
 $(IMAGES)/example-%.tar: $(shell find examples -type f 2>/dev/null) | $(IMAGES)/.base
 	$(BUILD) examples/$* panal/example-$*:$(VERSION) $@
+
+# The manifest for `kubectl apply`, from the chart.
+HELM = $(KUBEBUILDER_ASSETS)/helm
+RENDER = template panal charts/panal --namespace panal-system --set createNamespace=true --kube-version 1.30.0
+
+crd: $(VENV)/.ready ## the CRD in the chart, from the types
+	$(BIN)/python -m panal.api.crd > charts/panal/files/crd.yaml
+
+manifest: crd ## deploy/panal.yaml, from the chart (helm is among the programs of KUBEBUILDER_ASSETS)
+	$(HELM) $(RENDER) > deploy/panal.yaml
 
 clean: ## remove what was made, the environments as well
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -125,7 +125,7 @@ class Cluster:
         self.start("kube-apiserver", *self.apiserver_flags(), *(self.apiserver_node_flags() if self.machine else ()))
         if self.machine:
             self.machine.start_containerd(assets() / "pause")
-        wait(f"{self.name}: API server", self.api_ready, 90)
+        self.wait_for_api()
         self.start_controllers()
         if self.machine:
             scheduler = (f"--kubeconfig={self.dir}/scheduler.kubeconfig", f"--secure-port={self.port['scheduler']}")
@@ -134,8 +134,8 @@ class Cluster:
             self.machine.start_proxy()
             self.machine.start_dns()
 
-    def api_ready(self) -> bool:
-        return self.kubectl("get", "--raw=/readyz", check=False) == "ok"
+    def wait_for_api(self) -> None:
+        wait(f"{self.name}: API server", lambda: self.kubectl("get", "--raw=/readyz", check=False) == "ok", 90)
 
     def start_etcd(self) -> None:
         client, peer = (f"http://127.0.0.1:{self.port[p]}" for p in ("etcd", "peer"))

@@ -120,9 +120,9 @@ def status(root: Path) -> None:
             print(f"{cluster.name}\t{name}\t{state}\t{cluster.processes.logs / name}.log")
 
 
-def load(root: Path, archives: list[Path]) -> None:
-    """Put images on every node, all nodes at once."""
-    machines = [c.machine for c in clusters(root) if c.machine]
+def load(root: Path, archives: list[Path], only: str = "") -> None:
+    """Put images on every node, or on that of one cluster; all nodes at once."""
+    machines = [c.machine for c in clusters(root) if c.machine and only in ("", c.name)]
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda machine: [machine.load(a) for a in archives], machines))
 

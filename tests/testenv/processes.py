@@ -62,7 +62,10 @@ class Processes:
     def running(self, name: str) -> bool:
         try:
             pid = int((self.pids / name).read_text())
-            return name.split(".")[0].encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if not words:  # it has ended and nobody took note, or is just about to become the program
+                return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+            return name.split(".")[0].encode() in words
         except (OSError, ValueError):
             return False
 

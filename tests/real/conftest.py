@@ -1,0 +1,109 @@
+"""Real clusters for the tests of this folder, each kind started once when the first test asks for it.
+
+    hub_api   one API server with the CRDs of Open Cluster Management: 10 s
+    ocm       a hub and two spokes that joined it, without nodes: 25 s
+    images    the archives of the images, built where they are not up to date: 3 minutes the first time
+    nodes     a hub and four spokes with real nodes, the images on them, panal installed from deploy/panal.yaml
+
+What is missing on this machine skips a test and names the remedy; where CI is set it fails. With PANAL_TEST_CLUSTERS=FOLDER the
+clusters are kept there when the tests end, and used again the next time: `tests/testenv/clusters.py down FOLDER/nodes` ends them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import clusters
+from bridge import missing_packages
+from cluster import Cluster
+from fleet import Fleet, leftovers
+from ocm import HUB_CRDS
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / ".cache/images"
+MANIFEST = ROOT / "deploy/panal.yaml"
+BUILDERS = {"buildah": "buildah", "crun": "crun", "mmdebstrap": "mmdebstrap", "make": "make"}
+SPOKES = 4
+
+
+def need(problems: list[str]) -> None:
+    if problems:
+        pytest.skip("; ".join(problems))  # a failure where CI is set: see tests/conftest.py
+
+
+def programs_missing() -> list[str]:
+    folder = os.environ.get("KUBEBUILDER_ASSETS")
+    if folder and (Path(folder) / "kube-apiserver").exists():
+        return []
+    return ["no Kubernetes programs: unpack them and set KUBEBUILDER_ASSETS to their folder (docs/design/testing.md)"]
+
+
+def root_missing() -> list[str]:
+    return ["nodes and images need root: run the tests as root"] if os.geteuid() else []
+
+
+def packages_missing() -> list[str]:
+    packages = missing_packages() + sorted(p for program, p in BUILDERS.items() if not shutil.which(program))
+    return [f"Debian packages are missing: apt-get install --no-install-recommends {' '.join(packages)}"] if packages else []
+
+
+@contextmanager
+def fleet(name: str, spokes: int = 0, *, only_api: bool = False, nodes: bool = False) -> Iterator[Fleet]:
+    kept = os.environ.get("PANAL_TEST_CLUSTERS")
+    root = Path(kept).resolve() / name if kept else Path(tempfile.mkdtemp(prefix=f"panal-{name}-"))
+    try:
+        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, audit=True)
+        yield Fleet(root, hub, tuple(others))
+    finally:
+        if not kept:
+            clusters.down(root)
+            left = leftovers(root)
+            shutil.rmtree(root)
+            assert not left, left
+
+
+@pytest.fixture(scope="session")
+def hub_api() -> Iterator[Cluster]:
+    need(programs_missing())
+    with fleet("api", only_api=True) as started:
+        started.hub.crds(*HUB_CRDS)
+        yield started.hub
+
+
+@pytest.fixture(scope="session")
+def ocm() -> Iterator[Fleet]:
+    need(programs_missing())
+    with fleet("ocm", 2) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def images() -> Path:
+    """The folder of the archives: controller.tar, pod-tools.tar, gateway.tar, example-<name>.tar."""
+    need(root_missing() + packages_missing())
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "--silent", "images"], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.fail(f"make images: {done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return IMAGES
+
+
+@pytest.fixture(scope="session")
+def nodes(images: Path) -> Iterator[Fleet]:
+    need(programs_missing() + root_missing() + packages_missing())
+    with fleet("nodes", SPOKES, nodes=True) as started:
+        clusters.load(started.root, sorted(p for p in images.glob("*.tar") if p.name != "controller.tar"))
+        clusters.load(started.root, [images / "controller.tar"], only="hub")
+        started.hub.kubectl("apply", "-f", str(MANIFEST))
+        started.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
+        yield started
