@@ -32,12 +32,12 @@ NAME = rule(
 )
 MORE_ROUNDS = rule(
     f"!({STARTED}) || self.spec.server.rounds >= oldSelf.spec.server.rounds",
-    "spec.server.rounds: a run that has started may be given more rounds, not fewer; raise the number, or create a new run",
+    "a run that has started may be given more rounds, not fewer; raise the number, or create a new run",
     fieldPath=".spec.server.rounds",
 )
 ENDED = rule(
     f"!({OVER}) || self.spec == oldSelf.spec",
-    "spec: the run is over and its spec stays as it was; create a new FederatedLearning",
+    "the run is over and its spec stays as it was; create a new FederatedLearning",
     fieldPath=".spec",
 )
 
@@ -104,7 +104,7 @@ def _schema() -> Schema:
 
 
 def fixed_paths() -> list[str]:
-    """The fields under `spec` that may not change once a run has started, one rule each so that its message can name the field."""
+    """The fields under `spec` that may not change once a run has started, one rule each, so that an error names the field (fieldPath)."""
     server = [f"server.{name}" for name in structural(Server)["properties"] if name != "rounds"]
     client = [f"client.{name}" for name in structural(Client)["properties"]]
     others = [name for name in structural(Spec)["properties"] if name not in MAY_CHANGE | {"server", "client"}]
@@ -116,7 +116,7 @@ def _fixed(path: str) -> Schema:
     new, old = f"self.spec.{path}", f"oldSelf.spec.{path}"
     return rule(
         f"!({STARTED}) || (has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
-        f"spec.{path}: fixed once the run has started; put back the former value, or create a new FederatedLearning",
+        "fixed once the run has started; put back the former value, or create a new FederatedLearning",
         fieldPath=f".spec.{path}",
     )
 

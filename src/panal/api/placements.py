@@ -151,7 +151,6 @@ class PlacementSpec(Model):
     number_of_clusters: int | None = Field(
         default=None,
         ge=0,
-        le=2147483647,
         description="How many clusters to select at most. Every one that qualifies if not given.",
         json_schema_extra={"format": "int32"},
     )

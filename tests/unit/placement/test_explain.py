@@ -68,7 +68,11 @@ SELECTORS = [
     (labels(need("gpu", "Exists"), region="us"), EU, 'has label region "eu", not in [us] and lacks label gpu'),
     (labels(region="eu") | claims(need("data", "Exists")), EU, "lacks claim data"),
     ({}, {}, ""),
-    (claims(need("data", "In", "a", "b", "c", "d", "e", "f")), {"data": "x" * 1024}, f'has claim data "{"x" * 62}…", not in [a, b, c, d, e, …]'),
+    (
+        claims(need("data", "In", "a", "b", "c", "d", "e", "f")),
+        {"data": "x" * 1024},
+        f'has claim data "{"x" * 62}…", not in [a, b, c, d, e, …]',
+    ),
 ]
 
 
@@ -133,12 +137,18 @@ def test_a_cluster_that_the_hub_did_not_accept_cannot_take_part():
 
 
 MISCONFIGURED = [
-    ({"tolerations": [{"operator": "Equal", "value": "x"}]}, "tolerations[0].key: missing; a toleration without a key needs operator Exists"),
+    (
+        {"tolerations": [{"operator": "Equal", "value": "x"}]},
+        "tolerations[0].key: missing; a toleration without a key needs operator Exists",
+    ),
     ({"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}, "tolerations[0].value: operator Exists takes no value"),
     ({"tolerations": [{}, {}]}, "tolerations[0].key: missing; a toleration without a key needs operator Exists"),
     ({"tolerations": [{"key": "a", "operator": "Like"}]}, "tolerations[0].operator: Like is neither Equal nor Exists"),
     (predicates(claims(need("a", "In"))), "claimSelector.matchExpressions[0]: operator In needs at least one value"),
-    (predicates({}, labels(need("a", "Exists", "x"))), "predicates[1].requiredClusterSelector.labelSelector.matchExpressions[0]: operator Exists"),
+    (
+        predicates({}, labels(need("a", "Exists", "x"))),
+        "predicates[1].requiredClusterSelector.labelSelector.matchExpressions[0]: operator Exists",
+    ),
     (predicates(labels(need("a", "Like", "x"))), 'operator "Like" is not one of In, NotIn, Exists, DoesNotExist'),
     (predicates(claims(need("a", "In", "/data/mnist"))), '"/data/mnist" has not the form of a label value'),
     (predicates(claims(need("a b", "Exists"))), '"a b" cannot be a key'),

@@ -1,0 +1,399 @@
+"""The CRD on a real API server: accepted within its cost limits, tolerant of the former controller's resources, strict where it should be.
+
+The module starts as a hub does that had the former controller: its CRD is installed, resources are made, and ours takes its place.
+"""
+
+import json
+import subprocess
+
+import pytest
+import yaml
+
+from cluster import ocm_crds
+from panal.api.crd import crd
+from panal.api.names import API_VERSION, GROUP, KIND, PLURAL
+from panal.api.parse import parse
+from panal.api.placements import PLACEMENT
+
+pytestmark = pytest.mark.real
+
+CRD = f"{PLURAL}.{GROUP}"
+OLD_NAME = "resource.of-the-former-controller-with-a-name-that-is-too-long"
+CLAIM = {"requiredClusterSelector": {"claimSelector": {"matchExpressions": [{"key": "sample.client-data", "operator": "Exists"}]}}}
+LABEL = {
+    "requiredClusterSelector": {"labelSelector": {"matchLabels": {"feature.open-cluster-management.io/addon-flower-addon": "available"}}}
+}
+
+# In the form in which users of the former controller write them.
+OLD_FORMS = {
+    "flower": {
+        "framework": "flower",
+        "server": {"image": "example.com/flower:latest", "minAvailableClients": 2, "superlink": "superlink.flower-system:9091"},
+        "client": {
+            "image": "example.com/flower:latest",
+            "supernode": "flower-supernode.flower-addon:9094",
+            "placement": {"clusterSets": ["global"], "predicates": [LABEL]},
+        },
+    },
+    "flower-with-listener": {
+        "framework": "flower",
+        "server": {
+            "image": "example.com/flower:latest",
+            "rounds": 3,
+            "minAvailableClients": 2,
+            "listeners": [{"name": "server-listener", "port": 8080, "type": "LoadBalancer"}],
+            "storage": {"type": "PersistentVolumeClaim", "name": "model-pvc", "path": "/data/models", "size": "2Gi"},
+        },
+        "client": {"image": "example.com/flower:latest", "placement": {"clusterSets": ["global"], "predicates": [CLAIM]}},
+    },
+    "openfl": {
+        "framework": "openfl",
+        "server": {
+            "image": "example.com/openfl:latest",
+            "rounds": 3,
+            "minAvailableClients": 2,
+            "listeners": [{"name": "server-listener", "port": 31531, "type": "NodePort", "ip": "172.18.0.2"}],
+            "storage": {"type": "PersistentVolumeClaim", "name": "model-pvc", "path": "/workspace/models", "size": "2Gi"},
+        },
+        "client": {"image": "example.com/openfl:latest", "placement": {"clusterSets": ["global"], "predicates": [CLAIM]}},
+    },
+    "openfl-on-s3": {
+        "framework": "openfl",
+        "server": {
+            "image": "example.com/openfl:latest",
+            "rounds": 3,
+            "listeners": [{"name": "server-listener", "port": 8080, "type": "Route"}],
+            "storage": {
+                "type": "S3Bucket",
+                "name": "model-s3",
+                "path": "/workspace/models",
+                "size": "2Gi",
+                "s3": {"bucketName": "models", "region": "us-east-1", "prefix": "optional/prefix/"},
+            },
+        },
+        "client": {"image": "example.com/openfl:latest", "placement": {"predicates": [CLAIM]}},
+    },
+    "empty": {},
+}
+
+FULL_PLACEMENT = {
+    "clusterSets": ["global"],
+    "numberOfClusters": 3,
+    "predicates": [
+        {
+            "requiredClusterSelector": {
+                "labelSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "In", "values": ["d"]}]},
+                "claimSelector": {"matchExpressions": [{"key": "e", "operator": "NotIn", "values": ["f"]}]},
+                "celSelector": {"celExpressions": ["managedCluster.metadata.name != 'x'"]},
+            }
+        }
+    ],
+    "prioritizerPolicy": {
+        "mode": "Exact",
+        "configurations": [
+            {"scoreCoordinate": {"type": "AddOn", "addOn": {"resourceName": "gpu", "scoreName": "free"}}, "weight": 10},
+            {"scoreCoordinate": {"type": "BuiltIn", "builtIn": "Steady"}, "weight": -1},
+        ],
+    },
+    "spreadPolicy": {
+        "spreadConstraints": [{"topologyKey": "zone", "topologyKeyType": "Label", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"}]
+    },
+    "tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoSelect", "tolerationSeconds": 60}],
+    "decisionStrategy": {
+        "groupStrategy": {
+            "decisionGroups": [{"groupName": "canary", "groupClusterSelector": {"labelSelector": {"matchLabels": {"canary": "1"}}}}],
+            "clustersPerDecisionGroup": "20%",
+        }
+    },
+}
+
+
+MADE: set[str] = set()
+
+
+class Namespace:
+    """One namespace of the API server: makes, changes and reads FederatedLearnings in it."""
+
+    def __init__(self, api, name):
+        self.api, self.name = api, name
+        MADE.add(name)
+        api.kubectl("create", "namespace", name)
+
+    def create(self, spec, name="run", api_version=API_VERSION, kind=KIND):
+        resource = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": self.name}}
+        if spec is not None:
+            resource["spec"] = spec
+        return json.loads(self.api.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(resource)))
+
+    def read(self, name="run"):
+        return json.loads(self.api.kubectl("get", "fl", name, "-n", self.name, "-o", "json"))
+
+    def patch(self, change, *options, name="run"):
+        self.api.kubectl("patch", "fl", name, "-n", self.name, "--type=merge", "-p", json.dumps(change), *options)
+
+    def status(self, name="run", **fields):
+        self.patch({"status": fields}, "--subresource=status", name=name)
+
+    def refused(self, act, *args, **more):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            act(*args, **more)
+        return refused.value.stderr
+
+
+def wait_established(api):
+    api.kubectl("wait", f"crd/{CRD}", "--for=condition=Established", "--timeout=30s")
+
+
+@pytest.fixture(scope="module")
+def api(hub_api):
+    former = ocm_crds() / f"{GROUP}_{PLURAL}.yaml"
+    hub_api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(former))
+    wait_established(hub_api)
+    left = Namespace(hub_api, "fl-former")
+    wrong = {"rounds": 0, "listeners": [{"type": "Tunnel", "port": 0}] * 9, "storage": {"type": "S3Bucket", "path": "../x"}}
+    left.create({"framework": "fate", "server": wrong}, name=OLD_NAME)
+    left.patch({"metadata": {"finalizers": ["federated-learning.io/cleanup"]}}, name=OLD_NAME)
+    left.status(name=OLD_NAME, phase="Start", listeners=[{"name": "l", "type": "NodePort", "port": 31166, "address": "172.18.0.2:31166"}])
+    hub_api.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(crd()))
+    wait_established(hub_api)
+    yield hub_api
+    hub_api.kubectl("delete", "namespace", "--wait=false", *sorted(MADE))
+
+
+@pytest.fixture
+def ns(api):
+    return Namespace(api, f"fl-crd-{len(MADE)}")
+
+
+@pytest.fixture(scope="module")
+def refusing(api):
+    """One namespace for all that is refused: nothing comes to exist in it."""
+    return Namespace(api, "fl-refused")
+
+
+def contains(whole, part):
+    """Whether `whole` has all that `part` says; the API server may have added defaults."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(key in whole and contains(whole[key], value) for key, value in part.items())
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(whole) == len(part) and all(map(contains, whole, part))
+    return bool(whole == part)
+
+
+def test_the_api_server_has_no_objection_to_the_schema(api):
+    conditions = json.loads(api.kubectl("get", "crd", CRD, "-o", "json"))["status"]["conditions"]
+    found = {one["type"]: one["status"] for one in conditions}
+    assert (found["Established"], found["NamesAccepted"]) == ("True", "True")
+    assert "NonStructuralSchema" not in found
+
+
+def test_a_resource_of_the_former_controller_can_still_be_updated_and_deleted(api):
+    arguments = ("fl", OLD_NAME, "-n", "fl-former")
+    api.kubectl("label", *arguments, "looked-at=yes")
+    api.kubectl(
+        "patch", *arguments, "--type=merge", "--subresource=status", "-p", '{"status": {"phase": "Failed", "message": "framework"}}'
+    )
+    api.kubectl("patch", *arguments, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    api.kubectl("delete", *arguments, "--timeout=10s")
+
+
+@pytest.mark.parametrize("name", OLD_FORMS)
+def test_resources_in_the_old_form_apply_unchanged(ns, name):
+    stored = ns.create(OLD_FORMS[name])
+    assert contains(stored["spec"], OLD_FORMS[name])
+    assert parse(stored).spec.framework == OLD_FORMS[name].get("framework", "other")
+
+
+def test_defaults(ns):
+    assert ns.create(None)["spec"] == {
+        "framework": "other",
+        "suspend": False,
+        "client": {},
+        "server": {
+            "rounds": 1,
+            "minAvailableClients": 1,
+            "quorumTimeoutSeconds": 600,
+            "roundTimeoutSeconds": 3600,
+            "storage": {"type": "PersistentVolumeClaim", "size": "1Gi"},
+        },
+    }
+    listener = ns.create({"server": {"listeners": [{}]}}, name="listener")["spec"]["server"]["listeners"][0]
+    assert listener == {"type": "NodePort", "port": 8080}
+
+
+def test_what_a_pod_needs_is_kept_as_it_is(ns):
+    pod = {
+        "resources": {"requests": {"cpu": "500m", "memory": 1073741824}, "limits": {"nvidia.com/gpu": 1}, "claims": [{"name": "gpu"}]},
+        "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        "imagePullSecrets": [{"name": "registry"}],
+        "imagePullPolicy": "Always",
+        "nodeSelector": {"gpu": "yes"},
+        "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    }
+    stored = ns.create({"server": pod, "client": pod})["spec"]
+    assert all(contains(stored[side], pod) for side in ("server", "client"))
+
+
+def test_a_full_placement_is_kept_and_is_one_for_open_cluster_management_too(ns):
+    stored = ns.create({"client": {"placement": FULL_PLACEMENT}})["spec"]["client"]["placement"]
+    assert stored == FULL_PLACEMENT
+    assert set(FULL_PLACEMENT) == set(PLACEMENT["properties"]), "the test knows every field of the schema"
+    ns.api.kubectl("apply", "--server-side", "-f", str(ocm_crds() / "cluster.open-cluster-management.io_placements.yaml"))
+    ns.api.kubectl("wait", "crd/placements.cluster.open-cluster-management.io", "--for=condition=Established", "--timeout=30s")
+    placement = ns.create(stored, api_version="cluster.open-cluster-management.io/v1beta1", kind="Placement")
+    assert contains(placement["spec"], stored)
+
+
+def server(**fields):
+    return {"server": fields}
+
+
+def storage(**fields):
+    return server(storage=fields)
+
+
+def placement(**fields):
+    return {"client": {"placement": fields}}
+
+
+REFUSED = {
+    "rounds": (server(rounds=0), "spec.server.rounds", "greater than or equal to 1"),
+    "quorum": (server(minAvailableClients=0), "spec.server.minAvailableClients", "greater than or equal to 1"),
+    "quorum-timeout": (server(quorumTimeoutSeconds=0), "spec.server.quorumTimeoutSeconds", "greater than or equal to 1"),
+    "round-timeout": (server(roundTimeoutSeconds=0), "spec.server.roundTimeoutSeconds", "greater than or equal to 1"),
+    "deadline": ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds", "greater than or equal to 1"),
+    "framework": ({"framework": "fate"}, "spec.framework", 'supported values: "flower", "openfl", "other"'),
+    "port-0": (server(listeners=[{"port": 0}]), "spec.server.listeners[0].port", "greater than or equal to 1"),
+    "port-65536": (server(listeners=[{"port": 65536}]), "spec.server.listeners[0].port", "less than or equal to 65535"),
+    "listener-type": (server(listeners=[{"type": "Tunnel"}]), "spec.server.listeners[0].type", '"Gateway"'),
+    "listener-names": (server(listeners=[{"name": "a"}, {}, {"name": "a"}]), "spec.server.listeners", "names must be unique; rename"),
+    "listeners": (server(listeners=[{}] * 9), "spec.server.listeners", "must have at most 8 items"),
+    "s3": (storage(type="S3Bucket"), "spec.server.storage", "storage.s3: required with type S3Bucket; name the bucket"),
+    "bucket": (storage(type="S3Bucket", s3={}), "spec.server.storage.s3.bucketName", "Required value"),
+    "host-path": (storage(type="HostPath"), "spec.server.storage", "storage.path: required with type HostPath; give an absolute path"),
+    "host-path-relative": (storage(type="HostPath", path="data"), "spec.server.storage", "give an absolute path other than /"),
+    "host-path-root": (storage(type="HostPath", path="/"), "spec.server.storage", "give an absolute path other than /"),
+    "path": (storage(path="models/../.."), "spec.server.storage", "storage.path: may not contain ..; give the path itself"),
+    "size": (storage(size="lots"), "spec.server.storage.size", "should match"),
+    "size-0": (storage(size="0"), "spec.server.storage.size", "should match"),
+    "claim-name": (storage(name="Model PVC"), "spec.server.storage.name", "should match"),
+    "env": (server(env=[{"name": "PANAL_ROUNDS", "value": "9"}]), "spec.server.env[0].name", "set by the controller; choose another name"),
+    "env-twice": (server(env=[{"name": "A"}, {"name": "A"}]), "spec.server.env[1]", "Duplicate value"),
+    "quantity": (server(resources={"limits": {"cpu": "many"}}), "spec.server.resources.limits.cpu", "should match"),
+    "pull-policy": ({"client": {"imagePullPolicy": "Often"}}, "spec.client.imagePullPolicy", '"IfNotPresent"'),
+    "too-few-clusters": (
+        server(minAvailableClients=3) | placement(numberOfClusters=2),
+        "spec",
+        "client.placement.numberOfClusters is lower than server.minAvailableClients, so the run could never start; raise the one",
+    ),
+    "operator": (
+        placement(predicates=[{"requiredClusterSelector": {"claimSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}]),
+        "spec.client.placement.predicates[0].requiredClusterSelector.claimSelector.matchExpressions[0].operator",
+        '"DoesNotExist"',
+    ),
+    "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_the_field_and_the_remedy(refusing, case):
+    spec, path, words = REFUSED[case]
+    error = refusing.refused(refusing.create, spec)
+    assert f"{path}: " in error
+    assert words in error
+
+
+@pytest.mark.parametrize("name", ["a" * 41, "1run", "my.run"])
+def test_names_that_could_not_name_the_run_s_objects_are_refused(refusing, name):
+    assert "metadata.name: at most 40 characters" in refusing.refused(refusing.create, {}, name=name)
+
+
+def test_the_longest_name(ns):
+    assert ns.create({}, name="a" * 40)["metadata"]["name"] == "a" * 40
+
+
+BEFORE = {
+    "framework": "flower",
+    "server": {"image": "a:1", "rounds": 3, "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]},
+    "client": {"image": "b:1", "placement": {"predicates": [CLAIM]}, "resources": {"limits": {"cpu": 1}}},
+}
+CHANGES = {
+    "framework": {"framework": "openfl"},
+    "server.image": server(image="a:2"),
+    "server.minAvailableClients": server(minAvailableClients=2),
+    "server.env": server(env=[{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "other"}}}]),
+    "server.storage": storage(size="9Gi"),
+    "server.listeners": server(listeners=[{"port": 30001}]),
+    "client.image": {"client": {"image": None}},
+    "client.dataClaim": {"client": {"dataClaim": "x"}},
+    "client.placement": placement(clusterSets=["global"]),
+    "client.resources": {"client": {"resources": {"limits": {"cpu": 2}}}},
+}
+
+
+def test_before_the_start_everything_may_change(ns):
+    ns.create(BEFORE)
+    ns.status(phase="Waiting", message="1 of 2 clusters qualify")
+    for change in CHANGES.values():
+        ns.patch({"spec": change})
+    ns.patch({"spec": server(rounds=1)})
+
+
+def test_after_the_start_little_may_change_and_after_the_end_nothing(ns):
+    ns.create(BEFORE)
+    ns.status(phase="Running", startTime="2026-01-02T03:04:05Z")
+    for field, change in CHANGES.items():
+        assert f"spec.{field}: Invalid value" in (error := ns.refused(ns.patch, {"spec": change})), field
+        assert "fixed once the run has started; put back the former value, or create a new FederatedLearning" in error
+    assert "may be given more rounds, not fewer" in ns.refused(ns.patch, {"spec": server(rounds=2)})
+    ns.patch({"spec": server(rounds=5)})
+    ns.patch({"spec": {"suspend": True, "activeDeadlineSeconds": 60}})
+    ns.patch({"spec": {"suspend": False, "activeDeadlineSeconds": None}})
+    ns.patch({"metadata": {"labels": {"team": "a"}}})
+    ns.status(phase="Completed", completionTime="2026-01-02T04:04:05Z")
+    for change in (*CHANGES.values(), server(rounds=6), {"suspend": True}, {"activeDeadlineSeconds": 60}):
+        assert "the run is over and its spec stays as it was; create a new FederatedLearning" in ns.refused(ns.patch, {"spec": change})
+    ns.patch({"metadata": {"labels": {"team": "b"}}})
+    ns.api.kubectl("delete", "fl", "run", "-n", ns.name, "--timeout=10s")
+
+
+def test_a_run_that_failed_before_it_started_stays_as_it_was(ns):
+    ns.create(BEFORE)
+    ns.status(phase="Failed", message="deadline")
+    assert "create a new FederatedLearning" in ns.refused(ns.patch, {"spec": {"activeDeadlineSeconds": 9}})
+
+
+def test_an_update_of_the_spec_leaves_the_status_alone_and_the_other_way_round(ns):
+    ns.create(BEFORE)
+    ns.patch({"spec": {"suspend": True}, "status": {"message": "by a user"}})
+    ns.patch({"spec": {"suspend": False}, "status": {"message": "by the controller"}}, "--subresource=status")
+    found = ns.read()
+    assert found["spec"]["suspend"] is True
+    assert found["status"] == {"message": "by the controller"}
+
+
+def test_get_answers_whether_it_is_working(ns):
+    ns.create(BEFORE, name="mnist")
+    ns.status(
+        name="mnist",
+        phase="Running",
+        message="Round 3 of 3 is being trained",
+        rounds={"completed": 2, "total": 3, "summary": "2/3"},
+        clients={"selected": 3, "ready": 3, "failed": 0, "summary": "3/3"},
+        headlineMetric="accuracy=0.93",
+    )
+    head, row = ns.api.kubectl("get", "fl", "-n", ns.name).splitlines()
+    assert head.split() == ["NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"]
+    assert row.split()[:5] == ["mnist", "Running", "2/3", "3/3", "accuracy=0.93"]
+    head, row = ns.api.kubectl("get", "federatedlearnings", "-n", ns.name, "-o", "wide").splitlines()
+    assert head.split()[-1] == "MESSAGE"
+    assert row.endswith("Round 3 of 3 is being trained")
+
+
+def test_explain_tells_what_a_field_means(api):
+    text = api.kubectl("explain", "fl.spec.server.listeners")
+    assert "How clusters reach the aggregator" in text
+    assert all(
+        word in text for word in ("name\t<string>", "port\t<integer>", "enum: NodePort, LoadBalancer, Route", "chooses the node port")
+    )
+    assert "Which clusters qualify" in api.kubectl("explain", "fl.spec.client.placement.predicates")
