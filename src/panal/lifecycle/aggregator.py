@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from panal.api import names
+from panal.api.types import PodSettings
 from panal.lifecycle import pods
 from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.world import Object, Run, World
@@ -17,6 +18,7 @@ from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime
 from panal.runtimes.gateway import bootstrap
 
+GATEWAY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -105,7 +107,7 @@ def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _main_settings(server: Any) -> Any:
+def _main_settings(server: PodSettings) -> PodSettings:
     """The user's resources are meant for the training, which the runtime's sidecar does; the launcher only watches."""
     return server.model_copy(update={"resources": pods.OUR_RESOURCES})
 
@@ -118,17 +120,14 @@ def _gateway(world: World) -> dict[str, Any]:
             "image": world.images.gateway,
             "imagePullPolicy": world.images.pull_policy,
             "restartPolicy": "Always",
-            "args": ["-c", f"{names.GATEWAY_DIR}/envoy.yaml", "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"],
+            "command": ["envoy", "-c", f"{names.GATEWAY_DIR}/envoy.yaml", "--disable-hot-restart", "--concurrency", "2", "-l", "warning"],
             "ports": [{"name": "fleet", "containerPort": names.GATEWAY_PORT}],
             "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
             "readinessProbe": probe | {"periodSeconds": 5},
             "volumeMounts": [{"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}],
-            "resources": OUR_GATEWAY_RESOURCES,
+            "resources": GATEWAY_RESOURCES,
         }
     )
-
-
-OUR_GATEWAY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 
 
 def _reporter(world: World) -> dict[str, Any]:

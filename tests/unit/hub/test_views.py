@@ -1,0 +1,139 @@
+"""What is read off Kubernetes objects, also those that are not complete yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from panal.api.names import ClusterName
+from panal.hub import views
+
+
+def cluster(**status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "c1", "labels": {views.CLUSTER_SET_LABEL: "default"}}, "spec": {}, "status": status}
+
+
+def test_a_new_cluster_is_unknown() -> None:
+    view = views.cluster({"metadata": {"name": "c1"}})
+    assert (view.accepted, view.available, view.claims, view.cluster_set) == (False, None, {}, "")
+
+
+@pytest.mark.parametrize(("status", "available"), [("True", True), ("False", False), ("Unknown", None)])
+def test_a_clusters_availability(status: str, available: bool | None) -> None:
+    assert views.cluster(cluster(conditions=[{"type": "ManagedClusterConditionAvailable", "status": status}])).available is available
+
+
+def test_claims_are_a_map() -> None:
+    assert views.cluster(cluster(clusterClaims=[{"name": "a", "value": "1"}])).claims == {"a": "1"}
+
+
+def placement(selected: int) -> dict[str, Any]:
+    return {
+        "metadata": {},
+        "status": {"numberOfSelectedClusters": selected, "conditions": [{"type": "PlacementSatisfied", "status": "True"}]},
+    }
+
+
+def decision(*names: str) -> dict[str, Any]:
+    return {"metadata": {}, "status": {"decisions": [{"clusterName": n} for n in names]}}
+
+
+def test_decisions_count_when_the_placement_agrees_with_them() -> None:
+    view = views.placement(placement(3), [decision("c1", "c2"), decision("c3")])
+    assert view is not None
+    assert (view.selected, view.settled) == ({"c1", "c2", "c3"}, True)
+
+
+@pytest.mark.parametrize("decisions", [[{"metadata": {}}], [decision("c1")], []])
+def test_decisions_that_are_being_rewritten_are_not_settled(decisions: list[dict[str, Any]]) -> None:
+    view = views.placement(placement(2), decisions)
+    assert view is not None
+    assert not view.settled
+
+
+def test_a_placement_that_was_never_scheduled_says_nothing() -> None:
+    assert views.placement({"metadata": {}}, []) is None
+
+
+def work(generation: int = 1, manifests: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    conditions = [{"type": "Applied", "status": "True", "observedGeneration": generation}]
+    return {
+        "metadata": {"name": "w", "namespace": "c1", "generation": 1},
+        "status": {"conditions": conditions, "resourceStatus": {"manifests": manifests or []}},
+    }
+
+
+def pod_manifest(available: str) -> dict[str, Any]:
+    values = [
+        {"name": "phase", "fieldValue": {"type": "String", "string": "Running"}},
+        {"name": "restarts", "fieldValue": {"type": "Integer", "integer": 2}},
+        {"name": "ready", "fieldValue": {"type": "Boolean", "boolean": True}},
+    ]
+    return {
+        "resourceMeta": {"kind": "Pod"},
+        "conditions": [{"type": "Available", "status": available}],
+        "statusFeedback": {"values": values},
+    }
+
+
+def test_feedback_has_values_of_every_type() -> None:
+    assert views.work(work(manifests=[pod_manifest("True")])).feedback == {"phase": "Running", "restarts": 2, "ready": True}
+
+
+def test_feedback_of_a_pod_that_is_gone_is_stale() -> None:
+    view = views.work(work(manifests=[pod_manifest("False")]))
+    assert (view.pod_exists, view.feedback) == (False, {})
+
+
+def test_an_older_generations_word_does_not_count() -> None:
+    assert views.work(work(generation=0)).applied is None
+    assert views.work(work()).applied is True
+
+
+def test_why_a_work_is_not_applied_is_the_manifests_own_message() -> None:
+    failed = {"resourceMeta": {"kind": "StatefulSet"}, "conditions": [{"type": "Applied", "status": "False", "message": "forbidden"}]}
+    assert views.work(work(manifests=[failed])).applied_message == "forbidden"
+
+
+def test_a_jobs_pods_are_those_it_owns() -> None:
+    def pod(name: str, owner: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [{"uid": owner}]}}
+
+    obj = {"metadata": {"uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}}
+    assert [p.name for p in views.job(obj, [pod("mine", "u1"), pod("older", "u0")]).pods] == ["mine"]
+
+
+def test_a_container_that_ended() -> None:
+    ended = {"exitCode": 137, "reason": "OOMKilled", "message": "m", "finishedAt": "2026-01-01T00:00:00Z"}
+    view = views.container({"name": "launcher", "image": "i", "state": {"terminated": ended}})
+    assert (view.running, view.exit_code, view.terminated, view.message) == (False, 137, "OOMKilled", "m")
+
+
+def node(name: str, ready: str = "True", **addresses: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name},
+        "status": {
+            "conditions": [{"type": "Ready", "status": ready}],
+            "addresses": [{"type": kind, "address": address} for kind, address in addresses.items()],
+        },
+    }
+
+
+def test_addresses_from_outside_come_first_and_unready_nodes_not_at_all() -> None:
+    nodes = [
+        node("b", InternalIP="10.0.0.2"),
+        node("c", ExternalIP="1.2.3.4", InternalIP="10.0.0.3"),
+        node("a", "False", InternalIP="10.0.0.1"),
+    ]
+    assert views.node_addresses(nodes) == ("1.2.3.4", "10.0.0.2")
+
+
+def test_set_members_by_label_and_by_selector() -> None:
+    clusters = {ClusterName("c1"): views.cluster(cluster())}
+    sets = [
+        {"metadata": {"name": "default"}},
+        {"metadata": {"name": "other"}},
+        {"metadata": {"name": "global"}, "spec": {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {}}}},
+    ]
+    assert views.members(sets, clusters) == {"default": {"c1"}, "other": frozenset(), "global": {"c1"}}

@@ -1,0 +1,59 @@
+"""Which runs a change concerns, and which changes are noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from panal.api.names import LABEL_RUN, LABEL_RUN_NAMESPACE
+from panal.hub.watched import PLACEMENT_LABEL, concerned, same_for_us, watched
+from panal.kube import kinds
+from panal.kube.cache import Cache
+from panal.kube.kinds import Kind
+
+
+class Runs(Cache):
+    """A cache that holds three runs: one waits, one ended, one waits elsewhere."""
+
+    def __init__(self) -> None:
+        self.runs = [self.run("a", "ns", "Waiting"), self.run("b", "ns", "Completed"), self.run("c", "other", "Running")]
+
+    @staticmethod
+    def run(name: str, namespace: str, phase: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": namespace}, "status": {"phase": phase}}
+
+    def list(self, kind: Kind, namespace: str | None = None) -> list[dict[str, Any]]:
+        return [r for r in self.runs if namespace in (None, r["metadata"]["namespace"])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "runs"),
+    [
+        (kinds.FEDERATED_LEARNING, {"name": "a", "namespace": "ns"}, ["ns/a"]),
+        (kinds.MANIFEST_WORK, {"name": "w", "namespace": "c1", "labels": {LABEL_RUN: "a", LABEL_RUN_NAMESPACE: "ns"}}, ["ns/a"]),
+        (kinds.PLACEMENT_DECISION, {"name": "d", "namespace": "ns", "labels": {PLACEMENT_LABEL: "a"}}, ["ns/a"]),
+        (kinds.PLACEMENT_DECISION, {"name": "d", "namespace": "ns"}, []),
+        (kinds.MANAGED_CLUSTER, {"name": "c1"}, ["ns/a", "other/c"]),
+        (kinds.MANAGED_CLUSTER_SET_BINDING, {"name": "global", "namespace": "ns"}, ["ns/a"]),
+    ],
+)
+def test_a_change_concerns_its_run_or_all_that_go_on(kind: Kind, metadata: dict[str, Any], runs: list[str]) -> None:
+    assert [f"{k.namespace}/{k.name}" for k in concerned(Runs(), kind, {"metadata": metadata})] == runs
+
+
+def cluster(heartbeat: str, **more: Any) -> dict[str, Any]:
+    conditions = [{"type": "ManagedClusterConditionAvailable", "status": "True", "lastTransitionTime": heartbeat}]
+    return {"metadata": {"name": "c1"}, "status": {"conditions": conditions} | more}
+
+
+def test_a_heartbeat_wakes_no_run() -> None:
+    assert same_for_us(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2"))
+
+
+def test_a_new_claim_does() -> None:
+    assert not same_for_us(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2", clusterClaims=[{"name": "a", "value": "b"}]))
+
+
+def test_each_kind_is_watched_once() -> None:
+    assert len({w.kind for w in watched()}) == len(watched())
