@@ -125,9 +125,9 @@ class _Predicate:
     cel: bool
 
     def unmet(self, cluster: Cluster) -> tuple[str, ...]:
-        labels = (requirement.unmet(cluster.labels) for requirement in self.labels)
-        claims = (requirement.unmet(cluster.claims) for requirement in self.claims)
-        return tuple(reason for reason in (*labels, *claims) if reason)
+        labels = [requirement.unmet(cluster.labels) for requirement in self.labels]
+        claims = [requirement.unmet(cluster.claims) for requirement in self.claims]
+        return tuple(filter(None, labels + claims))
 
 
 def _compile_predicates(predicates: Iterable[Mapping[str, Any]]) -> tuple[_Predicate, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 KEY = re.compile(r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$")
@@ -41,7 +42,7 @@ class Requirement:
             case "In":
                 if value is None:
                     return self._lacks()
-                return "" if value in self.values else f'has {self.subject} {self.key} "{shorten(value)}", not in {shown(self.values)}'
+                return "" if value in self.values else f'has {self.subject} {self.key} "{shorten(value)}", not in {_wanted(self.values)}'
             case _:  # NotIn; compile_requirement lets nothing else through
                 return (
                     f'has {self.subject} {self.key} "{shorten(value)}", which is excluded'
@@ -98,6 +99,12 @@ def _problem(requirement: Requirement) -> str:
 def _is_key(key: str) -> bool:
     prefix, slash, _ = key.rpartition("/")
     return bool(KEY.match(key)) and (not slash or len(prefix) <= 253)
+
+
+@lru_cache(maxsize=64)
+def _wanted(values: frozenset[str]) -> str:
+    """Said of thousands of clusters, made once."""
+    return shown(values)
 
 
 def shorten(text: str) -> str:
