@@ -22,7 +22,8 @@ from .flower_control import Control, RunState, UnreachableError, bundle_app, fin
 
 T = TypeVar("T")
 
-POLL = 0.5  # seconds
+POLL = 0.5  # seconds, while it waits for something that takes seconds
+WATCH = 1.0  # while the run goes on: each look is lines in the SuperLink's log
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 30.0  # how long it may be silent after that
 STORING = 600.0  # the reporter without progress
@@ -111,7 +112,7 @@ class Launcher:
                 self.control.stop(run)
                 few = f"Fewer than {self.min_clients} collaborators were connected for {self.quorum_timeout} s ({self.connected} now)"
                 raise RunError("QuorumLost", few)
-            time.sleep(POLL)
+            time.sleep(WATCH)
 
     def _judge(self, state: RunState) -> str:
         events = {record["event"]: record for record in records()}

@@ -128,6 +128,7 @@ class Observation:
             self._record(self.configured[0], "train", {})
             say(f"round {self.configured[0]}: {self.phase.replies} of {self.min_clients} replies needed; training is repeated")
             del replies
+            self.phase_began = time.monotonic()
             number_, args, kwargs = self.configured
             replies, self.phase = self.exchange(self.methods["configure_train"](number_, *args, **kwargs), timeout)
         if self._too_few():

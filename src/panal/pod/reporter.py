@@ -1,0 +1,262 @@
+"""The reporter, a container beside the aggregator: progress.jsonl in, ConfigMap `<run>-progress` out; the model into its storage.
+
+It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
+and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
+launcher, and so the Job, waits for `stored.json`, which is written after the hub knows of the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from panal.api.names import RUN_DIR, STORAGE_DIR, progress
+from panal.api.progress import Progress
+from panal.api.types import ModelStatus
+from panal.kube.client import Client
+from panal.kube.errors import KubeError
+from panal.kube.kinds import CONFIG_MAP
+from panal.pod.fold import bounded, fold
+from panal.pod.storing import Place, participation, store
+from panal.pod.tail import Tail
+from panal.pod.tensors import UnstorableError
+
+log = logging.getLogger("panal.reporter")
+
+POLL = 0.2  # seconds between two looks at the files
+PAUSE = 0.5  # between two writes, so that a burst of records is one
+LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
+LONGEST_RETRY = 5.0
+TELLING = 540.0  # how long the launcher waits on an API server that is away, before the model counts as stored without it
+FAREWELL = 20.0  # after SIGTERM; the pod's grace period is longer
+ATTEMPTS = 3  # at storing, for file systems that come and go
+
+
+class Sink(Protocol):
+    """The ConfigMap: `write` and `read` return its data and raise KubeError."""
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]: ...
+
+    async def read(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapSink:
+    client: Client
+    namespace: str
+    name: str
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
+        """The controller makes the ConfigMap; until then this is NotFound."""
+        return _data(await self.client.merge_patch(CONFIG_MAP, self.namespace, self.name, {"data": dict(data)}))
+
+    async def read(self) -> Mapping[str, str]:
+        return _data(await self.client.get(CONFIG_MAP, self.namespace, self.name))
+
+
+def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
+    return config_map.get("data") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    run_dir: Path
+    place: Place
+    run: Mapping[str, str]  # namespace, name, uid, attempt: for metadata.json
+    attempt: str
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Settings:
+        run = (env["PANAL_NAMESPACE"], env["PANAL_RUN"], env["PANAL_RUN_UID"])
+        mount = Path(env.get("PANAL_STORAGE_DIR", STORAGE_DIR))
+        return cls(
+            run_dir=Path(env.get("PANAL_RUN_DIR", RUN_DIR)),
+            place=Place.of(mount, env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run),
+            run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
+            attempt=env.get("PANAL_ATTEMPT", ""),
+        )
+
+
+@dataclass(slots=True)
+class Reporter:
+    settings: Settings
+    sink: Sink
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    state: Progress = field(init=False)
+    records: list[dict[str, Any]] = field(default_factory=list)  # those of training, for the metadata
+    written: str = ""  # what the ConfigMap holds of ours
+    rounds: str = ""
+    looked: float = 0.0
+    stored_round: int | None = None
+    _tail: Tail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state = Progress(attempt=self.settings.attempt)
+        self._tail = Tail(self.settings.run_dir / "progress.jsonl")
+
+    async def run(self) -> None:
+        """Until `stop` is set; then everything is said once more."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._store_models())
+            tasks.create_task(self._tell_always())
+        await self._farewell()
+
+    async def _farewell(self) -> None:
+        self._take_in()
+        end = time.monotonic() + FAREWELL
+        while self.text() != self.written and time.monotonic() < end:
+            await self.tell()
+            await asyncio.sleep(POLL)
+
+    async def _tell_always(self) -> None:
+        while not self.stop.is_set():
+            self._take_in()
+            await self.tell()
+            await self._sleep(PAUSE if self.text() == self.written else POLL)
+
+    def _take_in(self) -> None:
+        for record in self._tail.poll():
+            try:
+                self.state = fold(self.state, record)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("a record of progress.jsonl is passed over: %r", error)
+                continue
+            if record.get("phase") == "train":
+                self.records.append(record)
+
+    def text(self) -> str:
+        return bounded(self.state).model_dump_json(by_alias=True)
+
+    async def tell(self) -> None:
+        """Writes what is new, or looks what the controller wants; tries until it succeeds or `stop` is set, once at least."""
+        pause = POLL
+        while True:
+            text = self.text()
+            try:
+                if text != self.written:
+                    self._heed(await self.sink.write({"progress": text}))
+                    self.written = text
+                elif time.monotonic() - self.looked >= LOOK:
+                    self._heed(await self.sink.read())
+                return
+            except KubeError as error:
+                log.warning("the hub's API: %s", error)
+            if self.stop.is_set():
+                return
+            await self._sleep(pause)
+            pause = min(pause * 2, LONGEST_RETRY)
+            self._take_in()
+
+    def _heed(self, data: Mapping[str, str]) -> None:
+        self.looked = time.monotonic()
+        wanted = data.get("rounds", "")
+        if wanted.isdigit() and wanted != self.rounds:
+            _write(self.settings.run_dir / "rounds", wanted)
+            self.rounds = wanted
+
+    async def _store_models(self) -> None:
+        """Whenever model.json is of another round than the model that was stored last."""
+        while not self.stop.is_set():
+            model = _read(self.settings.run_dir / "model.json")
+            if model is not None and model.get("round") != self.stored_round:
+                await self._store(model)
+            await self._sleep(POLL)
+
+    async def _store(self, model: Mapping[str, Any]) -> None:
+        self.stored_round = model.get("round")
+        try:
+            status = await self._attempt(model)
+        except (OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            log.error("the model is not stored: %s", error)
+            self._answer({"error": f"The model could not be written to {self.settings.place.uri}: {error}"})
+            return
+        log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
+        self.state = self.state.model_copy(update={"model": status})
+        await self._until_told(status)
+        self._answer(status.model_dump())
+
+    async def _attempt(self, model: Mapping[str, Any]) -> ModelStatus:
+        self._take_in()
+        about = {
+            "run": self.settings.run,
+            "app": model.get("app", {}),
+            "strategy": model.get("strategy", ""),
+            "metrics": model.get("metrics", {}),
+            "rounds": model.get("history", {}),
+            "clusters": participation(self.records),
+        }
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                source = self.settings.run_dir / "model.npz"
+                return await asyncio.to_thread(store, source, model, self.settings.place, about, self._touch)
+            except OSError as error:
+                if attempt == ATTEMPTS:
+                    raise
+                log.warning("storing the model: %s; trying again", error)
+                await self._sleep(float(attempt))
+        raise AssertionError("unreachable")
+
+    async def _until_told(self, status: ModelStatus) -> None:
+        """The hub should know of the model before the Job ends; an API server that is away for long does not cost the run."""
+        end = time.monotonic() + TELLING
+        while not self.stop.is_set() and time.monotonic() < end:
+            if self.written and Progress.model_validate_json(self.written).model == status:
+                return
+            self._touch()
+            await self._sleep(POLL)
+
+    def _touch(self) -> None:
+        (self.settings.run_dir / "storing").touch()
+
+    def _answer(self, content: Mapping[str, Any]) -> None:
+        _write(self.settings.run_dir / "stored.json", json.dumps(content))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Ends early when it is time to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stop.wait()
+        except TimeoutError:
+            return
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
+
+
+async def _main() -> None:
+    settings = Settings.read(os.environ)
+    async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
+        reporter = Reporter(settings, ConfigMapSink(client, settings.run["namespace"], progress(settings.run["name"])))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, reporter.stop.set)
+        await reporter.run()
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(_main())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The model's npz as a safetensors file, copied piece by piece: memory stays small however large the model is.
+
+The library holds all tensors in memory while it writes, hence the few lines here; tests read the result with the library. The format: eight
+bytes with the header's length, the header (JSON: dtype, shape and place of each tensor, padded with spaces), the tensors' bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+PIECE = 4 << 20  # bytes
+_NAMES = {
+    "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
+    "u8": "U64", "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
+}  # fmt: skip
+
+
+class UnstorableError(Exception):
+    """The model cannot be written as safetensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    member: str
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    plain: bool  # the file's bytes are the tensor's: little-endian, in C order
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    digest: str  # sha256:<hex>
+    size: int
+
+
+def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str, str], tick: Callable[[], None] = lambda: None) -> Written:
+    """Writes `target` (fsynced) from the npz whose i-th array, `i.npy`, is named `names[i]`; `tick` is called after every piece."""
+    with zipfile.ZipFile(source) as archive, target.open("wb") as file:
+        tensors = [_describe(archive, f"{index}.npy", name) for index, name in enumerate(names)]
+        tensors.sort(key=lambda t: -t.dtype.itemsize)  # so that each lies on a multiple of its size; stable otherwise
+        digest = hashlib.sha256()
+        for piece in _pieces(archive, tensors, metadata):
+            digest.update(piece)
+            file.write(piece)
+            tick()
+        file.flush()
+        os.fsync(file.fileno())
+        return Written(f"sha256:{digest.hexdigest()}", file.tell())
+
+
+def _describe(archive: zipfile.ZipFile, member: str, name: str) -> Tensor:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    if dtype.str[1:] not in _NAMES:
+        raise UnstorableError(f"array {name!r} is of type {dtype}, which safetensors does not have")
+    return Tensor(member, name, dtype, shape, plain=not fortran and dtype.str[0] != ">")
+
+
+def _pieces(archive: zipfile.ZipFile, tensors: Sequence[Tensor], metadata: dict[str, str]) -> Iterator[bytes]:
+    header: dict[str, object] = {"__metadata__": metadata}
+    position = 0
+    for tensor in tensors:
+        offsets = [position, position + tensor.size]
+        header[tensor.name] = {"dtype": _NAMES[tensor.dtype.str[1:]], "shape": list(tensor.shape), "data_offsets": offsets}
+        position += tensor.size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield struct.pack("<Q", len(text)) + text
+    for tensor in tensors:
+        yield from _data(archive, tensor)
+
+
+def _data(archive: zipfile.ZipFile, tensor: Tensor) -> Iterator[bytes]:
+    with archive.open(tensor.member) as file:
+        if not tensor.plain:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            yield np.ascontiguousarray(array, dtype=tensor.dtype.newbyteorder("<")).tobytes()
+            return
+        version = np.lib.format.read_magic(file)
+        (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        while piece := file.read(PIECE):
+            yield piece

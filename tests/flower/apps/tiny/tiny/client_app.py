@@ -1,0 +1,28 @@
+"""A plain Flower client app: every site adds one to the model, after its own fashion if the mode says so."""
+
+import time
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    mode, name = context.run_config["mode"], str(context.node_config["cluster-name"])
+    if mode == "clients-raise" or mode == f"raises-at-{name}":
+        raise ValueError("patient 4711 has a secret")
+    if mode == f"slow-at-{name}":
+        time.sleep(600)
+    arrays = message.content["arrays"]
+    grown = ArrayRecord({key: Array(np.asarray(arrays[key].numpy() + 1, arrays[key].numpy().dtype)) for key in arrays})
+    metrics = MetricRecord({"loss": 1.0 if name == "site1" else 3.0, "num-examples": 10})
+    return Message(content=RecordDict({"arrays": grown, "metrics": metrics}), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    metrics = MetricRecord({"accuracy": 0.5, "num-examples": 10})
+    return Message(content=RecordDict({"metrics": metrics}), reply_to=message)

@@ -1,0 +1,34 @@
+"""A plain Flower server app, which knows nothing of panal."""
+
+import json
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+app = ServerApp()
+
+
+def judge(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+    return MetricRecord({"judged": float(arrays["w"].numpy()[0]), "at": server_round})
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    config = context.run_config
+    if config["mode"] == "server-raises":
+        raise RuntimeError("the server app's own words")
+    if config["mode"] == "no-strategy":
+        grid.get_node_ids()
+        return
+    strategy = FedAvg(fraction_evaluate=1.0 if config["evaluate"] else 0.0, min_train_nodes=7, min_available_nodes=7)
+    if config["mode"] == "no-arrays":
+        strategy.fraction_train = 0.0
+    arrays = ArrayRecord({"w": Array(np.zeros(3, np.float32)), "b": Array(np.array(0, np.int64))})
+    result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=9, evaluate_fn=judge)
+    print(
+        "result",
+        json.dumps({"train": sorted(result.train_metrics_clientapp), "judged": sorted(result.evaluate_metrics_serverapp)}),
+        flush=True,
+    )

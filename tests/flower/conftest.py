@@ -1,0 +1,192 @@
+"""An aggregator's and its collaborators' containers as processes on loopback: the real programs, real Flower, no Kubernetes.
+
+Flower lives in an environment of its own, as in a user's image; PANAL_FLOWER_VENV names it (`make unit` makes it).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from panal.pod.tools.install import install
+
+APPS = Path(__file__).parent / "apps"
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE = 150.0
+
+T = TypeVar("T")
+
+
+def flower_venv() -> Path:
+    venv = Path(os.environ.get("PANAL_FLOWER_VENV") or REPOSITORY / ".cache/flower-venv")
+    if not (venv / "bin/flower-superlink").exists():
+        pytest.fail(f"no Flower in {venv}: run `make unit`, or set PANAL_FLOWER_VENV to an environment with flwr 1.41 and numpy")
+    return venv
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def eventually(question: Callable[[], T | None], what: str, seconds: float = DEADLINE) -> T:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := question():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+@dataclass
+class Pods:
+    """One run. `settings` go into the environment of the aggregator's containers."""
+
+    folder: Path
+    settings: dict[str, str]
+    port: int = field(default_factory=free_port)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.venv = flower_venv()
+        self.run_dir = self.folder / "run"
+        self.run_dir.mkdir()
+        install(self.folder / "tools")
+
+    def app(self, name: str = "tiny", **config: object) -> Path:
+        """A copy of the app whose run-config says `config`."""
+        target = self.folder / "app"
+        shutil.copytree(APPS / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        file = target / "pyproject.toml"
+        text = file.read_text()
+        for key, value in config.items():
+            text, changed = re.subn(rf"(?m)^{key} = .*$", f"{key} = {json.dumps(value)}", text)
+            assert changed == 1, f"{name} declares no {key}"
+        file.write_text(text)
+        return target
+
+    def start(self, name: str, program: str, env: dict[str, str]) -> None:
+        tmp = self.folder / f"tmp-{name}"
+        tmp.mkdir(exist_ok=True)
+        common = {
+            "PATH": f"{self.venv}/bin:/usr/bin:/bin",
+            "PANAL_RUN_DIR": str(self.run_dir),
+            "PANAL_TMP": str(tmp),
+            "PANAL_TERMINATION_LOG": str(self.folder / f"{name}.termination"),
+            "PANAL_SUPERLINK_PORT": str(self.port),
+        }
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [str(self.venv / "bin/python"), str(self.folder / "tools/run.py"), program],
+                env=common | env,
+                cwd=tmp,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start_superlink(self) -> None:
+        self.start("superlink", "superlink", self.settings)
+
+    def start_launcher(self, app: Path) -> None:
+        self.start("launcher", "launcher", self.settings | {"PANAL_APP_DIR": str(app)})
+
+    def start_site(self, name: str, env: dict[str, str] | None = None) -> None:
+        config = self.folder / f"config-{name}"
+        config.mkdir(exist_ok=True)
+        (config / "address").write_text(f"127.0.0.1:{self.port}\n")
+        own = {"PANAL_CLUSTER": name, "PANAL_CONFIG_DIR": str(config), "PANAL_SUPERNODE_PORT": str(free_port())}
+        self.start(name, "supernode", own | (env or {}))
+
+    def start_all(self, app: Path, sites: int = 2) -> None:
+        self.start_superlink()
+        for number in range(1, sites + 1):
+            self.start_site(f"site{number}")
+        self.start_launcher(app)
+
+    def records(self) -> list[dict]:
+        try:
+            text = (self.run_dir / "progress.jsonl").read_text()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines()]
+
+    def record(self, **wanted: object) -> dict | None:
+        return next((r for r in self.records() if all(r.get(k) == v for k, v in wanted.items())), None)
+
+    def termination(self, name: str = "launcher") -> tuple[int, dict]:
+        """How a container ended: its exit code and termination message."""
+        try:
+            code = self.processes[name].wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{name} goes on; its log:\n{self.log(name)}\n--- superlink:\n{self.log('superlink')[-3000:]}") from None
+        return code, json.loads((self.folder / f"{name}.termination").read_text())
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def kill(self, name: str) -> None:
+        """The container and all that runs in it."""
+        process = self.processes.pop(name)
+        for group in _groups(process.pid):
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait(20)
+
+    def end(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+
+
+def _groups(pid: int) -> set[int]:
+    """The process groups of a process and its descendants: a SuperNode is in one of its own."""
+    parents: dict[int, tuple[int, int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = (int(fields[1]), int(fields[2]))
+    found, groups = {pid}, {pid}
+    for _ in parents:
+        more = {p for p, (parent, _group) in parents.items() if parent in found} - found
+        if not more:
+            break
+        found |= more
+        groups |= {parents[p][1] for p in more}
+    return groups
+
+
+@pytest.fixture
+def pods(tmp_path: Path) -> Iterator[Callable[..., Pods]]:
+    started: list[Pods] = []
+
+    def make(rounds: int = 1, min_clients: int = 2, **settings: str) -> Pods:
+        values = {
+            "PANAL_ROUNDS": str(rounds),
+            "PANAL_MIN_CLIENTS": str(min_clients),
+            "PANAL_QUORUM_TIMEOUT": "60",
+            "PANAL_ROUND_TIMEOUT": "90",
+        }
+        started.append(Pods(tmp_path, values | settings))
+        return started[-1]
+
+    yield make
+    for each in started:
+        each.end()

@@ -1,0 +1,235 @@
+"""Runs of the real Flower as the pods hold them: what is recorded, what becomes of the model, and how each kind of failure ends."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from panal.api.progress import Progress
+from panal.pod.reporter import Reporter, Settings
+
+from .conftest import Pods, eventually
+
+pytestmark = pytest.mark.flower
+
+Make = Callable[..., Pods]
+
+
+class ConfigMap:
+    """Stands for the one on the hub: keeps what is written, holds what the controller put there."""
+
+    def __init__(self, **data: str) -> None:
+        self.data = data
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
+        self.data |= data
+        return self.data
+
+    async def read(self) -> Mapping[str, str]:
+        return self.data
+
+    def progress(self) -> Progress:
+        return Progress.model_validate_json(self.data["progress"])
+
+
+@contextmanager
+def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
+    """The reporter beside the run, in a thread of its own; gives the folder that stands for the model's volume."""
+    volume = pods.folder / "volume"
+    volume.mkdir()
+    env = {
+        "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u-1", "PANAL_RUN_DIR": str(pods.run_dir),
+        "PANAL_STORAGE_DIR": str(volume), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out", "PANAL_ATTEMPT": "job-1",
+    }  # fmt: skip
+    reporter = Reporter(Settings.read(env), config_map)
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=lambda: loop.run_until_complete(reporter.run()))
+    thread.start()
+    try:
+        yield volume / "out/team/digits/u-1"
+    finally:
+        loop.call_soon_threadsafe(reporter.stop.set)
+        thread.join(60)
+        loop.close()
+
+
+def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Make) -> None:
+    run = pods(rounds=1, min_clients=2)
+    config_map = ConfigMap(rounds="2")  # one more than the aggregator was started with
+    with reporting(run, config_map) as folder:
+        run.start_all(run.app(evaluate=True))
+        assert run.termination() == (
+            0,
+            {"reason": "Completed", "message": "Model of round 2 stored as pvc://models/out/team/digits/u-1/model.safetensors"},
+        )
+
+    model = load_file(folder / "model.safetensors")
+    assert model["w"].tolist() == [2.0, 2.0, 2.0]
+    assert (model["b"].tolist(), str(model["b"].dtype), model["b"].shape) == (2, "int64", ())
+    stored = json.loads((run.run_dir / "stored.json").read_text())
+    assert stored["digest"] == "sha256:" + hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["clusters"] == {"site1": [1, 2], "site2": [1, 2]}
+    assert metadata["rounds"]["server"]["2"] == {"judged": 2.0, "at": 2}
+    assert metadata["app"]["fab_id"] == "panal/tiny"
+    assert metadata["versions"].keys() == {"flwr", "numpy", "panal"}
+
+    train = run.record(event="round", round=2, phase="train")
+    assert train is not None
+    assert (train["replies"], train["failures"], train["metrics"]) == (2, 0, {"loss": 2.0})
+    assert train["collaborators"]["site2"]["metrics"] == {"loss": 3.0, "num-examples": 10}
+    assert run.record(event="round", round=1, phase="evaluate", metrics={"accuracy": 0.5})
+    assert [r["round"] for r in run.records() if r.get("phase") == "end"] == [1, 2]
+
+    progress = config_map.progress()
+    assert (progress.attempt, progress.rounds_completed, progress.rounds_total, progress.connected) == ("job-1", 2, 2, 2)
+    assert progress.metrics == {"loss": 2.0, "accuracy": 0.5, "judged": 2.0, "at": 2.0}
+    assert progress.model is not None
+    assert progress.model.digest == stored["digest"]
+    # The app saw one result of two rounds, its own numbers (9 rounds, 7 nodes) notwithstanding, and nothing of ours.
+    eventually(lambda: '"train": [1, 2], "judged": [0, 1, 2]' in run.log("superlink"), "the app's result", 10)
+
+
+def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(pods: Make) -> None:
+    run = pods()
+    run.start_all(run.app(mode="clients-raise"))
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "AllCollaboratorsFailed")
+    assert "ValueError" in message["message"]
+    attempts = [r for r in run.records() if r.get("phase") == "train"]
+    assert [r["failed"] for r in attempts] == [{"site1": "ValueError", "site2": "ValueError"}] * 3
+    assert "patient 4711 has a secret" in run.log("site1")
+    assert "4711" not in run.log("superlink") + run.log("launcher") + (run.run_dir / "progress.jsonl").read_text()
+
+
+def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(pods: Make) -> None:
+    run = pods(min_clients=1)
+    with reporting(run, ConfigMap()):
+        run.start_superlink()
+        run.start_site("site1")
+        run.start_site("site2")
+        eventually(lambda: run.log("site1").count("SuperNode ID") and run.log("site2").count("SuperNode ID"), "both sites are connected")
+        run.start_launcher(run.app(mode="raises-at-site2"))
+        assert run.termination()[0] == 0
+    train = run.record(event="round", phase="train")
+    assert train is not None
+    assert (train["replies"], train["failures"], train["failed"]) == (1, 1, {"site2": "ValueError"})
+
+
+def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> None:
+    run = pods(min_clients=1)
+    run.start_all(run.app(mode="server-raises"), sites=1)
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "ServerAppFailed")
+    assert "the server app's own words" in message["message"]
+
+
+def test_no_arrays_means_no_model(pods: Make) -> None:
+    run = pods(min_clients=1)
+    run.start_all(run.app(mode="no-arrays"), sites=1)
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "ModelMissing")
+
+
+def test_an_app_without_a_strategy_runs_and_is_said_to_be_unobservable(pods: Make) -> None:
+    run = pods(min_clients=1)
+    run.start_all(run.app(mode="no-strategy"), sites=1)
+    assert run.termination()[0] == 0
+    assert run.record(event="unobservable")
+    assert not run.record(event="started")
+
+
+def test_too_few_collaborators_and_a_folder_without_an_app(pods: Make) -> None:
+    run = pods(PANAL_QUORUM_TIMEOUT="2")
+    run.start_superlink()
+    run.start_launcher(run.app())
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "QuorumNotReached")
+    assert "0 collaborators connected within 2 s, 2 are needed" in message["message"]
+    run.start_launcher(run.run_dir)
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "AppInvalid")
+    assert "no pyproject.toml with [tool.flwr.app]" in message["message"]
+
+
+def test_a_killed_collaborator_costs_its_update_and_not_the_run(pods: Make) -> None:
+    run = pods(min_clients=2)
+    with reporting(run, ConfigMap()):
+        run.start_superlink()
+        for site in ("site1", "site2", "site3"):
+            run.start_site(site)
+        eventually(lambda: all("SuperNode ID" in run.log(f"site{n}") for n in (1, 2, 3)), "all sites are connected")
+        run.start_launcher(run.app(mode="slow-at-site3"))
+        eventually(lambda: "train message" in run.log("site3"), "site3 trains")
+        run.kill("site3")
+        assert run.termination()[0] == 0
+    train = run.record(event="round", phase="train")
+    assert train is not None
+    assert (train["replies"], train["failures"], train["failed"]) == (2, 1, {})  # site3 never answered: its node's cluster is unknown
+
+
+def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
+    run = pods(min_clients=1)
+    run.start_all(run.app(mode="slow-at-site1"), sites=1)
+    eventually(lambda: "train message" in run.log("site1"), "site1 trains")
+    run.kill("superlink")
+    run.start_superlink()  # as the kubelet does
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "AggregatorLost")
+
+
+def test_a_collaborator_is_started_anew_and_follows_the_address(pods: Make) -> None:
+    run = pods(min_clients=1)
+    run.start_superlink()
+    run.start_site("site1")
+    address = run.folder / "config-site1/address"
+    eventually(lambda: "SuperNode ID" in run.log("site1"), "the site is connected")
+    (node,) = [p for p in children(run.processes["site1"].pid) if "flower-supernode" in command(p)]
+    os.kill(node, signal.SIGKILL)
+    eventually(lambda: "ended with -9" in run.log("site1"), "the end is noticed")
+    eventually(lambda: run.log("site1").count("SuperNode ID") == 2, "a second SuperNode is connected")
+    address.write_text("[::1]:1")
+    eventually(lambda: "--superlink [::1]:1 " in run.log("site1"), "the SuperNode moves to the new address")
+    run.processes["site1"].send_signal(signal.SIGTERM)
+    assert run.processes["site1"].wait(30) == 0
+    assert not [p for p in everybody() if f"--port {port_of(run, 'site1')} " in command(p)]
+
+
+def test_a_collaborator_without_its_data_says_so(pods: Make) -> None:
+    run = pods()
+    empty = run.folder / "data"
+    empty.mkdir()
+    for path, what in ((empty, "is empty"), (empty / "missing", "does not exist")):
+        run.start_site("site1", {"PANAL_DATA_PATH": str(path)})
+        assert run.termination("site1") == (1, {"reason": "DataNotFound", "message": f"The data at {path} {what}"})
+
+
+def everybody() -> list[int]:
+    return [int(p.name) for p in Path("/proc").glob("[0-9]*")]
+
+
+def children(pid: int) -> list[int]:
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def port_of(run: Pods, site: str) -> Any:
+    return run.log(site).split("--port ")[1].split()[0]
