@@ -58,7 +58,7 @@ class Connection:
         """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
         try:
             config = _config(kubeconfig)
-            settings = ConnectionParams(timeout=httpx2.Timeout(timeout)).httpx_params(config)
+            settings = ConnectionParams(timeout=httpx2.Timeout(timeout, connect=timeout / 3)).httpx_params(config)
             http = httpx2.AsyncClient(**settings, limits=_LIMITS)
         except (LightkubeConfigError, OSError, KeyError, AssertionError, ValueError) as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
@@ -80,7 +80,7 @@ class Connection:
     @asynccontextmanager
     async def stream(self, request: Request, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
         """The answer's lines as they come; Unavailable when nothing came for `silence` seconds."""
-        timeout = httpx2.Timeout(self._timeout, read=silence)
+        timeout = httpx2.Timeout(self._timeout, connect=self._timeout / 3, read=silence)
         with _counted(request.verb) as outcome, _translated():
             async with asyncio.timeout(self._timeout):
                 response = await self._http.send(self._build(request, timeout), stream=True)
@@ -101,7 +101,7 @@ class Connection:
             params=dict(request.query),
             content=None if request.body is None else msgspec.json.encode(request.body),
             headers={"Content-Type": request.content_type, "Accept": JSON} if request.body is not None else {"Accept": JSON},
-            timeout=timeout or self._timeout,
+            timeout=timeout or httpx2.USE_CLIENT_DEFAULT,
         )
 
 

@@ -1,0 +1,161 @@
+"""Leadership as a story over time: who leads when, whatever the API server does. The real server's part is in tests/real."""
+
+import asyncio
+
+import pytest
+
+from panal.kube.errors import LeadershipLost
+from panal.kube.kinds import LEASE
+from panal.kube.lease import LeaderLease, LeaseTiming
+
+TIMING = LeaseTiming(duration=30, every=4, margin=4, attempt=8)
+
+
+class Candidate:
+    """A controller: waits for the lease, holds it, remembers how it ended."""
+
+    def __init__(self, api, clock, identity):
+        self.lease = LeaderLease(api, "panal", "controller", identity, TIMING, clock=clock, jitter=lambda: 0.5)
+        self.lost = ""
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self):
+        await self.lease.acquire()
+        try:
+            await self.lease.hold()
+        except LeadershipLost as error:
+            self.lost = str(error)
+
+    async def die(self):
+        """As by SIGKILL: nothing is released."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@pytest.fixture
+async def start(clock):
+    started = []
+
+    def begin(api, identity):
+        started.append(Candidate(api, clock, identity))
+        return started[-1]
+
+    yield begin
+    for candidate in started:
+        await candidate.die()
+
+
+def spec(api):
+    return api.objects[LEASE, "panal", "controller"]["spec"]
+
+
+async def test_one_of_two_leads_and_goes_on_leading(api, clock, start):
+    a, b = start(api, "a"), start(api, "b")
+    for _ in range(60):
+        await clock.advance(5)
+        assert (a.lease.leading(), b.lease.leading()) == (True, False)
+    assert spec(api)["holderIdentity"] == "a"
+    assert spec(api)["leaseTransitions"] == 0
+
+
+async def test_the_other_takes_over_when_the_leader_dies(api, clock, start):
+    a, b = start(api, "a"), start(api, "b")
+    await clock.advance(10)
+    await a.die()
+    await clock.advance(TIMING.duration - TIMING.every - 2)
+    assert not b.lease.leading()
+    await clock.advance(3 * TIMING.every)
+    assert b.lease.leading()
+    assert spec(api)["leaseTransitions"] == 1
+
+
+async def test_an_outage_shorter_than_the_lease_changes_nothing(api, clock, start):
+    a, b = start(api, "a"), start(api, "b")
+    await clock.advance(10)
+    api.away = True
+    await clock.advance(20)
+    assert a.lease.leading()
+    api.away = False
+    await clock.advance(60)
+    assert (a.lease.leading(), b.lease.leading(), a.lost) == (True, False, "")
+
+
+async def test_a_leader_cut_off_gives_up_before_another_can_lead(api, clock, start):
+    class CutOff:
+        """The same store seen from a network that breaks."""
+
+        away = False
+
+        def __getattr__(self, name):
+            return getattr(api if not self.away else broken, name)
+
+    broken = type(api)()
+    broken.away = True
+    view = CutOff()
+    a = start(view, "a")
+    await clock.advance(1)
+    b = start(api, "b")
+    await clock.advance(10)
+    view.away = True
+    leaders = []
+    for _ in range(400):
+        await clock.advance(0.1)
+        assert not (a.lease.leading() and b.lease.leading())
+        leaders.append("a" if a.lease.leading() else "b" if b.lease.leading() else "-")
+    assert "".join(leaders).strip("a").strip("b").strip("-") == ""
+    assert (leaders[0], leaders[-1]) == ("a", "b")
+    assert "could not be renewed in time" in a.lost
+
+
+async def test_a_leader_that_was_frozen_learns_that_another_leads(api, clock, start):
+    a = start(api, "a")
+    await clock.advance(1)
+    frozen = api.objects[LEASE, "panal", "controller"]
+    frozen["spec"]["holderIdentity"] = "b"
+    await clock.advance(TIMING.every)
+    assert "held by another" in a.lost
+    assert not a.lease.leading()
+
+
+async def test_release_lets_the_other_lead_at_its_next_look(api, clock, start):
+    a, b = start(api, "a"), start(api, "b")
+    await clock.advance(10)
+    await a.die()
+    await a.lease.release()
+    assert not a.lease.leading()
+    await clock.advance(TIMING.every + 1)
+    assert b.lease.leading()
+
+
+async def test_release_leaves_a_lease_of_another_alone(api, clock, start):
+    start(api, "a")
+    await clock.advance(1)
+    await LeaderLease(api, "panal", "controller", "b", TIMING, clock=clock).release()
+    assert spec(api)["holderIdentity"] == "a"
+
+
+async def test_a_restarted_container_goes_on_at_once(api, clock, start):
+    a = start(api, "a")
+    await clock.advance(10)
+    await a.die()
+    again = start(api, "a")
+    await clock.advance(0.1)
+    assert again.lease.leading()
+    assert spec(api)["leaseTransitions"] == 0
+
+
+async def test_a_candidate_outlives_an_outage(api, clock, start):
+    api.away = True
+    a = start(api, "a")
+    await clock.advance(100)
+    assert not a.lease.leading()
+    api.away = False
+    await clock.advance(TIMING.every + 1)
+    assert a.lease.leading()
+
+
+async def test_a_process_that_slept_does_not_believe_that_it_leads(api, clock, start):
+    a = start(api, "a")
+    await clock.advance(1)
+    clock.time += TIMING.duration  # the process stood still; no task has run yet
+    assert not a.lease.leading()
