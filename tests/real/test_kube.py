@@ -286,7 +286,8 @@ async def in_spite_of_all(call):
         except AlreadyExists:
             return None
         except ApiError as error:
-            assert transient(error) or isinstance(error, Forbidden), error
+            if not transient(error) and not isinstance(error, Forbidden):
+                raise
             await asyncio.sleep(0.2)
 
 
@@ -347,7 +348,7 @@ async def test_a_frozen_api_server_is_noticed_and_forgiven(own_api, own_client):
         await cache.wait_synced()
         own_api.signal(signal.SIGSTOP)
         try:
-            await eventually(cache.problems, 10)
+            await eventually(cache.problems)
             assert "in time" in cache.problems()[CONFIG_MAP]
         finally:
             own_api.signal(signal.SIGCONT)
@@ -358,11 +359,11 @@ async def test_a_frozen_api_server_is_noticed_and_forgiven(own_api, own_client):
 
 # --- leadership and Events ----------------------------------------------------------------------------------------
 async def test_leadership_goes_over_within_the_duration_and_at_once_when_released(client, namespace):
-    timing = LeaseTiming(duration=3, every=0.3, margin=0.5, attempt=1)
+    timing = LeaseTiming(duration=6, every=0.5, margin=1, attempt=2)
     a, b = (LeaderLease(client, namespace, "leader", name, timing) for name in ("a", "b"))
-    await asyncio.wait_for(a.acquire(), 5)
+    await asyncio.wait_for(a.acquire(), 30)
     async with running(a.hold()) as holding, running(b.acquire()) as waiting:
-        await asyncio.sleep(2 * timing.duration)
+        await asyncio.sleep(1.5 * timing.duration)
         assert (a.leading(), b.leading(), holding.done(), waiting.done()) == (True, False, False, False)
         holding.cancel()  # dies without a word
         await asyncio.wait_for(waiting, timing.duration + 2)

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx2
 import msgspec
+import yaml
 from lightkube import ConfigError as LightkubeConfigError
 from lightkube import KubeConfig, SingleConfig
 from lightkube.config.client_adapter import ConnectionParams
@@ -30,6 +31,8 @@ APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HOME_KUBECONFIG = Path("~/.kube/config")
+# What reading a kubeconfig raises when it is not there, not YAML, or lacks something.
+_UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 _LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30)
 
 
@@ -60,7 +63,7 @@ class Connection:
             config = _config(kubeconfig)
             settings = ConnectionParams(timeout=httpx2.Timeout(timeout, connect=timeout / 3)).httpx_params(config)
             http = httpx2.AsyncClient(**settings, limits=_LIMITS)
-        except (LightkubeConfigError, OSError, KeyError, AssertionError, ValueError) as error:
+        except _UNUSABLE as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
         return cls(http, config.namespace, timeout)
 
