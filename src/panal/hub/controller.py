@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from panal.api.parse import ParseError, parse
 from panal.hub import metrics
 from panal.hub.apply import Applier
+from panal.hub.refuse import refuse
 from panal.hub.observe import Observer
 from panal.hub.watched import RunKey, concerned, same_for_us
 from panal.kube import kinds
@@ -24,6 +25,7 @@ from panal.kube.kinds import Kind
 from panal.kube.objects import Object
 from panal.kube.queue import WorkQueue
 from panal.lifecycle.decide import decide
+from panal.lifecycle.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class Controller:
                 if look_again is not None:
                     self._queue.add_after(key, max(look_again, SETTLE))
                 metrics.RECONCILES.labels("ok").inc()
-            except (KubeError, ParseError) as error:
+            except KubeError as error:
                 wait = self._queue.retry(key)
                 metrics.RECONCILES.labels("error").inc()
                 log.warning("run %s/%s: %s (again in %.1f s)", *key, error, wait)
@@ -90,13 +92,20 @@ class Controller:
         if resource is None:
             self._written.pop(key, None)
             return None
-        world = self._observer.world(parse(resource))
-        plan = decide(world, self._now())
+        plan = self._plan(resource)
         after = await self._applier.carry_out(plan, resource)
         if after is not resource:
             self._written[key] = after
             log.info("run %s/%s: %s: %s", *key, after["status"]["phase"], after["status"].get("message", ""))
         return plan.look_again
+
+    def _plan(self, resource: Object) -> Plan:
+        """A resource that cannot be read, which only a former CRD can have let in, fails with what is wrong."""
+        try:
+            readable = parse(resource)
+        except ParseError as error:
+            return refuse(resource, error, self._now())
+        return decide(self._observer.world(readable), self._now())
 
     def _newest(self, key: RunKey) -> Object | None:
         """What the cache has, or our own last write where that is newer."""

@@ -50,7 +50,7 @@ def decide(world: World, now: datetime) -> Plan:
 
 def _step(world: World, now: datetime) -> Step:
     spec = world.run.spec
-    stopped = unsupported(spec)
+    stopped = unsupported(world.run.name, spec)
     if stopped:
         return _failed(world, _before(world), stopped)
     if spec.suspend:

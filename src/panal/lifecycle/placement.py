@@ -43,16 +43,22 @@ def select(world: World) -> Selection:
     if view is None:
         return Selection(frozenset(), False, False, Reason.PLACEMENT_PENDING, "OCM's placement controller has not answered yet")
     needed = world.run.spec.server.min_available_clients
-    if len(view.selected) >= needed:
-        clusters = "cluster" if len(view.selected) == 1 else "clusters"
-        message = f"{len(view.selected)} {clusters} selected, {needed} needed"
-        return Selection(view.selected, view.settled, True, Reason.CLUSTERS_SELECTED, message)
-    return Selection(view.selected, view.settled, False, *_what_is_missing(world))
+    selected = _accepted(world, view.selected)
+    if len(selected) >= needed:
+        clusters = "cluster" if len(selected) == 1 else "clusters"
+        message = f"{len(selected)} {clusters} selected, {needed} needed"
+        return Selection(selected, view.settled, True, Reason.CLUSTERS_SELECTED, message)
+    return Selection(selected, view.settled, False, *_what_is_missing(world))
 
 
 def misconfigured(world: World) -> str:
     """OCM's words when it cannot work with the Placement, else an empty string."""
     return world.placement.misconfigured if world.placement else ""
+
+
+def _accepted(world: World, selected: frozenset[ClusterName]) -> frozenset[ClusterName]:
+    """OCM's scheduler looks at taints only, and our tolerations let a cluster pass that the hub never accepted, or does no more."""
+    return frozenset(c for c in selected if c in world.clusters and world.clusters[c].accepted)
 
 
 def _what_is_missing(world: World) -> tuple[Reason, str]:

@@ -108,18 +108,23 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
     enough = clients.ready >= needed
     told = _truth(enough), Reason.COLLABORATORS_READY if enough else Reason.COLLABORATORS_STARTING
     selection = Reason.CLUSTERS_SELECTED if outcome.clusters_selected else _waiting_reason(outcome)
-    aggregator = Reason.AGGREGATOR_READY if outcome.aggregator_ready else Reason.AGGREGATOR_STARTING
+    starting = Reason.AGGREGATOR_STARTING if going else outcome.reason
+    aggregator = Reason.AGGREGATOR_READY if outcome.aggregator_ready else starting
     rows: list[tuple[str, Truth, str, str]] = [
         ("SpecAccepted", "True", str(Reason.FIELD_IGNORED) if ignored else "Accepted", accepted),
         ("ClustersSelected", _truth(outcome.clusters_selected), str(selection), outcome.selection_message),
         ("AggregatorReady", _truth(outcome.aggregator_ready), str(aggregator), ""),
         ("CollaboratorsReady", told[0], str(told[1]), f"{clients.ready} of {needed} needed"),
         ("Progressing", _truth(going), str(outcome.reason), outcome.message if going else ""),
-        ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), outcome.message if not going else ""),
-        ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), outcome.message if not going else ""),
+        ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), _if(outcome.phase is Phase.COMPLETED, outcome)),
+        ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), _if(outcome.phase is Phase.FAILED, outcome)),
     ]
     old = {c.type: c for c in world.run.status.conditions}
     return [_condition(old.get(row[0]), row, world.run.generation, now) for row in rows]
+
+
+def _if(true: bool, outcome: Outcome) -> str:
+    return outcome.message if true else ""
 
 
 def _waiting_reason(outcome: Outcome) -> Reason:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from panal.api.names import MAX_RUN_NAME
 from panal.api.types import Framework, ListenerType, Spec, StorageType
 from panal.lifecycle.reasons import Reason, with_remedy
 from panal.runtimes import runtime_for
 
+RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
 LISTENERS = (ListenerType.NODE_PORT, ListenerType.LOAD_BALANCER, ListenerType.CLUSTER_IP)
 
 
@@ -23,8 +26,10 @@ def stop(reason: Reason, message: str) -> Stop:
     return Stop(reason, with_remedy(reason, message))
 
 
-def unsupported(spec: Spec) -> Stop | None:
-    """Why this spec cannot run here, or None."""
+def unsupported(name: str, spec: Spec) -> Stop | None:
+    """Why this run cannot run here, or None."""
+    if not RUN_NAME.fullmatch(name):  # the CRD refuses such a name; resources of the former controller may have one
+        return stop(Reason.INVALID_SPEC, f"metadata.name: {name} is not a DNS label of at most {MAX_RUN_NAME} characters")
     if runtime_for(spec.framework) is None:
         return stop(Reason.RUNTIME_NOT_SUPPORTED, f"spec.framework: {_framework(spec.framework)} cannot be run by this version")
     for i, listener in enumerate(spec.server.listeners[:1]):

@@ -59,6 +59,7 @@ FAILURES: list[tuple[str, World, Reason, str]] = [
         Reason.STORAGE_NOT_SUPPORTED,
         "spec.server.storage.type: S3Bucket",
     ),
+    ("a name of the former controller", fresh(run=replace(run(), name="digits.v2")), Reason.INVALID_SPEC, "metadata.name"),
     ("no server image", fresh(run=run(server={"image": ""})), Reason.INVALID_SPEC, "spec.server.image"),
     ("deadline while waiting", fresh(run=run(activeDeadlineSeconds=3600), placement=None), Reason.DEADLINE_EXCEEDED, "3600"),
     ("deadline while running", running(run=run(status_after(running()), activeDeadlineSeconds=60)), Reason.DEADLINE_EXCEEDED, "Running"),
@@ -224,6 +225,12 @@ def test_clusters_that_leave_lose_their_work_and_those_that_come_get_one() -> No
     plan = decide(running(placement=PlacementView(selected=names_of(1, 2)), works=works(work(1), work(3))), NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2"]
+
+
+def test_a_cluster_that_the_hub_does_not_accept_takes_no_part() -> None:
+    denied = replace(cluster(3), accepted=False)
+    plan = decide(running(clusters=clusters(cluster(1), cluster(2), denied)), NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster3"]
 
 
 def test_nothing_is_removed_while_ocm_rewrites_its_decisions() -> None:

@@ -1,0 +1,1 @@
+"""A plain Flower app for tests: it knows nothing of panal."""

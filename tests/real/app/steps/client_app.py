@@ -1,0 +1,23 @@
+"""Adds one to every array, slowly if STEPS_SECONDS says so; with a data path, its folder must hold the file `number`."""
+
+import os
+import time
+from pathlib import Path
+
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    if os.environ.get("STEPS_MODE") == "client-raises":
+        raise ValueError("patient 4711 has a secret")
+    path = context.node_config.get("data-path")
+    number = float(Path(str(path), "number").read_text()) if path else 1.0
+    time.sleep(float(os.environ.get("STEPS_SECONDS", "0")))
+    arrays = message.content["arrays"]
+    grown = ArrayRecord({key: Array(arrays[key].numpy() + 1) for key in arrays})
+    metrics = MetricRecord({"loss": number, "num-examples": 10})
+    return Message(content=RecordDict({"arrays": grown, "metrics": metrics}), reply_to=message)

@@ -1,0 +1,19 @@
+"""FedAvg over one small array; trains only."""
+
+import os
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    if os.environ.get("STEPS_MODE") == "server-raises":
+        raise RuntimeError("the server app's own words")
+    strategy = FedAvg(fraction_evaluate=0.0)
+    rounds = int(context.run_config["num-server-rounds"])
+    strategy.start(grid=grid, initial_arrays=ArrayRecord({"w": Array(np.zeros(3, np.float32))}), num_rounds=rounds)
