@@ -247,7 +247,7 @@ async def test_a_resync_tells_everything_again(client, namespace):
 
 
 class OwnApi:
-    """An API server that belongs to one test module: it may be killed and frozen."""
+    """An API server that belongs to one test module: it may be killed and frozen. Asked for after `hub_api`, which skips what cannot run."""
 
     def __init__(self, root):
         (self.cluster,) = clusters.up(root, 0, only_api=True)
@@ -264,7 +264,7 @@ class OwnApi:
 
 
 @pytest.fixture(scope="module")
-def own_api(tmp_path_factory):
+def own_api(hub_api, tmp_path_factory):
     root = Path(tmp_path_factory.mktemp("own-api"))
     try:
         yield OwnApi(root)
