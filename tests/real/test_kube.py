@@ -247,7 +247,7 @@ async def test_a_resync_tells_everything_again(client, namespace):
 
 
 class OwnApi:
-    """An API server that belongs to one test module: it may be killed and frozen. Asked for after `hub_api`, which skips what cannot run."""
+    """An API server that belongs to one test module: it may be killed and frozen. After `hub_api`, which skips."""
 
     def __init__(self, root):
         (self.cluster,) = clusters.up(root, 0, only_api=True)
