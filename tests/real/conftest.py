@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from runs import APP_IMAGE, label_clusters
 
 import clusters
+import images as builder
 from bridge import missing_packages
 from cluster import Cluster
 from fleet import Fleet, leftovers
@@ -107,3 +109,16 @@ def nodes(images: Path) -> Iterator[Fleet]:
         started.hub.kubectl("apply", "-f", str(MANIFEST))
         started.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
         yield started
+
+
+@pytest.fixture(scope="session")
+def runs(nodes: Fleet, images: Path) -> Fleet:
+    """The same, ready for small runs: the tests' own app on all nodes, every cluster labelled with its name, a short limit for giving up."""
+    archive = images / "test-app.tar"
+    builder.build(images / "store", Path(__file__).parent / "app", APP_IMAGE, archive, "")
+    clusters.load(nodes.root, [archive])
+    label_clusters(nodes)
+    nodes.hub.kubectl("create", "namespace", "runs")
+    nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")
+    nodes.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
+    return nodes

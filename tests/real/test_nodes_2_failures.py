@@ -1,0 +1,171 @@
+"""Every run ends Completed or Failed, with a reason and a remedy: one run for each kind of failure, side by side, all real."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from runs import APP_IMAGE, Run, apply, eventually
+
+from fleet import Fleet
+from panal.lifecycle.reasons import REMEDY, Reason
+
+pytestmark = [pytest.mark.real, pytest.mark.nodes]
+
+NS = "failures"
+PARTIAL_IMAGE = "panal/test-app:partial"  # on the hub and on cluster1 only
+RAISING = {"env": [{"name": "STEPS_MODE", "value": "client-raises"}]}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is asked for, and how it has to end; every one of `words` is in the message."""
+
+    reason: Reason
+    words: tuple[str, ...]
+    clusters: list[str] = field(default_factory=lambda: ["cluster1", "cluster2"])
+    server: dict[str, Any] = field(default_factory=dict)
+    client: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+FAILURES: dict[str, Failure] = {
+    "image-on-one": Failure(
+        Reason.IMAGE_PULL_FAILED,
+        ("1 collaborators connected", "cluster2: image panal/test-app:partial"),
+        server={"quorumTimeoutSeconds": 45},
+        client={"image": PARTIAL_IMAGE},
+    ),
+    "image-on-hub": Failure(
+        Reason.IMAGE_PULL_FAILED, ("hub: image", "panal/nothing:1"), server={"image": "panal/nothing:1", "quorumTimeoutSeconds": 20}
+    ),
+    "data-claim": Failure(
+        Reason.DATA_NOT_FOUND,
+        ("cluster1:", '"absent" not found'),
+        clusters=["cluster1"],
+        server={"quorumTimeoutSeconds": 30},
+        client={"dataClaim": "example.com/absent"},
+    ),
+    "data-unnamed": Failure(
+        Reason.DATA_NOT_FOUND,
+        ("cluster2 has no ClusterClaim example.com/absent",),
+        clusters=["cluster2"],
+        server={"quorumTimeoutSeconds": 15},
+        client={"dataClaim": "example.com/absent"},
+    ),
+    "data-malformed": Failure(
+        Reason.DATA_LOCATION_INVALID,
+        ("ClusterClaim example.com/malformed of cluster1", "pvc://"),
+        clusters=["cluster1"],
+        server={"quorumTimeoutSeconds": 15},
+        client={"dataClaim": "example.com/malformed"},
+    ),
+    "no-node": Failure(
+        Reason.UNSCHEDULABLE,
+        ("cluster3:", "node(s) didn't match"),
+        clusters=["cluster3"],
+        server={"quorumTimeoutSeconds": 30},
+        client={"nodeSelector": {"gpu": "yes"}},
+    ),
+    "server-raises": Failure(
+        Reason.SERVER_APP_FAILED, (), clusters=["cluster3"], server={"env": [{"name": "STEPS_MODE", "value": "server-raises"}]}
+    ),
+    "clients-raise": Failure(Reason.ALL_COLLABORATORS_FAILED, ("ValueError",), clusters=["cluster3", "cluster4"], client=RAISING),
+    "no-app": Failure(
+        Reason.APP_INVALID,
+        (),
+        clusters=["cluster4"],
+        server={"env": [{"name": "PYTHONPATH", "value": "/x"}], "image": "panal/pod-tools:0.1.0"},
+    ),
+    "deadline": Failure(
+        Reason.DEADLINE_EXCEEDED,
+        ("activeDeadlineSeconds (15)", "2 needed"),
+        clusters=["cluster1", "nowhere"],
+        spec={"activeDeadlineSeconds": 15},
+    ),
+    "openfl": Failure(Reason.RUNTIME_NOT_SUPPORTED, ("spec.framework",), spec={"framework": "openfl"}),
+    "route": Failure(
+        Reason.LISTENER_NOT_SUPPORTED,
+        ("spec.server.listeners[0].type: Route",),
+        server={"listeners": [{"name": "main", "type": "Route", "port": 443}]},
+    ),
+    "bucket": Failure(
+        Reason.STORAGE_NOT_SUPPORTED, ("S3Bucket",), server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "models"}}}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def failing(runs: Fleet) -> Iterator[dict[str, Run]]:
+    """All of them at once: most of their time is waiting."""
+    for name in ("hub", "cluster1"):
+        runs.enter(name, "ctr", "-n", "k8s.io", "images", "tag", f"docker.io/{APP_IMAGE}", f"docker.io/{PARTIAL_IMAGE}")
+    claim(runs, "cluster1", "example.com/absent", "pvc://absent")
+    claim(runs, "cluster1", "example.com/malformed", "s3://bucket")
+    runs.hub.kubectl("create", "namespace", NS)
+    eventually(lambda: "example.com/malformed" in claims(runs, "cluster1"), "the hub knows the claims", 30)
+    started = {
+        name: apply(runs.hub, NS, name, clusters=f.clusters, server=f.server, client=f.client, **f.spec) for name, f in FAILURES.items()
+    }
+    yield started
+    runs.hub.kubectl("delete", "namespace", NS, "--timeout=120s")
+    runs["cluster1"].kubectl("delete", "clusterclaims", "example.com/absent", "example.com/malformed", check=False)
+
+
+def claim(fleet: Fleet, cluster: str, name: str, value: str) -> None:
+    body = {
+        "apiVersion": "cluster.open-cluster-management.io/v1alpha1",
+        "kind": "ClusterClaim",
+        "metadata": {"name": name},
+        "spec": {"value": value},
+    }
+    fleet[cluster].kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+
+def claims(fleet: Fleet, cluster: str) -> str:
+    return fleet.hub.kubectl("get", "managedcluster", cluster, "-o", "jsonpath={.status.clusterClaims[*].name}")
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_ends_the_run_with_reason_and_remedy(failing: dict[str, Run], name: str) -> None:
+    run, failure = failing[name], FAILURES[name]
+    status = run.until_ended("Failed", 240)
+    assert run.reason() == failure.reason, run.story()
+    for words in (*failure.words, REMEDY[failure.reason]):
+        assert words in status["message"]
+    assert ("Warning", failure.reason) in [e[:2] for e in run.events()]
+    run.until_cleaned()
+
+
+def test_what_a_site_said_in_an_exception_stays_at_the_site(failing: dict[str, Run]) -> None:
+    run = failing["clients-raise"]
+    run.until_ended("Failed", 240)
+    assert "4711" not in run.story()
+
+
+@pytest.mark.parametrize("kind", ["secret", "clusterrole"])
+def test_the_runs_own_account_may_touch_its_progress_only(failing: dict[str, Run], runs: Fleet, kind: str) -> None:
+    asked = ("auth", "can-i", "list", kind, f"--as=system:serviceaccount:{NS}:clients-raise-reporter", "-n", NS)
+    assert runs.hub.kubectl(*asked, check=False).strip() == "no"
+
+
+def test_transient_errors_change_nothing(runs: Fleet) -> None:
+    """The hub's API server away for 10 s, then the controller without its rights for a while: the run goes on to its end."""
+    run = apply(runs.hub, "runs", "weather", clusters=["cluster1", "cluster2"], server={"rounds": 3})
+    run.until_running()
+    runs.kill("hub", "kube-apiserver")
+    time.sleep(10)  # the length of the outage
+    runs.start("hub", "kube-apiserver")
+    binding = runs.hub.kubectl("get", "clusterrolebinding", "panal-controller", "-o", "json")
+    runs.hub.kubectl("delete", "clusterrolebinding", "panal-controller")
+    time.sleep(10)  # the length of the outage
+    kept = json.loads(binding)
+    kept["metadata"] = {"name": "panal-controller", "labels": kept["metadata"].get("labels") or {}}
+    runs.hub.kubectl("apply", "-f", "-", stdin=json.dumps(kept))
+    status = run.until_ended("Completed")
+    assert status["rounds"]["summary"] == "3/3"
+    run.delete()
