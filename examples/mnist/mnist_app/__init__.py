@@ -1,0 +1,1 @@
+"""Handwritten digits, learnt by sites that each see mostly a few of them."""

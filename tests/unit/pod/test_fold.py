@@ -1,0 +1,86 @@
+"""Records folded into Progress: one table of what each record changes, and what must hold for any sequence."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import pytest
+
+from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgress, Progress
+from panal.pod.fold import bounded, fold
+
+TRAIN = {
+    "event": "round", "round": 1, "phase": "train", "replies": 2, "failures": 1, "seconds": 4.0, "metrics": {"loss": 0.5},
+    "collaborators": {"a": {"seconds": 1.5, "metrics": {"loss": 0.4}}, "b": {"metrics": {}}}, "failed": {"c": "ValueError"},
+}  # fmt: skip
+EVALUATE = {
+    "event": "round", "round": 1, "phase": "evaluate", "replies": 1, "failures": 0, "seconds": 1.0, "metrics": {"accuracy": 0.9},
+    "collaborators": {"a": {"seconds": 0.5, "metrics": {"accuracy": 0.8}}}, "failed": {},
+}  # fmt: skip
+END = {"event": "round", "round": 1, "phase": "end", "seconds": 6.0}
+
+
+def after(*records: dict[str, object], start: Progress | None = None) -> Progress:
+    return reduce(fold, records, start or Progress())
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"event": "connected", "count": 3}, Progress(connected=3)),
+        ({"event": "started", "rounds": 4}, Progress(started=True, rounds_total=4)),
+        ({"event": "unobservable"}, Progress(observable=False)),
+        (
+            {"event": "round", "round": 0, "phase": "server", "metrics": {"accuracy": 0.1}},
+            Progress(metrics={"accuracy": 0.1}),
+        ),
+        (END, Progress(rounds_completed=1, seconds=6.0)),
+        ({"event": "model", "round": 1}, Progress()),
+        ({"event": "stopped", "reason": "QuorumLost"}, Progress()),
+        ({"event": "something of a later version"}, Progress()),
+        ({}, Progress()),
+    ],
+)
+def test_what_each_record_changes(record: dict[str, object], expected: Progress) -> None:
+    assert after(record) == expected
+
+
+def test_a_round_tells_of_every_cluster_and_keeps_metrics_until_they_are_said_anew() -> None:
+    progress = after(TRAIN, EVALUATE, END)
+    assert (progress.replies, progress.failures, progress.rounds_completed, progress.seconds) == (2, 1, 1, 6.0)
+    assert progress.metrics == {"accuracy": 0.9, "loss": 0.5}
+    assert progress.collaborators == {
+        "a": CollaboratorProgress(round=1, seconds=0.5, metrics={"accuracy": 0.8, "loss": 0.4}),
+        "b": CollaboratorProgress(round=1),
+        "c": CollaboratorProgress(round=1, failed=True, reason="ValueError"),
+    }
+    later = after({**TRAIN, "round": 2, "metrics": {"loss": 0.3}, "failed": {}}, start=progress)
+    assert later.metrics == {"loss": 0.3, "accuracy": 0.9}
+    assert later.rounds_completed == 1
+    assert later.collaborators["a"].metrics == {"loss": 0.4}  # of round 2 alone
+
+
+def test_a_cluster_that_failed_and_came_back_is_not_failed() -> None:
+    again = {**TRAIN, "collaborators": {"c": {"seconds": 2.0, "metrics": {}}}, "failed": {}}
+    assert after(TRAIN, again).collaborators["c"] == CollaboratorProgress(round=1, seconds=2.0)
+
+
+def test_numbers_that_json_cannot_carry_and_names_without_end_are_kept_out() -> None:
+    metrics = {"nan": float("nan"), "text": "free text", "x" * 500: 1.0} | {f"m{n}": float(n) for n in range(100)}
+    progress = after({"event": "round", "round": 1, "phase": "server", "metrics": metrics})
+    assert len(progress.metrics) == MAX_METRICS
+    assert "nan" not in progress.metrics
+    assert "text" not in progress.metrics
+    assert max(map(len, progress.metrics)) == 64
+
+
+def test_the_bound_keeps_failed_clusters() -> None:
+    many = {f"c{n:04}": CollaboratorProgress(failed=n >= 4990) for n in range(5000)}
+    kept = bounded(Progress(collaborators=many)).collaborators
+    assert len(kept) == MAX_COLLABORATORS
+    assert sum(c.failed for c in kept.values()) == 10
+
+
+def test_reading_again_from_the_beginning_comes_to_the_same() -> None:
+    records = [{"event": "connected", "count": 2}, {"event": "started", "rounds": 1}, TRAIN, EVALUATE, END]
+    assert after(*records, *records) == after(*records)

@@ -1,0 +1,157 @@
+"""The reporter against a ConfigMap that can be away: nothing is lost, nothing is said twice, and the Job waits for the right thing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from panal.api.progress import Progress
+from panal.kube.errors import NotFound
+from panal.pod.reporter import Reporter, Settings
+
+from .test_storing import npz
+
+
+class ConfigMap:
+    def __init__(self, **data: str) -> None:
+        self.data = data
+        self.away = False
+        self.writes = 0
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
+        await self.read()
+        self.writes += 1
+        self.data |= data
+        return self.data
+
+    async def read(self) -> Mapping[str, str]:
+        if self.away:
+            raise NotFound(404, "NotFound", "configmaps not found")
+        return self.data
+
+    @property
+    def progress(self) -> Progress:
+        return Progress.model_validate_json(self.data.get("progress", "{}"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def settings(folder: Path) -> Settings:
+    return Settings.read(
+        {
+            "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u", "PANAL_ATTEMPT": "job-1",
+            "PANAL_RUN_DIR": str(folder / "run"), "PANAL_STORAGE_DIR": str(folder / "volume"), "PANAL_STORAGE_URI": "pvc://models",
+        }
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def running(folder: Path, sink: ConfigMap) -> AsyncIterator[Reporter]:
+    reporter = Reporter(settings(folder), sink)
+    task = asyncio.create_task(reporter.run())
+    yield reporter
+    reporter.stop.set()
+    await asyncio.wait_for(task, 30)
+
+
+async def eventually(question: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not question():
+            await asyncio.sleep(0.02)
+
+
+def append(folder: Path, *records: object) -> None:
+    with (folder / "run/progress.jsonl").open("a") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def leave_model(folder: Path, number: int = 1) -> None:
+    npz(folder / "run/model.npz", [np.full(3, float(number))])
+    (folder / "run/model.json").write_text(json.dumps({"round": number, "arrays": ["w"], "history": {}}))
+
+
+async def test_a_burst_of_records_is_one_write_and_silence_is_none(folder: Path) -> None:
+    sink = ConfigMap()
+    append(folder, {"event": "started", "rounds": 9}, *({"event": "connected", "count": n} for n in range(50)))
+    async with running(folder, sink):
+        await eventually(lambda: sink.progress.connected == 49)
+        await asyncio.sleep(1)
+    assert sink.progress == Progress(attempt="job-1", connected=49, started=True, rounds_total=9)
+    assert sink.writes == 1
+
+
+async def test_the_last_word_is_said_at_the_end(folder: Path) -> None:
+    sink = ConfigMap()
+    async with running(folder, sink) as reporter:
+        await eventually(lambda: sink.writes)
+        reporter.stop.set()
+        append(folder, {"event": "unobservable"})
+    assert sink.progress.observable is False
+
+
+async def test_an_outage_delays_progress_and_the_model_and_loses_neither(folder: Path) -> None:
+    sink = ConfigMap()
+    sink.away = True
+    async with running(folder, sink):
+        append(folder, {"event": "connected", "count": 2})
+        leave_model(folder)
+        await eventually(lambda: list(folder.glob("volume/team/digits/u/model.safetensors")))
+        await asyncio.sleep(0.5)
+        assert not (folder / "run/stored.json").exists()  # the hub does not know yet
+        sink.away = False
+        await eventually(lambda: (folder / "run/stored.json").exists())
+        assert sink.progress.connected == 2
+    stored = json.loads((folder / "run/stored.json").read_text())
+    assert sink.progress.model is not None
+    assert sink.progress.model.model_dump() == stored
+    assert stored["uri"] == "pvc://models/team/digits/u/model.safetensors"
+
+
+async def test_started_anew_it_comes_to_the_same(folder: Path) -> None:
+    first, second = ConfigMap(), ConfigMap()
+    append(folder, {"event": "started", "rounds": 1}, {"event": "round", "round": 1, "phase": "end", "seconds": 1.0})
+    leave_model(folder)
+    for sink in (first, second):
+        async with running(folder, sink):
+            await eventually(lambda sink=sink: sink.progress.model)
+    assert first.progress == second.progress
+
+
+async def test_more_rounds_reach_the_run_and_a_later_model_takes_the_place_of_the_first(folder: Path) -> None:
+    sink = ConfigMap(rounds="5")
+    async with running(folder, sink):
+        await eventually(lambda: (folder / "run/rounds").exists())
+        assert (folder / "run/rounds").read_text() == "5"
+        leave_model(folder, 3)
+        await eventually(lambda: sink.progress.model and sink.progress.model.round == 3)
+        leave_model(folder, 5)
+        await eventually(lambda: sink.progress.model and sink.progress.model.round == 5)
+
+
+async def test_storage_that_cannot_be_written_is_an_error_with_its_reason(folder: Path) -> None:
+    (folder / "volume").write_text("a file where the volume should be")
+    sink = ConfigMap()
+    leave_model(folder)
+    async with running(folder, sink):
+        await eventually(lambda: (folder / "run/stored.json").exists())
+    error = json.loads((folder / "run/stored.json").read_text())["error"]
+    assert "could not be written to pvc://models/team/digits/u" in error
+    assert "Not a directory" in error
+    assert sink.progress.model is None
+
+
+async def test_a_record_that_makes_no_sense_is_passed_over(folder: Path) -> None:
+    sink = ConfigMap()
+    append(folder, {"event": "connected"}, {"event": "round", "round": "x", "phase": "end"}, {"event": "connected", "count": 1})
+    async with running(folder, sink):
+        await eventually(lambda: sink.progress.connected == 1)

@@ -1,0 +1,125 @@
+"""The model's way from npz to safetensors, read back with the library; and what a volume that will not take it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+from panal.pod.storing import Place, participation, store
+from panal.pod.tail import Tail
+from panal.pod.tensors import UnstorableError, convert
+
+RUN = ("team", "digits", "uid-1")
+
+
+def npz(path: Path, arrays: list[Any]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for index, array in enumerate(arrays):
+            with archive.open(f"{index}.npy", "w") as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+    return path
+
+
+def test_every_type_and_order_comes_back_as_it_was(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    arrays = {
+        "a/weight": rng.standard_normal((3, 5)).astype(np.float32), "scalar": np.array(7, np.int64), "empty": np.zeros((0, 4), np.float32),
+        "flags": np.array([True, False, True]), "half": rng.standard_normal(3).astype(np.float16), "double": rng.standard_normal(2),
+        "fortran": np.asfortranarray(rng.standard_normal((4, 3))), "big endian": np.arange(5, dtype=">i4"),
+        "bytes": np.arange(9, dtype=np.uint8), "größe": np.arange(3, dtype=np.uint16),
+    }  # fmt: skip
+    target = tmp_path / "model.safetensors"
+    written = convert(npz(tmp_path / "m.npz", list(arrays.values())), list(arrays), target, {"round": "3"})
+    found = load_file(target)
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].shape == array.shape
+        np.testing.assert_array_equal(found[name], array)
+    assert written.size == target.stat().st_size
+    assert written.digest == "sha256:" + hashlib.sha256(target.read_bytes()).hexdigest()
+    with safe_open(target, "numpy") as file:
+        assert file.metadata() == {"round": "3"}
+
+
+def test_a_type_that_safetensors_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnstorableError, match="'text' is of type <U3"):
+        convert(npz(tmp_path / "m.npz", [np.array(["abc"])]), ["text"], tmp_path / "out", {})
+
+
+def test_a_large_model_takes_little_memory(tmp_path: Path) -> None:
+    source = npz(tmp_path / "m.npz", [np.zeros((25_000_000,), np.float64)])  # 200 MB
+    program = (
+        "import resource, sys; from pathlib import Path; from panal.pod.tensors import convert;"
+        'convert(Path(sys.argv[1]), ["w"], Path(sys.argv[2]), {});'
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, source, tmp_path / "out"], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 120_000, "KiB"
+    assert (tmp_path / "out").stat().st_size > 200_000_000
+    (tmp_path / "out").unlink()
+    source.unlink()
+
+
+def test_the_model_and_its_metadata_lie_where_the_uri_says(tmp_path: Path) -> None:
+    place = Place.of(tmp_path, "pvc://models", "/trained/", RUN)
+    source = npz(tmp_path / "m.npz", [np.ones(2)])
+    model = {"round": 3, "arrays": ["w"], "versions": {"flwr": "1.41.0"}}
+    for _ in range(2):  # again, as after a restart
+        status = store(source, model, place, {"clusters": {"a": [1, 3]}}, lambda: None)
+    assert status.uri == "pvc://models/trained/team/digits/uid-1/model.safetensors"
+    folder = tmp_path / "trained/team/digits/uid-1"
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["model"]["digest"] == status.digest
+    assert metadata["clusters"] == {"a": [1, 3]}
+    assert metadata["versions"].keys() == {"flwr", "panal"}
+    assert {p.name for p in folder.iterdir()} == {"model.safetensors", "metadata.json"}
+
+
+def test_a_path_cannot_lead_out_of_the_volume(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leads out of the volume"):
+        Place.of(tmp_path, "pvc://models", "../other", RUN)
+
+
+def test_a_full_volume_keeps_no_half_model(tmp_path: Path) -> None:
+    place = Place.of(tmp_path / "volume", "pvc://models", "", RUN)
+    source = npz(tmp_path / "m.npz", [np.zeros(1_000_000)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # a write beyond fails, as on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store(source, {"round": 1, "arrays": ["w"]}, place, {}, lambda: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(place.folder.iterdir())
+
+
+def test_who_took_part_in_which_rounds() -> None:
+    def train(number: int, *clusters: str) -> dict[str, Any]:
+        return {"event": "round", "phase": "train", "round": number, "collaborators": {c: {} for c in clusters}}
+
+    evaluate = {"event": "round", "phase": "evaluate", "round": 1, "collaborators": {"c": {}}}
+    assert participation([train(1, "b"), train(1, "a", "b"), evaluate, train(2, "a")]) == {"a": [1, 2], "b": [1]}
+
+
+def test_the_tail_gives_whole_lines_once_and_passes_over_what_is_no_record(tmp_path: Path) -> None:
+    file = tmp_path / "progress.jsonl"
+    tail = Tail(file)
+    assert tail.poll() == []
+    file.write_bytes(b'{"a":1}\n{"b":')
+    assert tail.poll() == [{"a": 1}]
+    with file.open("ab") as out:
+        out.write(b'2}\nno json\n[1]\n{"c":3}\n')
+    assert tail.poll() == [{"b": 2}, {"c": 3}]
+    assert tail.poll() == []
+    assert Tail(file).poll() == [{"a": 1}, {"b": 2}, {"c": 3}]
