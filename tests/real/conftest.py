@@ -113,7 +113,7 @@ def nodes(images: Path) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="session")
 def runs(nodes: Fleet, images: Path) -> Fleet:
-    """The same, ready for small runs: the tests' own app on all nodes, every cluster labelled with its name, a short limit for giving up."""
+    """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a short limit for giving up."""
     archive = images / "test-app.tar"
     builder.build(images / "store", Path(__file__).parent / "app", APP_IMAGE, archive, "")
     clusters.load(nodes.root, [archive])

@@ -1,0 +1,195 @@
+"""The chart and the manifest made from it, judged by helm and a real API server; and the policy that guards cluster sets."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster import Cluster
+from panal.api.names import API_VERSION, BINDING_POLICY, GROUP, KIND, PLURAL
+
+pytestmark = pytest.mark.real
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/panal"
+MANIFEST = ROOT / "deploy/panal.yaml"
+NAMESPACE = "panal-system"
+CRD = f"{PLURAL}.{GROUP}"
+NAMED = [f"set{i}" for i in range(16)]
+
+# What the author of runs may do in these tests: bind some sets, and write runs with their status.
+AUTHOR = [
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "author"},
+        "rules": [
+            {"apiGroups": [GROUP], "resources": ["*"], "verbs": ["*"]},
+            {
+                "apiGroups": ["cluster.open-cluster-management.io"],
+                "resources": ["managedclustersets/bind"],
+                "resourceNames": ["mine", *NAMED],
+                "verbs": ["create"],
+            },
+        ],
+    },
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "author"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "author"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "ann"}],
+    },
+]
+
+VALUES = {
+    "defaults": [],
+    "everything": [
+        "createNamespace=true",
+        "replicas=2",
+        "images.registry=registry.example.com/team",
+        "images.gateway=gateway@sha256:" + "0" * 64,
+        "imagePullSecrets[0].name=pull",
+        "nodeSelector.disk=ssd",
+        "tolerations[0].operator=Exists",
+        "podAnnotations.a=b",
+    ],
+    "without-bindings": ["clusterSetBindings=false", "crd.install=false"],
+}
+
+
+def helm(*args: str, check: bool = True) -> str:
+    command = [f"{os.environ['KUBEBUILDER_ASSETS']}/helm", *args]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done.stdout
+
+
+def rendered(*values: str) -> list[dict]:
+    settings = [word for value in values for word in ("--set", value)]
+    text = helm("template", "panal", str(CHART), "--namespace", NAMESPACE, "--kube-version", "1.30.0", *settings)
+    return [found for found in yaml.safe_load_all(text) if found]
+
+
+def documents(objects: list[dict]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+
+
+def named(objects: list[dict], kind: str) -> dict:
+    return next(o for o in objects if o["kind"] == kind)
+
+
+def test_helm_installs_upgrades_and_leaves_only_the_crd(hub_api: Cluster) -> None:
+    """Before anything else here: helm takes over no objects that it did not make, such as those of the manifest."""
+    hub_api.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    place = ("--kubeconfig", str(hub_api.kubeconfig), "--namespace", "panal-by-helm")
+    helm("install", "panal", str(CHART), *place, "--create-namespace")
+    helm("upgrade", "panal", str(CHART), *place, "--set", "replicas=2")
+    assert hub_api.kubectl("get", "deployment", "panal-controller", "-n", "panal-by-helm", "-o", "jsonpath={.spec.replicas}") == "2"
+    helm("uninstall", "panal", *place, "--wait")
+    kinds = hub_api.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    left = hub_api.kubectl(
+        "get", ",".join(kinds), "-A", "-l", "app.kubernetes.io/instance=panal", "-o", "name", "--ignore-not-found", check=False
+    )
+    assert left.split() == [f"customresourcedefinition.apiextensions.k8s.io/{CRD}"]
+    hub_api.kubectl("delete", "namespace", "panal-by-helm", "--timeout=60s")
+    hub_api.kubectl("delete", *left.split())
+
+
+@pytest.fixture(scope="module")
+def installed(hub_api: Cluster) -> Iterator[Cluster]:
+    """The manifest, applied by kubectl; nothing runs its Pods here."""
+    hub_api.kubectl("apply", "-f", str(MANIFEST))
+    hub_api.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    yield hub_api
+    hub_api.kubectl("delete", "-f", str(MANIFEST), "--wait=true", "--timeout=60s")
+
+
+@pytest.fixture(scope="module")
+def author(installed: Cluster) -> Iterator[Cluster]:
+    installed.apply(*AUTHOR)
+    yield installed
+    installed.kubectl("delete", "fl", "--all", "-n", "default")
+    installed.kubectl("delete", "clusterrole,clusterrolebinding", "author")
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_helm_finds_nothing_wrong() -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART))
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_the_manifest_is_what_the_chart_renders() -> None:
+    wanted = rendered("createNamespace=true")
+    assert list(yaml.safe_load_all(MANIFEST.read_text())) == wanted, "run `make manifest` and commit deploy/panal.yaml"
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+def test_the_api_server_accepts_every_object(installed: Cluster, values: list[str]) -> None:
+    objects = rendered(*values)
+    said = installed.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=documents(objects))
+    assert said.count("serverside-applied (server dry run)") == len(objects)
+
+
+def test_without_bindings_the_controller_may_not_bind(installed: Cluster) -> None:
+    role = named(rendered(*VALUES["without-bindings"]), "ClusterRole")
+    verbs = [v for r in role["rules"] if {"managedclustersetbindings", "managedclustersets/bind"} & set(r["resources"]) for v in r["verbs"]]
+    assert sorted(verbs) == ["list", "watch"]
+    assert BINDING_POLICY in installed.kubectl("get", "validatingadmissionpolicybindings", "-o", "name")
+
+
+def test_the_controllers_pod_is_admitted_where_pod_security_is_restricted(installed: Cluster) -> None:
+    template = named(rendered(), "Deployment")["spec"]["template"]
+    template["metadata"]["name"] = "as-in-the-deployment"
+    pod = {"apiVersion": "v1", "kind": "Pod", **template}
+    assert "restricted" in installed.kubectl("get", "namespace", NAMESPACE, "-o", "yaml")
+    assert "created" in installed.kubectl("create", "-n", NAMESPACE, "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    template["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    with pytest.raises(RuntimeError, match="violates PodSecurity"):
+        installed.kubectl("create", "-n", NAMESPACE, "--dry-run=server", "-f", "-", stdin=json.dumps(pod | template))
+
+
+def test_no_right_is_granted_by_a_wildcard() -> None:
+    rules = [r for o in yaml.safe_load_all(MANIFEST.read_text()) if o["kind"] in ("ClusterRole", "Role") for r in o["rules"]]
+    assert rules
+    assert not [r for r in rules if "*" in r["verbs"] + r["resources"] + r["apiGroups"]]
+
+
+def run(name: str, *sets: str) -> str:
+    spec = {"client": {"placement": {"clusterSets": list(sets)} if sets else {}}}
+    return json.dumps({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name, "namespace": "default"}, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    "sets", [[], ["mine"], NAMED], ids=["no set: those bound in the namespace", "a set of the author's", "as many as may be named"]
+)
+def test_an_author_may_name_sets_that_the_author_may_bind(author: Cluster, sets: list[str]) -> None:
+    assert "created" in author.kubectl("create", "--as=ann", "-f", "-", stdin=run(f"allowed-{len(sets)}", *sets))
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        (["others"], "clusterSets: ann may not bind the cluster set others; ask an administrator"),
+        (["mine", "others"], "ann may not bind the cluster set others"),
+        ([*NAMED[:15], "others"], "ann may not bind the cluster set others"),
+        ([*NAMED, "mine"], "more than 16 sets; name fewer"),
+    ],
+)
+def test_an_author_may_not_name_sets_of_others(author: Cluster, sets: list[str], words: str) -> None:
+    with pytest.raises(RuntimeError, match=words):
+        author.kubectl("create", "--as=ann", "-f", "-", stdin=run("refused", *sets))
+
+
+def test_an_update_is_asked_for_the_sets_that_it_adds_alone(author: Cluster) -> None:
+    author.kubectl("create", "-f", "-", stdin=run("by-an-administrator", "others"))
+    change = ("patch", "--as=ann", "-n", "default", "fl", "by-an-administrator", "--type=merge")
+    author.kubectl(*change, "-p", '{"metadata": {"labels": {"touched": "yes"}}}')
+    author.kubectl(*change, "-p", '{"spec": {"client": {"placement": {"clusterSets": ["mine", "others"]}}}}')
+    author.kubectl(*change, "--subresource=status", "-p", '{"status": {"phase": "Waiting"}}')
+    with pytest.raises(RuntimeError, match="ann may not bind the cluster set theirs"):
+        author.kubectl(*change, "-p", '{"spec": {"client": {"placement": {"clusterSets": ["theirs", "others"]}}}}')
