@@ -103,7 +103,7 @@ def test_two_runs_of_one_name_never_touch_each_other(runs: Fleet) -> None:
 def test_more_rounds_and_nothing_else_while_it_runs(runs: Fleet) -> None:
     run = apply(runs.hub, NS, "longer", clusters=["cluster3"], server={"rounds": 2}, client=SLOW)
     run.until_running()
-    with pytest.raises(RuntimeError, match="spec.client.image"):
+    with pytest.raises(RuntimeError, match=r"spec\.client\.image"):
         run.patch(client={"image": "other"})
     with pytest.raises(RuntimeError, match="rounds"):
         run.patch(server={"rounds": 1})

@@ -79,7 +79,7 @@ FAILURES: dict[str, Failure] = {
         Reason.APP_INVALID,
         (),
         clusters=["cluster4"],
-        server={"env": [{"name": "PYTHONPATH", "value": "/x"}], "image": "panal/pod-tools:0.1.0"},
+        server={"image": "panal/pod-tools:0.1.0"},
     ),
     "deadline": Failure(
         Reason.DEADLINE_EXCEEDED,
