@@ -93,7 +93,6 @@ def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monke
         "rounds": True,
         "num-rounds": "5",
         "lr": 0.1,
-        "seed": 4,
     }
     assert overrides({"tool": {"flwr": {"app": {"config": config}}}}) == {
         "num-server-rounds": 7,
