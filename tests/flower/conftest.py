@@ -181,7 +181,7 @@ def pods(tmp_path: Path) -> Iterator[Callable[..., Pods]]:
         values = {
             "PANAL_ROUNDS": str(rounds),
             "PANAL_MIN_CLIENTS": str(min_clients),
-            "PANAL_QUORUM_TIMEOUT": "60",
+            "PANAL_QUORUM_TIMEOUT": "120",
             "PANAL_ROUND_TIMEOUT": "90",
         }
         started.append(Pods(tmp_path, values | settings))

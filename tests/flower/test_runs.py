@@ -100,6 +100,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
     assert progress.model.digest == stored["digest"]
     # The app saw one result of two rounds, its own numbers (9 rounds, 7 nodes) notwithstanding, and nothing of ours.
     eventually(lambda: '"train": [1, 2], "judged": [0, 1, 2]' in run.log("superlink"), "the app's result", 10)
+    assert "/v1/control/list-nodes" not in run.log("superlink")  # polls that went well are not in its log
 
 
 def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(pods: Make) -> None:

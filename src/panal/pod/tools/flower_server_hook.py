@@ -53,6 +53,7 @@ class Observation:
     def __init__(self, strategy: Any, call: dict[str, Any], original: Callable[..., Any]) -> None:
         self.strategy, self.call, self.original = strategy, call, original
         self.grid, self.evaluate_fn = call["grid"], call["evaluate_fn"]
+        vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
         self.exchange = Exchange(self.grid)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.rounds = number("PANAL_ROUNDS", call["num_rounds"])

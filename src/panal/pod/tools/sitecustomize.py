@@ -63,6 +63,15 @@ def run_hidden() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+def quieten() -> None:
+    """The SuperLink logs every poll of every collaborator and of our launcher; what went well of these is left out."""
+    import logging
+
+    logging.getLogger("uvicorn.access").addFilter(lambda record: not (isinstance(record.args, tuple) and record.args[-1:] == (200,)))
+    logging.getLogger("flwr").addFilter(lambda record: not str(record.msg).startswith("ControlServicer.List"))
+
+
 if os.environ.get("PANAL_HOOK") in HOOKS:
     sys.meta_path.insert(0, Waiter(*HOOKS[os.environ["PANAL_HOOK"]]))
+    quieten()
 run_hidden()
