@@ -25,7 +25,7 @@ T = TypeVar("T")
 POLL = 0.5  # seconds, while it waits for something that takes seconds
 WATCH = 1.0  # while the run goes on: each look is lines in the SuperLink's log
 STARTING = 180.0  # the SuperLink's first answer
-SILENT = 30.0  # how long it may be silent after that
+SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
 STORING = 600.0  # the reporter without progress
 
 
