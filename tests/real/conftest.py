@@ -118,7 +118,7 @@ def runs(nodes: Fleet, images: Path) -> Fleet:
     builder.build(images / "store", Path(__file__).parent / "app", APP_IMAGE, archive, "")
     clusters.load(nodes.root, [archive])
     label_clusters(nodes)
-    nodes.hub.kubectl("create", "namespace", "runs")
+    nodes.hub.namespaces("runs")
     nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")
     nodes.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
     return nodes

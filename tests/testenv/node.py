@@ -96,11 +96,17 @@ runtime_type = "io.containerd.runc.v2"
         return run(*self.enter("ctr", "-n", "k8s.io", "images", "list", "-q")).split()
 
     def load(self, archive: Path) -> None:
-        """Import an image from a file that `buildah push ... docker-archive:FILE:NAME` wrote."""
+        """Import an image from a file that `buildah push ... docker-archive:FILE:NAME` wrote, unless this node has that very file."""
+        seen = self.dir / "loaded" / archive.name
+        version = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
+        if seen.exists() and seen.read_text() == version:
+            return
         with archive.open("rb") as file:
             done = subprocess.run(self.enter("ctr", "-n", "k8s.io", "images", "import", "-"), stdin=file, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{self.name}: import of {archive}: {done.stderr.strip()}")
+        seen.parent.mkdir(exist_ok=True)
+        seen.write_text(version)
 
     def start_kubelet(self) -> None:
         pki = self.cluster.pki.folder

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from panal.api.parse import ParseError, parse
 from panal.hub import metrics
 from panal.hub.apply import Applier
-from panal.hub.refuse import refuse
 from panal.hub.observe import Observer
+from panal.hub.refuse import refuse
 from panal.hub.watched import RunKey, concerned, same_for_us
 from panal.kube import kinds
 from panal.kube.cache import Cache

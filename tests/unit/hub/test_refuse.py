@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from worlds import NOW, resource
 
 from panal.api.names import FINALIZER
 from panal.api.parse import ParseError, parse
 from panal.api.types import Phase
 from panal.hub.refuse import refuse
+from worlds import NOW, resource
 
 
 def unreadable() -> tuple[dict, ParseError]:
