@@ -8,7 +8,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+
+from panal.api.crd import crd
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -61,6 +64,10 @@ def test_every_package_has_a_layer() -> None:
     packages = {f"panal.{p.parent.name}" for p in (ROOT / "src/panal").glob("*/__init__.py")}
     contracts = PROJECT["tool"]["importlinter"]["contracts"]
     assert packages == {source for c in contracts for source in c["source_modules"] if source.count(".") == 1}
+
+
+def test_the_chart_has_the_crd_that_the_types_make() -> None:
+    assert yaml.safe_load((ROOT / "charts/panal/files/crd.yaml").read_text()) == crd(), "run `make manifest`"
 
 
 @pytest.mark.parametrize("script", ["panal-controller", "panal-reporter"])
