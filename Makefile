@@ -106,5 +106,8 @@ crd: $(VENV)/.ready ## the CRD in the chart, from the types
 manifest: crd ## deploy/panal.yaml, from the chart (helm is among the programs of KUBEBUILDER_ASSETS)
 	$(HELM) $(RENDER) > deploy/panal.yaml
 
+$(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar
+	$(BUILD) tests/real/app panal/test-app:1 $@
+
 clean: ## remove what was made, the environments as well
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

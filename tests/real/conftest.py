@@ -20,14 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from runs import APP_IMAGE, label_clusters
 
 import clusters
-import images as builder
 from bridge import missing_packages
 from cluster import Cluster
 from fleet import Fleet, leftovers
 from ocm import HUB_CRDS
+from runs import label_clusters
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / ".cache/images"
@@ -89,11 +88,17 @@ def ocm() -> Iterator[Fleet]:
 
 @pytest.fixture(scope="session")
 def images() -> Path:
-    """The folder of the archives: controller.tar, pod-tools.tar, gateway.tar, example-<name>.tar."""
+    """The folder of the archives: controller.tar, pod-tools.tar, gateway.tar, example-<name>.tar, test-app.tar."""
     need(root_missing() + packages_missing())
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     done = subprocess.run(
-        ["make", "--silent", "images"], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["make", "--silent", "images", ".cache/images/test-app.tar"],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         pytest.fail(f"make images: {done.stdout[-2000:]}{done.stderr[-4000:]}")
@@ -112,11 +117,8 @@ def nodes(images: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture(scope="session")
-def runs(nodes: Fleet, images: Path) -> Fleet:
+def runs(nodes: Fleet) -> Fleet:
     """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a short limit for giving up."""
-    archive = images / "test-app.tar"
-    builder.build(images / "store", Path(__file__).parent / "app", APP_IMAGE, archive, "")
-    clusters.load(nodes.root, [archive])
     label_clusters(nodes)
     nodes.hub.namespaces("runs")
     nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")
