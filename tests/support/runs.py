@@ -35,6 +35,7 @@ class Run:
     hub: Cluster
     namespace: str
     name: str
+    uid: str
 
     def status(self) -> Status:
         text = self.hub.kubectl("-n", self.namespace, "get", "fl", self.name, "-o", "json", check=False)
@@ -81,7 +82,7 @@ class Run:
 
     def events(self) -> list[tuple[str, str, str]]:
         """(type, reason, message) of the run's events, oldest first."""
-        selector = f"involvedObject.kind=FederatedLearning,involvedObject.name={self.name}"
+        selector = f"involvedObject.uid={self.uid}"
         items = json.loads(self.hub.kubectl("-n", self.namespace, "get", "events", "--field-selector", selector, "-o", "json"))["items"]
         items.sort(key=lambda i: str(i["eventTime"]))
         return [(i["type"], i["reason"], i["message"]) for i in items]
@@ -139,7 +140,8 @@ def apply(
         | spec,
     }
     hub.kubectl("apply", "-f", "-", stdin=json.dumps(body))
-    return Run(hub, namespace, name)
+    uid = hub.kubectl("-n", namespace, "get", "fl", name, "-o", "jsonpath={.metadata.uid}")
+    return Run(hub, namespace, name, uid)
 
 
 def label_clusters(fleet: Fleet) -> None:
