@@ -24,7 +24,7 @@ test: check unit ## checks (lint, types, layers) and all tests that need no prog
 check: lint types layers
 
 lint: $(VENV)/.ready
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
 format: $(VENV)/.ready ## order imports and format

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from runs import APP_IMAGE, Run, apply, eventually
 
 from fleet import Fleet
+from runs import APP_IMAGE, Run, apply, eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 

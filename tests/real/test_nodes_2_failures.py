@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from runs import APP_IMAGE, Run, apply, eventually
 
 from fleet import Fleet
 from panal.lifecycle.reasons import REMEDY, Reason
+from runs import APP_IMAGE, Run, apply, eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 

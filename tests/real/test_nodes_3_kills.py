@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from runs import Run, apply, eventually
 
 from fleet import Fleet
+from runs import Run, apply, eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 
