@@ -135,6 +135,7 @@ def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> 
     code, message = run.termination()
     assert (code, message["reason"]) == (1, "ServerAppFailed")
     assert "the server app's own words" in message["message"]
+    eventually(lambda: "in main\n" in run.log("superlink") and "Traceback" in run.log("superlink"), "the traceback in the log", 10)
 
 
 def test_no_arrays_means_no_model(pods: Make) -> None:

@@ -1,6 +1,6 @@
-"""Runs at the start of every Python process of a runtime's container, and brings our hook into the one that it is meant for.
+"""Runs at the start of every Python process of a runtime's container, and brings our hooks into those that they are meant for.
 
-Only waits for one module of Flower to be imported; if that never happens, or the module is of a version that we do not know, nothing
+Only waits for certain modules of Flower to be imported; if that never happens, or the module is of a version that we do not know, nothing
 changes. A sitecustomize of the image's own, which this one hides, is run as if it were not.
 """
 
@@ -18,10 +18,13 @@ from types import ModuleType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# PANAL_HOOK -> the module of Flower to wait for, and ours, whose `patch(module)` is called once it is there.
+# PANAL_HOOK -> modules of Flower to wait for, each with ours, whose `patch(module)` is called once it is there.
 HOOKS = {
-    "server": ("flwr.serverapp.strategy.strategy", "panal_tools.flower_server_hook"),
-    "client": ("flwr.supernode.runtime.run_clientapp", "panal_tools.flower_client_hook"),
+    "server": {
+        "flwr.serverapp.strategy.strategy": "panal_tools.flower_server_hook",
+        "flwr.supercore.superexec.plugin.base_exec_plugin": "panal_tools.flower_output_hook",
+    },
+    "client": {"flwr.supernode.runtime.run_clientapp": "panal_tools.flower_client_hook"},
 }
 
 
@@ -72,6 +75,6 @@ def quieten() -> None:
 
 
 if os.environ.get("PANAL_HOOK") in HOOKS:
-    sys.meta_path.insert(0, Waiter(*HOOKS[os.environ["PANAL_HOOK"]]))
+    sys.meta_path[:0] = [Waiter(*pair) for pair in HOOKS[os.environ["PANAL_HOOK"]].items()]
     quieten()
 run_hidden()
