@@ -48,21 +48,21 @@ FAILURES: dict[str, Failure] = {
         ("cluster1:", '"absent" not found'),
         clusters=["cluster1"],
         server={"quorumTimeoutSeconds": 30},
-        client={"dataClaim": "example.com/absent"},
+        client={"dataClaim": "absent.example.com"},
     ),
     "data-unnamed": Failure(
         Reason.DATA_NOT_FOUND,
-        ("cluster2 has no ClusterClaim example.com/absent",),
+        ("cluster2 has no ClusterClaim absent.example.com",),
         clusters=["cluster2"],
         server={"quorumTimeoutSeconds": 15},
-        client={"dataClaim": "example.com/absent"},
+        client={"dataClaim": "absent.example.com"},
     ),
     "data-malformed": Failure(
         Reason.DATA_LOCATION_INVALID,
-        ("ClusterClaim example.com/malformed of cluster1", "pvc://"),
+        ("ClusterClaim malformed.example.com of cluster1", "pvc://"),
         clusters=["cluster1"],
         server={"quorumTimeoutSeconds": 15},
-        client={"dataClaim": "example.com/malformed"},
+        client={"dataClaim": "malformed.example.com"},
     ),
     "no-node": Failure(
         Reason.UNSCHEDULABLE,
@@ -104,16 +104,16 @@ def failing(runs: Fleet) -> Iterator[dict[str, Run]]:
     """All of them at once: most of their time is waiting."""
     for name in ("hub", "cluster1"):
         runs.enter(name, "ctr", "-n", "k8s.io", "images", "tag", f"docker.io/{APP_IMAGE}", f"docker.io/{PARTIAL_IMAGE}")
-    claim(runs, "cluster1", "example.com/absent", "pvc://absent")
-    claim(runs, "cluster1", "example.com/malformed", "s3://bucket")
+    claim(runs, "cluster1", "absent.example.com", "pvc://absent")
+    claim(runs, "cluster1", "malformed.example.com", "s3://bucket")
     runs.hub.kubectl("create", "namespace", NS)
-    eventually(lambda: "example.com/malformed" in claims(runs, "cluster1"), "the hub knows the claims", 30)
+    eventually(lambda: "malformed.example.com" in claims(runs, "cluster1"), "the hub knows the claims", 30)
     started = {
         name: apply(runs.hub, NS, name, clusters=f.clusters, server=f.server, client=f.client, **f.spec) for name, f in FAILURES.items()
     }
     yield started
     runs.hub.kubectl("delete", "namespace", NS, "--timeout=120s")
-    runs["cluster1"].kubectl("delete", "clusterclaims", "example.com/absent", "example.com/malformed", check=False)
+    runs["cluster1"].kubectl("delete", "clusterclaims", "absent.example.com", "malformed.example.com", check=False)
 
 
 def claim(fleet: Fleet, cluster: str, name: str, value: str) -> None:
