@@ -121,6 +121,7 @@ def runs(nodes: Fleet) -> Fleet:
     """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a short limit for giving up."""
     label_clusters(nodes)
     nodes.hub.namespaces("runs")
+    nodes.hub.kubectl("delete", "fl", "--all", "-A")  # of an earlier session, where clusters are kept
     nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")
     nodes.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
     return nodes

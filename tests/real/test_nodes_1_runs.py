@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fleet import Fleet
-from runs import APP_IMAGE, Run, apply, eventually
+from runs import APP_IMAGE, Run, apply, eventually, label_clusters
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 
@@ -73,13 +73,14 @@ def test_waiting_says_what_is_missing_and_goes_on_when_it_comes(runs: Fleet) -> 
 def test_clusters_that_leave_lose_their_work_and_those_that_come_take_part(runs: Fleet) -> None:
     run = apply(runs.hub, NS, "moves", clusters=["cluster1", "cluster2", "cluster3"], minimum=1, server={"rounds": 4}, client=SLOW)
     run.until_round(1)
-    runs.hub.kubectl("label", "managedcluster", "cluster2", "name=gone", "--overwrite")
-    runs.hub.kubectl("label", "managedcluster", "cluster4", "name=cluster3", "--overwrite")
-    eventually(lambda: run.works() == ["cluster1", "cluster3", "cluster4"], "cluster4 for cluster2", 30)
-    eventually(lambda: not collaborator_pods(runs, "cluster2"), "the collaborator of cluster2 is gone", 60)
-    status = run.until_ended("Completed")
-    runs.hub.kubectl("label", "managedcluster", "cluster2", "name=cluster2", "--overwrite")
-    runs.hub.kubectl("label", "managedcluster", "cluster4", "name=cluster4", "--overwrite")
+    try:
+        runs.hub.kubectl("label", "managedcluster", "cluster2", "name=gone", "--overwrite")
+        runs.hub.kubectl("label", "managedcluster", "cluster4", "name=cluster3", "--overwrite")
+        eventually(lambda: run.works() == ["cluster1", "cluster3", "cluster4"], "cluster4 for cluster2", 60)
+        eventually(lambda: not collaborator_pods(runs, "cluster2"), "the collaborator of cluster2 is gone", 60)
+        status = run.until_ended("Completed")
+    finally:
+        label_clusters(runs)
     assert [c["cluster"] for c in status["collaborators"]] == ["cluster1", "cluster3", "cluster4"]
     assert ("Normal", "ClusterRemoved", "cluster2 no longer takes part") in run.events()
     assert ("Normal", "ClusterAdded", "cluster4 takes part") in run.events()

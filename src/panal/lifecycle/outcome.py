@@ -39,8 +39,8 @@ def aggregator(world: World, now: datetime) -> Aggregator:
         return Aggregator(stop=_why_failed(job))
     pod = newest(job)
     launcher = _container(pod, LAUNCHER) if pod else None
-    if launcher and launcher.running:
-        return Aggregator(at_work=True)
+    if launcher and (launcher.running or launcher.exit_code is not None):
+        return Aggregator(at_work=True)  # if it ended, its sidecars are ending, and the Job will say how it went
     return _starting(world, job, pod, now)
 
 

@@ -184,6 +184,12 @@ def test_a_waiting_run_says_what_it_waits_for(world: World, reason: Reason, word
     assert status.completion_time is None
 
 
+def test_a_launcher_that_has_ended_is_not_one_that_does_not_start() -> None:
+    """The Job says how it went only when the sidecars have ended as well."""
+    ending = job(pod(launcher(running=False, exit_code=0)), created=ago(10_000))
+    assert status_after(running(job=ending)).phase is Phase.RUNNING
+
+
 def test_nothing_starts_before_there_are_enough_clusters() -> None:
     plan = decide(fresh(placement=PlacementView(selected=names_of(1))), NOW)
     assert {o["kind"] for o in plan.apply} == {"Placement"}
