@@ -1,0 +1,87 @@
+"""The controller may do what it needs and nothing else, by the API server's own account of all tests on nodes before this one.
+
+A permission that is missing shows as a request that was refused; one that is granted in vain, as a rule that no request used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from fleet import Fleet
+
+pytestmark = [pytest.mark.real, pytest.mark.nodes]
+
+MANIFEST = Path(__file__).parents[2] / "deploy/panal.yaml"
+USER = "system:serviceaccount:panal-system:panal-controller"
+CREATED = 201
+BEFORE = ("test_nodes_1_runs", "test_nodes_2_failures", "test_nodes_3_kills", "test_nodes_4_how_to")
+# Checked by admission on behalf of the controller, never asked for by itself: by OCM's webhooks, which the tests' hub has not, and by
+# Kubernetes' plug-in OwnerReferencesPermissionEnforcement, which OpenShift has.
+ASKED_BY_ADMISSION = {
+    ("federation-ai.open-cluster-management.io", "federatedlearnings/finalizers", "update"),
+    ("cluster.open-cluster-management.io", "managedclustersets/bind", "create"),
+    ("work.open-cluster-management.io", "manifestworks", "execute-as"),
+}
+
+
+class Right(NamedTuple):
+    group: str
+    resource: str
+    verb: str
+
+
+def granted() -> set[Right]:
+    documents = [d for d in yaml.safe_load_all(MANIFEST.read_text()) if d and d["kind"] in ("ClusterRole", "Role")]
+    return {right for document in documents for rule in document["rules"] for right in _rights(rule)}
+
+
+def _rights(rule: dict[str, Any]) -> Iterator[Right]:
+    for group in rule["apiGroups"]:
+        for resource in rule["resources"]:
+            for verb in rule["verbs"]:
+                yield Right(group, resource, verb)
+
+
+def asked(log: Path) -> Iterator[tuple[Right, bool]]:
+    """What the controller asked for, and whether it got it. Discovery is everybody's."""
+    for entry in _entries(log):
+        if entry["user"]["username"] != USER or "objectRef" not in entry:
+            continue
+        ref = entry["objectRef"]
+        resource = ref["resource"] + (f"/{ref['subresource']}" if ref.get("subresource") else "")
+        right = Right(ref.get("apiGroup", ""), resource, entry["verb"])
+        yield right, entry["annotations"]["authorization.k8s.io/decision"] == "allow"
+        if entry["verb"] == "patch" and entry.get("responseStatus", {}).get("code") == CREATED:
+            yield right._replace(verb="create"), True  # server-side apply of an object that was not there needs both
+
+
+def _entries(log: Path) -> Iterable[dict[str, Any]]:
+    for file in sorted(log.parent.glob("audit*.log")):
+        with file.open() as lines:
+            yield from (json.loads(line) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def requests(nodes: Fleet, request: pytest.FixtureRequest) -> set[tuple[Right, bool]]:
+    ran = {item.path.stem for item in request.session.items}
+    missing = [name for name in BEFORE if name not in ran]
+    if missing:
+        pytest.skip(f"can only be judged after {', '.join(missing)}: run the whole folder")
+    return set(asked(nodes.root / "hub/log/audit.log"))
+
+
+def test_no_permission_is_missing(requests: set[tuple[Right, bool]]) -> None:
+    """A test before this one takes the controller's rights away for a while: that is not counted."""
+    assert {right for right, allowed in requests if not allowed} - granted() == set()
+
+
+def test_no_permission_is_granted_in_vain(requests: set[tuple[Right, bool]]) -> None:
+    used = {right for right, allowed in requests if allowed}
+    assert used
+    assert granted() - used - {Right(*right) for right in ASKED_BY_ADMISSION} == set()
