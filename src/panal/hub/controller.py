@@ -96,8 +96,13 @@ class Controller:
         after = await self._applier.carry_out(plan, resource)
         if after is not resource:
             self._written[key] = after
-            log.info("run %s/%s: %s: %s", *key, after["status"]["phase"], after["status"].get("message", ""))
+            self._tell(key, resource.get("status") or {}, after["status"])
         return plan.look_again
+
+    def _tell(self, key: RunKey, before: Object, after: Object) -> None:
+        said = after["phase"], after.get("message", "")
+        if said != (before.get("phase"), before.get("message", "")):
+            log.info("run %s/%s: %s: %s", *key, *said)
 
     def _plan(self, resource: Object) -> Plan:
         """A resource that cannot be read, which only a former CRD can have let in, fails with what is wrong."""

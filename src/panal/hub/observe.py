@@ -47,7 +47,7 @@ class Observer:
             run=run,
             images=self._settings.images,
             open_shift=self._open_shift,
-            binding_policy=cache.get(kinds.VALIDATING_ADMISSION_POLICY_BINDING, "", names.BINDING_POLICY) is not None,
+            binding_policy=self._guarded(run),
             placement=self._placement(run),
             bound_sets=frozenset(b["metadata"]["name"] for b in bindings),
             own_bound_sets=frozenset(b["metadata"]["name"] for b in bindings if _ours(b)),
@@ -63,6 +63,11 @@ class Observer:
             cleanup_limit=timedelta(seconds=self._settings.cleanup_limit.total_seconds()),
             leftovers=tuple(self._leftovers(run)),
         )
+
+    def _guarded(self, run: Run) -> bool:
+        """Whether our admission policy has judged this run's author: it is installed, and was before the run was made."""
+        policy = self._cache.get(kinds.VALIDATING_ADMISSION_POLICY_BINDING, "", names.BINDING_POLICY)
+        return policy is not None and views.created(policy) <= run.created
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; none if it belongs to an earlier run of the same name."""

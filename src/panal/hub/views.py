@@ -19,6 +19,10 @@ def time_of(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def created(obj: Object) -> datetime:
+    return datetime.fromisoformat(obj["metadata"]["creationTimestamp"])
+
+
 def condition(obj: Object, name: str) -> dict[str, Any]:
     found = (obj.get("status") or {}).get("conditions") or ()
     return next((c for c in found if c.get("type") == name), {})
@@ -91,7 +95,7 @@ def job(obj: Object, pods: Iterable[Object]) -> JobView:
     mine = (p for p in pods if any(o.get("uid") == uid for o in p["metadata"].get("ownerReferences") or ()))
     return JobView(
         uid=uid,
-        created=datetime.fromisoformat(obj["metadata"]["creationTimestamp"]),
+        created=created(obj),
         deleting=bool(obj["metadata"].get("deletionTimestamp")),
         succeeded=condition(obj, "Complete").get("status") == "True",
         failed=failed.get("status") == "True",
@@ -111,7 +115,7 @@ def pod(obj: Object) -> PodView:
         message=status.get("message", ""),
         scheduled=scheduled.get("status") == "True",
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
-        created=datetime.fromisoformat(obj["metadata"]["creationTimestamp"]),
+        created=created(obj),
         containers=tuple(container(c) for c in containers),
     )
 

@@ -47,10 +47,11 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `watch`: how long one watch lasts; `silence`: more than a minute, since bookmarks come that often."""
+    """Seconds. `watch`: how long one watch lasts; the server ends it then. `silence`: more than that, because a server sends no
+    bookmark of a kind that has not changed since it started: a stream that outlives its own end is dead, a silent one need not be."""
 
-    watch: float = 240
-    silence: float = 120
+    watch: float = 90
+    silence: float = 110
     resync: float = 900
     retries: Backoff = RETRIES
 

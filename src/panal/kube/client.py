@@ -91,11 +91,11 @@ class Client:
 
     @asynccontextmanager
     async def watch(
-        self, kind: Kind, resource_version: str, selector: Selector = EVERYTHING, *, seconds: float = 240, silence: float = 120
+        self, kind: Kind, resource_version: str, selector: Selector = EVERYTHING, *, seconds: float = 90, silence: float = 110
     ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
         """What happens after `resource_version`: entered once the server has begun to tell, ended by it after about `seconds`.
 
-        Unavailable when nothing at all came for `silence` seconds: the server sends a bookmark every minute, so it is gone.
+        Unavailable when nothing at all came for `silence` seconds, which is longer than `seconds`: so the server is gone.
         Gone when the version is not known any more.
         """
         query = selector.query() | {
