@@ -37,38 +37,38 @@ FAILURES: dict[str, Failure] = {
     "image-on-one": Failure(
         Reason.IMAGE_PULL_FAILED,
         ("1 collaborators connected", "cluster2: image panal/test-app:partial"),
-        server={"quorumTimeoutSeconds": 45},
+        server={"quorumTimeoutSeconds": 75},
         client={"image": PARTIAL_IMAGE},
     ),
     "image-on-hub": Failure(
-        Reason.IMAGE_PULL_FAILED, ("hub: image", "panal/nothing:1"), server={"image": "panal/nothing:1", "quorumTimeoutSeconds": 20}
+        Reason.IMAGE_PULL_FAILED, ("hub: image", "panal/nothing:1"), server={"image": "panal/nothing:1", "quorumTimeoutSeconds": 75}
     ),
     "data-claim": Failure(
         Reason.DATA_NOT_FOUND,
         ("cluster1:", '"absent" not found'),
         clusters=["cluster1"],
-        server={"quorumTimeoutSeconds": 30},
+        server={"quorumTimeoutSeconds": 75},
         client={"dataClaim": "absent.example.com"},
     ),
     "data-unnamed": Failure(
         Reason.DATA_NOT_FOUND,
         ("cluster2 has no ClusterClaim absent.example.com",),
         clusters=["cluster2"],
-        server={"quorumTimeoutSeconds": 15},
+        server={"quorumTimeoutSeconds": 75},
         client={"dataClaim": "absent.example.com"},
     ),
     "data-malformed": Failure(
         Reason.DATA_LOCATION_INVALID,
         ("ClusterClaim malformed.example.com of cluster1", "pvc://"),
         clusters=["cluster1"],
-        server={"quorumTimeoutSeconds": 15},
+        server={"quorumTimeoutSeconds": 75},
         client={"dataClaim": "malformed.example.com"},
     ),
     "no-node": Failure(
         Reason.UNSCHEDULABLE,
         ("cluster3:", "node(s) didn't match"),
         clusters=["cluster3"],
-        server={"quorumTimeoutSeconds": 30},
+        server={"quorumTimeoutSeconds": 75},
         client={"nodeSelector": {"gpu": "yes"}},
     ),
     "server-raises": Failure(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cluster import Cluster
 
 PAUSE_IMAGE = "localhost/pause:1"
-VOLUMES = 4
+VOLUMES = 8
 
 
 class Node(Machine):
