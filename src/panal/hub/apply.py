@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from panal.api import names
 from panal.api.types import Status
@@ -63,9 +63,18 @@ class Applier:
 
 
 def _with_status(resource: Object, status: Status) -> Object:
-    body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    body = without_empty(status.model_dump(mode="json", by_alias=True))
     identity = {key: resource["metadata"][key] for key in ("name", "namespace")}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": identity, "status": body}
+
+
+def without_empty(value: Any) -> Any:
+    """Without null, {} and []: server-side apply makes null of a map or list that becomes empty, which the schema then refuses."""
+    if isinstance(value, dict):
+        return {k: kept for k, v in value.items() if (kept := without_empty(v)) not in (None, {}, [])}
+    if isinstance(value, list):
+        return [without_empty(v) for v in value]
+    return value
 
 
 async def _all(action: Callable[[T], Awaitable[object]], items: Iterable[T]) -> None:

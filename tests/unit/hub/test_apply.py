@@ -1,0 +1,19 @@
+"""What a status becomes on its way to the API server."""
+
+from __future__ import annotations
+
+from worlds import progress, running, seen, status_after
+
+from panal.api.types import Status
+from panal.hub.apply import without_empty
+
+
+def test_a_status_that_loses_its_numbers_has_no_empty_maps() -> None:
+    """A failed collaborator has no metrics any more; as {} they would reach the API server as null."""
+    status = status_after(running(progress=progress(metrics={}, collaborators={"cluster1": seen(failed=True, reason="NoReply")})))
+    body = without_empty(status.model_dump(mode="json", by_alias=True))
+    assert "metrics" not in body
+    assert body["collaborators"][0]["cluster"] == "cluster1"
+    assert "metrics" not in body["collaborators"][0]
+    assert body["rounds"] == {"completed": 1, "total": 3, "summary": "1/3"}
+    assert Status.model_validate(body) == status
