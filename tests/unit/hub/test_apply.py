@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from worlds import progress, running, seen, status_after
-
 from panal.api.types import Status
 from panal.hub.apply import without_empty
+from worlds import progress, running, seen, status_after
 
 
 def test_a_status_that_loses_its_numbers_has_no_empty_maps() -> None:
