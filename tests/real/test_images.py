@@ -138,12 +138,9 @@ def test_the_launchers_are_copied_where_the_apps_container_finds_them(container:
 
 
 @pytest.mark.parametrize("container", ["gateway"], indirect=True)
-def test_the_gateway_accepts_its_configuration(container: Container, tmp_path: Path) -> None:
-    settings = tmp_path / "gateway"
-    settings.mkdir()
-    config = bootstrap(("/v1/fleet/",), 8000)
-    (settings / "envoy.yaml").write_text(config if isinstance(config, str) else json.dumps(config))
-    assert container.command == ["envoy", "-c", "/panal/gateway/envoy.yaml"]
-    done = container.run(*container.command, "--mode", "validate", mounts={"/panal/gateway": settings})
+def test_the_gateway_accepts_its_configuration(container: Container) -> None:
+    config = bootstrap(("/v1/fleet/",), 8000, listen="127.0.0.1")
+    assert container.command == ["envoy"]
+    done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config))
     assert done.returncode == 0, done.stderr
     assert "OK" in done.stdout + done.stderr

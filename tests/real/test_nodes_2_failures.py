@@ -103,7 +103,7 @@ FAILURES: dict[str, Failure] = {
 def failing(runs: Fleet) -> Iterator[dict[str, Run]]:
     """All of them at once: most of their time is waiting."""
     for name in ("hub", "cluster1"):
-        runs.enter(name, "ctr", "-n", "k8s.io", "images", "tag", f"docker.io/{APP_IMAGE}", f"docker.io/{PARTIAL_IMAGE}")
+        runs.enter(name, "ctr", "-n", "k8s.io", "images", "tag", "--force", f"docker.io/{APP_IMAGE}", f"docker.io/{PARTIAL_IMAGE}")
     claim(runs, "cluster1", "absent.example.com", "pvc://absent")
     claim(runs, "cluster1", "malformed.example.com", "s3://bucket")
     runs.hub.kubectl("create", "namespace", NS)

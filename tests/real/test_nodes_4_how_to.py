@@ -45,6 +45,8 @@ def kubeconfig(fleet: Fleet, folder: Path) -> Path:
 def said(nodes: Fleet, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the commands print."""
     folder = tmp_path_factory.mktemp("how-to")
+    nodes.hub.kubectl("delete", "fl", "--all", "-A", "--timeout=120s")
+    nodes.hub.kubectl("delete", "-f", str(ROOT / "deploy/panal.yaml"), "--timeout=120s")  # the page begins with a hub without panal
     env = {**os.environ, "KUBECONFIG": str(kubeconfig(nodes, folder)), "TMPDIR": str(folder), "PATH": f"{assets()}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands()],

@@ -35,7 +35,6 @@ GATEWAY_HEALTH_PORT = 8081
 TOOLS_DIR = "/panal/tools"  # our launchers, copied in by an init container
 RUN_DIR = "/panal/run"  # shared by the aggregator's containers
 CONFIG_DIR = "/panal/config"  # the collaborator's ConfigMap
-GATEWAY_DIR = "/panal/gateway"  # Envoy's configuration
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted in the reporter alone
 DATA_DIR = "/panal/data"  # the site's data, read-only
 

@@ -76,7 +76,7 @@ class EventRecorder:
         return {
             "apiVersion": EVENT.api_version,
             "kind": EVENT.kind,
-            "metadata": {"namespace": namespace or "default", "name": _event_name(regarding, reason, message)},
+            "metadata": {"namespace": namespace or "default", "name": _event_name(regarding, type_, reason, message)},
             "involvedObject": {
                 "apiVersion": regarding["apiVersion"],
                 "kind": regarding["kind"],
@@ -106,6 +106,6 @@ def shortened(message: str) -> str:
     return encoded[: MAX_MESSAGE_BYTES - 3].decode(errors="ignore") + "…"
 
 
-def _event_name(regarding: Object, reason: str, message: str) -> str:
-    identity = "\0".join((regarding["kind"], uid_of(regarding), reason, message))
+def _event_name(regarding: Object, type_: str, reason: str, message: str) -> str:
+    identity = "\0".join((regarding["kind"], uid_of(regarding), type_, reason, message))
     return f"{regarding['metadata']['name'][:200].rstrip('-.')}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"

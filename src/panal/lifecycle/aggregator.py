@@ -38,7 +38,7 @@ def storage(run: Run) -> Storage:
 def objects(world: World) -> list[Object]:
     """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
     run, runtime = world.run, _runtime(world)
-    found = [_settings(run, runtime), _progress(run), *_reporter_rights(run)]
+    found = [_progress(run), *_reporter_rights(run)]
     if world.claim is None:
         found.append(_claim(run))
     if world.job is None:
@@ -50,11 +50,6 @@ def _runtime(world: World) -> Runtime:
     runtime = runtime_for(world.run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
     return runtime
-
-
-def _settings(run: Run, runtime: Runtime) -> Object:
-    config = json.dumps(bootstrap(runtime.gateway_paths, runtime.port), indent=1)
-    return owned(run, "v1", "ConfigMap", names.aggregator(run.name), "aggregator") | {"data": {"envoy.yaml": config}}
 
 
 def _progress(run: Run) -> Object:
@@ -100,7 +95,7 @@ def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
         "securityContext": pods.security(world.open_shift, volumes_are_written=True),
-        "initContainers": [pods.tools_container(world.images), _gateway(world), _reporter(world), *sidecars],
+        "initContainers": [pods.tools_container(world.images), _gateway(world, runtime), _reporter(world), *sidecars],
         "containers": [pods.with_settings(containers.main, _main_settings(server))],
         "volumes": _volumes(run),
         **pods.scheduling(server),
@@ -112,7 +107,9 @@ def _main_settings(server: PodSettings) -> PodSettings:
     return server.model_copy(update={"resources": pods.OUR_RESOURCES})
 
 
-def _gateway(world: World) -> dict[str, Any]:
+def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
+    """Kubernetes puts the addresses into the configuration: it replaces $(NAME) in arguments."""
+    config = bootstrap(runtime.gateway_paths, runtime.port, listen="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
     probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
     return pods.secured(
         {
@@ -120,11 +117,15 @@ def _gateway(world: World) -> dict[str, Any]:
             "image": world.images.gateway,
             "imagePullPolicy": world.images.pull_policy,
             "restartPolicy": "Always",
-            "command": ["envoy", "-c", f"{names.GATEWAY_DIR}/envoy.yaml", "--disable-hot-restart", "--concurrency", "2", "-l", "warning"],
+            "command": ["envoy"],
+            "args": ["--disable-hot-restart", "--concurrency", "2", "-l", "warning", "--config-yaml", json.dumps(config)],
+            "env": [
+                {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                {"name": "PANAL_LOOPBACK", "value": "127.0.0.1"},
+            ],
             "ports": [{"name": "fleet", "containerPort": names.GATEWAY_PORT}],
             "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
             "readinessProbe": probe | {"periodSeconds": 5},
-            "volumeMounts": [{"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}],
             "resources": GATEWAY_RESOURCES,
         }
     )
@@ -172,7 +173,6 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
     ]
     return [
         *pods.empty_dirs("tools", "run", "tmp"),
-        {"name": "gateway", "configMap": {"name": names.aggregator(run.name)}},
         {"name": "storage", "persistentVolumeClaim": {"claimName": storage(run).claim}},
         {"name": "token", "projected": {"sources": token}},
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from panal.api import names
-from panal.api.types import CollaboratorStatus, Phase, Status
+from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
 from panal.lifecycle.outcome import Aggregator
 from panal.lifecycle.outcome import aggregator as aggregator_state
@@ -135,7 +135,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         collaborators=states,
         started=world.job.created if world.job else (world.run.status.start_time or now),
     )
-    if state.model:
+    if state.completed:
         return _completed(world, outcome, state)
     stopped = state.stop or _job_vanished(world, now)
     if stopped:
@@ -166,16 +166,18 @@ def _going(world: World, outcome: Outcome, state: Aggregator, address: Address |
 
 
 def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
-    progress = status.current_progress(world)
-    assert state.model
-    assert progress
     done = tuple(_done(c) for c in outcome.collaborators)
-    number = status.headline(progress.metrics)
-    message = f"model after {state.model.round} rounds at {state.model.uri}" + (f", {number}" if number else "")
-    if not progress.observable:
-        message += "; the app does not use Flower's Strategy.start, so its rounds could not be seen"
-    outcome = replace(outcome.ended(Phase.COMPLETED, Reason.COMPLETED, message), collaborators=done, model=state.model)
+    reason, message = _result(world, state.model)
+    outcome = replace(outcome.ended(Phase.COMPLETED, reason, message), collaborators=done, model=state.model)
     return Step(outcome, delete=cleanup.works_of(world, world.works))
+
+
+def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
+    if model is None:
+        return Reason.ROUNDS_NOT_OBSERVABLE, with_remedy(Reason.ROUNDS_NOT_OBSERVABLE, "the app ran to its end without Strategy.start")
+    progress = status.current_progress(world)
+    number = status.headline(progress.metrics) if progress else ""
+    return Reason.COMPLETED, f"model after {model.round} rounds at {model.uri}" + (f", {number}" if number else "")
 
 
 def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:

@@ -19,11 +19,14 @@ POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True)
 class Aggregator:
-    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. `stop` or `model` once it has ended."""
+    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`;
+    `model` is None then for an app whose rounds cannot be observed.
+    """
 
     at_work: bool = False
     trouble: Stop | None = None
     stop: Stop | None = None
+    completed: bool = False
     model: ModelStatus | None = None
     look_again: float | None = None
 
@@ -49,10 +52,10 @@ def newest(job: JobView) -> PodView | None:
 
 
 def _succeeded(world: World, job: JobView, now: datetime) -> Aggregator:
-    """The launcher ends well only after the hub knew of the stored model, so at most our cache is late."""
+    """The launcher ends well after the hub knew of the stored model, or that there is nothing to be seen: at most our cache is late."""
     progress = world.progress
-    if progress and progress.attempt == job.uid and progress.model:
-        return Aggregator(model=progress.model)
+    if progress and progress.attempt == job.uid and (progress.model or not progress.observable):
+        return Aggregator(completed=True, model=progress.model)
     pod = newest(job)
     ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
     if now - ended > LATE_WORD:

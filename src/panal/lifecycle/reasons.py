@@ -59,6 +59,21 @@ class Reason(StrEnum):
     ROUNDS_NOT_OBSERVABLE = "RoundsNotObservable"
 
 
+# What a run may say of its progress while nothing is wrong; any other reason is a Warning.
+CALM = frozenset(
+    {
+        Reason.SUSPENDED,
+        Reason.NOT_ENOUGH_CLUSTERS,
+        Reason.PLACEMENT_PENDING,
+        Reason.ADDRESS_PENDING,
+        Reason.AGGREGATOR_STARTING,
+        Reason.COLLABORATORS_STARTING,
+        Reason.TRAINING,
+        Reason.COMPLETED,
+        Reason.ROUNDS_NOT_OBSERVABLE,
+    }
+)
+
 REMEDY: dict[Reason, str] = {
     Reason.SUSPENDED: "Set spec.suspend to false to go on.",
     Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
@@ -86,6 +101,7 @@ REMEDY: dict[Reason, str] = {
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",
     Reason.AGGREGATOR_LOST: "Create the run anew; the reason is in the events of the aggregator's Pod.",
     Reason.AGGREGATOR_FAILED: "Read the log of the aggregator's container launcher.",
+    Reason.ROUNDS_NOT_OBSERVABLE: "Have the server app use Flower's Strategy.start: its rounds are seen then, and its model is stored.",
     Reason.CLEANUP_INCOMPLETE: "Delete what is left on that cluster when it is back, or let its agent evict it.",
 }
 

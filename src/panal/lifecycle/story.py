@@ -7,7 +7,7 @@ from typing import Literal
 from panal.api.types import CollaboratorStatus, Phase, Status
 from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
-from panal.lifecycle.reasons import Reason
+from panal.lifecycle.reasons import CALM, Reason
 
 AT_ONCE = 5  # clusters named in the events of one cycle; the status has the rest
 
@@ -76,5 +76,7 @@ def _phase(old: Status, new: Status) -> list[Event]:
     reason = _reason(new, "Progressing")
     if old.phase == new.phase and _reason(old, "Progressing") == reason:
         return []
-    kind: Literal["Normal", "Warning"] = "Warning" if new.phase is Phase.FAILED else "Normal"
+    if new.phase is Phase.FAILED:
+        return [Event("Warning", reason, f"Failed: {new.message}")]
+    kind: Literal["Normal", "Warning"] = "Normal" if reason in CALM else "Warning"
     return [Event(kind, reason, new.message)]

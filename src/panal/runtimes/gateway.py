@@ -34,10 +34,10 @@ def bootstrap(
     *,
     port: int = GATEWAY_PORT,
     health_port: int = GATEWAY_HEALTH_PORT,
-    listen: str = "0.0.0.0",  # the pod's address is not known when this is written
+    listen: str,
     loopback: str = "127.0.0.1",
 ) -> Json:
-    """POST on each prefix of `paths` goes to `loopback:upstream_port`; a prefix ends with a slash."""
+    """POST on each prefix of `paths` at `listen:port` goes to `loopback:upstream_port`; a prefix ends with a slash."""
     prefixes = tuple(paths)
     if not prefixes or not all(p.startswith("/") and p.endswith("/") and p != "/" for p in prefixes):
         raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, not {prefixes}")

