@@ -291,7 +291,7 @@ def test_success_is_completed_with_the_model() -> None:
 
 
 def test_an_app_whose_rounds_cannot_be_seen_completes_and_says_so() -> None:
-    world = done(progress=Progress(attempt=JOB_UID, connected=3, observable=False))
+    world = done(progress=progress(observable=False))
     status = status_after(world)
     assert (status.phase, status.model) == (Phase.COMPLETED, None)
     assert reason_of(status) == Reason.ROUNDS_NOT_OBSERVABLE
