@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from fleet import Fleet
 from processes import assets
@@ -29,24 +31,29 @@ def commands() -> str:
 
 def kubeconfig(fleet: Fleet, folder: Path) -> Path:
     """One file with a context for every cluster."""
-    merged = subprocess.run(
-        [str(assets() / "kubectl"), "config", "view", "--flatten"],
-        env={**os.environ, "KUBECONFIG": ":".join(str(c.kubeconfig) for c in (fleet.hub, *fleet.spokes))},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "current-context": "hub", "clusters": [], "users": [], "contexts": []}
+    for cluster in (fleet.hub, *fleet.spokes):
+        own = yaml.safe_load(cluster.kubeconfig.read_text())
+        merged["clusters"].append({"name": cluster.name, "cluster": own["clusters"][0]["cluster"]})
+        merged["users"].append({"name": cluster.name, "user": own["users"][0]["user"]})
+        merged["contexts"].append({"name": cluster.name, "context": {"cluster": cluster.name, "user": cluster.name}})
     file = folder / "kubeconfig"
-    file.write_text(merged.stdout)
+    file.write_text(yaml.safe_dump(merged))
     return file
+
+
+def begin(fleet: Fleet) -> None:
+    """As the page begins: a hub without panal, and nothing of a time before."""
+    fleet.hub.kubectl("delete", "fl", "--all", "-A", "--timeout=120s")
+    fleet.hub.kubectl("delete", "namespace", "mnist", "--ignore-not-found", "--timeout=120s")
+    fleet.hub.kubectl("delete", "-f", str(ROOT / "deploy/panal.yaml"), "--timeout=120s")
 
 
 @pytest.fixture(scope="module")
 def said(nodes: Fleet, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the commands print."""
     folder = tmp_path_factory.mktemp("how-to")
-    nodes.hub.kubectl("delete", "fl", "--all", "-A", "--timeout=120s")
-    nodes.hub.kubectl("delete", "-f", str(ROOT / "deploy/panal.yaml"), "--timeout=120s")  # the page begins with a hub without panal
+    begin(nodes)
     env = {**os.environ, "KUBECONFIG": str(kubeconfig(nodes, folder)), "TMPDIR": str(folder), "PATH": f"{assets()}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands()],
@@ -76,6 +83,8 @@ def test_the_story_is_whole(said: str) -> None:
     story = ["cluster1 takes part", "cluster3 takes part", "round 1 of 5 completed", "round 5 of 5 completed", "model.safetensors (sha256:"]
     places = [said.index(words) for words in story]
     assert places == sorted(places)
+    watched = said.split("### 3")[1].split("### 4")[0]
+    assert re.search(r"Waiting .* 0/5 .*Running .* 0/5 .*Running .* 1/5 .*Running .* 5/5 ", watched, re.DOTALL)
     assert "cluster4" not in said.split("### 3")[1].split("### 5")[0]
     assert re.search(r"^cluster2 Done \{.*accuracy.*\}$", said, re.MULTILINE)
 
