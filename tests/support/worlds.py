@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from panal.api.names import FINALIZER, LABEL_RUN_UID, ClusterName
+from panal.api.names import FINALIZER, ClusterName
 from panal.api.parse import parse
 from panal.api.progress import CollaboratorProgress, Progress
 from panal.api.types import ModelStatus, Status
@@ -99,7 +99,7 @@ def fresh(**changes: Any) -> World:
             set_members={"global": frozenset(three)},
             job=None,
             service=None,
-            claim=None,
+            has_claim=False,
             node_addresses=("10.0.0.1",),
             works={},
             progress=None,
@@ -109,13 +109,11 @@ def fresh(**changes: Any) -> World:
 
 
 def launcher(**changes: Any) -> ContainerView:
-    return replace(ContainerView(name="launcher", image="example/app:1", running=True, ready=True), **changes)
+    return replace(ContainerView(name="launcher", image="example/app:1", running=True), **changes)
 
 
 def pod(*containers: ContainerView, **changes: Any) -> PodView:
     base = PodView(
-        name="digits-aggregator-x",
-        phase="Running",
         reason="",
         message="",
         scheduled=True,
@@ -171,7 +169,7 @@ def running(**changes: Any) -> World:
         "service": service(),
         "works": works(work(1), work(2), work(3)),
         "progress": progress(),
-        "claim": {"metadata": {"labels": {LABEL_RUN_UID: UID}}},
+        "has_claim": True,
     }
     return fresh(**(known | changes))
 

@@ -79,7 +79,13 @@ def parse_spec(resource: Mapping[str, Any]) -> Spec:
 
 
 def parse_status(resource: Mapping[str, Any]) -> Status:
-    return _parse(Status, resource, "status")
+    """Fields that another version of panal has written otherwise are left out; only the phase has to be readable."""
+    found = resource.get("status") or {}
+    try:
+        return Status.model_validate(found)
+    except ValidationError as error:
+        wrong = {one["loc"][0] for one in error.errors(include_url=False, include_input=False)} - {"phase"}
+        return _parse(Status, {"status": {k: v for k, v in found.items() if k not in wrong}}, "status")
 
 
 def _parse(part: type[Part], resource: Mapping[str, Any], name: str) -> Part:

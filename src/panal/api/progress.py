@@ -4,6 +4,8 @@ the controller reads it into the status. Bounded: at most MAX_COLLABORATORS clus
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from panal.api.status import MAX_COLLABORATORS
@@ -12,16 +14,23 @@ from panal.api.types import Model, ModelStatus
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
 
 MAX_METRICS = 16
+MAX_ROUNDS = 1_000_000
+
+# The ConfigMap can be written by others in the namespace: what does not fit is not read at all.
+Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=64)]
+Metrics = Annotated[dict[Name, Number], Field(max_length=MAX_METRICS)]
 
 
 class CollaboratorProgress(Model):
     """The last word of one cluster. `reason` is a code (an exception's class name), never free text of user code."""
 
-    round: int = 0
+    round: Count = 0
     failed: bool = False
-    reason: str = ""
-    seconds: float | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    reason: Name = ""
+    seconds: Number | None = None
+    metrics: Metrics = Field(default_factory=dict)
 
 
 class Progress(Model):
@@ -34,14 +43,14 @@ class Progress(Model):
     """
 
     attempt: str = ""
-    connected: int | None = None
+    connected: Count | None = None
     started: bool = False
     observable: bool = True
-    rounds_completed: int = 0
-    rounds_total: int = 0
-    replies: int = 0
-    failures: int = 0
-    seconds: float | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    rounds_completed: Count = 0
+    rounds_total: Count = 0
+    replies: Count = 0
+    failures: Count = 0
+    seconds: Number | None = None
+    metrics: Metrics = Field(default_factory=dict)
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
     model: ModelStatus | None = None

@@ -37,6 +37,9 @@ class RoundsStatus(Model):
     completed: int = Field(default=0, description="Rounds that are done.")
     total: int = Field(default=0, description="Rounds that were asked for.")
     summary: str = Field(default="", description="Both, such as 2/3.")
+    replies: int = Field(default=0, description="Clusters that answered in the last training.")
+    failures: int = Field(default=0, description="Clusters that did not, or with an error.")
+    seconds: float | None = Field(default=None, description="How long the last round took.")
 
 
 class ClientsStatus(Model):

@@ -1,10 +1,13 @@
-"""Carrying out a Plan: finalizer, objects, deletions, one status, then the Events. Stops at the first failure; the queue tries again."""
+"""Carrying out a Plan: finalizer and objects (`make`), then deletions, one status, then the Events (`finish`).
+
+An API server that does not answer stops it, and the queue tries again. One that refuses an object is told about in the run's status, and
+must not keep the rest from being done: a refused work concerns one cluster, a refused Service the whole run.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -14,15 +17,25 @@ from panal.hub.difference import needs_apply, stamped
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
+from panal.kube.errors import ApiError, Conflict, Forbidden, Invalid, KubeError, NotFound
 from panal.kube.events import EventRecorder
 from panal.kube.kinds import kind_named, kind_of
-from panal.kube.objects import Object, key_of
+from panal.kube.objects import Object, key_of, uid_of
 from panal.lifecycle.plan import Plan, Ref
-
-log = logging.getLogger(__name__)
+from panal.lifecycle.world import Refusal
 
 T = TypeVar("T")
 AT_ONCE = 16  # writes under way: works of many clusters are independent of each other
+REFUSED = (Invalid, Forbidden, NotFound, Conflict)  # the server has understood, and will not
+
+
+class NotApplied(KubeError):  # noqa: N818
+    """Some objects were refused; everything else is done."""
+
+    def __init__(self, refused: Sequence[Refusal]) -> None:
+        first = refused[0]
+        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        super().__init__(f"refused: {first.kind} {first.namespace}/{first.name}: {first.message}{more}")
 
 
 class Applier:
@@ -31,28 +44,43 @@ class Applier:
         self._cache = cache
         self._recorder = recorder
 
-    async def carry_out(self, plan: Plan, resource: Object) -> Object:
-        """Returns the resource as it is afterwards. Raises KubeError."""
+    async def make(self, plan: Plan, resource: Object) -> tuple[Refusal, ...]:
+        """The finalizer and the objects, in the order given, but works of different clusters side by side. What the hub's own objects
+        are refused stops at the first; works are all tried. Raises KubeError for anything but a refusal."""
         if plan.add_finalizer:
-            await self._finalizer(resource)
-        await self._apply(plan.apply)
-        await _all(self._delete, plan.delete)
+            await self._client.add_finalizer(kinds.FEDERATED_LEARNING, *key_of(resource), names.FINALIZER)
+        wanted = [w for w in map(stamped, plan.apply) if needs_apply(w, self._live(w))]
+        for kind, group in groupby(wanted, key=lambda o: str(o["kind"])):
+            refused = await _all(self._apply, list(group), kept=ApiError if kind == kinds.MANIFEST_WORK.kind else REFUSED)
+            if refused:
+                return tuple(_refusal(obj, error) for obj, error in refused)
+        return ()
+
+    async def finish(self, plan: Plan, resource: Object) -> Object:
+        """Returns the resource as it is afterwards. Raises KubeError."""
+        failed = await _all(self._delete, plan.delete, kept=ApiError)
         if plan.status is not None:
             resource = await self._client.apply_status(_with_status(resource, plan.status))
         for event in plan.events:
             await self._recorder.record(resource, event.type, event.reason, event.message)
+        if failed:
+            raise failed[0][1]
         if plan.remove_finalizer:
-            await self._client.remove_finalizers(kinds.FEDERATED_LEARNING, *key_of(resource), [names.FINALIZER])
+            await self._client.remove_finalizers(
+                kinds.FEDERATED_LEARNING, *key_of(resource), finalizers=[names.FINALIZER], uid=uid_of(resource)
+            )
         return resource
 
-    async def _finalizer(self, resource: Object) -> None:
-        await self._client.add_finalizer(kinds.FEDERATED_LEARNING, *key_of(resource), names.FINALIZER)
+    async def delete(self, refs: Iterable[Ref]) -> None:
+        for _, error in await _all(self._delete, list(refs), kept=ApiError):
+            raise error
 
-    async def _apply(self, desired: Iterable[Object]) -> None:
-        """In the order given, but works of different clusters side by side."""
-        wanted = [w for w in map(stamped, desired) if needs_apply(w, self._cache.get(kind_of(w), *key_of(w)))]
-        for _, group in groupby(wanted, key=lambda o: str(o["kind"])):
-            await _all(self._client.apply, group)
+    def _live(self, wanted: Object) -> Object | None:
+        return self._cache.get(kind_of(wanted), *key_of(wanted))
+
+    async def _apply(self, wanted: Object) -> None:
+        """What the cache does not know as ours is not taken by force: it may be the user's own object of that name."""
+        await self._client.apply(wanted, force=self._live(wanted) is not None)
 
     async def _delete(self, ref: Ref) -> None:
         kind = kind_named(ref.api_version, ref.kind)
@@ -62,9 +90,14 @@ class Applier:
             await self._client.delete(kind, ref.namespace, ref.name, ref.uid)
 
 
+def _refusal(obj: Object, error: ApiError) -> Refusal:
+    namespace, name = key_of(obj)
+    return Refusal(obj["kind"], namespace, name, error.message, invalid=isinstance(error, Invalid))
+
+
 def _with_status(resource: Object, status: Status) -> Object:
     body = without_empty(status.model_dump(mode="json", by_alias=True))
-    identity = {key: resource["metadata"][key] for key in ("name", "namespace")}
+    identity = {key: resource["metadata"][key] for key in ("name", "namespace", "uid")}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": identity, "status": body}
 
 
@@ -77,8 +110,10 @@ def without_empty(value: Any) -> Any:
     return value
 
 
-async def _all(action: Callable[[T], Awaitable[object]], items: Iterable[T]) -> None:
-    """All of them, a few at a time; the first failure is raised after the others under way are done."""
+async def _all(
+    action: Callable[[T], Awaitable[object]], items: Sequence[T], kept: type[ApiError] | tuple[type[ApiError], ...]
+) -> list[tuple[T, ApiError]]:
+    """All of them, a few at a time. Failures of the classes `kept` are returned with their items; another is raised when all are done."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: T) -> None:
@@ -87,5 +122,6 @@ async def _all(action: Callable[[T], Awaitable[object]], items: Iterable[T]) -> 
 
     results = await asyncio.gather(*(one(i) for i in items), return_exceptions=True)
     for result in results:
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not isinstance(result, kept):
             raise result
+    return [(item, result) for item, result in zip(items, results, strict=True) if isinstance(result, ApiError)]

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from panal.api.parse import ParseError, parse
+from panal.api.parse import ParseError, parse, parse_metadata
 from panal.hub import metrics
-from panal.hub.apply import Applier
+from panal.hub.apply import Applier, NotApplied
 from panal.hub.observe import Observer
-from panal.hub.refuse import refuse
 from panal.hub.watched import RunKey, concerned, same_for_us
 from panal.kube import kinds
 from panal.kube.cache import Cache
@@ -26,11 +25,14 @@ from panal.kube.objects import Object
 from panal.kube.queue import WorkQueue
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
+from panal.lifecycle.refuse import refuse, removal
+from panal.lifecycle.world import Refusal
 
 log = logging.getLogger(__name__)
 
 WORKERS = 4
 SETTLE = 0.2  # seconds for which changes of one run are gathered before it is looked at
+SHARE = 4  # a run of thousands of clusters, which takes long to look at, is looked at less often: at most every SHARE times as long
 
 
 def utc_now() -> datetime:
@@ -48,22 +50,32 @@ class Controller:
         self._now = now
         self._queue: WorkQueue[RunKey] = WorkQueue()
         self._written: dict[RunKey, Object] = {}  # our last write of a run, while the cache does not have it yet
+        self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # what was not applied when it was tried last
+        self._took: dict[RunKey, float] = {}  # seconds of the last look
 
     async def run(self) -> None:
         self._cache.subscribe(self._on_change)
         await self._cache.wait_synced()
-        for run in self._cache.list(kinds.FEDERATED_LEARNING):
-            self._queue.add(RunKey(run["metadata"]["namespace"], run["metadata"]["name"]))
+        for kind in (kinds.FEDERATED_LEARNING, kinds.MANIFEST_WORK):  # works of runs that went while no controller was there
+            for obj in self._cache.list(kind):
+                self._on_change(kind, None, obj)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(self._worker())
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         changed = new or old
-        if changed is None or same_for_us(kind, old, new):
+        if changed is None or same_for_us(kind, old, new) or self._is_echo(kind, new):
             return
         for key in concerned(self._cache, kind, changed):
-            self._queue.add_after(key, SETTLE)
+            self._queue.add_after(key, max(SETTLE, SHARE * self._took.get(key, 0.0)))
+
+    def _is_echo(self, kind: Kind, new: Object | None) -> bool:
+        """Our own write of a status, as the watch brings it back."""
+        if kind != kinds.FEDERATED_LEARNING or new is None:
+            return False
+        written = self._written.get(RunKey(new["metadata"]["namespace"], new["metadata"]["name"]))
+        return written is not None and written["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
 
     async def _worker(self) -> None:
         while True:
@@ -84,33 +96,52 @@ class Controller:
                 metrics.RECONCILES.labels("defect").inc()
                 log.exception("run %s/%s: defect in the controller (again in %.1f s)", *key, wait)
             finally:
-                metrics.SECONDS.observe(time.monotonic() - started)
+                self._took[key] = time.monotonic() - started
+                metrics.SECONDS.observe(self._took[key])
                 self._queue.done(key)
 
     async def _reconcile(self, key: RunKey) -> float | None:
         resource = self._newest(key)
+        await self._remove_orphans(key, resource)
         if resource is None:
-            self._written.pop(key, None)
+            for known in (self._written, self._refused, self._took):
+                known.pop(key, None)
             return None
-        plan = self._plan(resource)
-        after = await self._applier.carry_out(plan, resource)
+        plan = self._plan(resource, self._refused.get(key, ()))
+        refused = await self._applier.make(plan, resource)
+        if refused != self._refused.get(key, ()):
+            self._refused[key] = refused
+            plan = self._plan(resource, refused)
+        after = await self._applier.finish(plan, resource)
         if after is not resource:
             self._written[key] = after
             self._tell(key, resource.get("status") or {}, after["status"])
+        if refused:
+            raise NotApplied(refused)
         return plan.look_again
+
+    async def _remove_orphans(self, key: RunKey, resource: Object | None) -> None:
+        """Works of a run that is not there any more, although our finalizer should have seen to them: somebody took it off."""
+        uid = resource["metadata"]["uid"] if resource else ""
+        orphans = self._observer.works_of_others(key, uid)
+        if orphans:
+            log.warning("run %s/%s is gone, but %d of its works are left: removing them", *key, len(orphans))
+            await self._applier.delete(removal(orphans, self._observer.cleanup_limit, self._now()))
 
     def _tell(self, key: RunKey, before: Object, after: Object) -> None:
         said = after["phase"], after.get("message", "")
         if said != (before.get("phase"), before.get("message", "")):
             log.info("run %s/%s: %s: %s", *key, *said)
 
-    def _plan(self, resource: Object) -> Plan:
-        """A resource that cannot be read, which only a former CRD can have let in, fails with what is wrong."""
+    def _plan(self, resource: Object, refused: tuple[Refusal, ...]) -> Plan:
+        """A resource that cannot be read, which only another version's CRD can have let in, fails with what is wrong."""
         try:
             readable = parse(resource)
         except ParseError as error:
-            return refuse(resource, error, self._now())
-        return decide(self._observer.world(readable), self._now())
+            metadata, said = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
+            works = self._observer.works(metadata.uid)
+            return refuse(metadata, said, error, works, self._observer.cleanup_limit, self._now())
+        return decide(self._observer.world(readable, refused), self._now())
 
     def _newest(self, key: RunKey) -> Object | None:
         """What the cache has, or our own last write where that is newer."""

@@ -28,6 +28,8 @@ def needs_apply(wanted: Object, live: Object | None) -> bool:
 
 def contains(live: object, wanted: object) -> bool:
     """Whether every field of `wanted` is in `live`; lists are compared item by item."""
+    if live is wanted:
+        return True
     if isinstance(wanted, dict):
         return isinstance(live, dict) and all(key in live and contains(live[key], value) for key, value in wanted.items())
     if isinstance(wanted, list):

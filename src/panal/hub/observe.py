@@ -13,17 +13,20 @@ from panal.api.parse import FederatedLearning
 from panal.api.progress import Progress
 from panal.hub import views
 from panal.hub.settings import Settings
-from panal.hub.watched import BY_PLACEMENT, BY_RUN
+from panal.hub.watched import BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object
 from panal.lifecycle.aggregator import storage
-from panal.lifecycle.world import ClusterView, PlacementView, Run, World
+from panal.lifecycle.world import ClusterView, PlacementView, Refusal, Run, WorkView, World
 
 log = logging.getLogger(__name__)
 
 # What an ended run does not need; its Job and its progress stay.
+OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # from these is concluded that something is not there
+POLICY = (kinds.VALIDATING_ADMISSION_POLICY, kinds.VALIDATING_ADMISSION_POLICY_BINDING)
+POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
 NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
 
 
@@ -34,14 +37,13 @@ class Observer:
         self._open_shift = open_shift
         self._clusters: dict[str, tuple[str, ClusterView]] = {}  # parsed once for each version of a cluster
 
-    def world(self, resource: FederatedLearning) -> World:
-        """`resource` is the newest that the caller knows, which may be newer than the cache."""
+    def world(self, resource: FederatedLearning, refused: tuple[Refusal, ...] = ()) -> World:
+        """`resource` is the newest that the caller knows, which may be newer than the cache; `refused` is what was not applied."""
         run = _run(resource)
         clusters = self._all_clusters()
         namespace, cache = run.namespace, self._cache
         job = self._one(kinds.JOB, run, names.aggregator(run.name))
         bindings = [b for b in cache.list(kinds.MANAGED_CLUSTER_SET_BINDING, namespace) if not b["metadata"].get("deletionTimestamp")]
-        works = [views.work(w) for w in cache.by_index(kinds.MANIFEST_WORK, BY_RUN, run.uid)]
         started = job is not None
         return World(
             run=run,
@@ -55,19 +57,33 @@ class Observer:
             set_members={} if started else views.members(cache.list(kinds.MANAGED_CLUSTER_SET), clusters),
             job=views.job(job, cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None,
             service=self._one(kinds.SERVICE, run, names.aggregator(run.name)),
-            claim=cache.get(kinds.PERSISTENT_VOLUME_CLAIM, namespace, storage(run).claim),
+            has_claim=cache.get(kinds.PERSISTENT_VOLUME_CLAIM, namespace, storage(run).claim) is not None,
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
-            works={w.cluster: w for w in works},
-            progress=self._progress(run),
+            works={w.cluster: w for w in self.works(run.uid)},
+            progress=self._progress(run, job),
+            refused=refused,
+            blind=not cache.problems().keys().isdisjoint(OF_A_RUN),
             sets_of_others=self._sets_of_others(run),
-            cleanup_limit=timedelta(seconds=self._settings.cleanup_limit.total_seconds()),
+            cleanup_limit=self._settings.cleanup_limit,
             leftovers=tuple(self._leftovers(run)),
         )
 
+    @property
+    def cleanup_limit(self) -> timedelta:
+        return self._settings.cleanup_limit
+
+    def works(self, uid: str) -> list[WorkView]:
+        return [views.work(w) for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, uid)]
+
+    def works_of_others(self, key: RunKey, uid: str) -> list[WorkView]:
+        """Works that carry the name of this run, but belong to one of another uid."""
+        found = self._cache.by_index(kinds.MANIFEST_WORK, BY_NAME, "/".join(key))
+        return [views.work(w) for w in found if views.run_uid(w) != uid]
+
     def _guarded(self, run: Run) -> bool:
-        """Whether our admission policy has judged this run's author: it is installed, and was before the run was made."""
-        policy = self._cache.get(kinds.VALIDATING_ADMISSION_POLICY_BINDING, "", names.BINDING_POLICY)
-        return policy is not None and views.created(policy) <= run.created
+        """Whether our admission policy has judged this run's author: it is installed, and was at work when the run was made."""
+        parts = [self._cache.get(kind, "", names.BINDING_POLICY) for kind in POLICY]
+        return all(part is not None and views.created(part) + POLICY_WORKS_AFTER <= run.created for part in parts)
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; none if it belongs to an earlier run of the same name."""
@@ -89,16 +105,18 @@ class Observer:
             return None
         return views.placement(found, self._cache.by_index(kinds.PLACEMENT_DECISION, BY_PLACEMENT, f"{run.namespace}/{run.name}"))
 
-    def _progress(self, run: Run) -> Progress | None:
+    def _progress(self, run: Run, job: Object | None) -> Progress | None:
+        """What the reporter of this Job has said; the words of an earlier attempt do not count."""
         found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
         text = (found.get("data") or {}).get("progress") if found else None
         if not text:
             return None
         try:
-            return Progress.model_validate_json(text)
+            said = Progress.model_validate_json(text)
         except ValidationError as error:
-            log.warning("run %s/%s: its progress cannot be read: %s", run.namespace, run.name, error)
+            log.warning("run %s/%s: its progress cannot be read: %s", run.namespace, run.name, error.errors(include_input=False)[:3])
             return None
+        return said if job and said.attempt == job["metadata"]["uid"] else None
 
     def _sets_of_others(self, run: Run) -> frozenset[str]:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)

@@ -53,8 +53,6 @@ def placement(obj: Object, decisions: Iterable[Object]) -> PlacementView | None:
     return PlacementView(
         selected=selected,
         settled=len(selected) == ((obj.get("status") or {}).get("numberOfSelectedClusters") or 0),
-        reason=satisfied.get("reason", ""),
-        message=satisfied.get("message", ""),
         misconfigured=wrong.get("message", "") if wrong.get("status") == "True" else "",
     )
 
@@ -109,8 +107,6 @@ def pod(obj: Object) -> PodView:
     scheduled = condition(obj, "PodScheduled")
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     return PodView(
-        name=obj["metadata"]["name"],
-        phase=status.get("phase", "Pending"),
         reason=status.get("reason", ""),
         message=status.get("message", ""),
         scheduled=scheduled.get("status") == "True",
@@ -127,8 +123,6 @@ def container(status: dict[str, Any]) -> ContainerView:
         name=status["name"],
         image=status.get("image", ""),
         running="running" in state,
-        ready=bool(status.get("ready")),
-        restarts=status.get("restartCount", 0),
         waiting=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         exit_code=ended.get("exitCode"),

@@ -1,6 +1,6 @@
 """What the controller watches, how it finds a run's objects in the cache, and which runs a change concerns.
 
-Objects of a run carry its uid as a label; on a hub with thousands of clusters nothing else of these kinds is held in memory.
+Objects of a run carry its uid as a label, and of those kinds nothing else is held in memory; of claims and nodes little more than names.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from panal.hub.views import run_uid
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object
+from panal.kube.objects import Object, drop_managed_fields
 
 BY_RUN = "run"
+BY_NAME = "name"
 BY_PLACEMENT = "placement"
 OURS = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
 PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
@@ -41,7 +42,7 @@ class RunKey(NamedTuple):
 
 
 def watched() -> list[Watched]:
-    ours = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run}) for kind in OWN_KINDS]
+    ours = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run, BY_NAME: _name}) for kind in OWN_KINDS]
     return [
         Watched(kinds.FEDERATED_LEARNING),
         *ours,
@@ -51,7 +52,8 @@ def watched() -> list[Watched]:
         Watched(kinds.PLACEMENT_DECISION, indexes={BY_PLACEMENT: _placement}),
         Watched(kinds.PERSISTENT_VOLUME_CLAIM, trim=_metadata_only),
         Watched(kinds.NODE, trim=_addresses_only),
-        Watched(kinds.VALIDATING_ADMISSION_POLICY_BINDING, field_selector=f"metadata.name={names.BINDING_POLICY}"),
+        Watched(kinds.VALIDATING_ADMISSION_POLICY, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
+        Watched(kinds.VALIDATING_ADMISSION_POLICY_BINDING, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
     ]
 
 
@@ -82,13 +84,18 @@ def _run(obj: Object) -> Iterable[str]:
     return (uid,) if uid else ()
 
 
+def _name(obj: Object) -> Iterable[str]:
+    labels = obj["metadata"].get("labels") or {}
+    return (f"{labels.get(names.LABEL_RUN_NAMESPACE)}/{labels.get(names.LABEL_RUN)}",)
+
+
 def _placement(obj: Object) -> Iterable[str]:
     name = (obj["metadata"].get("labels") or {}).get(PLACEMENT_LABEL)
     return (f"{obj['metadata']['namespace']}/{name}",) if name else ()
 
 
 def _metadata_only(obj: Object) -> Object:
-    return {key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj} | {"status": obj.get("status")}
+    return drop_managed_fields({key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj})
 
 
 def _addresses_only(obj: Object) -> Object:

@@ -109,15 +109,16 @@ class Client:
             yield _watch_events(lines)
 
     # --- writing ------------------------------------------------------------------------------------------------
-    async def apply(self, obj: Object) -> Object:
-        """Server-side apply: creates the object or makes our fields so, by force; a no-op leaves its version as it was."""
-        return await self._apply(obj, "")
+    async def apply(self, obj: Object, force: bool = True) -> Object:
+        """Server-side apply: creates the object or makes our fields so; a no-op leaves its version as it was. Without `force`,
+        Conflict where another manager has set one of them otherwise."""
+        return await self._apply(obj, "", force)
 
     async def apply_status(self, obj: Object) -> Object:
         """Server-side apply of `obj`'s status alone; NotFound if the object does not exist."""
         identity = {name: value for name, value in obj["metadata"].items() if name in ("name", "namespace", "uid")}
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": identity, "status": obj["status"]}
-        return await self._apply(body, "status")
+        return await self._apply(body, "status", force=True)
 
     async def create(self, obj: Object) -> Object:
         """AlreadyExists if there is one of that name."""
@@ -189,10 +190,10 @@ class Client:
         answer: Object = await self._connection.send(request)
         return answer
 
-    async def _apply(self, obj: Object, subresource: str) -> Object:
+    async def _apply(self, obj: Object, subresource: str, force: bool) -> Object:
         namespace, name = key_of(obj)
         path = kind_of(obj).path(namespace, name, subresource)
-        query = {"fieldManager": self._manager, "force": "true"}
+        query = {"fieldManager": self._manager, "force": str(force).lower()}
         return await self._send(Request("apply", "PATCH", path, query, obj, APPLY_PATCH))
 
     async def _set_finalizers(self, kind: Kind, obj: Object, finalizers: Sequence[str]) -> Object:

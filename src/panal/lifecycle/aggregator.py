@@ -39,7 +39,7 @@ def objects(world: World) -> list[Object]:
     """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
     run, runtime = world.run, _runtime(world)
     found = [_progress(run), *_reporter_rights(run)]
-    if world.claim is None:
+    if not world.has_claim:
         found.append(_claim(run))
     if world.job is None:
         found.append(_job(world, runtime))

@@ -6,7 +6,7 @@ work is given up: its finalizer is taken off, an Event names the cluster, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from panal.api import names
@@ -52,7 +52,7 @@ def deletion(world: World, now: datetime) -> Plan:
     events = (_given_up(given_up),) if given_up else ()
     if going or world.works:
         return Plan(delete=(*going, *job(world)), events=events, look_again=_next_look(world, now))
-    return Plan(delete=(*job(world), *_bindings(world)), remove_finalizer=True)
+    return Plan(delete=(*job(world), *bindings(world, frozenset())), remove_finalizer=True)
 
 
 def _overdue(world: World, work: WorkView, now: datetime) -> bool:
@@ -72,10 +72,9 @@ def _given_up(works: list[WorkView]) -> Event:
     return Event("Warning", Reason.CLEANUP_INCOMPLETE.value, with_remedy(Reason.CLEANUP_INCOMPLETE, message))
 
 
-def _bindings(world: World) -> list[Ref]:
-    """Cluster set bindings of ours that no other run of the namespace names."""
-    named = set(world.run.spec.client.placement.get("clusterSets") or [])
-    unused = sorted((named & world.own_bound_sets) - world.sets_of_others)
+def bindings(world: World, named: Collection[str]) -> list[Ref]:
+    """Cluster set bindings of ours that no run of the namespace names; this one names those of `named`."""
+    unused = sorted(world.own_bound_sets - world.sets_of_others - frozenset(named))
     return [Ref(f"{CLUSTER_API}/v1beta2", "ManagedClusterSetBinding", world.run.namespace, name) for name in unused]
 
 

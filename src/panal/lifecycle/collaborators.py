@@ -43,7 +43,7 @@ def works(world: World, clusters: frozenset[ClusterName], address: Address) -> l
 
 
 def cannot_take_part(world: World, cluster: ClusterName) -> Stop | None:
-    """Why a selected cluster gets no collaborator: its data cannot be located."""
+    """Why a selected cluster gets no collaborator, or loses it: its data cannot be located, or are not offered any more."""
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
     if not claim or cluster not in world.clusters:
         return None

@@ -8,11 +8,12 @@ else aggregator, address, collaborators; the aggregator's end is the run's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from panal.api import names
+from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
 from panal.lifecycle.outcome import Aggregator
@@ -24,8 +25,9 @@ from panal.lifecycle.status import Outcome
 from panal.lifecycle.support import Stop, stop, unsupported
 from panal.lifecycle.world import Address, Object, World
 
+REFUSAL_LENGTH = 500
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
-JOB_SHOULD_EXIST_AFTER = timedelta(seconds=60)
+JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Step:
     outcome: Outcome
     apply: Sequence[Object] = ()
     delete: Sequence[Ref] = ()
+    added: Collection[ClusterName] = ()
+    removed: Collection[ClusterName] = ()
     look_again: float | None = None
 
 
@@ -44,20 +48,16 @@ def decide(world: World, now: datetime) -> Plan:
         return cleanup.deletion(world, now)
     if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
         return cleanup.after_end(world)
-    step = _step(world, now)
-    return _plan(world, step, now)
+    return _plan(world, _refused(world, _step(world, now)), now)
 
 
 def _step(world: World, now: datetime) -> Step:
     spec = world.run.spec
-    stopped = unsupported(world.run.name, spec)
+    stopped = unsupported(world.run.name, spec) or _deadline(world, now)
     if stopped:
         return _failed(world, _before(world), stopped)
     if spec.suspend:
         return _suspended(world)
-    stopped = _deadline(world, now)
-    if stopped:
-        return _failed(world, _before(world), stopped)
     selection = placement.select(world)
     if not _started(world):
         if placement.misconfigured(world):
@@ -67,8 +67,24 @@ def _step(world: World, now: datetime) -> Step:
     return _started_step(world, selection, now)
 
 
+def _refused(world: World, step: Step) -> Step:
+    """What the API server would not have before the run started: told, and the end where trying again cannot help."""
+    found = next((r for r in world.refused if r.kind != "ManifestWork"), None)
+    if found is None or world.job is not None or step.outcome.phase is not Phase.WAITING:
+        return step
+    stopped = stop(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
+    if found.invalid:
+        return _failed(world, _before(world), stopped)
+    outcome = replace(step.outcome.ended(Phase.WAITING, stopped.reason, stopped.message), started=world.run.status.start_time)
+    return replace(step, outcome=outcome)
+
+
 def _started(world: World) -> bool:
-    return world.job is not None or world.run.status.start_time is not None
+    return _job_is_there(world) or world.run.status.start_time is not None
+
+
+def _job_is_there(world: World) -> bool:
+    return world.job is not None and not world.job.deleting
 
 
 def _before(world: World) -> Outcome:
@@ -82,6 +98,7 @@ def _before(world: World) -> Outcome:
         collaborators=tuple(old.collaborators),
         clusters_selected=any(c.type == "ClustersSelected" and c.status == "True" for c in old.conditions),
         started=old.start_time,
+        clients=old.clients,
     )
 
 
@@ -123,7 +140,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     apply = [*placement.objects(world), *aggregator.objects(world), exposure.service(world)]
     if address:
         apply += collaborators.works(world, selection.clusters, address)
-    gone = [c for c in world.works if c not in selection.clusters] if selection.settled else []
+    gone = [c for c in world.works if _leaves(world, selection, c)]
     states = diagnosis.states(world, selection.clusters, now)
     state = aggregator_state(world, now)
     outcome = replace(
@@ -133,7 +150,8 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         selection_message=selection.message,
         aggregator_ready=state.at_work,
         collaborators=states,
-        started=world.job.created if world.job else (world.run.status.start_time or now),
+        clients=None,
+        started=world.job.created if world.job and _job_is_there(world) else (world.run.status.start_time or now),
     )
     if state.completed:
         return _completed(world, outcome, state)
@@ -141,13 +159,24 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     if stopped:
         return _failed(world, outcome, _explained(stopped, states))
     looks = [s for s in (state.look_again, _deadline_left(world, now), None if selection.settled else 1.0) if s is not None]
-    step = Step(_going(world, outcome, state, address), apply=apply, delete=cleanup.works_of(world, gone))
-    return replace(step, look_again=min(looks, default=None))
+    return Step(
+        _going(world, outcome, state, address),
+        apply=apply,
+        delete=cleanup.works_of(world, gone),
+        added=[o["metadata"]["namespace"] for o in apply if o["kind"] == "ManifestWork" and o["metadata"]["namespace"] not in world.works],
+        removed=[c for c in gone if world.works[c].deleting_since is None],
+        look_again=min(looks, default=None),
+    )
+
+
+def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
+    """OCM selects it no more, or its site has withdrawn the claim that offered the data."""
+    return (selection.settled and cluster not in selection.clusters) or collaborators.cannot_take_part(world, cluster) is not None
 
 
 def _going(world: World, outcome: Outcome, state: Aggregator, address: Address | None) -> Outcome:
     """Waiting until the aggregator has its quorum, then Running, which a run stays until it ends."""
-    progress = status.current_progress(world)
+    progress = world.progress
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0
     trouble = diagnosis.in_trouble(outcome.collaborators)
@@ -175,8 +204,7 @@ def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
 def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
     if model is None:
         return Reason.ROUNDS_NOT_OBSERVABLE, with_remedy(Reason.ROUNDS_NOT_OBSERVABLE, "the app ran to its end without Strategy.start")
-    progress = status.current_progress(world)
-    number = status.headline(progress.metrics) if progress else ""
+    number = status.headline(world.progress.metrics) if world.progress else ""
     return Reason.COMPLETED, f"model after {model.round} rounds at {model.uri}" + (f", {number}" if number else "")
 
 
@@ -193,8 +221,12 @@ def _failed(world: World, outcome: Outcome, stopped: Stop) -> Step:
 
 
 def _job_vanished(world: World, now: datetime) -> Stop | None:
+    """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
     started = world.run.status.start_time
-    if world.job is not None or started is None or now - started < JOB_SHOULD_EXIST_AFTER:
+    if world.job is not None or started is None:
+        return None
+    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
+    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
         return None
     return stop(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
 
@@ -219,11 +251,13 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     look_again = step.look_again
     if look_again is None and step.outcome.phase is Phase.WAITING:
         look_again = _deadline_left(world, now)
+    told = story.events(world.run.status if world.run.has_status else Status(), new) if changed else []
+    named = world.run.spec.client.placement.get("clusterSets") or ()
     return Plan(
         apply=tuple(step.apply),
-        delete=tuple(step.delete),
+        delete=(*step.delete, *cleanup.bindings(world, named)),
         status=new if changed else None,
-        events=tuple(story.events(world.run.status if world.run.has_status else Status(), new)) if changed else (),
+        events=(*story.clusters(step.added, step.removed), *told),
         add_finalizer=names.FINALIZER not in world.run.finalizers and bool(step.apply),
         look_again=look_again,
     )

@@ -69,6 +69,9 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
     view = world.clusters.get(cluster)
     if view is None or view.available is not True:
         return _told(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has lost contact with the cluster")
+    refused = next((r for r in world.refused if r.kind == "ManifestWork" and r.namespace == cluster), None)
+    if refused:
+        return _told(Reason.WORK_REFUSED, f"{cluster}: {refused.message}")
     work = world.works.get(cluster)
     if work is None:
         return None
@@ -99,7 +102,7 @@ def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
 def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
     waiting, message = str(said.get("waiting") or ""), str(said.get("waitingMessage") or "")
     if waiting.startswith(("CreateContainer", "RunContainer")):
-        reason = Reason.DATA_NOT_FOUND if "subPath" in message else Reason.CRASHING
+        reason = Reason.DATA_NOT_FOUND if "subPath" in message else Reason.CONTAINER_CONFIG_INVALID
         return _told(reason, f"{cluster}: {waiting}: {message}")
     ended = bool(said.get("restarts")) and said.get("ready") is not True
     if waiting != "CrashLoopBackOff" and not ended:

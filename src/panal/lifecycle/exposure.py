@@ -34,7 +34,7 @@ def address(world: World) -> Address | None:
     wanted = listener(world)
     ports = world.service.get("spec", {}).get("ports") or [{}]
     if wanted.type is ListenerType.NODE_PORT:
-        host = wanted.ip or next(iter(world.node_addresses), "")
+        host = wanted.ip or _node(world)
         port = ports[0].get("nodePort")
     elif wanted.type is ListenerType.LOAD_BALANCER:
         ingress = (world.service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}])[0]
@@ -42,6 +42,12 @@ def address(world: World) -> Address | None:
     else:
         host, port = world.service.get("spec", {}).get("clusterIP") or "", ports[0].get("port")
     return Address(host, int(port)) if host and host != "None" and port else None
+
+
+def _node(world: World) -> str:
+    """The node that was chosen first, as long as it is there: a new address would have every collaborator connect anew."""
+    before = next((known.address for known in world.run.status.listeners), "")
+    return before if before in world.node_addresses else next(iter(world.node_addresses), "")
 
 
 def waiting_for(world: World) -> str:

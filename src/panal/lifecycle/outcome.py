@@ -13,7 +13,8 @@ from panal.lifecycle.world import ContainerView, JobView, PodView, World
 
 LAUNCHER = "launcher"
 KILLED = 137  # 128 + SIGKILL
-LATE_WORD = timedelta(seconds=30)  # the cache of ConfigMaps may be behind that of Jobs by this much
+TERMINATED = 143  # 128 + SIGTERM: a node that is drained
+LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
 
 
@@ -32,7 +33,7 @@ class Aggregator:
 
 
 def aggregator(world: World, now: datetime) -> Aggregator:
-    """The state of this attempt; an older attempt's progress does not count."""
+    """The state of this attempt."""
     job = world.job
     if job is None or job.deleting:
         return Aggregator()
@@ -54,11 +55,11 @@ def newest(job: JobView) -> PodView | None:
 def _succeeded(world: World, job: JobView, now: datetime) -> Aggregator:
     """The launcher ends well after the hub knew of the stored model, or that there is nothing to be seen: at most our cache is late."""
     progress = world.progress
-    if progress and progress.attempt == job.uid and (progress.model or not progress.observable):
+    if progress and (progress.model or not progress.observable):
         return Aggregator(completed=True, model=progress.model)
     pod = newest(job)
     ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
-    if now - ended > LATE_WORD:
+    if now - ended > LATE_WORD and not world.blind:
         return Aggregator(stop=stop(Reason.MODEL_NOT_STORED, "the aggregator ended without telling where the model is"))
     return Aggregator(at_work=True, look_again=1.0)
 
@@ -72,8 +73,8 @@ def _why_failed(job: JobView) -> Stop:
     reason, message = launcher_said(launcher.message)
     if reason:
         return stop(reason, message)
-    if launcher.exit_code == KILLED:
-        return stop(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({launcher.terminated}, exit code {KILLED})")
+    if launcher.exit_code in (KILLED, TERMINATED):
+        return stop(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({launcher.terminated}, exit code {launcher.exit_code})")
     return stop(Reason.AGGREGATOR_FAILED, f"the aggregator's launcher ended with exit code {launcher.exit_code} ({launcher.terminated})")
 
 
@@ -91,8 +92,7 @@ def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) ->
 def _start_trouble(job: JobView, pod: PodView | None, now: datetime) -> Stop | None:
     if pod is None:
         late = now - job.created > POD_SHOULD_EXIST_AFTER
-        message = "the aggregator's Job has no Pod; its events say why: quota or pod security may forbid it"
-        return Stop(Reason.AGGREGATOR_FAILED, message) if late else None
+        return stop(Reason.POD_NOT_CREATED, "hub: the aggregator's Job has no Pod") if late else None
     if not pod.scheduled and pod.unschedulable:
         return stop(Reason.UNSCHEDULABLE, f"hub: the aggregator: {pod.unschedulable}")
     for container in pod.containers:
@@ -100,7 +100,9 @@ def _start_trouble(job: JobView, pod: PodView | None, now: datetime) -> Stop | N
             return stop(Reason.IMAGE_PULL_FAILED, f"hub: image {container.image} of the aggregator: {container.waiting}")
         if container.waiting not in ("", "PodInitializing", "ContainerCreating"):
             why = f"{container.waiting} {container.waiting_message}".strip()
-            return stop(Reason.AGGREGATOR_FAILED, f"the aggregator's container {container.name}: {why}")
+            wrong = container.waiting.startswith("CreateContainer")
+            reason = Reason.CONTAINER_CONFIG_INVALID if wrong else Reason.AGGREGATOR_FAILED
+            return stop(reason, f"hub: the aggregator's container {container.name}: {why}")
     return None
 
 

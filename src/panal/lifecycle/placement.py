@@ -23,7 +23,8 @@ NAMED_CLUSTERS = 5  # how many clusters a message names before it only counts
 @dataclass(frozen=True, slots=True)
 class Selection:
     """`clusters` are those selected. Without enough of them `reason` and `message` say what is missing.
-    `settled` is false while OCM is rewriting its decisions; nothing may be removed then."""
+    `settled` is false while OCM is rewriting its decisions, or has emptied them because it cannot work with the Placement: nothing may
+    be removed then."""
 
     clusters: frozenset[ClusterName]
     settled: bool
@@ -43,12 +44,13 @@ def select(world: World) -> Selection:
     if view is None:
         return Selection(frozenset(), False, False, Reason.PLACEMENT_PENDING, "OCM's placement controller has not answered yet")
     needed = world.run.spec.server.min_available_clients
-    selected = _accepted(world, view.selected)
+    settled = view.settled and not view.misconfigured
+    selected = _accepted(world, view.selected if settled else view.selected | world.works.keys())
     if len(selected) >= needed:
         clusters = "cluster" if len(selected) == 1 else "clusters"
         message = f"{len(selected)} {clusters} selected, {needed} needed"
-        return Selection(selected, view.settled, True, Reason.CLUSTERS_SELECTED, message)
-    return Selection(selected, view.settled, False, *_what_is_missing(world))
+        return Selection(selected, settled, True, Reason.CLUSTERS_SELECTED, message)
+    return Selection(selected, settled, False, *_what_is_missing(world))
 
 
 def misconfigured(world: World) -> str:

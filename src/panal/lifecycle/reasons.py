@@ -31,13 +31,16 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     CRASHING = "Crashing"
     WORK_NOT_APPLIED = "WorkNotApplied"
+    WORK_REFUSED = "WorkRefused"
     POD_NOT_CREATED = "PodNotCreated"
+    CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
     CLUSTER_UNREACHABLE = "ClusterUnreachable"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
     STORAGE_NOT_SUPPORTED = "StorageNotSupported"
     INVALID_SPEC = "InvalidSpec"
+    OBJECT_REFUSED = "ObjectRefused"
     PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     QUORUM_NOT_REACHED = "QuorumNotReached"
@@ -84,12 +87,15 @@ REMEDY: dict[Reason, str] = {
     Reason.UNSCHEDULABLE: "Free resources on the cluster's nodes, or change resources, nodeSelector or tolerations.",
     Reason.CRASHING: "Read the collaborator's log on that cluster.",
     Reason.WORK_NOT_APPLIED: "Check the work agent's permissions on that cluster.",
-    Reason.POD_NOT_CREATED: "Look at the StatefulSet's events on that cluster: quota or pod security may forbid the Pod.",
+    Reason.WORK_REFUSED: "Look at the cluster's namespace on the hub: it may be going, or a quota or webhook may forbid the work.",
+    Reason.POD_NOT_CREATED: "Look at the events of the Job or StatefulSet there: quota or pod security may forbid the Pod.",
+    Reason.CONTAINER_CONFIG_INVALID: "Give the image a numeric USER other than root; Secrets and ConfigMaps in env must exist there.",
     Reason.CLUSTER_UNREACHABLE: "Check the cluster's connection to the hub.",
-    Reason.RUNTIME_NOT_SUPPORTED: "Set spec.framework to flower.",
-    Reason.LISTENER_NOT_SUPPORTED: "Use a listener of type NodePort, LoadBalancer or ClusterIP.",
-    Reason.STORAGE_NOT_SUPPORTED: "Use storage of type PersistentVolumeClaim.",
-    Reason.INVALID_SPEC: "Correct the field; a run that has not started may be edited.",
+    Reason.RUNTIME_NOT_SUPPORTED: "Create the run anew with spec.framework: flower.",
+    Reason.LISTENER_NOT_SUPPORTED: "Create the run anew with a listener of type NodePort, LoadBalancer or ClusterIP.",
+    Reason.STORAGE_NOT_SUPPORTED: "Create the run anew with storage of type PersistentVolumeClaim.",
+    Reason.INVALID_SPEC: "Correct the field and create the run anew.",
+    Reason.OBJECT_REFUSED: "Correct what the message names; a run that has failed has to be created anew.",
     Reason.PLACEMENT_MISCONFIGURED: "Correct spec.client.placement.",
     Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds and create the run anew.",
     Reason.QUORUM_NOT_REACHED: "Look at status.collaborators for what keeps them, or raise spec.server.quorumTimeoutSeconds.",

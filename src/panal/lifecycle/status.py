@@ -34,6 +34,7 @@ class Outcome:
     collaborators: tuple[CollaboratorStatus, ...] = ()
     model: ModelStatus | None = None
     started: datetime | None = None
+    clients: ClientsStatus | None = None  # None: counted from `collaborators`, which is all of them then
 
     def ended(self, phase: Phase, reason: Reason, message: str) -> Outcome:
         return replace(self, phase=phase, reason=reason, message=message)
@@ -43,7 +44,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
     """The status of this cycle. Nothing in it depends on `now` unless something changed, so that a quiet run writes nothing."""
     old = world.run.status
     ended = outcome.phase in (Phase.COMPLETED, Phase.FAILED)
-    progress = current_progress(world) if outcome.started else None
+    progress = world.progress if outcome.started else None
     metrics = progress.metrics if progress else (old.metrics if outcome.started else {})
     return Status(
         phase=outcome.phase,
@@ -62,13 +63,6 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
     )
 
 
-def current_progress(world: World) -> Progress | None:
-    """The progress of the present attempt."""
-    if world.progress and world.job and world.progress.attempt == world.job.uid:
-        return world.progress
-    return None
-
-
 def headline(metrics: dict[str, float]) -> str:
     """The number that a person asks for first, such as "accuracy 0.934"."""
     for wanted in HEADLINES:
@@ -85,10 +79,20 @@ def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> Rounds
     total = max(wanted, progress.rounds_total) if progress and progress.started else wanted
     if outcome.phase is Phase.COMPLETED and progress:
         total = progress.rounds_total or completed  # what was asked too late has not been done
-    return RoundsStatus(completed=completed, total=total, summary=f"{completed}/{total}")
+    last = progress or Progress()
+    return RoundsStatus(
+        completed=completed,
+        total=total,
+        summary=f"{completed}/{total}",
+        replies=last.replies,
+        failures=last.failures,
+        seconds=last.seconds,
+    )
 
 
 def _clients(outcome: Outcome) -> ClientsStatus:
+    if outcome.clients:
+        return outcome.clients
     states = [c.state for c in outcome.collaborators]
     ready = sum(s in (diagnosis.READY, diagnosis.TRAINING, diagnosis.DONE) for s in states)
     failed = states.count(diagnosis.FAILED)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, Phase, Status
 from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
 from panal.lifecycle.reasons import CALM, Reason
 
-AT_ONCE = 5  # clusters named in the events of one cycle; the status has the rest
+AT_ONCE = 5  # clusters or rounds named in the events of one cycle; the status has the rest
 
 
 def events(old: Status, new: Status) -> list[Event]:
     """Nothing for nothing changed. A cycle that was cut off between the status and its events loses these events, no more."""
-    return [*_ignored(old, new), *_clusters(old, new), *_trouble(old, new), *_rounds(old, new), *_model(old, new), *_phase(old, new)]
+    return [*_ignored(old, new), *_trouble(old, new), *_rounds(old, new), *_model(old, new), *_phase(old, new)]
+
+
+def clusters(added: Iterable[ClusterName], removed: Iterable[ClusterName]) -> list[Event]:
+    return [
+        *_named(Reason.CLUSTER_ADDED, "takes part", sorted(added)),
+        *_named(Reason.CLUSTER_REMOVED, "no longer takes part", sorted(removed)),
+    ]
 
 
 def _reason(status: Status, condition: str) -> str:
@@ -29,17 +38,7 @@ def _ignored(old: Status, new: Status) -> list[Event]:
     return [Event("Normal", ignored, message)]
 
 
-def _clusters(old: Status, new: Status) -> list[Event]:
-    before, after = ({c.cluster for c in s.collaborators} for s in (old, new))
-    if new.phase in (Phase.COMPLETED, Phase.FAILED):
-        return []
-    return [
-        *_named(Reason.CLUSTER_ADDED, "takes part", sorted(after - before)),
-        *_named(Reason.CLUSTER_REMOVED, "no longer takes part", sorted(before - after)),
-    ]
-
-
-def _named(reason: Reason, what: str, clusters: list[str]) -> list[Event]:
+def _named(reason: Reason, what: str, clusters: Sequence[str]) -> list[Event]:
     found = [Event("Normal", reason.value, f"{cluster} {what}") for cluster in clusters[:AT_ONCE]]
     if len(clusters) > AT_ONCE:
         found.append(Event("Normal", reason.value, f"and {len(clusters) - AT_ONCE} more clusters"))
@@ -57,10 +56,10 @@ def _told(collaborator: CollaboratorStatus) -> Event:
 
 
 def _rounds(old: Status, new: Status) -> list[Event]:
-    """Rounds that went by between two looks are told by number; the metrics are those of the last."""
+    """The last rounds that went by between two looks are told by number; the metrics are those of the last."""
     before = old.rounds.completed if old.start_time == new.start_time else 0
     found = []
-    for number in range(before + 1, new.rounds.completed + 1):
+    for number in range(max(before, new.rounds.completed - AT_ONCE) + 1, new.rounds.completed + 1):
         last = f", {new.headline_metric}" if number == new.rounds.completed and new.headline_metric else ""
         found.append(Event("Normal", Reason.ROUND_COMPLETED.value, f"round {number} of {new.rounds.total} completed{last}"))
     return found

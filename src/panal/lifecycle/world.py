@@ -35,12 +35,10 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class PlacementView:
     """`selected` is the union of the decisions; `settled` is false while decisions and Placement status disagree, as they do for a
-    moment whenever OCM rewrites them. `reason` and `message` are of PlacementSatisfied, `misconfigured` of PlacementMisconfigured."""
+    moment whenever OCM rewrites them. `misconfigured` is the message of PlacementMisconfigured: OCM empties the decisions then."""
 
     selected: frozenset[ClusterName]
     settled: bool = True
-    reason: str = ""
-    message: str = ""
     misconfigured: str = ""
 
 
@@ -51,8 +49,6 @@ class ContainerView:
     name: str
     image: str
     running: bool = False
-    ready: bool = False
-    restarts: int = 0
     waiting: str = ""
     waiting_message: str = ""
     exit_code: int | None = None
@@ -63,8 +59,6 @@ class ContainerView:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    name: str
-    phase: str
     reason: str  # Evicted, ...
     message: str
     scheduled: bool
@@ -117,8 +111,19 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """An object that the hub's API server would not have when it was applied last. `invalid`: not as long as it is as it is."""
+
+    kind: str
+    namespace: str
+    name: str
+    message: str
+    invalid: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Images:
-    """The images of our own that pods are made of, and their pull policy and secrets (from the controller's settings)."""
+    """The images of our own that pods are made of, and their pull policy (from the controller's settings)."""
 
     pod_tools: str
     gateway: str
@@ -138,12 +143,13 @@ class World:
     set_members: Mapping[str, frozenset[ClusterName]]  # of every ManagedClusterSet
     job: JobView | None
     service: Object | None
-    claim: Object | None  # the PersistentVolumeClaim of spec.server.storage
+    has_claim: bool  # the PersistentVolumeClaim of spec.server.storage exists
     node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
     works: Mapping[ClusterName, WorkView]
-    progress: Progress | None
+    progress: Progress | None  # of the present attempt, that is of `job`
+    refused: tuple[Refusal, ...] = ()
+    blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name
     cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
-    leftovers: tuple[
-        tuple[str, str, str], ...
-    ] = ()  # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need
+    # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need
+    leftovers: tuple[tuple[str, str, str], ...] = ()

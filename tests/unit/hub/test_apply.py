@@ -14,5 +14,5 @@ def test_a_status_that_loses_its_numbers_has_no_empty_maps() -> None:
     assert "metrics" not in body
     assert body["collaborators"][0]["cluster"] == "cluster1"
     assert "metrics" not in body["collaborators"][0]
-    assert body["rounds"] == {"completed": 1, "total": 3, "summary": "1/3"}
+    assert body["rounds"] == {"completed": 1, "total": 3, "summary": "1/3", "replies": 0, "failures": 0}
     assert Status.model_validate(body) == status

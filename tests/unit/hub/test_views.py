@@ -97,11 +97,12 @@ def test_why_a_work_is_not_applied_is_the_manifests_own_message() -> None:
 
 
 def test_a_jobs_pods_are_those_it_owns() -> None:
-    def pod(name: str, owner: str) -> dict[str, Any]:
-        return {"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [{"uid": owner}]}}
+    def pod(reason: str, owner: str) -> dict[str, Any]:
+        metadata = {"creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [{"uid": owner}]}
+        return {"metadata": metadata, "status": {"reason": reason}}
 
     obj = {"metadata": {"uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}}
-    assert [p.name for p in views.job(obj, [pod("mine", "u1"), pod("older", "u0")]).pods] == ["mine"]
+    assert [p.reason for p in views.job(obj, [pod("mine", "u1"), pod("older", "u0")]).pods] == ["mine"]
 
 
 def test_a_container_that_ended() -> None:

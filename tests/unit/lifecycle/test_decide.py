@@ -11,7 +11,7 @@ import pytest
 from panal.api.types import Phase, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import REMEDY, Reason
-from panal.lifecycle.world import PlacementView, World
+from panal.lifecycle.world import PlacementView, Refusal, World
 from worlds import (
     MODEL,
     NOW,
@@ -95,10 +95,10 @@ FAILURES: list[tuple[str, World, Reason, str]] = [
         Reason.UNSCHEDULABLE,
         "0/1 nodes",
     ),
-    ("no Pod may be made", running(job=job(created=ago(601)), progress=None), Reason.AGGREGATOR_FAILED, "no Pod"),
+    ("no Pod may be made", running(job=job(created=ago(601)), progress=None), Reason.POD_NOT_CREATED, "no Pod"),
     (
         "success without a word of the model",
-        running(job=job(pod(launcher(running=False, exit_code=0, ended=ago(31))), succeeded=True)),
+        running(job=job(pod(launcher(running=False, exit_code=0, ended=ago(241))), succeeded=True)),
         Reason.MODEL_NOT_STORED,
         "where the model is",
     ),
@@ -172,7 +172,6 @@ WAITING: list[tuple[str, World, Reason, str]] = [
     ("no address", running(service=None, works={}, progress=None), Reason.ADDRESS_PENDING, "Service"),
     ("no node", running(node_addresses=(), works={}, progress=None), Reason.ADDRESS_PENDING, "no Ready node"),
     ("collaborators are starting", running(progress=progress(started=False, connected=1)), Reason.COLLABORATORS_STARTING, "1 of 2 needed"),
-    ("an older attempt's progress", running(progress=progress(attempt="old")), Reason.COLLABORATORS_STARTING, "0 of 2 needed"),
 ]
 
 
@@ -341,7 +340,117 @@ def test_suspending_takes_everything_off_and_allows_editing() -> None:
 
 def test_a_job_that_somebody_deleted_ends_the_run() -> None:
     started = status_after(running(job=job(pod(), created=ago(120))))
-    status = status_after(running(run=run(started), job=None))
+    status = status_after(running(run=run(started), job=None, progress=None))
+    assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)
+
+
+def test_a_job_that_was_never_seen_is_applied_again_until_it_must_have_been_seen() -> None:
+    """A watch that died silently hides a new Job for a while."""
+    started = status_after(fresh(), ago(120))
+    unseen = fresh(run=run(started))
+    assert [j["metadata"]["name"] for j in applied(decide(unseen, NOW), "Job")] == ["digits-aggregator"]
+    assert status_after(unseen, ago(-150)).phase is Phase.FAILED
+    assert status_after(replace(unseen, blind=True), ago(-150)).phase is Phase.WAITING
+
+
+def test_a_suspended_run_ends_at_its_deadline_too() -> None:
+    plan = decide(running(run=run(status_after(running()), suspend=True, activeDeadlineSeconds=60)), NOW)
+    assert plan.status is not None
+    assert (plan.status.phase, reason_of(plan.status)) == (Phase.FAILED, Reason.DEADLINE_EXCEEDED)
+
+
+def test_a_run_goes_on_after_a_suspension_while_its_old_job_is_still_going() -> None:
+    resumed = fresh(
+        run=run(status_after(running(run=run(status_after(running()), suspend=True)))), job=job(deleting=True, created=ago(900))
+    )
+    plan = decide(resumed, NOW)
+    assert plan.status is not None
+    assert (plan.status.phase, plan.status.start_time) == (Phase.WAITING, NOW)
+    assert not applied(plan, "Job")
+
+
+REFUSED = Refusal("Service", "ns", "digits-aggregator", "provided port is already allocated", invalid=True)
+
+
+def test_what_the_api_server_never_accepts_ends_the_run_before_it_starts() -> None:
+    status = status_after(fresh(refused=(REFUSED,)))
+    assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.OBJECT_REFUSED)
+    assert "Service digits-aggregator: provided port is already allocated" in status.message
+
+
+def test_what_is_forbidden_for_now_is_told_and_tried_again() -> None:
+    plan = decide(fresh(refused=(replace(REFUSED, message="exceeded quota", invalid=False),)), NOW)
+    assert plan.status is not None
+    assert (plan.status.phase, reason_of(plan.status), plan.status.start_time) == (Phase.WAITING, Reason.OBJECT_REFUSED, None)
+    assert "exceeded quota" in plan.status.message
+    assert applied(plan, "Job")
+
+
+def test_a_refused_work_is_the_trouble_of_its_cluster_alone() -> None:
+    status = status_after(running(refused=(Refusal("ManifestWork", "cluster2", "fl", "namespace is being terminated", invalid=False),)))
+    assert status.phase is Phase.RUNNING
+    assert [(c.cluster, c.reason) for c in status.collaborators if c.state == "Failed"] == [("cluster2", Reason.WORK_REFUSED)]
+
+
+def test_a_refused_update_does_not_end_a_running_run() -> None:
+    assert status_after(running(refused=(REFUSED,))).phase is Phase.RUNNING
+
+
+def test_a_site_that_withdraws_its_claim_loses_its_collaborator() -> None:
+    plan = decide(running(clusters=clusters(cluster(1), cluster(2), cluster(3, claim=None))), NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster3"]
+
+
+def test_nothing_is_removed_when_ocm_cannot_work_with_the_placement() -> None:
+    plan = decide(running(placement=PlacementView(selected=frozenset(), misconfigured="bad CEL")), NOW)
+    assert plan.delete == ()
+    assert plan.status is None or plan.status.clients.selected == 3
+
+
+def test_clusters_are_counted_and_told_beyond_those_listed() -> None:
+    """The status lists some; adding, removing and counting go by all."""
+    many = range(1, 61)
+    views = clusters(*(cluster(n) for n in many))
+    known = {"clusters": views, "placement": PlacementView(selected=names_of(*many)), "works": works(*(work(n) for n in many))}
+    before = status_after(running(**known))
+    lost = views | clusters(cluster(58, available=None))
+    plan = decide(running(**known | {"clusters": lost, "run": run(before)}), NOW)
+    assert [e.reason for e in plan.events] == [Reason.CLUSTER_UNREACHABLE]
+    assert before.clients.summary == "60/60"
+    late = status_after(running(**known, run=run(before, activeDeadlineSeconds=60)))
+    assert late.clients.summary == "60/60"
+
+
+def test_replies_failures_and_seconds_of_the_round_are_told() -> None:
+    rounds = status_after(running(progress=progress(replies=3, failures=1, seconds=4.5))).rounds
+    assert (rounds.replies, rounds.failures, rounds.seconds) == (3, 1, 4.5)
+
+
+def test_many_rounds_at_once_are_told_by_the_last_of_them() -> None:
+    before = run(status_after(running()))
+    plan = decide(running(run=before, progress=progress(rounds_completed=900, rounds_total=900)), NOW)
+    told = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
+    assert len(told) == 5
+    assert told[-1].startswith("round 900 of 900")
+
+
+def test_the_address_stays_while_its_node_is_there() -> None:
+    status = status_after(running())
+    assert status.listeners[0].address == "10.0.0.1"
+    joined = running(run=run(status), node_addresses=("10.0.0.0", "10.0.0.1"))
+    assert status_after(joined).listeners[0].address == "10.0.0.1"
+    gone = running(run=run(status), node_addresses=("10.0.0.0",))
+    assert status_after(gone).listeners[0].address == "10.0.0.0"
+
+
+def test_a_binding_goes_when_no_run_names_its_set_any_more() -> None:
+    plan = decide(running(own_bound_sets=frozenset({"global", "former"})), NOW)
+    assert deleted(plan, "ManagedClusterSetBinding") == ["former"]
+
+
+@pytest.mark.parametrize("code", [137, 143])
+def test_a_killed_aggregator_is_lost(code: int) -> None:
+    status = status_after(running(job=job(pod(launcher(running=False, exit_code=code, terminated="Error")), failed=True)))
     assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)
 
 
