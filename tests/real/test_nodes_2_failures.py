@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.real, pytest.mark.nodes]
 
 NS = "failures"
 PARTIAL_IMAGE = "panal/test-app:partial"  # on the hub and on cluster1 only
+TAKEN = 30999
 RAISING = {"env": [{"name": "STEPS_MODE", "value": "client-raises"}]}
 
 
@@ -93,6 +94,11 @@ FAILURES: dict[str, Failure] = {
         ("spec.server.listeners[0].type: Route",),
         server={"listeners": [{"name": "main", "type": "Route", "port": 443}]},
     ),
+    "port-taken": Failure(
+        Reason.OBJECT_REFUSED,
+        ("Service port-taken-aggregator", "already allocated"),
+        server={"listeners": [{"name": "main", "type": "NodePort", "port": TAKEN}]},
+    ),
     "bucket": Failure(
         Reason.STORAGE_NOT_SUPPORTED, ("S3Bucket",), server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "models"}}}
     ),
@@ -107,6 +113,7 @@ def failing(runs: Fleet) -> Iterator[dict[str, Run]]:
     claim(runs, "cluster1", "absent.example.com", "pvc://absent")
     claim(runs, "cluster1", "malformed.example.com", "s3://bucket")
     runs.hub.kubectl("create", "namespace", NS)
+    runs.hub.kubectl("-n", NS, "create", "service", "nodeport", "other", "--tcp=80", f"--node-port={TAKEN}")
     eventually(lambda: "malformed.example.com" in claims(runs, "cluster1"), "the hub knows the claims", 30)
     started = {
         name: apply(runs.hub, NS, name, clusters=f.clusters, server=f.server, client=f.client, **f.spec) for name, f in FAILURES.items()
