@@ -7,7 +7,8 @@ longer want from one that the API server or somebody else has set.
 from __future__ import annotations
 
 import hashlib
-import json
+
+import msgspec
 
 from panal.api.names import ANNOTATION_HASH
 from panal.kube.objects import Object
@@ -15,7 +16,7 @@ from panal.kube.objects import Object
 
 def stamped(desired: Object) -> Object:
     """`desired` with the hash of itself as an annotation."""
-    digest = hashlib.sha256(json.dumps(desired, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(msgspec.json.encode(desired, order="sorted")).hexdigest()[:16]
     metadata = desired["metadata"]
     annotations = {**(metadata.get("annotations") or {}), ANNOTATION_HASH: digest}
     return {**desired, "metadata": {**metadata, "annotations": annotations}}
