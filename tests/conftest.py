@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("runs", "run_suite")
+
 # Derandomized: a run of the tests says the same twice. A busy machine must not make a test fail.
 settings.register_profile("panal", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("panal")

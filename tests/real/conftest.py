@@ -24,6 +24,7 @@ import pytest
 import clusters
 from bridge import missing_packages
 from cluster import Cluster
+from containers import Containers
 from fleet import Fleet, leftovers
 from ocm import HUB_CRDS
 from runs import label_clusters
@@ -117,9 +118,14 @@ def nodes(images: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture(scope="session")
+def engine(runs: Fleet) -> Containers:
+    return Containers(runs)
+
+
+@pytest.fixture(scope="session")
 def runs(nodes: Fleet) -> Fleet:
     """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a short limit for giving up."""
-    label_clusters(nodes)
+    label_clusters(Containers(nodes))
     nodes.hub.namespaces("runs")
     nodes.hub.kubectl("delete", "fl", "--all", "-A")  # of an earlier session, where clusters are kept
     nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from engine import Engine
 from fleet import Fleet
 from panal.lifecycle.reasons import REMEDY, Reason
 from runs import APP_IMAGE, Run, apply, eventually
@@ -106,7 +107,7 @@ FAILURES: dict[str, Failure] = {
 
 
 @pytest.fixture(scope="module")
-def failing(runs: Fleet) -> Iterator[dict[str, Run]]:
+def failing(runs: Fleet, engine: Engine) -> Iterator[dict[str, Run]]:
     """All of them at once: most of their time is waiting."""
     for name in ("hub", "cluster1"):
         runs.enter(name, "ctr", "-n", "k8s.io", "images", "tag", "--force", f"docker.io/{APP_IMAGE}", f"docker.io/{PARTIAL_IMAGE}")
@@ -116,7 +117,7 @@ def failing(runs: Fleet) -> Iterator[dict[str, Run]]:
     runs.hub.kubectl("-n", NS, "create", "service", "nodeport", "other", "--tcp=80", f"--node-port={TAKEN}")
     eventually(lambda: "malformed.example.com" in claims(runs, "cluster1"), "the hub knows the claims", 30)
     started = {
-        name: apply(runs.hub, NS, name, clusters=f.clusters, server=f.server, client=f.client, **f.spec) for name, f in FAILURES.items()
+        name: apply(engine, NS, name, clusters=f.clusters, server=f.server, client=f.client, **f.spec) for name, f in FAILURES.items()
     }
     yield started
     runs.hub.kubectl("delete", "namespace", NS, "--timeout=120s")
@@ -160,9 +161,9 @@ def test_the_runs_own_account_may_touch_its_progress_only(failing: dict[str, Run
     assert runs.hub.kubectl(*asked, check=False).strip() == "no"
 
 
-def test_transient_errors_change_nothing(runs: Fleet) -> None:
+def test_transient_errors_change_nothing(runs: Fleet, engine: Engine) -> None:
     """The hub's API server away for 10 s, then the controller without its rights for a while: the run goes on to its end."""
-    run = apply(runs.hub, "runs", "weather", clusters=["cluster1", "cluster2"], server={"rounds": 3})
+    run = apply(engine, "runs", "weather", clusters=["cluster1", "cluster2"], server={"rounds": 3})
     run.until_running()
     runs.kill("hub", "kube-apiserver")
     time.sleep(10)  # the length of the outage

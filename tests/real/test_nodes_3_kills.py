@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import pytest
 
+from engine import Engine
 from fleet import Fleet
 from runs import Run, apply, eventually
 
@@ -34,9 +35,9 @@ WHEN: dict[str, Callable[[Run], object]] = {
 }
 
 
-def start(fleet: Fleet, name: str, minimum: int = 2) -> Run:
+def start(engine: Engine, name: str, minimum: int = 2) -> Run:
     slow = {"env": [{"name": "STEPS_SECONDS", "value": "2"}]}
-    return apply(fleet.hub, NS, name, clusters=SITES, minimum=minimum, server={"rounds": ROUNDS}, client=slow)
+    return apply(engine, NS, name, clusters=SITES, minimum=minimum, server={"rounds": ROUNDS}, client=slow)
 
 
 def kill(fleet: Fleet, cluster: str, pattern: str) -> None:
@@ -65,25 +66,25 @@ def lost(run: Run) -> None:
     run.delete()
 
 
-def test_the_controller_is_killed_three_times(runs: Fleet) -> None:
-    run = start(runs, "controller-killed")
+def test_the_controller_is_killed_three_times(runs: Fleet, engine: Engine) -> None:
+    run = start(engine, "controller-killed")
     for moment in WHEN.values():
         moment(run)
         kill(runs, "hub", "panal-controller")
     complete(run)
 
 
-def test_a_collaborator_is_killed_three_times(runs: Fleet) -> None:
+def test_a_collaborator_is_killed_three_times(runs: Fleet, engine: Engine) -> None:
     """Another site's each time, so that there are always two."""
-    run = start(runs, "site-killed")
+    run = start(engine, "site-killed")
     for site, moment in zip(SITES, WHEN.values(), strict=True):
         moment(run)
         kill(runs, site, "run.py supernode")
     complete(run)
 
 
-def test_a_cable_is_cut_three_times(runs: Fleet) -> None:
-    run = start(runs, "cable-cut")
+def test_a_cable_is_cut_three_times(runs: Fleet, engine: Engine) -> None:
+    run = start(engine, "cable-cut")
     for moment in WHEN.values():
         moment(run)
         runs.cut("cluster3")
@@ -93,23 +94,23 @@ def test_a_cable_is_cut_three_times(runs: Fleet) -> None:
 
 
 @pytest.mark.parametrize("moment", WHEN)
-def test_the_aggregators_launcher_is_killed(runs: Fleet, moment: str) -> None:
-    run = start(runs, f"launcher-killed-{moment}")
+def test_the_aggregators_launcher_is_killed(runs: Fleet, engine: Engine, moment: str) -> None:
+    run = start(engine, f"launcher-killed-{moment}")
     WHEN[moment](run)
     kill(runs, "hub", "run.py launcher")
     lost(run)
 
 
 @pytest.mark.parametrize("moment", ["first", "last"])
-def test_the_aggregators_superlink_is_killed(runs: Fleet, moment: str) -> None:
-    run = start(runs, f"superlink-killed-{moment}")
+def test_the_aggregators_superlink_is_killed(runs: Fleet, engine: Engine, moment: str) -> None:
+    run = start(engine, f"superlink-killed-{moment}")
     WHEN[moment](run)
     kill(runs, "hub", "run.py superlink|flower-superlink")
     lost(run)
 
 
-def test_a_superlink_that_is_killed_before_the_run_was_submitted_costs_nothing(runs: Fleet) -> None:
-    run = start(runs, "superlink-killed-early")
+def test_a_superlink_that_is_killed_before_the_run_was_submitted_costs_nothing(runs: Fleet, engine: Engine) -> None:
+    run = start(engine, "superlink-killed-early")
     WHEN["connecting"](run)
     kill(runs, "hub", "run.py superlink|flower-superlink")
     complete(run)

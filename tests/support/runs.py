@@ -1,4 +1,4 @@
-"""Runs as tests on real clusters handle them: apply, wait, look, tell."""
+"""Runs as tests handle them, on any engine: apply, wait, look, tell."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cluster import Cluster
-from fleet import Fleet
+from api import Api
+from engine import Engine
+from panal.kube import kinds
+from panal.kube.errors import Unavailable
+from panal.kube.objects import Object
 
 Status = dict[str, Any]
 T = TypeVar("T")
@@ -19,28 +22,35 @@ DONE = ("Completed", "Failed")
 
 
 def eventually(question: Callable[[], T | None], what: str, seconds: float) -> T:
-    """The first answer that is true; asks twice a second."""
+    """The first answer that is true; asks five times a second."""
     end = time.monotonic() + seconds
     while True:
         if answer := question():
             return answer
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
 class Run:
     """One FederatedLearning on the hub."""
 
-    hub: Cluster
+    engine: Engine
     namespace: str
     name: str
     uid: str
 
+    @property
+    def hub(self) -> Api:
+        return self.engine.hub
+
     def status(self) -> Status:
-        text = self.hub.kubectl("-n", self.namespace, "get", "fl", self.name, "-o", "json", check=False)
-        found: Status = json.loads(text).get("status") or {} if text else {}
-        return found
+        """Empty while there is none, or the API server is away."""
+        try:
+            found = self.hub.get(kinds.FEDERATED_LEARNING, self.namespace, self.name)
+        except Unavailable:
+            return {}
+        return (found or {}).get("status") or {}
 
     def reason(self) -> str:
         return next((c["reason"] for c in self.status().get("conditions", []) if c["type"] == "Progressing"), "")
@@ -77,37 +87,42 @@ class Run:
     def works(self) -> list[str]:
         """The clusters that have a work of this run."""
         selector = f"fl.panal/run={self.name},fl.panal/run-namespace={self.namespace}"
-        items = json.loads(self.hub.kubectl("get", "manifestworks", "-A", "-l", selector, "-o", "json"))["items"]
-        return sorted(i["metadata"]["namespace"] for i in items)
+        return sorted(w["metadata"]["namespace"] for w in self.hub.list(kinds.MANIFEST_WORK, labels=selector))
+
+    def collaborators(self, cluster: str) -> list[str]:
+        """The Pods of this run on that cluster."""
+        pods = self.engine.spoke(cluster).list(kinds.POD, "panal-collaborator", f"fl.panal/run-uid={self.uid}")
+        return [p["metadata"]["name"] for p in pods]
 
     def events(self) -> list[tuple[str, str, str]]:
         """(type, reason, message) of the run's events, oldest first."""
-        selector = f"involvedObject.uid={self.uid}"
-        items = json.loads(self.hub.kubectl("-n", self.namespace, "get", "events", "--field-selector", selector, "-o", "json"))["items"]
+        items = self.hub.list(kinds.EVENT, self.namespace, fields=f"involvedObject.uid={self.uid}")
         items.sort(key=lambda i: str(i["eventTime"]))
         return [(i["type"], i["reason"], i["message"]) for i in items]
 
     def story(self) -> str:
         """All that helps to understand a test that failed."""
-        job = f"job/{self.name}-aggregator"
-        logs = self.hub.kubectl("-n", self.namespace, "logs", job, "--all-containers", "--tail=40", "--prefix", check=False)
+        pods = self.hub.list(kinds.POD, self.namespace, f"fl.panal/run-uid={self.uid}")
+        logs = "\n".join(self.engine.logs(self.namespace, p["metadata"]["name"]) for p in pods)
         events = "\n".join(" ".join(e) for e in self.events())
         return f"--- events\n{events}\n--- status\n{json.dumps(self.status(), indent=1)}\n--- logs\n{logs}"
 
     def patch(self, **spec: Any) -> None:
-        self.hub.kubectl("-n", self.namespace, "patch", "fl", self.name, "--type=merge", "-p", json.dumps({"spec": spec}))
+        self.hub.patch(kinds.FEDERATED_LEARNING, self.namespace, self.name, spec=spec)
 
-    def delete(self, wait: bool = True, seconds: int = 60) -> None:
-        self.hub.kubectl("-n", self.namespace, "delete", "fl", self.name, f"--wait={str(wait).lower()}", f"--timeout={seconds}s")
+    def delete(self, seconds: float = 60) -> None:
+        """Returns when it is gone."""
+        self.hub.delete(kinds.FEDERATED_LEARNING, self.namespace, self.name)
+        gone = lambda: self.hub.get(kinds.FEDERATED_LEARNING, self.namespace, self.name) is None  # noqa: E731
+        eventually(gone, f"{self.name} is gone", seconds)
 
-    def aggregator_pod(self) -> str:
-        selector = f"fl.panal/run={self.name},fl.panal/component=aggregator"
-        query = ("-n", self.namespace, "get", "pods", "-l", selector, "-o", "jsonpath={.items[0].metadata.name}")
-        return self.hub.kubectl(*query)
+    def of_the_run(self, *found: kinds.Kind) -> list[Object]:
+        """Everything of these kinds on the hub that carries the run's uid."""
+        return [obj for kind in found for obj in self.hub.list(kind, labels=f"fl.panal/run-uid={self.uid}")]
 
 
 def apply(
-    hub: Cluster,
+    engine: Engine,
     namespace: str,
     name: str,
     *,
@@ -139,12 +154,11 @@ def apply(
         }
         | spec,
     }
-    hub.kubectl("apply", "-f", "-", stdin=json.dumps(body))
-    uid = hub.kubectl("-n", namespace, "get", "fl", name, "-o", "jsonpath={.metadata.uid}")
-    return Run(hub, namespace, name, uid)
+    made = engine.hub.apply(body)
+    return Run(engine, namespace, name, made["metadata"]["uid"])
 
 
-def label_clusters(fleet: Fleet) -> None:
+def label_clusters(engine: Engine) -> None:
     """So that a run can name the clusters it wants."""
-    for spoke in fleet.spokes:
-        fleet.hub.kubectl("label", "managedcluster", spoke.name, f"name={spoke.name}", "--overwrite")
+    for number in range(1, 5):
+        engine.hub.label(kinds.MANAGED_CLUSTER, f"cluster{number}", name=f"cluster{number}")

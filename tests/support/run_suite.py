@@ -1,0 +1,160 @@
+"""Runs that go well, and what may happen to them meanwhile: the same tests on every engine, with the same expectations.
+
+A module of tests takes them all with `from run_suite import *` and has a fixture `engine` (see `engine.Engine`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from engine import Engine
+from panal.kube import kinds
+from panal.kube.errors import Invalid
+from runs import APP_IMAGE, Run, apply, eventually, label_clusters
+
+NS = "runs"
+SLOW = {"env": [{"name": "STEPS_SECONDS", "value": "4"}]}
+STORY = ["AggregatorStarting", "ClusterAdded", "ClusterAdded", "Training", "RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
+
+
+def test_a_run_tells_its_story_and_leaves_its_model(engine: Engine) -> None:
+    run = apply(engine, NS, "story", clusters=["cluster1", "cluster2"], server={"listeners": [{"name": "main", "type": "NodePort"}]})
+    status = run.until_ended("Completed")
+    rounds = status["rounds"]
+    assert (rounds["summary"], rounds["replies"], rounds["failures"]) == ("2/2", 2, 0)
+    assert rounds["seconds"] > 0
+    assert status["clients"] == {"selected": 2, "ready": 2, "failed": 0, "summary": "2/2"}
+    assert [c["cluster"] for c in status["collaborators"]] == ["cluster1", "cluster2"]
+    assert all(c["round"] == 2 and c["metrics"]["loss"] == 1 for c in status["collaborators"])
+    assert status["model"]["uri"].startswith("pvc://models/runs/story/")
+    assert status["listeners"][0]["address"].startswith(engine.aggregator_address())
+    run.until_cleaned()
+    assert [reason for _, reason, _ in run.events() if reason in STORY] == STORY
+    assert not [e for e in run.events() if e[0] == "Warning"]
+    stored(engine, run, status["model"])
+    run.delete()
+
+
+def stored(engine: Engine, run: Run, model: dict[str, object]) -> None:
+    """The digest in the status is that of the file on the volume."""
+    path = str(model["uri"]).removeprefix("pvc://models/")
+    digest = hashlib.sha256(engine.read(run.namespace, "models", path)).hexdigest()
+    assert f"sha256:{digest}" == model["digest"]
+    metadata = json.loads(engine.read(run.namespace, "models", path.replace("model.safetensors", "metadata.json")))
+    assert metadata["clusters"] == {"cluster1": [1, 2], "cluster2": [1, 2]}
+    assert metadata["model"]["digest"] == model["digest"]
+
+
+def test_waiting_says_what_is_missing_and_goes_on_when_it_comes(engine: Engine) -> None:
+    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", name=None)
+    run = apply(engine, NS, "waits", clusters=["cluster1", "cluster2"], server={"rounds": 1})
+    status = run.until(lambda s: "cluster2 lacks label name" in s.get("message", ""), "cluster2 is named", 30)
+    assert status["phase"] == "Waiting"
+    assert "1 of 4 clusters qualify" in status["message"]
+    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", name="cluster2")
+    run.until_ended("Completed")
+    run.delete()
+
+
+def test_clusters_that_leave_lose_their_work_and_those_that_come_take_part(engine: Engine) -> None:
+    run = apply(engine, NS, "moves", clusters=["cluster1", "cluster2", "cluster3"], minimum=1, server={"rounds": 4}, client=SLOW)
+    run.until_round(1)
+    try:
+        engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", name="gone")
+        engine.hub.label(kinds.MANAGED_CLUSTER, "cluster4", name="cluster3")
+        eventually(lambda: run.works() == ["cluster1", "cluster3", "cluster4"], "cluster4 for cluster2", 60)
+        eventually(lambda: not run.collaborators("cluster2"), "the collaborator of cluster2 is gone", 60)
+        status = run.until_ended("Completed")
+    finally:
+        label_clusters(engine)
+    assert [c["cluster"] for c in status["collaborators"]] == ["cluster1", "cluster3", "cluster4"]
+    assert ("Normal", "ClusterRemoved", "cluster2 no longer takes part") in run.events()
+    assert ("Normal", "ClusterAdded", "cluster4 takes part") in run.events()
+    run.delete()
+
+
+def test_two_runs_of_one_name_never_touch_each_other(engine: Engine) -> None:
+    engine.hub.make_namespace("other")
+    first = apply(engine, NS, "twin", clusters=["cluster1"], server={"rounds": 2}, client=SLOW)
+    second = apply(engine, "other", "twin", clusters=["cluster1"], server={"rounds": 3})
+    first.until_running()
+    second.until_running()
+    assert len(first.collaborators("cluster1")) == len(second.collaborators("cluster1")) == 1
+    second.delete()
+    assert first.until_ended("Completed")["rounds"]["summary"] == "2/2"
+    first.delete()
+    engine.hub.delete(kinds.NAMESPACE, "", "other")
+
+
+def test_more_rounds_and_nothing_else_while_it_runs(engine: Engine) -> None:
+    run = apply(engine, NS, "longer", clusters=["cluster3"], server={"rounds": 2}, client=SLOW)
+    run.until_running()
+    with pytest.raises(Invalid, match=r"spec\.client\.image"):
+        run.patch(client={"image": "other"})
+    with pytest.raises(Invalid, match="rounds"):
+        run.patch(server={"rounds": 1})
+    run.patch(server={"rounds": 3})
+    assert run.until_ended("Completed")["rounds"]["summary"] == "3/3"
+    run.delete()
+
+
+def test_suspended_and_resumed(engine: Engine) -> None:
+    run = apply(engine, NS, "pause", clusters=["cluster4"], server={"rounds": 2}, client=SLOW)
+    run.until_running()
+    run.patch(suspend=True)
+    status = run.until(lambda s: s.get("phase") == "Waiting", "Waiting", 30)
+    assert "spec.suspend" in status["message"]
+    run.until_cleaned()
+    eventually(lambda: not run.collaborators("cluster4"), "the collaborator is gone", 60)
+    run.patch(suspend=False, server={"rounds": 1})
+    assert run.until_ended("Completed")["rounds"]["summary"] == "1/1"
+    run.delete()
+
+
+def test_deletion_removes_everything_of_the_run(engine: Engine) -> None:
+    run = apply(engine, NS, "short", clusters=["cluster1"], client=SLOW)
+    run.until_running()
+    run.delete()
+    hub = (kinds.JOB, kinds.SERVICE, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT, kinds.ROLE, kinds.ROLE_BINDING, kinds.PLACEMENT)
+    eventually(lambda: not run.of_the_run(*hub, kinds.MANIFEST_WORK, kinds.POD), "nothing is left on the hub", 60)
+    eventually(lambda: not run.collaborators("cluster1"), "nothing is left on the spoke", 60)
+    assert engine.hub.get(kinds.PERSISTENT_VOLUME_CLAIM, NS, "models")
+
+
+def test_deletion_while_a_spoke_is_unreachable_gives_up_in_time(engine: Engine) -> None:
+    run = apply(engine, NS, "stuck", clusters=["cluster4"], client=SLOW)
+    run.until_running()
+    engine.cut("cluster4")
+    try:
+        run.delete(seconds=90)
+        given_up = [e for e in run.events() if e[1] == "CleanupIncomplete"]
+        assert len(given_up) == 1
+        assert "cluster4" in given_up[0][2]
+    finally:
+        engine.restore("cluster4")
+
+
+def test_a_quiet_hub_is_not_written_to(engine: Engine) -> None:
+    """No-op reconciles write nothing: a waiting run, looked at again because the controller starts anew."""
+    run = apply(engine, NS, "quiet", clusters=["cluster1", "nowhere"], minimum=2)
+    run.until(lambda s: "2 needed" in s.get("message", ""), "it waits", 30)
+
+    def versions() -> list[str]:
+        found = [*engine.hub.list(kinds.FEDERATED_LEARNING, NS), *engine.hub.list(kinds.PLACEMENT, NS)]
+        return [f"{o['metadata']['name']} {o['metadata']['resourceVersion']}" for o in found]
+
+    before = versions()
+    engine.restart_controller()
+    assert versions() == before
+    run.delete()
+
+
+def test_old_resources_apply_and_say_what_cannot_be_run(engine: Engine) -> None:
+    old = {"framework": "other", "server": {"image": APP_IMAGE, "listeners": [{"name": "r", "type": "Route", "port": 443}]}}
+    run = apply(engine, NS, "former", clusters=["cluster1"], **old)
+    status = run.until_ended("Failed", 30)
+    assert "spec.framework" in status["message"]
+    run.delete()
