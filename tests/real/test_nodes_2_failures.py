@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.real, pytest.mark.nodes]
 NS = "failures"
 PARTIAL_IMAGE = "panal/test-app:partial"  # on the hub and on cluster1 only
 TAKEN = 30999
-RAISING = {"env": [{"name": "STEPS_MODE", "value": "client-raises"}]}
+
+
+def raising(where: str) -> dict[str, Any]:
+    return {"env": [{"name": "STEPS_RAISES_ON", "value": where}]}
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ FAILURES: dict[str, Failure] = {
     "server-raises": Failure(
         Reason.SERVER_APP_FAILED, (), clusters=["cluster3"], server={"env": [{"name": "STEPS_MODE", "value": "server-raises"}]}
     ),
-    "clients-raise": Failure(Reason.ALL_COLLABORATORS_FAILED, ("ValueError",), clusters=["cluster3", "cluster4"], client=RAISING),
+    "clients-raise": Failure(
+        Reason.ALL_COLLABORATORS_FAILED, ("ValueError",), clusters=["cluster3", "cluster4"], client=raising("everywhere")
+    ),
+    "one-raises": Failure(Reason.QUORUM_LOST, ("cluster4", "ValueError"), clusters=["cluster3", "cluster4"], client=raising("cluster4")),
     "no-app": Failure(
         Reason.APP_INVALID,
         (),

@@ -45,7 +45,7 @@ def run_id(namespace: str, name: str, uid: str) -> str:
 
 
 def aggregator(run: str) -> str:
-    """The Job, the Service and the gateway's ConfigMap."""
+    """The Job and the Service."""
     return f"{run}-aggregator"
 
 

@@ -88,7 +88,7 @@ class Storage(Model):
         }
     )
 
-    type: StorageType = Field(default=StorageType.PERSISTENT_VOLUME_CLAIM, description="Where the model and its checkpoints are kept.")
+    type: StorageType = Field(default=StorageType.PERSISTENT_VOLUME_CLAIM, description="Where the model is kept.")
     name: str = Field(
         default="",
         max_length=253,
@@ -125,9 +125,7 @@ class Server(PodSettings):
         description="How clusters reach the aggregator. Without one: a NodePort that the hub chooses.",
         json_schema_extra={"x-kubernetes-list-type": "atomic", "x-kubernetes-validations": [UNIQUE_LISTENERS]},
     )
-    storage: Storage = Field(
-        default_factory=Storage, description="Where the model and its checkpoints are kept.", json_schema_extra={"default": {}}
-    )
+    storage: Storage = Field(default_factory=Storage, description="Where the model is kept.", json_schema_extra={"default": {}})
     quorum_timeout_seconds: int = Field(
         default=600, ge=1, description="How long the aggregator waits for the quorum to connect before the run fails."
     )

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from panal.api.schema import Model
 from panal.api.spec import ListenerType
 
-MAX_COLLABORATORS = 200  # in the list of the status; the counts cover all
+MAX_COLLABORATORS = 50  # in the list of the status; the counts cover all
 
 
 class Phase(StrEnum):
@@ -91,11 +91,11 @@ class Status(Model):
     collaborators: list[CollaboratorStatus] = Field(
         default_factory=list,
         max_length=MAX_COLLABORATORS,
-        description="The clusters' parts in the run, those in trouble first; at most 200 of them.",
+        description="The clusters' parts in the run, those in trouble first; at most 50 of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"]},
     )
     metrics: dict[str, float] = Field(default_factory=dict, description="The metrics of the last round, as aggregated by the app.")
-    headline_metric: str = Field(default="", description="The metric to look at first, such as accuracy=0.93.")
+    headline_metric: str = Field(default="", description="The metric to look at first, such as accuracy 0.93.")
     listeners: list[ListenerStatus] = Field(
         default_factory=list, description="Where clusters reach the aggregator.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )

@@ -45,7 +45,13 @@ def main() -> None:
     try:
         asyncio.run(_until_terminated(settings))
     except* (ConfigError, LeadershipLost) as errors:
-        sys.exit(f"panal-controller: {errors.exceptions[0]}")
+        sys.exit(f"panal-controller: {_first(errors)}")
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first of the errors that are in it, however deep."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, ExceptionGroup) else inner  # type: ignore[return-value]
 
 
 async def _until_terminated(settings: Settings) -> None:

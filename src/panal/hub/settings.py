@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from panal.lifecycle.world import Images
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 
 class SettingsError(ValueError):
     """An environment variable is missing or wrong; the message names it."""
@@ -36,9 +38,15 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         namespace=env.get("POD_NAMESPACE", "panal-system"),
         identity=env.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}",
         port=_number(env, "PANAL_PORT", 8080),
-        log_level=env.get("PANAL_LOG_LEVEL", "INFO").upper(),
+        log_level=_level(env.get("PANAL_LOG_LEVEL") or "INFO"),
         cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
     )
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LEVELS:
+        raise SettingsError(f"the environment variable PANAL_LOG_LEVEL is {text!r}: give it one of {', '.join(LEVELS)}")
+    return text.upper()
 
 
 def _required(env: Mapping[str, str], name: str) -> str:

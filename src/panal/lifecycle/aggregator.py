@@ -12,7 +12,7 @@ from typing import Any
 from panal.api import names
 from panal.api.types import PodSettings
 from panal.lifecycle import pods
-from panal.lifecycle.metadata import identity, labels, owned
+from panal.lifecycle.metadata import labels, owned
 from panal.lifecycle.world import Object, Run, World
 from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime
@@ -86,7 +86,7 @@ def _job(world: World, runtime: Runtime) -> Object:
 
 def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
     run, server = world.run, world.run.spec.server
-    containers = runtime.aggregator(run.spec, identity(run))
+    containers = runtime.aggregator(run.spec)
     sidecars = [pods.with_settings(c, server) for c in containers.sidecars]
     return {
         "restartPolicy": "Never",

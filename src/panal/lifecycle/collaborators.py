@@ -138,14 +138,14 @@ def _pod(world: World, name: str, cluster: ClusterName) -> dict[str, Any]:
     runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
     location = _location(world, cluster)
-    container = runtime.collaborator(run.spec, identity(run), cluster, names.DATA_DIR if location else "")
+    container = runtime.collaborator(run.spec, cluster, names.DATA_DIR if location else "")
     volumes = [*pods.empty_dirs("tools", "tmp"), {"name": "config", "configMap": {"name": name}}]
     if location:
         container, volumes = _with_data(container, volumes, location)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
+        "terminationGracePeriodSeconds": 20,
         "securityContext": pods.security(open_shift=True, volumes_are_written=False),
         "initContainers": [pods.tools_container(world.images)],
         "containers": [pods.with_settings(container, client)],

@@ -137,7 +137,7 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     """The run needs its aggregator and a collaborator on each selected cluster, and what they are doing says where it stands."""
     address = exposure.address(world)
-    apply = [*placement.objects(world), *aggregator.objects(world), exposure.service(world)]
+    apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world)]  # the Job last: a refusal stops before it
     if address:
         apply += collaborators.works(world, selection.clusters, address)
     gone = [c for c in world.works if _leaves(world, selection, c)]
@@ -232,11 +232,12 @@ def _job_vanished(world: World, now: datetime) -> Stop | None:
 
 
 def _explained(stopped: Stop, states: tuple[CollaboratorStatus, ...]) -> Stop:
-    """A missing quorum with the clusters' own reasons; if they share one, it is the run's."""
+    """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
     troubled = {c.reason for c in states if c.state == diagnosis.FAILED}
     if stopped.reason not in QUORUM or not troubled:
         return stopped
-    reason = Reason(troubled.pop()) if len(troubled) == 1 else stopped.reason
+    shared = len(troubled) == 1 and stopped.reason is Reason.QUORUM_NOT_REACHED
+    reason = Reason(troubled.pop()) if shared else stopped.reason
     return Stop(reason, f"{stopped.message} {diagnosis.in_trouble(states)}")
 
 

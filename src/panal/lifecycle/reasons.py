@@ -108,7 +108,7 @@ REMEDY: dict[Reason, str] = {
     Reason.AGGREGATOR_LOST: "Create the run anew; the reason is in the events of the aggregator's Pod.",
     Reason.AGGREGATOR_FAILED: "Read the log of the aggregator's container launcher.",
     Reason.ROUNDS_NOT_OBSERVABLE: "Have the server app use Flower's Strategy.start: its rounds are seen then, and its model is stored.",
-    Reason.CLEANUP_INCOMPLETE: "Delete what is left on that cluster when it is back, or let its agent evict it.",
+    Reason.CLEANUP_INCOMPLETE: "When the cluster is back, its agent removes what is left (within an hour), or you do.",
 }
 
 

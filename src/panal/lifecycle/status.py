@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Literal
 
 from panal.api.progress import Progress
+from panal.api.status import MAX_COLLABORATORS
 from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, ModelStatus, Phase, RoundsStatus, Status
 from panal.lifecycle import diagnosis, exposure
 from panal.lifecycle.reasons import Reason
 from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
 
-MAX_COLLABORATORS = 50  # those in trouble come first
 HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends so is the headline
 
 Truth = Literal["True", "False", "Unknown"]

@@ -26,7 +26,7 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.pod.fold import bounded, fold
-from panal.pod.storing import Place, participation, store
+from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
 
@@ -92,7 +92,7 @@ class Reporter:
     sink: Sink
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
-    records: list[dict[str, Any]] = field(default_factory=list)  # those of training, for the metadata
+    clusters: dict[str, list[int]] = field(default_factory=dict)  # in which rounds each took part, for the metadata
     written: str = ""  # what the ConfigMap holds of ours
     rounds: str = ""
     looked: float = 0.0
@@ -131,7 +131,7 @@ class Reporter:
                 log.warning("a record of progress.jsonl is passed over: %r", error)
                 continue
             if record.get("phase") == "train":
-                self.records.append(record)
+                participated(self.clusters, record)
 
     def text(self) -> str:
         return bounded(self.state).model_dump_json(by_alias=True)
@@ -192,7 +192,7 @@ class Reporter:
             "strategy": model.get("strategy", ""),
             "metrics": model.get("metrics", {}),
             "rounds": model.get("history", {}),
-            "clusters": participation(self.records),
+            "clusters": dict(sorted(self.clusters.items())),
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -48,14 +48,12 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
     return status
 
 
-def participation(records: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """Each cluster with the rounds to whose training it contributed."""
-    rounds: dict[str, set[int]] = {}
-    for record in records:
-        if record.get("event") == "round" and record.get("phase") == "train":
-            for cluster in record.get("collaborators", {}):
-                rounds.setdefault(cluster, set()).add(int(record["round"]))
-    return {cluster: sorted(numbers) for cluster, numbers in sorted(rounds.items())}
+def participated(rounds: dict[str, list[int]], record: Mapping[str, Any]) -> None:
+    """Adds to each cluster of a training record the round to which it contributed; a round that was repeated counts once."""
+    for cluster in sorted(record.get("collaborators", {})):
+        known = rounds.setdefault(cluster, [])
+        if int(record["round"]) not in known[-1:]:
+            known.append(int(record["round"]))
 
 
 def _versions(model: Mapping[str, Any]) -> dict[str, str]:

@@ -19,9 +19,8 @@ class Flower:
     port: int = SUPERLINK_PORT
     gateway_paths: tuple[str, ...] = ("/v1/fleet/",)
 
-    def aggregator(self, spec: Spec, run_id: str) -> AggregatorContainers:
+    def aggregator(self, spec: Spec) -> AggregatorContainers:
         env = environment(
-            PANAL_RUN_ID=run_id,
             PANAL_RUN_DIR=RUN_DIR,
             PANAL_ROUNDS=str(spec.server.rounds),
             PANAL_MIN_CLIENTS=str(spec.server.min_available_clients),
@@ -33,8 +32,8 @@ class Flower:
         launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp"))
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 
-    def collaborator(self, spec: Spec, run_id: str, cluster: ClusterName, data_path: str) -> Container:
-        env = environment(PANAL_RUN_ID=run_id, PANAL_CLUSTER=cluster, PANAL_CONFIG_DIR=CONFIG_DIR)
+    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str) -> Container:
+        env = environment(PANAL_CLUSTER=cluster, PANAL_CONFIG_DIR=CONFIG_DIR)
         if data_path:
             env += environment(PANAL_DATA_PATH=data_path)
         return _container("supernode", spec.client.image, spec.client, env, mounts("tools", "tmp", "config"))

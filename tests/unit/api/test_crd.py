@@ -61,7 +61,7 @@ def test_the_status_has_no_defaults():
         ("spec.client.placement.numberOfClusters", {"minimum": 0, "format": "int32"}),
         ("spec.client.env", {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
         ("status.conditions", {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
-        ("status.collaborators", {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"], "maxItems": 200}),
+        ("status.collaborators", {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"], "maxItems": 50}),
     ],
 )
 def test_constraints(path, expected):

@@ -200,13 +200,13 @@ def test_with_enough_clusters_the_aggregator_is_made() -> None:
     kinds = [o["kind"] for o in plan.apply]
     assert kinds == [
         "Placement",
+        "Service",
         "ConfigMap",
         "ServiceAccount",
         "Role",
         "RoleBinding",
         "PersistentVolumeClaim",
         "Job",
-        "Service",
     ]
     assert plan.add_finalizer
     assert plan.status is not None

@@ -16,7 +16,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from panal.pod.storing import Place, participation, store
+from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError, convert
 
@@ -108,8 +108,10 @@ def test_who_took_part_in_which_rounds() -> None:
     def train(number: int, *clusters: str) -> dict[str, Any]:
         return {"event": "round", "phase": "train", "round": number, "collaborators": {c: {} for c in clusters}}
 
-    evaluate = {"event": "round", "phase": "evaluate", "round": 1, "collaborators": {"c": {}}}
-    assert participation([train(1, "b"), train(1, "a", "b"), evaluate, train(2, "a")]) == {"a": [1, 2], "b": [1]}
+    rounds: dict[str, list[int]] = {}
+    for record in (train(1, "b"), train(1, "a", "b"), train(2, "a")):
+        participated(rounds, record)
+    assert rounds == {"a": [1, 2], "b": [1]}
 
 
 def test_the_tail_gives_whole_lines_once_and_passes_over_what_is_no_record(tmp_path: Path) -> None:

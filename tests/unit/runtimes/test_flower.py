@@ -35,7 +35,7 @@ def test_a_framework_without_a_runtime_has_none() -> None:
 
 
 def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_run_folder() -> None:
-    containers = runtime.aggregator(SPEC, "0123456789")
+    containers = runtime.aggregator(SPEC)
     (superlink,) = containers.sidecars
     assert (superlink["name"], superlink["restartPolicy"]) == ("superlink", "Always")
     assert containers.main["name"] == "launcher"
@@ -44,7 +44,6 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
         assert container["image"] == "hub/app:1"
         assert mounted(container) == {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp"}
         assert env(container) == {
-            "PANAL_RUN_ID": "0123456789",
             "PANAL_RUN_DIR": "/panal/run",
             "PANAL_ROUNDS": "7",
             "PANAL_MIN_CLIENTS": "3",
@@ -54,15 +53,15 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
 
 
 def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
-    with_data = runtime.collaborator(SPEC, "0123456789", ClusterName("site1"), "/panal/data")
-    without = runtime.collaborator(SPEC, "0123456789", ClusterName("site1"), "")
+    with_data = runtime.collaborator(SPEC, ClusterName("site1"), "/panal/data")
+    without = runtime.collaborator(SPEC, ClusterName("site1"), "")
     assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
     assert "PANAL_DATA_PATH" not in env(without)
-    assert env(without) == {"PANAL_RUN_ID": "0123456789", "PANAL_CLUSTER": "site1", "PANAL_CONFIG_DIR": "/panal/config"}
+    assert env(without) == {"PANAL_CLUSTER": "site1", "PANAL_CONFIG_DIR": "/panal/config"}
     assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "config": "/panal/config"}
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 
 
 def test_a_collaborator_cannot_write_its_tools_and_configuration() -> None:
-    container = runtime.collaborator(SPEC, "0123456789", ClusterName("site1"), "")
+    container = runtime.collaborator(SPEC, ClusterName("site1"), "")
     assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "config"}

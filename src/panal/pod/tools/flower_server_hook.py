@@ -18,6 +18,7 @@ from .files import RunError, append, number, run_dir, say
 from .flower_model import versions, write_model
 from .flower_replies import Exchange, Phase, merged, numbers
 
+ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 REPEATS = 2
 MINIMUMS = ("min_available_nodes", "min_train_nodes", "min_evaluate_nodes")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
@@ -69,7 +70,7 @@ class Observation:
 
     def run(self) -> Any:
         global _rounds_before
-        call = {**self.call, "num_rounds": self.rounds, "timeout": float(number("PANAL_ROUND_TIMEOUT", int(self.call["timeout"])))}
+        call = {**self.call, "num_rounds": self.rounds, "timeout": float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))}
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
         set_minimums(self.strategy, self.min_clients)

@@ -12,7 +12,7 @@ app = ClientApp()
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    if os.environ.get("STEPS_MODE") == "client-raises":
+    if os.environ.get("STEPS_RAISES_ON") in ("everywhere", context.node_config.get("cluster-name")):
         raise ValueError("patient 4711 has a secret")
     path = context.node_config.get("data-path")
     number = float(Path(str(path), "number").read_text()) if path else 1.0
