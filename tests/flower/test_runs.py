@@ -145,6 +145,21 @@ def test_no_arrays_means_no_model(pods: Make) -> None:
     assert (code, message["reason"]) == (1, "ModelMissing")
 
 
+@pytest.mark.parametrize(("acceleration", "forked"), [("Auto", 1.0), ("Off", 0.0)])
+def test_app_processes_are_forked_and_draw_numbers_of_their_own(pods: Make, acceleration: str, forked: float) -> None:
+    """Off: started anew for each message, as Flower does."""
+    run = pods(rounds=2, min_clients=2, PANAL_ACCELERATION=acceleration)
+    run.start_superlink()
+    for name in ("site1", "site2"):
+        run.start_site(name, {"PANAL_ACCELERATION": acceleration})
+    run.start_launcher(run.app(mode="draws"))
+    eventually(lambda: run.record(event="model"), "the model")
+    told = [c["metrics"] for r in run.records() if r.get("phase") == "train" for c in r["collaborators"].values()]
+    assert [m["forked"] for m in told] == [forked] * 4
+    assert len({m["drawn"] for m in told}) == 4
+    assert ("no acceleration: spec.acceleration is Off" in run.log("site1")) == (acceleration == "Off")
+
+
 def test_an_app_without_a_strategy_runs_and_is_said_to_be_unobservable(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="no-strategy"), sites=1)

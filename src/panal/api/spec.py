@@ -162,6 +162,11 @@ ENOUGH_CLUSTERS = rule(
 )
 
 
+class Acceleration(StrEnum):
+    AUTO = "Auto"
+    OFF = "Off"
+
+
 class Spec(Model):
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [ENOUGH_CLUSTERS]})
 
@@ -174,5 +179,10 @@ class Spec(Model):
         default=None,
         ge=1,
         description="How long the run may take from its creation on, waiting included, before it fails. No limit if not given.",
+    )
+    acceleration: Acceleration = Field(
+        default=Acceleration.AUTO,
+        description="Auto: the app's processes are forked from one that has imported its libraries, and nodes look for work more often "
+        "while there is some; not with a GPU, nor with a version of the framework that panal does not know. Off: as the framework does.",
     )
     suspend: bool = Field(default=False, description="Set to true to stop the run's pods, to false to go on.")

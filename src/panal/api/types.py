@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from panal.api.pods import PodSettings
 from panal.api.schema import Model
-from panal.api.spec import S3, Client, Framework, Listener, ListenerType, Server, Spec, Storage, StorageType
+from panal.api.spec import S3, Acceleration, Client, Framework, Listener, ListenerType, Server, Spec, Storage, StorageType
 from panal.api.status import (
     ClientsStatus,
     CollaboratorStatus,
@@ -25,6 +25,7 @@ from panal.api.status import (
 
 __all__ = [
     "S3",
+    "Acceleration",
     "Client",
     "ClientsStatus",
     "CollaboratorStatus",

@@ -26,6 +26,7 @@ class Flower:
             PANAL_MIN_CLIENTS=str(spec.server.min_available_clients),
             PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
             PANAL_ROUND_TIMEOUT=str(spec.server.round_timeout_seconds),
+            PANAL_ACCELERATION=str(spec.acceleration),
         )
         image = spec.server.image
         superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp"))
@@ -33,7 +34,7 @@ class Flower:
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 
     def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str) -> Container:
-        env = environment(PANAL_CLUSTER=cluster, PANAL_CONFIG_DIR=CONFIG_DIR)
+        env = environment(PANAL_CLUSTER=cluster, PANAL_CONFIG_DIR=CONFIG_DIR, PANAL_ACCELERATION=str(spec.acceleration))
         if data_path:
             env += environment(PANAL_DATA_PATH=data_path)
         return _container("supernode", spec.client.image, spec.client, env, mounts("tools", "tmp", "config"))

@@ -49,6 +49,7 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
             "PANAL_MIN_CLIENTS": "3",
             "PANAL_QUORUM_TIMEOUT": "30",
             "PANAL_ROUND_TIMEOUT": "60",
+            "PANAL_ACCELERATION": "Auto",
         }
 
 
@@ -57,7 +58,7 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
     without = runtime.collaborator(SPEC, ClusterName("site1"), "")
     assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
     assert "PANAL_DATA_PATH" not in env(without)
-    assert env(without) == {"PANAL_CLUSTER": "site1", "PANAL_CONFIG_DIR": "/panal/config"}
+    assert env(without) == {"PANAL_CLUSTER": "site1", "PANAL_CONFIG_DIR": "/panal/config", "PANAL_ACCELERATION": "Auto"}
     assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "config": "/panal/config"}
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 

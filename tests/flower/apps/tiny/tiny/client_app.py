@@ -1,6 +1,8 @@
 """A plain Flower client app: every site adds one to the model, after its own fashion if the mode says so."""
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -18,8 +20,11 @@ def train(message: Message, context: Context) -> Message:
         time.sleep(600)
     arrays = message.content["arrays"]
     grown = ArrayRecord({key: Array(np.asarray(arrays[key].numpy() + 1, arrays[key].numpy().dtype)) for key in arrays})
-    metrics = MetricRecord({"loss": 1.0 if name == "site1" else 3.0, "num-examples": 10})
-    return Message(content=RecordDict({"arrays": grown, "metrics": metrics}), reply_to=message)
+    metrics = {"loss": 1.0 if name == "site1" else 3.0, "num-examples": 10}
+    if mode == "draws":
+        parent = Path(f"/proc/{os.getppid()}/cmdline").read_text()
+        metrics |= {"drawn": float(np.random.random()), "forked": float("fork_server" in parent)}
+    return Message(content=RecordDict({"arrays": grown, "metrics": MetricRecord(metrics)}), reply_to=message)
 
 
 @app.evaluate()

@@ -1,0 +1,129 @@
+"""Forks Flower's app processes from one that has imported Flower, and after the first of them the libraries that it used.
+
+`run.py fork_server SOCKET PARENT`. Never the user's own code: only what lies in the environment's site-packages is imported ahead, and that
+is learnt from the first app process. It has no threads and no connections of its own when it forks. Every child draws its random numbers
+from a state of its own, as processes that were started anew do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .files import say
+
+ENTRY = {"flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"), "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp")}
+AHEAD = {
+    "client": ("flwr.supernode.cli", "flwr.clientapp"),
+    "server": ("flwr.superlink.cli", "flwr.serverapp.strategy"),
+}
+NEVER = frozenset({"tensorflow", "jax", "jaxlib", "ray", "torch_xla"})  # start threads when they are imported, or say not to be forked
+MESSAGE = 1 << 16
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    server = Server(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
+    app = server.serve()
+    if app is None:
+        return 0
+    app()  # in the child: the program, with an interpreter's usual end
+    return 0
+
+
+class Server:
+    def __init__(self, requests: socket.socket, parent: int) -> None:
+        self.requests = requests
+        self.parent = parent
+        self.learnt_from, self.tell = os.pipe()
+        self.known: set[str] = set()
+
+    def serve(self) -> Callable[[], None] | None:
+        """In each child: what it has to run. In the server itself: None, when SuperExec has ended."""
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for exit codes
+        self._import(AHEAD[os.environ["PANAL_HOOK"]])
+        while os.getppid() == self.parent:
+            ready, _, _ = select.select([self.requests.fileno(), self.learnt_from], [], [], 5.0)
+            if self.learnt_from in ready:
+                self._import(json.loads(os.read(self.learnt_from, 1 << 20)))
+            if self.requests.fileno() in ready:
+                request = self.requests.recv(MESSAGE)
+                if not request:
+                    return None
+                if threading.active_count() > 1:
+                    say("no acceleration: a library has started threads when it was imported")
+                    return None
+                if os.fork() == 0:
+                    return self._child(json.loads(request))
+        return None
+
+    def _import(self, names: Any) -> None:
+        for name in names:
+            if name.partition(".")[0] not in NEVER:
+                try:
+                    importlib.import_module(name)
+                except Exception as error:  # noqa: BLE001  what cannot be imported ahead is the app's own business
+                    say(f"not imported ahead: {name}: {error!r}")
+        self.known = set(sys.modules)
+
+    def _child(self, request: dict[str, Any]) -> Callable[[], None]:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.requests.close()
+        os.close(self.learnt_from)
+        if request["silent"]:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+        reseed()
+        sys.argv = request["arguments"]
+        module, function = ENTRY[sys.argv[0]]
+
+        def app() -> None:
+            try:
+                getattr(importlib.import_module(module), function)()
+            finally:
+                self._teach()
+
+        return app
+
+    def _teach(self) -> None:
+        """The libraries that this app process has imported itself."""
+        found = json.dumps(libraries(set(sys.modules) - self.known)).encode()
+        if found != b"[]" and len(found) < select.PIPE_BUF * 16:
+            os.set_blocking(self.tell, False)
+            try:
+                os.write(self.tell, found)
+            except BlockingIOError:
+                return
+
+
+def reseed() -> None:
+    """Python's own generator is seeded anew by the fork; those of numpy and torch that are global would go on alike in all children."""
+    for name, seed in (("numpy.random", lambda m: m.seed()), ("torch", lambda m: m.manual_seed(secrets.randbits(63)))):
+        if name in sys.modules:
+            seed(sys.modules[name])  # type: ignore[no-untyped-call]
+
+
+def libraries(names: set[str]) -> list[str]:
+    """Those of the modules that lie in site-packages: top levels first, so that each is imported by its package."""
+    places = {str(Path(sysconfig.get_paths()[key]).resolve()) + os.sep for key in ("purelib", "platlib")}
+    found = [n for n in names if _origin(n).startswith(tuple(places))]
+    return sorted(found, key=lambda name: (name.count("."), name))
+
+
+def _origin(name: str) -> str:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return str(getattr(spec, "origin", "") or "")
