@@ -21,7 +21,7 @@ from panal.kube.times import Now, from_time, now_utc, to_micro_time, to_time
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 1024  # Kubernetes' own limit
-REPEATED_AFTER = timedelta(seconds=60)  # sooner, the same sentence is a restart's echo and is not counted
+REPEATED_AFTER = timedelta(seconds=15)  # sooner, the same sentence is a restart's echo and is not counted
 
 
 class EventApi(Protocol):
