@@ -75,6 +75,9 @@ class Cache:
             for feed in self._feeds.values():
                 tasks.create_task(feed.run(), name=f"watch {feed.kind}")
 
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(self._feeds)
+
     # --- reading ------------------------------------------------------------------------------------------------
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         return self._feeds[kind].store.get(Key(namespace, name))

@@ -130,6 +130,17 @@ class Client:
         path = kind.path(namespace, name, subresource)
         return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
 
+    async def bind(self, namespace: str, pod: str, node: str) -> None:
+        """Gives the Pod its node, as a scheduler does; Conflict if it has one."""
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod, "namespace": namespace}, "target": target}
+        await self._send(Request("create", "POST", f"/api/v1/namespaces/{namespace}/pods/{pod}/binding", body=body))
+
+    async def replace(self, obj: Object, subresource: str = "") -> Object:
+        """Conflict if the object is not at the resourceVersion that `obj` has."""
+        path = kind_of(obj).path(*key_of(obj), subresource)
+        return await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, obj))
+
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str = "", propagation: Propagation = "Background") -> bool:
         """False if it was not there. With `uid`, a later object of the same name is left alone, which counts as not there."""
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
@@ -175,6 +186,19 @@ class Client:
         """The named API groups that the server offers, such as route.openshift.io."""
         answer = await self._send(Request("get", "GET", "/apis"))
         return frozenset(group["name"] for group in answer["groups"])
+
+    async def kinds(self) -> list[Kind]:
+        """Every kind that the server has objects of, each in the version that it prefers."""
+        groups = (await self._send(Request("get", "GET", "/apis")))["groups"]
+        versions = ["v1", *(g["preferredVersion"]["groupVersion"] for g in groups)]
+        found = [await self._resources(version) for version in versions]
+        return [kind for kinds in found for kind in kinds]
+
+    async def _resources(self, api_version: str) -> list[Kind]:
+        answer = await self._send(Request("get", "GET", f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"))
+        group, _, version = api_version.rpartition("/")
+        resources = [r for r in answer["resources"] if "/" not in r["name"] and {"list", "watch", "delete"} <= set(r["verbs"])]
+        return [Kind(group, version, r["kind"], r["name"], r["namespaced"]) for r in resources]
 
     async def serves(self, kind: Kind) -> bool:
         """Whether the server knows the kind, in this version."""

@@ -1,0 +1,116 @@
+"""What goes without being asked for: objects whose owners are all gone, and everything in a namespace that is being deleted.
+
+All kinds that the API server has are followed, with little more than their names. An owner that is not in the cache is asked for before
+anything is concluded: what owns may be newer than what the watch has told. Kinds that are added later are found when the watch starts anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+
+from panal.kube.cache import Cache, Watched
+from panal.kube.client import Client, Selector
+from panal.kube.errors import Conflict, KubeError, NotFound
+from panal.kube.kinds import EVENT, NAMESPACE, Kind
+from panal.kube.objects import Object, key_of, uid_of
+
+log = logging.getLogger("panal.local.controllers")
+
+NOT_FOLLOWED = {"Event", "Lease"}  # many, and owned by nothing
+KINDS_AGAIN = 30.0  # seconds after which kinds that were added are looked for
+SWEEP = 0.5
+
+
+def slim(obj: Object) -> Object:
+    """Names and owners are all that is looked at."""
+    metadata = obj["metadata"]
+    kept = {
+        k: metadata[k] for k in ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "deletionTimestamp") if k in metadata
+    }
+    return {"apiVersion": obj.get("apiVersion", ""), "kind": obj.get("kind", ""), "metadata": kept}
+
+
+class Garbage:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._kinds: dict[tuple[str, str], Kind] = {}
+
+    async def run(self) -> None:
+        """Until cancelled; follows the kinds anew when there are others."""
+        while True:
+            found = await self._client.kinds()
+            self._kinds = {(k.api_version, k.kind): k for k in found}
+            cache = Cache(self._client, [Watched(k, trim=slim) for k in found if k.kind not in NOT_FOLLOWED])
+            work = [asyncio.create_task(cache.run()), asyncio.create_task(self._sweep(cache))]
+            try:
+                while {(k.api_version, k.kind) for k in await self._client.kinds()} == set(self._kinds):
+                    await asyncio.sleep(KINDS_AGAIN)
+            finally:
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+
+    async def _sweep(self, cache: Cache) -> None:
+        await cache.wait_synced()
+        while True:
+            for kind, obj in self._suspects(cache):
+                try:
+                    await self._judge(kind, obj)
+                except (Conflict, NotFound):
+                    continue
+                except KubeError as error:
+                    log.warning("garbage %s %s: %s", kind, obj["metadata"]["name"], error)
+            await asyncio.sleep(SWEEP)
+
+    def _suspects(self, cache: Cache) -> Iterator[tuple[Kind, Object]]:
+        """Objects of which an owner is not known, and those of namespaces that are going."""
+        everything = [(kind, obj) for kind in cache.kinds() for obj in cache.list(kind)]
+        known = {uid_of(obj) for _, obj in everything}
+        going = {obj["metadata"]["name"] for kind, obj in everything if kind == NAMESPACE and obj["metadata"].get("deletionTimestamp")}
+        for kind, obj in everything:
+            metadata = obj["metadata"]
+            if metadata.get("deletionTimestamp") and kind != NAMESPACE:
+                continue
+            owners = metadata.get("ownerReferences") or ()
+            if metadata.get("namespace") in going or (owners and not any(o["uid"] in known for o in owners)):
+                yield kind, obj
+        for name in going:
+            left = [obj for kind, obj in everything if obj["metadata"].get("namespace") == name]
+            if not left:
+                yield NAMESPACE, {"metadata": {"name": name}}
+
+    async def _judge(self, kind: Kind, obj: Object) -> None:
+        if kind == NAMESPACE:
+            await self._finish_namespace(obj["metadata"]["name"])
+            return
+        namespace, name = key_of(obj)
+        owners = obj["metadata"].get("ownerReferences") or ()
+        if owners and await self._any_owner(namespace, owners):
+            return
+        log.info("deleting %s %s/%s: %s", kind, namespace, name, "its owner is gone" if owners else "its namespace is going")
+        await self._client.delete(kind, namespace, name, uid_of(obj))
+
+    async def _any_owner(self, namespace: str, owners: Iterable[dict[str, str]]) -> bool:
+        """Asks the API server itself. An owner of a kind that nobody serves is not there."""
+        for owner in owners:
+            kind = self._kinds.get((owner["apiVersion"], owner["kind"]))
+            if kind is None:
+                continue
+            try:
+                found = await self._client.get(kind, namespace if kind.namespaced else "", owner["name"])
+            except NotFound:
+                continue
+            if uid_of(found) == owner["uid"]:
+                return True
+        return False
+
+    async def _finish_namespace(self, name: str) -> None:
+        """Nothing that is followed is left in it: its events go, then its finalizer."""
+        found = await self._client.get(NAMESPACE, "", name)
+        for event in (await self._client.list(EVENT, Selector(name))).items:
+            await self._client.delete(EVENT, name, event["metadata"]["name"])
+        await self._client.replace(
+            {**found, "apiVersion": "v1", "kind": "Namespace", "spec": {**found.get("spec", {}), "finalizers": []}}, "finalize"
+        )

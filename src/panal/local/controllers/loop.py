@@ -1,0 +1,71 @@
+"""What all loops share: keys of things that changed go into a queue, and are reconciled one at a time; what fails is tried again.
+
+A conflict or an object that went meanwhile is no failure: the change that caused it brings the key back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from panal.kube.cache import Cache
+from panal.kube.errors import Conflict, KubeError, NotFound
+from panal.kube.kinds import Kind
+from panal.kube.objects import Key, Object
+from panal.kube.queue import WorkQueue
+
+log = logging.getLogger("panal.local.controllers")
+
+Reconcile = Callable[[Key], Awaitable[float | None]]  # returns when to look again, in seconds
+Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object may concern
+
+
+class Loop:
+    def __init__(self, name: str, cache: Cache, concerns: Concerns, reconcile: Reconcile) -> None:
+        self._name = name
+        self._cache = cache
+        self._concerns = concerns
+        self._reconcile = reconcile
+        self._queue: WorkQueue[Key] = WorkQueue()
+
+    async def run(self) -> None:
+        """Until cancelled. Everything that the cache holds when it begins is looked at once."""
+        self._cache.subscribe(self._on_change)
+        await self._cache.wait_synced()
+        for kind in self._cache.kinds():
+            for obj in self._cache.list(kind):
+                self._on_change(kind, None, obj)
+        while True:
+            await self._one(await self._queue.get())
+
+    def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+        for obj in (old, new):
+            if obj is not None:
+                for key in self._concerns(kind, obj):
+                    self._queue.add(key)
+
+    async def _one(self, key: Key) -> None:
+        try:
+            again = await self._reconcile(key)
+            self._queue.forget(key)
+            if again is not None:
+                self._queue.add_after(key, max(again, 0.05))
+        except (Conflict, NotFound):
+            self._queue.add_after(key, 0.1)
+        except KubeError as error:
+            log.warning("%s %s: %s (again in %.1f s)", self._name, "/".join(key), error, self._queue.retry(key))
+        except Exception:  # a defect of ours must not end the other loops
+            log.exception("%s %s: defect (again in %.1f s)", self._name, "/".join(key), self._queue.retry(key))
+        finally:
+            self._queue.done(key)
+
+
+async def together(*work: Awaitable[object]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for each in work:
+            tasks.create_task(_awaited(each))
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work

@@ -1,0 +1,73 @@
+"""Readers and small makers of Kubernetes objects that several loops need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from panal.kube.objects import Object, uid_of
+
+
+def now_utc() -> datetime:
+    """To the second, as Kubernetes writes times."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def time_of(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None
+
+
+def deleting(obj: Object) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def phase(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase") or "Pending")
+
+
+def condition(obj: Object, name: str) -> dict[str, Any]:
+    found = (obj.get("status") or {}).get("conditions") or ()
+    return next((c for c in found if c.get("type") == name), {})
+
+
+def holds(obj: Object, name: str) -> bool:
+    return condition(obj, name).get("status") == "True"
+
+
+def owner(obj: Object) -> dict[str, Any]:
+    """The reference of what controls it; empty if nothing does."""
+    return next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), {})
+
+
+def owned_by(obj: Object) -> dict[str, Any]:
+    """The ownerReference that makes `obj` the controller of another."""
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "name": obj["metadata"]["name"],
+        "uid": uid_of(obj),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], **metadata: Any) -> Object:
+    """A Pod from the template of its owner; `metadata` has its name or generateName."""
+    given = template.get("metadata") or {}
+    own: dict[str, Any] = {"namespace": of["metadata"]["namespace"], "labels": {**(given.get("labels") or {}), **labels}, **metadata}
+    if given.get("annotations"):
+        own["annotations"] = dict(given["annotations"])
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": own | {"ownerReferences": [owned_by(of)]}, "spec": dict(template["spec"])}
+
+
+def matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return selector.items() <= labels.items()
+
+
+def newest_first(objects: Iterable[Object]) -> list[Object]:
+    return sorted(objects, key=lambda o: str(o["metadata"].get("creationTimestamp")), reverse=True)
