@@ -129,9 +129,18 @@ class Client:
         path = kind.path(namespace, name, subresource)
         return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str = "", propagation: Propagation = "Background") -> bool:
-        """False if it was not there. With `uid`, a later object of the same name is left alone, which counts as not there."""
+    async def post(self, kind: Kind, namespace: str, name: str, subresource: str, body: Object) -> Object:
+        """A subresource that is asked for rather than kept, such as `token` of a service account."""
+        return await self._send(Request("create", "POST", kind.path(namespace, name, subresource), body=body))
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, uid: str = "", propagation: Propagation = "Background", grace: int | None = None
+    ) -> bool:
+        """False if it was not there. With `uid`, a later object of the same name is left alone, which counts as not there.
+        `grace` is a Pod's, in seconds: 0, which its node alone may say, takes the object away."""
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
