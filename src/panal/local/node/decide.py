@@ -1,8 +1,9 @@
 """Which container of a Pod starts or ends next (pure): the order of a kubelet.
 
-Init containers one after the other; a sidecar (an init container with restartPolicy Always) has to have started before the next goes on, and
-runs from then on. Then the main containers, all at once. When none of these will run again the sidecars end, the last one first, and the
-Pod is over. A Pod that is deleted ends its main containers first, its sidecars after them. What fails waits ever longer before it starts anew.
+Init containers one after the other; a sidecar (an init container with restartPolicy Always) has to have started before the next goes
+on, and runs from then on. Then the main containers, all at once. When none of these will run again the sidecars end, the last one first,
+and the Pod is over. A Pod that is deleted ends its main containers first, its sidecars after them. What fails waits ever longer
+before it starts anew.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ async def drain(folder: Path, grace: float = 5.0) -> list[Path]:
         for attempt in left:
             records.send(attempt, number)
         end = time.monotonic() + patience
-        while (left := _running(folder)) and time.monotonic() < end:
+        while (left := _running(folder)) and time.monotonic() < end:  # noqa: ASYNC110  other processes bring it about
             await asyncio.sleep(0.05)
     return [attempt.folder for attempt in left]
 

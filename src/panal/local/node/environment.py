@@ -1,7 +1,7 @@
 """What a container's process is given: command, environment and folder, as a kubelet makes them of the spec, and paths made real (pure).
 
-There are no mount namespaces here, so a mount path becomes the real folder wherever the spec names it: env values, command and arguments that
-start with a mount path (whole components, the longest one wins), that are lists of such paths like PATH, or `--option=` and such a path.
+There are no mount namespaces here, so a mount path becomes the real folder wherever the spec names it: env values, command and arguments
+that start with a mount path (whole components, the longest one wins), that are lists of such paths like PATH, or `--option=` and a path.
 Inside longer text, such as a script for `sh -c`, a path cannot be told from any other word: use $(VAR) there.
 """
 

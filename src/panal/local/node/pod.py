@@ -29,7 +29,7 @@ from panal.local.node.decide import Container, Plan, decide
 from panal.local.node.environment import Lookup, Mounts, NotReadyError, Process, command, environment, real, rewrite
 from panal.local.node.probes import Health
 from panal.local.node.records import Attempt
-from panal.local.node.status import Facts, pod_status
+from panal.local.node.status import Facts, container_id, pod_status
 
 log = logging.getLogger("panal.node")
 
@@ -61,7 +61,8 @@ class PodWorker:
         self._folder = folder
         self._client = client
         self._lookup = lookup
-        self._tell = tell
+        self._tell_always = tell
+        self._said: set[tuple[str, str]] = set()
         self._settings = settings
         self._wake = asyncio.Event()
         self._follows: dict[Path, asyncio.Task[None]] = {}
@@ -90,10 +91,16 @@ class PodWorker:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), delay)
         finally:
-            for task in (*self._follows.values(), *(t for _, t in self._stops.values())):
-                task.cancel()
-            for health in self.health.values():
-                health.end()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of what runs: it goes on, and whoever looks next attends to it."""
+        for task in (*self._follows.values(), *(t for _, t in self._stops.values())):
+            task.cancel()
+        for health in self.health.values():
+            health.end()
+        for tasks in (self._follows, self._stops, self.health):
+            tasks.clear()
 
     async def _sync_safely(self) -> float | None:
         try:
@@ -140,6 +147,12 @@ class PodWorker:
             times.append(now + RETRY)
         return max(0.0, min([*times, now + 60]) - now)
 
+    def _tell(self, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """An Event, unless it was told before: looking again is no news."""
+        if (reason, message) not in self._said:
+            self._said.add((reason, message))
+            self._tell_always(self.pod, type_, reason, message)
+
     def _observe(self) -> list[Container]:
         spec = self.pod["spec"]
         found = []
@@ -175,16 +188,16 @@ class PodWorker:
             mounts = []
 
         def unhealthy(probe: str, problem: str) -> None:
-            self._tell(self.pod, "Warning", "Unhealthy", f"{probe.removesuffix('Probe').capitalize()} probe failed: {problem}")
+            self._tell("Warning", "Unhealthy", f"{probe.removesuffix('Probe').capitalize()} probe failed: {problem}")
             if probe != "readinessProbe":
                 grace = (spec.get(probe) or {}).get("terminationGracePeriodSeconds", self._grace())
-                self._tell(self.pod, "Normal", "Killing", f"Container {spec['name']} failed {probe}, will be restarted")
+                self._tell("Normal", "Killing", f"Container {spec['name']} failed {probe}, will be restarted")
                 self._stop(spec["name"], time.time() + grace)
 
         health = Health(spec, self.ip, Process(**process), mounts, self.changed, unhealthy)
         status = self.pod.get("status", {})
         told = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-        same = next((s for s in told if s.get("containerID", "").endswith(f"{uid_of(self.pod)}/{spec['name']}/{attempt.number}")), {})
+        same: Object = next((s for s in told if s.get("containerID") == container_id(self.pod, spec["name"], attempt)), {})
         health.started, health.ready = bool(same.get("started")), bool(same.get("ready"))
         return health
 
@@ -226,7 +239,7 @@ class PodWorker:
             return
         if before:
             before[1].cancel()
-        self._tell(self.pod, "Normal", "Killing", f"Stopping container {name}")
+        self._tell("Normal", "Killing", f"Stopping container {name}")
         self._stops[attempt.folder] = (deadline, asyncio.create_task(_end(attempt, deadline), name=f"stop {attempt.folder}"))
 
     # --- starting ------------------------------------------------------------------------------------------------
@@ -238,16 +251,12 @@ class PodWorker:
             folders = self._volumes()
             self._mounted = True
         except NotReadyError as error:
-            self._tell(self.pod, "Warning", error.reason, error.message)
-            plan.start = []
-            self._waiting = {} if self._mounted else dict.fromkeys(self._first(plan), ("ContainerCreating", ""))
+            self._tell("Warning", error.reason, error.message)
+            self._mounted = False
             return
         for spec in self._specs():
             if spec["name"] in plan.start:
                 self._start_or_say_why(spec, folders)
-
-    def _first(self, plan: Plan) -> list[str]:
-        return plan.start if not self.pod["spec"].get("initContainers") else []
 
     def _specs(self) -> list[Object]:
         return [*(self.pod["spec"].get("initContainers") or ()), *self.pod["spec"]["containers"]]
@@ -257,7 +266,7 @@ class PodWorker:
             self._start(spec, folders)
         except NotReadyError as error:
             self._waiting[spec["name"]] = (error.reason, error.message)
-            self._tell(self.pod, "Warning", "Failed", f"Error: {error.reason}: {error.message}")
+            self._tell("Warning", "Failed", f"Error: {error.reason}: {error.message}")
 
     def _start(self, spec: Object, folders: dict[str, Path]) -> None:
         if "lifecycle" in spec:
@@ -268,15 +277,14 @@ class PodWorker:
         number = before[-1].number + 1 if before else 0
         message_file = container / str(number) / "termination"
         mounts = [*volumes.mounts(spec, folders), (spec.get("terminationMessagePath") or "/dev/termination-log", str(message_file))]
-        env = environment(spec, self._with_ip(), self._lookup, mounts, dict(image.env) | self._base(mounts)) | self._injected(
-            mounts, message_file
-        )
+        env = environment(spec, self._with_ip(), self._lookup, mounts, {**image.env, **self._base(mounts)})
+        env |= self._injected(mounts, message_file)
         words = command(spec, env, mounts, image.entrypoint, image.cmd)
         cwd = rewrite(spec["workingDir"], mounts) if spec.get("workingDir") else image.working_dir
         attempt = records.start(container, number, words, env, cwd)
         self._digests[spec["image"]] = image.digest
         self._attend(spec, attempt)
-        self._tell(self.pod, "Normal", "Started", f"Started container {spec['name']}")
+        self._tell("Normal", "Started", f"Started container {spec['name']}")
 
     def _with_ip(self) -> Object:
         addresses = {"podIP": self.ip, "podIPs": [{"ip": self.ip}], "hostIP": self._settings.address}
@@ -373,4 +381,4 @@ async def ended(pid: int, open_: Callable[[int], int] = os.pidfd_open) -> None:
         loop.remove_reader(handle)
         os.close(handle)
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  does not wait

@@ -56,14 +56,14 @@ def _read(folder: Path) -> Attempt:
     began = started["at"] if started else folder.stat().st_mtime
     number = int(folder.name)
     if ended:
-        reason = "StartError" if ended["message"] else ""
+        reason = "ContainerStatusUnknown" if ended.get("lost") else "StartError" if ended["message"] else ""
         return Attempt(number, folder, began, Ended(ended["code"], ended["signal"], ended["at"], ended["message"], reason))
     if alive:
         return Attempt(number, folder, began)
     sweep(folder)
-    lost = {"code": 137, "signal": 0, "at": time.time(), "message": ""}
-    (folder / "ended.json").write_text(json.dumps(lost | {"lost": True}))
-    return Attempt(number, folder, began, Ended(137, 0, lost["at"], LOST, "ContainerStatusUnknown"))
+    at = time.time()
+    (folder / "ended.json").write_text(json.dumps({"code": 137, "signal": 0, "at": at, "message": LOST, "lost": True}))
+    return Attempt(number, folder, began, Ended(137, 0, at, LOST, "ContainerStatusUnknown"))
 
 
 def _load(path: Path) -> dict[str, Any] | None:
@@ -71,7 +71,7 @@ def _load(path: Path) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    return content | {"message": content.get("message") or (LOST if content.get("lost") else "")}
+    return content
 
 
 def held(folder: Path) -> bool:

@@ -22,7 +22,7 @@ Target = tuple[str, int]
 
 def wanted(services: Sequence[Object]) -> dict[int, tuple[Object, Object]]:
     """nodePort -> Service and its port."""
-    found = {}
+    found: dict[int, tuple[Object, Object]] = {}
     for service in services:
         if service["spec"].get("type") in ("NodePort", "LoadBalancer"):
             found |= {p["nodePort"]: (service, p) for p in service["spec"].get("ports") or () if p.get("nodePort")}

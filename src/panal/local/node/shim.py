@@ -10,6 +10,7 @@ their subreaper, and ends what is left when the first has ended, as the end of a
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -30,6 +31,7 @@ def main() -> int:
     folder = Path(sys.argv[1])
     spec = json.loads((folder / "spec.json").read_text())
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    keep_files()
     signals = {signal.SIGTERM, signal.SIGUSR1}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # until there is a child to hand them to
     for ignored in (signal.SIGHUP, signal.SIGINT):
@@ -43,6 +45,14 @@ def main() -> int:
     end_rest()
     write(folder / "ended.json", outcome(status, message))
     return 0
+
+
+def keep_files() -> None:
+    """The lock is ours alone: a container that held it as well would seem to run as long as anything of it does."""
+    for entry in Path("/proc/self/fd").iterdir():
+        if int(entry.name) > 2:
+            with contextlib.suppress(OSError):  # the folder that is being listed
+                os.set_inheritable(int(entry.name), False)
 
 
 def prctl(option: int, value: int) -> None:

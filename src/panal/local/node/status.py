@@ -18,7 +18,7 @@ OURS = ("Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a Pod beside its object. `waiting`: reason and message of containers that cannot start; `digests`: image -> digest."""
+    """What is known of a Pod beside its object. `waiting`: reason and message of containers that cannot start; `digests` by image."""
 
     ip: str
     host_ip: str
@@ -57,8 +57,6 @@ def phase(facts: Facts) -> str:
     if facts.plan.over:
         ended = [c for c in containers if c.role != "sidecar"]
         return "Succeeded" if all(c.exit_code == 0 for c in ended) else "Failed"
-    if finished(containers):
-        return "Running" if any(c.attempts for c in mains) else "Pending"
     return "Running" if any(c.attempts for c in mains) else "Pending"
 
 
@@ -128,10 +126,8 @@ def _state(spec: Object, pod: Object, container: Container, facts: Facts) -> dic
         return {"waiting": {"reason": reason, "message": message} if message else {"reason": reason}}
     if last:
         return _terminated(spec, pod, last)
-    blocked = container.role == "main" and not initialized(facts.containers)
-    return {
-        "waiting": {"reason": "PodInitializing" if blocked or (not facts.mounted and container.role != "main") else "ContainerCreating"}
-    }
+    blocked = not facts.mounted if container.role != "main" else not initialized(facts.containers)
+    return {"waiting": {"reason": "PodInitializing" if blocked else "ContainerCreating"}}
 
 
 def _terminated(spec: Object, pod: Object, attempt: Attempt) -> dict[str, Any]:

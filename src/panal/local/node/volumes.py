@@ -1,7 +1,8 @@
 """A Pod's volumes as real folders: POD/volumes/NAME, or wherever a hostPath or the claim's PersistentVolume is.
 
-Files made of objects are written as a kubelet writes them: into a new folder, to which the link `..data` is switched over, so that a reader
-sees all of the old or all of the new; what a program watches is that link. `readOnly` and access modes are not enforced: there are no mounts.
+Files made of objects are written as a kubelet writes them: into a new folder, to which the link `..data` is switched over, so that a
+reader sees all of the old or all of the new; what a program watches is that link. `readOnly` and access modes are not enforced: there
+are no mounts.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ def _claimed(name: str, pod: Object, lookup: Lookup) -> Path:
         raise _failed(f'persistentvolumeclaim "{name}" is not bound to a PersistentVolume')
     source = volume["spec"].get("hostPath") or volume["spec"].get("local")
     if not source:
-        raise _failed(
-            f'PersistentVolume "{bound}" of persistentvolumeclaim "{name}" is not of kind hostPath or local, as this node needs it'
-        )
+        raise _failed(f'PersistentVolume "{bound}" of persistentvolumeclaim "{name}" is neither hostPath nor local, as this node needs it')
     path = Path(source["path"])
     if not path.is_dir():
         if "local" in volume["spec"] or source.get("type") == "Directory":
