@@ -81,6 +81,7 @@ def build(folder: Path, name: str, images: Path) -> Image:
 
 
 def read(folder: Path) -> Recipe:
+    folder = folder.resolve()
     file = folder / "pyproject.toml"
     try:
         content = tomllib.loads(file.read_text())
@@ -94,7 +95,7 @@ def read(folder: Path) -> Recipe:
         raise BuildError(f"{file}: [tool.panal.image] has {', '.join(sorted(unknown))}; it knows env, prepare, cmd and packages")
     lock = folder / "requirements.txt"
     return Recipe(
-        folder=folder.resolve(),
+        folder=folder,
         requirements=lock if lock.exists() else None,
         dependencies=content.get("project", {}).get("dependencies", []),
         env=table.get("env", {}),
@@ -167,7 +168,7 @@ def _environment(recipe: Recipe, store: Path) -> Path:
     with _locked(store / f"{recipe.environment}.lock"):
         if not ready.exists():
             shutil.rmtree(venv, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(venv)], "making the Python environment")
+            _run([sys.executable, "-m", "venv", *_without_pip(), str(venv)], "making the Python environment")
             _install(recipe, venv)
             ready.touch()
     return venv
@@ -177,10 +178,18 @@ def _install(recipe: Recipe, venv: Path) -> None:
     what = ["-r", str(recipe.requirements)] if recipe.requirements else list(recipe.dependencies)
     if not what:
         return
-    uv = shutil.which("uv")
     python = str(venv / "bin/python3")
-    pip = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python] if uv else [python, "-m", "pip", "install", "--quiet"]
+    if uv := shutil.which("uv"):
+        pip = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+    else:
+        own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
+        pip = [*own, "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     _run([*pip, *what], f"installing what {recipe.requirements or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder)
+
+
+def _without_pip() -> list[str]:
+    """Where there is a pip at hand the environment needs none: that is half of the time that making it takes."""
+    return ["--without-pip"] if shutil.which("uv") or importlib.util.find_spec("pip") else []
 
 
 def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
