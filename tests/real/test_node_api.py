@@ -13,6 +13,7 @@ import time
 import uuid
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from panal.local.node.drain import drain
@@ -361,8 +362,6 @@ async def test_a_node_port_leads_to_ready_pods_and_carries_a_model(hub_api, node
 
 
 async def test_logs_are_served_to_who_has_the_token(hub_api, node, namespace):
-    import aiohttp
-
     make_pod(hub_api, namespace, "p", container("for i in 1 2 3; do echo $i; done; sleep 1; echo last"), restartPolicy="Never")
     until(lambda: "3" in log_of(node, namespace, "p"))
     port = hub_api.kubectl("get", "node", NODE, "-o", "jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}")

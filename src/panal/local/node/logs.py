@@ -80,7 +80,7 @@ async def _send(response: web.StreamResponse, attempt: Attempt, query: Any) -> N
     left = int(query["limitBytes"]) if query.get("limitBytes") else None
     with (attempt.folder / "log").open("rb") as file:
         if query.get("tailLines"):
-            file.seek(_tail_offset(attempt.folder / "log", int(query["tailLines"])))
+            file.seek(tail_offset(attempt.folder / "log", int(query["tailLines"])))
         while left is None or left > 0:
             running = records.held(attempt.folder)
             data = file.read(CHUNK if left is None else min(CHUNK, left))
@@ -93,21 +93,22 @@ async def _send(response: web.StreamResponse, attempt: Attempt, query: Any) -> N
                 return
 
 
-def _tail_offset(path: Path, lines: int) -> int:
-    """Where the last `lines` lines begin."""
+def tail_offset(path: Path, lines: int) -> int:
+    """Where the last `lines` lines begin; a newline at the very end begins none."""
     with path.open("rb") as file:
-        position = file.seek(0, 2)
-        found = -1  # the end of the last line does not begin one
+        position = last = end = file.seek(0, 2)
+        if lines <= 0:
+            return end
         while position > 0:
-            step = min(CHUNK, position)
-            position = file.seek(position - step)
-            block = file.read(step)
+            position = max(0, position - CHUNK)
             file.seek(position)
-            for i in range(step - 1, -1, -1):
-                if block[i] == 10 or (found == -1 and position + i == path.stat().st_size - 1):
-                    found += 1
-                    if found >= lines:
-                        return position + i + 1
+            block = file.read(last - position)
+            before = len(block) - (last == end and block.endswith(b"\n"))
+            while (at := block.rfind(b"\n", 0, before)) >= 0:
+                lines, before = lines - 1, at
+                if lines == 0:
+                    return position + at + 1
+            last = position
     return 0
 
 
