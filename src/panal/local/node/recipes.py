@@ -6,7 +6,7 @@ checks), else `project.dependencies`. Everything else has a default, and is in t
     env       variables of every container of the image; {root} is the image's folder
     prepare   a command that runs once in the image's folder when the image is made, such as ["python3", "split.py", "."]
     cmd       what a container runs whose spec gives no command
-    packages  packages of panal's own environment to copy in, as panal's own images need it
+    packages  packages of panal's own environment, each named as its distribution, to copy in: what panal's own images need
 
 Programs in the folder `bin` come before those of the environment. Environments are shared by all images that ask for the same, so
 an image whose code alone has changed is made anew in a moment, and one that has not changed is left alone. Root is not needed.
@@ -74,7 +74,7 @@ def build(folder: Path, name: str, images: Path) -> Image:
         raise BuildError(f"{name!r} is no image name; one looks like example/digits:1.0") from error
     digest = _digest(recipe)
     with _locked(place / "lock"):
-        venv = _environment(recipe, images / ".venvs")
+        venv = _environment(recipe, (images / ".venvs").resolve())
         if not _is_there(images, name, digest):
             _make(recipe, place, venv, digest)
     return find(images, name)
@@ -146,6 +146,8 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
             copy = target / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
+    for package in recipe.packages:
+        _add_metadata(package.name, root)
     (root / "venv").symlink_to(venv)
     if recipe.prepare:
         env = {**os.environ, "PATH": f"{root / 'bin'}:{venv / 'bin'}:{SYSTEM_PATH}"}
@@ -159,6 +161,14 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     old = sorted((p for p in place.iterdir() if p.is_dir() and p != root), key=lambda p: p.stat().st_mtime)
     for each in old[: -(KEPT - 1)]:
         shutil.rmtree(each)
+
+
+def _add_metadata(package: str, root: Path) -> None:
+    """What `importlib.metadata` finds of a copied package: its version."""
+    number = version(package)
+    folder = root / f"{package}-{number}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {number}\n")
 
 
 def _environment(recipe: Recipe, store: Path) -> Path:
