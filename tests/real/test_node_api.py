@@ -431,7 +431,7 @@ def test_the_pods_of_a_run(hub_api, node, namespace, run_images, tmp_path):
         hub_api.kubectl("-n", namespace, "wait", "--for=condition=complete", "job/digits-aggregator", "--timeout=180s")
     finally:
         hub_api.kubectl("-n", "panal-collaborator", "delete", "statefulset", collaborator)
-        hub_api.kubectl("delete", "namespace", "panal-collaborator", "--wait=false")
+        hub_api.kubectl("delete", "namespace", "panal-collaborator", "--timeout=60s")
         hub_api.kubectl("delete", "pv", *(f"{ns}-{name}" for ns, name in volumes), "--wait=false")
     progress = json.loads(hub_api.kubectl("-n", namespace, "get", "configmap", "digits-progress", "-o", "json"))["data"]["progress"]
     (model,) = (tmp_path / "model").rglob("model.safetensors")
