@@ -130,20 +130,23 @@ class Client:
         path = kind.path(namespace, name, subresource)
         return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
 
-    async def bind(self, namespace: str, pod: str, node: str) -> None:
-        """Gives the Pod its node, as a scheduler does; Conflict if it has one."""
-        target = {"apiVersion": "v1", "kind": "Node", "name": node}
-        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod, "namespace": namespace}, "target": target}
-        await self._send(Request("create", "POST", f"/api/v1/namespaces/{namespace}/pods/{pod}/binding", body=body))
-
     async def replace(self, obj: Object, subresource: str = "") -> Object:
         """Conflict if the object is not at the resourceVersion that `obj` has."""
         path = kind_of(obj).path(*key_of(obj), subresource)
         return await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, obj))
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str = "", propagation: Propagation = "Background") -> bool:
-        """False if it was not there. With `uid`, a later object of the same name is left alone, which counts as not there."""
+    async def post(self, kind: Kind, namespace: str, name: str, subresource: str, body: Object) -> Object:
+        """A subresource that is asked for rather than kept, such as `token` of a service account."""
+        return await self._send(Request("create", "POST", kind.path(namespace, name, subresource), body=body))
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, uid: str = "", propagation: Propagation = "Background", grace: int | None = None
+    ) -> bool:
+        """False if it was not there. With `uid`, a later object of the same name is left alone, which counts as not there.
+        `grace` is a Pod's, in seconds: 0, which its node alone may say, takes the object away."""
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
@@ -187,14 +190,14 @@ class Client:
         answer = await self._send(Request("get", "GET", "/apis"))
         return frozenset(group["name"] for group in answer["groups"])
 
-    async def kinds(self) -> list[Kind]:
+    async def kinds(self) -> Sequence[Kind]:
         """Every kind that the server has objects of, each in the version that it prefers."""
         groups = (await self._send(Request("get", "GET", "/apis")))["groups"]
         versions = ["v1", *(g["preferredVersion"]["groupVersion"] for g in groups)]
         found = [await self._resources(version) for version in versions]
         return [kind for kinds in found for kind in kinds]
 
-    async def _resources(self, api_version: str) -> list[Kind]:
+    async def _resources(self, api_version: str) -> Sequence[Kind]:
         answer = await self._send(Request("get", "GET", f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"))
         group, _, version = api_version.rpartition("/")
         resources = [r for r in answer["resources"] if "/" not in r["name"] and {"list", "watch", "delete"} <= set(r["verbs"])]

@@ -29,7 +29,8 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# Where Kubernetes mounts the token. A node without mount namespaces (docs/design/local-node.md) names the folder instead.
+SERVICE_ACCOUNT = Path(os.environ.get("PANAL_SERVICEACCOUNT_DIR") or "/var/run/secrets/kubernetes.io/serviceaccount")
 HOME_KUBECONFIG = Path("~/.kube/config")
 # What reading a kubeconfig raises when it is not there, not YAML, or lacks something.
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)

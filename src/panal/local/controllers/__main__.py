@@ -42,7 +42,7 @@ def certificate(kubeconfig: Path) -> str:
     """The PEM text by which clients of this kubeconfig's cluster check its API server."""
     cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
     if "certificate-authority" in cluster:
-        return (kubeconfig.parent / cluster["certificate-authority"]).read_text()
+        return Path(kubeconfig.parent, cluster["certificate-authority"]).read_text()
     return base64.b64decode(cluster["certificate-authority-data"]).decode()
 
 

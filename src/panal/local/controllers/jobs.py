@@ -78,7 +78,7 @@ def _end(spec: dict[str, Any], status: dict[str, Any], succeeded: int, failures:
 
 def _completions(spec: dict[str, Any]) -> int:
     found = spec.get("completions")
-    return int(found) if found is not None else 1
+    return 1 if found is None else int(found)
 
 
 def _finish(status: dict[str, Any], end: tuple[str, str, str], pods: list[Object], active: list[Object], now: datetime) -> Plan:

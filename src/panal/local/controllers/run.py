@@ -15,7 +15,7 @@ from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object, key_of, uid_of
 from panal.local.controllers import endpoints, jobs, namespaces, scheduler, statefulsets, volumes
 from panal.local.controllers.garbage import Garbage
-from panal.local.controllers.loop import Loop, together
+from panal.local.controllers.loop import Concerns, Loop, together
 from panal.local.controllers.objects import deleting, now_utc, owner, phase
 
 BY_OWNER = "owner"
@@ -122,10 +122,17 @@ class Controllers:
         claims = {c["metadata"]["name"]: c for c in self._cache.list(kinds.PERSISTENT_VOLUME_CLAIM, key.namespace)}
         verdict = scheduler.decide(pod, self._cache.list(kinds.NODE), claims)
         if verdict.node:
-            await self._client.bind(*key, verdict.node)
+            await self._bind(pod, verdict.node)
         else:
             await self._unschedulable(pod, verdict.message)
         return None
+
+    async def _bind(self, pod: Object, node: str) -> None:
+        """Conflict if it has a node by now."""
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
+        await self._client.post(kinds.POD, *key_of(pod), "binding", body)
 
     async def _unschedulable(self, pod: Object, message: str) -> None:
         known = (pod.get("status") or {}).get("conditions") or []
@@ -218,7 +225,7 @@ def _typed(kind: Kind, obj: Object) -> Object:
     return {"apiVersion": kind.api_version, "kind": kind.kind} | obj
 
 
-def _self_or_owner(kind: Kind):  # type: ignore[no-untyped-def]
+def _self_or_owner(kind: Kind) -> Concerns:
     """The object itself, or what controls a Pod if it is of that kind."""
 
     def keys(changed: Kind, obj: Object) -> Iterable[Key]:
@@ -230,5 +237,5 @@ def _self_or_owner(kind: Kind):  # type: ignore[no-untyped-def]
     return keys
 
 
-def _only(*wanted: Kind):  # type: ignore[no-untyped-def]
+def _only(*wanted: Kind) -> Concerns:
     return lambda kind, obj: (key_of(obj),) if kind in wanted else ()

@@ -1,0 +1,240 @@
+"""Makes images: `build(FOLDER, NAME, IMAGES)` copies an application folder and gives it a Python environment of its own.
+
+FOLDER/pyproject.toml is the recipe. What is installed is requirements.txt beside it, if there is one (a lock, with hashes that pip
+checks), else `project.dependencies`. Everything else has a default, and is in the table [tool.panal.image]:
+
+    env       variables of every container of the image; {root} is the image's folder
+    prepare   a command that runs once in the image's folder when the image is made, such as ["python3", "split.py", "."]
+    cmd       what a container runs whose spec gives no command
+    packages  packages of panal's own environment, each named as its distribution, to copy in: what panal's own images need
+
+Programs in the folder `bin` come before those of the environment. Environments are shared by all images that ask for the same, so
+an image whose code alone has changed is made anew in a moment, and one that has not changed is left alone. Root is not needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from panal.local.node.environment import NotReadyError
+from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
+
+OWN = Path(__file__).with_name("own")
+LEFT_OUT = ("__pycache__", "venv", "build", "dist", "node_modules")
+KEPT = 3  # versions of an image's files: Pods may still run from older ones
+
+
+class BuildError(Exception):
+    """Why there is no image, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    folder: Path
+    requirements: Path | None
+    dependencies: Sequence[str]
+    env: Mapping[str, str]
+    prepare: Sequence[str]
+    cmd: Sequence[str]
+    packages: Sequence[Path]
+
+    @property
+    def environment(self) -> str:
+        """Names the Python environment: the same for all that is installed alike."""
+        text = self.requirements.read_text() if self.requirements else json.dumps(sorted(self.dependencies))
+        return hashlib.sha256(f"{sys.version}\0{text}".encode()).hexdigest()[:16]
+
+
+def build_own(images: Path) -> list[Image]:
+    """panal's own images, which the Pods of a run need beside the user's: panal/pod-tools and panal/gateway, of panal's version."""
+    return [build(folder, f"panal/{folder.name}:{version('panal')}", images) for folder in sorted(OWN.iterdir())]
+
+
+def build(folder: Path, name: str, images: Path) -> Image:
+    """The image as it is in the store now. BuildError if it cannot be made."""
+    recipe = read(folder)
+    try:
+        place = folder_of(images, name)
+    except NotReadyError as error:
+        raise BuildError(f"{name!r} is no image name; one looks like example/digits:1.0") from error
+    digest = _digest(recipe)
+    with _locked(place / "lock"):
+        venv = _environment(recipe, (images / ".venvs").resolve())
+        if not _is_there(images, name, digest):
+            _make(recipe, place, venv, digest)
+    return find(images, name)
+
+
+def read(folder: Path) -> Recipe:
+    folder = folder.resolve()
+    file = folder / "pyproject.toml"
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise BuildError(f"{file} is missing: an image is made of a folder with a pyproject.toml, as every Flower app has one") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BuildError(f"{file} cannot be read: {error}") from error
+    table = content.get("tool", {}).get("panal", {}).get("image", {})
+    unknown = table.keys() - {"env", "prepare", "cmd", "packages"}
+    if unknown:
+        raise BuildError(f"{file}: [tool.panal.image] has {', '.join(sorted(unknown))}; it knows env, prepare, cmd and packages")
+    lock = folder / "requirements.txt"
+    return Recipe(
+        folder=folder,
+        requirements=lock if lock.exists() else None,
+        dependencies=content.get("project", {}).get("dependencies", []),
+        env=table.get("env", {}),
+        prepare=table.get("prepare", []),
+        cmd=table.get("cmd", []),
+        packages=[_package(name) for name in table.get("packages", [])],
+    )
+
+
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise BuildError(f"[tool.panal.image] packages: there is no package {name} in panal's environment")
+    return Path(found.submodule_search_locations[0])
+
+
+# --- what it is made of ------------------------------------------------------------------------------------------
+def _files(folder: Path) -> Iterator[Path]:
+    """In order, without hidden files and what tools leave behind."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in LEFT_OUT or path.suffix == ".pyc":
+            continue
+        yield from _files(path) if path.is_dir() else [path]
+
+
+def _digest(recipe: Recipe) -> str:
+    known = hashlib.sha256(f"{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
+    for folder in (recipe.folder, *recipe.packages):
+        for path in _files(folder):
+            known.update(f"{path.relative_to(folder.parent)}\0{os.access(path, os.X_OK)}\0".encode())
+            known.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"sha256:{known.hexdigest()}"
+
+
+def _is_there(images: Path, name: str, digest: str) -> bool:
+    try:
+        return find(images, name.partition("@")[0]).digest == digest
+    except NotReadyError:
+        return False
+
+
+# --- making it ---------------------------------------------------------------------------------------------------
+def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
+    root = place / digest.removeprefix("sha256:")[:16]
+    shutil.rmtree(root, ignore_errors=True)
+    for folder, target in ((recipe.folder, root), *((p, root / p.name) for p in recipe.packages)):
+        for path in _files(folder):
+            copy = target / path.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+    for package in recipe.packages:
+        _add_metadata(package.name, root)
+    (root / "venv").symlink_to(venv)
+    if recipe.prepare:
+        env = {**os.environ, "PATH": f"{root / 'bin'}:{venv / 'bin'}:{SYSTEM_PATH}"}
+        _run([*recipe.prepare], "[tool.panal.image] prepare", cwd=root, env=env)
+    _run([str(venv / "bin/python3"), "-m", "compileall", "-q", "-x", "/venv/", str(root)], "compiling the folder's Python files")
+    fields = {"digest": digest, "root": root.name, "env": {"PYTHONUNBUFFERED": "1", **recipe.env}}
+    words: dict[str, Any] = {"entrypoint": [], "cmd": list(recipe.cmd), "workingDir": "."}
+    part = place / "image.part"
+    part.write_text(json.dumps(fields | words, indent=1))
+    part.replace(place / "image.json")
+    old = sorted((p for p in place.iterdir() if p.is_dir() and p != root), key=lambda p: p.stat().st_mtime)
+    for each in old[: -(KEPT - 1)]:
+        shutil.rmtree(each)
+
+
+def _add_metadata(package: str, root: Path) -> None:
+    """What `importlib.metadata` finds of a copied package: its version."""
+    number = version(package)
+    folder = root / f"{package}-{number}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {number}\n")
+
+
+def _environment(recipe: Recipe, store: Path) -> Path:
+    """The environment's folder, made if it is not complete."""
+    venv = store / recipe.environment
+    ready = venv / ".ready"
+    with _locked(store / f"{recipe.environment}.lock"):
+        if not ready.exists():
+            shutil.rmtree(venv, ignore_errors=True)
+            _run([sys.executable, "-m", "venv", *_without_pip(), str(venv)], "making the Python environment")
+            _install(recipe, venv)
+            ready.touch()
+    return venv
+
+
+def _install(recipe: Recipe, venv: Path) -> None:
+    what = ["-r", str(recipe.requirements)] if recipe.requirements else list(recipe.dependencies)
+    if not what:
+        return
+    python = str(venv / "bin/python3")
+    if uv := shutil.which("uv"):
+        pip = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+    else:
+        own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
+        pip = [*own, "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    _run([*pip, *what], f"installing what {recipe.requirements or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder)
+
+
+def _without_pip() -> list[str]:
+    """Where there is a pip at hand the environment needs none: that is half of the time that making it takes."""
+    return ["--without-pip"] if shutil.which("uv") or importlib.util.find_spec("pip") else []
+
+
+def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    try:
+        done = subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BuildError(f"{what}: {error}") from error
+    if done.returncode:
+        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{(done.stdout + done.stderr).strip()[-2000:]}")
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """One at a time, over all processes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m panal.local.node.recipes", description="Makes an image for the local platform.")
+    parser.add_argument("folder", type=Path, nargs="?", help="with a pyproject.toml; without it, panal's own images are made")
+    parser.add_argument("-t", "--tag", metavar="NAME", help="such as example/digits:1.0")
+    parser.add_argument("--images", type=Path, required=True, help="the image store")
+    given = parser.parse_args()
+    if (given.folder is None) != (given.tag is None):
+        parser.error("FOLDER and -t NAME belong together")
+    try:
+        made = [build(given.folder, given.tag, given.images.resolve())] if given.folder else build_own(given.images.resolve())
+    except BuildError as error:
+        sys.exit(f"error: {error}")
+    sys.stdout.writelines(f"{image.name} {image.digest}\n" for image in made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""A container's attempts as folders: POD/containers/NAME/0, 1, 2 ... All that has to survive the node is in them.
+
+Each holds spec.json (0600: env values may be secret), lock, started.json, ended.json (see `shim`), `log` and `termination`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SHIM = Path(__file__).with_name("shim.py")
+MARK = "PANAL_CONTAINER"  # in the environment of all that a container starts: its attempt's folder
+KEPT = 3  # attempts whose logs stay
+LOST = "The container's shim ended without a record: it was killed, or the machine was started anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    signal: int
+    at: float  # seconds since 1970, as all times here
+    message: str = ""
+    reason: str = ""  # where it is neither Completed nor Error
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    number: int
+    folder: Path
+    started: float
+    ended: Ended | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.ended is None
+
+
+def attempts(container: Path) -> list[Attempt]:
+    """Those that are kept, oldest first."""
+    numbers = sorted(int(p.name) for p in container.glob("[0-9]*")) if container.is_dir() else []
+    return [_read(container / str(n)) for n in numbers]
+
+
+def _read(folder: Path) -> Attempt:
+    alive = held(folder)  # before the files are read: a shim writes ended.json, then lets go
+    started, ended = _load(folder / "started.json"), _load(folder / "ended.json")
+    began = started["at"] if started else folder.stat().st_mtime
+    number = int(folder.name)
+    if ended:
+        reason = "ContainerStatusUnknown" if ended.get("lost") else "StartError" if ended["message"] else ""
+        return Attempt(number, folder, began, Ended(ended["code"], ended["signal"], ended["at"], ended["message"], reason))
+    if alive:
+        return Attempt(number, folder, began)
+    sweep(folder)
+    at = time.time()
+    (folder / "ended.json").write_text(json.dumps({"code": 137, "signal": 0, "at": at, "message": LOST, "lost": True}))
+    return Attempt(number, folder, began, Ended(137, 0, at, LOST, "ContainerStatusUnknown"))
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def held(folder: Path) -> bool:
+    """Whether a shim holds the attempt's lock."""
+    try:
+        handle = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def start(container: Path, number: int, command: list[str], env: dict[str, str], cwd: str) -> Attempt:
+    """Starts attempt `number` and forgets those that are too old to keep."""
+    folder = container / str(number)
+    folder.mkdir(parents=True, mode=0o700)
+    spec = folder / "spec.json"
+    spec.touch(mode=0o600)
+    spec.write_text(json.dumps({"command": command, "env": env | {MARK: str(folder)}, "cwd": cwd}))
+    (folder / "log").touch(mode=0o600)
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.set_inheritable(handle, True)
+        _spawn(folder)
+    finally:
+        os.close(handle)
+    for old in attempts(container)[:-KEPT]:
+        shutil.rmtree(old.folder, ignore_errors=True)
+    return Attempt(number, folder, time.time())
+
+
+def _spawn(folder: Path) -> None:
+    """The shim, a session of its own. Not by `subprocess`, which wants to see the end of what it starts."""
+    null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+    os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", str(SHIM), str(folder)], os.environ, file_actions=null, setsid=True)
+
+
+def shim_pid(attempt: Attempt) -> int | None:
+    """None if it has ended, or has not got to writing it down yet."""
+    started = _load(attempt.folder / "started.json")
+    return started["pid"] if started and held(attempt.folder) else None
+
+
+def send(attempt: Attempt, number: signal.Signals) -> None:
+    pid = shim_pid(attempt)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def sweep(folder: Path) -> None:
+    """Kills what a lost shim has left, found by the mark in the environment."""
+    mark = f"{MARK}={folder}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)

