@@ -1,6 +1,7 @@
 """Real clusters for the tests of this folder, each kind started once when the first test asks for it.
 
     hub_api   one API server with the CRDs of Open Cluster Management: 10 s
+    bare_api  an API server whose own controllers are off: 10 s
     ocm       a hub and two spokes that joined it, without nodes: 25 s
     images    the archives of the images, built where they are not up to date: 3 minutes the first time
     nodes     a hub and four spokes with real nodes, the images on them, panal installed from deploy/panal.yaml
@@ -77,6 +78,15 @@ def hub_api() -> Iterator[Cluster]:
     need(programs_missing())
     with fleet("api", only_api=True) as started:
         started.hub.crds(*HUB_CRDS)
+        yield started.hub
+
+
+@pytest.fixture(scope="session")
+def bare_api() -> Iterator[Cluster]:
+    """An API server whose own controllers are off."""
+    need(programs_missing())
+    with fleet("bare", only_api=True) as started:
+        started.kill("hub", "kube-controller-manager")
         yield started.hub
 
 

@@ -55,13 +55,16 @@ class Api:
         """A merge patch; raises what the API server says against it."""
         return _wait(self._client.merge_patch(kind, namespace, name, changes))
 
+    def patch_status(self, kind: Kind, namespace: str, name: str, **status: Any) -> Object:
+        return _wait(self._client.merge_patch(kind, namespace, name, {"status": status}, "status"))
+
     def label(self, kind: Kind, name: str, **labels: str | None) -> None:
         """Sets labels of an object that has no namespace; None takes one off."""
         self.patch(kind, "", name, metadata={"labels": labels})
 
-    def delete(self, kind: Kind, namespace: str, name: str) -> bool:
-        """Asks for the deletion; false if it was not there."""
-        return _wait(self._client.delete(kind, namespace, name))
+    def delete(self, kind: Kind, namespace: str, name: str, grace: int | None = None) -> bool:
+        """Asks for the deletion; false if it was not there. `grace` is a Pod's."""
+        return _wait(self._client.delete(kind, namespace, name, grace=grace))
 
     def make_namespace(self, name: str) -> None:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

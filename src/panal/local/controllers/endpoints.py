@@ -34,10 +34,10 @@ def decide(service: Object, pods: Iterable[Object]) -> Object | None:
 
 def _endpoint(pod: Object) -> dict[str, Any]:
     ready = holds(pod, "Ready") and not deleting(pod)
-    return {
+    node = pod["spec"].get("nodeName")
+    return ({"nodeName": node} if node else {}) | {
         "addresses": [pod["status"]["podIP"]],
         "conditions": {"ready": ready, "serving": holds(pod, "Ready"), "terminating": deleting(pod)},
-        "nodeName": pod["spec"].get("nodeName", ""),
         "targetRef": {
             "kind": "Pod",
             "namespace": pod["metadata"]["namespace"],

@@ -19,7 +19,7 @@ from panal.kube.objects import Object, key_of, uid_of
 log = logging.getLogger("panal.local.controllers")
 
 NOT_FOLLOWED = {"Event", "Lease"}  # many, and owned by nothing
-KINDS_AGAIN = 30.0  # seconds after which kinds that were added are looked for
+KINDS_AGAIN = 10.0  # seconds after which kinds that were added are looked for
 SWEEP = 0.5
 
 
@@ -39,18 +39,32 @@ class Garbage:
 
     async def run(self) -> None:
         """Until cancelled; follows the kinds anew when there are others."""
-        while True:
-            found = await self._client.kinds()
-            self._kinds = {(k.api_version, k.kind): k for k in found}
-            cache = Cache(self._client, [Watched(k, trim=slim) for k in found if k.kind not in NOT_FOLLOWED])
-            work = [asyncio.create_task(cache.run()), asyncio.create_task(self._sweep(cache))]
-            try:
-                while {(k.api_version, k.kind) for k in await self._client.kinds()} == set(self._kinds):
-                    await asyncio.sleep(KINDS_AGAIN)
-            finally:
-                for task in work:
-                    task.cancel()
-                await asyncio.gather(*work, return_exceptions=True)
+        work: asyncio.Task[None] | None = None
+        try:
+            while True:
+                found = await self._served()
+                if found != self._kinds:
+                    self._kinds = found
+                    if work:
+                        work.cancel()
+                    work = asyncio.create_task(self._follow())
+                await asyncio.sleep(KINDS_AGAIN)
+        finally:
+            if work:
+                work.cancel()
+
+    async def _served(self) -> dict[tuple[str, str], Kind]:
+        try:
+            return {(k.api_version, k.kind): k for k in await self._client.kinds()}
+        except KubeError as error:
+            log.warning("garbage: the kinds of the API server: %s", error)
+            return self._kinds
+
+    async def _follow(self) -> None:
+        cache = Cache(self._client, [Watched(k, trim=slim) for k in self._kinds.values() if k.kind not in NOT_FOLLOWED])
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cache.run())
+            tasks.create_task(self._sweep(cache))
 
     async def _sweep(self, cache: Cache) -> None:
         await cache.wait_synced()

@@ -1,11 +1,11 @@
 """Jobs: Pods until enough have succeeded or too many failed, then a condition that says which, and in time the Job's removal.
 
-A Pod that ended is counted once, when it is seen; its name stays in the Job's status until then, so nothing is counted twice after a restart:
-counts are taken anew from the Pods that are there, and Pods of a Job go only with it.
+The counts are taken anew from the Pods that are there each time, for Pods that ended go only with their Job: so nothing is counted twice.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
     end = _end(spec, status, len(succeeded), _failures(failed, active), now)
     if end:
         return _finish(status, end, mine, active, now)
-    return _go_on(job, status, active, failed, now)
+    return _go_on(job, status, mine, active, now)
 
 
 def _counts(job: Object, active: list[Object], succeeded: list[Object], failed: list[Object], now: datetime) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def _end(spec: dict[str, Any], status: dict[str, Any], succeeded: int, failures:
 
 
 def _completions(spec: dict[str, Any]) -> int:
-    found = spec.get("completions")
-    return 1 if found is None else int(found)
+    found: int | None = spec.get("completions")
+    return 1 if found is None else found
 
 
 def _finish(status: dict[str, Any], end: tuple[str, str, str], pods: list[Object], active: list[Object], now: datetime) -> Plan:
@@ -94,17 +94,18 @@ def _finish(status: dict[str, Any], end: tuple[str, str, str], pods: list[Object
     return Plan(status=status | {"conditions": conditions} | done)
 
 
-def _go_on(job: Object, status: dict[str, Any], active: list[Object], failed: list[Object], now: datetime) -> Plan:
+def _go_on(job: Object, status: dict[str, Any], pods: list[Object], active: list[Object], now: datetime) -> Plan:
     spec = job["spec"]
     wanted = min(spec.get("parallelism", 1), _completions(spec) - status.get("succeeded", 0))
     missing = wanted - len(active)
     look_again = _deadline_in(spec, status, now)
     if missing <= 0:
         return Plan(status=status, look_again=look_again)
-    wait = _wait(failed, now)
+    wait = _wait([p for p in pods if phase(p) == "Failed"], now)
     if wait > 0:
         return Plan(status=status, look_again=min(wait, look_again or wait))
-    return Plan(create=[_pod(job) for _ in range(missing)], status=status | {"active": wanted}, look_again=look_again)
+    made = [_pod(job, len(pods) + number) for number in range(missing)]
+    return Plan(create=made, status=status | {"active": wanted}, look_again=look_again)
 
 
 def _wait(failed: list[Object], now: datetime) -> float:
@@ -126,10 +127,12 @@ def _deadline_in(spec: dict[str, Any], status: dict[str, Any], now: datetime) ->
     return float((started + timedelta(seconds=limit) - now).total_seconds()) if limit is not None and started else None
 
 
-def _pod(job: Object) -> Object:
+def _pod(job: Object, number: int) -> Object:
+    """The name follows from the number of Pods there were before, so a Pod that the cache does not know yet is not made twice."""
     uid, name = uid_of(job), job["metadata"]["name"]
+    suffix = hashlib.sha256(f"{uid} {number}".encode()).hexdigest()[:5]
     labels = {"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid, "batch.kubernetes.io/job-name": name, "job-name": name}
-    return pod_of(job["spec"]["template"], job, labels, generateName=f"{name[:57]}-")
+    return pod_of(job["spec"]["template"], job, labels, name=f"{name[:57]}-{suffix}")
 
 
 def _suspended(status: dict[str, Any], now: datetime) -> dict[str, Any]:

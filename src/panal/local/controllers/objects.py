@@ -57,7 +57,7 @@ def owned_by(obj: Object) -> dict[str, Any]:
 
 
 def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], **metadata: Any) -> Object:
-    """A Pod from the template of its owner; `metadata` has its name or generateName."""
+    """A Pod from the template of its owner; `metadata` has its name."""
     given = template.get("metadata") or {}
     own: dict[str, Any] = {"namespace": of["metadata"]["namespace"], "labels": {**(given.get("labels") or {}), **labels}, **metadata}
     if given.get("annotations"):

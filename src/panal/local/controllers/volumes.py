@@ -1,6 +1,6 @@
 """Claims to volumes: one that a site's owner made for it, else a folder of its own under the platform's, for the default StorageClass.
 
-A folder that was made here goes with its claim, as the class's reclaim policy Delete says; a PersistentVolume made by hand stays with its data.
+A folder that was made here goes with its claim (reclaim policy Delete); a PersistentVolume made by hand stays, with its data.
 """
 
 from __future__ import annotations
