@@ -55,9 +55,9 @@ class Api:
         """A merge patch; raises what the API server says against it."""
         return _wait(self._client.merge_patch(kind, namespace, name, changes))
 
-    def label(self, kind: Kind, name: str, **labels: str | None) -> None:
+    def label(self, kind: Kind, of: str, /, **labels: str | None) -> None:
         """Sets labels of an object that has no namespace; None takes one off."""
-        self.patch(kind, "", name, metadata={"labels": labels})
+        self.patch(kind, "", of, metadata={"labels": labels})
 
     def delete(self, kind: Kind, namespace: str, name: str) -> bool:
         """Asks for the deletion; false if it was not there."""
