@@ -58,9 +58,9 @@ class Api:
     def patch_status(self, kind: Kind, namespace: str, name: str, **status: Any) -> Object:
         return _wait(self._client.merge_patch(kind, namespace, name, {"status": status}, "status"))
 
-    def label(self, kind: Kind, name: str, **labels: str | None) -> None:
+    def label(self, kind: Kind, of: str, /, **labels: str | None) -> None:
         """Sets labels of an object that has no namespace; None takes one off."""
-        self.patch(kind, "", name, metadata={"labels": labels})
+        self.patch(kind, "", of, metadata={"labels": labels})
 
     def delete(self, kind: Kind, namespace: str, name: str, grace: int | None = None) -> bool:
         """Asks for the deletion; false if it was not there. `grace` is a Pod's."""
