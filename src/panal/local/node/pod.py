@@ -303,7 +303,7 @@ class PodWorker:
 
     def _injected(self, mounts: Mounts, message_file: Path) -> dict[str, str]:
         """What stands for the container's own network and paths: programs that know of it find their places by it."""
-        found = {"PANAL_LOOPBACK": self.ip, "PANAL_TERMINATION_LOG": str(message_file), "PANAL_MOUNTS": json.dumps(dict(mounts))}
+        found = {"PANAL_LOOPBACK": self.ip, "PANAL_TERMINATION_LOG": str(message_file)}
         token = real(TOKEN_DIR, mounts)
         return found if token == TOKEN_DIR else found | {"PANAL_SERVICEACCOUNT_DIR": token}
 
