@@ -60,7 +60,7 @@ def _counts(job: Object, active: list[Object], succeeded: list[Object], failed: 
 
 def _failures(failed: list[Object], active: list[Object]) -> int:
     """Of a Pod that restarts its containers itself, each restart counts."""
-    restarts = [c.get("restartCount", 0) for p in active for c in (p.get("status") or {}).get("containerStatuses") or ()]
+    restarts: list[int] = [c.get("restartCount", 0) for p in active for c in (p.get("status") or {}).get("containerStatuses") or ()]
     return len(failed) + sum(restarts)
 
 
