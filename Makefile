@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 FLOWER := .cache/flower-venv
 WORKERS ?= auto
 PIP := pip --quiet --disable-pip-version-check --no-input
-CODE := src tests $(wildcard examples)
+CODE := src tests benchmarks $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
 .PHONY: help test test-real check lint format types layers unit venv lock images crd manifest clean

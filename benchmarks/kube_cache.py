@@ -51,7 +51,7 @@ def memory() -> float:
 
 
 def say(words: str) -> None:
-    print(words)  # noqa: T201 - the result
+    print(words)
 
 
 async def measure(count: int, pool: ProcessPoolExecutor) -> None:

@@ -1,0 +1,155 @@
+"""What a run costs beside the training, in three ways one after the other, REPEATS times: bare Flower, panal with acceleration Off, and Auto.
+
+    make unit                                             # once: Flower's environment
+    .venv/bin/python benchmarks/flower_overhead.py [REPEATS]
+
+Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback. Reported are the seconds from submission to finished and
+from the start of the first process to finished, and their ratios to bare Flower in the same repeat: a busy machine slows all three.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from panal.pod.tools.install import install
+
+ROOT = Path(__file__).parents[1]
+VENV = ROOT / ".cache/flower-venv"
+APP = ROOT / "tests/flower/apps/tiny"
+ROUNDS, NODES = 3, 2
+WAYS = ("bare", "Off", "Auto")
+SUBMIT = """
+import sys, time
+from panal_tools.flower_control import Control, UnreachableError, bundle_app
+from pathlib import Path
+control = Control()
+def ask(question):
+    while True:
+        try:
+            return question()
+        except UnreachableError:
+            time.sleep(0.1)
+while ask(control.online) < {nodes}:
+    time.sleep(0.1)
+began = time.monotonic()
+run = ask(lambda: control.start(bundle_app(Path(sys.argv[1])), {{"num-server-rounds": {rounds}, "min-nodes": {nodes}}}))
+while not (state := ask(lambda: control.state(run))).finished:
+    time.sleep(0.1)
+print(state.outcome, time.monotonic() - began)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Pods:
+    """The processes of one run, in a folder of their own."""
+
+    def __init__(self, way: str, folder: Path) -> None:
+        self.way, self.folder, self.port = way, folder, free_port()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        install(folder / "tools")
+        (folder / "run").mkdir()
+        (folder / "config").mkdir()
+        (folder / "config/address").write_text(f"127.0.0.1:{self.port}\n")
+        shutil.copytree(APP, folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def environment(self, name: str) -> dict[str, str]:
+        tmp = self.folder / name
+        tmp.mkdir(exist_ok=True)
+        common = {"PATH": f"{VENV}/bin:/usr/bin:/bin", "PANAL_SUPERLINK_PORT": str(self.port), "OMP_NUM_THREADS": "1"}
+        flower = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "FLWR_HOME": str(tmp / "flwr"), "HOME": str(tmp)}
+        ours = {
+            "PANAL_TMP": str(tmp),
+            "PANAL_RUN_DIR": str(self.folder / "run"),
+            "PANAL_ROUNDS": str(ROUNDS),
+            "PANAL_MIN_CLIENTS": str(NODES),
+        }
+        site = {"PANAL_CLUSTER": name, "PANAL_CONFIG_DIR": str(self.folder / "config"), "PANAL_ACCELERATION": self.way}
+        log = {"PANAL_TERMINATION_LOG": str(tmp / "termination")}
+        return common | (flower if self.way == "bare" else ours | site | log)
+
+    def start(self, name: str, bare: list[str], ours: str, **env: str) -> None:
+        command = bare if self.way == "bare" else [str(VENV / "bin/python"), str(self.folder / "tools/run.py"), ours]
+        environment = self.environment(name) | env
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes.append(
+                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=self.folder)
+            )
+
+    def run(self) -> float:
+        """Starts everything, submits, and returns the seconds from submission to the end."""
+        address, runtime = f"127.0.0.1:{self.port}", "--disable-runtime-dependency-installation"
+        self.start("superlink", ["flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port), runtime], "superlink")
+        for number in range(NODES):
+            port, config = str(free_port()), f'cluster-name="site{number}"'
+            command = ["flower-supernode", "--insecure", "--superlink", address, "--port", port, "--node-config", config]
+            self.start(f"site{number}", command, "supernode", PANAL_SUPERNODE_PORT=port)
+        done = subprocess.run(
+            [str(VENV / "bin/python"), "-c", SUBMIT.format(nodes=NODES, rounds=ROUNDS), str(self.folder / "app")],
+            env=self.environment("submit") | {"PYTHONPATH": str(self.folder / "tools")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{self.way}: {done.stderr[-2000:]}")
+        outcome, seconds = done.stdout.split()[-2:]
+        if outcome != "completed":
+            raise SystemExit(f"{self.way}: {outcome}; see {self.folder}")
+        return float(seconds)
+
+    def end(self) -> None:
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        subprocess.run(["pkill", "-9", "-f", str(self.folder)], check=False)
+
+
+def measure(way: str) -> tuple[float, float]:
+    folder = Path(tempfile.mkdtemp(prefix="panal-benchmark-"))
+    pods, began = Pods(way, folder), time.monotonic()
+    try:
+        submitted = pods.run()
+        return submitted, time.monotonic() - began
+    finally:
+        pods.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for number in range(repeats):
+        found = {way: measure(way) for way in WAYS}
+        for way, (submitted, whole) in found.items():
+            ratio = submitted / found["bare"][0], whole / found["bare"][1]
+            ratios[way].append(ratio)
+            print(
+                f"{number} {way:5} submit to finished {submitted:5.1f} s ({ratio[0]:.2f})   whole {whole:5.1f} s ({ratio[1]:.2f})",
+                flush=True,
+            )
+    for way in WAYS[1:]:
+        submitted, whole = (statistics.median(r[i] for r in ratios[way]) for i in (0, 1))
+        print(f"median of {way}: submit to finished {submitted:.2f} of bare Flower, whole {whole:.2f}")
+
+
+if __name__ == "__main__":
+    main()
