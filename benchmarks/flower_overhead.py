@@ -1,10 +1,11 @@
-"""What a run costs beside the training, in three ways one after the other, REPEATS times: bare Flower, panal with acceleration Off, and Auto.
+"""What a run costs beside the training: bare Flower, panal with acceleration Off, and Auto, one after the other, REPEATS times.
 
     make unit                                             # once: Flower's environment
     .venv/bin/python benchmarks/flower_overhead.py [REPEATS]
 
-Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback. Reported are the seconds from submission to finished and
-from the start of the first process to finished, and their ratios to bare Flower in the same repeat: a busy machine slows all three.
+Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback. Reported are the seconds from submission to
+finished and from the start of the first process to finished, and their ratios to bare Flower in the same repeat: a busy machine slows
+all three.
 """
 
 from __future__ import annotations
