@@ -78,7 +78,7 @@ lock: .cache/lock-venv/.ready ## compile requirements/*.txt anew (UPGRADE=--upgr
 # The images of the tests, as archives for tests/testenv/clusters.py; any docker or podman builds the same from the Containerfiles.
 VERSION := 0.1.0
 IMAGES := .cache/images
-OURS := $(shell find src -name '*.py') pyproject.toml requirements/build.txt
+OURS := $(shell find src requirements -type f -not -name "*.pyc") pyproject.toml
 BUILD = $(PYTHON) tests/testenv/images.py build $(IMAGES)/store
 
 images: $(foreach name,controller pod-tools gateway $(EXAMPLES),$(IMAGES)/$(name).tar) ## the images, as archives under .cache/images
