@@ -139,9 +139,11 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for number in range(repeats):
-        found = {way: measure(way) for way in WAYS}
-        for way, (submitted, whole) in found.items():
-            ratio = submitted / found["bare"][0], whole / found["bare"][1]
+        bare = (0.0, 0.0)
+        for way in WAYS:
+            submitted, whole = measure(way)
+            bare = (submitted, whole) if way == "bare" else bare
+            ratio = submitted / bare[0], whole / bare[1]
             ratios[way].append(ratio)
             print(
                 f"{number} {way:5} submit to finished {submitted:5.1f} s ({ratio[0]:.2f})   whole {whole:5.1f} s ({ratio[1]:.2f})",
