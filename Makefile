@@ -65,7 +65,7 @@ COMPILE = UV_DEFAULT_INDEX="$$($(PYTHON) -m pip config get global.index-url 2>/d
 lock: .cache/lock-venv/.ready ## compile requirements/*.txt anew (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra reporter -c requirements/runtime.txt -o requirements/reporter.txt
-	$(COMPILE) pyproject.toml --extra reporter --group dev -c requirements/reporter.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/reporter.txt -o requirements/dev.txt
 	$(COMPILE) requirements/flower.in -o requirements/flower.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt

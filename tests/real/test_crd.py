@@ -206,6 +206,7 @@ def test_resources_in_the_old_form_apply_unchanged(ns, name):
 def test_defaults(ns):
     assert ns.create(None)["spec"] == {
         "framework": "other",
+        "acceleration": "Auto",
         "suspend": False,
         "client": {},
         "server": {
