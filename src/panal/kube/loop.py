@@ -15,7 +15,7 @@ from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object
 from panal.kube.queue import WorkQueue
 
-log = logging.getLogger("panal.local.controllers")
+log = logging.getLogger(__name__)
 
 Reconcile = Callable[[Key], Awaitable[float | None]]  # returns when to look again, in seconds
 Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object may concern
