@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
@@ -10,7 +10,7 @@ from panal.api.ocm.common import DNS_LABEL, INT32, Condition, Conditions, PlainC
 from panal.api.placements import ATOMIC_MAP, LABEL_KEY, LabelSelector
 from panal.api.schema import Model
 
-LABEL_SELECTED = {"selectorType": "ExclusiveClusterSetLabel"}
+LABEL_SELECTED: dict[str, Any] = {"selectorType": "ExclusiveClusterSetLabel"}
 NullableTime = Annotated[str | None, WithJsonSchema({"type": "string", "format": "date-time", "nullable": True})]
 
 
