@@ -23,11 +23,11 @@ from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
 from panal.kube.times import from_time, now_utc, to_time
 from panal.local.ocm import statuses, works
 from panal.local.ocm.applying import MANAGER, Applier, Discovery
-from panal.local.ocm.conditions import conditions_of
+from panal.local.ocm.conditions import Condition, conditions_of
 from panal.local.ocm.following import Followed, Following
 from panal.local.ocm.statuses import Seen
 from panal.local.ocm.works import Manifest
-from panal.local.ocm.writing import ensure, patch, patch_status, say
+from panal.local.ocm.writing import ensure, patch, patch_status
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class WorkAgent:
         self._following.follow(key, [_followed(m) for m in manifests if m.kind and m.name])
         due = not works.complete(conditions_of(work)) and self._due(key, work)
         said = await self._apply(work, manifests, applied) if due else {}
-        seen = [await self._see(m, said) for m in manifests]
+        seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
         again = await self._take_stock(work, applied, seen)
@@ -126,9 +126,9 @@ class WorkAgent:
             found.append(works.manifest(work, ordinal, obj, kind))
         return found
 
-    async def _apply(self, work: Object, manifests: Sequence[Manifest], applied: Object) -> dict[int, Object]:
+    async def _apply(self, work: Object, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
         """One after the other, what others need first. A manifest that is Complete is not applied again."""
-        said: dict[int, Object] = {}
+        said: dict[int, Condition] = {}
         owner = works.owner(applied)
         for manifest in sorted(manifests, key=lambda m: m.rank):
             if works.complete(statuses.manifest_conditions(work, manifest)):
@@ -139,18 +139,18 @@ class WorkAgent:
             await patch(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, {"metadata": {"labels": labels}})
         return said
 
-    async def _see(self, manifest: Manifest, said: dict[int, Object]) -> Seen:
+    async def _see(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Seen:
         live, problem = None, ""
         if manifest.kind and manifest.name:
             try:
-                live = await self._following.read(_followed(manifest), fresh=bool(said))
+                live = await self._following.read(_followed(manifest), fresh=fresh)
             except Unavailable:
                 raise
             except ApiError as error:
                 problem = error.message
         if live is not None and manifest.kind:
             live = {"apiVersion": manifest.kind.api_version, "kind": manifest.kind.kind} | live
-        return Seen(manifest, live, problem, said.get(manifest.ordinal))
+        return Seen(manifest, live, problem, applied)
 
     async def _take_stock(self, work: Object, applied: Object, seen: Sequence[Seen]) -> float | None:
         """Writes down what is applied now, and takes away what is not in the work any more."""
@@ -175,7 +175,8 @@ class WorkAgent:
         if applied is None:
             await self._hub.remove_finalizers(kinds.MANIFEST_WORK, *key_of(work), [works.FINALIZER], uid_of(work))
             return None
-        await say(self._hub, kinds.MANIFEST_WORK, work, [statuses.DELETING], now_utc())
+        seen = [await self._see(m, fresh=True) for m in await self._manifests(work)]
+        await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now_utc()))
         return await self._finish(applied, works.applied_resources(applied), work)
 
     async def _finish(self, applied: Object, resources: Sequence[works.Resource], work: Object) -> float | None:
