@@ -63,8 +63,8 @@ def _evaluated(expression: str, variables: dict[str, Any]) -> Any:
 def _compiled(expression: str, variables: tuple[str, ...]) -> tuple[Any, Any]:
     """The program, and how it says that it failed. (The library has no wheel for every Python, so it is looked for when it is needed.)"""
     try:
-        from cel_expr_python import cel  # type: ignore[import-untyped]
-        from cel_expr_python.ext import ext_optional, ext_strings  # type: ignore[import-untyped]
+        from cel_expr_python import cel
+        from cel_expr_python.ext import ext_optional, ext_strings
     except ImportError as error:
         raise ExpressionError(NO_CEL) from error
     types = {"object": cel.Type.DYN, "result": cel.Type.BOOL}

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from panal.kube import kinds
+from panal.kube.backoff import Backoff
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import ApiError, KubeError, Unavailable
+from panal.kube.errors import ApiError, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
@@ -31,23 +32,19 @@ from panal.local.ocm.writing import ensure, patch, patch_status
 
 log = logging.getLogger(__name__)
 
+RETRIES = Backoff(first=0.25, cap=60)
 RESYNC = 240.0  # seconds, times 1 to 1.5
 AGAIN = 0.3  # seconds after which what is being deleted is looked at again
 EVICTED_AFTER = timedelta(minutes=60)
 
 
-class NotAppliedError(KubeError):
-    """Some manifests could not be applied; the work's status tells which and why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was applied last of a work, until when that is good."""
+    """What was applied last of a work, until when that is good, and how often in a row some of it could not be applied."""
 
-    uid: str
-    generation: int
-    labels: Object
+    what: tuple[object, ...]
     until: float
+    failures: int = 0
 
 
 class WorkAgent:
@@ -105,19 +102,21 @@ class WorkAgent:
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
         again = await self._take_stock(work, applied, seen)
         if due:
-            failed = [c for c in said.values() if c["status"] != "True"]
-            if failed:
-                self._applied.pop(key, None)
-                raise NotAppliedError(f"{len(failed)} of {len(manifests)} manifests: {failed[0]['message']}")
-            until = time.monotonic() + RESYNC * random.uniform(1, 1.5)
-            self._applied[key] = Applied(uid_of(work), work["metadata"]["generation"], labels_of(work), until)
-        return again or max(1.0, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
+            self._remember(key, work, [c for c in said.values() if c["status"] != "True"])
+        return again or max(0.1, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
+
+    def _remember(self, key: Key, work: Object, failed: Sequence[Condition]) -> None:
+        """What failed is tried again after a growing wait, whatever else happens meanwhile to the work's objects."""
+        last, what = self._applied.get(key), _gist(work)
+        failures = ((last.failures if last and last.what == what else 0) + 1) if failed else 0
+        wait = RETRIES.delay(failures) if failed else RESYNC * random.uniform(1, 1.5)
+        self._applied[key] = Applied(what, time.monotonic() + wait, failures)
+        if failed:
+            log.warning("work %s: %d manifests not applied: %s (again in %.1f s)", key.name, len(failed), failed[0]["message"], wait)
 
     def _due(self, key: Key, work: Object) -> bool:
         last = self._applied.get(key)
-        if last is None or last.until <= time.monotonic():
-            return True
-        return (last.uid, last.generation, last.labels) != (uid_of(work), work["metadata"]["generation"], labels_of(work))
+        return last is None or last.until <= time.monotonic() or last.what != _gist(work)
 
     async def _manifests(self, work: Object) -> list[Manifest]:
         found = []
@@ -204,6 +203,11 @@ class WorkAgent:
         if left > timedelta():
             return left.total_seconds()
         return await self._finish(applied, [], {})
+
+
+def _gist(work: Object) -> tuple[object, ...]:
+    """What makes a work one to be applied anew."""
+    return uid_of(work), work["metadata"]["generation"], labels_of(work)
 
 
 def _followed(manifest: Manifest) -> Followed:

@@ -219,3 +219,9 @@ def test_what_was_applied_is_listed_and_read_again() -> None:
     applied = {"status": {"appliedResources": [listed.json()]}}
     assert listed.json() == {"group": "", "version": "v1", "resource": "configmaps", "namespace": "n", "name": "c", "uid": "u"}
     assert works.applied_resources(applied) == [listed]
+
+
+def test_two_works_that_share_an_object_do_not_take_turns() -> None:
+    shared = stored(ownerReferences=[OWNER, OTHER])
+    for owner in (OWNER, OTHER):
+        assert applying.updated(shared, config_map(), owner, orphan=False)["metadata"] == shared["metadata"]
