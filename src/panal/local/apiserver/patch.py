@@ -15,9 +15,7 @@ import jsonpointer
 from panal.local.apiserver.errors import StatusError, bad_request
 from panal.local.apiserver.schema import ANY, Schema, child
 
-MERGE, JSON, STRATEGIC, APPLY = (
-    f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
-)
+MERGE, JSON, STRATEGIC, APPLY = (f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"))
 DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiveList/")
 MOST_OPERATIONS = 10_000
 
@@ -39,9 +37,7 @@ def json_patched(value: Any, patch: Any) -> Any:
         given = {dict: "object", str: "string", bool: "bool", int: "number", float: "number"}.get(type(patch), "null")
         raise bad_request(f"error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp")
     if len(patch) > MOST_OPERATIONS:
-        raise StatusError(
-            413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}"
-        )
+        raise StatusError(413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}")
     try:
         return jsonpatch.JsonPatch(patch).apply(value)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, ValueError, AttributeError) as error:

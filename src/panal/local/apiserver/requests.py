@@ -167,11 +167,13 @@ def _check_kind(value: dict[str, Any], resource: Resource) -> None:
     kind, version = value.get("kind"), value.get("apiVersion")
     if kind not in (None, "", resource.kind):
         if resource.custom:
-            text = f"Invalid value: {msgspec.json.encode(kind).decode()}: must be {resource.kind}"
+            text = f'Invalid value: {msgspec.json.encode(kind).decode()}: must be {resource.kind}'
             raise invalid(resource.group, resource.kind, _name(value), [Cause("FieldValueInvalid", text, "kind")])
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered here')
     if version not in (None, "", resource.api_version):
-        raise bad_request(f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})")
+        raise bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        )
     if resource.custom and not (kind and version):
         raise bad_request(
             f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing"

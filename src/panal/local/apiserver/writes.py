@@ -88,7 +88,9 @@ class Writer:
         metadata = obj["metadata"]
         if call.resource.namespaced:
             if metadata.get("namespace") not in (None, "", call.namespace):
-                raise errors.bad_request(f"the namespace of the provided object does not match the namespace sent on the request")
+                raise errors.bad_request(
+                    f"the namespace of the provided object does not match the namespace sent on the request"
+                )
             metadata["namespace"] = call.namespace
         else:
             metadata.pop("namespace", None)
@@ -105,11 +107,7 @@ class Writer:
             resource = call.resource
             why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
             error = errors.forbidden(resource.group, resource.plural, str(name), why)
-            cause = {
-                "reason": "NamespaceTerminating",
-                "message": f"namespace {call.namespace} is being terminated",
-                "field": "metadata.namespace",
-            }
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {call.namespace} is being terminated", "field": "metadata.namespace"}
             error.details = (error.details or {}) | {"causes": [cause]}
             raise error
 
@@ -170,19 +168,12 @@ class Writer:
             if resource.kind == "CustomResourceDefinition" and not found:
                 found += custom.check(obj, [e.object for e in self._store.all(CRDS)])
             return found
-        wrong = [
-            c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)
-        ]
+        wrong = [c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)]
         if resource.rules and not found and not wrong:
             return list(custom.rules(obj, old, resource.schema))
-        blocked = any(
-            c.reason in ("FieldValueTypeInvalid", REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")
-            for c in wrong
-        )
+        blocked = any(c.reason in ("FieldValueTypeInvalid", REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong") for c in wrong)
         if resource.rules and (blocked or (found and any(c.reason == REQUIRED for c in found))):
-            told = (
-                "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
-            )
+            told = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
             wrong.append(Cause(INVALID, f"Invalid value: null: {told}", "<nil>"))
         return found + wrong
 
@@ -234,10 +225,7 @@ class Writer:
             kept = {**old, **({"status": obj["status"]} if "status" in obj else {})}
             if "status" not in obj:
                 kept.pop("status", None)
-            kept["metadata"] = {
-                **metadata,
-                **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {}),
-            }
+            kept["metadata"] = {**metadata, **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {})}
             return kept
         if subresource == "finalize":
             return {**old, "spec": {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}}
@@ -286,9 +274,7 @@ class Writer:
         old = self.served(call.resource, entry)
         self._preconditions(call, config, old, put=False)
         try:
-            merged = apply.applied(
-                old, self._visible(call, config), self._ownable(call.resource), manager, call.flag("force"), text(self._clock())
-            )
+            merged = apply.applied(old, self._visible(call, config), self._ownable(call.resource), manager, call.flag("force"), text(self._clock()))
         except DuplicateKey as error:
             raise self._untyped(call, str(error)) from error
         managers = merged["metadata"].get("managedFields")
@@ -416,9 +402,7 @@ class Writer:
                 if call.resource.custom and name == "uid":
                     why = f"the UID in the precondition ({wanted[name]}) does not match the UID in record ({metadata[name]})."
                     why += " The object might have been deleted and then recreated"
-                raise errors.conflict(
-                    call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why
-                )
+                raise errors.conflict(call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why)
 
     def _grace(self, obj: Object, options: Object) -> int:
         """Seconds that a Pod has for its end; 0 for everything else."""

@@ -249,7 +249,8 @@ def test_an_add_on_is_installed_registered_and_removed(fleet: Standin) -> None:
     assert hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster2", "fed") is None
     subject = {"user": "fed:cluster1", "groups": ["fed"]}
     registrations = [{"signerName": "example.com/fed", "subject": subject}]
-    hub.patch_status(kinds.MANAGED_CLUSTER_ADDON, "cluster1", "fed", namespace="default", registrations=registrations)
+    status = {"namespace": "default", "registrations": registrations}
+    hub.patch_subresource(kinds.MANAGED_CLUSTER_ADDON, "cluster1", "fed", "status", status=status)
     csr = eventually(lambda: next(iter(hub.list(kinds.CERTIFICATE_SIGNING_REQUEST)), None), "its request", SOON)
     assert csr["spec"]["username"] == "system:open-cluster-management:cluster1:agent"
     assert csr["spec"]["signerName"] == "example.com/fed"
