@@ -173,8 +173,12 @@ def test_a_work_deleted_while_its_agent_is_dead_goes_when_it_is_back(fleet: Stan
     assert spoke.list(kinds.APPLIED_MANIFEST_WORK) == []
 
 
+def applied(fleet: Standin, name: str) -> bool:
+    return condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", name), "Applied").get("status") == "True"
+
+
 def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
-    """Two rounds of reconciles, by a restart of everything, leave every version as it was."""
+    """A restart of everything, which looks at everything anew, leaves every version as it was."""
 
     def versions() -> dict[str, str]:
         hub = [
@@ -189,9 +193,7 @@ def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
         return {o["metadata"]["uid"]: o["metadata"]["resourceVersion"] for o in found}
 
     fleet["hub"].apply(work("still", cluster_object("v1", "ConfigMap", "still", "default", data={"k": "v"})))
-    eventually(
-        lambda: condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", "still"), "Applied").get("status") == "True", "applied", SOON
-    )
+    eventually(lambda: applied(fleet, "still"), "applied", SOON)
     eventually(lambda: versions() == versions(), "calm", SOON)
     before = versions()
     for name in ("ocm", "cluster1-agent", "cluster2-agent"):
@@ -201,20 +203,34 @@ def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
     first = renewed()
     eventually(lambda: renewed() != first, "the agent is back", SOON)
     fleet["hub"].apply(work("after", cluster_object("v1", "ConfigMap", "after", "default")))
-    eventually(
-        lambda: condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", "after"), "Applied").get("status") == "True",
-        "works again",
-        SOON,
-    )
+    eventually(lambda: applied(fleet, "after"), "works again", SOON)
     now = versions()
     assert {uid: version for uid, version in now.items() if uid in before} == before
     for name in ("still", "after"):
         fleet["hub"].delete(kinds.MANIFEST_WORK, "cluster1", name)
 
 
+def test_api_servers_may_be_away(fleet: Standin) -> None:
+    """The hub's, and then a managed cluster's as well, each killed in the middle of things; nobody but they is started again."""
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    hub.apply(work("before", cluster_object("v1", "ConfigMap", "before", "default", data={"k": "v"})))
+    fleet.kill("hub")
+    fleet.kill("cluster1")
+    fleet.start("cluster1")
+    fleet.start("hub")
+    eventually(lambda: fleet.answers("hub") and fleet.answers("cluster1"), "both answer", SOON)
+    eventually(lambda: applied(fleet, "before"), "what was asked for is done", SOON)
+    eventually(lambda: (spoke.get(kinds.CONFIG_MAP, "default", "before") or {}).get("data") == {"k": "v"}, "on the cluster", SOON)
+    hub.delete(kinds.MANIFEST_WORK, "cluster1", "before")
+    eventually(lambda: spoke.get(kinds.CONFIG_MAP, "default", "before") is None, "and undone", SOON)
+    place(fleet, "later", tolerations=[{"operator": "Exists"}])
+    eventually(lambda: selected(fleet, "later") == ["cluster1", "cluster2"], "the hub decides", SOON)
+
+
 def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: Standin) -> None:
     place(fleet, "plain")
     eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both", SOON)
+    fleet["hub"].patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 1})
     fleet.pause("cluster2-agent")
     eventually(lambda: available(fleet, "cluster2") == "Unknown", "Unknown", SOON)
     known = condition(cluster(fleet, "cluster2"), "ManagedClusterConditionAvailable")
@@ -222,6 +238,7 @@ def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: 
     eventually(lambda: taints(fleet, "cluster2") == ["unreachable"], "tainted", SOON)
     eventually(lambda: selected(fleet, "plain") == ["cluster1"], "left", SOON)
     assert selected(fleet, "all") == ["cluster1", "cluster2"], "where that is tolerated"
+    fleet["hub"].patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 4})
     fleet.go_on("cluster2-agent")
     eventually(lambda: available(fleet, "cluster2") == "True", "True", SOON)
     eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both again", SOON)
