@@ -89,14 +89,17 @@ def compact(status: Object | None, decisions: Sequence[Object]) -> Outcome:
     conditions = sorted([c["type"], c["status"], c["reason"], c["message"]] for c in status["conditions"])
     return {
         "conditions": conditions,
-        "selected": status["numberOfSelectedClusters"],
-        "groups": [[g["decisionGroupIndex"], g["decisionGroupName"], g["clusterCount"], *g["decisions"]] for g in status["decisionGroups"]],
+        "selected": status.get("numberOfSelectedClusters", 0),
+        "groups": [
+            [g["decisionGroupIndex"], g["decisionGroupName"], g["clusterCount"], *g["decisions"]]
+            for g in status.get("decisionGroups") or ()
+        ],
         "decisions": {d["metadata"]["name"]: _decision(d) for d in sorted(decisions, key=lambda d: d["metadata"]["name"])},
     }
 
 
 def _decision(decision: Object) -> list[Any]:
-    return [decision["metadata"]["labels"], [d["clusterName"] for d in decision["status"]["decisions"]]]
+    return [decision["metadata"]["labels"], [d["clusterName"] for d in (decision.get("status") or {}).get("decisions") or ()]]
 
 
 def disabled(placement: Object) -> Object:
