@@ -88,7 +88,7 @@ class Driver:
     async def seen(self, placement: Object, selected: int) -> None:
         await self._create({"apiVersion": f"{GROUP}/v1beta1", "kind": "Placement", **placement})
         metadata = placement["metadata"]
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while True:
                 status = (await self.client.get(kinds.PLACEMENT, metadata["namespace"], metadata["name"])).get("status") or {}
                 if status.get("conditions") and status.get("numberOfSelectedClusters", 0) >= selected:
