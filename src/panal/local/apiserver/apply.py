@@ -73,11 +73,34 @@ def _entry(manager: Manager, ownership: Ownership) -> Object:
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
+# Structs that the types of built-in kinds hold in themselves: they are there from the beginning, so nobody owns them.
+ALWAYS_THERE = {
+    ("f:spec",),
+    ("f:status",),
+    ("f:source",),
+    *(
+        ("f:spec", *(f"f:{name}" for name in names.split()))
+        for names in (
+            "containers",
+            "template",
+            "template metadata",
+            "template spec",
+            "template spec containers",
+            "updateStrategy",
+            "resources",
+        )
+    ),
+}
+
+
 # --- updates ------------------------------------------------------------------------------------------------------
-def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str) -> None:
+def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str, custom: bool) -> None:
     """Writes who owns what after `manager` has made `new` of `old` by any other way than apply."""
     known = managers_of(new) if "managedFields" in new["metadata"] else (managers_of(old) if old else {})
     difference = compare(old if old is not None else {}, new, schema)
+    if not custom:
+        difference.added -= ALWAYS_THERE
+        difference.modified -= ALWAYS_THERE
     written, removed = frozenset(difference.written), frozenset(difference.removed)
     result: Managers = {}
     for each, ownership in known.items():
@@ -173,13 +196,18 @@ def _remove(value: Any, gone: Fields, prefixes: set[Path], schema: Schema, path:
     return value
 
 
+def _order(path: Path) -> tuple[tuple[bool, str], ...]:
+    """Fields of a level before what is beneath them."""
+    return tuple((i < len(path) - 1, name) for i, name in enumerate(path))
+
+
 def _conflicts(found: dict[Manager, Fields]) -> StatusError:
     causes = []
     for manager, fields in sorted(found.items(), key=lambda i: i[0].name):
         using = f" using {manager.api_version}" if manager.operation == "Update" or manager.subresource else ""
         with_ = f' with subresource "{manager.subresource}"' if manager.subresource else ""
         text = f'conflict with "{manager.name}"{with_}{using}'
-        causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields)]
+        causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields, key=_order)]
     count = len(causes)
     told = "\n".join(f"- {c['field']}" for c in causes)
     first = causes[0]["message"]

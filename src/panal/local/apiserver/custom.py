@@ -10,7 +10,7 @@ from panal.local.apiserver import cel
 from panal.local.apiserver.cel import ABSENT
 from panal.local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, Cause
 from panal.local.apiserver.kinds import AGE, NAME, Column, Resource
-from panal.local.apiserver.schema import ANY, Schema, child, key
+from panal.local.apiserver.schema import ANY, Schema, child, key, kind_of
 
 Object = dict[str, Any]
 TYPES = {"object", "array", "string", "integer", "number", "boolean"}
@@ -113,7 +113,8 @@ def check(crd: Object, others: list[Object]) -> Iterator[Cause]:
     if len({v.get("name") for v in versions}) != len(versions):
         yield Cause(INVALID, 'Invalid value: "object": must contain unique version names', "spec.versions")
     for i, version in enumerate(versions):
-        yield from _version(version, f"spec.versions[{i}].schema.openAPIV3Schema")
+        path = f"spec.versions[{i}].schema" if len(versions) > 1 else "spec.validation"
+        yield from _version(version, f"{path}.openAPIV3Schema")
 
 
 def _version(version: Object, path: str) -> Iterator[Cause]:
@@ -218,7 +219,6 @@ def _here(new: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
             continue  # was there before: what has not changed is not held against an update
         where = (path or "<nil>") if not rule.get("fieldPath") else f"{path}{rule['fieldPath']}".removeprefix(".")
         told = rule.get("message") or f"failed rule: {rule['rule'].strip()}"
-        shown = "object" if isinstance(new, dict) else "array" if isinstance(new, list) else new
         try:
             if cel.evaluate(rule["rule"], value, before, optional) is True:
                 continue
@@ -226,7 +226,10 @@ def _here(new: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
                 told = _message(rule, value, before, optional) or told
         except cel.RuleError as error:
             told = f"{_plainly(error)} evaluating rule: {told}"
-        yield Cause(rule.get("reason") or INVALID, f"Invalid value: {json.dumps(shown)}: {told}", where)
+        reason = rule.get("reason") or INVALID
+        words = {FORBIDDEN: "Forbidden", REQUIRED: "Required value"}.get(reason, f'Invalid value: "{kind_of(new)}"')
+        words = f'Duplicate value: "{kind_of(new)}"' if reason == DUPLICATE else words
+        yield Cause(reason, words if reason == DUPLICATE else f"{words}: {told}", where)
 
 
 def _message(rule: Object, value: Any, before: Any, optional: bool) -> str:

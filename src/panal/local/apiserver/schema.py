@@ -62,7 +62,7 @@ def _prune_field(value: dict[str, Any], name: str, schema: Schema, path: str, ro
 
 # --- defaulting ---------------------------------------------------------------------------------------------------
 def default(value: Any, schema: Schema) -> None:
-    """Adds defaults to `value` itself. A null where null is not allowed and there is a default counts as left out."""
+    """Adds defaults to `value` itself. A null where null is not allowed counts as left out."""
     if isinstance(value, dict):
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
         for name, known in properties.items():
@@ -78,8 +78,14 @@ def default(value: Any, schema: Schema) -> None:
 def _default_field(value: dict[str, Any], name: str, known: Schema) -> None:
     if "default" in known and (name not in value or (value[name] is None and not known.get("nullable"))):
         value[name] = copy.deepcopy(known["default"])
+    if name in value and value[name] is None and not nullable(known):
+        del value[name]
     if name in value:
         default(value[name], known)
+
+
+def nullable(schema: Schema) -> bool:
+    return bool(schema.get("nullable") or not expected(schema))
 
 
 # --- validation ---------------------------------------------------------------------------------------------------
@@ -142,7 +148,7 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
     if "pattern" in schema and not pattern(schema["pattern"]).search(value):
         yield _wrong(value, path, f"should match '{schema['pattern']}'")
     if schema.get("format") == "date-time" and not _is_time(value):
-        yield Cause(INVALID, f'Invalid value: "{value}": {path} in body must be of type date-time: "{value}"', path)
+        yield Cause(TYPE, f'Invalid value: "{value}": {path} in body must be of type date-time: "{value}"', path)
 
 
 @cache

@@ -6,6 +6,8 @@ event and no new version.
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import uuid
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from panal.local.apiserver import apply, checks, custom, defaults, errors, reque
 from panal.local.apiserver.apply import Manager
 from panal.local.apiserver.defaults import Setting
 from panal.local.apiserver.errors import CHANGED, FORBIDDEN, INVALID, REQUIRED, Cause
-from panal.local.apiserver.fields import DuplicateKey
+from panal.local.apiserver.fields import DuplicateKey, owned
 from panal.local.apiserver.kinds import Registry, Resource
 from panal.local.apiserver.requests import Call
 from panal.local.apiserver.schema import Schema, check, default, prune
@@ -32,6 +34,15 @@ WITH_GENERATION = {
 }  # fmt: skip
 RETURNED = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount"}  # a DELETE answers with them
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+EXPECTED = {
+    "string": "string",
+    "integer": "numeric (int or float)",
+    "number": "numeric (int or float)",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "map",
+}
+STANDARD = ("orphan", "foregroundDeletion", "kubernetes")
 Now = Callable[[], datetime]
 
 
@@ -72,8 +83,7 @@ class Writer:
             metadata["generation"] = 1
         if resource.has_status and resource.kind != "CustomResourceDefinition":
             obj.pop("status", None)
-        warnings = self._admit(call, obj, None)
-        apply.updated(None, obj, resource.schema, self._manager(call), text(self._clock()))
+        warnings = self._admit(call, obj, None, self._manager(call))
         return self._create(call, obj, warnings)
 
     def _create(self, call: Call, obj: Object, warnings: list[str]) -> Outcome:
@@ -115,17 +125,20 @@ class Writer:
             raise error
 
     # --- admission ----------------------------------------------------------------------------------------------
-    def _admit(self, call: Call, obj: Object, old: Object | None) -> list[str]:
-        """Changes `obj` itself to what is kept; 400 and 422 for what may not be. Returns warnings."""
+    def _admit(self, call: Call, obj: Object, old: Object | None, manager: Manager | None = None) -> list[str]:
+        """Changes `obj` itself to what is kept; 400 and 422 for what may not be. With `manager`, says what it owns. Returns warnings."""
         resource, schema = call.resource, call.resource.schema
-        warnings = self._prune(call, obj)
+        warnings = self._prune(call, obj) + _finalizer_warnings(resource, obj)
         self._metadata_types(call, obj)
-        if resource.custom:
-            default(obj, schema)
-        else:
+        if not resource.custom:
             self._decode(resource, obj)
-            default(obj, schema)
-            defaults.apply(obj, Setting(self._store, call.user, old))
+        default(obj, schema)
+        if not resource.custom:
+            defaults.plain(obj)
+        if manager:
+            apply.updated(old, obj, schema, manager, text(self._clock()), resource.custom)
+        if not resource.custom:
+            defaults.fill(obj, Setting(self._store, call.user, old))
         _tidy(obj["metadata"])
         causes = self._causes(resource, obj, old)
         if causes:
@@ -153,20 +166,15 @@ class Writer:
             custom.fill(obj)
         for cause in check(obj, resource.schema, status=True):
             if cause.reason == errors.TYPE:
-                given = cause.message.rpartition(": ")[2].strip('"')
-                known = {"integer": "number", "boolean": "bool"}
-                path = ".".join(p.split("[")[0] for p in cause.field.split("."))
-                wanted = cause.message.partition("must be of type ")[2].partition(":")[0]
-                wanted = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}.get(wanted, wanted)
-                why = f"json: cannot unmarshal {known.get(given, given)} into Go struct field {resource.kind}.{path} of type {wanted}"
-                raise requests.cannot_be(resource, why)
+                raise requests.cannot_be(resource, _go_problem(resource, cause))
+        if why := checks.undecodable(obj, resource.schema):
+            raise requests.cannot_be(resource, why)
 
     def _causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-        found = list(checks.metadata(obj, resource.kind)) + _finalizers(obj, old)
+        found = list(checks.metadata(obj, resource.kind, resource.custom)) + _finalizers(obj, old) * (2 if resource.custom else 1)
         if not resource.custom:
-            found += [c for c in check(obj, resource.schema, status=False) if c.reason != "FieldValueTypeInvalid"]
+            found += [c for c in check(obj, resource.schema, status=False) if c.reason not in (errors.TYPE, errors.DUPLICATE)]
             if not found:
-                found += checks.quantities(obj, resource.schema)
                 found += checks.of_kind(obj, old)
             if resource.kind == "CustomResourceDefinition" and not found:
                 found += custom.check(obj, [e.object for e in self._store.all(CRDS)])
@@ -195,9 +203,8 @@ class Writer:
         old = self.served(call.resource, entry)
         self._preconditions(call, obj, old, put)
         kept = self._combined(call, obj, old)
-        warnings = self._admit(call, kept, old)
+        warnings = self._admit(call, kept, old, self._manager(call))
         self._count_generation(call, kept, old)
-        apply.updated(old, kept, self._ownable(call.resource), self._manager(call), text(self._clock()))
         return self._keep(call, kept, old, warnings)
 
     def live(self, call: Call) -> Entry:
@@ -219,6 +226,10 @@ class Writer:
         if resource.namespaced and given.get("namespace") not in (None, "", call.namespace):
             raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
         if given.get("uid") not in (None, "", old["metadata"]["uid"]):
+            if not put:
+                shown = json.dumps(given["uid"])
+                causes = [Cause(INVALID, f"Invalid value: {shown}: field is immutable", "metadata.uid")] * 2
+                raise errors.invalid(resource.group, resource.kind, call.name, causes)
             why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {old['metadata']['uid']}"
             raise errors.conflict(resource.group, resource.plural, call.name, why)
         version = given.get("resourceVersion")
@@ -241,7 +252,8 @@ class Writer:
             }
             return kept
         if subresource == "finalize":
-            return {**old, "spec": {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}}
+            finalizers = (obj.get("spec") or {}).get("finalizers") or []
+            return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
         if subresource == "approval":
             found = (obj.get("status") or {}).get("conditions") or []
             mine = [c for c in found if c.get("type") in ("Approved", "Denied")]
@@ -286,12 +298,7 @@ class Writer:
             return self._apply_new(call, config, manager)
         old = self.served(call.resource, entry)
         self._preconditions(call, config, old, put=False)
-        try:
-            merged = apply.applied(
-                old, self._visible(call, config), self._ownable(call.resource), manager, call.flag("force"), text(self._clock())
-            )
-        except DuplicateKey as error:
-            raise self._untyped(call, str(error)) from error
+        merged = apply.applied(old, self._visible(call, config), call.resource.schema, manager, call.flag("force"), text(self._clock()))
         managers = merged["metadata"].get("managedFields")
         kept = self._combined(call, merged, old)
         kept["metadata"].pop("managedFields", None)
@@ -305,15 +312,12 @@ class Writer:
         if call.subresource:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
         if config["metadata"].get("uid"):
-            why = f"Precondition failed: UID in precondition: {config['metadata']['uid']}, UID in object meta: "
+            why = f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and no existing object was found"
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, why)
         if config["metadata"].get("resourceVersion"):
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, CHANGED)
         created = replace(call, query={**call.query, "fieldManager": manager.name})
-        try:
-            merged = apply.applied(None, self._visible(call, config), self._ownable(call.resource), manager, True, text(self._clock()))
-        except DuplicateKey as error:
-            raise self._untyped(call, str(error)) from error
+        merged = apply.applied(None, self._visible(call, config), call.resource.schema, manager, True, text(self._clock()))
         managers = merged["metadata"].pop("managedFields", None)
         self._place(created, merged)
         return self._created_by_apply(created, merged, managers)
@@ -336,6 +340,7 @@ class Writer:
         if metadata.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
         metadata.pop("managedFields", None)
+        namespace = str(metadata.get("namespace") or "")
         metadata.setdefault("name", call.name)
         if metadata["name"] != call.name:
             raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
@@ -343,11 +348,17 @@ class Writer:
             metadata.setdefault("namespace", call.namespace)
         unknown = prune(requests.bounded(config), call.resource.schema, "", root=True)
         if unknown:
-            raise self._untyped(call, f".{unknown[0]}: field not declared in schema")
+            raise self._untyped(call, f".{unknown[0]}: field not declared in schema", namespace)
+        if call.resource.custom and (why := _misfit(config, call.resource.schema)):
+            raise self._untyped(call, why, namespace)
+        try:
+            owned(config, call.resource.schema)
+        except DuplicateKey as error:
+            raise self._untyped(call, str(error), namespace) from error
 
-    def _untyped(self, call: Call, why: str) -> errors.StatusError:
+    def _untyped(self, call: Call, why: str, namespace: str = "") -> errors.StatusError:
         resource = call.resource
-        of = f"({call.namespace}/{call.name}; {resource.api_version}, Kind={resource.kind})"
+        of = f"({namespace}/{call.name}; {resource.api_version}, Kind={resource.kind})"
         return errors.StatusError(500, "", f"failed to create typed patch object {of}: {why}")
 
     def _visible(self, call: Call, config: Object) -> Object:
@@ -359,10 +370,6 @@ class Writer:
         if call.resource.has_status:
             return {k: v for k, v in config.items() if k != "status"}
         return config
-
-    @staticmethod
-    def _ownable(resource: Resource) -> Schema:
-        return resource.schema
 
     @staticmethod
     def _manager(call: Call) -> Manager:
@@ -398,7 +405,8 @@ class Writer:
         grace = self._grace(obj, options)
         before = dict(obj["metadata"])
         self._propagation(obj, options)
-        self._mark(obj, grace)
+        if obj["kind"] == "Pod" or not self._may_go(obj):
+            self._mark(obj, grace)
         if self._may_go(obj):
             if not dry:
                 obj = self._remove(call.resource, call.key, obj).object
@@ -445,7 +453,8 @@ class Writer:
         metadata = obj["metadata"]
         if "deletionTimestamp" not in metadata:
             metadata["deletionTimestamp"] = text(self._clock() + timedelta(seconds=grace))
-            metadata["deletionGracePeriodSeconds"] = grace
+            if obj["kind"] != "Namespace":
+                metadata["deletionGracePeriodSeconds"] = grace
             if "generation" in metadata:
                 metadata["generation"] += 1
         elif grace < metadata.get("deletionGracePeriodSeconds", 0):
@@ -493,6 +502,40 @@ def _as_read(obj: Object, schema: Schema) -> None:
     """What is stored is pruned and defaulted anew by the schema of today."""
     prune(obj, schema)
     default(obj, schema)
+
+
+def _go_problem(resource: Resource, cause: Cause) -> str:
+    """As Go's decoder says it."""
+    given = cause.message.rpartition(": ")[2].strip('"')
+    wanted = cause.message.partition("must be of type ")[2].partition(":")[0]
+    names, known = [], resource.schema
+    for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
+        if "properties" not in known:
+            break  # keys of maps are not told
+        names.append(name)
+        known = known["properties"].get(name, {})
+        known = known.get("items", known)
+    given = {"integer": "number", "boolean": "bool"}.get(given, given)
+    wanted = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}.get(wanted, wanted)
+    return f"json: cannot unmarshal {given} into Go struct field {resource.kind}.{'.'.join(names)} of type {wanted}"
+
+
+def _misfit(config: Object, schema: Schema) -> str:
+    """What of a configuration has not the type that the schema says."""
+    for cause in check(config, schema, status=True):
+        wanted = EXPECTED.get(cause.message.partition("must be of type ")[2].partition(":")[0])
+        given = cause.message.rpartition(": ")[2].strip('"')
+        if cause.reason == errors.TYPE and wanted and given != "null":
+            return f".{cause.field}: expected {wanted}, got {given}"
+    return ""
+
+
+def _finalizer_warnings(resource: Resource, obj: Object) -> list[str]:
+    found = obj["metadata"].get("finalizers")
+    if not resource.custom or not isinstance(found, list):
+        return []
+    told = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    return [f'metadata.finalizers: "{f}": {told}' for f in found if isinstance(f, str) and "/" not in f and f not in STANDARD]
 
 
 def _tidy(metadata: Object) -> None:
