@@ -286,7 +286,8 @@ CASES = [
     patch("merge patch with a stale version", f"{W}/a", {"metadata": {"resourceVersion": "1"}, "spec": {"rounds": 10}}),
     patch("merge patch of another uid", f"{W}/a", {"metadata": {"uid": "x"}, "spec": {"rounds": 10}}),
     patch("merge patch of the status on the object", f"{W}/a", {"status": {"phase": "P"}}),
-    patch("merge patch of the status", f"{W}/a/status", {"status": {"phase": "P"}, "spec": {"rounds": 77}, "metadata": {"labels": {"l": "s"}}}),
+    patch("merge patch of the status", f"{W}/a/status", {"status": {"phase": "P"}, "spec": {"rounds": 77},
+        "metadata": {"labels": {"l": "s"}}}),
     patch("merge patch of what is not there", f"{W}/zz", {}),
     patch("merge patch to what may not be", f"{W}/a", {"spec": {"rounds": 0}}),
     patch("merge patch to a wrong type", f"{W}/a", {"spec": []}),
@@ -397,7 +398,8 @@ CASES = [
     patch("ports by strategic merge", f"{SVC}/s", {"spec": {"ports": [{"port": 81, "name": "b"}, {"port": 80, "name": "a"}]}}, SM),
     patch("service applied", f"{SVC}/ap?{COPY}", service("ap"), AP),
     patch("service applied again", f"{SVC}/ap?{COPY}", service("ap"), AP),
-    patch("status of a service", f"{SVC}/ap/status?{COPY}", {**service("ap"), "status": {"loadBalancer": {"ingress": [{"ip": "10.1.1.1"}]}}}, AP),
+    patch("status of a service", f"{SVC}/ap/status?{COPY}", {**service("ap"),
+        "status": {"loadBalancer": {"ingress": [{"ip": "10.1.1.1"}]}}}, AP),
     delete("service deleted", f"{SVC}/s"),
     # jobs and stateful sets
     post("job", BATCH, job("j")),
@@ -425,9 +427,11 @@ CASES = [
     post("pod without account", PODS, pod("x", serviceAccountName="nobody")),
     post("pod that restarts oddly", PODS, pod("x", restartPolicy="Sometimes")),
     post("pod with two containers of one name", PODS, pod("x", containers=[{"name": "c", "image": "x"}] * 2)),
-    post("pod with resources", PODS, pod("r", containers=[{"name": "c", "image": "x", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}])),
+    post("pod with resources", PODS, pod("r", containers=[{"name": "c", "image": "x",
+        "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}])),
     post("pod with a bad quantity", PODS, pod("x", containers=[{"name": "c", "image": "x", "resources": {"limits": {"cpu": "many"}}}])),
-    post("bind", f"{PODS}/p/binding", {"kind": "Binding", "apiVersion": "v1", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}),
+    post("bind", f"{PODS}/p/binding", {"kind": "Binding", "apiVersion": "v1", "metadata": {"name": "p"},
+        "target": {"kind": "Node", "name": "n"}}),
     post("bind again", f"{PODS}/p/binding", {"kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}),
     patch("status of a pod", f"{PODS}/p/status", {"status": {"phase": "Running"}}),
     patch("another image", f"{PODS}/p", {"spec": {"containers": [{"name": "c", "image": "y"}]}}, SM),
@@ -469,7 +473,8 @@ CASES = [
         "spec": {**CRD["spec"], "names": {"kind": "X", "plural": "x"}, "versions": [  # type: ignore[dict-item]
             {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
                 "type": "object", "properties": {"spec": {"properties": {"a": {"type": "string"}}}}}}}]}}),
-    post("a definition under another name", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {**CRD, "metadata": {"name": "y.contract.example.com"}}),
+    post("a definition under another name", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {**CRD,
+        "metadata": {"name": "y.contract.example.com"}}),
 ]  # fmt: skip
 
 WORDS = (".body.message", ".body.details.causes[0].message")

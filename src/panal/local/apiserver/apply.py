@@ -7,6 +7,7 @@ removed; setting a field of another manager to something else is a conflict, unl
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,7 @@ from panal.local.apiserver.fields import (
 from panal.local.apiserver.schema import ANY, Schema, child
 
 Object = dict[str, Any]
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,25 @@ def applied(live: Object | None, config: Object, schema: Schema, manager: Manage
     remove(merged, _named(last.fields) - kept, schema)
     difference = compare(live or {}, merged, schema)
     taken = {m: o.fields & difference.written for m, o in others.items()}
-    if not force and any(taken.values()):
-        raise _conflicts({m: f for m, f in taken.items() if f})
+    disputed = {m: left for m, f in taken.items() if (left := f - _moved(live, manager, schema))}
+    if disputed and not force:
+        raise _conflicts(disputed)
     after = {m: replace(o, fields=_without(o.fields - taken[m], difference.removed)) for m, o in others.items()}
     after[manager] = Ownership(mine, time if mine != last.fields else last.time)
     merged["metadata"].pop("managedFields", None)
     write_managers(merged, after)
     return merged
+
+
+def _moved(live: Object | None, manager: Manager, schema: Schema) -> Fields:
+    """What kubectl applied on the client's side before: it may take that over when it goes on by server-side apply."""
+    noted = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
+    if manager.name != "kubectl" or not noted:
+        return EMPTY
+    try:
+        return owned(json.loads(noted), schema)
+    except (ValueError, AttributeError, TypeError):
+        return EMPTY
 
 
 def _named(fields: Fields) -> Fields:

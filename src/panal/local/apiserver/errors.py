@@ -42,7 +42,7 @@ class StatusError(Exception):
         return found | {"code": self.code}
 
 
-class Undecodable(StatusError):
+class UndecodableError(StatusError):
     """An object that cannot be read as its kind; `why` alone is what remains of it where a patch made it."""
 
     def __init__(self, kind: str, version: str, why: str) -> None:

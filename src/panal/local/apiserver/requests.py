@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from panal.local.apiserver.defaults import User
-from panal.local.apiserver.errors import REQUIRED, Cause, StatusError, Undecodable, bad_request, invalid, unsupported_media
+from panal.local.apiserver.errors import REQUIRED, Cause, StatusError, UndecodableError, bad_request, invalid, unsupported_media
 from panal.local.apiserver.kinds import Resource
 
 ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
@@ -186,7 +186,7 @@ def _name(value: dict[str, Any]) -> str:
 
 
 def cannot_be(resource: Resource, why: str) -> StatusError:
-    return Undecodable(resource.kind, resource.version, why)
+    return UndecodableError(resource.kind, resource.version, why)
 
 
 def need_manager(call: Call) -> str:

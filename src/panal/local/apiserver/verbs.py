@@ -90,7 +90,7 @@ class Verbs:
             raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
         try:
             return self._writer.update(call, self._change(call, media, body))
-        except errors.Undecodable as error:
+        except errors.UndecodableError as error:
             told = f"Invalid value: {json.dumps(body.decode(errors='replace'))}: {error.why}"
             raise errors.invalid("", "", "", [errors.Cause(errors.INVALID, told, "patch")]) from error
 

@@ -132,7 +132,7 @@ class Writer:
         self._metadata_types(call, obj)
         if not resource.custom:
             self._decode(resource, obj)
-        default(obj, schema)
+        default(obj, schema, nulls=manager is None)  # of apply alone nulls are kept, and refused
         if not resource.custom:
             defaults.plain(obj)
         if manager:
@@ -162,13 +162,15 @@ class Writer:
     def _decode(self, resource: Resource, obj: Object) -> None:
         """What the real server cannot even read into its types is refused with 400, before it is looked at."""
         defaults.coerce(obj, resource.schema)
-        if resource.kind == "CustomResourceDefinition":
-            custom.fill(obj)
         for cause in check(obj, resource.schema, status=True):
             if cause.reason == errors.TYPE:
                 raise requests.cannot_be(resource, _go_problem(resource, cause))
         if why := checks.undecodable(obj, resource.schema):
             raise requests.cannot_be(resource, why)
+        if resource.kind == "CustomResourceDefinition":
+            if why := custom.malformed(obj):
+                raise requests.cannot_be(resource, why)
+            custom.fill(obj)
 
     def _causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
         found = list(checks.metadata(obj, resource.kind, resource.custom)) + _finalizers(obj, old) * (2 if resource.custom else 1)
