@@ -225,7 +225,8 @@ def _others(store: Store, service: Object) -> Iterable[Entry]:
 
 def _free_address(store: Store) -> str:
     taken = {(e.object.get("spec") or {}).get("clusterIP") for e in store.all("services")}
-    return next(str(a) for a in list(ip_network(SERVICES).hosts())[9:] if str(a) not in taken)
+    network = ip_network(SERVICES)
+    return next(a for i in range(10, network.num_addresses - 1) if (a := str(network[i])) not in taken)
 
 
 def _node_ports(service: Object, old: Object, store: Store) -> None:

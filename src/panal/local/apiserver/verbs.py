@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from panal.local.apiserver import errors, patch, requests, scale
+from panal.local.apiserver import deletion, errors, patch, requests, scale
 from panal.local.apiserver.answers import Answer, json_answer
 from panal.local.apiserver.identity import Identity
 from panal.local.apiserver.reads import Form, Selection, listing
 from panal.local.apiserver.requests import Call
 from panal.local.apiserver.store import Entry, Store
-from panal.local.apiserver.writes import Outcome, Writer, now, text
+from panal.local.apiserver.writes import Outcome, Writer
 
 Object = dict[str, Any]
 STORED = ("", "status", "finalize", "approval")
@@ -145,11 +145,9 @@ class Verbs:
         return found
 
     def _delete(self, call: Call, options: Object) -> Answer:
-        from panal.local.apiserver.writes import RETURNED
-
         obj, gone = self._writer.delete(call, options)
         resource = call.resource
-        if not gone or resource.kind in RETURNED:
+        if not gone or resource.kind in deletion.RETURNED:
             return json_answer(obj)
         found = errors.details(resource.group, resource.plural, call.name, uid=obj["metadata"]["uid"])
         return json_answer(errors.success(found))
@@ -189,6 +187,3 @@ class Verbs:
             wanted = patch.merged(scale.of(call.resource, entry.object), wanted)
         outcome = self._writer.update(scale.main(call), lambda old: scale.changed(call.resource, old, wanted))
         return json_answer(scale.of(call.resource, outcome.object))
-
-
-__all__ = ["Verbs", "now", "text"]

@@ -1,24 +1,22 @@
 """Every write, as the real server does it: read, admit (prune, defaults, checks), say who owns what, keep; or delete, by and by.
 
-An object goes through `_admit` whatever the verb. What comes of it is kept only if it differs: a write that changes nothing makes no
+An object goes through `admission` whatever the verb. What comes of it is kept only if it differs: a write that changes nothing makes no
 event and no new version.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from panal.local.apiserver import apply, checks, custom, defaults, errors, requests
+from panal.local.apiserver import apply, custom, deletion, errors, requests
+from panal.local.apiserver.admission import CRDS, Admission, Now, now, text
 from panal.local.apiserver.apply import Manager
-from panal.local.apiserver.defaults import Setting
-from panal.local.apiserver.errors import CHANGED, FORBIDDEN, INVALID, REQUIRED, Cause
+from panal.local.apiserver.errors import CHANGED, INVALID, Cause
 from panal.local.apiserver.fields import DuplicateKey, owned
 from panal.local.apiserver.kinds import Registry, Resource
 from panal.local.apiserver.requests import Call
@@ -32,8 +30,6 @@ WITH_GENERATION = {
     "Pod", "Job", "StatefulSet", "NetworkPolicy", "CustomResourceDefinition", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip
-RETURNED = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount"}  # a DELETE answers with them
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 EXPECTED = {
     "string": "string",
     "integer": "numeric (int or float)",
@@ -42,16 +38,6 @@ EXPECTED = {
     "array": "list",
     "object": "map",
 }
-STANDARD = ("orphan", "foregroundDeletion", "kubernetes")
-Now = Callable[[], datetime]
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(slots=True)
@@ -68,6 +54,7 @@ class Writer:
         self._store = store
         self._registry = registry
         self._clock = clock
+        self._admission = Admission(store, clock)
 
     # --- create -------------------------------------------------------------------------------------------------
     def create(self, call: Call, obj: Object) -> Outcome:
@@ -83,7 +70,7 @@ class Writer:
             metadata["generation"] = 1
         if resource.has_status and resource.kind != "CustomResourceDefinition":
             obj.pop("status", None)
-        warnings = self._admit(call, obj, None, self._manager(call))
+        warnings = self._admission.admit(call, obj, None, self._manager(call))
         return self._create(call, obj, warnings)
 
     def _create(self, call: Call, obj: Object, warnings: list[str]) -> Outcome:
@@ -124,79 +111,6 @@ class Writer:
             error.details = (error.details or {}) | {"causes": [cause]}
             raise error
 
-    # --- admission ----------------------------------------------------------------------------------------------
-    def _admit(self, call: Call, obj: Object, old: Object | None, manager: Manager | None = None) -> list[str]:
-        """Changes `obj` itself to what is kept; 400 and 422 for what may not be. With `manager`, says what it owns. Returns warnings."""
-        resource, schema = call.resource, call.resource.schema
-        warnings = self._prune(call, obj) + _finalizer_warnings(resource, obj)
-        self._metadata_types(call, obj)
-        if not resource.custom:
-            self._decode(resource, obj)
-        default(obj, schema, nulls=manager is None)  # of apply alone nulls are kept, and refused
-        if not resource.custom:
-            defaults.plain(obj)
-        if manager:
-            apply.updated(old, obj, schema, manager, text(self._clock()), resource.custom)
-        if not resource.custom:
-            defaults.fill(obj, Setting(self._store, call.user, old))
-        _tidy(obj["metadata"])
-        causes = self._causes(resource, obj, old)
-        if causes:
-            raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
-        if resource.kind == "CustomResourceDefinition":
-            custom.served(obj, text(self._clock()))
-        return warnings
-
-    def _prune(self, call: Call, obj: Object) -> list[str]:
-        unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema, "", root=not call.resource.custom)]
-        if unknown and call.validation == "Strict":
-            raise requests.cannot_be(call.resource, f"strict decoding error: {', '.join(unknown)}")
-        return unknown if call.validation == "Warn" else []
-
-    def _metadata_types(self, call: Call, obj: Object) -> None:
-        defaults.coerce(obj["metadata"], call.resource.schema["properties"]["metadata"])
-        wrong = check(obj["metadata"], call.resource.schema["properties"]["metadata"], status=True)
-        if wrong:
-            raise requests.cannot_be(call.resource, f"json: cannot unmarshal Go struct field ObjectMeta.metadata.{wrong[0]}")
-
-    def _decode(self, resource: Resource, obj: Object) -> None:
-        """What the real server cannot even read into its types is refused with 400, before it is looked at."""
-        defaults.coerce(obj, resource.schema)
-        for cause in check(obj, resource.schema, status=True):
-            if cause.reason == errors.TYPE:
-                raise requests.cannot_be(resource, _go_problem(resource, cause))
-        if why := checks.undecodable(obj, resource.schema):
-            raise requests.cannot_be(resource, why)
-        if resource.kind == "CustomResourceDefinition":
-            if why := custom.malformed(obj):
-                raise requests.cannot_be(resource, why)
-            custom.fill(obj)
-
-    def _causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-        found = list(checks.metadata(obj, resource.kind, resource.custom)) + _finalizers(obj, old) * (2 if resource.custom else 1)
-        if not resource.custom:
-            found += [c for c in check(obj, resource.schema, status=False) if c.reason not in (errors.TYPE, errors.DUPLICATE)]
-            if not found:
-                found += checks.of_kind(obj, old)
-            if resource.kind == "CustomResourceDefinition" and not found:
-                found += custom.check(obj, [e.object for e in self._store.all(CRDS)])
-            return found
-        wrong = [
-            c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)
-        ]
-        if resource.rules and not found and not wrong:
-            return list(custom.rules(obj, old, resource.schema))
-        blocked = any(
-            c.reason in ("FieldValueTypeInvalid", REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")
-            for c in wrong
-        )
-        if resource.rules and (blocked or (found and any(c.reason == REQUIRED for c in found))):
-            told = (
-                "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
-            )
-            wrong.append(Cause(INVALID, f"Invalid value: null: {told}", "<nil>"))
-        return found + wrong
-
     # --- update -------------------------------------------------------------------------------------------------
     def update(self, call: Call, change: Callable[[Object], Object], put: bool = False) -> Outcome:
         """`change` makes the wanted object of the one that is there, which it is given a copy of."""
@@ -205,7 +119,7 @@ class Writer:
         old = self.served(call.resource, entry)
         self._preconditions(call, obj, old, put)
         kept = self._combined(call, obj, old)
-        warnings = self._admit(call, kept, old, self._manager(call))
+        warnings = self._admission.admit(call, kept, old, self._manager(call))
         self._count_generation(call, kept, old)
         return self._keep(call, kept, old, warnings)
 
@@ -285,7 +199,7 @@ class Writer:
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if call.dry_run:
             return Outcome(obj, warnings)
-        if obj["metadata"].get("deletionTimestamp") and self._may_go(obj):
+        if obj["metadata"].get("deletionTimestamp") and deletion.may_go(obj):
             gone = self._remove(call.resource, call.key, obj)
             return Outcome(gone.object, warnings)
         return Outcome(self._put(call.resource, call.key, obj).object, warnings)
@@ -304,7 +218,7 @@ class Writer:
         managers = merged["metadata"].get("managedFields")
         kept = self._combined(call, merged, old)
         kept["metadata"].pop("managedFields", None)
-        warnings = self._admit(call, kept, old)
+        warnings = self._admission.admit(call, kept, old)
         self._count_generation(call, kept, old)
         if managers:
             kept["metadata"]["managedFields"] = managers
@@ -332,7 +246,7 @@ class Writer:
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": text(self._clock())}
         if call.resource.custom or call.resource.kind in WITH_GENERATION:
             metadata["generation"] = 1
-        warnings = self._admit(call, obj, None)
+        warnings = self._admission.admit(call, obj, None)
         if managers:
             metadata["managedFields"] = managers
         return self._create(call, obj, warnings)
@@ -402,14 +316,14 @@ class Writer:
         """The object as it is afterwards, and whether it is gone."""
         entry = self.live(call)
         obj = entry.copy()
-        self._delete_preconditions(call, obj, options)
+        deletion.preconditions(call, obj, options)
         dry = call.dry_run or options.get("dryRun") == ["All"]
-        grace = self._grace(obj, options)
+        grace = deletion.grace(obj, options)
         before = dict(obj["metadata"])
-        self._propagation(obj, options)
-        if obj["kind"] == "Pod" or not self._may_go(obj):
-            self._mark(obj, grace)
-        if self._may_go(obj):
+        deletion.propagation(obj, options)
+        if obj["kind"] == "Pod" or not deletion.may_go(obj):
+            deletion.mark(obj, grace, self._clock())
+        if deletion.may_go(obj):
             if not dry:
                 obj = self._remove(call.resource, call.key, obj).object
             return obj | {"apiVersion": call.resource.api_version}, True
@@ -418,56 +332,6 @@ class Writer:
                 obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
             obj = self._put(call.resource, call.key, obj).object
         return obj | {"apiVersion": call.resource.api_version}, False
-
-    def _delete_preconditions(self, call: Call, obj: Object, options: Object) -> None:
-        wanted, metadata = options.get("preconditions") or {}, obj["metadata"]
-        for name, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            if wanted.get(name) and str(wanted[name]) != metadata[name]:
-                why = f"Precondition failed: {called} in precondition: {wanted[name]}, {called} in object meta: {metadata[name]}"
-                if call.resource.custom and name == "uid":
-                    why = f"the UID in the precondition ({wanted[name]}) does not match the UID in record ({metadata[name]})."
-                    why += " The object might have been deleted and then recreated"
-                raise errors.conflict(
-                    call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why
-                )
-
-    def _grace(self, obj: Object, options: Object) -> int:
-        """Seconds that a Pod has for its end; 0 for everything else."""
-        spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
-        if obj["kind"] != "Pod" or not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
-            return 0
-        asked = options.get("gracePeriodSeconds")
-        grace = int(asked if isinstance(asked, int) else spec.get("terminationGracePeriodSeconds", 30))
-        return grace if grace >= 0 else 1
-
-    def _propagation(self, obj: Object, options: Object) -> None:
-        policy, metadata = options.get("propagationPolicy"), obj["metadata"]
-        if options.get("orphanDependents") is True:
-            policy = "Orphan"
-        wanted = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}.get(str(policy))
-        finalizers = metadata.get("finalizers") or []
-        if policy is not None and not metadata.get("deletionTimestamp"):
-            finalizers = [f for f in finalizers if f not in ("orphan", "foregroundDeletion")] + ([wanted] if wanted else [])
-        metadata["finalizers"] = finalizers
-        _tidy(metadata)
-
-    def _mark(self, obj: Object, grace: int) -> None:
-        metadata = obj["metadata"]
-        if "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = text(self._clock() + timedelta(seconds=grace))
-            if obj["kind"] != "Namespace":
-                metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-            metadata["deletionTimestamp"] = text(self._clock() + timedelta(seconds=grace))
-            metadata["deletionGracePeriodSeconds"] = grace
-
-    @staticmethod
-    def _may_go(obj: Object) -> bool:
-        metadata = obj["metadata"]
-        held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
-        return not held and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
 
     # --- keeping ------------------------------------------------------------------------------------------------
     def _put(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
@@ -506,22 +370,6 @@ def _as_read(obj: Object, schema: Schema) -> None:
     default(obj, schema)
 
 
-def _go_problem(resource: Resource, cause: Cause) -> str:
-    """As Go's decoder says it."""
-    given = cause.message.rpartition(": ")[2].strip('"')
-    wanted = cause.message.partition("must be of type ")[2].partition(":")[0]
-    names, known = [], resource.schema
-    for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
-        if "properties" not in known:
-            break  # keys of maps are not told
-        names.append(name)
-        known = known["properties"].get(name, {})
-        known = known.get("items", known)
-    given = {"integer": "number", "boolean": "bool"}.get(given, given)
-    wanted = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}.get(wanted, wanted)
-    return f"json: cannot unmarshal {given} into Go struct field {resource.kind}.{'.'.join(names)} of type {wanted}"
-
-
 def _misfit(config: Object, schema: Schema) -> str:
     """What of a configuration has not the type that the schema says."""
     for cause in check(config, schema, status=True):
@@ -530,51 +378,6 @@ def _misfit(config: Object, schema: Schema) -> str:
         if cause.reason == errors.TYPE and wanted and given != "null":
             return f".{cause.field}: expected {wanted}, got {given}"
     return ""
-
-
-def _finalizer_warnings(resource: Resource, obj: Object) -> list[str]:
-    found = obj["metadata"].get("finalizers")
-    if not resource.custom or not isinstance(found, list):
-        return []
-    told = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-    return [f'metadata.finalizers: "{f}": {told}' for f in found if isinstance(f, str) and "/" not in f and f not in STANDARD]
-
-
-def _tidy(metadata: Object) -> None:
-    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if name in metadata and not metadata[name]:
-            del metadata[name]
-
-
-def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
-    if old is None or not old["metadata"].get("deletionTimestamp"):
-        return []
-    before = old["metadata"].get("finalizers") or []
-    new = [f for f in obj["metadata"].get("finalizers") or () if f not in before]
-    shown = ", ".join(f'"{f}"' for f in new)
-    told = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-    return [Cause(FORBIDDEN, told, "metadata.finalizers")] if new else []
-
-
-def _same(cause: Cause, obj: Object, old: Object | None) -> bool:
-    """Whether what is wrong there was so before: it is not held against an update."""
-    if old is None:
-        return False
-    path = cause.field.replace("[", ".[").split(".") if cause.field else []
-    if cause.reason == REQUIRED:
-        path = path[:-1]
-    after: Any = obj
-    before: Any = old
-    for name in path:
-        after, before = _step(after, name), _step(before, name)
-    return after is not None and bool(path) and after == before
-
-
-def _step(value: Any, name: str) -> Any:
-    if name.startswith("[") and isinstance(value, list):
-        index = int(name[1:-1])
-        return value[index] if index < len(value) else None
-    return value.get(name) if isinstance(value, dict) else None
 
 
 def _content(obj: Object) -> Object:
