@@ -13,7 +13,7 @@ from panal.local.apiserver.defaults import Setting
 from panal.local.apiserver.errors import FORBIDDEN, INVALID, REQUIRED, Cause
 from panal.local.apiserver.kinds import Resource
 from panal.local.apiserver.requests import Call
-from panal.local.apiserver.schema import check, default, prune
+from panal.local.apiserver.schema import Schema, check, default, prune
 from panal.local.apiserver.store import Store
 
 Object = dict[str, Any]
@@ -66,16 +66,17 @@ class Admission:
 
     def _metadata_types(self, call: Call, obj: Object) -> None:
         defaults.coerce(obj["metadata"], call.resource.schema["properties"]["metadata"])
-        wrong = check(obj["metadata"], call.resource.schema["properties"]["metadata"], status=True)
+        known = call.resource.schema["properties"]["metadata"]
+        wrong = check(obj["metadata"], known, status=True)
         if wrong:
-            raise requests.cannot_be(call.resource, f"json: cannot unmarshal Go struct field ObjectMeta.metadata.{wrong[0]}")
+            raise requests.cannot_be(call.resource, _go_problem("ObjectMeta.metadata", known, wrong[0]))
 
     def _decode(self, resource: Resource, obj: Object) -> None:
         """What the real server cannot even read into its types is refused with 400, before it is looked at."""
         defaults.coerce(obj, resource.schema)
         for cause in check(obj, resource.schema, status=True):
             if cause.reason == errors.TYPE:
-                raise requests.cannot_be(resource, _go_problem(resource, cause))
+                raise requests.cannot_be(resource, _go_problem(resource.kind, resource.schema, cause))
         if why := checks.undecodable(obj, resource.schema):
             raise requests.cannot_be(resource, why)
         if resource.kind == "CustomResourceDefinition":
@@ -106,11 +107,11 @@ class Admission:
         return found + wrong
 
 
-def _go_problem(resource: Resource, cause: Cause) -> str:
+def _go_problem(of: str, schema: Schema, cause: Cause) -> str:
     """As Go's decoder says it."""
     given = cause.message.rpartition(": ")[2].strip('"')
     wanted = cause.message.partition("must be of type ")[2].partition(":")[0]
-    names, known = [], resource.schema
+    names, known = [], schema
     for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
         if "properties" not in known:
             break  # keys of maps are not told
@@ -119,7 +120,7 @@ def _go_problem(resource: Resource, cause: Cause) -> str:
         known = known.get("items", known)
     given = {"integer": "number", "boolean": "bool"}.get(given, given)
     wanted = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}.get(wanted, wanted)
-    return f"json: cannot unmarshal {given} into Go struct field {resource.kind}.{'.'.join(names)} of type {wanted}"
+    return f"json: cannot unmarshal {given} into Go struct field {of}.{'.'.join(names)} of type {wanted}"
 
 
 def _finalizer_warnings(resource: Resource, obj: Object) -> list[str]:
