@@ -1,4 +1,4 @@
-"""The local platform's control loops at a real API server whose own controllers are off: what they do is what the real ones do."""
+"""The local platform's control loops at a real API server whose own controllers are off, and at the platform's own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from api import Api, api
 from cluster import Cluster
+from embedded import Embedded
 from panal.kube import kinds
 from panal.kube.objects import Object
 from runs import eventually
@@ -22,8 +23,9 @@ NS = "loops"
 CONTAINER = {"name": "c", "image": "x:1", "command": ["true"]}
 
 
-@pytest.fixture(scope="module")
-def hub(bare_api: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@pytest.fixture(scope="module", params=["bare_api", "embedded_api"])
+def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    bare_api: Cluster | Embedded = request.getfixturevalue(request.param)
     folder = tmp_path_factory.mktemp("volumes")
     command = [sys.executable, "-m", "panal.local.controllers", "--kubeconfig", str(bare_api.kubeconfig), "--volumes", str(folder)]
     with (folder / "log").open("w") as log:
