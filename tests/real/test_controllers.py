@@ -14,6 +14,7 @@ from api import Api, api
 from cluster import Cluster
 from embedded import Embedded
 from panal.kube import kinds
+from panal.kube.client import Propagation
 from panal.kube.objects import Object
 from runs import eventually
 
@@ -190,3 +191,19 @@ def test_what_is_owned_goes_with_its_owner_and_a_namespace_with_all_that_is_in_i
     assert hub.get(kinds.CONFIG_MAP, "short", "free")
     hub.delete(kinds.NAMESPACE, "", "short")
     eventually(lambda: hub.get(kinds.NAMESPACE, "", "short") is None, "the namespace is gone", 30)
+
+
+@pytest.mark.parametrize(("propagation", "stays"), [("Foreground", False), ("Orphan", True)])
+def test_an_owner_waits_for_what_it_owns_if_that_is_asked_for(hub: Api, propagation: Propagation, stays: bool) -> None:
+    def config_map(name: str, **more: Any) -> Object:
+        return hub.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NS} | more})
+
+    owner = config_map(f"owner-{propagation.lower()}")
+    name = owner["metadata"]["name"]
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": owner["metadata"]["uid"], "blockOwnerDeletion": True}
+    config_map(f"{name}-owned", ownerReferences=[reference])
+    hub.delete(kinds.CONFIG_MAP, NS, name, propagation=propagation)
+    eventually(lambda: hub.get(kinds.CONFIG_MAP, NS, name) is None, "the owner is gone", 20)
+    left = hub.get(kinds.CONFIG_MAP, NS, f"{name}-owned")
+    assert (left is not None) == stays
+    assert not (left or {"metadata": {}})["metadata"].get("ownerReferences")

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from panal.kube.client import Client, Selector
+from panal.kube.client import Client, Propagation, Selector
 from panal.kube.errors import NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object
@@ -65,9 +65,9 @@ class Api:
         """Sets labels of an object that has no namespace; None takes one off."""
         self.patch(kind, "", of, metadata={"labels": labels})
 
-    def delete(self, kind: Kind, namespace: str, name: str, grace: int | None = None) -> bool:
+    def delete(self, kind: Kind, namespace: str, name: str, grace: int | None = None, propagation: Propagation = "Background") -> bool:
         """Asks for the deletion; false if it was not there. `grace` is a Pod's."""
-        return _wait(self._client.delete(kind, namespace, name, grace=grace))
+        return _wait(self._client.delete(kind, namespace, name, grace=grace, propagation=propagation))
 
     def make_namespace(self, name: str) -> None:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -1,4 +1,4 @@
-"""What goes without being asked for: objects whose owners are all gone, and everything in a namespace that is being deleted.
+"""What goes without being asked for: objects whose owners are gone, or wait for them, and all that is in a namespace that is going.
 
 All kinds that the API server has are followed, with little more than their names. An owner that is not in the cache is asked for before
 anything is concluded: what owns may be newer than what the watch has told. Kinds that are added later are found when the watch starts anew.
@@ -15,6 +15,7 @@ from panal.kube.client import Client, Selector
 from panal.kube.errors import Conflict, KubeError, NotFound
 from panal.kube.kinds import EVENT, NAMESPACE, Kind
 from panal.kube.objects import Object, key_of, uid_of
+from panal.local.controllers import dependents
 
 log = logging.getLogger("panal.local.controllers")
 
@@ -27,7 +28,9 @@ def slim(obj: Object) -> Object:
     """Names and owners are all that is looked at."""
     metadata = obj["metadata"]
     kept = {
-        k: metadata[k] for k in ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "deletionTimestamp") if k in metadata
+        k: metadata[k]
+        for k in ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "deletionTimestamp", "finalizers")
+        if k in metadata
     }
     return {"apiVersion": obj.get("apiVersion", ""), "kind": obj.get("kind", ""), "metadata": kept}
 
@@ -71,7 +74,7 @@ class Garbage:
         while True:
             for kind, obj in self._suspects(cache):
                 try:
-                    await self._judge(kind, obj)
+                    await (self._let_go(cache, kind, obj) if dependents.waits(obj) else self._judge(kind, obj))
                 except (Conflict, NotFound):
                     continue
                 except KubeError as error:
@@ -79,12 +82,14 @@ class Garbage:
             await asyncio.sleep(SWEEP)
 
     def _suspects(self, cache: Cache) -> Iterator[tuple[Kind, Object]]:
-        """Objects of which an owner is not known, and those of namespaces that are going."""
-        everything = [(kind, obj) for kind in cache.kinds() for obj in cache.list(kind)]
+        """Objects that wait for their dependents, those of which an owner is not known, and those of namespaces that are going."""
+        everything = _all(cache)
         known = {uid_of(obj) for _, obj in everything}
         going = {obj["metadata"]["name"] for kind, obj in everything if kind == NAMESPACE and obj["metadata"].get("deletionTimestamp")}
         for kind, obj in everything:
             metadata = obj["metadata"]
+            if dependents.waits(obj):
+                yield kind, obj
             if metadata.get("deletionTimestamp") and kind != NAMESPACE:
                 continue
             owners = metadata.get("ownerReferences") or ()
@@ -105,6 +110,20 @@ class Garbage:
             return
         log.info("deleting %s %s/%s: %s", kind, namespace, name, "its owner is gone" if owners else "its namespace is going")
         await self._client.delete(kind, namespace, name, uid_of(obj))
+
+    async def _let_go(self, cache: Cache, kind: Kind, obj: Object) -> None:
+        """Does with the dependents what was asked for, and lets the object go when that is done."""
+        owned = [(k, o) for k, o in _all(cache) if any(r["uid"] == uid_of(obj) for r in o["metadata"].get("ownerReferences") or ())]
+        kinds = {uid_of(o): k for k, o in owned}
+        plan = dependents.decide(obj, (o for _, o in owned))
+        for each, references in plan.release:
+            change = {"ownerReferences": references or None, "resourceVersion": each["metadata"]["resourceVersion"]}
+            await self._client.merge_patch(kinds[uid_of(each)], *key_of(each), {"metadata": change})
+        for each in plan.delete:
+            await self._client.delete(kinds[uid_of(each)], *key_of(each), uid_of(each))
+        if plan.finalizers is not None:
+            change = {"finalizers": plan.finalizers or None, "resourceVersion": obj["metadata"]["resourceVersion"]}
+            await self._client.merge_patch(kind, *key_of(obj), {"metadata": change})
 
     async def _any_owner(self, namespace: str, owners: Iterable[dict[str, str]]) -> bool:
         """Asks the API server itself. An owner of a kind that nobody serves is not there."""
@@ -128,3 +147,7 @@ class Garbage:
         await self._client.replace(
             {**found, "apiVersion": "v1", "kind": "Namespace", "spec": {**found.get("spec", {}), "finalizers": []}}, "finalize"
         )
+
+
+def _all(cache: Cache) -> list[tuple[Kind, Object]]:
+    return [(kind, obj) for kind in cache.kinds() for obj in cache.list(kind)]
