@@ -60,9 +60,12 @@ class Client:
         self._manager = field_manager
 
     @classmethod
-    def from_kubeconfig(cls, path: Path | str | None = None, *, timeout: float = 20, field_manager: str = FIELD_MANAGER) -> Client:
-        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
-        return cls(Connection.open(Path(path) if path else None, timeout), field_manager)
+    def from_kubeconfig(
+        cls, path: Path | str | None = None, *, context: str | None = None, timeout: float = 20, field_manager: str = FIELD_MANAGER
+    ) -> Client:
+        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
+        file's current one."""
+        return cls(Connection.open(Path(path) if path else None, timeout, context), field_manager)
 
     async def __aenter__(self) -> Client:
         return self

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -58,11 +59,15 @@ class Connection:
         self.namespace = namespace
 
     @classmethod
-    def open(cls, kubeconfig: Path | None, timeout: float) -> Connection:
-        """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
+    def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None) -> Connection:
+        """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
+        file's current one. An API server on a loopback address is never asked through a proxy."""
         try:
-            config = _config(kubeconfig)
-            settings = ConnectionParams(timeout=httpx2.Timeout(timeout, connect=timeout / 3)).httpx_params(config)
+            config = _config(kubeconfig, context)
+            params = ConnectionParams(
+                timeout=httpx2.Timeout(timeout, connect=timeout / 3), trust_env=not _on_loopback(config.cluster.server)
+            )
+            settings = params.httpx_params(config)
             http = httpx2.AsyncClient(**settings, limits=_LIMITS)
         except _UNUSABLE as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
@@ -117,9 +122,14 @@ def decode(content: bytes) -> Any:
         raise Unavailable(0, "NotJSON", f"the answer is not JSON: {content[:100]!r}") from error
 
 
-def _config(kubeconfig: Path | None) -> SingleConfig:
+def _on_loopback(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
+    return host == "localhost" or host.startswith("127.")
+
+
+def _config(kubeconfig: Path | None, context: str | None) -> SingleConfig:
     path = kubeconfig or _path_from_environment()
-    config = (KubeConfig.from_file(path) if path else KubeConfig.from_service_account(SERVICE_ACCOUNT)).get()
+    config = (KubeConfig.from_file(path) if path else KubeConfig.from_service_account(SERVICE_ACCOUNT)).get(context)
     if config is None:
         raise LightkubeConfigError(f"{path} has no current-context")
     return config
