@@ -48,6 +48,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = JSON
+    accept: str = JSON
 
 
 class Connection:
@@ -87,8 +88,9 @@ class Connection:
             return decode(response.content)
 
     @asynccontextmanager
-    async def stream(self, request: Request, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The answer's lines as they come; Unavailable when nothing came for `silence` seconds."""
+    async def stream(self, request: Request, silence: float, unended: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The answer's lines as they come, with `unended` a last one that lacks its end too; Unavailable when nothing came for `silence`
+        seconds."""
         timeout = httpx2.Timeout(self._timeout, connect=self._timeout / 3, read=silence)
         with _counted(request.verb) as outcome, _translated():
             async with asyncio.timeout(self._timeout):
@@ -99,7 +101,7 @@ class Connection:
                     async with asyncio.timeout(self._timeout):
                         await response.aread()
                     raise _error(response)
-                yield _lines(response)
+                yield _lines(response, unended)
             finally:
                 await response.aclose()
 
@@ -109,7 +111,7 @@ class Connection:
             request.path,
             params=dict(request.query),
             content=None if request.body is None else msgspec.json.encode(request.body),
-            headers={"Content-Type": request.content_type, "Accept": JSON} if request.body is not None else {"Accept": JSON},
+            headers={"Accept": request.accept} | ({"Content-Type": request.content_type} if request.body is not None else {}),
             timeout=timeout or httpx2.USE_CLIENT_DEFAULT,
         )
 
@@ -141,13 +143,15 @@ def _path_from_environment() -> Path | None:
     return None if (SERVICE_ACCOUNT / "token").exists() else HOME_KUBECONFIG
 
 
-async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:
+async def _lines(response: httpx2.Response, unended: bool) -> AsyncIterator[bytes]:
     rest = b""
     async for chunk in response.aiter_bytes():
         *complete, rest = (rest + chunk).split(b"\n")
         for line in complete:
             if line:
                 yield line
+    if rest and unended:
+        yield rest
 
 
 @dataclass(slots=True)
