@@ -11,7 +11,8 @@ Problems = Callable[[], list[str]]
 
 
 async def serve(address: str, port: int, problems: Problems) -> web.AppRunner:
-    """Starts serving at `address` (empty: all); `problems` says what keeps the controller from its work, a line each. Close with `cleanup`."""
+    """Starts serving at `address` (empty: all). `problems` says what keeps the controller from its work, a line each. Close with
+    `cleanup`."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
