@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from rich.live import Live
 from rich.table import Table
@@ -55,18 +55,18 @@ def clusters(runs: list[Object]) -> Table:
     return output.table(("RUN", "CLUSTER", "STATE", "ROUND", "REPORTED"), rows)
 
 
-async def follow(client: Client, runs: list[Object], timeout: float | None, lines_to_stderr: bool = False) -> list[Object]:
-    """The runs as they ended. Problem if one is deleted meanwhile, or `timeout` seconds are over."""
+async def follow(client: Client, runs: list[Object], within: float | None, lines_to_stderr: bool = False) -> list[Object]:
+    """The runs as they ended. Problem if one is deleted meanwhile, or `within` seconds are over."""
     logging.getLogger("panal.kube").addHandler(logging.NullHandler())  # said in our own words
     console = output.err if lines_to_stderr else output.out
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     show = Show(len(runs) > 1, lambda text: console.print(text, markup=False), live)
     try:
-        async with asyncio.timeout(timeout):
-            with live or suppress():
+        async with asyncio.timeout(within):
+            with live or nullcontext():
                 return await together(*(_follow(client, run, show) for run in runs))
     except TimeoutError as error:
-        raise Problem(Code.TIMEOUT, f"not ended within {timeout:g} s; it goes on", "Follow it again with `panal get NAME -w`.") from error
+        raise Problem(Code.TIMEOUT, f"not ended within {within:g} s; it goes on", "Follow it again with `panal get NAME -w`.") from error
 
 
 async def _follow(client: Client, run: Object, show: Show) -> Object:
