@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from panal.local.supervisor import address
 from panal.local.supervisor.folder import SUPERVISOR, Folder, PlatformError
@@ -24,13 +25,12 @@ def begin(folder: Folder, clusters: int, claims: Mapping[str, Mapping[str, str]]
     with folder.one_at_a_time():
         before = load(folder)
         state, held = (before, address.reserve(before.network)) if before else _choose()
-        state = grown(state, clusters, claims, programs)
-        _check_addresses(folder, state, mine=held is not None)
-        save(folder, state)
-        if not signal_process(folder, SUPERVISOR, signal.SIGHUP):
-            _spawn(folder, held)
-        if held:
-            held.close()
+        with held or nullcontext():
+            state = grown(state, clusters, claims, programs)
+            _check_addresses(folder, state, mine=held is not None)
+            save(folder, state)
+            if not signal_process(folder, SUPERVISOR, signal.SIGHUP):
+                _spawn(folder, held)
     return state
 
 
