@@ -77,6 +77,10 @@ class Client:
     async def close(self) -> None:
         await self._connection.close()
 
+    def managing(self, field_manager: str) -> Client:
+        """The same connection under another field manager; close only one of the two."""
+        return Client(self._connection, field_manager)
+
     @property
     def namespace(self) -> str:
         """Where this process runs, or the namespace of the kubeconfig's context."""
@@ -123,10 +127,10 @@ class Client:
                 yield line
 
     # --- writing ------------------------------------------------------------------------------------------------
-    async def apply(self, obj: Object, force: bool = True) -> Object:
+    async def apply(self, obj: Object, force: bool = True, kind: Kind | None = None) -> Object:
         """Server-side apply: creates the object or makes our fields so; a no-op leaves its version as it was. Without `force`,
-        Conflict where another manager has set one of them otherwise."""
-        return await self._apply(obj, "", force)
+        Conflict where another manager has set one of them otherwise. Here as below, `kind` is for one that panal has no constant of."""
+        return await self._apply(obj, "", force, kind)
 
     async def apply_status(self, obj: Object) -> Object:
         """Server-side apply of `obj`'s status alone; NotFound if the object does not exist."""
@@ -134,19 +138,19 @@ class Client:
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": identity, "status": obj["status"]}
         return await self._apply(body, "status", force=True)
 
-    async def create(self, obj: Object) -> Object:
+    async def create(self, obj: Object, kind: Kind | None = None) -> Object:
         """AlreadyExists if there is one of that name."""
-        query = {"fieldManager": self._manager}
-        return await self._send(Request("create", "POST", kind_of(obj).path(key_of(obj).namespace), query, obj))
+        path = (kind or kind_of(obj)).path(obj["metadata"].get("namespace", ""))  # it may have no name yet, but a generateName
+        return await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, obj))
 
     async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Object, subresource: str = "") -> Object:
         """A resourceVersion or uid in the patch's metadata is a condition: Conflict if the object is not at it."""
         path = kind.path(namespace, name, subresource)
         return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
 
-    async def replace(self, obj: Object, subresource: str = "") -> Object:
+    async def replace(self, obj: Object, subresource: str = "", kind: Kind | None = None) -> Object:
         """Conflict if the object is not at the resourceVersion that `obj` has."""
-        path = kind_of(obj).path(*key_of(obj), subresource)
+        path = (kind or kind_of(obj)).path(*key_of(obj), subresource)
         return await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, obj))
 
     async def post(self, kind: Kind, namespace: str, name: str, subresource: str, body: Object) -> Object:
@@ -208,10 +212,11 @@ class Client:
         """Every kind that the server has objects of, each in the version that it prefers."""
         groups = (await self._send(Request("get", "GET", "/apis")))["groups"]
         versions = ["v1", *(g["preferredVersion"]["groupVersion"] for g in groups)]
-        found = [await self._resources(version) for version in versions]
+        found = [await self.kinds_of(version) for version in versions]
         return [kind for kinds in found for kind in kinds]
 
-    async def _resources(self, api_version: str) -> Sequence[Kind]:
+    async def kinds_of(self, api_version: str) -> Sequence[Kind]:
+        """Every kind of that group and version that there are objects of; NotFound if the server does not know it."""
         answer = await self._send(Request("get", "GET", f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"))
         group, _, version = api_version.rpartition("/")
         resources = [r for r in answer["resources"] if "/" not in r["name"] and {"list", "watch", "delete"} <= set(r["verbs"])]
@@ -231,9 +236,9 @@ class Client:
         answer: Object = await self._connection.send(request)
         return answer
 
-    async def _apply(self, obj: Object, subresource: str, force: bool) -> Object:
+    async def _apply(self, obj: Object, subresource: str, force: bool, kind: Kind | None = None) -> Object:
         namespace, name = key_of(obj)
-        path = kind_of(obj).path(namespace, name, subresource)
+        path = (kind or kind_of(obj)).path(namespace, name, subresource)
         query = {"fieldManager": self._manager, "force": str(force).lower()}
         return await self._send(Request("apply", "PATCH", path, query, obj, APPLY_PATCH))
 
