@@ -100,7 +100,7 @@ def run_(
     ] = None,
     file: Annotated[str | None, typer.Option("--file", "-f", help="YAML with a FederatedLearning; - is standard input.")] = None,
     namespace: Namespace = None,
-    create_namespace: Annotated[bool, typer.Option(help="Make the namespace if it is not there.")] = False,
+    create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Make the namespace if it is not there.")] = False,
     rounds: Annotated[int | None, typer.Option(help="Rounds of an APP's run.  [default: as its pyproject.toml says]", min=1)] = None,
     data: Annotated[Path | None, typer.Option(help="Folder with a folder of data for each cluster, for an APP.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the run.")] = False,
