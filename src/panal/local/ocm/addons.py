@@ -31,7 +31,8 @@ class Plan:
 
 
 def managed(addon: Object) -> bool:
-    return (addon["metadata"].get("annotations") or {}).get(LIFECYCLE, "addon-manager") == "addon-manager"
+    annotations = addon["metadata"].get("annotations") or {}
+    return bool(annotations.get(LIFECYCLE, "addon-manager") == "addon-manager")
 
 
 def placements(addon: Object) -> tuple[Key, ...] | None:

@@ -1,4 +1,4 @@
-"""The agent of one managed cluster: joins the hub, reports its cluster, renews its lease, runs the work agent and its add-ons' certificates."""
+"""The agent of one managed cluster: joins the hub, reports its cluster, renews its lease; beside it works and add-ons are looked after."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from panal.kube.objects import Key, Object
 from panal.kube.times import now_utc, to_micro_time
 from panal.local.ocm import registration
 from panal.local.ocm.addonagent import AddonAgent
-from panal.local.ocm.clusters import ACCEPTED, LEASE
+from panal.local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL
 from panal.local.ocm.conditions import holds
 from panal.local.ocm.workagent import WorkAgent
 from panal.local.ocm.writing import ensure, patch_status
@@ -26,27 +26,30 @@ from panal.local.ocm.writing import ensure, patch_status
 HEALTH_CHECK = 60.0  # seconds between looks at the cluster's API server
 RECHECK = 5.0  # while it does not answer
 GLITCH = 20.0  # for so long nothing is said of it
-CREDENTIALS = "kubernetes.io/kube-apiserver-client"
 
 
-async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str, lease_seconds: int) -> None:
-    """Until cancelled. A ManagedCluster that is deleted meanwhile is made again when the agent starts the next time."""
+async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) -> None:
+    """A ManagedCluster that is deleted later is made again when the agent starts the next time."""
     await ensure(hub, registration.managed_cluster(cluster, lease_seconds))
     await ensure(spoke, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": INSTALL_NAMESPACE}})
+
+
+async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str) -> None:
+    """Until cancelled."""
     hub_cache = Cache(
         hub,
         [
             Watched(kinds.MANAGED_CLUSTER, field_selector=f"metadata.name={cluster}"),
             Watched(kinds.MANIFEST_WORK, namespace=cluster),
             Watched(kinds.MANAGED_CLUSTER_ADDON, namespace=cluster),
+            Watched(kinds.CERTIFICATE_SIGNING_REQUEST, label_selector=f"{NAME_LABEL}={cluster}"),
         ],
     )
     spoke_cache = Cache(spoke, [Watched(kinds.NODE), Watched(kinds.CLUSTER_CLAIM), Watched(kinds.APPLIED_MANIFEST_WORK)])
     registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache))
     work = WorkAgent(cluster, hub_hash, (hub, hub_cache), (spoke, spoke_cache))
-    addons = AddonAgent(cluster, (hub, hub_cache), spoke)
-    loops = (*registered.loops(), work, *addons.loops())
-    await together(hub_cache.run(), spoke_cache.run(), *(loop.run() for loop in loops))
+    addons = AddonAgent((hub, hub_cache), spoke)
+    await together(hub_cache.run(), spoke_cache.run(), work.run(), addons.run(), *(loop.run() for loop in registered.loops()))
 
 
 class Registration:

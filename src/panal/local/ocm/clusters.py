@@ -113,7 +113,7 @@ def _spec(cluster: Object, now: datetime) -> Object:
         changes["hubAcceptsClient"] = True
     taints = _taints(spec.get("taints") or [], condition(cluster, AVAILABLE).get("status"), now)
     if taints != (spec.get("taints") or []):
-        changes["taints"] = taints
+        changes["taints"] = taints or None
     return {"spec": changes} if changes else {}
 
 

@@ -81,12 +81,18 @@ def _value(name: str, path: str, obj: Object) -> Values:
 
 def _explained(name: str, path: str, error: PathError) -> str:
     bounds = "out of bounds" in str(error) or "is not array" in str(error)
-    return f"failed to find value for {name} with error: {error}" if bounds else f"failed to parse json path {path} of {name} with error: {error}"
+    return (
+        f"failed to find value for {name} with error: {error}"
+        if bounds
+        else f"failed to parse json path {path} of {name} with error: {error}"
+    )
 
 
 def _go_type(value: Any) -> str:
     """What Open Cluster Management calls it."""
-    return {dict: "map[string]interface {}", list: "[]interface {}"}.get(type(value), "float64")
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    return "[]interface {}" if isinstance(value, list) else "float64"
 
 
 def _failed(errors: list[str]) -> Condition:

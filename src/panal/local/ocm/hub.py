@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
-from panal.kube.errors import NotFound
 from panal.kube.kinds import Kind
-from panal.kube.loop import Loop, together
+from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, drop_managed_fields, key_of, uid_of
 from panal.kube.times import now_utc
 from panal.local.ocm import addons, clusters, placing, removal, sets
 from panal.local.ocm.writing import ensure, patch, patch_status, say
 from panal.placement.hub import Hub
-from panal.placement.schedule import schedule
+from panal.placement.schedule import Outcome, schedule
 from panal.placement.selectors import MisconfiguredError
+
+log = logging.getLogger(__name__)
 
 WATCHED = (
     kinds.MANAGED_CLUSTER,
@@ -33,9 +35,14 @@ WATCHED = (
 SCHEDULED_BY = (kinds.MANAGED_CLUSTER, kinds.MANAGED_CLUSTER_SET, kinds.ADDON_PLACEMENT_SCORE, kinds.PLACEMENT_DECISION)
 
 
+async def prepare(client: Client) -> None:
+    """The cluster sets that every hub has."""
+    for name in sets.OURS:
+        await ensure(client, sets.default_set(name))
+
+
 async def run(client: Client, grace: float = clusters.GRACE) -> None:
     """`grace`: how many times its lease's duration a cluster may be silent."""
-    await _sets_that_every_hub_has(client)
     cache = Cache(
         client,
         [
@@ -46,11 +53,6 @@ async def run(client: Client, grace: float = clusters.GRACE) -> None:
     )
     loops = HubControllers(client, cache, grace).loops()
     await together(cache.run(), *(loop.run() for loop in loops))
-
-
-async def _sets_that_every_hub_has(client: Client) -> None:
-    for name in sets.OURS:
-        await ensure(client, sets.default_set(name))
 
 
 def _names_alone(work: Object) -> Object:
@@ -129,12 +131,16 @@ class HubControllers:
     async def _set(self, key: Key) -> float | None:
         found = self._cache.get(kinds.MANAGED_CLUSTER_SET, *key)
         if found is None:
-            await (_sets_that_every_hub_has(self._client) if key.name in sets.OURS else _nothing())
+            await prepare(self._client)
             return None
         if sets.was_changed(found):
             await patch(self._client, kinds.MANAGED_CLUSTER_SET, found, {"spec": sets.OURS[key.name] | {"managedNamespaces": None}})
-        members = self._snapshot().members(key.name)
-        await say(self._client, kinds.MANAGED_CLUSTER_SET, found, [sets.emptiness(len(members))], now_utc())
+        try:
+            count = len(self._snapshot().members(key.name))
+        except MisconfiguredError as error:
+            log.warning("set %s: %s", key.name, error)
+            return None
+        await say(self._client, kinds.MANAGED_CLUSTER_SET, found, [sets.emptiness(count)], now_utc())
         return None
 
     def _bindings(self, kind: Kind, obj: Object) -> Iterable[Key]:
@@ -188,12 +194,19 @@ class HubControllers:
     async def _placement(self, key: Key) -> float | None:
         placement = self._cache.get(kinds.PLACEMENT, *key)
         now = now_utc()
-        outcome = None if placement is None else schedule(placement, self._snapshot(), now)
+        outcome = None if placement is None else self._schedule(placement, now)
         if placement is None or outcome is None:
             return None
         await self._write_decisions(placement, placing.difference(placement, outcome.decisions, self._decisions(key)))
         await patch_status(self._client, kinds.PLACEMENT, placement, outcome.status(placement.get("status") or {}, now))
         return None if outcome.requeue is None else (outcome.requeue - now).total_seconds()
+
+    def _schedule(self, placement: Object, now: datetime) -> Outcome | None:
+        try:
+            return schedule(placement, self._snapshot(), now)
+        except MisconfiguredError as error:  # of a set: its change brings the placement back
+            log.warning("placement %s/%s: %s", *key_of(placement), error)
+            return None
 
     def _decisions(self, key: Key) -> list[Object]:
         return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placing.of_placement(d) == key.name]
@@ -256,9 +269,5 @@ class HubControllers:
         return None
 
 
-async def _nothing() -> None:
-    return None
-
-
-def _only(wanted: Kind):
+def _only(wanted: Kind) -> Concerns:
     return lambda kind, obj: (key_of(obj),) if kind == wanted else ()

@@ -28,11 +28,11 @@ def _conditions(obj: Object, rule: Mapping[str, Any]) -> Iterator[Condition]:
             yield known
         return
     try:
-        results = [_true(expression, obj) for expression in rule.get("celExpressions") or ()]
+        result = all(_true(expression, obj) for expression in rule.get("celExpressions") or ())
     except ExpressionError as error:
         yield said(rule["condition"], False, "ConditionRuleExpressionError", str(error))
         return
-    yield said(rule["condition"], all(results), "ConditionRuleEvaluated", _message(obj, rule, all(results)))
+    yield said(rule["condition"], result, "ConditionRuleEvaluated", _message(obj, rule, result))
 
 
 def _true(expression: str, obj: Object) -> bool:
@@ -52,19 +52,19 @@ def _message(obj: Object, rule: Mapping[str, Any], result: bool) -> str:
 
 
 def _evaluated(expression: str, variables: dict[str, Any]) -> Any:
-    from cel_expr_python import cel
-
-    result = _compiled(expression, tuple(variables)).eval(data=variables)
-    if result.type() == cel.Type.ERROR:
+    program, error_type = _compiled(expression, tuple(variables))
+    result = program.eval(data=variables)
+    if result.type() == error_type:
         raise ExpressionError(_as_real(str(result.value())))
     return result.plain_value()
 
 
 @lru_cache(maxsize=256)
-def _compiled(expression: str, variables: tuple[str, ...]) -> Any:
+def _compiled(expression: str, variables: tuple[str, ...]) -> tuple[Any, Any]:
+    """The program, and how it says that it failed. (The library has no wheel for every Python, so it is looked for when it is needed.)"""
     try:
-        from cel_expr_python import cel
-        from cel_expr_python.ext import ext_optional, ext_strings
+        from cel_expr_python import cel  # type: ignore[import-untyped]
+        from cel_expr_python.ext import ext_optional, ext_strings  # type: ignore[import-untyped]
     except ImportError as error:
         raise ExpressionError(NO_CEL) from error
     types = {"object": cel.Type.DYN, "result": cel.Type.BOOL}
@@ -72,9 +72,9 @@ def _compiled(expression: str, variables: tuple[str, ...]) -> Any:
         variables={name: types[name] for name in variables}, extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()]
     )
     try:
-        return environment.compile(expression)
+        return environment.compile(expression), cel.Type.ERROR
     except RuntimeError as error:
-        raise ExpressionError(str(error).removeprefix("INVALID_ARGUMENT: ")) from error
+        raise ExpressionError(str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")) from error
 
 
 def _as_real(text: str) -> str:

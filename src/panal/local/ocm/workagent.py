@@ -36,7 +36,7 @@ AGAIN = 0.3  # seconds after which what is being deleted is looked at again
 EVICTED_AFTER = timedelta(minutes=60)
 
 
-class NotApplied(KubeError):
+class NotAppliedError(KubeError):
     """Some manifests could not be applied; the work's status tells which and why."""
 
 
@@ -108,7 +108,7 @@ class WorkAgent:
             failed = [c for c in said.values() if c["status"] != "True"]
             if failed:
                 self._applied.pop(key, None)
-                raise NotApplied(f"{len(failed)} of {len(manifests)} manifests: {failed[0]['message']}")
+                raise NotAppliedError(f"{len(failed)} of {len(manifests)} manifests: {failed[0]['message']}")
             until = time.monotonic() + RESYNC * random.uniform(1, 1.5)
             self._applied[key] = Applied(uid_of(work), work["metadata"]["generation"], labels_of(work), until)
         return again or max(1.0, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
@@ -164,11 +164,7 @@ class WorkAgent:
 
     async def _release(self, resources: Iterable[works.Resource], owner: Object, work: Object) -> list[works.Resource]:
         """What is still there."""
-        left = []
-        for resource in resources:
-            if not await self._applier.release(resource, owner, works.orphaned(work, *resource.identity)):
-                left.append(resource)
-        return left
+        return [r for r in resources if not await self._applier.release(r, owner, works.orphaned(work, *r.identity))]
 
     # --- a work that goes ---------------------------------------------------------------------------------------
     async def _delete(self, work: Object, applied: Object | None) -> float | None:
