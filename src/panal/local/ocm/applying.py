@@ -50,6 +50,8 @@ class Applier:
             return _failed(f'the server doesn\'t have a resource type "{manifest.object.get("kind", "")}"')
         if not manifest.name:
             return _failed("metadata.name is missing")
+        if manifest.kind.namespaced and not manifest.namespace:
+            return _failed("an empty namespace may not be set during creation")
         try:
             return await self._by_strategy(manifest, manifest.kind, owner, again)
         except _LATER:
@@ -120,8 +122,11 @@ def _failed(why: str) -> Condition:
 
 
 def owners(obj: Object, owner: Object, orphan: bool) -> list[Object]:
-    others = [o for o in obj["metadata"].get("ownerReferences") or () if o["uid"] != owner["uid"]]
-    return others if orphan else [*others, owner]
+    """Those of others stay, each in its place: two works that share an object must not take turns."""
+    present = obj["metadata"].get("ownerReferences") or []
+    if orphan:
+        return [o for o in present if o["uid"] != owner["uid"]]
+    return present if any(o["uid"] == owner["uid"] for o in present) else [*present, owner]
 
 
 def with_owner(manifest: Object, owner: Object, orphan: bool) -> Object:
