@@ -15,10 +15,11 @@ from typing import Any, Literal
 from panal.api.names import FIELD_MANAGER
 from panal.kube.connection import APPLY_PATCH, MERGE_PATCH, Connection, Request, decode
 from panal.kube.errors import Conflict, Gone, NotFound, from_status
-from panal.kube.kinds import Kind, kind_of
+from panal.kube.kinds import POD, Kind, kind_of
 from panal.kube.objects import Object, Objects, key_of
 
 PAGE_SIZE = 500
+FOLLOWING = 86400.0  # seconds that a log which is followed may be silent
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -60,9 +61,12 @@ class Client:
         self._manager = field_manager
 
     @classmethod
-    def from_kubeconfig(cls, path: Path | str | None = None, *, timeout: float = 20, field_manager: str = FIELD_MANAGER) -> Client:
-        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
-        return cls(Connection.open(Path(path) if path else None, timeout), field_manager)
+    def from_kubeconfig(
+        cls, path: Path | str | None = None, *, context: str | None = None, timeout: float = 20, field_manager: str = FIELD_MANAGER
+    ) -> Client:
+        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
+        file's current one."""
+        return cls(Connection.open(Path(path) if path else None, timeout, context), field_manager)
 
     async def __aenter__(self) -> Client:
         return self
@@ -111,6 +115,16 @@ class Client:
         request = Request("watch", "GET", kind.path(selector.namespace), query)
         async with self._connection.stream(request, silence) as lines:
             yield _watch_events(lines)
+
+    async def logs(
+        self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A container's log, line by line; with `follow` on and on until it ends. Empty lines are left out."""
+        query = {"container": container} | ({"follow": "true"} if follow else {}) | ({"tailLines": str(tail)} if tail is not None else {})
+        request = Request("get", "GET", POD.path(namespace, pod, "log"), query, accept="*/*")
+        async with self._connection.stream(request, silence=FOLLOWING if follow else 60, unended=True) as lines:
+            async for line in lines:
+                yield line
 
     # --- writing ------------------------------------------------------------------------------------------------
     async def apply(self, obj: Object, force: bool = True, kind: Kind | None = None) -> Object:
