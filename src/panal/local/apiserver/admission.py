@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
+from panal.kube.times import Now, to_time
 from panal.local.apiserver import apply, checks, custom, defaults, errors, requests
 from panal.local.apiserver.apply import Manager
 from panal.local.apiserver.defaults import Setting
@@ -17,18 +16,9 @@ from panal.local.apiserver.schema import Schema, check, default, prune
 from panal.local.apiserver.store import Store
 
 Object = dict[str, Any]
-Now = Callable[[], datetime]
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 STANDARD = ("orphan", "foregroundDeletion", "kubernetes")
 BLOCKING = (errors.TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # of rules in CEL
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Admission:
@@ -47,7 +37,7 @@ class Admission:
         if not resource.custom:
             defaults.plain(obj)
         if manager:
-            apply.updated(old, obj, schema, manager, text(self._clock()), resource.custom)
+            apply.updated(old, obj, schema, manager, to_time(self._clock()), resource.custom)
         if not resource.custom:
             defaults.fill(obj, Setting(self._store, call.user, old))
         tidy(obj["metadata"])
@@ -55,7 +45,7 @@ class Admission:
         if causes:
             raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
         if resource.kind == "CustomResourceDefinition":
-            custom.served(obj, text(self._clock()))
+            custom.served(obj, to_time(self._clock()))
         return warnings
 
     def _prune(self, call: Call, obj: Object) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from panal.kube.times import to_time
 from panal.local.apiserver import errors
-from panal.local.apiserver.admission import text, tidy
+from panal.local.apiserver.admission import tidy
 from panal.local.apiserver.requests import Call
 
 Object = dict[str, Any]
@@ -49,13 +50,13 @@ def propagation(obj: Object, options: Object) -> None:
 def mark(obj: Object, grace: int, now: datetime) -> None:
     metadata = obj["metadata"]
     if "deletionTimestamp" not in metadata:
-        metadata["deletionTimestamp"] = text(now + timedelta(seconds=grace))
+        metadata["deletionTimestamp"] = to_time(now + timedelta(seconds=grace))
         if obj["kind"] != "Namespace":
             metadata["deletionGracePeriodSeconds"] = grace
         if "generation" in metadata:
             metadata["generation"] += 1
     elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-        metadata["deletionTimestamp"] = text(now + timedelta(seconds=grace))
+        metadata["deletionTimestamp"] = to_time(now + timedelta(seconds=grace))
         metadata["deletionGracePeriodSeconds"] = grace
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from panal.kube.times import to_time
 from panal.local.apiserver import errors
 from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import INVALID, Cause
@@ -130,7 +131,7 @@ class Identity:
             "sub": f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}",
         }
         text = ".".join(_coded(msgspec.json.encode(part)) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-        ends = datetime.fromtimestamp(now + wanted, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ends = to_time(datetime.fromtimestamp(now + wanted, UTC))
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",

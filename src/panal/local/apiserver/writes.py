@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from panal.kube.times import Now, now_utc, to_time
 from panal.local.apiserver import apply, custom, deletion, errors, requests
-from panal.local.apiserver.admission import CRDS, Admission, Now, now, text
+from panal.local.apiserver.admission import CRDS, Admission
 from panal.local.apiserver.apply import Manager
 from panal.local.apiserver.errors import CHANGED, INVALID, Cause
 from panal.local.apiserver.fields import DuplicateKey, owned
@@ -50,7 +51,7 @@ class Outcome:
 
 
 class Writer:
-    def __init__(self, store: Store, registry: Registry, clock: Now = now) -> None:
+    def __init__(self, store: Store, registry: Registry, clock: Now = now_utc) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
@@ -65,7 +66,7 @@ class Writer:
         self._open_namespace(call, metadata.get("name", ""))
         for name in SYSTEM:
             metadata.pop(name, None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": text(self._clock())}
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
         if resource.custom or resource.kind in WITH_GENERATION:
             metadata["generation"] = 1
         if resource.has_status and resource.kind != "CustomResourceDefinition":
@@ -214,7 +215,7 @@ class Writer:
             return self._apply_new(call, config, manager)
         old = self.served(call.resource, entry)
         self._preconditions(call, config, old, put=False)
-        merged = apply.applied(old, self._visible(call, config), call.resource.schema, manager, call.flag("force"), text(self._clock()))
+        merged = apply.applied(old, self._visible(call, config), call.resource.schema, manager, call.flag("force"), to_time(self._clock()))
         managers = merged["metadata"].get("managedFields")
         kept = self._combined(call, merged, old)
         kept["metadata"].pop("managedFields", None)
@@ -233,7 +234,7 @@ class Writer:
         if config["metadata"].get("resourceVersion"):
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, CHANGED)
         created = replace(call, query={**call.query, "fieldManager": manager.name})
-        merged = apply.applied(None, self._visible(call, config), call.resource.schema, manager, True, text(self._clock()))
+        merged = apply.applied(None, self._visible(call, config), call.resource.schema, manager, True, to_time(self._clock()))
         managers = merged["metadata"].pop("managedFields", None)
         self._place(created, merged)
         return self._created_by_apply(created, merged, managers)
@@ -243,7 +244,7 @@ class Writer:
         metadata = obj["metadata"]
         for name in SYSTEM:
             metadata.pop(name, None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": text(self._clock())}
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
         if call.resource.custom or call.resource.kind in WITH_GENERATION:
             metadata["generation"] = 1
         warnings = self._admission.admit(call, obj, None)
@@ -306,7 +307,7 @@ class Writer:
         pod["spec"]["nodeName"] = node
         status = pod.setdefault("status", {})
         kept = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
-        done = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": text(self._clock())}
+        done = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": to_time(self._clock())}
         status["conditions"] = [*kept, done]
         if not call.dry_run:
             self._put(call.resource, call.key, pod)

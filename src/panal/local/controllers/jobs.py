@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from panal.kube.objects import Object, uid_of
-from panal.local.controllers.objects import deleting, holds, phase, pod_of, text, time_of
+from panal.kube.times import from_time, to_time
+from panal.local.controllers.objects import deleting, holds, phase, pod_of
 
 DELAYS = (10.0, 360.0)  # seconds before the Pod after the first failure, doubled with each, and at most
 
@@ -51,7 +52,7 @@ def _counts(job: Object, active: list[Object], succeeded: list[Object], failed: 
     old = job.get("status") or {}
     kept = {key: old[key] for key in ("conditions", "startTime", "completionTime") if key in old}
     if not job["spec"].get("suspend"):
-        kept.setdefault("startTime", text(now))
+        kept.setdefault("startTime", to_time(now))
         kept["conditions"] = [c for c in kept.get("conditions", []) if c["type"] != "Suspended"]
     counts = {"active": len(active), "succeeded": len(succeeded), "failed": len(failed)}
     ready = sum(holds(p, "Ready") for p in active)
@@ -70,8 +71,8 @@ def _end(spec: dict[str, Any], status: dict[str, Any], succeeded: int, failures:
         return "Complete", "CompletionsReached", "Reached expected number of succeeded pods"
     if failures > spec.get("backoffLimit", 6):
         return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
-    limit, started = spec.get("activeDeadlineSeconds"), time_of(status.get("startTime"))
-    if limit is not None and started and now - started >= timedelta(seconds=limit):
+    left = _deadline_in(spec, status, now)
+    if left is not None and left <= 0:
         return "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
     return None
 
@@ -90,7 +91,7 @@ def _finish(status: dict[str, Any], end: tuple[str, str, str], pods: list[Object
     if running:
         return Plan(delete=_names(active), status=status | {"conditions": conditions, "terminating": len(running)})
     conditions = _with(conditions, kind, reason, message, now)
-    done = {"completionTime": text(now)} if kind == "Complete" else {}
+    done = {"completionTime": to_time(now)} if kind == "Complete" else {}
     return Plan(status=status | {"conditions": conditions} | done)
 
 
@@ -118,13 +119,13 @@ def _wait(failed: list[Object], now: datetime) -> float:
 
 def _ended_at(pod: Object) -> datetime:
     states = [(c.get("state") or {}).get("terminated") or {} for c in (pod.get("status") or {}).get("containerStatuses") or ()]
-    times = [t for s in states if (t := time_of(s.get("finishedAt")))]
-    return max(times, default=datetime.fromisoformat(pod["metadata"]["creationTimestamp"]))
+    times = [from_time(s["finishedAt"]) for s in states if s.get("finishedAt")]
+    return max(times, default=from_time(pod["metadata"]["creationTimestamp"]))
 
 
 def _deadline_in(spec: dict[str, Any], status: dict[str, Any], now: datetime) -> float | None:
-    limit, started = spec.get("activeDeadlineSeconds"), time_of(status.get("startTime"))
-    return float((started + timedelta(seconds=limit) - now).total_seconds()) if limit is not None and started else None
+    limit, started = spec.get("activeDeadlineSeconds"), status.get("startTime")
+    return (from_time(started) + timedelta(seconds=limit) - now).total_seconds() if limit is not None and started else None
 
 
 def _pod(job: Object, number: int) -> Object:
@@ -147,7 +148,7 @@ def _ended(job: Object, now: datetime) -> Plan:
     limit = job["spec"].get("ttlSecondsAfterFinished")
     if limit is None:
         return Plan(status=status)
-    ended = max(datetime.fromisoformat(c["lastTransitionTime"]) for c in status["conditions"] if c["type"] in ("Complete", "Failed"))
+    ended = max(from_time(c["lastTransitionTime"]) for c in status["conditions"] if c["type"] in ("Complete", "Failed"))
     left = (ended + timedelta(seconds=limit) - now).total_seconds()
     return Plan(status=status, remove=left <= 0, look_again=left if left > 0 else None)
 
@@ -155,7 +156,7 @@ def _ended(job: Object, now: datetime) -> Plan:
 def _with(conditions: list[dict[str, Any]], kind: str, reason: str, message: str, now: datetime) -> list[dict[str, Any]]:
     if any(c["type"] == kind and c["status"] == "True" for c in conditions):
         return conditions
-    times = {"lastProbeTime": text(now), "lastTransitionTime": text(now)}
+    times = {"lastProbeTime": to_time(now), "lastTransitionTime": to_time(now)}
     fresh = {"type": kind, "status": "True", "reason": reason, "message": message} | times
     return [*(c for c in conditions if c["type"] != kind), fresh]
 

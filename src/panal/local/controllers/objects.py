@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 from panal.kube.objects import Object, uid_of
-
-
-def now_utc() -> datetime:
-    """To the second, as Kubernetes writes times."""
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-def text(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def time_of(written: str | None) -> datetime | None:
-    return datetime.fromisoformat(written) if written else None
 
 
 def deleting(obj: Object) -> bool:
@@ -67,7 +53,3 @@ def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], *
 
 def matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     return selector.items() <= labels.items()
-
-
-def newest_first(objects: Iterable[Object]) -> list[Object]:
-    return sorted(objects, key=lambda o: str(o["metadata"].get("creationTimestamp")), reverse=True)

@@ -14,9 +14,10 @@ from panal.kube.errors import AlreadyExists
 from panal.kube.kinds import Kind
 from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, key_of, uid_of
+from panal.kube.times import now_utc, to_time
 from panal.local.controllers import endpoints, jobs, namespaces, scheduler, statefulsets, volumes
 from panal.local.controllers.garbage import Garbage
-from panal.local.controllers.objects import deleting, now_utc, owner, phase
+from panal.local.controllers.objects import deleting, owner, phase
 
 BY_OWNER = "owner"
 WATCHED = (
@@ -141,7 +142,7 @@ class Controllers:
             return
         conditions = [
             *(c for c in known if c["type"] != "PodScheduled"),
-            wanted | {"lastTransitionTime": f"{now_utc():%Y-%m-%dT%H:%M:%SZ}"},
+            wanted | {"lastTransitionTime": to_time(now_utc())},
         ]
         await self._client.merge_patch(kinds.POD, *key_of(pod), {"status": {"conditions": conditions}}, "status")
 

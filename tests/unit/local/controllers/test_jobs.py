@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from panal.kube.objects import Object
+from panal.kube.times import to_time
 from panal.local.controllers.jobs import Plan, decide
-from panal.local.controllers.objects import text
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def ago(seconds: float) -> str:
-    return text(NOW - timedelta(seconds=seconds))
+    return to_time(NOW - timedelta(seconds=seconds))
 
 
 def job(status: dict[str, Any] | None = None, **spec: Any) -> Object:
@@ -42,7 +42,7 @@ def told(plan: Plan) -> list[tuple[str, str]]:
 def test_it_starts_with_one_pod_that_it_owns() -> None:
     plan = decide(job(status={}), [], NOW)
     (made,) = plan.create
-    assert plan.status["startTime"] == text(NOW)
+    assert plan.status["startTime"] == to_time(NOW)
     assert made["metadata"]["labels"] == {
         "app": "a",
         "batch.kubernetes.io/controller-uid": "u",
