@@ -1,4 +1,5 @@
-"""Claims to volumes: one that a site's owner made for it, else a folder of its own under the platform's, for the default StorageClass.
+"""Claims to volumes: one that a site's owner made for it, else a folder of its own under the platform's, if its class is `local`
+or it names none.
 
 A folder that was made here goes with its claim (reclaim policy Delete); a PersistentVolume made by hand stays, with its data.
 """
@@ -14,21 +15,8 @@ from typing import Any
 from panal.kube.objects import Object, uid_of
 
 CLASS = "local"
-PROVISIONER = "panal.io/folder"
-DEFAULT = "storageclass.kubernetes.io/is-default-class"
-MADE_BY = {"pv.kubernetes.io/provisioned-by": PROVISIONER}
+MADE_BY = {"pv.kubernetes.io/provisioned-by": "panal.io/folder"}
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-def storage_class() -> Object:
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": CLASS, "annotations": {DEFAULT: "true"}},
-        "provisioner": PROVISIONER,
-        "reclaimPolicy": "Delete",
-        "volumeBindingMode": "Immediate",
-    }
 
 
 @dataclass(frozen=True, slots=True)
