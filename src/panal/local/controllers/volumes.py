@@ -6,17 +6,17 @@ A folder that was made here goes with its claim (reclaim policy Delete); a Persi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from panal.kube.objects import Object, uid_of
+from panal.placement.quantity import quantity
 
 CLASS = "local"
 MADE_BY = {"pv.kubernetes.io/provisioned-by": "panal.io/folder"}
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def decide(claim: Object, volumes: Iterable[Object], folder: Path) -> Bound | No
         return Bound(known[spec["volumeName"]]) if spec["volumeName"] in known else None
     fitting = [v for v in known.values() if _fits(v, claim)]
     if fitting:
-        return Bound(min(fitting, key=lambda v: (not _is_for(v, claim), amount(v["spec"]["capacity"]["storage"]))))
+        return Bound(min(fitting, key=lambda v: (not _is_for(v, claim), _size(v["spec"]["capacity"]))))
     return Bound(_volume(claim, folder), make=True) if spec.get("storageClassName", CLASS) == CLASS else None
 
 
@@ -57,13 +57,12 @@ def _fits(volume: Object, claim: Object) -> bool:
         or volume["metadata"].get("annotations", {}).items() >= MADE_BY.items()
     ):
         return False
-    enough = amount(spec["capacity"]["storage"]) >= amount(wanted["resources"]["requests"]["storage"])
+    enough = _size(spec["capacity"]) >= _size(wanted["resources"]["requests"])
     return enough and set(wanted["accessModes"]) <= set(spec["accessModes"])
 
 
-def amount(quantity: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(quantity))
-    return int(float(found[1]) * UNITS[found[2]]) if found and found[2] in UNITS else 0
+def _size(resources: dict[str, Any]) -> Fraction:
+    return quantity(str(resources["storage"])).exact
 
 
 def _volume(claim: Object, folder: Path) -> Object:

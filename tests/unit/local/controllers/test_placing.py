@@ -99,6 +99,8 @@ def test_a_claim_of_the_default_class_gets_a_folder(tmp_path: Path) -> None:
         (claim(volumeName="big"), "big"),
         (claim(volumeName="absent"), None),
         (claim("99Gi", storageClassName="mine"), None),
+        (claim("3e9", storageClassName="mine"), "big"),
+        (claim("1Pi", storageClassName="mine"), None),
         (claim(storageClassName="other"), None),
         (claim(storageClassName="mine", accessModes=["ReadWriteMany"]), None),
     ],
