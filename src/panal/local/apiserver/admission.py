@@ -16,7 +16,6 @@ from panal.local.apiserver.schema import Schema, check, default, prune
 from panal.local.apiserver.store import Store
 
 Object = dict[str, Any]
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 STANDARD = ("orphan", "foregroundDeletion", "kubernetes")
 BLOCKING = (errors.TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # of rules in CEL
 
@@ -81,7 +80,7 @@ class Admission:
             if not found:
                 found += checks.of_kind(obj, old)
             if resource.kind == "CustomResourceDefinition" and not found:
-                found += custom.check(obj, [e.object for e in self._store.all(CRDS)])
+                found += custom.check(obj)
             return found
         wrong = [
             c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)

@@ -189,7 +189,7 @@ POD_CHANGES = ("image",)
 
 def _pod(pod: Object, old: Object | None) -> Causes:
     yield from _pod_spec(pod.get("spec") or {}, "spec")
-    if old is not None and _fixed_of_pod(pod["spec"], old["spec"]) != _fixed_of_pod(old["spec"], pod["spec"]):
+    if old is not None and _fixed_of_pod(pod["spec"]) != _fixed_of_pod(old["spec"]):
         text = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
         text += (
             "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds`"
@@ -198,7 +198,7 @@ def _pod(pod: Object, old: Object | None) -> Causes:
         yield Cause(FORBIDDEN, text, "spec")
 
 
-def _fixed_of_pod(spec: Object, other: Object) -> Object:
+def _fixed_of_pod(spec: Object) -> Object:
     fixed = {k: v for k, v in spec.items() if k not in ("activeDeadlineSeconds", "tolerations", "ephemeralContainers", "schedulingGates")}
     for part in ("containers", "initContainers"):
         if part in fixed:

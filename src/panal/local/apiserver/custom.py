@@ -152,7 +152,7 @@ def _bad_pattern(schema: Schema, path: str) -> str:
 
 
 # --- its structure -----------------------------------------------------------------------------------------
-def check(crd: Object, others: list[Object]) -> Iterator[Cause]:
+def check(crd: Object) -> Iterator[Cause]:
     spec = crd["spec"]
     names, versions = spec.get("names") or {}, spec.get("versions") or []
     wanted = f"{names.get('plural')}.{spec.get('group')}"

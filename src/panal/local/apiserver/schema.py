@@ -96,7 +96,7 @@ def validate(value: Any, schema: Schema, path: str = "", status: bool = True) ->
             yield Cause(TYPE, f'Invalid value: "null": {path} in body must be of type {kind}: "null"', path)
         return
     kind = expected(schema)
-    if kind and not fits(value, kind, schema):
+    if kind and not fits(value, kind):
         yield Cause(TYPE, f'Invalid value: "{kind_of(value)}": {path} in body must be of type {kind}: "{kind_of(value)}"', path)
         return
     yield from _enum(value, schema, path)
@@ -117,7 +117,7 @@ def expected(schema: Schema) -> str:
     return str(schema.get("type", ""))
 
 
-def fits(value: Any, kind: str, schema: Schema) -> bool:
+def fits(value: Any, kind: str) -> bool:
     if kind == "integer":
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         return whole and not isinstance(value, bool)

@@ -138,7 +138,8 @@ class Api:
             return await self._log(request, call)
         form = form_of(request.headers.get("Accept", ""), query)
         if request.method == "GET" and not path.subresource and (call.flag("watch") or ("watch" in query and query["watch"] == "")):
-            return await self._watch(request, call, Watch(self._one_name(call), self._store, form, self.closing))
+            watch = Watch(self._one_name(call), self._store, form, self.closing)
+            return await self._stream(request, watch.lines(), "application/json")
         body = await request.read()
         return self._verbs.handle(request.method, call, body, request.headers.get("Content-Type", ""), form)
 
@@ -157,9 +158,6 @@ class Api:
         if not isinstance(body, dict):
             raise errors.bad_request("the object provided is unrecognized: not an object")
         return json_answer(reviews.answer(path.plural, body, user, self._identity), 201)
-
-    async def _watch(self, request: web.BaseRequest, call: Call, watch: Watch) -> web.StreamResponse:
-        return await self._stream(request, watch.lines(), "application/json")
 
     async def _log(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         async with self._logs.open(call, self._writer.live(call)) as chunks:

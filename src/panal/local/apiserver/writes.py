@@ -15,7 +15,7 @@ from typing import Any
 
 from panal.kube.times import Now, now_utc, to_time
 from panal.local.apiserver import apply, custom, deletion, errors, requests
-from panal.local.apiserver.admission import CRDS, Admission
+from panal.local.apiserver.admission import Admission
 from panal.local.apiserver.apply import Manager
 from panal.local.apiserver.errors import CHANGED, INVALID, Cause
 from panal.local.apiserver.fields import DuplicateKey, owned
@@ -25,6 +25,7 @@ from panal.local.apiserver.schema import Schema, check, default, prune
 from panal.local.apiserver.store import Entry, Store
 
 Object = dict[str, Any]
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
 WITH_GENERATION = {

@@ -61,14 +61,14 @@ def _problem(spec: Mapping[str, Any], node: Object) -> str:
         return "node(s) were unschedulable"
     if not holds(node, "Ready"):
         return "node(s) had untolerated taint(s)"
-    if not selector.items() <= labels.items() or not _affine(spec, labels, node):
+    if not selector.items() <= labels.items() or not _affine(spec, labels):
         return "node(s) didn't match Pod's node affinity/selector"
     if not all(_tolerated(t, spec.get("tolerations") or ()) for t in (node.get("spec") or {}).get("taints") or ()):
         return "node(s) had untolerated taint(s)"
     return _resources(spec, node)
 
 
-def _affine(spec: Mapping[str, Any], labels: Mapping[str, str], node: Object) -> bool:
+def _affine(spec: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     terms = required.get("nodeSelectorTerms")
     return terms is None or any(all(_expression(e, labels) for e in term.get("matchExpressions") or ()) for term in terms)

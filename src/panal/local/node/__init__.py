@@ -6,7 +6,7 @@
     environment env, command and paths of a container (pure)        content      the files of ConfigMaps, Secrets ... (pure)
     volumes     folders in the place of mounts                      probes       startup, readiness, liveness
     records     a container's attempts, as files                    shim         the small program around each container
-    images      the image store, and `build`                        recipes      what an image is made of
+    images      the image store                                     recipes      makes images
 
 docs/design/local-node.md says what is as on a real node, and what is not.
 """

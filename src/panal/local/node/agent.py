@@ -15,6 +15,7 @@ import platform
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +41,6 @@ WATCHED = (CONFIG_MAP, SECRET, SERVICE, PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLU
 LEASES = "kube-node-lease"
 RENEW = 10.0
 LEASE_SECONDS = 40
-VERSION = "v0.1.0-panal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Agent:
             "addresses": [{"type": "InternalIP", "address": self._config.address}, {"type": "Hostname", "address": self._config.name}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             "conditions": [*(c for t, c in before.items() if t not in {x["type"] for x in conditions}), *conditions],
-            "nodeInfo": _node_info(node),
+            "nodeInfo": _node_info(),
         }
 
     async def _renew(self) -> None:
@@ -245,7 +245,7 @@ def _architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-def _node_info(node: Object) -> Object:
+def _node_info() -> Object:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {
         "machineID": "",
@@ -253,9 +253,9 @@ def _node_info(node: Object) -> Object:
         "bootID": boot,
         "kernelVersion": platform.release(),
         "osImage": "panal local node",
-        "containerRuntimeVersion": "panal://0.1.0",
-        "kubeletVersion": VERSION,
-        "kubeProxyVersion": VERSION,
+        "containerRuntimeVersion": f"panal://{version('panal')}",
+        "kubeletVersion": f"v{version('panal')}-panal",
+        "kubeProxyVersion": f"v{version('panal')}-panal",
         "operatingSystem": "linux",
         "architecture": _architecture(),
     }

@@ -122,7 +122,7 @@ class PodWorker:
         ending = self.gone or "deletionTimestamp" in self.pod["metadata"]
         over_before = self.pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         plan = decide(self._observe(), time.time(), ending=ending or over_before, first_delay=self._settings.restart_delay)
-        self._end_stale(plan)
+        self._end_stale()
         for name in plan.stop:
             self._stop(name, self._deadline(ending))
         if not (ending or over_before or plan.over):
@@ -211,7 +211,7 @@ class PodWorker:
             await ended(pid)
         self.changed()
 
-    def _end_stale(self, plan: Plan) -> None:
+    def _end_stale(self) -> None:
         """Forget tasks of attempts that have ended."""
         for folder in [f for f, task in self._follows.items() if task.done() and not records.held(f)]:
             self._follows.pop(folder)

@@ -14,7 +14,6 @@ an image whose code alone has changed is made anew in a moment, and one that has
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import hashlib
 import importlib.util
@@ -218,23 +217,3 @@ def _locked(file: Path) -> Iterator[None]:
     with file.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m panal.local.node.recipes", description="Makes an image for the local platform.")
-    parser.add_argument("folder", type=Path, nargs="?", help="with a pyproject.toml; without it, panal's own images are made")
-    parser.add_argument("-t", "--tag", metavar="NAME", help="such as example/digits:1.0")
-    parser.add_argument("--images", type=Path, required=True, help="the image store")
-    given = parser.parse_args()
-    if (given.folder is None) != (given.tag is None):
-        parser.error("FOLDER and -t NAME belong together")
-    try:
-        made = [build(given.folder, given.tag, given.images.resolve())] if given.folder else build_own(given.images.resolve())
-    except BuildError as error:
-        sys.exit(f"error: {error}")
-    sys.stdout.writelines(f"{image.name} {image.digest}\n" for image in made)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
