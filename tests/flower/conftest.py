@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from typing import TypeVar
 import pytest
 
 from panal.pod.tools.install import install
+from processes import free_port
 
 APPS = Path(__file__).parent / "apps"
 REPOSITORY = Path(__file__).parents[2]
@@ -34,13 +34,6 @@ def flower_venv() -> Path:
     if not (venv / "bin/flower-superlink").exists():
         pytest.fail(f"no Flower in {venv}: run `make unit`, or set PANAL_FLOWER_VENV to an environment with flwr 1.41 and numpy")
     return venv
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 def eventually(question: Callable[[], T | None], what: str, seconds: float = DEADLINE) -> T:

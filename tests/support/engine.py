@@ -1,7 +1,6 @@
 """What the tests of a run need of an engine: clusters that can be asked and cut off, and what no API server tells.
 
-Three engines have the same tests (`run_suite`): `containers` (everything real), `kubernetes` (real API servers and Open Cluster
-Management, panal's own node) and `embedded` (the local platform).
+The tests (`run_suite`) know no more than this. `containers.Containers` is the one engine: everything real.
 """
 
 from __future__ import annotations

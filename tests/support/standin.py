@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -15,15 +14,10 @@ import yaml
 from api import Api, api
 from panal.kube.errors import KubeError
 from panal.kube.kinds import NAMESPACE
+from processes import free_port
 from runs import eventually
 
 AGENT = "system:open-cluster-management"
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @dataclass

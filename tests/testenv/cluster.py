@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ from bridge import Bridge
 from machine import API_IP, SERVICES
 from node import Node
 from pki import Pki
-from processes import Processes, assets, wait
+from processes import Processes, assets, free_port, wait
 
 PROJECT = Path(__file__).resolve().parents[2]
 AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
@@ -27,12 +26,6 @@ def ocm_crds() -> Path:
     if not folder.is_dir():
         sys.exit(f"no CRDs of Open Cluster Management in {folder}: set PANAL_OCM_CRDS to their folder (docs/design/testing.md)")
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Cluster:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,14 @@ def assets() -> Path:
     if not folder or not (Path(folder) / "kube-apiserver").exists():
         sys.exit("KUBEBUILDER_ASSETS must name the folder with kube-apiserver, etcd and the other programs (docs/design/testing.md)")
     return Path(folder)
+
+
+def free_port() -> int:
+    """One of 127.0.0.1 that nobody listens at now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
 
 
 def wait(what: str, ready: Callable[[], bool], seconds: float) -> None:

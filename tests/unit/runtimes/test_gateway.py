@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from panal.runtimes.gateway import bootstrap
+from processes import free_port
 
 # The environment that the Makefile makes holds it, beside Flower; this one or the PATH may as well.
 FOLDERS = [os.environ.get("PANAL_FLOWER_VENV", "") + "/bin", str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -39,13 +39,6 @@ class Gateway:
     port: int
     health_port: int
     reached: list[str]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> int:

@@ -15,7 +15,8 @@ import pytest
 from aiohttp import web
 
 import contract
-from embedded import Embedded, free_port
+from embedded import Embedded
+from processes import free_port
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
