@@ -27,13 +27,12 @@ from panal.kube.cache import Cache, Timing, Watched
 from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists, ApiError, NotFound
 from panal.kube.events import EventRecorder
-from panal.kube.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, Kind
+from panal.kube.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, Kind
 from panal.kube.objects import Object, key_of, uid_of
 from panal.kube.times import now_utc, to_micro_time, to_time
 from panal.local.node.logs import LogServer
 from panal.local.node.pod import PodWorker, Settings
 from panal.local.node.services import Services
-from panal.local.node.volumes import PERSISTENT_VOLUME
 
 log = logging.getLogger("panal.node")
 

@@ -12,13 +12,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from panal.kube.kinds import PERSISTENT_VOLUME_CLAIM, Kind
+from panal.kube.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
 from panal.kube.objects import Object
 from panal.local.node import content
 from panal.local.node.content import Files, Tokens
 from panal.local.node.environment import Lookup, Mounts, NotReadyError
-
-PERSISTENT_VOLUME = Kind("", "v1", "PersistentVolume", "persistentvolumes", namespaced=False)
 
 
 def prepare(pod: Object, folder: Path, lookup: Lookup, tokens: Tokens) -> dict[str, Path]:
