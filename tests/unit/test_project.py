@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import entry_points
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from panal.api.crd import crd
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+ASKED = [*PROJECT["project"]["dependencies"], *chain(*EXTRAS.values()), *PROJECT["dependency-groups"]["dev"]]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 LAUNCHERS = sorted((ROOT / "src/panal/pod/tools").rglob("*.py"))
 
@@ -40,8 +43,8 @@ def test_locks_carry_hashes_and_no_addresses(lock: Path) -> None:
     ("lock", "wanted"),
     [
         ("runtime.txt", PROJECT["project"]["dependencies"]),
-        ("reporter.txt", PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["reporter"]),
-        ("dev.txt", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
+        ("reporter.txt", PROJECT["project"]["dependencies"] + EXTRAS["reporter"]),
+        ("dev.txt", ASKED),
         ("flower.txt", (ROOT / "requirements/flower.in").read_text().splitlines()),
         ("gateway.txt", (ROOT / "requirements/gateway.in").read_text().splitlines()),
     ],
@@ -60,6 +63,13 @@ def test_locks_agree_with_each_other() -> None:
     assert reporter.items() <= dev.items()
 
 
+def test_every_dependency_has_one_row_that_says_what_for() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs/design/dependencies.md").read_text(), re.MULTILINE)
+    named = [name.strip().lower() for row in rows for name in row.split(",")]
+    asked = {Requirement(line).name.lower() for line in ASKED}
+    assert {name: named.count(name) for name in asked} == dict.fromkeys(asked, 1)
+
+
 def test_every_package_has_a_layer() -> None:
     packages = {f"panal.{p.parent.name}" for p in (ROOT / "src/panal").glob("*/__init__.py")}
     contracts = PROJECT["tool"]["importlinter"]["contracts"]
@@ -70,7 +80,7 @@ def test_the_chart_has_the_crd_that_the_types_make() -> None:
     assert yaml.safe_load((ROOT / "charts/panal/files/crd.yaml").read_text()) == crd(), "run `make manifest`"
 
 
-@pytest.mark.parametrize("script", ["panal-controller", "panal-reporter"])
+@pytest.mark.parametrize("script", ["panal", "panal-controller", "panal-reporter"])
 def test_scripts_lead_to_functions(script: str) -> None:
     (found,) = entry_points(group="console_scripts", name=script)
     assert callable(found.load())
