@@ -8,7 +8,7 @@ from typing import Any
 
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.kube.objects import Object
+from panal.kube.objects import Object, condition, holds
 from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, WorkView
 from panal.placement.selectors import compile_labels
 
@@ -23,18 +23,13 @@ def created(obj: Object) -> datetime:
     return datetime.fromisoformat(obj["metadata"]["creationTimestamp"])
 
 
-def condition(obj: Object, name: str) -> dict[str, Any]:
-    found = (obj.get("status") or {}).get("conditions") or ()
-    return next((c for c in found if c.get("type") == name), {})
-
-
 def cluster(obj: Object) -> ClusterView:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     available = condition(obj, "ManagedClusterConditionAvailable").get("status")
     labels = obj["metadata"].get("labels") or {}
     return ClusterView(
         name=ClusterName(obj["metadata"]["name"]),
-        accepted=condition(obj, "HubAcceptedManagedCluster").get("status") == "True",
+        accepted=holds(obj, "HubAcceptedManagedCluster"),
         available={"True": True, "False": False}.get(available or ""),
         labels=labels,
         claims={c["name"]: c["value"] for c in status.get("clusterClaims") or ()},
@@ -95,7 +90,7 @@ def job(obj: Object, pods: Iterable[Object]) -> JobView:
         uid=uid,
         created=created(obj),
         deleting=bool(obj["metadata"].get("deletionTimestamp")),
-        succeeded=condition(obj, "Complete").get("status") == "True",
+        succeeded=holds(obj, "Complete"),
         failed=failed.get("status") == "True",
         failure=f"{failed.get('reason', '')} {failed.get('message', '')}".strip(),
         pods=tuple(pod(p) for p in mine),
@@ -137,7 +132,7 @@ def node_addresses(nodes: Iterable[Object]) -> tuple[str, ...]:
     found = []
     for node in sorted(nodes, key=lambda n: str(n["metadata"]["name"])):
         addresses = {a["type"]: a["address"] for a in reversed((node.get("status") or {}).get("addresses") or [])}
-        if condition(node, "Ready").get("status") == "True" and not node["metadata"].get("deletionTimestamp"):
+        if holds(node, "Ready") and not node["metadata"].get("deletionTimestamp"):
             found.append((addresses.get("ExternalIP", ""), addresses.get("InternalIP", "")))
     outside = tuple(external for external, _ in found if external)
     return outside + tuple(internal for external, internal in found if internal and not external)

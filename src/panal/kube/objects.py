@@ -34,6 +34,20 @@ def labels_of(obj: Object) -> dict[str, str]:
     return labels or {}
 
 
+def conditions_of(obj: Object) -> Objects:
+    return (obj.get("status") or {}).get("conditions") or []
+
+
+def condition(obj: Object, type_: str) -> Object:
+    """Empty if there is none of that type."""
+    return next((c for c in conditions_of(obj) if c.get("type") == type_), {})
+
+
+def holds(obj: Object, type_: str) -> bool:
+    """Whether the condition of that type is True."""
+    return condition(obj, type_).get("status") == "True"
+
+
 def owner_uids(obj: Object) -> tuple[str, ...]:
     return tuple(owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from panal.kube.objects import Object
-from panal.local.controllers.objects import deleting, holds, matches, owned_by, phase
+from panal.kube.objects import Object, holds
+from panal.local.controllers.objects import deleting, matches, owned_by, phase
 
 
 def decide(service: Object, pods: Iterable[Object]) -> Object | None:

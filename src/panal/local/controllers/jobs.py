@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from panal.kube.objects import Object, uid_of
+from panal.kube.objects import Object, holds, uid_of
 from panal.kube.times import from_time, to_time
-from panal.local.controllers.objects import deleting, holds, phase, pod_of
+from panal.local.controllers.objects import deleting, phase, pod_of
 
 DELAYS = (10.0, 360.0)  # seconds before the Pod after the first failure, doubled with each, and at most
 

@@ -16,15 +16,6 @@ def phase(pod: Object) -> str:
     return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
-def condition(obj: Object, name: str) -> dict[str, Any]:
-    found = (obj.get("status") or {}).get("conditions") or ()
-    return next((c for c in found if c.get("type") == name), {})
-
-
-def holds(obj: Object, name: str) -> bool:
-    return condition(obj, name).get("status") == "True"
-
-
 def owner(obj: Object) -> dict[str, Any]:
     """The reference of what controls it; empty if nothing does."""
     return next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), {})

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from panal.kube.objects import Object
-from panal.local.controllers.objects import holds
+from panal.kube.objects import Object, holds
 
 NO_EFFECT = "PreferNoSchedule"
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from panal.kube.objects import Object
-from panal.local.controllers.objects import deleting, holds, phase, pod_of
+from panal.kube.objects import Object, holds
+from panal.local.controllers.objects import deleting, phase, pod_of
 
 REVISION = "controller-revision-hash"
 

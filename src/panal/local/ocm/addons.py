@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from panal.kube.objects import Key, Object, uid_of
-from panal.local.ocm.conditions import Condition, condition, merged, said
+from panal.kube.objects import Key, Object, condition, uid_of
+from panal.local.ocm.conditions import Condition, merged, said
 
 API = "addon.open-cluster-management.io/v1alpha1"
 LIFECYCLE = "addon.open-cluster-management.io/lifecycle"

@@ -14,12 +14,11 @@ from panal.kube.client import Client
 from panal.kube.errors import ApiError
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop, together
-from panal.kube.objects import Key, Object
+from panal.kube.objects import Key, Object, holds
 from panal.kube.times import now_utc, to_micro_time
 from panal.local.ocm import registration
 from panal.local.ocm.addonagent import AddonAgent
 from panal.local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL
-from panal.local.ocm.conditions import holds
 from panal.local.ocm.workagent import WorkAgent
 from panal.local.ocm.writing import ensure, patch_status
 

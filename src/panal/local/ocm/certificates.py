@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from panal.kube.objects import Object, labels_of
+from panal.kube.objects import Object, conditions_of, labels_of
 from panal.local.ocm.clusters import NAME_LABEL
-from panal.local.ocm.conditions import Condition, conditions_of, said
+from panal.local.ocm.conditions import Condition, said
 
 ADDON_LABEL = "open-cluster-management.io/addon-name"
 CREDENTIALS = "kubernetes.io/kube-apiserver-client"

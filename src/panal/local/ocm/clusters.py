@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from panal.kube.objects import Object
+from panal.kube.objects import Object, condition
 from panal.kube.times import from_time, to_micro_time, to_time
-from panal.local.ocm.conditions import Condition, condition, said
+from panal.local.ocm.conditions import Condition, said
 
 SET_LABEL = "cluster.open-cluster-management.io/clusterset"
 NAME_LABEL = "open-cluster-management.io/cluster-name"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from panal.kube.objects import Object
 from panal.kube.times import to_time
 
 Condition = dict[str, Any]
@@ -26,16 +25,3 @@ def merged(before: Iterable[Condition], news: Iterable[Condition], now: datetime
         since = old.get("lastTransitionTime") if old.get("status") == new["status"] else None
         result[new["type"]] = new | {"lastTransitionTime": since or to_time(now)}
     return list(result.values())
-
-
-def conditions_of(obj: Object) -> list[Condition]:
-    return (obj.get("status") or {}).get("conditions") or []
-
-
-def condition(obj: Object, type_: str) -> Condition:
-    """Empty if there is none of that type."""
-    return next((c for c in conditions_of(obj) if c["type"] == type_), {})
-
-
-def holds(obj: Object, type_: str) -> bool:
-    return condition(obj, type_).get("status") == "True"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from panal.kube.objects import Object
-from panal.local.ocm.conditions import Condition, conditions_of, said
+from panal.kube.objects import Object, conditions_of
+from panal.local.ocm.conditions import Condition, said
 from panal.local.ocm.jsonpath import PathError, find
 
 Values = list[dict[str, Any]]

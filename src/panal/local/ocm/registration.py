@@ -7,9 +7,9 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from panal.kube.objects import Object, labels_of
+from panal.kube.objects import Object, conditions_of, holds, labels_of
 from panal.local.ocm.clusters import ACCEPTED, AVAILABLE
-from panal.local.ocm.conditions import Condition, conditions_of, holds, merged, said
+from panal.local.ocm.conditions import Condition, merged, said
 from panal.placement.quantity import NANO, Quantity, quantity
 
 MAX_CUSTOM_CLAIMS = 20

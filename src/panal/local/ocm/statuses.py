@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from panal.kube.objects import Object
+from panal.kube.objects import Object, conditions_of
 from panal.local.ocm import feedback, rules
-from panal.local.ocm.conditions import Condition, conditions_of, merged, said
+from panal.local.ocm.conditions import Condition, merged, said
 from panal.local.ocm.works import Manifest
 
 SYNCED = feedback.TYPE

@@ -20,11 +20,11 @@ from panal.kube.client import Client
 from panal.kube.errors import ApiError, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
-from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
+from panal.kube.objects import Key, Object, conditions_of, key_of, labels_of, uid_of
 from panal.kube.times import from_time, now_utc, to_time
 from panal.local.ocm import statuses, works
 from panal.local.ocm.applying import MANAGER, Applier, Discovery
-from panal.local.ocm.conditions import Condition, conditions_of
+from panal.local.ocm.conditions import Condition
 from panal.local.ocm.following import Followed, Following
 from panal.local.ocm.statuses import Seen
 from panal.local.ocm.works import Manifest

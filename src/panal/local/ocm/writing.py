@@ -9,8 +9,8 @@ from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import AlreadyExists
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object, key_of, version_of
-from panal.local.ocm.conditions import Condition, conditions_of, merged
+from panal.kube.objects import Object, conditions_of, holds, key_of, version_of
+from panal.local.ocm.conditions import Condition, merged
 
 
 async def patch(client: Client, kind: Kind, obj: Object, changes: Object) -> bool:
@@ -57,13 +57,9 @@ async def _established(client: Client, name: str) -> None:
     """The watch, and not a look again and again, tells when."""
     selector = Selector(fields=f"metadata.name={name}")
     listing = await client.list(kinds.CUSTOM_RESOURCE_DEFINITION, selector)
-    if any(_is_established(crd) for crd in listing.items):
+    if any(holds(crd, "Established") for crd in listing.items):
         return
     async with client.watch(kinds.CUSTOM_RESOURCE_DEFINITION, listing.resource_version, selector, seconds=20) as events:
         async for event in events:
-            if _is_established(event.object):
+            if holds(event.object, "Established"):
                 return
-
-
-def _is_established(crd: Object) -> bool:
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions_of(crd))

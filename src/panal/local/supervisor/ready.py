@@ -15,7 +15,7 @@ from pathlib import Path
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import ApiError, ConfigError
-from panal.kube.objects import Object
+from panal.kube.objects import holds
 from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.process import find
 
@@ -100,8 +100,3 @@ async def _renewed(folder: Folder, part: str, client: Client, namespace: str, na
     process = find(folder, part)
     renewed = (await client.get(kinds.LEASE, namespace, name))["spec"].get("renewTime")
     return process is not None and bool(renewed) and datetime.fromisoformat(renewed).timestamp() >= process.since
-
-
-def holds(obj: Object, condition: str) -> bool:
-    found = (obj.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == condition and c["status"] == "True" for c in found)
