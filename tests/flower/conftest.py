@@ -11,22 +11,18 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from panal.pod.tools.install import install
 from processes import free_port
+from waiting import DEADLINE
 
 APPS = Path(__file__).parent / "apps"
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE = 300.0  # only what fails takes so long; a busy machine takes its time
-
-T = TypeVar("T")
 
 
 def flower_venv() -> Path:
@@ -34,15 +30,6 @@ def flower_venv() -> Path:
     if not (venv / "bin/flower-superlink").exists():
         pytest.fail(f"no Flower in {venv}: run `make unit`, or set PANAL_FLOWER_VENV to an environment with flwr 1.41 and numpy")
     return venv
-
-
-def eventually(question: Callable[[], T | None], what: str, seconds: float = DEADLINE) -> T:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := question():
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 @dataclass

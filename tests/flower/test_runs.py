@@ -18,8 +18,9 @@ from safetensors.numpy import load_file
 
 from panal.api.progress import Progress
 from panal.pod.reporter import Reporter, Settings
+from waiting import eventually
 
-from .conftest import Pods, eventually
+from .conftest import Pods
 
 pytestmark = pytest.mark.flower
 

@@ -11,7 +11,7 @@ from panal.cli.access import contexts
 from panal.kube import kinds
 from panal.local.supervisor.folder import SUPERVISOR
 from panal.local.supervisor.process import find, signal_process
-from runs import eventually
+from waiting import eventually
 
 NOTE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "note", "namespace": "default"}, "data": {"a": "b"}}
 

@@ -16,7 +16,7 @@ from embedded import Embedded
 from panal.kube import kinds
 from panal.kube.client import Propagation
 from panal.kube.objects import Object
-from runs import eventually
+from waiting import eventually
 
 pytestmark = pytest.mark.real
 

@@ -13,7 +13,8 @@ import pytest
 from engine import Engine
 from fleet import Fleet
 from panal.lifecycle.reasons import REMEDY, Reason
-from runs import APP_IMAGE, Run, apply, eventually
+from runs import APP_IMAGE, Run, apply
+from waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 

@@ -19,7 +19,8 @@ import pytest
 
 from engine import Engine
 from fleet import Fleet
-from runs import Run, apply, eventually
+from runs import Run, apply
+from waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 

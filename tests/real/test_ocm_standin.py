@@ -20,8 +20,8 @@ from fleet import Fleet
 from ocm_contract import Runner
 from panal.api.ocm import crds
 from panal.kube import kinds
-from runs import eventually
 from standin import Standin
+from waiting import eventually
 
 pytestmark = pytest.mark.real
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api import Api, api
 from fleet import Fleet
-from runs import eventually
+from waiting import eventually
 
 CONTROLLER = "app.kubernetes.io/name=panal"
 

@@ -16,7 +16,7 @@ import yaml
 from api import Api
 from panal.kube import kinds
 from panal.kube.objects import Object
-from runs import eventually
+from waiting import eventually
 
 FILE = Path(__file__).with_suffix(".yaml")
 

@@ -13,7 +13,8 @@ import pytest
 from engine import Engine
 from panal.kube import kinds
 from panal.kube.errors import Invalid
-from runs import APP_IMAGE, Run, apply, eventually, label_clusters
+from runs import APP_IMAGE, Run, apply, label_clusters
+from waiting import eventually
 
 NS = "runs"
 SLOW = {"env": [{"name": "STEPS_SECONDS", "value": "4"}]}

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from api import Api
 from engine import Engine
 from panal.kube import kinds
 from panal.kube.errors import Unavailable
 from panal.kube.objects import Object
+from waiting import eventually
 
 Status = dict[str, Any]
-T = TypeVar("T")
 
 APP_IMAGE = "panal/test-app:1"
 DONE = ("Completed", "Failed")
-
-
-def eventually(question: Callable[[], T | None], what: str, seconds: float) -> T:
-    """The first answer that is true; asks five times a second."""
-    end = time.monotonic() + seconds
-    while True:
-        if answer := question():
-            return answer
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.2)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from api import Api, api
 from panal.kube.errors import KubeError
 from panal.kube.kinds import NAMESPACE
 from processes import free_port
-from runs import eventually
+from waiting import eventually
 
 AGENT = "system:open-cluster-management"
 

@@ -19,8 +19,8 @@ import ocm_contract
 from ocm_contract import Runner
 from panal.kube import kinds
 from panal.kube.objects import Object
-from runs import eventually
 from standin import Standin
+from waiting import eventually
 
 SOON = 30
 NS = "runs"

@@ -1,0 +1,20 @@
+"""Waiting for what other processes bring about: a question asked again and again, and words for when it does not come about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+DEADLINE = 300.0  # only what fails takes so long; a busy machine takes its time
+
+
+def eventually(question: Callable[[], T | None], what: str, seconds: float = DEADLINE) -> T:
+    """The first answer that is true; asks ten times a second."""
+    end = time.monotonic() + seconds
+    while True:
+        if answer := question():
+            return answer
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
