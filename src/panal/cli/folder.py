@@ -19,7 +19,7 @@ from panal.api import names
 from panal.api.names import MAX_RUN_NAME
 from panal.cli import output
 from panal.cli.access import Access, is_up
-from panal.cli.platform import bring_up
+from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
 from panal.cli.run import Following, done, until_end
 from panal.kube import kinds
@@ -29,7 +29,6 @@ from panal.local.node.recipes import build
 from panal.local.supervisor.folder import Folder
 from panal.local.supervisor.state import load
 
-CLUSTERS = 3
 ROUNDS = 3
 ROUND_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
 NAMESPACE = "default"

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from panal.cli import output
-from panal.cli.platform import bring_up
+from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
 from panal.local.node.recipes import build
 from panal.local.supervisor.folder import SUPERVISOR, Folder
 from panal.local.supervisor.process import find
 from panal.local.supervisor.state import State, load
 from panal.local.supervisor.stopping import end
-
-CLUSTERS = 3  # managed clusters of a platform that nobody has said a number for
 
 
 def up(folder: Folder, clusters: int | None, claims: list[str]) -> State:

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 from panal.api import names
 from panal.api.crd import crd
@@ -18,6 +17,7 @@ from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.objects import Object
+from panal.kube.times import from_time, now_utc
 from panal.local.node.recipes import build_own
 from panal.local.supervisor import ready
 from panal.local.supervisor.folder import HUB, Folder, write
@@ -26,6 +26,7 @@ from panal.local.supervisor.starting import begin
 from panal.local.supervisor.state import Program, State, kubeconfig, own_version
 
 NAMESPACE = "panal-system"
+CLUSTERS = 3  # managed clusters of a platform that nobody has said a number for
 LIMIT = 180.0  # seconds for everything to be up
 POLICY_AGE = 6.0  # seconds from which on the controller counts on the policy
 Claims = Mapping[str, Mapping[str, str]]
@@ -128,7 +129,7 @@ async def _policy_age(hub: Client) -> float:
         made = await hub.get(kinds.VALIDATING_ADMISSION_POLICY_BINDING, "", names.BINDING_POLICY)
     except NotFound:
         return 0.0
-    return (datetime.now(UTC) - datetime.fromisoformat(made["metadata"]["creationTimestamp"])).total_seconds()
+    return (now_utc() - from_time(made["metadata"]["creationTimestamp"])).total_seconds()
 
 
 def _write_kubeconfig(folder: Folder, state: State) -> None:

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import ApiError, ConfigError
 from panal.kube.objects import holds
+from panal.kube.times import from_time
 from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.process import find
 
@@ -99,4 +99,4 @@ async def _renewed(folder: Folder, part: str, client: Client, namespace: str, na
     """Whether the part's process of now has renewed its lease: what is said of it is not of a former life."""
     process = find(folder, part)
     renewed = (await client.get(kinds.LEASE, namespace, name))["spec"].get("renewTime")
-    return process is not None and bool(renewed) and datetime.fromisoformat(renewed).timestamp() >= process.since
+    return process is not None and bool(renewed) and from_time(renewed).timestamp() >= process.since
