@@ -5,5 +5,6 @@ problem   exit codes; errors with a remedy       output    tables, JSON, lines
 local     up, down, status, image build          platform  what panal adds to a bare local platform
 run       run and get                            follow    a run until its end       apply  resources of a file
 folder    a run from an app's folder             logs      the log of a run's Pods   new    an app of one's own
-    story     what happened to a run, in lines     tasks    several things at the same time
+story     what happened to a run, in lines       tasks     several things at the same time
+reference the commands as docs/reference/cli.md lists them
 """

@@ -5,6 +5,7 @@
     queue.WorkQueue        keys to reconcile: once each, one worker a key, back-off     objects   readers of plain JSON objects
     loop.Loop              watch, queue and a reconcile, put together
     lease.LeaderLease      one leader among several controllers
+    times, clock, backoff  times as Kubernetes writes them; a clock that tests move; growing waits
     events.EventRecorder   what `kubectl get events` tells
 
 Knows nothing of federated learning but the name of its resource. Only `connection` sees the libraries beneath.

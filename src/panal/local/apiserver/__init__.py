@@ -1,11 +1,12 @@
 """A Kubernetes API server for one person on one machine: HTTPS on loopback over SQLite, in the place of kube-apiserver and etcd.
 
+    run         puts all of it together           requests, answers, errors    what comes in, what goes out
     server      HTTP: paths, bodies, streams      verbs    what each method does       reads    get, list, watch
     writes, admission, deletion    every write           apply, fields   server-side apply: structured merge, and who owns what
     store       SQLite, memory, history           kinds    what is served              builtin  schemas of built-in kinds
     schema      prune, default, validate          custom, cel      CRDs and their rules
     defaults, checks    what is particular to built-in kinds       patch, selectors, table, scale
-    discovery, openapi  what clients ask first    tls, identity, reviews, logs
+    discovery, openapi, protobuf  what clients ask first    tls, identity, reviews, logs
 
 `python -m panal.local.apiserver --folder DIR --listen 127.0.0.1:PORT`. docs/design/local-apiserver.md says what is and is not served.
 """

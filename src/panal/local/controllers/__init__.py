@@ -2,7 +2,7 @@
 
     jobs          Jobs: their Pods, and how they end          endpoints   EndpointSlices of Services
     statefulsets  StatefulSets: Pods with names that stay      namespaces  what every namespace has, and its end
-    scheduler     Pods to Nodes                                garbage     what lost its owner goes
+    scheduler     Pods to Nodes                                garbage     what lost its owner goes; dependents
     volumes       claims to folders
 
 `python -m panal.local.controllers --kubeconfig FILE --volumes FOLDER` runs all of them against any API server.
