@@ -10,14 +10,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 FLOWER := .cache/flower-venv
 WORKERS ?= auto
+DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src tests benchmarks $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help test test-real check lint format types layers unit venv lock images crd manifest clean
+.PHONY: help demo test test-real check lint format types layers unit venv lock images crd manifest clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.ready ## a hub and four clusters on this machine learn digits together (KEEP=1 leaves them up)
+	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
 
 test: check unit ## checks (lint, types, layers) and all tests that need no programs from outside
 

@@ -41,10 +41,9 @@ class Containers:
     def restore(self, name: str) -> None:
         self.fleet.restore(name)
 
-    def tag(self, image: str, name: str, clusters: list[str]) -> set[str]:
+    def tag(self, image: str, name: str, clusters: list[str]) -> None:
         for cluster in clusters:
             self.fleet.enter(cluster, "ctr", "-n", "k8s.io", "images", "tag", "--force", f"docker.io/{image}", f"docker.io/{name}")
-        return set(clusters)
 
     def read(self, namespace: str, claim: str, path: str) -> bytes:
         volume = json.loads(self.fleet.hub.kubectl("-n", namespace, "get", "pvc", claim, "-o", "json"))["spec"]["volumeName"]

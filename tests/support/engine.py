@@ -31,8 +31,8 @@ class Engine(Protocol):
 
     def restore(self, name: str) -> None: ...
 
-    def tag(self, image: str, name: str, clusters: list[str]) -> set[str]:
-        """A second name for an image, which is then known on these clusters at least. Returns the clusters where it is."""
+    def tag(self, image: str, name: str, clusters: list[str]) -> None:
+        """A second name for an image on these clusters alone; where all clusters share one store, nothing."""
         ...
 
     def read(self, namespace: str, claim: str, path: str) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -22,17 +21,18 @@ from typing import Any
 
 import yaml
 
-import local_pods
 from api import Api, api
 from cluster import Cluster, free_port
 from fleet import Fleet
-from local_pods import ROOT, processes, send, share_image
+from local_pods import ROOT, LocalPods, begin_store, make_app, processes, share_image
 from node import local_volumes
 from panal.api.names import BINDING_POLICY
 from panal.hub.observe import POLICY_WORKS_AFTER
 from panal.kube import kinds
 from panal.kube.times import from_time, now_utc
 from panal.local.node.drain import drain
+from panal.local.node.recipes import build_own
+from panal.local.supervisor import address
 from processes import wait
 from rights import may, without_rights
 from runs import eventually
@@ -44,7 +44,7 @@ READY = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
 
 
 @dataclass(frozen=True)
-class Kubernetes:
+class Kubernetes(LocalPods):
     fleet: Fleet
     loopback: int
     _claim: socket.socket = field(repr=False)
@@ -52,8 +52,10 @@ class Kubernetes:
 
     @classmethod
     def start(cls, fleet: Fleet) -> Kubernetes:
-        engine = cls(fleet, *local_pods.claim_loopback())
-        local_pods.make_images(engine._images, fleet.root)
+        engine = cls(fleet, *address.choose())
+        begin_store(engine._images)
+        build_own(engine._images)
+        make_app(engine._images, fleet.root)
         deployment = engine._install()
         for number, cluster in enumerate((fleet.hub, *fleet.spokes)):
             engine._start_node(cluster, number)
@@ -66,17 +68,14 @@ class Kubernetes:
         for cluster in (self.fleet.hub, *self.fleet.spokes):
             self.restore(cluster.name)
             cluster.processes.end(NODE)
-            assert asyncio.run(drain(self._node(cluster.name), 2)) == []
-            assert processes(self._node(cluster.name)) == []
+            assert asyncio.run(drain(self.node(cluster.name), 2)) == []
+            assert processes(self.node(cluster.name)) == []
         self._claim.close()
 
     # --- what it is made of ---------------------------------------------------------------------------------------
     @property
     def _images(self) -> Path:
         return self.fleet.root / "images"
-
-    def _node(self, name: str) -> Path:
-        return self.fleet[name].dir / "local-node"
 
     def _store(self, name: str) -> Path:
         return self.fleet[name].dir / "images"
@@ -86,7 +85,7 @@ class Kubernetes:
             share_image(self._images, image, self._store(cluster.name), image)
         words = [sys.executable, "-m", "panal.local.node", "--kubeconfig", cluster.kubeconfig, "--name", f"{cluster.name}-node"]
         words += ["--address", f"127.{self.loopback}.{number}.1", "--pod-range", f"127.{self.loopback}.{100 + number}.0/24"]
-        words += ["--folder", self._node(cluster.name), "--images", self._store(cluster.name)]
+        words += ["--folder", self.node(cluster.name), "--images", self._store(cluster.name)]
         cluster.processes.start(NODE, [str(w) for w in words], {})
         asked = ("get", "node", f"{cluster.name}-node", "-o", READY)
         wait(f"{cluster.name}: the node is ready", lambda: cluster.kubectl(*asked, check=False) == "True", 60)
@@ -141,33 +140,19 @@ class Kubernetes:
     def spoke(self, name: str) -> Api:
         return api(self.fleet[name].kubeconfig)
 
-    def cut(self, name: str) -> None:
-        send(self._what_may_talk(name), signal.SIGSTOP)
+    def node(self, cluster: str) -> Path:
+        return self.fleet[cluster].dir / "local-node"
 
-    def restore(self, name: str) -> None:
-        send(self._what_may_talk(name), signal.SIGCONT)
+    def parts_of(self, cluster: str) -> list[int]:
+        own = self.fleet[cluster].processes
+        return [int((own.pids / each).read_text()) for each in (NODE, "ocm-registration.agent", "ocm-work.agent") if own.running(each)]
 
-    def _what_may_talk(self, name: str) -> list[int]:
-        """The node before its Pods, so that it starts none meanwhile."""
-        own = self.fleet[name].processes
-        ids = [int((own.pids / each).read_text()) for each in (NODE, "ocm-registration.agent", "ocm-work.agent") if own.running(each)]
-        return ids + processes(self._node(name))
-
-    def tag(self, image: str, name: str, clusters: list[str]) -> set[str]:
+    def tag(self, image: str, name: str, clusters: list[str]) -> None:
         for cluster in clusters:
             share_image(self._images, image, self._store(cluster), name)
-        return set(clusters)
-
-    def read(self, namespace: str, claim: str, path: str) -> bytes:
-        bound = self.hub.get(kinds.PERSISTENT_VOLUME_CLAIM, namespace, claim)
-        assert bound
-        return (self.fleet.hub.dir / "disk" / bound["spec"]["volumeName"] / path).read_bytes()
 
     def aggregator_address(self) -> str:
         return f"127.{self.loopback}.0.1"
-
-    def kill(self, cluster: str, pod: str, program: str) -> bool:
-        return send(processes(self._node(cluster), pod, program), signal.SIGKILL)
 
     def kill_controller(self) -> None:
         self.fleet.kill("hub", CONTROLLER)
@@ -192,7 +177,3 @@ class Kubernetes:
 
     def may(self, account: str, namespace: str, verb: str, what: str) -> bool:
         return may(self.fleet.hub, account, namespace, verb, what)
-
-    def logs(self, namespace: str, pod: str) -> str:
-        found = self.hub.get(kinds.POD, namespace, pod)
-        return local_pods.logs(self._node("hub"), found["metadata"]["uid"]) if found else ""

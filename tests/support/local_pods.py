@@ -10,23 +10,27 @@ import os
 import re
 import shutil
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from panal.local.node.recipes import build, build_own
+from api import Api
+from panal.kube import kinds
+from panal.local.node.recipes import build
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".cache/local-images"  # Python environments take half a minute to make
 LOG_LINES = 40
 
 
-def make_images(store: Path, work: Path) -> None:
-    """Panal's own images and `panal/test-app:1`, which has the environment of the example."""
+def begin_store(store: Path) -> None:
+    """An image store whose Python environments are kept."""
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     store.mkdir(parents=True, exist_ok=True)
     (store / ".venvs").symlink_to(ENVIRONMENTS)
-    build_own(store)
+
+
+def make_app(store: Path, work: Path) -> None:
+    """`panal/test-app:1`, which has the environment of the example."""
     app = work / "app"
     shutil.copytree(ROOT / "tests/real/app", app)
     shutil.copy(ROOT / "examples/mnist/requirements.txt", app)
@@ -76,23 +80,41 @@ def send(pids: list[int], number: signal.Signals) -> bool:
     return sent
 
 
-def logs(node: Path, uid: str) -> str:
-    """The last lines of all containers of a Pod."""
-    found = []
-    for log in sorted((node / "pods" / uid / "containers").glob("*/*/log")):
-        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-        found += [f"[{log.parent.parent.name} {log.parent.name}] {line}" for line in lines]
-    return "\n".join(found)
+class LocalPods:
+    """What engines have in common whose Pods are processes. `hub` asks the hub's API server; `node` is the folder of a cluster's node."""
 
+    hub: Api
 
-def claim_loopback() -> tuple[int, socket.socket]:
-    """A number N such that nobody else of this machine's tests uses 127.N.x.y, as long as the socket is open."""
-    for number in range(64, 255):
-        claim = socket.socket()
-        try:
-            claim.bind((f"127.{number}.255.254", 47000))
-        except OSError:
-            claim.close()
-            continue
-        return number, claim
-    raise RuntimeError("all loopback ranges are taken")
+    def node(self, cluster: str) -> Path:
+        raise NotImplementedError
+
+    def parts_of(self, cluster: str) -> list[int]:
+        """The processes by which a cluster talks to the hub, the node first, so that it starts no Pod while it is being cut off."""
+        raise NotImplementedError
+
+    def cut(self, name: str) -> None:
+        send(self.parts_of(name), signal.SIGSTOP)
+        send(processes(self.node(name)), signal.SIGSTOP)
+
+    def restore(self, name: str) -> None:
+        send(processes(self.node(name)), signal.SIGCONT)
+        send(self.parts_of(name), signal.SIGCONT)
+
+    def kill(self, cluster: str, pod: str, program: str) -> bool:
+        return send(processes(self.node(cluster), pod, program), signal.SIGKILL)
+
+    def read(self, namespace: str, claim: str, path: str) -> bytes:
+        bound = self.hub.get(kinds.PERSISTENT_VOLUME_CLAIM, namespace, claim)
+        volume = self.hub.get(kinds.PERSISTENT_VOLUME, "", bound["spec"]["volumeName"] if bound else "")
+        assert volume, f"{claim} is bound to nothing"
+        source = volume["spec"].get("local") or volume["spec"]["hostPath"]
+        return Path(source["path"], path).read_bytes()
+
+    def logs(self, namespace: str, pod: str) -> str:
+        """From the node's files: they are there where no API server can read them."""
+        uid = (self.hub.get(kinds.POD, namespace, pod) or {"metadata": {"uid": "none"}})["metadata"]["uid"]
+        found = []
+        for log in sorted((self.node("hub") / "pods" / uid / "containers").glob("*/*/log")):
+            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            found += [f"[{log.parent.parent.name} {log.parent.name}] {line}" for line in lines]
+        return "\n".join(found)

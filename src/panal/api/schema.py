@@ -6,7 +6,7 @@ inlines and drops, and leaves everything named `x-kubernetes-*` alone: models br
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -28,15 +28,17 @@ def rule(expression: str, message: str, **more: Any) -> Schema:
     return {"rule": expression, "message": message, **more}
 
 
-def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
-    """The structural schema of `model`. Without `defaults` for a status: there, what is absent is not known yet."""
+def structural(model: type[BaseModel], *, defaults: bool = True, empty: bool = False) -> Schema:
+    """The structural schema of `model`. Without `defaults` for a status: there, what is absent is not known yet. `""` as a default only
+    says in most models that the value may be absent; `empty` keeps it as one."""
     raw = model.model_json_schema(by_alias=True)
-    return _clean(raw, raw.get("$defs", {}), defaults)
+    dropped = (None,) if empty else (None, "")
+    return _clean(raw, raw.get("$defs", {}), lambda value: defaults and value not in dropped)
 
 
-def _clean(node: Mapping[str, Any], definitions: Mapping[str, Schema], defaults: bool) -> Schema:
+def _clean(node: Mapping[str, Any], definitions: Mapping[str, Schema], defaults: Callable[[Any], bool]) -> Schema:
     node = _resolve(node, definitions)
-    keep = {k: v for k, v in node.items() if k not in DROPPED and (k != "default" or (defaults and v not in (None, "")))}
+    keep = {k: v for k, v in node.items() if k not in DROPPED and (k != "default" or defaults(v))}
     if node.get("x-kubernetes-int-or-string"):
         return keep | {"anyOf": [{"type": "integer"}, {"type": "string"}]}
     if "properties" in node:
@@ -48,7 +50,7 @@ def _clean(node: Mapping[str, Any], definitions: Mapping[str, Schema], defaults:
     return _clean_map(keep, definitions, defaults)
 
 
-def _clean_map(node: Schema, definitions: Mapping[str, Schema], defaults: bool) -> Schema:
+def _clean_map(node: Schema, definitions: Mapping[str, Schema], defaults: Callable[[Any], bool]) -> Schema:
     values = node.pop("additionalProperties", None)
     if isinstance(values, Mapping):
         node["additionalProperties"] = _clean(values, definitions, defaults)

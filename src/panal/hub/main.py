@@ -71,7 +71,7 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         cache = Cache(client, watched())
         cache.subscribe(_count_phases)
         lease = LeaderLease(client, settings.namespace, LEASE_NAME, settings.identity)
-        server = await serve(settings.port, lambda: _problems(cache))
+        server = await serve(settings.address, settings.port, lambda: _problems(cache))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(cache.run())

@@ -10,8 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 Problems = Callable[[], list[str]]
 
 
-async def serve(port: int, problems: Problems) -> web.AppRunner:
-    """Starts serving; `problems` says what keeps the controller from its work, a line each. Close with `cleanup`."""
+async def serve(address: str, port: int, problems: Problems) -> web.AppRunner:
+    """Starts serving at `address` (empty: all). `problems` says what keeps the controller from its work, a line each. Close with
+    `cleanup`."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -27,5 +28,5 @@ async def serve(port: int, problems: Problems) -> web.AppRunner:
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    await web.TCPSite(runner, address or None, port).start()
     return runner

@@ -18,7 +18,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`identity` is this process's name in the leader Lease; `port` serves health and metrics."""
+    """`identity` is this process's name in the leader Lease; `port` at `address` (empty: all) serves health and metrics."""
 
     images: Images
     namespace: str
@@ -26,6 +26,7 @@ class Settings:
     port: int
     log_level: str
     cleanup_limit: timedelta
+    address: str = ""
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
@@ -40,6 +41,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         port=_number(env, "PANAL_PORT", 8080),
         log_level=_level(env.get("PANAL_LOG_LEVEL") or "INFO"),
         cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
+        address=env.get("PANAL_ADDRESS", ""),
     )
 
 

@@ -3,6 +3,7 @@
     client.Client          get, list, watch, server-side apply, patch, delete          errors.*  what they raise
     cache.Cache            list + watch of some kinds, in memory, with indexes          kinds.*   the kinds panal knows
     queue.WorkQueue        keys to reconcile: once each, one worker a key, back-off     objects   readers of plain JSON objects
+    loop.Loop              watch, queue and a reconcile, put together
     lease.LeaderLease      one leader among several controllers
     events.EventRecorder   what `kubectl get events` tells
 

@@ -15,10 +15,11 @@ from typing import Any, Literal
 from panal.api.names import FIELD_MANAGER
 from panal.kube.connection import APPLY_PATCH, MERGE_PATCH, Connection, Request, decode
 from panal.kube.errors import Conflict, Gone, NotFound, from_status
-from panal.kube.kinds import Kind, kind_of
+from panal.kube.kinds import POD, Kind, kind_of
 from panal.kube.objects import Object, Objects, key_of
 
 PAGE_SIZE = 500
+FOLLOWING = 86400.0  # seconds that a log which is followed may be silent
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -60,9 +61,12 @@ class Client:
         self._manager = field_manager
 
     @classmethod
-    def from_kubeconfig(cls, path: Path | str | None = None, *, timeout: float = 20, field_manager: str = FIELD_MANAGER) -> Client:
-        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
-        return cls(Connection.open(Path(path) if path else None, timeout), field_manager)
+    def from_kubeconfig(
+        cls, path: Path | str | None = None, *, context: str | None = None, timeout: float = 20, field_manager: str = FIELD_MANAGER
+    ) -> Client:
+        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
+        file's current one."""
+        return cls(Connection.open(Path(path) if path else None, timeout, context), field_manager)
 
     async def __aenter__(self) -> Client:
         return self
@@ -72,6 +76,10 @@ class Client:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    def managing(self, field_manager: str) -> Client:
+        """The same connection under another field manager; close only one of the two."""
+        return Client(self._connection, field_manager)
 
     @property
     def namespace(self) -> str:
@@ -108,11 +116,21 @@ class Client:
         async with self._connection.stream(request, silence) as lines:
             yield _watch_events(lines)
 
+    async def logs(
+        self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """A container's log, line by line; with `follow` on and on until it ends. Empty lines are left out."""
+        query = {"container": container} | ({"follow": "true"} if follow else {}) | ({"tailLines": str(tail)} if tail is not None else {})
+        request = Request("get", "GET", POD.path(namespace, pod, "log"), query, accept="*/*")
+        async with self._connection.stream(request, silence=FOLLOWING if follow else 60, unended=True) as lines:
+            async for line in lines:
+                yield line
+
     # --- writing ------------------------------------------------------------------------------------------------
-    async def apply(self, obj: Object, force: bool = True) -> Object:
+    async def apply(self, obj: Object, force: bool = True, kind: Kind | None = None) -> Object:
         """Server-side apply: creates the object or makes our fields so; a no-op leaves its version as it was. Without `force`,
-        Conflict where another manager has set one of them otherwise."""
-        return await self._apply(obj, "", force)
+        Conflict where another manager has set one of them otherwise. Here as below, `kind` is for one that panal has no constant of."""
+        return await self._apply(obj, "", force, kind)
 
     async def apply_status(self, obj: Object) -> Object:
         """Server-side apply of `obj`'s status alone; NotFound if the object does not exist."""
@@ -120,19 +138,19 @@ class Client:
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": identity, "status": obj["status"]}
         return await self._apply(body, "status", force=True)
 
-    async def create(self, obj: Object) -> Object:
+    async def create(self, obj: Object, kind: Kind | None = None) -> Object:
         """AlreadyExists if there is one of that name."""
-        query = {"fieldManager": self._manager}
-        return await self._send(Request("create", "POST", kind_of(obj).path(key_of(obj).namespace), query, obj))
+        path = (kind or kind_of(obj)).path(obj["metadata"].get("namespace", ""))  # it may have no name yet, but a generateName
+        return await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, obj))
 
     async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Object, subresource: str = "") -> Object:
         """A resourceVersion or uid in the patch's metadata is a condition: Conflict if the object is not at it."""
         path = kind.path(namespace, name, subresource)
         return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
 
-    async def replace(self, obj: Object, subresource: str = "") -> Object:
+    async def replace(self, obj: Object, subresource: str = "", kind: Kind | None = None) -> Object:
         """Conflict if the object is not at the resourceVersion that `obj` has."""
-        path = kind_of(obj).path(*key_of(obj), subresource)
+        path = (kind or kind_of(obj)).path(*key_of(obj), subresource)
         return await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, obj))
 
     async def post(self, kind: Kind, namespace: str, name: str, subresource: str, body: Object) -> Object:
@@ -194,10 +212,11 @@ class Client:
         """Every kind that the server has objects of, each in the version that it prefers."""
         groups = (await self._send(Request("get", "GET", "/apis")))["groups"]
         versions = ["v1", *(g["preferredVersion"]["groupVersion"] for g in groups)]
-        found = [await self._resources(version) for version in versions]
+        found = [await self.kinds_of(version) for version in versions]
         return [kind for kinds in found for kind in kinds]
 
-    async def _resources(self, api_version: str) -> Sequence[Kind]:
+    async def kinds_of(self, api_version: str) -> Sequence[Kind]:
+        """Every kind of that group and version that there are objects of; NotFound if the server does not know it."""
         answer = await self._send(Request("get", "GET", f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"))
         group, _, version = api_version.rpartition("/")
         resources = [r for r in answer["resources"] if "/" not in r["name"] and {"list", "watch", "delete"} <= set(r["verbs"])]
@@ -217,9 +236,9 @@ class Client:
         answer: Object = await self._connection.send(request)
         return answer
 
-    async def _apply(self, obj: Object, subresource: str, force: bool) -> Object:
+    async def _apply(self, obj: Object, subresource: str, force: bool, kind: Kind | None = None) -> Object:
         namespace, name = key_of(obj)
-        path = kind_of(obj).path(namespace, name, subresource)
+        path = (kind or kind_of(obj)).path(namespace, name, subresource)
         query = {"fieldManager": self._manager, "force": str(force).lower()}
         return await self._send(Request("apply", "PATCH", path, query, obj, APPLY_PATCH))
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -47,6 +48,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = JSON
+    accept: str = JSON
 
 
 class Connection:
@@ -58,11 +60,15 @@ class Connection:
         self.namespace = namespace
 
     @classmethod
-    def open(cls, kubeconfig: Path | None, timeout: float) -> Connection:
-        """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config."""
+    def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None) -> Connection:
+        """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
+        file's current one. An API server on a loopback address is never asked through a proxy."""
         try:
-            config = _config(kubeconfig)
-            settings = ConnectionParams(timeout=httpx2.Timeout(timeout, connect=timeout / 3)).httpx_params(config)
+            config = _config(kubeconfig, context)
+            params = ConnectionParams(
+                timeout=httpx2.Timeout(timeout, connect=timeout / 3), trust_env=not _on_loopback(config.cluster.server)
+            )
+            settings = params.httpx_params(config)
             http = httpx2.AsyncClient(**settings, limits=_LIMITS)
         except _UNUSABLE as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
@@ -82,8 +88,9 @@ class Connection:
             return decode(response.content)
 
     @asynccontextmanager
-    async def stream(self, request: Request, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The answer's lines as they come; Unavailable when nothing came for `silence` seconds."""
+    async def stream(self, request: Request, silence: float, unended: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The answer's lines as they come, with `unended` a last one that lacks its end too; Unavailable when nothing came for `silence`
+        seconds."""
         timeout = httpx2.Timeout(self._timeout, connect=self._timeout / 3, read=silence)
         with _counted(request.verb) as outcome, _translated():
             async with asyncio.timeout(self._timeout):
@@ -94,7 +101,7 @@ class Connection:
                     async with asyncio.timeout(self._timeout):
                         await response.aread()
                     raise _error(response)
-                yield _lines(response)
+                yield _lines(response, unended)
             finally:
                 await response.aclose()
 
@@ -104,7 +111,7 @@ class Connection:
             request.path,
             params=dict(request.query),
             content=None if request.body is None else msgspec.json.encode(request.body),
-            headers={"Content-Type": request.content_type, "Accept": JSON} if request.body is not None else {"Accept": JSON},
+            headers={"Accept": request.accept} | ({"Content-Type": request.content_type} if request.body is not None else {}),
             timeout=timeout or httpx2.USE_CLIENT_DEFAULT,
         )
 
@@ -117,9 +124,14 @@ def decode(content: bytes) -> Any:
         raise Unavailable(0, "NotJSON", f"the answer is not JSON: {content[:100]!r}") from error
 
 
-def _config(kubeconfig: Path | None) -> SingleConfig:
+def _on_loopback(server: str) -> bool:
+    host = urlsplit(server).hostname or ""
+    return host == "localhost" or host.startswith("127.")
+
+
+def _config(kubeconfig: Path | None, context: str | None) -> SingleConfig:
     path = kubeconfig or _path_from_environment()
-    config = (KubeConfig.from_file(path) if path else KubeConfig.from_service_account(SERVICE_ACCOUNT)).get()
+    config = (KubeConfig.from_file(path) if path else KubeConfig.from_service_account(SERVICE_ACCOUNT)).get(context)
     if config is None:
         raise LightkubeConfigError(f"{path} has no current-context")
     return config
@@ -131,13 +143,15 @@ def _path_from_environment() -> Path | None:
     return None if (SERVICE_ACCOUNT / "token").exists() else HOME_KUBECONFIG
 
 
-async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:
+async def _lines(response: httpx2.Response, unended: bool) -> AsyncIterator[bytes]:
     rest = b""
     async for chunk in response.aiter_bytes():
         *complete, rest = (rest + chunk).split(b"\n")
         for line in complete:
             if line:
                 yield line
+    if rest and unended:
+        yield rest
 
 
 @dataclass(slots=True)

@@ -36,6 +36,8 @@ class Kind:
 
 
 _CLUSTER = "cluster.open-cluster-management.io"
+_WORK = "work.open-cluster-management.io"
+_ADDON = "addon.open-cluster-management.io"
 _ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -46,8 +48,13 @@ MANAGED_CLUSTER_SET = Kind(_CLUSTER, "v1beta2", "ManagedClusterSet", "managedclu
 MANAGED_CLUSTER_SET_BINDING = Kind(_CLUSTER, "v1beta2", "ManagedClusterSetBinding", "managedclustersetbindings")
 PLACEMENT = Kind(_CLUSTER, "v1beta1", "Placement", "placements")
 PLACEMENT_DECISION = Kind(_CLUSTER, "v1beta1", "PlacementDecision", "placementdecisions")
+ADDON_PLACEMENT_SCORE = Kind(_CLUSTER, "v1alpha1", "AddOnPlacementScore", "addonplacementscores")
 CLUSTER_CLAIM = Kind(_CLUSTER, "v1alpha1", "ClusterClaim", "clusterclaims", namespaced=False)
-MANIFEST_WORK = Kind("work.open-cluster-management.io", "v1", "ManifestWork", "manifestworks")
+MANIFEST_WORK = Kind(_WORK, "v1", "ManifestWork", "manifestworks")
+APPLIED_MANIFEST_WORK = Kind(_WORK, "v1", "AppliedManifestWork", "appliedmanifestworks", namespaced=False)
+CLUSTER_MANAGEMENT_ADDON = Kind(_ADDON, "v1alpha1", "ClusterManagementAddOn", "clustermanagementaddons", namespaced=False)
+MANAGED_CLUSTER_ADDON = Kind(_ADDON, "v1alpha1", "ManagedClusterAddOn", "managedclusteraddons")
+ADDON_DEPLOYMENT_CONFIG = Kind(_ADDON, "v1alpha1", "AddOnDeploymentConfig", "addondeploymentconfigs")
 
 JOB = Kind("batch", "v1", "Job", "jobs")
 STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
@@ -68,6 +75,8 @@ STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", n
 
 ROLE = Kind(_RBAC, "v1", "Role", "roles")
 ROLE_BINDING = Kind(_RBAC, "v1", "RoleBinding", "rolebindings")
+CUSTOM_RESOURCE_DEFINITION = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
+CERTIFICATE_SIGNING_REQUEST = Kind("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", namespaced=False)
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 VALIDATING_ADMISSION_POLICY = Kind(_ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False)
 VALIDATING_ADMISSION_POLICY_BINDING = Kind(

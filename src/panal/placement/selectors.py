@@ -12,14 +12,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-KEY = re.compile(r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$")
-VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")
+from panal.placement.requirement_errors import official
+
+KEY = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
+VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?")
 SHOWN_VALUES = 5
 SHOWN_LENGTH = 63
 
 
 class MisconfiguredError(ValueError):
-    """The placement is wrong in itself: Open Cluster Management then selects nothing at all. The text names the field."""
+    """The placement is wrong in itself: Open Cluster Management then selects nothing at all. The text names the field.
+
+    `official` is what the condition PlacementMisconfigured says of it, after the name of the scheduler's part that found it.
+    """
+
+    def __init__(self, text: str, official: str) -> None:
+        super().__init__(text)
+        self.official = official
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +40,34 @@ class Requirement:
     operator: str
     values: frozenset[str]
 
-    def unmet(self, having: Mapping[str, str]) -> str:
-        """Why a cluster with these labels or claims fails it; empty if it does not."""
-        value = having.get(self.key)
+    def met(self, having: Mapping[str, str]) -> bool:
+        """By a cluster with these labels or claims."""
         match self.operator:
             case "Exists":
-                return self._lacks() if value is None else ""
+                return self.key in having
             case "DoesNotExist":
-                return "" if value is None else f"has {self.subject} {self.key}"
+                return self.key not in having
             case "In":
-                if value is None:
-                    return self._lacks()
-                return "" if value in self.values else f'has {self.subject} {self.key} "{shorten(value)}", not in {_wanted(self.values)}'
-            case _:  # NotIn; compile_requirement lets nothing else through
-                return (
-                    f'has {self.subject} {self.key} "{shorten(value)}", which is excluded'
-                    if value is not None and value in self.values
-                    else ""
-                )
+                return having.get(self.key) in self.values
+            case _:  # NotIn; _checked lets nothing else through
+                return having.get(self.key) not in self.values
 
-    def _lacks(self) -> str:
-        return f"lacks {self.subject} {self.key}"
+    def unmet(self, having: Mapping[str, str]) -> str:
+        """Why a cluster with these labels or claims fails it; empty if it does not."""
+        if self.met(having):
+            return ""
+        value = having.get(self.key)
+        if value is None:
+            return f"lacks {self.subject} {self.key}"
+        if self.operator == "DoesNotExist":
+            return f"has {self.subject} {self.key}"
+        why = f"not in {_wanted(self.values)}" if self.operator == "In" else "which is excluded"
+        return f'has {self.subject} {self.key} "{shorten(value)}", {why}'
 
 
 def compile_labels(selector: Mapping[str, Any], path: str) -> tuple[Requirement, ...]:
     """A label selector's requirements; raises MisconfiguredError with `path` where it is wrong."""
-    exact = (
-        _checked(Requirement("label", key, "In", frozenset({value})), f"{path}.matchLabels")
-        for key, value in (selector.get("matchLabels") or {}).items()
-    )
+    exact = (_exact(key, value, f"{path}.matchLabels") for key, value in (selector.get("matchLabels") or {}).items())
     return (*exact, *_expressions("label", selector, path))
 
 
@@ -68,17 +76,22 @@ def compile_claims(selector: Mapping[str, Any], path: str) -> tuple[Requirement,
     return tuple(_expressions("claim", selector, path))
 
 
+def _exact(key: str, value: str, path: str) -> Requirement:
+    wrong = official(key, "Equals", (value,))
+    return _checked(Requirement("label", key, "In", frozenset({value})), path, wrong)
+
+
 def _expressions(subject: str, selector: Mapping[str, Any], path: str) -> Iterable[Requirement]:
     for number, expression in enumerate(selector.get("matchExpressions") or ()):
-        values = frozenset(expression.get("values") or ())
-        requirement = Requirement(subject, expression.get("key", ""), expression.get("operator", ""), values)
-        yield _checked(requirement, f"{path}.matchExpressions[{number}]")
+        key, operator, values = expression.get("key", ""), expression.get("operator", ""), expression.get("values") or ()
+        requirement = Requirement(subject, key, operator, frozenset(values))
+        yield _checked(requirement, f"{path}.matchExpressions[{number}]", official(key, operator, values))
 
 
-def _checked(requirement: Requirement, path: str) -> Requirement:
-    problem = _problem(requirement)
-    if problem:
-        raise MisconfiguredError(f"{path}: {problem}")
+def _checked(requirement: Requirement, path: str, wrong: str) -> Requirement:
+    """`wrong` are the official words, if it is wrong."""
+    if wrong:
+        raise MisconfiguredError(f"{path}: {_problem(requirement)}", wrong)
     return requirement
 
 
@@ -92,13 +105,13 @@ def _problem(requirement: Requirement) -> str:
         return f"operator {operator} takes no values"
     if operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
         return f'operator "{shorten(operator)}" is not one of In, NotIn, Exists, DoesNotExist'
-    wrong = sorted(value for value in values if not VALUE.match(value))
+    wrong = sorted(value for value in values if not VALUE.fullmatch(value))
     return f'"{shorten(wrong[0])}" has not the form of a label value (at most 63 letters, digits, -, _ and .)' if wrong else ""
 
 
 def _is_key(key: str) -> bool:
     prefix, slash, _ = key.rpartition("/")
-    return bool(KEY.match(key)) and (not slash or len(prefix) <= 253)
+    return bool(KEY.fullmatch(key)) and (not slash or len(prefix) <= 253)
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,8 @@
 """Which taints of a cluster a Placement tolerates, by Open Cluster Management's rules.
 
 A taint with effect PreferNoSelect keeps nobody out; one with NoSelectIfNew keeps out only clusters that are not selected already.
-When a taint was set is not known here, so a toleration that ends after some seconds gives no certain answer.
+The scheduler knows when a taint was set (`tolerated_until`). Who explains may not, so to them a toleration that ends after some
+seconds gives no certain answer (`keeping_out`). An operator that nobody knows is no mistake: the toleration matches nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from panal.placement.selectors import MisconfiguredError
+from panal.placement.times import END_OF_TIME, nanoseconds
 
 Taint = tuple[str, str, str]  # key, value, effect
 
@@ -25,7 +27,9 @@ class Toleration:
 
     def matches(self, taint: Taint) -> bool:
         key, value, effect = taint
-        return self.effect in ("", effect) and (not self.key or self.key == key) and (self.operator == "Exists" or self.value == value)
+        if self.effect not in ("", effect) or self.key not in ("", key):
+            return False
+        return self.operator == "Exists" or (self.operator == "Equal" and self.value == value)
 
 
 def compile_tolerations(tolerations: Iterable[Mapping[str, Any]]) -> tuple[Toleration, ...]:
@@ -36,12 +40,12 @@ def compile_tolerations(tolerations: Iterable[Mapping[str, Any]]) -> tuple[Toler
 def _compile(raw: Mapping[str, Any], path: str) -> Toleration:
     operator = raw.get("operator") or "Equal"
     toleration = Toleration(raw.get("key") or "", operator, raw.get("value") or "", raw.get("effect") or "", raw.get("tolerationSeconds"))
-    if operator not in ("Equal", "Exists"):
-        raise MisconfiguredError(f"{path}.operator: {operator} is neither Equal nor Exists")
-    if operator == "Equal" and not toleration.key:
-        raise MisconfiguredError(f"{path}.key: missing; a toleration without a key needs operator Exists")
+    if operator != "Exists" and not toleration.key:
+        raise MisconfiguredError(
+            f"{path}.key: missing; a toleration without a key needs operator Exists", "If the key is empty, operator must be Exists."
+        )
     if operator == "Exists" and toleration.value:
-        raise MisconfiguredError(f"{path}.value: operator Exists takes no value")
+        raise MisconfiguredError(f"{path}.value: operator Exists takes no value", "If the operator is Exists, the value should be empty.")
     return toleration
 
 
@@ -50,7 +54,7 @@ def keeping_out(taints: Iterable[Taint], tolerations: Sequence[Toleration], sele
     surely: list[Taint] = []
     later: list[Taint] = []
     for taint in taints:
-        if taint[2] == "PreferNoSelect" or (taint[2] == "NoSelectIfNew" and selected):
+        if _harmless(taint[2], selected):
             continue
         matching = [toleration for toleration in tolerations if toleration.matches(taint)]
         if not matching:
@@ -58,3 +62,38 @@ def keeping_out(taints: Iterable[Taint], tolerations: Sequence[Toleration], sele
         elif all(toleration.seconds is not None for toleration in matching):
             later.append(taint)
     return surely, later
+
+
+def _harmless(effect: str, selected: bool) -> bool:
+    return effect == "PreferNoSelect" or (effect == "NoSelectIfNew" and selected)
+
+
+def tolerated_until(taints: Iterable[Mapping[str, Any]], tolerations: Sequence[Toleration], selected: bool, now: int) -> int | None:
+    """When the first toleration that counts ends, as nanoseconds since 1970: END_OF_TIME if none does. None: not tolerated at `now`.
+
+    For each taint the first toleration counts that matches and has not ended.
+    """
+    ends = END_OF_TIME
+    for taint in taints:
+        if _harmless(taint["effect"], selected):
+            continue
+        end = next((end for each in tolerations if (end := _end(each, taint)) > now), None)
+        if end is None:
+            return None
+        ends = min(ends, end)
+    return ends
+
+
+def _end(toleration: Toleration, taint: Mapping[str, Any]) -> int:
+    """0 if it does not match; a taint without a time was set at the beginning of time."""
+    if not toleration.matches((taint["key"], taint.get("value") or "", taint["effect"])):
+        return 0
+    if toleration.seconds is None:
+        return END_OF_TIME
+    added = taint.get("timeAdded")
+    return nanoseconds(added) + _wrapped(toleration.seconds * 10**9) if added else 0
+
+
+def _wrapped(duration: int) -> int:
+    """As a signed number of 64 bits: so long a toleration (over 292 years) has an end that lies anywhere."""
+    return (duration + 2**63) % 2**64 - 2**63

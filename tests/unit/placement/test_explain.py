@@ -113,6 +113,7 @@ TAINTS = [
     (("gpu", "broken", "NoSelect"), [{"key": "gpu", "operator": "", "value": "broken"}], False, ""),
     (("gpu", "broken", "NoSelect"), [{"key": "gpu"}], False, "is tainted gpu=broken"),
     (("gpu", "", "NoSelect"), [{"key": "gpu"}], False, ""),
+    (("gpu", "", "NoSelect"), [{"key": "gpu", "operator": "Like"}], False, "is tainted gpu"),
     (("gpu", "broken", "NoSelect"), [{"key": "cpu", "operator": "Exists"}], False, "is tainted gpu=broken"),
 ]
 
@@ -143,7 +144,6 @@ MISCONFIGURED = [
     ),
     ({"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}, "tolerations[0].value: operator Exists takes no value"),
     ({"tolerations": [{}, {}]}, "tolerations[0].key: missing; a toleration without a key needs operator Exists"),
-    ({"tolerations": [{"key": "a", "operator": "Like"}]}, "tolerations[0].operator: Like is neither Equal nor Exists"),
     (predicates(claims(need("a", "In"))), "claimSelector.matchExpressions[0]: operator In needs at least one value"),
     (
         predicates({}, labels(need("a", "Exists", "x"))),

@@ -12,10 +12,10 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists
 from panal.kube.kinds import Kind
+from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, key_of, uid_of
 from panal.local.controllers import endpoints, jobs, namespaces, scheduler, statefulsets, volumes
 from panal.local.controllers.garbage import Garbage
-from panal.local.controllers.loop import Concerns, Loop, together
 from panal.local.controllers.objects import deleting, now_utc, owner, phase
 
 BY_OWNER = "owner"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from panal.kube.cache import Cache
 from panal.kube.errors import Conflict, KubeError, NotFound
@@ -15,29 +15,38 @@ from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object
 from panal.kube.queue import WorkQueue
 
-log = logging.getLogger("panal.local.controllers")
+log = logging.getLogger(__name__)
 
 Reconcile = Callable[[Key], Awaitable[float | None]]  # returns when to look again, in seconds
 Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object may concern
 
 
 class Loop:
-    def __init__(self, name: str, cache: Cache, concerns: Concerns, reconcile: Reconcile) -> None:
+    """`also` are further caches, such as that of another cluster, whose changes are told to `concerns` as well."""
+
+    def __init__(self, name: str, cache: Cache, concerns: Concerns, reconcile: Reconcile, *, also: Sequence[Cache] = ()) -> None:
         self._name = name
-        self._cache = cache
+        self._caches = (cache, *also)
         self._concerns = concerns
         self._reconcile = reconcile
         self._queue: WorkQueue[Key] = WorkQueue()
 
     async def run(self) -> None:
         """Until cancelled. Everything that the cache holds when it begins is looked at once."""
-        self._cache.subscribe(self._on_change)
-        await self._cache.wait_synced()
-        for kind in self._cache.kinds():
-            for obj in self._cache.list(kind):
-                self._on_change(kind, None, obj)
+        for cache in self._caches:
+            cache.subscribe(self._on_change)
+        for cache in self._caches:
+            await cache.wait_synced()
+        for cache in self._caches:
+            for kind in cache.kinds():
+                for obj in cache.list(kind):
+                    self._on_change(kind, None, obj)
         while True:
             await self._one(await self._queue.get())
+
+    def look_at(self, key: Key) -> None:
+        """As if something that concerns the key had changed."""
+        self._queue.add(key)
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         for obj in (old, new):

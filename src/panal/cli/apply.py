@@ -1,0 +1,85 @@
+"""The resources of a YAML file, put onto the hub by server-side apply, as `kubectl apply --server-side` would."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from panal.api.names import KIND
+from panal.cli.problem import Code, Problem
+from panal.kube import kinds
+from panal.kube.client import Client
+from panal.kube.errors import Conflict, NotFound
+from panal.kube.kinds import kind_of
+from panal.kube.objects import Object
+
+
+def documents(file: str) -> list[Object]:
+    """What the file holds (`-` is standard input), at least one run among it. Problem that names what is wrong."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        found = [document for document in yaml.safe_load_all(text) if document is not None]
+    except OSError as error:
+        raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "Give the path of a YAML file with -f.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Problem(Code.USAGE, f"{file} is no YAML: {error}", "Correct it.") from error
+    for number, document in enumerate(found, 1):
+        _check(file, number, document)
+    if not any(document["kind"] == KIND for document in found):
+        raise Problem(Code.USAGE, f"{file} holds no {KIND}", "examples/mnist/hub/run.yaml shows one.")
+    return found
+
+
+def _check(file: str, number: int, document: object) -> None:
+    if not isinstance(document, dict):
+        raise Problem(Code.USAGE, f"{file}, document {number}: is not an object with apiVersion and kind", "Correct it.")
+    for field in ("apiVersion", "kind"):
+        if not isinstance(document.get(field), str):
+            raise Problem(Code.USAGE, f"{file}, document {number}: {field} is missing", "Correct it.")
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise Problem(Code.USAGE, f"{file}, document {number}: metadata.name is missing", "Give the resource a name.")
+
+
+async def apply(client: Client, found: list[Object], namespace: str | None, create_namespace: bool) -> list[Object]:
+    """The runs among `found` as the API server has them now."""
+    for document in found:
+        if kind_of(document).namespaced:
+            _place(document, namespace, client.namespace)
+    if create_namespace:
+        for name in sorted({d["metadata"]["namespace"] for d in found if "namespace" in d["metadata"]}):
+            await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return [made for document in found if (made := await _apply(client, document))["kind"] == KIND]
+
+
+def _place(document: Object, given: str | None, default: str) -> None:
+    own = document["metadata"].get("namespace")
+    if given and own and own != given:
+        message = f"{document['kind']} {document['metadata']['name']} is of namespace {own}, and -n says {given}"
+        raise Problem(Code.USAGE, message, "Leave one of them out.")
+    document["metadata"]["namespace"] = own or given or default
+
+
+async def _apply(client: Client, document: Object) -> Object:
+    """Fields that somebody else has set stay theirs, unless they are the same."""
+    try:
+        return await client.apply(document, force=False)
+    except Conflict as error:
+        remedy = "Change it with the tool that set it, or delete the resource and apply it anew."
+        raise Problem(Code.REFUSED, f"{document['metadata']['name']}: {error.message}", remedy) from error
+    except NotFound as error:
+        name = document["metadata"].get("namespace", "")
+        if name and not await _exists(client, name):
+            message = f"there is no namespace {name}"
+            raise Problem(Code.NOT_FOUND, message, "Add --create-namespace, or name another with -n.") from error
+        raise
+
+
+async def _exists(client: Client, namespace: str) -> bool:
+    try:
+        await client.get(kinds.NAMESPACE, "", namespace)
+    except NotFound:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""`panal run ./myapp`: an app's folder on the local platform, without any other step. Builds what has changed, makes a run, follows it.
+
+The run is made of what the app's pyproject.toml says: its name, and the rounds of its run-config. All managed clusters take part, or
+with data those that have a folder there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from panal.api import names
+from panal.api.names import MAX_RUN_NAME
+from panal.cli import output
+from panal.cli.access import Access
+from panal.cli.platform import bring_up
+from panal.cli.problem import Code, Problem, explained
+from panal.cli.run import Following, done, until_end
+from panal.kube import kinds
+from panal.kube.client import Client, Selector
+from panal.kube.objects import Object
+from panal.local.node.recipes import build
+from panal.local.supervisor.folder import Folder
+from panal.local.supervisor.state import load
+
+CLUSTERS = 3
+ROUNDS = 3
+ROUND_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
+NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """`name` is fit for the names of runs and images."""
+
+    folder: Path
+    name: str
+    rounds: int
+    data: Path | None
+
+
+def read(folder: Path, rounds: int | None = None, data: Path | None = None) -> App:
+    """Problem that names what the folder lacks."""
+    file = folder / "pyproject.toml"
+    try:
+        content = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "`panal new myapp` makes an app to begin with.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(Code.USAGE, f"{file}: {error}", "Correct it.") from error
+    tool = content.get("tool", {})
+    flower = tool.get("flwr", {}).get("app", {})
+    if not {"serverapp", "clientapp"} <= flower.get("components", {}).keys():
+        message = f"{file}: [tool.flwr.app.components] has no serverapp and clientapp, so it is no Flower app"
+        raise Problem(Code.USAGE, message, "`panal new myapp` makes an app to begin with.")
+    own = tool.get("panal", {}).get("run", {})
+    if unknown := sorted(own.keys() - {"data"}):
+        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] has {', '.join(unknown)}; it knows data", "Leave it out.")
+    place = data or (folder / own["data"] if "data" in own else None)
+    name = fit(str(content.get("project", {}).get("name") or folder.resolve().name))
+    return App(folder, name, rounds or _rounds(flower.get("config", {})), place)
+
+
+def fit(name: str) -> str:
+    """Small letters, digits and single dashes, beginning with a letter, with room for a number after it."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (plain if plain[:1].isalpha() else f"app-{plain}")[: MAX_RUN_NAME - 6].strip("-")
+
+
+def _rounds(config: Mapping[str, Any]) -> int:
+    found = (config.get(key, config.get(key.replace("-", "_"))) for key in ROUND_KEYS)
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), ROUNDS)
+
+
+def claims(app: App, clusters: list[str]) -> dict[str, dict[str, str]]:
+    """ClusterClaims that say where each cluster's data is: the folder of its name in the app's data."""
+    if app.data is None:
+        return {}
+    place = app.data.expanduser().resolve()
+    found = {name: {claim_name(app): str(place / name)} for name in clusters if (place / name).is_dir()}
+    if not found:
+        message = f"the data folder {place} has none of the folders {', '.join(clusters)}"
+        raise Problem(Code.USAGE, message, f"Put each cluster's data into a folder of its name, such as {place / 'cluster1'}.")
+    return found
+
+
+def claim_name(app: App) -> str:
+    return f"data.{app.name}.panal"
+
+
+def manifest(app: App, name: str, image: str, clusters: int) -> Object:
+    placement: dict[str, Any] = {"clusterSets": ["default"]}
+    if app.data is not None:
+        selector = {"matchExpressions": [{"key": claim_name(app), "operator": "Exists"}]}
+        placement["predicates"] = [{"requiredClusterSelector": {"claimSelector": selector}}]
+    server = {"image": image, "rounds": app.rounds, "minAvailableClients": clusters, "storage": {"name": "models"}}
+    spec = {"framework": "flower", "server": server, "client": {"image": image, "placement": placement}}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def next_name(app: App, taken: set[str]) -> str:
+    numbers = [int(name.removeprefix(f"{app.name}-")) for name in taken if re.fullmatch(rf"{app.name}-[0-9]+", name)]
+    return f"{app.name}-{max(numbers, default=0) + 1}"
+
+
+def run_folder(home: Folder, app: App, following: Following) -> Code:
+    began = time.monotonic()
+    with explained():
+        before = load(home)
+        count = len(before.spokes) if before else CLUSTERS
+        wanted = claims(app, [f"cluster{n}" for n in range(1, count + 1)])
+        state = asyncio.run(bring_up(home, count, wanted, output.note))
+        output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
+        began = time.monotonic()
+        image = build(app.folder, f"app/{app.name}:latest", home.images)
+        output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
+    access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)
+    return done(_run(access, app, image.name, len(wanted) or len(state.spokes), following), access)
+
+
+async def _run(access: Access, app: App, image: str, clusters: int, following: Following) -> Code:
+    async with access.open() as client:
+        name = next_name(app, await _names(client))
+        run = await client.create(manifest(app, name, image, clusters))
+        output.note(f"run {name}: {app.rounds} rounds on {clusters} clusters")
+        return await until_end(client, [run], following)
+
+
+async def _names(client: Client) -> set[str]:
+    return {run["metadata"]["name"] for run in (await client.list(kinds.FEDERATED_LEARNING, Selector(NAMESPACE))).items}

@@ -1,0 +1,107 @@
+"""A run until its end: on a terminal with a table of its clusters that stays in place, elsewhere as one line for each change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+
+from rich.live import Live
+from rich.table import Table
+
+from panal.cli import output, story
+from panal.cli.problem import Code, Problem
+from panal.cli.tasks import together
+from panal.kube.cache import Cache, Watched
+from panal.kube.client import Client
+from panal.kube.kinds import FEDERATED_LEARNING
+from panal.kube.objects import Object
+
+LOOK = 3.0  # seconds after which an API server that says nothing is asked about
+
+
+class Show:
+    """`to` prints a line; `live` is the table that stays in place, where there is one."""
+
+    def __init__(self, several: bool, to: Callable[[str], None], live: Live | None = None) -> None:
+        self._several = several
+        self._to = to
+        self._live = live
+        self._began = time.monotonic()
+        self._newest: dict[str, Object] = {}
+
+    def changed(self, before: Object | None, now: Object) -> None:
+        name = now["metadata"]["name"]
+        for text in story.lines((before or {}).get("status") or {}, now.get("status") or {}):
+            self.say(name, text)
+        self._newest[name] = now
+        if self._live:
+            self._live.update(clusters(list(self._newest.values())), refresh=True)
+
+    def say(self, name: str, text: str) -> None:
+        who = f"{name}  " if self._several else ""
+        self._to(f"{time.monotonic() - self._began:6.1f} s  {who}{text}")
+
+
+def clusters(runs: list[Object]) -> Table:
+    """Where each collaborator is."""
+    rows = []
+    for run in runs:
+        for each in (run.get("status") or {}).get("collaborators") or ():
+            metrics = output.numbers(each.get("metrics") or {})
+            rows.append((run["metadata"]["name"], each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics))
+    return output.table(("RUN", "CLUSTER", "STATE", "ROUND", "REPORTED"), rows)
+
+
+async def follow(client: Client, runs: list[Object], within: float | None, lines_to_stderr: bool = False) -> list[Object]:
+    """The runs as they ended. Problem if one is deleted meanwhile, or `within` seconds are over."""
+    logging.getLogger("panal.kube").addHandler(logging.NullHandler())  # said in our own words
+    console = output.err if lines_to_stderr else output.out
+    live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    show = Show(len(runs) > 1, lambda text: console.print(text, markup=False), live)
+    try:
+        async with asyncio.timeout(within):
+            with live or nullcontext():
+                return await together(*(_follow(client, run, show) for run in runs))
+    except TimeoutError as error:
+        raise Problem(Code.TIMEOUT, f"not ended within {within:g} s; it goes on", "Follow it again with `panal get NAME -w`.") from error
+
+
+async def _follow(client: Client, run: Object, show: Show) -> Object:
+    name, namespace = run["metadata"]["name"], run["metadata"]["namespace"]
+    cache = Cache(client, [Watched(FEDERATED_LEARNING, namespace=namespace, field_selector=f"metadata.name={name}")])
+    changed = asyncio.Event()
+    cache.subscribe(lambda *_: changed.set())
+    watching = asyncio.create_task(cache.run())
+    before: Object | None = None
+    try:
+        await cache.wait_synced()
+        while True:
+            changed.clear()
+            now = cache.get(FEDERATED_LEARNING, namespace, name)
+            if now is None:
+                raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it anew.")
+            show.changed(before, now)
+            if (now.get("status") or {}).get("phase") in story.ENDED:
+                return now
+            before = now
+            await _until(changed, cache, lambda text: show.say(name, text))
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _until(changed: asyncio.Event, cache: Cache, say: Callable[[str], None]) -> None:
+    """Returns at the next change; meanwhile says once if the API server is away, and when it is back."""
+    away = False
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK):
+                await changed.wait()
+                return
+        if bool(cache.problems()) != away:
+            away = not away
+            why = next(iter(cache.problems().values()), "")
+            say(f"the API server does not answer for now ({why})" if away else "the API server answers again")

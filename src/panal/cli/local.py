@@ -1,0 +1,100 @@
+"""`panal up`, `panal down`, `panal status`, `panal image build`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from panal.cli import output
+from panal.cli.platform import bring_up
+from panal.cli.problem import Code, Problem, explained
+from panal.local.node.recipes import build
+from panal.local.supervisor.folder import SUPERVISOR, Folder
+from panal.local.supervisor.process import find
+from panal.local.supervisor.state import State, load
+from panal.local.supervisor.stopping import end
+
+CLUSTERS = 3  # managed clusters of a platform that nobody has said a number for
+
+
+def up(folder: Folder, clusters: int | None, claims: list[str]) -> State:
+    began = time.monotonic()
+    with explained():
+        before = load(folder)
+        wanted = clusters or (len(before.spokes) if before else CLUSTERS)
+        state = asyncio.run(bring_up(folder, wanted, parse_claims(claims), output.note))
+    output.line(f"up in {time.monotonic() - began:.1f} s: hub, {', '.join(state.spokes)}")
+    return state
+
+
+def parse_claims(given: Iterable[str]) -> dict[str, dict[str, str]]:
+    """From cluster1:key=value, as often as given."""
+    found: dict[str, dict[str, str]] = {}
+    for text in given:
+        cluster, colon, rest = text.partition(":")
+        key, equals, value = rest.partition("=")
+        if not (cluster and colon and key and equals and value):
+            raise Problem(
+                Code.USAGE, f"--claim {text}: is not CLUSTER:KEY=VALUE", "Such as --claim cluster1:digits.example.com=/srv/digits."
+            )
+        found.setdefault(cluster, {})[key] = value
+    return found
+
+
+def down(folder: Folder) -> None:
+    with explained():
+        was_there = end(folder, output.note)
+    output.line(f"down; everything stays in {folder.root}" if was_there else f"nothing runs in {folder.root}")
+
+
+# --- status ------------------------------------------------------------------------------------------------------
+def status(folder: Folder, as_json: bool) -> Code:
+    """OK if everything that is to run runs."""
+    with explained():
+        state = load(folder)
+    if state is None:
+        raise Problem(Code.PLATFORM, f"there is no platform in {folder.root}", "Start one with `panal up`.")
+    found = [_part(folder, name) for name in _names(folder)]
+    whole = all(part["pid"] for part in found) and len(found) > 1
+    if as_json:
+        servers = {cluster: state.server(cluster) for cluster in state.tokens}
+        output.as_json({"folder": str(folder.root), "kubeconfig": str(folder.kubeconfig), "up": whole, "servers": servers, "parts": found})
+        return Code.OK if whole else Code.PLATFORM
+    rows = [(p["name"], str(p["pid"] or "-"), f"{p['seconds']} s" if p["pid"] else "down", f"{p['megabytes']} MB") for p in found]
+    output.columns(("PART", "PROCESS", "RUNS FOR", "MEMORY"), rows)
+    total = sum(p["megabytes"] for p in found)
+    output.line(f"\n{folder.root}: {'up' if whole else 'not up'}, {total} MB, kubeconfig {folder.kubeconfig}")
+    return Code.OK if whole else Code.PLATFORM
+
+
+def _names(folder: Folder) -> list[str]:
+    locks = sorted(lock.stem for lock in (folder.root / "run").glob("*.lock") if lock.stem not in ("command", SUPERVISOR))
+    return [SUPERVISOR, *locks]
+
+
+def _part(folder: Folder, name: str) -> dict[str, Any]:
+    process = find(folder, name)
+    if process is None:
+        return {"name": name, "pid": None, "seconds": 0, "megabytes": 0}
+    return {"name": name, "pid": process.pid, "seconds": round(time.time() - process.since), "megabytes": memory(process.pid)}
+
+
+def memory(pid: int) -> int:
+    """The process's share, what it has in common with others divided among them."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+# --- images ------------------------------------------------------------------------------------------------------
+def image_build(folder: Folder, source: Path, name: str) -> None:
+    began = time.monotonic()
+    with explained():
+        folder.make()
+        image = build(source, name, folder.images)
+    output.line(f"{image.name} {image.digest} ({time.monotonic() - began:.1f} s)")

@@ -1,0 +1,78 @@
+"""`panal logs`: of the aggregator, which is on the hub, or of a collaborator, which is on its own cluster and is read there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_UID
+from panal.cli.access import Access, contexts
+from panal.cli.problem import Code, Problem
+from panal.cli.run import done, find
+from panal.kube.client import Client, Selector
+from panal.kube.kinds import POD
+from panal.kube.objects import Object
+
+TALKATIVE = ("superlink", "supernode")  # the containers in which the user's code speaks
+
+
+def logs(
+    access: Access,
+    name: str,
+    *,
+    namespace: str | None,
+    cluster: str | None,
+    cluster_context: str | None,
+    container: str | None,
+    follow: bool,
+    tail: int | None,
+) -> Code:
+    there = _at_cluster(access, cluster, cluster_context) if cluster else None
+
+    async def work() -> Code:
+        async with access.open() as hub:
+            run = await find(hub, name, namespace)
+            if there is None:
+                pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
+                return await _print(hub, pod, container, follow, tail)
+        async with there.open() as spoke:
+            pod = await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator")
+            return await _print(spoke, pod, container, follow, tail)
+
+    return done(work(), there or access)
+
+
+def _at_cluster(access: Access, cluster: str, context: str | None) -> Access:
+    """Logs never travel to the hub: they are read at the cluster itself."""
+    wanted = context or cluster
+    known = contexts(access.kubeconfig)[1] if isinstance(access.kubeconfig, Path) else []
+    if wanted not in known:
+        message = f"the kubeconfig has no context {wanted}: logs of a collaborator stay on its cluster and are read there"
+        raise Problem(Code.USAGE, message, f"Name a context of {cluster} with --cluster-context (there are {', '.join(known) or 'none'}).")
+    return access.at(wanted)
+
+
+async def _pod(client: Client, namespace: str, run: Object, component: str) -> Object:
+    """The newest of them."""
+    selector = f"{LABEL_RUN_UID}={run['metadata']['uid']},{LABEL_COMPONENT}={component}"
+    pods = (await client.list(POD, Selector(namespace, selector))).items
+    if not pods:
+        ended = " any more: it was removed when the run ended" if (run.get("status") or {}).get("completionTime") else " yet"
+        raise Problem(Code.NOT_FOUND, f"{run['metadata']['name']} has no {component} there{ended}", "`panal get NAME` says how the run is.")
+    return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+
+async def _print(client: Client, pod: Object, container: str | None, follow: bool, tail: int | None) -> Code:
+    metadata = pod["metadata"]
+    async for text in client.logs(metadata["namespace"], metadata["name"], _container(pod, container), follow=follow, tail=tail):
+        sys.stdout.buffer.write(text + b"\n")
+        sys.stdout.buffer.flush()
+    return Code.OK
+
+
+def _container(pod: Object, wanted: str | None) -> str:
+    spec = pod["spec"]
+    found = [str(c["name"]) for c in [*(spec.get("initContainers") or ()), *spec["containers"]]]
+    if wanted and wanted not in found:
+        raise Problem(Code.NOT_FOUND, f"there is no container {wanted} in it", f"It has {', '.join(found)}.")
+    return wanted or next((name for name in TALKATIVE if name in found), str(spec["containers"][0]["name"]))

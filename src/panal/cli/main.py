@@ -1,0 +1,194 @@
+"""`panal`: the commands and their options. What they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from panal.cli import folder as apps
+from panal.cli import local, logs, new, output, run
+from panal.cli.access import choose
+from panal.cli.problem import Code, Problem
+from panal.cli.run import Following
+from panal.local.supervisor.folder import Folder
+from panal.local.supervisor.state import own_version
+
+app = typer.Typer(
+    name="panal",
+    help="Federated learning across clusters: on a hub with Open Cluster Management, or on this machine alone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+images = typer.Typer(help="Images of the local platform.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(images, name="image")
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+Home = Annotated[
+    Path | None, typer.Option("--folder", envvar="PANAL_HOME", help="The local platform's folder.  [default: ~/.local/share/panal]")
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option(help="A kubeconfig.  [default: KUBECONFIG, else the local platform if it is up, else ~/.kube/config]")
+]
+Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig.  [default: its current one]")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="The run's namespace.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")]
+Timeout = Annotated[float | None, typer.Option(help="Stop following after so many seconds (exit code 5); the run goes on.", min=0.1)]
+
+
+def main() -> None:
+    """Exit codes are those of `problem.Code`."""
+    try:
+        app()
+    except Problem as problem:
+        output.problem(problem)
+        sys.exit(int(problem.code))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(int(Code.OK))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.line(f"panal {own_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def up(
+    clusters: Annotated[int | None, typer.Option(help="Managed clusters.  [default: as before, else 3]", min=1)] = None,
+    claim: Annotated[list[str] | None, typer.Option(metavar="CLUSTER:KEY=VALUE", help="A ClusterClaim; may be repeated.")] = None,
+    folder: Home = None,
+) -> None:
+    """Start the local platform, or what is missing of it; return when every cluster can be used."""
+    local.up(Folder.chosen(folder), clusters, claim or [])
+
+
+@app.command()
+def down(folder: Home = None) -> None:
+    """End the local platform and all that runs on it. Models, runs and images stay in the folder."""
+    local.down(Folder.chosen(folder))
+
+
+@app.command()
+def status(folder: Home = None, output: Output = Format.TEXT) -> None:
+    """Which parts of the local platform run."""
+    raise typer.Exit(int(local.status(Folder.chosen(folder), output is Format.JSON)))
+
+
+@app.command("run")
+def run_(
+    app_folder: Annotated[
+        Path | None, typer.Argument(metavar="[APP]", help="Folder of a Flower app, to run on the local platform.")
+    ] = None,
+    file: Annotated[str | None, typer.Option("--file", "-f", help="YAML with a FederatedLearning; - is standard input.")] = None,
+    namespace: Namespace = None,
+    create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Make the namespace if it is not there.")] = False,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of an APP's run.  [default: as its pyproject.toml says]", min=1)] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with a folder of data for each cluster, for an APP.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the run.")] = False,
+    timeout: Timeout = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Start a run and follow it until its end: of a resource in a file (-f), or of an app's folder."""
+    following = Following(detach, timeout, output is Format.JSON)
+    if (app_folder is None) == (file is None):
+        raise Problem(Code.USAGE, "either APP or -f FILE is needed", "`panal run ./myapp`, or `panal run -f run.yaml`.")
+    if file is not None:
+        if rounds or data:
+            raise Problem(Code.USAGE, "--rounds and --data belong to APP; a file says both itself", "Change the file.")
+        code = run.run_file(choose(kubeconfig, context, folder), file, namespace, create_namespace, following)
+    else:
+        assert app_folder is not None
+        if kubeconfig or context or namespace:
+            message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n do not go with it"
+            raise Problem(Code.USAGE, message, "For a hub, build and push an image and write a FederatedLearning for -f.")
+        code = apps.run_folder(Folder.chosen(folder), apps.read(app_folder, rounds, data), following)
+    raise typer.Exit(int(code))
+
+
+@app.command()
+def get(
+    what: Annotated[str, typer.Argument(metavar="[runs|clusters|NAME]", help="A list, or one run.")] = "runs",
+    namespace: Namespace = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the run NAME until its end.")] = False,
+    timeout: Timeout = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Show the runs, the managed clusters, or one run."""
+    if watch and what in ("runs", "clusters"):
+        raise Problem(Code.USAGE, "-w follows one run", "`panal get NAME -w`.")
+    following = Following(timeout=timeout, as_json=output is Format.JSON)
+    raise typer.Exit(int(run.get(choose(kubeconfig, context, folder), what, namespace, watch, following)))
+
+
+@app.command("logs")
+def logs_(
+    name: Annotated[str, typer.Argument(help="The run.")],
+    cluster: Annotated[str | None, typer.Option(help="Of the collaborator on this cluster.  [default: of the aggregator]")] = None,
+    cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster.  [default: its name]")] = None,
+    container: Annotated[str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the app's]")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends.")] = False,
+    tail: Annotated[int | None, typer.Option(help="Only so many lines, the last ones.", min=0)] = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+) -> None:
+    """Print the log of a run's aggregator, or of a collaborator, which is read at its own cluster."""
+    code = logs.logs(
+        choose(kubeconfig, context, folder),
+        name,
+        namespace=namespace,
+        cluster=cluster,
+        cluster_context=cluster_context,
+        container=container,
+        follow=follow,
+        tail=tail,
+    )
+    raise typer.Exit(int(code))
+
+
+@app.command("new")
+def new_(target: Annotated[Path, typer.Argument(metavar="APP", help="The folder to make; its name is the app's.")]) -> None:
+    """Make a small Flower app of your own, to edit and to run."""
+    for path in new.new(target):
+        output.note(str(path))
+    output.line(f"made {target}: edit it, then `panal run {target}`")
+
+
+@images.command("build")
+def image_build(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="With a pyproject.toml.")],
+    tag: Annotated[str, typer.Option("--tag", "-t", metavar="NAME", help="Such as example/digits:1.0.")],
+    folder: Home = None,
+) -> None:
+    """Make an image for the local platform, or bring it up to date, from a folder."""
+    local.image_build(Folder.chosen(folder), source, tag)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""`panal new myapp`: a small Flower app of one's own, from the files in `template/`.
+
+Their names end in `.txt`, since they are no modules of panal's; NAME and MODULE in them become the app's.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from panal.cli.problem import Code, Problem
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
+
+
+def new(target: Path) -> list[Path]:
+    """The files made. Problem if the folder is there already, or its name does not do for an app."""
+    name = target.name
+    module = name.replace("-", "_")
+    if not NAME.fullmatch(name) or name.endswith("-") or keyword.iskeyword(module):
+        message = f"{name!r} does not do as an app's name: small letters, digits and -, at most 30, beginning with a letter"
+        raise Problem(Code.USAGE, message, "Such as `panal new myapp`.")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Problem(Code.USAGE, f"{target} is there already", "Choose another name, or remove it.")
+    return list(_copy(files("panal.cli") / "template", target, {"NAME": name, "MODULE": module}))
+
+
+def _copy(source: Traversable, target: Path, names: dict[str, str]) -> list[Path]:
+    made: list[Path] = []
+    for entry in sorted(source.iterdir(), key=lambda e: e.name):
+        place = target / filled(entry.name.removesuffix(".txt"), names)
+        if entry.is_dir():
+            made += _copy(entry, place, names)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(filled(entry.read_text(), names))
+            made.append(place)
+    return made
+
+
+def filled(text: str, names: dict[str, str]) -> str:
+    for word, value in names.items():
+        text = text.replace(f"@{word}@", value)
+    return text

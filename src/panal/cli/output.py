@@ -1,0 +1,69 @@
+"""What commands print: results on stdout, words about them on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from panal.cli.problem import Problem
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def as_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+def line(text: str) -> None:
+    out.print(text, markup=False)
+
+
+def note(text: str) -> None:
+    err.print(text, style="dim", markup=False)
+
+
+def problem(found: Problem) -> None:
+    err.print(f"error: {found}", style="bold", markup=False)
+    if found.remedy:
+        err.print(f"  {found.remedy}", markup=False)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Columns as kubectl has them: no lines, three blanks between."""
+    made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for name in header:
+        made.add_column(name, no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Plain text, of the same width whatever the terminal's is, for the eye and for awk."""
+    everything = [header, *rows]
+    widths = [max(len(row[i]) for row in everything) for i in range(len(header))]
+    for row in everything:
+        line("   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def age(since: str | None, now: datetime | None = None) -> str:
+    """Such as 12s, 5m or 3d."""
+    if not since:
+        return ""
+    seconds = int(((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds())
+    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{letter}"
+    return f"{max(seconds, 0)}s"
+
+
+def numbers(metrics: dict[str, float]) -> str:
+    """Such as `accuracy 0.913, loss 0.25`."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())

@@ -1,0 +1,141 @@
+"""What panal adds to a bare local platform, so that it is what a hub with panal installed is: the resource, the controller, the images.
+
+Everything here does only what is missing: `up` of a platform that is up changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from panal.api import names
+from panal.api.crd import crd
+from panal.cli.tasks import together
+from panal.kube import kinds
+from panal.kube.client import Client
+from panal.kube.errors import NotFound
+from panal.kube.objects import Object
+from panal.local.node.recipes import build_own
+from panal.local.supervisor import ready
+from panal.local.supervisor.folder import HUB, Folder, write
+from panal.local.supervisor.ready import Patience
+from panal.local.supervisor.starting import begin
+from panal.local.supervisor.state import Program, State, kubeconfig, own_version
+
+NAMESPACE = "panal-system"
+LIMIT = 180.0  # seconds for everything to be up
+POLICY_AGE = 6.0  # seconds from which on the controller counts on the policy
+Claims = Mapping[str, Mapping[str, str]]
+Tell = Callable[[str], None]
+
+
+def controller() -> Program:
+    version = own_version()
+    env = {
+        "PANAL_POD_TOOLS_IMAGE": f"panal/pod-tools:{version}",
+        "PANAL_GATEWAY_IMAGE": f"panal/gateway:{version}",
+        "PANAL_IMAGE_PULL_POLICY": "Never",
+        "POD_NAMESPACE": NAMESPACE,
+        "PANAL_ADDRESS": "{address}",
+        "PANAL_PORT": "{port}",
+    }
+    return Program("controller", "panal.hub.main:main", env)
+
+
+async def bring_up(folder: Folder, clusters: int, claims: Claims, tell: Tell, limit: float = LIMIT) -> State:
+    """Returns when every cluster is Available on the hub and its node Ready. PlatformError or BuildError if that does not come about."""
+    state = begin(folder, clusters, claims, [controller()])
+    tell(f"{folder.root}: {len(state.spokes)} managed clusters and a hub")
+    patience = Patience(folder, time.monotonic() + limit)
+    images = asyncio.create_task(_images(folder, tell))
+    try:
+        await _api(folder, state, patience, tell)
+    finally:
+        await images  # a thread: it cannot be ended halfway
+    return state
+
+
+async def _images(folder: Folder, tell: Tell) -> None:
+    began = time.monotonic()
+    await asyncio.to_thread(build_own, folder.images)
+    if (took := time.monotonic() - began) > 1:
+        tell(f"panal's own images are made ({took:.0f} s; only the first time)")
+
+
+async def _api(folder: Folder, state: State, patience: Patience, tell: Tell) -> None:
+    async with await ready.answers(patience, HUB) as hub:
+        await _install(hub)
+        tell("hub: its API server answers, panal is installed")
+        await together(_hub(patience, hub, tell), *(_spoke(state, patience, hub, cluster, tell) for cluster in state.spokes))
+        _write_kubeconfig(folder, state)
+
+
+async def _hub(patience: Patience, hub: Client, tell: Tell) -> None:
+    await ready.node_ready(patience, hub, HUB)
+    tell("hub: its node is Ready")
+
+    async def leads() -> bool:
+        lease = await hub.get(kinds.LEASE, NAMESPACE, "panal-controller")
+        return bool(lease["spec"].get("holderIdentity")) and await _policy_age(hub) >= POLICY_AGE
+
+    await patience.wait("hub-controller", "panal's controller works", leads)
+    tell("hub: panal's controller works")
+
+
+async def _spoke(state: State, patience: Patience, hub: Client, cluster: str, tell: Tell) -> None:
+    async with await ready.answers(patience, cluster) as client:
+
+        async def claimed() -> bool:
+            for name, value in state.claims.get(cluster, {}).items():
+                await client.apply(claim(name, value))
+            return True
+
+        await patience.wait(f"{cluster}-agent", f"ClusterClaims can be made on {cluster}", claimed)
+        await ready.node_ready(patience, client, cluster)
+    await ready.joined(patience, hub, cluster)
+    tell(f"{cluster}: Available, its node is Ready")
+
+
+def claim(name: str, value: str) -> Object:
+    return {"apiVersion": kinds.CLUSTER_CLAIM.api_version, "kind": "ClusterClaim", "metadata": {"name": name}, "spec": {"value": value}}
+
+
+# --- what is installed on the hub --------------------------------------------------------------------------------
+async def _install(hub: Client) -> None:
+    await hub.apply(crd())
+    await hub.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    for obj in _policy():
+        await hub.apply(obj)
+
+
+def _policy() -> list[Object]:
+    """Stands for the chart's: with it the controller binds the cluster sets that runs name. Here everybody may bind any."""
+    rules = [{"apiGroups": [names.GROUP], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [names.PLURAL]}]
+    api, metadata = kinds.VALIDATING_ADMISSION_POLICY.api_version, {"name": names.BINDING_POLICY}
+    spec = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "true"}]}
+    binding = {"policyName": names.BINDING_POLICY, "validationActions": ["Deny"]}
+    return [
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": metadata, "spec": spec},
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata, "spec": binding},
+    ]
+
+
+async def _policy_age(hub: Client) -> float:
+    try:
+        made = await hub.get(kinds.VALIDATING_ADMISSION_POLICY_BINDING, "", names.BINDING_POLICY)
+    except NotFound:
+        return 0.0
+    return (datetime.now(UTC) - datetime.fromisoformat(made["metadata"]["creationTimestamp"])).total_seconds()
+
+
+def _write_kubeconfig(folder: Folder, state: State) -> None:
+    """One for all clusters, which needs no other file."""
+    found = {}
+    for cluster in state.tokens:
+        authority = base64.b64encode((folder.apiserver(cluster) / "ca.crt").read_bytes()).decode()
+        token = (folder.apiserver(cluster) / "admin.token").read_text().strip()
+        found[cluster] = ({"server": state.server(cluster), "certificate-authority-data": authority}, token)
+    write(folder.kubeconfig, kubeconfig(found))

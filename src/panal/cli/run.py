@@ -1,0 +1,161 @@
+"""`panal run` of a file, and `panal get`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from panal.cli import output, story
+from panal.cli.access import Access
+from panal.cli.apply import apply, documents
+from panal.cli.follow import follow
+from panal.cli.problem import Code, Problem, explained
+from panal.kube import kinds
+from panal.kube.client import Client, Selector
+from panal.kube.objects import Object
+
+T = TypeVar("T")
+CLUSTER_SET = "cluster.open-cluster-management.io/clusterset"
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """`timeout` in seconds; `detach`: does not follow at all."""
+
+    detach: bool = False
+    timeout: float | None = None
+    as_json: bool = False
+
+
+def done(work: Coroutine[Any, Any, T], access: Access) -> T:
+    """The work's result, its errors in words. Ctrl-C ends the command, not the run."""
+    output.note(f"using {access}")
+    try:
+        with explained(str(access)):
+            return asyncio.run(work)
+    except KeyboardInterrupt as stop:
+        raise Problem(Code.INTERRUPTED, "interrupted; what was started goes on", "Follow it again with `panal get NAME -w`.") from stop
+
+
+def run_file(access: Access, file: str, namespace: str | None, create_namespace: bool, following: Following) -> Code:
+    found = documents(file)
+    return done(_run(access, found, namespace, create_namespace, following), access)
+
+
+async def _run(access: Access, found: list[Object], namespace: str | None, create_namespace: bool, following: Following) -> Code:
+    async with access.open() as client:
+        runs = await apply(client, found, namespace, create_namespace)
+        for run in runs:
+            _tell_applied(run)
+        return await until_end(client, runs, following)
+
+
+def _tell_applied(run: Object) -> None:
+    name, namespace = run["metadata"]["name"], run["metadata"]["namespace"]
+    phase = (run.get("status") or {}).get("phase", "")
+    output.note(f"federatedlearning {name} in namespace {namespace} applied")
+    if phase in story.ENDED:
+        output.note(f"{name} is {phase} already: to run it again, delete it first or give it another name")
+
+
+async def until_end(client: Client, runs: list[Object], following: Following) -> Code:
+    if not following.detach:
+        runs = await follow(client, runs, following.timeout, lines_to_stderr=following.as_json)
+        for run in runs:
+            for text in story.summary(run.get("status") or {}) if not following.as_json else ():
+                output.line(text)
+    if following.as_json:
+        output.as_json(runs[0] if len(runs) == 1 else {"apiVersion": "v1", "kind": "List", "items": runs})
+    failed = any((run.get("status") or {}).get("phase") == story.FAILED for run in runs)
+    return Code.RUN_FAILED if failed else Code.OK
+
+
+# --- get ---------------------------------------------------------------------------------------------------------
+def get(access: Access, what: str, namespace: str | None, watch: bool, following: Following) -> Code:
+    match what:
+        case "runs":
+            return done(_get_runs(access, namespace, following.as_json), access)
+        case "clusters":
+            return done(_get_clusters(access, following.as_json), access)
+    return done(_get_run(access, what, namespace, watch, following), access)
+
+
+async def _get_runs(access: Access, namespace: str | None, as_json: bool) -> Code:
+    async with access.open() as client:
+        runs = (await client.list(kinds.FEDERATED_LEARNING, Selector(namespace or ""))).items
+    runs.sort(key=lambda run: str(run["metadata"]["creationTimestamp"]))
+    if as_json:
+        output.as_json({"apiVersion": "v1", "kind": "List", "items": runs})
+    elif runs:
+        output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run) for run in runs])
+    else:
+        output.note("no runs")
+    return Code.OK
+
+
+def _row(run: Object) -> tuple[str, ...]:
+    metadata, status = run["metadata"], run.get("status") or {}
+    rounds, clients = (status.get(name, {}).get("summary", "") for name in ("rounds", "clients"))
+    metric, age = status.get("headlineMetric", ""), output.age(metadata["creationTimestamp"])
+    return metadata["namespace"], metadata["name"], status.get("phase", ""), rounds, clients, metric, age
+
+
+async def _get_clusters(access: Access, as_json: bool) -> Code:
+    async with access.open() as client:
+        clusters = (await client.list(kinds.MANAGED_CLUSTER)).items
+    if as_json:
+        output.as_json({"apiVersion": "v1", "kind": "List", "items": clusters})
+    elif clusters:
+        output.columns(("NAME", "AVAILABLE", "SET", "CLAIMS", "AGE"), [_cluster(cluster) for cluster in clusters])
+    else:
+        output.note("no managed clusters")
+    return Code.OK
+
+
+def _cluster(cluster: Object) -> tuple[str, ...]:
+    metadata, status = cluster["metadata"], cluster.get("status") or {}
+    found = {c["type"]: c["status"] for c in status.get("conditions") or ()}
+    claims = ", ".join(f"{c['name']}={c['value']}" for c in status.get("clusterClaims") or ())
+    member = (metadata.get("labels") or {}).get(CLUSTER_SET, "")
+    available = found.get("ManagedClusterConditionAvailable", "Unknown")
+    return metadata["name"], available, member, claims, output.age(metadata["creationTimestamp"])
+
+
+async def _get_run(access: Access, name: str, namespace: str | None, watch: bool, following: Following) -> Code:
+    async with access.open() as client:
+        run = await find(client, name, namespace)
+        if watch:
+            return await until_end(client, [run], following)
+    if following.as_json:
+        output.as_json(run)
+        return Code.OK
+    output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run)])
+    status = run.get("status") or {}
+    output.line(f"\n{status.get('message', '')}")
+    rows = [_collaborator(each) for each in status.get("collaborators") or ()]
+    if rows:
+        output.line("")
+        output.columns(("CLUSTER", "STATE", "ROUND", "REPORTED", "REASON"), rows)
+    for text in story.summary(status):
+        output.line(text)
+    return Code.OK
+
+
+def _collaborator(each: dict[str, Any]) -> tuple[str, ...]:
+    metrics, why = output.numbers(each.get("metrics") or {}), f"{each.get('reason', '')} {each.get('message', '')}".strip()
+    return each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics, why
+
+
+async def find(client: Client, name: str, namespace: str | None) -> Object:
+    """The run of that name, in whichever namespace it is unless one is given."""
+    if namespace:
+        return await client.get(kinds.FEDERATED_LEARNING, namespace, name)
+    found = (await client.list(kinds.FEDERATED_LEARNING, Selector(fields=f"metadata.name={name}"))).items
+    if len(found) > 1:
+        where = ", ".join(sorted(run["metadata"]["namespace"] for run in found))
+        raise Problem(Code.USAGE, f"there is a run {name} in each of the namespaces {where}", "Name one with -n.")
+    if not found:
+        raise Problem(Code.NOT_FOUND, f"there is no run {name}", "`panal get` lists the runs.")
+    return found[0]

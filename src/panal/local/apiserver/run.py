@@ -1,0 +1,86 @@
+"""Putting it together: the folder, the store, what every cluster has from its first moment, and the listening."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from panal.local.apiserver import tls
+from panal.local.apiserver.defaults import User
+from panal.local.apiserver.errors import StatusError
+from panal.local.apiserver.identity import ADMIN, Identity, static_tokens
+from panal.local.apiserver.kinds import Registry
+from panal.local.apiserver.logs import Logs
+from panal.local.apiserver.requests import Call
+from panal.local.apiserver.server import Api, http
+from panal.local.apiserver.store import Store
+from panal.local.apiserver.writes import Writer
+
+log = logging.getLogger("panal.apiserver")
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    folder: Path
+    host: str
+    port: int
+    token_file: Path | None = None
+    node_token: Path | None = None
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Until `stop` is set."""
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    tls.prepare(folder, config.host)
+    store, registry = Store(folder / "db.sqlite"), Registry()
+    identity = Identity(store, (folder / "admin.token").read_text().strip(), (folder / "sa.key").read_bytes(), _tokens(config.token_file))
+    api = Api(store, registry, identity, Logs(store, config.node_token), f"{config.host}:{config.port}")
+    _first_objects(Writer(store, registry), registry, (folder / "ca.crt").read_text())
+    server = await asyncio.get_running_loop().create_server(http(api), config.host, config.port, ssl=tls.context(folder), backlog=512)
+    port = server.sockets[0].getsockname()[1]
+    tls.write_kubeconfig(folder, f"https://{config.host}:{port}")
+    log.info("serving on https://%s:%d, version %d", config.host, port, store.version)
+    await stop.wait()
+    api.closing.set()
+    server.close()
+    store.close()
+
+
+def _tokens(path: Path | None) -> Callable[[], dict[str, User]]:
+    """Read anew whenever the file has changed."""
+    if path is None:
+        return dict
+    known: dict[str, Any] = {"at": None, "tokens": static_tokens(path) if path.exists() else {}}
+
+    def found() -> dict[str, User]:
+        try:
+            at = path.stat().st_mtime_ns
+        except OSError:
+            return {}
+        if at != known["at"]:
+            known.update(at=at, tokens=static_tokens(path))
+        tokens: dict[str, User] = known["tokens"]
+        return tokens
+
+    return found
+
+
+def _first_objects(writer: Writer, registry: Registry, certificate: str) -> None:
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES]
+    metadata = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+    authority = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"client-ca-file": certificate}}
+    for obj in (*spaces, authority):
+        resource = registry.by_kind(str(obj["apiVersion"]), str(obj["kind"]))
+        assert resource
+        found: Any = obj["metadata"]
+        try:
+            writer.create(Call(resource, found.get("namespace", ""), "", "", {}, ADMIN, "kube-apiserver"), obj)
+        except StatusError as error:
+            if error.code != 409:
+                raise

@@ -1,0 +1,273 @@
+"""The loops of the hub: from one watch cache, through the decisions of the other modules, to writes. `run` goes on until cancelled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+
+from panal.kube import kinds
+from panal.kube.cache import Cache, Watched
+from panal.kube.client import Client
+from panal.kube.kinds import Kind
+from panal.kube.loop import Concerns, Loop, together
+from panal.kube.objects import Key, Object, drop_managed_fields, key_of, uid_of
+from panal.kube.times import now_utc
+from panal.local.ocm import addons, clusters, placing, removal, sets
+from panal.local.ocm.writing import ensure, patch, patch_status, say
+from panal.placement.hub import Hub
+from panal.placement.schedule import Outcome, schedule
+from panal.placement.selectors import MisconfiguredError
+
+log = logging.getLogger(__name__)
+
+WATCHED = (
+    kinds.MANAGED_CLUSTER,
+    kinds.MANAGED_CLUSTER_SET,
+    kinds.MANAGED_CLUSTER_SET_BINDING,
+    kinds.PLACEMENT,
+    kinds.PLACEMENT_DECISION,
+    kinds.ADDON_PLACEMENT_SCORE,
+    kinds.CLUSTER_MANAGEMENT_ADDON,
+    kinds.MANAGED_CLUSTER_ADDON,
+    kinds.NAMESPACE,
+)
+SCHEDULED_BY = (kinds.MANAGED_CLUSTER, kinds.MANAGED_CLUSTER_SET, kinds.ADDON_PLACEMENT_SCORE, kinds.PLACEMENT_DECISION)
+
+
+async def prepare(client: Client) -> None:
+    """The cluster sets that every hub has."""
+    for name in sets.OURS:
+        await ensure(client, sets.default_set(name))
+
+
+async def run(client: Client, grace: float = clusters.GRACE) -> None:
+    """`grace`: how many times its lease's duration a cluster may be silent."""
+    cache = Cache(
+        client,
+        [
+            *map(Watched, WATCHED),
+            Watched(kinds.LEASE, label_selector=clusters.NAME_LABEL),
+            Watched(kinds.MANIFEST_WORK, trim=_names_alone),
+        ],
+    )
+    loops = HubControllers(client, cache, grace).loops()
+    await together(cache.run(), *(loop.run() for loop in loops))
+
+
+def _names_alone(work: Object) -> Object:
+    return drop_managed_fields({key: work[key] for key in ("apiVersion", "kind", "metadata") if key in work})
+
+
+class HubControllers:
+    def __init__(self, client: Client, cache: Cache, grace: float) -> None:
+        self._client = client
+        self._cache = cache
+        self._grace = grace
+        self._hub: Hub | None = None
+        cache.subscribe(self._forget_hub)
+
+    def loops(self) -> list[Loop]:
+        return [
+            Loop("cluster", self._cache, self._clusters, self._cluster),
+            Loop("set", self._cache, self._sets, self._set),
+            Loop("binding", self._cache, self._bindings, self._binding),
+            Loop("namespace", self._cache, _only(kinds.NAMESPACE), self._namespace),
+            Loop("placement", self._cache, self._placements, self._placement),
+            Loop("addon", self._cache, self._addons, self._addon),
+            Loop("installed addon", self._cache, self._installed_addons, self._installed_addon),
+        ]
+
+    # --- clusters -----------------------------------------------------------------------------------------------
+    def _clusters(self, kind: Kind, obj: Object) -> Iterable[Key]:
+        if kind in (kinds.MANAGED_CLUSTER, kinds.NAMESPACE):
+            yield Key("", obj["metadata"]["name"])
+        elif kind in (kinds.LEASE, kinds.MANAGED_CLUSTER_ADDON, kinds.MANIFEST_WORK):
+            yield Key("", obj["metadata"]["namespace"])
+
+    async def _cluster(self, key: Key) -> float | None:
+        cluster = self._cache.get(kinds.MANAGED_CLUSTER, *key)
+        if cluster is None:
+            return None
+        if cluster["metadata"].get("deletionTimestamp"):
+            return await self._remove(cluster)
+        now = now_utc()
+        if clusters.accepted(cluster):
+            await self._make_room(cluster, now)
+        lease = self._cache.get(kinds.LEASE, key.name, clusters.LEASE)
+        plan = clusters.decide(cluster, lease, self._cache.list(kinds.MANAGED_CLUSTER_ADDON, key.name), now, self._grace)
+        if not await patch(self._client, kinds.MANAGED_CLUSTER, cluster, plan.changes):
+            await say(self._client, kinds.MANAGED_CLUSTER, cluster, plan.conditions, now)
+        return plan.look_again
+
+    async def _make_room(self, cluster: Object, now: datetime) -> None:
+        """The cluster's namespace, and in it the lease that its agent renews."""
+        name = cluster["metadata"]["name"]
+        namespace = self._cache.get(kinds.NAMESPACE, "", name)
+        if namespace is None:
+            await ensure(self._client, clusters.namespace(name))
+        elif clusters.NAME_LABEL not in (namespace["metadata"].get("labels") or {}):
+            await self._client.merge_patch(kinds.NAMESPACE, "", name, {"metadata": clusters.namespace(name)["metadata"]})
+        if self._cache.get(kinds.LEASE, name, clusters.LEASE) is None:
+            await ensure(self._client, clusters.lease(name, now))
+
+    async def _remove(self, cluster: Object) -> float | None:
+        name = cluster["metadata"]["name"]
+        step = removal.decide(self._cache.list(kinds.MANAGED_CLUSTER_ADDON, name), self._cache.list(kinds.MANIFEST_WORK, name))
+        for kind, obj in step.delete:
+            await self._client.delete(kind, *key_of(obj), uid_of(obj))
+        await say(self._client, kinds.MANAGED_CLUSTER, cluster, [step.condition], now_utc())
+        if step.done:
+            await self._client.remove_finalizers(kinds.MANAGED_CLUSTER, "", name, clusters.FINALIZERS, uid_of(cluster))
+        return None
+
+    # --- sets and bindings --------------------------------------------------------------------------------------
+    def _sets(self, kind: Kind, obj: Object) -> Iterable[Key]:
+        if kind == kinds.MANAGED_CLUSTER_SET:
+            yield key_of(obj)
+        elif kind == kinds.MANAGED_CLUSTER:
+            yield from map(key_of, self._cache.list(kinds.MANAGED_CLUSTER_SET))
+
+    async def _set(self, key: Key) -> float | None:
+        found = self._cache.get(kinds.MANAGED_CLUSTER_SET, *key)
+        if found is None:
+            await prepare(self._client)
+            return None
+        if sets.was_changed(found):
+            await patch(self._client, kinds.MANAGED_CLUSTER_SET, found, {"spec": sets.OURS[key.name] | {"managedNamespaces": None}})
+        try:
+            count = len(self._snapshot().members(key.name))
+        except MisconfiguredError as error:
+            log.warning("set %s: %s", key.name, error)
+            return None
+        await say(self._client, kinds.MANAGED_CLUSTER_SET, found, [sets.emptiness(count)], now_utc())
+        return None
+
+    def _bindings(self, kind: Kind, obj: Object) -> Iterable[Key]:
+        if kind == kinds.MANAGED_CLUSTER_SET_BINDING:
+            yield key_of(obj)
+        elif kind == kinds.MANAGED_CLUSTER_SET:
+            name = obj["metadata"]["name"]
+            yield from (key_of(b) for b in self._cache.list(kinds.MANAGED_CLUSTER_SET_BINDING) if b["metadata"]["name"] == name)
+
+    async def _binding(self, key: Key) -> float | None:
+        found = self._cache.get(kinds.MANAGED_CLUSTER_SET_BINDING, *key)
+        if found is not None:
+            exists = self._cache.get(kinds.MANAGED_CLUSTER_SET, "", found["spec"].get("clusterSet", "")) is not None
+            await say(self._client, kinds.MANAGED_CLUSTER_SET_BINDING, found, [sets.boundness(exists)], now_utc())
+        return None
+
+    async def _namespace(self, key: Key) -> float | None:
+        namespace = self._cache.get(kinds.NAMESPACE, *key)
+        if namespace is None or not sets.to_be_bound(namespace) or self._cache.get(kinds.MANAGED_CLUSTER, "", key.name):
+            return None
+        await ensure(self._client, sets.binding(key.name))
+        await patch(self._client, kinds.NAMESPACE, namespace, {"metadata": {"annotations": {sets.BOUND: "true"}}})
+        return None
+
+    # --- placements ---------------------------------------------------------------------------------------------
+    def _placements(self, kind: Kind, obj: Object) -> Iterable[Key]:
+        if kind == kinds.PLACEMENT:
+            yield key_of(obj)
+        elif kind == kinds.MANAGED_CLUSTER_SET_BINDING:
+            yield from map(key_of, self._cache.list(kinds.PLACEMENT, obj["metadata"]["namespace"]))
+        elif kind in SCHEDULED_BY:
+            yield from map(key_of, self._cache.list(kinds.PLACEMENT))
+
+    def _forget_hub(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+        if kind in SCHEDULED_BY or kind == kinds.MANAGED_CLUSTER_SET_BINDING:
+            self._hub = None
+
+    def _snapshot(self) -> Hub:
+        """What the scheduler reads, made once for all placements until something of it changes."""
+        if self._hub is None:
+            listed = (
+                kinds.MANAGED_CLUSTER,
+                kinds.MANAGED_CLUSTER_SET,
+                kinds.MANAGED_CLUSTER_SET_BINDING,
+                kinds.PLACEMENT_DECISION,
+                kinds.ADDON_PLACEMENT_SCORE,
+            )
+            self._hub = Hub(*(self._cache.list(kind) for kind in listed))
+        return self._hub
+
+    async def _placement(self, key: Key) -> float | None:
+        placement = self._cache.get(kinds.PLACEMENT, *key)
+        now = now_utc()
+        outcome = None if placement is None else self._schedule(placement, now)
+        if placement is None or outcome is None:
+            return None
+        await self._write_decisions(placement, placing.difference(placement, outcome.decisions, self._decisions(key)))
+        await patch_status(self._client, kinds.PLACEMENT, placement, outcome.status(placement.get("status") or {}, now))
+        return None if outcome.requeue is None else (outcome.requeue - now).total_seconds()
+
+    def _schedule(self, placement: Object, now: datetime) -> Outcome | None:
+        try:
+            return schedule(placement, self._snapshot(), now)
+        except MisconfiguredError as error:  # of a set: its change brings the placement back
+            log.warning("placement %s/%s: %s", *key_of(placement), error)
+            return None
+
+    def _decisions(self, key: Key) -> list[Object]:
+        return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placing.of_placement(d) == key.name]
+
+    async def _write_decisions(self, placement: Object, difference: placing.Difference) -> None:
+        """Objects first, then what they say; surplus ones go last, so that no reader sees a cluster missing in between."""
+        namespace = placement["metadata"]["namespace"]
+        for obj in difference.create:
+            await ensure(self._client, obj)
+        for decision in difference.statuses:
+            await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, {"status": decision.status}, "status")
+        for decision in difference.labels:
+            labels = {"metadata": {"labels": dict(decision.labels)}}
+            await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, labels)
+        for name in difference.surplus:
+            await self._client.delete(kinds.PLACEMENT_DECISION, namespace, name)
+
+    # --- add-ons ------------------------------------------------------------------------------------------------
+    def _addons(self, kind: Kind, obj: Object) -> Iterable[Key]:
+        if kind == kinds.CLUSTER_MANAGEMENT_ADDON:
+            yield key_of(obj)
+        elif kind == kinds.MANAGED_CLUSTER_ADDON:
+            yield Key("", obj["metadata"]["name"])
+        elif kind in (kinds.PLACEMENT_DECISION, kinds.MANAGED_CLUSTER):
+            yield from map(key_of, self._cache.list(kinds.CLUSTER_MANAGEMENT_ADDON))
+
+    async def _addon(self, key: Key) -> float | None:
+        addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, *key)
+        if addon is None:
+            return None
+        decided = {p: placing.clusters(self._decisions(p)) for p in addons.placements(addon) or ()}
+        installed = [a for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == key.name]
+        plan = addons.decide(addon, decided, self._cache.list(kinds.MANAGED_CLUSTER), installed)
+        for obj in plan.create:
+            await ensure(self._client, obj)
+        for surplus in plan.remove:
+            await self._client.delete(kinds.MANAGED_CLUSTER_ADDON, *surplus)
+        if plan.progress:
+            status = {"installProgressions": addons.progressions(addon, plan.progress, now_utc())}
+            await patch_status(self._client, kinds.CLUSTER_MANAGEMENT_ADDON, addon, status)
+        return None
+
+    def _installed_addons(self, kind: Kind, obj: Object) -> Iterable[Key]:
+        if kind == kinds.MANAGED_CLUSTER_ADDON:
+            yield key_of(obj)
+        elif kind == kinds.MANAGED_CLUSTER:
+            yield from map(key_of, self._cache.list(kinds.MANAGED_CLUSTER_ADDON, obj["metadata"]["name"]))
+        elif kind == kinds.CLUSTER_MANAGEMENT_ADDON:
+            name = obj["metadata"]["name"]
+            yield from (key_of(a) for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == name)
+
+    async def _installed_addon(self, key: Key) -> float | None:
+        addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
+        if addon is None:
+            return None
+        cluster = self._cache.get(kinds.MANAGED_CLUSTER, "", key.namespace)
+        kind_of_addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", key.name)
+        news = addons.installed_conditions(addon) if kind_of_addon and addons.managed(kind_of_addon) else ()
+        await say(self._client, kinds.MANAGED_CLUSTER_ADDON, addon, (*news, *(clusters.lost(cluster) if cluster else ())), now_utc())
+        return None
+
+
+def _only(wanted: Kind) -> Concerns:
+    return lambda kind, obj: (key_of(obj),) if kind == wanted else ()

@@ -1,0 +1,58 @@
+"""From the scheduler's outcome to the PlacementDecisions that have to be written. What is selected, `panal.placement` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from panal.kube.objects import Object, uid_of
+from panal.placement.groups import Decision
+from panal.placement.hub import PLACEMENT_LABEL
+
+API = "cluster.open-cluster-management.io/v1beta1"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`create` are whole objects, which then get their status; `surplus` are names."""
+
+    create: tuple[Object, ...]
+    statuses: tuple[Decision, ...]
+    labels: tuple[Decision, ...]
+    surplus: tuple[str, ...]
+
+
+def difference(placement: Object, wanted: Iterable[Decision], present: Iterable[Object]) -> Difference:
+    known = {obj["metadata"]["name"]: obj for obj in present}
+    wanted = tuple(wanted)
+    return Difference(
+        create=tuple(_object(placement, d) for d in wanted if d.name not in known),
+        statuses=tuple(d for d in wanted if (known.get(d.name) or {}).get("status") != d.status),
+        labels=tuple(
+            d for d in wanted if d.name in known and not d.labels.items() <= (known[d.name]["metadata"].get("labels") or {}).items()
+        ),
+        surplus=tuple(sorted(known.keys() - {d.name for d in wanted})),
+    )
+
+
+def of_placement(decision: Object) -> str:
+    """The name of the Placement that it belongs to; empty if it does not say."""
+    return str((decision["metadata"].get("labels") or {}).get(PLACEMENT_LABEL, ""))
+
+
+def clusters(decisions: Iterable[Object]) -> set[str]:
+    return {d["clusterName"] for each in decisions for d in (each.get("status") or {}).get("decisions") or ()}
+
+
+def _object(placement: Object, decision: Decision) -> Object:
+    metadata = placement["metadata"]
+    owner = {
+        "apiVersion": API,
+        "kind": "Placement",
+        "name": metadata["name"],
+        "uid": uid_of(placement),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    mine = {"name": decision.name, "namespace": metadata["namespace"], "labels": dict(decision.labels), "ownerReferences": [owner]}
+    return {"apiVersion": API, "kind": "PlacementDecision", "metadata": mine}

@@ -1,0 +1,161 @@
+"""What a ManifestWork says about its manifests: which options hold for one, in what order they are applied, which are left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from panal.kube.kinds import Kind
+from panal.kube.objects import Object
+
+FINALIZER = "cluster.open-cluster-management.io/manifest-work-cleanup"
+APPLIED_FINALIZER = "cluster.open-cluster-management.io/applied-manifest-work-cleanup"
+API = "work.open-cluster-management.io/v1"
+
+_ORDER: tuple[tuple[str, ...], ...] = (
+    ("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "PersistentVolume"),
+    ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+    ("ServiceAccount", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget"),
+    ("Secret", "ConfigMap", "PersistentVolumeClaim"),
+    ("Service",),
+    ("Pod", "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Ingress"),
+    ("APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"),
+)
+RANK = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One manifest of a work. `kind` is None where the cluster does not know it."""
+
+    ordinal: int
+    object: Object
+    kind: Kind | None
+    options: Mapping[str, Any]
+    orphan: bool  # nothing of ours deletes it: the work does not own it
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        group, _, version = str(self.object.get("apiVersion", "")).rpartition("/")
+        return {
+            "ordinal": self.ordinal,
+            "group": group,
+            "version": version,
+            "kind": self.object.get("kind", ""),
+            "resource": self.kind.plural if self.kind else "",
+            "namespace": self.namespace,
+            "name": self.name,
+        }
+
+    @property
+    def name(self) -> str:
+        return str((self.object.get("metadata") or {}).get("name", ""))
+
+    @property
+    def namespace(self) -> str:
+        return str((self.object.get("metadata") or {}).get("namespace", ""))
+
+    @property
+    def strategy(self) -> str:
+        return str((self.options.get("updateStrategy") or {}).get("type") or "Update")
+
+    @property
+    def rank(self) -> int:
+        return RANK.get(str(self.object.get("kind")), 1000)
+
+
+def manifest(work: Object, ordinal: int, obj: Object, kind: Kind | None) -> Manifest:
+    meta = obj.get("metadata") or {}
+    where = (kind.group, kind.plural, meta.get("namespace", ""), meta.get("name", "")) if kind else ("", "", "", "")
+    return Manifest(ordinal, obj, kind, _options(work, where), orphaned(work, *where))
+
+
+def objects(work: Object) -> list[Object]:
+    return ((work.get("spec") or {}).get("workload") or {}).get("manifests") or []
+
+
+def _options(work: Object, where: tuple[str, str, str, str]) -> dict[str, Any]:
+    """Of each kind of option the first that is given by a config that names the manifest."""
+    options: dict[str, Any] = {}
+    for config in (work.get("spec") or {}).get("manifestConfigs") or ():
+        if _names(config.get("resourceIdentifier") or {}, where):
+            options = {k: v for k, v in config.items() if v} | options
+    return options
+
+
+def _names(identifier: Mapping[str, Any], where: tuple[str, str, str, str]) -> bool:
+    group, resource, namespace, name = where
+    if not resource or (identifier.get("group") or "", identifier["resource"]) != (group, resource):
+        return False
+    return fnmatchcase(namespace, identifier.get("namespace") or "") and fnmatchcase(name, identifier["name"])
+
+
+def orphaned(work: Object, group: str, resource: str, namespace: str, name: str) -> bool:
+    option = (work.get("spec") or {}).get("deleteOption") or {}
+    if option.get("propagationPolicy") == "Orphan":
+        return True
+    rules = (option.get("selectivelyOrphans") or {}).get("orphaningRules") or ()
+    wanted = (group, resource, namespace, name)
+    return option.get("propagationPolicy") == "SelectivelyOrphan" and any(
+        (r.get("group") or "", r["resource"], r.get("namespace") or "", r["name"]) == wanted for r in rules
+    )
+
+
+# --- AppliedManifestWork --------------------------------------------------------------------------------------------------
+def applied_name(hub_hash: str, work: str) -> str:
+    return f"{hub_hash}-{work}"
+
+
+def applied_work(work: Object, hub_hash: str) -> Object:
+    name = work["metadata"]["name"]
+    metadata = {"name": applied_name(hub_hash, name), "finalizers": [APPLIED_FINALIZER], "labels": work["metadata"].get("labels") or {}}
+    spec = {"hubHash": hub_hash, "agentID": hub_hash, "manifestWorkName": name}
+    return {"apiVersion": API, "kind": "AppliedManifestWork", "metadata": metadata, "spec": spec}
+
+
+def owner(applied: Object) -> dict[str, Any]:
+    metadata = applied["metadata"]
+    return {"apiVersion": API, "kind": "AppliedManifestWork", "name": metadata["name"], "uid": metadata["uid"]}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resource:
+    """Something that was applied, as status.appliedResources of an AppliedManifestWork lists it."""
+
+    group: str
+    version: str
+    resource: str
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.group, self.version, "", self.resource, bool(self.namespace))
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        return self.group, self.resource, self.namespace, self.name
+
+    def json(self) -> dict[str, str]:
+        fields = ("group", "version", "resource", "namespace", "name", "uid")
+        return {field: value for field in fields if (value := getattr(self, field)) or field == "group"}
+
+
+def applied_resources(applied: Object) -> list[Resource]:
+    listed = (applied.get("status") or {}).get("appliedResources") or ()
+    return [
+        Resource(r.get("group") or "", r["version"], r["resource"], r.get("namespace") or "", r["name"], r.get("uid") or "") for r in listed
+    ]
+
+
+def resource(manifest: Manifest, live: Object) -> Resource:
+    meta = manifest.meta
+    return Resource(meta["group"], meta["version"], meta["resource"], meta["namespace"], meta["name"], live["metadata"]["uid"])
+
+
+def complete(conditions: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether it is not to be applied any more, of a work or of one manifest."""
+    return any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)

@@ -1,0 +1,56 @@
+"""`panal down`: ends the supervisor, then every part, then the containers that the nodes left. Everything stays in the folder."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from panal.local.supervisor.folder import SUPERVISOR, Folder, PlatformError
+from panal.local.supervisor.process import find, signal_process
+
+PATIENCE = 10.0  # seconds between asking parts to end and killing them
+GRACE = 5.0  # the same for containers
+
+
+def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
+    """False if nothing was there. PlatformError if something cannot be ended."""
+    if not (folder.root / "run").is_dir():
+        return False
+    with folder.one_at_a_time():
+        found = living(folder)
+        _end(folder, [SUPERVISOR])  # or it would start again what ends
+        tell(f"{len(found)} processes end")
+        _end(folder, living(folder))
+        drained = _drain(folder)
+    return bool(found or drained)
+
+
+def living(folder: Folder) -> list[str]:
+    """The parts that run, the supervisor among them."""
+    return [lock.stem for lock in sorted((folder.root / "run").glob("*.lock")) if lock.stem != "command" and find(folder, lock.stem)]
+
+
+def _end(folder: Folder, names: list[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = [name for name in names if signal_process(folder, name, number)]
+        until = time.monotonic() + PATIENCE
+        while left and time.monotonic() < until:
+            time.sleep(0.02)
+            left = [name for name in left if find(folder, name)]
+        if not left:
+            return
+    raise PlatformError(f"{', '.join(left)} cannot be ended", "Look at the processes of the folder's run/*.lock.")
+
+
+def _drain(folder: Folder) -> int:
+    """How many nodes had containers."""
+    nodes = [node for node in sorted(folder.root.glob("*/node")) if next(node.glob("pods/*/containers/*"), None)]
+    command = [sys.executable, "-P", "-m", "panal.local.node", "--drain", "--grace", str(GRACE), "--folder"]
+    running = [(node, subprocess.Popen([*command, str(node)], stdout=subprocess.DEVNULL)) for node in nodes]
+    left = [str(node) for node, drain in running if drain.wait()]
+    if left:
+        raise PlatformError(f"containers of {', '.join(left)} cannot be ended", "Run `panal down` again.")
+    return len(nodes)

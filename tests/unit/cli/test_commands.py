@@ -1,0 +1,258 @@
+"""Commands as a person types them: what is wrong is named with a remedy, without a traceback, and the exit code says which kind it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from panal.api.parse import parse
+from panal.cli import access, apply, folder, new, problem
+from panal.cli.local import parse_claims
+from panal.cli.main import main
+from panal.cli.problem import Code, Problem
+from panal.kube import errors
+from panal.local.supervisor.folder import PlatformError
+
+RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch, tmp_path):
+    monkeypatch.setenv("PANAL_HOME", str(tmp_path / "platform"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
+@pytest.fixture
+def panal(monkeypatch, capsys):
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["panal", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return end.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run"], Code.USAGE, "either APP or -f FILE is needed"),
+        (["run", "-f", "/nowhere.yaml"], Code.USAGE, "/nowhere.yaml cannot be read"),
+        (["run", "/nowhere"], Code.USAGE, "/nowhere/pyproject.toml cannot be read"),
+        (["run", "/nowhere", "--context", "hub"], Code.USAGE, "APP runs on the local platform"),
+        (["get", "--kubeconfig", "/nowhere"], Code.USAGE, "there is no file /nowhere"),
+        (["get"], Code.UNREACHABLE, "no usable access"),
+        (["get", "-w"], Code.USAGE, "-w follows one run"),
+        (["logs", "x"], Code.UNREACHABLE, "panal up"),
+        (["status"], Code.PLATFORM, "there is no platform in"),
+        (["up", "--claim", "cluster1"], Code.USAGE, "is not CLUSTER:KEY=VALUE"),
+        (["up", "--clusters", "99"], Code.PLATFORM, "too many for one machine"),
+        (["image", "build", "/nowhere", "-t", "a:1"], Code.IMAGE, "is missing"),
+        (["new", "Nine Lives"], Code.USAGE, "does not do as an app's name"),
+        (["nonsense"], Code.USAGE, "No such command"),
+    ],
+)
+def test_what_is_wrong_is_named(panal, words, code, said):
+    ended, out, err = panal(*words)
+    assert (ended, out) == (code, "")
+    assert said in err
+
+
+def test_an_api_server_that_is_away_is_named(panal, tmp_path):
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}
+    user, context = {"name": "u", "user": {"token": "t"}}, {"name": "far", "context": {"cluster": "c", "user": "u"}}
+    file = tmp_path / "config"
+    file.write_text(yaml.safe_dump({"current-context": "far", "clusters": [cluster], "users": [user], "contexts": [context]}))
+    code, _, err = panal("get", "--kubeconfig", str(file))
+    assert code == Code.UNREACHABLE
+    assert f"using {file}" in err
+    code, _, err = panal("get", "--kubeconfig", str(file), "--context", "near")
+    assert (code, "Context 'near' not found" in err) == (Code.UNREACHABLE, True)
+
+
+def test_down_without_a_platform_is_fine(panal):
+    assert panal("down")[0] == Code.OK
+
+
+def test_the_program_itself(tmp_path):
+    words = [sys.executable, "-m", "panal.cli.main", "get", "--kubeconfig", str(tmp_path / "missing")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (Code.USAGE, "")
+    assert done.stderr.splitlines() == [f"error: --kubeconfig: there is no file {tmp_path / 'missing'}", "  Give the path of a kubeconfig."]
+
+
+# --- which API server --------------------------------------------------------------------------------------------
+def _config(path: Path, *contexts: str) -> Path:
+    path.write_text(yaml.safe_dump({"current-context": contexts[0], "contexts": [{"name": name} for name in contexts]}))
+    return path
+
+
+def test_a_kubeconfig_that_is_named_wins(tmp_path, monkeypatch):
+    given, named = _config(tmp_path / "given", "a"), _config(tmp_path / "named", "b")
+    monkeypatch.setenv("KUBECONFIG", str(named))
+    assert access.choose(given, None).kubeconfig == given
+    assert access.choose(None, None).kubeconfig == named
+
+
+def test_of_several_files_the_one_with_the_context_is_taken(tmp_path, monkeypatch):
+    first, second = _config(tmp_path / "first", "a"), _config(tmp_path / "second", "b", "c")
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{first}:{second}")
+    assert access.choose(None, None).kubeconfig == first
+    assert access.choose(None, "c").kubeconfig == second
+    with pytest.raises(Problem, match=r"none of .* has the context d"):
+        access.choose(None, "d")
+
+
+def test_a_platform_that_is_not_up_is_not_taken(tmp_path):
+    kubectls = tmp_path / ".kube" / "config"
+    kubectls.parent.mkdir()
+    _config(kubectls, "a")
+    (tmp_path / "platform" / "run").mkdir(parents=True)
+    _config(tmp_path / "platform" / "kubeconfig", "hub")
+    found = access.choose(None, None)
+    assert (found.kubeconfig, found.local) == (kubectls, False)
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "is no YAML"),
+        ("- a", "document 1: is not an object"),
+        ("kind: A", "document 1: apiVersion is missing"),
+        ("apiVersion: v1\nkind: A", "document 1: metadata.name is missing"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}", "holds no FederatedLearning"),
+        (yaml.safe_dump_all([RUN, {"apiVersion": "v1"}]), "document 2: kind is missing"),
+    ],
+)
+def test_a_file_that_will_not_do_is_named(tmp_path, text, said):
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(Problem, match=said) as found:
+        apply.documents(str(file))
+    assert found.value.code == Code.USAGE
+
+
+def test_the_examples_are_readable():
+    root = Path(__file__).parents[3] / "examples/mnist/hub"
+    assert [d["metadata"]["name"] for d in apply.documents(str(root / "run.yaml"))] == ["digits"]
+    assert len(apply.documents(str(root / "alone.yaml"))) == 3
+
+
+def test_claims():
+    given = ["cluster1:a.b/c=pvc://x", "cluster1:d=/e=f:g", "cluster2:a=b"]
+    assert parse_claims(given) == {"cluster1": {"a.b/c": "pvc://x", "d": "/e=f:g"}, "cluster2": {"a": "b"}}
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("x"), Code.UNREACHABLE),
+        (errors.Unavailable(0, "ConnectError", "x"), Code.UNREACHABLE),
+        (errors.Unauthorized(401, "Unauthorized", "x"), Code.UNREACHABLE),
+        (errors.NotFound(404, "NotFound", "x"), Code.NOT_FOUND),
+        (errors.NotFound(404, "NotServed", "x"), Code.NOT_FOUND),
+        (errors.Forbidden(403, "Forbidden", "x"), Code.REFUSED),
+        (errors.Invalid(422, "Invalid", "x"), Code.REFUSED),
+        (errors.Conflict(409, "Conflict", "x"), Code.REFUSED),
+        (errors.UnknownKind("x"), Code.USAGE),
+        (PlatformError("x", "y"), Code.PLATFORM),
+    ],
+)
+def test_every_error_has_an_exit_code_and_a_remedy(error, code):
+    with pytest.raises(Problem) as found, problem.explained("there"):
+        raise error
+    assert found.value.code == code
+    assert found.value.remedy or code == Code.REFUSED
+
+
+# --- an app's folder ---------------------------------------------------------------------------------------------
+def test_a_new_app_can_be_run(tmp_path):
+    made = new.new(tmp_path / "my-app")
+    assert {path.relative_to(tmp_path / "my-app").as_posix() for path in made} == {
+        "README.md", "pyproject.toml", "my_app/__init__.py", "my_app/task.py", "my_app/client_app.py", "my_app/server_app.py",
+    }  # fmt: skip
+    assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
+    app = folder.read(tmp_path / "my-app")
+    assert (app.name, app.rounds, app.data) == ("my-app", 5, None)
+    assert "flwr==1.41.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
+    metadata = {
+        "name": "a",
+        "namespace": "b",
+        "uid": "c",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "generation": 1,
+        "resourceVersion": "1",
+    }
+    run = parse(folder.manifest(app, "my-app-1", "app/my-app:latest", 3) | {"metadata": metadata})
+    assert (run.spec.server.rounds, run.spec.server.min_available_clients) == (5, 3)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    new.new(tmp_path / "my-app")
+    with pytest.raises(Problem, match="is there already"):
+        new.new(tmp_path / "my-app")
+
+
+def _app(tmp_path, **tables):
+    tables.setdefault("components", 'serverapp = "a:app"\nclientapp = "b:app"')
+    names = {"components": "tool.flwr.app.components", "config": "tool.flwr.app.config", "run": "tool.panal.run", "project": "project"}
+    (tmp_path / "pyproject.toml").write_text("".join(f"[{names[name]}]\n{text}\n" for name, text in tables.items()))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"components": ""}, "is no Flower app"),
+        ({"run": 'dada = "x"'}, r"\[tool.panal.run\] has dada"),
+        ({"config": "= 1"}, "pyproject.toml"),
+    ],
+)
+def test_a_folder_that_is_no_app_is_named(tmp_path, tables, said):
+    with pytest.raises(Problem, match=said):
+        folder.read(_app(tmp_path, **tables))
+
+
+@pytest.mark.parametrize(
+    ("config", "rounds"), [("", 3), ("num-server-rounds = 7", 7), ("num_rounds = 2", 2), ('rounds = "many"', 3), ("rounds = true", 3)]
+)
+def test_rounds_are_those_of_the_run_config(tmp_path, config, rounds):
+    assert folder.read(_app(tmp_path, config=config)).rounds == rounds
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("My App", "my-app"), ("9lives", "app-9lives"), ("a--b_c", "a-b-c"), ("x" * 50, "x" * 34), ("Ünï", "n")]
+)
+def test_names_of_runs_are_made_to_fit(name, fits):
+    assert folder.fit(name) == fits
+
+
+def test_every_run_has_a_name_of_its_own(tmp_path):
+    app = folder.read(_app(tmp_path, project='name = "digits"'))
+    assert folder.next_name(app, set()) == "digits-1"
+    assert folder.next_name(app, {"digits-1", "digits-10", "digits-x", "other-11"}) == "digits-11"
+
+
+def test_data_of_ones_own(tmp_path):
+    app = folder.read(_app(tmp_path, run='data = "../data"'))
+    clusters = ["cluster1", "cluster2", "cluster3"]
+    with pytest.raises(Problem, match="has none of the folders cluster1"):
+        folder.claims(app, clusters)
+    for name in ("cluster1", "cluster3"):
+        (tmp_path.parent / "data" / name).mkdir(parents=True)
+    key = folder.claim_name(app)
+    place = (tmp_path.parent / "data").resolve()
+    assert folder.claims(app, clusters) == {"cluster1": {key: f"{place}/cluster1"}, "cluster3": {key: f"{place}/cluster3"}}
+    placement = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]["placement"]
+    assert placement["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
