@@ -21,7 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    started = Embedded.start(tmp_path_factory.mktemp("platform"))
-    label_clusters(started)
-    yield started
-    started.stop()
+    with Embedded.at(tmp_path_factory.mktemp("platform")) as started:
+        label_clusters(started)
+        yield started

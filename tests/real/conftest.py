@@ -104,11 +104,9 @@ def ocm() -> Iterator[Fleet]:
 @pytest.fixture(scope="session")
 def kubernetes() -> Iterator[Kubernetes]:
     need(programs_missing())
-    with fleet("kubernetes", SPOKES, scheduler=True, keep=False) as started:
-        made = Kubernetes.start(started)
-        label_clusters(made)
-        yield made
-        made.stop()
+    with fleet("kubernetes", SPOKES, scheduler=True, keep=False) as started, Kubernetes.on(started) as engine:
+        label_clusters(engine)
+        yield engine
 
 
 @pytest.fixture(scope="session")

@@ -33,21 +33,21 @@ class Embedded(LocalPods):
     at_once: int = 3
 
     @classmethod
-    def start(cls, root: Path) -> Embedded:
+    @contextmanager
+    def at(cls, root: Path) -> Iterator[Embedded]:
         folder = Folder(root)
-        begin_store(folder.images)
-        state = asyncio.run(bring_up(folder, len(SPOKES), {}, print))
-        make_app(folder.images, root)
-        engine = cls(folder, state)
-        engine.up()
-        engine.hub.make_namespace("runs")
-        return engine
-
-    def stop(self) -> None:
-        for cluster in self.state.tokens:
-            self.restore(cluster)
-        end(self.folder)
-        assert leftovers(self.folder.root) == []
+        try:
+            begin_store(folder.images)
+            engine = cls(folder, asyncio.run(bring_up(folder, len(SPOKES), {}, print)))
+            make_app(folder.images, root)
+            engine.up()
+            engine.hub.make_namespace("runs")
+            yield engine
+            for cluster in engine.state.tokens:
+                engine.restore(cluster)
+        finally:
+            end(folder)
+        assert leftovers(root) == []
 
     def up(self) -> None:
         """What `panal up` does at a folder that has its state; the controller gives up a spoke after 20 seconds."""

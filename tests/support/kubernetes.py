@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -47,21 +46,30 @@ READY = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
 class Kubernetes(LocalPods):
     fleet: Fleet
     loopback: int
-    _claim: socket.socket = field(repr=False)
     at_once: int = 3
 
     @classmethod
-    def start(cls, fleet: Fleet) -> Kubernetes:
-        engine = cls(fleet, *address.choose())
-        begin_store(engine._images)
-        build_own(engine._images)
-        make_app(engine._images, fleet.root)
-        deployment = engine._install()
-        for number, cluster in enumerate((fleet.hub, *fleet.spokes)):
-            engine._start_node(cluster, number)
-        engine._start_controller(deployment)
-        eventually(engine._is_guarded, "the admission policy is at work", 30)
-        return engine
+    @contextmanager
+    def on(cls, fleet: Fleet) -> Iterator[Kubernetes]:
+        """On clusters that are up already."""
+        network, reserved = address.choose()
+        engine = cls(fleet, network)
+        with reserved:
+            try:
+                engine.start()
+                yield engine
+            finally:
+                engine.stop()
+
+    def start(self) -> None:
+        begin_store(self._images)
+        build_own(self._images)
+        make_app(self._images, self.fleet.root)
+        deployment = self._install()
+        for number, cluster in enumerate((self.fleet.hub, *self.fleet.spokes)):
+            self._start_node(cluster, number)
+        self._start_controller(deployment)
+        eventually(self._is_guarded, "the admission policy is at work", 30)
 
     def stop(self) -> None:
         """Nodes and Pods; whatever was stopped goes on first."""
@@ -70,7 +78,6 @@ class Kubernetes(LocalPods):
             cluster.processes.end(NODE)
             assert asyncio.run(drain(self.node(cluster.name), 2)) == []
             assert processes(self.node(cluster.name)) == []
-        self._claim.close()
 
     # --- what it is made of ---------------------------------------------------------------------------------------
     @property
