@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded import Embedded
+from platform_engine import Platform
 from runs import label_clusters
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    with Embedded.at(tmp_path_factory.mktemp("platform")) as started:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with Platform.at(tmp_path_factory.mktemp("platform")) as started:
         label_clusters(started)
         yield started

@@ -1,6 +1,7 @@
 """Real clusters for the tests of this folder, each kind started once when the first test asks for it.
 
     hub_api   one API server with the CRDs of Open Cluster Management: 10 s
+    embedded_api  the local platform's API server: a second
     bare_api  an API server whose own controllers are off: 10 s
     ocm       a hub and two spokes that joined it, without nodes: 25 s
     images    the archives of the images, built where they are not up to date: 3 minutes the first time
@@ -27,6 +28,7 @@ import clusters
 from bridge import missing_packages
 from cluster import Cluster
 from containers import Containers
+from embedded import Embedded
 from fleet import Fleet, leftovers
 from kubernetes import Kubernetes
 from ocm import HUB_CRDS
@@ -83,6 +85,18 @@ def hub_api() -> Iterator[Cluster]:
     with fleet("api", only_api=True) as started:
         started.hub.crds(*HUB_CRDS)
         yield started.hub
+
+
+@pytest.fixture(scope="session")
+def embedded_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The local platform's API server, with kubectl to talk to it."""
+    need(programs_missing())
+    server = Embedded(tmp_path_factory.mktemp("embedded")).start()
+    try:
+        yield server
+    finally:
+        assert server.stop() == 0, server.log()
+        print(server.log())
 
 
 @pytest.fixture(scope="session")

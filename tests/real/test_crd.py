@@ -116,7 +116,7 @@ class Namespace:
     def __init__(self, api, name):
         self.api, self.name = api, name
         MADE.add(name)
-        api.kubectl("create", "namespace", name)
+        api.namespaces(name)
 
     def create(self, spec, name="run", api_version=API_VERSION, kind=KIND):
         resource = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": self.name}}
@@ -143,8 +143,11 @@ def wait_established(api):
     api.kubectl("wait", f"crd/{CRD}", "--for=condition=Established", "--timeout=30s")
 
 
-@pytest.fixture(scope="module")
-def api(hub_api):
+@pytest.fixture(scope="module", params=["hub_api", "embedded_api"])
+def api(request):
+    """A real API server, and the one of the local platform: the same is expected of both."""
+    hub_api = request.getfixturevalue(request.param)
+    MADE.clear()
     former = ocm_crds() / f"{GROUP}_{PLURAL}.yaml"
     hub_api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(former))
     wait_established(hub_api)

@@ -58,6 +58,9 @@ class Api:
     def patch_status(self, kind: Kind, namespace: str, name: str, **status: Any) -> Object:
         return _wait(self._client.merge_patch(kind, namespace, name, {"status": status}, "status"))
 
+    def patch_subresource(self, kind: Kind, namespace: str, name: str, subresource: str, **changes: Any) -> Object:
+        return _wait(self._client.merge_patch(kind, namespace, name, changes, subresource))
+
     def label(self, kind: Kind, of: str, /, **labels: str | None) -> None:
         """Sets labels of an object that has no namespace; None takes one off."""
         self.patch(kind, "", of, metadata={"labels": labels})

@@ -1,105 +1,98 @@
-"""The engine that is the local platform: a hub and four managed clusters, all parts panal's own, started as `panal up` starts them.
-
-All clusters share one image store, so no image can be missing on one of them alone. A cluster that is cut off is stopped: its agent, its
-node and all its Pods.
-"""
+"""The embedded API server as a process of its own, in its own folder and on a free port: for unit tests and beside the real one."""
 
 from __future__ import annotations
 
-import asyncio
+import json
+import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
-
-from api import Api, api
-from local_pods import LocalPods, begin_store, leftovers, make_app
-from panal.cli.platform import bring_up, controller
-from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
-from panal.local.supervisor.process import find, signal_process
-from panal.local.supervisor.starting import begin
-from panal.local.supervisor.state import Program, State
-from panal.local.supervisor.stopping import end
-from runs import SPOKES, eventually
-
-CONTROLLER = "hub-controller"
+from typing import Any
 
 
-@dataclass(frozen=True)
-class Embedded(LocalPods):
-    folder: Folder
-    state: State
-    at_once: int = 3
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
 
-    @classmethod
-    @contextmanager
-    def at(cls, root: Path) -> Iterator[Embedded]:
-        folder = Folder(root)
-        try:
-            begin_store(folder.images)
-            engine = cls(folder, asyncio.run(bring_up(folder, len(SPOKES), {}, print)))
-            make_app(folder.images, root)
-            engine.up()
-            engine.hub.make_namespace("runs")
-            yield engine
-            for cluster in engine.state.tokens:
-                engine.restore(cluster)
-        finally:
-            end(folder)
-        assert leftovers(root) == []
 
-    def up(self) -> None:
-        """What `panal up` does at a folder that has its state; the controller gives up a spoke after 20 seconds."""
-        begin(self.folder, len(SPOKES), {}, [self._controller()])
+class Embedded:
+    """`start` returns when it is ready; `folder` is kept for the next start."""
 
-    def _controller(self) -> Program:
-        usual = controller()
-        return replace(usual, env={**usual.env, "PANAL_CLEANUP_LIMIT_SECONDS": "20"})
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.kubeconfig = folder / "admin.kubeconfig"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
 
-    # --- as tests see it ------------------------------------------------------------------------------------------
     @property
-    def hub(self) -> Api:  # type: ignore[override]
-        return api(self.folder.admin(HUB))
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
 
-    def spoke(self, name: str) -> Api:
-        return api(self.folder.admin(name))
+    @property
+    def token(self) -> str:
+        return (self.folder / "admin.token").read_text()
 
-    def node(self, cluster: str) -> Path:
-        return self.folder.node(cluster)
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.folder / "ca.crt")
 
-    def parts_of(self, cluster: str) -> list[int]:
-        found = [find(self.folder, f"{cluster}-{part}") for part in ("node", "agent")]
-        return [process.pid for process in found if process]
+    def start(self) -> Embedded:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-m", "panal.local.apiserver", "--folder", str(self.folder), "--listen", f"127.0.0.1:{self.port}"]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([*words, *self._options], stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while not self._ready():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+        return self
 
-    def tag(self, image: str, name: str, clusters: list[str]) -> None:
-        """It is nowhere."""
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", context=self.context(), timeout=5) as answer:
+                return bool(answer.read() == b"ok")
+        except (urllib.error.URLError, OSError):
+            return False
 
-    def aggregator_address(self) -> str:
-        return self.state.node_address(HUB)
+    def log(self) -> str:
+        return (self.folder / "log").read_text()[-5000:]
 
-    def kill_part(self, name: str) -> None:
-        """kill -9 of a part, such as `cluster1-node`; the supervisor starts it again. That one itself is started by `panal up`."""
-        eventually(lambda: signal_process(self.folder, name, signal.SIGKILL), f"{name} is killed", 20)
-        if name == SUPERVISOR:
-            eventually(lambda: find(self.folder, name) is None, "the supervisor has ended", 5)
-            self.up()
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit status; a second call does nothing."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        status = self._process.wait(15)
+        self._process = None
+        return status
 
-    def kill_controller(self) -> None:
-        self.kill_part(CONTROLLER)
+    # --- as tests of a real cluster use it ----------------------------------------------------------------------
+    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
+        """What kubectl says; with `check`, a failure raises RuntimeError with its words."""
+        command = [str(Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"), f"--kubeconfig={self.kubeconfig}", *args]
+        env = os.environ | {"HOME": str(self.folder)}  # kubectl keeps what it discovers there
+        done = subprocess.run(
+            command, input=stdin, stdin=None if stdin else subprocess.DEVNULL, text=True, capture_output=True, check=False, env=env
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"embedded: kubectl {' '.join(args)}: {done.stderr.strip()}")
+        return done.stdout
 
-    def restart_controller(self) -> None:
-        before = self._times_led()
-        signal_process(self.folder, CONTROLLER, signal.SIGTERM)
-        eventually(lambda: self._times_led() > before, "the new controller leads", 60)
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))
 
-    def _times_led(self) -> int:
-        return self.folder.log(CONTROLLER).read_text().count(" leads ")
+    def namespaces(self, *names: str) -> None:
+        self.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in names))
 
-    @contextmanager
-    def without_api(self) -> Iterator[None]:
-        """Killed, while nobody starts it again."""
-        signal_process(self.folder, SUPERVISOR, signal.SIGSTOP)
-        signal_process(self.folder, f"{HUB}-apiserver", signal.SIGKILL)
-        yield
-        signal_process(self.folder, SUPERVISOR, signal.SIGCONT)
+    def crds(self, folder: Path, *patterns: str) -> None:
+        for pattern in patterns:
+            for path in sorted(folder.glob(f"{pattern}.yaml")):
+                self.kubectl("apply", "--server-side", "-f", str(path))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from panal.api.names import ClusterName
 from panal.placement.selectors import compile_labels
 
 Object = Mapping[str, Any]
+Remembered = TypeVar("Remembered")
 
 GROUP = "cluster.open-cluster-management.io"
 SET_LABEL = f"{GROUP}/clusterset"
@@ -30,7 +31,7 @@ class Hub:
     bindings: Sequence[Object] = ()
     decisions: Sequence[Object] = ()
     scores: Sequence[Object] = ()
-    _claims: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False, repr=False)
+    _memory: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def sets_by_name(self) -> Mapping[str, Object]:
@@ -93,12 +94,18 @@ class Hub:
                 counts.update(names)
         return counts
 
+    def remembered(self, key: tuple[str, str], make: Callable[[], Remembered]) -> Remembered:
+        """What was made of an object for another Placement before; `key` is what it is made for and the object's name."""
+        found: Remembered = self._memory[key] if key in self._memory else self._memory.setdefault(key, make())
+        return found
+
     def claims_of(self, cluster: Object) -> Mapping[str, str]:
-        name = name_of(cluster)
-        if name not in self._claims:
-            claims = (cluster.get("status") or {}).get("clusterClaims") or ()
-            self._claims[name] = {claim.get("name", ""): claim.get("value", "") for claim in claims}
-        return self._claims[name]
+        return self.remembered(("claims", name_of(cluster)), lambda: _claims(cluster))
+
+
+def _claims(cluster: Object) -> Mapping[str, str]:
+    claims = (cluster.get("status") or {}).get("clusterClaims") or ()
+    return {claim.get("name", ""): claim.get("value", "") for claim in claims}
 
 
 def name_of(obj: Object) -> str:

@@ -16,6 +16,7 @@ from panal.local.apiserver.errors import StatusError
 from panal.local.apiserver.fields import (
     EMPTY,
     MISSING,
+    NOT_OWNED,
     Fields,
     Path,
     children,
@@ -67,7 +68,7 @@ def write_managers(obj: Object, managers: Managers) -> None:
 
 
 def _entry(manager: Manager, ownership: Ownership) -> Object:
-    entry = {"manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version, "time": ownership.time}
+    entry: Object = {"manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version, "time": ownership.time}
     entry |= {"fieldsType": "FieldsV1", "fieldsV1": to_v1(ownership.fields)}
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
@@ -102,7 +103,7 @@ def applied(live: Object | None, config: Object, schema: Schema, manager: Manage
     mine = owned(config, schema)
     merged = merge(live, config, schema) if live else copy.deepcopy(config)
     others = {m: o for m, o in known.items() if m != manager}
-    kept = _named(mine.union(*(o.fields for o in others.values())))
+    kept = _named(mine.union(*(o.fields for o in others.values()))) | NOT_OWNED
     remove(merged, _named(last.fields) - kept, schema)
     difference = compare(live or {}, merged, schema)
     taken = {m: o.fields & difference.written for m, o in others.items()}

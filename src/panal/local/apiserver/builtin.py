@@ -42,7 +42,8 @@ MERGED = {
     "Container.volumeDevices": "devicePath",
     "PodStatus.conditions": "type", "PodStatus.podIPs": "ip", "PodStatus.hostIPs": "ip",
     "ServiceSpec.ports": "port protocol", "ServiceStatus.conditions": "type",
-    "ServiceAccount.secrets": "name", "NodeStatus.conditions": "type", "NodeStatus.addresses": "type", "NodeSpec.podCIDRs": "",
+    "ServiceAccount.secrets": "name",
+    "NodeStatus.conditions": "type", "NodeStatus.addresses": "type", "NodeSpec.podCIDRs": "",
     "NamespaceStatus.conditions": "type", "PersistentVolumeClaimStatus.conditions": "type",
     "JobStatus.conditions": "type", "StatefulSetStatus.conditions": "type", "CertificateSigningRequestStatus.conditions": "type",
     "CustomResourceDefinitionStatus.conditions": "type", "ValidatingAdmissionPolicyStatus.conditions": "type",
@@ -51,7 +52,8 @@ MERGED = {
 PATCHED = {"Container.ports": "containerPort", "ServiceSpec.ports": "port", "PodSpec.topologySpreadConstraints": "topologyKey"}
 ATOMIC_MAPS = {
     "LabelSelector", "OwnerReference", "SecretKeySelector", "ConfigMapKeySelector", "ObjectFieldSelector", "ResourceFieldSelector",
-    "LocalObjectReference", "ObjectReference", "TypedLocalObjectReference", "NodeSelector", "SecretReference", "RoleRef", "TypedObjectReference",
+    "LocalObjectReference", "ObjectReference", "TypedLocalObjectReference", "NodeSelector", "SecretReference",
+    "RoleRef", "TypedObjectReference",
 }  # fmt: skip
 ATOMIC_FIELDS = {"PodSpec.nodeSelector", "ServiceSpec.selector"}
 DEFAULTS: dict[str, Any] = {
@@ -78,14 +80,17 @@ DEFAULTS: dict[str, Any] = {
 ENUMS = {
     "PodSpec.restartPolicy": "Always OnFailure Never", "Container.imagePullPolicy": "Always IfNotPresent Never",
     "ContainerPort.protocol": "TCP UDP SCTP", "ServicePort.protocol": "TCP UDP SCTP", "ServiceSpec.sessionAffinity": "ClientIP None",
-    "ServiceSpec.type": "ClusterIP NodePort LoadBalancer ExternalName", "PodSpec.dnsPolicy": "ClusterFirst ClusterFirstWithHostNet Default None",
+    "ServiceSpec.type": "ClusterIP NodePort LoadBalancer ExternalName",
+    "PodSpec.dnsPolicy": "ClusterFirst ClusterFirstWithHostNet Default None",
     "Container.terminationMessagePolicy": "File FallbackToLogsOnError", "JobSpec.completionMode": "NonIndexed Indexed",
-    "StatefulSetSpec.podManagementPolicy": "OrderedReady Parallel", "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Delete Recycle Retain",
+    "StatefulSetSpec.podManagementPolicy": "OrderedReady Parallel",
+    "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Delete Recycle Retain",
     "EndpointSlice.addressType": "IPv4 IPv6 FQDN", "StorageClass.volumeBindingMode": "Immediate WaitForFirstConsumer",
 }  # fmt: skip
 # Required by the models, but filled with zero values or by the server itself where it is left out.
 NOT_REQUIRED = {
-    "StatefulSetSpec.serviceName", "CertificateSigningRequestSpec.username", "CustomResourceDefinitionStatus.storedVersions", "Event.metadata",
+    "StatefulSetSpec.serviceName", "CertificateSigningRequestSpec.username",
+    "CustomResourceDefinitionStatus.storedVersions", "Event.metadata",
 }  # fmt: skip
 
 

@@ -6,12 +6,11 @@ language (quantity, url, ip, format, …) are not there: a CRD that uses them is
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import cache
 from typing import Any
 
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
+from cel_expr_python import cel  # type: ignore[import-untyped]
+from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings  # type: ignore[import-untyped]
 
 from panal.local.apiserver.schema import Schema, child
 
@@ -48,13 +47,12 @@ def evaluate(rule: str, value: Any, old: Any = ABSENT, optional_old: bool = Fals
 
 
 def typed(value: Any, schema: Schema) -> Any:
-    """The value as CEL sees it: numbers of type `number` as doubles, moments as timestamps."""
+    """The value as CEL sees it: numbers of type `number` as doubles. Moments stay text, which the library
+    does not take as timestamps: a rule says `timestamp(self.time)`."""
     if isinstance(value, dict):
         return {name: typed(item, child(schema, name) or {}) for name, item in value.items()}
     if isinstance(value, list):
         return [typed(item, schema.get("items", {})) for item in value]
     if schema.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if schema.get("format") == "date-time" and isinstance(value, str):
-        return datetime.fromisoformat(value)
     return value

@@ -64,9 +64,9 @@ def metadata(obj: Object, kind: str) -> Causes:
             yield Cause(INVALID, text, f"metadata.finalizers[{i}]")
     owners = [o for o in found.get("ownerReferences") or () if o.get("controller")]
     if len(owners) > 1:
-        text = "Only one reference can have Controller set to true. Found \"true\" in references for"
+        text = 'Only one reference can have Controller set to true. Found "true" in references for'
         named = " and ".join(f"{o.get('kind')}/{o.get('name')}" for o in owners[:2])
-        yield Cause(INVALID, f"Invalid value: \"object\": {text} {named}", "metadata.ownerReferences")
+        yield Cause(INVALID, f'Invalid value: "object": {text} {named}', "metadata.ownerReferences")
 
 
 def _pair(part: str, key: str, value: str) -> Causes:
@@ -74,7 +74,9 @@ def _pair(part: str, key: str, value: str) -> Causes:
         text = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
         yield Cause(INVALID, f"Invalid value: {json.dumps(key)}: {text}", f"metadata.{part}")
     if part == "labels" and not LABEL_VALUE.fullmatch(value):
-        text = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an"
+        text = (
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an"
+        )
         text += " alphanumeric character, and be at most 63 characters"
         yield Cause(INVALID, f"Invalid value: {json.dumps(value)}: {text}", "metadata.labels")
 
@@ -146,13 +148,7 @@ def _container(container: Object, path: str, volumes: set[Any]) -> Causes:
         yield Cause(INVALID, f"Invalid value: {json.dumps(name)}: {problem}", f"{path}.name")
     if not container.get("image"):
         yield Cause(REQUIRED, "Required value", f"{path}.image")
-    mounted: set[str] = set()
-    for i, mount in enumerate(container.get("volumeMounts") or ()):
-        if mount.get("name") not in volumes:
-            yield Cause("FieldValueNotFound", f"Not found: {json.dumps(mount.get('name'))}", f"{path}.volumeMounts[{i}].name")
-        if mount.get("mountPath", "") in mounted:
-            yield Cause(INVALID, f"Invalid value: {json.dumps(mount['mountPath'])}: must be unique", f"{path}.volumeMounts[{i}].mountPath")
-        mounted.add(mount.get("mountPath", ""))
+    yield from _mounts(container, path, volumes)
     for i, port in enumerate(container.get("ports") or ()):
         if not 0 < int(port.get("containerPort") or 0) < 65536:
             text = "Invalid value: {}: must be between 1 and 65535, inclusive"
@@ -163,6 +159,16 @@ def _container(container: Object, path: str, volumes: set[Any]) -> Causes:
             yield Cause(INVALID, text, f"{path}.env[{i}].valueFrom")
 
 
+def _mounts(container: Object, path: str, volumes: set[Any]) -> Causes:
+    mounted: set[str] = set()
+    for i, mount in enumerate(container.get("volumeMounts") or ()):
+        if mount.get("name") not in volumes:
+            yield Cause("FieldValueNotFound", f"Not found: {json.dumps(mount.get('name'))}", f"{path}.volumeMounts[{i}].name")
+        if mount.get("mountPath", "") in mounted:
+            yield Cause(INVALID, f"Invalid value: {json.dumps(mount['mountPath'])}: must be unique", f"{path}.volumeMounts[{i}].mountPath")
+        mounted.add(mount.get("mountPath", ""))
+
+
 POD_CHANGES = ("image",)
 
 
@@ -170,7 +176,9 @@ def _pod(pod: Object, old: Object | None) -> Causes:
     yield from _pod_spec(pod.get("spec") or {}, "spec")
     if old is not None and _fixed_of_pod(pod["spec"], old["spec"]) != _fixed_of_pod(old["spec"], pod["spec"]):
         text = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-        text += "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds`"
+        text += (
+            "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds`"
+        )
         text += " (allow it to be set to 1 if it was previously negative)"
         yield Cause(FORBIDDEN, text, "spec")
 
@@ -211,7 +219,15 @@ def _stateful_set(found: Object, old: Object | None) -> Causes:
     if (template.get("spec") or {}).get("restartPolicy", "Always") != "Always":
         text = f'Unsupported value: {json.dumps(template["spec"]["restartPolicy"])}: supported values: "Always"'
         yield Cause(UNSUPPORTED, text, "spec.template.spec.restartPolicy")
-    may = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"}
+    may = {
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    }
     if old is not None and any(spec.get(k) != old["spec"].get(k) for k in {*spec, *old["spec"]} - may):
         text = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
         text += " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"

@@ -56,7 +56,9 @@ def with_metadata(schema: Schema) -> Schema:
     metadata = schema_of("core_v1", "ConfigMap")["properties"]["metadata"]
     identity = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": metadata}
     given = schema.get("properties", {})
-    described = {k: {**identity[k], **({"description": given[k]["description"]} if "description" in given.get(k, {}) else {})} for k in identity}
+    described = {
+        k: {**identity[k], **({"description": given[k]["description"]} if "description" in given.get(k, {}) else {})} for k in identity
+    }
     return {"type": "object", **schema, "properties": {**described, **{k: v for k, v in given.items() if k not in identity}}}
 
 
@@ -106,7 +108,7 @@ def check(crd: Object, others: list[Object]) -> Iterator[Cause]:
     if (spec.get("conversion") or {}).get("strategy", "None") != "None":
         yield Cause(FORBIDDEN, "Forbidden: the local platform has no conversion webhooks; use strategy None", "spec.conversion.strategy")
     if sum(1 for v in versions if v.get("storage")) != 1:
-        text = "Invalid value: \"object\": must have exactly one version marked as storage version"
+        text = 'Invalid value: "object": must have exactly one version marked as storage version'
         yield Cause(INVALID, text, "spec.versions")
     if len({v.get("name") for v in versions}) != len(versions):
         yield Cause(INVALID, 'Invalid value: "object": must contain unique version names', "spec.versions")
@@ -120,7 +122,7 @@ def _version(version: Object, path: str) -> Iterator[Cause]:
         yield Cause(REQUIRED, "Required value: schemas are required", path)
         return
     if schema.get("type") != "object":
-        yield Cause(INVALID, f'Invalid value: {json.dumps(schema.get("type", ""))}: must be object at the root', f"{path}.type")
+        yield Cause(INVALID, f"Invalid value: {json.dumps(schema.get('type', ''))}: must be object at the root", f"{path}.type")
     yield from _structural(schema, path)
 
 

@@ -17,7 +17,7 @@ Object = dict[str, Any]
 SERVICES = "10.96.0.0/16"
 NODE_PORTS = range(30000, 32768)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
+TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 

@@ -97,7 +97,14 @@ def _sub(r: Resource, name: str) -> Object:
     kind, verbs = SUBRESOURCES[name]
     foreign = FOREIGN.get(kind)
     more = {"group": foreign[0], "version": foreign[1]} if foreign and foreign[0] else {}
-    return {"name": f"{r.plural}/{name}", "singularName": "", "namespaced": r.namespaced, **more, "kind": kind or r.kind, "verbs": list(verbs)}
+    return {
+        "name": f"{r.plural}/{name}",
+        "singularName": "",
+        "namespaced": r.namespaced,
+        **more,
+        "kind": kind or r.kind,
+        "verbs": list(verbs),
+    }
 
 
 # --- aggregated ---------------------------------------------------------------------------------------------------
@@ -105,7 +112,10 @@ def aggregated(registry: Registry, named: bool) -> Object:
     """All in one answer: of the core group, or of all named ones."""
     found = _groups(registry) if named else {"": ["v1"]}
     items = [
-        {"metadata": {"name": g, "creationTimestamp": None} if g else {"creationTimestamp": None}, "versions": [_version(registry, g, v) for v in versions]}
+        {
+            "metadata": {"name": g, "creationTimestamp": None} if g else {"creationTimestamp": None},
+            "versions": [_version(registry, g, v) for v in versions],
+        }
         for g, versions in found.items()
     ]
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}

@@ -23,7 +23,17 @@ NOT_OWNED = {
     ("f:metadata",),
     *(
         ("f:metadata", f"f:{n}")
-        for n in ("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion")
+        for n in (
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "clusterName",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+        )
     ),
 }
 

@@ -44,7 +44,7 @@ def static_tokens(path: Path) -> dict[str, User]:
         if not row or row[0].startswith("#"):
             continue
         if len(row) < 3 or not row[0] or not row[1]:
-            raise BadTokenFile(f"{path}, line {number}: write token,user,uid and optionally \"group1,group2\"")
+            raise BadTokenFile(f'{path}, line {number}: write token,user,uid and optionally "group1,group2"')
         groups = tuple(g.strip() for g in row[3].split(",") if g.strip()) if len(row) > 3 else ()
         found[row[0]] = User(row[1], row[2], (*groups, "system:authenticated"))
     return found
@@ -148,7 +148,8 @@ class Identity:
             raise errors.not_found("", BOUND[kind], name)
         uid = entry.object["metadata"]["uid"]
         if ref.get("uid") not in (None, "", uid):
-            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. The object might have been deleted and then recreated"
+            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record."
+            why += " The object might have been deleted and then recreated"
             raise errors.conflict("", BOUND[kind], name, why)
         return {kind.lower(): {"name": name, "uid": uid}}
 

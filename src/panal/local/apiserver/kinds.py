@@ -178,9 +178,14 @@ _OF_THE_CLUSTER = {
 _ALL = {"Pod", "Service", "StatefulSet", "Job"}
 
 
+def _pair(entry: str) -> tuple[str, str, str]:
+    name, _, path = entry.partition("=")
+    return name, "string", path
+
+
 def builtin_resources() -> Iterator[Resource]:
     for group, version, kind, plural, short, subresources, columns in _TABLE:
-        named = tuple(Column(*entry.split("=", 1)[:1], "string", entry.split("=", 1)[1]) for entry in columns.split())
+        named = tuple(Column(*_pair(entry)) for entry in columns.split())
         yield Resource(
             group,
             version,

@@ -62,10 +62,19 @@ def _paths(r: Resource) -> Object:
 
     def operation(action: str, body: bool) -> Object:
         content = {"application/json": {"schema": ref}}
-        found: Object = {"x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk, "responses": {"200": {"description": "OK", "content": content}}}
+        found: Object = {
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": gvk,
+            "responses": {"200": {"description": "OK", "content": content}},
+        }
         return found | ({"parameters": query, "requestBody": {"content": content}} if body else {})
 
     every = {"get": operation("list", False), "post": operation("post", True)}
-    one = {"get": operation("get", False), "put": operation("put", True), "patch": operation("patch", True), "delete": operation("delete", False)}
+    one = {
+        "get": operation("get", False),
+        "put": operation("put", True),
+        "patch": operation("patch", True),
+        "delete": operation("delete", False),
+    }
     path = r.path("{namespace}" if r.namespaced else "")
     return {path: every, f"{path}/{{name}}": one}

@@ -15,7 +15,9 @@ import jsonpointer
 from panal.local.apiserver.errors import StatusError, bad_request
 from panal.local.apiserver.schema import ANY, Schema, child
 
-MERGE, JSON, STRATEGIC, APPLY = (f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"))
+MERGE, JSON, STRATEGIC, APPLY = (
+    f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
+)
 DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiveList/")
 MOST_OPERATIONS = 10_000
 
@@ -37,7 +39,9 @@ def json_patched(value: Any, patch: Any) -> Any:
         given = {dict: "object", str: "string", bool: "bool", int: "number", float: "number"}.get(type(patch), "null")
         raise bad_request(f"error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp")
     if len(patch) > MOST_OPERATIONS:
-        raise StatusError(413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}")
+        raise StatusError(
+            413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}"
+        )
     try:
         return jsonpatch.JsonPatch(patch).apply(value)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, ValueError, AttributeError) as error:
@@ -54,7 +58,7 @@ def strategic(value: Any, patch: Any, schema: Schema) -> Any:
 def _maps(value: dict[str, Any], patch: dict[str, Any], schema: Schema) -> dict[str, Any]:
     order = patch.get("$patch")
     if order == "replace":
-        return _clean({k: v for k, v in patch.items() if k != "$patch"})
+        return {k: _clean(v) for k, v in patch.items() if k != "$patch"}
     if order == "delete":
         return {}
     retained = patch.get("$retainKeys")

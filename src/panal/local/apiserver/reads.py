@@ -98,7 +98,11 @@ def listing(call: Call, store: Store, form: Form) -> bytes:
     if not version:
         asked = version_asked(call, store)
         version = asked if call.query.get("resourceVersionMatch") == "Exact" and asked else store.version
-    entries = store.all(call.resource.stored, call.namespace) if version == store.version else store.at(call.resource.stored, call.namespace, version)
+    entries = (
+        store.all(call.resource.stored, call.namespace)
+        if version == store.version
+        else store.at(call.resource.stored, call.namespace, version)
+    )
     if entries is None:
         raise errors.expired("The provided continue parameter is too old to display a consistent list result.")
     found = [e for e in entries if (not start or _place(e) > start) and selection.has(e)]
@@ -155,7 +159,7 @@ class Watch:
         self._since = version_asked(call, store)
         self._initial = call.flag("sendInitialEvents")
         if self._initial and call.query.get("resourceVersionMatch") != "NotOlderThan":
-            told = 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'
+            told = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
             cause = errors.Cause(errors.FORBIDDEN, told, "resourceVersionMatch")
             raise errors.invalid("meta.k8s.io", "ListOptions", "", [cause])
         self._bookmarks = call.flag("allowWatchBookmarks")
@@ -189,8 +193,12 @@ class Watch:
             told = errors.StatusError(410, "Expired", f"too old resource version: {since} ({store.oldest})")
             return [self._line("ERROR", encode(told.body))]
         if since > store.version:
-            told = errors.StatusError(504, "Timeout", f"Too large resource version: {since}, current: {store.version}", {
-                "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1})
+            told = errors.StatusError(
+                504,
+                "Timeout",
+                f"Too large resource version: {since}, current: {store.version}",
+                {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1},
+            )
             return [self._line("ERROR", encode(told.body))]
         if not since or self._initial:
             found = [e for e in store.all(self._call.resource.stored, self._call.namespace) if self._selection.has(e)]
@@ -245,7 +253,10 @@ class Watch:
             metadata["annotations"] = annotations
         if self._form.kind.startswith("Table"):
             row = {"cells": [None] * len(resource.columns), "object": partial({"metadata": metadata})}
-            return self._line("BOOKMARK", encode({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": None, "rows": [row]}))
+            return self._line(
+                "BOOKMARK",
+                encode({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": None, "rows": [row]}),
+            )
         return self._line("BOOKMARK", encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}))
 
     @staticmethod

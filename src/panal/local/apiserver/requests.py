@@ -93,7 +93,7 @@ def read(body: bytes, content_type: str, kind: str) -> Any:
         return _read_yaml(body)
     if media == "application/vnd.kubernetes.protobuf":
         raise unsupported_media(
-            "the local platform reads no protobuf bodies; use `kubectl apply` or `kubectl create -f` with a file in the place of this command"
+            "the local platform reads no protobuf bodies; use `kubectl apply` or `kubectl create -f` with a file instead"
             " (accepted media types include: application/json, application/yaml)"
         )
     raise unsupported_media(f"the body of the request was in an unknown format - accepted media types include: {ACCEPTED}")
@@ -117,7 +117,7 @@ def _plainly(error: Exception) -> str:
 
 def _read_yaml(body: bytes) -> Any:
     try:
-        return bounded(read_json(body, "") if body[:1] in (b"{", b"[") else _plain(yaml.load(body, _Loader)))  # noqa: S506
+        return bounded(read_json(body, "") if body[:1] in (b"{", b"[") else _plain(yaml.load(body, _Loader)))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise bad_request(f"error decoding YAML: {error}") from error
 
@@ -167,13 +167,11 @@ def _check_kind(value: dict[str, Any], resource: Resource) -> None:
     kind, version = value.get("kind"), value.get("apiVersion")
     if kind not in (None, "", resource.kind):
         if resource.custom:
-            text = f'Invalid value: {msgspec.json.encode(kind).decode()}: must be {resource.kind}'
+            text = f"Invalid value: {msgspec.json.encode(kind).decode()}: must be {resource.kind}"
             raise invalid(resource.group, resource.kind, _name(value), [Cause("FieldValueInvalid", text, "kind")])
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered here')
     if version not in (None, "", resource.api_version):
-        raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
-        )
+        raise bad_request(f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})")
     if resource.custom and not (kind and version):
         raise bad_request(
             f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing"

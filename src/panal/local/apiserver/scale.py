@@ -31,7 +31,9 @@ def _labels(obj: Object) -> str:
 
 
 def changed(resource: Resource, old: Object, wanted: Any) -> Object:
-    replicas = (wanted.get("spec") or {}).get("replicas", 0) if isinstance(wanted, dict) and isinstance(wanted.get("spec") or {}, dict) else None
+    replicas = (
+        (wanted.get("spec") or {}).get("replicas", 0) if isinstance(wanted, dict) and isinstance(wanted.get("spec") or {}, dict) else None
+    )
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
         raise bad_request("Scale: spec.replicas is a whole number, 0 or more")
     *parents, last = (resource.scale or BUILT_IN)["specReplicasPath"].strip(".").split(".")

@@ -1,4 +1,4 @@
-"""Structural schemas: what an object may hold. `prune` drops what it may not, `default` adds what is left out, `validate` says what is wrong.
+"""Structural schemas: what an object may hold. `prune` drops what it may not, `default` adds what is left out, `validate` tells problems.
 
 Schemas are plain OpenAPI v3 dicts with Kubernetes' extensions, those of CRDs as they were written and those of built-in kinds as
 `builtin` makes them. The words of a problem are Kubernetes' own: people and programs read them.
@@ -6,6 +6,7 @@ Schemas are plain OpenAPI v3 dicts with Kubernetes' extensions, those of CRDs as
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -63,21 +64,22 @@ def _prune_field(value: dict[str, Any], name: str, schema: Schema, path: str, ro
 def default(value: Any, schema: Schema) -> None:
     """Adds defaults to `value` itself. A null where null is not allowed and there is a default counts as left out."""
     if isinstance(value, dict):
-        for name, known in schema.get("properties", {}).items():
-            if name in value and value[name] is None and "default" in known and not known.get("nullable"):
-                del value[name]
-            if name not in value and "default" in known:
-                value[name] = json.loads(json.dumps(known["default"]))
-            if name in value:
-                default(value[name], known)
-        rest = schema.get("additionalProperties")
+        properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        for name, known in properties.items():
+            _default_field(value, name, known)
         if isinstance(rest, dict):
-            for name, item in value.items():
-                if name not in schema.get("properties", {}):
-                    default(item, rest)
+            for name in value.keys() - properties.keys():
+                default(value[name], rest)
     elif isinstance(value, list) and "items" in schema:
         for item in value:
             default(item, schema["items"])
+
+
+def _default_field(value: dict[str, Any], name: str, known: Schema) -> None:
+    if "default" in known and (name not in value or (value[name] is None and not known.get("nullable"))):
+        value[name] = copy.deepcopy(known["default"])
+    if name in value:
+        default(value[name], known)
 
 
 # --- validation ---------------------------------------------------------------------------------------------------

@@ -55,9 +55,13 @@ def _field(text: str, resource: Resource) -> Callable[[Object], bool]:
     if not m:
         raise bad_request(f"invalid selector: '{text}'; can't understand '{text}'")
     path, wanted = m[1], m[3]
-    known = ("metadata.name", *(("metadata.namespace",) if resource.namespaced else ()), *FIELDS.get(resource.kind if not resource.custom else "", ()))
+    known = (
+        "metadata.name",
+        *(("metadata.namespace",) if resource.namespaced else ()),
+        *FIELDS.get(resource.kind if not resource.custom else "", ()),
+    )
     if path not in known:
-        raise bad_request(f"field label not supported: {path}" if not resource.custom else f"field label not supported: {path}")
+        raise bad_request(f"field label not supported: {path}")
     if m[2] == "!=":
         return lambda obj: _at(obj, path) != wanted
     return lambda obj: _at(obj, path) == wanted

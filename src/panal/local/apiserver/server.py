@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from panal.local.apiserver import discovery, errors, openapi, requests, reviews
+from panal.local.apiserver import discovery, errors, openapi, protobuf, requests, reviews
 from panal.local.apiserver.answers import Answer, form_of, json_answer, plain, refused, wants_aggregated
 from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import NotServed, StatusError
@@ -75,12 +75,18 @@ class Api:
 
     # --- about the server ---------------------------------------------------------------------------------------
     def _about(self, request: web.BaseRequest, parts: list[str]) -> Answer | None:
-        accept = request.headers.get("Accept", "")
+        if parts[0] == "openapi":
+            return self._schemas(parts[1:])
+        if parts[0] in ("api", "apis"):
+            return self._kinds(parts, request.headers.get("Accept", ""))
+        if parts == ["version"]:
+            return json_answer(discovery.version())
+        if parts == [""]:
+            return json_answer({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
+        return None
+
+    def _kinds(self, parts: list[str], accept: str) -> Answer | None:
         match parts:
-            case [""]:
-                return json_answer({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
-            case ["version"]:
-                return json_answer(discovery.version())
             case ["api" | "apis"] if wants_aggregated(accept):
                 kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
                 return Answer(json_answer(discovery.aggregated(self._registry, parts == ["apis"])).body, content_type=kind)
@@ -94,11 +100,17 @@ class Api:
                 return json_answer(discovery.group(self._registry, group))
             case ["apis", group, version]:
                 return json_answer(discovery.resources(self._registry, group, version))
-            case ["openapi", "v3"]:
+        return None
+
+    def _schemas(self, parts: list[str]) -> Answer | None:
+        match parts:
+            case ["v2"]:
+                return Answer(protobuf.document(self._registry), content_type=protobuf.CONTENT_TYPE)
+            case ["v3"]:
                 return json_answer(openapi.index(self._registry))
-            case ["openapi", "v3", "api", version]:
+            case ["v3", "api", version]:
                 return self._document("", version)
-            case ["openapi", "v3", "apis", group, version]:
+            case ["v3", "apis", group, version]:
                 return self._document(group, version)
         return None
 
@@ -123,7 +135,7 @@ class Api:
         if request.method == "GET" and path.subresource == "log":
             return await self._log(request, call)
         form = form_of(request.headers.get("Accept", ""), query)
-        if request.method == "GET" and not path.subresource and (call.flag("watch") or "watch" in query and query["watch"] == ""):
+        if request.method == "GET" and not path.subresource and (call.flag("watch") or ("watch" in query and query["watch"] == "")):
             return await self._watch(request, call, Watch(self._one_name(call), self._store, form, self.closing))
         body = await request.read()
         return self._verbs.handle(request.method, call, body, request.headers.get("Content-Type", ""), form)
@@ -166,8 +178,7 @@ class Api:
 
 
 def http(api: Api) -> web.Server:
-    def make(*args: Any) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
-        return web.BaseRequest(*args, loop, client_max_size=LARGEST)
+    def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=LARGEST)
 
     return web.Server(api, request_factory=make, handler_cancellation=True, access_log=None)

@@ -21,7 +21,9 @@ Object = dict[str, Any]
 Key = tuple[str, str]  # namespace, name
 HISTORY = 20_000
 TABLES = """
-CREATE TABLE IF NOT EXISTS objects (resource TEXT, namespace TEXT, name TEXT, body BLOB, PRIMARY KEY (resource, namespace, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS objects (
+    resource TEXT, namespace TEXT, name TEXT, body BLOB, PRIMARY KEY (resource, namespace, name)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 """
 encode = msgspec.json.Encoder().encode
@@ -150,6 +152,14 @@ class Store:
         """All objects of a kind that is not served any more."""
         for key in list(self._objects.get(resource, {})):
             self.delete(resource, key)
+
+    def revise(self, resource: str, change: Callable[[Object], None]) -> None:
+        """Changes how all objects of a kind are read, in memory alone: a new schema has other defaults. No version, no event."""
+        for key, entry in self._objects.get(resource, {}).items():
+            obj = entry.copy()
+            change(obj)
+            if obj != entry.object:
+                self._objects[resource][key] = Entry(obj, encode(obj), entry.version)
 
     def _entry(self, obj: Object) -> Entry:
         version = self.version + 1

@@ -49,7 +49,13 @@ def cell(obj: Object, column: Column) -> Any:
     if column.type == "date":
         return age(found)
     if column.type == "string":
-        return "" if found is None and not column.path.startswith(".") else found if found is None or isinstance(found, str) else json.dumps(found)
+        return (
+            ""
+            if found is None and not column.path.startswith(".")
+            else found
+            if found is None or isinstance(found, str)
+            else json.dumps(found)
+        )
     return found
 
 
@@ -71,7 +77,9 @@ def age(moment: Any) -> str:
 
 
 # --- JSONPath -----------------------------------------------------------------------------------------------------
-_STEP = re.compile(r"\.([A-Za-z0-9_$-]+|\*)|\['((?:[^'\\]|\\.)+)'\]|\[(\d+|\*)\]|\[\?\(@\.([\w.]+)\s*==\s*[\"']([^\"']*)[\"']\)\]|\.((?:[^.\[\\]|\\.)+)")
+_STEP = re.compile(
+    r"\.([A-Za-z0-9_$-]+|\*)|\['((?:[^'\\]|\\.)+)'\]|\[(\d+|\*)\]|\[\?\(@\.([\w.]+)\s*==\s*[\"']([^\"']*)[\"']\)\]|\.((?:[^.\[\\]|\\.)+)"
+)
 
 
 @cache

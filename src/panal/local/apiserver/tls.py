@@ -50,7 +50,9 @@ def _certificates(folder: Path, host: str) -> None:
     own = _builder(name, root, key.public_key()).add_extension(
         x509.SubjectAlternativeName([*map(x509.DNSName, NAMES), *others]), critical=False
     )
-    own = own.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True).add_extension(_usage(sign=False), critical=True)
+    own = own.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True).add_extension(
+        _usage(sign=False), critical=True
+    )
     own = own.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     own = own.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -66,7 +68,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 
 
 def _usage(sign: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(not sign, False, False, False, False, sign, sign, False, False)  # noqa: FBT003
+    return x509.KeyUsage(not sign, False, False, False, False, sign, sign, False, False)
 
 
 def _pem(certificate: x509.Certificate) -> str:

@@ -30,7 +30,9 @@ class Verbs:
             return self._posted(call, body, content_type)
         if call.subresource not in STORED:
             raise errors.method_not_allowed()
-        return self._collection(method, call, body, content_type, form) if not call.name else self._one(method, call, body, content_type, form)
+        return (
+            self._collection(method, call, body, content_type, form) if not call.name else self._one(method, call, body, content_type, form)
+        )
 
     # --- collections --------------------------------------------------------------------------------------------
     def _collection(self, method: str, call: Call, body: bytes, content_type: str, form: Form) -> Answer:
@@ -124,7 +126,9 @@ class Verbs:
                 found[name] = int(given) if given.lstrip("-").isdigit() else given
         grace = found.get("gracePeriodSeconds")
         if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-            raise errors.bad_request('DeleteOptions in version "v1" cannot be handled as a DeleteOptions: gracePeriodSeconds is a whole number')
+            raise errors.bad_request(
+                'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: gracePeriodSeconds is a whole number'
+            )
         if not isinstance(found.get("preconditions") or {}, dict):
             raise errors.bad_request('DeleteOptions in version "v1" cannot be handled as a DeleteOptions: preconditions is an object')
         policy = found.get("propagationPolicy")

@@ -27,7 +27,8 @@ Object = dict[str, Any]
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
 WITH_GENERATION = {
-    "Pod", "Job", "StatefulSet", "NetworkPolicy", "CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+    "Pod", "Job", "StatefulSet", "NetworkPolicy", "CustomResourceDefinition", "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip
 RETURNED = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount"}  # a DELETE answers with them
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -88,9 +89,7 @@ class Writer:
         metadata = obj["metadata"]
         if call.resource.namespaced:
             if metadata.get("namespace") not in (None, "", call.namespace):
-                raise errors.bad_request(
-                    f"the namespace of the provided object does not match the namespace sent on the request"
-                )
+                raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
             metadata["namespace"] = call.namespace
         else:
             metadata.pop("namespace", None)
@@ -107,7 +106,11 @@ class Writer:
             resource = call.resource
             why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
             error = errors.forbidden(resource.group, resource.plural, str(name), why)
-            cause = {"reason": "NamespaceTerminating", "message": f"namespace {call.namespace} is being terminated", "field": "metadata.namespace"}
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {call.namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
             error.details = (error.details or {}) | {"causes": [cause]}
             raise error
 
@@ -168,12 +171,19 @@ class Writer:
             if resource.kind == "CustomResourceDefinition" and not found:
                 found += custom.check(obj, [e.object for e in self._store.all(CRDS)])
             return found
-        wrong = [c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)]
+        wrong = [
+            c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)
+        ]
         if resource.rules and not found and not wrong:
             return list(custom.rules(obj, old, resource.schema))
-        blocked = any(c.reason in ("FieldValueTypeInvalid", REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong") for c in wrong)
+        blocked = any(
+            c.reason in ("FieldValueTypeInvalid", REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")
+            for c in wrong
+        )
         if resource.rules and (blocked or (found and any(c.reason == REQUIRED for c in found))):
-            told = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+            told = (
+                "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+            )
             wrong.append(Cause(INVALID, f"Invalid value: null: {told}", "<nil>"))
         return found + wrong
 
@@ -225,7 +235,10 @@ class Writer:
             kept = {**old, **({"status": obj["status"]} if "status" in obj else {})}
             if "status" not in obj:
                 kept.pop("status", None)
-            kept["metadata"] = {**metadata, **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {})}
+            kept["metadata"] = {
+                **metadata,
+                **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {}),
+            }
             return kept
         if subresource == "finalize":
             return {**old, "spec": {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}}
@@ -274,7 +287,9 @@ class Writer:
         old = self.served(call.resource, entry)
         self._preconditions(call, config, old, put=False)
         try:
-            merged = apply.applied(old, self._visible(call, config), self._ownable(call.resource), manager, call.flag("force"), text(self._clock()))
+            merged = apply.applied(
+                old, self._visible(call, config), self._ownable(call.resource), manager, call.flag("force"), text(self._clock())
+            )
         except DuplicateKey as error:
             raise self._untyped(call, str(error)) from error
         managers = merged["metadata"].get("managedFields")
@@ -318,7 +333,7 @@ class Writer:
 
     def _check_config(self, call: Call, config: Object) -> None:
         metadata = config["metadata"]
-        if "managedFields" in metadata and metadata["managedFields"]:
+        if metadata.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
         metadata.pop("managedFields", None)
         metadata.setdefault("name", call.name)
@@ -337,7 +352,7 @@ class Writer:
 
     def _visible(self, call: Call, config: Object) -> Object:
         """What this subresource may apply: the status there, everything else here."""
-        identity = {k: config[k] for k in ("apiVersion", "kind") if k in config}
+        identity: Object = {k: config[k] for k in ("apiVersion", "kind") if k in config}
         if call.subresource == "status":
             metadata = {k: v for k, v in config["metadata"].items() if k in ("name", "namespace")}
             return {**identity, "metadata": metadata, **({"status": config["status"]} if "status" in config else {})}
@@ -402,7 +417,9 @@ class Writer:
                 if call.resource.custom and name == "uid":
                     why = f"the UID in the precondition ({wanted[name]}) does not match the UID in record ({metadata[name]})."
                     why += " The object might have been deleted and then recreated"
-                raise errors.conflict(call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why)
+                raise errors.conflict(
+                    call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why
+                )
 
     def _grace(self, obj: Object, options: Object) -> int:
         """Seconds that a Pod has for its end; 0 for everything else."""
@@ -444,7 +461,8 @@ class Writer:
     # --- keeping ------------------------------------------------------------------------------------------------
     def _put(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
         obj["apiVersion"] = resource.stored_api_version
-        ordered = {"kind": obj.pop("kind"), "apiVersion": obj.pop("apiVersion"), "metadata": obj.pop("metadata"), **obj}
+        identity: Object = {name: obj.pop(name) for name in ("kind", "apiVersion", "metadata")}
+        ordered = identity | obj
         entry = self._store.put(resource.stored, key, ordered)
         if resource.kind == "CustomResourceDefinition":
             self._serve(entry.object)
@@ -459,12 +477,22 @@ class Writer:
         return entry
 
     def _serve(self, crd: Object) -> None:
-        self._registry.replace(crd["spec"]["group"], crd["spec"]["names"]["plural"], custom.resources(crd))
+        found = custom.resources(crd)
+        self._registry.replace(crd["spec"]["group"], crd["spec"]["names"]["plural"], found)
+        stored = next((r for r in found if r.version == r.storage_version), None)
+        if stored:
+            self._store.revise(stored.stored, lambda obj: _as_read(obj, stored.schema))
 
     def serve_all(self) -> None:
         """What the CRDs that are kept serve, at the start."""
         for entry in self._store.all(CRDS):
             self._serve(entry.object)
+
+
+def _as_read(obj: Object, schema: Schema) -> None:
+    """What is stored is pruned and defaulted anew by the schema of today."""
+    prune(obj, schema)
+    default(obj, schema)
 
 
 def _tidy(metadata: Object) -> None:

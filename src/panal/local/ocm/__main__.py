@@ -49,6 +49,9 @@ def _arguments() -> argparse.Namespace:
     agent_part.add_argument("--kubeconfig", type=Path, required=True, help="of the managed cluster")
     agent_part.add_argument("--cluster", required=True, help="its name on the hub")
     agent_part.add_argument("--lease-seconds", type=int, default=60, help="how often the lease is renewed, of a cluster that is new")
+    agent_part.add_argument(
+        "--health-check-seconds", type=float, default=agent.HEALTH_CHECK, help="how often the cluster's own API server is looked at"
+    )
     return parser.parse_args()
 
 
@@ -70,7 +73,7 @@ async def _agent(given: argparse.Namespace) -> None:
     async with Client.from_kubeconfig(given.hub_kubeconfig) as hub_client, Client.from_kubeconfig(given.kubeconfig) as spoke:
         await _started(lambda: serve(spoke, crds.spoke()))
         await _started(lambda: agent.prepare(hub_client, spoke, given.cluster, given.lease_seconds))
-        await agent.run(hub_client, spoke, given.cluster, hub_hash(given.hub_kubeconfig))
+        await agent.run(hub_client, spoke, given.cluster, hub_hash(given.hub_kubeconfig), given.health_check_seconds)
 
 
 async def _started(step: Callable[[], Awaitable[None]]) -> None:

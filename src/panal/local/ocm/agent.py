@@ -23,9 +23,9 @@ from panal.local.ocm.conditions import holds
 from panal.local.ocm.workagent import WorkAgent
 from panal.local.ocm.writing import ensure, patch_status
 
-HEALTH_CHECK = 60.0  # seconds between looks at the cluster's API server
-RECHECK = 5.0  # while it does not answer
-GLITCH = 20.0  # for so long nothing is said of it
+HEALTH_CHECK = 10.0  # seconds between looks at the cluster's API server, by default
+GLITCHES = 2  # looks in vain after which it is said to be unavailable
+ANSWER = 5.0  # seconds within which it has to answer
 
 
 async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) -> None:
@@ -34,7 +34,7 @@ async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) 
     await ensure(spoke, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": INSTALL_NAMESPACE}})
 
 
-async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str) -> None:
+async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str, health_check: float = HEALTH_CHECK) -> None:
     """Until cancelled."""
     hub_cache = Cache(
         hub,
@@ -46,17 +46,18 @@ async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str) -> None:
         ],
     )
     spoke_cache = Cache(spoke, [Watched(kinds.NODE), Watched(kinds.CLUSTER_CLAIM), Watched(kinds.APPLIED_MANIFEST_WORK)])
-    registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache))
+    registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache), health_check)
     work = WorkAgent(cluster, hub_hash, (hub, hub_cache), (spoke, spoke_cache))
     addons = AddonAgent((hub, hub_cache), spoke)
     await together(hub_cache.run(), spoke_cache.run(), work.run(), addons.run(), *(loop.run() for loop in registered.loops()))
 
 
 class Registration:
-    def __init__(self, cluster: str, hub: tuple[Client, Cache], spoke: tuple[Client, Cache]) -> None:
+    def __init__(self, cluster: str, hub: tuple[Client, Cache], spoke: tuple[Client, Cache], health_check: float) -> None:
         self._cluster = cluster
         self._hub, self._hub_cache = hub
         self._spoke, self._spoke_cache = spoke
+        self._health_check = health_check
         self._silent_since: float | None = None
         self._renew_at = 0.0
 
@@ -75,23 +76,22 @@ class Registration:
     async def _status(self, key: Key) -> float | None:
         cluster = self._hub_cache.get(kinds.MANAGED_CLUSTER, *key)
         if cluster is None:
-            return HEALTH_CHECK
-        status, again = await self._report(cluster)
-        await patch_status(self._hub, kinds.MANAGED_CLUSTER, cluster, status)
-        return again
+            return None
+        await patch_status(self._hub, kinds.MANAGED_CLUSTER, cluster, await self._report(cluster))
+        return self._health_check
 
-    async def _report(self, cluster: Object) -> tuple[Object, float]:
+    async def _report(self, cluster: Object) -> Object:
         now = now_utc()
         try:
-            version = await asyncio.wait_for(self._spoke.server_version(), RECHECK)
+            version = await asyncio.wait_for(self._spoke.server_version(), ANSWER)
         except (ApiError, TimeoutError) as error:
             self._silent_since = self._silent_since or time.monotonic()
-            if time.monotonic() - self._silent_since < GLITCH:
-                return registration.joined(cluster, now), RECHECK
-            return registration.unavailable(cluster, _problem(error), now), RECHECK
+            if time.monotonic() - self._silent_since < GLITCHES * self._health_check:
+                return registration.joined(cluster, now)
+            return registration.unavailable(cluster, _problem(error), now)
         self._silent_since = None
         nodes, claims = self._spoke_cache.list(kinds.NODE), self._spoke_cache.list(kinds.CLUSTER_CLAIM)
-        return registration.available(cluster, version, nodes, claims, now), HEALTH_CHECK
+        return registration.available(cluster, version, nodes, claims, now)
 
     async def _lease(self, key: Key) -> float | None:
         cluster = self._hub_cache.get(kinds.MANAGED_CLUSTER, *key)

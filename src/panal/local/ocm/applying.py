@@ -120,8 +120,11 @@ def _failed(why: str) -> Condition:
 
 
 def owners(obj: Object, owner: Object, orphan: bool) -> list[Object]:
-    others = [o for o in obj["metadata"].get("ownerReferences") or () if o["uid"] != owner["uid"]]
-    return others if orphan else [*others, owner]
+    """Those of others stay, each in its place: two works that share an object must not take turns."""
+    present = obj["metadata"].get("ownerReferences") or []
+    if orphan:
+        return [o for o in present if o["uid"] != owner["uid"]]
+    return present if any(o["uid"] == owner["uid"] for o in present) else [*present, owner]
 
 
 def with_owner(manifest: Object, owner: Object, orphan: bool) -> Object:

@@ -24,7 +24,7 @@ TOKEN = re.compile(
     r"""|\[\s*(?P<start>-?\d*)\s*:\s*(?P<end>-?\d*)\s*\]|\[\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
     r"""|\[\?\(\s*(?P<filter>.+?)\s*\)\]""",
 )
-FILTER = re.compile(r"(?P<left>@[^=!<>]*?)\s*(?:(?P<op>==|!=|<=|>=|<|>)\s*(?P<right>.+))?")
+FILTER = re.compile(r"(?P<left>@[^=!<>\s]*)\s*(?:(?P<op>==|!=|<=|>=|<|>)\s*(?P<right>.+))?")
 LITERAL = re.compile(r"""'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<number>-?\d+(?:\.\d+)?)|(?P<word>true|false)""")
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,

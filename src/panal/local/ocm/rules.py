@@ -44,7 +44,7 @@ def _true(expression: str, obj: Object) -> bool:
 
 def _message(obj: Object, rule: Mapping[str, Any], result: bool) -> str:
     if not rule.get("messageExpression"):
-        return str(rule.get("message") or "")
+        return str(rule.get("message") or f"Manifest is {'' if result else 'not '}{rule['condition']}")
     try:
         return str(_evaluated(rule["messageExpression"], {"object": obj, "result": result}))[:32768]
     except ExpressionError as error:
@@ -63,18 +63,26 @@ def _evaluated(expression: str, variables: dict[str, Any]) -> Any:
 def _compiled(expression: str, variables: tuple[str, ...]) -> tuple[Any, Any]:
     """The program, and how it says that it failed. (The library has no wheel for every Python, so it is looked for when it is needed.)"""
     try:
-        from cel_expr_python import cel  # type: ignore[import-untyped]
-        from cel_expr_python.ext import ext_optional, ext_strings  # type: ignore[import-untyped]
+        from cel_expr_python import cel
+        from cel_expr_python.ext import ext_optional, ext_strings
     except ImportError as error:
         raise ExpressionError(NO_CEL) from error
     types = {"object": cel.Type.DYN, "result": cel.Type.BOOL}
+    has_conditions = cel.Overload("hasConditions_dyn", cel.Type.BOOL, [cel.Type.Map(cel.Type.STRING, cel.Type.DYN)], False, _has_conditions)
     environment = cel.NewEnv(
-        variables={name: types[name] for name in variables}, extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()]
+        functions=[cel.FunctionDecl("hasConditions", [has_conditions])],
+        variables={name: types[name] for name in variables},
+        extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()],
     )
     try:
         return environment.compile(expression), cel.Type.ERROR
     except RuntimeError as error:
         raise ExpressionError(str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")) from error
+
+
+def _has_conditions(value: Any) -> bool:
+    conditions = value.get("conditions") if isinstance(value, Mapping) else None
+    return isinstance(conditions, list) and bool(conditions)
 
 
 def _as_real(text: str) -> str:

@@ -13,7 +13,7 @@ from panal.local.ocm.conditions import Condition, conditions_of, merged, said
 from panal.local.ocm.works import Manifest
 
 SYNCED = feedback.TYPE
-DELETING = said("Deleting", True, "WorkDeleting", "")
+DELETING = said("Deleting", True, "WorkDeleting", "ManifestWork is being deleted")
 OURS = ("Applied", "Available", "Deleting")
 
 
@@ -34,10 +34,12 @@ def status(work: Object, seen: Sequence[Seen], now: datetime) -> dict[str, Any]:
     before = {_identity(m["resourceMeta"]): m for m in _manifests(work)}
     manifests = [_manifest(one, before.get(_identity(one.manifest.meta), {}), generation, now) for one in seen]
     conditions = [m["conditions"] for m in manifests]
-    kept = [c for c in conditions_of(work) if c["type"] in OURS or any(c["type"] == new["type"] for cs in conditions for new in cs)]
-    news = (_applied(conditions), _available(conditions), *_aggregated(seen, conditions))
-    observed = [c | {"observedGeneration": generation} for c in news if c]
-    return {"conditions": merged(kept, observed, now), "resourceStatus": {"manifests": manifests}}
+    rule_types = {c["type"] for each in conditions for c in each}
+    news = [_applied(conditions)] if any(s.applied for s in seen) or not seen else []
+    news += [_available(conditions), *_aggregated(seen, conditions)]
+    news = [c | {"observedGeneration": generation} for c in news] + ([DELETING] if work["metadata"].get("deletionTimestamp") else [])
+    kept = [c for c in conditions_of(work) if c["type"] in OURS or c["type"] in rule_types]
+    return {"conditions": merged(kept, news, now), "resourceStatus": {"manifests": manifests}}
 
 
 def manifest_conditions(work: Object, manifest: Manifest) -> list[Condition]:
@@ -95,13 +97,9 @@ def _statuses(manifests: Iterable[Sequence[Condition]], type_: str) -> list[str]
     return [c["status"] for conditions in manifests for c in conditions if c["type"] == type_]
 
 
-def _applied(manifests: Sequence[Sequence[Condition]]) -> Condition | None:
-    """None while some have not been tried."""
-    said_of_all = _statuses(manifests, "Applied")
-    if "False" in said_of_all:
+def _applied(manifests: Sequence[Sequence[Condition]]) -> Condition:
+    if "False" in _statuses(manifests, "Applied"):
         return said("Applied", False, "AppliedManifestWorkFailed", "Failed to apply manifest work")
-    if len(said_of_all) < len(manifests):
-        return None
     return said("Applied", True, "AppliedManifestWorkComplete", "Apply manifest work complete")
 
 

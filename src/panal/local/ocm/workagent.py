@@ -14,40 +14,37 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from panal.kube import kinds
+from panal.kube.backoff import Backoff
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import ApiError, KubeError, Unavailable
+from panal.kube.errors import ApiError, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
 from panal.kube.times import from_time, now_utc, to_time
 from panal.local.ocm import statuses, works
 from panal.local.ocm.applying import MANAGER, Applier, Discovery
-from panal.local.ocm.conditions import conditions_of
+from panal.local.ocm.conditions import Condition, conditions_of
 from panal.local.ocm.following import Followed, Following
 from panal.local.ocm.statuses import Seen
 from panal.local.ocm.works import Manifest
-from panal.local.ocm.writing import ensure, patch, patch_status, say
+from panal.local.ocm.writing import ensure, patch, patch_status
 
 log = logging.getLogger(__name__)
 
+RETRIES = Backoff(first=0.25, cap=60)
 RESYNC = 240.0  # seconds, times 1 to 1.5
 AGAIN = 0.3  # seconds after which what is being deleted is looked at again
 EVICTED_AFTER = timedelta(minutes=60)
 
 
-class NotAppliedError(KubeError):
-    """Some manifests could not be applied; the work's status tells which and why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was applied last of a work, until when that is good."""
+    """What was applied last of a work, until when that is good, and how often in a row some of it could not be applied."""
 
-    uid: str
-    generation: int
-    labels: Object
+    what: tuple[object, ...]
     until: float
+    failures: int = 0
 
 
 class WorkAgent:
@@ -100,24 +97,26 @@ class WorkAgent:
         self._following.follow(key, [_followed(m) for m in manifests if m.kind and m.name])
         due = not works.complete(conditions_of(work)) and self._due(key, work)
         said = await self._apply(work, manifests, applied) if due else {}
-        seen = [await self._see(m, said) for m in manifests]
+        seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
         again = await self._take_stock(work, applied, seen)
         if due:
-            failed = [c for c in said.values() if c["status"] != "True"]
-            if failed:
-                self._applied.pop(key, None)
-                raise NotAppliedError(f"{len(failed)} of {len(manifests)} manifests: {failed[0]['message']}")
-            until = time.monotonic() + RESYNC * random.uniform(1, 1.5)
-            self._applied[key] = Applied(uid_of(work), work["metadata"]["generation"], labels_of(work), until)
-        return again or max(1.0, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
+            self._remember(key, work, [c for c in said.values() if c["status"] != "True"])
+        return again or max(0.1, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
+
+    def _remember(self, key: Key, work: Object, failed: Sequence[Condition]) -> None:
+        """What failed is tried again after a growing wait, whatever else happens meanwhile to the work's objects."""
+        last, what = self._applied.get(key), _gist(work)
+        failures = ((last.failures if last and last.what == what else 0) + 1) if failed else 0
+        wait = RETRIES.delay(failures) if failed else RESYNC * random.uniform(1, 1.5)
+        self._applied[key] = Applied(what, time.monotonic() + wait, failures)
+        if failed:
+            log.warning("work %s: %d manifests not applied: %s (again in %.1f s)", key.name, len(failed), failed[0]["message"], wait)
 
     def _due(self, key: Key, work: Object) -> bool:
         last = self._applied.get(key)
-        if last is None or last.until <= time.monotonic():
-            return True
-        return (last.uid, last.generation, last.labels) != (uid_of(work), work["metadata"]["generation"], labels_of(work))
+        return last is None or last.until <= time.monotonic() or last.what != _gist(work)
 
     async def _manifests(self, work: Object) -> list[Manifest]:
         found = []
@@ -126,9 +125,9 @@ class WorkAgent:
             found.append(works.manifest(work, ordinal, obj, kind))
         return found
 
-    async def _apply(self, work: Object, manifests: Sequence[Manifest], applied: Object) -> dict[int, Object]:
+    async def _apply(self, work: Object, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
         """One after the other, what others need first. A manifest that is Complete is not applied again."""
-        said: dict[int, Object] = {}
+        said: dict[int, Condition] = {}
         owner = works.owner(applied)
         for manifest in sorted(manifests, key=lambda m: m.rank):
             if works.complete(statuses.manifest_conditions(work, manifest)):
@@ -139,18 +138,18 @@ class WorkAgent:
             await patch(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, {"metadata": {"labels": labels}})
         return said
 
-    async def _see(self, manifest: Manifest, said: dict[int, Object]) -> Seen:
+    async def _see(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Seen:
         live, problem = None, ""
         if manifest.kind and manifest.name:
             try:
-                live = await self._following.read(_followed(manifest), fresh=bool(said))
+                live = await self._following.read(_followed(manifest), fresh=fresh)
             except Unavailable:
                 raise
             except ApiError as error:
                 problem = error.message
         if live is not None and manifest.kind:
             live = {"apiVersion": manifest.kind.api_version, "kind": manifest.kind.kind} | live
-        return Seen(manifest, live, problem, said.get(manifest.ordinal))
+        return Seen(manifest, live, problem, applied)
 
     async def _take_stock(self, work: Object, applied: Object, seen: Sequence[Seen]) -> float | None:
         """Writes down what is applied now, and takes away what is not in the work any more."""
@@ -175,7 +174,8 @@ class WorkAgent:
         if applied is None:
             await self._hub.remove_finalizers(kinds.MANIFEST_WORK, *key_of(work), [works.FINALIZER], uid_of(work))
             return None
-        await say(self._hub, kinds.MANIFEST_WORK, work, [statuses.DELETING], now_utc())
+        seen = [await self._see(m, fresh=True) for m in await self._manifests(work)]
+        await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now_utc()))
         return await self._finish(applied, works.applied_resources(applied), work)
 
     async def _finish(self, applied: Object, resources: Sequence[works.Resource], work: Object) -> float | None:
@@ -203,6 +203,11 @@ class WorkAgent:
         if left > timedelta():
             return left.total_seconds()
         return await self._finish(applied, [], {})
+
+
+def _gist(work: Object) -> tuple[object, ...]:
+    """What makes a work one to be applied anew."""
+    return uid_of(work), work["metadata"]["generation"], labels_of(work)
 
 
 def _followed(manifest: Manifest) -> Followed:

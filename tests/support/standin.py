@@ -1,0 +1,124 @@
+"""A hub and managed clusters on embedded API servers, with the local platform's stand-in for Open Cluster Management."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from api import Api, api
+from panal.kube.errors import KubeError
+from panal.kube.kinds import NAMESPACE
+from runs import eventually
+
+AGENT = "system:open-cluster-management"
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@dataclass
+class Standin:
+    """Processes by name: `hub` and `<cluster>` are API servers, `ocm` the hub's controllers, `<cluster>-agent` an agent."""
+
+    root: Path
+    clusters: tuple[str, ...]
+    lease_seconds: int = 1
+    kubeconfigs: dict[str, Path] = field(default_factory=dict)  # of API servers that are not ours to start
+    _commands: dict[str, list[str]] = field(default_factory=dict)
+    _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def up(self) -> None:
+        for name in {"hub", *self.clusters} - self.kubeconfigs.keys():
+            self._api_server(name)
+        for name in self._running:
+            eventually(lambda name=name: self._answers(name), f"{name} answers", 60)
+        hub = str(self.kubeconfig("hub"))
+        self._run("ocm", "panal.local.ocm", "hub", "--kubeconfig", hub)
+        for name in self.clusters:
+            own = self.root / f"{name}-agent.kubeconfig" if "hub" not in self.kubeconfigs else self.kubeconfig("hub")
+            spoke = [
+                "--kubeconfig",
+                str(self.kubeconfig(name)),
+                "--cluster",
+                name,
+                "--lease-seconds",
+                str(self.lease_seconds),
+                "--health-check-seconds",
+                "1",
+            ]
+            if own.parent == self.root:
+                self._own_kubeconfig(own, name)
+            self._run(f"{name}-agent", "panal.local.ocm", "agent", "--hub-kubeconfig", str(own), *spoke)
+
+    def down(self) -> None:
+        for name in list(self._running):
+            self.kill(name)
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait(20)
+
+    def pause(self, name: str) -> None:
+        os.kill(self._running[name].pid, signal.SIGSTOP)
+
+    def go_on(self, name: str) -> None:
+        os.kill(self._running[name].pid, signal.SIGCONT)
+
+    def start(self, name: str) -> None:
+        """What was killed comes back."""
+        with (self.root / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(self._commands[name], stdout=log, stderr=log)
+
+    def alive(self) -> list[str]:
+        return [name for name, process in self._running.items() if process.poll() is None]
+
+    def log(self, name: str) -> str:
+        return (self.root / f"{name}.log").read_text()
+
+    def kubeconfig(self, name: str) -> Path:
+        return self.kubeconfigs.get(name) or self.root / name / "admin.kubeconfig"
+
+    def __getitem__(self, name: str) -> Api:
+        return api(self.kubeconfig(name))
+
+    def _run(self, name: str, module: str, *arguments: str) -> None:
+        self._commands[name] = [sys.executable, "-m", module, *arguments]
+        self.start(name)
+
+    def _api_server(self, name: str) -> None:
+        tokens = self.root / "tokens.csv"
+        if not tokens.exists():
+            rows = [f'token-{c},{AGENT}:{c}:agent,{c},"{AGENT}:{c},{AGENT}:managed-clusters"' for c in self.clusters]
+            tokens.write_text("\n".join(rows) + "\n")
+        folder, address = str(self.root / name), f"127.0.0.1:{free_port()}"
+        more = ["--token-auth-file", str(tokens)] if name == "hub" else []
+        self._run(name, "panal.local.apiserver", "--folder", folder, "--listen", address, *more)
+
+    def _answers(self, name: str) -> bool:
+        if not self.kubeconfig(name).exists():
+            return False
+        try:
+            return self[name].get(NAMESPACE, "", "default") is not None
+        except KubeError:
+            return False
+
+    def _own_kubeconfig(self, path: Path, cluster: str) -> None:
+        """With the cluster's own identity."""
+        config = yaml.safe_load(self.kubeconfig("hub").read_text())
+        config["users"][0]["user"] = {"token": f"token-{cluster}"}
+        for each in config["clusters"]:
+            if authority := each["cluster"].get("certificate-authority"):
+                each["cluster"]["certificate-authority"] = str(Path(self.kubeconfig("hub").parent, authority))
+        path.write_text(yaml.safe_dump(config))

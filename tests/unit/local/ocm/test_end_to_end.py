@@ -1,0 +1,301 @@
+"""A hub and two managed clusters on three embedded API servers: what Open Cluster Management's own would do, from joining to leaving."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import ocm_contract
+from ocm_contract import Runner
+from panal.kube import kinds
+from panal.kube.objects import Object
+from runs import eventually
+from standin import Standin
+
+SOON = 30
+NS = "runs"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
+    made = Standin(tmp_path_factory.mktemp("ocm"), ("cluster1", "cluster2"))
+    try:
+        made.up()
+        for name in made.clusters:
+            eventually(lambda name=name: available(made, name) == "True", f"{name} is available", 60)
+        made["hub"].make_namespace(NS)
+        yield made
+    finally:
+        made.down()
+
+
+def condition(obj: Object | None, type_: str) -> dict[str, Any]:
+    found = ((obj or {}).get("status") or {}).get("conditions") or []
+    return next((c for c in found if c["type"] == type_), {})
+
+
+def cluster(fleet: Standin, name: str) -> Object:
+    return fleet["hub"].get(kinds.MANAGED_CLUSTER, "", name) or {}
+
+
+def available(fleet: Standin, name: str) -> str:
+    return condition(cluster(fleet, name), "ManagedClusterConditionAvailable").get("status", "")
+
+
+def taints(fleet: Standin, name: str) -> list[str]:
+    return [t["key"].rpartition("/")[2] for t in (cluster(fleet, name).get("spec") or {}).get("taints") or []]
+
+
+def cluster_object(api_version: str, kind: str, name: str, namespace: str = "", **more: Any) -> Object:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata} | more
+
+
+def selected(fleet: Standin, placement: str) -> list[str]:
+    label = f"cluster.open-cluster-management.io/placement={placement}"
+    decisions = fleet["hub"].list(kinds.PLACEMENT_DECISION, NS, label)
+    return sorted(d["clusterName"] for each in decisions for d in (each.get("status") or {}).get("decisions") or [])
+
+
+def place(fleet: Standin, name: str, **spec: Any) -> None:
+    fleet["hub"].apply(cluster_object("cluster.open-cluster-management.io/v1beta1", "Placement", name, NS, spec=spec))
+
+
+def test_clusters_join(fleet: Standin) -> None:
+    known = cluster(fleet, "cluster1")
+    assert {c["type"]: c["status"] for c in known["status"]["conditions"]} == {
+        "HubAcceptedManagedCluster": "True",
+        "ManagedClusterJoined": "True",
+        "ManagedClusterConditionAvailable": "True",
+        "ManagedClusterConditionClockSynced": "True",
+    }
+    assert known["metadata"]["labels"]["cluster.open-cluster-management.io/clusterset"] == "default"
+    assert known["status"]["version"]["kubernetes"].startswith("v1.")
+    eventually(lambda: taints(fleet, "cluster1") == [], "its taint goes", SOON)
+    sets = {s["metadata"]["name"] for s in fleet["hub"].list(kinds.MANAGED_CLUSTER_SET)}
+    assert sets == {"default", "global"}
+
+
+def test_what_is_there_is_told(fleet: Standin) -> None:
+    spoke = fleet["cluster1"]
+    spoke.apply(cluster_object("v1", "Node", "n1"))
+    spoke.patch_status(kinds.NODE, "", "n1", capacity={"cpu": "2", "memory": "1Gi"}, allocatable={"cpu": "1500m", "memory": "1Gi"})
+    spoke.apply(cluster_object("cluster.open-cluster-management.io/v1alpha1", "ClusterClaim", "data", spec={"value": "/data"}))
+    eventually(lambda: cluster(fleet, "cluster1")["status"].get("allocatable") == {"cpu": "1500m", "memory": "1Gi"}, "resources", SOON)
+    claims = [{"name": "data", "value": "/data"}]
+    eventually(lambda: cluster(fleet, "cluster1")["status"].get("clusterClaims") == claims, "claims", SOON)
+    spoke.delete(kinds.NODE, "", "n1")
+    eventually(lambda: "allocatable" not in cluster(fleet, "cluster1")["status"], "no node, no resources", SOON)
+
+
+def test_a_namespace_comes_bound_once(fleet: Standin) -> None:
+    hub = fleet["hub"]
+    bound = eventually(lambda: hub.get(kinds.MANAGED_CLUSTER_SET_BINDING, NS, "default"), "the binding", SOON)
+    eventually(lambda: condition(hub.get(kinds.MANAGED_CLUSTER_SET_BINDING, NS, "default"), "Bound").get("status") == "True", "Bound", SOON)
+    assert bound["spec"] == {"clusterSet": "default"}
+    assert hub.get(kinds.MANAGED_CLUSTER_SET_BINDING, "cluster1", "default") is None
+    assert hub.get(kinds.MANAGED_CLUSTER_SET_BINDING, "kube-system", "default") is None
+
+
+def test_a_placement_follows_labels_and_claims(fleet: Standin) -> None:
+    claim = {"matchExpressions": [{"key": "place", "operator": "Exists"}]}
+    place(fleet, "all", tolerations=[{"operator": "Exists"}])
+    place(fleet, "claimed", predicates=[{"requiredClusterSelector": {"claimSelector": claim}}])
+    eventually(lambda: selected(fleet, "all") == ["cluster1", "cluster2"], "all", SOON)
+    status = eventually(lambda: (fleet["hub"].get(kinds.PLACEMENT, NS, "claimed") or {}).get("status"), "its status", SOON)
+    assert {c["type"]: c["reason"] for c in status["conditions"]} == {
+        "PlacementSatisfied": "NoManagedClusterMatched",
+        "PlacementMisconfigured": "Succeedconfigured",
+    }
+    fleet["cluster2"].apply(cluster_object("cluster.open-cluster-management.io/v1alpha1", "ClusterClaim", "place", spec={"value": "here"}))
+    eventually(lambda: selected(fleet, "claimed") == ["cluster2"], "the claim comes", SOON)
+    fleet["cluster2"].delete(kinds.CLUSTER_CLAIM, "", "place")
+    eventually(lambda: selected(fleet, "claimed") == [], "the claim goes", SOON)
+
+
+@pytest.mark.parametrize("case", ocm_contract.load(), ids=lambda case: case["name"])
+def test_works_are_as_with_the_real_one(fleet: Standin, case: dict[str, Any]) -> None:
+    Runner(fleet["hub"], fleet["cluster1"], "cluster1").run(case, ocm_contract.expected)
+
+
+def work(name: str, *manifests: Object, **spec: Any) -> Object:
+    return cluster_object(
+        "work.open-cluster-management.io/v1", "ManifestWork", name, "cluster1", spec={"workload": {"manifests": list(manifests)}} | spec
+    )
+
+
+def value(fleet: Standin, name: str) -> Any:
+    manifests = (
+        ((fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", name) or {}).get("status") or {}).get("resourceStatus", {}).get("manifests", [])
+    )
+    return [v["fieldValue"].get("string") for m in manifests for v in m.get("statusFeedback", {}).get("values", [])]
+
+
+def watched(name: str) -> dict[str, Any]:
+    rules = [{"type": "JSONPaths", "jsonPaths": [{"name": "v", "path": ".data.v"}]}]
+    identifier = {"group": "", "resource": "configmaps", "name": name, "namespace": "default"}
+    return {"resourceIdentifier": identifier, "updateStrategy": {"type": "ReadOnly"}, "feedbackRules": rules}
+
+
+def test_feedback_is_prompt_and_a_killed_agent_goes_on(fleet: Standin) -> None:
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    spoke.apply(cluster_object("v1", "ConfigMap", "progress", "default", data={"v": "1"}))
+    mine = cluster_object("v1", "ConfigMap", "mine", "default", data={"k": "v"})
+    hub.apply(work("progress", cluster_object("v1", "ConfigMap", "progress", "default"), mine, manifestConfigs=[watched("progress")]))
+    eventually(lambda: value(fleet, "progress") == ["1"], "the first value", SOON)
+    spoke.patch(kinds.CONFIG_MAP, "default", "progress", data={"v": "2"})
+    eventually(lambda: value(fleet, "progress") == ["2"], "the next one, long before a poll", 5)
+    fleet.kill("cluster1-agent")
+    spoke.patch(kinds.CONFIG_MAP, "default", "progress", data={"v": "3"})
+    spoke.patch(kinds.CONFIG_MAP, "default", "mine", data={"k": "edited"})
+    fleet.start("cluster1-agent")
+    eventually(lambda: value(fleet, "progress") == ["3"], "what happened meanwhile", SOON)
+    eventually(lambda: (spoke.get(kinds.CONFIG_MAP, "default", "mine") or {})["data"] == {"k": "v"}, "drift is mended", SOON)
+
+
+def test_a_work_deleted_while_its_agent_is_dead_goes_when_it_is_back(fleet: Standin) -> None:
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    fleet.kill("cluster1-agent")
+    hub.delete(kinds.MANIFEST_WORK, "cluster1", "progress")
+    assert hub.get(kinds.MANIFEST_WORK, "cluster1", "progress")["metadata"]["deletionTimestamp"]
+    fleet.start("cluster1-agent")
+    eventually(lambda: hub.get(kinds.MANIFEST_WORK, "cluster1", "progress") is None, "the work is gone", SOON)
+    assert spoke.get(kinds.CONFIG_MAP, "default", "mine") is None
+    assert spoke.get(kinds.CONFIG_MAP, "default", "progress"), "read only, so it stays"
+    assert spoke.list(kinds.APPLIED_MANIFEST_WORK) == []
+
+
+def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
+    """Two rounds of reconciles, by a restart of everything, leave every version as it was."""
+
+    def versions() -> dict[str, str]:
+        hub = [
+            kinds.MANAGED_CLUSTER,
+            kinds.MANAGED_CLUSTER_SET,
+            kinds.PLACEMENT,
+            kinds.PLACEMENT_DECISION,
+            kinds.MANAGED_CLUSTER_SET_BINDING,
+        ]
+        found = [o for kind in (*hub, kinds.MANIFEST_WORK, kinds.NAMESPACE) for o in fleet["hub"].list(kind)]
+        found += [o for kind in (kinds.APPLIED_MANIFEST_WORK, kinds.CONFIG_MAP) for o in fleet["cluster1"].list(kind)]
+        return {o["metadata"]["uid"]: o["metadata"]["resourceVersion"] for o in found}
+
+    fleet["hub"].apply(work("still", cluster_object("v1", "ConfigMap", "still", "default", data={"k": "v"})))
+    eventually(
+        lambda: condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", "still"), "Applied").get("status") == "True", "applied", SOON
+    )
+    eventually(lambda: versions() == versions(), "calm", SOON)
+    before = versions()
+    for name in ("ocm", "cluster1-agent", "cluster2-agent"):
+        fleet.kill(name)
+        fleet.start(name)
+    renewed = lambda: fleet["hub"].get(kinds.LEASE, "cluster1", "managed-cluster-lease")["spec"]["renewTime"]  # noqa: E731
+    first = renewed()
+    eventually(lambda: renewed() != first, "the agent is back", SOON)
+    fleet["hub"].apply(work("after", cluster_object("v1", "ConfigMap", "after", "default")))
+    eventually(
+        lambda: condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", "after"), "Applied").get("status") == "True",
+        "works again",
+        SOON,
+    )
+    now = versions()
+    assert {uid: version for uid, version in now.items() if uid in before} == before
+    for name in ("still", "after"):
+        fleet["hub"].delete(kinds.MANIFEST_WORK, "cluster1", name)
+
+
+def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: Standin) -> None:
+    place(fleet, "plain")
+    eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both", SOON)
+    fleet.pause("cluster2-agent")
+    eventually(lambda: available(fleet, "cluster2") == "Unknown", "Unknown", SOON)
+    known = condition(cluster(fleet, "cluster2"), "ManagedClusterConditionAvailable")
+    assert known["reason"] == "ManagedClusterLeaseUpdateStopped"
+    eventually(lambda: taints(fleet, "cluster2") == ["unreachable"], "tainted", SOON)
+    eventually(lambda: selected(fleet, "plain") == ["cluster1"], "left", SOON)
+    assert selected(fleet, "all") == ["cluster1", "cluster2"], "where that is tolerated"
+    fleet.go_on("cluster2-agent")
+    eventually(lambda: available(fleet, "cluster2") == "True", "True", SOON)
+    eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both again", SOON)
+
+
+def test_a_cluster_whose_own_api_server_is_away_is_unavailable(fleet: Standin) -> None:
+    fleet.kill("cluster2")
+    try:
+        eventually(lambda: available(fleet, "cluster2") == "False", "False", SOON)
+        eventually(lambda: taints(fleet, "cluster2") == ["unavailable"], "tainted", SOON)
+    finally:
+        fleet.start("cluster2")
+    eventually(lambda: available(fleet, "cluster2") == "True", "True", SOON)
+
+
+def test_an_add_on_is_installed_registered_and_removed(fleet: Standin) -> None:
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    here = {"matchLabels": {"addon": "here"}}
+    hub.label(kinds.MANAGED_CLUSTER, "cluster1", addon="here")
+    place(fleet, "addon", predicates=[{"requiredClusterSelector": {"labelSelector": here}}])
+    strategy = {"type": "Placements", "placements": [{"namespace": NS, "name": "addon"}]}
+    made = cluster_object("addon.open-cluster-management.io/v1alpha1", "ClusterManagementAddOn", "fed", spec={"installStrategy": strategy})
+    hub.apply(made)
+    eventually(lambda: hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster1", "fed"), "installed", SOON)
+    assert hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster2", "fed") is None
+    subject = {"user": "fed:cluster1", "groups": ["fed"]}
+    registrations = [{"signerName": "example.com/fed", "subject": subject}]
+    status = {"namespace": "default", "registrations": registrations}
+    hub.patch_subresource(kinds.MANAGED_CLUSTER_ADDON, "cluster1", "fed", "status", status=status)
+    csr = eventually(lambda: next(iter(hub.list(kinds.CERTIFICATE_SIGNING_REQUEST)), None), "its request", SOON)
+    assert csr["spec"]["username"] == "system:open-cluster-management:cluster1:agent"
+    assert csr["spec"]["signerName"] == "example.com/fed"
+    sign(fleet, csr)
+    secret = eventually(lambda: spoke.get(kinds.SECRET, "default", "fed-example.com-fed-client-cert"), "its Secret", SOON)
+    assert base64.b64decode(secret["data"]["cluster-name"]) == b"cluster1"
+    addon = lambda: hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster1", "fed")  # noqa: E731
+    eventually(lambda: condition(addon(), "ClusterCertificateRotated").get("status") == "True", "rotated", SOON)
+    assert condition(addon(), "Available")["reason"] == "ManagedClusterAddOnLeaseNotFound"
+    label = "feature.open-cluster-management.io/addon-fed"
+    eventually(lambda: cluster(fleet, "cluster1")["metadata"]["labels"].get(label) == "unreachable", "its label", SOON)
+    hub.label(kinds.MANAGED_CLUSTER, "cluster1", addon=None)
+    eventually(lambda: addon() is None, "uninstalled", SOON)
+    eventually(lambda: spoke.get(kinds.SECRET, "default", "fed-example.com-fed-client-cert") is None, "its Secret goes", SOON)
+    eventually(lambda: label not in cluster(fleet, "cluster1")["metadata"]["labels"], "and its label", SOON)
+
+
+def sign(fleet: Standin, csr: Object) -> None:
+    """As an add-on's manager would."""
+    asked = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
+    issuer, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")]), datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(asked.subject).issuer_name(issuer).public_key(asked.public_key()).serial_number(1)
+    signed = builder.not_valid_before(now - timedelta(minutes=1)).not_valid_after(now + timedelta(days=1))
+    pem = signed.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    approved = [
+        {"type": "Approved", "status": "True", "reason": "Test", "message": "", "lastUpdateTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    ]
+    name, hub = csr["metadata"]["name"], fleet["hub"]
+    hub.patch_subresource(kinds.CERTIFICATE_SIGNING_REQUEST, "", name, "approval", status={"conditions": approved})
+    hub.patch_status(kinds.CERTIFICATE_SIGNING_REQUEST, "", name, certificate=base64.b64encode(pem).decode())
+
+
+def test_a_deleted_cluster_takes_its_works_along_and_keeps_its_namespace(fleet: Standin) -> None:
+    hub = fleet["hub"]
+    hub.apply(work("last", cluster_object("v1", "ConfigMap", "last", "default")) | {"metadata": {"name": "last", "namespace": "cluster2"}})
+    eventually(lambda: fleet["cluster2"].get(kinds.CONFIG_MAP, "default", "last"), "applied", SOON)
+    hub.delete(kinds.MANAGED_CLUSTER, "", "cluster2")
+    eventually(lambda: cluster(fleet, "cluster2") == {}, "the cluster is gone", SOON)
+    assert hub.get(kinds.MANIFEST_WORK, "cluster2", "last") is None
+    assert fleet["cluster2"].get(kinds.CONFIG_MAP, "default", "last") is None
+    assert hub.get(kinds.NAMESPACE, "", "cluster2")
+    eventually(lambda: selected(fleet, "all") == ["cluster1"], "no placement has it", SOON)
+
+
+def test_everything_is_still_alive(fleet: Standin) -> None:
+    assert sorted(fleet.alive()) == ["cluster1", "cluster1-agent", "cluster2", "cluster2-agent", "hub", "ocm"]
+    for name in ("ocm", "cluster1-agent", "cluster2-agent"):
+        assert "Traceback" not in fleet.log(name)
