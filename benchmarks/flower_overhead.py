@@ -42,7 +42,7 @@ def ask(question):
 while ask(control.online) < {nodes}:
     time.sleep(0.1)
 began = time.monotonic()
-run = ask(lambda: control.start(bundle_app(Path(sys.argv[1])), {{"num-server-rounds": {rounds}, "min-nodes": {nodes}}}))
+run = ask(lambda: control.start(bundle_app(Path(sys.argv[1])), {{"own-rounds": {rounds}, "own-nodes": {nodes}}}))
 while not (state := ask(lambda: control.state(run))).finished:
     time.sleep(0.1)
 print(state.outcome, time.monotonic() - began)

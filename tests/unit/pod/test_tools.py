@@ -149,7 +149,7 @@ def test_the_tools_run_from_where_they_are_put_and_leave_other_programs_alone(tm
     assert done.stdout == "the image has one too\nhello\n"
     assert done.stderr == ""
     usage = subprocess.run([sys.executable, str(tools / "run.py")], capture_output=True, text=True, check=False)
-    assert (usage.returncode, usage.stderr) == (1, "usage: run.py superlink|launcher|supernode|fork_server\n")
+    assert (usage.returncode, usage.stderr) == (1, "usage: run.py superlink|launcher|supernode\n")
 
 
 @pytest.mark.parametrize("source", ["raise RuntimeError('x')", "class Strategy:\n    def start(self, unknown): return 'its own'\n"])

@@ -1,26 +1,28 @@
-"""Inside Flower's SuperExec, which starts a process for every message: they are forked from one that has imported already.
+"""Inside a SuperNode or SuperLink as it starts: what it would start as programs is forked from one process that has imported already.
 
-Nearly all of what such a process costs is importing Flower and the app's libraries. `flower_fork_server` does that once; here, what
-SuperExec would start is handed to it over a socket. Without it (it could not start, or has ended) the program is started as ever.
+Flower runs a SuperExec beside each of them, which starts a process for every message; nearly all that these cost is importing Flower and
+the app's libraries, over and over. Here a SuperNode or SuperLink forks once before it has threads or connections: the child becomes the
+fork server (`flower_fork_server`), and programs are asked of it over a socket. Where it has ended they are started as ever.
 """
 
 from __future__ import annotations
 
 import glob
+import importlib
 import json
 import os
 import socket
 import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from .files import say
 
-PROGRAMS = ("flwr-clientapp", "flwr-serverapp")
 KNOWN = ("1.41.",)  # of Flower: with another version this is left alone
 GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd")  # a device that was opened before the fork cannot be used after it
+# Where each of the two starts its SuperExec, by `subprocess.Popen` alone.
+STARTS = {"flower_supernode": "flwr.supernode.start_client_internal", "flower_superlink": "flwr.superlink.cli.flower_superlink"}
 
 
 def why_not() -> str:
@@ -37,31 +39,65 @@ def why_not() -> str:
 
 
 def patch(module: ModuleType) -> None:
-    """`module` is flwr.supercore.superexec.executor.subprocess_executor: it starts programs by its `subprocess.Popen` alone."""
-    reason = why_not()
-    if reason:
-        say(f"no acceleration: {reason}")
-        return
-    module.subprocess = SimpleNamespace(Popen=ForkServer().start, DEVNULL=subprocess.DEVNULL)  # type: ignore[attr-defined]
+    """`module` is flwr.supernode.cli.flower_supernode or flwr.superlink.cli.flower_superlink: the program is its function of that name."""
+    name = module.__name__.rpartition(".")[2]
+    program = getattr(module, name)
+    starts = importlib.import_module(STARTS[name])
+
+    def forking() -> None:
+        reason = why_not()
+        if reason:
+            say(f"no acceleration: {reason}")
+            program()
+            return
+        asked, app = begin()
+        if asked is None:
+            app()
+            return
+        replace(starts, asked)
+        program()
+
+    setattr(module, name, forking)
+
+
+def begin() -> tuple[ForkServer | None, Callable[[], None]]:
+    """In this process: whom to ask. In the fork server, when it has ended, and in all that it forked: what is left to do."""
+    from .flower_fork_server import Server
+
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent = os.getpid()
+    if os.fork():
+        its.close()
+        return ForkServer(ours), lambda: None
+    return None, Server(its, ours, parent).serve() or (lambda: None)
+
+
+def replace(module: ModuleType, server: ForkServer) -> None:
+    """From now on `subprocess.Popen` of that module asks the fork server."""
+    module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": server.start})  # type: ignore[attr-defined]
+
+
+class Forked:
+    """In the place of a Popen: all programs here watch the process that started them, and end when it does."""
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
 
 
 class ForkServer:
-    """One process beside SuperExec, for as long as that lives."""
+    """As its clients see it."""
 
-    def __init__(self) -> None:
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with its:
-            program = str(Path(__file__).resolve().parent.parent / "run.py")
-            command = [sys.executable, program, "fork_server", str(its.fileno()), str(os.getpid())]
-            subprocess.Popen(command, pass_fds=[its.fileno()], env=os.environ | {"PANAL_FORK_SERVER": "1"})
+    def __init__(self, ours: socket.socket) -> None:
         self.socket = ours
 
-    def start(self, arguments: list[str], **streams: Any) -> None:
-        """In the place of `subprocess.Popen`: nobody asks for what it returns."""
-        if arguments[0] in PROGRAMS:
-            try:
-                self.socket.send(json.dumps({"arguments": arguments, "silent": bool(streams)}).encode())
-                return
-            except OSError as error:
-                say(f"no fork server ({error}): {arguments[0]} is started anew")
-        subprocess.Popen(arguments, **streams)
+    def start(self, arguments: list[str], **options: Any) -> Any:
+        """In the place of `subprocess.Popen`."""
+        request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
+        try:
+            self.socket.send(json.dumps(request).encode())
+        except OSError as error:
+            say(f"no fork server ({error}): {arguments[0]} is started anew")
+            return subprocess.Popen(arguments, **options)
+        return Forked()

@@ -1,8 +1,8 @@
-"""Forks Flower's app processes from one that has imported Flower, and after the first of them the libraries that it used.
+"""Forks Flower's programs from a process that has imported Flower, and after the first of its apps the libraries that it used.
 
-`run.py fork_server SOCKET PARENT`. Never the user's own code: only what lies in the environment's site-packages is imported ahead, and that
-is learnt from the first app process. It has no threads and no connections of its own when it forks. Every child draws its random numbers
-from a state of its own, as processes that were started anew do.
+Never the user's own code: only what lies in the environment's site-packages is imported ahead, and that is learnt from the first app
+process. It has no threads and no connections of its own when it forks. Every child draws its random numbers from a state of its own, as
+processes that were started anew do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import secrets
 import select
 import signal
 import socket
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -23,52 +24,61 @@ from pathlib import Path
 from typing import Any
 
 from .files import say
+from .flower_fork_hook import ForkServer, replace
 
-ENTRY = {"flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"), "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp")}
+ENTRY = {
+    "flower-superexec": ("flwr.supercore.cli", "flower_superexec"),
+    "flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"),
+    "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp"),
+}
+EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"  # where a SuperExec starts programs
 AHEAD = {
-    "client": ("flwr.supernode.cli", "flwr.clientapp"),
-    "server": ("flwr.superlink.cli", "flwr.serverapp.strategy"),
+    "client": ("flwr.supercore.cli", "flwr.clientapp"),
+    "server": ("flwr.supercore.cli", "flwr.serverapp.strategy"),
 }
 NEVER = frozenset({"tensorflow", "jax", "jaxlib", "ray", "torch_xla"})  # start threads when they are imported, or say not to be forked
 MESSAGE = 1 << 16
 PR_SET_PDEATHSIG = 1
-
-
-def main() -> int:
-    server = Server(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
-    app = server.serve()
-    if app is None:
-        return 0
-    app()  # in the child: the program, with an interpreter's usual end
-    return 0
+App = Callable[[], None]
 
 
 class Server:
-    def __init__(self, requests: socket.socket, parent: int) -> None:
+    """`requests` is the end to read from; `asking` the other, for a SuperExec that is forked here; `parent` is the process it serves."""
+
+    def __init__(self, requests: socket.socket, asking: socket.socket, parent: int) -> None:
         self.requests = requests
+        self.asking = asking
         self.parent = parent
         self.learnt_from, self.tell = os.pipe()
         self.known: set[str] = set()
 
-    def serve(self) -> Callable[[], None] | None:
-        """In each child: what it has to run. In the server itself: None, when SuperExec has ended."""
+    def serve(self) -> App | None:
+        """In each child: what it has to run. In the server itself: None, when its parent has ended or it can go on no longer."""
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for exit codes
         self._import(AHEAD[os.environ["PANAL_HOOK"]])
         while os.getppid() == self.parent:
+            if threading.active_count() > 1:
+                say("no acceleration: a library has started threads when it was imported")
+                self._give_up()
+                return None
             ready, _, _ = select.select([self.requests.fileno(), self.learnt_from], [], [], 5.0)
             if self.learnt_from in ready:
                 self._import(json.loads(os.read(self.learnt_from, 1 << 20)))
-            if self.requests.fileno() in ready:
-                request = self.requests.recv(MESSAGE)
-                if not request:
-                    return None
-                if threading.active_count() > 1:
-                    say("no acceleration: a library has started threads when it was imported")
-                    return None
+            elif self.requests.fileno() in ready:
+                request = json.loads(self.requests.recv(MESSAGE))
                 if os.fork() == 0:
-                    return self._child(json.loads(request))
+                    return self._child(request)
         return None
+
+    def _give_up(self) -> None:
+        """Who asks from now on is refused; those who have asked already get what they asked for."""
+        self.requests.shutdown(socket.SHUT_RD)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        while message := self.requests.recv(MESSAGE):
+            request = json.loads(message)
+            output = subprocess.DEVNULL if request["silent"] else None
+            subprocess.Popen(request["arguments"], stdout=output, stderr=output, start_new_session=request["session"])
 
     def _import(self, names: Any) -> None:
         for name in names:
@@ -79,10 +89,12 @@ class Server:
                     say(f"not imported ahead: {name}: {error!r}")
         self.known = set(sys.modules)
 
-    def _child(self, request: dict[str, Any]) -> Callable[[], None]:
+    def _child(self, request: dict[str, Any]) -> App:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.requests.close()
         os.close(self.learnt_from)
+        if request["session"]:
+            os.setsid()
         if request["silent"]:
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
@@ -90,8 +102,12 @@ class Server:
         reseed()
         sys.argv = request["arguments"]
         module, function = ENTRY[sys.argv[0]]
+        if sys.argv[0] == "flower-superexec":
+            replace(importlib.import_module(EXECUTOR), ForkServer(self.asking))
+            return lambda: getattr(importlib.import_module(module), function)()
 
         def app() -> None:
+            self.asking.close()
             try:
                 getattr(importlib.import_module(module), function)()
             finally:

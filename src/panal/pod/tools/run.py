@@ -1,4 +1,4 @@
-"""`python3 /panal/tools/run.py superlink|launcher|supernode|fork_server`: starts one of our programs inside a user's image.
+"""`python3 /panal/tools/run.py superlink|launcher|supernode`: starts one of our programs inside a user's image.
 
 Lies beside the folder `panal_tools`, which holds them; Python puts this file's folder on the path.
 """
@@ -6,7 +6,7 @@ Lies beside the folder `panal_tools`, which holds them; Python puts this file's 
 import importlib
 import sys
 
-PROGRAMS = ("superlink", "launcher", "supernode", "fork_server")
+PROGRAMS = ("superlink", "launcher", "supernode")
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [] or sys.argv[1] not in PROGRAMS:

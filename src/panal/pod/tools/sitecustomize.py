@@ -18,18 +18,17 @@ from types import ModuleType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-FORKED = "flwr.supercore.superexec.executor.subprocess_executor"
 # PANAL_HOOK -> modules of Flower to wait for, each with ours, whose `patch(module)` is called once it is there.
 HOOKS = {
     "server": {
+        "flwr.superlink.cli.flower_superlink": "panal_tools.flower_fork_hook",
         "flwr.serverapp.strategy.strategy": "panal_tools.flower_server_hook",
         "flwr.supercore.superexec.plugin.base_exec_plugin": "panal_tools.flower_output_hook",
-        FORKED: "panal_tools.flower_fork_hook",
     },
     "client": {
+        "flwr.supernode.cli.flower_supernode": "panal_tools.flower_fork_hook",
         "flwr.supernode.runtime.run_clientapp": "panal_tools.flower_client_hook",
         "flwr.supernode.start_client_internal": "panal_tools.flower_poll_hook",
-        FORKED: "panal_tools.flower_fork_hook",
     },
 }
 
@@ -81,7 +80,6 @@ def quieten() -> None:
 
 
 if os.environ.get("PANAL_HOOK") in HOOKS:
-    in_fork_server = "PANAL_FORK_SERVER" in os.environ
-    sys.meta_path[:0] = [Waiter(*pair) for pair in HOOKS[os.environ["PANAL_HOOK"]].items() if not (in_fork_server and pair[0] == FORKED)]
+    sys.meta_path[:0] = [Waiter(*pair) for pair in HOOKS[os.environ["PANAL_HOOK"]].items()]
     quieten()
 run_hidden()

@@ -22,11 +22,12 @@ def main(grid: Grid, context: Context) -> None:
     if config["mode"] == "no-strategy":
         grid.get_node_ids()
         return
-    strategy = FedAvg(fraction_evaluate=1.0 if config["evaluate"] else 0.0, min_train_nodes=7, min_available_nodes=7)
+    nodes, rounds = int(config["own-nodes"]), int(config["own-rounds"])
+    strategy = FedAvg(fraction_evaluate=1.0 if config["evaluate"] else 0.0, min_train_nodes=nodes, min_available_nodes=nodes)
     if config["mode"] == "no-arrays":
         strategy.fraction_train = 0.0
     arrays = ArrayRecord({"w": Array(np.zeros(3, np.float32)), "b": Array(np.array(0, np.int64))})
-    result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=9, evaluate_fn=judge)
+    result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=rounds, evaluate_fn=judge)
     print(
         "result",
         json.dumps({"train": sorted(result.train_metrics_clientapp), "judged": sorted(result.evaluate_metrics_serverapp)}),
