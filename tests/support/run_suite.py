@@ -126,8 +126,7 @@ def test_deletion_removes_everything_of_the_run(engine: Engine) -> None:
     run = apply(engine, NS, "short", clusters=["cluster1"], client=SLOW)
     run.until_running()
     run.delete()
-    hub = (kinds.JOB, kinds.SERVICE, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT, kinds.ROLE, kinds.ROLE_BINDING, kinds.PLACEMENT)
-    eventually(lambda: not run.of_the_run(*hub, kinds.MANIFEST_WORK, kinds.POD), "nothing is left on the hub", 60)
+    run.until_nothing_is_left()
     eventually(lambda: not run.collaborators("cluster1"), "nothing is left on the spoke", 60)
     assert engine.hub.get(kinds.PERSISTENT_VOLUME_CLAIM, NS, "models")
 

@@ -19,6 +19,17 @@ T = TypeVar("T")
 
 APP_IMAGE = "panal/test-app:1"
 SPOKES = ("cluster1", "cluster2", "cluster3", "cluster4")
+MADE_ON_THE_HUB = (
+    kinds.JOB,
+    kinds.POD,
+    kinds.SERVICE,
+    kinds.CONFIG_MAP,
+    kinds.SERVICE_ACCOUNT,
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
+    kinds.PLACEMENT,
+    kinds.MANIFEST_WORK,
+)
 DONE = ("Completed", "Failed")
 
 
@@ -129,6 +140,17 @@ class Run:
     def of_the_run(self, *found: kinds.Kind) -> list[Object]:
         """Everything of these kinds on the hub that carries the run's uid."""
         return [obj for kind in found for obj in self.hub.list(kind, labels=f"fl.panal/run-uid={self.uid}")]
+
+    def until_nothing_is_left(self, seconds: float = 60) -> None:
+        """On the hub, after its deletion."""
+
+        def left() -> list[str]:
+            return [f"{o['kind']} {o['metadata']}" for o in self.of_the_run(*MADE_ON_THE_HUB)]
+
+        try:
+            eventually(lambda: not left(), f"nothing is left of {self.name}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there is {left()}") from None
 
 
 def apply(
