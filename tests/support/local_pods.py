@@ -46,14 +46,14 @@ def share_image(store: Path, image: str, other: Path, name: str) -> None:
 
 
 def processes(node: Path, pod: str = "", program: str = "") -> list[int]:
-    """Those of the Pods of a node: all, or of the Pod of that name, whose command line matches the pattern."""
+    """Those of the Pods of a node whose names begin so, and whose command line matches the pattern."""
     return [pid for pid, words, env in _all() if _of(env, node, pod) and re.search(program, words)]
 
 
 def _of(env: bytes, node: Path, pod: str) -> bool:
     variables = env.split(b"\0")
     marked = any(v.startswith(f"PANAL_CONTAINER={node}/".encode()) for v in variables)
-    return marked and (not pod or f"HOSTNAME={pod}".encode() in variables)
+    return marked and any(v.startswith(f"HOSTNAME={pod}".encode()) for v in variables)
 
 
 def leftovers(root: Path) -> list[str]:

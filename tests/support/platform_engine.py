@@ -20,7 +20,7 @@ from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
 from panal.local.supervisor.process import find, signal_process
 from panal.local.supervisor.starting import begin
 from panal.local.supervisor.state import Program, State
-from panal.local.supervisor.stopping import end
+from panal.local.supervisor.stopping import end, living
 from runs import SPOKES, eventually
 
 CONTROLLER = "hub-controller"
@@ -84,6 +84,13 @@ class Platform(LocalPods):
         if name == SUPERVISOR:
             eventually(lambda: find(self.folder, name) is None, "the supervisor has ended", 5)
             self.up()
+
+    def kill_everything(self) -> None:
+        """kill -9 of all parts together, the supervisor first; then `panal up`. Containers go on."""
+        for name in sorted(living(self.folder), key=lambda name: name != SUPERVISOR):
+            signal_process(self.folder, name, signal.SIGKILL)
+        eventually(lambda: not living(self.folder), "all have ended", 5)
+        self.up()
 
     def kill_controller(self) -> None:
         self.kill_part(CONTROLLER)

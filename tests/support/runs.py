@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from api import Api
 from engine import HUB, Engine
 from panal.kube import kinds
-from panal.kube.errors import Unavailable
 from panal.kube.objects import Object
 
 Status = dict[str, Any]
@@ -57,11 +56,8 @@ class Run:
         return self.engine.hub
 
     def status(self) -> Status:
-        """Empty while there is none, or the API server is away."""
-        try:
-            found = self.hub.get(kinds.FEDERATED_LEARNING, self.namespace, self.name)
-        except Unavailable:
-            return {}
+        """Empty while there is none."""
+        found = self.hub.get(kinds.FEDERATED_LEARNING, self.namespace, self.name)
         return (found or {}).get("status") or {}
 
     def reason(self) -> str:
