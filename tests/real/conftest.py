@@ -3,6 +3,7 @@
     hub_api   one API server with the CRDs of Open Cluster Management: 10 s
     embedded_api  the local platform's API server: a second
     bare_api  an API server whose own controllers are off: 10 s
+    empty_api an API server without any CRD: 10 s
     ocm       a hub and two spokes that joined it, without nodes: 25 s
     images    the archives of the images, built where they are not up to date: 3 minutes the first time
     kubernetes a hub and four spokes, the nodes of which are panal's own: 40 s
@@ -105,6 +106,14 @@ def bare_api() -> Iterator[Cluster]:
     need(programs_missing())
     with fleet("bare", only_api=True) as started:
         started.kill("hub", "kube-controller-manager")
+        yield started.hub
+
+
+@pytest.fixture(scope="session")
+def empty_api() -> Iterator[Cluster]:
+    """An API server without any CRD."""
+    need(programs_missing())
+    with fleet("empty", only_api=True) as started:
         yield started.hub
 
 

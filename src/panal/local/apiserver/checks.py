@@ -214,7 +214,8 @@ def _stateful_set(found: Object, old: Object | None) -> Causes:
     if not spec.get("selector"):
         yield Cause(REQUIRED, "Required value", "spec.selector")
     if not labels.items() <= ((template.get("metadata") or {}).get("labels") or {}).items():
-        text = f"Invalid value: {json.dumps((template.get('metadata') or {}).get('labels') or {})}: `selector` does not match template `labels`"
+        labelled = json.dumps((template.get("metadata") or {}).get("labels") or {})
+        text = f"Invalid value: {labelled}: `selector` does not match template `labels`"
         yield Cause(INVALID, text, "spec.template.metadata.labels")
     if (template.get("spec") or {}).get("restartPolicy", "Always") != "Always":
         text = f'Unsupported value: {json.dumps(template["spec"]["restartPolicy"])}: supported values: "Always"'

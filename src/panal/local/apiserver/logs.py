@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Logs:
         self._token_file = token_file
 
     @asynccontextmanager
-    async def open(self, call: Call, pod: Entry) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def open(self, call: Call, pod: Entry) -> AsyncIterator[AsyncGenerator[bytes, None]]:
         """What the node has; StatusError if it has nothing, with its reason."""
         container = _container(call, pod.object)
         url = self._url(pod.object, container)
@@ -40,7 +40,7 @@ class Logs:
             async with response:
                 if response.status != 200:
                     raise errors.StatusError(response.status, "BadRequest", (await response.text())[:2000])
-                yield response.content.iter_any()
+                yield _chunks(response)
 
     def _headers(self) -> dict[str, str]:
         if self._token_file is None or not self._token_file.exists():
@@ -64,7 +64,12 @@ class Logs:
         return f"http://{address}:{port}/containerLogs/{metadata['namespace']}/{metadata['name']}/{container}"
 
 
-async def _nothing() -> AsyncIterator[bytes]:
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    async for chunk in response.content.iter_any():
+        yield chunk
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
     for chunk in (b"",):
         yield chunk
 

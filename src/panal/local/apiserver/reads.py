@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +167,7 @@ class Watch:
         self._told_table = False
         self._closing = closing
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds(self._call)
         end = self._store.listen(self._call.resource.stored, self._listen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import unquote
 
@@ -164,7 +164,7 @@ class Api:
             return await self._stream(request, chunks, "text/plain")
 
     @staticmethod
-    async def _stream(request: web.BaseRequest, chunks: AsyncIterator[bytes], content_type: str) -> web.StreamResponse:
+    async def _stream(request: web.BaseRequest, chunks: AsyncGenerator[bytes, None], content_type: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -173,7 +173,7 @@ class Api:
                 await response.write(chunk)
             await response.write_eof()
         finally:
-            await chunks.aclose()  # type: ignore[attr-defined]
+            await chunks.aclose()
         return response
 
 

@@ -3,10 +3,11 @@
     python -m panal.local.ocm hub   --kubeconfig HUB
     python -m panal.local.ocm agent --hub-kubeconfig H --kubeconfig SPOKE --cluster NAME
 
-    hub            its loops: clusters (accepted, lost, deleted), sets, placing, addons
-    agent          its loops: registration (joining, status, lease), certificates of add-ons, works
-    works          what a ManifestWork says about its manifests    applying   making them so on the cluster
-    feedback, jsonpath, rules    what is read off them             conditions, writing    what all share
+    hub            its loops: clusters (accepted, lost, deleted: removal), sets; hubplacing: placing, addons
+    agent          its loops: registration (joining, status, lease); workagent: works; addonagent: certificates
+    works          what a ManifestWork says of its manifests; applying makes them so, following watches them
+    statuses       what is said of them: feedback, jsonpath, rules
+    conditions, writing    what all share
 
-Decisions are functions of plain objects; `hub`, `agent`, `applying` and `writing` do what they say.
+Decisions are functions of plain objects; the loops, `applying`, `following` and `writing` do what they say.
 """

@@ -50,6 +50,8 @@ class Applier:
             return _failed(f'the server doesn\'t have a resource type "{manifest.object.get("kind", "")}"')
         if not manifest.name:
             return _failed("metadata.name is missing")
+        if manifest.kind.namespaced and not manifest.namespace:
+            return _failed("an empty namespace may not be set during creation")
         try:
             return await self._by_strategy(manifest, manifest.kind, owner, again)
         except _LATER:

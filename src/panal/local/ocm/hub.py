@@ -13,10 +13,9 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, drop_managed_fields, key_of, uid_of
 from panal.kube.times import now_utc
-from panal.local.ocm import addons, clusters, placing, removal, sets
-from panal.local.ocm.writing import ensure, patch, patch_status, say
-from panal.placement.hub import Hub
-from panal.placement.schedule import Outcome, schedule
+from panal.local.ocm import clusters, removal, sets
+from panal.local.ocm.hubplacing import PlacingControllers, Snapshot
+from panal.local.ocm.writing import ensure, patch, say
 from panal.placement.selectors import MisconfiguredError
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,6 @@ WATCHED = (
     kinds.MANAGED_CLUSTER_ADDON,
     kinds.NAMESPACE,
 )
-SCHEDULED_BY = (kinds.MANAGED_CLUSTER, kinds.MANAGED_CLUSTER_SET, kinds.ADDON_PLACEMENT_SCORE, kinds.PLACEMENT_DECISION)
 
 
 async def prepare(client: Client) -> None:
@@ -64,8 +62,7 @@ class HubControllers:
         self._client = client
         self._cache = cache
         self._grace = grace
-        self._hub: Hub | None = None
-        cache.subscribe(self._forget_hub)
+        self._snapshot = Snapshot(cache)
 
     def loops(self) -> list[Loop]:
         return [
@@ -73,9 +70,7 @@ class HubControllers:
             Loop("set", self._cache, self._sets, self._set),
             Loop("binding", self._cache, self._bindings, self._binding),
             Loop("namespace", self._cache, _only(kinds.NAMESPACE), self._namespace),
-            Loop("placement", self._cache, self._placements, self._placement),
-            Loop("addon", self._cache, self._addons, self._addon),
-            Loop("installed addon", self._cache, self._installed_addons, self._installed_addon),
+            *PlacingControllers(self._client, self._cache, self._snapshot).loops(),
         ]
 
     # --- clusters -----------------------------------------------------------------------------------------------
@@ -136,7 +131,7 @@ class HubControllers:
         if sets.was_changed(found):
             await patch(self._client, kinds.MANAGED_CLUSTER_SET, found, {"spec": sets.OURS[key.name] | {"managedNamespaces": None}})
         try:
-            count = len(self._snapshot().members(key.name))
+            count = len(self._snapshot.hub().members(key.name))
         except MisconfiguredError as error:
             log.warning("set %s: %s", key.name, error)
             return None
@@ -163,109 +158,6 @@ class HubControllers:
             return None
         await ensure(self._client, sets.binding(key.name))
         await patch(self._client, kinds.NAMESPACE, namespace, {"metadata": {"annotations": {sets.BOUND: "true"}}})
-        return None
-
-    # --- placements ---------------------------------------------------------------------------------------------
-    def _placements(self, kind: Kind, obj: Object) -> Iterable[Key]:
-        if kind == kinds.PLACEMENT:
-            yield key_of(obj)
-        elif kind == kinds.MANAGED_CLUSTER_SET_BINDING:
-            yield from map(key_of, self._cache.list(kinds.PLACEMENT, obj["metadata"]["namespace"]))
-        elif kind in SCHEDULED_BY:
-            yield from map(key_of, self._cache.list(kinds.PLACEMENT))
-
-    def _forget_hub(self, kind: Kind, old: Object | None, new: Object | None) -> None:
-        if kind in SCHEDULED_BY or kind == kinds.MANAGED_CLUSTER_SET_BINDING:
-            self._hub = None
-
-    def _snapshot(self) -> Hub:
-        """What the scheduler reads, made once for all placements until something of it changes."""
-        if self._hub is None:
-            listed = (
-                kinds.MANAGED_CLUSTER,
-                kinds.MANAGED_CLUSTER_SET,
-                kinds.MANAGED_CLUSTER_SET_BINDING,
-                kinds.PLACEMENT_DECISION,
-                kinds.ADDON_PLACEMENT_SCORE,
-            )
-            self._hub = Hub(*(self._cache.list(kind) for kind in listed))
-        return self._hub
-
-    async def _placement(self, key: Key) -> float | None:
-        placement = self._cache.get(kinds.PLACEMENT, *key)
-        now = now_utc()
-        outcome = None if placement is None else self._schedule(placement, now)
-        if placement is None or outcome is None:
-            return None
-        await self._write_decisions(placement, placing.difference(placement, outcome.decisions, self._decisions(key)))
-        await patch_status(self._client, kinds.PLACEMENT, placement, outcome.status(placement.get("status") or {}, now))
-        return None if outcome.requeue is None else (outcome.requeue - now).total_seconds()
-
-    def _schedule(self, placement: Object, now: datetime) -> Outcome | None:
-        try:
-            return schedule(placement, self._snapshot(), now)
-        except MisconfiguredError as error:  # of a set: its change brings the placement back
-            log.warning("placement %s/%s: %s", *key_of(placement), error)
-            return None
-
-    def _decisions(self, key: Key) -> list[Object]:
-        return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placing.of_placement(d) == key.name]
-
-    async def _write_decisions(self, placement: Object, difference: placing.Difference) -> None:
-        """Objects first, then what they say; surplus ones go last, so that no reader sees a cluster missing in between."""
-        namespace = placement["metadata"]["namespace"]
-        for obj in difference.create:
-            await ensure(self._client, obj)
-        for decision in difference.statuses:
-            await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, {"status": decision.status}, "status")
-        for decision in difference.labels:
-            labels = {"metadata": {"labels": dict(decision.labels)}}
-            await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, labels)
-        for name in difference.surplus:
-            await self._client.delete(kinds.PLACEMENT_DECISION, namespace, name)
-
-    # --- add-ons ------------------------------------------------------------------------------------------------
-    def _addons(self, kind: Kind, obj: Object) -> Iterable[Key]:
-        if kind == kinds.CLUSTER_MANAGEMENT_ADDON:
-            yield key_of(obj)
-        elif kind == kinds.MANAGED_CLUSTER_ADDON:
-            yield Key("", obj["metadata"]["name"])
-        elif kind in (kinds.PLACEMENT_DECISION, kinds.MANAGED_CLUSTER):
-            yield from map(key_of, self._cache.list(kinds.CLUSTER_MANAGEMENT_ADDON))
-
-    async def _addon(self, key: Key) -> float | None:
-        addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, *key)
-        if addon is None:
-            return None
-        decided = {p: placing.clusters(self._decisions(p)) for p in addons.placements(addon) or ()}
-        installed = [a for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == key.name]
-        plan = addons.decide(addon, decided, self._cache.list(kinds.MANAGED_CLUSTER), installed)
-        for obj in plan.create:
-            await ensure(self._client, obj)
-        for surplus in plan.remove:
-            await self._client.delete(kinds.MANAGED_CLUSTER_ADDON, *surplus)
-        if plan.progress:
-            status = {"installProgressions": addons.progressions(addon, plan.progress, now_utc())}
-            await patch_status(self._client, kinds.CLUSTER_MANAGEMENT_ADDON, addon, status)
-        return None
-
-    def _installed_addons(self, kind: Kind, obj: Object) -> Iterable[Key]:
-        if kind == kinds.MANAGED_CLUSTER_ADDON:
-            yield key_of(obj)
-        elif kind == kinds.MANAGED_CLUSTER:
-            yield from map(key_of, self._cache.list(kinds.MANAGED_CLUSTER_ADDON, obj["metadata"]["name"]))
-        elif kind == kinds.CLUSTER_MANAGEMENT_ADDON:
-            name = obj["metadata"]["name"]
-            yield from (key_of(a) for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == name)
-
-    async def _installed_addon(self, key: Key) -> float | None:
-        addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
-        if addon is None:
-            return None
-        cluster = self._cache.get(kinds.MANAGED_CLUSTER, "", key.namespace)
-        kind_of_addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", key.name)
-        news = addons.installed_conditions(addon) if kind_of_addon and addons.managed(kind_of_addon) else ()
-        await say(self._client, kinds.MANAGED_CLUSTER_ADDON, addon, (*news, *(clusters.lost(cluster) if cluster else ())), now_utc())
         return None
 
 

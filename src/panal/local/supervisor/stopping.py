@@ -23,7 +23,9 @@ def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
         found = living(folder)
         _end(folder, [SUPERVISOR])  # or it would start again what ends
         tell(f"{len(found)} processes end")
-        _end(folder, living(folder))
+        last = [name for name in living(folder) if name.endswith("-apiserver")]  # the others have things to tell them
+        _end(folder, [name for name in living(folder) if name not in last])
+        _end(folder, last)
         drained = _drain(folder)
     return bool(found or drained)
 

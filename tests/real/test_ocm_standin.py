@@ -1,0 +1,180 @@
+"""The stand-in for Open Cluster Management against the real one: the same list of works, the same situations of clusters, the same kinds.
+
+What is expected of works stands in tests/support/ocm_contract.yaml. Here the real one is held to it; on the embedded API server the
+stand-in is (tests/unit/local/ocm/test_end_to_end.py), and here on a real API server too, which is hub and managed cluster at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import ocm_contract
+from api import Api, api
+from cluster import Cluster, ocm_crds
+from fleet import Fleet
+from ocm_contract import Runner
+from panal.api.ocm import crds
+from panal.kube import kinds
+from runs import eventually
+from standin import Standin
+
+pytestmark = pytest.mark.real
+
+NS = "situations"
+CASES = ocm_contract.load()
+# What our definitions lack: fields that nothing acts on, and a pattern, for panal's own resource has none there either.
+LEFT_OUT = {".spec.sortBy", ".spec.scoreRateLimit", ".spec.tolerations[].key pattern"}
+NOT_COMPARED = {"description", "x-kubernetes-list-type", "anyOf", "title"}
+
+
+@pytest.fixture(scope="module")
+def standin(empty_api: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standin]:
+    server = empty_api.kubeconfig
+    made = Standin(tmp_path_factory.mktemp("ocm"), ("cluster1",), kubeconfigs={"hub": server, "cluster1": server})
+    try:
+        made.up()
+        eventually(lambda: available(made["hub"]) == "True", "cluster1 is available", 60)
+        yield made
+    finally:
+        made.down()
+
+
+def available(hub: Api) -> str:
+    known = hub.get(kinds.MANAGED_CLUSTER, "", "cluster1") or {}
+    found = [c["status"] for c in (known.get("status") or {}).get("conditions") or () if c["type"] == "ManagedClusterConditionAvailable"]
+    return found[0] if found else ""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_real_one_does_what_the_list_says(ocm: Fleet, case: dict[str, Any]) -> None:
+    Runner(api(ocm.hub.kubeconfig), api(ocm["cluster1"].kubeconfig), "cluster1").run(case, ocm_contract.expected)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_stand_in_does_so_on_a_real_api_server(standin: Standin, case: dict[str, Any]) -> None:
+    Runner(standin["hub"], standin["cluster1"], "cluster1").run(case, ocm_contract.expected)
+
+
+# --- situations ---------------------------------------------------------------------------------------------------------
+def told(hub: Api) -> dict[str, Any]:
+    """What the hub says of its clusters, sets, bindings, placements and add-ons, without names of this one hub, times and numbers."""
+    sets = {s["metadata"]["name"]: (s["spec"], conditions(s)) for s in hub.list(kinds.MANAGED_CLUSTER_SET)}
+    bindings = {b["metadata"]["name"]: conditions(b) for b in hub.list(kinds.MANAGED_CLUSTER_SET_BINDING, NS)}
+    placements = {p["metadata"]["name"]: conditions(p) for p in hub.list(kinds.PLACEMENT, NS)}
+    addons = {a["metadata"]["name"]: conditions(a) for a in hub.list(kinds.MANAGED_CLUSTER_ADDON, "cluster1")}
+    progress = {
+        a["metadata"]["name"]: a.get("status") and len(a["status"]["installProgressions"]) for a in hub.list(kinds.CLUSTER_MANAGEMENT_ADDON)
+    }
+    cluster = hub.get(kinds.MANAGED_CLUSTER, "", "cluster1") or {}
+    metadata = cluster["metadata"]
+    return {
+        "cluster": conditions(cluster),
+        "finalizers": sorted(metadata["finalizers"]),
+        "labels": metadata["labels"],
+        "taints": [(t["key"], t["effect"]) for t in cluster["spec"].get("taints") or []],
+        "sets": {name: sets[name] for name in ("default", "global", "nobody")},
+        "bindings": bindings,
+        "placements": placements,
+        "add-ons": addons,
+        "progress": progress,
+        "namespace": (hub.get(kinds.NAMESPACE, "", "cluster1") or {})["metadata"]["labels"],
+        "lease": (hub.get(kinds.LEASE, "cluster1", "managed-cluster-lease") or {})["metadata"]["labels"],
+    }
+
+
+def conditions(obj: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in (obj.get("status") or {}).get("conditions") or ()}
+
+
+def prepare(hub: Api) -> None:
+    """Sets and bindings that are and are not, placements for every reason, an add-on to install and one that is its own manager's."""
+    hub.make_namespace(NS)
+    cluster, addon = "cluster.open-cluster-management.io/", "addon.open-cluster-management.io/v1alpha1"
+
+    def apply(version: str, kind: str, name: str, namespace: str = "", **more: Any) -> None:
+        hub.apply(
+            {"apiVersion": version, "kind": kind, "metadata": {"name": name} | ({"namespace": namespace} if namespace else {})} | more
+        )
+
+    apply(f"{cluster}v1beta2", "ManagedClusterSet", "nobody")
+    for name in ("default", "nobody", "absent"):
+        apply(f"{cluster}v1beta2", "ManagedClusterSetBinding", name, NS, spec={"clusterSet": name})
+    none = [{"requiredClusterSelector": {"labelSelector": {"matchLabels": {"no": "such"}}}}]
+    specs: dict[str, dict[str, Any]] = {
+        "one": {"clusterSets": ["default"], "numberOfClusters": 1},
+        "many": {"numberOfClusters": 9, "clusterSets": ["default"]},
+        "none": {"predicates": none},
+        "empty": {"clusterSets": ["nobody"]},
+        "unbound": {"clusterSets": ["global"]},
+        "wrong": {"tolerations": [{"operator": "Exists", "value": "x"}]},
+    }
+    for name, spec in specs.items():
+        apply(f"{cluster}v1beta1", "Placement", name, NS, spec=spec)
+    strategy = {"installStrategy": {"type": "Placements", "placements": [{"namespace": NS, "name": "one"}]}}
+    apply(addon, "ClusterManagementAddOn", "installed", spec=strategy)
+    lifecycle = {"annotations": {"addon.open-cluster-management.io/lifecycle": "self"}}
+    hub.apply({"apiVersion": addon, "kind": "ClusterManagementAddOn", "metadata": {"name": "selfmade"} | lifecycle, "spec": strategy})
+
+
+def test_the_same_situations_are_told_alike(ocm: Fleet, standin: Standin) -> None:
+    real = api(ocm.hub.kubeconfig)
+    for hub in (real, standin["hub"]):
+        prepare(hub)
+    label = "feature.open-cluster-management.io/addon-installed"
+    eventually(lambda: label in told(real)["labels"], "the real one is done", 60)
+    failure: list[str] = []
+
+    def alike() -> bool:
+        ours, theirs = told(standin["hub"]), told(real)
+        failure[:] = [f"{key}: ours {ours[key]}, real {theirs[key]}" for key in theirs if ours[key] != theirs[key]]
+        return not failure
+
+    try:
+        eventually(alike, "both tell the same", 40)
+    except AssertionError:
+        raise AssertionError("\n".join(failure)) from None
+
+
+# --- kinds ---------------------------------------------------------------------------------------------------------------
+def real_schemas(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    found = {}
+    for path in (*folder.glob("*.yaml"), *folder.glob("alt-addon-v1alpha1-only/*.yaml")):
+        crd = yaml.safe_load(path.read_text())
+        for version in crd["spec"]["versions"]:
+            found[crd["metadata"]["name"], version["name"]] = {**crd["spec"], "version": version}
+    return found
+
+
+def differences(ours: dict[str, Any], real: dict[str, Any], path: str = "") -> Iterator[str]:
+    """What the real schema says and ours does not, or says otherwise."""
+    for key in real.keys() - NOT_COMPARED - {"properties", "items", "additionalProperties", "required"}:
+        if ours.get(key) != real[key] and f"{path} {key}" not in LEFT_OUT and not (key in ("pattern", "format") and ours.get(key)):
+            yield f"{path} {key}: {ours.get(key)}, real {real[key]}"
+    missing = set(real.get("required", ())) - set(ours.get("required", ()))
+    yield from (f"{path}.{name} required" for name in missing if "default" not in ours["properties"][name])
+    for name, schema in real.get("properties", {}).items():
+        if name in ours.get("properties", {}):
+            yield from differences(ours["properties"][name], schema, f"{path}.{name}")
+        elif f"{path}.{name}" not in LEFT_OUT:
+            yield f"{path}.{name} missing"
+    for key in ("items", "additionalProperties"):
+        if isinstance(real.get(key), dict):
+            yield from differences(ours[key], real[key], f"{path}[]")
+
+
+@pytest.mark.parametrize("crd", [*crds.hub(), *crds.spoke()], ids=lambda crd: crd["spec"]["names"]["kind"])
+def test_our_kinds_are_the_real_ones(crd: dict[str, Any]) -> None:
+    version = crd["spec"]["versions"][0]
+    real = real_schemas(ocm_crds())[crd["metadata"]["name"], version["name"]]
+    assert crd["spec"]["names"] == real["names"]
+    assert crd["spec"]["scope"] == real["scope"]
+    assert version.get("subresources") == real["version"].get("subresources")
+    own, theirs = (v["schema"]["openAPIV3Schema"] for v in (version, real["version"]))
+    for part in ("apiVersion", "kind", "metadata"):
+        theirs["properties"].pop(part)
+    assert sorted(differences(own, theirs)) == []
