@@ -56,6 +56,7 @@ SPEC = {
         "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         "size": {"x-kubernetes-int-or-string": True},
+        "limits": {"type": "object", "additionalProperties": {"type": "string"}},
         "clients": {
             "type": "array",
             "maxItems": 5,
@@ -64,7 +65,11 @@ SPEC = {
             "items": {
                 "type": "object",
                 "required": ["name"],
-                "properties": {"name": {"type": "string", "maxLength": 20}, "weight": {"type": "number"}, "role": {"type": "string", "default": "x"}},
+                "properties": {
+                    "name": {"type": "string", "maxLength": 20},
+                    "weight": {"type": "number"},
+                    "role": {"type": "string", "default": "x"},
+                },
             },
         },
         "when": {"type": "string", "format": "date-time"},
@@ -123,7 +128,12 @@ CORE = f"/api/v1/namespaces/{NS}"
 
 
 def widget(name: str = "a", meta: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    return {"apiVersion": "contract.example.com/v1", "kind": "Widget", "metadata": {"name": name, **(meta or {})}, "spec": {"rounds": 3, **spec}}
+    return {
+        "apiVersion": "contract.example.com/v1",
+        "kind": "Widget",
+        "metadata": {"name": name, **(meta or {})},
+        "spec": {"rounds": 3, **spec},
+    }
 
 
 def bare(name: str, **spec: Any) -> dict[str, Any]:
@@ -223,7 +233,7 @@ CASES = [
     post("too long", W, widget("x", clients=[{"name": "n" * 21}])),
     post("no moment", W, widget("x", when="yesterday")),
     post("null for a default", W, widget("null", strategy=None)),
-    post("null for a list", W, widget("x", tags=None)),
+    post("null for a list", W, widget("nulls", tags=None, limits=None)),
     post("free form is kept", W, widget("free", free={"any": [1, {"thing": None}]}, size="1Gi", ratio=1)),
     post("a bad name", W, widget("D_4")),
     post("another namespace", W, widget("q", {"namespace": "other"})),
@@ -276,7 +286,8 @@ CASES = [
     patch("merge patch with a stale version", f"{W}/a", {"metadata": {"resourceVersion": "1"}, "spec": {"rounds": 10}}),
     patch("merge patch of another uid", f"{W}/a", {"metadata": {"uid": "x"}, "spec": {"rounds": 10}}),
     patch("merge patch of the status on the object", f"{W}/a", {"status": {"phase": "P"}}),
-    patch("merge patch of the status", f"{W}/a/status", {"status": {"phase": "P"}, "spec": {"rounds": 77}, "metadata": {"labels": {"l": "s"}}}),
+    patch("merge patch of the status", f"{W}/a/status", {"status": {"phase": "P"}, "spec": {"rounds": 77},
+        "metadata": {"labels": {"l": "s"}}}),
     patch("merge patch of what is not there", f"{W}/zz", {}),
     patch("merge patch to what may not be", f"{W}/a", {"spec": {"rounds": 0}}),
     patch("merge patch to a wrong type", f"{W}/a", {"spec": []}),
@@ -310,6 +321,11 @@ CASES = [
     patch("a set, two", f"{W}/set?fieldManager=two", bare("set", tags=["b", "c"]), AP),
     patch("a set, one less", f"{W}/set?{COPY}", widget("set", tags=["a"]), AP),
     patch("a map emptied", f"{W}/set?{COPY}", widget("set", tags=[]), AP),
+    patch("a map", f"{W}/set?{COPY}", widget("set", limits={"a": "b"}), AP),
+    patch("a map of nothing", f"{W}/set?{COPY}", widget("set", limits={}), AP),
+    patch("a list of one's own", f"{W}/own?{COPY}", widget("own", tags=["a"], clients=[{"name": "a"}]), AP),
+    patch("a list of nothing", f"{W}/own?{COPY}", widget("own", tags=[], clients=[]), AP),
+    patch("apply another uid", f"{W}/own?{COPY}", widget("own", {"uid": "abc"}), AP),
     patch("apply labels", f"{W}/set?{COPY}", widget("set", {"labels": {"a": "b", "c": "d"}, "finalizers": ["x.y/z"]}), AP),
     patch("labels given up", f"{W}/set?{COPY}", widget("set"), AP),
     # deletion
@@ -360,6 +376,8 @@ CASES = [
     patch("config map with labels of numbers", f"{CM}/x", {"metadata": {"labels": {"a": 1}}}),
     Case("put a config map", "PUT", f"{CM}/x", config_map("x", data={"p": "q"}), J),
     get("config maps", f"{CM}?fieldSelector=metadata.name%3Dx"),
+    patch("config map of another uid", f"{CM}/x", {"metadata": {"uid": "x"}, "data": {"u": "v"}}),
+    Case("put a config map of another uid", "PUT", f"{CM}/x", config_map("x", {"uid": "x"}), J),
     patch("immutable", f"{CM}/x", {"immutable": True}),
     patch("after immutable", f"{CM}/x", {"data": {"z": "1"}}),
     delete("config map deleted", f"{CM}/x"),
@@ -380,7 +398,8 @@ CASES = [
     patch("ports by strategic merge", f"{SVC}/s", {"spec": {"ports": [{"port": 81, "name": "b"}, {"port": 80, "name": "a"}]}}, SM),
     patch("service applied", f"{SVC}/ap?{COPY}", service("ap"), AP),
     patch("service applied again", f"{SVC}/ap?{COPY}", service("ap"), AP),
-    patch("status of a service", f"{SVC}/ap/status?{COPY}", {**service("ap"), "status": {"loadBalancer": {"ingress": [{"ip": "10.1.1.1"}]}}}, AP),
+    patch("status of a service", f"{SVC}/ap/status?{COPY}", {**service("ap"),
+        "status": {"loadBalancer": {"ingress": [{"ip": "10.1.1.1"}]}}}, AP),
     delete("service deleted", f"{SVC}/s"),
     # jobs and stateful sets
     post("job", BATCH, job("j")),
@@ -408,9 +427,11 @@ CASES = [
     post("pod without account", PODS, pod("x", serviceAccountName="nobody")),
     post("pod that restarts oddly", PODS, pod("x", restartPolicy="Sometimes")),
     post("pod with two containers of one name", PODS, pod("x", containers=[{"name": "c", "image": "x"}] * 2)),
-    post("pod with resources", PODS, pod("r", containers=[{"name": "c", "image": "x", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}])),
+    post("pod with resources", PODS, pod("r", containers=[{"name": "c", "image": "x",
+        "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}])),
     post("pod with a bad quantity", PODS, pod("x", containers=[{"name": "c", "image": "x", "resources": {"limits": {"cpu": "many"}}}])),
-    post("bind", f"{PODS}/p/binding", {"kind": "Binding", "apiVersion": "v1", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}),
+    post("bind", f"{PODS}/p/binding", {"kind": "Binding", "apiVersion": "v1", "metadata": {"name": "p"},
+        "target": {"kind": "Node", "name": "n"}}),
     post("bind again", f"{PODS}/p/binding", {"kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}),
     patch("status of a pod", f"{PODS}/p/status", {"status": {"phase": "Running"}}),
     patch("another image", f"{PODS}/p", {"spec": {"containers": [{"name": "c", "image": "y"}]}}, SM),
@@ -452,8 +473,34 @@ CASES = [
         "spec": {**CRD["spec"], "names": {"kind": "X", "plural": "x"}, "versions": [  # type: ignore[dict-item]
             {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
                 "type": "object", "properties": {"spec": {"properties": {"a": {"type": "string"}}}}}}}]}}),
-    post("a definition under another name", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {**CRD, "metadata": {"name": "y.contract.example.com"}}),
+    post("a definition under another name", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {**CRD,
+        "metadata": {"name": "y.contract.example.com"}}),
 ]  # fmt: skip
+
+WORDS = (".body.message", ".body.details.causes[0].message")
+# What differs on purpose: which parts of the answer, and why.
+DIFFERENCES: dict[str, tuple[tuple[str, ...], str]] = {
+    "another version": ((".warning",), "a warning of fields that are refused anyway"),
+    "not JSON": ((".body.message",), "the JSON library's own words"),
+    "a list": ((".body.message",), "words of Go's decoder"),
+    "list by a bad label selector": ((".body.message",), "says the whole requirement"),
+    "list from a bad token": ((".body.message",), "tokens are made otherwise"),
+    "merge patch of the status": ((".body.metadata.managedFields",), "labels that a status patch sends are ignored, and not owned either"),
+    "merge patch, dry run": ((".body.metadata.managedFields",), "as before"),
+    "set what is fixed": ((".body.metadata.managedFields",), "as before"),
+    "an unknown field, strict": (WORDS, "the real server shows the object, this one the patch"),
+    "config map with labels of numbers": (WORDS, "the real server shows the object, this one the patch"),
+    "delete options that are none": ((".code", ".body"), "the real server answers 500 to what is a mistake of the client"),
+    "post to an object": ((".code", ".body"), "405 says what is wrong"),
+    "put to a collection": ((".code", ".body"), "405 says what is wrong"),
+    "put a config map of another uid": ((".body.message",), "names the real server's place in etcd"),
+    "template of a job": (WORDS, "the real server shows its inner form of the template"),
+    "another command": (WORDS, "the real server adds a difference of its inner forms"),
+    "another class": (WORDS, "the real server adds a difference of its inner forms"),
+    "claim": ((".body.metadata.finalizers",), "nothing here would take the protection of claims away again"),
+    "may I": ((".body.status.reason", ".body.metadata"), "no RBAC: its reason is another"),
+}
+
 
 VOLATILE = {
     "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "time", "storageVersionHash", "lastTransitionTime",
@@ -464,15 +511,19 @@ UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 def same(value: Any, key: str = "") -> Any:
     """Without what differs from run to run."""
-    if key in VOLATILE and value is not None and not isinstance(value, dict):
+    if key in VOLATILE and value and not isinstance(value, dict):
         return "*"
     if key == "clusterIPs":
         return ["None" if v == "None" else "*" for v in value]
     if isinstance(value, dict):
         return {k: same(v, k) for k, v in sorted(value.items())}
     if isinstance(value, list):
-        return [same(v) for v in value]
+        found = [same(v) for v in value]
+        return sorted(found, key=str) if key in ("causes", "managedFields") else found
     if isinstance(value, str):
+        if key == "message" and "[" in value:
+            value = ", ".join(sorted(re.split(r", |[\[\]]", value)))
+        value = re.sub(r"current: \d+", "current: *", value)
         value = re.sub(r"\bg-[a-z0-9]{5}\b", "g-*", UID.sub("*", value))
         return re.sub(r"\d+(\.\d+)?s$", "*s", value) if re.fullmatch(r"\d+s", value) else value
     return value
@@ -535,9 +586,11 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-def differences(real: dict[str, Any], found: dict[str, Any]) -> list[str]:
+def differences(real: dict[str, Any], found: dict[str, Any], but: tuple[str, ...] = ()) -> list[str]:
+    """What two answers differ in, besides the parts that begin with `but`."""
     a, b = flat(real), flat(found)
-    return [f"{k}: real {a.get(k, '-')!r}, found {b.get(k, '-')!r}" for k in sorted({*a, *b}) if a.get(k, "-") != b.get(k, "-")]
+    paths = [k for k in sorted({*a, *b}) if a.get(k, "-") != b.get(k, "-") and not k.startswith(but or ("?",))]
+    return [f"{k}: real {a.get(k, '-')!r}, found {b.get(k, '-')!r}" for k in paths]
 
 
 def recorded() -> dict[str, Any]:

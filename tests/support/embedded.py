@@ -77,14 +77,18 @@ class Embedded:
     # --- as tests of a real cluster use it ----------------------------------------------------------------------
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
         """What kubectl says; with `check`, a failure raises RuntimeError with its words."""
-        command = [str(Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"), f"--kubeconfig={self.kubeconfig}", *args]
-        env = os.environ | {"HOME": str(self.folder)}  # kubectl keeps what it discovers there
-        done = subprocess.run(
-            command, input=stdin, stdin=None if stdin else subprocess.DEVNULL, text=True, capture_output=True, check=False, env=env
-        )
+        taken = None if stdin else subprocess.DEVNULL
+        command, env = self.command(*args), self.env()
+        done = subprocess.run(command, input=stdin, stdin=taken, text=True, capture_output=True, check=False, env=env)
         if check and done.returncode:
             raise RuntimeError(f"embedded: kubectl {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout
+
+    def command(self, *args: str) -> list[str]:
+        return [str(Path(os.environ["KUBEBUILDER_ASSETS"]) / "kubectl"), f"--kubeconfig={self.kubeconfig}", *args]
+
+    def env(self) -> dict[str, str]:
+        return os.environ | {"HOME": str(self.folder)}  # kubectl keeps what it discovers there
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))

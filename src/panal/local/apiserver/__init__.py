@@ -1,7 +1,7 @@
 """A Kubernetes API server for one person on one machine: HTTPS on loopback over SQLite, in the place of kube-apiserver and etcd.
 
     server      HTTP: paths, bodies, streams      verbs    what each method does       reads    get, list, watch
-    writes      create, update, apply, delete     apply, fields    server-side apply: structured merge, and who owns what
+    writes, admission, deletion    every write           apply, fields   server-side apply: structured merge, and who owns what
     store       SQLite, memory, history           kinds    what is served              builtin  schemas of built-in kinds
     schema      prune, default, validate          custom, cel      CRDs and their rules
     defaults, checks    what is particular to built-in kinds       patch, selectors, table, scale

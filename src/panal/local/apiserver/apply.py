@@ -7,6 +7,7 @@ removed; setting a field of another manager to something else is a conflict, unl
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,7 @@ from panal.local.apiserver.fields import (
 from panal.local.apiserver.schema import ANY, Schema, child
 
 Object = dict[str, Any]
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,34 @@ def _entry(manager: Manager, ownership: Ownership) -> Object:
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
+# Structs that the types of built-in kinds hold in themselves: they are there from the beginning, so nobody owns them.
+ALWAYS_THERE = {
+    ("f:spec",),
+    ("f:status",),
+    ("f:source",),
+    *(
+        ("f:spec", *(f"f:{name}" for name in names.split()))
+        for names in (
+            "containers",
+            "template",
+            "template metadata",
+            "template spec",
+            "template spec containers",
+            "updateStrategy",
+            "resources",
+        )
+    ),
+}
+
+
 # --- updates ------------------------------------------------------------------------------------------------------
-def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str) -> None:
+def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str, custom: bool) -> None:
     """Writes who owns what after `manager` has made `new` of `old` by any other way than apply."""
     known = managers_of(new) if "managedFields" in new["metadata"] else (managers_of(old) if old else {})
     difference = compare(old if old is not None else {}, new, schema)
+    if not custom:
+        difference.added -= ALWAYS_THERE
+        difference.modified -= ALWAYS_THERE
     written, removed = frozenset(difference.written), frozenset(difference.removed)
     result: Managers = {}
     for each, ownership in known.items():
@@ -107,13 +132,25 @@ def applied(live: Object | None, config: Object, schema: Schema, manager: Manage
     remove(merged, _named(last.fields) - kept, schema)
     difference = compare(live or {}, merged, schema)
     taken = {m: o.fields & difference.written for m, o in others.items()}
-    if not force and any(taken.values()):
-        raise _conflicts({m: f for m, f in taken.items() if f})
+    disputed = {m: left for m, f in taken.items() if (left := f - _moved(live, manager, schema))}
+    if disputed and not force:
+        raise _conflicts(disputed)
     after = {m: replace(o, fields=_without(o.fields - taken[m], difference.removed)) for m, o in others.items()}
     after[manager] = Ownership(mine, time if mine != last.fields else last.time)
     merged["metadata"].pop("managedFields", None)
     write_managers(merged, after)
     return merged
+
+
+def _moved(live: Object | None, manager: Manager, schema: Schema) -> Fields:
+    """What kubectl applied on the client's side before: it may take that over when it goes on by server-side apply."""
+    noted = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
+    if manager.name != "kubectl" or not noted:
+        return EMPTY
+    try:
+        return owned(json.loads(noted), schema)
+    except (ValueError, AttributeError, TypeError):
+        return EMPTY
 
 
 def _named(fields: Fields) -> Fields:
@@ -173,13 +210,18 @@ def _remove(value: Any, gone: Fields, prefixes: set[Path], schema: Schema, path:
     return value
 
 
+def _order(path: Path) -> tuple[tuple[bool, str], ...]:
+    """Fields of a level before what is beneath them."""
+    return tuple((i < len(path) - 1, name) for i, name in enumerate(path))
+
+
 def _conflicts(found: dict[Manager, Fields]) -> StatusError:
     causes = []
     for manager, fields in sorted(found.items(), key=lambda i: i[0].name):
         using = f" using {manager.api_version}" if manager.operation == "Update" or manager.subresource else ""
         with_ = f' with subresource "{manager.subresource}"' if manager.subresource else ""
         text = f'conflict with "{manager.name}"{with_}{using}'
-        causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields)]
+        causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields, key=_order)]
     count = len(causes)
     told = "\n".join(f"- {c['field']}" for c in causes)
     first = causes[0]["message"]

@@ -16,6 +16,7 @@ from typing import Any
 from panal.local.apiserver.schema import ANY, Schema
 
 MODELS = "lightkube.models"
+BYTES: Schema = {"type": "string", "format": "byte"}
 SCALARS: dict[str, Schema] = {
     "str": {"type": "string"},
     "bool": {"type": "boolean"},
@@ -56,6 +57,12 @@ ATOMIC_MAPS = {
     "RoleRef", "TypedObjectReference",
 }  # fmt: skip
 ATOMIC_FIELDS = {"PodSpec.nodeSelector", "ServiceSpec.selector"}
+CODED: dict[str, Schema] = {
+    "Secret.data": {"type": "object", "additionalProperties": BYTES},
+    "ConfigMap.binaryData": {"type": "object", "additionalProperties": BYTES},
+    "CertificateSigningRequestSpec.request": BYTES,
+    "CertificateSigningRequestStatus.certificate": BYTES,
+}
 DEFAULTS: dict[str, Any] = {
     "PodSpec.restartPolicy": "Always", "PodSpec.dnsPolicy": "ClusterFirst", "PodSpec.terminationGracePeriodSeconds": 30,
     "PodSpec.schedulerName": "default-scheduler", "PodSpec.securityContext": {},
@@ -80,7 +87,7 @@ DEFAULTS: dict[str, Any] = {
 ENUMS = {
     "PodSpec.restartPolicy": "Always OnFailure Never", "Container.imagePullPolicy": "Always IfNotPresent Never",
     "ContainerPort.protocol": "TCP UDP SCTP", "ServicePort.protocol": "TCP UDP SCTP", "ServiceSpec.sessionAffinity": "ClientIP None",
-    "ServiceSpec.type": "ClusterIP NodePort LoadBalancer ExternalName",
+    "ServiceSpec.type": "ClusterIP ExternalName LoadBalancer NodePort",
     "PodSpec.dnsPolicy": "ClusterFirst ClusterFirstWithHostNet Default None",
     "Container.terminationMessagePolicy": "File FallbackToLogsOnError", "JobSpec.completionMode": "NonIndexed Indexed",
     "StatefulSetSpec.podManagementPolicy": "OrderedReady Parallel",
@@ -89,7 +96,7 @@ ENUMS = {
 }  # fmt: skip
 # Required by the models, but filled with zero values or by the server itself where it is left out.
 NOT_REQUIRED = {
-    "StatefulSetSpec.serviceName", "CertificateSigningRequestSpec.username",
+    "StatefulSetSpec.serviceName", "JobSpec.template", "CertificateSigningRequestSpec.signerName", "CertificateSigningRequestSpec.username",
     "CustomResourceDefinitionStatus.storedVersions", "Event.metadata",
 }  # fmt: skip
 
@@ -137,6 +144,8 @@ def _field(module: ModuleType, model: str, field: str, annotation: str, seen: di
         if keys:
             schema["x-kubernetes-list-map-keys"] = keys.split()
             schema["x-kubernetes-patch-merge-key"] = PATCHED.get(name, keys)
+    if name in CODED:
+        schema = {"description": schema.get("description", ""), **CODED[name]}
     if name in ATOMIC_FIELDS:
         schema["x-kubernetes-map-type"] = "atomic"
     if name in DEFAULTS:

@@ -44,21 +44,23 @@ def name_problem(kind: str, name: str) -> str:
         return f"must be no more than {longest} characters"
     if re.fullmatch(form, name):
         return ""
+    if (longest, form) == LABEL[:2] and "." in name:
+        return "must not contain dots"
     return words if kind in NAMES and form == SEGMENT[1] else f"{words[:-1]}, regex used for validation is '{form}')"
 
 
-def metadata(obj: Object, kind: str) -> Causes:
+def metadata(obj: Object, kind: str, custom: bool) -> Causes:
     """Of any object."""
     found = obj["metadata"]
     name = found.get("name", "")
     if not name:
         yield Cause(REQUIRED, "Required value: name or generateName is required", "metadata.name")
-    elif problem := name_problem(kind, name):
+    elif problem := name_problem("" if custom else kind, name):
         yield Cause(INVALID, f"Invalid value: {json.dumps(name)}: {problem}", "metadata.name")
     for part in ("labels", "annotations"):
         for key, value in (found.get(part) or {}).items():
             yield from _pair(part, key, value)
-    for i, finalizer in enumerate(found.get("finalizers") or ()):
+    for i, finalizer in enumerate(() if custom else found.get("finalizers") or ()):
         if not QUALIFIED.fullmatch(finalizer) or ("/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes")):
             text = f"Invalid value: {json.dumps(finalizer)}: name is neither a standard finalizer name nor is it fully qualified"
             yield Cause(INVALID, text, f"metadata.finalizers[{i}]")
@@ -72,25 +74,36 @@ def metadata(obj: Object, kind: str) -> Causes:
 def _pair(part: str, key: str, value: str) -> Causes:
     if not QUALIFIED.fullmatch(key if part == "labels" else key.lower()):
         text = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+        text += " (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
         yield Cause(INVALID, f"Invalid value: {json.dumps(key)}: {text}", f"metadata.{part}")
     if part == "labels" and not LABEL_VALUE.fullmatch(value):
-        text = (
-            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an"
-        )
-        text += " alphanumeric character, and be at most 63 characters"
+        text = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
+        text += " an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
+        text += " '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+        text = text if len(value) <= 63 else "must be no more than 63 characters"
         yield Cause(INVALID, f"Invalid value: {json.dumps(value)}: {text}", "metadata.labels")
 
 
-def quantities(value: Any, schema: dict[str, Any], path: str = "") -> Causes:
+def undecodable(value: Any, schema: dict[str, Any]) -> str:
+    """Why the real server could not even read a built-in kind's values into its types; empty if it can."""
     if isinstance(value, dict):
-        for name, item in value.items():
-            inner = schema.get("properties", {}).get(name) or schema.get("additionalProperties") or {}
-            yield from quantities(item, inner if isinstance(inner, dict) else {}, f"{path}.{name}" if path else name)
+        parts = [(item, schema.get("properties", {}).get(name) or schema.get("additionalProperties")) for name, item in value.items()]
     elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from quantities(item, schema.get("items", {}), f"{path}[{i}]")
+        parts = [(item, schema.get("items")) for item in value]
     elif schema.get("x-quantity") and not QUANTITY.fullmatch(str(value)):
-        yield Cause(INVALID, f"Invalid value: {json.dumps(value)}: quantities must match the regular expression", path)
+        return "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+    else:
+        return _base64_problem(str(value)) if schema.get("format") == "byte" else ""
+    return next((p for item, inner in parts if isinstance(inner, dict) and (p := undecodable(item, inner))), "")
+
+
+def _base64_problem(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        known = re.match(r"[A-Za-z0-9+/]*={0,2}", text)
+        return f"illegal base64 data at input byte {known.end() if known else 0}"
+    return ""
 
 
 # --- kinds --------------------------------------------------------------------------------------------------------
@@ -129,6 +142,8 @@ def _pod_spec(spec: Object, path: str) -> Causes:
                 yield Cause(DUPLICATE, f"Duplicate value: {json.dumps(container['name'])}", f"{here}.name")
             names.add(container.get("name", ""))
     for i, volume in enumerate(spec.get("volumes") or ()):
+        if volume.get("name") in [v.get("name") for v in spec["volumes"][:i]]:
+            yield Cause(DUPLICATE, f"Duplicate value: {json.dumps(volume.get('name'))}", f"{path}.volumes[{i}].name")
         sources = [k for k in volume if k != "name"]
         if len(sources) > 1:
             yield Cause(FORBIDDEN, "Forbidden: may not specify more than 1 volume type", f"{path}.volumes[{i}].{sources[1]}")
@@ -196,9 +211,8 @@ def _job(job: Object, old: Object | None) -> Causes:
     template = (spec.get("template") or {}).get("spec") or {}
     yield from _pod_spec(template, "spec.template.spec")
     if template.get("restartPolicy") not in ("OnFailure", "Never"):
-        shown = json.dumps(template.get("restartPolicy", ""))
-        text = f'Unsupported value: {shown}: supported values: "OnFailure", "Never"'
-        yield Cause(UNSUPPORTED, text, "spec.template.spec.restartPolicy")
+        text = 'Required value: valid values: "OnFailure", "Never"'
+        yield Cause(REQUIRED, text, "spec.template.spec.restartPolicy")
     for name in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         if isinstance(spec.get(name), int) and spec[name] < 0:
             yield Cause(INVALID, f"Invalid value: {spec[name]}: must be greater than or equal to 0", f"spec.{name}")
@@ -214,7 +228,7 @@ def _stateful_set(found: Object, old: Object | None) -> Causes:
     if not spec.get("selector"):
         yield Cause(REQUIRED, "Required value", "spec.selector")
     if not labels.items() <= ((template.get("metadata") or {}).get("labels") or {}).items():
-        labelled = json.dumps((template.get("metadata") or {}).get("labels") or {})
+        labelled = json.dumps((template.get("metadata") or {}).get("labels") or {}, separators=(",", ":"))
         text = f"Invalid value: {labelled}: `selector` does not match template `labels`"
         yield Cause(INVALID, text, "spec.template.metadata.labels")
     if (template.get("spec") or {}).get("restartPolicy", "Always") != "Always":
@@ -244,6 +258,9 @@ def _service(service: Object, old: Object | None) -> Causes:
             yield Cause(INVALID, f"Invalid value: {port.get('port')}: must be between 1 and 65535, inclusive", f"spec.ports[{i}].port")
         if len(ports) > 1 and not port.get("name"):
             yield Cause(REQUIRED, "Required value", f"spec.ports[{i}].name")
+    if (((service.get("status") or {}).get("loadBalancer") or {}).get("ingress")) and spec.get("type") != "LoadBalancer":
+        text = "Forbidden: may only be used when `spec.type` is 'LoadBalancer'"
+        yield Cause(FORBIDDEN, text, "status.loadBalancer.ingress")
     before = (old or {}).get("spec") or {}
     if before.get("type") != "ExternalName" and spec.get("type") != "ExternalName":
         for name, shown in (("clusterIP", json.dumps(spec.get("clusterIP"))),):
@@ -282,13 +299,11 @@ def _volume(volume: Object, old: Object | None) -> Causes:
 
 def _data(obj: Object, old: Object | None) -> Causes:
     for part in ("data", "binaryData"):
-        for key, value in (obj.get(part) or {}).items():
+        for key in obj.get(part) or ():
             if not KEY.fullmatch(key) or key in (".", ".."):
                 text = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
                 text += " (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
                 yield Cause(INVALID, f"Invalid value: {json.dumps(key)}: {text}", f"{part}[{key}]")
-            if obj["kind"] == "Secret" or part == "binaryData":
-                yield from _base64(value, f"{part}[{key}]")
     if sum(len(str(v)) for p in ("data", "binaryData") for v in (obj.get(p) or {}).values()) > 1 << 20:
         yield Cause("FieldValueTooLong", "Too long: may not be more than 1048576 bytes", "")
     if old is not None and old.get("immutable"):
@@ -299,25 +314,18 @@ def _data(obj: Object, old: Object | None) -> Causes:
             yield Cause(FORBIDDEN, "Forbidden: field is immutable when `immutable` is set", "immutable")
 
 
-def _base64(value: str, path: str) -> Causes:
-    try:
-        base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        yield Cause(INVALID, "Invalid value: illegal base64 data", path)
-
-
 def _request(csr: Object, old: Object | None) -> Causes:
     spec = csr["spec"]
-    if "/" not in str(spec.get("signerName", "")):
+    request, signer = str(spec.get("request", "")), str(spec.get("signerName", ""))
+    if "BEGIN CERTIFICATE REQUEST" not in base64.b64decode(request).decode(errors="replace"):
+        yield Cause(INVALID, f"Invalid value: {json.dumps(request)}: PEM block type must be CERTIFICATE REQUEST", "spec.request")
+    if not spec.get("usages"):
+        yield Cause(REQUIRED, "Required value", "spec.usages")
+    if not signer:
+        yield Cause(REQUIRED, "Required value", "spec.signerName")
+    elif "/" not in signer:
         text = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        yield Cause(INVALID, f"Invalid value: {json.dumps(spec.get('signerName', ''))}: {text}", "spec.signerName")
-    try:
-        text = base64.b64decode(str(spec.get("request", ""))).decode()
-        good = "BEGIN CERTIFICATE REQUEST" in text
-    except (binascii.Error, ValueError):
-        good = False
-    if not good:
-        yield Cause(INVALID, 'Invalid value: "": PEM block type must be CERTIFICATE REQUEST', "spec.request")
+        yield Cause(INVALID, f"Invalid value: {json.dumps(signer)}: {text}", "spec.signerName")
 
 
 def _lease(lease: Object, old: Object | None) -> Causes:

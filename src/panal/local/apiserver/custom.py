@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from panal.local.apiserver import cel
 from panal.local.apiserver.cel import ABSENT
 from panal.local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, Cause
 from panal.local.apiserver.kinds import AGE, NAME, Column, Resource
-from panal.local.apiserver.schema import ANY, Schema, child, key
+from panal.local.apiserver.schema import ANY, Schema, child, key, kind_of, pattern
 
 Object = dict[str, Any]
 TYPES = {"object", "array", "string", "integer", "number", "boolean"}
@@ -95,6 +96,62 @@ def fill(crd: Object) -> None:
 
 
 # --- whether a CRD is fit -----------------------------------------------------------------------------------------
+TEXT, NUMBER, TRUTH, TEXTS, MAP, LIST = "text", "a number", "a truth value", "a list of texts", "an object", "a list"
+KEYWORDS = {
+    **dict.fromkeys(("type", "format", "pattern", "description", "x-kubernetes-list-type", "x-kubernetes-map-type"), TEXT),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), NUMBER),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), NUMBER),
+    **dict.fromkeys(("nullable", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems"), TRUTH),
+    **dict.fromkeys(("x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"), TRUTH),
+    **dict.fromkeys(("required", "x-kubernetes-list-map-keys"), TEXTS),
+    **dict.fromkeys(("enum", "allOf", "anyOf", "oneOf", "x-kubernetes-validations"), LIST),
+    **dict.fromkeys(("properties", "items", "not"), MAP),
+}
+RULE = {"rule": TEXT, "message": TEXT, "messageExpression": TEXT, "reason": TEXT, "fieldPath": TEXT, "optionalOldSelf": TRUTH}
+
+
+def malformed(crd: Object) -> str:
+    """What of its schemas is not even of the form of a schema; empty if nothing is."""
+    versions = (crd.get("spec") or {}).get("versions") or []
+    found = ((v.get("schema") or {}).get("openAPIV3Schema") for v in versions)
+    return next((why for schema in found if schema is not None and (why := _malformed(schema, "openAPIV3Schema"))), "")
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == TEXTS:
+        return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    if kind == NUMBER:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, {TEXT: str, TRUTH: bool, MAP: dict, LIST: list}[kind])
+
+
+def _malformed(schema: Any, path: str) -> str:
+    if not isinstance(schema, dict):
+        return f"{path} is not an object"
+    for name, kind in KEYWORDS.items():
+        if name in schema and not _is(schema[name], kind):
+            return f"{path}.{name} is not {kind}"
+    for rule in schema.get("x-kubernetes-validations", ()):
+        if not isinstance(rule, dict) or any(n in rule and not _is(rule[n], k) for n, k in RULE.items()):
+            return f"{path}.x-kubernetes-validations is not a list of rules"
+    if why := _bad_pattern(schema, path):
+        return why
+    inner = [*schema.get("properties", {}).items(), *(("items", schema[n]) for n in ("items", "not") if n in schema)]
+    inner += [(name, part) for name in ("allOf", "anyOf", "oneOf") for part in schema.get(name, ())]
+    if not isinstance(schema.get("additionalProperties", True), bool):
+        inner.append(("additionalProperties", schema["additionalProperties"]))
+    return next((why for name, part in inner if (why := _malformed(part, f"{path}.{name}"))), "")
+
+
+def _bad_pattern(schema: Schema, path: str) -> str:
+    try:
+        pattern(schema.get("pattern", ""))
+    except re.error as error:
+        return f"{path}.pattern: {error}"
+    return ""
+
+
+# --- its structure -----------------------------------------------------------------------------------------
 def check(crd: Object, others: list[Object]) -> Iterator[Cause]:
     spec = crd["spec"]
     names, versions = spec.get("names") or {}, spec.get("versions") or []
@@ -113,7 +170,8 @@ def check(crd: Object, others: list[Object]) -> Iterator[Cause]:
     if len({v.get("name") for v in versions}) != len(versions):
         yield Cause(INVALID, 'Invalid value: "object": must contain unique version names', "spec.versions")
     for i, version in enumerate(versions):
-        yield from _version(version, f"spec.versions[{i}].schema.openAPIV3Schema")
+        path = f"spec.versions[{i}].schema" if len(versions) > 1 else "spec.validation"
+        yield from _version(version, f"{path}.openAPIV3Schema")
 
 
 def _version(version: Object, path: str) -> Iterator[Cause]:
@@ -218,7 +276,6 @@ def _here(new: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
             continue  # was there before: what has not changed is not held against an update
         where = (path or "<nil>") if not rule.get("fieldPath") else f"{path}{rule['fieldPath']}".removeprefix(".")
         told = rule.get("message") or f"failed rule: {rule['rule'].strip()}"
-        shown = "object" if isinstance(new, dict) else "array" if isinstance(new, list) else new
         try:
             if cel.evaluate(rule["rule"], value, before, optional) is True:
                 continue
@@ -226,7 +283,10 @@ def _here(new: Any, old: Any, schema: Schema, path: str) -> Iterator[Cause]:
                 told = _message(rule, value, before, optional) or told
         except cel.RuleError as error:
             told = f"{_plainly(error)} evaluating rule: {told}"
-        yield Cause(rule.get("reason") or INVALID, f"Invalid value: {json.dumps(shown)}: {told}", where)
+        reason = rule.get("reason") or INVALID
+        words = {FORBIDDEN: "Forbidden", REQUIRED: "Required value"}.get(reason, f'Invalid value: "{kind_of(new)}"')
+        words = f'Duplicate value: "{kind_of(new)}"' if reason == DUPLICATE else words
+        yield Cause(reason, words if reason == DUPLICATE else f"{words}: {told}", where)
 
 
 def _message(rule: Object, value: Any, before: Any, optional: bool) -> str:

@@ -54,13 +54,18 @@ def coerce(value: Any, schema: Schema) -> Any:
     return value
 
 
-def apply(obj: Object, setting: Setting) -> None:
-    """Changes `obj` itself."""
-    kind = obj["kind"]
-    if kind in FILL:
-        FILL[kind](obj, setting)
+def plain(obj: Object) -> None:
+    """Defaults that go by the object alone; whoever writes it owns them. Changes `obj` itself."""
+    if obj["kind"] in PLAIN:
+        PLAIN[obj["kind"]](obj)
     for spec in _pod_specs(obj):
         _pod_spec(spec)
+
+
+def fill(obj: Object, setting: Setting) -> None:
+    """What the server gives by itself, which nobody owns. Changes `obj` itself."""
+    if obj["kind"] in FILL:
+        FILL[obj["kind"]](obj, setting)
 
 
 def _pod_specs(obj: Object) -> Iterator[Object]:
@@ -92,9 +97,15 @@ def _container(container: Object) -> None:
         resources.setdefault("requests", {}).setdefault(name, amount)
 
 
+def _plain_pod(pod: Object) -> None:
+    pod.setdefault("spec", {}).setdefault("enableServiceLinks", True)
+
+
 def _pod(pod: Object, setting: Setting) -> None:
-    spec = pod.setdefault("spec", {})
-    spec.setdefault("enableServiceLinks", True)
+    spec = pod["spec"]
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
     if setting.old is None:
         _account(pod, setting.store)
         pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
@@ -144,27 +155,55 @@ def _token_sources() -> list[Object]:
     ]
 
 
-def _job(job: Object, setting: Setting) -> None:
+def _plain_job(job: Object) -> None:
     spec = job.setdefault("spec", {})
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
     if spec.get("podFailurePolicy"):
         spec["podReplacementPolicy"] = "Failed"
+
+
+def _job(job: Object, setting: Setting) -> None:
+    spec = job["spec"]
+    job.setdefault("status", {})
     if setting.old is None and not spec.get("manualSelector"):
         uid, name = job["metadata"]["uid"], job["metadata"]["name"]
         labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name}
-        template = spec.get("template")
-        if isinstance(template, dict):
-            template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
+        template = spec.setdefault("template", {})
+        template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+        job["metadata"].setdefault("labels", dict(template["metadata"]["labels"]))
 
 
-def _service(service: Object, setting: Setting) -> None:
-    spec, old = service.setdefault("spec", {}), (setting.old or {}).get("spec") or {}
+def _stateful_set(found: Object, setting: Setting) -> None:
+    status = found.setdefault("status", {})
+    status.setdefault("replicas", 0)
+    status.setdefault("availableReplicas", 0)
+
+
+def _event(event: Object, setting: Setting) -> None:
+    """Fields that are told even if there is nothing to tell."""
+    for name in ("eventTime", "firstTimestamp", "lastTimestamp"):
+        event.setdefault(name, None)
+    for name in ("reportingComponent", "reportingInstance"):
+        event.setdefault(name, "")
+
+
+def _plain_service(service: Object) -> None:
+    spec = service.setdefault("spec", {})
     for port in spec.get("ports") or ():
         if isinstance(port, dict) and "port" in port:
             port.setdefault("targetPort", port["port"])
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+        if spec["type"] == "LoadBalancer":
+            spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _service(service: Object, setting: Setting) -> None:
+    spec, old = service["spec"], (setting.old or {}).get("spec") or {}
+    service.setdefault("status", {"loadBalancer": {}})
     if spec.get("type") == "ExternalName":
         return
     for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
@@ -176,11 +215,7 @@ def _service(service: Object, setting: Setting) -> None:
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
     if spec.get("type") in ("NodePort", "LoadBalancer"):
-        spec.setdefault("externalTrafficPolicy", "Cluster")
-        if spec["type"] == "LoadBalancer":
-            spec.setdefault("allocateLoadBalancerNodePorts", True)
         _node_ports(service, old, setting.store)
-    service.setdefault("status", {"loadBalancer": {}})
 
 
 def _others(store: Store, service: Object) -> Iterable[Entry]:
@@ -190,7 +225,8 @@ def _others(store: Store, service: Object) -> Iterable[Entry]:
 
 def _free_address(store: Store) -> str:
     taken = {(e.object.get("spec") or {}).get("clusterIP") for e in store.all("services")}
-    return next(str(a) for a in list(ip_network(SERVICES).hosts())[9:] if str(a) not in taken)
+    network = ip_network(SERVICES)
+    return next(a for i in range(10, network.num_addresses - 1) if (a := str(network[i])) not in taken)
 
 
 def _node_ports(service: Object, old: Object, store: Store) -> None:
@@ -222,15 +258,19 @@ def _claim(claim: Object, setting: Setting) -> None:
                 spec["storageClassName"] = entry.object["metadata"]["name"]
 
 
+def _plain_namespace(namespace: Object) -> None:
+    if namespace["metadata"].get("name"):
+        namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"]["name"]
+
+
 def _namespace(namespace: Object, setting: Setting) -> None:
-    namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"]["name"]
     if setting.old is None:
         namespace["spec"] = {"finalizers": ["kubernetes"]}
         namespace["status"] = {"phase": "Active"}
     namespace.setdefault("status", {"phase": "Active"})
 
 
-def _secret(secret: Object, setting: Setting) -> None:
+def _secret(secret: Object) -> None:
     strings = secret.pop("stringData", None)
     if isinstance(strings, dict):
         coded = {k: base64.b64encode(str(v).encode()).decode() for k, v in strings.items()}
@@ -248,10 +288,9 @@ def _request(csr: Object, setting: Setting) -> None:
     for name in ("username", "uid", "groups", "extra"):
         spec.pop(name, None)
     spec.update({k: v for k, v in found.items() if v})
-    spec.setdefault("usages", ["digital signature", "key encipherment"])
 
 
-def _binding(binding: Object, setting: Setting) -> None:
+def _binding(binding: Object) -> None:
     for subject in binding.get("subjects") or ():
         if isinstance(subject, dict):
             subject.setdefault("apiGroup", "" if subject.get("kind") == "ServiceAccount" else "rbac.authorization.k8s.io")
@@ -261,7 +300,7 @@ def _binding(binding: Object, setting: Setting) -> None:
         binding["roleRef"].setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
-def _policy(policy: Object, setting: Setting) -> None:
+def _policy(policy: Object) -> None:
     spec = policy.setdefault("spec", {})
     spec.setdefault("policyTypes", ["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
 
@@ -274,17 +313,25 @@ def _status(obj: Object, setting: Setting) -> None:
     obj.setdefault("status", {})
 
 
+PLAIN: dict[str, Callable[[Object], None]] = {
+    "Pod": _plain_pod,
+    "Job": _plain_job,
+    "Service": _plain_service,
+    "Namespace": _plain_namespace,
+    "Secret": _secret,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
+    "NetworkPolicy": _policy,
+}
 FILL: dict[str, Callable[[Object, Setting], None]] = {
     "Pod": _pod,
     "Job": _job,
+    "StatefulSet": _stateful_set,
     "Service": _service,
     "PersistentVolumeClaim": _claim,
     "PersistentVolume": _volume,
     "Namespace": _namespace,
-    "Secret": _secret,
     "CertificateSigningRequest": _request,
-    "RoleBinding": _binding,
-    "ClusterRoleBinding": _binding,
-    "NetworkPolicy": _policy,
+    "Event": _event,
     "Node": _status,
 }

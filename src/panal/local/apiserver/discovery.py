@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import platform
 from typing import Any
 
@@ -89,8 +91,8 @@ def _entries(r: Resource) -> list[Object]:
         entry["shortNames"] = list(r.short)
     if r.categories:
         entry["categories"] = list(r.categories)
-    entry["storageVersionHash"] = ""
-    return [{k: v for k, v in entry.items() if v != "" or k == "singularName"}, *(_sub(r, s) for s in r.subresources if s in SUBRESOURCES)]
+    entry["storageVersionHash"] = base64.b64encode(hashlib.sha256(f"{r.stored} {r.stored_api_version}".encode()).digest()[:8]).decode()
+    return [entry, *(_sub(r, s) for s in r.subresources if s in SUBRESOURCES)]
 
 
 def _sub(r: Resource, name: str) -> Object:

@@ -42,6 +42,14 @@ class StatusError(Exception):
         return found | {"code": self.code}
 
 
+class UndecodableError(StatusError):
+    """An object that cannot be read as its kind; `why` alone is what remains of it where a patch made it."""
+
+    def __init__(self, kind: str, version: str, why: str) -> None:
+        super().__init__(400, "BadRequest", f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+        self.why = why
+
+
 class NotServed(Exception):  # noqa: N818
     """A path that nothing is served under: plain text, as clients of unknown groups expect."""
 

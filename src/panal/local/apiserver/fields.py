@@ -89,7 +89,7 @@ def owned(value: Any, schema: Schema) -> Fields:
 
 def _owned(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
     parts = children(value, schema, path)
-    if parts is None or not value:
+    if parts is None or value == {}:
         yield path
         return
     for name, item, inner in parts:

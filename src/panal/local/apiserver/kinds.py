@@ -144,7 +144,7 @@ _CLUSTER = {"namespaced": False}
 # group, version, kind, plural, short names, subresources, columns besides name and age (a word is a function of `columns`)
 _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("", "v1", "Namespace", "namespaces", "ns", "status finalize", "Status=.status.phase"),
-    ("", "v1", "Pod", "pods", "po", "status log binding eviction", "Ready=pod_ready Status=pod_status Restarts=pod_restarts"),
+    ("", "v1", "Pod", "pods", "po", "status log binding", "Ready=pod_ready Status=pod_status Restarts=pod_restarts"),
     ("", "v1", "Service", "services", "svc", "status", "Type=.spec.type Cluster-IP=.spec.clusterIP External-IP=external Port(s)=ports"),
     ("", "v1", "ConfigMap", "configmaps", "cm", "", "Data=data"),
     ("", "v1", "Secret", "secrets", "", "", "Type=.type Data=data"),

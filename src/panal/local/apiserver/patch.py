@@ -22,6 +22,11 @@ DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiv
 MOST_OPERATIONS = 10_000
 
 
+def go_kind(value: Any) -> str:
+    known = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    return known.get(type(value), "null")
+
+
 def merged(value: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return patch
@@ -36,8 +41,7 @@ def merged(value: Any, patch: Any) -> Any:
 
 def json_patched(value: Any, patch: Any) -> Any:
     if not isinstance(patch, list):
-        given = {dict: "object", str: "string", bool: "bool", int: "number", float: "number"}.get(type(patch), "null")
-        raise bad_request(f"error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp")
+        raise bad_request(f"error decoding patch: json: cannot unmarshal {go_kind(patch)} into Go value of type []handlers.jsonPatchOp")
     if len(patch) > MOST_OPERATIONS:
         raise StatusError(
             413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}"
@@ -96,18 +100,27 @@ def _lists(value: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
     key = schema.get("x-kubernetes-patch-merge-key")
     if key is None or any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [_clean(i) for i in patch if not (isinstance(i, dict) and i.get("$patch") == "replace")]
-    result = list(value)
+    known = {item.get(key): item for item in value if isinstance(item, dict)}
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
-        at = next((i for i, known in enumerate(result) if isinstance(known, dict) and known.get(key) == item[key]), None)
-        if item.get("$patch") == "delete":
-            result = [r for r in result if not (isinstance(r, dict) and r.get(key) == item[key])]
-        elif at is None:
-            result.append(_clean(item))
-        else:
-            result[at] = _maps(result[at], item, schema.get("items", ANY))
-    return result
+    gone = [item[key] for item in patch if item.get("$patch") == "delete"]
+    new = {i[key]: _maps(known[i[key]], i, schema.get("items", ANY)) if i[key] in known else _clean(i) for i in patch if i[key] not in gone}
+    return _in_order({k: v for k, v in known.items() if k not in gone}, new)
+
+
+def _in_order(old: dict[Any, Any], new: dict[Any, Any]) -> list[Any]:
+    """The patch's order prevails; what only the object has keeps its place."""
+    result, names = [], iter(new)
+    for name in old:
+        if name not in new:
+            result.append(old[name])
+            continue
+        for following in names:
+            result.append(new[following])
+            if following == name or following in old:
+                break
+    return result + [new[name] for name in names]
 
 
 def _from_primitive_lists(result: dict[str, Any], patch: dict[str, Any]) -> None:

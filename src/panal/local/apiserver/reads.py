@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from panal.local.apiserver.store import Change, Entry, Store, decode, encode
 
 Object = dict[str, Any]
 BOOKMARKS = 15.0  # seconds
+BEFORE_END = 2.0
 FULL = 10_000  # events that a watcher may be behind before its watch is ended
 
 
@@ -83,12 +84,13 @@ def version_asked(call: Call, store: Store) -> int:
     if given in ("", "0"):
         return 0
     if not given.isdigit():
-        why = f'resourceVersion: Invalid value: "{given}": strconv.ParseUint: parsing "{given}": invalid syntax'
+        first = "" if call.flag("watch") else "invalid resource version: "
+        why = f'{first}resourceVersion: Invalid value: "{given}": strconv.ParseUint: parsing "{given}": invalid syntax'
         raise errors.StatusError(400 if not call.flag("watch") else 500, "BadRequest" if not call.flag("watch") else "", why)
     if int(given) > store.version and not call.flag("watch"):
         cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
         found = {"causes": [cause], "retryAfterSeconds": 1}
-        raise errors.StatusError(504, "Timeout", f"Too large resource version: {given}, current: {store.version}", found)
+        raise errors.StatusError(504, "Timeout", f"Timeout: Too large resource version: {given}, current: {store.version}", found)
     return int(given)
 
 
@@ -110,7 +112,7 @@ def listing(call: Call, store: Store, form: Form) -> bytes:
     if limit and not limit.isdigit():
         raise errors.bad_request(f'limit: Invalid value: "{limit}": must be a number')
     page = found[: int(limit)] if limit and int(limit) else found
-    metadata: Object = {"resourceVersion": str(version)}
+    metadata: Object = {**({"continue": ""} if call.resource.custom and not form.kind else {}), "resourceVersion": str(version)}
     if len(page) < len(found):
         metadata["continue"] = base64.urlsafe_b64encode(encode([version, *_place(page[-1])])).decode()
         if selection.any:
@@ -207,17 +209,18 @@ class Watch:
             return [*lines, *([self._bookmark(mark)] if self._initial and self._bookmarks else [])]
         return [line for change in store.since(self._call.resource.stored, since) if (line := self._change(change))]
 
-    async def _following(self, deadline: float) -> AsyncIterator[bytes]:
+    async def _following(self, deadline: float) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
+        marks = self._marks(deadline)
         while not self._closing.is_set():
-            wait = min(BOOKMARKS, deadline - loop.time())
+            until = min(next(marks), deadline) if self._queue.empty() else deadline
             try:
-                change = await asyncio.wait_for(self._queue.get(), max(0.0, wait))
+                change = await asyncio.wait_for(self._queue.get(), max(0.0, until - loop.time()))
             except TimeoutError:
-                if self._bookmarks:
-                    yield self._bookmark({})
                 if loop.time() >= deadline:
                     return
+                if self._bookmarks:
+                    yield self._bookmark({})
                 continue
             if change is None:
                 return  # too slow: it comes again, and is told what it missed or to list anew
@@ -227,6 +230,14 @@ class Watch:
             told = b"".join(line for line in lines if line)
             if told:
                 yield told
+
+    @staticmethod
+    def _marks(deadline: float) -> Iterator[float]:
+        """When bookmarks are due: now and then, and a little before the end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            left = deadline - BEFORE_END - loop.time()
+            yield loop.time() + min(BOOKMARKS, left) if left > 0 else deadline
 
     def _change(self, change: Change) -> bytes | None:
         before, after = self._selection.has(change.old), self._selection.has(change.new)
@@ -248,7 +259,7 @@ class Watch:
 
     def _bookmark(self, annotations: Object) -> bytes:
         resource = self._call.resource
-        metadata: Object = {"resourceVersion": str(self._store.version), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(self._store.version), **({} if resource.custom else {"creationTimestamp": None})}
         if annotations:
             metadata["annotations"] = annotations
         if self._form.kind.startswith("Table"):

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from panal.local.apiserver.defaults import User
-from panal.local.apiserver.errors import REQUIRED, Cause, StatusError, bad_request, invalid, unsupported_media
+from panal.local.apiserver.errors import REQUIRED, Cause, StatusError, UndecodableError, bad_request, invalid, unsupported_media
 from panal.local.apiserver.kinds import Resource
 
 ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
@@ -168,7 +168,7 @@ def _check_kind(value: dict[str, Any], resource: Resource) -> None:
     if kind not in (None, "", resource.kind):
         if resource.custom:
             text = f"Invalid value: {msgspec.json.encode(kind).decode()}: must be {resource.kind}"
-            raise invalid(resource.group, resource.kind, _name(value), [Cause("FieldValueInvalid", text, "kind")])
+            raise invalid(resource.group, str(kind), _name(value), [Cause("FieldValueInvalid", text, "kind")])
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered here')
     if version not in (None, "", resource.api_version):
         raise bad_request(f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})")
@@ -186,7 +186,7 @@ def _name(value: dict[str, Any]) -> str:
 
 
 def cannot_be(resource: Resource, why: str) -> StatusError:
-    return bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}')
+    return UndecodableError(resource.kind, resource.version, why)
 
 
 def need_manager(call: Call) -> str:

@@ -20,7 +20,8 @@ def of(resource: Resource, obj: Object) -> Object:
     status: Object = {"replicas": first(obj, paths["statusReplicasPath"]) or 0}
     if selector := first(obj, paths.get("labelSelectorPath", "")) or _labels(obj):
         status["selector"] = selector
-    spec = {"replicas": first(obj, paths["specReplicasPath"]) or 0}
+    replicas = first(obj, paths["specReplicasPath"])
+    spec = {"replicas": replicas} if replicas else {}
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
 
 

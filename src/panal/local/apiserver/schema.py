@@ -61,25 +61,31 @@ def _prune_field(value: dict[str, Any], name: str, schema: Schema, path: str, ro
 
 
 # --- defaulting ---------------------------------------------------------------------------------------------------
-def default(value: Any, schema: Schema) -> None:
-    """Adds defaults to `value` itself. A null where null is not allowed and there is a default counts as left out."""
+def default(value: Any, schema: Schema, nulls: bool = False) -> None:
+    """Adds defaults to `value` itself. A null where null is not allowed counts as left out; with `nulls`, only if there is a default."""
     if isinstance(value, dict):
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
         for name, known in properties.items():
-            _default_field(value, name, known)
+            _default_field(value, name, known, nulls)
         if isinstance(rest, dict):
             for name in value.keys() - properties.keys():
-                default(value[name], rest)
+                default(value[name], rest, nulls)
     elif isinstance(value, list) and "items" in schema:
         for item in value:
-            default(item, schema["items"])
+            default(item, schema["items"], nulls)
 
 
-def _default_field(value: dict[str, Any], name: str, known: Schema) -> None:
-    if "default" in known and (name not in value or (value[name] is None and not known.get("nullable"))):
+def _default_field(value: dict[str, Any], name: str, known: Schema, nulls: bool) -> None:
+    if name in value and value[name] is None and not nullable(known) and not (nulls and "default" not in known):
+        del value[name]
+    if name not in value and "default" in known:
         value[name] = copy.deepcopy(known["default"])
     if name in value:
-        default(value[name], known)
+        default(value[name], known, nulls)
+
+
+def nullable(schema: Schema) -> bool:
+    return bool(schema.get("nullable") or not expected(schema))
 
 
 # --- validation ---------------------------------------------------------------------------------------------------
@@ -142,7 +148,7 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
     if "pattern" in schema and not pattern(schema["pattern"]).search(value):
         yield _wrong(value, path, f"should match '{schema['pattern']}'")
     if schema.get("format") == "date-time" and not _is_time(value):
-        yield Cause(INVALID, f'Invalid value: "{value}": {path} in body must be of type date-time: "{value}"', path)
+        yield Cause(TYPE, f'Invalid value: "{value}": {path} in body must be of type date-time: "{value}"', path)
 
 
 @cache

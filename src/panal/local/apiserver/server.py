@@ -129,6 +129,8 @@ class Api:
         if resource is None or (path.namespace and not resource.namespaced) or (path.name and resource.namespaced and not path.namespace):
             raise NotServed
         if path.subresource and path.subresource not in resource.subresources:
+            if resource.custom:
+                raise errors.not_found(resource.group, resource.plural, path.name)
             raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", {})
         query = {name: request.query[name] for name in request.query}
         call = Call(resource, path.namespace, path.name, path.subresource, query, user, request.headers.get("User-Agent", ""))

@@ -13,7 +13,6 @@ from panal.local.apiserver.kinds import Column, Resource
 from panal.local.apiserver.store import Entry
 
 Object = dict[str, Any]
-NAME_WORDS = "Name must be unique within a namespace."
 
 
 def of(resource: Resource, entries: list[Entry], include: str, metadata: Object | None = None, columns: bool = True) -> Object:
@@ -29,7 +28,8 @@ def of(resource: Resource, entries: list[Entry], include: str, metadata: Object 
 
 def _definition(column: Column, resource: Resource) -> Object:
     words = column.description or (f"Custom resource definition column (in JSONPath format): {column.path}" if resource.custom else "")
-    words = NAME_WORDS if column.format == "name" else words
+    if column.format == "name":
+        words = resource.schema["properties"]["metadata"]["properties"]["name"]["description"]
     kind = column.type if resource.custom or column.type != "date" else "string"
     return {"name": column.name, "type": kind, "format": column.format, "description": words, "priority": column.priority}
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-from panal.local.apiserver import errors, patch, requests, scale
+from panal.local.apiserver import deletion, errors, patch, requests, scale
 from panal.local.apiserver.answers import Answer, json_answer
 from panal.local.apiserver.identity import Identity
 from panal.local.apiserver.reads import Form, Selection, listing
 from panal.local.apiserver.requests import Call
 from panal.local.apiserver.store import Entry, Store
-from panal.local.apiserver.writes import Outcome, Writer, now, text
+from panal.local.apiserver.writes import Outcome, Writer
 
 Object = dict[str, Any]
 STORED = ("", "status", "finalize", "approval")
@@ -52,7 +53,7 @@ class Verbs:
             name = entry.object["metadata"]["name"]
             self._writer.delete(Call(call.resource, call.namespace, name, "", call.query, call.user, call.agent), options)
         items = [{**e.object, "apiVersion": call.resource.api_version} for e in found]
-        metadata = {"resourceVersion": str(self._store.version)}
+        metadata = {**({"continue": ""} if call.resource.custom else {}), "resourceVersion": str(self._store.version)}
         return json_answer({"kind": call.resource.list, "apiVersion": call.resource.api_version, "metadata": metadata, "items": items})
 
     # --- objects ------------------------------------------------------------------------------------------------
@@ -87,7 +88,11 @@ class Verbs:
         if call.flag("force"):
             cause = errors.Cause(errors.FORBIDDEN, "Forbidden: may not be specified for non-apply patch", "force")
             raise errors.invalid("meta.k8s.io", "PatchOptions", "", [cause])
-        return self._writer.update(call, self._change(call, media, body))
+        try:
+            return self._writer.update(call, self._change(call, media, body))
+        except errors.UndecodableError as error:
+            told = f"Invalid value: {json.dumps(body.decode(errors='replace'))}: {error.why}"
+            raise errors.invalid("", "", "", [errors.Cause(errors.INVALID, told, "patch")]) from error
 
     def _change(self, call: Call, media: str, body: bytes) -> Callable[[Object], Object]:
         known = [patch.JSON, patch.MERGE, *([] if call.resource.custom else [patch.STRATEGIC])]
@@ -97,7 +102,8 @@ class Verbs:
             raise errors.unsupported_media(told)
         wanted = requests.read_json(body, "")
         if media != patch.JSON and not isinstance(wanted, dict):
-            raise errors.bad_request("error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}")
+            told = f"error decoding patch: json: cannot unmarshal {patch.go_kind(wanted)} into Go value of type map[string]interface {{}}"
+            raise errors.bad_request(told)
 
         def change(old: Object) -> Object:
             if media == patch.JSON:
@@ -133,17 +139,15 @@ class Verbs:
             raise errors.bad_request('DeleteOptions in version "v1" cannot be handled as a DeleteOptions: preconditions is an object')
         policy = found.get("propagationPolicy")
         if policy not in (None, "Background", "Foreground", "Orphan"):
-            told = f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"'
+            told = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
             cause = errors.Cause(errors.UNSUPPORTED, told, "propagationPolicy")
             raise errors.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
         return found
 
     def _delete(self, call: Call, options: Object) -> Answer:
-        from panal.local.apiserver.writes import RETURNED
-
         obj, gone = self._writer.delete(call, options)
         resource = call.resource
-        if not gone or resource.kind in RETURNED:
+        if not gone or resource.kind in deletion.RETURNED:
             return json_answer(obj)
         found = errors.details(resource.group, resource.plural, call.name, uid=obj["metadata"]["uid"])
         return json_answer(errors.success(found))
@@ -183,6 +187,3 @@ class Verbs:
             wanted = patch.merged(scale.of(call.resource, entry.object), wanted)
         outcome = self._writer.update(scale.main(call), lambda old: scale.changed(call.resource, old, wanted))
         return json_answer(scale.of(call.resource, outcome.object))
-
-
-__all__ = ["Verbs", "now", "text"]

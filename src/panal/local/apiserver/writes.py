@@ -1,23 +1,23 @@
 """Every write, as the real server does it: read, admit (prune, defaults, checks), say who owns what, keep; or delete, by and by.
 
-An object goes through `_admit` whatever the verb. What comes of it is kept only if it differs: a write that changes nothing makes no
+An object goes through `admission` whatever the verb. What comes of it is kept only if it differs: a write that changes nothing makes no
 event and no new version.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from panal.local.apiserver import apply, checks, custom, defaults, errors, requests
+from panal.local.apiserver import apply, custom, deletion, errors, requests
+from panal.local.apiserver.admission import CRDS, Admission, Now, now, text
 from panal.local.apiserver.apply import Manager
-from panal.local.apiserver.defaults import Setting
-from panal.local.apiserver.errors import CHANGED, FORBIDDEN, INVALID, REQUIRED, Cause
-from panal.local.apiserver.fields import DuplicateKey
+from panal.local.apiserver.errors import CHANGED, INVALID, Cause
+from panal.local.apiserver.fields import DuplicateKey, owned
 from panal.local.apiserver.kinds import Registry, Resource
 from panal.local.apiserver.requests import Call
 from panal.local.apiserver.schema import Schema, check, default, prune
@@ -30,17 +30,14 @@ WITH_GENERATION = {
     "Pod", "Job", "StatefulSet", "NetworkPolicy", "CustomResourceDefinition", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip
-RETURNED = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount"}  # a DELETE answers with them
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
-Now = Callable[[], datetime]
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+EXPECTED = {
+    "string": "string",
+    "integer": "numeric (int or float)",
+    "number": "numeric (int or float)",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "map",
+}
 
 
 @dataclass(slots=True)
@@ -57,6 +54,7 @@ class Writer:
         self._store = store
         self._registry = registry
         self._clock = clock
+        self._admission = Admission(store, clock)
 
     # --- create -------------------------------------------------------------------------------------------------
     def create(self, call: Call, obj: Object) -> Outcome:
@@ -72,8 +70,7 @@ class Writer:
             metadata["generation"] = 1
         if resource.has_status and resource.kind != "CustomResourceDefinition":
             obj.pop("status", None)
-        warnings = self._admit(call, obj, None)
-        apply.updated(None, obj, resource.schema, self._manager(call), text(self._clock()))
+        warnings = self._admission.admit(call, obj, None, self._manager(call))
         return self._create(call, obj, warnings)
 
     def _create(self, call: Call, obj: Object, warnings: list[str]) -> Outcome:
@@ -114,79 +111,6 @@ class Writer:
             error.details = (error.details or {}) | {"causes": [cause]}
             raise error
 
-    # --- admission ----------------------------------------------------------------------------------------------
-    def _admit(self, call: Call, obj: Object, old: Object | None) -> list[str]:
-        """Changes `obj` itself to what is kept; 400 and 422 for what may not be. Returns warnings."""
-        resource, schema = call.resource, call.resource.schema
-        warnings = self._prune(call, obj)
-        self._metadata_types(call, obj)
-        if resource.custom:
-            default(obj, schema)
-        else:
-            self._decode(resource, obj)
-            default(obj, schema)
-            defaults.apply(obj, Setting(self._store, call.user, old))
-        _tidy(obj["metadata"])
-        causes = self._causes(resource, obj, old)
-        if causes:
-            raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
-        if resource.kind == "CustomResourceDefinition":
-            custom.served(obj, text(self._clock()))
-        return warnings
-
-    def _prune(self, call: Call, obj: Object) -> list[str]:
-        unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema, "", root=not call.resource.custom)]
-        if unknown and call.validation == "Strict":
-            raise requests.cannot_be(call.resource, f"strict decoding error: {', '.join(unknown)}")
-        return unknown if call.validation == "Warn" else []
-
-    def _metadata_types(self, call: Call, obj: Object) -> None:
-        defaults.coerce(obj["metadata"], call.resource.schema["properties"]["metadata"])
-        wrong = check(obj["metadata"], call.resource.schema["properties"]["metadata"], status=True)
-        if wrong:
-            raise requests.cannot_be(call.resource, f"json: cannot unmarshal Go struct field ObjectMeta.metadata.{wrong[0]}")
-
-    def _decode(self, resource: Resource, obj: Object) -> None:
-        """What the real server cannot even read into its types is refused with 400, before it is looked at."""
-        defaults.coerce(obj, resource.schema)
-        if resource.kind == "CustomResourceDefinition":
-            custom.fill(obj)
-        for cause in check(obj, resource.schema, status=True):
-            if cause.reason == errors.TYPE:
-                given = cause.message.rpartition(": ")[2].strip('"')
-                known = {"integer": "number", "boolean": "bool"}
-                path = ".".join(p.split("[")[0] for p in cause.field.split("."))
-                wanted = cause.message.partition("must be of type ")[2].partition(":")[0]
-                wanted = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}.get(wanted, wanted)
-                why = f"json: cannot unmarshal {known.get(given, given)} into Go struct field {resource.kind}.{path} of type {wanted}"
-                raise requests.cannot_be(resource, why)
-
-    def _causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-        found = list(checks.metadata(obj, resource.kind)) + _finalizers(obj, old)
-        if not resource.custom:
-            found += [c for c in check(obj, resource.schema, status=False) if c.reason != "FieldValueTypeInvalid"]
-            if not found:
-                found += checks.quantities(obj, resource.schema)
-                found += checks.of_kind(obj, old)
-            if resource.kind == "CustomResourceDefinition" and not found:
-                found += custom.check(obj, [e.object for e in self._store.all(CRDS)])
-            return found
-        wrong = [
-            c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)
-        ]
-        if resource.rules and not found and not wrong:
-            return list(custom.rules(obj, old, resource.schema))
-        blocked = any(
-            c.reason in ("FieldValueTypeInvalid", REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")
-            for c in wrong
-        )
-        if resource.rules and (blocked or (found and any(c.reason == REQUIRED for c in found))):
-            told = (
-                "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
-            )
-            wrong.append(Cause(INVALID, f"Invalid value: null: {told}", "<nil>"))
-        return found + wrong
-
     # --- update -------------------------------------------------------------------------------------------------
     def update(self, call: Call, change: Callable[[Object], Object], put: bool = False) -> Outcome:
         """`change` makes the wanted object of the one that is there, which it is given a copy of."""
@@ -195,9 +119,8 @@ class Writer:
         old = self.served(call.resource, entry)
         self._preconditions(call, obj, old, put)
         kept = self._combined(call, obj, old)
-        warnings = self._admit(call, kept, old)
+        warnings = self._admission.admit(call, kept, old, self._manager(call))
         self._count_generation(call, kept, old)
-        apply.updated(old, kept, self._ownable(call.resource), self._manager(call), text(self._clock()))
         return self._keep(call, kept, old, warnings)
 
     def live(self, call: Call) -> Entry:
@@ -219,6 +142,10 @@ class Writer:
         if resource.namespaced and given.get("namespace") not in (None, "", call.namespace):
             raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
         if given.get("uid") not in (None, "", old["metadata"]["uid"]):
+            if not put:
+                shown = json.dumps(given["uid"])
+                causes = [Cause(INVALID, f"Invalid value: {shown}: field is immutable", "metadata.uid")] * 2
+                raise errors.invalid(resource.group, resource.kind, call.name, causes)
             why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {old['metadata']['uid']}"
             raise errors.conflict(resource.group, resource.plural, call.name, why)
         version = given.get("resourceVersion")
@@ -241,7 +168,8 @@ class Writer:
             }
             return kept
         if subresource == "finalize":
-            return {**old, "spec": {**(old.get("spec") or {}), "finalizers": (obj.get("spec") or {}).get("finalizers") or []}}
+            finalizers = (obj.get("spec") or {}).get("finalizers") or []
+            return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
         if subresource == "approval":
             found = (obj.get("status") or {}).get("conditions") or []
             mine = [c for c in found if c.get("type") in ("Approved", "Denied")]
@@ -271,7 +199,7 @@ class Writer:
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if call.dry_run:
             return Outcome(obj, warnings)
-        if obj["metadata"].get("deletionTimestamp") and self._may_go(obj):
+        if obj["metadata"].get("deletionTimestamp") and deletion.may_go(obj):
             gone = self._remove(call.resource, call.key, obj)
             return Outcome(gone.object, warnings)
         return Outcome(self._put(call.resource, call.key, obj).object, warnings)
@@ -286,16 +214,11 @@ class Writer:
             return self._apply_new(call, config, manager)
         old = self.served(call.resource, entry)
         self._preconditions(call, config, old, put=False)
-        try:
-            merged = apply.applied(
-                old, self._visible(call, config), self._ownable(call.resource), manager, call.flag("force"), text(self._clock())
-            )
-        except DuplicateKey as error:
-            raise self._untyped(call, str(error)) from error
+        merged = apply.applied(old, self._visible(call, config), call.resource.schema, manager, call.flag("force"), text(self._clock()))
         managers = merged["metadata"].get("managedFields")
         kept = self._combined(call, merged, old)
         kept["metadata"].pop("managedFields", None)
-        warnings = self._admit(call, kept, old)
+        warnings = self._admission.admit(call, kept, old)
         self._count_generation(call, kept, old)
         if managers:
             kept["metadata"]["managedFields"] = managers
@@ -305,15 +228,12 @@ class Writer:
         if call.subresource:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
         if config["metadata"].get("uid"):
-            why = f"Precondition failed: UID in precondition: {config['metadata']['uid']}, UID in object meta: "
+            why = f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and no existing object was found"
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, why)
         if config["metadata"].get("resourceVersion"):
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, CHANGED)
         created = replace(call, query={**call.query, "fieldManager": manager.name})
-        try:
-            merged = apply.applied(None, self._visible(call, config), self._ownable(call.resource), manager, True, text(self._clock()))
-        except DuplicateKey as error:
-            raise self._untyped(call, str(error)) from error
+        merged = apply.applied(None, self._visible(call, config), call.resource.schema, manager, True, text(self._clock()))
         managers = merged["metadata"].pop("managedFields", None)
         self._place(created, merged)
         return self._created_by_apply(created, merged, managers)
@@ -326,7 +246,7 @@ class Writer:
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": text(self._clock())}
         if call.resource.custom or call.resource.kind in WITH_GENERATION:
             metadata["generation"] = 1
-        warnings = self._admit(call, obj, None)
+        warnings = self._admission.admit(call, obj, None)
         if managers:
             metadata["managedFields"] = managers
         return self._create(call, obj, warnings)
@@ -336,6 +256,7 @@ class Writer:
         if metadata.get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
         metadata.pop("managedFields", None)
+        namespace = str(metadata.get("namespace") or "")
         metadata.setdefault("name", call.name)
         if metadata["name"] != call.name:
             raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
@@ -343,11 +264,17 @@ class Writer:
             metadata.setdefault("namespace", call.namespace)
         unknown = prune(requests.bounded(config), call.resource.schema, "", root=True)
         if unknown:
-            raise self._untyped(call, f".{unknown[0]}: field not declared in schema")
+            raise self._untyped(call, f".{unknown[0]}: field not declared in schema", namespace)
+        if call.resource.custom and (why := _misfit(config, call.resource.schema)):
+            raise self._untyped(call, why, namespace)
+        try:
+            owned(config, call.resource.schema)
+        except DuplicateKey as error:
+            raise self._untyped(call, str(error), namespace) from error
 
-    def _untyped(self, call: Call, why: str) -> errors.StatusError:
+    def _untyped(self, call: Call, why: str, namespace: str = "") -> errors.StatusError:
         resource = call.resource
-        of = f"({call.namespace}/{call.name}; {resource.api_version}, Kind={resource.kind})"
+        of = f"({namespace}/{call.name}; {resource.api_version}, Kind={resource.kind})"
         return errors.StatusError(500, "", f"failed to create typed patch object {of}: {why}")
 
     def _visible(self, call: Call, config: Object) -> Object:
@@ -359,10 +286,6 @@ class Writer:
         if call.resource.has_status:
             return {k: v for k, v in config.items() if k != "status"}
         return config
-
-    @staticmethod
-    def _ownable(resource: Resource) -> Schema:
-        return resource.schema
 
     @staticmethod
     def _manager(call: Call) -> Manager:
@@ -393,13 +316,14 @@ class Writer:
         """The object as it is afterwards, and whether it is gone."""
         entry = self.live(call)
         obj = entry.copy()
-        self._delete_preconditions(call, obj, options)
+        deletion.preconditions(call, obj, options)
         dry = call.dry_run or options.get("dryRun") == ["All"]
-        grace = self._grace(obj, options)
+        grace = deletion.grace(obj, options)
         before = dict(obj["metadata"])
-        self._propagation(obj, options)
-        self._mark(obj, grace)
-        if self._may_go(obj):
+        deletion.propagation(obj, options)
+        if obj["kind"] == "Pod" or not deletion.may_go(obj):
+            deletion.mark(obj, grace, self._clock())
+        if deletion.may_go(obj):
             if not dry:
                 obj = self._remove(call.resource, call.key, obj).object
             return obj | {"apiVersion": call.resource.api_version}, True
@@ -408,55 +332,6 @@ class Writer:
                 obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
             obj = self._put(call.resource, call.key, obj).object
         return obj | {"apiVersion": call.resource.api_version}, False
-
-    def _delete_preconditions(self, call: Call, obj: Object, options: Object) -> None:
-        wanted, metadata = options.get("preconditions") or {}, obj["metadata"]
-        for name, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            if wanted.get(name) and str(wanted[name]) != metadata[name]:
-                why = f"Precondition failed: {called} in precondition: {wanted[name]}, {called} in object meta: {metadata[name]}"
-                if call.resource.custom and name == "uid":
-                    why = f"the UID in the precondition ({wanted[name]}) does not match the UID in record ({metadata[name]})."
-                    why += " The object might have been deleted and then recreated"
-                raise errors.conflict(
-                    call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why
-                )
-
-    def _grace(self, obj: Object, options: Object) -> int:
-        """Seconds that a Pod has for its end; 0 for everything else."""
-        spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
-        if obj["kind"] != "Pod" or not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
-            return 0
-        asked = options.get("gracePeriodSeconds")
-        grace = int(asked if isinstance(asked, int) else spec.get("terminationGracePeriodSeconds", 30))
-        return grace if grace >= 0 else 1
-
-    def _propagation(self, obj: Object, options: Object) -> None:
-        policy, metadata = options.get("propagationPolicy"), obj["metadata"]
-        if options.get("orphanDependents") is True:
-            policy = "Orphan"
-        wanted = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}.get(str(policy))
-        finalizers = metadata.get("finalizers") or []
-        if policy is not None and not metadata.get("deletionTimestamp"):
-            finalizers = [f for f in finalizers if f not in ("orphan", "foregroundDeletion")] + ([wanted] if wanted else [])
-        metadata["finalizers"] = finalizers
-        _tidy(metadata)
-
-    def _mark(self, obj: Object, grace: int) -> None:
-        metadata = obj["metadata"]
-        if "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = text(self._clock() + timedelta(seconds=grace))
-            metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-            metadata["deletionTimestamp"] = text(self._clock() + timedelta(seconds=grace))
-            metadata["deletionGracePeriodSeconds"] = grace
-
-    @staticmethod
-    def _may_go(obj: Object) -> bool:
-        metadata = obj["metadata"]
-        held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
-        return not held and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
 
     # --- keeping ------------------------------------------------------------------------------------------------
     def _put(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
@@ -495,41 +370,14 @@ def _as_read(obj: Object, schema: Schema) -> None:
     default(obj, schema)
 
 
-def _tidy(metadata: Object) -> None:
-    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if name in metadata and not metadata[name]:
-            del metadata[name]
-
-
-def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
-    if old is None or not old["metadata"].get("deletionTimestamp"):
-        return []
-    before = old["metadata"].get("finalizers") or []
-    new = [f for f in obj["metadata"].get("finalizers") or () if f not in before]
-    shown = ", ".join(f'"{f}"' for f in new)
-    told = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-    return [Cause(FORBIDDEN, told, "metadata.finalizers")] if new else []
-
-
-def _same(cause: Cause, obj: Object, old: Object | None) -> bool:
-    """Whether what is wrong there was so before: it is not held against an update."""
-    if old is None:
-        return False
-    path = cause.field.replace("[", ".[").split(".") if cause.field else []
-    if cause.reason == REQUIRED:
-        path = path[:-1]
-    after: Any = obj
-    before: Any = old
-    for name in path:
-        after, before = _step(after, name), _step(before, name)
-    return after is not None and bool(path) and after == before
-
-
-def _step(value: Any, name: str) -> Any:
-    if name.startswith("[") and isinstance(value, list):
-        index = int(name[1:-1])
-        return value[index] if index < len(value) else None
-    return value.get(name) if isinstance(value, dict) else None
+def _misfit(config: Object, schema: Schema) -> str:
+    """What of a configuration has not the type that the schema says."""
+    for cause in check(config, schema, status=True):
+        wanted = EXPECTED.get(cause.message.partition("must be of type ")[2].partition(":")[0])
+        given = cause.message.rpartition(": ")[2].strip('"')
+        if cause.reason == errors.TYPE and wanted and given != "null":
+            return f".{cause.field}: expected {wanted}, got {given}"
+    return ""
 
 
 def _content(obj: Object) -> Object:
