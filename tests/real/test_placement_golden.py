@@ -86,12 +86,12 @@ class Driver:
         await self.seen({"metadata": {"name": f"{PROBE}{self._probes}", "namespace": "ballast"}, "spec": {}}, selected=0)
 
     async def seen(self, placement: Object, selected: int) -> None:
-        await self.create([{"apiVersion": f"{GROUP}/v1beta1", "kind": "Placement", **placement}])
+        await self._create({"apiVersion": f"{GROUP}/v1beta1", "kind": "Placement", **placement})
         metadata = placement["metadata"]
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while True:
                 status = (await self.client.get(kinds.PLACEMENT, metadata["namespace"], metadata["name"])).get("status") or {}
-                if status.get("conditions") and status["numberOfSelectedClusters"] >= selected:
+                if status.get("conditions") and status.get("numberOfSelectedClusters", 0) >= selected:
                     return
                 await asyncio.sleep(0.05)
 
@@ -156,7 +156,7 @@ async def change(driver: Driver, fleets: list[Fleet], state: int) -> None:
     made = {fleet.name: placement_fleets.changes(fleet, state) for fleet in fleets}
     patches = (driver.client.merge_patch(kinds.MANAGED_CLUSTER, "", c.cluster, c.patch, c.subresource) for c in made.values())
     await driver.all(patches)
-    await driver.all(driver.seen(probe(name, state), selected=1) for name in made)
+    await asyncio.gather(*(driver.seen(probe(name, state), selected=1) for name in made))
     await driver.done()
 
 

@@ -92,7 +92,9 @@ def _cluster(fleet: str, number: int, dice: random.Random) -> Object:
     claims = _some(dice, 0.6, mnist=dice.choice(["pvc://mnist", "/data/mnist"]), size=dice.choice(["small", "big"]), zone=f"z{number % 3}")
     claims |= {"info": dice.choice(['{"cores": 8, "arm": true}', '{"cores": 4}', "no json"])}
     amounts = {"cpu": dice.choice(["4", "1500m", "8", "16", "0.5"]), "memory": dice.choice(["8Gi", "16Gi", "9000Mi", "1e10", "1.5Gi"])}
-    cluster = _object("v1", "ManagedCluster", f"{fleet}-c{number:02}", spec={"hubAcceptsClient": dice.random() < 0.8})
+    cluster = _object(
+        "v1", "ManagedCluster", f"{fleet}-c{number:02}", spec={"hubAcceptsClient": dice.random() < 0.8, "leaseDurationSeconds": 60}
+    )
     cluster["metadata"]["labels"] = labels
     if dice.random() < 0.45:
         cluster["spec"]["taints"] = [_taint(dice) for _ in range(dice.randint(1, 2))]
@@ -228,7 +230,7 @@ CEL = [
     '"gpu" in managedCluster.metadata.labels',
     "managedCluster.spec.hubAcceptsClient",
     "has(managedCluster.spec.taints) && managedCluster.spec.taints.all(t, t.timeAdded == null)",
-    "!has(managedCluster.kind)",
+    "has(managedCluster.spec) && !has(managedCluster.status.managedNamespaces)",
     "managedCluster.spec.leaseDurationSeconds == 60",
     'managedCluster.status.clusterClaims.exists(c, c.name == "size" && c.value == "big")',
     'managedCluster.status.clusterClaims.exists(c, c.name == "info" && c.value.parseJSON().cores > 4.0)',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,17 +87,26 @@ def compact(status: Object | None, decisions: Sequence[Object]) -> Outcome:
     """What has to be the same; None where a Placement was never scheduled."""
     if not status:
         return None
-    conditions = sorted([c["type"], c["status"], c["reason"], c["message"]] for c in status["conditions"])
+    conditions = sorted([c["type"], c["status"], c["reason"], _message(c["message"])] for c in status["conditions"])
     return {
         "conditions": conditions,
-        "selected": status["numberOfSelectedClusters"],
-        "groups": [[g["decisionGroupIndex"], g["decisionGroupName"], g["clusterCount"], *g["decisions"]] for g in status["decisionGroups"]],
+        "selected": status.get("numberOfSelectedClusters", 0),
+        "groups": [
+            [g["decisionGroupIndex"], g["decisionGroupName"], g["clusterCount"], *g["decisions"]]
+            for g in status.get("decisionGroups") or ()
+        ],
         "decisions": {d["metadata"]["name"]: _decision(d) for d in sorted(decisions, key=lambda d: d["metadata"]["name"])},
     }
 
 
+def _message(text: str) -> str:
+    """Of a CEL expression that does not compile only where: the two CEL libraries do not always say the same of it."""
+    where = re.match(r"Predicate:compilation failed: ERROR: <input>:\d+:\d+", text)
+    return where[0] if where else text
+
+
 def _decision(decision: Object) -> list[Any]:
-    return [decision["metadata"]["labels"], [d["clusterName"] for d in decision["status"]["decisions"]]]
+    return [decision["metadata"]["labels"], [d["clusterName"] for d in (decision.get("status") or {}).get("decisions") or ()]]
 
 
 def disabled(placement: Object) -> Object:

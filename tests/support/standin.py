@@ -32,7 +32,7 @@ class Standin:
 
     root: Path
     clusters: tuple[str, ...]
-    lease_seconds: int = 1
+    lease_seconds: int = 4
     kubeconfigs: dict[str, Path] = field(default_factory=dict)  # of API servers that are not ours to start
     _commands: dict[str, list[str]] = field(default_factory=dict)
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Standin:
         for name in {"hub", *self.clusters} - self.kubeconfigs.keys():
             self._api_server(name)
         for name in self._running:
-            eventually(lambda name=name: self._answers(name), f"{name} answers", 60)
+            eventually(lambda name=name: self.answers(name), f"{name} answers", 60)
         hub = str(self.kubeconfig("hub"))
         self._run("ocm", "panal.local.ocm", "hub", "--kubeconfig", hub)
         for name in self.clusters:
@@ -106,7 +106,7 @@ class Standin:
         more = ["--token-auth-file", str(tokens)] if name == "hub" else []
         self._run(name, "panal.local.apiserver", "--folder", folder, "--listen", address, *more)
 
-    def _answers(self, name: str) -> bool:
+    def answers(self, name: str) -> bool:
         if not self.kubeconfig(name).exists():
             return False
         try:

@@ -155,7 +155,9 @@ def _members(obj: Object, clusters: dict[ClusterName, ClusterView], by_label: di
     selector = (obj.get("spec") or {}).get("clusterSelector") or {}
     if selector.get("selectorType", "ExclusiveClusterSetLabel") == "ExclusiveClusterSetLabel":
         return frozenset(by_label.get(obj["metadata"]["name"], ()))
-    wanted = compile_labels(selector.get("labelSelector") or {}, "spec.clusterSelector.labelSelector")
+    if selector.get("labelSelector") is None:
+        return frozenset()  # as Open Cluster Management has it; an empty selector means all
+    wanted = compile_labels(selector["labelSelector"], "spec.clusterSelector.labelSelector")
     return frozenset(c.name for c in clusters.values() if not any(r.unmet(c.labels) for r in wanted))
 
 

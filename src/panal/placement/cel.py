@@ -9,6 +9,7 @@ Not there: Kubernetes' `format` library, `indexOf` of lists and `string` of addr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -24,6 +25,7 @@ from panal.placement.selectors import MisconfiguredError
 
 MAPPING = Type.Map(Type.STRING, DYN)
 LIST = Type.List(DYN)
+UNKNOWN = re.compile(r"ERROR: <input>:(\d+):(\d+): undeclared reference to '(\w+\.[\w.]+)'(.*)\n \| (.*)\n \| \.*\^")
 
 _hub: ContextVar[Hub] = ContextVar("hub")
 
@@ -63,7 +65,19 @@ def _compiled(expression: str) -> Any:
         problem = str(error)
         if not problem.startswith("INVALID_ARGUMENT: ERROR: <input>"):
             raise  # nothing that a Placement's author could mend
-        return problem.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+        return _as_in_go(problem.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]"))
+
+
+def _as_in_go(problem: str) -> str:
+    """Go's library names of an unknown variable not its fields, and points at it rather than at the last dot."""
+    return UNKNOWN.sub(_pointed, problem.replace(r"\u003F", "?"))
+
+
+def _pointed(match: re.Match[str]) -> str:
+    line, _, name, words, text = match.groups()
+    at = max(text.find(name), 0)
+    root = name.partition(".")[0]
+    return f"ERROR: <input>:{line}:{at + 1}: undeclared reference to '{root}'{words}\n | {text}\n | {'.' * at}^"
 
 
 @cache

@@ -14,8 +14,10 @@ OMITTED_IF_EMPTY = {
 
 
 def typed(cluster: Mapping[str, Any]) -> dict[str, Any]:
-    """Neither kind nor apiVersion are there, quantities are in Kubernetes' own form."""
+    """Quantities are in Kubernetes' own form."""
     return {
+        "apiVersion": "cluster.open-cluster-management.io/v1",
+        "kind": "ManagedCluster",
         "metadata": {key: value for key, value in cluster["metadata"].items() if value},
         "spec": _full("spec", cluster, {"hubAcceptsClient": False}, taints=_taints),
         "status": _full("status", cluster, {"conditions": None, "version": {}}, capacity=_amounts, allocatable=_amounts),

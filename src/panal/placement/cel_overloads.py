@@ -75,9 +75,7 @@ def _comparisons(kind: Any) -> list[Overload]:
 def _versions() -> list[Overload]:
     return [
         function("semver", TEXT, SEMVER, run=f.to_semver),
-        function("semver", TEXT, BOOL, SEMVER, run=f.to_semver),
         function("isSemver", TEXT, BOOL, run=f.is_valid(f.to_semver)),
-        function("isSemver", TEXT, BOOL, BOOL, run=f.is_valid(f.to_semver)),
         member("major", SEMVER, INT, run=lambda v: f.numbers(v)[0]),
         member("minor", SEMVER, INT, run=lambda v: f.numbers(v)[1]),
         member("patch", SEMVER, INT, run=lambda v: f.numbers(v)[2]),

@@ -136,5 +136,7 @@ def test_set_members_by_label_and_by_selector() -> None:
         {"metadata": {"name": "default"}},
         {"metadata": {"name": "other"}},
         {"metadata": {"name": "global"}, "spec": {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {}}}},
+        {"metadata": {"name": "nothing"}, "spec": {"clusterSelector": {"selectorType": "LabelSelector"}}},
     ]
-    assert views.members(sets, clusters) == {"default": {"c1"}, "other": frozenset(), "global": {"c1"}}
+    found = views.members(sets, clusters)
+    assert found == {"default": {"c1"}, "other": frozenset(), "global": {"c1"}, "nothing": frozenset()}

@@ -95,28 +95,28 @@ class WorkAgent:
     async def _keep(self, key: Key, work: Object, applied: Object) -> float | None:
         manifests = await self._manifests(work)
         self._following.follow(key, [_followed(m) for m in manifests if m.kind and m.name])
-        due = not works.complete(conditions_of(work)) and self._due(key, work)
+        due = not works.complete(conditions_of(work)) and self._due(key, _gist(work, applied))
         said = await self._apply(work, manifests, applied) if due else {}
         seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
         again = await self._take_stock(work, applied, seen)
         if due:
-            self._remember(key, work, [c for c in said.values() if c["status"] != "True"])
+            self._remember(key, _gist(work, applied), [c for c in said.values() if c["status"] != "True"])
         return again or max(0.1, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
 
-    def _remember(self, key: Key, work: Object, failed: Sequence[Condition]) -> None:
+    def _remember(self, key: Key, what: tuple[object, ...], failed: Sequence[Condition]) -> None:
         """What failed is tried again after a growing wait, whatever else happens meanwhile to the work's objects."""
-        last, what = self._applied.get(key), _gist(work)
+        last = self._applied.get(key)
         failures = ((last.failures if last and last.what == what else 0) + 1) if failed else 0
         wait = RETRIES.delay(failures) if failed else RESYNC * random.uniform(1, 1.5)
         self._applied[key] = Applied(what, time.monotonic() + wait, failures)
         if failed:
             log.warning("work %s: %d manifests not applied: %s (again in %.1f s)", key.name, len(failed), failed[0]["message"], wait)
 
-    def _due(self, key: Key, work: Object) -> bool:
+    def _due(self, key: Key, what: tuple[object, ...]) -> bool:
         last = self._applied.get(key)
-        return last is None or last.until <= time.monotonic() or last.what != _gist(work)
+        return last is None or last.until <= time.monotonic() or last.what != what
 
     async def _manifests(self, work: Object) -> list[Manifest]:
         found = []
@@ -205,9 +205,9 @@ class WorkAgent:
         return await self._finish(applied, [], {})
 
 
-def _gist(work: Object) -> tuple[object, ...]:
-    """What makes a work one to be applied anew."""
-    return uid_of(work), work["metadata"]["generation"], labels_of(work)
+def _gist(work: Object, applied: Object) -> tuple[object, ...]:
+    """What makes a work one to be applied anew: it is another, or the record of what was applied is."""
+    return uid_of(work), work["metadata"]["generation"], labels_of(work), uid_of(applied)
 
 
 def _followed(manifest: Manifest) -> Followed:

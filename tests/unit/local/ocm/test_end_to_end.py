@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -132,11 +134,14 @@ def work(name: str, *manifests: Object, **spec: Any) -> Object:
     )
 
 
+def feedback(fleet: Standin, name: str) -> list[dict[str, Any]]:
+    status = (fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", name) or {}).get("status") or {}
+    manifests = (status.get("resourceStatus") or {}).get("manifests") or []
+    return [v for m in manifests for v in (m.get("statusFeedback") or {}).get("values") or []]
+
+
 def value(fleet: Standin, name: str) -> Any:
-    manifests = (
-        ((fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", name) or {}).get("status") or {}).get("resourceStatus", {}).get("manifests", [])
-    )
-    return [v["fieldValue"].get("string") for m in manifests for v in m.get("statusFeedback", {}).get("values", [])]
+    return [v["fieldValue"].get("string") for v in feedback(fleet, name)]
 
 
 def watched(name: str) -> dict[str, Any]:
@@ -161,6 +166,53 @@ def test_feedback_is_prompt_and_a_killed_agent_goes_on(fleet: Standin) -> None:
     eventually(lambda: (spoke.get(kinds.CONFIG_MAP, "default", "mine") or {})["data"] == {"k": "v"}, "drift is mended", SOON)
 
 
+def collaborator(address: str) -> Object:
+    """As panal makes them: a namespace that stays, a StatefulSet, and its Pod to be looked at."""
+    pod = {"containers": [{"name": "c", "image": "x:1"}]}
+    labels = {"matchLabels": {"run": "r"}}
+    spec = {"serviceName": "s", "replicas": 1, "selector": labels, "template": {"metadata": {"labels": {"run": "r"}}, "spec": pod}}
+    rule = {"group": "", "resource": "namespaces", "name": "kept", "namespace": ""}
+    phase = [{"type": "JSONPaths", "jsonPaths": [{"name": "phase", "path": ".status.phase"}]}]
+    configs = [
+        {"resourceIdentifier": rule, "updateStrategy": {"type": "CreateOnly"}},
+        {
+            "resourceIdentifier": {"group": "", "resource": "pods", "name": "s-0", "namespace": "kept"},
+            "updateStrategy": {"type": "ReadOnly"},
+            "feedbackRules": phase,
+        },
+    ]
+    return work(
+        "collaborator",
+        cluster_object("v1", "Namespace", "kept"),
+        cluster_object("v1", "ConfigMap", "s", "kept", data={"address": address}),
+        cluster_object("apps/v1", "StatefulSet", "s", "kept", spec=spec),
+        cluster_object("v1", "Pod", "s-0", "kept"),
+        manifestConfigs=configs,
+        deleteOption={"propagationPolicy": "SelectivelyOrphan", "selectivelyOrphans": {"orphaningRules": [rule]}},
+    )
+
+
+def test_a_collaborator_is_made_followed_changed_and_taken_away(fleet: Standin) -> None:
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    hub.apply(collaborator("a:1"))
+    made = eventually(lambda: spoke.get(kinds.STATEFUL_SET, "kept", "s"), "the StatefulSet", SOON)
+    spoke.apply(cluster_object("v1", "ServiceAccount", "default", "kept"))
+    pod = cluster_object("v1", "Pod", "s-0", "kept", spec=made["spec"]["template"]["spec"])
+    spoke.apply(pod)
+    spoke.patch_status(kinds.POD, "kept", "s-0", phase="Running")
+    eventually(lambda: value(fleet, "collaborator") == ["Running"], "what the hub sees of its Pod", SOON)
+    hub.apply(collaborator("b:2"))
+    eventually(lambda: (spoke.get(kinds.CONFIG_MAP, "kept", "s") or {})["data"] == {"address": "b:2"}, "the new address", SOON)
+    after = spoke.get(kinds.STATEFUL_SET, "kept", "s") or {}
+    assert after["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"], "the StatefulSet is not touched"
+    hub.delete(kinds.MANIFEST_WORK, "cluster1", "collaborator")
+    eventually(lambda: hub.get(kinds.MANIFEST_WORK, "cluster1", "collaborator") is None, "the work is gone", SOON)
+    assert spoke.get(kinds.STATEFUL_SET, "kept", "s") is None
+    namespace = spoke.get(kinds.NAMESPACE, "", "kept") or {}
+    assert "deletionTimestamp" not in namespace["metadata"]
+    assert "ownerReferences" not in namespace["metadata"]
+
+
 def test_a_work_deleted_while_its_agent_is_dead_goes_when_it_is_back(fleet: Standin) -> None:
     hub, spoke = fleet["hub"], fleet["cluster1"]
     fleet.kill("cluster1-agent")
@@ -173,8 +225,12 @@ def test_a_work_deleted_while_its_agent_is_dead_goes_when_it_is_back(fleet: Stan
     assert spoke.list(kinds.APPLIED_MANIFEST_WORK) == []
 
 
+def applied(fleet: Standin, name: str) -> bool:
+    return condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", name), "Applied").get("status") == "True"
+
+
 def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
-    """Two rounds of reconciles, by a restart of everything, leave every version as it was."""
+    """A restart of everything, which looks at everything anew, leaves every version as it was."""
 
     def versions() -> dict[str, str]:
         hub = [
@@ -189,9 +245,7 @@ def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
         return {o["metadata"]["uid"]: o["metadata"]["resourceVersion"] for o in found}
 
     fleet["hub"].apply(work("still", cluster_object("v1", "ConfigMap", "still", "default", data={"k": "v"})))
-    eventually(
-        lambda: condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", "still"), "Applied").get("status") == "True", "applied", SOON
-    )
+    eventually(lambda: applied(fleet, "still"), "applied", SOON)
     eventually(lambda: versions() == versions(), "calm", SOON)
     before = versions()
     for name in ("ocm", "cluster1-agent", "cluster2-agent"):
@@ -201,20 +255,81 @@ def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
     first = renewed()
     eventually(lambda: renewed() != first, "the agent is back", SOON)
     fleet["hub"].apply(work("after", cluster_object("v1", "ConfigMap", "after", "default")))
-    eventually(
-        lambda: condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", "after"), "Applied").get("status") == "True",
-        "works again",
-        SOON,
-    )
+    eventually(lambda: applied(fleet, "after"), "works again", SOON)
     now = versions()
     assert {uid: version for uid, version in now.items() if uid in before} == before
     for name in ("still", "after"):
         fleet["hub"].delete(kinds.MANIFEST_WORK, "cluster1", name)
 
 
+def test_api_servers_may_be_away(fleet: Standin) -> None:
+    """The hub's, and then a managed cluster's as well, each killed in the middle of things; nobody but they is started again."""
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    hub.apply(work("before", cluster_object("v1", "ConfigMap", "before", "default", data={"k": "v"})))
+    fleet.kill("hub")
+    fleet.kill("cluster1")
+    fleet.start("cluster1")
+    fleet.start("hub")
+    eventually(lambda: fleet.answers("hub") and fleet.answers("cluster1"), "both answer", SOON)
+    eventually(lambda: applied(fleet, "before"), "what was asked for is done", SOON)
+    eventually(lambda: (spoke.get(kinds.CONFIG_MAP, "default", "before") or {}).get("data") == {"k": "v"}, "on the cluster", SOON)
+    hub.delete(kinds.MANIFEST_WORK, "cluster1", "before")
+    eventually(lambda: spoke.get(kinds.CONFIG_MAP, "default", "before") is None, "and undone", SOON)
+    place(fleet, "later", tolerations=[{"operator": "Exists"}])
+    eventually(lambda: selected(fleet, "later") == ["cluster1", "cluster2"], "the hub decides", SOON)
+
+
+def test_a_record_that_somebody_deletes_is_made_anew_with_all_that_it_owns(fleet: Standin) -> None:
+    hub, spoke = fleet["hub"], fleet["cluster1"]
+    hub.apply(work("recorded", cluster_object("v1", "ConfigMap", "recorded", "default")))
+    made = eventually(lambda: spoke.get(kinds.CONFIG_MAP, "default", "recorded"), "applied", SOON)
+    record = eventually(
+        lambda: [a for a in spoke.list(kinds.APPLIED_MANIFEST_WORK) if a["spec"]["manifestWorkName"] == "recorded"], "recorded", SOON
+    )
+    eventually(lambda: spoke.get(kinds.APPLIED_MANIFEST_WORK, "", record[0]["metadata"]["name"]).get("status"), "with what it owns", SOON)
+    spoke.delete(kinds.APPLIED_MANIFEST_WORK, "", record[0]["metadata"]["name"])
+
+    def another() -> bool:
+        found = spoke.get(kinds.CONFIG_MAP, "default", "recorded")
+        return found is not None and found["metadata"]["uid"] != made["metadata"]["uid"]
+
+    eventually(another, "made anew", SOON)
+    hub.delete(kinds.MANIFEST_WORK, "cluster1", "recorded")
+    eventually(lambda: spoke.get(kinds.CONFIG_MAP, "default", "recorded") is None, "taken away", SOON)
+
+
+def test_killed_at_any_moment(fleet: Standin) -> None:
+    """Works change while one process after the other is killed; in the end everything is as it was asked for last."""
+    hub, spoke, chance = fleet["hub"], fleet["cluster1"], random.Random(7)
+    for round_ in range(5):
+        for name in ("k0", "k1", "k2"):
+            objects = [
+                cluster_object("v1", "ConfigMap", f"{name}-{n}", "default", data={"round": str(round_)})
+                for n in range(3)
+                if n != round_ % 3
+            ]
+            hub.apply(work(name, *objects))
+        victim = chance.choice(["ocm", "cluster1-agent", "cluster1-agent", "cluster1"])
+        time.sleep(chance.random() / 4)  # the moment
+        fleet.kill(victim)
+        fleet.start(victim)
+    eventually(lambda: fleet.answers("cluster1"), "the cluster answers", SOON)
+    wanted = {f"k{w}-{n}": {"round": "4"} for w in range(3) for n in (0, 2)}
+
+    def found() -> dict[str, Any]:
+        return {c["metadata"]["name"]: c.get("data") for c in spoke.list(kinds.CONFIG_MAP, "default") if c["metadata"]["name"][0] == "k"}
+
+    eventually(lambda: {n: d for n, d in found().items() if n in wanted} == wanted, "all is as asked for last", 60)
+    for name in ("k0", "k1", "k2"):
+        hub.delete(kinds.MANIFEST_WORK, "cluster1", name)
+    eventually(lambda: hub.list(kinds.MANIFEST_WORK, "cluster1") == [], "all works are gone", SOON)
+    assert not wanted.keys() & found().keys()
+
+
 def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: Standin) -> None:
     place(fleet, "plain")
     eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both", SOON)
+    fleet["hub"].patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 1})
     fleet.pause("cluster2-agent")
     eventually(lambda: available(fleet, "cluster2") == "Unknown", "Unknown", SOON)
     known = condition(cluster(fleet, "cluster2"), "ManagedClusterConditionAvailable")
@@ -222,6 +337,7 @@ def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: 
     eventually(lambda: taints(fleet, "cluster2") == ["unreachable"], "tainted", SOON)
     eventually(lambda: selected(fleet, "plain") == ["cluster1"], "left", SOON)
     assert selected(fleet, "all") == ["cluster1", "cluster2"], "where that is tolerated"
+    fleet["hub"].patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 4})
     fleet.go_on("cluster2-agent")
     eventually(lambda: available(fleet, "cluster2") == "True", "True", SOON)
     eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both again", SOON)

@@ -1,0 +1,120 @@
+"""Tables of the scheduler's edges that random fleets hardly reach."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from panal.placement import Hub, MisconfiguredError, schedule
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DEFAULT = {"metadata": {"name": "default"}, "spec": {}}
+BINDING = {"metadata": {"name": "default", "namespace": "ns"}}
+SET_LABEL = "cluster.open-cluster-management.io/clusterset"
+PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
+
+
+def cluster(name, *taints, **labels):
+    return {"metadata": {"name": name, "labels": {SET_LABEL: "default"} | labels}, "spec": {"taints": list(taints)}}
+
+
+def placement(**spec):
+    return {"metadata": {"name": "p", "namespace": "ns"}, "spec": spec}
+
+
+def decision(name, *clusters, placement="p", namespace="ns"):
+    decided = [{"clusterName": each, "reason": ""} for each in clusters]
+    return {"metadata": {"name": name, "namespace": namespace, "labels": {PLACEMENT_LABEL: placement}}, "status": {"decisions": decided}}
+
+
+def hub(*clusters, decisions=(), sets=(DEFAULT,), bindings=(BINDING,)):
+    return Hub(clusters, sets, bindings, decisions)
+
+
+def selected(outcome):
+    return [name for each in outcome.decisions for name in each.clusters]
+
+
+def test_a_hundred_decisions_are_in_an_object_and_groups_go_on_counting():
+    outcome = schedule(placement(), hub(*(cluster(f"c{n:03}") for n in range(250))), NOW)
+    assert [(d.name, len(d.clusters)) for d in outcome.decisions] == [("p-decision-1", 100), ("p-decision-2", 100), ("p-decision-3", 50)]
+    assert [(g["clusterCount"], len(g["decisions"])) for g in outcome.groups] == [(250, 3)]
+
+
+@pytest.mark.parametrize(("per_group", "sizes"), [("7%", [8, 8, 8]), ("34%", [34, 34, 32]), (0, [100]), (-1, [100]), (200, [100])])
+def test_a_percentage_is_rounded_up_from_a_floating_number(per_group, sizes):
+    strategy = {"groupStrategy": {"clustersPerDecisionGroup": per_group}}
+    outcome = schedule(placement(decisionStrategy=strategy), hub(*(cluster(f"c{n:03}") for n in range(100))), NOW)
+    assert [g["clusterCount"] for g in outcome.groups][:3] == sizes
+
+
+def test_a_toleration_ends_and_the_pass_is_due_again_then():
+    tainted = cluster("c", {"key": "gpu", "effect": "NoSelect", "timeAdded": "2025-12-31T23:59:30Z"})
+    for_a_minute = placement(tolerations=[{"key": "gpu", "operator": "Exists", "tolerationSeconds": 60}])
+    outcome = schedule(for_a_minute, hub(tainted, cluster("d")), NOW)
+    assert (selected(outcome), outcome.requeue) == (["c", "d"], NOW + timedelta(seconds=30))
+    later = schedule(for_a_minute, hub(tainted, cluster("d"), decisions=[decision("p-decision-1", "c", "d")]), outcome.requeue)
+    assert (selected(later), later.requeue) == (["d"], None)
+
+
+def test_a_cluster_with_a_taint_for_new_ones_stays_if_it_is_selected():
+    tainted = cluster("c", {"key": "gpu", "effect": "NoSelectIfNew"})
+    assert selected(schedule(placement(), hub(tainted), NOW)) == []
+    assert selected(schedule(placement(), hub(tainted, decisions=[decision("x", "c")]), NOW)) == ["c"]
+    assert selected(schedule(placement(), hub(tainted, decisions=[decision("x", "c", namespace="other")]), NOW)) == []
+
+
+def test_what_is_selected_stays_selected_and_others_are_spread():
+    clusters = [cluster(name) for name in "abc"]
+    one = placement(numberOfClusters=1)
+    assert selected(schedule(one, hub(*clusters), NOW)) == ["a"]
+    assert selected(schedule(one, hub(*clusters, decisions=[decision("x", "b")]), NOW)) == ["b"]
+    others = [decision("y", "a", placement="q"), decision("z", "b", placement="q", namespace="other")]
+    assert selected(schedule(one, hub(*clusters, decisions=others), NOW)) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "members"),
+    [
+        ({"selectorType": "LabelSelector", "labelSelector": {}}, ["a", "b"]),
+        ({"selectorType": "LabelSelector"}, []),
+        ({"selectorType": "LabelSelector", "labelSelector": {"matchLabels": {"x": "1"}}}, ["b"]),
+    ],
+)
+def test_sets_by_labels(selector, members):
+    sets = [{"metadata": {"name": "global"}, "spec": {"clusterSelector": selector}}]
+    bindings = [{"metadata": {"name": "global", "namespace": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}}]
+    assert selected(schedule(placement(), hub(cluster("a"), cluster("b", x="1"), sets=sets, bindings=bindings), NOW)) == members
+
+
+def test_a_set_with_a_wrong_selector_stops_everything():
+    wrong = {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {"matchLabels": {"a b": ""}}}}
+    with pytest.raises(MisconfiguredError, match=r"clusterSelector\.labelSelector"):
+        schedule(placement(), hub(cluster("a"), sets=[{"metadata": {"name": "default"}, "spec": wrong}]), NOW)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+        {"annotations": {"cluster.open-cluster-management.io/experimental-scheduling-disable": "true"}},
+    ],
+)
+def test_nothing_is_done_for_a_placement_that_goes_or_is_switched_off(metadata):
+    off = placement()
+    assert schedule({**off, "metadata": off["metadata"] | metadata}, hub(cluster("a")), NOW) is None
+
+
+def test_a_negative_number_of_clusters_selects_none():
+    outcome = schedule(placement(numberOfClusters=-1), hub(cluster("a")), NOW)
+    assert (outcome.selected, [c.reason for c in outcome.conditions]) == (0, ["Succeedconfigured", "NoManagedClusterMatched"])
+
+
+def test_a_second_pass_has_nothing_to_write_and_conditions_keep_their_time():
+    world = hub(cluster("a"))
+    foreign = {"type": "Mine", "status": "True"}
+    first = schedule(placement(), world, NOW).status({"conditions": [foreign]}, NOW)
+    assert schedule(placement(), world, NOW).status(first, NOW + timedelta(hours=1)) == first
+    assert foreign in first["conditions"]
+    emptied = schedule(placement(), hub(), NOW).status(first, NOW + timedelta(hours=1))
+    times = {c["type"]: c.get("lastTransitionTime") for c in emptied["conditions"]}
+    assert times == {"Mine": None, "PlacementMisconfigured": "2026-01-01T00:00:00Z", "PlacementSatisfied": "2026-01-01T01:00:00Z"}
