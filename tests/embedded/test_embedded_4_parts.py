@@ -8,7 +8,7 @@
 | of a managed cluster: API server, controllers, agent, node      | connecting, first round, last round   | Completed    |
 | all of them together, then `panal up`                           | connecting                            | Completed    |
 
-The hub's node carries what collaborators and aggregator say to each other. Killed in the middle of a round it takes a message with it if one
+The hub's node carries what collaborators and aggregator say to each other. Killed in the middle of a round it takes with it a message that
 is just on its way, and Flower sends none twice: that round then ends by `spec.server.roundTimeoutSeconds` (docs/design/engines.md).
 
 After its deletion nothing is left of the run: no object, no process.
