@@ -12,10 +12,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import yaml
@@ -47,6 +48,7 @@ class Kubernetes(LocalPods):
     fleet: Fleet
     loopback: int
     at_once: int = 3
+    over: Event = field(default_factory=Event)
 
     @classmethod
     @contextmanager
@@ -54,11 +56,16 @@ class Kubernetes(LocalPods):
         """On clusters that are up already."""
         network, reserved = address.choose()
         engine = cls(fleet, network)
+        keeper = Thread(target=engine._keep_controller)
         with reserved:
             try:
                 engine.start()
+                keeper.start()
                 yield engine
             finally:
+                engine.over.set()
+                if keeper.ident:
+                    keeper.join()
                 engine.stop()
 
     def start(self) -> None:
@@ -161,14 +168,17 @@ class Kubernetes(LocalPods):
     def aggregator_address(self) -> str:
         return f"127.{self.loopback}.0.1"
 
+    def _keep_controller(self) -> None:
+        """As its Deployment would: a controller that has ended is started again."""
+        while not self.over.wait(0.5):
+            self.fleet.start("hub", CONTROLLER)
+
     def kill_controller(self) -> None:
         self.fleet.kill("hub", CONTROLLER)
-        self.fleet.start("hub", CONTROLLER)
 
     def restart_controller(self) -> None:
         before = self._times_led()
         self.fleet.hub.processes.end(CONTROLLER)
-        self.fleet.start("hub", CONTROLLER)
         eventually(lambda: self._times_led() > before, "the new controller leads", 60)
 
     @contextmanager
