@@ -110,17 +110,14 @@ class Demo:
     # --- before and after ----------------------------------------------------------------------------------------
     @contextmanager
     def tidied(self, keep: bool) -> Iterator[None]:
-        """Nothing of an earlier demo is in the way, and unless it is kept nothing of this one stays but images and the model."""
-        if not (self.home / "kept").exists():
-            self.clear()
+        """An earlier demo that was kept goes first; unless it is kept, nothing of this one stays but images and the model."""
+        self.clear()
         try:
             yield
         except KeyboardInterrupt:
             print("\ninterrupted", flush=True)
         finally:
-            if keep:
-                (self.home / "kept").touch()
-            else:
+            if not keep:
                 self.clear()
 
     def clear(self) -> None:

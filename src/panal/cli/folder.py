@@ -18,7 +18,7 @@ from typing import Any
 from panal.api import names
 from panal.api.names import MAX_RUN_NAME
 from panal.cli import output
-from panal.cli.access import Access
+from panal.cli.access import Access, is_up
 from panal.cli.platform import bring_up
 from panal.cli.problem import Code, Problem, explained
 from panal.cli.run import Following, done, until_end
@@ -115,7 +115,8 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         before = load(home)
         count = len(before.spokes) if before else CLUSTERS
         wanted = claims(app, [f"cluster{n}" for n in range(1, count + 1)])
-        state = asyncio.run(bring_up(home, count, wanted, output.note))
+        tell = (lambda _: None) if is_up(home) else output.note
+        state = asyncio.run(bring_up(home, count, wanted, tell))
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
         image = build(app.folder, f"app/{app.name}:latest", home.images)

@@ -36,11 +36,13 @@ def problem(found: Problem) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Columns as kubectl has them: no lines, three blanks between."""
+    """Columns as kubectl has them: no lines, three blanks between. On a narrow terminal the last one is cut short."""
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for name in header:
-        made.add_column(name, no_wrap=True)
-    for row in rows:
+    cells = list(rows)
+    for number, name in enumerate(header):
+        widest = max(len(row[number]) for row in [header, *cells])
+        made.add_column(name, no_wrap=True, min_width=widest if number < len(header) - 1 else None)
+    for row in cells:
         made.add_row(*row)
     return made
 

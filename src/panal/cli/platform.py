@@ -62,7 +62,7 @@ async def _images(folder: Folder, tell: Tell) -> None:
     began = time.monotonic()
     await asyncio.to_thread(build_own, folder.images)
     if (took := time.monotonic() - began) > 1:
-        tell(f"panal's own images are made ({took:.0f} s; only the first time)")
+        tell(f"panal's own images are there ({took:.0f} s)")
 
 
 async def _api(folder: Folder, state: State, patience: Patience, tell: Tell) -> None:

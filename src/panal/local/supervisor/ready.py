@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from panal.kube import kinds
@@ -21,6 +22,7 @@ from panal.local.supervisor.process import find
 ASK_AGAIN = 0.1
 HOPELESS = 6  # so often in a row a part ended soon after its start
 LAST_LINES = 5
+NODE_LEASES, CLUSTER_LEASE = "kube-node-lease", "managed-cluster-lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,27 @@ async def _answers(admin: Path) -> bool:
 
 async def node_ready(patience: Patience, client: Client, cluster: str) -> None:
     async def ready() -> bool:
-        return holds(await client.get(kinds.NODE, "", cluster), "Ready")
+        return holds(await client.get(kinds.NODE, "", cluster), "Ready") and await _renewed(
+            patience.folder, f"{cluster}-node", client, NODE_LEASES, cluster
+        )
 
     await patience.wait(f"{cluster}-node", f"the node of {cluster} is Ready", ready)
 
 
 async def joined(patience: Patience, hub: Client, cluster: str) -> None:
     async def available() -> bool:
-        return holds(await hub.get(kinds.MANAGED_CLUSTER, "", cluster), "ManagedClusterConditionAvailable")
+        return holds(await hub.get(kinds.MANAGED_CLUSTER, "", cluster), "ManagedClusterConditionAvailable") and await _renewed(
+            patience.folder, f"{cluster}-agent", hub, cluster, CLUSTER_LEASE
+        )
 
     await patience.wait(f"{cluster}-agent", f"{cluster} is Available on the {HUB}", available)
+
+
+async def _renewed(folder: Folder, part: str, client: Client, namespace: str, name: str) -> bool:
+    """Whether the part's process of now has renewed its lease: what is said of it is not of a former life."""
+    process = find(folder, part)
+    renewed = (await client.get(kinds.LEASE, namespace, name))["spec"].get("renewTime")
+    return process is not None and bool(renewed) and datetime.fromisoformat(renewed).timestamp() >= process.since
 
 
 def holds(obj: Object, condition: str) -> bool:

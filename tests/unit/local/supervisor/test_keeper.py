@@ -69,6 +69,10 @@ class Platform:
     def log(self):
         return (self.root / "keeper.log").read_text()
 
+    def said(self, name):
+        log = self.folder.log(name)
+        return log.read_text() if log.exists() else ""
+
     def until(self, condition, what):
         end = time.monotonic() + 30
         while not (found := condition()):
@@ -154,22 +158,23 @@ def test_on_sighup_it_starts_what_is_new_and_replaces_what_has_changed(platform)
     platform.want(["a", "standin:stay"], ["b", "standin:stay"])
     platform.start()
     a, b = platform.running("a"), platform.running("b")
-    platform.until(lambda: "here" in platform.folder.log("b").read_text(), "b has begun")
+    platform.until(lambda: "here" in platform.said("b"), "b has begun")
     platform.want(["a", "standin:stay"], ["b", "standin:stay", "2"], ["c", "standin:stay"])
     signal_process(platform.folder, SUPERVISOR, signal.SIGHUP)
     platform.running("b", other_than=b.pid)
     platform.running("c")
     assert platform.running("a") == a
-    platform.until(lambda: platform.folder.log("b").read_text() == "here 1\nhere 2\n", "b was started with the new value")
+    platform.until(lambda: platform.said("b") == "here 1\nhere 2\n", "b was started with the new value")
 
 
 def test_a_part_waits_for_its_files(platform):
     platform.want(["a", "standin:stay", "1", ["needed"]])
     platform.start()
     platform.running("a")
+    platform.until(lambda: platform.folder.log("a").exists(), "it waits")
     assert platform.folder.log("a").read_text() == ""
     (platform.root / "needed").touch()
-    platform.until(lambda: platform.folder.log("a").read_text() == "here 1\n", "it began")
+    platform.until(lambda: platform.said("a") == "here 1\n", "it began")
 
 
 def test_down_ends_everything_also_what_does_not_want_to(platform, monkeypatch):
