@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("runs", "run_suite")
+from stories import stories  # noqa: F401  a fixture
+
+pytest.register_assert_rewrite("runs", "run_suite", "failure_suite", "rights_suite", "kill_suite")
 
 # Derandomized: a run of the tests says the same twice. A busy machine must not make a test fail.
 settings.register_profile("panal", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

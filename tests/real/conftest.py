@@ -6,6 +6,7 @@
     empty_api an API server without any CRD: 10 s
     ocm       a hub and two spokes that joined it, without nodes: 25 s
     images    the archives of the images, built where they are not up to date: 3 minutes the first time
+    kubernetes a hub and four spokes, the nodes of which are panal's own: 40 s
     nodes     a hub and four spokes with real nodes, the images on them, panal installed from deploy/panal.yaml
 
 What is missing on this machine skips a test and names the remedy; where CI is set it fails. With PANAL_TEST_CLUSTERS=FOLDER the
@@ -30,6 +31,7 @@ from cluster import Cluster
 from containers import Containers
 from embedded import Embedded
 from fleet import Fleet, leftovers
+from kubernetes import Kubernetes
 from ocm import HUB_CRDS
 from runs import label_clusters
 
@@ -62,11 +64,13 @@ def packages_missing() -> list[str]:
 
 
 @contextmanager
-def fleet(name: str, spokes: int = 0, *, only_api: bool = False, nodes: bool = False) -> Iterator[Fleet]:
-    kept = os.environ.get("PANAL_TEST_CLUSTERS")
+def fleet(
+    name: str, spokes: int = 0, *, only_api: bool = False, nodes: bool = False, scheduler: bool = False, keep: bool = True
+) -> Iterator[Fleet]:
+    kept = os.environ.get("PANAL_TEST_CLUSTERS") if keep else None
     root = Path(kept).resolve() / name if kept else Path(tempfile.mkdtemp(prefix=f"panal-{name}-"))
     try:
-        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, audit=True)
+        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, scheduler=scheduler, audit=True)
         yield Fleet(root, hub, tuple(others))
     finally:
         if not kept:
@@ -118,6 +122,14 @@ def ocm() -> Iterator[Fleet]:
     need(programs_missing())
     with fleet("ocm", 2) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def kubernetes() -> Iterator[Kubernetes]:
+    need(programs_missing())
+    with fleet("kubernetes", SPOKES, scheduler=True, keep=False) as started, Kubernetes.on(started) as engine:
+        label_clusters(engine)
+        yield engine
 
 
 @pytest.fixture(scope="session")

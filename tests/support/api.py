@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from panal.kube.client import Client, Propagation, Selector
-from panal.kube.errors import NotFound
+from panal.kube.errors import NotFound, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object
 
 T = TypeVar("T")
+AWAY = 30.0  # seconds for which an API server may be away
 
 
 @cache
@@ -29,6 +31,22 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run_coroutine_threadsafe(work, _loop()).result(60)
 
 
+def _ask(question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Asks again while the API server is away: tests kill it. All that is asked here may be asked twice."""
+    return _wait(_until_answered(question))
+
+
+async def _until_answered(question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    end = time.monotonic() + AWAY
+    while True:
+        try:
+            return await question()
+        except Unavailable:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.2)
+
+
 class Api:
     """One cluster's API server, as its administrator."""
 
@@ -41,25 +59,25 @@ class Api:
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
-            return _wait(self._client.get(kind, namespace, name))
+            return _ask(lambda: self._client.get(kind, namespace, name))
         except NotFound:
             return None
 
     def list(self, kind: Kind, namespace: str = "", labels: str = "", fields: str = "") -> list[Object]:
-        return _wait(self._client.list(kind, Selector(namespace, labels, fields))).items
+        return _ask(lambda: self._client.list(kind, Selector(namespace, labels, fields))).items
 
     def apply(self, obj: Object) -> Object:
-        return _wait(self._client.apply(obj))
+        return _ask(lambda: self._client.apply(obj))
 
     def patch(self, kind: Kind, namespace: str, name: str, **changes: Any) -> Object:
         """A merge patch; raises what the API server says against it."""
-        return _wait(self._client.merge_patch(kind, namespace, name, changes))
+        return _ask(lambda: self._client.merge_patch(kind, namespace, name, changes))
 
     def patch_status(self, kind: Kind, namespace: str, name: str, **status: Any) -> Object:
-        return _wait(self._client.merge_patch(kind, namespace, name, {"status": status}, "status"))
+        return _ask(lambda: self._client.merge_patch(kind, namespace, name, {"status": status}, "status"))
 
     def patch_subresource(self, kind: Kind, namespace: str, name: str, subresource: str, **changes: Any) -> Object:
-        return _wait(self._client.merge_patch(kind, namespace, name, changes, subresource))
+        return _ask(lambda: self._client.merge_patch(kind, namespace, name, changes, subresource))
 
     def label(self, kind: Kind, of: str, /, **labels: str | None) -> None:
         """Sets labels of an object that has no namespace; None takes one off."""
@@ -67,7 +85,7 @@ class Api:
 
     def delete(self, kind: Kind, namespace: str, name: str, grace: int | None = None, propagation: Propagation = "Background") -> bool:
         """Asks for the deletion; false if it was not there. `grace` is a Pod's."""
-        return _wait(self._client.delete(kind, namespace, name, grace=grace, propagation=propagation))
+        return _ask(lambda: self._client.delete(kind, namespace, name, grace=grace, propagation=propagation))
 
     def make_namespace(self, name: str) -> None:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from api import Api, api
 from fleet import Fleet
+from rights import may, without_rights
 from waiting import eventually
 
 CONTROLLER = "app.kubernetes.io/name=panal"
+# The processes of a container, told by its HOSTNAME, whose command line matches.
+KILL = r"""
+for pid in $(pgrep -f "$1"); do
+  if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "HOSTNAME=$2"; then kill -9 "$pid" && echo "$pid"; fi
+done
+true
+"""
 
 
 @dataclass(frozen=True)
 class Containers:
     fleet: Fleet
+    at_once: int = 3
 
     @property
     def hub(self) -> Api:
@@ -30,6 +41,10 @@ class Containers:
     def restore(self, name: str) -> None:
         self.fleet.restore(name)
 
+    def tag(self, image: str, name: str, clusters: list[str]) -> None:
+        for cluster in clusters:
+            self.fleet.enter(cluster, "ctr", "-n", "k8s.io", "images", "tag", "--force", f"docker.io/{image}", f"docker.io/{name}")
+
     def read(self, namespace: str, claim: str, path: str) -> bytes:
         volume = json.loads(self.fleet.hub.kubectl("-n", namespace, "get", "pvc", claim, "-o", "json"))["spec"]["volumeName"]
         return base64.b64decode(self.fleet.enter("hub", "base64", f"/srv/{volume}/{path}"))
@@ -37,12 +52,32 @@ class Containers:
     def aggregator_address(self) -> str:
         return "10.77."
 
+    def kill(self, cluster: str, pod: str, program: str) -> bool:
+        return bool(self.fleet.enter(cluster, "sh", "-c", KILL, "sh", program, pod))
+
+    def kill_controller(self) -> None:
+        eventually(lambda: self.fleet.enter("hub", "sh", "-c", "pkill -9 -e -f panal-controller || true"), "the controller is killed", 60)
+
     def restart_controller(self) -> None:
         hub = self.fleet.hub
         hub.kubectl("-n", "panal-system", "delete", "pod", "-l", CONTROLLER, "--wait")
         hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
         said = ("-n", "panal-system", "logs", "deployment/panal-controller")
         eventually(lambda: " leads " in hub.kubectl(*said, check=False), "the new controller leads", 60)
+
+    @contextmanager
+    def without_api(self) -> Iterator[None]:
+        self.fleet.kill("hub", "kube-apiserver")
+        yield
+        self.fleet.start("hub", "kube-apiserver")
+
+    @contextmanager
+    def without_rights(self) -> Iterator[None]:
+        with without_rights(self.fleet.hub):
+            yield
+
+    def may(self, account: str, namespace: str, verb: str, what: str) -> bool:
+        return may(self.fleet.hub, account, namespace, verb, what)
 
     def logs(self, namespace: str, pod: str) -> str:
         return self.fleet.hub.kubectl("-n", namespace, "logs", pod, "--all-containers", "--tail=40", "--prefix", check=False)

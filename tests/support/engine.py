@@ -1,18 +1,24 @@
-"""What the tests of a run need of an engine: clusters that can be asked and cut off, and what no API server tells.
+"""What the tests of a run need of an engine: clusters that can be asked and disturbed, and what no API server tells.
 
-The tests (`run_suite`) know no more than this. `containers.Containers` is the one engine: everything real.
+Three engines have the same tests (`run_suite`, `failure_suite`, `kill_suite`): `containers` (everything real), `kubernetes` (real API
+servers and Open Cluster Management, panal's own node) and `embedded` (the local platform).
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from api import Api
+
+HUB = "hub"
 
 
 class Engine(Protocol):
     """The hub and four spokes, cluster1 to cluster4, of cluster set `default`, which is bound in the namespaces used; the image
     `panal/test-app:1` is everywhere, and panal's controller gives up a spoke after 20 seconds."""
+
+    at_once: int  # how many runs go well side by side
 
     @property
     def hub(self) -> Api: ...
@@ -25,6 +31,10 @@ class Engine(Protocol):
 
     def restore(self, name: str) -> None: ...
 
+    def tag(self, image: str, name: str, clusters: list[str]) -> None:
+        """A second name for an image on these clusters alone; where all clusters share one store, nothing."""
+        ...
+
     def read(self, namespace: str, claim: str, path: str) -> bytes:
         """A file of a volume on the hub."""
         ...
@@ -33,10 +43,34 @@ class Engine(Protocol):
         """What an address of the hub's NodePorts begins with."""
         ...
 
+    def kill(self, cluster: str, pod: str, program: str) -> bool:
+        """kill -9 of the processes of a Pod whose command line matches the pattern; false if there is none."""
+        ...
+
+    def kill_controller(self) -> None:
+        """kill -9; it is started again as it is for users."""
+        ...
+
     def restart_controller(self) -> None:
         """Returns when another process leads."""
         ...
 
+    def without_api(self) -> AbstractContextManager[None]:
+        """The hub's API server is away."""
+        ...
+
     def logs(self, namespace: str, pod: str) -> str:
-        """The last lines of all its containers."""
+        """The last lines of all containers of a Pod on the hub."""
+        ...
+
+
+class EngineWithRights(Engine, Protocol):
+    """Where somebody checks what the controller and the Pods may do."""
+
+    def without_rights(self) -> AbstractContextManager[None]:
+        """Panal's controller may do nothing."""
+        ...
+
+    def may(self, account: str, namespace: str, verb: str, what: str) -> bool:
+        """Whether a service account may do that."""
         ...

@@ -1,6 +1,7 @@
 """Runs that go well, and what may happen to them meanwhile: the same tests on every engine, with the same expectations.
 
-A module of tests takes them all with `from run_suite import *` and has a fixture `engine` (see `engine.Engine`).
+A module of tests takes them all with `from run_suite import *` and has a fixture `engine` (see `engine.Engine`). They are stories: told
+side by side, so each has clusters, labels and names of its own where it changes them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from engine import Engine
 from panal.kube import kinds
 from panal.kube.errors import Invalid
 from runs import APP_IMAGE, Run, apply, label_clusters
+from stories import story
 from waiting import eventually
 
 NS = "runs"
@@ -21,6 +23,7 @@ SLOW = {"env": [{"name": "STEPS_SECONDS", "value": "4"}]}
 STORY = ["AggregatorStarting", "ClusterAdded", "ClusterAdded", "Training", "RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
 
 
+@story()
 def test_a_run_tells_its_story_and_leaves_its_model(engine: Engine) -> None:
     run = apply(engine, NS, "story", clusters=["cluster1", "cluster2"], server={"listeners": [{"name": "main", "type": "NodePort"}]})
     status = run.until_ended("Completed")
@@ -49,34 +52,35 @@ def stored(engine: Engine, run: Run, model: dict[str, object]) -> None:
     assert metadata["model"]["digest"] == model["digest"]
 
 
+@story()
 def test_waiting_says_what_is_missing_and_goes_on_when_it_comes(engine: Engine) -> None:
-    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", name=None)
-    run = apply(engine, NS, "waits", clusters=["cluster1", "cluster2"], server={"rounds": 1})
-    status = run.until(lambda s: "cluster2 lacks label name" in s.get("message", ""), "cluster2 is named", 30)
+    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster1", waits="cluster1")
+    run = apply(engine, NS, "waits", label="waits", clusters=["cluster1", "cluster2"], server={"rounds": 1})
+    status = run.until(lambda s: "cluster2 lacks label waits" in s.get("message", ""), "cluster2 is named", 30)
     assert status["phase"] == "Waiting"
     assert "1 of 4 clusters qualify" in status["message"]
-    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", name="cluster2")
+    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", waits="cluster2")
     run.until_ended("Completed")
     run.delete()
 
 
+@story()
 def test_clusters_that_leave_lose_their_work_and_those_that_come_take_part(engine: Engine) -> None:
-    run = apply(engine, NS, "moves", clusters=["cluster1", "cluster2", "cluster3"], minimum=1, server={"rounds": 4}, client=SLOW)
+    label_clusters(engine, "moves", ["cluster1", "cluster2"])
+    run = apply(engine, NS, "moves", label="moves", clusters=["cluster1", "cluster2"], minimum=1, server={"rounds": 4}, client=SLOW)
     run.until_round(1)
-    try:
-        engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", name="gone")
-        engine.hub.label(kinds.MANAGED_CLUSTER, "cluster4", name="cluster3")
-        eventually(lambda: run.works() == ["cluster1", "cluster3", "cluster4"], "cluster4 for cluster2", 60)
-        eventually(lambda: not run.collaborators("cluster2"), "the collaborator of cluster2 is gone", 60)
-        status = run.until_ended("Completed")
-    finally:
-        label_clusters(engine)
-    assert [c["cluster"] for c in status["collaborators"]] == ["cluster1", "cluster3", "cluster4"]
+    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster2", moves="gone")
+    engine.hub.label(kinds.MANAGED_CLUSTER, "cluster3", moves="cluster2")
+    eventually(lambda: run.works() == ["cluster1", "cluster3"], "cluster3 for cluster2", 60)
+    eventually(lambda: not run.collaborators("cluster2"), "the collaborator of cluster2 is gone", 60)
+    status = run.until_ended("Completed")
+    assert [c["cluster"] for c in status["collaborators"]] == ["cluster1", "cluster3"]
     assert ("Normal", "ClusterRemoved", "cluster2 no longer takes part") in run.events()
-    assert ("Normal", "ClusterAdded", "cluster4 takes part") in run.events()
+    assert ("Normal", "ClusterAdded", "cluster3 takes part") in run.events()
     run.delete()
 
 
+@story()
 def test_two_runs_of_one_name_never_touch_each_other(engine: Engine) -> None:
     engine.hub.make_namespace("other")
     first = apply(engine, NS, "twin", clusters=["cluster1"], server={"rounds": 2}, client=SLOW)
@@ -90,6 +94,7 @@ def test_two_runs_of_one_name_never_touch_each_other(engine: Engine) -> None:
     engine.hub.delete(kinds.NAMESPACE, "", "other")
 
 
+@story()
 def test_more_rounds_and_nothing_else_while_it_runs(engine: Engine) -> None:
     run = apply(engine, NS, "longer", clusters=["cluster3"], server={"rounds": 2}, client=SLOW)
     run.until_running()
@@ -102,30 +107,32 @@ def test_more_rounds_and_nothing_else_while_it_runs(engine: Engine) -> None:
     run.delete()
 
 
+@story()
 def test_suspended_and_resumed(engine: Engine) -> None:
-    run = apply(engine, NS, "pause", clusters=["cluster4"], server={"rounds": 2}, client=SLOW)
+    run = apply(engine, NS, "pause", clusters=["cluster3"], server={"rounds": 2}, client=SLOW)
     run.until_running()
     run.patch(suspend=True)
     status = run.until(lambda s: s.get("phase") == "Waiting", "Waiting", 30)
     assert "spec.suspend" in status["message"]
     run.until_cleaned()
-    eventually(lambda: not run.collaborators("cluster4"), "the collaborator is gone", 60)
+    eventually(lambda: not run.collaborators("cluster3"), "the collaborator is gone", 60)
     run.patch(suspend=False, server={"rounds": 1})
     assert run.until_ended("Completed")["rounds"]["summary"] == "1/1"
-    assert [e for e in run.events() if e[1] == "ClusterAdded"] == [("Normal", "ClusterAdded", "cluster4 takes part")]
+    assert [e for e in run.events() if e[1] == "ClusterAdded"] == [("Normal", "ClusterAdded", "cluster3 takes part")]
     run.delete()
 
 
+@story()
 def test_deletion_removes_everything_of_the_run(engine: Engine) -> None:
     run = apply(engine, NS, "short", clusters=["cluster1"], client=SLOW)
     run.until_running()
     run.delete()
-    hub = (kinds.JOB, kinds.SERVICE, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT, kinds.ROLE, kinds.ROLE_BINDING, kinds.PLACEMENT)
-    eventually(lambda: not run.of_the_run(*hub, kinds.MANIFEST_WORK, kinds.POD), "nothing is left on the hub", 60)
+    run.until_nothing_is_left()
     eventually(lambda: not run.collaborators("cluster1"), "nothing is left on the spoke", 60)
     assert engine.hub.get(kinds.PERSISTENT_VOLUME_CLAIM, NS, "models")
 
 
+@story()
 def test_deletion_while_a_spoke_is_unreachable_gives_up_in_time(engine: Engine) -> None:
     run = apply(engine, NS, "stuck", clusters=["cluster4"], client=SLOW)
     run.until_running()
@@ -139,21 +146,25 @@ def test_deletion_while_a_spoke_is_unreachable_gives_up_in_time(engine: Engine) 
         engine.restore("cluster4")
 
 
+@story()
 def test_a_quiet_hub_is_not_written_to(engine: Engine) -> None:
     """No-op reconciles write nothing: a waiting run, looked at again because the controller starts anew."""
-    run = apply(engine, NS, "quiet", clusters=["cluster1", "nowhere"], minimum=2)
+    engine.hub.make_namespace("quiet")
+    run = apply(engine, "quiet", "quiet", clusters=["cluster1", "nowhere"], minimum=2)
     run.until(lambda s: "2 needed" in s.get("message", ""), "it waits", 30)
 
     def versions() -> list[str]:
-        found = [*engine.hub.list(kinds.FEDERATED_LEARNING, NS), *engine.hub.list(kinds.PLACEMENT, NS)]
+        found = [*engine.hub.list(kinds.FEDERATED_LEARNING, "quiet"), *engine.hub.list(kinds.PLACEMENT, "quiet")]
         return [f"{o['metadata']['name']} {o['metadata']['resourceVersion']}" for o in found]
 
     before = versions()
     engine.restart_controller()
     assert versions() == before
     run.delete()
+    engine.hub.delete(kinds.NAMESPACE, "", "quiet")
 
 
+@story()
 def test_old_resources_apply_and_say_what_cannot_be_run(engine: Engine) -> None:
     old = {"framework": "other", "server": {"image": APP_IMAGE, "listeners": [{"name": "r", "type": "Route", "port": 443}]}}
     run = apply(engine, NS, "former", clusters=["cluster1"], **old)

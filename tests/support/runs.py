@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from api import Api
-from engine import Engine
+from engine import HUB, Engine
 from panal.kube import kinds
-from panal.kube.errors import Unavailable
 from panal.kube.objects import Object
 from waiting import eventually
 
 Status = dict[str, Any]
 
 APP_IMAGE = "panal/test-app:1"
+SPOKES = ("cluster1", "cluster2", "cluster3", "cluster4")
+MADE_ON_THE_HUB = (
+    kinds.JOB,
+    kinds.POD,
+    kinds.SERVICE,
+    kinds.CONFIG_MAP,
+    kinds.SERVICE_ACCOUNT,
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
+    kinds.PLACEMENT,
+    kinds.MANIFEST_WORK,
+)
 DONE = ("Completed", "Failed")
 
 
@@ -34,11 +45,8 @@ class Run:
         return self.engine.hub
 
     def status(self) -> Status:
-        """Empty while there is none, or the API server is away."""
-        try:
-            found = self.hub.get(kinds.FEDERATED_LEARNING, self.namespace, self.name)
-        except Unavailable:
-            return {}
+        """Empty while there is none."""
+        found = self.hub.get(kinds.FEDERATED_LEARNING, self.namespace, self.name)
         return (found or {}).get("status") or {}
 
     def reason(self) -> str:
@@ -83,6 +91,15 @@ class Run:
         pods = self.engine.spoke(cluster).list(kinds.POD, "panal-collaborator", f"fl.panal/run-uid={self.uid}")
         return [p["metadata"]["name"] for p in pods]
 
+    def aggregators(self) -> list[str]:
+        """The Pods of this run on the hub."""
+        return [p["metadata"]["name"] for p in self.of_the_run(kinds.POD)]
+
+    def kill(self, cluster: str, program: str) -> None:
+        """kill -9 of a program of this run on that cluster, as soon as there is one."""
+        pods = self.aggregators if cluster == HUB else lambda: self.collaborators(cluster)
+        eventually(lambda: any(self.engine.kill(cluster, pod, program) for pod in pods()), f"{program} is killed on {cluster}", 60)
+
     def events(self) -> list[tuple[str, str, str]]:
         """(type, reason, message) of the run's events, oldest first."""
         items = self.hub.list(kinds.EVENT, self.namespace, fields=f"involvedObject.uid={self.uid}")
@@ -109,6 +126,17 @@ class Run:
         """Everything of these kinds on the hub that carries the run's uid."""
         return [obj for kind in found for obj in self.hub.list(kind, labels=f"fl.panal/run-uid={self.uid}")]
 
+    def until_nothing_is_left(self, seconds: float = 60) -> None:
+        """On the hub, after its deletion."""
+
+        def left() -> list[str]:
+            return [f"{o['kind']} {o['metadata']}" for o in self.of_the_run(*MADE_ON_THE_HUB)]
+
+        try:
+            eventually(lambda: not left(), f"nothing is left of {self.name}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there is {left()}") from None
+
 
 def apply(
     engine: Engine,
@@ -116,13 +144,14 @@ def apply(
     name: str,
     *,
     clusters: list[str],
+    label: str = "name",
     minimum: int | None = None,
     server: dict[str, Any] | None = None,
     client: dict[str, Any] | None = None,
     **spec: Any,
 ) -> Run:
-    """A run over the clusters named, all of which it needs unless `minimum` is given."""
-    names = [{"key": "name", "operator": "In", "values": clusters}]
+    """A run over the clusters whose label has one of these values, all of which it needs unless `minimum` is given."""
+    names = [{"key": label, "operator": "In", "values": clusters}]
     placement = {"clusterSets": ["default"], "predicates": [{"requiredClusterSelector": {"labelSelector": {"matchExpressions": names}}}]}
     storage = {"type": "PersistentVolumeClaim", "name": "models", "size": "1Gi"}
     body = {
@@ -147,7 +176,7 @@ def apply(
     return Run(engine, namespace, name, made["metadata"]["uid"])
 
 
-def label_clusters(engine: Engine) -> None:
+def label_clusters(engine: Engine, label: str = "name", clusters: Sequence[str] = SPOKES) -> None:
     """So that a run can name the clusters it wants."""
-    for number in range(1, 5):
-        engine.hub.label(kinds.MANAGED_CLUSTER, f"cluster{number}", name=f"cluster{number}")
+    for name in clusters:
+        engine.hub.label(kinds.MANAGED_CLUSTER, name, **{label: name})

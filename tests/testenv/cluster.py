@@ -57,6 +57,7 @@ class Cluster:
             "admin": "/O=system:masters/CN=admin",
             "kcm": "/CN=system:kube-controller-manager",
             "bootstrap": "/O=system:masters/CN=bootstrap-user",
+            "scheduler": "/CN=system:kube-scheduler",
         }
         if self.machine:
             node = self.machine.name
@@ -65,7 +66,6 @@ class Cluster:
             users |= {
                 "kubelet-node": f"/O=system:nodes/CN=system:node:{node}",
                 "kube-proxy": "/CN=system:kube-proxy",
-                "scheduler": "/CN=system:kube-scheduler",
                 "coredns": "/CN=coredns",
             }
         for user, subject in users.items():
@@ -121,8 +121,7 @@ class Cluster:
         self.wait_for_api()
         self.start_controllers()
         if self.machine:
-            scheduler = (f"--kubeconfig={self.dir}/scheduler.kubeconfig", f"--secure-port={self.port['scheduler']}")
-            self.start("kube-scheduler", *scheduler, "--leader-elect=false", "--bind-address=127.0.0.1")
+            self.start_scheduler()
             self.machine.start_kubelet()
             self.machine.start_proxy()
             self.machine.start_dns()
@@ -184,6 +183,10 @@ class Cluster:
             *(f"--service-account-private-key-file={pki}/sa.key", "--leader-elect=false", "--bind-address=127.0.0.1"),
             *(f"--secure-port={self.port['kcm']}", "--controllers=*,-nodeipam,-node-route-controller", "--concurrent-gc-syncs=5"),
         )
+
+    def start_scheduler(self) -> None:
+        options = (f"--kubeconfig={self.dir}/scheduler.kubeconfig", f"--secure-port={self.port['scheduler']}")
+        self.start("kube-scheduler", *options, "--leader-elect=false", "--bind-address=127.0.0.1")
 
     # --- kubectl ----------------------------------------------------------------------------------------------
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Real Kubernetes control planes with real Open Cluster Management, as plain processes on this machine.
 
-    clusters.py up DIR [--nodes [--policies]] [--spokes 2] [--only-api] [--audit] [--name cluster]   start (or restart) everything
+    clusters.py up DIR [--nodes [--policies]] [--spokes 2] [--only-api] [--scheduler] [--audit] [--name cluster]
+                                                       start (or restart) everything
     clusters.py down DIR                               stop everything, keep the data
     clusters.py status DIR                             what runs, and where its log is
     clusters.py load DIR ARCHIVE...                    put images (docker-archive files) on every node
@@ -16,7 +17,8 @@ kube-controller-manager of its own (a managed cluster's agent owns global object
 On the hub run OCM's registration, placement, work and add-on controllers; for each spoke its registration and work agents,
 which join the hub by themselves. Without `--nodes`, Jobs make Pods, but nothing runs them unless you do; with it each cluster
 has a node that really runs containers, and its servers listen on the node's address (see node.py; that needs root).
-`--only-api` leaves OCM out and starts only the hub. `--audit` has every API server write who asked for what to log/audit.log.
+`--only-api` leaves OCM out and starts only the hub. `--scheduler` binds Pods to nodes that you bring yourself.
+`--audit` has every API server write who asked for what to log/audit.log.
 `--policies` has every node enforce NetworkPolicies (kube-network-policies), for what Pods send to their own node as well.
 
 Written under DIR: `<cluster>/admin.kubeconfig` (system:masters), `<cluster>/log/*.log`, `<cluster>/pid/*`.
@@ -45,6 +47,7 @@ def up(
     name: str = "cluster",
     only_api: bool = False,
     nodes: bool = False,
+    scheduler: bool = False,
     audit: bool = False,
     policies: bool = False,
 ) -> list[Cluster]:
@@ -63,6 +66,8 @@ def up(
     for spoke in others:
         wait(f"{spoke.name}: available on the hub", lambda spoke=spoke: available(hub, spoke.name), 120)
     for cluster in clusters(root):
+        if scheduler:
+            cluster.start_scheduler()
         if cluster.machine:
             wait(f"{cluster.machine.name}: ready", cluster.machine.ready, 120)
             if policies:
@@ -150,6 +155,7 @@ def arguments() -> argparse.Namespace:
     make.add_argument("--name", default="cluster", help="prefix of the spokes' names")
     make.add_argument("--only-api", action="store_true")
     make.add_argument("--nodes", action="store_true", help="give each cluster a node")
+    make.add_argument("--scheduler", action="store_true", help="run a scheduler without nodes, too")
     make.add_argument("--audit", action="store_true")
     make.add_argument("--policies", action="store_true", help="enforce NetworkPolicies on the nodes")
     for command, names in {

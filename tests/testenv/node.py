@@ -238,32 +238,37 @@ runtime_type = "io.containerd.runc.v2"
         self.cluster.start("coredns", str(corefile), inside=True)
 
     def volumes(self) -> list[dict[str, Any]]:
-        """A default storage class with a few volumes: folders of the machine's own disk, /srv."""
+        """Folders of the machine's own disk, /srv."""
         for i in range(1, VOLUMES + 1):
             (self.dir / "disk" / f"volume{i}").mkdir(exist_ok=True)
-        here = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [self.name]}]}]
-        return [
+        return local_volumes(self.name, "/srv", VOLUMES)
+
+
+def local_volumes(node: str, folder: str, count: int) -> list[dict[str, Any]]:
+    """A default storage class with a few volumes on one node: FOLDER/volume1, volume2, ... Nothing makes more of them."""
+    here = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
+    return [
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "provisioner": "kubernetes.io/no-provisioner",
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        },
+        *(
             {
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "StorageClass",
-                "provisioner": "kubernetes.io/no-provisioner",
-                "volumeBindingMode": "WaitForFirstConsumer",
-                "metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-            },
-            *(
-                {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolume",
-                    "metadata": {"name": f"volume{i}"},
-                    "spec": {
-                        "capacity": {"storage": "10Gi"},
-                        "accessModes": ["ReadWriteOnce"],
-                        "storageClassName": "local",
-                        "persistentVolumeReclaimPolicy": "Retain",
-                        "local": {"path": f"/srv/volume{i}"},
-                        "nodeAffinity": {"required": {"nodeSelectorTerms": here}},
-                    },
-                }
-                for i in range(1, VOLUMES + 1)
-            ),
-        ]
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": f"volume{i}"},
+                "spec": {
+                    "capacity": {"storage": "10Gi"},
+                    "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": "local",
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "local": {"path": f"{folder}/volume{i}"},
+                    "nodeAffinity": {"required": {"nodeSelectorTerms": here}},
+                },
+            }
+            for i in range(1, count + 1)
+        ),
+    ]

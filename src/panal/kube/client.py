@@ -209,11 +209,15 @@ class Client:
         return frozenset(group["name"] for group in answer["groups"])
 
     async def kinds(self) -> Sequence[Kind]:
-        """Every kind that the server has objects of, each in the version that it prefers."""
+        """Every kind that the server has objects of, each in the version that it prefers, or the first that has the kind."""
         groups = (await self._send(Request("get", "GET", "/apis")))["groups"]
         versions = ["v1", *(g["preferredVersion"]["groupVersion"] for g in groups)]
-        found = [await self.kinds_of(version) for version in versions]
-        return [kind for kinds in found for kind in kinds]
+        versions += [v["groupVersion"] for g in groups for v in g["versions"] if v["groupVersion"] not in versions]
+        found: dict[tuple[str, str], Kind] = {}
+        for version in versions:
+            for kind in await self.kinds_of(version):
+                found.setdefault((kind.group, kind.kind), kind)
+        return list(found.values())
 
     async def kinds_of(self, api_version: str) -> Sequence[Kind]:
         """Every kind of that group and version that there are objects of; NotFound if the server does not know it."""

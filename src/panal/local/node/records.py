@@ -47,10 +47,12 @@ class Attempt:
 def attempts(container: Path) -> list[Attempt]:
     """Those that are kept, oldest first."""
     numbers = sorted(int(p.name) for p in container.glob("[0-9]*")) if container.is_dir() else []
-    return [_read(container / str(n)) for n in numbers]
+    return [found for n in numbers if (found := _read(container / str(n)))]
 
 
-def _read(folder: Path) -> Attempt:
+def _read(folder: Path) -> Attempt | None:
+    """None if it never began: the node was killed before there was a shim, or both before the shim had written that down, which it
+    does before it starts anything. Such an attempt is forgotten, and made again."""
     alive = held(folder)  # before the files are read: a shim writes ended.json, then lets go
     started, ended = _load(folder / "started.json"), _load(folder / "ended.json")
     began = started["at"] if started else folder.stat().st_mtime
@@ -60,6 +62,9 @@ def _read(folder: Path) -> Attempt:
         return Attempt(number, folder, began, Ended(ended["code"], ended["signal"], ended["at"], ended["message"], reason))
     if alive:
         return Attempt(number, folder, began)
+    if started is None:
+        shutil.rmtree(folder)
+        return None
     sweep(folder)
     at = time.time()
     (folder / "ended.json").write_text(json.dumps({"code": 137, "signal": 0, "at": at, "message": LOST, "lost": True}))

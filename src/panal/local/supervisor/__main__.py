@@ -27,6 +27,8 @@ def main() -> int:
     for name in [n for n in os.environ if n.lower() in PROXIES]:
         del os.environ[name]  # all that parts speak to is on this machine
     reserved = socket.socket(fileno=given.reserved) if given.reserved is not None else None
+    if reserved:
+        reserved.set_inheritable(False)  # parts have it, as they are forked; containers, which outlive them, must not
 
     def wanted() -> list[Part]:
         state = load(folder)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+
+import pytest
 
 from embedded import Embedded
 from panal.kube.client import Client
@@ -11,17 +13,18 @@ from panal.kube.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, Kind
 from panal.local.controllers.garbage import Garbage
 
 OWNERS = Kind("example.com", "v1", "Owner", "owners")
-CRD = {
-    "apiVersion": CUSTOM_RESOURCE_DEFINITION.api_version,
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "owners.example.com"},
-    "spec": {
-        "group": "example.com",
-        "scope": "Namespaced",
-        "names": {"kind": "Owner", "plural": "owners", "singular": "owner", "listKind": "OwnerList"},
-        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}],
-    },
-}
+OLDER = Kind("example.com", "v1beta1", "Older", "olders")  # in a version that its group does not prefer
+
+
+def definition(kind: Kind):
+    names = {"kind": kind.kind, "plural": kind.plural, "singular": kind.kind.lower(), "listKind": f"{kind.kind}List"}
+    version = {"name": kind.version, "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+    return {
+        "apiVersion": CUSTOM_RESOURCE_DEFINITION.api_version,
+        "kind": CUSTOM_RESOURCE_DEFINITION.kind,
+        "metadata": {"name": f"{kind.plural}.{kind.group}"},
+        "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
+    }
 
 
 def config_map(name, owner):
@@ -29,27 +32,49 @@ def config_map(name, owner):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
-async def test_an_owner_whose_kind_was_added_a_moment_ago_is_known(tmp_path):
+GONE = {"apiVersion": "v1", "kind": "ConfigMap", "name": "absent", "uid": "0"}
+
+
+@pytest.fixture
+async def client(tmp_path):
     server = Embedded(tmp_path).start()
     try:
         async with Client.from_kubeconfig(server.kubeconfig) as client:
             await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
-            work = asyncio.create_task(Garbage(client).run())
-            gone = {"apiVersion": "v1", "kind": "ConfigMap", "name": "absent", "uid": "0"}
-            unknown = {"apiVersion": "example.com/v7", "kind": "Unknown", "name": "x", "uid": "1"}
-            await deleted(client, config_map("first", gone))  # kinds have been looked for by now
-            await client.apply(CRD)
-            owner = await made(client)
-            reference = {"apiVersion": "example.com/v1", "kind": "Owner", "name": "one", "uid": owner["metadata"]["uid"]}
-            for kept in (config_map("owned", reference), config_map("undecided", unknown)):
-                await client.apply(kept)
-            await deleted(client, config_map("second", gone))
-            assert {c["metadata"]["name"] for c in (await client.list(CONFIG_MAP)).items} >= {"owned", "undecided"}
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            yield client
     finally:
         server.stop()
+
+
+@asynccontextmanager
+async def collecting(client):
+    work = asyncio.create_task(Garbage(client).run())
+    try:
+        yield
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+
+async def test_an_owner_whose_kind_was_added_a_moment_ago_is_known(client):
+    unknown = {"apiVersion": "example.com/v7", "kind": "Unknown", "name": "x", "uid": "1"}
+    async with collecting(client):
+        await deleted(client, config_map("first", GONE))  # kinds have been looked for by now
+        owner = await made(client, OWNERS)
+        reference = {"apiVersion": "example.com/v1", "kind": "Owner", "name": "one", "uid": owner["metadata"]["uid"]}
+        for kept in (config_map("owned", reference), config_map("undecided", unknown)):
+            await client.apply(kept)
+        await deleted(client, config_map("second", GONE))
+        assert {c["metadata"]["name"] for c in (await client.list(CONFIG_MAP)).items} >= {"owned", "undecided"}
+
+
+async def test_kinds_of_a_version_that_is_not_the_preferred_one_are_collected(client):
+    await made(client, OWNERS)
+    await made(client, OLDER, ownerReferences=[GONE])
+    async with collecting(client), asyncio.timeout(20):
+        while (await client.list(OLDER)).items:
+            await asyncio.sleep(0.05)
 
 
 async def deleted(client, obj):
@@ -61,9 +86,11 @@ async def deleted(client, obj):
                 await asyncio.sleep(0.05)
 
 
-async def made(client):
-    body = {"apiVersion": "example.com/v1", "kind": "Owner", "metadata": {"name": "one", "namespace": "default"}}
+async def made(client, kind, **metadata):
+    """One object of a kind that is added for it."""
+    await client.apply(definition(kind))
     async with asyncio.timeout(20):
-        while not await client.serves(OWNERS):
+        while not await client.serves(kind):
             await asyncio.sleep(0.05)
-    return await client.apply(body, kind=OWNERS)
+    about = {"name": "one", "namespace": "default"} | metadata
+    return await client.apply({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": about}, kind=kind)

@@ -123,6 +123,17 @@ def test_a_lost_shim_is_told_and_leaves_nothing(container, tmp_path):
     assert records.attempts(container)[-1].ended == last.ended, "said again it is the same"
 
 
+def test_an_attempt_that_never_began_is_forgotten(container):
+    """As a node leaves it that is killed before there is a shim."""
+    begun = container / "0"
+    begun.mkdir(parents=True)
+    (begun / "spec.json").write_text("{}")
+    (begun / "lock").touch()
+    assert records.attempts(container) == []
+    start(container, "true")
+    assert wait(container).ended.code == 0
+
+
 async def test_the_end_of_a_process_is_told_whoever_its_parent_is(container):
     attempt = start(container, "sleep", "0.2")
     while not (pid := records.shim_pid(attempt)):

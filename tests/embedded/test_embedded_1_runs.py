@@ -1,0 +1,9 @@
+"""The suite of runs on the local platform."""
+
+from __future__ import annotations
+
+import pytest
+
+from run_suite import *  # noqa: F403
+
+pytestmark = pytest.mark.flower

@@ -1,0 +1,72 @@
+"""Any part of the local platform may be killed at any moment, its supervisor and all at once too: a run goes on to its end.
+
+| what is killed (kill -9)                                        | when                                  | expected end |
+|-----------------------------------------------------------------|---------------------------------------|--------------|
+| the supervisor                                                  | connecting, first round, last round   | Completed    |
+| of the hub: API server, controllers, OCM                        | connecting, first round, last round   | Completed    |
+| of the hub: node                                                | connecting                            | Completed    |
+| of a managed cluster: API server, controllers, agent, node      | connecting, first round, last round   | Completed    |
+| all of them together, then `panal up`                           | connecting                            | Completed    |
+
+The hub's node carries what collaborators and aggregator say to each other. Killed in the middle of a round it takes with it a message that
+is just on its way, and Flower sends none twice: that round then ends by `spec.server.roundTimeoutSeconds` (docs/design/engines.md).
+
+After its deletion nothing is left of the run: no object, no process.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import HUB
+from kill_suite import ROUNDS, SITES, WHEN, start
+from local_pods import processes
+from panal.local.supervisor.folder import SUPERVISOR
+from platform_engine import Platform
+from runs import Run
+from stories import story
+from waiting import eventually
+
+pytestmark = pytest.mark.flower
+
+PARTS = (
+    SUPERVISOR,
+    *(f"hub-{part}" for part in ("apiserver", "controllers", "ocm")),
+    *(f"cluster1-{part}" for part in ("apiserver", "controllers", "agent", "node")),
+)
+
+
+def completes_and_leaves_nothing(engine: Platform, run: Run) -> None:
+    status = run.until_ended("Completed")
+    assert status["rounds"]["summary"] == f"{ROUNDS}/{ROUNDS}"
+    run.delete()
+    run.until_nothing_is_left()
+    for site in SITES:
+        eventually(lambda site=site: not run.collaborators(site), f"no Pod is left on {site}", 60)
+    for cluster in (HUB, *SITES):
+        ended = lambda cluster=cluster: not processes(engine.node(cluster), f"{run.name}-")  # noqa: E731
+        eventually(ended, f"no process is left on {cluster}", 30)
+
+
+@story(*PARTS)
+def test_a_part_is_killed_three_times(engine: Platform, part: str) -> None:
+    run = start(engine, f"killed-{part}")
+    for moment in WHEN.values():
+        moment(run)
+        engine.kill_part(part)
+    completes_and_leaves_nothing(engine, run)
+
+
+@story()
+def test_the_hubs_node_is_killed(engine: Platform) -> None:
+    run = start(engine, "killed-hub-node")
+    WHEN["connecting"](run)
+    engine.kill_part("hub-node")
+    completes_and_leaves_nothing(engine, run)
+
+
+def test_all_are_killed_together(engine: Platform) -> None:
+    run = start(engine, "all-killed")
+    WHEN["connecting"](run)
+    engine.kill_everything()
+    completes_and_leaves_nothing(engine, run)

@@ -1,0 +1,106 @@
+"""Any process may be killed at any moment, and any cable cut: what dies, when, and how the run has to end.
+
+| what is lost                 | when                                   | expected end |
+|------------------------------|----------------------------------------|--------------|
+| the controller (kill -9)     | connecting, first round, last round    | Completed    |
+| a collaborator of three      | connecting, first round, last round    | Completed    |
+| the cable of one of three    | connecting, first round, last round    | Completed    |
+| the aggregator's launcher    | connecting, first round, last round    | Failed, AggregatorLost |
+| the aggregator's SuperLink   | connecting                             | Completed    |
+| the aggregator's SuperLink   | first round, last round                | Failed, AggregatorLost |
+
+A module of tests takes them with `from kill_suite import *` and has a fixture `engine`; all are told side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from engine import HUB, Engine
+from runs import Run, apply
+from stories import story
+
+NS = "runs"
+ROUNDS = 3
+SITES = ["cluster1", "cluster2", "cluster3"]
+CUT_SECONDS = 15
+
+WHEN: dict[str, Callable[[Run], object]] = {
+    "connecting": lambda run: run.until(lambda s: bool(s.get("startTime")) and bool(run.works()), "the works are made", 60),
+    "first": lambda run: run.until_running(),
+    "last": lambda run: run.until_round(ROUNDS - 1),
+}
+
+
+def start(engine: Engine, name: str, sites: list[str] = SITES) -> Run:
+    slow = {"env": [{"name": "STEPS_SECONDS", "value": "2"}]}
+    return apply(engine, NS, name, clusters=sites, minimum=2, server={"rounds": ROUNDS}, client=slow)
+
+
+def complete(run: Run) -> None:
+    status = run.until_ended("Completed")
+    assert status["rounds"]["summary"] == f"{ROUNDS}/{ROUNDS}"
+    run.until_cleaned(30)
+    run.delete()
+
+
+def lost(run: Run) -> None:
+    status = run.until_ended("Failed")
+    assert run.reason() == "AggregatorLost", status
+    run.until_cleaned()
+    run.delete()
+
+
+@story()
+def test_the_controller_is_killed_three_times(engine: Engine) -> None:
+    run = start(engine, "controller-killed")
+    for moment in WHEN.values():
+        moment(run)
+        engine.kill_controller()
+    complete(run)
+
+
+@story()
+def test_a_collaborator_is_killed_three_times(engine: Engine) -> None:
+    """Another site's each time, so that there are always two."""
+    run = start(engine, "site-killed")
+    for site, moment in zip(SITES, WHEN.values(), strict=True):
+        moment(run)
+        run.kill(site, "run.py supernode")
+    complete(run)
+
+
+@story()
+def test_a_cable_is_cut_three_times(engine: Engine) -> None:
+    run = start(engine, "cable-cut", ["cluster1", "cluster2", "cluster4"])
+    for moment in WHEN.values():
+        moment(run)
+        engine.cut("cluster4")
+        time.sleep(CUT_SECONDS)
+        engine.restore("cluster4")
+    complete(run)
+
+
+@story(*WHEN)
+def test_the_aggregators_launcher_is_killed(engine: Engine, moment: str) -> None:
+    run = start(engine, f"launcher-killed-{moment}")
+    WHEN[moment](run)
+    run.kill(HUB, "run.py launcher")
+    lost(run)
+
+
+@story("first", "last")
+def test_the_aggregators_superlink_is_killed(engine: Engine, moment: str) -> None:
+    run = start(engine, f"superlink-killed-{moment}")
+    WHEN[moment](run)
+    run.kill(HUB, "run.py superlink|flower-superlink")
+    lost(run)
+
+
+@story()
+def test_a_superlink_that_is_killed_before_the_run_was_submitted_costs_nothing(engine: Engine) -> None:
+    run = start(engine, "superlink-killed-early")
+    WHEN["connecting"](run)
+    run.kill(HUB, "run.py superlink|flower-superlink")
+    complete(run)

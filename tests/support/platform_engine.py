@@ -1,0 +1,113 @@
+"""The engine that is the local platform: a hub and four managed clusters, all parts panal's own, started as `panal up` starts them.
+
+All clusters share one image store, so no image can be missing on one of them alone. A cluster that is cut off is stopped: its agent, its
+node and all its Pods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from api import Api, api
+from local_pods import LocalPods, begin_store, leftovers, make_app
+from panal.cli.platform import bring_up, controller
+from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
+from panal.local.supervisor.process import find, signal_process
+from panal.local.supervisor.starting import begin
+from panal.local.supervisor.state import Program, State
+from panal.local.supervisor.stopping import end, living
+from runs import SPOKES
+from waiting import eventually
+
+CONTROLLER = "hub-controller"
+
+
+@dataclass(frozen=True)
+class Platform(LocalPods):
+    folder: Folder
+    state: State
+    at_once: int = 3
+
+    @classmethod
+    @contextmanager
+    def at(cls, root: Path) -> Iterator[Platform]:
+        folder = Folder(root)
+        try:
+            begin_store(folder.images)
+            engine = cls(folder, asyncio.run(bring_up(folder, len(SPOKES), {}, print)))
+            make_app(folder.images, root)
+            engine.up()
+            engine.hub.make_namespace("runs")
+            yield engine
+            for cluster in engine.state.tokens:
+                engine.restore(cluster)
+        finally:
+            end(folder)
+        assert leftovers(root) == []
+
+    def up(self) -> None:
+        """What `panal up` does at a folder that has its state; the controller gives up a spoke after 20 seconds."""
+        begin(self.folder, len(SPOKES), {}, [self._controller()])
+
+    def _controller(self) -> Program:
+        usual = controller()
+        return replace(usual, env={**usual.env, "PANAL_CLEANUP_LIMIT_SECONDS": "20"})
+
+    # --- as tests see it ------------------------------------------------------------------------------------------
+    @property
+    def hub(self) -> Api:  # type: ignore[override]
+        return api(self.folder.admin(HUB))
+
+    def spoke(self, name: str) -> Api:
+        return api(self.folder.admin(name))
+
+    def node(self, cluster: str) -> Path:
+        return self.folder.node(cluster)
+
+    def parts_of(self, cluster: str) -> list[int]:
+        found = [find(self.folder, f"{cluster}-{part}") for part in ("node", "agent")]
+        return [process.pid for process in found if process]
+
+    def tag(self, image: str, name: str, clusters: list[str]) -> None:
+        """It is nowhere."""
+
+    def aggregator_address(self) -> str:
+        return self.state.node_address(HUB)
+
+    def kill_part(self, name: str) -> None:
+        """kill -9 of a part, such as `cluster1-node`; the supervisor starts it again. That one itself is started by `panal up`."""
+        eventually(lambda: signal_process(self.folder, name, signal.SIGKILL), f"{name} is killed", 20)
+        if name == SUPERVISOR:
+            eventually(lambda: find(self.folder, name) is None, "the supervisor has ended", 5)
+            self.up()
+
+    def kill_everything(self) -> None:
+        """kill -9 of all parts together, the supervisor first; then `panal up`. Containers go on."""
+        for name in sorted(living(self.folder), key=lambda name: name != SUPERVISOR):
+            signal_process(self.folder, name, signal.SIGKILL)
+        eventually(lambda: not living(self.folder), "all have ended", 5)
+        self.up()
+
+    def kill_controller(self) -> None:
+        self.kill_part(CONTROLLER)
+
+    def restart_controller(self) -> None:
+        before = self._times_led()
+        signal_process(self.folder, CONTROLLER, signal.SIGTERM)
+        eventually(lambda: self._times_led() > before, "the new controller leads", 60)
+
+    def _times_led(self) -> int:
+        return self.folder.log(CONTROLLER).read_text().count(" leads ")
+
+    @contextmanager
+    def without_api(self) -> Iterator[None]:
+        """Killed, while nobody starts it again."""
+        signal_process(self.folder, SUPERVISOR, signal.SIGSTOP)
+        signal_process(self.folder, f"{HUB}-apiserver", signal.SIGKILL)
+        yield
+        signal_process(self.folder, SUPERVISOR, signal.SIGCONT)
