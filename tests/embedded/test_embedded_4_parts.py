@@ -3,13 +3,9 @@
 | what is killed (kill -9)                                        | when                                  | expected end |
 |-----------------------------------------------------------------|---------------------------------------|--------------|
 | the supervisor                                                  | connecting, first round, last round   | Completed    |
-| of the hub: API server, controllers, OCM                        | connecting, first round, last round   | Completed    |
-| of the hub: node                                                | connecting                            | Completed    |
+| of the hub: API server, controllers, OCM, node                  | connecting, first round, last round   | Completed    |
 | of a managed cluster: API server, controllers, agent, node      | connecting, first round, last round   | Completed    |
-| all of them together, then `panal up`                           | connecting                            | Completed    |
-
-The hub's node carries what collaborators and aggregator say to each other. Killed in the middle of a round it takes with it a message that
-is just on its way, and Flower sends none twice: that round then ends by `spec.server.roundTimeoutSeconds` (docs/design/engines.md).
+| all of them together, then `panal up`                           | connecting, first round, last round   | Completed    |
 
 After its deletion nothing is left of the run: no object, no process.
 """
@@ -31,7 +27,7 @@ pytestmark = pytest.mark.flower
 
 PARTS = (
     SUPERVISOR,
-    *(f"hub-{part}" for part in ("apiserver", "controllers", "ocm")),
+    *(f"hub-{part}" for part in ("apiserver", "controllers", "ocm", "node")),
     *(f"cluster1-{part}" for part in ("apiserver", "controllers", "agent", "node")),
 )
 
@@ -57,16 +53,9 @@ def test_a_part_is_killed_three_times(engine: Platform, part: str) -> None:
     completes_and_leaves_nothing(engine, run)
 
 
-@story()
-def test_the_hubs_node_is_killed(engine: Platform) -> None:
-    run = start(engine, "killed-hub-node")
-    WHEN["connecting"](run)
-    engine.kill_part("hub-node")
-    completes_and_leaves_nothing(engine, run)
-
-
 def test_all_are_killed_together(engine: Platform) -> None:
     run = start(engine, "all-killed")
-    WHEN["connecting"](run)
-    engine.kill_everything()
+    for moment in WHEN.values():
+        moment(run)
+        engine.kill_everything()
     completes_and_leaves_nothing(engine, run)

@@ -73,20 +73,18 @@ class Agent:
         self._cache.subscribe(self._on_change)
         self._events = EventRecorder(client, "panal-node", config.name)
         self._workers: dict[str, PodWorker] = {}
-        self._services = Services(config.address)
+        self._services = Services(config.address, config.folder)
         self._tasks: asyncio.TaskGroup
         self._synced = False
 
     async def run(self) -> None:
-        async with LogServer(self._config.address, self._config.folder, self._config.token or self._config.folder / "token") as port:
-            try:
-                async with asyncio.TaskGroup() as self._tasks:
-                    self._tasks.create_task(self._cache.run())
-                    self._tasks.create_task(self._stay_registered(port))
-                    await self._cache.wait_synced()
-                    self._adopt()
-            finally:
-                await self._services.close()
+        token = self._config.token or self._config.folder / "token"
+        async with LogServer(self._config.address, self._config.folder, token) as port, asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._cache.run())
+            self._tasks.create_task(self._stay_registered(port))
+            self._tasks.create_task(self._services.keep())
+            await self._cache.wait_synced()
+            self._adopt()
 
     # --- Pods ----------------------------------------------------------------------------------------------------
     def _adopt(self) -> None:

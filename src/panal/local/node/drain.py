@@ -1,8 +1,9 @@
-"""Ends every container of a node's folder, as `panal down` needs it: the node must have ended before. No API server is asked."""
+"""Ends every container of a node's folder, and its forwarder: `panal down` needs it. The node must have ended. No API server is asked."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -20,8 +21,11 @@ async def drain(folder: Path, grace: float = 5.0) -> list[Path]:
         end = time.monotonic() + patience
         while (left := _running(folder)) and time.monotonic() < end:  # noqa: ASYNC110  other processes bring it about
             await asyncio.sleep(0.05)
+    if not left:
+        shutil.rmtree(folder / "forwarder", ignore_errors=True)
     return [attempt.folder for attempt in left]
 
 
 def _running(folder: Path) -> list[Attempt]:
-    return [a for container in folder.glob("pods/*/containers/*") for a in records.attempts(container) if a.running]
+    containers = [*folder.glob("pods/*/containers/*"), folder / "forwarder"]
+    return [a for container in containers for a in records.attempts(container) if a.running]

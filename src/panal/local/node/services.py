@@ -1,22 +1,23 @@
-"""NodePorts of the Services whose Pods run here: connections to the node's address go on to a ready Pod, in turn.
+"""NodePorts of the Services whose Pods run here: which ready Pods stand behind each port, told to a process that forwards (`forward`).
 
-Plain bytes over asyncio. Which Pods are ready is asked when a connection comes, so nothing has to be kept in step.
+That process runs under a shim as containers do: it outlives the node and is found again by the next one, and connections with it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
+import json
+import os
+import sys
 from collections.abc import Sequence
-from itertools import count
+from pathlib import Path
 
 from panal.kube.objects import Object, labels_of
+from panal.local.node import records
 from panal.local.node.probes import port_number
 
-log = logging.getLogger("panal.node")
-
-CHUNK = 1 << 20
+PROGRAM = Path(__file__).with_name("forward.py")
+ALIVE_EVERY = 0.5  # seconds between looks whether the forwarder runs
 Target = tuple[str, int]
 
 
@@ -53,62 +54,31 @@ def _target_port(pod: Object, port: Object) -> int:
 
 
 class Services:
-    def __init__(self, address: str) -> None:
+    """`folder` is the node's. `update` tells the forwarder; `keep` starts it, and starts it again when it has ended."""
+
+    def __init__(self, address: str, folder: Path) -> None:
         self._address = address
-        self._services: dict[int, tuple[Object, Object]] = {}
-        self._pods: Sequence[Object] = ()
-        self._servers: dict[int, asyncio.Task[None]] = {}
-        self._turn = count()
+        self._attempts = folder / "forwarder"
+        self._file = folder / "forwarder/targets.json"
+        self._told = ""
 
     def update(self, services: Sequence[Object], pods: Sequence[Object]) -> None:
-        self._services, self._pods = wanted(services), pods
-        for port in self._services.keys() - self._servers.keys():
-            self._servers[port] = asyncio.create_task(self._serve(port), name=f"NodePort {port}")
-        for port in self._servers.keys() - self._services.keys():
-            self._servers.pop(port).cancel()
+        text = json.dumps({port: targets(*found, pods) for port, found in wanted(services).items()}, sort_keys=True)
+        if text != self._told:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part = self._file.with_suffix(".part")
+            part.write_text(text)
+            part.replace(self._file)
+            self._told = text
 
-    async def close(self) -> None:
-        tasks = list(self._servers.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _serve(self, port: int) -> None:
+    async def keep(self) -> None:
         while True:
-            try:
-                server = await asyncio.start_server(lambda r, w: self._connected(port, r, w), self._address, port, limit=CHUNK)
-                break
-            except OSError as error:
-                log.warning("NodePort %s:%d cannot be opened: %s; trying again", self._address, port, error)
-                await asyncio.sleep(2)
-        async with server:
-            await server.serve_forever()
+            self.start()
+            await asyncio.sleep(ALIVE_EVERY)
 
-    async def _connected(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        found = targets(*self._services[port], self._pods) if port in self._services else []
-        first = next(self._turn)
-        for i in range(len(found)):
-            with contextlib.suppress(OSError):
-                far = await asyncio.open_connection(*found[(first + i) % len(found)], limit=CHUNK)
-                await _join((reader, writer), far)
-                return
-        writer.transport.abort()  # nobody is ready: the client sees a reset, as with a real node
-
-
-async def _join(near: tuple[asyncio.StreamReader, asyncio.StreamWriter], far: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-    try:
-        await asyncio.gather(_copy(near[0], far[1]), _copy(far[0], near[1]))
-    except OSError:
-        near[1].transport.abort()
-        far[1].transport.abort()
-    finally:
-        near[1].close()
-        far[1].close()
-
-
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while data := await source.read(CHUNK):
-        sink.write(data)
-        await sink.drain()
-    if sink.can_write_eof():
-        sink.write_eof()
+    def start(self) -> None:
+        """Does nothing while it runs."""
+        known = records.attempts(self._attempts)
+        if not known or not known[-1].running:
+            command = [sys.executable, "-I", "-S", str(PROGRAM), self._address, str(self._file)]
+            records.start(self._attempts, known[-1].number + 1 if known else 0, command, {"PATH": os.defpath}, "/")

@@ -48,8 +48,10 @@ def _end(folder: Folder, names: list[str]) -> None:
 
 
 def _drain(folder: Folder) -> int:
-    """How many nodes had containers."""
-    nodes = [node for node in sorted(folder.root.glob("*/node")) if next(node.glob("pods/*/containers/*"), None)]
+    """How many nodes had something running, or may have had."""
+    nodes = [
+        node for node in sorted(folder.root.glob("*/node")) if (node / "forwarder").exists() or next(node.glob("pods/*/containers/*"), None)
+    ]
     command = [sys.executable, "-P", "-m", "panal.local.node", "--drain", "--grace", str(GRACE), "--folder"]
     running = [(node, subprocess.Popen([*command, str(node)], stdout=subprocess.DEVNULL)) for node in nodes]
     left = [str(node) for node, drain in running if drain.wait()]
