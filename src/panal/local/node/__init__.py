@@ -1,6 +1,6 @@
 """The local platform's node: Pods as processes, at any API server.
 
-    agent       the node itself: registers, renews its Lease, gives each Pod to a worker      services   forwards NodePorts
+    agent       the node itself: registers, renews its Lease, gives each Pod to a worker      services, forward   NodePorts
     pod         one Pod: observe its files and its object, decide, do, tell                   logs       what `kubectl logs` reads
     decide      which container starts or ends next (pure)          status       what to tell the API server (pure)
     environment env, command and paths of a container (pure)        content      the files of ConfigMaps, Secrets ... (pure)
