@@ -32,6 +32,7 @@ APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
 # Where Kubernetes mounts the token. A node without mount namespaces (docs/design/local-node.md) names the folder instead.
 SERVICE_ACCOUNT = Path(os.environ.get("PANAL_SERVICEACCOUNT_DIR") or "/var/run/secrets/kubernetes.io/serviceaccount")
+EXEC_GROUP = "client.authentication.k8s.io"  # credential plugins
 HOME_KUBECONFIG = Path("~/.kube/config")
 # What reading a kubeconfig raises when it is not there, not YAML, or lacks something.
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
@@ -134,6 +135,9 @@ def _config(kubeconfig: Path | None, context: str | None) -> SingleConfig:
     config = (KubeConfig.from_file(path) if path else KubeConfig.from_service_account(SERVICE_ACCOUNT)).get(context)
     if config is None:
         raise LightkubeConfigError(f"{path} has no current-context")
+    plugin = config.user.exec if config.user else None
+    if plugin and plugin.apiVersion == f"{EXEC_GROUP}/v1":
+        plugin.apiVersion = f"{EXEC_GROUP}/v1beta1"  # lightkube knows only this one; the token is in the same place of both
     return config
 
 

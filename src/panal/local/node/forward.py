@@ -1,7 +1,7 @@
 """`python -I forward.py ADDRESS FILE`: NodePorts, as a process of its own under a shim: connections outlive the node, as the kernel's do.
 
 FILE, which the node writes, holds {port: [[address, port], ...]}: which ports are open, and the ready Pods behind each.
-It is looked at when a connection comes, and a few times a second for ports that are new or gone. Plain bytes over asyncio. Standard
+It is looked at when a connection comes, and a few times a second for ports that are new or gone. Plain bytes over asyncio, standard
 library only.
 """
 
