@@ -51,6 +51,7 @@ test-real: $(VENV)/.ready $(FLOWER)/.ready ## tests on real Kubernetes and Open 
 venv: $(VENV)/.ready ## the virtual environment with panal in it, editable
 
 $(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
+	@echo "panal's own environment, in $(VENV): the first time, a minute or two without a word from pip"
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) install --require-hashes -r requirements/dev.txt -r requirements/gateway.txt
@@ -58,6 +59,7 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
 	touch $@
 
 $(FLOWER)/.ready: requirements/flower.txt
+	@echo "Flower's environment for the tests, in $(FLOWER): the first time, a minute or two without a word from pip"
 	$(PYTHON) -m venv $(FLOWER)
 	$(FLOWER)/bin/$(PIP) install --require-hashes -r requirements/flower.txt
 	touch $@

@@ -2,7 +2,7 @@
 
     python examples/mnist/demo.py --work FOLDER [--keep]
 
-The platform lives in FOLDER/platform. At its end the demo ends the platform and forgets its clusters, unless it is to keep them; images
+The platform lives in FOLDER/platform. At its end the demo ends the platform and forgets its clusters, unless it is to keep them; images and
 their environments stay either way, so that another demo starts in seconds, and so does the model, in FOLDER/result.
 """
 
@@ -132,7 +132,8 @@ class Demo:
         self.title("What now")
         print(f"the federated model: {self.result / 'digits.safetensors'}")
         if keep:
-            print(f"the platform is up:  export PANAL_HOME={self.home}; panal get; panal get clusters; panal logs digits; panal down")
+            print(f"the platform is up:  export PATH={Path(sys.executable).parent}:$PATH PANAL_HOME={self.home}")
+            print("                     panal get; panal get clusters; panal logs digits; in the end: panal down; unset PANAL_HOME")
         else:
             print("the platform is down and its clusters are gone; `make demo KEEP=1` keeps them")
         print("an app of your own:  .venv/bin/panal new myapp && .venv/bin/panal run ./myapp   (docs/tutorial/first-run.md)")

@@ -118,7 +118,8 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         state = asyncio.run(bring_up(home, count, wanted, tell))
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
-        image = build(app.folder, f"app/{app.name}:latest", home.images)
+        with output.patiently(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once"):
+            image = build(app.folder, f"app/{app.name}:latest", home.images)
         output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
     access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)
     return done(_run(access, app, image.name, len(wanted) or len(state.spokes), following), access)

@@ -94,5 +94,6 @@ def image_build(folder: Folder, source: Path, name: str) -> None:
     began = time.monotonic()
     with explained():
         folder.make()
-        image = build(source, name, folder.images)
+        with output.patiently(f"{name}: installing what {source} depends on; the next time it is there"):
+            image = build(source, name, folder.images)
     output.line(f"{image.name} {image.digest} ({time.monotonic() - began:.1f} s)")

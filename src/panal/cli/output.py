@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Timer
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +29,18 @@ def line(text: str) -> None:
 
 def note(text: str) -> None:
     err.print(text, style="dim", markup=False)
+
+
+@contextmanager
+def patiently(text: str) -> Iterator[None]:
+    """Says the text if what is done takes longer than a moment."""
+    timer = Timer(1.5, note, (text,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def problem(found: Problem) -> None:

@@ -61,7 +61,10 @@ async def bring_up(folder: Folder, clusters: int, claims: Claims, tell: Tell, li
 
 async def _images(folder: Folder, tell: Tell) -> None:
     began = time.monotonic()
-    await asyncio.to_thread(build_own, folder.images)
+    making = asyncio.create_task(asyncio.to_thread(build_own, folder.images))
+    if not (await asyncio.wait({making}, timeout=1))[0]:
+        tell("panal's own images are being made, the first time from packages that are fetched: half a minute or so")
+    await making
     if (took := time.monotonic() - began) > 1:
         tell(f"panal's own images are there ({took:.0f} s)")
 

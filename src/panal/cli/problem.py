@@ -10,6 +10,8 @@ from panal.kube import errors
 from panal.local.node.recipes import BuildError
 from panal.local.supervisor.folder import PlatformError
 
+MISFIT = "failed to create typed patch object"  # how an API server begins when a field is unknown, or of the wrong type
+
 
 class Code(IntEnum):
     OK = 0
@@ -51,6 +53,13 @@ def explained(where: str = "") -> Iterator[None]:
 def of_api(error: errors.KubeError, where: str) -> Problem:
     at = f" ({where})" if where else ""
     match error:
+        case errors.Unavailable() if MISFIT in error.message:  # with code 500, as from an API server in trouble
+            _, _, why = error.message.partition("): ")
+            return Problem(
+                Code.REFUSED,
+                f"the resource does not fit: {why or error.message}",
+                "`kubectl explain fl.spec` names the fields, and so does docs/reference/federatedlearning.md.",
+            )
         case errors.ConfigError():
             return Problem(Code.UNREACHABLE, str(error), "Give --kubeconfig, set KUBECONFIG, or start a local platform with `panal up`.")
         case errors.Unavailable():

@@ -38,7 +38,7 @@ def _round(before: Status, now: Status) -> Iterator[str]:
     if done <= (before.get("rounds") or {}).get("completed", 0):
         return
     rounds = now["rounds"]
-    how = [f"{rounds['replies']} clusters"] if rounds.get("replies") else []
+    how = [f"{rounds['replies']} cluster{'s' if rounds['replies'] > 1 else ''}"] if rounds.get("replies") else []
     how += [f"{rounds['failures']} failed"] if rounds.get("failures") else []
     how += [f"{rounds['seconds']:.1f} s"] if rounds.get("seconds") is not None else []
     metrics = numbers(now.get("metrics") or {})

@@ -81,7 +81,7 @@ REMEDY: dict[Reason, str] = {
     Reason.SUSPENDED: "Set spec.suspend to false to go on.",
     Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
     Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
-    Reason.IMAGE_PULL_FAILED: "Check the image's name and tag, the registry, and imagePullSecrets.",
+    Reason.IMAGE_PULL_FAILED: "Check the image's name, tag, registry and imagePullSecrets; on the local platform: `panal image build`.",
     Reason.DATA_NOT_FOUND: "Create the PersistentVolumeClaim in namespace panal-collaborator there, or correct the ClusterClaim.",
     Reason.DATA_LOCATION_INVALID: "Give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path.",
     Reason.UNSCHEDULABLE: "Free resources on the cluster's nodes, or change resources, nodeSelector or tolerations.",

@@ -22,7 +22,8 @@ def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
     with folder.one_at_a_time():
         found = living(folder)
         _end(folder, [SUPERVISOR])  # or it would start again what ends
-        tell(f"{len(found)} processes end")
+        if found:
+            tell(f"{len(found)} processes end")
         last = [name for name in living(folder) if name.endswith("-apiserver")]  # the others have things to tell them
         _end(folder, [name for name in living(folder) if name not in last])
         _end(folder, last)
