@@ -49,6 +49,8 @@ def test_what_was_edited_is_what_runs(said):
 
 def test_one_can_look_closer(said):
     assert re.search(r"cluster3 +Done +8 ", said[4])
+    assert "SuperNode terminated gracefully" in said[4] or "panal:" in said[4]  # the end of a collaborator's log
+    assert re.search(r"^/.*/myapp-2/.*/model.safetensors$", said[4], re.MULTILINE)
 
 
 def test_nothing_is_left(said, home):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_UID
+from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_UID, collaborator, run_id
 from panal.cli.access import Access, contexts
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
 from panal.kube.client import Client, Selector
 from panal.kube.kinds import POD
 from panal.kube.objects import Object
+from panal.local.supervisor.folder import Folder
 
 TALKATIVE = ("superlink", "supernode")  # the containers in which the user's code speaks
 
@@ -35,6 +36,10 @@ def logs(
             if there is None:
                 pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
                 return await _print(hub, pod, container, follow, tail)
+        if ended := _ended(there, run, container):
+            lines = ended.read_bytes().splitlines(keepends=True)
+            sys.stdout.buffer.write(b"".join(lines if tail is None else lines[max(0, len(lines) - tail) :]))
+            return Code.OK
         async with there.open() as spoke:
             pod = await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator")
             return await _print(spoke, pod, container, follow, tail)
@@ -50,6 +55,17 @@ def _at_cluster(access: Access, cluster: str, context: str | None) -> Access:
         message = f"the kubeconfig has no context {wanted}: logs of a collaborator stay on its cluster and are read there"
         raise Problem(Code.USAGE, message, f"Name a context of {cluster} with --cluster-context (there are {', '.join(known) or 'none'}).")
     return access.at(wanted)
+
+
+def _ended(access: Access, run: Object, container: str | None) -> Path | None:
+    """The log that a node of the local platform kept of a collaborator that is gone. Elsewhere it goes with its Pod."""
+    if not access.local or not isinstance(access.kubeconfig, Path):
+        return None
+    metadata = run["metadata"]
+    name = collaborator(metadata["name"], run_id(metadata["namespace"], metadata["name"], metadata["uid"]))
+    pods = Folder(access.kubeconfig.parent).node(access.context or "") / "ended"
+    file = pods / f"{COLLABORATOR_NAMESPACE}_{name}-0" / f"{container or TALKATIVE[-1]}.log"
+    return file if file.is_file() and (run.get("status") or {}).get("completionTime") else None
 
 
 async def _pod(client: Client, namespace: str, run: Object, component: str) -> Object:

@@ -133,9 +133,10 @@ class PodWorker:
         if not self.gone and not (over_before and not ending):
             await self._tell_status(plan)
         if plan.over and ending:
+            metadata = self.pod["metadata"]
             if not self.gone:
-                metadata = self.pod["metadata"]
                 await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
+            records.keep_logs(self._folder, self._folder.parents[1] / "ended" / f"{metadata['namespace']}_{metadata['name']}")
             shutil.rmtree(self._folder, ignore_errors=True)
             return None
         return self._next_look(plan)

@@ -20,6 +20,7 @@ from typing import Any
 SHIM = Path(__file__).with_name("shim.py")
 MARK = "PANAL_CONTAINER"  # in the environment of all that a container starts: its attempt's folder
 KEPT = 3  # attempts whose logs stay
+ENDED = 20  # Pods whose last logs stay when they are gone
 LOST = "The container's shim ended without a record: it was killed, or the machine was started anew"
 
 
@@ -140,3 +141,15 @@ def sweep(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if mark in (process / "environ").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+def keep_logs(pod: Path, place: Path) -> None:
+    """Moves the last log of each container to `place`, for whoever asks when the Pod is gone; its neighbours there are of other Pods."""
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for container in pod.glob("containers/*"):
+        if known := attempts(container):
+            with contextlib.suppress(FileNotFoundError):  # moved already, by a node that was killed in the middle
+                (known[-1].folder / "log").replace(place / f"{container.name}.log")
+    place.touch()
+    for old in sorted(place.parent.iterdir(), key=lambda p: p.stat().st_mtime)[:-ENDED]:
+        shutil.rmtree(old, ignore_errors=True)

@@ -164,3 +164,18 @@ async def test_drain_ends_the_willing_and_the_unwilling(container, tmp_path):
         await asyncio.sleep(0.01)
     assert await drain(tmp_path, 0.2) == []
     assert records.attempts(container)[-1].ended.code == 137
+
+
+def test_the_last_logs_of_the_latest_pods_stay_when_they_are_gone(container, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ENDED", 1)
+    start(container, "sh", "-c", "echo first")
+    wait(container)
+    start(container, "sh", "-c", "echo second", number=1)
+    wait(container)
+    for name in ("ns_a", "ns_b", "ns_b"):  # the last: again, by a node that was killed before the Pod's folder was gone
+        records.keep_logs(container.parents[1], tmp_path / "ended" / name)
+    assert [p.name for p in (tmp_path / "ended").iterdir()] == ["ns_b"]
+    start(container, "sh", "-c", "echo third", number=2)
+    wait(container)
+    records.keep_logs(container.parents[1], tmp_path / "ended" / "ns_c")
+    assert (tmp_path / "ended/ns_c/c.log").read_text() == "third\n"
