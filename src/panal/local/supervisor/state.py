@@ -7,6 +7,7 @@ Cluster number 0 is the hub, 1 is cluster1, and so on. Each has addresses of its
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,8 @@ from importlib.metadata import version
 from panal.local.supervisor.folder import HUB, Folder, PlatformError, write
 
 MOST = 32  # managed clusters on one machine
+CLAIM_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+CLAIM_VALUE = 1024  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +79,47 @@ def grown(state: State, clusters: int, claims: Mapping[str, Mapping[str, str]], 
     if unknown:
         there = ", ".join(sorted(tokens.keys() - {HUB}))
         raise PlatformError(f"--claim names {unknown[0]}, which is not among the managed clusters ({there})", "Raise --clusters.")
+    for cluster, given in claims.items():
+        for name, value in given.items():
+            _check_claim(cluster, name, value)
     merged = {name: {**state.claims.get(name, {}), **claims.get(name, {})} for name in sorted({*state.claims, *claims})}
     return replace(state, tokens=tokens, claims=merged, programs=tuple(programs))
 
 
+def _check_claim(cluster: str, name: str, value: str) -> None:
+    """What is kept here is made at each `up`: what no API server takes would keep the platform from coming up ever after."""
+    if not CLAIM_NAME.fullmatch(name):
+        raise PlatformError(f"the claim {name!r} of {cluster}: its name does not do", "Use small letters, digits, - and dots.")
+    if not 1 <= len(value) <= CLAIM_VALUE:
+        raise PlatformError(
+            f"the claim {name} of {cluster}: its value has {len(value)} characters", f"Give it 1 to {CLAIM_VALUE} characters."
+        )
+
+
 def load(folder: Folder) -> State | None:
-    """None if the folder is no platform's yet. PlatformError if it is of another version."""
+    """None if the folder is no platform's yet. PlatformError if it cannot be understood, or is of another version."""
     try:
         content = json.loads(folder.state.read_text())
+        _check_version(folder, content["version"])
+        state = State(**content | {"programs": tuple(Program(**p) for p in content["programs"])})
+        for cluster, tokens in state.tokens.items():
+            _ = number(cluster), tokens["agent"], tokens["node"], f"{state.network:d} {state.port:d}"
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise PlatformError(
-            f"{folder.state} cannot be read: {error}", "Choose another folder with --folder, or remove this one."
+            f"{folder.state} cannot be read: {error!r}",
+            f"Restore it, or choose another folder with --folder: {folder.root} holds the models of its runs.",
         ) from error
-    if content["version"] != own_version():
+    return state
+
+
+def _check_version(folder: Folder, found: str) -> None:
+    if found != own_version():
         raise PlatformError(
-            f"the folder {folder.root} is in use by panal {content['version']}, and this is {own_version()}",
+            f"the folder {folder.root} is in use by panal {found}, and this is {own_version()}",
             f"Use that version, or `panal down` and remove the folder, or choose another with --folder: {folder.root} holds its models.",
         )
-    return State(**content | {"programs": tuple(Program(**p) for p in content["programs"])})
 
 
 def save(folder: Folder, state: State) -> None:

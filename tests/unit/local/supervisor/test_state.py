@@ -35,7 +35,22 @@ def test_growing_keeps_what_was_chosen_and_adds_what_is_missing():
     assert len(set(tokens)) == len(tokens)
 
 
-@pytest.mark.parametrize(("clusters", "claims", "words"), [(MOST + 1, {}, "too many"), (2, {"cluster3": {"a": "b"}}, "names cluster3")])
+CLAIMS = [
+    (1, {"cluster1": {name: value}}, words)
+    for name, value, words in [
+        ("A B", "c", "its name does not do"),
+        ("../x", "c", "its name does not do"),
+        ("größe", "c", "its name does not do"),
+        ("a" * 254, "c", "its name does not do"),
+        ("a", "", "its value has 0"),
+        ("a", "x" * 1025, "its value has 1025"),
+    ]
+]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "claims", "words"), [(MOST + 1, {}, "too many"), (2, {"cluster3": {"a": "b"}}, "names cluster3"), *CLAIMS]
+)
 def test_what_cannot_be_is_refused(clusters, claims, words):
     with pytest.raises(PlatformError, match=words) as refused:
         grown(FIRST, clusters, claims, [])
@@ -128,3 +143,18 @@ def test_addresses_of_another_platform_are_refused(folder):
     save(folder, State(own_version(), network, 16443, {"hub": {"agent": "a", "node": "n"}}))
     with held, pytest.raises(PlatformError, match="in use by another platform"):
         starting.begin(folder, 1, {}, [])
+
+
+@pytest.mark.parametrize(
+    "change", [{"programs": 5}, {"tokens": {"hub": 5}}, {"tokens": {"clusterX": {}}}, {"port": "x"}, {"extra": 1}, None]
+)
+def test_a_state_that_was_edited_or_cut_off_is_named(folder, change):
+    save(folder, grown(FIRST, 1, {}, [CONTROLLER]))
+    text = folder.state.read_text()
+    folder.state.write_text(json.dumps(json.loads(text) | change) if change else "[]")
+    with pytest.raises(PlatformError, match=r"state\.json cannot be read") as refused:
+        load(folder)
+    assert refused.value.remedy
+    folder.state.write_text(text[:100])
+    with pytest.raises(PlatformError, match=r"state\.json cannot be read"):
+        load(folder)
