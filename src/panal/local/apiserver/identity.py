@@ -74,7 +74,7 @@ class Identity:
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise UNAUTHORIZED
-        if hmac.compare_digest(token.encode(), self.admin.encode()):
+        if hmac.compare_digest(token.encode(errors="surrogateescape"), self.admin.encode()):
             return ADMIN
         found = self.static().get(token) or self._account(token)
         if found is None:
@@ -87,7 +87,7 @@ class Identity:
 
     def _account(self, token: str) -> User | None:
         text, _, signature = token.rpartition(".")
-        if not hmac.compare_digest(self._sign(text), signature):
+        if not token.isascii() or not hmac.compare_digest(self._sign(text), signature):
             return None
         try:
             claims = msgspec.json.decode(_decoded(text.partition(".")[2]))

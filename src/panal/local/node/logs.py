@@ -46,7 +46,7 @@ class LogServer:
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._token}".encode()):
             return web.Response(status=401, text="Unauthorized")
         if refused := [q for q in BY_TIME if request.query.get(q) not in (None, "false")]:
             return web.Response(status=400, text=f"{', '.join(refused)}: logs of a local node have no times; leave it out")
