@@ -49,6 +49,9 @@ def name_problem(kind: str, name: str) -> str:
     return words if kind in NAMES and form == SEGMENT[1] else f"{words[:-1]}, regex used for validation is '{form}')"
 
 
+ANNOTATIONS = 256 << 10  # bytes, of all together
+
+
 def metadata(obj: Object, kind: str, custom: bool) -> Causes:
     """Of any object."""
     found = obj["metadata"]
@@ -60,6 +63,8 @@ def metadata(obj: Object, kind: str, custom: bool) -> Causes:
     for part in ("labels", "annotations"):
         for key, value in (found.get(part) or {}).items():
             yield from _pair(part, key, value)
+    if sum(len(text.encode()) for pair in (found.get("annotations") or {}).items() for text in pair) > ANNOTATIONS:
+        yield Cause("FieldValueTooLong", f"Too long: may not be more than {ANNOTATIONS} bytes", "metadata.annotations")
     for i, finalizer in enumerate(() if custom else found.get("finalizers") or ()):
         if not QUALIFIED.fullmatch(finalizer) or ("/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes")):
             text = f"Invalid value: {json.dumps(finalizer)}: name is neither a standard finalizer name nor is it fully qualified"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 
 import pytest
@@ -127,3 +128,22 @@ def test_bodies_that_are_hard_to_read(ready, body, content):
 
 def test_it_goes_on(ready):
     assert ready.get(f"{PATHS[0]}/here").json()["data"]["a"] == "b"
+
+
+@pytest.mark.parametrize("token", ["é", "a.b.é", "é.é.é", "\udce9"])
+def test_tokens_that_are_no_tokens(server, token):
+    asked = http.client.HTTPSConnection("127.0.0.1", server.port, context=server.context())
+    asked.putrequest("GET", "/version")
+    asked.putheader("Authorization", b"Bearer " + token.encode(errors="surrogateescape"))
+    asked.endheaders()
+    assert asked.getresponse().status == 401
+    asked.close()
+
+
+def test_annotations_have_a_limit_together(ready):
+    many = contract.config_map("many", {"annotations": {"a": "x" * (256 << 10)}})
+    answer = ready.post(PATHS[0], json=many)
+    assert answer.status_code == 422
+    assert "metadata.annotations: Too long: may not be more than 262144 bytes" in answer.json()["message"]
+    many["metadata"]["annotations"]["a"] = "x" * ((256 << 10) - 1)
+    assert ready.post(PATHS[0], json=many).status_code == 201
