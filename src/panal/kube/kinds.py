@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from panal.api import names
 from panal.kube.errors import UnknownKind
@@ -27,8 +28,8 @@ class Kind:
         """The URL's path; without `namespace` that of all namespaces, without `name` that of the collection."""
         parts = ["/apis" if self.group else "/api", self.api_version]
         if self.namespaced and namespace:
-            parts += ["namespaces", namespace]
-        parts += [part for part in (self.plural, name, subresource) if part]
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts += [part for part in (self.plural, quote(name, safe=":"), subresource) if part]
         return "/".join(parts)
 
     def __str__(self) -> str:

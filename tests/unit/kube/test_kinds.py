@@ -13,6 +13,7 @@ from panal.kube.errors import ConfigError, UnknownKind
         (kinds.POD.path(), "/api/v1/pods"),
         (kinds.POD.path("ns", "p", "status"), "/api/v1/namespaces/ns/pods/p/status"),
         (kinds.JOB.path("ns"), "/apis/batch/v1/namespaces/ns/jobs"),
+        (kinds.POD.path("../a", "b/../c?d", "status"), "/api/v1/namespaces/..%2Fa/pods/b%2F..%2Fc%3Fd/status"),
         (kinds.MANAGED_CLUSTER.path("", "c"), "/apis/cluster.open-cluster-management.io/v1/managedclusters/c"),
     ],
 )
