@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from panal.api.names import KIND
@@ -23,7 +24,9 @@ def documents(file: str) -> list[Object]:
         found = [document for document in yaml.safe_load_all(text) if document is not None]
     except OSError as error:
         raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "Give the path of a YAML file with -f.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise Problem(Code.USAGE, f"{file} is nested too deep", "Correct it.") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise Problem(Code.USAGE, f"{file} is no YAML: {error}", "Correct it.") from error
     for number, document in enumerate(found, 1):
         _check(file, number, document)
@@ -41,6 +44,12 @@ def _check(file: str, number: int, document: object) -> None:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise Problem(Code.USAGE, f"{file}, document {number}: metadata.name is missing", "Give the resource a name.")
+    if not isinstance(metadata.get("namespace", ""), str):
+        raise Problem(Code.USAGE, f"{file}, document {number}: metadata.namespace is no text", "Put it in quotes, or leave it out.")
+    try:
+        msgspec.json.encode(document)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise Problem(Code.USAGE, f"{file}, document {number}: cannot be sent as JSON: {error}", "Correct it.") from error
 
 
 async def apply(client: Client, found: list[Object], namespace: str | None, create_namespace: bool) -> list[Object]:

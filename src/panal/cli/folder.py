@@ -53,17 +53,28 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None) -> A
         raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "`panal new myapp` makes an app to begin with.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(Code.USAGE, f"{file}: {error}", "Correct it.") from error
-    tool = content.get("tool", {})
-    flower = tool.get("flwr", {}).get("app", {})
-    if not {"serverapp", "clientapp"} <= flower.get("components", {}).keys():
+    components, config = (_table(file, content, "tool", "flwr", "app", name) for name in ("components", "config"))
+    if not {"serverapp", "clientapp"} <= components.keys():
         message = f"{file}: [tool.flwr.app.components] has no serverapp and clientapp, so it is no Flower app"
         raise Problem(Code.USAGE, message, "`panal new myapp` makes an app to begin with.")
-    own = tool.get("panal", {}).get("run", {})
+    own = _table(file, content, "tool", "panal", "run")
     if unknown := sorted(own.keys() - {"data"}):
         raise Problem(Code.USAGE, f"{file}: [tool.panal.run] has {', '.join(unknown)}; it knows data", "Leave it out.")
+    if not isinstance(own.get("data", ""), str):
+        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is no text", "Give the path of a folder, in quotes.")
     place = data or (folder / own["data"] if "data" in own else None)
-    name = fit(str(content.get("project", {}).get("name") or folder.resolve().name))
-    return App(folder, name, rounds or _rounds(flower.get("config", {})), place)
+    name = fit(str(_table(file, content, "project").get("name") or folder.resolve().name))
+    return App(folder, name, rounds or _rounds(config), place)
+
+
+def _table(file: Path, content: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """Empty if it is not there."""
+    found: Any = content
+    for number, key in enumerate(path, 1):
+        found = found.get(key, {})
+        if not isinstance(found, dict):
+            raise Problem(Code.USAGE, f"{file}: {'.'.join(path[:number])} is no table", f"Write it as [{'.'.join(path[:number])}].")
+    return dict(found)
 
 
 def fit(name: str) -> str:

@@ -62,6 +62,8 @@ def of_api(error: errors.KubeError, where: str) -> Problem:
             )
         case errors.ConfigError():
             return Problem(Code.UNREACHABLE, str(error), "Give --kubeconfig, set KUBECONFIG, or start a local platform with `panal up`.")
+        case errors.Unavailable(status=500):  # what it cannot make sense of, such as unknown fields in server-side apply
+            return Problem(Code.REFUSED, f"the API server{at} could not do it: {error.message}", "Correct what it names.")
         case errors.Unavailable():
             return Problem(
                 Code.UNREACHABLE, f"the API server{at} cannot be reached: {error.message}", "Check that it is up: `panal status`."

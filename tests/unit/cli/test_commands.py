@@ -18,6 +18,7 @@ from panal.cli.problem import Code, Problem
 from panal.kube import errors
 from panal.local.supervisor.folder import PlatformError
 
+COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}
 
 
@@ -256,3 +257,44 @@ def test_data_of_ones_own(tmp_path):
     assert folder.claims(app, clusters) == {"cluster1": {key: f"{place}/cluster1"}, "cluster3": {key: f"{place}/cluster3"}}
     placement = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]["placement"]
     assert placement["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
+
+
+# --- what nobody would write on purpose --------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 5000, "nested too deep"),
+        (yaml.safe_dump(RUN) + "spec: &a {b: *a}\n", "cannot be sent as JSON"),
+        (yaml.safe_dump(RUN | {"metadata": {"name": "x", "namespace": 5}}), "metadata.namespace is no text"),
+        ("a: 2020-13-45\n", "is no YAML"),
+    ],
+)
+def test_files_that_are_yaml_and_no_resource(panal, tmp_path, text, said):
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    code, _, err = panal("run", "-f", str(file))
+    assert (code, said in err) == (Code.USAGE, True), err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tool = 5", "tool is no table"),
+        ("[tool]\nflwr = 5", "tool.flwr is no table"),
+        ('[tool.flwr.app]\ncomponents = ["serverapp"]', "tool.flwr.app.components is no table"),
+        ("project = 7\n" + COMPONENTS, "project is no table"),
+        (COMPONENTS + "[tool.flwr.app]\nconfig = 3", "tool.flwr.app.config is no table"),
+        (COMPONENTS + "[tool.panal]\nrun = 5", "tool.panal.run is no table"),
+        (COMPONENTS + "[tool.panal.run]\ndata = 5", "data is no text"),
+    ],
+)
+def test_a_pyproject_of_other_types_is_named(panal, tmp_path, text, said):
+    (tmp_path / "pyproject.toml").write_text(text)
+    code, _, err = panal("run", str(tmp_path))
+    assert (code, said in err) == (Code.USAGE, True), err
+
+
+def test_what_an_api_server_makes_no_sense_of_is_not_called_away():
+    found = problem.of_api(errors.from_status(500, {"message": ".spec.x: field not declared in schema"}), "a hub")
+    assert (found.code, ".spec.x" in str(found)) == (Code.REFUSED, True)
+    assert problem.of_api(errors.from_status(503, {}), "a hub").code == Code.UNREACHABLE
