@@ -14,7 +14,7 @@ from panal.api.types import Model, ModelStatus
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
 
 MAX_METRICS = 16
-MAX_ROUNDS = 1_000_000
+MAX_ROUNDS = 2**63 - 1  # as many as spec.server.rounds may ask for
 
 # The ConfigMap can be written by others in the namespace: what does not fit is not read at all.
 Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]

@@ -84,3 +84,8 @@ def test_the_bound_keeps_failed_clusters() -> None:
 def test_reading_again_from_the_beginning_comes_to_the_same() -> None:
     records = [{"event": "connected", "count": 2}, {"event": "started", "rounds": 1}, TRAIN, EVALUATE, END]
     assert after(*records, *records) == after(*records)
+
+
+def test_as_many_rounds_as_a_run_may_ask_for_can_be_told():
+    told = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
+    assert Progress.model_validate_json(told).rounds_total == 2**63 - 1
