@@ -48,6 +48,8 @@ def explained(where: str = "") -> Iterator[None]:
         raise Problem(Code.USAGE, str(error), "Apply objects of other kinds with kubectl.") from error
     except (errors.ConfigError, errors.ApiError) as error:
         raise of_api(error, where) from error
+    except OSError as error:
+        raise Problem(Code.PLATFORM, str(error), "Look at the file, its permissions, and the space on its disk.") from error
 
 
 def of_api(error: errors.KubeError, where: str) -> Problem:

@@ -298,3 +298,10 @@ def test_what_an_api_server_makes_no_sense_of_is_not_called_away():
     found = problem.of_api(errors.from_status(500, {"message": ".spec.x: field not declared in schema"}), "a hub")
     assert (found.code, ".spec.x" in str(found)) == (Code.REFUSED, True)
     assert problem.of_api(errors.from_status(503, {}), "a hub").code == Code.UNREACHABLE
+
+
+def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
+    (tmp_path / "home/run/command.lock").mkdir(parents=True)
+    for words in (["up"], ["down"]):
+        code, _, err = panal(*words, "--folder", str(tmp_path / "home"))
+        assert (code, "command.lock" in err) == (Code.PLATFORM, True), err
