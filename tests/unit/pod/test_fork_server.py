@@ -108,3 +108,17 @@ wait("after")
     said = (out / "said").read_text()
     assert "no acceleration: a library has started threads" in said
     assert "no fork server" in said
+
+
+def test_app_processes_that_teach_at_the_same_time(run: Callable[..., Path]) -> None:
+    out = run("""
+asked.start(["flwr-clientapp", str(out / "a")])
+wait("a")
+said = []
+taught = server.Server(None, None, os.getpid())
+taught._import = said.extend
+taught._learn(b'["a"]\\n["b"]\\n["c')
+taught._learn(b'"]\\n["d["e"]\\n["f"]\\n')
+assert said == ["a", "b", "c", "f"], said
+""")
+    assert (out / "a").exists()

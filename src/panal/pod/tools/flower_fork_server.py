@@ -51,6 +51,7 @@ class Server:
         self.parent = parent
         self.learnt_from, self.tell = os.pipe()
         self.known: set[str] = set()
+        self.unended = b""
 
     def serve(self) -> App | None:
         """In each child: what it has to run. In the server itself: None, when its parent has ended or it can go on no longer."""
@@ -64,7 +65,7 @@ class Server:
                 return None
             ready, _, _ = select.select([self.requests.fileno(), self.learnt_from], [], [], 5.0)
             if self.learnt_from in ready:
-                self._import(json.loads(os.read(self.learnt_from, 1 << 20)))
+                self._learn(os.read(self.learnt_from, 1 << 20))
             elif self.requests.fileno() in ready:
                 request = json.loads(self.requests.recv(MESSAGE))
                 if os.fork() == 0:
@@ -79,6 +80,16 @@ class Server:
             request = json.loads(message)
             output = subprocess.DEVNULL if request["silent"] else None
             subprocess.Popen(request["arguments"], stdout=output, stderr=output, start_new_session=request["session"])
+
+    def _learn(self, said: bytes) -> None:
+        """Lines of any number of app processes; one that was cut off, or mixed with another's, is passed over."""
+        *lines, self.unended = (self.unended + said).split(b"\n")
+        for line in lines:
+            try:
+                names = json.loads(line)
+            except ValueError:
+                continue
+            self._import(names)
 
     def _import(self, names: Any) -> None:
         for name in names:
@@ -117,8 +128,8 @@ class Server:
 
     def _teach(self) -> None:
         """The libraries that this app process has imported itself."""
-        found = json.dumps(libraries(set(sys.modules) - self.known)).encode()
-        if found != b"[]" and len(found) < select.PIPE_BUF * 16:
+        found = json.dumps(libraries(set(sys.modules) - self.known)).encode() + b"\n"
+        if found != b"[]\n" and len(found) < select.PIPE_BUF * 16:
             os.set_blocking(self.tell, False)
             try:
                 os.write(self.tell, found)
