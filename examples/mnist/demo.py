@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import shutil
 import subprocess
@@ -111,6 +112,12 @@ class Demo:
     @contextmanager
     def tidied(self, keep: bool) -> Iterator[None]:
         """An earlier demo that was kept goes first; unless it is kept, nothing of this one stays but images and the model."""
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        self.lock = (self.home.parent / "lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another demo is at work in {self.home.parent}: wait for its end")
         self.clear()
         try:
             yield

@@ -208,6 +208,16 @@ def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
     assert (code, message["reason"]) == (1, "AggregatorLost")
 
 
+@pytest.mark.parametrize("acceleration", ["Auto", "Off"])
+def test_a_superlink_that_is_asked_to_end_has_not_failed(pods: Make, acceleration: str) -> None:
+    """As the kubelet asks a sidecar when the launcher has ended; its exit code is what kubectl shows of the Pod."""
+    run = pods(PANAL_ACCELERATION=acceleration)
+    run.start_superlink()
+    eventually(lambda: "Uvicorn running" in run.log("superlink"), "it serves")
+    run.processes["superlink"].terminate()
+    assert run.processes["superlink"].wait(30) == 0
+
+
 def test_a_collaborator_is_started_anew_and_follows_the_address(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_superlink()

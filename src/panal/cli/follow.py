@@ -20,6 +20,7 @@ from panal.kube.kinds import FEDERATED_LEARNING
 from panal.kube.objects import Object
 
 LOOK = 3.0  # seconds after which an API server that says nothing is asked about
+AWAY = 120.0  # seconds without an API server after which following ends
 
 
 class Show:
@@ -94,14 +95,18 @@ async def _follow(client: Client, run: Object, show: Show) -> Object:
 
 
 async def _until(changed: asyncio.Event, cache: Cache, say: Callable[[str], None]) -> None:
-    """Returns at the next change; meanwhile says once if the API server is away, and when it is back."""
+    """Returns at the next change; meanwhile says once if the API server is away, and when it is back. Problem if it stays away."""
     away = False
+    since = time.monotonic()
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK):
                 await changed.wait()
                 return
+        if away and time.monotonic() - since > AWAY:
+            remedy = "The run goes on where it is. `panal status` says whether the local platform is up; then `panal get NAME -w`."
+            raise Problem(Code.UNREACHABLE, f"the API server has not answered for {AWAY:g} s", remedy)
         if bool(cache.problems()) != away:
-            away = not away
+            away, since = not away, time.monotonic()
             why = next(iter(cache.problems().values()), "")
             say(f"the API server does not answer for now ({why})" if away else "the API server answers again")

@@ -11,8 +11,10 @@ import glob
 import importlib
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -45,6 +47,7 @@ def patch(module: ModuleType) -> None:
     starts = importlib.import_module(STARTS[name])
 
     def forking() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has ended: asked to end is no failure
         reason = why_not()
         if reason:
             say(f"no acceleration: {reason}")

@@ -57,6 +57,7 @@ class Server:
         """In each child: what it has to run. In the server itself: None, when its parent has ended or it can go on no longer."""
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for exit codes
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._import(AHEAD[os.environ["PANAL_HOOK"]])
         while os.getppid() == self.parent:
             if threading.active_count() > 1:
