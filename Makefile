@@ -43,7 +43,10 @@ layers: $(VENV)/.ready
 
 unit: $(VENV)/.ready $(FLOWER)/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/unit tests/flower
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/platform tests/embedded
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/platform tests/embedded -m "not long"
+
+test-long: $(VENV)/.ready $(FLOWER)/.ready ## the rest of the tests that need nothing from outside: kills, and the demo; minutes
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/platform tests/embedded -m long
 
 test-real: $(VENV)/.ready $(FLOWER)/.ready ## tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest tests/real -p no:cacheprovider $(ARGS)

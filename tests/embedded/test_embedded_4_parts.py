@@ -23,7 +23,7 @@ from runs import Run
 from stories import story
 from waiting import eventually
 
-pytestmark = pytest.mark.flower
+pytestmark = [pytest.mark.flower, pytest.mark.long]
 
 PARTS = (
     SUPERVISOR,

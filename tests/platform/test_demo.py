@@ -6,6 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^all\s+([\d. ]+)$", re.MULTILINE)
 

@@ -49,7 +49,7 @@ def test_what_was_edited_is_what_runs(said):
 
 def test_one_can_look_closer(said):
     assert re.search(r"cluster3 +Done +8 ", said[4])
-    assert "SuperNode terminated gracefully" in said[4] or "panal:" in said[4]  # the end of a collaborator's log
+    assert re.search("Finished server process|terminated gracefully|Connection attempt failed", said[4])  # a collaborator's last words
     assert re.search(r"^/.*/myapp-2/.*/model.safetensors$", said[4], re.MULTILINE)
 
 

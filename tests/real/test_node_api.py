@@ -23,8 +23,8 @@ from panal.api.names import ClusterName
 from panal.lifecycle import aggregator, collaborators, exposure
 from panal.lifecycle.world import Address, Images
 from panal.local.node.drain import drain
+from panal.local.node.forward import CHUNK
 from panal.local.node.recipes import build, build_own
-from panal.local.node.services import CHUNK
 
 pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]

@@ -35,9 +35,10 @@ def job(world: World) -> list[Ref]:
 
 
 def after_end(world: World) -> Plan:
-    """A run that ended keeps its Job (for the logs), its progress and its model; all else goes."""
+    """A run that ended keeps its Job (for the logs), its progress and its model; all else goes. Its Service goes after the last work: a
+    collaborator that still dials its port must not find another run there."""
     going = works_of(world, world.works)
-    going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers]
+    going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers if kind != "Service" or not world.works]
     if world.job and not (world.job.succeeded or world.job.failed):
         going += job(world)
     return Plan(delete=tuple(going), look_again=10.0 if going else None)

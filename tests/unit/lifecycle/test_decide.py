@@ -310,11 +310,18 @@ def ended() -> World:
 
 
 def test_what_an_ended_run_does_not_need_goes_and_its_status_stays() -> None:
-    plan = decide(replace(ended(), leftovers=(("v1", "Service", "digits-aggregator"),)), NOW)
+    left = (("v1", "Service", "digits-aggregator"), ("v1", "ServiceAccount", "digits-reporter"))
+    plan = decide(replace(ended(), leftovers=left), NOW)
     assert plan.status is None
-    assert deleted(plan, "Service") == ["digits-aggregator"]
+    assert deleted(plan, "ServiceAccount") == ["digits-reporter"]
     assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
     assert deleted(plan, "Job") == []
+
+
+def test_the_port_of_an_ended_run_is_its_own_until_no_collaborator_can_dial_it() -> None:
+    world = replace(ended(), leftovers=(("v1", "Service", "digits-aggregator"),))
+    assert deleted(decide(world, NOW), "Service") == []
+    assert deleted(decide(replace(world, works={}), NOW), "Service") == ["digits-aggregator"]
 
 
 def test_an_ended_run_with_nothing_left_needs_nothing() -> None:

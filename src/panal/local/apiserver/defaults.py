@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -236,8 +237,13 @@ def _node_ports(service: Object, old: Object, store: Store) -> None:
         wanted = port.get("nodePort") or before.get((port.get("name"), port.get("port")))
         if wanted and port.get("nodePort") and wanted not in before.values():
             _check_port(service, wanted, wanted in taken, i)
-        port["nodePort"] = wanted or next(p for p in NODE_PORTS if p not in taken)
+        port["nodePort"] = wanted or _any_port(taken)
         taken.add(port["nodePort"])
+
+
+def _any_port(taken: set[int | None]) -> int:
+    """At random, as the real one: who still dials the port of a Service that is gone must not reach the next one made."""
+    return random.choice([port for port in NODE_PORTS if port not in taken])
 
 
 def _check_port(service: Object, port: int, taken: bool, index: int) -> None:
