@@ -56,7 +56,7 @@ class Containers:
         return bool(self.fleet.enter(cluster, "sh", "-c", KILL, "sh", program, pod))
 
     def kill_controller(self) -> None:
-        eventually(lambda: self.fleet.enter("hub", "sh", "-c", "pkill -9 -e -f panal-controller || true"), "the controller is killed", 60)
+        eventually(lambda: self.fleet.enter("hub", "sh", "-c", "pkill -9 -e -f [p]anal-controller || true"), "the controller is killed", 60)
 
     def restart_controller(self) -> None:
         hub = self.fleet.hub

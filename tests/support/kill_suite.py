@@ -33,8 +33,9 @@ WHEN: dict[str, Callable[[Run], object]] = {
 }
 
 
-def start(engine: Engine, name: str, sites: list[str] = SITES) -> Run:
-    slow = {"env": [{"name": "STEPS_SECONDS", "value": "2"}]}
+def start(engine: Engine, name: str, sites: list[str] = SITES, seconds: int = 2) -> Run:
+    """`seconds` is what a round takes at least."""
+    slow = {"env": [{"name": "STEPS_SECONDS", "value": str(seconds)}]}
     return apply(engine, NS, name, clusters=sites, minimum=2, server={"rounds": ROUNDS}, client=slow)
 
 
@@ -54,7 +55,7 @@ def lost(run: Run) -> None:
 
 @story()
 def test_the_controller_is_killed_three_times(engine: Engine) -> None:
-    run = start(engine, "controller-killed")
+    run = start(engine, "controller-killed", seconds=10)  # a kubelet lets it wait for 10 s before it starts the second time
     for moment in WHEN.values():
         moment(run)
         engine.kill_controller()
