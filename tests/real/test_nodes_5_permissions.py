@@ -22,7 +22,8 @@ MANIFEST = Path(__file__).parents[2] / "deploy/panal.yaml"
 USER = "system:serviceaccount:panal-system:panal-controller"
 CREATED = 201
 RIGHTS = {"clusterroles", "clusterrolebindings", "roles", "rolebindings"}
-KNOWN_AFTER = timedelta(seconds=5)  # the authorizer learns of a role by a watch
+KNOWN_AFTER = timedelta(seconds=20)  # the authorizer learns of a role by a watch, and of all roles anew when the API server starts
+AWAY = timedelta(seconds=8)  # no request at all for so long: the API server was away
 BEFORE = ("test_nodes_1_runs", "test_nodes_2_failures", "test_nodes_3_kills", "test_nodes_4_how_to")
 # Checked on behalf of the controller, never asked for by itself: by OCM's webhooks, which the tests' hub has not; by Kubernetes' plug-in
 # OwnerReferencesPermissionEnforcement, which OpenShift has; and by RBAC, since nobody may grant the reporter what he may not do himself.
@@ -71,13 +72,15 @@ def asked(log: Path) -> Iterator[tuple[Right, bool]]:
 
 
 class _Rights:
-    """Whether the controller's roles and bindings were all there, by the requests that made and removed them."""
+    """Whether the API server knew all of the controller's roles and bindings, by the requests that made and removed them."""
 
     def __init__(self) -> None:
         self.there: set[str] = set()
         self.since: datetime | None = None
+        self.latest: datetime | None = None
 
     def follow(self, entry: dict[str, Any]) -> None:
+        self._notice_outage(_time(entry))
         ref, code = entry.get("objectRef") or {}, entry.get("responseStatus", {}).get("code", 0)
         if ref.get("name") != "panal-controller" or ref.get("resource") not in RIGHTS or code >= 300:
             return
@@ -86,6 +89,11 @@ class _Rights:
         elif entry["verb"] in ("create", "patch"):
             self.there.add(ref["resource"])
             self.since = _time(entry)
+
+    def _notice_outage(self, now: datetime) -> None:
+        if self.latest and now - self.latest > AWAY:
+            self.since = now
+        self.latest = max(self.latest or now, now)
 
     def whole_at(self, time: datetime) -> bool:
         return self.there == RIGHTS and self.since is not None and time > self.since + KNOWN_AFTER

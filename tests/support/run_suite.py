@@ -14,6 +14,8 @@ import pytest
 from engine import Engine
 from panal.kube import kinds
 from panal.kube.errors import Invalid
+from panal.kube.events import REPEATED_AFTER
+from panal.kube.times import from_time, now_utc
 from runs import APP_IMAGE, Run, apply, label_clusters
 from stories import story
 from waiting import eventually
@@ -116,9 +118,12 @@ def test_suspended_and_resumed(engine: Engine) -> None:
     assert "spec.suspend" in status["message"]
     run.until_cleaned()
     eventually(lambda: not run.collaborators("cluster3"), "the collaborator is gone", 60)
+    said = from_time(run.event("ClusterAdded")["lastTimestamp"])
+    eventually(lambda: now_utc() - said > REPEATED_AFTER, "what is said again by now is no echo", 30)
     run.patch(suspend=False, server={"rounds": 1})
     assert run.until_ended("Completed")["rounds"]["summary"] == "1/1"
     assert [e for e in run.events() if e[1] == "ClusterAdded"] == [("Normal", "ClusterAdded", "cluster3 takes part")]
+    assert run.event("ClusterAdded")["count"] == 2
     run.delete()
 
 

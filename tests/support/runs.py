@@ -106,6 +106,11 @@ class Run:
         items.sort(key=lambda i: str(i["eventTime"]))
         return [(i["type"], i["reason"], i["message"]) for i in items]
 
+    def event(self, reason: str) -> Object:
+        """The latest of that reason, as it is kept."""
+        items = self.hub.list(kinds.EVENT, self.namespace, fields=f"involvedObject.uid={self.uid},reason={reason}")
+        return max(items, key=lambda i: str(i["eventTime"]))
+
     def story(self) -> str:
         """All that helps to understand a test that failed."""
         pods = self.hub.list(kinds.POD, self.namespace, f"fl.panal/run-uid={self.uid}")
