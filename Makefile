@@ -43,10 +43,10 @@ layers: $(VENV)/.ready
 
 unit: $(VENV)/.ready $(FLOWER)/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/unit tests/flower
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/platform tests/embedded -m "not long"
+	$(BIN)/pytest tests/platform tests/embedded -m "not long"
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready ## the rest of the tests that need nothing from outside: kills, and the demo; minutes
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/platform tests/embedded -m long
+	$(BIN)/pytest tests/platform tests/embedded -m long
 
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -p no:cacheprovider
 
