@@ -12,6 +12,7 @@ from panal.cli.run import done, find
 from panal.kube.client import Client, Selector
 from panal.kube.kinds import POD
 from panal.kube.objects import Object
+from panal.local.node.records import kept_logs
 from panal.local.supervisor.folder import Folder
 
 TALKATIVE = ("superlink", "supernode")  # the containers in which the user's code speaks
@@ -63,8 +64,8 @@ def _ended(access: Access, run: Object, container: str | None) -> Path | None:
         return None
     metadata = run["metadata"]
     name = collaborator(metadata["name"], run_id(metadata["namespace"], metadata["name"], metadata["uid"]))
-    pods = Folder(access.kubeconfig.parent).node(access.context or "") / "ended"
-    file = pods / f"{COLLABORATOR_NAMESPACE}_{name}-0" / f"{container or TALKATIVE[-1]}.log"
+    node = Folder(access.kubeconfig.parent).node(access.context or "")
+    file = kept_logs(node, COLLABORATOR_NAMESPACE, f"{name}-0") / f"{container or TALKATIVE[-1]}.log"
     return file if file.is_file() and (run.get("status") or {}).get("completionTime") else None
 
 

@@ -136,7 +136,8 @@ class PodWorker:
             metadata = self.pod["metadata"]
             if not self.gone:
                 await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
-            records.keep_logs(self._folder, self._folder.parents[1] / "ended" / f"{metadata['namespace']}_{metadata['name']}")
+            node = self._folder.parents[1]
+            records.keep_logs(self._folder, records.kept_logs(node, metadata["namespace"], metadata["name"]))
             shutil.rmtree(self._folder, ignore_errors=True)
             return None
         return self._next_look(plan)

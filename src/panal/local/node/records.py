@@ -143,8 +143,13 @@ def sweep(folder: Path) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
+def kept_logs(node: Path, namespace: str, pod: str) -> Path:
+    """The folder of NAME.log for each container NAME of a Pod that is gone; `node` is the node's folder."""
+    return node / "ended" / f"{namespace}_{pod}"
+
+
 def keep_logs(pod: Path, place: Path) -> None:
-    """Moves the last log of each container to `place`, for whoever asks when the Pod is gone; its neighbours there are of other Pods."""
+    """Moves the last log of each container to `place` (see `kept_logs`); its neighbours there are of other Pods."""
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for container in pod.glob("containers/*"):
         if known := attempts(container):
