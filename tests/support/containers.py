@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from api import Api, api
 from fleet import Fleet
-from rights import may, without_rights
+from real_servers import RealServers
 from waiting import eventually
 
 CONTROLLER = "app.kubernetes.io/name=panal"
@@ -24,16 +21,9 @@ true
 
 
 @dataclass(frozen=True)
-class Containers:
+class Containers(RealServers):
     fleet: Fleet
     at_once: int = 3
-
-    @property
-    def hub(self) -> Api:
-        return api(self.fleet.hub.kubeconfig)
-
-    def spoke(self, name: str) -> Api:
-        return api(self.fleet[name].kubeconfig)
 
     def cut(self, name: str) -> None:
         self.fleet.cut(name)
@@ -64,20 +54,6 @@ class Containers:
         hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
         said = ("-n", "panal-system", "logs", "deployment/panal-controller")
         eventually(lambda: " leads " in hub.kubectl(*said, check=False), "the new controller leads", 60)
-
-    @contextmanager
-    def without_api(self) -> Iterator[None]:
-        self.fleet.kill("hub", "kube-apiserver")
-        yield
-        self.fleet.start("hub", "kube-apiserver")
-
-    @contextmanager
-    def without_rights(self) -> Iterator[None]:
-        with without_rights(self.fleet.hub):
-            yield
-
-    def may(self, account: str, namespace: str, verb: str, what: str) -> bool:
-        return may(self.fleet.hub, account, namespace, verb, what)
 
     def logs(self, namespace: str, pod: str) -> str:
         return self.fleet.hub.kubectl("-n", namespace, "logs", pod, "--all-containers", "--tail=40", "--prefix", check=False)

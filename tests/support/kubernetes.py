@@ -21,7 +21,6 @@ from typing import Any
 
 import yaml
 
-from api import Api, api
 from cluster import Cluster
 from fleet import Fleet
 from local_pods import ROOT, LocalPods, begin_store, make_app, processes, share_image
@@ -34,7 +33,7 @@ from panal.local.node.drain import drain
 from panal.local.node.recipes import build_own
 from panal.local.supervisor import address
 from processes import free_port, wait
-from rights import may, without_rights
+from real_servers import RealServers
 from waiting import eventually
 
 NODE, CONTROLLER = "panal.node", "panal-controller"  # the names of their processes
@@ -44,7 +43,7 @@ READY = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
 
 
 @dataclass(frozen=True)
-class Kubernetes(LocalPods):
+class Kubernetes(RealServers, LocalPods):
     fleet: Fleet
     loopback: int
     at_once: int = 3
@@ -147,13 +146,6 @@ class Kubernetes(LocalPods):
         return (self.fleet.hub.processes.logs / f"{CONTROLLER}.log").read_text().count(" leads ")
 
     # --- as tests see it ------------------------------------------------------------------------------------------
-    @property
-    def hub(self) -> Api:
-        return api(self.fleet.hub.kubeconfig)
-
-    def spoke(self, name: str) -> Api:
-        return api(self.fleet[name].kubeconfig)
-
     def node(self, cluster: str) -> Path:
         return self.fleet[cluster].dir / "local-node"
 
@@ -180,17 +172,3 @@ class Kubernetes(LocalPods):
         before = self._times_led()
         self.fleet.hub.processes.end(CONTROLLER)
         eventually(lambda: self._times_led() > before, "the new controller leads", 60)
-
-    @contextmanager
-    def without_api(self) -> Iterator[None]:
-        self.fleet.kill("hub", "kube-apiserver")
-        yield
-        self.fleet.start("hub", "kube-apiserver")
-
-    @contextmanager
-    def without_rights(self) -> Iterator[None]:
-        with without_rights(self.fleet.hub):
-            yield
-
-    def may(self, account: str, namespace: str, verb: str, what: str) -> bool:
-        return may(self.fleet.hub, account, namespace, verb, what)
