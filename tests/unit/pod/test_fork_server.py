@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pathlib import Path
 from panal_tools import flower_fork_hook as hook, flower_fork_server as server
 os.environ["PANAL_HOOK"] = "client"
 server.AHEAD = {"client": ("imported_ahead",)}
-server.ENTRY = {"flwr-clientapp": ("app", "main"), "flower-superexec": ("executor", "main")}
+hook.PROGRAMS.update({"flwr-clientapp": ("app", "main"), "flower-superexec": ("executor", "main")})
 server.EXECUTOR = "executor"
 asked, app = hook.begin()
 if asked is None:
@@ -58,8 +59,13 @@ def run(tmp_path: Path) -> Callable[[str, str], Path]:
         for name, text in {"imported_ahead": f"import os\nWHERE = os.getpid()\n{ahead}", "app": APP, "executor": EXECUTOR}.items():
             (tmp_path / "tools" / f"{name}.py").write_text(text)
         (tmp_path / "tools/script.py").write_text(SCRIPT + WAIT + body)
-        command = [sys.executable, str(tmp_path / "tools/script.py"), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for name in ("flwr-clientapp", "flwr-agentapp"):
+            (programs / name).write_text('#!/bin/sh\necho anew >"$1.part" && mv "$1.part" "$1"\n')
+            (programs / name).chmod(0o755)
+        command, path = [sys.executable, str(tmp_path / "tools/script.py"), str(out)], f"{programs}:{os.environ['PATH']}"
+        done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         (out / "said").write_text(done.stdout)
         return out
@@ -92,7 +98,7 @@ def test_where_a_library_starts_threads_programs_are_started_as_ever_and_none_is
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.3)"
     out = run(
         """
-asked.start(["sh", "-c", f"touch {out / 'before'}"])
+asked.start(["flwr-clientapp", str(out / "before")])
 wait("before")
 refused = False
 while not refused:
@@ -100,14 +106,23 @@ while not refused:
         asked.socket.send(b'{"arguments": ["true"], "silent": false, "session": false}')
     except OSError:
         refused = True
-asked.start(["sh", "-c", f"touch {out / 'after'}"])
+asked.start(["flwr-clientapp", str(out / "after")])
 wait("after")
 """,
         threads,
     )
+    assert (out / "before").read_text() == (out / "after").read_text() == "anew\n"
     said = (out / "said").read_text()
     assert "no acceleration: a library has started threads" in said
     assert "no fork server" in said
+
+
+def test_a_program_that_is_not_known_is_started_as_ever(run: Callable[..., Path]) -> None:
+    out = run("""
+asked.start(["flwr-agentapp", str(out / "a")])
+wait("a")
+""")
+    assert (out / "a").read_text() == "anew\n"
 
 
 def test_app_processes_that_teach_at_the_same_time(run: Callable[..., Path]) -> None:

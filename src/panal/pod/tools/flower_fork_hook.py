@@ -23,6 +23,12 @@ from .files import say
 
 KNOWN = ("1.41.",)  # of Flower: with another version this is left alone
 GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd")  # a device that was opened before the fork cannot be used after it
+# What is forked, as the module and the function that the program of that name is. Others are started as ever.
+PROGRAMS = {
+    "flower-superexec": ("flwr.supercore.cli", "flower_superexec"),
+    "flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"),
+    "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp"),
+}
 # Where each of the two starts its SuperExec, by `subprocess.Popen` alone.
 STARTS = {"flower_supernode": "flwr.supernode.start_client_internal", "flower_superlink": "flwr.superlink.cli.flower_superlink"}
 
@@ -97,6 +103,8 @@ class ForkServer:
 
     def start(self, arguments: list[str], **options: Any) -> Any:
         """In the place of `subprocess.Popen`."""
+        if arguments[0] not in PROGRAMS:
+            return subprocess.Popen(arguments, **options)
         request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
         try:
             self.socket.send(json.dumps(request).encode())

@@ -24,13 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from .files import say
-from .flower_fork_hook import ForkServer, replace
+from .flower_fork_hook import PROGRAMS, ForkServer, replace
 
-ENTRY = {
-    "flower-superexec": ("flwr.supercore.cli", "flower_superexec"),
-    "flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"),
-    "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp"),
-}
 EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"  # where a SuperExec starts programs
 AHEAD = {
     "client": ("flwr.supercore.cli", "flwr.clientapp"),
@@ -113,7 +108,7 @@ class Server:
             os.dup2(silent, 2)
         reseed()
         sys.argv = request["arguments"]
-        module, function = ENTRY[sys.argv[0]]
+        module, function = PROGRAMS[sys.argv[0]]
         if sys.argv[0] == "flower-superexec":
             replace(importlib.import_module(EXECUTOR), ForkServer(self.asking))
             return lambda: getattr(importlib.import_module(module), function)()
