@@ -25,8 +25,7 @@ from cluster import Cluster
 from fleet import Fleet
 from local_pods import ROOT, LocalPods, begin_store, make_app, processes, share_image
 from node import local_volumes
-from panal.api.names import BINDING_POLICY
-from panal.hub.observe import POLICY_WORKS_AFTER
+from panal.api.names import BINDING_POLICY, BINDING_POLICY_WORKS_AFTER
 from panal.kube import kinds
 from panal.kube.times import from_time, now_utc
 from panal.local.node.drain import drain
@@ -121,7 +120,7 @@ class Kubernetes(RealServers, LocalPods):
         """Whether runs that are made now have their cluster sets bound."""
         policies = self.hub.list(kinds.VALIDATING_ADMISSION_POLICY) + self.hub.list(kinds.VALIDATING_ADMISSION_POLICY_BINDING)
         made = [from_time(p["metadata"]["creationTimestamp"]) for p in policies if p["metadata"]["name"] == BINDING_POLICY]
-        return max(made) + POLICY_WORKS_AFTER < now_utc() - timedelta(seconds=1)
+        return max(made) + BINDING_POLICY_WORKS_AFTER < now_utc() - timedelta(seconds=1)
 
     def _start_controller(self, deployment: dict[str, Any]) -> None:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import NewType
 
 ClusterName = NewType("ClusterName", str)
@@ -25,6 +26,10 @@ ANNOTATION_HASH = "fl.panal/applied-hash"  # of the desired object: tells a want
 MAX_RUN_NAME = 40
 COLLABORATOR_NAMESPACE = "panal-collaborator"
 BINDING_POLICY = "panal-cluster-set-bindings"  # our ValidatingAdmissionPolicy and its binding
+BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
+SYSTEM_NAMESPACE = "panal-system"
+CONTROLLER_LEASE = "panal-controller"
+CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
 
 # Ports inside the pods.
 SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's pod

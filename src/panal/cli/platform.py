@@ -25,10 +25,9 @@ from panal.local.supervisor.ready import Patience
 from panal.local.supervisor.starting import begin
 from panal.local.supervisor.state import Program, State, kubeconfig, own_version
 
-NAMESPACE = "panal-system"
 CLUSTERS = 3  # managed clusters of a platform that nobody has said a number for
 LIMIT = 180.0  # seconds for everything to be up
-POLICY_AGE = 6.0  # seconds from which on the controller counts on the policy
+POLICY_AGE = names.BINDING_POLICY_WORKS_AFTER.total_seconds() + 1  # from which on the controller counts on it; times are whole seconds
 Claims = Mapping[str, Mapping[str, str]]
 Tell = Callable[[str], None]
 
@@ -39,7 +38,7 @@ def controller() -> Program:
         "PANAL_POD_TOOLS_IMAGE": f"panal/pod-tools:{version}",
         "PANAL_GATEWAY_IMAGE": f"panal/gateway:{version}",
         "PANAL_IMAGE_PULL_POLICY": "Never",
-        "POD_NAMESPACE": NAMESPACE,
+        "POD_NAMESPACE": names.SYSTEM_NAMESPACE,
         "PANAL_ADDRESS": "{address}",
         "PANAL_PORT": "{port}",
     }
@@ -82,7 +81,7 @@ async def _hub(patience: Patience, hub: Client, tell: Tell) -> None:
     tell("hub: its node is Ready")
 
     async def leads() -> bool:
-        lease = await hub.get(kinds.LEASE, NAMESPACE, "panal-controller")
+        lease = await hub.get(kinds.LEASE, names.SYSTEM_NAMESPACE, names.CONTROLLER_LEASE)
         return bool(lease["spec"].get("holderIdentity")) and await _policy_age(hub) >= POLICY_AGE
 
     await patience.wait("hub-controller", "panal's controller works", leads)
@@ -110,7 +109,7 @@ def claim(name: str, value: str) -> Object:
 # --- what is installed on the hub --------------------------------------------------------------------------------
 async def _install(hub: Client) -> None:
     await hub.apply(crd())
-    await hub.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    await hub.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.SYSTEM_NAMESPACE}})
     for obj in _policy():
         await hub.apply(obj)
 

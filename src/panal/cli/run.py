@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from panal.api.names import CLUSTER_SET_LABEL
 from panal.cli import output, story
 from panal.cli.access import Access
 from panal.cli.apply import apply, documents
@@ -14,10 +15,9 @@ from panal.cli.follow import follow
 from panal.cli.problem import Code, Problem, explained
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
-from panal.kube.objects import Object
+from panal.kube.objects import Object, condition, labels_of
 
 T = TypeVar("T")
-CLUSTER_SET = "cluster.open-cluster-management.io/clusterset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,9 @@ async def _get_clusters(access: Access, as_json: bool) -> Code:
 
 def _cluster(cluster: Object) -> tuple[str, ...]:
     metadata, status = cluster["metadata"], cluster.get("status") or {}
-    found = {c["type"]: c["status"] for c in status.get("conditions") or ()}
     claims = ", ".join(f"{c['name']}={c['value']}" for c in status.get("clusterClaims") or ())
-    member = (metadata.get("labels") or {}).get(CLUSTER_SET, "")
-    available = found.get("ManagedClusterConditionAvailable", "Unknown")
+    member = labels_of(cluster).get(CLUSTER_SET_LABEL, "")
+    available = condition(cluster, "ManagedClusterConditionAvailable").get("status", "Unknown")
     return metadata["name"], available, member, claims, output.age(metadata["creationTimestamp"])
 
 

@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 
+from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
 from panal.hub.apply import Applier
 from panal.hub.controller import Controller
@@ -30,7 +31,6 @@ from panal.kube.objects import Object
 log = logging.getLogger("panal")
 
 OPEN_SHIFT_GROUP = "security.openshift.io"
-LEASE_NAME = "panal-controller"
 FIRST_ANSWER_EVERY = 2.0  # seconds between attempts to reach the API server at the start
 
 
@@ -70,7 +70,7 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
     async with Client.from_kubeconfig(kubeconfig) as client:
         cache = Cache(client, watched())
         cache.subscribe(_count_phases)
-        lease = LeaderLease(client, settings.namespace, LEASE_NAME, settings.identity)
+        lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         server = await serve(settings.address, settings.port, lambda: _problems(cache))
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 # What an ended run does not need; its Job and its progress stay.
 OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # from these is concluded that something is not there
 POLICY = (kinds.VALIDATING_ADMISSION_POLICY, kinds.VALIDATING_ADMISSION_POLICY_BINDING)
-POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
 NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
 
 
@@ -83,7 +82,7 @@ class Observer:
     def _guarded(self, run: Run) -> bool:
         """Whether our admission policy has judged this run's author: it is installed, and was at work when the run was made."""
         parts = [self._cache.get(kind, "", names.BINDING_POLICY) for kind in POLICY]
-        return all(part is not None and views.created(part) + POLICY_WORKS_AFTER <= run.created for part in parts)
+        return all(part is not None and views.created(part) + names.BINDING_POLICY_WORKS_AFTER <= run.created for part in parts)
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; none if it belongs to an earlier run of the same name."""

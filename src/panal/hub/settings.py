@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from panal.api.names import SYSTEM_NAMESPACE
 from panal.lifecycle.world import Images
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -36,7 +37,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
             gateway=_required(env, "PANAL_GATEWAY_IMAGE"),
             pull_policy=env.get("PANAL_IMAGE_PULL_POLICY", "IfNotPresent"),
         ),
-        namespace=env.get("POD_NAMESPACE", "panal-system"),
+        namespace=env.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
         identity=env.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}",
         port=_number(env, "PANAL_PORT", 8080),
         log_level=_level(env.get("PANAL_LOG_LEVEL") or "INFO"),

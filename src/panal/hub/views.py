@@ -10,9 +10,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
 from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, WorkView
-from panal.placement.selectors import compile_labels
-
-CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"
+from panal.placement.hub import members as members_of
 
 
 def time_of(text: str | None) -> datetime | None:
@@ -33,7 +31,7 @@ def cluster(obj: Object) -> ClusterView:
         available={"True": True, "False": False}.get(available or ""),
         labels=labels,
         claims={c["name"]: c["value"] for c in status.get("clusterClaims") or ()},
-        cluster_set=labels.get(CLUSTER_SET_LABEL, ""),
+        cluster_set=labels.get(names.CLUSTER_SET_LABEL, ""),
         taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
     )
 
@@ -140,20 +138,11 @@ def node_addresses(nodes: Iterable[Object]) -> tuple[str, ...]:
 
 def members(sets: Iterable[Object], clusters: dict[ClusterName, ClusterView]) -> dict[str, frozenset[ClusterName]]:
     """The clusters of every ManagedClusterSet: by its label, or by the set's own label selector."""
-    by_label: dict[str, set[ClusterName]] = {}
+    labelled: dict[str, list[ClusterView]] = {}
     for view in clusters.values():
-        by_label.setdefault(view.cluster_set, set()).add(view.name)
-    return {s["metadata"]["name"]: _members(s, clusters, by_label) for s in sets}
-
-
-def _members(obj: Object, clusters: dict[ClusterName, ClusterView], by_label: dict[str, set[ClusterName]]) -> frozenset[ClusterName]:
-    selector = (obj.get("spec") or {}).get("clusterSelector") or {}
-    if selector.get("selectorType", "ExclusiveClusterSetLabel") == "ExclusiveClusterSetLabel":
-        return frozenset(by_label.get(obj["metadata"]["name"], ()))
-    if selector.get("labelSelector") is None:
-        return frozenset()  # as Open Cluster Management has it; an empty selector means all
-    wanted = compile_labels(selector["labelSelector"], "spec.clusterSelector.labelSelector")
-    return frozenset(c.name for c in clusters.values() if not any(r.unmet(c.labels) for r in wanted))
+        labelled.setdefault(view.cluster_set, []).append(view)
+    found = ((s["metadata"]["name"], members_of(s, clusters.values(), labelled, lambda view: view.labels)) for s in sets)
+    return {name: frozenset(view.name for view in views) for name, views in found}
 
 
 def run_uid(obj: Object) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from panal.api.names import ClusterName
+from panal.api.names import CLUSTER_SET_LABEL, ClusterName
 from panal.placement.selectors import compile_labels
 
 Object = Mapping[str, Any]
 Remembered = TypeVar("Remembered")
+Cluster = TypeVar("Cluster")
 
 GROUP = "cluster.open-cluster-management.io"
-SET_LABEL = f"{GROUP}/clusterset"
 PLACEMENT_LABEL = f"{GROUP}/placement"
 GROUP_INDEX_LABEL = f"{GROUP}/decision-group-index"
 GROUP_NAME_LABEL = f"{GROUP}/decision-group-name"
@@ -64,7 +64,7 @@ class Hub:
     def _by_set_label(self) -> Mapping[str, list[Object]]:
         labelled: dict[str, list[Object]] = {}
         for cluster in self.clusters:
-            labelled.setdefault(labels_of(cluster).get(SET_LABEL, ""), []).append(cluster)
+            labelled.setdefault(labels_of(cluster).get(CLUSTER_SET_LABEL, ""), []).append(cluster)
         return labelled
 
     def bound_sets(self, namespace: str) -> list[str]:
@@ -73,14 +73,7 @@ class Hub:
 
     def members(self, set_name: str) -> Sequence[Object]:
         """A set's clusters; raises MisconfiguredError where its own label selector is wrong."""
-        selector = (self.sets_by_name[set_name].get("spec") or {}).get("clusterSelector") or {}
-        if selector.get("selectorType", "ExclusiveClusterSetLabel") == "ExclusiveClusterSetLabel":
-            return self._by_set_label.get(set_name, ())
-        wanted = selector.get("labelSelector")
-        if wanted is None:
-            return ()  # as for Kubernetes: an empty selector selects all, none at all selects nothing
-        requirements = compile_labels(wanted, "spec.clusterSelector.labelSelector")
-        return [cluster for cluster in self.clusters if all(r.met(labels_of(cluster)) for r in requirements)]
+        return members(self.sets_by_name[set_name], self.clusters, self._by_set_label, labels_of)
 
     def selected_by(self, namespace: str, placement: str) -> frozenset[ClusterName]:
         """The clusters in a Placement's present decisions."""
@@ -101,6 +94,24 @@ class Hub:
 
     def claims_of(self, cluster: Object) -> Mapping[str, str]:
         return self.remembered(("claims", name_of(cluster)), lambda: _claims(cluster))
+
+
+def members(
+    cluster_set: Object,
+    clusters: Iterable[Cluster],
+    labelled: Mapping[str, Sequence[Cluster]],
+    labels: Callable[[Cluster], Mapping[str, str]],
+) -> Sequence[Cluster]:
+    """Those of the `clusters` that are in the set, whatever they are given as; `labelled` has them by their label of a set. Raises
+    MisconfiguredError where the set's own label selector is wrong."""
+    selector = (cluster_set.get("spec") or {}).get("clusterSelector") or {}
+    if selector.get("selectorType", "ExclusiveClusterSetLabel") == "ExclusiveClusterSetLabel":
+        return labelled.get(name_of(cluster_set), ())
+    wanted = selector.get("labelSelector")
+    if wanted is None:
+        return ()  # as for Kubernetes: an empty selector selects all, none at all selects nothing
+    requirements = compile_labels(wanted, "spec.clusterSelector.labelSelector")
+    return [cluster for cluster in clusters if all(r.met(labels(cluster)) for r in requirements)]
 
 
 def _claims(cluster: Object) -> Mapping[str, str]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from panal.api.names import ClusterName
+from panal.api.names import CLUSTER_SET_LABEL, ClusterName
 from panal.hub import views
 
 
 def cluster(**status: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "c1", "labels": {views.CLUSTER_SET_LABEL: "default"}}, "spec": {}, "status": status}
+    return {"metadata": {"name": "c1", "labels": {CLUSTER_SET_LABEL: "default"}}, "spec": {}, "status": status}
 
 
 def test_a_new_cluster_is_unknown() -> None:

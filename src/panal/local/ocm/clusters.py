@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from panal.api.names import CLUSTER_SET_LABEL
 from panal.kube.objects import Object, condition
 from panal.kube.times import from_time, to_micro_time, to_time
 from panal.local.ocm.conditions import Condition, said
 
-SET_LABEL = "cluster.open-cluster-management.io/clusterset"
 NAME_LABEL = "open-cluster-management.io/cluster-name"
 ADDON_LABEL = "feature.open-cluster-management.io/addon-"
 ACCEPTED_ON = "open-cluster-management.io/automatically-accepted-on"
@@ -98,7 +98,7 @@ def _is_new(cluster: Object) -> bool:
 def _labels(cluster: Object, addons: Iterable[Object]) -> dict[str, str | None]:
     """A cluster is in a set, by default in `default`; and it tells how its add-ons are."""
     labels = cluster["metadata"].get("labels") or {}
-    wanted: dict[str, str | None] = {} if labels.get(SET_LABEL) else {SET_LABEL: "default"}
+    wanted: dict[str, str | None] = {} if labels.get(CLUSTER_SET_LABEL) else {CLUSTER_SET_LABEL: "default"}
     if condition(cluster, AVAILABLE):
         wanted |= dict.fromkeys(label for label in labels if label.startswith(ADDON_LABEL))
         for addon in addons:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from panal.api.names import CLUSTER_SET_LABEL
 from panal.kube import kinds
 from panal.kube.times import to_time
 from panal.local.ocm import clusters, removal
@@ -21,7 +22,7 @@ MINE = {"key": "mine", "effect": "PreferNoSelect", "timeAdded": "2029-01-01T00:0
 
 def cluster(available: str = "", accepted: bool = True, taints: Any = None, lease: int = 60, **metadata: Any) -> dict[str, Any]:
     """One that the hub has looked at before: nothing about it is to be changed but what a test changes."""
-    labels = {clusters.SET_LABEL: "default"} | metadata.pop("labels", {})
+    labels = {CLUSTER_SET_LABEL: "default"} | metadata.pop("labels", {})
     conditions = [said(clusters.ACCEPTED, True, "HubClusterAdminAccepted", "Accepted by hub cluster admin")]
     if available:
         conditions.append(said(clusters.AVAILABLE, available, "R", "M"))
@@ -42,7 +43,7 @@ def test_a_new_cluster_is_accepted_put_into_the_default_set_and_tainted() -> Non
     plan = clusters.decide({"metadata": {"name": "c1"}, "spec": {"hubAcceptsClient": False}}, None, [], NOW)
     assert plan.changes == {
         "metadata": {
-            "labels": {clusters.SET_LABEL: "default"},
+            "labels": {CLUSTER_SET_LABEL: "default"},
             "annotations": {clusters.ACCEPTED_ON: THEN},
             "finalizers": list(clusters.FINALIZERS),
         },
