@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -16,18 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from panal.local.files import write
+
 LASTS = timedelta(days=3650)
 NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
-
-
-def write(path: Path, text: str, secret: bool = True) -> None:
-    """In one step: after a crash the file is there as a whole, or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    part.replace(path)
 
 
 def prepare(folder: Path, host: str) -> None:
@@ -57,8 +48,8 @@ def _certificates(folder: Path, host: str) -> None:
     own = own.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write(folder / "tls.key", private.decode())
-    write(folder / "tls.crt", _pem(own.sign(authority, hashes.SHA256())), secret=False)
-    write(folder / "ca.crt", _pem(ca.sign(authority, hashes.SHA256())), secret=False)
+    write(folder / "tls.crt", _pem(own.sign(authority, hashes.SHA256())), mode=0o644)
+    write(folder / "ca.crt", _pem(ca.sign(authority, hashes.SHA256())), mode=0o644)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

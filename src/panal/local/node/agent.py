@@ -30,6 +30,7 @@ from panal.kube.events import EventRecorder
 from panal.kube.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, Kind
 from panal.kube.objects import Object, key_of, uid_of
 from panal.kube.times import now_utc, to_micro_time, to_time
+from panal.local.files import write
 from panal.local.node.logs import LogServer
 from panal.local.node.pod import PodWorker, Settings
 from panal.local.node.services import Services
@@ -130,10 +131,7 @@ class Agent:
         folder = self._config.folder / "pods" / uid_of(pod)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "pod.json").exists():
-            part = folder / "pod.part"
-            part.touch(mode=0o600)
-            part.write_text(json.dumps({"ip": ip, "pod": pod}))
-            part.replace(folder / "pod.json")
+            write(folder / "pod.json", json.dumps({"ip": ip, "pod": pod}))
         worker = PodWorker(pod, ip, folder, self._client, self._lookup, self._tell, self._settings)
         self._workers[uid_of(pod)] = worker
         self._spawn(self._work(uid_of(pod), worker))

@@ -30,6 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
 
@@ -154,9 +155,7 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     _run([str(venv / "bin/python3"), "-m", "compileall", "-q", "-x", "/venv/", str(root)], "compiling the folder's Python files")
     fields = {"digest": digest, "root": root.name, "env": {"PYTHONUNBUFFERED": "1", **recipe.env}}
     words: dict[str, Any] = {"entrypoint": [], "cmd": list(recipe.cmd), "workingDir": "."}
-    part = place / "image.part"
-    part.write_text(json.dumps(fields | words, indent=1))
-    part.replace(place / "image.json")
+    write(place / "image.json", json.dumps(fields | words, indent=1), mode=0o644)
     old = sorted((p for p in place.iterdir() if p.is_dir() and p != root), key=lambda p: p.stat().st_mtime)
     for each in old[: -(KEPT - 1)]:
         shutil.rmtree(each)

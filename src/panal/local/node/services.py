@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panal.kube.objects import Object, labels_of
+from panal.local.files import write
 from panal.local.node import records
 from panal.local.node.probes import port_number
 
@@ -66,9 +67,7 @@ class Services:
         text = json.dumps({port: targets(*found, pods) for port, found in wanted(services).items()}, sort_keys=True)
         if text != self._told:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(".part")
-            part.write_text(text)
-            part.replace(self._file)
+            write(self._file, text)
             self._told = text
 
     async def keep(self) -> None:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from panal.local import files
+
 HUB = "hub"
 SUPERVISOR = "supervisor"
 DEFAULT = Path("~/.local/share/panal")
@@ -102,9 +104,4 @@ def write(path: Path, text: str) -> None:
         if path.read_text() == text:
             return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    files.write(path, text, durable=True)
