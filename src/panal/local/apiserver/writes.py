@@ -65,11 +65,7 @@ class Writer:
             raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
         self._place(call, obj)
         self._open_namespace(call, metadata.get("name", ""))
-        for name in SYSTEM:
-            metadata.pop(name, None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
-        if resource.custom or resource.kind in WITH_GENERATION:
-            metadata["generation"] = 1
+        self._give_birth(resource, metadata)
         if resource.has_status and resource.kind != "CustomResourceDefinition":
             obj.pop("status", None)
         warnings = self._admission.admit(call, obj, None, self._manager(call))
@@ -82,6 +78,14 @@ class Writer:
         if not call.dry_run:
             obj = self._put(call.resource, key, obj).object
         return Outcome(obj, warnings, created=True)
+
+    def _give_birth(self, resource: Resource, metadata: Object) -> None:
+        """What the server alone says of a new object."""
+        for name in SYSTEM:
+            metadata.pop(name, None)
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
+        if resource.custom or resource.kind in WITH_GENERATION:
+            metadata["generation"] = 1
 
     def _place(self, call: Call, obj: Object) -> None:
         """Name and namespace, which may come from the path."""
@@ -243,11 +247,7 @@ class Writer:
     def _created_by_apply(self, call: Call, obj: Object, managers: Any) -> Outcome:
         self._open_namespace(call, call.name)
         metadata = obj["metadata"]
-        for name in SYSTEM:
-            metadata.pop(name, None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
-        if call.resource.custom or call.resource.kind in WITH_GENERATION:
-            metadata["generation"] = 1
+        self._give_birth(call.resource, metadata)
         warnings = self._admission.admit(call, obj, None)
         if managers:
             metadata["managedFields"] = managers
