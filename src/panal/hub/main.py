@@ -26,6 +26,7 @@ from panal.kube.errors import ApiError, ConfigError, LeadershipLost
 from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind
 from panal.kube.lease import LeaderLease
+from panal.kube.logs import log_to_stdout
 from panal.kube.objects import Object
 
 log = logging.getLogger("panal")
@@ -40,8 +41,7 @@ def main() -> None:
         settings = load()
     except SettingsError as error:
         sys.exit(f"panal-controller: {error}")
-    logging.basicConfig(level=settings.log_level, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    log_to_stdout(settings.log_level)
     try:
         asyncio.run(_until_terminated(settings))
     except* (ConfigError, LeadershipLost) as errors:

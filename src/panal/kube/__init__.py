@@ -7,6 +7,7 @@
     lease.LeaderLease      one leader among several controllers
     times, clock, backoff  times as Kubernetes writes them; a clock that tests move; growing waits
     events.EventRecorder   what `kubectl get events` tells
+    logs                   how processes log
 
 Knows nothing of federated learning but the name of its resource. Only `connection` sees the libraries beneath.
 """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from pathlib import Path
 
 import uvloop
 
+from panal.kube.logs import log_to_stdout
 from panal.local.apiserver.identity import BadTokenFile
 from panal.local.apiserver.run import Config, serve
 from panal.local.apiserver.store import Busy
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--token-auth-file", type=Path, help='a CSV of token,user,uid,"group1,group2"')
     parser.add_argument("--node-token-file", type=Path, help="the token by which nodes hand out logs")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stdout()
     host, _, port = given.listen.rpartition(":")
     if not host.startswith("127.") or not port.isdigit():
         parser.error(f"--listen {given.listen}: a loopback address and a port are needed, such as 127.0.0.1:6443")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import logging
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from panal.kube.client import Client
+from panal.kube.logs import log_to_stdout
 from panal.local.controllers.run import run
 
 
@@ -24,8 +23,7 @@ def main() -> None:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--volumes", type=Path, required=True, help="where folders for claims are made")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    log_to_stdout()
     with suppress(asyncio.CancelledError):
         asyncio.run(_until_told(given.kubeconfig, given.volumes))
 

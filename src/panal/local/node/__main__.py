@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from panal.kube.logs import log_to_stdout
 from panal.local.node.agent import Config, serve
 from panal.local.node.drain import drain
 
 
 def main() -> int:
     given = _arguments().parse_args()
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    log_to_stdout()
     if given.drain:
         left = asyncio.run(drain(given.folder, given.grace))
         return 1 if left else 0

@@ -18,6 +18,7 @@ from panal.api.ocm import crds
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client
 from panal.kube.errors import ConfigError, KubeError
+from panal.kube.logs import log_to_stdout
 from panal.local.ocm import agent, hub
 from panal.local.ocm.clusters import GRACE
 from panal.local.ocm.writing import serve
@@ -29,8 +30,7 @@ STARTING = Backoff(first=0.2, cap=5)
 
 def main() -> None:
     given = _arguments()
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    log_to_stdout()
     try:
         with suppress(asyncio.CancelledError):
             asyncio.run(_until_told(lambda: _hub(given) if given.part == "hub" else _agent(given)))

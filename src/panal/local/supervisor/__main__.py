@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import socket
 import sys
 from pathlib import Path
 
+from panal.kube.logs import log_to_stdout
 from panal.local.supervisor.folder import SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.keeper import Keeper
 from panal.local.supervisor.parts import Part, parts
@@ -23,7 +23,7 @@ def main() -> int:
     given = parser.parse_args()
     folder = Folder(given.folder.resolve())
     open_log(folder.log(SUPERVISOR))
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stdout()
     for name in [n for n in os.environ if n.lower() in PROXIES]:
         del os.environ[name]  # all that parts speak to is on this machine
     reserved = socket.socket(fileno=given.reserved) if given.reserved is not None else None
