@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from panal.api.names import CLUSTER_SET_LABEL
+from panal.api.status import Phase
 from panal.cli import output, story
 from panal.cli.access import Access
 from panal.cli.apply import apply, documents
@@ -68,7 +69,7 @@ async def until_end(client: Client, runs: list[Object], following: Following) ->
                 output.line(text)
     if following.as_json:
         output.as_json(runs[0] if len(runs) == 1 else {"apiVersion": "v1", "kind": "List", "items": runs})
-    failed = any((run.get("status") or {}).get("phase") == story.FAILED for run in runs)
+    failed = any((run.get("status") or {}).get("phase") == Phase.FAILED for run in runs)
     return Code.RUN_FAILED if failed else Code.OK
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from panal.api.status import Phase
 from panal.cli.output import numbers
 
 Status = dict[str, Any]
-ENDED = ("Completed", "Failed")
-FAILED = "Failed"
+ENDED = (Phase.COMPLETED, Phase.FAILED)
+FAILED = "Failed"  # the state of a collaborator
 
 
 def lines(before: Status, now: Status) -> list[str]:
