@@ -31,10 +31,28 @@ SYSTEM_NAMESPACE = "panal-system"
 CONTROLLER_LEASE = "panal-controller"
 CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
 
+# The add-on by which a cluster takes part, and its certificate (docs/design/identity.md).
+ADDON = "fl-collaborator"
+SIGNER = "fl.panal/collaborator"  # of collaborators' certificates
+IDENTITY_SECRET = f"{ADDON}-{SIGNER.replace('/', '-')}-client-cert"  # on the spoke, made by OCM's agent: tls.crt, tls.key
+TRUST = f"{ADDON}-trust"  # ConfigMap on the spoke: ca.crt, the authorities of servers
+SITE = f"{ADDON}-site"  # ConfigMap on the spoke that its owner may make: what this site allows
+PROXY = f"{ADDON}-proxy"  # Secret on the spoke that its owner may make: credentials for the site's proxy
+ADDON_LABEL = "open-cluster-management.io/addon-name"
+CLUSTER_LABEL = "open-cluster-management.io/cluster-name"
+AUTHORITIES = "panal-authorities"  # ConfigMap beside the controller: what of the authorities anyone may know
+SERVER_AUTHORITY = "panal-server-authority"  # Secrets beside the controller
+COLLABORATOR_AUTHORITY = "panal-collaborator-authority"
+ANNOTATION_ROTATE = "fl.panal/rotate"  # on the ConfigMap AUTHORITIES: "servers" or "collaborators" (or both, with a comma) and "@" and a time
+ANNOTATION_REVOKED = "fl.panal/revoked"  # on a ManagedClusterAddOn: since when
+ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: those issued that have not expired, as JSON
+CLUSTER_HEADER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster that the certificate proves
+
 # Ports inside the pods.
 SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's pod
 GATEWAY_PORT = 8080  # the aggregator's only port that is
 GATEWAY_HEALTH_PORT = 8081
+COLLABORATOR_PORT = 8000  # loopback in a collaborator's pod: its gateway, which the runtime takes for the aggregator
 
 # Folders inside the pods.
 TOOLS_DIR = "/panal/tools"  # our launchers, copied in by an init container
@@ -42,6 +60,7 @@ RUN_DIR = "/panal/run"  # shared by the aggregator's containers
 CONFIG_DIR = "/panal/config"  # the collaborator's ConfigMap
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted in the reporter alone
 DATA_DIR = "/panal/data"  # the site's data, read-only
+GATEWAY_DIR = "/panal/gateway"  # the gateway's files, its key among them: in no container of a user's image
 
 
 def run_id(namespace: str, name: str, uid: str) -> str:
@@ -61,6 +80,27 @@ def reporter(run: str) -> str:
 
 def progress(run: str) -> str:
     return f"{run}-progress"
+
+
+def gateway(run: str) -> str:
+    """The ConfigMap on the hub that tells the aggregator's gateway whom to let in, and its certificate."""
+    return f"{run}-gateway"
+
+
+def server_name(run: str, namespace: str) -> str:
+    """The name in the certificate of a run's aggregator: a DNS name that no DNS knows."""
+    return f"{run}.{namespace}.fl.panal"
+
+
+def cluster_uri(cluster: str) -> str:
+    """The name in the certificate of a cluster's collaborators."""
+    return f"spiffe://fl.panal/cluster/{cluster}"
+
+
+def protocol(identity: str, cluster: str) -> str:
+    """What a collaborator offers beside h2 in its TLS handshake (ALPN): by it the aggregator's gateway chooses the rules for this cluster
+    in this very run. It proves nothing; the certificate does."""
+    return f"{identity}.{cluster}"
 
 
 def work(run: str, identity: str) -> str:

@@ -1,0 +1,1 @@
+"""Envoy's configuration for the two gateways of a run, as pure functions."""
