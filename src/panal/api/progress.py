@@ -20,6 +20,7 @@ MAX_ROUNDS = 2**63 - 1  # as many as spec.server.rounds may ask for
 Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=64)]
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 Metrics = Annotated[dict[Name, Number], Field(max_length=MAX_METRICS)]
 
 
@@ -35,6 +36,7 @@ class CollaboratorProgress(Model):
 
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that an older attempt's words are not taken for the present one's.
+    `app_hash` is the SHA-256 of the app bundle, which collaborators are told to run and nothing else; empty until it is known.
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the server app's strategy runs, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
@@ -43,6 +45,7 @@ class Progress(Model):
     """
 
     attempt: str = ""
+    app_hash: Digest = ""
     connected: Count | None = None
     started: bool = False
     observable: bool = True

@@ -7,6 +7,7 @@ are cut to a length, anything that is not a finite number is left out. `bounded`
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgr
 Record = Mapping[str, Any]
 
 MAX_NAME = 64
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def fold(progress: Progress, record: Record) -> Progress:
@@ -27,6 +29,12 @@ def bounded(progress: Progress) -> Progress:
     """At most MAX_COLLABORATORS clusters, failed ones first, then by name."""
     ordered = sorted(progress.collaborators.items(), key=lambda item: (not item[1].failed, item[0]))
     return progress.model_copy(update={"collaborators": dict(ordered[:MAX_COLLABORATORS])})
+
+
+def _bundle(progress: Progress, record: Record) -> dict[str, Any]:
+    """Said once: a container of the user's image that writes another one later must not change what sites were told."""
+    digest = str(record["sha256"])
+    return {"app_hash": digest} if not progress.app_hash and _DIGEST.fullmatch(digest) else {}
 
 
 def _connected(_: Progress, record: Record) -> dict[str, Any]:
@@ -76,6 +84,7 @@ def _seconds(record: Record) -> float | None:
 
 
 _CHANGES: dict[str, Callable[[Progress, Record], dict[str, Any]]] = {
+    "bundle": _bundle,
     "connected": _connected,
     "started": _started,
     "unobservable": _unobservable,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from panal.api.names import CONFIG_DIR, RUN_DIR, TOOLS_DIR, ClusterName
+from panal.api.names import RUN_DIR, TOOLS_DIR, ClusterName
 from panal.api.types import Spec
 
 Container = dict[str, Any]  # a Kubernetes Container as JSON
 
 # The volumes that containers here mount; lifecycle puts volumes of these names into the pod.
 TMP_DIR = "/tmp"  # the only writable folder of a container: HOME lies in it
-VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "config": CONFIG_DIR}
+VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,16 @@ class Runtime(Protocol):
 
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str) -> Container:
-        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none."""
+    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
+        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. `app_hash` is the SHA-256
+        of the app bundle as the launcher announced it: the container runs no other that the aggregator sends it. It finds the aggregator
+        at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
         ...
 
 
 def mounts(*names: str) -> list[dict[str, Any]]:
-    """The mounts of these volumes at their usual places; `tools` and `config` are read-only."""
-    return [{"name": n, "mountPath": VOLUMES[n]} | ({"readOnly": True} if n in ("tools", "config") else {}) for n in names]
+    """The mounts of these volumes at their usual places; `tools` is read-only."""
+    return [{"name": n, "mountPath": VOLUMES[n]} | ({"readOnly": True} if n == "tools" else {}) for n in names]
 
 
 def environment(**values: str) -> list[dict[str, Any]]:

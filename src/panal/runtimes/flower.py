@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from panal.api.names import CONFIG_DIR, RUN_DIR, SUPERLINK_PORT, TOOLS_DIR, ClusterName
+from panal.api.names import COLLABORATOR_PORT, RUN_DIR, SITE, SUPERLINK_PORT, TOOLS_DIR, ClusterName
 from panal.api.types import PodSettings, Spec
 from panal.runtimes.base import AggregatorContainers, Container, environment, mounts
+
+# Whether what an exception says may leave the site: its owner's word, in a ConfigMap on the spoke. By default nothing of it does.
+_SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": {"name": SITE, "key": "share-errors", "optional": True}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,16 @@ class Flower:
         launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp"))
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str) -> Container:
-        env = environment(PANAL_CLUSTER=cluster, PANAL_CONFIG_DIR=CONFIG_DIR, PANAL_ACCELERATION=str(spec.acceleration))
+    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
+        env = environment(
+            PANAL_CLUSTER=cluster,
+            PANAL_GATEWAY_PORT=str(COLLABORATOR_PORT),
+            PANAL_APP_HASH=app_hash,
+            PANAL_ACCELERATION=str(spec.acceleration),
+        )
         if data_path:
             env += environment(PANAL_DATA_PATH=data_path)
-        return _container("supernode", spec.client.image, spec.client, env, mounts("tools", "tmp", "config"))
+        return _container("supernode", spec.client.image, spec.client, [*env, _SHARE_ERRORS], mounts("tools", "tmp"))
 
 
 def _container(name: str, image: str, settings: PodSettings, env: list[dict[str, Any]], volume_mounts: list[dict[str, Any]]) -> Container:

@@ -18,7 +18,7 @@ SPEC = Spec(
 
 
 def env(container: Container) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in container["env"]}
+    return {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
 
 
 def mounted(container: Container) -> dict[str, str]:
@@ -53,16 +53,32 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
         }
 
 
+HASH = "5f" * 32
+
+
 def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
-    with_data = runtime.collaborator(SPEC, ClusterName("site1"), "/panal/data")
-    without = runtime.collaborator(SPEC, ClusterName("site1"), "")
+    with_data = runtime.collaborator(SPEC, ClusterName("site1"), "/panal/data", HASH)
+    without = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
     assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
     assert "PANAL_DATA_PATH" not in env(without)
-    assert env(without) == {"PANAL_CLUSTER": "site1", "PANAL_CONFIG_DIR": "/panal/config", "PANAL_ACCELERATION": "Auto"}
-    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "config": "/panal/config"}
+    assert env(without) == {
+        "PANAL_CLUSTER": "site1",
+        "PANAL_GATEWAY_PORT": "8000",
+        "PANAL_APP_HASH": HASH,
+        "PANAL_ACCELERATION": "Auto",
+    }
+    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp"}
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 
 
-def test_a_collaborator_cannot_write_its_tools_and_configuration() -> None:
-    container = runtime.collaborator(SPEC, ClusterName("site1"), "")
-    assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "config"}
+def test_what_may_leave_a_site_is_its_owners_word() -> None:
+    (entry,) = [e for e in runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)["env"] if "valueFrom" in e]
+    assert entry == {
+        "name": "PANAL_SHARE_ERRORS",
+        "valueFrom": {"configMapKeyRef": {"name": "fl-collaborator-site", "key": "share-errors", "optional": True}},
+    }
+
+
+def test_a_collaborator_cannot_write_its_tools() -> None:
+    container = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
+    assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools"}
