@@ -1,0 +1,258 @@
+"""The two certificate authorities, of servers and of collaborators: when each is made, takes over and goes; what each has signed.
+
+An authority changes in phases, so that whoever checks a certificate knows its signer before the first certificate of it is shown. The *next*
+one is made and goes into the bundles; after the time that bundles need to reach every gateway it becomes the *current* one, which signs;
+the former is *previous* and stays in the bundles until whatever it has signed has expired. Then its key is forgotten; until then
+the key is needed for its list of revoked certificates, which a gateway demands of every authority that it trusts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+SKEW = timedelta(minutes=5)  # certificates are valid from before they are made: clocks differ
+RENEWED_AT = 2 / 3  # of an authority's life, its successor is made
+PEM = serialization.Encoding.PEM
+NO_USAGE = dict.fromkeys(
+    (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    ),
+    False,
+)
+
+
+class AuthorityError(ValueError):
+    """What is kept of an authority cannot be read; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """`life` of an authority, `leaf` of a certificate that it signs, `spread`: in which a bundle has reached every gateway."""
+
+    life: timedelta = timedelta(days=365)
+    leaf: timedelta = timedelta(days=1)
+    spread: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A certificate of an authority with its key, both PEM. `until`: when the last certificate that it signed expires, once it signs no
+    more."""
+
+    certificate: str
+    key: str
+    until: datetime | None = None
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.certificate.encode())
+
+    @property
+    def made(self) -> datetime:
+        return self.parsed.not_valid_before_utc + SKEW
+
+    @property
+    def ends(self) -> datetime:
+        return self.parsed.not_valid_after_utc
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` writes it, without the colons."""
+        return fingerprint(self.certificate)
+
+    @property
+    def private(self) -> ec.EllipticCurvePrivateKey:
+        key = serialization.load_pem_private_key(self.key.encode(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise AuthorityError("an authority's key is not of an elliptic curve")
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """`previous` is the newest first. Before there is a `current` one nothing can be signed."""
+
+    current: Signer | None = None
+    next: Signer | None = None
+    previous: tuple[Signer, ...] = ()
+
+    @property
+    def trusted(self) -> tuple[Signer, ...]:
+        return tuple(s for s in (self.next, self.current, *self.previous) if s)
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the newest was made."""
+        return max((s.made for s in self.trusted), default=None)
+
+
+def decide(
+    state: Authority, now: datetime, name: str, times: Times, requested: datetime | None = None, since: datetime | None = None
+) -> Authority:
+    """The authority as it should be now; `state` itself where that is so. `name` goes into the subject of a new one. `requested` is when
+    somebody asked for another one. `since` is when this controller began to hand bundles out: an authority made before that has
+    not had its time."""
+    state = _without_expired(state, now)
+    if state.current is None:
+        return replace(state, current=state.next or create(name, now, times.life), next=None)
+    if state.next is None and _due(state.current, now, requested):
+        state = replace(state, next=create(name, now, times.life))
+    if state.next is None:
+        return state
+    spread = max(state.next.made, since or state.next.made) + times.spread
+    return _promoted(state, now, times) if now >= spread or state.current.ends <= now else state
+
+
+def _without_expired(state: Authority, now: datetime) -> Authority:
+    kept = tuple(s for s in state.previous if s.until is not None and s.until > now and s.ends > now)
+    coming = state.next if state.next and state.next.ends > now else None
+    current = state.current if state.current and (state.current.ends > now or coming) else None
+    found = Authority(current, coming, kept)
+    return state if found == state else found
+
+
+def _due(current: Signer, now: datetime, requested: datetime | None) -> bool:
+    scheduled = current.made + (current.ends - current.made) * RENEWED_AT
+    return now >= scheduled or (requested is not None and current.made < requested <= now)
+
+
+def _promoted(state: Authority, now: datetime, times: Times) -> Authority:
+    assert state.current, "what is promoted has a predecessor"
+    former = replace(state.current, until=min(now + times.leaf + SKEW, state.current.ends))
+    previous = (former, *state.previous) if former.ends > now else state.previous
+    return Authority(current=state.next, previous=previous)
+
+
+def look_again(state: Authority, times: Times, since: datetime, requested: datetime | None = None) -> datetime | None:
+    """When `decide` may come to something else by itself."""
+    moments = [s.until for s in state.previous if s.until]
+    if state.current:
+        moments.append(state.current.ends)
+        moments.append(state.current.made + (state.current.ends - state.current.made) * RENEWED_AT)
+    if state.next:
+        moments = [max(state.next.made, since) + times.spread]
+    return min([*moments, *([requested] if requested else [])], default=None)
+
+
+def create(name: str, now: datetime, life: timedelta) -> Signer:
+    """A new authority; the name is its own, because lists of revoked certificates are found by their authority's name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "panal"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"panal {name} {secrets.token_hex(4)}"),
+        ]
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - SKEW)
+        .not_valid_after(now + life)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.KeyUsage(**NO_USAGE | {"key_cert_sign": True, "crl_sign": True}), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    text = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Signer(certificate.public_bytes(PEM).decode(), text.decode())
+
+
+def bundle(state: Authority) -> str:
+    """The PEM of all that are trusted."""
+    return "".join(s.certificate for s in state.trusted)
+
+
+def crl(state: Authority, revoked: Mapping[int, datetime]) -> str:
+    """A list of revoked certificates (serial: since when) for each trusted authority, PEM, one after the other. The same for the same
+    input, and valid as long as its authority: a gateway refuses everybody when a list has expired."""
+    return "".join(_list(s, revoked) for s in state.trusted)
+
+
+def _list(signer: Signer, revoked: Mapping[int, datetime]) -> str:
+    """All serials stand in each list: they are random, so that none is another authority's as well."""
+    updated = max([signer.parsed.not_valid_before_utc, *revoked.values()]).replace(microsecond=0)
+    made = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(signer.parsed.subject)
+        .last_update(updated)
+        .next_update(max(signer.ends, updated + timedelta(seconds=1)))
+        .add_extension(x509.CRLNumber(int(updated.timestamp()) * 100_000 + len(revoked)), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.private.public_key()), critical=False)
+    )
+    for serial, since in sorted(revoked.items()):
+        made = made.add_revoked_certificate(
+            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since.astimezone(UTC)).build()
+        )
+    return made.sign(signer.private, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(PEM).decode()
+
+
+# --- as it is kept, and as anyone may know it -------------------------------------------------------------------------
+def to_data(state: Authority) -> dict[str, str]:
+    """The data of the Secret."""
+    found: dict[str, str] = {}
+    for name, signer in _named(state):
+        found |= {f"{name}.crt": signer.certificate, f"{name}.key": signer.key}
+        if signer.until:
+            found[f"{name}.until"] = signer.until.isoformat()
+    return found
+
+
+def from_data(data: Mapping[str, str]) -> Authority:
+    """AuthorityError if that is none."""
+    names = [name.removesuffix(".crt") for name in data if name.endswith(".crt")]
+    previous = sorted((n for n in names if n.startswith("previous-")), key=lambda n: int(n.rpartition("-")[2]))
+    try:
+        found = {name: _signer(data, name) for name in names}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AuthorityError(str(error)) from error
+    return Authority(found.get("current"), found.get("next"), tuple(found[name] for name in previous))
+
+
+def _named(state: Authority) -> Iterable[tuple[str, Signer]]:
+    named = [("next", state.next), ("current", state.current), *((f"previous-{i}", s) for i, s in enumerate(state.previous, 1))]
+    return [(name, signer) for name, signer in named if signer]
+
+
+def _signer(data: Mapping[str, str], name: str) -> Signer:
+    until = data.get(f"{name}.until")
+    signer = Signer(data[f"{name}.crt"], data[f"{name}.key"], datetime.fromisoformat(until) if until else None)
+    if signer.private.public_key() != signer.parsed.public_key():
+        raise AuthorityError(f"{name}.key is not the key of {name}.crt")
+    return signer
+
+
+def public(state: Authority) -> list[dict[str, str]]:
+    """What anyone may know of it."""
+    return [
+        {
+            "role": name.partition("-")[0],
+            "fingerprint": signer.fingerprint,
+            "notBefore": signer.parsed.not_valid_before_utc.isoformat(),
+            "notAfter": signer.ends.isoformat(),
+        }
+        for name, signer in _named(state)
+    ]
+
+
+def fingerprint(pem: str) -> str:
+    return hashlib.sha256(x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)).hexdigest()

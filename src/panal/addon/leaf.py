@@ -1,0 +1,111 @@
+"""Certificates that the authorities sign: a collaborator's and a server's. Nothing of a request gets into one but its public key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from panal.addon.authority import NO_USAGE, PEM, SKEW, Signer
+from panal.api import names
+
+CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+SMALLEST_RSA = 2048
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+class BadRequest(ValueError):  # noqa: N818
+    """A certificate request that cannot be read, is not signed by its own key, or whose key is too weak."""
+
+
+def requested(csr_pem: str) -> x509.CertificateSigningRequest:
+    """The request, whose signature and key are good; BadRequest otherwise."""
+    try:
+        csr = x509.load_pem_x509_csr(csr_pem.encode())
+        signed = csr.is_signature_valid
+        key_of(csr)
+    except BadRequest:
+        raise
+    except (ValueError, TypeError, InvalidSignature, x509.UnsupportedGeneralNameType) as error:
+        raise BadRequest(f"the request cannot be read: {error}") from error
+    except Exception as error:  # noqa: BLE001 - the library has errors of its own for algorithms that it does not know
+        raise BadRequest(f"the request cannot be read: {type(error).__name__}") from error
+    if not signed:
+        raise BadRequest("the request is not signed by the key that it holds")
+    return csr
+
+
+def key_of(csr: x509.CertificateSigningRequest) -> PublicKey:
+    key = csr.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES):
+        return key
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= SMALLEST_RSA:
+        return key
+    raise BadRequest(f"the key is none of ECDSA P-256, P-384, P-521 or RSA of at least {SMALLEST_RSA} bits")
+
+
+def sign_collaborator(signer: Signer, csr_pem: str, cluster: str, now: datetime, life: timedelta, serial: int | None = None) -> str:
+    """The certificate of a cluster's collaborators, for the key in the request; PEM. BadRequest for an unusable request."""
+    subject = [(NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, cluster)]
+    uri = x509.UniformResourceIdentifier(names.cluster_uri(cluster))
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH
+    return _sign(signer, requested(csr_pem), subject, uri, usage, (now, life, serial or x509.random_serial_number()))
+
+
+def sign_server(signer: Signer, csr_pem: str, server_name: str, now: datetime, life: timedelta) -> str:
+    """The certificate of a run's aggregator, for the key in the request; PEM. BadRequest for an unusable request."""
+    usage = ExtendedKeyUsageOID.SERVER_AUTH
+    return _sign(signer, requested(csr_pem), (), x509.DNSName(server_name), usage, (now, life, x509.random_serial_number()))
+
+
+def _sign(
+    signer: Signer,
+    csr: x509.CertificateSigningRequest,
+    subject: Iterable[tuple[x509.ObjectIdentifier, str]],
+    name: x509.GeneralName,
+    usage: x509.ObjectIdentifier,
+    terms: tuple[datetime, timedelta, int],
+) -> str:
+    """No certificate outlives the authority that signed it. One without a subject has its name as a critical extension (RFC 5280)."""
+    authority, key, (now, life, serial) = signer.parsed, key_of(csr), terms
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(authority.subject)
+        .public_key(key)
+        .serial_number(serial)
+        .not_valid_before(max(now - SKEW, authority.not_valid_before_utc))
+        .not_valid_after(min(now + life, signer.ends))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**NO_USAGE | {"digital_signature": True}), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([name]), critical=not list(subject))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.private.public_key()), critical=False)
+    )
+    return made.sign(signer.private, hashes.SHA256()).public_bytes(PEM).decode()
+
+
+def still_good(signer: Signer, certificate_pem: str, csr_pem: str, server_name: str, now: datetime) -> bool:
+    """Whether a server's certificate is of this signer, key and name, and has more than a third of its life left."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+        certificate.verify_directly_issued_by(signer.parsed)
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    same_key = _encoded(key_of(requested(csr_pem))) == _encoded(certificate.public_key())
+    same_name = list(found) == [x509.DNSName(server_name)]
+    return same_key and same_name and ends - now > (ends - begins) / 3
+
+
+def _encoded(key: object) -> bytes:
+    assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
