@@ -1,9 +1,9 @@
-"""The two certificate authorities, of servers and of collaborators: when each is made, takes over and goes; what each has signed.
+"""The two certificate authorities, of servers and of collaborators: when each is made, takes over and goes, and what shows whom to trust.
 
-An authority changes in phases, so that whoever checks a certificate knows its signer before the first certificate of it is shown. The *next*
-one is made and goes into the bundles; after the time that bundles need to reach every gateway it becomes the *current* one, which signs;
-the former is *previous* and stays in the bundles until whatever it has signed has expired. Then its key is forgotten; until then
-the key is needed for its list of revoked certificates, which a gateway demands of every authority that it trusts.
+An authority changes in phases, so that whoever checks a certificate knows its signer before the first certificate of it is shown. The
+*next* one is made and goes into the bundles; after the time that bundles need to reach every gateway it becomes the *current* one, which
+signs; the former is *previous* and stays in the bundles until whatever it has signed has expired. Then its key is forgotten; until
+then it is needed for its list of revoked certificates, which a gateway demands of every authority that it trusts.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def decide(
     if state.next is None:
         return state
     spread = max(state.next.made, since or state.next.made) + times.spread
-    return _promoted(state, now, times) if now >= spread or state.current.ends <= now else state
+    return _promoted(state, state.current, now, times) if now >= spread or state.current.ends <= now else state
 
 
 def _without_expired(state: Authority, now: datetime) -> Authority:
@@ -133,9 +133,8 @@ def _due(current: Signer, now: datetime, requested: datetime | None) -> bool:
     return now >= scheduled or (requested is not None and current.made < requested <= now)
 
 
-def _promoted(state: Authority, now: datetime, times: Times) -> Authority:
-    assert state.current, "what is promoted has a predecessor"
-    former = replace(state.current, until=min(now + times.leaf + SKEW, state.current.ends))
+def _promoted(state: Authority, current: Signer, now: datetime, times: Times) -> Authority:
+    former = replace(current, until=min(now + times.leaf + SKEW, current.ends))
     previous = (former, *state.previous) if former.ends > now else state.previous
     return Authority(current=state.next, previous=previous)
 

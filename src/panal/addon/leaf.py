@@ -33,7 +33,7 @@ def requested(csr_pem: str) -> x509.CertificateSigningRequest:
         raise
     except (ValueError, TypeError, InvalidSignature, x509.UnsupportedGeneralNameType) as error:
         raise BadRequest(f"the request cannot be read: {error}") from error
-    except Exception as error:  # noqa: BLE001 - the library has errors of its own for algorithms that it does not know
+    except Exception as error:  # the library has errors of its own for algorithms that it does not know
         raise BadRequest(f"the request cannot be read: {type(error).__name__}") from error
     if not signed:
         raise BadRequest("the request is not signed by the key that it holds")
@@ -73,10 +73,10 @@ def _sign(
 ) -> str:
     """No certificate outlives the authority that signed it. One without a subject has its name as a critical extension (RFC 5280)."""
     authority, key, (now, life, serial) = signer.parsed, key_of(csr), terms
-    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
+    whose = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
     made = (
         x509.CertificateBuilder()
-        .subject_name(subject)
+        .subject_name(whose)
         .issuer_name(authority.subject)
         .public_key(key)
         .serial_number(serial)
@@ -85,7 +85,7 @@ def _sign(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(**NO_USAGE | {"digital_signature": True}), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([name]), critical=not list(subject))
+        .add_extension(x509.SubjectAlternativeName([name]), critical=not list(whose))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.private.public_key()), critical=False)
     )

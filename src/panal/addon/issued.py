@@ -1,0 +1,80 @@
+"""The certificates that a cluster has been issued, as they stand in an annotation of its ManagedClusterAddOn: recorded before they are
+handed out, so that each can be revoked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+
+from panal.api import names
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """`request` is the uid of the CertificateSigningRequest; `revoked` is since when."""
+
+    serial: int
+    begins: datetime
+    ends: datetime
+    request: str = ""
+    revoked: datetime | None = None
+
+
+def certificate(pem: str, request: str) -> Issued:
+    found = x509.load_pem_x509_certificate(pem.encode())
+    return Issued(found.serial_number, found.not_valid_before_utc, found.not_valid_after_utc, request)
+
+
+def issued(addon: Object) -> tuple[Issued, ...]:
+    """Those in the annotation; an annotation that cannot be read counts as none."""
+    text = _annotations(addon).get(names.ANNOTATION_CERTIFICATES) or "[]"
+    try:
+        return tuple(_read(entry) for entry in json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def text(certificates: Iterable[Issued], now: datetime) -> str:
+    """The annotation: without those that have expired."""
+    return json.dumps([_written(c) for c in certificates if c.ends > now], separators=(",", ":"))
+
+
+def valid(certificates: Iterable[Issued], now: datetime) -> list[Issued]:
+    """Neither expired nor revoked."""
+    return [c for c in certificates if c.ends > now and not c.revoked]
+
+
+def as_revoked(certificates: Iterable[Issued], now: datetime) -> tuple[Issued, ...]:
+    return tuple(c if c.revoked else replace(c, revoked=now) for c in certificates)
+
+
+def revoked(addon: Object) -> bool:
+    """Whether the cluster is shut out."""
+    return names.ANNOTATION_REVOKED in _annotations(addon)
+
+
+def _annotations(addon: Object) -> Mapping[str, str]:
+    return (addon.get("metadata") or {}).get("annotations") or {}
+
+
+def _read(entry: Mapping[str, str]) -> Issued:
+    since = entry.get("revoked")
+    return Issued(
+        serial=int(entry["serial"], 16),
+        begins=datetime.fromisoformat(entry["notBefore"]),
+        ends=datetime.fromisoformat(entry["notAfter"]),
+        request=entry.get("request", ""),
+        revoked=datetime.fromisoformat(since) if since else None,
+    )
+
+
+def _written(one: Issued) -> dict[str, str]:
+    found = {"serial": f"{one.serial:x}", "notBefore": one.begins.isoformat(), "notAfter": one.ends.isoformat(), "request": one.request}
+    return found | ({"revoked": one.revoked.isoformat()} if one.revoked else {})

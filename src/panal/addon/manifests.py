@@ -1,0 +1,104 @@
+"""The add-on's ManifestWork: what every cluster that may take part has, whether a run goes on there or not.
+
+The collaborators' namespace, made once and never taken away (the site's data are in it); the account of collaborators, which may do
+nothing; the authorities of servers; and a NetworkPolicy under which a collaborator's Pod reaches nothing at all: each run's own work
+opens the one way to its aggregator. The controller renders all of it, with its namespaces: no AddOnTemplate is involved, so
+`agentInstallNamespace` of an AddOnDeploymentConfig moves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from panal.api import names
+
+Object = dict[str, Any]
+WORK = f"addon-{names.ADDON}-deploy-0"
+ADDON_API = "addon.open-cluster-management.io/v1alpha1"
+CONFIG_HASH = "open-cluster-management.io/config-spec-hash"
+ACCOUNT = names.ADDON  # the ServiceAccount
+DENY_ALL = f"{names.ADDON}-deny-all"  # the NetworkPolicy
+COLLABORATOR = {names.LABEL_COMPONENT: "collaborator"}
+# Of every work that carries the namespace: nothing of ours deletes it.
+ORPHANED_NAMESPACE: Object = {
+    "propagationPolicy": "SelectivelyOrphan",
+    "selectivelyOrphans": {
+        "orphaningRules": [{"group": "", "resource": "namespaces", "name": names.COLLABORATOR_NAMESPACE, "namespace": ""}]
+    },
+}
+
+
+def work(addon: Object, trust: str) -> Object:
+    """`addon` is the ManagedClusterAddOn, `trust` the PEM bundle of the authorities of servers."""
+    return {
+        "apiVersion": "work.open-cluster-management.io/v1",
+        "kind": "ManifestWork",
+        "metadata": {
+            "name": WORK,
+            "namespace": addon["metadata"]["namespace"],
+            "labels": names.MANAGED_BY | {names.ADDON_LABEL: names.ADDON},
+            "annotations": {CONFIG_HASH: config_hashes(addon)},
+            "ownerReferences": [_owner(addon)],
+        },
+        "spec": {
+            "workload": {"manifests": [namespace(), _account(), _trust(trust), _deny_all()]},
+            "deleteOption": ORPHANED_NAMESPACE,
+            "manifestConfigs": [namespace_config()],
+        },
+    }
+
+
+def config_hashes(addon: Object) -> str:
+    """Of the configurations that the work is made under: by it OCM's add-on manager tells that they have been applied."""
+    found = {}
+    for reference in (addon.get("status") or {}).get("configReferences") or ():
+        if wanted := reference.get("desiredConfig"):
+            resource = ".".join(part for part in (reference.get("resource"), reference.get("group")) if part)
+            found[f"{resource}/{wanted.get('namespace') or ''}/{wanted.get('name')}"] = wanted.get("specHash") or ""
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
+
+
+def _owner(addon: Object) -> Object:
+    metadata = addon["metadata"]
+    return {
+        "apiVersion": ADDON_API,
+        "kind": "ManagedClusterAddOn",
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def namespace() -> Object:
+    """Made once and never touched again: its owner may relax or tighten it, and nothing of ours deletes it."""
+    level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    metadata = {"name": names.COLLABORATOR_NAMESPACE, "labels": names.MANAGED_BY | level}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def namespace_config() -> Object:
+    """Of every work that carries the namespace, among its manifestConfigs."""
+    identifier = {"group": "", "resource": "namespaces", "name": names.COLLABORATOR_NAMESPACE, "namespace": ""}
+    return {"resourceIdentifier": identifier, "feedbackScrapeType": "Watch", "updateStrategy": {"type": "CreateOnly"}}
+
+
+def _account() -> Object:
+    return _of_site("v1", "ServiceAccount", ACCOUNT) | {"automountServiceAccountToken": False}
+
+
+def _trust(bundle: str) -> Object:
+    return _of_site("v1", "ConfigMap", names.TRUST) | {"data": {"ca.crt": bundle}}
+
+
+def _deny_all() -> Object:
+    spec = {"podSelector": {"matchLabels": COLLABORATOR}, "policyTypes": ["Ingress", "Egress"]}
+    return _of_site("networking.k8s.io/v1", "NetworkPolicy", DENY_ALL) | {"spec": spec}
+
+
+def _of_site(api_version: str, kind: str, name: str) -> Object:
+    labels: Mapping[str, str] = names.MANAGED_BY | {names.ADDON_LABEL: names.ADDON}
+    metadata = {"name": name, "namespace": names.COLLABORATOR_NAMESPACE, "labels": labels}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
