@@ -110,14 +110,15 @@ def decide(
     somebody asked for another one. `since` is when this controller began to hand bundles out: an authority made before that has
     not had its time."""
     state = _without_expired(state, now)
-    if state.current is None:
+    current = state.current
+    if current is None:
         return replace(state, current=state.next or create(name, now, times.life), next=None)
-    if state.next is None and _due(state.current, now, requested):
+    if state.next is None and _due(current, now, requested):
         state = replace(state, next=create(name, now, times.life))
     if state.next is None:
         return state
     spread = max(state.next.made, since or state.next.made) + times.spread
-    return _promoted(state, state.current, now, times) if now >= spread or state.current.ends <= now else state
+    return _promoted(state, current, now, times) if now >= spread or current.ends <= now else state
 
 
 def _without_expired(state: Authority, now: datetime) -> Authority:

@@ -12,15 +12,14 @@ from typing import Any
 
 import yaml
 
+from panal.addon.config import GROUP, RESOURCE
 from panal.api.names import ADDON, SYSTEM_NAMESPACE
 
 Object = dict[str, Any]
 
-ADDON_GROUP = "addon.open-cluster-management.io"
-ADDON_API = f"{ADDON_GROUP}/v1alpha1"
 CLUSTER_GROUP = "cluster.open-cluster-management.io"
-CONFIG = {"group": ADDON_GROUP, "resource": "addondeploymentconfigs"}
-LIFECYCLE = {f"{ADDON_GROUP}/lifecycle": "addon-manager"}  # OCM's own manager installs and removes it, by Placement
+CONFIG = {"group": GROUP, "resource": RESOURCE}
+LIFECYCLE = {f"{GROUP}/lifecycle": "addon-manager"}  # OCM's own manager installs and removes it, by Placement
 TITLE = "Federated learning collaborator"
 DESCRIPTION = "Lets a cluster take part in federated learning: its certificate, and what its collaborators need at the site."
 EVERY_SET = "global"  # the cluster set of which every cluster is a member
@@ -41,7 +40,7 @@ def addon(placements: Iterable[Object], default_config: Mapping[str, str] | None
 
 
 def _addon(metadata: Object, spec: Object) -> Object:
-    return {"apiVersion": ADDON_API, "kind": "ClusterManagementAddOn", "metadata": {"name": ADDON} | metadata, "spec": spec}
+    return {"apiVersion": f"{GROUP}/v1alpha1", "kind": "ClusterManagementAddOn", "metadata": {"name": ADDON} | metadata, "spec": spec}
 
 
 def _strategy(placements: Iterable[Object]) -> Object:

@@ -98,8 +98,8 @@ def judge(csr: Object, known: Callable[[str], Known | None]) -> Verdict:
     if not open_for_us(csr):
         return NotOurs()
     cluster = requester(csr)
-    if problem := _foreign(csr, cluster):
-        return Deny(Reason.FOREIGN_REQUESTER, problem, "")
+    if foreign := _foreign(csr, cluster):
+        return Deny(Reason.FOREIGN_REQUESTER, foreign, "")
     found = known(cluster)
     if found is None:
         return Wait()

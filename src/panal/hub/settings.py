@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from panal.addon.authority import Times
 from panal.api.names import SYSTEM_NAMESPACE
 from panal.lifecycle.world import Images
 
@@ -19,7 +20,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`identity` is this process's name in the leader Lease; `port` at `address` (empty: all) serves health and metrics."""
+    """`identity` is this process's name in the leader Lease; `port` at `address` (empty: all) serves health and metrics; `times` are those
+    of certificates and their authorities."""
 
     images: Images
     namespace: str
@@ -28,6 +30,7 @@ class Settings:
     log_level: str
     cleanup_limit: timedelta
     address: str = ""
+    times: Times = Times()
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
@@ -43,7 +46,21 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         log_level=_level(env.get("PANAL_LOG_LEVEL") or "INFO"),
         cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
         address=env.get("PANAL_ADDRESS", ""),
+        times=_times(env),
     )
+
+
+def _times(env: Mapping[str, str]) -> Times:
+    usual = Times()
+    return Times(
+        life=_seconds(env, "PANAL_AUTHORITY_LIFE_SECONDS", usual.life),
+        leaf=_seconds(env, "PANAL_CERTIFICATE_LIFE_SECONDS", usual.leaf),
+        spread=_seconds(env, "PANAL_AUTHORITY_SPREAD_SECONDS", usual.spread),
+    )
+
+
+def _seconds(env: Mapping[str, str], name: str, default: timedelta) -> timedelta:
+    return timedelta(seconds=_number(env, name, int(default.total_seconds())))
 
 
 def _level(text: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from panal.addon.requests import open_for_us
+from panal.addon.requests import requester as cluster_of
 from panal.api import names
 from panal.hub.views import run_uid
 from panal.kube import kinds
@@ -18,6 +20,7 @@ from panal.kube.objects import Object, drop_managed_fields
 BY_RUN = "run"
 BY_NAME = "name"
 BY_PLACEMENT = "placement"
+BY_REQUESTER = "requester"
 OURS = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
 PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
 
@@ -32,6 +35,9 @@ OWN_KINDS = (
     kinds.MANIFEST_WORK,
     kinds.POD,
 )
+
+# What some hub may not have. Without them no collaborator gets a certificate, but runs that go on are looked after.
+ADDON_KINDS = (kinds.MANAGED_CLUSTER_ADDON, kinds.CLUSTER_MANAGEMENT_ADDON, kinds.ADDON_DEPLOYMENT_CONFIG)
 
 
 class RunKey(NamedTuple):
@@ -54,7 +60,21 @@ def watched() -> list[Watched]:
         Watched(kinds.NODE, trim=_addresses_only),
         Watched(kinds.VALIDATING_ADMISSION_POLICY, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
         Watched(kinds.VALIDATING_ADMISSION_POLICY_BINDING, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
+        Watched(kinds.MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={names.ADDON}", trim=_without_what_others_say),
+        Watched(kinds.CLUSTER_MANAGEMENT_ADDON, field_selector=f"metadata.name={names.ADDON}"),
+        Watched(kinds.ADDON_DEPLOYMENT_CONFIG),
+        Watched(
+            kinds.CERTIFICATE_SIGNING_REQUEST,
+            field_selector=f"spec.signerName={names.SIGNER}",
+            trim=_without_answered_request,
+            indexes={BY_REQUESTER: lambda csr: (requester(csr),)},
+        ),
     ]
+
+
+def requester(csr: Object) -> str:
+    """Who asks, as a key: a cluster, or a user that is no cluster's agent; a cluster's name has no colon."""
+    return cluster_of(csr) or f"user:{(csr.get('spec') or {}).get('username', '')}"
 
 
 def concerned(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
@@ -68,11 +88,13 @@ def concerned(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     elif kind == kinds.PLACEMENT_DECISION:
         if PLACEMENT_LABEL in labels:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
-    else:
-        yield from _going(cache, metadata.get("namespace"))
+    elif kind in ADDON_KINDS:
+        yield from going(cache)
+    elif kind != kinds.CERTIFICATE_SIGNING_REQUEST:
+        yield from going(cache, metadata.get("namespace"))
 
 
-def _going(cache: Cache, namespace: str | None) -> Iterator[RunKey]:
+def going(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:
     """Every run that has not ended: a cluster, a set, a node or a claim may be what it waits for."""
     for run in cache.list(kinds.FEDERATED_LEARNING, namespace):
         if (run.get("status") or {}).get("phase") not in ("Completed", "Failed"):
@@ -98,6 +120,24 @@ def _metadata_only(obj: Object) -> Object:
     return drop_managed_fields({key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj})
 
 
+def _without_what_others_say(addon: Object) -> Object:
+    """An add-on without what neither runs nor the add-on's own controller read."""
+    status = addon.get("status") or {}
+    for key in ("relatedObjects", "addOnMeta", "addOnConfiguration"):
+        status.pop(key, None)
+    if "conditions" in status:
+        status["conditions"] = [c for c in status["conditions"] if c["type"] not in ("Progressing", "Configured")]
+    return drop_managed_fields(addon)
+
+
+def _without_answered_request(csr: Object) -> Object:
+    """A request that has its answer is kept as a name only: nobody reads more of it."""
+    if open_for_us(csr):
+        return drop_managed_fields(csr)
+    kept = {key: value for key, value in (csr.get("spec") or {}).items() if key in ("signerName", "username")}
+    return _metadata_only(csr) | {"spec": kept, "status": csr.get("status")}
+
+
 def _addresses_only(obj: Object) -> Object:
     """A node without its images, labels and annotations."""
     status = obj.get("status") or {}
@@ -113,9 +153,11 @@ def _addresses_only(obj: Object) -> Object:
 
 def same_for_us(kind: Kind, old: Object | None, new: Object | None) -> bool:
     """Changes that no run can notice: heartbeats of nodes and clusters, which come all the time on a large hub."""
-    if old is None or new is None or old is new or kind not in (kinds.NODE, kinds.MANAGED_CLUSTER):
+    if old is None or new is None or old is new:
         return False
-    return _gist(old) == _gist(new)
+    if kind == kinds.MANAGED_CLUSTER_ADDON:
+        return _addon_gist(old) == _addon_gist(new)
+    return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _gist(old) == _gist(new)
 
 
 def _gist(obj: Object) -> object:
@@ -129,4 +171,18 @@ def _gist(obj: Object) -> object:
         metadata.get("labels"),
         metadata.get("deletionTimestamp"),
         (obj.get("spec") or {}).get("taints"),
+    )
+
+
+def _addon_gist(obj: Object) -> object:
+    """What concerns runs: whether the cluster may take part, has a certificate, and how it is configured."""
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    rotated = [(c.get("status"), c.get("message")) for c in status.get("conditions") or () if c.get("type") == "ClusterCertificateRotated"]
+    return (
+        metadata["uid"],
+        metadata.get("deletionTimestamp"),
+        (metadata.get("annotations") or {}).get(names.ANNOTATION_REVOKED),
+        rotated,
+        (obj.get("spec") or {}).get("configs"),
+        status.get("configReferences"),
     )
