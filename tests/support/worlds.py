@@ -12,11 +12,25 @@ from panal.api.progress import CollaboratorProgress, Progress
 from panal.api.types import ModelStatus, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
-from panal.lifecycle.world import ClusterView, ContainerView, Images, JobView, Object, PlacementView, PodView, Run, WorkView, World
+from panal.lifecycle.world import (
+    Admission,
+    ClusterView,
+    ContainerView,
+    Images,
+    JobView,
+    Object,
+    PlacementView,
+    PodView,
+    Run,
+    SiteView,
+    WorkView,
+    World,
+)
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 UID, JOB_UID = "11111111-2222-3333-4444-555555555555", "99999999-8888-7777-6666-555555555555"
 CLAIM = "example.com/digits"
+APP_HASH = "ab" * 32
 MODEL = ModelStatus(uri="pvc://digits-model/ns/digits/uid/model.safetensors", digest="sha256:abc", size=1000, round=3)
 PLACEMENT = {
     "clusterSets": ["global"],
@@ -83,6 +97,11 @@ def names_of(*numbers: int) -> frozenset[ClusterName]:
     return frozenset(ClusterName(f"cluster{n}") for n in numbers)
 
 
+def sites(*numbers: int, **of_all: Any) -> dict[ClusterName, SiteView]:
+    """The add-on, installed on these clusters and with a certificate."""
+    return {name: replace(SiteView(certified=True), **of_all) for name in names_of(*numbers)}
+
+
 def fresh(**changes: Any) -> World:
     """A run that was just applied on a hub of three clusters with data; OCM has selected them all."""
     three = clusters(cluster(1), cluster(2), cluster(3))
@@ -103,6 +122,8 @@ def fresh(**changes: Any) -> World:
             node_addresses=("10.0.0.1",),
             works={},
             progress=None,
+            sites=sites(1, 2, 3),
+            admission=Admission(trust="TRUST", crl="CRL"),
         ),
         **changes,
     )
@@ -153,7 +174,15 @@ def works(*views: WorkView) -> dict[ClusterName, WorkView]:
 
 
 def progress(**changes: Any) -> Progress:
-    base = {"attempt": JOB_UID, "connected": 3, "started": True, "rounds_total": 3, "rounds_completed": 1, "metrics": {"accuracy": 0.5}}
+    base = {
+        "attempt": JOB_UID,
+        "app_hash": APP_HASH,
+        "connected": 3,
+        "started": True,
+        "rounds_total": 3,
+        "rounds_completed": 1,
+        "metrics": {"accuracy": 0.5},
+    }
     return Progress(**(base | changes))  # type: ignore[arg-type]
 
 

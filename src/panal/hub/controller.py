@@ -16,7 +16,7 @@ from panal.api.parse import ParseError, parse, parse_metadata
 from panal.hub import metrics
 from panal.hub.apply import Applier, NotApplied
 from panal.hub.observe import Observer
-from panal.hub.watched import RunKey, concerned, same_for_us
+from panal.hub.watched import RunKey, concerned, going, same_for_us
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.errors import KubeError
@@ -62,6 +62,11 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(self._worker())
+
+    def look_at_all(self) -> None:
+        """Something that concerns every run that has not ended has changed, and no object tells."""
+        for key in going(self._cache, None):
+            self._queue.add_after(key, SETTLE)
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         changed = new or old

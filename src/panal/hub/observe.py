@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 
+from panal.addon.config import site_config
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.parse import FederatedLearning
 from panal.api.progress import Progress
+from panal.api.status import Phase
 from panal.hub import views
+from panal.hub.authorities import Authorities
+from panal.hub.resolve import Resolver
 from panal.hub.settings import Settings
 from panal.hub.watched import BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object
+from panal.kube.objects import Object, version_of
+from panal.lifecycle import exposure
 from panal.lifecycle.aggregator import storage
-from panal.lifecycle.world import ClusterView, PlacementView, Refusal, Run, WorkView, World
+from panal.lifecycle.world import Admission, ClusterView, PlacementView, Refusal, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +37,14 @@ NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kind
 
 
 class Observer:
-    def __init__(self, cache: Cache, settings: Settings, open_shift: bool) -> None:
+    def __init__(self, cache: Cache, settings: Settings, open_shift: bool, authorities: Authorities, resolver: Resolver) -> None:
         self._cache = cache
         self._settings = settings
         self._open_shift = open_shift
+        self._authorities = authorities
+        self._resolver = resolver
         self._clusters: dict[str, tuple[str, ClusterView]] = {}  # parsed once for each version of a cluster
+        self._sites_seen: dict[str, tuple[str, SiteView]] = {}
 
     def world(self, resource: FederatedLearning, refused: tuple[Refusal, ...] = ()) -> World:
         """`resource` is the newest that the caller knows, which may be newer than the cache; `refused` is what was not applied."""
@@ -44,7 +54,7 @@ class Observer:
         job = self._one(kinds.JOB, run, names.aggregator(run.name))
         bindings = [b for b in cache.list(kinds.MANAGED_CLUSTER_SET_BINDING, namespace) if not b["metadata"].get("deletionTimestamp")]
         started = job is not None
-        return World(
+        world = World(
             run=run,
             images=self._settings.images,
             open_shift=self._open_shift,
@@ -60,12 +70,15 @@ class Observer:
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
             works={w.cluster: w for w in self.works(run.uid)},
             progress=self._progress(run, job),
+            sites=self._sites(),
+            admission=self._admission(run),
             refused=refused,
             blind=not cache.problems().keys().isdisjoint(OF_A_RUN),
             sets_of_others=self._sets_of_others(run),
             cleanup_limit=self._settings.cleanup_limit,
             leftovers=tuple(self._leftovers(run)),
         )
+        return replace(world, resolved=self._resolved(world))
 
     @property
     def cleanup_limit(self) -> timedelta:
@@ -83,6 +96,40 @@ class Observer:
         """Whether our admission policy has judged this run's author: it is installed, and was at work when the run was made."""
         parts = [self._cache.get(kind, "", names.BINDING_POLICY) for kind in POLICY]
         return all(part is not None and views.created(part) + names.BINDING_POLICY_WORKS_AFTER <= run.created for part in parts)
+
+    def _sites(self) -> dict[ClusterName, SiteView]:
+        configs = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in self._cache.list(kinds.ADDON_DEPLOYMENT_CONFIG)}
+        addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
+        of_all = ",".join(sorted(version_of(o) for o in (*configs.values(), *([addon] if addon else ()))))
+        seen: dict[str, tuple[str, SiteView]] = {}
+        for obj in self._cache.list(kinds.MANAGED_CLUSTER_ADDON):
+            cluster, version = obj["metadata"]["namespace"], f"{version_of(obj)} {of_all}"
+            known = self._sites_seen.get(cluster)
+            if not obj["metadata"].get("deletionTimestamp"):
+                fresh = known and known[0] == version
+                seen[cluster] = known if known and fresh else (version, views.site(obj, site_config(obj, addon, configs)))
+        self._sites_seen = seen
+        return {ClusterName(cluster): view for cluster, (_, view) in seen.items()}
+
+    def _admission(self, run: Run) -> Admission:
+        """The certificate of now as long as it is good: a new one is signed when the reporter asks, or when it is time."""
+        asked = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
+        given = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
+        request, current = ((o or {}).get("data") or {} for o in (asked, given))
+        name, trust = names.server_name(run.name, run.namespace), self._authorities.trust()
+        if run.status.phase in (Phase.COMPLETED, Phase.FAILED):
+            return Admission()
+        signed = self._authorities.server_certificate(name, request.get("csr", ""), current.get("certificate", ""), datetime.now(UTC))
+        return Admission(trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
+
+    def _resolved(self, world: World) -> Mapping[str, str]:
+        """Names are looked up from when they are needed; the controller looks again when they are known."""
+        found = exposure.address(world)
+        hosts = {found.host} if found else set[str]()
+        for host in hosts | {s.config.address_host for s in world.sites.values() if s.config.address_host}:
+            if not exposure.is_ip(host):
+                self._resolver.want(host)
+        return self._resolver.known
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; none if it belongs to an earlier run of the same name."""

@@ -6,11 +6,24 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from panal.addon.config import SiteConfig
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
-from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, WorkView
+from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, SiteView, WorkView
 from panal.placement.hub import members as members_of
+
+
+def site(obj: Object, config: SiteConfig) -> SiteView:
+    """A ManagedClusterAddOn of ours. Its agent says how its last request for a certificate went."""
+    annotations = obj["metadata"].get("annotations") or {}
+    rotated = condition(obj, "ClusterCertificateRotated")
+    return SiteView(
+        certified=rotated.get("status") == "True",
+        revoked=annotations.get(names.ANNOTATION_REVOKED, ""),
+        denied=rotated.get("message", "") if rotated.get("status") == "False" else "",
+        config=config,
+    )
 
 
 def time_of(text: str | None) -> datetime | None:

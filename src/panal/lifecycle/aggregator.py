@@ -1,24 +1,30 @@
 """The aggregator on the hub: its Job with the gateway and the reporter beside the runtime, and how it is doing.
 
-The Job is made once and never changed: a change would end the training. Everything that may change during the run is in ConfigMaps.
+The Job is made once and never changed: a change would end the training. Everything that may change during the run is in ConfigMaps, which
+the reporter watches. It makes the gateway's key in a folder that these two share, in memory; the key never leaves the Pod.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from panal.api import names
+from panal.api.names import ClusterName
 from panal.api.types import PodSettings
+from panal.gateway import aggregator as gateway
 from panal.lifecycle import pods
-from panal.lifecycle.metadata import labels, owned
+from panal.lifecycle.admission import gateway as gateway_config
+from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.world import Object, Run, World
 from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime
-from panal.runtimes.gateway import bootstrap
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}}
+GATEWAY_MOUNT = {"name": "gateway", "mountPath": names.GATEWAY_DIR}
+POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -35,10 +41,10 @@ def storage(run: Run) -> Storage:
     return Storage(wanted.name or f"{run.name}-model", wanted.path.strip("/"))
 
 
-def objects(world: World) -> list[Object]:
+def objects(world: World, participants: Iterable[ClusterName]) -> list[Object]:
     """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
     run, runtime = world.run, _runtime(world)
-    found = [_progress(run), *_reporter_rights(run)]
+    found = [_progress(run), gateway_config(world, participants), *_reporter_rights(run)]
     if not world.has_claim:
         found.append(_claim(run))
     if world.job is None:
@@ -53,18 +59,21 @@ def _runtime(world: World) -> Runtime:
 
 
 def _progress(run: Run) -> Object:
-    """The reporter writes `data.progress` of it; `data.rounds` tells the reporter how many rounds are wanted now."""
+    """The reporter writes `data.progress` and `data.csr` of it; `data.rounds` tells the reporter how many rounds are wanted now."""
     return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {"rounds": str(run.spec.server.rounds)}}
 
 
 def _reporter_rights(run: Run) -> list[Object]:
     name = names.reporter(run.name)
     rbac = "rbac.authorization.k8s.io"
-    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [names.progress(run.name)], "verbs": ["get", "patch"]}
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [names.progress(run.name)], "verbs": ["get", "patch"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [names.gateway(run.name)], "verbs": ["get", "list", "watch"]},
+    ]
     subject = {"kind": "ServiceAccount", "name": name, "namespace": run.namespace}
     return [
         owned(run, "v1", "ServiceAccount", name, "aggregator") | {"automountServiceAccountToken": False},
-        owned(run, f"{rbac}/v1", "Role", name, "aggregator") | {"rules": [rule]},
+        owned(run, f"{rbac}/v1", "Role", name, "aggregator") | {"rules": rules},
         owned(run, f"{rbac}/v1", "RoleBinding", name, "aggregator")
         | {"roleRef": {"apiGroup": rbac, "kind": "Role", "name": name}, "subjects": [subject]},
     ]
@@ -94,8 +103,8 @@ def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
-        "securityContext": pods.security(world.open_shift, volumes_are_written=True),
-        "initContainers": [pods.tools_container(world.images), _gateway(world, runtime), _reporter(world), *sidecars],
+        "securityContext": pods.security(world.open_shift),
+        "initContainers": [_tools(world), _reporter(world, runtime), _gateway(world, runtime), *sidecars],
         "containers": [pods.with_settings(containers.main, _main_settings(server))],
         "volumes": _volumes(run),
         **pods.scheduling(server),
@@ -107,9 +116,16 @@ def _main_settings(server: PodSettings) -> PodSettings:
     return server.model_copy(update={"resources": pods.OUR_RESOURCES})
 
 
+def _tools(world: World) -> dict[str, Any]:
+    """The gateway does not start without a list of listeners, be it an empty one."""
+    tools = pods.tools_container(world.images)
+    empty = [word for file, content in gateway.EMPTY.items() for word in (f"{names.GATEWAY_DIR}/{file}", json.dumps(content))]
+    return {**tools, "command": [*tools["command"], *empty], "volumeMounts": [*tools["volumeMounts"], GATEWAY_MOUNT]}
+
+
 def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
     """Kubernetes puts the addresses into the configuration: it replaces $(NAME) in arguments."""
-    config = bootstrap(runtime.gateway_paths, runtime.port, listen="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
+    config = gateway.bootstrap(runtime.port, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
     probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
     return pods.secured(
         {
@@ -117,13 +133,12 @@ def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
             "image": world.images.gateway,
             "imagePullPolicy": world.images.pull_policy,
             "restartPolicy": "Always",
+            "workingDir": names.GATEWAY_DIR,
             "command": ["envoy"],
-            "args": ["--disable-hot-restart", "--concurrency", "2", "-l", "warning", "--config-yaml", json.dumps(config)],
-            "env": [
-                {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-                {"name": "PANAL_LOOPBACK", "value": "127.0.0.1"},
-            ],
+            "args": [*gateway.ARGUMENTS, "--config-yaml", json.dumps(config)],
+            "env": [POD_IP, {"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
             "ports": [{"name": "fleet", "containerPort": names.GATEWAY_PORT}],
+            "volumeMounts": [GATEWAY_MOUNT],
             "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
             "readinessProbe": probe | {"periodSeconds": 5},
             "resources": GATEWAY_RESOURCES,
@@ -131,7 +146,7 @@ def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
     )
 
 
-def _reporter(world: World) -> dict[str, Any]:
+def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
     run, where = world.run, storage(world.run)
     attempt = "metadata.labels['batch.kubernetes.io/controller-uid']"
     env = {
@@ -142,6 +157,9 @@ def _reporter(world: World) -> dict[str, Any]:
         "PANAL_STORAGE_DIR": names.STORAGE_DIR,
         "PANAL_STORAGE_URI": f"pvc://{where.claim}",
         "PANAL_STORAGE_PATH": where.path,
+        "PANAL_GATEWAY_DIR": names.GATEWAY_DIR,
+        "PANAL_GATEWAY_PATHS": " ".join(runtime.gateway_paths),
+        "PANAL_RUN_ID": identity(run),
     }
     return pods.secured(
         {
@@ -153,11 +171,13 @@ def _reporter(world: World) -> dict[str, Any]:
             "env": [
                 *({"name": k, "value": v} for k, v in env.items()),
                 {"name": "PANAL_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": attempt}}},
+                POD_IP,
                 {"name": "HOME", "value": names.RUN_DIR},
             ],
             "volumeMounts": [
                 {"name": "run", "mountPath": names.RUN_DIR},
                 {"name": "storage", "mountPath": names.STORAGE_DIR},
+                GATEWAY_MOUNT,
                 {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
             ],
             "resources": pods.OUR_RESOURCES,
@@ -173,6 +193,7 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
     ]
     return [
         *pods.empty_dirs("tools", "run", "tmp"),
+        {"name": "gateway", "emptyDir": {"medium": "Memory"}},
         {"name": "storage", "persistentVolumeClaim": {"claimName": storage(run).claim}},
         {"name": "token", "projected": {"sources": token}},
     ]

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
@@ -27,6 +28,7 @@ from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
+CERTIFICATES_SEEN_TO_EVERY = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
 JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
 
 
@@ -136,10 +138,11 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
 
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     """The run needs its aggregator and a collaborator on each selected cluster, and what they are doing says where it stands."""
-    address = exposure.address(world)
-    apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world)]  # the Job last: a refusal stops before it
-    if address:
-        apply += collaborators.works(world, selection.clusters, address)
+    address, app_hash = exposure.address(world), world.progress.app_hash if world.progress else ""
+    participants = _participants(world, selection)
+    apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
+    if address and app_hash:  # the Job comes before them: a refusal stops before it
+        apply += collaborators.works(world, participants, address, app_hash)
     gone = [c for c in world.works if _leaves(world, selection, c)]
     states = diagnosis.states(world, selection.clusters, now)
     state = aggregator_state(world, now)
@@ -158,7 +161,8 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     stopped = state.stop or _job_vanished(world, now)
     if stopped:
         return _failed(world, outcome, _explained(stopped, states))
-    looks = [s for s in (state.look_again, _deadline_left(world, now), None if selection.settled else 1.0) if s is not None]
+    waits = state.look_again, _deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
+    looks = [s for s in waits if s is not None]
     return Step(
         _going(world, outcome, state, address),
         apply=apply,
@@ -167,6 +171,12 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         removed=[c for c in gone if world.works[c].deleting_since is None],
         look_again=min(looks, default=None),
     )
+
+
+def _participants(world: World, selection: Selection) -> list[ClusterName]:
+    """Whom the aggregator lets in. While OCM rewrites its decisions nobody is shown the door."""
+    staying = selection.clusters if selection.settled else selection.clusters | world.works.keys()
+    return [c for c in sorted(staying) if collaborators.cannot_take_part(world, c) is None]
 
 
 def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
@@ -188,7 +198,7 @@ def _going(world: World, outcome: Outcome, state: Aggregator, address: Address |
     if not state.at_work:
         message = state.trouble.message if state.trouble else "the aggregator is starting"
         return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
-    if address is None:
+    if address is None or exposure.route(world, address, NOTHING) is None:
         return outcome.ended(phase, Reason.ADDRESS_PENDING, exposure.waiting_for(world))
     message = f"{connected} of {needed} needed collaborators connected"
     return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)

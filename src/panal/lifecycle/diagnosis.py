@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress
 from panal.api.types import CollaboratorStatus
+from panal.lifecycle.admission import uncertified
 from panal.lifecycle.collaborators import cannot_take_part
 from panal.lifecycle.reasons import Reason, with_remedy
 from panal.lifecycle.world import WorkView, World
@@ -77,7 +78,8 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
         return None
     if work.applied is False:
         return _told(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
-    return _pod_trouble(world, work, now)
+    missing = uncertified(world, cluster)
+    return Trouble(missing.reason, missing.message) if missing else _pod_trouble(world, work, now)
 
 
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
@@ -86,7 +88,9 @@ def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
         created = datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
         late = work.applied and now - created > POD_SHOULD_EXIST_AFTER
         return _told(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
-    for waiting, image in ((said.get("toolsWaiting"), world.images.pod_tools), (said.get("waiting"), world.run.spec.client.image)):
+    images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
+    for name, image in images.items():
+        waiting = said.get(name)
         if waiting in IMAGE_REASONS:
             return _told(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
     if said.get("phase") == "Pending" and said.get("unschedulable"):

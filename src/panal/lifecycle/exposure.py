@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
+from panal.addon.config import SiteConfig
 from panal.api import names
 from panal.api.types import Listener, ListenerStatus, ListenerType
 from panal.lifecycle.metadata import labels, owned
@@ -44,6 +47,22 @@ def address(world: World) -> Address | None:
     return Address(host, int(port)) if host and host != "None" and port else None
 
 
+def route(world: World, found: Address, site: SiteConfig) -> Address | None:
+    """How a site reaches `found`: by an IP address, for its pods resolve no names; None while the name is not resolved. A site may have
+    an address of its own for the hub."""
+    host = site.address_host or found.host
+    ip = host if is_ip(host) else world.resolved.get(host, "")
+    return Address(ip, found.port) if ip else None
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _node(world: World) -> str:
     """The node that was chosen first, as long as it is there: a new address would have every collaborator connect anew."""
     before = next((known.address for known in world.run.status.listeners), "")
@@ -52,7 +71,9 @@ def _node(world: World) -> str:
 
 def waiting_for(world: World) -> str:
     """What an address is waited for, in words."""
-    wanted = listener(world)
+    wanted, found = listener(world), address(world)
+    if found:
+        return f"the hub does not resolve the aggregator's address {found.host}"
     if world.service is None:
         return "the Service of the aggregator is being made"
     if wanted.type is ListenerType.LOAD_BALANCER:

@@ -16,12 +16,11 @@ EMPTY: dict[str, Any] = {}
 OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 
 
-def security(open_shift: bool, volumes_are_written: bool) -> dict[str, Any]:
-    """The pod's security context: Pod Security `restricted`, with any user id that the image or OpenShift gives."""
+def security(open_shift: bool) -> dict[str, Any]:
+    """The pod's security context: Pod Security `restricted`, with any user id that the image or OpenShift gives. The group is for volumes
+    that are written, and for the key, which nobody else may read; OpenShift gives one by itself."""
     context: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    if volumes_are_written and not open_shift:
-        context |= {"fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
-    return context
+    return context if open_shift else context | {"fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
 
 
 def secured(container: dict[str, Any]) -> dict[str, Any]:

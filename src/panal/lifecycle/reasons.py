@@ -35,6 +35,12 @@ class Reason(StrEnum):
     POD_NOT_CREATED = "PodNotCreated"
     CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
     CLUSTER_UNREACHABLE = "ClusterUnreachable"
+    ADDON_NOT_INSTALLED = "AddonNotInstalled"
+    CERTIFICATE_PENDING = "CertificatePending"
+    CERTIFICATE_DENIED = "CertificateDenied"
+    CERTIFICATE_REVOKED = "CertificateRevoked"
+    SITE_CONFIG_INVALID = "SiteConfigInvalid"
+    APP_HASH_MISMATCH = "AppHashMismatch"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
@@ -91,6 +97,12 @@ REMEDY: dict[Reason, str] = {
     Reason.POD_NOT_CREATED: "Look at the events of the Job or StatefulSet there: quota or pod security may forbid the Pod.",
     Reason.CONTAINER_CONFIG_INVALID: "Give the image a numeric USER other than root; Secrets and ConfigMaps in env must exist there.",
     Reason.CLUSTER_UNREACHABLE: "Check the cluster's connection to the hub.",
+    Reason.ADDON_NOT_INSTALLED: "Have the Placement of the ClusterManagementAddOn fl-collaborator select the cluster.",
+    Reason.CERTIFICATE_PENDING: "Look at the cluster's registration agent, and at `panal certs`.",
+    Reason.CERTIFICATE_DENIED: "Look at the Events of ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
+    Reason.CERTIFICATE_REVOKED: "`panal certs restore CLUSTER` lets the cluster ask for a new one.",
+    Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
+    Reason.APP_HASH_MISMATCH: "The hub sent another app than the run announced: find out who changed it before anything else.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run anew with spec.framework: flower.",
     Reason.LISTENER_NOT_SUPPORTED: "Create the run anew with a listener of type NodePort, LoadBalancer or ClusterIP.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run anew with storage of type PersistentVolumeClaim.",

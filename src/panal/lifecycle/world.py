@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from panal.addon.config import NOTHING, SiteConfig
 from panal.api.names import ClusterName
 from panal.api.progress import Progress
 from panal.api.types import Spec, Status
@@ -105,6 +106,27 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteView:
+    """The add-on on one cluster. `revoked` since when, `denied` why its last request for a certificate was refused; `certified` if it
+    has a certificate that has not expired."""
+
+    certified: bool
+    revoked: str = ""
+    denied: str = ""
+    config: SiteConfig = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the aggregator's gateway needs beside the list of participants, all of it PEM and public: the authorities of collaborators and
+    their revocation lists, and the certificate for its own key (empty until the reporter has asked for one)."""
+
+    trust: str = ""
+    crl: str = ""
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     host: str
     port: int
@@ -147,6 +169,9 @@ class World:
     node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None  # of the present attempt, that is of `job`
+    sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
+    admission: Admission = Admission()
+    resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
     refused: tuple[Refusal, ...] = ()
     blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name

@@ -1,4 +1,5 @@
-"""The reporter, a container beside the aggregator: progress.jsonl in, ConfigMap `<run>-progress` out; the model into its storage.
+"""The reporter, a container beside the aggregator: progress.jsonl in, ConfigMap `<run>-progress` out; the model into its storage; and the
+gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
 
 It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
 and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
@@ -14,7 +15,7 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.pod.fold import bounded, fold
+from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
@@ -36,6 +38,7 @@ POLL = 0.2  # seconds between two looks at the files
 PAUSE = 0.5  # between two writes, so that a burst of records is one
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
+BESIDES = 300.0  # what is beside the progress is news by itself after so long
 TELLING = 540.0  # how long the launcher waits on an API server that is away, before the model counts as stored without it
 FAREWELL = 20.0  # after SIGTERM; the pod's grace period is longer
 ATTEMPTS = 3  # at storing, for file systems that come and go
@@ -90,10 +93,12 @@ class Settings:
 class Reporter:
     settings: Settings
     sink: Sink
+    besides: Callable[[], Mapping[str, str]] = dict  # what goes into the ConfigMap with the progress: the gateway's words
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
     clusters: dict[str, list[int]] = field(default_factory=dict)  # in which rounds each took part, for the metadata
     written: str = ""  # what the ConfigMap holds of ours
+    wrote: float = 0.0
     rounds: str = ""
     looked: float = 0.0
     stored_round: int | None = None
@@ -142,9 +147,9 @@ class Reporter:
         while True:
             text = self.text()
             try:
-                if text != self.written:
-                    self._heed(await self.sink.write({"progress": text}))
-                    self.written = text
+                if text != self.written or time.monotonic() - self.wrote >= BESIDES:
+                    self._heed(await self.sink.write({"progress": text, **self.besides()}))
+                    self.written, self.wrote = text, time.monotonic()
                 elif time.monotonic() - self.looked >= LOOK:
                     self._heed(await self.sink.read())
                 return
@@ -158,6 +163,8 @@ class Reporter:
 
     def _heed(self, data: Mapping[str, str]) -> None:
         self.looked = time.monotonic()
+        if self.written and data.get("progress") != self.written:
+            self.written = ""  # somebody has deleted it or written over it
         wanted = data.get("rounds", "")
         if wanted.isdigit() and wanted != self.rounds:
             _write(self.settings.run_dir / "rounds", wanted)
@@ -245,12 +252,20 @@ def _write(path: Path, text: str) -> None:
 
 async def _main() -> None:
     settings = Settings.read(os.environ)
+    gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
-        reporter = Reporter(settings, ConfigMapSink(client, settings.run["namespace"], progress(settings.run["name"])))
+        namespace, run = settings.run["namespace"], settings.run["name"]
+        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.words)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, reporter.stop.set)
+        keeping = asyncio.create_task(gatekeeper.run(client, namespace, run))
+        keeping.add_done_callback(lambda _: reporter.stop.set())
         await reporter.run()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        if not keeping.cancelled():
+            keeping.result()
 
 
 def main() -> None:

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+from panal.addon.config import NOTHING
+from panal.api.names import ClusterName
 from panal.api.types import Phase, Status
 from panal.lifecycle.decide import decide
+from panal.lifecycle.plan import Plan
 from panal.lifecycle.reasons import REMEDY, Reason
-from panal.lifecycle.world import PlacementView, Refusal, World
+from panal.lifecycle.world import Object, PlacementView, Refusal, SiteView, World
 from worlds import (
+    APP_HASH,
     MODEL,
     NOW,
+    UID,
     ago,
     applied,
     cluster,
@@ -30,6 +35,7 @@ from worlds import (
     running,
     seen,
     service,
+    sites,
     status_after,
     work,
     works,
@@ -202,6 +208,7 @@ def test_with_enough_clusters_the_aggregator_is_made() -> None:
         "Placement",
         "Service",
         "ConfigMap",
+        "ConfigMap",
         "ServiceAccount",
         "Role",
         "RoleBinding",
@@ -213,12 +220,104 @@ def test_with_enough_clusters_the_aggregator_is_made() -> None:
     assert plan.status.start_time == NOW
 
 
-def test_collaborators_are_made_when_there_is_an_address() -> None:
-    plan = decide(fresh(service=service(), job=job()), NOW)
-    made = applied(plan, "ManifestWork")
-    assert [w["metadata"]["namespace"] for w in made] == ["cluster1", "cluster2", "cluster3"]
-    config = next(m for m in made[0]["spec"]["workload"]["manifests"] if m["kind"] == "ConfigMap")
-    assert config["data"]["address"] == "10.0.0.1:30123"
+def manifests(plan: Plan, of: str = "cluster1") -> dict[str, Object]:
+    """What the work of a cluster brings, by kind."""
+    work = next(w for w in applied(plan, "ManifestWork") if w["metadata"]["namespace"] == of)
+    return {m["kind"]: m for m in work["spec"]["workload"]["manifests"]}
+
+
+def test_collaborators_are_made_when_address_and_app_are_known() -> None:
+    plan = decide(fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False)), NOW)
+    assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
+    made = manifests(plan)
+    assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]
+    assert "10.0.0.1" in made["ConfigMap"]["data"]["cds.json"]
+    assert "digits.ns.fl.panal" in made["ConfigMap"]["data"]["cds.json"]
+    environment = made["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "PANAL_APP_HASH", "value": APP_HASH} in environment
+
+
+def test_no_collaborator_starts_before_the_hub_has_said_which_app_it_will_run() -> None:
+    unknown = progress(app_hash="", connected=0, started=False)
+    assert not applied(decide(fresh(service=service(), job=job(pod()), progress=unknown), NOW), "ManifestWork")
+
+
+def test_a_collaborator_may_reach_the_aggregator_and_nothing_else() -> None:
+    starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    policy = manifests(decide(starting, NOW))["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"fl.panal/run-uid": UID}
+    assert policy["egress"] == [{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 30123}]}]
+    through_proxy = replace(starting, sites=sites(1, 2, 3, config=replace(NOTHING, proxy=("192.0.2.7", 3128))))
+    policy = manifests(decide(through_proxy, NOW))["NetworkPolicy"]["spec"]
+    assert policy["egress"] == [{"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 3128}]}]
+
+
+def test_the_key_of_a_site_is_mounted_into_its_gateway_alone() -> None:
+    starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    spec = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
+    holders = [c["name"] for c in (*spec["initContainers"], *spec["containers"]) if any(m["name"] == "gateway" for m in c["volumeMounts"])]
+    assert holders == ["gateway"]
+    assert (spec["dnsPolicy"], spec["automountServiceAccountToken"]) == ("None", False)
+    job_spec = applied(decide(fresh(), NOW), "Job")[0]["spec"]["template"]["spec"]
+    mounted = [c for c in (*job_spec["initContainers"], *job_spec["containers"]) if any(m["name"] == "gateway" for m in c["volumeMounts"])]
+    assert [c["name"] for c in mounted] == ["tools", "reporter", "gateway"]
+
+
+def test_the_address_of_a_site_is_an_ip_address() -> None:
+    named = fresh(
+        run=run(server={"listeners": [{"name": "main", "type": "NodePort", "ip": "hub.example"}]}),
+        service=service(),
+        job=job(pod()),
+        progress=progress(connected=0, started=False),
+    )
+    plan = decide(named, NOW)
+    assert not applied(plan, "ManifestWork")
+    assert plan.status is not None
+    assert "hub.example" in plan.status.message
+    assert "10.1.2.3" in manifests(decide(replace(named, resolved={"hub.example": "10.1.2.3"}), NOW))["ConfigMap"]["data"]["cds.json"]
+    own = replace(named, sites=sites(1, 2, 3, config=replace(NOTHING, address_host="10.9.9.9")))
+    assert "10.9.9.9" in manifests(decide(own, NOW))["ConfigMap"]["data"]["cds.json"]
+
+
+def participants(world: World) -> list[str]:
+    found = next(o for o in applied(decide(world, NOW), "ConfigMap") if o["metadata"]["name"] == "digits-gateway")
+    names: list[str] = json.loads(found["data"]["participants"])
+    return names
+
+
+def test_the_gateway_lets_in_those_that_take_part_and_no_others() -> None:
+    assert participants(running()) == ["cluster1", "cluster2", "cluster3"]
+    assert participants(running(placement=PlacementView(selected=names_of(1, 2)))) == ["cluster1", "cluster2"]
+    assert participants(running(sites=sites(1, 2))) == ["cluster1", "cluster2"]
+    rewriting = running(placement=PlacementView(selected=frozenset(), settled=False))
+    assert participants(rewriting) == ["cluster1", "cluster2", "cluster3"]
+
+
+BARRED = [
+    ("no add-on", {}, Reason.ADDON_NOT_INSTALLED, "fl-collaborator"),
+    ("revoked", sites(3, revoked="2026-03-01T11:59:00Z"), Reason.CERTIFICATE_REVOKED, "2026-03-01T11:59:00Z"),
+    ("wrong configuration", sites(3, config=replace(NOTHING, problems=("the proxy is no URL",))), Reason.SITE_CONFIG_INVALID, "no URL"),
+]
+
+
+@pytest.mark.parametrize(("third", "reason", "words"), [case[1:] for case in BARRED], ids=[case[0] for case in BARRED])
+def test_a_cluster_that_may_not_take_part_is_let_in_no_more(third: dict[ClusterName, SiteView], reason: Reason, words: str) -> None:
+    world = running(sites=sites(1, 2) | third)
+    plan = decide(world, NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster3"]
+    assert participants(world) == ["cluster1", "cluster2"]
+    assert plan.status is not None
+    first = plan.status.collaborators[0]
+    assert (first.cluster, first.reason) == ("cluster3", reason)
+    assert words in first.message
+
+
+def test_a_cluster_without_a_certificate_keeps_its_work_and_says_why_it_waits() -> None:
+    for denied, reason in (("", Reason.CERTIFICATE_PENDING), ("csr is denied: WrongRequester", Reason.CERTIFICATE_DENIED)):
+        world = running(sites=sites(1, 2) | sites(3, certified=False, denied=denied))
+        assert deleted(decide(world, NOW), "ManifestWork") == []
+        first = status_after(world).collaborators[0]
+        assert (first.cluster, first.reason) == ("cluster3", reason)
 
 
 def test_the_job_is_never_applied_again() -> None:
@@ -419,6 +518,7 @@ def test_clusters_are_counted_and_told_beyond_those_listed() -> None:
     many = range(1, 61)
     views = clusters(*(cluster(n) for n in many))
     known = {"clusters": views, "placement": PlacementView(selected=names_of(*many)), "works": works(*(work(n) for n in many))}
+    known["sites"] = sites(*many)
     before = status_after(running(**known))
     lost = views | clusters(cluster(58, available=None))
     plan = decide(running(**known | {"clusters": lost, "run": run(before)}), NOW)

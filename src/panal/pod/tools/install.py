@@ -1,4 +1,5 @@
-"""`python -m panal.pod.tools.install [FOLDER]`: the init container hands our programs to the user's image by way of a shared folder.
+"""`python -m panal.pod.tools.install [FOLDER [FILE TEXT] ...]`: the init container hands our programs to the user's image by way of a
+shared folder, and writes the files that other containers of the Pod must find when they start.
 
 Sources only: the user's Python may be of another version, and the folder is read-only for it. Done again, it comes to the same.
 """
@@ -20,5 +21,18 @@ def install(folder: Path) -> None:
         shutil.copyfile(source, (folder if source.name in TOP else package) / source.name)
 
 
+def write_new(file: Path, text: str) -> None:
+    """A file that is there stays: the container may have been started again."""
+    if not file.exists():
+        file.write_text(text)
+
+
+def main(arguments: list[str]) -> None:
+    folder, *files = arguments or ["/panal/tools"]
+    install(Path(folder))
+    for name, text in zip(files[::2], files[1::2]):
+        write_new(Path(name), text)
+
+
 if __name__ == "__main__":
-    install(Path(sys.argv[1] if len(sys.argv) > 1 else "/panal/tools"))
+    main(sys.argv[1:])

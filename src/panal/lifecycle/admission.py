@@ -1,0 +1,47 @@
+"""Who may take part, as far as certificates go: which clusters the aggregator's gateway lets in, and why another stays outside.
+
+A cluster takes part through the add-on fl-collaborator, which brings it a certificate in its own name. The gateway reads the list of
+participants from a ConfigMap; a cluster that leaves the list loses its connections within seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.lifecycle.metadata import owned
+from panal.lifecycle.reasons import Reason
+from panal.lifecycle.support import Stop, stop
+from panal.lifecycle.world import Object, World
+
+
+def barred(world: World, cluster: ClusterName) -> Stop | None:
+    """Why a selected cluster cannot be let in, or must leave."""
+    site = world.sites.get(cluster)
+    if site is None:
+        return stop(Reason.ADDON_NOT_INSTALLED, f"{cluster}: the add-on {names.ADDON} is not installed")
+    if site.revoked:
+        return stop(Reason.CERTIFICATE_REVOKED, f"{cluster}: its certificates were revoked at {site.revoked}")
+    if site.config.problems:
+        return stop(Reason.SITE_CONFIG_INVALID, f"{cluster}: {'; '.join(site.config.problems)}")
+    return None
+
+
+def uncertified(world: World, cluster: ClusterName) -> Stop | None:
+    """Why a cluster that may take part has no certificate to do so."""
+    site = world.sites.get(cluster)
+    if site is None or site.certified:
+        return None
+    if site.denied:
+        return stop(Reason.CERTIFICATE_DENIED, f"{cluster}: {site.denied}")
+    return stop(Reason.CERTIFICATE_PENDING, f"{cluster}: it has no certificate yet, or the last one has expired")
+
+
+def gateway(world: World, participants: Iterable[ClusterName]) -> Object:
+    """The ConfigMap that the reporter hands to the aggregator's gateway."""
+    wanted = world.admission
+    data = {"participants": json.dumps(sorted(participants)), "trust": wanted.trust, "crl": wanted.crl, "certificate": wanted.certificate}
+    run = world.run
+    return owned(run, "v1", "ConfigMap", names.gateway(run.name), "aggregator") | {"data": {k: v for k, v in data.items() if v}}

@@ -1,0 +1,167 @@
+"""What a collaborator is on its cluster: a StatefulSet of one Pod, the files of its gateway, and the one way out that it has.
+
+The user's container speaks plain HTTP to the gateway beside it on loopback. The gateway alone holds the site's key and speaks mutual TLS
+with the aggregator. The Pod resolves no names and reaches one address: the aggregator's, or that of the site's proxy.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from panal.addon.config import SiteConfig
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.gateway import collaborator as gateway
+from panal.lifecycle import pods
+from panal.lifecycle.exposure import is_ip
+from panal.lifecycle.metadata import identity, labels
+from panal.lifecycle.world import Address, ClusterView, Object, World
+from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
+from panal.runtimes import runtime_for
+
+GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
+OPEN_SHIFT_CLAIM = "version.openshift.io"  # Red Hat's claim; without a claim we set the group that may read the key ourselves
+NO_NAMES = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"], "options": [{"name": "attempts", "value": "1"}]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a collaborator runs. `address` is the aggregator's as this site dials it, `host` as the hub names it."""
+
+    cluster: ClusterName
+    config: SiteConfig
+    data: DataLocation | None
+    open_shift: bool
+    address: Address
+    host: str
+
+
+def on_open_shift(cluster: ClusterView | None) -> bool:
+    return cluster is not None and OPEN_SHIFT_CLAIM in cluster.claims
+
+
+def config(world: World, name: str, site: Site) -> Object:
+    """What may change during the run: where the aggregator is, and by which name it must prove itself."""
+    run = world.run
+    server = names.server_name(run.name, run.namespace)
+    files = gateway.files(
+        address=(site.address.host, site.address.port),
+        server_name=server,
+        sni=server if is_ip(site.host) else site.host,
+        protocol=names.protocol(identity(run), site.cluster),
+        proxy=site.config.proxy,
+    )
+    data = {file: json.dumps(content, sort_keys=True, separators=(",", ":")) for file, content in sorted(files.items())}
+    return _frame(world, "v1", "ConfigMap", name) | {"data": data}
+
+
+def way_out(world: World, name: str, site: Site) -> Object:
+    """The NetworkPolicy beside the add-on's, which denies everything: one address, one port."""
+    host, port = site.config.proxy or (site.address.host, site.address.port)
+    block = {"cidr": f"{host}/128" if ":" in host else f"{host}/32"}
+    spec = {
+        "podSelector": {"matchLabels": {names.LABEL_RUN_UID: world.run.uid}},
+        "policyTypes": ["Egress"],
+        "egress": [{"to": [{"ipBlock": block}], "ports": [{"protocol": "TCP", "port": port}]}],
+    }
+    return _frame(world, "networking.k8s.io/v1", "NetworkPolicy", name) | {"spec": spec}
+
+
+def stateful_set(world: World, name: str, site: Site, app_hash: str) -> Object:
+    run = world.run
+    spec = {
+        "serviceName": name,
+        "replicas": 1,
+        "selector": {"matchLabels": {names.LABEL_RUN_UID: run.uid}},
+        "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(world, name, site, app_hash)},
+    }
+    return _frame(world, "apps/v1", "StatefulSet", name) | {"spec": spec}
+
+
+def _frame(world: World, api_version: str, kind: str, name: str) -> Object:
+    metadata = {"name": name, "namespace": names.COLLABORATOR_NAMESPACE, "labels": labels(world.run, "collaborator")}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
+    run, client = world.run, world.run.spec.client
+    runtime = runtime_for(run.spec.framework)
+    assert runtime, "support.unsupported ends such a run"
+    container = runtime.collaborator(run.spec, site.cluster, names.DATA_DIR if site.data else "", app_hash)
+    volumes = [*pods.empty_dirs("tools", "tmp"), _gateway_volume(name)]
+    if site.data:
+        container, volumes = _with_data(container, volumes, site.data)
+    inits = [pods.tools_container(world.images), _gateway(world, site)]
+    main = pods.with_settings(container, client)
+    return {
+        "serviceAccountName": names.ADDON,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 20,
+        "securityContext": pods.security(site.open_shift),
+        "initContainers": [_mirrored(c, site.config) for c in inits],
+        "containers": [_mirrored(main, site.config)],
+        "volumes": volumes,
+        **NO_NAMES,
+        **_scheduling(world, site.config),
+    }
+
+
+def _mirrored(container: dict[str, Any], config: SiteConfig) -> dict[str, Any]:
+    return {**container, "image": config.image(container["image"])}
+
+
+def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
+    """The run's wishes, and the site's, which win."""
+    found = pods.scheduling(world.run.spec.client)
+    if config.node_selector:
+        found["nodeSelector"] = {**found.get("nodeSelector", {}), **config.node_selector}
+    if config.tolerations:
+        found["tolerations"] = [*found.get("tolerations", []), *config.tolerations]
+    return found
+
+
+def _gateway(world: World, site: Site) -> dict[str, Any]:
+    """The folder is the working directory, since the files name each other by relative paths."""
+    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)", proxied=site.config.proxy is not None)
+    return pods.secured(
+        {
+            "name": "gateway",
+            "image": world.images.gateway,
+            "imagePullPolicy": world.images.pull_policy,
+            "restartPolicy": "Always",
+            "workingDir": names.GATEWAY_DIR,
+            "command": ["envoy"],
+            "args": [*gateway.ARGUMENTS, "--config-yaml", json.dumps(static)],
+            "env": [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
+            "volumeMounts": [{"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}],
+            "resources": GATEWAY_RESOURCES,
+        }
+    )
+
+
+def _gateway_volume(name: str) -> dict[str, Any]:
+    """One folder of everything: key and certificate from OCM's agent, the servers' authorities from the add-on, this run's files, and
+    credentials for a proxy if the site's owner has put some there."""
+    sources: list[dict[str, Any]] = [
+        {"secret": {"name": names.IDENTITY_SECRET, "items": [{"key": k, "path": k} for k in ("tls.crt", "tls.key")]}},
+        {"secret": {"name": names.PROXY, "optional": True, "items": [{"key": k, "path": k} for k in ("proxy-authorization",)]}},
+        {"configMap": {"name": names.TRUST, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"configMap": {"name": name}},
+    ]
+    return {"name": "gateway", "projected": {"defaultMode": 0o440, "sources": sources}}
+
+
+def _with_data(container: Object, volumes: list[Object], location: DataLocation) -> tuple[Object, list[Object]]:
+    """The site's data, mounted read-only into the training container alone."""
+    mount: dict[str, Any] = {"name": "data", "mountPath": names.DATA_DIR, "readOnly": True}
+    match location:
+        case PvcLocation(claim, sub_path):
+            volume: Object = {"name": "data", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+            if sub_path:
+                mount["subPath"] = sub_path
+        case HostPathLocation(path):
+            volume = {"name": "data", "hostPath": {"path": path, "type": "Directory"}}
+    return {**container, "volumeMounts": [*container["volumeMounts"], mount]}, [*volumes, volume]

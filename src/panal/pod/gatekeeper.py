@@ -1,0 +1,144 @@
+"""The files of the aggregator's gateway, kept up to date by the reporter: whom it lets in, by which authorities, with which certificate.
+
+The key is made here, in a folder in memory that only gateway and reporter mount, and never leaves the Pod: the hub gets a request for
+a certificate. What the hub says comes as the ConfigMap `<run>-gateway`. Envoy watches the folder: every file is replaced as a whole, and
+the list of participants is written last, when all that it needs is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.gateway import aggregator as gateway
+from panal.kube.cache import Cache, Watched
+from panal.kube.client import Client
+from panal.kube.kinds import CONFIG_MAP, Kind
+from panal.kube.objects import Object
+
+log = logging.getLogger("panal.reporter")
+
+COUNT = 10.0  # seconds between two looks at what has passed
+STATS = f"http://gateway{gateway.STATS_PATH}"
+ANSWER = aiohttp.ClientTimeout(total=5)
+
+
+class Gatekeeper:
+    """`request` is the PEM of the request for a certificate, as long as the folder lives always for the same key."""
+
+    def __init__(self, folder: Path, run_id: str, paths: tuple[str, ...], listen: str) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._paths = paths
+        self._listen = listen
+        self._key = _key(folder / "tls.key")
+        self.request = _request(self._key)
+        self._traffic = ""
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> Gatekeeper:
+        folder = Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR))
+        return cls(folder, env["PANAL_RUN_ID"], tuple(env["PANAL_GATEWAY_PATHS"].split()), env["POD_IP"])
+
+    def words(self) -> dict[str, str]:
+        """What the hub is told beside the progress: the request, and per cluster [requests, refused, bytes received, bytes sent]."""
+        return {"csr": self.request} | ({"traffic": self._traffic} if self._traffic else {})
+
+    async def run(self, client: Client, namespace: str, run: str) -> None:
+        """Until cancelled."""
+        name = names.gateway(run)
+        cache = Cache(client, [Watched(CONFIG_MAP, field_selector=f"metadata.name={name}", namespace=namespace)])
+        cache.subscribe(self._on_change)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(cache.run())
+            tasks.create_task(self._count())
+
+    def _on_change(self, _kind: Kind, _old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.heed(new.get("data") or {})
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT)
+            try:
+                found = await self.traffic()
+            except (OSError, aiohttp.ClientError) as error:
+                log.info("the gateway does not tell what has passed: %r", error)
+                continue
+            self._traffic = json.dumps({c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(found.items())})
+
+    def heed(self, data: Mapping[str, str]) -> None:
+        """`data` of the ConfigMap. What is missing or meant for another key stays as it was; without everything nobody is let in."""
+        if _is_for(data.get("certificate", ""), self._key):
+            self._write("tls.crt", data["certificate"])
+        for name, file in (("trust", "ca.crt"), ("crl", "crl.pem")):
+            if data.get(name):
+                self._write(file, data[name])
+        if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
+            return
+        files = gateway.files(_participants(data), run_id=self._run_id, paths=self._paths, listen=self._listen)
+        for name in sorted(files, key=lambda n: n == "lds.json"):
+            self._write(name, json.dumps(files[name]))
+
+    async def traffic(self) -> dict[ClusterName, gateway.Traffic]:
+        """What has passed, and what was refused, since the gateway started. OSError or aiohttp.ClientError while it does not answer."""
+        folder = os.open(self._folder, os.O_PATH)  # a socket's path may have 107 characters; how long the folder's is, is not ours to say
+        try:
+            socket = aiohttp.UnixConnector(f"/proc/self/fd/{folder}/admin.sock")
+            async with aiohttp.ClientSession(connector=socket, timeout=ANSWER) as session, session.get(STATS) as answer:
+                return gateway.parse_stats(await answer.text())
+        finally:
+            os.close(folder)
+
+    def _write(self, name: str, text: str) -> None:
+        file = self._folder / name
+        if file.exists() and file.read_text() == text:
+            return
+        part = self._folder / f".{name}.part"
+        part.write_text(text)
+        part.replace(file)
+        log.info("gateway: %s is new", name)
+
+
+def _participants(data: Mapping[str, str]) -> list[ClusterName]:
+    return [ClusterName(name) for name in json.loads(data.get("participants", "[]"))]
+
+
+def _key(file: Path) -> ec.EllipticCurvePrivateKey:
+    """The key in `file`, made if it is not there."""
+    if file.exists():
+        found = serialization.load_pem_private_key(file.read_bytes(), None)
+        assert isinstance(found, ec.EllipticCurvePrivateKey)
+        return found
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+        handle.write(pem)
+    part.replace(file)
+    return key
+
+
+def _request(key: ec.EllipticCurvePrivateKey) -> str:
+    """Without a name: which one the certificate gets is the hub's to say."""
+    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _is_for(certificate: str, key: ec.EllipticCurvePrivateKey) -> bool:
+    try:
+        return x509.load_pem_x509_certificate(certificate.encode()).public_key() == key.public_key()
+    except ValueError:
+        return False

@@ -1,0 +1,85 @@
+"""The gateway's files: complete before anybody is let in, for its own key alone, and never a half-written one."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from panal.pod.gatekeeper import Gatekeeper
+
+NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+
+
+def gatekeeper(folder: Path) -> Gatekeeper:
+    return Gatekeeper(folder, "abcdef0123", ("/v1/fleet/",), "127.0.0.1")
+
+
+def certificate(request: str) -> str:
+    """For the key of `request`, signed by nobody in particular."""
+    now = datetime.now(UTC)
+    key = x509.load_pem_x509_csr(request.encode()).public_key()
+    made = x509.CertificateBuilder().subject_name(NAME).issuer_name(NAME).serial_number(1).public_key(key)  # type: ignore[arg-type]
+    made = made.not_valid_before(now).not_valid_after(now + timedelta(hours=1))
+    return made.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def data(request: str, *participants: str) -> dict[str, str]:
+    return {"participants": json.dumps(participants), "trust": "CA", "crl": "CRL", "certificate": certificate(request)}
+
+
+def test_the_key_is_for_its_owner_alone_and_outlives_a_restart(tmp_path: Path) -> None:
+    first = gatekeeper(tmp_path)
+    assert stat.S_IMODE((tmp_path / "tls.key").stat().st_mode) == 0o600
+    again = gatekeeper(tmp_path)
+    keys = [x509.load_pem_x509_csr(g.request.encode()).public_key() for g in (first, again)]
+    assert keys[0] == keys[1]
+
+
+def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> None:
+    keeper = gatekeeper(tmp_path)
+    whole = data(keeper.request, "c1", "c2")
+    for missing in ("certificate", "trust", "crl"):
+        keeper.heed({k: v for k, v in whole.items() if k != missing and k == "participants"})
+        assert not (tmp_path / "lds.json").exists(), missing
+    keeper.heed(whole)
+    text = (tmp_path / "lds.json").read_text()
+    assert "abcdef0123.c1" in text
+    assert "abcdef0123.c2" in text
+    keeper.heed({**whole, "participants": '["c2"]'})
+    assert "abcdef0123.c1" not in (tmp_path / "lds.json").read_text()
+    assert (tmp_path / "ca.crt").read_text() == "CA"
+    assert (tmp_path / "crl.pem").read_text() == "CRL"
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", "another key's"])
+def test_a_certificate_that_is_not_for_the_key_is_left_alone(tmp_path: Path, text: str) -> None:
+    keeper = gatekeeper(tmp_path)
+    good = data(keeper.request, "c1")
+    keeper.heed(good)
+    other = gatekeeper_of_another(tmp_path).request
+    keeper.heed({**good, "certificate": certificate(other) if text == "another key's" else text})
+    assert (tmp_path / "tls.crt").read_text() == good["certificate"]
+
+
+def gatekeeper_of_another(tmp_path: Path) -> Gatekeeper:
+    (tmp_path / "other").mkdir()
+    return gatekeeper(tmp_path / "other")
+
+
+def test_nothing_is_written_without_need(tmp_path: Path) -> None:
+    keeper = gatekeeper(tmp_path)
+    whole = data(keeper.request, "c1")
+    keeper.heed(whole)
+    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    keeper.heed(whole)
+    assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
