@@ -33,11 +33,11 @@ from embedded import Embedded
 from fleet import Fleet, leftovers
 from kubernetes import Kubernetes
 from ocm import HUB_CRDS
-from runs import label_clusters
+from runs import label_clusters, until_all_take_part
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / ".cache/images"
-MANIFEST = ROOT / "deploy/panal.yaml"
+MANIFEST, ALL_CLUSTERS = ROOT / "deploy/panal.yaml", ROOT / "deploy/all-clusters.yaml"
 BUILDERS = {"buildah": "buildah", "crun": "crun", "mmdebstrap": "mmdebstrap", "make": "make"}
 SPOKES = 4
 
@@ -129,6 +129,7 @@ def kubernetes() -> Iterator[Kubernetes]:
     need(programs_missing())
     with fleet("kubernetes", SPOKES, scheduler=True, keep=False) as started, Kubernetes.on(started) as engine:
         label_clusters(engine)
+        until_all_take_part(engine)
         yield engine
 
 
@@ -159,6 +160,7 @@ def nodes(images: Path) -> Iterator[Fleet]:
         clusters.load(started.root, [images / "controller.tar"], only="hub")
         started.hub.kubectl("apply", "-f", str(MANIFEST))
         started.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
+        started.hub.kubectl("apply", "--server-side", "--field-manager=panal-placements", "-f", str(ALL_CLUSTERS))
         yield started
 
 
@@ -171,6 +173,7 @@ def engine(runs: Fleet) -> Containers:
 def runs(nodes: Fleet) -> Fleet:
     """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a short limit for giving up."""
     label_clusters(Containers(nodes))
+    until_all_take_part(Containers(nodes))
     nodes.hub.namespaces("runs")
     nodes.hub.kubectl("delete", "fl", "--all", "-A")  # of an earlier session, where clusters are kept
     nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")

@@ -114,6 +114,7 @@ class Kubernetes(RealServers, LocalPods):
         hub.apply(*local_volumes("hub-node", str(hub.dir / "disk"), VOLUMES))
         hub.namespaces("runs")
         hub.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        hub.kubectl("apply", "--server-side", "--field-manager=panal-placements", "-f", str(ROOT / "deploy/all-clusters.yaml"))
         return deployment
 
     def _is_guarded(self) -> bool:

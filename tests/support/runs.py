@@ -10,7 +10,7 @@ from typing import Any
 from api import Api
 from engine import HUB, Engine
 from panal.kube import kinds
-from panal.kube.objects import Object
+from panal.kube.objects import Object, holds
 from waiting import eventually
 
 Status = dict[str, Any]
@@ -179,6 +179,16 @@ def apply(
     }
     made = engine.hub.apply(body)
     return Run(engine, namespace, name, made["metadata"]["uid"])
+
+
+def until_all_take_part(engine: Engine) -> None:
+    """Every cluster has the add-on, and with it its certificate."""
+
+    def missing() -> list[str]:
+        found = {a["metadata"]["namespace"]: a for a in engine.hub.list(kinds.MANAGED_CLUSTER_ADDON)}
+        return [c for c in SPOKES if not holds(found.get(c, {}), "Available")]
+
+    eventually(lambda: not missing(), "all clusters can take part", 120)
 
 
 def label_clusters(engine: Engine, label: str = "name", clusters: Sequence[str] = SPOKES) -> None:
