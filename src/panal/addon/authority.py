@@ -130,8 +130,11 @@ def _without_expired(state: Authority, now: datetime) -> Authority:
 
 
 def _due(current: Signer, now: datetime, requested: datetime | None) -> bool:
-    scheduled = current.made + (current.ends - current.made) * RENEWED_AT
-    return now >= scheduled or (requested is not None and current.made < requested <= now)
+    return now >= _scheduled(current) or (requested is not None and current.made < requested <= now)
+
+
+def _scheduled(current: Signer) -> datetime:
+    return current.made + (current.ends - current.made) * RENEWED_AT
 
 
 def _promoted(state: Authority, current: Signer, now: datetime, times: Times) -> Authority:
@@ -140,15 +143,14 @@ def _promoted(state: Authority, current: Signer, now: datetime, times: Times) ->
     return Authority(current=state.next, previous=previous)
 
 
-def look_again(state: Authority, times: Times, since: datetime, requested: datetime | None = None) -> datetime | None:
+def look_again(state: Authority, times: Times, since: datetime) -> datetime | None:
     """When `decide` may come to something else by itself."""
     moments = [s.until for s in state.previous if s.until]
-    if state.current:
-        moments.append(state.current.ends)
-        moments.append(state.current.made + (state.current.ends - state.current.made) * RENEWED_AT)
     if state.next:
-        moments = [max(state.next.made, since) + times.spread]
-    return min([*moments, *([requested] if requested else [])], default=None)
+        moments.append(max(state.next.made, since) + times.spread)
+    elif state.current:
+        moments.append(_scheduled(state.current))
+    return min(moments, default=None)
 
 
 def create(name: str, now: datetime, life: timedelta) -> Signer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from panal.api.parse import ParseError, parse, parse_metadata
@@ -41,10 +41,19 @@ def utc_now() -> datetime:
 
 
 class Controller:
-    """`run` works until cancelled; `cache` must be running beside it."""
+    """`run` works until cancelled; `cache` must be running beside it, and begins when it has all kinds but those that the hub goes
+    `without`."""
 
-    def __init__(self, cache: Cache, observer: Observer, applier: Applier, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        observer: Observer,
+        applier: Applier,
+        now: Callable[[], datetime] = utc_now,
+        without: Collection[Kind] = (),
+    ) -> None:
         self._cache = cache
+        self._without = without
         self._observer = observer
         self._applier = applier
         self._now = now
@@ -55,7 +64,7 @@ class Controller:
 
     async def run(self) -> None:
         self._cache.subscribe(self._on_change)
-        await self._cache.wait_synced()
+        await self._cache.wait_synced(*(kind for kind in self._cache.kinds() if kind not in self._without))
         for kind in (kinds.FEDERATED_LEARNING, kinds.MANIFEST_WORK):  # works of runs that went while no controller was there
             for obj in self._cache.list(kind):
                 self._on_change(kind, None, obj)

@@ -13,12 +13,15 @@ import sys
 
 from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
+from panal.hub.addon import AddOnController
 from panal.hub.apply import Applier
-from panal.hub.controller import Controller
+from panal.hub.authorities import Authorities
+from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
+from panal.hub.resolve import Resolver
 from panal.hub.server import serve
 from panal.hub.settings import Settings, SettingsError, load
-from panal.hub.watched import watched
+from panal.hub.watched import ADDON_KINDS, watched
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
@@ -71,28 +74,52 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         cache = Cache(client, watched())
         cache.subscribe(_count_phases)
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
-        server = await serve(settings.address, settings.port, lambda: _problems(cache))
+        authorities = Authorities(client, cache, settings.namespace, settings.times, utc_now)
+        server = await serve(settings.address, settings.port, lambda: _problems(cache, authorities))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(cache.run())
-                tasks.create_task(_lead(client, cache, lease, settings))
+                tasks.create_task(_lead(client, cache, lease, settings, authorities))
         finally:
             await server.cleanup()
 
 
-async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings) -> None:
+async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:
     recorder = EventRecorder(client, instance=settings.identity)
     open_shift = OPEN_SHIFT_GROUP in await _groups(client)
+    missing = await _missing(client)
     await lease.acquire()
     metrics.LEADER.set(1)
-    controller = Controller(cache, Observer(cache, settings, open_shift), Applier(client, cache, recorder))
+    addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now)
+    resolver = Resolver(lambda _: controller.look_at_all())
+    observer = Observer(cache, settings, open_shift, authorities, resolver)
+    controller = Controller(cache, observer, Applier(client, cache, recorder), without=missing)
+    authorities.subscribe(controller.look_at_all)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.hold())
+            tasks.create_task(authorities.run())
+            tasks.create_task(resolver.run())
+            await authorities.ready.wait()  # a run needs its server's certificate, and to know whom to trust
+            tasks.create_task(addon.run())
             tasks.create_task(controller.run())
     finally:
         metrics.LEADER.set(0)
         await asyncio.shield(lease.release())
+
+
+async def _missing(client: Client) -> frozenset[Kind]:
+    """Kinds of add-ons that this hub does not have: runs go on without, but no collaborator gets a certificate."""
+    while True:
+        try:
+            missing = frozenset([kind for kind in ADDON_KINDS if not await client.serves(kind)])
+        except ApiError as error:
+            log.warning("the hub's API server does not answer: %s", error)
+            await asyncio.sleep(FIRST_ANSWER_EVERY)
+            continue
+        if missing:
+            log.warning("this hub has no %s: install OCM's add-on manager", ", ".join(sorted(map(str, missing))))
+        return missing
 
 
 async def _groups(client: Client) -> frozenset[str]:
@@ -105,8 +132,9 @@ async def _groups(client: Client) -> frozenset[str]:
             await asyncio.sleep(FIRST_ANSWER_EVERY)
 
 
-def _problems(cache: Cache) -> list[str]:
+def _problems(cache: Cache, authorities: Authorities) -> list[str]:
     found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
+    found += [authorities.problem] if authorities.problem else []
     return found if found or cache.synced() else ["the watch cache is being filled"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from panal.addon.authority import Times
@@ -30,7 +30,7 @@ class Settings:
     log_level: str
     cleanup_limit: timedelta
     address: str = ""
-    times: Times = Times()
+    times: Times = field(default_factory=Times)
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:

@@ -1,0 +1,173 @@
+"""The add-on's loop: for each cluster its ManagedClusterAddOn, the add-on's work, what is to be revoked, and its certificate requests.
+
+One worker at a time has a cluster, and answers a few requests of it before the next cluster's turn: who floods the hub with requests waits
+for himself. Requests of users that are no cluster's agent are answered in the same way, by user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from panal.addon import issued, manifests, registration
+from panal.addon.authority import Times
+from panal.addon.issued import Issued
+from panal.addon.requests import open_for_us
+from panal.api import names
+from panal.hub import metrics
+from panal.hub.authorities import Authorities
+from panal.hub.difference import needs_apply, stamped
+from panal.hub.signing import Signing
+from panal.hub.watched import ADDON_KINDS, BY_REQUESTER, requester
+from panal.kube import kinds
+from panal.kube.cache import Cache
+from panal.kube.client import Client
+from panal.kube.errors import KubeError
+from panal.kube.events import EventRecorder
+from panal.kube.kinds import Kind
+from panal.kube.objects import Object, condition, labels_of, uid_of, version_of
+from panal.kube.queue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+SETTLE = 0.1  # seconds for which changes of one cluster are gathered
+BATCH = 5  # requests of one cluster that are answered in a row
+PAUSE = 1.0  # seconds, until it is that cluster's turn again
+EACH = 0.01  # seconds between clusters, where all of them have to be looked at
+
+
+class AddOnController:
+    """`run` works until cancelled; `cache` must be running beside it, and the authorities ready."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        recorder: EventRecorder,
+        authorities: Authorities,
+        times: Times,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._authorities = authorities
+        self._signing = Signing(client, cache, recorder, authorities, times.leaf, now)
+        self._now = now
+        self._queue: WorkQueue[str] = WorkQueue()
+        self._paused: dict[str, float] = {}  # until when requests of somebody who floods the hub have to wait
+        self._gone: dict[str, tuple[Issued, ...]] = {}  # certificates of clusters that have the add-on no more
+
+    async def run(self) -> None:
+        await self._cache.wait_synced(*ADDON_KINDS, kinds.MANAGED_CLUSTER, kinds.MANIFEST_WORK, kinds.CERTIFICATE_SIGNING_REQUEST)
+        self._cache.subscribe(self._on_change)
+        self._authorities.subscribe(self._look_at_all)
+        self._look_at_all()
+        for csr in self._cache.list(kinds.CERTIFICATE_SIGNING_REQUEST):
+            self._on_change(kinds.CERTIFICATE_SIGNING_REQUEST, None, csr)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(WORKERS):
+                tasks.create_task(self._worker())
+
+    def _look_at_all(self) -> None:
+        for number, addon in enumerate(self._cache.list(kinds.MANAGED_CLUSTER_ADDON)):
+            self._queue.add_after(addon["metadata"]["namespace"], number * EACH)
+
+    def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+        changed = new or old
+        if changed is None:
+            return
+        if kind == kinds.MANAGED_CLUSTER_ADDON:
+            self._remember(old, new)
+            self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
+        elif kind == kinds.MANIFEST_WORK and labels_of(changed).get(names.ADDON_LABEL) == names.ADDON:
+            self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
+        elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _gist(old) != _gist(new)):
+            self._queue.add_after(changed["metadata"]["name"], SETTLE)
+        elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and new is not None and open_for_us(new):
+            key = requester(new)
+            self._queue.add_after(key, max(SETTLE, self._paused.get(key, 0.0) - time.monotonic()))
+
+    def _remember(self, old: Object | None, new: Object | None) -> None:
+        """Of an add-on that was removed: what it had been issued is revoked, although its agent deletes it."""
+        if old is not None and (new is None or uid_of(new) != uid_of(old)):
+            cluster = old["metadata"]["namespace"]
+            self._gone[cluster] = (*self._gone.get(cluster, ()), *issued.valid(issued.issued(old), self._now()))
+
+    async def _worker(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                look_again = await self._reconcile(key)
+                self._queue.forget(key)
+                if look_again is not None:
+                    self._queue.add_after(key, look_again)
+                metrics.ADDON_RECONCILES.labels("ok").inc()
+            except KubeError as error:
+                wait = self._queue.retry(key)
+                metrics.ADDON_RECONCILES.labels("error").inc()
+                log.warning("add-on of %s: %s (again in %.1f s)", key, error, wait)
+            except Exception:  # a defect of ours must not end the other clusters
+                wait = self._queue.retry(key)
+                metrics.ADDON_RECONCILES.labels("defect").inc()
+                log.exception("add-on of %s: defect in the controller (again in %.1f s)", key, wait)
+            finally:
+                self._queue.done(key)
+
+    async def _reconcile(self, key: str) -> float | None:
+        """Seconds to the next look, if there is anything to look at."""
+        if gone := self._gone.get(key):
+            await self._authorities.revoke(key, list(gone))
+            self._gone.pop(key)
+        addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, key, names.ADDON)
+        again = None
+        if addon is not None and not addon["metadata"].get("deletionTimestamp"):
+            again = await self._keep(addon)
+        return await self._answer(key) or again
+
+    async def _answer(self, key: str) -> float | None:
+        """A few of the requests that wait, the oldest first."""
+        waiting = [csr for csr in self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, key) if open_for_us(csr)]
+        for csr in sorted(waiting, key=lambda c: str(c["metadata"]["creationTimestamp"]))[:BATCH]:
+            await self._signing.answer(csr)
+        if len(waiting) <= BATCH:
+            self._paused.pop(key, None)
+            return None
+        self._paused[key] = time.monotonic() + PAUSE
+        return PAUSE
+
+    async def _keep(self, addon: Object) -> float | None:
+        """The add-on on one cluster as it should be; seconds until its certificate ends."""
+        cluster = addon["metadata"]["namespace"]
+        if issued.revoked(addon):
+            await self._shut_out(addon)
+        work = self._cache.get(kinds.MANIFEST_WORK, cluster, manifests.WORK)
+        wanted = stamped(manifests.work(addon, self._authorities.trust().server_bundle))
+        if needs_apply(wanted, work):
+            await self._client.apply(wanted, force=work is not None)
+        now = self._now()
+        said = registration.status(addon, work, self._cache.get(kinds.MANAGED_CLUSTER, "", cluster), now)
+        if registration.differs(addon, said):
+            await self._client.apply_status(addon | {"status": said})
+        ends = registration.expiry(addon, now)
+        return max(1.0, (ends - now).total_seconds()) if ends else None
+
+    async def _shut_out(self, addon: Object) -> None:
+        certificates, now = issued.issued(addon), self._now()
+        fresh = issued.valid(certificates, now)
+        if not fresh:
+            return
+        cluster = addon["metadata"]["namespace"]
+        await self._authorities.revoke(cluster, fresh)
+        text = issued.text(issued.as_revoked(certificates, now), now)
+        patch = {"metadata": {"resourceVersion": version_of(addon), "annotations": {names.ANNOTATION_CERTIFICATES: text}}}
+        await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, patch)
+
+
+def _gist(cluster: Object) -> object:
+    """What the add-on's status says of its cluster."""
+    about = [condition(cluster, type_) for type_ in (registration.CLUSTER_AVAILABLE, "HubAcceptedManagedCluster")]
+    return [(c.get("status"), c.get("reason"), c.get("message")) for c in about]

@@ -1,0 +1,121 @@
+"""Certificate requests on the hub: judged, recorded, approved and signed; or denied, with an Event and a line in the log.
+
+A certificate is recorded in an annotation of the cluster's ManagedClusterAddOn before it is handed out, so that it can be revoked whatever
+happens next. A request that is tried again gets the serial that was recorded for it. What the last judgement goes by is read
+from the hub, not from the watch cache.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from panal.addon import issued
+from panal.addon.leaf import sign_collaborator
+from panal.addon.requests import Approve, Deny, Known, judge
+from panal.api import names
+from panal.hub import metrics
+from panal.hub.authorities import Authorities
+from panal.kube import kinds
+from panal.kube.cache import Cache
+from panal.kube.client import Client
+from panal.kube.errors import NotFound
+from panal.kube.events import EventRecorder
+from panal.kube.objects import Object, conditions_of, holds, uid_of, version_of
+from panal.kube.times import to_time
+
+log = logging.getLogger(__name__)
+
+
+class Signing:
+    """Certificates live for `life`."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        recorder: EventRecorder,
+        authorities: Authorities,
+        life: timedelta,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._recorder = recorder
+        self._authorities = authorities
+        self._life = life
+        self._now = now
+
+    async def answer(self, csr: Object) -> None:
+        """Nothing if it has its answer, or cannot have it yet. Raises KubeError."""
+        match judge(csr, lambda cluster: self._known(csr, cluster)):
+            case Approve(cluster, request):
+                await self._sign(csr, cluster, request)
+            case Deny() as denied:
+                await self._deny(csr, denied)
+
+    def _known(self, csr: Object, cluster: str) -> Known | None:
+        """None while the add-ons cannot be seen."""
+        if not self._cache.synced(kinds.MANAGED_CLUSTER_ADDON, kinds.MANAGED_CLUSTER):
+            return None
+        return self._about(csr, cluster, self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON))
+
+    def _about(self, csr: Object, cluster: str, addon: Object | None) -> Known:
+        """What was recorded for this very request is not one certificate more."""
+        accepted = self._cache.get(kinds.MANAGED_CLUSTER, "", cluster)
+        valid = issued.valid(issued.issued(addon), self._now()) if addon else ()
+        return Known(
+            accepted=accepted is not None and holds(accepted, "HubAcceptedManagedCluster"),
+            installed=addon is not None and not addon["metadata"].get("deletionTimestamp"),
+            revoked=addon is not None and issued.revoked(addon),
+            certificates=sum(c.request != uid_of(csr) for c in valid),
+        )
+
+    async def _sign(self, csr: Object, cluster: str, request: str) -> None:
+        try:
+            addon = await self._client.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
+        except NotFound:
+            addon = None
+        verdict = judge(csr, lambda _: self._about(csr, cluster, addon))
+        if isinstance(verdict, Deny):
+            await self._deny(csr, verdict)
+            return
+        assert addon, "without an add-on nothing is approved"
+        recorded, now = issued.issued(addon), self._now()
+        serial = next((c.serial for c in recorded if c.request == uid_of(csr)), None)
+        pem = sign_collaborator(self._authorities.collaborators, request, cluster, now, self._life, serial)
+        one = issued.certificate(pem, uid_of(csr))
+        await self._record(addon, [*(c for c in recorded if c.serial != one.serial), one], now)
+        if not any(c["type"] == "Approved" for c in conditions_of(csr)):
+            csr = await self._say(csr, "Approved", "ApprovedByPanal", f"The agent of cluster {cluster} asks for its own certificate")
+        await self._patch(csr, {"certificate": base64.b64encode(pem.encode()).decode()}, "status")
+        metrics.CERTIFICATE_REQUESTS.labels("signed").inc()
+        log.info("signed a certificate for cluster %s, serial %x, valid until %s", cluster, one.serial, to_time(one.ends))
+
+    async def _record(self, addon: Object, certificates: list[issued.Issued], now: datetime) -> None:
+        annotations = {names.ANNOTATION_CERTIFICATES: issued.text(certificates, now)}
+        patch = {"metadata": {"uid": uid_of(addon), "resourceVersion": version_of(addon), "annotations": annotations}}
+        await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, addon["metadata"]["namespace"], names.ADDON, patch)
+
+    async def _deny(self, csr: Object, denied: Deny) -> None:
+        """What somebody else has approved cannot be denied any more: it fails instead."""
+        approved = any(c["type"] == "Approved" for c in conditions_of(csr))
+        await self._say(csr, "Failed" if approved else "Denied", str(denied.reason), denied.message)
+        metrics.CERTIFICATE_REQUESTS.labels(str(denied.reason)).inc()
+        name, who = csr["metadata"]["name"], denied.cluster or "none"
+        log.warning("certificate request %s denied: cluster %s: %s: %s", name, who, denied.reason, denied.message)
+        addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, denied.cluster, names.ADDON) if denied.cluster else None
+        await self._recorder.record(addon or csr, "Warning", "CertificateDenied", f"{denied.reason}: {denied.message}")
+
+    async def _say(self, csr: Object, type_: str, reason: str, message: str) -> Object:
+        moment = to_time(self._now())
+        said = {"type": type_, "status": "True", "reason": reason, "message": message, "lastUpdateTime": moment}
+        return await self._patch(csr, {"conditions": [*conditions_of(csr), said]}, "status" if type_ == "Failed" else "approval")
+
+    async def _patch(self, csr: Object, status: Object, subresource: str) -> Object:
+        """Conflict if anything of the request has changed since it was looked at."""
+        patch = {"metadata": {"uid": uid_of(csr), "resourceVersion": version_of(csr)}, "status": status}
+        name = csr["metadata"]["name"]
+        return await self._client.merge_patch(kinds.CERTIFICATE_SIGNING_REQUEST, "", name, patch, subresource)
