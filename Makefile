@@ -121,8 +121,9 @@ RENDER = template panal charts/panal --namespace panal-system --set createNamesp
 crd: $(VENV)/.ready ## the CRD in the chart, from the types
 	$(BIN)/python -m panal.api.crd > charts/panal/files/crd.yaml
 
-manifest: crd ## deploy/panal.yaml, from the chart (helm is among the programs of KUBEBUILDER_ASSETS)
+manifest: crd ## what is in deploy/, from the chart (helm is among the programs of KUBEBUILDER_ASSETS)
 	$(HELM) $(RENDER) > deploy/panal.yaml
+	$(BIN)/python -m panal.addon.install > deploy/all-clusters.yaml
 
 $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar
 	$(BUILD) tests/real/app panal/test-app:1 $@

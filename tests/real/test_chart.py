@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from cluster import Cluster
+from panal.addon import install
+from panal.api import names
 from panal.api.names import API_VERSION, BINDING_POLICY, GROUP, KIND, PLURAL
 
 pytestmark = pytest.mark.real
@@ -19,6 +21,7 @@ CHART = ROOT / "charts/panal"
 MANIFEST = ROOT / "deploy/panal.yaml"
 NAMESPACE = "panal-system"
 CRD = f"{PLURAL}.{GROUP}"
+NOBODY = "NO CLUSTER CAN TAKE PART YET"
 NAMED = [f"set{i}" for i in range(16)]
 
 # What the author of runs may do in these tests: bind some sets, and write runs with their status.
@@ -57,6 +60,14 @@ VALUES = {
         "nodeSelector.disk=ssd",
         "tolerations[0].operator=Exists",
         "podAnnotations.a=b",
+        "addon.allClusters=true",
+        "addon.placements[0].namespace=teams",
+        "addon.placements[0].name=hospitals",
+        "addon.placements[0].configs[0].namespace=teams",
+        "addon.placements[0].configs[0].name=by-proxy",
+        "addon.defaultConfig.namespace=panal-system",
+        "addon.defaultConfig.name=usual",
+        "certificates.life=3600",
     ],
     "without-bindings": ["clusterSetBindings=false", "crd.install=false"],
 }
@@ -87,8 +98,8 @@ def test_helm_installs_upgrades_and_leaves_only_the_crd(hub_api: Cluster) -> Non
     """Before anything else here: helm takes over no objects that it did not make, such as those of the manifest."""
     hub_api.kubectl("delete", "crd", CRD, "--ignore-not-found")
     place = ("--kubeconfig", str(hub_api.kubeconfig), "--namespace", "panal-by-helm")
-    helm("install", "panal", str(CHART), *place, "--create-namespace")
-    helm("upgrade", "panal", str(CHART), *place, "--set", "replicas=2")
+    assert NOBODY in helm("install", "panal", str(CHART), *place, "--create-namespace")
+    assert NOBODY not in helm("upgrade", "panal", str(CHART), *place, "--set", "replicas=2", "--set", "addon.allClusters=true")
     assert hub_api.kubectl("get", "deployment", "panal-controller", "-n", "panal-by-helm", "-o", "jsonpath={.spec.replicas}") == "2"
     helm("uninstall", "panal", *place, "--wait")
     kinds = hub_api.kubectl("api-resources", "--verbs=list", "-o", "name").split()
@@ -135,6 +146,58 @@ def test_the_api_server_accepts_every_object(installed: Cluster, values: list[st
     assert said.count("serverside-applied (server dry run)") == len(objects)
 
 
+def plain(objects: list[dict]) -> list[dict]:
+    """Without labels, which are helm's."""
+    return [o | {"metadata": {key: value for key, value in o["metadata"].items() if key != "labels"}} for o in objects]
+
+
+CONFIG = {"group": "addon.open-cluster-management.io", "resource": "addondeploymentconfigs", "namespace": "teams", "name": "by-proxy"}
+
+
+@pytest.mark.usefixtures("hub_api")
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ("defaults", [install.addon([])]),
+        (
+            "everything",
+            [
+                *install.everywhere(NAMESPACE),
+                install.addon(
+                    [install.placed_everywhere(NAMESPACE), {"namespace": "teams", "name": "hospitals", "configs": [CONFIG]}],
+                    {"namespace": NAMESPACE, "name": "usual"},
+                ),
+            ],
+        ),
+    ],
+)
+def test_the_chart_has_the_same_add_on_as_the_local_platform(values: str, wanted: list[dict]) -> None:
+    kinds = ("ManagedClusterSetBinding", "Placement", "ClusterManagementAddOn")
+    found = {o["kind"]: o for o in plain(rendered(*VALUES[values])) if o["kind"] in kinds}
+    assert found == {o["kind"]: o for o in wanted}
+
+
+@pytest.mark.usefixtures("hub_api")
+@pytest.mark.parametrize("left_out", ["name", "namespace"])
+def test_a_placement_without_a_name_is_refused(left_out: str) -> None:
+    there = "name" if left_out == "namespace" else "namespace"
+    with pytest.raises(AssertionError, match=f"every entry needs the {left_out} of a Placement"):
+        rendered(f"addon.placements[0].{there}=x")
+
+
+def test_clusters_that_were_let_in_stay_when_the_manifest_is_applied_again(installed: Cluster) -> None:
+    more = str(ROOT / "deploy/all-clusters.yaml")
+    apply = ("apply", "--server-side", "--field-manager=panal-placements", "-f", more)
+    path = ("get", "clustermanagementaddon", names.ADDON, "-o", "jsonpath={.spec.installStrategy.placements[*].name}")
+    installed.kubectl(*apply)
+    try:
+        assert installed.kubectl(*path) == names.ADDON
+        installed.kubectl("apply", "-f", str(MANIFEST))
+        assert installed.kubectl(*path) == names.ADDON
+    finally:
+        installed.kubectl("delete", "placement,managedclustersetbinding", "--all", "-n", NAMESPACE)
+
+
 def test_without_bindings_the_controller_may_not_bind(installed: Cluster) -> None:
     role = named(rendered(*VALUES["without-bindings"]), "ClusterRole")
     verbs = [v for r in role["rules"] if {"managedclustersetbindings", "managedclustersets/bind"} & set(r["resources"]) for v in r["verbs"]]
@@ -157,6 +220,32 @@ def test_no_right_is_granted_by_a_wildcard() -> None:
     rules = [r for o in yaml.safe_load_all(MANIFEST.read_text()) if o["kind"] in ("ClusterRole", "Role") for r in o["rules"]]
     assert rules
     assert not [r for r in rules if "*" in r["verbs"] + r["resources"] + r["apiGroups"]]
+
+
+def rules(kind: str) -> list[dict]:
+    return [rule for o in yaml.safe_load_all(MANIFEST.read_text()) if o["kind"] == kind for rule in o["rules"]]
+
+
+def test_secrets_are_read_by_name_and_in_the_controllers_own_namespace_alone() -> None:
+    assert not [rule for rule in rules("ClusterRole") if "secrets" in rule["resources"]]
+    granted = [rule for rule in rules("Role") if "secrets" in rule["resources"]]
+    without_names = [rule["verbs"] for rule in granted if not rule.get("resourceNames")]
+    assert without_names == [["create"]]  # which cannot be limited to names
+    named_ones = {name for rule in granted for name in rule.get("resourceNames", [])}
+    assert named_ones == {names.SERVER_AUTHORITY, names.COLLABORATOR_AUTHORITY}
+
+
+def test_no_other_signers_requests_can_be_approved_or_signed(installed: Cluster) -> None:
+    def may(verb: str, signer: str) -> bool:
+        asked = {"group": "certificates.k8s.io", "resource": "signers", "verb": verb, "name": signer}
+        spec = {"user": f"system:serviceaccount:{NAMESPACE}:panal-controller", "resourceAttributes": asked}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        return installed.kubectl("create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=json.dumps(review)) == "true"
+
+    assert may("approve", names.SIGNER)
+    assert may("sign", names.SIGNER)
+    assert not may("approve", "kubernetes.io/kube-apiserver-client")
+    assert not may("sign", "kubernetes.io/kube-apiserver-client")
 
 
 def run(name: str, *sets: str) -> str:
