@@ -82,9 +82,27 @@ def told(hub: Api) -> dict[str, Any]:
         "placements": placements,
         "add-ons": addons,
         "progress": progress,
+        "configured": configured(hub),
         "namespace": (hub.get(kinds.NAMESPACE, "", "cluster1") or {})["metadata"]["labels"],
         "lease": (hub.get(kinds.LEASE, "cluster1", "managed-cluster-lease") or {})["metadata"]["labels"],
     }
+
+
+def configured(hub: Api) -> Any:
+    """What is said of configuration: of the add-on, and of the one on cluster1."""
+    addon, installed = (
+        (hub.get(kind, namespace, "configured") or {}).get("status", {})
+        for kind, namespace in ((kinds.CLUSTER_MANAGEMENT_ADDON, ""), (kinds.MANAGED_CLUSTER_ADDON, "cluster1"))
+    )
+    placed = [(p["name"], p.get("configReferences"), p["conditions"][0]["reason"]) for p in addon.get("installProgressions", [])]
+    return addon.get("defaultconfigReferences"), [_set(p) for p in placed], _set(installed.get("configReferences"))
+
+
+def _set(value: Any) -> Any:
+    """Without fields that are null: the real one writes them for what is not there yet."""
+    if isinstance(value, dict):
+        return {key: _set(each) for key, each in value.items() if each is not None}
+    return [_set(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def conditions(obj: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -117,6 +135,15 @@ def prepare(hub: Api) -> None:
         apply(f"{cluster}v1beta1", "Placement", name, NS, spec=spec)
     strategy = {"installStrategy": {"type": "Placements", "placements": [{"namespace": NS, "name": "one"}]}}
     apply(addon, "ClusterManagementAddOn", "installed", spec=strategy)
+    config = {"group": "addon.open-cluster-management.io", "resource": "addondeploymentconfigs"}
+    for name in ("usual", "special"):
+        apply(addon, "AddOnDeploymentConfig", name, NS, spec={"customizedVariables": [{"name": "WHICH", "value": name}]})
+    placed = {"namespace": NS, "name": "many", "configs": [config | {"namespace": NS, "name": "special"}]}
+    spec = {
+        "supportedConfigs": [config | {"defaultConfig": {"namespace": NS, "name": "usual"}}],
+        "installStrategy": {"type": "Placements", "placements": [{"namespace": NS, "name": "empty"}, placed]},
+    }
+    apply(addon, "ClusterManagementAddOn", "configured", spec=spec)
     lifecycle = {"annotations": {"addon.open-cluster-management.io/lifecycle": "self"}}
     hub.apply({"apiVersion": addon, "kind": "ClusterManagementAddOn", "metadata": {"name": "selfmade"} | lifecycle, "spec": strategy})
 

@@ -11,7 +11,7 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import Kind
 from panal.kube.loop import Concerns, Loop, together
-from panal.kube.objects import Key, Object, drop_managed_fields, key_of, uid_of
+from panal.kube.objects import Key, Object, conditions_of, drop_managed_fields, key_of, uid_of
 from panal.kube.times import now_utc
 from panal.local.ocm import clusters, removal, sets
 from panal.local.ocm.hubplacing import PlacingControllers, Snapshot
@@ -46,15 +46,17 @@ async def run(client: Client, grace: float = clusters.GRACE) -> None:
         [
             *map(Watched, WATCHED),
             Watched(kinds.LEASE, label_selector=clusters.NAME_LABEL),
-            Watched(kinds.MANIFEST_WORK, trim=_names_alone),
+            Watched(kinds.MANIFEST_WORK, trim=_little),
         ],
     )
     loops = HubControllers(client, cache, grace).loops()
     await together(cache.run(), *(loop.run() for loop in loops))
 
 
-def _names_alone(work: Object) -> Object:
-    return drop_managed_fields({key: work[key] for key in ("apiVersion", "kind", "metadata") if key in work})
+def _little(work: Object) -> Object:
+    """Metadata, and what is said of a work as a whole."""
+    found = {key: work[key] for key in ("apiVersion", "kind", "metadata") if key in work}
+    return drop_managed_fields(found | {"status": {"conditions": conditions_of(work)}})
 
 
 class HubControllers:

@@ -11,10 +11,12 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
-from panal.kube.objects import Key, Object, key_of
+from panal.kube.objects import Key, Object, conditions_of, key_of, labels_of
 from panal.kube.times import now_utc
 from panal.local.ocm import addons, clusters, placing
-from panal.local.ocm.writing import ensure, patch_status, say
+from panal.local.ocm.certificates import ADDON_LABEL
+from panal.local.ocm.conditions import merged
+from panal.local.ocm.writing import ensure, patch_status
 from panal.placement.hub import Hub
 from panal.placement.schedule import Outcome, schedule
 from panal.placement.selectors import MisconfiguredError
@@ -116,33 +118,49 @@ class PlacingControllers:
         addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, *key)
         if addon is None:
             return None
-        decided = {p: placing.clusters(self._decisions(p)) for p in addons.placements(addon) or ()}
         installed = [a for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == key.name]
-        plan = addons.decide(addon, decided, self._cache.list(kinds.MANAGED_CLUSTER), installed)
+        plan = addons.decide(addon, self._decided(addon), self._cache.list(kinds.MANAGED_CLUSTER), installed, now_utc())
         for obj in plan.create:
             await ensure(self._client, obj)
         for surplus in plan.remove:
             await self._client.delete(kinds.MANAGED_CLUSTER_ADDON, *surplus)
-        if plan.progress:
-            status = {"installProgressions": addons.progressions(addon, plan.progress, now_utc())}
-            await patch_status(self._client, kinds.CLUSTER_MANAGEMENT_ADDON, addon, status)
+        await patch_status(self._client, kinds.CLUSTER_MANAGEMENT_ADDON, addon, _told(addon, plan.status))
         return None
+
+    def _decided(self, addon: Object) -> dict[Key, set[str]]:
+        return {p: placing.clusters(self._decisions(p)) for p in addons.placements(addon) or ()}
 
     def _installed_addons(self, kind: Kind, obj: Object) -> Iterable[Key]:
         if kind == kinds.MANAGED_CLUSTER_ADDON:
             yield key_of(obj)
         elif kind == kinds.MANAGED_CLUSTER:
             yield from map(key_of, self._cache.list(kinds.MANAGED_CLUSTER_ADDON, obj["metadata"]["name"]))
+        elif kind == kinds.MANIFEST_WORK and ADDON_LABEL in labels_of(obj):
+            yield Key(obj["metadata"]["namespace"], labels_of(obj)[ADDON_LABEL])
+        elif kind == kinds.PLACEMENT_DECISION:
+            yield from map(key_of, self._cache.list(kinds.MANAGED_CLUSTER_ADDON))
         elif kind == kinds.CLUSTER_MANAGEMENT_ADDON:
             name = obj["metadata"]["name"]
             yield from (key_of(a) for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == name)
 
     async def _installed_addon(self, key: Key) -> float | None:
-        addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
-        if addon is None:
+        installed = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
+        if installed is None:
             return None
         cluster = self._cache.get(kinds.MANAGED_CLUSTER, "", key.namespace)
-        kind_of_addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", key.name)
-        news = addons.installed_conditions(addon) if kind_of_addon and addons.managed(kind_of_addon) else ()
-        await say(self._client, kinds.MANAGED_CLUSTER_ADDON, addon, (*news, *(clusters.lost(cluster) if cluster else ())), now_utc())
+        addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", key.name)
+        status: Object = {}
+        news = list(clusters.lost(cluster)) if cluster else []
+        if addon and addons.managed(addon):
+            works = [w for w in self._cache.list(kinds.MANIFEST_WORK, key.namespace) if labels_of(w).get(ADDON_LABEL) == key.name]
+            status, said = addons.installed_status(addon, installed, self._decided(addon), works)
+            news = [*said, *news]
+        conditions = {"conditions": merged(conditions_of(installed), news, now_utc())}
+        await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status | conditions)
         return None
+
+
+def _told(addon: Object, status: Object) -> Object:
+    """Without what is empty and was not there."""
+    before = addon.get("status") or {}
+    return {key: value for key, value in status.items() if value or before.get(key)}

@@ -90,32 +90,41 @@ def hub_clusters(*names: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("decided", "present", "create", "remove", "reason"),
+    ("decided", "present", "create", "remove", "message"),
     [
-        ({"c1", "c2"}, [], ["c1", "c2"], [], "Progressing"),
-        ({"c1"}, ["c1"], [], [], "Completed"),
-        ({"c1"}, ["c1", "c2"], [], ["c2"], "Completed"),
-        (set(), ["c1"], [], ["c1"], "Completed"),
-        ({"c1", "unknown"}, ["c1"], [], [], "Completed"),
+        ({"c1", "c2"}, [], ["c1", "c2"], [], "0/2 progressing..., 0 failed 0 timeout."),
+        ({"c1"}, ["c1"], [], [], "1/1 completed with no errors, 0 failed 0 timeout."),
+        ({"c1"}, ["c1", "c2"], [], ["c2"], "1/1 completed with no errors, 0 failed 0 timeout."),
+        (set(), ["c1"], [], ["c1"], "0/0 progressing..., 0 failed 0 timeout."),
+        ({"c1", "unknown"}, ["c1"], [], [], "1/1 completed with no errors, 0 failed 0 timeout."),
     ],
 )
 def test_an_add_on_is_where_its_placement_says(
-    decided: set[str], present: list[str], create: list[str], remove: list[str], reason: str
+    decided: set[str], present: list[str], create: list[str], remove: list[str], message: str
 ) -> None:
-    plan = addons.decide(addon(), {HERE: decided}, hub_clusters("c1", "c2"), installed(*present))
+    plan = addons.decide(addon(), {HERE: decided}, hub_clusters("c1", "c2"), installed(*present), NOW)
     assert [o["metadata"]["namespace"] for o in plan.create] == create
     assert list(plan.remove) == [Key(c, "a") for c in remove]
-    assert [(key, c["reason"]) for key, c in plan.progress] == [(HERE, reason)]
+    (progression,) = plan.status["installProgressions"]
+    assert (progression["namespace"], progression["name"], progression["conditions"][0]["message"]) == (*HERE, message)
+
+
+def test_an_add_on_whose_placements_are_still_to_be_named_is_nowhere() -> None:
+    nowhere = addon() | {"spec": {"installStrategy": {"type": "Placements"}}}
+    plan = addons.decide(nowhere, {}, hub_clusters("c1"), installed("c1"), NOW)
+    assert (list(plan.create), list(plan.remove)) == ([], [Key("c1", "a")])
 
 
 @pytest.mark.parametrize("left_alone", [addon("Manual"), addon(**{addons.LIFECYCLE: "self"})])
 def test_an_add_on_that_others_manage_is_left_alone(left_alone: dict[str, Any]) -> None:
-    assert addons.decide(left_alone, {HERE: {"c1"}}, hub_clusters("c1"), installed("c2")) == addons.Plan()
+    plan = addons.decide(left_alone, {HERE: {"c1"}}, hub_clusters("c1"), installed("c2"), NOW)
+    assert (plan.create, plan.remove, plan.status.get("installProgressions") or []) == ((), (), [])
 
 
 def test_a_progression_said_again_stays_as_it_was() -> None:
-    plan = addons.decide(addon(), {HERE: {"c1"}}, hub_clusters("c1"), installed("c1"))
-    first = addons.progressions(addon(), plan.progress, NOW)
-    again = addons.progressions(addon() | {"status": {"installProgressions": first}}, plan.progress, NOW.replace(hour=13))
-    assert again == first
-    assert first[0]["conditions"][0]["message"] == "1/1 completed with no errors, 0 failed 0 timeout."
+    def progressions(before: list[Any], now: datetime) -> list[Any]:
+        known = addon() | {"status": {"installProgressions": before}}
+        return list(addons.decide(known, {HERE: {"c1"}}, hub_clusters("c1"), installed("c1"), now).status["installProgressions"])
+
+    first = progressions([], NOW)
+    assert progressions(first, NOW.replace(hour=13)) == first
