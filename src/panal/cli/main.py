@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from panal.api.names import SYSTEM_NAMESPACE
+from panal.cli import certs, local, logs, new, output, run
 from panal.cli import folder as apps
-from panal.cli import local, logs, new, output, run
 from panal.cli.access import choose
 from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 images = typer.Typer(help="Images of the local platform.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(images, name="image")
+certificates = typer.Typer(rich_markup_mode=None)
+app.add_typer(certificates, name="certs")
 
 
 class Format(StrEnum):
@@ -43,6 +46,8 @@ Kubeconfig = Annotated[
 Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig.  [default: its current one]")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="The run's namespace.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")]
+Installed = Annotated[str, typer.Option("--namespace", "-n", help="Where panal's controller is.")]
+Cluster = Annotated[str, typer.Argument(help="The managed cluster.")]
 Timeout = Annotated[float | None, typer.Option(help="Stop following after so many seconds (exit code 5); the run goes on.", min=0.1)]
 
 
@@ -188,6 +193,46 @@ def image_build(
 ) -> None:
     """Make an image for the local platform, or bring it up to date, from a folder."""
     local.image_build(Folder.chosen(folder), source, tag)
+
+
+@certificates.callback(invoke_without_command=True)
+def certs_(
+    command: typer.Context,
+    namespace: Installed = SYSTEM_NAMESPACE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Show the authorities, and for each cluster until when its certificate is valid and which runs let it in."""
+    if command.invoked_subcommand is None:
+        raise typer.Exit(int(certs.show(choose(kubeconfig, context, folder), namespace, output is Format.JSON)))
+
+
+@certificates.command("rotate")
+def certs_rotate(
+    which: Annotated[
+        certs.Which | None, typer.Argument(metavar="[servers|collaborators]", help="Of whose certificates.  [default: both]")
+    ] = None,
+    namespace: Installed = SYSTEM_NAMESPACE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+) -> None:
+    """Have new authorities made, which take over from the present ones while runs go on."""
+    raise typer.Exit(int(certs.rotate(choose(kubeconfig, context, folder), namespace, which)))
+
+
+@certificates.command("revoke")
+def certs_revoke(cluster: Cluster, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Shut a cluster out: revoke its certificates and give it no new one. Its connections end within seconds."""
+    raise typer.Exit(int(certs.revoke(choose(kubeconfig, context, folder), cluster)))
+
+
+@certificates.command("restore")
+def certs_restore(cluster: Cluster, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Let a cluster that was shut out take part again, with a new certificate."""
+    raise typer.Exit(int(certs.restore(choose(kubeconfig, context, folder), cluster)))
 
 
 if __name__ == "__main__":

@@ -24,12 +24,11 @@ def commands() -> str:
 
 
 def _of(command: Any, name: str) -> Iterator[str]:
-    """`command` is one of click's, a group of commands or a single one."""
+    """`command` is one of click's, a group of commands or a single one, which has none."""
     for each, found in getattr(command, "commands", {}).items():
-        if hasattr(found, "commands"):
-            yield from _of(found, f"{name} {each}")
-        else:
+        if getattr(found, "invoke_without_command", True):  # a command, or a group that is one as well
             yield from _single(found, f"{name} {each}")
+        yield from _of(found, f"{name} {each}")
 
 
 def _single(command: Any, name: str) -> Iterator[str]:

@@ -1,0 +1,236 @@
+"""`panal certs`: whose certificates there are, until when, and which runs let them in; new authorities; shutting a cluster out.
+
+All of it is asked of the hub and written there. The controller does what is asked for: nothing here touches a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from panal.addon import issued
+from panal.addon.issued import Issued
+from panal.api import names
+from panal.cli import output
+from panal.cli.access import Access
+from panal.cli.problem import Code, Problem
+from panal.cli.run import done
+from panal.kube import kinds
+from panal.kube.client import Client, Selector
+from panal.kube.errors import NotFound
+from panal.kube.objects import Object, condition, labels_of
+from panal.kube.times import from_time, now_utc, to_time
+
+SHORT = 16  # digits of a fingerprint that tell two authorities apart
+PATIENCE = 5.0  # seconds in which a controller that runs takes a request up
+LOOK_AGAIN = 0.2
+
+
+class Which(StrEnum):
+    SERVERS = "servers"
+    COLLABORATORS = "collaborators"
+
+
+# --- show --------------------------------------------------------------------------------------------------------
+def show(access: Access, namespace: str, as_json: bool) -> Code:
+    return done(_show(access, namespace, as_json), access)
+
+
+async def _show(access: Access, namespace: str, as_json: bool) -> Code:
+    async with access.open() as client:
+        public = await _authorities(client, namespace)
+        addons = (await client.list(kinds.MANAGED_CLUSTER_ADDON, Selector(fields=f"metadata.name={names.ADDON}"))).items
+        gateways = (await client.list(kinds.CONFIG_MAP, Selector(labels=names.LABEL_RUN))).items
+    authorities = [{"authority": which, **one} for which in Which for one in _listed(public, which)]
+    runs = _runs(gateways)
+    clusters = [_cluster(addon, runs.get(addon["metadata"]["namespace"], [])) for addon in addons]
+    if as_json:
+        output.as_json({"authorities": authorities, "clusters": clusters})
+        return Code.OK
+    output.columns(("AUTHORITY", "ROLE", "FINGERPRINT", "UNTIL"), [_authority_row(one) for one in authorities])
+    output.line("")
+    if clusters:
+        output.columns(("CLUSTER", "STATE", "UNTIL", "REVOKED", "RUNS"), [_cluster_row(one) for one in clusters])
+    else:
+        output.line(f"no cluster can take part: none has the add-on {names.ADDON}")
+    for one in clusters:
+        if one["available"] != "True" and one["message"]:
+            output.line(f"{one['cluster']}: {one['message']}")
+    return Code.OK
+
+
+async def _authorities(client: Client, namespace: str) -> Object:
+    try:
+        return await client.get(kinds.CONFIG_MAP, namespace, names.AUTHORITIES)
+    except NotFound as error:
+        message = f"there is no ConfigMap {names.AUTHORITIES} in the namespace {namespace}: no authority has been made there yet"
+        remedy = f"Is the controller up? kubectl -n {namespace} get pods. If panal is installed in another namespace, name it with -n."
+        raise Problem(Code.NOT_FOUND, message, remedy) from error
+
+
+def _listed(public: Object, which: str) -> list[dict[str, str]]:
+    """Of what the controller has published; nothing if it cannot be read."""
+    try:
+        return [dict(one) for one in json.loads((public.get("data") or {}).get(which) or "[]")]
+    except (ValueError, TypeError):
+        return []
+
+
+def _runs(gateways: Iterable[Object]) -> dict[str, list[str]]:
+    """The runs that let each cluster in, NAMESPACE/NAME."""
+    found: dict[str, list[str]] = {}
+    for gateway in gateways:
+        run, namespace = labels_of(gateway).get(names.LABEL_RUN, ""), gateway["metadata"]["namespace"]
+        if gateway["metadata"]["name"] == names.gateway(run):
+            for cluster in _participants(gateway):
+                found.setdefault(cluster, []).append(f"{namespace}/{run}")
+    return {cluster: sorted(each) for cluster, each in found.items()}
+
+
+def _participants(gateway: Object) -> list[str]:
+    try:
+        return [str(cluster) for cluster in json.loads((gateway.get("data") or {}).get("participants") or "[]")]
+    except (ValueError, TypeError):
+        return []
+
+
+def _cluster(addon: Object, runs: Sequence[str]) -> dict[str, Any]:
+    said = condition(addon, "Available")
+    return {
+        "cluster": addon["metadata"]["namespace"],
+        "available": said.get("status", "Unknown"),
+        "reason": said.get("reason", ""),
+        "message": said.get("message", ""),
+        "revoked": _revoked(addon),
+        "certificates": [_certificate(one) for one in issued.issued(addon)],
+        "runs": [] if issued.revoked(addon) else list(runs),
+    }
+
+
+def _revoked(addon: Object) -> str | None:
+    found: str | None = (addon["metadata"].get("annotations") or {}).get(names.ANNOTATION_REVOKED)
+    return found
+
+
+def _certificate(one: Issued) -> dict[str, str | None]:
+    since = to_time(one.revoked) if one.revoked else None
+    return {"serial": f"{one.serial:x}", "notBefore": to_time(one.begins), "notAfter": to_time(one.ends), "revoked": since}
+
+
+def _authority_row(one: Mapping[str, str]) -> tuple[str, ...]:
+    return one["authority"], one.get("role", ""), one.get("fingerprint", "")[:SHORT], _moment(one.get("notAfter"))
+
+
+def _cluster_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    now = to_time(now_utc())
+    valid = [c["notAfter"] for c in one["certificates"] if not c["revoked"] and c["notAfter"] > now]
+    state = {"True": "Available", "False": "Unavailable"}.get(one["available"], "Unknown")
+    until = _moment(max(valid)) if valid else "-"
+    return one["cluster"], one["reason"] if one["revoked"] else state, until, _moment(one["revoked"]), ", ".join(one["runs"])
+
+
+def _moment(text: str | None) -> str:
+    """To the minute, in UTC; what is no time stands as it is."""
+    if not text:
+        return ""
+    try:
+        return to_time(from_time(text))[:16].replace("T", " ") + "Z"
+    except ValueError:
+        return text
+
+
+# --- rotate ------------------------------------------------------------------------------------------------------
+def rotate(access: Access, namespace: str, which: Which | None) -> Code:
+    return done(_rotate(access, namespace, [which] if which else list(Which)), access)
+
+
+async def _rotate(access: Access, namespace: str, wanted: Sequence[Which]) -> Code:
+    """Returns when the controller has made the new authorities, or has had its time to."""
+    async with access.open() as client:
+        before = await _authorities(client, namespace)
+        value = f"{','.join(wanted)}@{to_time(now_utc())}"
+        change = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: value}}}
+        await client.merge_patch(kinds.CONFIG_MAP, namespace, names.AUTHORITIES, change)
+        after = await _taken_up(client, namespace)
+    for which in wanted:
+        output.line(f"{which}: {_rotation(_listed(before, which), _listed(after, which))}")
+    output.line("No run is interrupted. `panal certs` shows how far it is.")
+    return Code.OK
+
+
+async def _taken_up(client: Client, namespace: str) -> Object:
+    """The ConfigMap once the controller has taken the wish away, or as it is when there is no more patience."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = await _authorities(client, namespace)
+        if names.ANNOTATION_ROTATE not in (found["metadata"].get("annotations") or {}) or time.monotonic() > until:
+            return found
+        await asyncio.sleep(LOOK_AGAIN)
+
+
+def _rotation(before: Sequence[Mapping[str, str]], after: Sequence[Mapping[str, str]]) -> str:
+    known = {one.get("fingerprint") for one in before}
+    for one in after:
+        name, new = one.get("fingerprint", "")[:SHORT], one.get("fingerprint") not in known
+        if one.get("role") == "next" and new:
+            return (
+                f"{name} is made, and on its way to every gateway. It signs once it is trusted everywhere (after 10 minutes, unless the "
+                "controller is set otherwise); the former one stays trusted until all that it signed has expired"
+            )
+        if one.get("role") == "next":
+            return f"{name} was on its way to every gateway already; when it signs, yet another one is made"
+        if one.get("role") == "current" and new:
+            return f"{name} signs now"
+    return "asked for, but the controller has not taken it up yet: is it up?"
+
+
+# --- revoke and restore ------------------------------------------------------------------------------------------
+def revoke(access: Access, cluster: str) -> Code:
+    return done(_revoke(access, cluster), access)
+
+
+async def _revoke(access: Access, cluster: str) -> Code:
+    async with access.open() as client:
+        if since := _revoked(await _addon(client, cluster)):
+            output.line(f"{cluster} has been shut out since {_moment(since)}")
+            return Code.OK
+        await _annotate(client, cluster, to_time(now_utc()))
+    output.line(f"{cluster} is shut out: its certificates are revoked, its connections end within seconds, and it gets no new certificate.")
+    output.line(f"`panal certs restore {cluster}` lets it take part again.")
+    return Code.OK
+
+
+def restore(access: Access, cluster: str) -> Code:
+    return done(_restore(access, cluster), access)
+
+
+async def _restore(access: Access, cluster: str) -> Code:
+    async with access.open() as client:
+        if not _revoked(await _addon(client, cluster)):
+            output.line(f"{cluster} is not shut out")
+            return Code.OK
+        await _annotate(client, cluster, None)
+    output.line(f"{cluster} may take part again: it gets a new certificate. Those that were revoked stay so.")
+    return Code.OK
+
+
+async def _annotate(client: Client, cluster: str, since: str | None) -> None:
+    change = {"metadata": {"annotations": {names.ANNOTATION_REVOKED: since}}}
+    await client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, change)
+
+
+async def _addon(client: Client, cluster: str) -> Object:
+    try:
+        return await client.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
+    except NotFound as error:
+        missing = error
+    try:
+        await client.get(kinds.MANAGED_CLUSTER, "", cluster)
+    except NotFound:
+        raise Problem(Code.NOT_FOUND, f"there is no managed cluster {cluster}", "`panal get clusters` lists them.") from missing
+    message = f"{cluster} has not the add-on {names.ADDON}, and so no certificate"
+    raise Problem(Code.NOT_FOUND, message, f"Which clusters get it: kubectl get clustermanagementaddon {names.ADDON} -o yaml") from missing

@@ -1,0 +1,193 @@
+"""`panal certs` at the embedded API server: what it shows, and what it asks the controller for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import Api, api
+from embedded import Embedded
+from panal.api import names
+from panal.api.ocm import crds
+from panal.cli import certs
+from panal.cli.main import main
+from panal.cli.problem import Code
+from panal.kube import kinds
+from panal.kube.client import Client
+from panal.kube.times import now_utc, to_time
+from panal.local.ocm.writing import serve
+
+SOON, PAST = now_utc() + timedelta(hours=20), now_utc() - timedelta(hours=1)
+OLD, NEW = "0ld" + "0" * 61, "11e" + "1" * 61
+ADDON = {"apiVersion": kinds.MANAGED_CLUSTER_ADDON.api_version, "kind": "ManagedClusterAddOn"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    started = Embedded(tmp_path_factory.mktemp("hub")).start()
+    try:
+        asyncio.run(_define(started.kubeconfig))
+        yield started
+    finally:
+        started.stop()
+
+
+async def _define(kubeconfig: Path) -> None:
+    async with Client.from_kubeconfig(kubeconfig) as client:
+        await serve(client, crds.hub())
+
+
+@pytest.fixture
+def hub(server: Embedded) -> Api:
+    """Three clusters: one whose certificate is valid, one whose is not any more and which has none, and one without the add-on."""
+    found = api(server.kubeconfig)
+    for name in ("cluster1", "cluster2", "cluster3"):
+        found.make_namespace(name)
+        found.apply({"apiVersion": kinds.MANAGED_CLUSTER.api_version, "kind": "ManagedCluster", "metadata": {"name": name}, "spec": {}})
+    certificates = [certificate("a1", PAST), certificate("b2", SOON), certificate("c3", SOON, revoked=to_time(PAST))]
+    install(found, "cluster1", certificates, "True", "CollaboratorReady", "")
+    install(found, "cluster2", [certificate("d4", PAST)], "False", "CertificateMissing", "No certificate that is valid has been issued.")
+    found.make_namespace(names.SYSTEM_NAMESPACE)
+    publish(found, authority("current", OLD))
+    return found
+
+
+def certificate(serial: str, ends: Any, **more: str) -> dict[str, str]:
+    return {"serial": serial, "notBefore": to_time(PAST), "notAfter": to_time(ends), **more}
+
+
+def authority(role: str, fingerprint: str) -> dict[str, str]:
+    return {"role": role, "fingerprint": fingerprint, "notBefore": to_time(PAST), "notAfter": "2036-02-03T04:05:06+00:00"}
+
+
+def install(hub: Api, cluster: str, certificates: list[Any], status: str, reason: str, message: str) -> None:
+    annotations = {names.ANNOTATION_CERTIFICATES: json.dumps(certificates)}
+    hub.apply({**ADDON, "metadata": {"name": names.ADDON, "namespace": cluster, "annotations": annotations}, "spec": {}})
+    condition = {"type": "Available", "status": status, "reason": reason, "message": message, "lastTransitionTime": to_time(PAST)}
+    hub.patch_status(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, conditions=[condition])
+
+
+def publish(hub: Api, *servers: dict[str, str], collaborators: list[Any] | None = None) -> None:
+    data = {"servers": json.dumps(servers), "collaborators": json.dumps(servers if collaborators is None else collaborators)}
+    config_map(hub, names.SYSTEM_NAMESPACE, names.AUTHORITIES, data)
+
+
+def config_map(hub: Api, namespace: str, name: str, data: dict[str, str], **labels: str) -> None:
+    metadata = {"name": name, "namespace": namespace, "labels": {names.LABEL_RUN: labels["run"]} if labels else {}}
+    hub.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
+@pytest.fixture
+def panal(monkeypatch, capsys, server):
+    """Runs `panal certs WORDS`: exit code, stdout, stderr."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["panal", "certs", *words, "--kubeconfig", str(server.kubeconfig)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+def annotations(hub: Api, cluster: str) -> dict[str, str]:
+    found = hub.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
+    assert found
+    return found["metadata"].get("annotations") or {}
+
+
+def test_it_shows_whose_until_when_and_for_which_runs(hub, panal):
+    hub.make_namespace("mnist")
+    config_map(hub, "mnist", names.gateway("digits"), {"participants": json.dumps(["cluster1", "cluster3"])}, run="digits")
+    config_map(hub, "mnist", names.progress("digits"), {"participants": json.dumps(["cluster2"])}, run="digits")
+    code, out, _ = panal()
+    lines = [line.split() for line in out.splitlines()]
+    assert code == Code.OK
+    assert ["servers", "current", OLD[: certs.SHORT], "2036-02-03", "04:05Z"] in lines
+    ends = to_time(SOON)[:16].split("T")
+    assert ["cluster1", "Available", ends[0], f"{ends[1]}Z", "mnist/digits"] in lines
+    assert ["cluster2", "Unavailable", "-"] in lines
+    assert "cluster2: No certificate that is valid has been issued." in out
+    assert "cluster3" not in out
+
+
+def test_as_json(hub, panal):
+    found = json.loads(panal("-o", "json")[1])
+    assert [(a["authority"], a["role"], a["fingerprint"]) for a in found["authorities"]] == [
+        ("servers", "current", OLD),
+        ("collaborators", "current", OLD),
+    ]
+    one = next(c for c in found["clusters"] if c["cluster"] == "cluster1")
+    assert (one["available"], one["revoked"]) == ("True", None)
+    assert [(c["serial"], c["notAfter"], c["revoked"]) for c in one["certificates"]] == [
+        ("a1", to_time(PAST), None),
+        ("b2", to_time(SOON), None),
+        ("c3", to_time(SOON), to_time(PAST)),
+    ]
+
+
+def test_a_cluster_is_shut_out_and_let_in_again(hub, panal):
+    code, out, _ = panal("revoke", "cluster1")
+    since = annotations(hub, "cluster1")[names.ANNOTATION_REVOKED]
+    assert (code, "cluster1 is shut out" in out) == (Code.OK, True)
+    assert since <= to_time(now_utc())
+    assert "has been shut out since" in panal("revoke", "cluster1")[1]
+    assert annotations(hub, "cluster1")[names.ANNOTATION_REVOKED] == since
+    assert json.loads(panal("-o", "json")[1])["clusters"][0]["revoked"] == since
+    assert "may take part again" in panal("restore", "cluster1")[1]
+    assert names.ANNOTATION_REVOKED not in annotations(hub, "cluster1")
+    assert "is not shut out" in panal("restore", "cluster1")[1]
+
+
+@pytest.mark.parametrize("verb", ["revoke", "restore"])
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [("nowhere", "there is no managed cluster nowhere"), ("cluster3", "cluster3 has not the add-on fl-collaborator")],
+)
+def test_a_cluster_that_has_no_certificate_is_named(hub, panal, verb, cluster, said):
+    code, out, err = panal(verb, cluster)
+    assert (code, out, said in err) == (Code.NOT_FOUND, "", True), err
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [((), "servers,collaborators"), (("servers",), "servers"), (("collaborators",), "collaborators")],
+)
+def test_new_authorities_are_asked_for(hub, panal, monkeypatch, words, wanted):
+    monkeypatch.setattr(certs, "PATIENCE", 0.0)  # there is no controller here
+    code, out, _ = panal("rotate", *words)
+    which, _, when = hub.get(kinds.CONFIG_MAP, names.SYSTEM_NAMESPACE, names.AUTHORITIES)["metadata"]["annotations"][
+        names.ANNOTATION_ROTATE
+    ].partition("@")
+    assert (code, which, when <= to_time(now_utc())) == (Code.OK, wanted, True)
+    assert "has not taken it up yet" in out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ([("current", OLD)], [("next", NEW), ("current", OLD)], f"{NEW[: certs.SHORT]} is made, and on its way"),
+        ([("next", NEW), ("current", OLD)], [("next", NEW), ("current", OLD)], f"{NEW[: certs.SHORT]} was on its way"),
+        ([], [("current", NEW)], f"{NEW[: certs.SHORT]} signs now"),
+        ([("current", OLD)], [("current", OLD)], "has not taken it up yet"),
+    ],
+)
+def test_how_far_a_rotation_is(before, after, said):
+    assert said in certs._rotation([authority(*one) for one in before], [authority(*one) for one in after])
+
+
+def test_a_hub_without_authorities_is_named(hub, panal):
+    code, _, err = panal("-n", "elsewhere")
+    assert (code, "no ConfigMap panal-authorities in the namespace elsewhere" in err, "-n" in err) == (Code.NOT_FOUND, True, True)
+
+
+def test_words_that_mean_nothing_are_refused(panal):
+    assert panal("rotate", "nonsense")[0] == Code.USAGE
