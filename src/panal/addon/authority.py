@@ -222,8 +222,8 @@ def to_data(state: Authority) -> dict[str, str]:
 def from_data(data: Mapping[str, str]) -> Authority:
     """AuthorityError if that is none."""
     names = [name.removesuffix(".crt") for name in data if name.endswith(".crt")]
-    previous = sorted((n for n in names if n.startswith("previous-")), key=lambda n: int(n.rpartition("-")[2]))
     try:
+        previous = sorted((n for n in names if n.startswith("previous-")), key=lambda n: int(n.rpartition("-")[2]))
         found = {name: _signer(data, name) for name in names}
     except (ValueError, KeyError, TypeError) as error:
         raise AuthorityError(str(error)) from error

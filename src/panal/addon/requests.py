@@ -23,7 +23,7 @@ from panal.api import names
 
 Object = Mapping[str, Any]
 PREFIX = "system:open-cluster-management"
-AGENT = re.compile(rf"{PREFIX}:([a-z0-9](?:[-a-z0-9]*[a-z0-9])?):([^:]+)")
+AGENT = re.compile(rf"{PREFIX}:([a-z0-9](?:[-a-z0-9]*[a-z0-9])?):[^:\s]+")
 DNS_NAME = f"{names.ADDON}.addon.open-cluster-management.io"
 USAGES = {"digital signature", "key encipherment", "client auth"}
 MAX_CERTIFICATES = 20

@@ -1,0 +1,66 @@
+"""Certificate requests as OCM's agents make them, and with anything in them that an attacker may want."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+from panal.addon.requests import DNS_NAME
+from panal.api import names
+from panal.kube.objects import Object
+
+PREFIX = "system:open-cluster-management"
+USAGES = ("digital signature", "key encipherment", "client auth")
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey
+SAN = x509.SubjectAlternativeName([x509.DNSName(DNS_NAME)])
+
+
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def name(*values: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in values])
+
+
+def subject(cluster: str, organization: str = names.ADDON) -> x509.Name:
+    return name((NameOID.ORGANIZATION_NAME, organization), (NameOID.COMMON_NAME, cluster))
+
+
+def pem(
+    whose: x509.Name,
+    extensions: Sequence[x509.ExtensionType] = (SAN,),
+    private: Key | None = None,
+    attributes: Sequence[tuple[x509.ObjectIdentifier, bytes]] = (),
+) -> str:
+    private = private or key()
+    made = x509.CertificateSigningRequestBuilder().subject_name(whose)
+    for each in extensions:
+        made = made.add_extension(each, critical=False)
+    for oid, value in attributes:
+        made = made.add_attribute(oid, value)
+    digest = None if isinstance(private, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return made.sign(private, digest).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def request(cluster: str, text: str = "", **changes: Any) -> Object:
+    """What the API server shows of the request that the agent of `cluster` has made; `changes` are of its spec, but for `labels`,
+    `signer` and `status`."""
+    labels = changes.pop("labels", {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: names.ADDON})
+    status = changes.pop("status", {})
+    spec = {
+        "request": base64.b64encode((text or pem(subject(cluster))).encode()).decode(),
+        "signerName": changes.pop("signer", names.SIGNER),
+        "usages": list(USAGES),
+        "username": f"{PREFIX}:{cluster}:agent1",
+        "groups": [f"{PREFIX}:{cluster}", f"{PREFIX}:managed-clusters", "system:authenticated"],
+    }
+    metadata = {"name": "csr-1", "uid": "csr-uid", "labels": labels, "creationTimestamp": "2030-01-01T00:00:00Z", "resourceVersion": "1"}
+    kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
+    return kind | {"metadata": metadata, "spec": spec | changes, "status": status}

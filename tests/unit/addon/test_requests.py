@@ -1,0 +1,193 @@
+"""Which certificate requests are approved: the agent's own, to the letter, and nothing else that a cluster may try."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
+
+from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, Approve, Deny, Known, NotOurs, Reason, Wait, judge, requester
+from panal.api import names
+from requests_of_certificates import PREFIX, SAN, USAGES, key, name, pem, request, subject
+
+WELCOME = Known(accepted=True, installed=True, revoked=False, certificates=1)
+CA = x509.BasicConstraints(ca=True, path_length=None)
+SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+
+
+def sans(*values: x509.GeneralName) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(list(values))
+
+
+def labels(cluster: str, addon: str = names.ADDON) -> dict[str, str]:
+    return {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: addon}
+
+
+def verdict(csr: dict[str, Any], known: Known | None = WELCOME) -> object:
+    return judge(csr, lambda _: known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pem(subject("c1")),
+        pem(subject("c1"), extensions=()),
+        pem(name((NameOID.COMMON_NAME, "c1"), (NameOID.ORGANIZATION_NAME, names.ADDON))),
+        pem(subject("c1"), private=ec.generate_private_key(ec.SECP384R1())),
+        pem(subject("c1"), private=rsa.generate_private_key(65537, 2048)),
+    ],
+    ids=["as the agent", "without the DNS name", "in another order", "P-384", "RSA 2048"],
+)
+def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
+    assert verdict(request("c1", text)) == Approve("c1", text)
+
+
+@pytest.mark.parametrize(
+    ("csr", "reason"),
+    [
+        # another's name
+        (request("c1", pem(subject("c2"))), Reason.WRONG_SUBJECT),
+        (request("c1", pem(subject("c10"))), Reason.WRONG_SUBJECT),
+        (request("c10", pem(subject("c1"))), Reason.WRONG_SUBJECT),
+        (request("c1", pem(subject("c1", "system:masters"))), Reason.WRONG_SUBJECT),
+        (request("c1", pem(name((NameOID.COMMON_NAME, "c1")))), Reason.WRONG_SUBJECT),
+        (request("c1", pem(name((NameOID.COMMON_NAME, "digits.ns.fl.panal")))), Reason.WRONG_SUBJECT),
+        (
+            request("c1", pem(name((NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, "c1"), (NameOID.COMMON_NAME, "c2")))),
+            Reason.WRONG_SUBJECT,
+        ),
+        (
+            request("c1", pem(name((NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.ORGANIZATIONAL_UNIT_NAME, "c1")))),
+            Reason.WRONG_SUBJECT,
+        ),
+        (
+            request("c1", pem(name((NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, "c1"), (NameOID.LOCALITY_NAME, "x")))),
+            Reason.WRONG_SUBJECT,
+        ),
+        (request("c1", pem(x509.Name([]))), Reason.WRONG_SUBJECT),
+        # alternative names
+        (request("c1", pem(subject("c1"), [sans(x509.DNSName("digits.ns.fl.panal"))])), Reason.WRONG_NAMES),
+        (request("c1", pem(subject("c1"), [sans(x509.DNSName(DNS_NAME), x509.DNSName("digits.ns.fl.panal"))])), Reason.WRONG_NAMES),
+        (
+            request("c1", pem(subject("c1"), [sans(x509.DNSName(DNS_NAME), x509.UniformResourceIdentifier(names.cluster_uri("c2")))])),
+            Reason.WRONG_NAMES,
+        ),
+        (request("c1", pem(subject("c1"), [sans(x509.UniformResourceIdentifier(names.cluster_uri("c1")))])), Reason.WRONG_NAMES),
+        (request("c1", pem(subject("c1"), [sans(x509.DNSName(f"*.{DNS_NAME}"))])), Reason.WRONG_NAMES),
+        # what a certificate may be used for
+        (request("c1", usages=[*USAGES, "server auth"]), Reason.WRONG_USAGES),
+        (request("c1", usages=["digital signature", "key encipherment", "server auth"]), Reason.WRONG_USAGES),
+        (request("c1", usages=["digital signature", "client auth"]), Reason.WRONG_USAGES),
+        (request("c1", usages=[*USAGES, "cert sign"]), Reason.WRONG_USAGES),
+        (request("c1", usages=None), Reason.WRONG_USAGES),
+        (request("c1", pem(subject("c1"), [SAN, CA])), Reason.WRONG_EXTENSIONS),
+        (request("c1", pem(subject("c1"), [SAN, SERVER])), Reason.WRONG_EXTENSIONS),
+        (request("c1", pem(subject("c1"), attributes=[(AttributeOID.CHALLENGE_PASSWORD, b"secret")])), Reason.WRONG_EXTENSIONS),
+        # labels, which anybody may set
+        (request("c1", labels=labels("c2")), Reason.FORGED_LABELS),
+        (request("c1", labels=labels("c10")), Reason.FORGED_LABELS),
+        (request("c1", labels=labels("c1", "another")), Reason.FORGED_LABELS),
+        (request("c1", labels={}), Reason.FORGED_LABELS),
+        (request("c1", pem(subject("c2")), labels=labels("c2")), Reason.FORGED_LABELS),
+        # who asks
+        (request("c1", username=f"{PREFIX}:c1"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"{PREFIX}:c1:"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"{PREFIX}:c1:agent:more"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"x{PREFIX}:c1:agent"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"{PREFIX}:c1:agent\n"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"{PREFIX}:C1:agent"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"{PREFIX}:cluster:c1:addon:x:agent:x"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username="admin", groups=["system:masters"]), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=""), Reason.FOREIGN_REQUESTER),
+        (request("c1", username=f"{PREFIX}:c10:agent"), Reason.FOREIGN_REQUESTER),  # without the groups of c10
+        (request("c1", groups=[f"{PREFIX}:c10", f"{PREFIX}:managed-clusters"]), Reason.FOREIGN_REQUESTER),
+        (request("c1", groups=[f"{PREFIX}:c1"]), Reason.FOREIGN_REQUESTER),
+        (request("c1", groups=[f"{PREFIX}:managed-clusters", "system:authenticated"]), Reason.FOREIGN_REQUESTER),
+        (request("c1", groups=None), Reason.FOREIGN_REQUESTER),
+        # keys and nonsense
+        (request("c1", pem(subject("c1"), private=rsa.generate_private_key(65537, 1024))), Reason.MALFORMED_REQUEST),
+        (request("c1", pem(subject("c1"), private=ec.generate_private_key(ec.SECP224R1()))), Reason.MALFORMED_REQUEST),
+        (request("c1", pem(subject("c1"), private=ed25519.Ed25519PrivateKey.generate())), Reason.MALFORMED_REQUEST),
+        (request("c1", "nonsense"), Reason.MALFORMED_REQUEST),
+        (request("c1") | {"spec": request("c1")["spec"] | {"request": "%%%"}}, Reason.MALFORMED_REQUEST),
+        (request("c1") | {"spec": request("c1")["spec"] | {"request": "/w=="}}, Reason.MALFORMED_REQUEST),
+    ],
+)
+def test_whatever_else_is_asked_for_is_denied(csr: dict[str, Any], reason: Reason) -> None:
+    found = verdict(csr)
+    assert isinstance(found, Deny)
+    assert (found.reason, found.cluster) == (reason, "" if reason is Reason.FOREIGN_REQUESTER else requester(csr))
+    assert requester(csr) in found.message
+
+
+def test_a_request_that_another_key_has_signed_is_denied() -> None:
+    mine, other = pem(subject("c1")), pem(subject("c1"))
+    found = verdict(request("c1", _with_signature_of(mine, other)))
+    assert isinstance(found, Deny)
+    assert found.reason is Reason.MALFORMED_REQUEST
+
+
+def _with_signature_of(text: str, other: str) -> str:
+    one, two = (x509.load_pem_x509_csr(t.encode()) for t in (text, other))
+    der = one.public_bytes(Encoding.DER).replace(one.signature, two.signature.ljust(len(one.signature), b"\0")[: len(one.signature)])
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{base64.encodebytes(der).decode()}-----END CERTIFICATE REQUEST-----\n"
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (replace(WELCOME, accepted=False), Reason.CLUSTER_NOT_ACCEPTED),
+        (replace(WELCOME, installed=False), Reason.ADD_ON_NOT_INSTALLED),
+        (replace(WELCOME, revoked=True), Reason.REVOKED),
+        (replace(WELCOME, certificates=MAX_CERTIFICATES), Reason.TOO_MANY_CERTIFICATES),
+    ],
+)
+def test_a_cluster_that_is_not_welcome_is_told_why(known: Known, reason: Reason) -> None:
+    found = verdict(request("c1"), known)
+    assert isinstance(found, Deny)
+    assert (found.reason, found.cluster) == (reason, "c1")
+    assert "c1" in found.message
+
+
+@pytest.mark.parametrize(
+    "csr",
+    [
+        request("c1", signer="kubernetes.io/kube-apiserver-client"),
+        request("c1", signer="fl.panal/other"),
+        request("c1", status={"conditions": [{"type": "Denied"}]}),
+        request("c1", status={"conditions": [{"type": "Approved"}, {"type": "Failed"}]}),
+        request("c1", status={"conditions": [{"type": "Approved"}], "certificate": "eA=="}),
+    ],
+)
+def test_what_is_not_ours_or_has_its_answer_is_left_alone(csr: dict[str, Any]) -> None:
+    assert verdict(csr) == NotOurs()
+
+
+def test_what_somebody_else_has_approved_is_judged_all_the_same() -> None:
+    approved = {"conditions": [{"type": "Approved"}]}
+    assert isinstance(verdict(request("c1", pem(subject("c2")), status=approved)), Deny)
+    assert isinstance(verdict(request("c1", status=approved)), Approve)
+
+
+def test_while_the_hub_cannot_say_the_request_waits() -> None:
+    assert verdict(request("c1"), None) == Wait()
+
+
+def test_the_cluster_that_is_looked_up_is_the_one_that_the_api_server_names() -> None:
+    asked: list[str] = []
+    judge(request("c1", pem(subject("c2")), labels=labels("c2")), lambda c: asked.append(c) or WELCOME)
+    assert asked == ["c1"]
+
+
+def test_what_a_request_says_is_not_repeated_at_length() -> None:
+    long = name((NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, "c1\nforged line " + "x" * 40))
+    found = verdict(request("c1", pem(long, private=key())))
+    assert isinstance(found, Deny)
+    assert "\n" not in found.message
+    assert len(found.message) < 250
