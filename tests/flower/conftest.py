@@ -1,5 +1,6 @@
 """An aggregator's and its collaborators' containers as processes on loopback: the real programs, real Flower, no Kubernetes.
 
+In the place of the gateways is a proxy that says whose request it is (`standin_gateway`).
 Flower lives in an environment of its own, as in a user's image; PANAL_FLOWER_VENV names it (`make unit` makes it).
 """
 
@@ -19,7 +20,8 @@ import pytest
 
 from panal.pod.tools.install import install
 from processes import free_port
-from waiting import DEADLINE
+from standin_gateway import StandInGateways
+from waiting import DEADLINE, eventually
 
 APPS = Path(__file__).parent / "apps"
 REPOSITORY = Path(__file__).parents[2]
@@ -40,9 +42,11 @@ class Pods:
     settings: dict[str, str]
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    app_hash: str = ""  # what sites are told that they will run
 
     def __post_init__(self) -> None:
         self.venv = flower_venv()
+        self.gateways = StandInGateways(self.port)
         self.run_dir = self.folder / "run"
         self.run_dir.mkdir()
         install(self.folder / "tools")
@@ -85,18 +89,37 @@ class Pods:
     def start_launcher(self, app: Path) -> None:
         self.start("launcher", "launcher", self.settings | {"PANAL_APP_DIR": str(app)})
 
-    def start_site(self, name: str, env: dict[str, str] | None = None) -> None:
-        config = self.folder / f"config-{name}"
-        config.mkdir(exist_ok=True)
-        (config / "address").write_text(f"127.0.0.1:{self.port}\n")
-        own = {"PANAL_CLUSTER": name, "PANAL_CONFIG_DIR": str(config), "PANAL_SUPERNODE_PORT": str(free_port())}
+    def start_site(self, name: str, env: dict[str, str] | None = None, cluster: str = "") -> None:
+        """As the work tells it, which comes after the launcher has announced the app. `cluster` is whose certificate it has."""
+        own = {
+            "PANAL_CLUSTER": name,
+            "PANAL_GATEWAY_PORT": str(self.gateways.port(cluster or name)),
+            "PANAL_SUPERNODE_PORT": str(free_port()),
+            "PANAL_APP_HASH": self.app_hash,
+        }
         self.start(name, "supernode", own | (env or {}))
+
+    def announce(self, app: Path) -> None:
+        """Starts the launcher, and takes the hash that it announces first of all."""
+        self.start_launcher(app)
+        self.app_hash = eventually(lambda: self.record(event="bundle"), "the app's hash")["sha256"]
+
+    def bundle(self, app: Path) -> str:
+        """The hash of the app, by a process of its own."""
+        script = "import sys, hashlib; from pathlib import Path; from panal_tools.flower_control import bundle_app as b; "
+        script += "print(hashlib.sha256(b(Path(sys.argv[1]))).hexdigest())"
+        env = {"PYTHONPATH": str(self.folder / "tools"), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)}
+        command = [str(self.venv / "bin/python"), "-c", script, str(app)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()
+
+    def connected(self, *sites: str) -> None:
+        eventually(lambda: all("SuperNode ID" in self.log(site) for site in sites), f"{sites} are connected")
 
     def start_all(self, app: Path, sites: int = 2) -> None:
         self.start_superlink()
+        self.announce(app)
         for number in range(1, sites + 1):
             self.start_site(f"site{number}")
-        self.start_launcher(app)
 
     def records(self) -> list[dict]:
         try:
@@ -132,6 +155,7 @@ class Pods:
     def end(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+        self.gateways.close()
 
 
 def _groups(pid: int) -> set[int]:

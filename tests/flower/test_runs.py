@@ -119,15 +119,18 @@ def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(
 def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(pods: Make) -> None:
     run = pods(min_clients=1)
     with reporting(run, ConfigMap()):
+        app = run.app(mode="raises-at-site2")
         run.start_superlink()
+        run.app_hash = run.bundle(app)
         run.start_site("site1")
-        run.start_site("site2")
-        eventually(lambda: run.log("site1").count("SuperNode ID") and run.log("site2").count("SuperNode ID"), "both sites are connected")
-        run.start_launcher(run.app(mode="raises-at-site2"))
+        run.start_site("site2", {"PANAL_SHARE_ERRORS": "true"})
+        run.connected("site1", "site2")
+        run.start_launcher(app)
         assert run.termination()[0] == 0
     train = run.record(event="round", phase="train")
     assert train is not None
     assert (train["replies"], train["failures"], train["failed"]) == (1, 1, {"site2": "ValueError"})
+    assert train["messages"] == {"site2": "patient 4711 has a secret"}  # its owner shares it
 
 
 def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> None:
@@ -151,9 +154,9 @@ def test_app_processes_are_forked_and_draw_numbers_of_their_own(pods: Make, acce
     """Off: started anew for each message, as Flower does."""
     run = pods(rounds=2, min_clients=2, PANAL_ACCELERATION=acceleration)
     run.start_superlink()
+    run.announce(run.app(mode="draws"))
     for name in ("site1", "site2"):
         run.start_site(name, {"PANAL_ACCELERATION": acceleration})
-    run.start_launcher(run.app(mode="draws"))
     eventually(lambda: run.record(event="model"), "the model")
     told = [c["metrics"] for r in run.records() if r.get("phase") == "train" for c in r["collaborators"].values()]
     assert [m["forked"] for m in told] == [forked] * 4
@@ -184,18 +187,21 @@ def test_too_few_collaborators_and_a_folder_without_an_app(pods: Make) -> None:
 
 def test_a_killed_collaborator_costs_its_update_and_not_the_run(pods: Make) -> None:
     run = pods(min_clients=2)
+    app = run.app(mode="slow-at-site3")
     with reporting(run, ConfigMap()):
         run.start_superlink()
+        run.app_hash = run.bundle(app)
         for site in ("site1", "site2", "site3"):
             run.start_site(site)
-        eventually(lambda: all("SuperNode ID" in run.log(f"site{n}") for n in (1, 2, 3)), "all sites are connected")
-        run.start_launcher(run.app(mode="slow-at-site3"))
+        run.connected("site1", "site2", "site3")
+        run.start_launcher(app)
         eventually(lambda: "train message" in run.log("site3"), "site3 trains")
         run.kill("site3")
         assert run.termination()[0] == 0
     train = run.record(event="round", phase="train")
     assert train is not None
-    assert (train["replies"], train["failures"], train["failed"]) == (2, 1, {})  # site3 never answered: its node's cluster is unknown
+    assert (train["replies"], train["failures"], train["failed"]) == (2, 1, {"site3": "NodeUnavailable"})
+    assert run.record(event="bundle", sha256=run.app_hash)  # the same from another process
 
 
 def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
@@ -218,18 +224,18 @@ def test_a_superlink_that_is_asked_to_end_has_not_failed(pods: Make, acceleratio
     assert run.processes["superlink"].wait(30) == 0
 
 
-def test_a_collaborator_is_started_anew_and_follows_the_address(pods: Make) -> None:
+def test_a_collaborator_asks_until_the_aggregator_is_there_and_is_started_anew(pods: Make) -> None:
     run = pods(min_clients=1)
-    run.start_superlink()
+    run.app_hash = "0" * 64
     run.start_site("site1")
-    address = run.folder / "config-site1/address"
-    eventually(lambda: "SuperNode ID" in run.log("site1"), "the site is connected")
+    eventually(lambda: "retrying" in run.log("site1"), "nobody is there: the gateway says 503")
+    run.start_superlink()
+    run.connected("site1")
     (node,) = [p for p in children(run.processes["site1"].pid) if "flower-supernode" in command(p)]
     os.kill(node, signal.SIGKILL)
     eventually(lambda: "ended with -9" in run.log("site1"), "the end is noticed")
-    eventually(lambda: run.log("site1").count("SuperNode ID") == 2, "a second SuperNode is connected")
-    address.write_text("[::1]:1")
-    eventually(lambda: "--superlink [::1]:1 " in run.log("site1"), "the SuperNode moves to the new address")
+    eventually(lambda: run.log("site1").count("SuperNode ID") == 2, "a second SuperNode is connected", 20)
+    assert "takes the place of" in run.log("superlink")
     run.processes["site1"].send_signal(signal.SIGTERM)
     assert run.processes["site1"].wait(30) == 0
     assert not [p for p in everybody() if f"--port {port_of(run, 'site1')} " in command(p)]

@@ -14,22 +14,26 @@ from panal.api.types import Model, ModelStatus
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
 
 MAX_METRICS = 16
+MAX_TEXT = 500
 MAX_ROUNDS = 2**63 - 1  # as many as spec.server.rounds may ask for
 
 # The ConfigMap can be written by others in the namespace: what does not fit is not read at all.
 Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=64)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 Metrics = Annotated[dict[Name, Number], Field(max_length=MAX_METRICS)]
 
 
 class CollaboratorProgress(Model):
-    """The last word of one cluster. `reason` is a code (an exception's class name), never free text of user code."""
+    """The last word of one cluster. `reason` is a code (an exception's class name), never free text of user code; `message` is such text,
+    and empty unless the site's owner shares it."""
 
     round: Count = 0
     failed: bool = False
     reason: Name = ""
+    message: Text = ""
     seconds: Number | None = None
     metrics: Metrics = Field(default_factory=dict)
 

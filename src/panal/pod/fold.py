@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgress, Progress
+from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, MAX_TEXT, CollaboratorProgress, Progress
 
 Record = Mapping[str, Any]
 
@@ -63,7 +63,8 @@ def _round(progress: Progress, record: Record) -> dict[str, Any]:
 def _collaborators(known: Mapping[str, CollaboratorProgress], record: Record, number: int) -> dict[str, CollaboratorProgress]:
     result = dict(known)
     for cluster, reason in record.get("failed", {}).items():
-        result[cluster] = CollaboratorProgress(round=number, failed=True, reason=str(reason)[:MAX_NAME])
+        text = str(record.get("messages", {}).get(cluster, ""))[:MAX_TEXT]
+        result[cluster] = CollaboratorProgress(round=number, failed=True, reason=str(reason)[:MAX_NAME], message=text)
     for cluster, said in record.get("collaborators", {}).items():
         before = result.get(cluster)
         same_round = before is not None and before.round == number and not before.failed

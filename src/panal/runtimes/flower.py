@@ -16,6 +16,9 @@ from panal.runtimes.base import AggregatorContainers, Container, environment, mo
 # Whether what an exception says may leave the site: its owner's word, in a ConfigMap on the spoke. By default nothing of it does.
 _SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": {"name": SITE, "key": "share-errors", "optional": True}}}
 
+# From which Pod a SuperNode comes: one that is started anew in the same Pod takes the place of the one before at once.
+_INSTANCE = {"name": "PANAL_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+
 
 @dataclass(frozen=True, slots=True)
 class Flower:
@@ -45,7 +48,7 @@ class Flower:
         )
         if data_path:
             env += environment(PANAL_DATA_PATH=data_path)
-        return _container("supernode", spec.client.image, spec.client, [*env, _SHARE_ERRORS], mounts("tools", "tmp"))
+        return _container("supernode", spec.client.image, spec.client, [*env, _INSTANCE, _SHARE_ERRORS], mounts("tools", "tmp"))
 
 
 def _container(name: str, image: str, settings: PodSettings, env: list[dict[str, Any]], volume_mounts: list[dict[str, Any]]) -> Container:

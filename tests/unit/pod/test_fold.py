@@ -29,6 +29,8 @@ def after(*records: dict[str, object], start: Progress | None = None) -> Progres
     [
         ({"event": "connected", "count": 3}, Progress(connected=3)),
         ({"event": "started", "rounds": 4}, Progress(started=True, rounds_total=4)),
+        ({"event": "bundle", "sha256": "a1" * 32}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1"}, Progress()),
         ({"event": "unobservable"}, Progress(observable=False)),
         (
             {"event": "round", "round": 0, "phase": "server", "metrics": {"accuracy": 0.1}},
@@ -43,6 +45,16 @@ def after(*records: dict[str, object], start: Progress | None = None) -> Progres
 )
 def test_what_each_record_changes(record: dict[str, object], expected: Progress) -> None:
     assert after(record) == expected
+
+
+def test_the_announced_app_stays_the_one_that_was_announced_first() -> None:
+    first, second = ({"event": "bundle", "sha256": digit * 64} for digit in "ab")
+    assert after(first, second).app_hash == "a" * 64
+
+
+def test_text_that_a_site_shares_is_cut_to_a_length() -> None:
+    progress = after({**TRAIN, "messages": {"c": "x" * 600}})
+    assert progress.collaborators["c"] == CollaboratorProgress(round=1, failed=True, reason="ValueError", message="x" * 500)
 
 
 def test_a_round_tells_of_every_cluster_and_keeps_metrics_until_they_are_said_anew() -> None:

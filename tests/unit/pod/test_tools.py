@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from panal.pod.tools import files
 from panal.pod.tools.files import RunError, records
-from panal.pod.tools.flower_client_hook import exception_class
-from panal.pod.tools.flower_control import find_app, overrides
-from panal.pod.tools.flower_launcher import wait_until_stored
-from panal.pod.tools.flower_replies import numbers
-from panal.pod.tools.flower_supernode import check_data, node_config, read_address
+from panal.pod.tools.flower_control import find_app, overrides, uncompressed
+from panal.pod.tools.flower_errors import arrived, leaving
+from panal.pod.tools.flower_launcher import raise_if_stopped, wait_until_stored
+from panal.pod.tools.flower_replies import Clusters, numbers
+from panal.pod.tools.flower_site import app_hash, share_errors
+from panal.pod.tools.flower_supernode import check_data, node_config
 from panal.pod.tools.install import install
 
 
@@ -24,28 +27,6 @@ from panal.pod.tools.install import install
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("10.0.0.1:30800\n", "10.0.0.1:30800"),
-        ("hub.test:80", "hub.test:80"),
-        ("[fd00::1]:8080", "[fd00::1]:8080"),
-        ("fd00::1:8080", "[fd00::1]:8080"),
-        ("", ""),
-        ("hub.test", ""),
-        ("hub.test:http", ""),
-        (":80", ""),
-    ],
-)
-def test_an_address_is_a_host_and_a_port(tmp_path: Path, text: str, address: str) -> None:
-    (tmp_path / "address").write_text(text)
-    assert read_address(tmp_path / "address") == address
-
-
-def test_no_address_yet(tmp_path: Path) -> None:
-    assert read_address(tmp_path / "address") == ""
 
 
 def test_the_node_config_carries_awkward_paths(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,19 +49,108 @@ def test_data_may_be_a_file_or_a_folder_that_holds_something(tmp_path: Path) -> 
         assert caught.value.reason == "DataNotFound"
 
 
+RAISED = "<class 'ValueError'>:<'patient 4711'>"
+
+
 @pytest.mark.parametrize(
-    ("reason", "code", "name"),
+    ("code", "reason", "closed", "shared"),
     [
-        ("<class 'ValueError'>:<'patient 4711'>", 2, "ValueError"),
-        ("<class 'app.errors.BadData'>:<'x'>", 2, "BadData"),
-        ("<class 'app.f.<locals>.Strange'>:<'x'>", 2, "Strange"),
-        ("An exception was raised when attempting to load `ClientApp`", 1, "LoadClientAppError"),
-        ("patient 4711", 2, "ClientAppError"),
-        (None, 2, "ClientAppError"),
+        (2, RAISED, "exception=ValueError", "exception=ValueError message=patient 4711"),
+        (2, "<class 'app.errors.BadData'>:<'a\n  b\x00c'>", "exception=BadData", "exception=BadData message=a b c"),
+        (2, "<class 'app.f.<locals>.Strange'>:<''>", "exception=Strange", "exception=Strange"),
+        (1, "An exception was raised", "exception=LoadClientAppError", "exception=LoadClientAppError message=An exception was raised"),
+        (2, "patient 4711", "exception=ClientAppError", "exception=ClientAppError message=patient 4711"),
+        (2, "exception=Mine message=patient 4711", "exception=Mine", "exception=Mine message=patient 4711"),
+        (2, f"{RAISED} exception=Mine", "exception=ClientAppError", f"exception=ClientAppError message={RAISED} exception=Mine"),
+        (
+            8,
+            "ClientApp stopped responding.",
+            "exception=ClientAppCrashed",
+            "exception=ClientAppCrashed message=ClientApp stopped responding.",
+        ),
+        (99, None, "exception=Unknown", "exception=Unknown"),
+        (2, f"<class 'E'>:<'{'x' * 600}'>", "exception=E", f"exception=E message={'x' * 500}"),
     ],
 )
-def test_only_the_class_of_an_exception_leaves_the_site(reason: str | None, code: int, name: str) -> None:
-    assert exception_class(reason, code) == name
+def test_the_text_of_an_error_leaves_the_site_only_if_it_is_shared(code: int, reason: str | None, closed: str, shared: str) -> None:
+    assert leaving(code, reason, share=False) == closed
+    assert leaving(code, reason, share=True) == shared
+    assert leaving(code, closed, share=False) == closed
+    for said in (closed, shared):
+        name, _, text = said.removeprefix("exception=").partition(" message=")
+        assert arrived(code, said) == (name, text)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "read"),
+    [
+        (2, RAISED, "ClientAppError"),
+        (5, "Node unavailable", "NodeUnavailable"),
+        (77, "cluster=c2 exception=ValueError", "Unknown"),
+        (2, "exception=A message=b\nc", "ClientAppError"),
+        (3, None, "MessageUnavailable"),
+    ],
+)
+def test_text_that_was_not_sent_by_us_is_not_taken_over(code: int, reason: str | None, read: str) -> None:
+    assert arrived(code, reason) == (read, "")
+
+
+@pytest.mark.parametrize("told", ["", "abc", "A1" * 32, "a1" * 31, "a1" * 32 + "\n"])
+def test_without_the_announced_hash_a_site_runs_nothing(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("PANAL_APP_HASH", told)
+    with pytest.raises(RunError) as caught:
+        app_hash()
+    assert caught.value.reason == "AppHashMismatch"
+
+
+@pytest.mark.parametrize(
+    ("said", "shared"), [(None, False), ("", False), ("false", False), ("True", False), ("yes", False), ("true", True)]
+)
+def test_errors_are_shared_by_one_word_only(monkeypatch: pytest.MonkeyPatch, said: str | None, shared: bool) -> None:
+    monkeypatch.delenv("PANAL_SHARE_ERRORS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("PANAL_SHARE_ERRORS", said)
+    assert share_errors() is shared
+
+
+def test_a_bundle_says_nothing_of_the_machine_that_made_it() -> None:
+    """Compressed by other libraries it is the same."""
+    made = []
+    for level, permissions in ((1, 0o600), (9, 0o755)):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+            for name in ("pyproject.toml", "app/__init__.py"):
+                info = zipfile.ZipInfo(name, (2024, 10, 1, 0, 0, 0))
+                info.external_attr = permissions << 16
+                archive.writestr(info, name * 1000, compress_type=zipfile.ZIP_DEFLATED)
+        made.append(buffer.getvalue())
+    assert made[0] != made[1]
+    first, second = map(uncompressed, made)
+    assert first == second
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert archive.read("app/__init__.py") == b"app/__init__.py" * 1000
+
+
+def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -> None:
+    clusters = Clusters()
+    assert clusters.of(7) == ""
+    files.append_node(7, "c1")
+    files.append_node(2**63 + 5, "c2")
+    assert [clusters.of(n) for n in (7, 2**63 + 5, 8, None)] == ["c1", "c2", "", ""]
+    with (run_dir / "nodes.jsonl").open("a") as file:
+        file.write('{"node":8,"cluster"')
+    assert clusters.of(8) == ""
+    with (run_dir / "nodes.jsonl").open("a") as file:
+        file.write(':"c3"}\n')
+    assert clusters.of(8) == "c3"
+
+
+def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
+    raise_if_stopped()
+    files.append({"event": "stopped", "reason": "AppInvalid", "message": "no guard"})
+    with pytest.raises(RunError, match="no guard") as caught:
+        raise_if_stopped()
+    assert caught.value.reason == "AppInvalid"
 
 
 def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,3 +240,35 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
         assert done.stdout == "its own\n"
         assert "flwr.serverapp.strategy.strategy is left as it is" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "source", "said"),
+    [
+        ("", "", "holds no Flower"),
+        ("1.40.0", "", "holds Flower 1.40.0, and panal knows how to guard 1.41 alone"),
+        ("1.41.9", "def flower_superlink(): print('serves')", "cannot be guarded"),
+    ],
+)
+def test_a_superlink_that_cannot_be_guarded_does_not_serve(tmp_path: Path, version: str, source: str, said: str) -> None:
+    install(tmp_path / "tools")
+    if version:
+        metadata = tmp_path / f"site/flwr-{version}.dist-info/METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: flwr\nVersion: {version}\n")
+        package = tmp_path / "site/flwr/superlink/cli"
+        package.mkdir(parents=True)
+        for folder in (package, package.parent, package.parent.parent):
+            (folder / "__init__.py").touch()
+        (package / "flower_superlink.py").write_text(source)
+    env = {
+        "PYTHONPATH": str(tmp_path / "site"), "PATH": os.environ["PATH"],
+        "PANAL_RUN_DIR": str(tmp_path), "PANAL_TERMINATION_LOG": str(tmp_path / "end"),
+    }  # fmt: skip
+    command = [sys.executable, str(tmp_path / "tools/run.py"), "flower-superlink"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, "serves" in done.stdout) == (78, False)
+    for told in (json.loads((tmp_path / "end").read_text()), json.loads((tmp_path / "progress.jsonl").read_text())):
+        assert told["reason"] == "AppInvalid"
+        assert said in told["message"]
+        assert "flwr 1.41" in told["message"]

@@ -71,11 +71,11 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 
 
-def test_what_may_leave_a_site_is_its_owners_word() -> None:
-    (entry,) = [e for e in runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)["env"] if "valueFrom" in e]
-    assert entry == {
-        "name": "PANAL_SHARE_ERRORS",
-        "valueFrom": {"configMapKeyRef": {"name": "fl-collaborator-site", "key": "share-errors", "optional": True}},
+def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_from_a_second_node() -> None:
+    entries = {e["name"]: e["valueFrom"] for e in runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)["env"] if "valueFrom" in e}
+    assert entries == {
+        "PANAL_SHARE_ERRORS": {"configMapKeyRef": {"name": "fl-collaborator-site", "key": "share-errors", "optional": True}},
+        "PANAL_INSTANCE": {"fieldRef": {"fieldPath": "metadata.uid"}},
     }
 
 

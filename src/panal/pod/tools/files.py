@@ -37,10 +37,25 @@ def superlink_port() -> int:
     return number("PANAL_SUPERLINK_PORT", 8000)
 
 
+def gateway_port() -> int:
+    """Where a collaborator finds the aggregator: its own pod's gateway, on loopback."""
+    return number("PANAL_GATEWAY_PORT", 8000)
+
+
 def append(record: Record) -> None:
-    """Adds `record` to progress.jsonl in one write, so that lines of several processes never mix."""
-    line = json.dumps({"time": round(time.time(), 3), **record}, allow_nan=False, separators=(",", ":")) + "\n"
-    handle = os.open(run_dir() / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
+    """Adds `record` to progress.jsonl."""
+    _append("progress.jsonl", {"time": round(time.time(), 3), **record})
+
+
+def append_node(node: int, cluster: str) -> None:
+    """Adds to nodes.jsonl that this node of Flower's is that cluster's collaborator."""
+    _append("nodes.jsonl", {"node": node, "cluster": cluster})
+
+
+def _append(name: str, record: Record) -> None:
+    """In one write, so that lines of several processes never mix."""
+    line = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+    handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
     try:
         os.write(handle, line.encode())
     finally:
@@ -86,8 +101,10 @@ def terminate(reason: str, message: str) -> None:
 
 
 def flower_environment(hook: str) -> dict[str, str]:
-    """The environment of Flower's processes: no calls home, a writable home, and our hook (`server` or `client`) in front of the path."""
-    env = dict(os.environ)
+    """The environment of Flower's processes: no calls home, a writable home, and our hook (`server` or `client`) in front of the path.
+    No switch of Flower's own that would open other ports, or install what an app asks for."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FLWR_INTERNAL_")}
+    env["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
     tools = str(Path(__file__).resolve().parent.parent)
     env["PYTHONPATH"] = os.pathsep.join(p for p in (tools, env.get("PYTHONPATH", "")) if p)
     env["PANAL_HOOK"] = hook

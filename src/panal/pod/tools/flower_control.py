@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .files import Record, RunError, loopback, number, superlink_port
+from .flower_known import unknown
 
 # Keys of an app's run-config that take the run's values where the app declares them as whole numbers; `_` counts as `-`.
 ROUNDS_KEYS = {"num-server-rounds", "num-rounds", "server-rounds", "rounds"}
@@ -19,6 +22,8 @@ MIN_CLIENTS_KEYS = {
         "evaluate-nodes", "num-clients", "num-nodes",
     )
 }  # fmt: skip
+
+PLAIN_SIZE = 9 * 1024 * 1024  # of the files in a bundle: Flower allows it 10 MiB
 
 
 class UnreachableError(Exception):
@@ -34,6 +39,8 @@ class RunState:
 
 class Control:
     def __init__(self) -> None:
+        if why := unknown():
+            raise RunError("AppInvalid", why)
         try:
             import httpx
             from flwr.proto import control_pb2
@@ -123,7 +130,21 @@ def bundle_app(folder: Path) -> bytes:
         bundle: bytes = build_fab_from_disk(folder)
     except Exception as error:
         raise RunError("AppInvalid", f"The Flower app in {folder} cannot be bundled: {error}") from error
-    return bundle
+    return uncompressed(bundle)
+
+
+def uncompressed(bundle: bytes) -> bytes:
+    """The same bundle, whose bytes say nothing of the machine that made it: what compression comes to depends on library and processor.
+    One that would be larger than Flower allows stays compressed."""
+    plain = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(bundle)) as packed, zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as target:
+        if sum(info.file_size for info in packed.infolist()) > PLAIN_SIZE:
+            return bundle
+        for info in packed.infolist():
+            same = zipfile.ZipInfo(info.filename, info.date_time)
+            same.create_system, same.external_attr = 3, 0o600 << 16
+            target.writestr(same, packed.read(info))
+    return plain.getvalue()
 
 
 def overrides(project: Record) -> dict[str, int]:

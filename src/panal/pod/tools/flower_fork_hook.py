@@ -21,7 +21,6 @@ from typing import Any
 
 from .files import say
 
-KNOWN = ("1.41.",)  # of Flower: with another version this is left alone
 GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd")  # a device that was opened before the fork cannot be used after it
 # What is forked, as the module and the function that the program of that name is. Others are started as ever.
 PROGRAMS = {
@@ -35,12 +34,8 @@ STARTS = {"flower_supernode": "flwr.supernode.start_client_internal", "flower_su
 
 def why_not() -> str:
     """Why processes are not forked here; empty if they are."""
-    from importlib.metadata import version
-
     if os.environ.get("PANAL_ACCELERATION", "").lower() == "off":
         return "spec.acceleration is Off"
-    if not version("flwr").startswith(KNOWN):
-        return f"Flower {version('flwr')} is not known"
     if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "void", "none") or any(map(glob.glob, GPUS)):
         return "there is a GPU"
     return ""

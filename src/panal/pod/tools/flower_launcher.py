@@ -1,5 +1,6 @@
-"""Main container of the aggregator: submits the app, waits for the quorum, watches, and ends truthfully.
+"""Main container of the aggregator: announces the app's hash, waits for the quorum, submits the app, watches, and ends truthfully.
 
+The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone.
 Flower calls a run completed whatever its clients did, so the end is judged here: a model has to come out, and the reporter has to
 have stored it. The one exception is an app that does not use `Strategy.start`: nothing of it can be seen, so Flower's word is
 taken; if it leaves a model in /panal/run all the same, that model is stored and waited for like any other.
@@ -7,6 +8,7 @@ taken; if it leaves a model in /panal/run all the same, that model is stored and
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 import time
@@ -59,6 +61,7 @@ class Launcher:
     def run(self) -> str:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
+        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest()})
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
@@ -71,6 +74,7 @@ class Launcher:
             try:
                 answer = question()
             except UnreachableError as error:
+                raise_if_stopped()
                 if time.monotonic() - self.answered > SILENT:
                     raise RunError("AggregatorLost", f"The SuperLink does not answer any more: {error}") from error
                 time.sleep(POLL)
@@ -115,9 +119,8 @@ class Launcher:
             time.sleep(WATCH)
 
     def _judge(self, state: RunState) -> str:
-        events = {record["event"]: record for record in records()}
-        if "stopped" in events:
-            raise RunError(events["stopped"]["reason"], events["stopped"]["message"])
+        raise_if_stopped()
+        events = {record["event"] for record in records()}
         if state.outcome != "completed":
             raise RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
         model = read_json(run_dir() / "model.json")
@@ -127,6 +130,13 @@ class Launcher:
             raise RunError("ModelMissing", "The server app ended without an error, but its strategy returned no arrays")
         append({"event": "unobservable"})
         return "The app does not use Flower's Strategy.start: its rounds cannot be seen, and no model is stored for it"
+
+
+def raise_if_stopped() -> None:
+    """The SuperLink, or the hook in the server app, has ended the run with a reason."""
+    for record in records():
+        if record["event"] == "stopped":
+            raise RunError(record["reason"], record["message"])
 
 
 def wait_until_stored(folder: Path, model: Record, patience: float = STORING) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ def patch(module: ModuleType) -> None:
     push = module._push_messages
     pace = Pace()
 
+    @wraps(push)
     def push_messages(*args: Any, **kwargs: Any) -> Any:
         pace.reset()
         return push(*args, **kwargs)

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .files import run_dir
 from .flower_client_hook import RECORD
+from .flower_errors import USER_CODES, arrived
 
 MAX_METRICS = 16
-_REASON = re.compile(r"^cluster=([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?) exception=(\w{1,64})$")
-_CLUSTER = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")
-
-# Flower's error codes (flwr.common.constant.ErrorCode) as reason codes; those of user code carry the exception's class instead.
-_CODES = {
-    0: "Unknown",
-    1: "LoadClientAppError",
-    2: "ClientAppError",
-    3: "MessageUnavailable",
-    4: "ReplyUnavailable",
-    5: "NodeUnavailable",
-    6: "ModFailedPrecondition",
-    7: "InvalidApp",
-    8: "ClientAppCrashed",
-}
-_USER_CODE = {1, 2, 6, 7, 8}
 
 
 @dataclass
 class Phase:
-    """What came back in one phase of a round: `collaborators` and `failed` by cluster, as far as clusters are known."""
+    """What came back in one phase of a round, by cluster: `messages` are the texts of those failures that a site shares."""
 
     sent: int = 0
     replies: int = 0
@@ -41,6 +27,33 @@ class Phase:
     seconds: float = 0.0
     collaborators: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+
+
+class Clusters:
+    """Which cluster a node is: the SuperLink writes it down as nodes join, by the certificate that their gateway came with."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+        self._read = 0  # bytes of the file
+
+    def of(self, node: int | None) -> str:
+        """Empty if nobody knows."""
+        if node is not None and node not in self._known:
+            self._look()
+        return self._known.get(node, "") if node is not None else ""
+
+    def _look(self) -> None:
+        try:
+            with (run_dir() / "nodes.jsonl").open("rb") as file:
+                file.seek(self._read)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return
+        self._read += len(whole + newline)
+        for line in whole.splitlines():
+            record = json.loads(line)
+            self._known[record["node"]] = record["cluster"]
 
 
 class Exchange:
@@ -48,7 +61,7 @@ class Exchange:
 
     def __init__(self, grid: Any) -> None:
         self.push, self.pull = grid.push_messages, grid.pull_messages
-        self.clusters: dict[int, str] = {}  # by node id, learnt from replies
+        self.clusters = Clusters()
 
     def __call__(self, messages: Iterable[Any], timeout: float | None) -> tuple[list[Any], Phase]:
         began = time.monotonic()
@@ -70,47 +83,40 @@ class Exchange:
             if nodes:
                 time.sleep(min(3.0, max(0.2, waited / 20)))
         for node in nodes.values():
-            self._failed(phase, self.clusters.get(node, ""), "NoReply")
+            self._failed(phase, self.clusters.of(node), "NoReply")
         phase.seconds = time.monotonic() - began
         return replies, phase
 
     def _learn(self, reply: Any, node: int | None, phase: Phase) -> None:
-        known = self.clusters.get(node, "") if node is not None else ""
+        """The cluster is that of the node that was asked, whatever the reply says: the SuperLink takes no other node's reply to it."""
+        cluster = self.clusters.of(node)
         if reply.has_error():
-            cluster, reason = error_of(reply.error)
-            phase.user_failures += reply.error.code in _USER_CODE
-            self._failed(phase, cluster or known, reason)
+            reason, text = arrived(reply.error.code, reply.error.reason)
+            phase.user_failures += reply.error.code in USER_CODES
+            self._failed(phase, cluster, reason, text)
             return
         phase.replies += 1
-        cluster, seconds = take_record(reply.content)
+        seconds = take_record(reply.content)
         if cluster:
-            if node is not None:
-                self.clusters[node] = cluster
             metrics = merged(reply.content.metric_records.values())
             phase.collaborators[cluster] = {"metrics": metrics} | ({"seconds": seconds} if seconds is not None else {})
 
-    def _failed(self, phase: Phase, cluster: str, reason: str) -> None:
+    def _failed(self, phase: Phase, cluster: str, reason: str, text: str = "") -> None:
         phase.failures += 1
         if cluster:
             phase.failed[cluster] = reason
+            if text:
+                phase.messages[cluster] = text
 
 
-def take_record(content: Any) -> tuple[str, float | None]:
-    """Takes our record out of a reply: the cluster's name, empty if it has none that is valid, and its seconds."""
+def take_record(content: Any) -> float | None:
+    """Takes our record out of a reply: the seconds that it tells, if it does."""
     record = content.config_records.get(RECORD)
     if record is None:
-        return "", None
+        return None
     del content[RECORD]
-    cluster, seconds = record.get("cluster"), record.get("seconds")
-    if not isinstance(cluster, str) or not _CLUSTER.match(cluster):
-        return "", None
-    return cluster, seconds if isinstance(seconds, float) and math.isfinite(seconds) else None
-
-
-def error_of(error: Any) -> tuple[str, str]:
-    """Cluster (empty if unknown) and reason code of an error reply; free text is not taken over."""
-    found = _REASON.match(error.reason or "")
-    return (found[1], found[3]) if found else ("", _CODES.get(error.code, "Unknown"))
+    seconds = record.get("seconds")
+    return seconds if isinstance(seconds, float) and math.isfinite(seconds) else None
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:

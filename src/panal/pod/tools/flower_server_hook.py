@@ -181,6 +181,7 @@ class Observation:
         if kind != "server":
             record |= {"replies": phase.replies, "failures": phase.failures}
             record |= {"collaborators": phase.collaborators, "failed": phase.failed}
+            record |= {"messages": phase.messages} if phase.messages else {}
         append({**record, "seconds": round(time.monotonic() - self.phase_began, 3), "metrics": metrics})
 
     def _end(self, server_round: int) -> None:

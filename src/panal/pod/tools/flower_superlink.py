@@ -1,18 +1,15 @@
-"""Container `superlink`: becomes Flower's SuperLink on loopback, with our hook in the ServerApp process that it will start."""
+"""Container `superlink`: becomes Flower's SuperLink on loopback, with our guard in it, and our hook in the ServerApp that it starts."""
 
 from __future__ import annotations
 
 import os
 
-from .files import flower_environment, loopback, say, superlink_port, terminate
+from .files import flower_environment, loopback, say, superlink_port
+from .flower_start import command
 
 
 def main() -> int:
-    command = ["flower-superlink", "--insecure", "--host", loopback(), "--port", str(superlink_port())]
-    command += ["--disable-runtime-dependency-installation"]  # no internet, and the image is the app's environment
-    say(" ".join(command))
-    try:
-        os.execvpe(command[0], command, flower_environment("server"))
-    except FileNotFoundError:
-        terminate("AppInvalid", "spec.server.image holds no Flower: flower-superlink is not on its PATH. Install flwr 1.41 in the image")
-    return 1
+    words = command("flower-superlink", "--insecure", "--host", loopback(), "--port", str(superlink_port()))
+    words += ["--disable-runtime-dependency-installation"]  # no internet, and the image is the app's environment
+    say(" ".join(words))
+    os.execve(words[0], words, flower_environment("server"))

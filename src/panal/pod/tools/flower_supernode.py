@@ -1,7 +1,7 @@
-"""Main container of a collaborator: keeps a SuperNode running against the aggregator's address, and starts it anew when it has to.
+"""Main container of a collaborator: keeps a SuperNode running, and starts it anew when it has to.
 
-The address is a file of a mounted ConfigMap, which the site's agent may change at any time. As process 1 of its container this program
-also collects the processes that Flower leaves behind.
+To the SuperNode the aggregator is the Pod's own gateway, plain HTTP on loopback: it asks again while that is not up, or finds no way to the
+hub. As process 1 of its container this program also collects the processes that Flower leaves behind.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
 from types import FrameType
 
-from .files import RunError, flower_environment, loopback, number, say, terminate
+from .files import RunError, flower_environment, gateway_port, loopback, number, say, terminate
+from .flower_known import unknown
+from .flower_site import app_hash
+from .flower_start import UNGUARDED, command
 
 POLL = 0.5  # seconds
 LONGEST_PAUSE = 10.0  # between two starts
@@ -25,7 +29,10 @@ GRACE = 10.0  # between SIGTERM and SIGKILL
 def main() -> int:
     try:
         check_data(os.environ.get("PANAL_DATA_PATH", ""))
-        return Keeper(Path(os.environ.get("PANAL_CONFIG_DIR", "/panal/config")) / "address").run()
+        if why := unknown():
+            raise RunError("AppInvalid", why)
+        app_hash()
+        return Keeper().run()
     except RunError as end:
         terminate(end.reason, end.message)
         return 1
@@ -52,28 +59,11 @@ def node_config() -> str:
     return " ".join(f"{key}={json.dumps(value)}" for key, value in values.items() if value)
 
 
-def read_address(file: Path) -> str:
-    """`host:port`, an IPv6 host in brackets; empty while there is none."""
-    try:
-        text = file.read_text().strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdigit()):
-        if text:
-            say(f"{file} holds {text!r}, which is no host:port; waiting")
-        return ""
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    return f"{host}:{port}"
-
-
 class Keeper:
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self) -> None:
         self.stopping = False
         self.child: subprocess.Popen[bytes] | None = None
-        self.address = ""
+        self.instance = os.environ.get("PANAL_INSTANCE") or uuid.uuid4().hex  # the same for each SuperNode that is started here
         self.started = 0.0
         self.pause = 0.0
 
@@ -81,7 +71,13 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         while not self.stopping:
-            self.step()
+            self._collect()
+            if self.child is not None and self.child.returncode == UNGUARDED:
+                return 1  # it has said why
+            if self.child is not None and self.child.returncode is not None:
+                self._ended(self.child.returncode)
+            if self.child is None and time.monotonic() >= self.started + self.pause:
+                self._start()
             time.sleep(POLL)
         self._end_child()
         return 0
@@ -89,28 +85,13 @@ class Keeper:
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
 
-    def step(self) -> None:
-        """One look at the address and the SuperNode."""
-        self._collect()
-        address = read_address(self.file)
-        if self.child is not None and self.child.returncode is not None:
-            self._ended(self.child.returncode)
-        elif self.child is not None and address and address != self.address:
-            say(f"the aggregator's address is {address} now")
-            self._end_child()
-        if self.child is None and address and time.monotonic() >= self.started + self.pause:
-            self._start(address)
-
-    def _start(self, address: str) -> None:
-        command = ["flower-supernode", "--insecure", "--superlink", address, "--host", loopback()]
-        command += ["--port", str(number("PANAL_SUPERNODE_PORT", 9094)), "--node-config", node_config()]
-        say(" ".join(command))
-        try:
-            self.child = subprocess.Popen(command, env=flower_environment("client"), start_new_session=True)
-        except FileNotFoundError as error:
-            message = "spec.client.image holds no Flower: flower-supernode is not on its PATH. Install flwr 1.41 in the image"
-            raise RunError("AppInvalid", message) from error
-        self.address, self.started = address, time.monotonic()
+    def _start(self) -> None:
+        words = command("flower-supernode", "--insecure", "--superlink", f"{loopback()}:{gateway_port()}", "--host", loopback())
+        words += ["--port", str(number("PANAL_SUPERNODE_PORT", 9094)), "--node-config", node_config()]
+        say(" ".join(words))
+        env = flower_environment("client") | {"PANAL_INSTANCE": self.instance}
+        self.child = subprocess.Popen(words, env=env, start_new_session=True)
+        self.started = time.monotonic()
 
     def _ended(self, code: int) -> None:
         ran = time.monotonic() - self.started

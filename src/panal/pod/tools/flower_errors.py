@@ -1,0 +1,50 @@
+"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it.
+
+Whatever else stands in a reply's error is free text of user code: it is not sent, and were it sent, not taken over.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 500  # characters of text
+
+# Flower's error codes (flwr.common.constant.ErrorCode) as reason codes; those of user code carry the exception's class instead.
+CODES = {
+    0: "Unknown",
+    1: "LoadClientAppError",
+    2: "ClientAppError",
+    3: "MessageUnavailable",
+    4: "ReplyUnavailable",
+    5: "NodeUnavailable",
+    6: "ModFailedPrecondition",
+    7: "InvalidApp",
+    8: "ClientAppCrashed",
+}
+USER_CODES = frozenset({1, 2, 6, 7, 8})
+
+_RAISED = re.compile(r"<class '([^']{1,300})'>(?::<'(.*)'>)?", re.DOTALL)  # as Flower writes an exception
+_WRITTEN = re.compile(r"exception=(\w{1,64})(?: message=(.{0,500}))?")
+
+
+def leaving(code: int, reason: str | None, share: bool) -> str:
+    """What is sent of an error's reason."""
+    found, own = _RAISED.fullmatch(reason or ""), _WRITTEN.fullmatch(reason or "")
+    if own is not None:  # one of ours
+        name, text = own[1], own[2] or ""
+    elif found is not None:
+        name, text = re.sub(r"\W", "", found[1].rpartition(".")[2])[:64] or "Exception", found[2] or ""
+    else:
+        name, text = CODES.get(code, "Unknown"), reason or ""
+    return written(name, text if share else "")
+
+
+def written(name: str, text: str = "") -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
+    return f"exception={name} message={line}" if line else f"exception={name}"
+
+
+def arrived(code: int, reason: str | None) -> tuple[str, str]:
+    """Reason code and shared text, empty if there is none, of an error in a reply."""
+    found = _WRITTEN.fullmatch(reason or "")
+    return (found[1], found[2] or "") if found else (CODES.get(code, "Unknown"), "")

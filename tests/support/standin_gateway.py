@@ -1,0 +1,73 @@
+"""In the place of the two gateways between a site and the SuperLink: one per certificate, which says whose it is.
+
+Sets `x-panal-cluster` on every request, over what the client sent, as the aggregator's gateway does by the certificate that it has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Thread
+
+from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
+
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
+MOST = 1 << 30
+
+
+class StandInGateways:
+    """A thread of their own. `port(cluster)` is where that cluster's SuperNode finds the aggregator; an empty name is left out."""
+
+    def __init__(self, superlink: int) -> None:
+        self.superlink = superlink
+        self._ports: dict[str, int] = {}
+        self._runners: list[web.AppRunner] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def port(self, cluster: str) -> int:
+        if cluster not in self._ports:
+            self._ports[cluster] = asyncio.run_coroutine_threadsafe(self._serve(cluster), self._loop).result(10)
+        return self._ports[cluster]
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+        if hasattr(self, "_session"):
+            await self._session.close()
+
+    async def _serve(self, cluster: str) -> int:
+        if not hasattr(self, "_session"):
+            self._session = ClientSession(connector=TCPConnector(limit=0, force_close=True), auto_decompress=False)
+        app = web.Application(client_max_size=MOST)
+
+        async def forward(request: web.Request) -> web.Response:
+            return await self._forward(request, cluster)
+
+        app.router.add_route("*", "/{path:.*}", forward)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self._runners.append(runner)
+        port: int = runner.addresses[0][1]
+        return port
+
+    async def _forward(self, request: web.Request, cluster: str) -> web.Response:
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+        if cluster:
+            headers["x-panal-cluster"] = cluster
+        url = f"http://127.0.0.1:{self.superlink}{request.raw_path}"
+        try:
+            async with self._session.request(request.method, url, headers=headers, data=await request.read()) as answer:
+                body = await answer.read()
+                kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
+                return web.Response(status=answer.status, headers=kept, body=body)
+        except ClientConnectionError:
+            return web.Response(status=503, text="no healthy upstream")
