@@ -69,6 +69,9 @@ class Api:
     def apply(self, obj: Object) -> Object:
         return _ask(lambda: self._client.apply(obj))
 
+    def create(self, obj: Object) -> Object:
+        return _wait(self._client.create(obj))
+
     def patch(self, kind: Kind, namespace: str, name: str, **changes: Any) -> Object:
         """A merge patch; raises what the API server says against it."""
         return _ask(lambda: self._client.merge_patch(kind, namespace, name, changes))

@@ -39,7 +39,7 @@ class Standin:
         hub = str(self.kubeconfig("hub"))
         self._run("ocm", "panal.local.ocm", "hub", "--kubeconfig", hub)
         for name in self.clusters:
-            own = self.root / f"{name}-agent.kubeconfig" if "hub" not in self.kubeconfigs else self.kubeconfig("hub")
+            own = self.own_kubeconfig(name) if "hub" not in self.kubeconfigs else self.kubeconfig("hub")
             spoke = [
                 "--kubeconfig",
                 str(self.kubeconfig(name)),
@@ -80,6 +80,15 @@ class Standin:
 
     def log(self, name: str) -> str:
         return (self.root / f"{name}.log").read_text()
+
+    def own_kubeconfig(self, cluster: str) -> Path:
+        """The cluster's own identity on the hub."""
+        return self.root / f"{cluster}-agent.kubeconfig"
+
+    def control(self, name: str) -> None:
+        """Starts the local platform's controllers for an API server: garbage collection, among others."""
+        words = ["--kubeconfig", str(self.kubeconfig(name)), "--volumes", str(self.root / f"{name}-volumes")]
+        self._run(f"{name}-controllers", "panal.local.controllers", *words)
 
     def kubeconfig(self, name: str) -> Path:
         return self.kubeconfigs.get(name) or self.root / name / "admin.kubeconfig"

@@ -23,7 +23,7 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.events import EventRecorder
-from panal.kube.objects import Object, conditions_of, holds, uid_of, version_of
+from panal.kube.objects import Object, conditions_of, holds, labels_of, uid_of, version_of
 from panal.kube.times import to_time
 
 log = logging.getLogger(__name__)
@@ -104,10 +104,17 @@ class Signing:
         approved = any(c["type"] == "Approved" for c in conditions_of(csr))
         await self._say(csr, "Failed" if approved else "Denied", str(denied.reason), denied.message)
         metrics.CERTIFICATE_REQUESTS.labels(str(denied.reason)).inc()
-        name, who = csr["metadata"]["name"], denied.cluster or "none"
-        log.warning("certificate request %s denied: cluster %s: %s: %s", name, who, denied.reason, denied.message)
+        log.warning("certificate request %s denied: %s: %s", csr["metadata"]["name"], denied.reason, denied.message)
+        await self._unlabel(csr, denied.cluster)
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, denied.cluster, names.ADDON) if denied.cluster else None
         await self._recorder.record(addon or csr, "Warning", "CertificateDenied", f"{denied.reason}: {denied.message}")
+
+    async def _unlabel(self, csr: Object, cluster: str) -> None:
+        """Take another cluster's label off: OCM's agents ask no more once there are ten requests with their label, whoever made them."""
+        claimed = labels_of(csr).get(names.CLUSTER_LABEL, "")
+        if claimed and claimed != cluster:
+            patch = {"metadata": {"uid": uid_of(csr), "labels": {names.CLUSTER_LABEL: None, names.ADDON_LABEL: None}}}
+            await self._client.merge_patch(kinds.CERTIFICATE_SIGNING_REQUEST, "", csr["metadata"]["name"], patch)
 
     async def _say(self, csr: Object, type_: str, reason: str, message: str) -> Object:
         moment = to_time(self._now())

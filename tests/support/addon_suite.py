@@ -1,0 +1,353 @@
+"""The add-on and its certificates, from registration to removal: the same tests for Open Cluster Management itself and for the stand-in.
+
+Whoever has a fixture `site` that gives an AddOnSite runs them by a subclass of AddOnSuite. They are in order: the last takes the add-on
+away. The controller is the real process; its authorities spread in SPREAD seconds here, in the place of ten minutes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from api import Api, api
+from panal.addon import install, manifests
+from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES
+from panal.api import names
+from panal.api.crd import crd
+from panal.kube import kinds
+from panal.kube.errors import NotFound
+from panal.kube.objects import Object, condition
+from processes import free_port
+from requests_of_certificates import SAN, USAGES, name, pem, request, subject
+from waiting import eventually
+
+SYSTEM, SPOKE_NS = names.SYSTEM_NAMESPACE, names.COLLABORATOR_NAMESPACE
+SPREAD = 4
+SOON = 90
+CSR = kinds.CERTIFICATE_SIGNING_REQUEST
+
+
+@dataclass
+class AddOnSite:
+    """`kubeconfigs` are the administrators' ones by cluster, the hub's among them; `agents` the clusters' own ones on the hub."""
+
+    folder: Path
+    kubeconfigs: dict[str, Path]
+    agents: dict[str, Path]
+    _controller: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def hub(self) -> Api:
+        return self["hub"]
+
+    def __getitem__(self, cluster: str) -> Api:
+        return api(self.kubeconfigs[cluster])
+
+    def agent(self, cluster: str) -> Api:
+        """The hub as a cluster's own agent sees it."""
+        return api(self.agents[cluster])
+
+    def up(self) -> None:
+        self.hub.apply(crd())
+        self.hub.make_namespace(SYSTEM)
+        for obj in (*install.everywhere(SYSTEM), install.addon([install.placed_everywhere(SYSTEM)])):
+            eventually(lambda obj=obj: self._applied(obj), "the hub knows the kind", SOON)
+        self.start()
+
+    def _applied(self, obj: Object) -> bool:
+        try:
+            return bool(self.hub.apply(obj))
+        except NotFound:
+            return False
+
+    def start(self) -> None:
+        env = os.environ | {
+            "KUBECONFIG": str(self.kubeconfigs["hub"]),
+            "POD_NAMESPACE": SYSTEM,
+            "POD_NAME": "tests",
+            "PANAL_POD_TOOLS_IMAGE": "tools:1",
+            "PANAL_GATEWAY_IMAGE": "gateway:1",
+            "PANAL_ADDRESS": "127.0.0.1",
+            "PANAL_PORT": str(free_port()),
+            "PANAL_AUTHORITY_SPREAD_SECONDS": str(SPREAD),
+            "PANAL_CERTIFICATE_LIFE_SECONDS": "7200",
+        }
+        with (self.folder / "controller.log").open("ab") as log:
+            words = [sys.executable, "-c", "from panal.hub.main import main; main()"]
+            self._controller = subprocess.Popen(words, env=env, stdout=log, stderr=log)
+
+    def stop(self) -> None:
+        if self._controller:
+            self._controller.terminate()
+            self._controller.wait(20)
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "controller.log"
+        return path.read_text() if path.exists() else ""
+
+    # --- what the tests ask for ---------------------------------------------------------------------------------
+    def addon(self, cluster: str) -> Object:
+        return self.hub.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON) or {"metadata": {}}
+
+    def certificate(self, cluster: str) -> x509.Certificate | None:
+        """As it is at the site."""
+        secret = self[cluster].get(kinds.SECRET, SPOKE_NS, names.IDENTITY_SECRET)
+        return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"])) if secret else None
+
+    def certified(self, cluster: str, after: int = 0) -> x509.Certificate:
+        """As soon as it is another than the one of the serial `after`."""
+
+        def found() -> x509.Certificate | None:
+            certificate = self.certificate(cluster)
+            return certificate if certificate and certificate.serial_number != after else None
+
+        return eventually(found, f"{cluster} has its certificate", SOON)
+
+    def authorities(self) -> dict[str, Any]:
+        return (self.hub.get(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES) or {}).get("data") or {}
+
+    def roles(self, whose: str) -> list[str]:
+        return [one["role"] for one in json.loads(self.authorities().get(whose, "[]"))]
+
+    def signer(self) -> x509.Certificate:
+        secret = self.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY)
+        assert secret
+        return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["current.crt"]))
+
+    def annotate(self, cluster: str, value: str | None) -> None:
+        self.hub.patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, metadata={"annotations": {names.ANNOTATION_REVOKED: value}})
+
+    def ask(self, who: Api, csr: Object, called: str) -> None:
+        """Sends a request that `request` made, as a client does."""
+        spec = dict(csr["spec"])  # who it says has asked is not what the API server says
+        who.create({**csr, "metadata": {"name": called, "labels": csr["metadata"]["labels"]}, "spec": spec, "status": {}})
+
+    def answer(self, called: str) -> Object:
+        """The request, once it has its answer."""
+
+        def answered() -> Object | None:
+            found = self.hub.get(CSR, "", called)
+            status = (found or {}).get("status") or {}
+            return found if status.get("certificate") or status.get("conditions") else None
+
+        return eventually(answered, f"{called} has its answer", SOON)
+
+
+def labels(cluster: str) -> dict[str, str]:
+    return {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: names.ADDON}
+
+
+def server_names() -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.DNSName(DNS_NAME), x509.DNSName("digits.runs.fl.panal")])
+
+
+FORGED = {
+    "anothers-name": (request("cluster1", pem(subject("cluster2"))), "WrongSubject"),
+    "anothers-name-and-labels": (request("cluster1", pem(subject("cluster2")), labels=labels("cluster2")), "ForgedLabels"),
+    "prefix": (request("cluster1", pem(subject("cluster"))), "WrongSubject"),
+    "longer": (request("cluster1", pem(subject("cluster10"))), "WrongSubject"),
+    "server": (request("cluster1", pem(name((NameOID.COMMON_NAME, "digits.runs.fl.panal")))), "WrongSubject"),
+    "extra-sans": (request("cluster1", pem(subject("cluster1"), [server_names()])), "WrongNames"),
+    "server-usage": (request("cluster1", usages=[*USAGES, "server auth"]), "WrongUsages"),
+    "authority": (
+        request("cluster1", pem(subject("cluster1"), [SAN, x509.BasicConstraints(ca=True, path_length=None)])),
+        "WrongExtensions",
+    ),
+    "labels": (request("cluster1", labels=labels("cluster2")), "ForgedLabels"),
+    "no-labels": (request("cluster1", labels={}), "ForgedLabels"),
+}
+
+
+class AddOnSuite:
+    def test_01_the_agent_gets_its_certificate(self, site: AddOnSite) -> None:
+        found = site.certified("cluster1")
+        sans = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert list(sans) == [x509.UniformResourceIdentifier("spiffe://fl.panal/cluster/cluster1")]
+        assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+        assert found.subject == subject("cluster1")
+        assert not found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        found.verify_directly_issued_by(site.signer())
+
+    def test_02_the_add_on_is_available_and_completed(self, site: AddOnSite) -> None:
+        def said() -> dict[str, str]:
+            return {c["type"]: f"{c['status']} {c['reason']}" for c in (site.addon("cluster1").get("status") or {}).get("conditions") or ()}
+
+        wanted = {
+            "RegistrationApplied": "True SetPermissionApplied",
+            "ManifestApplied": "True AddonManifestApplied",
+            "Available": "True CollaboratorReady",
+            "ClusterCertificateRotated": "True ClientCertificateUpdated",
+            "Progressing": "False Completed",
+            "Configured": "True ConfigurationsConfigured",
+        }
+        eventually(lambda: wanted.items() <= said().items(), f"all conditions are as wanted: {said()}", SOON)
+
+    def test_03_the_site_has_what_it_needs_and_no_more(self, site: AddOnSite) -> None:
+        trust = site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, names.TRUST)
+        account = site["cluster1"].get(kinds.SERVICE_ACCOUNT, SPOKE_NS, manifests.ACCOUNT)
+        namespace = site["cluster1"].get(kinds.NAMESPACE, "", SPOKE_NS)
+        assert trust
+        assert account
+        assert namespace
+        assert trust["data"]["ca.crt"] == site.authorities()["ca.crt"]
+        assert account["automountServiceAccountToken"] is False
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        assert site["cluster1"].get(kinds.NETWORK_POLICY, SPOKE_NS, manifests.DENY_ALL)
+
+    def test_04_no_key_is_where_anybody_may_read_it(self, site: AddOnSite) -> None:
+        works = [site.hub.get(kinds.MANIFEST_WORK, c, manifests.WORK) for c in ("cluster1", "cluster2")]
+        told = json.dumps([site.authorities(), *works, site.addon("cluster1")]) + site.log
+        assert "PRIVATE KEY" not in told
+        secret = site.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY)
+        assert secret
+        assert secret["metadata"]["labels"]["cluster.open-cluster-management.io/backup"] == ""
+        key = base64.b64decode(secret["data"]["current.key"]).decode().splitlines()[1]
+        assert key not in told
+
+    @pytest.mark.parametrize("case", FORGED)
+    def test_05_a_cluster_that_asks_for_anything_else_is_denied(self, site: AddOnSite, case: str) -> None:
+        csr, reason = FORGED[case]
+        site.ask(site.agent("cluster1"), csr, f"forged-{case}")
+        found = site.answer(f"forged-{case}")
+        denied = condition(found, "Denied")
+        assert (denied.get("status"), denied.get("reason")) == ("True", reason)
+        assert "cluster1" in denied["message"]
+        assert "certificate" not in found["status"]
+        eventually(
+            lambda: f"forged-{case} denied: {reason}: cluster cluster1 " in site.log, "a line in the log names reason and cluster", SOON
+        )
+
+        def told() -> bool:
+            events = site.hub.list(kinds.EVENT, "cluster1")
+            return any(e["reason"] == "CertificateDenied" and e["message"].startswith(f"{reason}: cluster cluster1") for e in events)
+
+        eventually(told, "an Event on the add-on says so", SOON)
+
+    def test_05_requests_in_the_name_of_another_do_not_keep_that_one_from_asking(self, site: AddOnSite) -> None:
+        """OCM's agents count requests by label, and give up at ten."""
+        selector = ",".join(f"{key}={value}" for key, value in labels("cluster2").items())
+
+        def others() -> list[Object]:
+            return [csr for csr in site.hub.list(CSR, labels=selector) if "cluster1" in csr["spec"]["username"]]
+
+        eventually(lambda: not others(), "no request of cluster1 is labelled as of cluster2", SOON)
+
+    def test_06_whoever_is_no_clusters_agent_is_denied(self, site: AddOnSite) -> None:
+        site.ask(site.hub, request("cluster1"), "foreign")
+        assert condition(site.answer("foreign"), "Denied")["reason"] == "ForeignRequester"
+        assert "certificate" not in site.answer("foreign")["status"]
+
+    def test_07_a_flood_of_one_cluster_does_not_keep_another_from_its_certificate(self, site: AddOnSite) -> None:
+        flood = [f"flood-{number}" for number in range(60)]
+        for called in flood:
+            site.ask(site.agent("cluster1"), request("cluster1", usages=[*USAGES, "server auth"]), called)
+        site.ask(site.agent("cluster2"), request("cluster2"), "honest")
+        found = site.answer("honest")
+        eventually(lambda: (site.hub.get(CSR, "", "honest") or found)["status"].get("certificate"), "cluster2 is served", SOON)
+        waiting = sum(not (site.hub.get(CSR, "", called) or {}).get("status") for called in flood)
+        assert waiting > len(flood) / 3, "the flood itself is not over"
+        for called in flood:
+            assert condition(site.answer(called), "Denied")["reason"] == "WrongUsages"
+            site.hub.delete(CSR, "", called)  # an agent asks no more once there are ten requests with its labels
+
+    def test_08_a_cluster_has_a_bounded_number_of_certificates(self, site: AddOnSite) -> None:
+        for number in range(MAX_CERTIFICATES):
+            site.ask(site.agent("cluster2"), request("cluster2"), f"many-{number}")
+        answers = [site.answer(f"many-{number}") for number in range(MAX_CERTIFICATES)]
+        denied = [condition(a, "Denied")["reason"] for a in answers if condition(a, "Denied")]
+        assert set(denied) == {"TooManyCertificates"}
+        recorded = json.loads(site.addon("cluster2")["metadata"]["annotations"][names.ANNOTATION_CERTIFICATES])
+        assert len(recorded) == MAX_CERTIFICATES
+        for number in range(MAX_CERTIFICATES):
+            site.hub.delete(CSR, "", f"many-{number}")
+
+    def test_09_authorities_are_rotated_with_overlap(self, site: AddOnSite) -> None:
+        before, old = site.authorities()["ca.crt"], site.certified("cluster1")
+        wish = f"servers,collaborators@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        site.hub.patch(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES, metadata={"annotations": {names.ANNOTATION_ROTATE: wish}})
+        eventually(lambda: site.roles("servers") == ["next", "current"], "the next one is there", SOON)
+        assert site.roles("collaborators") == ["next", "current"]
+        began = time.monotonic()
+        eventually(lambda: site.roles("servers") == ["current", "previous"], "it has taken over", SOON)
+        assert time.monotonic() - began > SPREAD / 2, "not before the bundles had time to spread"
+        bundle = site.authorities()["ca.crt"]
+        assert before in bundle
+        assert bundle.count("BEGIN CERTIFICATE") == 2
+
+        def trusted() -> str:
+            return (site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, names.TRUST) or {"data": {}})["data"]["ca.crt"]
+
+        eventually(lambda: trusted() == bundle, "the site trusts both", SOON)
+        shown = site.hub.get(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES) or {}
+        assert names.ANNOTATION_ROTATE not in shown["metadata"]["annotations"], "the wish is fulfilled"
+        assert site.certificate("cluster1") == old, "certificates of the former authority stay in use"
+
+    def test_10_a_cluster_that_is_shut_out_loses_its_certificate_and_gets_none(self, site: AddOnSite) -> None:
+        old = site.certified("cluster2")
+        site.annotate("cluster2", "2030-01-01T00:00:00Z")
+        eventually(lambda: site.certificate("cluster2") is None, "its Secret is gone", SOON)
+        site.ask(site.agent("cluster2"), request("cluster2"), "shut-out")
+        assert condition(site.answer("shut-out"), "Denied")["reason"] == "Revoked"
+        secret = site.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY)
+        assert secret
+        assert f"{old.serial_number:x}" in json.loads(base64.b64decode(secret["data"]["revoked.json"]))
+        eventually(lambda: condition(site.addon("cluster2"), "Available").get("reason") == "Revoked", "the status says so", SOON)
+        assert site.certificate("cluster1"), "nobody else is concerned"
+
+    def test_11_a_cluster_that_is_let_in_again_gets_another_certificate(self, site: AddOnSite) -> None:
+        site.annotate("cluster2", None)
+        found = site.certified("cluster2")
+        recorded = json.loads(site.addon("cluster2")["metadata"]["annotations"][names.ANNOTATION_CERTIFICATES])
+        assert [e["serial"] for e in recorded if "revoked" not in e] == [f"{found.serial_number:x}"]
+        found.verify_directly_issued_by(site.signer())
+        eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "True", "it is available again", SOON)
+
+    def test_12_a_controller_that_starts_again_changes_nothing(self, site: AddOnSite) -> None:
+        before = self._versions(site)
+        site.stop()
+        site.start()
+        site.ask(site.hub, request("cluster1"), "after-restart")
+        site.answer("after-restart")
+        time.sleep(2)  # what it would write, it would write now
+        assert self._versions(site) == before
+
+    @staticmethod
+    def _versions(site: AddOnSite) -> dict[str, str]:
+        """Whatever the controller writes of its own accord, but for status that others write as well."""
+        objects = {c: site.hub.get(kinds.MANIFEST_WORK, c, manifests.WORK) for c in ("cluster1", "cluster2")}
+        found = {name: str((obj or {"metadata": {}})["metadata"].get("generation")) for name, obj in objects.items()}
+        kept = [(kinds.SECRET, names.SERVER_AUTHORITY), (kinds.SECRET, names.COLLABORATOR_AUTHORITY), (kinds.CONFIG_MAP, names.AUTHORITIES)]
+        return found | {name: (site.hub.get(kind, SYSTEM, name) or {})["metadata"]["resourceVersion"] for kind, name in kept}
+
+    def test_13_removal_takes_the_certificate_and_leaves_the_namespace_with_the_sites_data(self, site: AddOnSite) -> None:
+        data = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-the-site", "namespace": SPOKE_NS}}
+        site["cluster1"].apply(data)
+        old = site.certified("cluster1")
+        site.hub.delete(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
+        eventually(lambda: site.hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON) is None, "the add-on is gone", SOON)
+        eventually(lambda: site.certificate("cluster1") is None, "its certificate is gone", SOON)
+        eventually(lambda: site["cluster1"].get(kinds.NETWORK_POLICY, SPOKE_NS, manifests.DENY_ALL) is None, "its objects are gone", SOON)
+        namespace = site["cluster1"].get(kinds.NAMESPACE, "", SPOKE_NS)
+        assert namespace
+        assert not namespace["metadata"].get("deletionTimestamp")
+        assert site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, "of-the-site")
+
+        def listed() -> bool:
+            secret = site.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY) or {"data": {"revoked.json": ""}}
+            return f"{old.serial_number:x}" in base64.b64decode(secret["data"]["revoked.json"]).decode()
+
+        eventually(listed, "what it had been issued is revoked", SOON)
