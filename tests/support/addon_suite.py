@@ -252,7 +252,7 @@ class AddOnSuite:
         assert "certificate" not in site.answer("foreign")["status"]
 
     def test_07_a_flood_of_one_cluster_does_not_keep_another_from_its_certificate(self, site: AddOnSite) -> None:
-        flood = [f"flood-{number}" for number in range(60)]
+        flood = [f"flood-{number}" for number in range(30)]
         for called in flood:
             site.ask(site.agent("cluster1"), request("cluster1", usages=[*USAGES, "server auth"]), called)
         site.ask(site.agent("cluster2"), request("cluster2"), "honest")
