@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from panal.api.names import LABEL_RUN, LABEL_RUN_NAMESPACE
-from panal.hub.watched import PLACEMENT_LABEL, concerned, same_for_us, watched
+from panal.hub.watched import BY_REQUESTER, PLACEMENT_LABEL, concerned, same_for_us, watched
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
@@ -35,6 +35,9 @@ class Runs(Cache):
         (kinds.PLACEMENT_DECISION, {"name": "d", "namespace": "ns", "labels": {PLACEMENT_LABEL: "a"}}, ["ns/a"]),
         (kinds.PLACEMENT_DECISION, {"name": "d", "namespace": "ns"}, []),
         (kinds.MANAGED_CLUSTER, {"name": "c1"}, ["ns/a", "other/c"]),
+        (kinds.MANAGED_CLUSTER_ADDON, {"name": "fl-collaborator", "namespace": "c1"}, ["ns/a", "other/c"]),
+        (kinds.ADDON_DEPLOYMENT_CONFIG, {"name": "all", "namespace": "panal-system"}, ["ns/a", "other/c"]),
+        (kinds.CERTIFICATE_SIGNING_REQUEST, {"name": "csr-1"}, []),
         (kinds.MANAGED_CLUSTER_SET_BINDING, {"name": "global", "namespace": "ns"}, ["ns/a"]),
     ],
 )
@@ -57,3 +60,37 @@ def test_a_new_claim_does() -> None:
 
 def test_each_kind_is_watched_once() -> None:
     assert len({w.kind for w in watched()}) == len(watched())
+
+
+def addon(**more: Any) -> dict[str, Any]:
+    conditions = [{"type": "Available", "status": more.pop("available", "True")}]
+    conditions += [{"type": "ClusterCertificateRotated", "status": more.pop("rotated", "True"), "message": ""}]
+    metadata = {"name": "fl-collaborator", "namespace": "c1", "uid": "u", "annotations": more.pop("annotations", {})}
+    return {"metadata": metadata, "spec": more.pop("spec", {}), "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize(
+    ("change", "noticed"),
+    [
+        ({"available": "False"}, False),
+        ({"annotations": {"fl.panal/certificates": "[]"}}, False),
+        ({"rotated": "False"}, True),
+        ({"annotations": {"fl.panal/revoked": "2030-01-01T00:00:00Z"}}, True),
+        ({"spec": {"configs": [{"name": "own"}]}}, True),
+    ],
+)
+def test_of_an_add_on_runs_notice_what_concerns_them(change: dict[str, Any], noticed: bool) -> None:
+    assert same_for_us(kinds.MANAGED_CLUSTER_ADDON, addon(), addon(**change)) is not noticed
+
+
+def test_requests_are_found_by_who_asks_and_those_with_an_answer_are_kept_as_names() -> None:
+    watch = next(w for w in watched() if w.kind == kinds.CERTIFICATE_SIGNING_REQUEST)
+    assert watch.field_selector == "spec.signerName=fl.panal/collaborator"
+    spec = {"username": "system:open-cluster-management:c1:a", "signerName": "fl.panal/collaborator", "request": "x"}
+    csr = {"metadata": {"name": "csr", "managedFields": []}, "spec": spec}
+    assert list(watch.indexes[BY_REQUESTER](csr)) == ["c1"]
+    assert list(watch.indexes[BY_REQUESTER]({"spec": {"username": "c1"}})) == ["user:c1"]
+    assert watch.trim(csr)["spec"]["request"] == "x"
+    answered = watch.trim({"metadata": {"name": "csr"}, "spec": spec, "status": {"certificate": "y"}})
+    assert "request" not in answered["spec"]
+    assert list(watch.indexes[BY_REQUESTER](answered)) == ["c1"]

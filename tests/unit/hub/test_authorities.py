@@ -1,0 +1,215 @@
+"""The authorities in their Secrets, on an embedded API server: made once, whoever comes first; rotated; asked for signatures."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from embedded import Embedded
+from panal.addon.authority import Times
+from panal.addon.issued import Issued
+from panal.api import names
+from panal.hub.authorities import Authorities
+from panal.kube import kinds
+from panal.kube.cache import Cache, Watched
+from panal.kube.client import Client
+from panal.kube.errors import NotFound
+from panal.kube.objects import Object
+from requests_of_certificates import key, pem, subject
+
+NS = "keys"
+NOW = datetime.now(UTC).replace(microsecond=0)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+TIMES = Times(life=100 * DAY, leaf=DAY, spread=10 * MINUTE)
+BOTH = (names.SERVER_AUTHORITY, names.COLLABORATOR_AUTHORITY)
+LABEL = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = Embedded(tmp_path_factory.mktemp("hub")).start()
+    yield made.kubeconfig
+    made.stop()
+
+
+@pytest.fixture
+async def client(server: Path) -> AsyncIterator[Client]:
+    async with Client.from_kubeconfig(server) as client:
+        await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
+        for name in BOTH:
+            await client.delete(kinds.SECRET, NS, name)
+        await client.delete(kinds.CONFIG_MAP, NS, names.AUTHORITIES)
+        yield client
+
+
+@asynccontextmanager
+async def at_work(client: Client, clock: Clock | None = None) -> AsyncIterator[Authorities]:
+    cache = Cache(client, [Watched(kinds.CONFIG_MAP, label_selector=LABEL)])
+    made = Authorities(client, cache, NS, TIMES, clock or Clock())
+    tasks = [asyncio.create_task(work) for work in (cache.run(), made.run())]
+    try:
+        async with asyncio.timeout(20):
+            await made.ready.wait()
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(question: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not question():
+            await asyncio.sleep(0.02)
+
+
+async def secret(client: Client, name: str) -> dict[str, str]:
+    found = await client.get(kinds.SECRET, NS, name)
+    return {k: base64.b64decode(v).decode() for k, v in found["data"].items()}
+
+
+async def shown(client: Client) -> Object:
+    return await client.get(kinds.CONFIG_MAP, NS, names.AUTHORITIES)
+
+
+def count(bundle: str) -> int:
+    return bundle.count("BEGIN CERTIFICATE")
+
+
+async def test_they_are_made_at_the_first_start_and_loaded_at_the_next(client: Client) -> None:
+    async with at_work(client) as first:
+        trust = first.trust()
+    assert count(trust.server_bundle) == count(trust.collaborator_bundle) == 1
+    assert trust.crl.count("BEGIN X509 CRL") == 1
+    assert trust.server_bundle != trust.collaborator_bundle
+    async with at_work(client) as second:
+        assert second.trust() == trust
+    for name in BOTH:
+        found = await client.get(kinds.SECRET, NS, name)
+        assert found["metadata"]["labels"]["cluster.open-cluster-management.io/backup"] == ""
+    public = (await shown(client))["data"]
+    assert public["ca.crt"] == trust.server_bundle
+    assert "KEY" not in json.dumps(public)
+
+
+async def test_of_two_controllers_one_makes_them_and_both_have_the_same(client: Client) -> None:
+    async with at_work(client) as one, at_work(client) as other:
+        await until(lambda: one.trust() == other.trust())
+        assert count(one.trust().server_bundle) == 1
+
+
+async def test_a_deleted_secret_comes_back_with_what_was_in_it(client: Client) -> None:
+    async with at_work(client) as made:
+        trust, before = made.trust(), await secret(client, names.SERVER_AUTHORITY)
+        await client.delete(kinds.SECRET, NS, names.SERVER_AUTHORITY)
+        wish = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: "nonsense"}}}  # has it look at once
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.AUTHORITIES, wish)
+        async with asyncio.timeout(20):
+            while not await _is(client, before):
+                await asyncio.sleep(0.02)
+        assert made.trust() == trust
+
+
+async def _is(client: Client, before: dict[str, str]) -> bool:
+    try:
+        return await secret(client, names.SERVER_AUTHORITY) == before
+    except NotFound:
+        return False
+
+
+async def test_a_rotation_is_begun_by_a_wish_and_ended_by_time(client: Client) -> None:
+    clock = Clock()
+    async with at_work(client, clock) as made:
+        told: list[int] = []
+        made.subscribe(lambda: told.append(count(made.trust().server_bundle)))
+        old, request = made.trust(), pem(subject("x"))
+        certificate = made.server_certificate("digits", request, "", NOW)
+        clock.now += MINUTE
+        await _wish(client, f"servers@{clock.now.isoformat()}")
+        await until(lambda: told == [2])
+        assert old.server_bundle in made.trust().server_bundle
+        assert made.trust().collaborator_bundle == old.collaborator_bundle, "only what was asked for"
+        assert made.server_certificate("digits", request, certificate, clock.now) == certificate, "the next one does not sign yet"
+        await until(lambda: made.problem == "")
+        assert names.ANNOTATION_ROTATE not in (await shown(client))["metadata"].get("annotations", {})
+        clock.now += TIMES.spread
+        await _wish(client, "")  # has it look at once
+        await until(lambda: len(told) == 2)
+        assert count(made.trust().server_bundle) == 2
+        again = made.server_certificate("digits", request, certificate, clock.now)
+        assert again != certificate, "of the authority that signs now"
+        assert made.server_certificate("digits", request, again, clock.now) == again
+
+
+async def _wish(client: Client, text: str) -> None:
+    annotations = {names.ANNOTATION_ROTATE: text, "tests/at": str(datetime.now(UTC))}
+    await client.merge_patch(kinds.CONFIG_MAP, NS, names.AUTHORITIES, {"metadata": {"annotations": annotations}})
+
+
+async def test_a_server_gets_one_certificate_however_often_it_is_looked_at(client: Client) -> None:
+    async with at_work(client) as made:
+        request = pem(subject("whatever"))
+        first = made.server_certificate("digits", request, "", NOW)
+        found = x509.load_pem_x509_certificate(first.encode())
+        assert list(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [x509.DNSName("digits")]
+        assert made.server_certificate("digits", request, "", NOW) == first, "while the hub has not got it yet"
+        assert made.server_certificate("digits", request, first, NOW + DAY / 2) == first
+        late = made.server_certificate("digits", request, first, NOW + DAY * 0.7)
+        assert late != first
+        assert made.server_certificate("digits", request, first, NOW + DAY * 0.7) == late
+        assert made.server_certificate("digits", pem(subject("x"), private=key()), late, NOW) not in ("", late), "another key"
+        assert made.server_certificate("digits", "", late, NOW) == ""
+        assert made.server_certificate("digits", "nonsense", late, NOW) == ""
+
+
+async def test_revoked_certificates_are_listed_until_they_have_expired(client: Client) -> None:
+    clock = Clock()
+    one, gone = Issued(7, NOW, NOW + DAY), Issued(8, NOW - DAY, NOW)
+    async with at_work(client, clock) as made:
+        await made.revoke("c1", [one, gone])
+        before = made.trust().crl
+        assert serials(before) == {7}
+        await made.revoke("c1", [one])
+        assert made.trust().crl == before, "it is listed already"
+    async with at_work(client, clock) as later:
+        assert later.trust().crl == before, "the same list after a restart, to the byte"
+    clock.now += 2 * DAY
+    async with at_work(client, clock) as much_later:
+        assert serials(much_later.trust().crl) == set()
+
+
+def serials(crl: str) -> set[int]:
+    return {revoked.serial_number for revoked in x509.load_pem_x509_crl(crl.encode())}
+
+
+async def test_a_secret_that_cannot_be_read_is_said_and_never_overwritten(client: Client) -> None:
+    spoilt = {"current.crt": base64.b64encode(b"nonsense").decode(), "current.key": ""}
+    metadata = {"name": names.SERVER_AUTHORITY, "namespace": NS}
+    await client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": spoilt})
+    cache = Cache(client, [Watched(kinds.CONFIG_MAP, label_selector=LABEL)])
+    made = Authorities(client, cache, NS, TIMES, Clock())
+    tasks = [asyncio.create_task(work) for work in (cache.run(), made.run())]
+    try:
+        await until(lambda: f"Secret {NS}/{names.SERVER_AUTHORITY} cannot be read" in made.problem)
+        assert not made.ready.is_set()
+        assert (await secret(client, names.SERVER_AUTHORITY))["current.crt"] == "nonsense"
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
