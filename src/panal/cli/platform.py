@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from panal.api import names
 from panal.api.crd import crd
+from panal.cli.admission import let_all_take_part
 from panal.cli.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client
@@ -46,7 +47,8 @@ def controller() -> Program:
 
 
 async def bring_up(folder: Folder, clusters: int, claims: Claims, tell: Tell, limit: float = LIMIT) -> State:
-    """Returns when every cluster is Available on the hub and its node Ready. PlatformError or BuildError if that does not come about."""
+    """Returns when every cluster is Available on the hub, its node Ready, and it can take part. PlatformError or BuildError if that does
+    not come about."""
     state = begin(folder, clusters, claims, [controller()])
     tell(f"{folder.root}: {len(state.spokes)} managed clusters and a hub")
     patience = Patience(folder, time.monotonic() + limit)
@@ -72,7 +74,8 @@ async def _api(folder: Folder, state: State, patience: Patience, tell: Tell) -> 
     async with await ready.answers(patience, HUB) as hub:
         await _install(hub)
         tell("hub: its API server answers, panal is installed")
-        await together(_hub(patience, hub, tell), *(_spoke(state, patience, hub, cluster, tell) for cluster in state.spokes))
+        taking_part = let_all_take_part(patience, hub, state.spokes, tell)
+        await together(_hub(patience, hub, tell), taking_part, *(_spoke(state, patience, hub, cluster, tell) for cluster in state.spokes))
         _write_kubeconfig(folder, state)
 
 

@@ -86,10 +86,11 @@ class AddonAgent:
 
     async def _certified(self, registration: Registration) -> tuple[Condition | None, float]:
         """What is to be said of the certificate, and when to look again, in seconds."""
-        now, renewal = now_utc(), certificates.renewal(await self._secret(registration), registration)
-        if renewal is not None and renewal > now:
+        now, secret = now_utc(), await self._secret(registration)
+        renewal = certificates.renewal(secret, registration)
+        if secret is not None and renewal is not None and renewal > now:
             self._asked.pop((registration.addon, registration.signer), None)
-            return None, (renewal - now).total_seconds()
+            return certificates.rotated(certificates.kept(secret)), (renewal - now).total_seconds()
         return await self._obtain(registration), CHECK
 
     async def _secret(self, registration: Registration) -> Object | None:

@@ -103,6 +103,11 @@ def renewal(secret: Object | None, registration: Registration) -> datetime | Non
     return certificate.not_valid_after_utc - life * RENEWED_AT
 
 
+def kept(secret: Object) -> bytes:
+    """The certificate in a Secret."""
+    return base64.b64decode(secret["data"]["tls.crt"])
+
+
 def _names(name: x509.Name) -> set[tuple[str, Any]]:
     return {(attribute.oid.dotted_string, attribute.value) for attribute in name}
 

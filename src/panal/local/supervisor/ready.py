@@ -25,6 +25,10 @@ LAST_LINES = 5
 NODE_LEASES, CLUSTER_LEASE = "kube-node-lease", "managed-cluster-lease"
 
 
+class NotYetError(Exception):
+    """A question's answer that says what is still missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """`until` is on the monotonic clock."""
@@ -38,7 +42,7 @@ class Patience:
             try:
                 if await question():
                     return
-            except (ApiError, ConfigError, OSError) as error:
+            except (ApiError, ConfigError, OSError, NotYetError) as error:
                 said = str(error)
             self._check(part, what, said)
             await asyncio.sleep(ASK_AGAIN)
