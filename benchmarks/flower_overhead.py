@@ -3,13 +3,15 @@
     make unit                                             # once: Flower's environment
     .venv/bin/python benchmarks/flower_overhead.py [REPEATS]
 
-Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback. Reported are the seconds from submission to
+Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback, each SuperNode by way of the same small proxy in the
+place of the gateways. Reported are the seconds from submission to
 finished and from the start of the first process to finished, and their ratios to bare Flower in the same repeat: a busy machine slows
 all three.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -24,10 +26,19 @@ from pathlib import Path
 from panal.pod.tools.install import install
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests/support"))
+from standin_gateway import StandInGateways  # noqa: E402
+
 VENV = ROOT / ".cache/flower-venv"
 APP = ROOT / "tests/flower/apps/tiny"
 ROUNDS, NODES = 3, 2
 WAYS = ("bare", "Off", "Auto")
+HASH = """
+import hashlib, sys
+from pathlib import Path
+from panal_tools.flower_control import bundle_app
+print(hashlib.sha256(bundle_app(Path(sys.argv[1]))).hexdigest())
+"""
 SUBMIT = """
 import sys, time
 from panal_tools.flower_control import Control, UnreachableError, bundle_app
@@ -64,9 +75,21 @@ class Pods:
         self.processes: list[subprocess.Popen[bytes]] = []
         install(folder / "tools")
         (folder / "run").mkdir()
-        (folder / "config").mkdir()
-        (folder / "config/address").write_text(f"127.0.0.1:{self.port}\n")
+        self.gateways = StandInGateways(self.port)
         shutil.copytree(APP, folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
+        self.app_hash = "" if way == "bare" else self.script(HASH)
+
+    def script(self, text: str) -> str:
+        done = subprocess.run(
+            [str(VENV / "bin/python"), "-c", text, str(self.folder / "app")],
+            env=self.environment("submit") | {"PYTHONPATH": str(self.folder / "tools")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{self.way}: {done.stderr[-2000:]}")
+        return done.stdout.strip()
 
     def environment(self, name: str) -> dict[str, str]:
         tmp = self.folder / name
@@ -79,7 +102,7 @@ class Pods:
             "PANAL_ROUNDS": str(ROUNDS),
             "PANAL_MIN_CLIENTS": str(NODES),
         }
-        site = {"PANAL_CLUSTER": name, "PANAL_CONFIG_DIR": str(self.folder / "config"), "PANAL_ACCELERATION": self.way}
+        site = {"PANAL_CLUSTER": name, "PANAL_ACCELERATION": self.way}
         log = {"PANAL_TERMINATION_LOG": str(tmp / "termination")}
         return common | (flower if self.way == "bare" else ours | site | log)
 
@@ -93,22 +116,14 @@ class Pods:
 
     def run(self) -> float:
         """Starts everything, submits, and returns the seconds from submission to the end."""
-        address, runtime = f"127.0.0.1:{self.port}", "--disable-runtime-dependency-installation"
+        runtime = "--disable-runtime-dependency-installation"
         self.start("superlink", ["flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port), runtime], "superlink")
         for number in range(NODES):
-            port, config = str(free_port()), f'cluster-name="site{number}"'
-            command = ["flower-supernode", "--insecure", "--superlink", address, "--port", port, "--node-config", config]
-            self.start(f"site{number}", command, "supernode", PANAL_SUPERNODE_PORT=port)
-        done = subprocess.run(
-            [str(VENV / "bin/python"), "-c", SUBMIT.format(nodes=NODES, rounds=ROUNDS), str(self.folder / "app")],
-            env=self.environment("submit") | {"PYTHONPATH": str(self.folder / "tools")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"{self.way}: {done.stderr[-2000:]}")
-        outcome, seconds = done.stdout.split()[-2:]
+            port, config, gateway = str(free_port()), f'cluster-name="site{number}"', str(self.gateways.port(f"site{number}"))
+            command = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{gateway}", "--port", port, "--node-config", config]
+            told = {"PANAL_SUPERNODE_PORT": port, "PANAL_GATEWAY_PORT": gateway, "PANAL_APP_HASH": self.app_hash}
+            self.start(f"site{number}", command, "supernode", **told)
+        outcome, seconds = self.script(SUBMIT.format(nodes=NODES, rounds=ROUNDS)).split()[-2:]
         if outcome != "completed":
             raise SystemExit(f"{self.way}: {outcome}; see {self.folder}")
         return float(seconds)
@@ -121,7 +136,11 @@ class Pods:
                 process.wait(15)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-        subprocess.run(["pkill", "-9", "-f", str(self.folder)], check=False)
+        self.gateways.close()
+        for left in Path("/proc").glob("[0-9]*"):  # what these left behind
+            with contextlib.suppress(OSError):
+                if str(self.folder).encode() in (left / "cmdline").read_bytes():
+                    os.kill(int(left.name), signal.SIGKILL)
 
 
 def measure(way: str) -> tuple[float, float]:

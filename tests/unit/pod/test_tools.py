@@ -242,33 +242,36 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["superlink", "supernode"])
 @pytest.mark.parametrize(
-    ("version", "source", "said"),
+    ("version", "said"),
     [
-        ("", "", "holds no Flower"),
-        ("1.40.0", "", "holds Flower 1.40.0, and panal knows how to guard 1.41 alone"),
-        ("1.41.9", "def flower_superlink(): print('serves')", "cannot be guarded"),
+        ("", "holds no Flower"),
+        ("1.40.0", "holds Flower 1.40.0, and panal knows how to guard 1.41 alone"),
+        ("1.41.9", "cannot be guarded"),
     ],
 )
-def test_a_superlink_that_cannot_be_guarded_does_not_serve(tmp_path: Path, version: str, source: str, said: str) -> None:
+def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: str, version: str, said: str) -> None:
     install(tmp_path / "tools")
     if version:
         metadata = tmp_path / f"site/flwr-{version}.dist-info/METADATA"
         metadata.parent.mkdir(parents=True)
         metadata.write_text(f"Metadata-Version: 2.1\nName: flwr\nVersion: {version}\n")
-        package = tmp_path / "site/flwr/superlink/cli"
+        package = tmp_path / f"site/flwr/{name}/cli"
         package.mkdir(parents=True)
         for folder in (package, package.parent, package.parent.parent):
             (folder / "__init__.py").touch()
-        (package / "flower_superlink.py").write_text(source)
+        (package / f"flower_{name}.py").write_text(f"def flower_{name}(): print('serves')")
     env = {
         "PYTHONPATH": str(tmp_path / "site"), "PATH": os.environ["PATH"],
         "PANAL_RUN_DIR": str(tmp_path), "PANAL_TERMINATION_LOG": str(tmp_path / "end"),
     }  # fmt: skip
-    command = [sys.executable, str(tmp_path / "tools/run.py"), "flower-superlink"]
+    command = [sys.executable, str(tmp_path / "tools/run.py"), f"flower-{name}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, "serves" in done.stdout) == (78, False)
-    for told in (json.loads((tmp_path / "end").read_text()), json.loads((tmp_path / "progress.jsonl").read_text())):
+    told_launcher = tmp_path / "progress.jsonl"
+    assert told_launcher.exists() == (name == "superlink")
+    for told in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
         assert told["reason"] == "AppInvalid"
         assert said in told["message"]
         assert "flwr 1.41" in told["message"]

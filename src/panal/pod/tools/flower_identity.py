@@ -51,6 +51,8 @@ def install() -> None:
     paths = {route.path for route in router.router.routes}
     if paths != {f"{PREFIX}/{path}" for path in HANDLERS} or router.fleet_handlers is not handlers:
         raise TypeError(f"its Fleet API is another: {sorted(paths)}")
+    auth = importlib.import_module("flwr.superlink.routers.fleet.node_auth")
+    auth.authenticate_node = telling(auth.authenticate_node)  # type: ignore[attr-defined]
     guard = Guard(Bindings())
     for name, kind in HANDLERS.values():
         setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
@@ -96,6 +98,21 @@ async def _unauthorized(send: Any) -> None:
 
 def say_refused(cluster: str, where: str, refusal: RefusedError) -> None:
     say(f"refused: cluster={cluster or '-'} reason={refusal.reason} at={where}: {refusal}")
+
+
+def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
+    """Flower's own check of the node's signature, which says nothing when it refuses."""
+
+    def authenticate_node(request: Any) -> Any:
+        try:
+            return authenticate(request)
+        except Exception:
+            who = _caller.get()
+            what = f"{who.cluster if who else '-'} does not sign as the node that it names"
+            say_refused(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
+            raise
+
+    return authenticate_node
 
 
 class Guard:

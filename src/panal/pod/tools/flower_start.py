@@ -7,6 +7,7 @@ are put in here, by name, and not by `sitecustomize`, which an image may keep fr
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 
 from .files import RunError, append, terminate
@@ -32,6 +33,8 @@ def main() -> int:
             return UNGUARDED
         except Exception as error:  # noqa: BLE001  whatever is wrong with the guard, there is none
             why = f"{name} cannot be guarded ({error!r}). Install flwr 1.41 in the image, as it is published"
+    if not why and shutil.which("flower-superexec") is None:
+        why = "flower-superexec, which starts Flower's other programs, is not on the PATH. Install flwr 1.41 where the image's PATH leads"
     if why:
         terminate("AppInvalid", why)
         if name == "flower-superlink":

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 app = ClientApp()
@@ -23,7 +23,10 @@ def train(message: Message, context: Context) -> Message:
     if mode == "draws":
         started_as = Path("/proc/self/cmdline").read_text()
         metrics |= {"drawn": float(np.random.random()), "forked": float("flower-supernode" in started_as)}
-    return Message(content=RecordDict({"arrays": grown, "metrics": MetricRecord(metrics)}), reply_to=message)
+    content = RecordDict({"arrays": grown, "metrics": MetricRecord(metrics)})
+    if mode == "poses":
+        content["panal"] = ConfigRecord({"cluster": "site1", "seconds": 99.0})
+    return Message(content=content, reply_to=message)
 
 
 @app.evaluate()
