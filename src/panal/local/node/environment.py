@@ -119,17 +119,21 @@ def referenced(lookup: Lookup, kind: Kind, namespace: str, ref: Mapping[str, Any
     return data_of(obj)
 
 
-def environment(container: Object, pod: Object, lookup: Lookup, mounts: Mounts, base: Mapping[str, str]) -> dict[str, str]:
-    """`base` is what the image and the node give; envFrom, then env, override it."""
-    found = dict(base)
+def environment(
+    container: Object, pod: Object, lookup: Lookup, mounts: Mounts, base: Mapping[str, str], fixed: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """`base` is what the image and the node give; envFrom, then env, override it, but not what is `fixed`."""
+    fixed = fixed or {}
+    found = {**base, **fixed}
     namespace = pod["metadata"]["namespace"]
     for source in container.get("envFrom") or ():
         kind, ref = (CONFIG_MAP, source["configMapRef"]) if "configMapRef" in source else (SECRET, source["secretRef"])
         data = referenced(lookup, kind, namespace, ref) or {}
         found |= {source.get("prefix", "") + key: rewrite(value.decode(), mounts) for key, value in data.items()}
+        found |= fixed
     for entry in container.get("env") or ():
         value = _value(entry, pod, lookup, found)
-        if value is not None:
+        if value is not None and entry["name"] not in fixed:
             found[entry["name"]] = rewrite(value, mounts)
     return found
 

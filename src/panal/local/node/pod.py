@@ -279,8 +279,8 @@ class PodWorker:
         number = before[-1].number + 1 if before else 0
         message_file = container / str(number) / "termination"
         mounts = [*volumes.mounts(spec, folders), (spec.get("terminationMessagePath") or "/dev/termination-log", str(message_file))]
-        env = environment(spec, self._with_ip(), self._lookup, mounts, {**image.env, **self._base(mounts)})
-        env |= self._injected(mounts, message_file)
+        base, fixed = {**image.env, **self._base(mounts)}, self._injected(mounts, message_file)
+        env = environment(spec, self._with_ip(), self._lookup, mounts, base, fixed)
         words = command(spec, env, mounts, image.entrypoint, image.cmd)
         cwd = rewrite(spec["workingDir"], mounts) if spec.get("workingDir") else image.working_dir
         attempt = records.start(container, number, words, env, cwd)

@@ -103,6 +103,12 @@ def test_environment_in_order_with_references_to_what_came_before():
     }
 
 
+def test_what_is_fixed_is_known_to_others_and_not_overridden():
+    given = [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}, {"name": "AT", "value": "$(PANAL_LOOPBACK):8000"}]
+    found = environment({"env": given}, POD, lookup, MOUNTS, {"HOME": "/image"}, {"PANAL_LOOPBACK": "127.1.0.1"})
+    assert found == {"HOME": "/image", "PANAL_LOOPBACK": "127.1.0.1", "AT": "127.1.0.1:8000"}
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [
