@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -71,6 +72,14 @@ def site_config(mca: Object, cma: Object | None, configs: Mapping[ConfigKey, Obj
     )
 
 
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def config_key(mca: Object, cma: Object | None) -> ConfigKey | None:
     """The AddOnDeploymentConfig for one cluster: the ManagedClusterAddOn's own, else that which OCM has found by placement, else the
     add-on's default. Of several the first, as OCM has it."""
@@ -99,10 +108,12 @@ def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | Non
         parts = urlsplit(url if "//" in url else f"http://{url}")
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
-        return None, f"the proxy in {where} is not a URL such as http://proxy.example:3128"
+        return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
     if parts.username is not None or parts.password is not None:
         credentials = f"Secret {names.PROXY} in the namespace {names.COLLABORATOR_NAMESPACE} of the site"
         return None, f"the proxy in {where} holds credentials, which everybody who may read it sees: they belong into the {credentials}"
     if parts.scheme != "http" or not host or not port:
-        return None, f"the proxy in {where} is not a URL such as http://proxy.example:3128"
+        return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
+    if not _is_ip(host):
+        return None, f"the proxy {host} in {where} is no IP address: Pods of collaborators resolve no names, and the hub does not know the site's"
     return (host, port), ""

@@ -108,11 +108,11 @@ def test_a_mirror_without_source_is_for_all() -> None:
 @pytest.mark.parametrize(
     ("proxy", "found"),
     [
-        ({"httpsProxy": "http://proxy.example:3128"}, ("proxy.example", 3128)),
-        ({"httpProxy": "http://proxy.example:3128"}, ("proxy.example", 3128)),
+        ({"httpsProxy": "http://192.0.2.7:3128"}, ("192.0.2.7", 3128)),
+        ({"httpProxy": "http://192.0.2.7:3128"}, ("192.0.2.7", 3128)),
         ({"httpProxy": "http://one:1", "httpsProxy": "http://two:2"}, ("two", 2)),
-        ({"httpsProxy": "proxy.example:3128"}, ("proxy.example", 3128)),
-        ({"httpsProxy": "http://proxy.example"}, ("proxy.example", 80)),
+        ({"httpsProxy": "192.0.2.7:3128"}, ("192.0.2.7", 3128)),
+        ({"httpsProxy": "http://192.0.2.7"}, ("192.0.2.7", 80)),
         ({"httpsProxy": "http://[2001:db8::1]:3128"}, ("2001:db8::1", 3128)),
         ({"noProxy": "x"}, None),
     ],
@@ -128,6 +128,7 @@ def test_a_proxy_is_a_host_and_a_port(proxy: dict[str, str], found: tuple[str, i
         ("http://user@proxy.example:3128", PROXY),
         ("https://proxy.example:3128", "not a URL such as"),
         ("socks5://proxy.example:3128", "not a URL such as"),
+        ("http://proxy.example:3128", "no IP address"),
         ("http://proxy.example:many", "not a URL such as"),
         ("http://", "not a URL such as"),
     ],
