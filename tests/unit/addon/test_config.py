@@ -110,7 +110,7 @@ def test_a_mirror_without_source_is_for_all() -> None:
     [
         ({"httpsProxy": "http://192.0.2.7:3128"}, ("192.0.2.7", 3128)),
         ({"httpProxy": "http://192.0.2.7:3128"}, ("192.0.2.7", 3128)),
-        ({"httpProxy": "http://one:1", "httpsProxy": "http://two:2"}, ("two", 2)),
+        ({"httpProxy": "http://192.0.2.1:1", "httpsProxy": "http://192.0.2.2:2"}, ("192.0.2.2", 2)),
         ({"httpsProxy": "192.0.2.7:3128"}, ("192.0.2.7", 3128)),
         ({"httpsProxy": "http://192.0.2.7"}, ("192.0.2.7", 80)),
         ({"httpsProxy": "http://[2001:db8::1]:3128"}, ("2001:db8::1", 3128)),
