@@ -1,0 +1,210 @@
+"""The aggregator's gateway: who may reach the runtime, and with which requests.
+
+Started with `bootstrap`, Envoy takes its one listener that spokes reach from `files`, which the reporter writes and changes while the run
+goes on. That listener has one filter chain for each cluster of the run, chosen by the protocol that the collaborator offers in its TLS
+handshake (`names.protocol`): the choice proves nothing, but within the chain only this very cluster's certificate passes, and its name is
+put on every request. So a cluster that leaves the run takes its chain, and with it its connections, along; the others' stay as they are.
+What offers anything else meets the last chain: its certificate is checked, so that the log tells who it was, and then it is refused.
+
+Paths are normalised before they are matched, and one that hides a slash or a dot segment behind an escape is refused, so no spelling of
+`/v1/control` starts with a client path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from panal.api import names
+from panal.api.names import GATEWAY_HEALTH_PORT, GATEWAY_PORT, ClusterName
+from panal.gateway import envoy
+from panal.gateway.envoy import Json
+from panal.gateway.stats import LISTENER, STATS_PATH, STRANGERS, Traffic, parse_stats, stat_prefix
+
+__all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Traffic", "bootstrap", "files", "parse_stats"]
+
+# Connections of a cluster that has left the run are closed when the drain time is over.
+ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "2", "--drain-time-s", "2")
+EMPTY: dict[str, Json] = {"lds.json": {"resources": []}}
+
+_LISTENER_KIND = "config.listener.v3.Listener"
+_CONNECTIONS = 20_000
+_GROUP_MAY = 0o660  # the reporter has another user's id in some clusters, and the volume's group
+# What a proxy before us might have said, and what Envoy's router would obey: neither is a collaborator's to say.
+_NOT_TRUSTED = [
+    "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-client-cert", "x-real-ip",
+    "x-envoy-expected-rq-timeout-ms", "x-envoy-hedge-on-per-try-timeout", "x-envoy-max-retries", "x-envoy-original-host",
+    "x-envoy-original-path", "x-envoy-retry-grpc-on", "x-envoy-retry-on", "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-upstream-rq-timeout-alt-response", "x-envoy-upstream-rq-timeout-ms",
+]  # fmt: skip
+
+
+def bootstrap(upstream_port: int, *, listen_health: str, health_port: int = GATEWAY_HEALTH_PORT, loopback: str) -> Json:
+    """What Envoy starts with: `/ready` for kubelet's probes at `listen_health`, because the runtime itself is out of their reach, the
+    runtime at `loopback:upstream_port`, and where the rest comes from. Statistics alone are served, at the socket `./admin.sock`."""
+    return {
+        "node": {"id": "aggregator", "cluster": "panal"},
+        "admin": {
+            "address": {"pipe": {"path": "./admin.sock", "mode": _GROUP_MAY}},
+            "allow_paths": [{"prefix": "/stats?"}],
+        },
+        "dynamic_resources": {"lds_config": envoy.watched("lds.json")},
+        "static_resources": {"listeners": [_health(listen_health, health_port)], "clusters": [_runtime(loopback, upstream_port)]},
+        **envoy.connection_limit(_CONNECTIONS),
+    }
+
+
+def files(
+    participants: Iterable[ClusterName], *, run_id: str, paths: Iterable[str], listen: str, port: int = GATEWAY_PORT
+) -> dict[str, Json]:
+    """The files that change: POST on each prefix of `paths` is let through from `listen:port` for `participants` of the run `run_id`.
+
+    Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of collaborators) and `crl.pem` (a list of each of them), all PEM, and
+    there before `lds.json` is. A prefix ends with a slash.
+    """
+    prefixes = tuple(paths)
+    if not prefixes or not all(p.startswith("/") and p.endswith("/") and p != "/" for p in prefixes):
+        raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, not {prefixes}")
+    chains = [_participant(cluster, run_id, prefixes) for cluster in sorted(set(participants))]
+    listener = {
+        "name": LISTENER,
+        "stat_prefix": LISTENER,
+        "address": envoy.socket(listen, port),
+        "listener_filters": [
+            envoy.extension("envoy.filters.listener.tls_inspector", "filters.listener.tls_inspector.v3.TlsInspector"),
+        ],
+        "listener_filters_timeout": "10s",
+        "filter_chains": chains,
+        "default_filter_chain": _stranger(),
+        "access_log": [_refused_connections()],
+    }
+    return {
+        "lds.json": envoy.resources(_LISTENER_KIND, [listener]),
+        "identity.json": envoy.identity(),
+        "trust.json": envoy.trust(revocations=True),
+    }
+
+
+def _participant(cluster: ClusterName, run_id: str, prefixes: tuple[str, ...]) -> Json:
+    header = {"header": {"key": names.CLUSTER_HEADER, "value": cluster}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    uri = {"san_type": "URI", "matcher": {"exact": names.cluster_uri(cluster)}}
+    changes = {"request_headers_to_add": [header], "request_headers_to_remove": _NOT_TRUSTED}
+    return {
+        "name": cluster,
+        "filter_chain_match": {"application_protocols": [names.protocol(run_id, cluster)]},
+        "filters": [_manager(stat_prefix(cluster), [_route(p) for p in prefixes], route_config=changes)],
+        **_transport(uri),
+    }
+
+
+def _stranger() -> Json:
+    """Who is not in the run. The refusal waits for the handshake's end: only then is it known whom it concerns."""
+    nobody = envoy.extension(
+        "envoy.filters.network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix=f"{STRANGERS}.", rules={"action": "ALLOW", "policies": {}}
+    )
+    return {"name": STRANGERS, "filters": [nobody, _manager(STRANGERS, [], idle="5s")], **_transport(None)}
+
+
+def _transport(uri: Json | None) -> Json:
+    """No session is ever resumed: that would pass by a certificate that was revoked meanwhile."""
+    socket = envoy.extension(
+        "envoy.transport_sockets.tls",
+        "transport_sockets.tls.v3.DownstreamTlsContext",
+        require_client_certificate=True,
+        disable_stateless_session_resumption=True,
+        disable_stateful_session_resumption=True,
+        common_tls_context=envoy.tls(uri, ["h2"]),
+    )
+    return {"transport_socket": socket, "transport_socket_connect_timeout": "10s"}
+
+
+def _manager(prefix: str, routes: list[Json], *, idle: str = "3600s", route_config: Json | None = None) -> Json:
+    return envoy.manager(
+        prefix,
+        routes,
+        codec_type="HTTP2",
+        http2_protocol_options=envoy.http2(max_concurrent_streams=128),
+        normalize_path=True,
+        merge_slashes=False,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        # A certificate that has expired or was replaced is not used for longer than this; streams end in peace.
+        common_http_protocol_options={
+            "headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": idle, "max_connection_duration": "3600s",
+        },
+        use_remote_address=True,
+        skip_xff_append=True,
+        access_log=[_refused_requests()],
+        route_config=route_config or {},
+    )  # fmt: skip
+
+
+def _route(prefix: str) -> Json:
+    return {
+        "match": {"prefix": prefix, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]},
+        "route": {
+            "cluster": "runtime",
+            "timeout": "0s",
+            "idle_timeout": "0s",
+            "retry_policy": {"retry_on": "connect-failure,reset-before-request", "num_retries": 2},
+        },
+    }
+
+
+def _refused_connections() -> Json:
+    fields = {
+        "refused": "connection",
+        "chain": "%FILTER_CHAIN_NAME%",  # the cluster that it claims to be
+        "certificate": "%DOWNSTREAM_PEER_URI_SAN%",
+        "serial": "%DOWNSTREAM_PEER_SERIAL%",
+        "reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+        "details": "%CONNECTION_TERMINATION_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "tls": "%DOWNSTREAM_TLS_VERSION%",
+        "server_name": "%REQUESTED_SERVER_NAME%",
+        "from": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "received": "%BYTES_RECEIVED%",
+        "sent": "%BYTES_SENT%",
+    }
+    told = envoy.condition("connection.transport_failure_reason != '' || connection.termination_details != ''")
+    return envoy.log(fields, {"or_filter": {"filters": [told, {"response_flag_filter": {}}]}})
+
+
+def _refused_requests() -> Json:
+    """No query and no headers, so no line holds a secret."""
+    fields = {
+        "refused": "request",
+        "chain": "%FILTER_CHAIN_NAME%",
+        "certificate": "%DOWNSTREAM_PEER_URI_SAN%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
+        "status": "%RESPONSE_CODE%",
+        "reason": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "from": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "received": "%BYTES_RECEIVED%",
+        "sent": "%BYTES_SENT%",
+        "milliseconds": "%DURATION%",
+    }
+    # A stream that breaks HTTP's rules is reset, so it has no status; one that the other side gave up is no refusal.
+    broken = [{"response_flag_filter": {"flags": ["DPE"]}}, envoy.condition("response.code_details == 'http2.unexpected_underscore'")]
+    return envoy.log(fields, {"or_filter": {"filters": [envoy.FAILED, *broken]}})
+
+
+def _health(address: str, port: int) -> Json:
+    ready = {"match": {"path": "/ready"}, "direct_response": {"status": 200, "body": {"inline_string": "ready\n"}}}
+    return {
+        "name": "health",
+        "address": envoy.socket(address, port),
+        "filter_chains": [{"filters": [envoy.manager("health", [ready])]}],
+    }
+
+
+def _runtime(address: str, port: int) -> Json:
+    return {
+        "name": "runtime",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        **envoy.unlimited(),
+        # Shorter than the server's own keep-alive (5 s): a connection that it closes must not be picked for a request.
+        **envoy.http_upstream({"http_protocol_options": {}}, idle_timeout="3s"),
+        "load_assignment": envoy.endpoints("runtime", envoy.socket(address, port)),
+    }

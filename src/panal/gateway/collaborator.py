@@ -1,0 +1,188 @@
+"""The collaborator's gateway: plain HTTP on loopback, which the runtime takes for the aggregator, becomes mutual TLS to the real one.
+
+Started with `bootstrap`, Envoy takes from `files` where the aggregator is. They lie in one folder with the site's certificate, all of it a
+mounted volume in which kubelet switches a link: an address, a certificate or an authority may change while the run goes on.
+
+Where the site has a proxy, the TLS connection goes through its CONNECT. Envoy connects to itself for that, twice: the listener `tunnel`
+turns the connection into a CONNECT, and `credentials` passes it on to the proxy with the credentials that a file holds at that moment.
+They are never in the configuration, and the file may come, change and go.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from panal.api.names import COLLABORATOR_PORT
+from panal.gateway import envoy
+from panal.gateway.envoy import Json
+
+__all__ = ["ARGUMENTS", "bootstrap", "files"]
+
+ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "1", "--drain-time-s", "2")
+
+_CLUSTER_KIND = "config.cluster.v3.Cluster"
+_CONNECTIONS = 1_000
+_ABOUT = "panal"  # metadata: what the log and the tunnel have to know of the aggregator
+# Read anew for every connection: the file may come, change and go.
+_ADD_CREDENTIALS = """
+function envoy_on_request(request)
+  local file = io.open("./proxy-authorization")
+  if file then
+    local value = file:read("*l")
+    file:close()
+    if value then request:headers():replace("proxy-authorization", value) end
+  end
+end
+"""
+
+
+def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, proxied: bool) -> Json:
+    """What Envoy starts with: a listener at `loopback:port`, and where the rest comes from. There is no admin interface."""
+    started: Json = {
+        "node": {"id": "collaborator", "cluster": "panal"},
+        "dynamic_resources": {"cds_config": envoy.watched("cds.json")},
+        "static_resources": {"listeners": [_listener(loopback, port), *([_tunnel(), _credentials()] if proxied else [])]},
+        **envoy.connection_limit(_CONNECTIONS),
+    }
+    if proxied:
+        internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
+        started["bootstrap_extensions"] = [internal]
+        started["static_resources"]["clusters"] = [_inside("credentials")]
+    return started
+
+
+def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str, proxy: tuple[str, int] | None = None) -> dict[str, Json]:
+    """The files that change: the aggregator is at `address`, has a certificate for `server_name` and is told `sni` and `protocol`; it is
+    reached through `proxy` if there is one (and `bootstrap` was told so).
+
+    Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of aggregators) and, if the proxy wants it, `proxy-authorization`: the
+    header's value, such as `Basic dXNlcjpwYXNz`.
+    """
+    if len(protocol.encode()) > 255:
+        raise ValueError(f"a protocol's name has at most 255 bytes in TLS: {protocol}")
+    clusters = [_aggregator(address, server_name, sni, protocol, tunnelled=proxy is not None)]
+    found = {"identity.json": envoy.identity(), "trust.json": envoy.trust(revocations=False)}
+    if proxy is not None:
+        clusters.append(_cluster("proxy", proxy) | {"connect_timeout": "10s", **envoy.unlimited()})
+    return {"cds.json": envoy.resources(_CLUSTER_KIND, clusters), **found}
+
+
+def _listener(address: str, port: int) -> Json:
+    """Paths pass as they are: what is let through is the aggregator's gateway's to say."""
+    route = {
+        "match": {"prefix": "/"},
+        "route": {
+            "cluster": "aggregator",
+            "timeout": "0s",
+            "idle_timeout": "0s",
+            "retry_policy": {"retry_on": "connect-failure", "num_retries": 2},
+        },
+    }
+    comes_later = {"validate_clusters": False}  # the cluster
+    manager = envoy.manager("runtime", [route], access_log=[_failed_requests()], route_config=comes_later)
+    return {"name": "runtime", "address": envoy.socket(address, port), "filter_chains": [{"filters": [manager]}]}
+
+
+def _failed_requests() -> Json:
+    fields = {
+        "refused": "request",
+        "protocol": f"%METADATA(CLUSTER:{_ABOUT}:protocol)%",  # names the run and the cluster
+        "expected": f"%METADATA(CLUSTER:{_ABOUT}:server_name)%",
+        "server": "%UPSTREAM_HOST%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
+        "status": "%RESPONSE_CODE%",
+        "reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "milliseconds": "%DURATION%",
+    }
+    return envoy.log(fields, envoy.FAILED)
+
+
+def _aggregator(address: tuple[str, int], server_name: str, sni: str, protocol: str, *, tunnelled: bool) -> Json:
+    dns = {"san_type": "DNS", "matcher": {"exact": server_name}}
+    tls = envoy.extension(
+        "envoy.transport_sockets.tls",
+        "transport_sockets.tls.v3.UpstreamTlsContext",
+        sni=sni,
+        max_session_keys=0,
+        common_tls_context=envoy.tls(dns, [protocol, "h2"]),
+    )
+    cluster = _through_tunnel(address, tls) if tunnelled else _cluster("aggregator", address) | {"transport_socket": tls}
+    about = {"protocol": protocol, "server_name": server_name}
+    return cluster | {
+        "connect_timeout": "10s",
+        "metadata": {"filter_metadata": {_ABOUT: about}},
+        **envoy.unlimited(),
+        **envoy.http_upstream({"http2_protocol_options": envoy.http2()}),
+    }
+
+
+def _cluster(name: str, address: tuple[str, int]) -> Json:
+    """A name is looked up again and again, an address never: collaborators have no DNS but where the site lets them."""
+    kind = {"type": "STATIC"} if _is_ip(address[0]) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
+    return {"name": name, **kind, "load_assignment": envoy.endpoints(name, envoy.socket(*address))}
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _through_tunnel(address: tuple[str, int], tls: Json) -> Json:
+    host, port = address
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    inside = envoy.extension(
+        "envoy.transport_sockets.internal_upstream",
+        "transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        passthrough_metadata=[{"kind": {"host": {}}, "name": _ABOUT}],
+        transport_socket=tls,
+    )
+    told = {"filter_metadata": {_ABOUT: {"target": target}}}
+    return _inside("aggregator", "tunnel", metadata=told) | {"transport_socket": inside}
+
+
+def _inside(name: str, listener: str | None = None, **endpoint: Json) -> Json:
+    """A cluster that is a listener of this very process."""
+    address = {"envoy_internal_address": {"server_listener_name": listener or name}}
+    return {"name": name, "type": "STATIC", "load_assignment": envoy.endpoints(name, address, **endpoint)}
+
+
+def _tunnel() -> Json:
+    connect = envoy.extension(
+        "envoy.filters.network.tcp_proxy",
+        "filters.network.tcp_proxy.v3.TcpProxy",
+        stat_prefix="tunnel",
+        cluster="credentials",
+        tunneling_config={"hostname": f"%DYNAMIC_METADATA({_ABOUT}:target)%"},
+    )
+    return {"name": "tunnel", "internal_listener": {}, "filter_chains": [{"filters": [connect]}]}
+
+
+def _failed_tunnels() -> Json:
+    fields = {
+        "refused": "tunnel",
+        "target": "%REQ(:AUTHORITY)%",
+        "proxy": "%UPSTREAM_HOST%",
+        "status": "%RESPONSE_CODE%",
+        "reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+    }
+    return envoy.log(fields, envoy.FAILED)
+
+
+def _credentials() -> Json:
+    """Between the tunnel and the proxy: passes CONNECT on, with the credentials that there are at that moment."""
+    lua = envoy.extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code={"inline_string": _ADD_CREDENTIALS})
+    route = {
+        "match": {"connect_matcher": {}},
+        "route": {"cluster": "proxy", "timeout": "0s", "idle_timeout": "0s", "upgrade_configs": [{"upgrade_type": "CONNECT"}]},
+    }
+    comes_later = {"validate_clusters": False}  # the proxy
+    manager = envoy.manager("credentials", [route], filters=[lua], access_log=[_failed_tunnels()], route_config=comes_later)
+    return {"name": "credentials", "internal_listener": {}, "filter_chains": [{"filters": [manager]}]}

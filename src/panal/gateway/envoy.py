@@ -1,0 +1,147 @@
+"""What both gateways' configurations are made of.
+
+Every file is named relative to the folder that Envoy runs in, and Envoy watches that folder for renames: a file renamed into it, or the
+link `..data` that kubelet switches in a mounted volume, makes Envoy read the files anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Json = dict[str, Any]
+
+# Logs leave Envoy's buffer within half a second, and it keeps no state for a successor.
+ARGUMENTS = ("--disable-hot-restart", "--drain-strategy", "immediate", "--file-flush-interval-msec", "500", "-l", "warning")
+HERE: Json = {"path": "./"}
+EXTENSIONS = "envoy.extensions"
+HTTP_OPTIONS = f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions"
+IDENTITY, TRUST = "identity", "trust"  # the secrets' names, and the files that hold them
+MANY = 1 << 20  # Envoy's default of 1,024 requests at a time is too small for thousands of clusters
+
+# A stream must not be slower than TCP for want of credit: 16 MiB are 1 Gbit/s at a round trip of 130 ms.
+_STREAM_WINDOW, _CONNECTION_WINDOW = 16 << 20, 32 << 20
+# 10 s to answer, asked every 20 s: a peer that is gone without a word is noticed within 30 s.
+_KEEPALIVE = {"interval": "20s", "timeout": "10s"}
+
+
+def typed(name: str, /, **fields: Any) -> Json:
+    """A message of type `envoy.NAME`, or of the full name where it starts with `envoy.`."""
+    full = name if name.startswith("envoy.") else f"envoy.{name}"
+    return {"@type": f"type.googleapis.com/{full}", **fields}
+
+
+def extension(name: str, message: str, /, **fields: Any) -> Json:
+    return {"name": name, "typed_config": typed(f"{EXTENSIONS}.{message}", **fields)}
+
+
+def watched(file: str) -> Json:
+    """A source of configuration: a file of this folder."""
+    return {"resource_api_version": "V3", "path_config_source": {"path": f"./{file}", "watched_directory": HERE}}
+
+
+def resources(kind: str, found: Iterable[Json]) -> Json:
+    """The content of such a file."""
+    return {"resources": [typed(kind, **resource) for resource in found]}
+
+
+def socket(address: str, port: int) -> Json:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def endpoints(cluster: str, address: Json, **fields: Any) -> Json:
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}, **fields}]}]}
+
+
+def identity() -> Json:
+    """The file with our certificate's and key's names."""
+    certificate = {"certificate_chain": {"filename": "./tls.crt"}, "private_key": {"filename": "./tls.key"}, "watched_directory": HERE}
+    return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": IDENTITY, "tls_certificate": certificate}])
+
+
+def trust(*, revocations: bool) -> Json:
+    """The file that names those of the authorities and, if wanted, of their revocation lists."""
+    context: Json = {"trusted_ca": {"filename": "./ca.crt"}, "watched_directory": HERE}
+    if revocations:
+        context["crl"] = {"filename": "./crl.pem"}
+    return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": TRUST, "validation_context": context}])
+
+
+def tls(peer: Json | None, protocols: list[str]) -> Json:
+    """TLS 1.3 with our certificate, for a peer whose certificate has the name `peer` and is of an authority that we trust; None: any
+    name. `protocols` are those offered, or accepted, by ALPN."""
+    authorities = {"name": TRUST, "sds_config": watched(f"{TRUST}.json")}
+    return {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": protocols,
+        "tls_certificate_sds_secret_configs": [{"name": IDENTITY, "sds_config": watched(f"{IDENTITY}.json")}],
+        "combined_validation_context": {
+            "default_validation_context": {"match_typed_subject_alt_names": [peer]} if peer else {},
+            "validation_context_sds_secret_config": authorities,
+        },
+    }
+
+
+def http2(**more: Any) -> Json:
+    return {
+        "initial_stream_window_size": _STREAM_WINDOW,
+        "initial_connection_window_size": _CONNECTION_WINDOW,
+        "connection_keepalive": _KEEPALIVE,
+        **more,
+    }
+
+
+def http_upstream(explicit: Json, **common: Any) -> Json:
+    """The options of an upstream cluster that speaks exactly one version of HTTP."""
+    options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common)
+    return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
+
+
+def unlimited() -> Json:
+    """Circuit breakers that never open: who may send how much is decided elsewhere."""
+    limits = {"max_connections": MANY, "max_pending_requests": MANY, "max_requests": MANY, "max_retries": 100}
+    return {"circuit_breakers": {"thresholds": [limits]}}
+
+
+def connection_limit(most: int) -> Json:
+    """Past it connections are refused, so that nobody can use up all files that the process may open."""
+    monitor = extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=most,
+    )
+    return {"overload_manager": {"resource_monitors": [monitor]}}
+
+
+def log(fields: dict[str, str], condition: Json) -> Json:
+    """One line of JSON on standard output for what meets `condition`. JSON, because names and paths in it are the peer's own words."""
+    form = {"json_format": {"time": "%START_TIME%", **fields}, "omit_empty_values": True}
+    written = extension("envoy.access_loggers.stdout", "access_loggers.stream.v3.StdoutAccessLog", log_format=form)
+    return written | {"filter": condition}
+
+
+def condition(expression: str) -> Json:
+    """A log's condition in CEL."""
+    rule = extension("envoy.access_loggers.extension_filters.cel", "access_loggers.filters.cel.v3.ExpressionFilter", expression=expression)
+    return {"extension_filter": rule}
+
+
+# From 400 on: collaborators poll every few seconds, and what succeeds is not worth a line.
+FAILED: Json = {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "panal.access_log_from"}}}}
+
+
+def manager(stat_prefix: str, routes: list[Json], *, filters: Iterable[Json] = (), **fields: Any) -> Json:
+    """The filter that takes a connection's requests. A stream has no time limit: a model may take minutes, a training phase hours."""
+    router = extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True)
+    host = {"name": stat_prefix, "domains": ["*"], "routes": routes}
+    settings: Json = {
+        "stat_prefix": stat_prefix,
+        "stream_idle_timeout": "0s",
+        "request_headers_timeout": "30s",
+        "generate_request_id": False,
+        "server_header_transformation": "PASS_THROUGH",
+        "http_filters": [*filters, router],
+        "route_config": {"virtual_hosts": [host], **fields.pop("route_config", {})},
+    }
+    message = "filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return extension("envoy.filters.network.http_connection_manager", message, **settings, **fields)

@@ -1,0 +1,65 @@
+"""What the aggregator's gateway counts, from the answer of its admin socket to a figure for each cluster.
+
+Envoy's names have dots, and so may a cluster's: hence a prefix without any before it and a counter's name without any behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from panal.api.names import ClusterName
+
+LISTENER = "fleet"
+STRANGERS = "strangers"
+_PREFIX = "cluster"
+
+_REQUESTS = {"downstream_rq_total"}
+_REFUSED = {"no_route", "downstream_rq_failed_path_normalization", "downstream_cx_protocol_error"}
+_RECEIVED, _SENT = {"downstream_cx_rx_bytes_total"}, {"downstream_cx_tx_bytes_total"}
+_ALL = sorted(_REQUESTS | _REFUSED | _RECEIVED | _SENT)
+_HANDSHAKES = ["connection_error", "fail_verify_cert_hash", "fail_verify_error", "fail_verify_no_cert", "fail_verify_san"]
+
+_CLUSTER = re.compile(rf"http\.{_PREFIX}\.(?P<cluster>.+)\.(?P<counter>{'|'.join(_ALL)})")
+_STRANGER = re.compile(rf"listener\.{LISTENER}\.ssl\.(?:{'|'.join(_HANDSHAKES)})|{STRANGERS}\.rbac\.denied")
+_WANTED = f"^({_CLUSTER.pattern.replace('?P<cluster>', '').replace('?P<counter>', '')}|{_STRANGER.pattern.replace('?:', '')})$"
+
+STATS_PATH = f"/stats?format=json&type=Counters&filter={quote(_WANTED, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Since the cluster joined, or the gateway started: requests, those and connections that the gateway itself refused, and bytes
+    within TLS, from the cluster and to it."""
+
+    requests: int = 0
+    refused: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+
+
+def stat_prefix(cluster: ClusterName) -> str:
+    return f"{_PREFIX}.{cluster}"
+
+
+def parse_stats(text: str) -> dict[ClusterName, Traffic]:
+    """The traffic of each cluster of the run, from the answer to `STATS_PATH`; under "" the connections that were refused because they
+    proved no cluster, or none of this run."""
+    counters: dict[ClusterName, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for stat in json.loads(text)["stats"]:
+        name, value = stat.get("name", ""), stat.get("value")
+        if found := _CLUSTER.fullmatch(name):
+            counters[ClusterName(found["cluster"])][found["counter"]] += value
+        elif _STRANGER.fullmatch(name):
+            counters[ClusterName("")]["no_route"] += value
+    return {cluster: _traffic(found) for cluster, found in sorted(counters.items())}
+
+
+def _traffic(counters: dict[str, int]) -> Traffic:
+    def total(of: set[str]) -> int:
+        return sum(value for name, value in counters.items() if name in of)
+
+    return Traffic(total(_REQUESTS), total(_REFUSED), total(_RECEIVED), total(_SENT))
