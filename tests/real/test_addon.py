@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from addon_suite import AddOnSite, AddOnSuite
+from addon_suite import SOON, SYSTEM, AddOnSite, AddOnSuite
 from fleet import Fleet
+from panal.addon import install
+from panal.kube import kinds
+from panal.kube.objects import condition
+from waiting import eventually
 
 pytestmark = pytest.mark.real
 
@@ -27,3 +32,22 @@ def site(ocm: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AddOn
 
 class TestAddOn(AddOnSuite):
     pass
+
+
+def test_of_a_cluster_that_is_away_the_hub_and_the_controller_say_the_same(site: AddOnSite, ocm: Fleet) -> None:
+    """Both write the condition: if they did not agree, they would write without end."""
+    site.hub.apply(install.addon([install.placed_everywhere(SYSTEM)]))
+    site.certified("cluster2")
+    site.hub.patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 1})
+    eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "True", "it is available", SOON)
+    ocm.kill("cluster2", "ocm-registration.agent")
+    try:
+        eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "Unknown", "it is unknown", SOON)
+        time.sleep(2)
+        before = site.addon("cluster2")["metadata"]["resourceVersion"]
+        time.sleep(4)
+        assert site.addon("cluster2")["metadata"]["resourceVersion"] == before
+    finally:
+        ocm.start("cluster2", "ocm-registration.agent")
+    eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "True", "it is available again", SOON)
+    site.hub.patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 60})

@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from api import Api, api
 from panal.addon import install, manifests
+from panal.addon.config import ADDRESS, GROUP, RESOURCE
 from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES
 from panal.api import names
 from panal.api.crd import crd
@@ -195,6 +196,22 @@ class AddOnSuite:
             "Configured": "True ConfigurationsConfigured",
         }
         eventually(lambda: wanted.items() <= said().items(), f"all conditions are as wanted: {said()}", SOON)
+
+    def test_02_a_clusters_own_configuration_counts_as_rolled_out(self, site: AddOnSite) -> None:
+        config = {"apiVersion": manifests.ADDON_API, "kind": "AddOnDeploymentConfig", "metadata": {"name": "own", "namespace": "cluster1"}}
+        variable = {"name": ADDRESS, "value": "10.1.2.3"}
+        site.hub.apply(config | {"spec": {"customizedVariables": [variable], "agentInstallNamespace": ""}})
+        wanted = {"group": GROUP, "resource": RESOURCE, "name": "own", "namespace": "cluster1"}
+        site.hub.patch(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON, spec={"configs": [wanted]})
+
+        def rolled_out() -> bool:
+            status = site.addon("cluster1").get("status") or {}
+            references = [r for r in status.get("configReferences") or () if r["name"] == "own"]
+            applied = all(r.get("lastAppliedConfig") == r["desiredConfig"] for r in references)
+            return bool(references) and applied and condition(site.addon("cluster1"), "Progressing").get("reason") == "Completed"
+
+        eventually(rolled_out, "the add-on manager takes it for applied", SOON)
+        assert site.certified("cluster1"), "and the certificate stays where it is"
 
     def test_03_the_site_has_what_it_needs_and_no_more(self, site: AddOnSite) -> None:
         trust = site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, names.TRUST)

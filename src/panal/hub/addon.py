@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from panal.addon import issued, manifests, registration
+from panal.addon import issued, manifests, registration, rollout
 from panal.addon.authority import Times
+from panal.addon.config import ConfigKey
 from panal.addon.issued import Issued
 from panal.addon.requests import open_for_us
 from panal.api import names
@@ -27,8 +28,8 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.events import EventRecorder
-from panal.kube.kinds import Kind
-from panal.kube.objects import Object, condition, labels_of, uid_of, version_of
+from panal.kube.kinds import Kind, kind_of
+from panal.kube.objects import Object, condition, key_of, labels_of, uid_of, version_of
 from panal.kube.queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ WORKERS = 4
 SETTLE = 0.1  # seconds for which changes of one cluster are gathered
 BATCH = 5  # requests of one cluster that are answered in a row
 PAUSE = 1.0  # seconds, until it is that cluster's turn again
+EVERYWHERE = "*"  # the key of the ClusterManagementAddOn
 EACH = 0.01  # seconds between clusters, where all of them have to be looked at
 
 
@@ -66,6 +68,7 @@ class AddOnController:
         self._cache.subscribe(self._on_change)
         self._authorities.subscribe(self._look_at_all)
         self._look_at_all()
+        self._queue.add(EVERYWHERE)
         for csr in self._cache.list(kinds.CERTIFICATE_SIGNING_REQUEST):
             self._on_change(kinds.CERTIFICATE_SIGNING_REQUEST, None, csr)
         async with asyncio.TaskGroup() as tasks:
@@ -83,6 +86,13 @@ class AddOnController:
         if kind == kinds.MANAGED_CLUSTER_ADDON:
             self._remember(old, new)
             self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
+        elif kind == kinds.CLUSTER_MANAGEMENT_ADDON:
+            self._queue.add_after(EVERYWHERE, SETTLE)
+        elif kind == kinds.ADDON_DEPLOYMENT_CONFIG:
+            self._queue.add_after(EVERYWHERE, SETTLE)
+            for addon in self._cache.list(kinds.MANAGED_CLUSTER_ADDON):
+                if rollout.uses(addon, key_of(changed)):
+                    self._queue.add_after(addon["metadata"]["namespace"], SETTLE)
         elif kind == kinds.MANIFEST_WORK and labels_of(changed).get(names.ADDON_LABEL) == names.ADDON:
             self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
         elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _gist(old) != _gist(new)):
@@ -119,6 +129,9 @@ class AddOnController:
 
     async def _reconcile(self, key: str) -> float | None:
         """Seconds to the next look, if there is anything to look at."""
+        if key == EVERYWHERE:
+            await self._hash_configs()
+            return None
         if gone := self._gone.get(key):
             await self._authorities.revoke(key, list(gone))
             self._gone.pop(key)
@@ -144,6 +157,9 @@ class AddOnController:
         cluster = addon["metadata"]["namespace"]
         if issued.revoked(addon):
             await self._shut_out(addon)
+        if changed := rollout.of_one(addon, self._config):
+            await self._patch_status(addon, changed)
+            return None  # the change comes back by the watch
         work = self._cache.get(kinds.MANIFEST_WORK, cluster, manifests.WORK)
         wanted = stamped(manifests.work(addon, self._authorities.trust().server_bundle))
         if needs_apply(wanted, work):
@@ -154,6 +170,19 @@ class AddOnController:
             await self._client.apply_status(addon | {"status": said})
         ends = registration.expiry(addon, now)
         return max(1.0, (ends - now).total_seconds()) if ends else None
+
+    def _config(self, key: ConfigKey) -> Object | None:
+        return self._cache.get(kinds.ADDON_DEPLOYMENT_CONFIG, *key)
+
+    async def _hash_configs(self) -> None:
+        addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
+        if addon and (changed := rollout.of_all(addon, self._config)):
+            await self._patch_status(addon, changed)
+
+    async def _patch_status(self, addon: Object, changed: Object) -> None:
+        """Lists that OCM's add-on manager writes, too: Conflict if it has done so since they were read."""
+        patch = {"metadata": {"resourceVersion": version_of(addon)}, "status": changed}
+        await self._client.merge_patch(kind_of(addon), *key_of(addon), patch, "status")
 
     async def _shut_out(self, addon: Object) -> None:
         certificates, now = issued.issued(addon), self._now()

@@ -58,7 +58,7 @@ class Authorities:
         self._namespace = namespace
         self._times = times
         self._now = now
-        self._since = now()
+        self._since = now()  # from when on this process hands bundles out
         self._stores = {name: AuthorityStore(client, namespace, secret) for name, secret in SECRETS.items()}
         self._trust = Trust("", "", "")
         self._signers: tuple[Signer | None, ...] = ()
@@ -112,6 +112,7 @@ class Authorities:
         """Until cancelled. A hub that refuses is asked again; meanwhile what was loaded stays in force."""
         self._cache.subscribe(self._on_change)
         await self._cache.wait_synced(kinds.CONFIG_MAP)
+        self._since = self._now()
         failures = 0
         while True:
             try:
