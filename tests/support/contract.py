@@ -41,8 +41,21 @@ class Case:
 
 
 CSR = """-----BEGIN CERTIFICATE REQUEST-----
-MIHNMHUCAQAwEzERMA8GA1UEAwwIY29udHJhY3QwWTATBgcqhkjOPQIBBggqhkjO
+MIHIMG8CAQAwDTELMAkGA1UEAwwCYzEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAS2M57+kBCiaUBJ56146KnONfCtS/ASET6wSrUYCfNIUePHW6oHn8+7vru1fj/C
+Dxtl/O4Lbqh/B6aUdZBy2lU2oAAwCgYIKoZIzj0EAwIDSQAwRgIhAL44hopmE4UE
+FOefzOBp5OBqpJAqSZ+bdJPHptmvz4ZiAiEA8qNujipfOEMtokeVhTGXpstFOrFL
+88+ceMX0NRzjFPw=
 -----END CERTIFICATE REQUEST-----
+"""
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBBTCBraADAgECAgEFMAoGCCqGSM49BAMCMA0xCzAJBgNVBAMMAmMxMB4XDTI2
+MDEwMTAwMDAwMFoXDTQ2MDEwMTAwMDAwMFowDTELMAkGA1UEAwwCYzEwWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAAS2M57+kBCiaUBJ56146KnONfCtS/ASET6wSrUY
+CfNIUePHW6oHn8+7vru1fj/CDxtl/O4Lbqh/B6aUdZBy2lU2MAoGCCqGSM49BAMC
+A0cAMEQCIFqVhSL85uCbJk9i3S8Sro2s2EEzeYcAMDvyOkEheaCrAiACKsStUJ44
+uX3T89Pnib0LEXnvsArj+lLIVu9wPBGGpw==
+-----END CERTIFICATE-----
 """
 SPEC = {
     "type": "object",
@@ -175,8 +188,26 @@ def lease(**spec: Any) -> dict[str, Any]:
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": spec}
 
 
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def judged(type_: str, status: str = "True") -> dict[str, Any]:
+    return {"status": {"conditions": [{"type": type_, "status": status, "reason": "Test", "message": "m"}]}}
+
+
+def network_policy(name: str, **spec: Any) -> dict[str, Any]:
+    rest = {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress", "Egress"], **spec}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": rest}
+
+
+def egress(cidr: str = "192.0.2.1/32", ports: Any = None, **peer: Any) -> dict[str, Any]:
+    to = {"ipBlock": {"cidr": cidr}, **peer} if cidr else peer
+    return {"egress": [{"to": [to], "ports": [{"protocol": "TCP", "port": 30080}] if ports is None else ports}]}
+
+
 def csr(name: str, **spec: Any) -> dict[str, Any]:
-    rest = {"request": base64.b64encode(CSR.encode()).decode(), "signerName": "example.com/s", "usages": ["client auth"], **spec}
+    rest = {"request": coded(CSR), "signerName": "example.com/s", "usages": ["client auth"], **spec}
     return {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name}, "spec": rest}
 
 
@@ -206,6 +237,8 @@ BATCH, APPS = f"/apis/batch/v1/namespaces/{NS}/jobs", f"/apis/apps/v1/namespaces
 CM, SVC, PODS, PVC = (f"{CORE}/{p}" for p in ("configmaps", "services", "pods", "persistentvolumeclaims"))
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+FIRST = f"{CSRS}/contract-1"
+POLICIES = f"/apis/networking.k8s.io/v1/namespaces/{NS}/networkpolicies"
 COPY = "fieldManager=one"
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 UNKNOWN_RV = "resourceVersion=99999999"
@@ -454,6 +487,41 @@ CASES = [
     get("events of an object", f"{CORE}/events?fieldSelector=involvedObject.name%3Dp%2CinvolvedObject.namespace%3D{NS}"),
     post("certificate request that is none", CSRS, csr("contract-x", request="aGVsbG8=")),
     post("certificate request without signer", CSRS, {**csr("contract-x"), "spec": {"request": "aGVsbG8="}}),
+    post("certificate request in another's name", CSRS, csr("contract-1", username="admin", groups=["system:masters"], uid="7")),
+    post("certificate request of odd usages", CSRS, csr("contract-x", usages=["client auth", "client auth", "fun"])),
+    post("certificate request for a moment", CSRS, csr("contract-x", expirationSeconds=60)),
+    post("certificate request for a signer that is none", CSRS, csr("contract-x", signerName="example.com/")),
+    patch("another request", FIRST, {"spec": {"usages": ["server auth"]}}),
+    patch("approval that is false", f"{FIRST}/approval", judged("Approved", "False")),
+    patch("approval by the status", f"{FIRST}/status", judged("Approved")),
+    patch("certificate by the approval", f"{FIRST}/approval", {"status": {"certificate": coded(CERTIFICATE)}}),
+    patch("approval", f"{FIRST}/approval", judged("Approved")),
+    patch("approval and denial", f"{FIRST}/approval", {"status": {"conditions": [
+        *judged("Approved")["status"]["conditions"], *judged("Denied")["status"]["conditions"]]}}),
+    patch("approval taken back", f"{FIRST}/approval", {"status": {"conditions": []}}),
+    patch("certificate that is none", f"{FIRST}/status", {"status": {"certificate": coded("hello")}}),
+    patch("certificate that is a request", f"{FIRST}/status", {"status": {"certificate": coded(CSR)}}),
+    patch("certificate", f"{FIRST}/status", {"status": {"certificate": coded(CERTIFICATE)}}),
+    patch("another certificate", f"{FIRST}/status", {"status": {"certificate": coded(CERTIFICATE * 2)}}),
+    get("certificate requests of a signer", f"{CSRS}?fieldSelector=spec.signerName%3Dexample.com%2Fs"),
+    # network policies
+    post("network policy", POLICIES, network_policy("deny", **egress())),
+    post("network policy without types", POLICIES, network_policy("some", policyTypes=None, **egress(ports=[]))),
+    post("network policy without Pods", POLICIES, network_policy("x", podSelector=None)),
+    post("network policy of an odd type", POLICIES, network_policy("x", policyTypes=["Both"])),
+    post("network policy of an address that is none", POLICIES, network_policy("x", **egress("192.0.2.1"))),
+    post("network policy of a port that is none", POLICIES, network_policy("x", **egress(ports=[{"protocol": "TCP", "port": 99999}]))),
+    post("network policy of a port with a bad name", POLICIES, network_policy("x", **egress(ports=[{"port": "A b"}]))),
+    post("network policy of an odd protocol", POLICIES, network_policy("x", **egress(ports=[{"protocol": "ICMP"}]))),
+    post("network policy of ports from and to", POLICIES, network_policy("x", **egress(ports=[{"port": 9, "endPort": 8}]))),
+    post("network policy of a peer that is none", POLICIES, network_policy("x", **egress(""))),
+    post("network policy of two peers in one", POLICIES, network_policy("x", **egress(podSelector={}))),
+    patch("another network policy", f"{POLICIES}/deny", {"spec": {"egress": []}}),
+    # Pods without names
+    post("pod without names", PODS, pod("nameless", dnsPolicy="None", dnsConfig={"nameservers": ["127.0.0.1"]})),
+    post("pod that knows no name server", PODS, pod("x", dnsPolicy="None")),
+    post("pod of an odd name server", PODS, pod("x", dnsPolicy="None", dnsConfig={"nameservers": ["here"]})),
+    post("pod of too many name servers", PODS, pod("x", dnsPolicy="None", dnsConfig={"nameservers": [f"127.0.0.{n}" for n in range(4)]})),
     # namespaces and reviews
     post("namespace", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "contract-2"}}),
     post("namespace with a bad name", "/api/v1/namespaces", {"metadata": {"name": "a.b"}}),
@@ -479,6 +547,7 @@ CASES = [
 
 WORDS = (".body.message", ".body.details.causes[0].message")
 # What differs on purpose: which parts of the answer, and why.
+REQUESTS = ("certificate request in another's name", "another request", "certificate by the approval", "approval", "certificate")
 DIFFERENCES: dict[str, tuple[tuple[str, ...], str]] = {
     "another version": ((".warning",), "a warning of fields that are refused anyway"),
     "not JSON": ((".body.message",), "the JSON library's own words"),
@@ -496,12 +565,20 @@ DIFFERENCES: dict[str, tuple[tuple[str, ...], str]] = {
     "another command": (WORDS, "the real server adds a difference of its inner forms"),
     "another class": (WORDS, "the real server adds a difference of its inner forms"),
     "claim": ((".body.metadata.finalizers",), "nothing here would take the protection of claims away again"),
+    **dict.fromkeys(
+        REQUESTS, ((".body.metadata.managedFields", ".body.spec.extra", ".body.spec.uid"), "another administrator; nobody owns fields")
+    ),
+    "certificate requests of a signer": (
+        tuple(f".body.items[0].{part}" for part in ("metadata.managedFields", "spec.extra", "spec.uid")),
+        "as before",
+    ),
     "may I": ((".body.status.reason", ".body.metadata"), "no RBAC: its reason is another"),
 }
 
 
 VOLATILE = {
     "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "time", "storageVersionHash", "lastTransitionTime",
+    "lastUpdateTime", "authentication.kubernetes.io/credential-id",
     "batch.kubernetes.io/controller-uid", "controller-uid", "clusterIP", "continue", "nodePort", "remainingItemCount",
 }  # fmt: skip
 UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

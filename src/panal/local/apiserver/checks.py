@@ -7,8 +7,10 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import Any
 
+from panal.local.apiserver import certificates, policies
 from panal.local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, UNSUPPORTED, Cause
 
 Object = dict[str, Any]
@@ -49,6 +51,7 @@ def name_problem(kind: str, name: str) -> str:
     return words if kind in NAMES and form == SEGMENT[1] else f"{words[:-1]}, regex used for validation is '{form}')"
 
 
+NAME_SERVERS = 3  # at most, of a Pod
 ANNOTATIONS = 256 << 10  # bytes, of all together
 
 
@@ -137,6 +140,7 @@ def _at(obj: Any, path: str) -> Any:
 def _pod_spec(spec: Object, path: str) -> Causes:
     if not spec.get("containers"):
         yield Cause(REQUIRED, "Required value", f"{path}.containers")
+    yield from _names(spec, path)
     volumes = {v.get("name") for v in spec.get("volumes") or ()}
     names: set[str] = set()
     for part in ("initContainers", "containers"):
@@ -154,6 +158,31 @@ def _pod_spec(spec: Object, path: str) -> Causes:
             yield Cause(FORBIDDEN, "Forbidden: may not specify more than 1 volume type", f"{path}.volumes[{i}].{sources[1]}")
         if problem := _label_problem(volume.get("name", "")):
             yield Cause(INVALID, f"Invalid value: {json.dumps(volume.get('name', ''))}: {problem}", f"{path}.volumes[{i}].name")
+
+
+def _names(spec: Object, path: str) -> Causes:
+    """How the Pod is to resolve names."""
+    servers = (spec.get("dnsConfig") or {}).get("nameservers") or []
+    here = f"{path}.dnsConfig.nameservers"
+    if spec.get("dnsPolicy") == "None" and not spec.get("dnsConfig"):
+        yield Cause(REQUIRED, "Required value: must provide `dnsConfig` when `dnsPolicy` is None", f"{path}.dnsConfig")
+    elif spec.get("dnsPolicy") == "None" and not servers:
+        yield Cause(REQUIRED, "Required value: must provide at least one DNS nameserver when `dnsPolicy` is None", here)
+    if len(servers) > NAME_SERVERS:
+        words = json.dumps(servers, separators=(",", ":"))
+        yield Cause(INVALID, f"Invalid value: {words}: must not have more than {NAME_SERVERS} nameservers", here)
+    for i, server in enumerate(servers):
+        if not _is_address(server):
+            text = f"Invalid value: {json.dumps(server)}: must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+            yield Cause(INVALID, text, f"{here}[{i}]")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _label_problem(name: str) -> str:
@@ -319,20 +348,6 @@ def _data(obj: Object, old: Object | None) -> Causes:
             yield Cause(FORBIDDEN, "Forbidden: field is immutable when `immutable` is set", "immutable")
 
 
-def _request(csr: Object, old: Object | None) -> Causes:
-    spec = csr["spec"]
-    request, signer = str(spec.get("request", "")), str(spec.get("signerName", ""))
-    if "BEGIN CERTIFICATE REQUEST" not in base64.b64decode(request).decode(errors="replace"):
-        yield Cause(INVALID, f"Invalid value: {json.dumps(request)}: PEM block type must be CERTIFICATE REQUEST", "spec.request")
-    if not spec.get("usages"):
-        yield Cause(REQUIRED, "Required value", "spec.usages")
-    if not signer:
-        yield Cause(REQUIRED, "Required value", "spec.signerName")
-    elif "/" not in signer:
-        text = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        yield Cause(INVALID, f"Invalid value: {json.dumps(signer)}: {text}", "spec.signerName")
-
-
 def _lease(lease: Object, old: Object | None) -> Causes:
     spec = lease.get("spec") or {}
     if isinstance(spec.get("leaseDurationSeconds"), int) and spec["leaseDurationSeconds"] <= 0:
@@ -359,7 +374,8 @@ CHECKS: dict[str, Callable[[Object, Object | None], Causes]] = {
     "PersistentVolume": _volume,
     "ConfigMap": _data,
     "Secret": _data,
-    "CertificateSigningRequest": _request,
+    "CertificateSigningRequest": certificates.check,
+    "NetworkPolicy": policies.check,
     "Lease": _lease,
     "Event": _event,
 }

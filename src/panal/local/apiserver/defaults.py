@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from panal.local.apiserver import errors
+from panal.kube.times import now_utc, to_time
+from panal.local.apiserver import certificates, errors, policies
 from panal.local.apiserver.errors import INVALID, Cause
 from panal.local.apiserver.schema import Schema, child
 from panal.local.apiserver.store import Entry, Store
@@ -284,8 +285,12 @@ def _secret(secret: Object) -> None:
 
 
 def _request(csr: Object, setting: Setting) -> None:
-    """Who asks is recorded by the server, never by the one who asks."""
+    """Who asks is recorded by the server, never by the one who asks. What was asked for stays as it was."""
     spec, old = csr.setdefault("spec", {}), (setting.old or {}).get("spec")
+    csr.setdefault("status", {})
+    for condition in certificates.conditions_of(csr):
+        for name in ("lastUpdateTime", "lastTransitionTime"):
+            condition[name] = condition.get(name) or to_time(now_utc())
     if old:
         csr["spec"] = old
         return
@@ -306,9 +311,8 @@ def _binding(binding: Object) -> None:
         binding["roleRef"].setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
-def _policy(policy: Object) -> None:
-    spec = policy.setdefault("spec", {})
-    spec.setdefault("policyTypes", ["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
+def _policy(policy: Object, setting: Setting) -> None:
+    policy["spec"].setdefault("podSelector", {})
 
 
 def _volume(volume: Object, setting: Setting) -> None:
@@ -327,7 +331,7 @@ PLAIN: dict[str, Callable[[Object], None]] = {
     "Secret": _secret,
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,
-    "NetworkPolicy": _policy,
+    "NetworkPolicy": policies.fill,
 }
 FILL: dict[str, Callable[[Object, Setting], None]] = {
     "Pod": _pod,
@@ -338,6 +342,7 @@ FILL: dict[str, Callable[[Object, Setting], None]] = {
     "PersistentVolume": _volume,
     "Namespace": _namespace,
     "CertificateSigningRequest": _request,
+    "NetworkPolicy": _policy,
     "Event": _event,
     "Node": _status,
 }

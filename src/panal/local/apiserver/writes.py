@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from panal.kube.times import Now, now_utc, to_time
-from panal.local.apiserver import apply, custom, deletion, errors, requests
+from panal.local.apiserver import apply, certificates, custom, deletion, errors, requests
 from panal.local.apiserver.admission import Admission
 from panal.local.apiserver.apply import Manager
 from panal.local.apiserver.errors import CHANGED, INVALID, Cause
@@ -172,15 +172,14 @@ class Writer:
                 **metadata,
                 **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {}),
             }
+            if call.resource.kind == certificates.KIND and (causes := list(certificates.judged_elsewhere(kept, old))):
+                raise errors.invalid(call.resource.group, call.resource.kind, call.name, causes)
             return kept
         if subresource == "finalize":
             finalizers = (obj.get("spec") or {}).get("finalizers") or []
             return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
         if subresource == "approval":
-            found = (obj.get("status") or {}).get("conditions") or []
-            mine = [c for c in found if c.get("type") in ("Approved", "Denied")]
-            rest = [c for c in (old.get("status") or {}).get("conditions") or () if c.get("type") not in ("Approved", "Denied")]
-            return {**old, "status": {**(old.get("status") or {}), "conditions": [*rest, *mine]}}
+            return certificates.judged(obj, old)
         kept = dict(obj)
         kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in SYSTEM}
         kept["metadata"] |= {k: metadata[k] for k in (*SYSTEM, "name", "namespace", "generateName") if k in metadata}

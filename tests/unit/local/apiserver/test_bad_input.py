@@ -34,7 +34,12 @@ TYPES = [contract.J, contract.MP, contract.JP, contract.SM, contract.AP]
 @pytest.fixture(scope="module")
 def ready(http):
     assert http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=contract.CRD).status_code == 201
-    for path, body in ((PATHS[0], contract.config_map("here", data={"a": "b"})), (PATHS[9], contract.widget("here"))):
+    there = (
+        (PATHS[0], contract.config_map("here", data={"a": "b"})),
+        (PATHS[9], contract.widget("here")),
+        (PATHS[7], contract.csr("here")),
+    )
+    for path, body in there:
         assert http.post(path, json=body).status_code == 201
     return http
 
@@ -52,6 +57,14 @@ def test_bodies_of_any_shape(ready, method, path, content, value):
     where = path if method == "POST" else f"{path}/here?fieldManager=f"
     answer = ready.request(method, where, content=json.dumps(value), headers={"Content-Type": content})
     assert blamed(answer), answer.text
+
+
+@settings(max_examples=60)
+@given(subresource=st.sampled_from(["approval", "status"]), part=st.sampled_from(["", "conditions", "certificate"]), value=VALUES)
+def test_judgements_of_any_shape(ready, subresource, part, value):
+    body = json.dumps({"status": {part: value} if part else value})
+    answer = ready.patch(f"{PATHS[7]}/here/{subresource}", content=body, headers={"Content-Type": contract.MP})
+    assert answer.status_code < 500, answer.text
 
 
 @settings(max_examples=50)
