@@ -78,7 +78,7 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
         return None
     if work.applied is False:
         return _told(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
-    missing = uncertified(world, cluster)
+    missing = uncertified(world, cluster, now)
     return Trouble(missing.reason, missing.message) if missing else _pod_trouble(world, work, now)
 
 
@@ -130,7 +130,9 @@ def launcher_said(text: str) -> tuple[Reason | None, str]:
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None) -> Trouble | None:
     if seen is None or not seen.failed:
         return None
-    return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({seen.reason or 'no answer'})")
+    why = seen.reason or "no answer"
+    shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner
+    return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
 
 def _told(reason: Reason, message: str) -> Trouble:

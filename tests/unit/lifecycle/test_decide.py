@@ -313,8 +313,13 @@ def test_a_cluster_that_may_not_take_part_is_let_in_no_more(third: dict[ClusterN
 
 
 def test_a_cluster_without_a_certificate_keeps_its_work_and_says_why_it_waits() -> None:
-    for denied, reason in (("", Reason.CERTIFICATE_PENDING), ("csr is denied: WrongRequester", Reason.CERTIFICATE_DENIED)):
-        world = running(sites=sites(1, 2) | sites(3, certified=False, denied=denied))
+    cases = [
+        (None, "", Reason.CERTIFICATE_PENDING),
+        (ago(1), "", Reason.CERTIFICATE_PENDING),
+        (None, "csr is denied: WrongRequester", Reason.CERTIFICATE_DENIED),
+    ]
+    for certified, denied, reason in cases:
+        world = running(sites=sites(1, 2) | sites(3, certified=certified, denied=denied))
         assert deleted(decide(world, NOW), "ManifestWork") == []
         first = status_after(world).collaborators[0]
         assert (first.cluster, first.reason) == ("cluster3", reason)
@@ -359,6 +364,15 @@ def test_running_stays_running_when_a_collaborator_is_lost() -> None:
     assert status.phase is Phase.RUNNING
     assert status.collaborators[0].reason == Reason.CLUSTER_UNREACHABLE
     assert "cluster3" in status.message
+
+
+def test_what_an_exception_says_is_told_where_the_site_shares_it() -> None:
+    failed = seen(failed=True, reason="ValueError")
+    shared = failed.model_copy(update={"message": "no number in column 3"})
+    status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
+    told = {c.cluster: c.message for c in status.collaborators}
+    assert "failed in round 1 (ValueError: no number in column 3)" in told["cluster1"]
+    assert "failed in round 1 (ValueError)" in told["cluster2"]
 
 
 def test_more_rounds_may_be_asked_for_while_it_runs() -> None:
