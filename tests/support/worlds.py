@@ -99,7 +99,7 @@ def names_of(*numbers: int) -> frozenset[ClusterName]:
 
 def sites(*numbers: int, **of_all: Any) -> dict[ClusterName, SiteView]:
     """The add-on, installed on these clusters and with a certificate."""
-    return {name: replace(SiteView(certified=True), **of_all) for name in names_of(*numbers)}
+    return {name: replace(SiteView(certified=NOW + timedelta(hours=1)), **of_all) for name in names_of(*numbers)}
 
 
 def fresh(**changes: Any) -> World:

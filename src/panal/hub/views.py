@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from panal.addon.config import SiteConfig
+from panal.addon.issued import issued
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
@@ -15,11 +16,11 @@ from panal.placement.hub import members as members_of
 
 
 def site(obj: Object, config: SiteConfig) -> SiteView:
-    """A ManagedClusterAddOn of ours. Its agent says how its last request for a certificate went."""
+    """A ManagedClusterAddOn of ours. Its agent says whether it has a certificate; until when, stands in the record of those issued."""
     annotations = obj["metadata"].get("annotations") or {}
     rotated = condition(obj, "ClusterCertificateRotated")
     return SiteView(
-        certified=rotated.get("status") == "True",
+        certified=max((c.ends for c in issued(obj) if not c.revoked), default=None) if rotated.get("status") == "True" else None,
         revoked=annotations.get(names.ANNOTATION_REVOKED, ""),
         denied=rotated.get("message", "") if rotated.get("status") == "False" else "",
         config=config,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 
 from panal.api import names
 from panal.api.names import ClusterName
@@ -29,14 +30,15 @@ def barred(world: World, cluster: ClusterName) -> Stop | None:
     return None
 
 
-def uncertified(world: World, cluster: ClusterName) -> Stop | None:
+def uncertified(world: World, cluster: ClusterName, now: datetime) -> Stop | None:
     """Why a cluster that may take part has no certificate to do so."""
     site = world.sites.get(cluster)
-    if site is None or site.certified:
+    if site is None or (site.certified and now < site.certified):
         return None
     if site.denied:
         return stop(Reason.CERTIFICATE_DENIED, f"{cluster}: {site.denied}")
-    return stop(Reason.CERTIFICATE_PENDING, f"{cluster}: it has no certificate yet, or the last one has expired")
+    what = f"its certificate expired at {site.certified:%Y-%m-%dT%H:%M:%SZ}" if site.certified else "it has no certificate yet"
+    return stop(Reason.CERTIFICATE_PENDING, f"{cluster}: {what}")
 
 
 def gateway(world: World, participants: Iterable[ClusterName]) -> Object:

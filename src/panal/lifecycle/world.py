@@ -107,10 +107,10 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class SiteView:
-    """The add-on on one cluster. `revoked` since when, `denied` why its last request for a certificate was refused; `certified` if it
-    has a certificate that has not expired."""
+    """The add-on on one cluster. `revoked` since when, `denied` why its last request for a certificate was refused; `certified` until
+    when it has a certificate, None if it has none."""
 
-    certified: bool
+    certified: datetime | None
     revoked: str = ""
     denied: str = ""
     config: SiteConfig = NOTHING

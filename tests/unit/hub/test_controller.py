@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from panal.api import names
+from panal.api.progress import Progress
 from panal.hub.apply import Applier
+from panal.hub.authorities import Trust
 from panal.hub.controller import Controller
 from panal.hub.observe import Observer
+from panal.hub.resolve import Resolver
 from panal.hub.settings import Settings
 from panal.hub.watched import watched
 from panal.kube import kinds
@@ -23,8 +26,9 @@ from panal.kube.client import Listing
 from panal.kube.errors import ApiError, Forbidden, Invalid, Unavailable
 from panal.kube.kinds import Kind, kind_of
 from panal.kube.objects import Object, key_of
+from panal.kube.times import now_utc, to_time
 from panal.lifecycle.world import Images
-from worlds import UID, resource
+from worlds import APP_HASH, JOB_UID, UID, resource
 
 SETTINGS = Settings(Images("tools:1", "gateway:1"), "panal-system", "me", 8080, "INFO", timedelta(minutes=5))
 
@@ -116,16 +120,49 @@ def node() -> Object:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": status}
 
 
+class Unasked:
+    """Authorities of which nobody has asked for a certificate yet."""
+
+    def trust(self) -> Trust:
+        return Trust("SERVERS", "COLLABORATORS", "CRL")
+
+    def server_certificate(self, *_: object) -> str:
+        return ""
+
+
 def service() -> Object:
     labels = {names.LABEL_RUN_UID: UID}
     metadata = {"name": "digits-aggregator", "namespace": "ns", "labels": labels}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"port": 1, "nodePort": 30001}]}}
 
 
+def started(*clusters: str) -> list[Object]:
+    """The aggregator is there and has announced its app, and the clusters have the add-on."""
+    labels = {names.LABEL_RUN_UID: UID, names.LABEL_RUN: "digits", names.LABEL_RUN_NAMESPACE: "ns"}
+    created = to_time(now_utc())
+    job = {"name": "digits-aggregator", "namespace": "ns", "uid": JOB_UID, "labels": labels, "creationTimestamp": created}
+    said = Progress(attempt=JOB_UID, app_hash=APP_HASH).model_dump_json(by_alias=True)
+    progress = {"name": "digits-progress", "namespace": "ns", "labels": labels}
+    addons = [
+        {
+            "apiVersion": kinds.MANAGED_CLUSTER_ADDON.api_version,
+            "kind": "ManagedClusterAddOn",
+            "metadata": {"name": names.ADDON, "namespace": c},
+        }
+        for c in clusters
+    ]
+    return [
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": job},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": progress, "data": {"progress": said}},
+        *addons,
+    ]
+
+
 async def controlled(hub: Hub, until: Callable[[], object]) -> None:
     """The controller at work on `hub` until that is so."""
     cache = Cache(hub, watched())  # type: ignore[arg-type]
-    controller = Controller(cache, Observer(cache, SETTINGS, open_shift=False), Applier(hub, cache, Silent()))  # type: ignore[arg-type]
+    observer = Observer(cache, SETTINGS, open_shift=False, authorities=Unasked(), resolver=Resolver(print))  # type: ignore[arg-type]
+    controller = Controller(cache, observer, Applier(hub, cache, Silent()))  # type: ignore[arg-type]
     tasks = [asyncio.create_task(work) for work in (cache.run(), controller.run())]
     async with asyncio.timeout(30):
         while not until():
@@ -135,8 +172,8 @@ async def controlled(hub: Hub, until: Callable[[], object]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def ready() -> Hub:
-    return Hub(resource(), node(), service(), *selected("cluster1", "cluster2", "cluster3"))
+def ready(*more: Object) -> Hub:
+    return Hub(resource(), node(), service(), *selected("cluster1", "cluster2", "cluster3"), *more)
 
 
 async def test_a_service_that_is_never_accepted_ends_the_run() -> None:
@@ -157,7 +194,7 @@ async def test_a_forbidden_job_is_told_and_the_run_waits() -> None:
 
 
 async def test_one_cluster_whose_work_is_refused_does_not_keep_the_others_from_theirs() -> None:
-    hub = ready()
+    hub = ready(*started("cluster1", "cluster2", "cluster3"))
     hub.refusals["ManifestWork", "cluster2"] = Forbidden(403, "Forbidden", "namespace cluster2 is being terminated")
     await controlled(hub, lambda: hub.statuses)
     assert {ns for kind, ns, _ in hub.objects if kind == kinds.MANIFEST_WORK} == {"cluster1", "cluster3"}
