@@ -26,7 +26,8 @@ KNOWN_AFTER = timedelta(seconds=20)  # the authorizer learns of a role by a watc
 AWAY = timedelta(seconds=8)  # no request at all for so long: the API server was away
 BEFORE = ("test_nodes_1_runs", "test_nodes_2_failures", "test_nodes_3_kills", "test_nodes_4_how_to")
 # Checked on behalf of the controller, never asked for by itself: by OCM's webhooks, which the tests' hub has not; by Kubernetes' plug-in
-# OwnerReferencesPermissionEnforcement, which OpenShift has, and by those that guard signers; and by RBAC, since nobody may grant the reporter what he may not do himself.
+# OwnerReferencesPermissionEnforcement, which OpenShift has, and by those that guard signers of certificates; and by RBAC, since nobody may
+# grant the reporter what he may not do himself.
 ASKED_BY_OTHERS = {
     ("federation-ai.open-cluster-management.io", "federatedlearnings/finalizers", "update"),
     ("cluster.open-cluster-management.io", "managedclustersets/bind", "create"),
