@@ -115,5 +115,5 @@ def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | Non
     if parts.scheme != "http" or not host or not port:
         return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
     if not _is_ip(host):
-        return None, f"the proxy {host} in {where} is no IP address: Pods of collaborators resolve no names, and the hub does not know the site's"
+        return None, f"the proxy {host} in {where} is no IP address: Pods of collaborators resolve no names"
     return (host, port), ""

@@ -139,7 +139,7 @@ def service() -> Object:
 def started(*clusters: str) -> list[Object]:
     """The aggregator is there and has announced its app, and the clusters have the add-on."""
     labels = {names.LABEL_RUN_UID: UID, names.LABEL_RUN: "digits", names.LABEL_RUN_NAMESPACE: "ns"}
-    created = to_time(now_utc())
+    created, api = to_time(now_utc()), kinds.MANAGED_CLUSTER_ADDON.api_version
     job = {"name": "digits-aggregator", "namespace": "ns", "uid": JOB_UID, "labels": labels, "creationTimestamp": created}
     said = Progress(attempt=JOB_UID, app_hash=APP_HASH).model_dump_json(by_alias=True)
     progress = {"name": "digits-progress", "namespace": "ns", "labels": labels}
