@@ -57,7 +57,6 @@ COLLABORATOR_PORT = 8000  # loopback in a collaborator's pod: its gateway, which
 # Folders inside the pods.
 TOOLS_DIR = "/panal/tools"  # our launchers, copied in by an init container
 RUN_DIR = "/panal/run"  # shared by the aggregator's containers
-CONFIG_DIR = "/panal/config"  # the collaborator's ConfigMap
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted in the reporter alone
 DATA_DIR = "/panal/data"  # the site's data, read-only
 GATEWAY_DIR = "/panal/gateway"  # the gateway's files, its key among them: in no container of a user's image
