@@ -171,11 +171,12 @@ def engine(runs: Fleet) -> Containers:
 
 @pytest.fixture(scope="session")
 def runs(nodes: Fleet) -> Fleet:
-    """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a short limit for giving up."""
+    """The same, ready for small runs: the tests' own app on all nodes, clusters labelled by name, a controller that is less patient."""
     label_clusters(Containers(nodes))
     until_all_take_part(Containers(nodes))
     nodes.hub.namespaces("runs")
     nodes.hub.kubectl("delete", "fl", "--all", "-A")  # of an earlier session, where clusters are kept
-    nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", "PANAL_CLEANUP_LIMIT_SECONDS=20")
+    limits = ("PANAL_CLEANUP_LIMIT_SECONDS=20", f"PANAL_AUTHORITY_SPREAD_SECONDS={Containers.spread}")
+    nodes.hub.kubectl("-n", "panal-system", "set", "env", "deployment/panal-controller", *limits)
     nodes.hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
     return nodes

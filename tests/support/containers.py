@@ -24,6 +24,7 @@ true
 class Containers(RealServers):
     fleet: Fleet
     at_once: int = 3
+    spread: int = 30  # kubelets bring mounted objects up to date every 10 s (tests/testenv/node.py), but not to the second
 
     def cut(self, name: str) -> None:
         self.fleet.cut(name)

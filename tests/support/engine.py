@@ -1,7 +1,7 @@
 """What the tests of a run need of an engine: clusters that can be asked and disturbed, and what no API server tells.
 
-Three engines have the same tests (`run_suite`, `failure_suite`, `kill_suite`): `containers` (everything real), `kubernetes` (real API
-servers and Open Cluster Management, panal's own node) and `embedded` (the local platform).
+Three engines have the same tests (`run_suite`, `failure_suite`, `kill_suite`, `identity_suite`): `containers` (everything real),
+`kubernetes` (real API servers and Open Cluster Management, panal's own node) and `embedded` (the local platform).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ class Engine(Protocol):
     `panal/test-app:1` is everywhere, and panal's controller gives up a spoke after 20 seconds."""
 
     at_once: int  # how many runs go well side by side
+    spread: int  # seconds: what is written for a site is in its Pods by then, and the controller gives new authorities as long
 
     @property
     def hub(self) -> Api: ...

@@ -32,6 +32,7 @@ class Platform(LocalPods):
     folder: Folder
     state: State
     at_once: int = 3
+    spread: int = 5
 
     @classmethod
     @contextmanager
@@ -51,12 +52,13 @@ class Platform(LocalPods):
         assert leftovers(root) == []
 
     def up(self) -> None:
-        """What `panal up` does at a folder that has its state; the controller gives up a spoke after 20 seconds."""
+        """What `panal up` does at a folder that has its state; the controller is less patient."""
         begin(self.folder, len(SPOKES), {}, [self._controller()])
 
     def _controller(self) -> Program:
         usual = controller()
-        return replace(usual, env={**usual.env, "PANAL_CLEANUP_LIMIT_SECONDS": "20"})
+        limits = {"PANAL_CLEANUP_LIMIT_SECONDS": "20", "PANAL_AUTHORITY_SPREAD_SECONDS": str(self.spread)}
+        return replace(usual, env={**usual.env, **limits})
 
     # --- as tests see it ------------------------------------------------------------------------------------------
     @property

@@ -1,0 +1,9 @@
+"""Certificates that change, and attacks, on the local platform."""
+
+from __future__ import annotations
+
+import pytest
+
+from identity_suite import *  # noqa: F403
+
+pytestmark = pytest.mark.flower
