@@ -143,14 +143,7 @@ def started(*clusters: str) -> list[Object]:
     job = {"name": "digits-aggregator", "namespace": "ns", "uid": JOB_UID, "labels": labels, "creationTimestamp": created}
     said = Progress(attempt=JOB_UID, app_hash=APP_HASH).model_dump_json(by_alias=True)
     progress = {"name": "digits-progress", "namespace": "ns", "labels": labels}
-    addons = [
-        {
-            "apiVersion": kinds.MANAGED_CLUSTER_ADDON.api_version,
-            "kind": "ManagedClusterAddOn",
-            "metadata": {"name": names.ADDON, "namespace": c},
-        }
-        for c in clusters
-    ]
+    addons = [{"apiVersion": api, "kind": "ManagedClusterAddOn", "metadata": {"name": names.ADDON, "namespace": c}} for c in clusters]
     return [
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": job},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": progress, "data": {"progress": said}},
