@@ -83,9 +83,9 @@ def test_the_story_is_whole(said: str) -> None:
     story = ["cluster1 takes part", "cluster3 takes part", "round 1 of 5 completed", "round 5 of 5 completed", "model.safetensors (sha256:"]
     places = [said.index(words) for words in story]
     assert places == sorted(places)
-    watched = said.split("### 3")[1].split("### 4")[0]
+    watched = said.split("### 4")[1].split("### 5")[0]
     assert re.search(r"Waiting .* 0/5 .*Running .* 0/5 .*Running .* 1/5 .*Running .* 5/5 ", watched, re.DOTALL)
-    assert "cluster4" not in said.split("### 3")[1].split("### 5")[0]
+    assert "cluster4" not in said.split("### 4")[1].split("### 6")[0]
     assert re.search(r"^cluster2 Done \{.*accuracy.*\}$", said, re.MULTILINE)
 
 

@@ -1,0 +1,184 @@
+"""Who takes part, with what a platform engineer has (the manifest, deploy/all-clusters.yaml, `panal certs`) on real Open Cluster Management.
+
+The controller has the rights of its ServiceAccount here. What it was refused, and what it was granted in vain, the audit log tells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api import Api, api
+from fleet import Fleet
+from panal.addon.config import GROUP, RESOURCE
+from panal.addon.manifests import WORK
+from panal.api import names
+from panal.cli.problem import Code
+from panal.kube import kinds
+from panal.kube.objects import Object, condition, labels_of
+from processes import free_port
+from requests_of_certificates import request
+from rights import MANIFEST, allowed, creates, entries, granted, of_controller, right_of
+from waiting import eventually
+
+pytestmark = pytest.mark.real
+
+SYSTEM, SITE_NS = names.SYSTEM_NAMESPACE, names.COLLABORATOR_NAMESPACE
+ALL_CLUSTERS = MANIFEST.with_name("all-clusters.yaml")
+CONTROLLER = "panal-controller"
+CONFIG = {"group": GROUP, "resource": RESOURCE}
+SOON = 90
+
+
+@dataclass(frozen=True)
+class Hub:
+    fleet: Fleet
+    api: Api
+
+    def panal(self, *words: str, code: int = 0) -> str:
+        """What it prints on stdout."""
+        program = Path(sys.executable).with_name("panal")
+        env = os.environ | {"KUBECONFIG": str(self.fleet.hub.kubeconfig)}
+        done = subprocess.run([program, "certs", *words], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def shown(self, cluster: str) -> dict[str, Any]:
+        return next(c for c in json.loads(self.panal("-o", "json"))["clusters"] if c["cluster"] == cluster)
+
+    def addon(self, cluster: str) -> Object:
+        return self.api.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON) or {"metadata": {}}
+
+    def says(self, cluster: str, type_: str, reason: str) -> None:
+        eventually(lambda: condition(self.addon(cluster), type_).get("reason") == reason, f"{cluster}: {type_} {reason}", SOON)
+
+    def has_key(self, cluster: str, wanted: bool = True) -> None:
+        spoke = api(self.fleet[cluster].kubeconfig)
+        eventually(lambda: bool(spoke.get(kinds.SECRET, SITE_NS, names.IDENTITY_SECRET)) is wanted, f"{cluster}: key {wanted}", SOON)
+
+    def configured(self, cluster: str) -> list[str]:
+        """The configurations that have been applied there, by name."""
+        references = (self.addon(cluster).get("status") or {}).get("configReferences") or []
+        return [r["name"] for r in references if r.get("lastAppliedConfig") == r["desiredConfig"] and r["desiredConfig"]["specHash"]]
+
+    def configure(self, namespace: str, name: str) -> None:
+        metadata = {"name": name, "namespace": namespace}
+        spec = {"customizedVariables": [{"name": "AGGREGATOR_HOST", "value": "192.0.2.1"}]}
+        self.api.apply({"apiVersion": f"{GROUP}/v1alpha1", "kind": "AddOnDeploymentConfig", "metadata": metadata, "spec": spec})
+
+
+@pytest.fixture(scope="module")
+def hub(ocm: Fleet) -> Iterator[Hub]:
+    """With panal as its manifest says, but for the Pod: the controller is a process."""
+    documents = [d for d in yaml.safe_load_all(MANIFEST.read_text()) if d]
+    (deployment,) = (d for d in documents if d["kind"] == "Deployment")
+    installed = yaml.safe_dump_all(sorted((d for d in documents if d is not deployment), key=lambda d: d["kind"] != "Namespace"))
+    ocm.hub.kubectl("apply", "-f", "-", stdin=installed)
+    env = {e["name"]: e["value"] for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"] if "value" in e}
+    env |= {"KUBECONFIG": str(_as_controller(ocm)), "POD_NAMESPACE": SYSTEM, "POD_NAME": "tests", "PANAL_PORT": str(free_port())}
+    ocm.hub.processes.start(CONTROLLER, [str(Path(sys.executable).with_name("panal-controller"))], env)
+    try:
+        ocm.hub.kubectl("apply", "--server-side", "--field-manager=panal-placements", "-f", str(ALL_CLUSTERS))
+        yield Hub(ocm, api(ocm.hub.kubeconfig))
+    finally:
+        ocm.hub.processes.end(CONTROLLER)
+        print((ocm.hub.processes.logs / f"{CONTROLLER}.log").read_text()[-6000:])
+        ocm.hub.kubectl("delete", "-f", "-", "--ignore-not-found", "--timeout=60s", stdin=installed)
+
+
+def _as_controller(fleet: Fleet) -> Path:
+    config = json.loads(fleet.hub.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": fleet.hub.kubectl("-n", SYSTEM, "create", "token", CONTROLLER, "--duration=24h").strip()}
+    path = fleet.root / "certificates.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_every_cluster_gets_its_certificate(hub: Hub) -> None:
+    for cluster in ("cluster1", "cluster2"):
+        hub.says(cluster, "Available", "CollaboratorReady")
+        hub.says(cluster, "Progressing", "Completed")
+        hub.has_key(cluster)
+    assert [(c["cluster"], c["available"]) for c in json.loads(hub.panal("-o", "json"))["clusters"]] == [
+        ("cluster1", "True"),
+        ("cluster2", "True"),
+    ]
+
+
+def test_a_cluster_is_shut_out_and_let_in_again(hub: Hub) -> None:
+    before = hub.shown("cluster2")["certificates"]
+    hub.panal("revoke", "cluster2")
+    hub.has_key("cluster2", wanted=False)
+    hub.says("cluster2", "Available", "Revoked")
+    hub.panal("restore", "cluster2")
+    hub.has_key("cluster2")
+    hub.says("cluster2", "Available", "CollaboratorReady")
+    now = {c["serial"]: c["revoked"] for c in hub.shown("cluster2")["certificates"]}
+    assert all(now[c["serial"]] for c in before)
+    assert list(now.values()).count(None) == 1
+
+
+def test_new_authorities_are_made(hub: Hub) -> None:
+    said = hub.panal("rotate")
+    assert said.count("is made, and on its way to every gateway") == 2
+    shown = {(a["authority"], a["role"]) for a in json.loads(hub.panal("-o", "json"))["authorities"]}
+    assert shown >= {("servers", "next"), ("servers", "current"), ("collaborators", "next"), ("collaborators", "current")}
+
+
+def test_a_cluster_that_is_none_is_named(hub: Hub) -> None:
+    assert hub.panal("revoke", "nowhere", code=Code.NOT_FOUND) == ""
+
+
+def test_a_configuration_for_all_and_one_for_a_cluster_are_rolled_out(hub: Hub) -> None:
+    hub.configure(SYSTEM, "usual")
+    hub.configure("cluster2", "special")
+    default = [CONFIG | {"defaultConfig": {"namespace": SYSTEM, "name": "usual"}}]
+    hub.api.patch(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON, spec={"supportedConfigs": default})
+    eventually(lambda: hub.configured("cluster1") == hub.configured("cluster2") == ["usual"], "the default is applied", SOON)
+    own = [CONFIG | {"namespace": "cluster2", "name": "special"}]
+    hub.api.patch(kinds.MANAGED_CLUSTER_ADDON, "cluster2", names.ADDON, spec={"configs": own})
+    eventually(lambda: (hub.configured("cluster1"), hub.configured("cluster2")) == (["usual"], ["special"]), "its own is applied", SOON)
+    hub.says("cluster2", "Progressing", "Completed")
+
+
+def test_a_cluster_that_asks_in_anothers_name_gets_nothing(hub: Hub) -> None:
+    labels = {names.CLUSTER_LABEL: "cluster2", names.ADDON_LABEL: names.ADDON}
+    asked = request("cluster1", labels=labels)
+    body = {
+        "apiVersion": asked["apiVersion"],
+        "kind": asked["kind"],
+        "metadata": {"name": "forged", "labels": labels},
+        "spec": asked["spec"],
+    }
+    user = f"{asked['spec']['username']}"
+    groups = [f"--as-group={group}" for group in asked["spec"]["groups"]]
+    hub.fleet.hub.kubectl("create", f"--as={user}", *groups, "-f", "-", stdin=json.dumps(body))
+    forged = lambda: hub.api.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", "forged") or {"metadata": {}}  # noqa: E731
+    eventually(lambda: condition(forged(), "Denied"), "it is denied", SOON)
+    eventually(lambda: names.CLUSTER_LABEL not in labels_of(forged()), "it is not cluster2's any more", SOON)
+    assert not (forged().get("status") or {}).get("certificate")
+
+
+def test_where_no_placement_says_so_nothing_is_left_but_the_sites_own(hub: Hub) -> None:
+    hub.fleet.hub.kubectl("delete", "-f", str(ALL_CLUSTERS))
+    for cluster in ("cluster1", "cluster2"):
+        eventually(lambda cluster=cluster: hub.addon(cluster) == {"metadata": {}}, "the add-on is gone", SOON)
+        eventually(lambda cluster=cluster: hub.api.get(kinds.MANIFEST_WORK, cluster, WORK) is None, "and its work", SOON)
+        hub.has_key(cluster, wanted=False)
+        assert api(hub.fleet[cluster].kubeconfig).get(kinds.NAMESPACE, "", SITE_NS)
+
+
+def test_it_had_the_rights_that_it_needed_and_no_others(hub: Hub) -> None:
+    mine = [entry for entry in entries(hub.fleet.root / "hub/log/audit.log") if of_controller(entry)]
+    assert {right_of(entry) for entry in mine if not allowed(entry)} == set()
+    used = {right_of(entry) for entry in mine} | {right_of(entry)._replace(verb="create") for entry in mine if creates(entry)}
+    assert {right for right in granted() - used if right.is_about_certificates} == set()
