@@ -1,4 +1,4 @@
-"""Who takes part, with what a platform engineer has (the manifest, deploy/all-clusters.yaml, `panal certs`) on real Open Cluster Management.
+"""Who takes part, with what a platform engineer has (manifest, deploy/all-clusters.yaml, `panal certs`) on real Open Cluster Management.
 
 The controller has the rights of its ServiceAccount here. What it was refused, and what it was granted in vain, the audit log tells.
 """
