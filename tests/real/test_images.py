@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from panal.runtimes.gateway import bootstrap
+from panal.gateway import aggregator, collaborator
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 
@@ -139,8 +139,10 @@ def test_the_launchers_are_copied_where_the_apps_container_finds_them(container:
 
 @pytest.mark.parametrize("container", ["gateway"], indirect=True)
 def test_the_gateway_accepts_its_configuration(container: Container) -> None:
-    config = bootstrap(("/v1/fleet/",), 8000, listen="127.0.0.1")
     assert container.command == ["envoy"]
-    done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config))
-    assert done.returncode == 0, done.stderr
-    assert "OK" in done.stdout + done.stderr
+    hub = aggregator.bootstrap(8000, listen_health="127.0.0.1", loopback="127.0.0.1") | {"dynamic_resources": {}}  # its files are not there
+    spoke = collaborator.bootstrap(loopback="127.0.0.1") | {"dynamic_resources": {}}
+    for config in (hub, spoke):
+        done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config))
+        assert done.returncode == 0, done.stderr
+        assert "OK" in done.stdout + done.stderr

@@ -188,12 +188,11 @@ class Spoke:
     sni: str = SERVER
     proxy: tuple[str, int] | None = None
     authorization: bytes | None = None
-    proxied: bool = False
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port, proxied=self.proxied or self.proxy is not None)
+        started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port)
         self.envoy = Envoy(self.folder, started, collaborator.ARGUMENTS)
 
     def write(self) -> None:

@@ -36,24 +36,22 @@ end
 """
 
 
-def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, proxied: bool) -> Json:
-    """What Envoy starts with: a listener at `loopback:port`, and where the rest comes from. There is no admin interface."""
-    started: Json = {
+def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT) -> Json:
+    """What Envoy starts with: a listener at `loopback:port`, the way through a proxy, should there be one, and where the rest comes from.
+    There is no admin interface."""
+    internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
+    return {
         "node": {"id": "collaborator", "cluster": "panal"},
         "dynamic_resources": {"cds_config": envoy.watched("cds.json")},
-        "static_resources": {"listeners": [_listener(loopback, port), *([_tunnel(), _credentials()] if proxied else [])]},
+        "static_resources": {"listeners": [_listener(loopback, port), _tunnel(), _credentials()], "clusters": [_inside("credentials")]},
+        "bootstrap_extensions": [internal],
         **envoy.connection_limit(_CONNECTIONS),
     }
-    if proxied:
-        internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
-        started["bootstrap_extensions"] = [internal]
-        started["static_resources"]["clusters"] = [_inside("credentials")]
-    return started
 
 
 def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str, proxy: tuple[str, int] | None = None) -> dict[str, Json]:
     """The files that change: the aggregator is at `address`, has a certificate for `server_name` and is told `sni` and `protocol`; it is
-    reached through `proxy` if there is one (and `bootstrap` was told so).
+    reached through `proxy` if there is one.
 
     Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of aggregators) and, if the proxy wants it, `proxy-authorization`: the
     header's value, such as `Basic dXNlcjpwYXNz`.

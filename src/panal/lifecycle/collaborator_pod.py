@@ -93,7 +93,7 @@ def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
     volumes = [*pods.empty_dirs("tools", "tmp"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)
-    inits = [pods.tools_container(world.images), _gateway(world, site)]
+    inits = [pods.tools_container(world.images), _gateway(world)]
     main = pods.with_settings(container, client)
     return {
         "serviceAccountName": names.ADDON,
@@ -123,9 +123,9 @@ def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
     return found
 
 
-def _gateway(world: World, site: Site) -> dict[str, Any]:
+def _gateway(world: World) -> dict[str, Any]:
     """The folder is the working directory, since the files name each other by relative paths."""
-    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)", proxied=site.config.proxy is not None)
+    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)")
     return pods.secured(
         {
             "name": "gateway",

@@ -85,7 +85,7 @@ def test_a_proxy_may_come_and_go_under_load(hub: Hub, spoke: Callable[..., Spoke
 
 def test_without_a_proxy_for_now(hub: Hub, spoke: Callable[..., Spoke]) -> None:
     """What the gateway started with need not change when the proxy does not serve for this address."""
-    one = spoke(hub, "c1", proxied=True)
+    one = spoke(hub, "c1")
     assert post(one.port).status == 200
 
 
@@ -93,4 +93,4 @@ def test_no_credentials_are_in_the_configuration() -> None:
     found = collaborator.files(address=(NAME, 443), server_name="x", sni="x", protocol="x", proxy=("proxy.example", 3128))
     assert set(found) == {"cds.json", "identity.json", "trust.json"}
     assert "authorization" not in str(found)
-    assert "Basic" not in str(collaborator.bootstrap(loopback="127.0.0.1", proxied=True))
+    assert "Basic" not in str(collaborator.bootstrap(loopback="127.0.0.1"))
