@@ -67,10 +67,11 @@ def packages_missing() -> list[str]:
 def fleet(
     name: str, spokes: int = 0, *, only_api: bool = False, nodes: bool = False, scheduler: bool = False, keep: bool = True
 ) -> Iterator[Fleet]:
+    """Nodes enforce NetworkPolicies."""
     kept = os.environ.get("PANAL_TEST_CLUSTERS") if keep else None
     root = Path(kept).resolve() / name if kept else Path(tempfile.mkdtemp(prefix=f"panal-{name}-"))
     try:
-        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, scheduler=scheduler, audit=True)
+        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, scheduler=scheduler, audit=True, policies=nodes)
         yield Fleet(root, hub, tuple(others))
     finally:
         if not kept:

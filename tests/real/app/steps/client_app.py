@@ -1,4 +1,5 @@
-"""Adds one to every array, slowly if STEPS_SECONDS says so; with a data path, its folder must hold the file `number`."""
+"""Adds one to every array, slowly if STEPS_SECONDS says so; with a data path, its folder must hold the file `number`. What else
+the environment may ask for is in `tries`."""
 
 import os
 import time
@@ -6,6 +7,8 @@ from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+
+from steps import tries
 
 app = ClientApp()
 
@@ -19,5 +22,5 @@ def train(message: Message, context: Context) -> Message:
     time.sleep(float(os.environ.get("STEPS_SECONDS", "0")))
     arrays = message.content["arrays"]
     grown = ArrayRecord({key: Array(arrays[key].numpy() + 1) for key in arrays})
-    metrics = MetricRecord({"loss": number, "num-examples": 10})
+    metrics = MetricRecord({"loss": number, "num-examples": 10, **tries.reached()})
     return Message(content=RecordDict({"arrays": grown, "metrics": metrics}), reply_to=message)

@@ -16,4 +16,4 @@ def main(grid: Grid, context: Context) -> None:
         raise RuntimeError("the server app's own words")
     strategy = FedAvg(fraction_evaluate=0.0)
     rounds = int(context.run_config["num-server-rounds"])
-    strategy.start(grid=grid, initial_arrays=ArrayRecord({"w": Array(np.zeros(3, np.float32))}), num_rounds=rounds)
+    strategy.start(grid=grid, initial_arrays=ArrayRecord({"shared-weights": Array(np.zeros(3, np.float32))}), num_rounds=rounds)

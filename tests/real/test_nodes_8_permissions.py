@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.nodes]
 RIGHTS = {"clusterroles", "clusterrolebindings", "roles", "rolebindings"}
 KNOWN_AFTER = timedelta(seconds=20)  # the authorizer learns of a role by a watch, and of all roles anew when the API server starts
 AWAY = timedelta(seconds=8)  # no request at all for so long: the API server was away
-BEFORE = ("test_nodes_1_runs", "test_nodes_2_failures", "test_nodes_3_kills", "test_nodes_4_how_to")
+BEFORE = tuple(f"test_nodes_{part}" for part in ("1_runs", "2_failures", "3_kills", "6_identity", "7_how_to"))
 
 
 def asked(log: Path) -> Iterator[tuple[Right, bool]]:
