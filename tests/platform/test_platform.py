@@ -109,7 +109,7 @@ def test_down_leaves_no_process_and_up_finds_everything_again(up):
     spoke = api(up.folder.admin("cluster1"))
     spoke.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "sleeper", "namespace": "default"}, "spec": spec})
     eventually(lambda: spoke.get(kinds.POD, "default", "sleeper").get("status", {}).get("phase") == "Running", "it runs", 30)
-    assert any("sleep 1000" in line for line in up.processes())
+    eventually(lambda: any("sleep 1000" in line for line in up.processes()), "its process is there", 10)
     up.panal("down")
     assert up.processes() == []
     up.panal("get", code=3)
