@@ -82,6 +82,7 @@ def hub(ocm: Fleet) -> Iterator[Hub]:
     documents = [d for d in yaml.safe_load_all(MANIFEST.read_text()) if d]
     (deployment,) = (d for d in documents if d["kind"] == "Deployment")
     installed = yaml.safe_dump_all(sorted((d for d in documents if d is not deployment), key=lambda d: d["kind"] != "Namespace"))
+    _begin(ocm)
     ocm.hub.kubectl("apply", "-f", "-", stdin=installed)
     env = {e["name"]: e["value"] for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"] if "value" in e}
     env |= {"KUBECONFIG": str(_as_controller(ocm)), "POD_NAMESPACE": SYSTEM, "POD_NAME": "tests", "PANAL_PORT": str(free_port())}
@@ -93,6 +94,15 @@ def hub(ocm: Fleet) -> Iterator[Hub]:
         ocm.hub.processes.end(CONTROLLER)
         print((ocm.hub.processes.logs / f"{CONTROLLER}.log").read_text()[-6000:])
         ocm.hub.kubectl("delete", "-f", "-", "--ignore-not-found", "--timeout=60s", stdin=installed)
+
+
+def _begin(fleet: Fleet) -> None:
+    """Nothing is left of other tests: neither their authorities, nor certificates of those."""
+    fleet.hub.kubectl("delete", "clustermanagementaddon", names.ADDON, "--ignore-not-found")
+    fleet.hub.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", "--timeout=60s")
+    for spoke in fleet.spokes:
+        server = api(spoke.kubeconfig)
+        eventually(lambda server=server: not server.get(kinds.SECRET, SITE_NS, names.IDENTITY_SECRET), f"{spoke.name} has no key", SOON)
 
 
 def _as_controller(fleet: Fleet) -> Path:
