@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from attack_suite import *  # noqa: F403
 from identity_suite import *  # noqa: F403
 from kubernetes import Kubernetes
 

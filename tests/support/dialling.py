@@ -1,27 +1,23 @@
 """Whoever dials a run's aggregator at its real address: with certificates of real clusters or none, in the right way or a wrong one.
 
-Certificates are read from the clusters' Secrets, as their administrators can; what is sent is made by hand (`raw_http2`).
+The certificates are those of `site_certificates`; what is sent is made by hand (`raw_http2`).
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from certificates import Pair
-from engine import Engine
 from panal.api import names
-from panal.kube import kinds
 from raw_http2 import message, opening, outcome, request_fields, tls_context
 from runs import Run
 from waiting import eventually
@@ -29,27 +25,6 @@ from waiting import eventually
 KNOWN_PATH = "/v1/fleet/pull-messages"
 PATIENCE = 15.0  # seconds for an answer, on a busy machine
 Said = dict[str, Any]
-
-
-def held(engine: Engine, cluster: str) -> Pair | None:
-    """A cluster's certificate and key, as they are on the cluster."""
-    secret = engine.spoke(cluster).get(kinds.SECRET, names.COLLABORATOR_NAMESPACE, names.IDENTITY_SECRET)
-    data = (secret or {}).get("data") or {}
-    if not data.get("tls.crt"):
-        return None
-    key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"]), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return Pair(x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"])), key)
-
-
-def certified(engine: Engine, cluster: str, besides: Pair | None = None, seconds: float = 60) -> Pair:
-    """As soon as there is one, another than `besides`."""
-
-    def found() -> Pair | None:
-        pair = held(engine, cluster)
-        return pair if pair and (besides is None or pair.x509.serial_number != besides.x509.serial_number) else None
-
-    return eventually(found, f"{cluster} has a{'nother' if besides else ''} certificate", seconds)
 
 
 def protocols(run: Run, cluster: str) -> list[str]:
@@ -124,6 +99,23 @@ class Aggregator:
             return eventually(told, f"a line with {wanted}", 20)
         except AssertionError as error:
             raise AssertionError(f"{error} among {self.refusals()}") from None
+
+
+def refused(came: str) -> bool:
+    return came == "closed" or came.startswith("tls: ")
+
+
+def until_closed(connection: socket.socket, seconds: float) -> None:
+    """Returns when the other side has closed it; an error if that takes longer."""
+    end = time.monotonic() + seconds
+    try:
+        while (left := end - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(1 << 16):
+                return
+    except ConnectionError:
+        return
+    raise AssertionError(f"still open after {seconds} s")
 
 
 def request(path: str = KNOWN_PATH) -> bytes:

@@ -1,84 +1,64 @@
 """Who may speak in a run, and what becomes of a run whose certificates change: the same tests on every engine.
 
-| what happens in the middle of a run                   | what comes of it                                                    |
-|-------------------------------------------------------|---------------------------------------------------------------------|
-| both authorities are replaced                         | every round of every cluster counts                                 |
-| a cluster's certificate is deleted                    | the same, with a new one                                            |
-| a cluster is shut out, later let in again             | it is cut off within 5 s, the others go on; its old certificate stays refused |
-| others dial the aggregator, or a cluster asks for more | refused, and the gateway's log tells who and why                    |
+| what happens in the middle of a run       | what comes of it                                                              |
+|-------------------------------------------|-------------------------------------------------------------------------------|
+| both authorities are replaced             | every round of every cluster counts, over new connections too                 |
+| a cluster's certificate is deleted        | the same, with a new one                                                      |
+| a cluster is shut out, later let in again | it is cut off within 5 s, the others go on; its old certificate stays refused |
 
-A module of tests takes them all with `from identity_suite import *` and has a fixture `engine`. They are stories: told side by side.
-cluster4 is shut out by one of them, so no other uses it.
+A module of tests takes them all with `from identity_suite import *` and has a fixture `engine`; attacks are in `attack_suite`. They are
+stories, told side by side: cluster4 is shut out by one of them, so no other uses it.
 """
 
 from __future__ import annotations
 
 import json
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certificates import Pair, authority
-from dialling import Aggregator, certified, held, protocols, request
+from dialling import Aggregator, refused, request, until_closed
 from engine import Engine
-from panal.addon.authority import fingerprint
 from panal.api import names
 from panal.kube import kinds
-from panal.kube.times import now_utc, to_time
-from raw_http2 import tls_context
-from runs import Run, apply
+from runs import AHEAD, Run, Status, apply
+from site_certificates import (
+    certified,
+    current,
+    held,
+    of,
+    pem,
+    public,
+    reach_the_sites,
+    renew,
+    replace_authorities,
+    restore,
+    revoke,
+    signed,
+)
 from stories import story
 from waiting import eventually
 
 NS = "runs"
-SLOW = {"env": [{"name": "STEPS_SECONDS", "value": "4"}]}
-AHEAD = 3  # rounds that a run which is kept going has to do still
+LONG = {"rounds": 1 + AHEAD}
+STEP = 4  # seconds that a round's training takes
+SLOW = {"env": [{"name": "STEPS_SECONDS", "value": str(STEP)}]}
 CUT_OFF_WITHIN = 5.0  # seconds
 SOON = 60.0
-AT_FLOWER = "415"  # what comes of a request that got through to Flower, which finds no protobuf in it
 
 
-@contextmanager
-def kept_going(run: Run) -> Iterator[None]:
-    """Until the end of the block the run has rounds to do, however long that takes."""
-    over = threading.Event()
+def dial_anew(run: Run, clusters: list[str]) -> None:
+    """The gateways of these collaborators are killed: the next ones have nothing but what is there now.
 
-    def keep() -> None:
-        while not over.wait(0.5):
-            rounds = run.status().get("rounds") or {}
-            if rounds and rounds["total"] - rounds["completed"] < AHEAD:
-                run.patch(server={"rounds": rounds["completed"] + AHEAD})
-
-    keeper = threading.Thread(target=keep)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
-
-
-def every_round_counts(run: Run, clusters: list[str]) -> None:
-    """The run ends well, and each of the clusters took part in each round, at the first try."""
-    status = run.until_ended("Completed")
-    rounds = status["rounds"]
-    assert (rounds["failures"], rounds["completed"]) == (0, rounds["total"])
-    path = str(status["model"]["uri"]).removeprefix("pvc://models/").replace("model.safetensors", "metadata.json")
-    metadata = json.loads(run.engine.read(run.namespace, "models", path))
-    assert metadata["clusters"] == {c: list(range(1, rounds["total"] + 1)) for c in clusters}
-    assert not [e for e in run.events() if e[0] == "Warning"], run.story()
-
-
-def dial_anew(run: Run, cluster: str) -> None:
-    """The gateway of that collaborator is killed: the next has nothing but what is there now."""
-    eventually(lambda: any(run.engine.kill(cluster, pod, "envoy") for pod in run.collaborators(cluster)), "its gateway is killed", 20)
+    In the middle of the training, when no message is on its way: Flower does not bear it that the answer to one is lost.
+    """
+    run.next_rounds(1)
+    time.sleep(STEP / 2)
+    for cluster in clusters:
+        (pod,) = run.collaborators(cluster)
+        assert run.engine.kill(cluster, pod, "envoy"), f"{cluster}: there is no gateway"
 
 
 def lets_in(run: Run) -> dict[str, str]:
@@ -99,7 +79,7 @@ def test_a_run_goes_through_both_gateways(engine: Engine) -> None:
     sans = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert list(sans) == [x509.DNSName(f"guarded.{NS}.fl.panal")]
     assert list(shown.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.SERVER_AUTH]
-    every_round_counts(run, sites)
+    run.until_every_round_counted(sites)
     passed = json.loads((engine.hub.get(kinds.CONFIG_MAP, NS, names.progress("guarded")) or {})["data"]["traffic"])
     assert set(passed) - {""} == set(sites), "nobody else"
     for site in sites:
@@ -111,34 +91,13 @@ def test_a_run_goes_through_both_gateways(engine: Engine) -> None:
 
 
 # --- certificates that change ----------------------------------------------------------------------------------------
-def public(engine: Engine) -> dict[str, str]:
-    """What anyone may know of the authorities."""
-    return (engine.hub.get(kinds.CONFIG_MAP, names.SYSTEM_NAMESPACE, names.AUTHORITIES) or {}).get("data") or {}
-
-
-def current(engine: Engine, whose: str) -> str:
-    """The fingerprint of the one that signs."""
-    return next(one["fingerprint"] for one in json.loads(public(engine)[whose]) if one["role"] == "current")
-
-
-def of(bundle: str, wanted: str) -> x509.Certificate:
-    """The authority of that fingerprint in a bundle."""
-    found = [c for c in x509.load_pem_x509_certificates(bundle.encode()) if fingerprint(pem(c)) == wanted]
-    assert len(found) == 1, f"{wanted} is not in the bundle"
-    return found[0]
-
-
-def pem(certificate: x509.Certificate) -> str:
-    return Pair(certificate, None).certificate.decode()  # type: ignore[arg-type]
-
-
 @story()
 def test_authorities_are_replaced_in_the_middle_of_a_run(engine: Engine) -> None:
     sites = ["cluster1", "cluster2"]
-    run = apply(engine, NS, "authorities", clusters=sites, client=SLOW)
+    run = apply(engine, NS, "authorities", clusters=sites, server=LONG, client=SLOW)
     run.until_round(1)
     aggregator, old = Aggregator.of(run), current(engine, "collaborators")
-    with kept_going(run):
+    with run.kept_going():
         replace_authorities(engine)
         servers = of(public(engine)["ca.crt"], current(engine, "servers"))
         collaborators = of(lets_in(run)["trust"], current(engine, "collaborators"))
@@ -148,41 +107,10 @@ def test_authorities_are_replaced_in_the_middle_of_a_run(engine: Engine) -> None
             renew(engine, site)
             assert signed(certified(engine, site).x509, collaborators)
         reach_the_sites(engine)
-        for site in sites:
-            dial_anew(run, site)
-        run.until_round(run.status()["rounds"]["completed"] + 2)
-    every_round_counts(run, sites)
+        dial_anew(run, sites)
+        run.next_rounds(2)
+    run.until_every_round_counted(sites)
     run.delete()
-
-
-def replace_authorities(engine: Engine) -> None:
-    """Both, as `panal certs rotate` does; returns when the new ones sign."""
-    old = {whose: current(engine, whose) for whose in ("servers", "collaborators")}
-    wish = {names.ANNOTATION_ROTATE: f"{','.join(old)}@{to_time(now_utc())}"}
-    engine.hub.patch(kinds.CONFIG_MAP, names.SYSTEM_NAMESPACE, names.AUTHORITIES, metadata={"annotations": wish})
-    for whose, before in old.items():
-        eventually(lambda w=whose, b=before: current(engine, w) != b, f"the new one of {whose} signs", SOON + engine.spread)
-
-
-def renew(engine: Engine, cluster: str) -> None:
-    """The cluster's certificate is deleted; returns when there is a new one."""
-    old = certified(engine, cluster)
-    engine.spoke(cluster).delete(kinds.SECRET, names.COLLABORATOR_NAMESPACE, names.IDENTITY_SECRET)
-    new = certified(engine, cluster, old)
-    assert new.x509.public_key() != old.x509.public_key()
-
-
-def reach_the_sites(engine: Engine) -> None:
-    """What is written now is in the Pods when this returns. No API tells."""
-    time.sleep(engine.spread)
-
-
-def signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (ValueError, InvalidSignature):
-        return False
-    return True
 
 
 def shows(aggregator: Aggregator, by: x509.Certificate) -> bool:
@@ -195,40 +123,33 @@ def shows(aggregator: Aggregator, by: x509.Certificate) -> bool:
 
 @story()
 def test_a_certificate_is_replaced_in_the_middle_of_a_run(engine: Engine) -> None:
-    run = apply(engine, NS, "renewed", clusters=["cluster3"], client=SLOW)
+    run = apply(engine, NS, "renewed", clusters=["cluster3"], server=LONG, client=SLOW)
     run.until_round(1)
-    with kept_going(run):
+    with run.kept_going():
         renew(engine, "cluster3")
         reach_the_sites(engine)
-        dial_anew(run, "cluster3")
-        run.until_round(run.status()["rounds"]["completed"] + 2)
-    every_round_counts(run, ["cluster3"])
+        dial_anew(run, ["cluster3"])
+        run.next_rounds(2)
+    run.until_every_round_counted(["cluster3"])
     run.delete()
 
 
 # --- a cluster that is shut out --------------------------------------------------------------------------------------
-def shut_out(engine: Engine, cluster: str, since: str | None) -> None:
-    """As `panal certs revoke` and, without a time, `panal certs restore` do."""
-    engine.hub.patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, metadata={"annotations": {names.ANNOTATION_REVOKED: since}})
-
-
 @story()
 def test_a_cluster_is_shut_out_and_let_in_again(engine: Engine) -> None:
-    run = apply(engine, NS, "revoked", clusters=["cluster3", "cluster4"], minimum=1, client=SLOW)
+    run = apply(engine, NS, "revoked", clusters=["cluster3", "cluster4"], minimum=1, server=LONG, client=SLOW)
     run.until(lambda s: s.get("clients", {}).get("ready") == 2, "both take part")
     run.until_round(1)
     aggregator, old = Aggregator.of(run), certified(engine, "cluster4")
     context = aggregator.context(old, "cluster4")
     try:
-        with kept_going(run):
+        with run.kept_going():
             with aggregator.connection(context) as connection:
                 connection.sendall(request())
                 assert connection.recv(1 << 16), "it is open"
-                shut_out(engine, "cluster4", to_time(now_utc()))
+                revoke(engine, "cluster4")
                 began = time.monotonic()
-                connection.settimeout(CUT_OFF_WITHIN)
-                while connection.recv(1 << 16):
-                    assert time.monotonic() - began < CUT_OFF_WITHIN, "its connection is still open"
+                until_closed(connection, CUT_OFF_WITHIN)
             assert refused(aggregator.ask(context))
             assert time.monotonic() - began < CUT_OFF_WITHIN
             status = run.until(lambda s: "cluster4: its certificates were revoked" in s.get("message", ""), "the run says so", SOON)
@@ -237,120 +158,23 @@ def test_a_cluster_is_shut_out_and_let_in_again(engine: Engine) -> None:
             eventually(lambda: run.works() == ["cluster3"], "its work goes", SOON)
             assert ("Warning", "CertificateRevoked") in [e[:2] for e in run.events()]
             eventually(lambda: held(engine, "cluster4") is None, "its certificate goes from the cluster", SOON)
-            run.until_round(run.status()["rounds"]["completed"] + 2)
-            shut_out(engine, "cluster4", None)
+            run.next_rounds(2)
+            restore(engine, "cluster4")
             certified(engine, "cluster4", old)
             run.until(lambda s: came_back(s, "cluster4"), "it takes part again")
             before = aggregator.refusals()
             assert refused(aggregator.ask(context)), "the old certificate stays refused"
             aggregator.refusal(before, chain="cluster4", certificate=names.cluster_uri("cluster4"), reason="revoked")
     finally:
-        shut_out(engine, "cluster4", None)
+        restore(engine, "cluster4")
     run.until_ended("Completed")
     run.delete()
 
 
-def came_back(status: dict[str, object], cluster: str) -> bool:
-    """Whether a cluster has sent an update in one of the last rounds."""
-    collaborators = {c["cluster"]: c for c in status.get("collaborators", [])}  # type: ignore[attr-defined]
-    found = collaborators.get(cluster, {})
-    return found.get("state") == "Training" and found.get("round", 0) >= status["rounds"]["completed"]  # type: ignore[index]
-
-
-def refused(came: str) -> bool:
-    return came == "closed" or came.startswith("tls: ")
-
-
-# --- attacks ---------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Scene:
-    """`run` has cluster1, `other` cluster2; cluster3 is in neither."""
-
-    run: Run
-    other: Run
-    holds: dict[str, Pair]
-
-
-@dataclass(frozen=True)
-class Attack:
-    """Somebody with cluster `whose`'s certificate dials the aggregator of `run`; `says` is what the log must tell."""
-
-    says: dict[str, str]
-    whose: str | None
-    offers: Callable[[Scene], list[str]] = lambda scene: protocols(scene.run, "cluster1")
-    newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
-    pair: Callable[[Scene], Pair] | None = None
-
-
-def stranger(cluster: str) -> dict[str, str]:
-    return {"chain": "strangers", "certificate": names.cluster_uri(cluster), "details": "rbac_access_denied"}
-
-
-ATTACKS = {
-    "a cluster that is in no run": Attack(stranger("cluster3"), "cluster3", lambda s: protocols(s.run, "cluster3")),
-    "a cluster in another run, as itself": Attack(stranger("cluster2"), "cluster2", lambda s: protocols(s.run, "cluster2")),
-    "a cluster in another run, by that run's protocol": Attack(stranger("cluster2"), "cluster2", lambda s: protocols(s.other, "cluster2")),
-    "a cluster that says it is another": Attack(
-        {"chain": "cluster1", "certificate": names.cluster_uri("cluster2"), "reason": "SAN_matcher"}, "cluster2"
-    ),
-    "the right cluster, without the protocol": Attack(stranger("cluster1"), "cluster1", lambda _: ["h2"]),
-    "no certificate": Attack({"chain": "cluster1", "reason": "PEER_DID_NOT_RETURN_A_CERTIFICATE"}, None),
-    "another authority": Attack(
-        {"chain": "cluster1", "reason": "VERIFY_FAILED"}, None, pair=lambda _: authority("collaborators").collaborator("cluster1")
-    ),
-    "TLS 1.2": Attack({"chain": "cluster1", "reason": "UNSUPPORTED_PROTOCOL"}, "cluster1", newest=ssl.TLSVersion.TLSv1_2),
-}
-PLAIN = {
-    "HTTP/1.1": b"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: aggregator\r\nContent-Length: 0\r\n\r\n",
-    "HTTP/2": request(),
-}
-PATHS = {  # as it is asked for, and as the log has it
-    "/v1/control/list-runs": "/v1/control/list-runs",
-    "/v1/runtime/pull-app-inputs": "/v1/runtime/pull-app-inputs",
-    "/v1/fleet/../control/list-runs": "/v1/control/list-runs",
-    "/v1/fleet/%2e%2e/control/list-runs": "/v1/control/list-runs",
-    "/v1/fleet/..%2fruntime/pull-app-inputs": "/v1/fleet/../runtime/pull-app-inputs",
-    "/": "/",
-}
-
-
-@story()
-def test_nobody_else_gets_through_and_the_log_names_everyone(engine: Engine) -> None:
-    run = apply(engine, NS, "attacked", clusters=["cluster1"], client=SLOW)
-    other = apply(engine, NS, "elsewhere", clusters=["cluster2"], client=SLOW)
-    for one in (run, other):
-        one.until_running()
-    aggregator = Aggregator.of(run)
-    scene = Scene(run, other, {c: certified(engine, c) for c in ("cluster1", "cluster2", "cluster3")})
-    right = aggregator.context(scene.holds["cluster1"], "cluster1")
-    with kept_going(run), kept_going(other):
-        assert aggregator.ask(right) == AT_FLOWER
-        at_home = Aggregator.of(other)
-        assert at_home.ask(at_home.context(scene.holds["cluster2"], "cluster2")) == AT_FLOWER
-        for name, attack in ATTACKS.items():
-            dial(name, attack, scene, aggregator)
-        for name, sent in PLAIN.items():
-            before = aggregator.refusals()
-            assert refused(aggregator.ask(None, sent=sent)), name
-            aggregator.refusal(before, refused="connection", chain="strangers", reason="SSL_routines")
-        for path, told in PATHS.items():
-            before = aggregator.refusals()
-            assert aggregator.ask(right, path) in ("400", "404"), path
-            said = aggregator.refusal(before, refused="request", chain="cluster1", certificate=names.cluster_uri("cluster1"), path=told)
-            assert said["reason"] != "via_upstream", f"{path}: Flower was asked"
-        assert aggregator.ask(right) == AT_FLOWER
-    every_round_counts(run, ["cluster1"])
-    every_round_counts(other, ["cluster2"])
-    run.delete()
-    other.delete()
-
-
-def dial(name: str, attack: Attack, scene: Scene, aggregator: Aggregator) -> None:
-    pair = scene.holds[attack.whose] if attack.whose else attack.pair(scene) if attack.pair else None
-    before = aggregator.refusals()
-    came = aggregator.ask(tls_context(pair, attack.offers(scene), newest=attack.newest))
-    assert refused(came), f"{name}: {came}"
-    aggregator.refusal(before, refused="connection", **attack.says)
+def came_back(status: Status, cluster: str) -> bool:
+    """Whether a cluster has sent an update in the last round."""
+    found = next((c for c in status["collaborators"] if c["cluster"] == cluster), {})
+    return found.get("state") == "Training" and found["round"] >= status["rounds"]["completed"]
 
 
 # --- the site's word -------------------------------------------------------------------------------------------------

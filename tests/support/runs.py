@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,7 @@ MADE_ON_THE_HUB = (
     kinds.MANIFEST_WORK,
 )
 DONE = ("Completed", "Failed")
+AHEAD = 3  # rounds that a run which is kept going has to do still: more take some seconds to reach the server app
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,41 @@ class Run:
         assert status["phase"] == phase, f"{self.name} is {status['phase']}: {status.get('message')}\n{self.story()}"
         return status
 
+    def until_every_round_counted(self, clusters: list[str]) -> None:
+        """The run ends well, and each of these clusters and no other took part in each round, at the first try."""
+        status = self.until_ended("Completed")
+        rounds = status["rounds"]
+        assert (rounds["failures"], rounds["completed"]) == (0, rounds["total"]), self.story()
+        path = str(status["model"]["uri"]).removeprefix("pvc://models/").replace("model.safetensors", "metadata.json")
+        metadata = json.loads(self.engine.read(self.namespace, "models", path))
+        assert metadata["clusters"] == {c: list(range(1, rounds["total"] + 1)) for c in clusters}
+        assert not [e for e in self.events() if e[0] == "Warning"], self.story()
+
+    @contextmanager
+    def kept_going(self) -> Iterator[None]:
+        """Until the end of the block it has rounds to do, however long that takes. It must have AHEAD rounds to do at the beginning."""
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(0.5):
+                rounds = self.status().get("rounds") or {}
+                if rounds and rounds["total"] - rounds["completed"] < AHEAD:
+                    self.patch(server={"rounds": rounds["completed"] + AHEAD})
+
+        keeper = threading.Thread(target=keep)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+
     def until_cleaned(self, seconds: float = 90) -> None:
         eventually(lambda: not self.works(), f"{self.name}: the works are gone", seconds)
+
+    def next_rounds(self, number: int) -> Status:
+        """As soon as so many more are completed."""
+        return self.until_round(self.status()["rounds"]["completed"] + number)
 
     def works(self) -> list[str]:
         """The clusters that have a work of this run."""
