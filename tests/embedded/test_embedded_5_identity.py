@@ -7,4 +7,4 @@ import pytest
 from attack_suite import *  # noqa: F403
 from identity_suite import *  # noqa: F403
 
-pytestmark = pytest.mark.flower
+pytestmark = [pytest.mark.flower, pytest.mark.long]
