@@ -26,4 +26,5 @@ def test_a_controller_without_its_rights_goes_on_when_it_has_them_again(engine: 
         time.sleep(10)  # for as long
     status = run.until_ended("Completed")
     assert status["rounds"]["summary"] == "3/3"
+    run.until_cleaned()
     run.delete()
