@@ -1,10 +1,9 @@
-"""Certificates that change, and attacks, on real API servers and real Open Cluster Management, with panal's own nodes."""
+"""Certificates that change, on real API servers and real Open Cluster Management, with panal's own nodes."""
 
 from __future__ import annotations
 
 import pytest
 
-from attack_suite import *  # noqa: F403
 from identity_suite import *  # noqa: F403
 from kubernetes import Kubernetes
 

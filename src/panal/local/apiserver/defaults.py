@@ -136,7 +136,7 @@ def _account(pod: Object, store: Store) -> None:
     account = store.get("serviceaccounts", (metadata["namespace"], name))
     if account is None:
         why = f'error looking up service account {metadata["namespace"]}/{name}: serviceaccount "{name}" not found'
-        raise errors.forbidden("", "pods", metadata["name"], why)
+        raise errors.forbidden("", "pods", metadata.get("name", ""), why)
     mount = spec.get("automountServiceAccountToken", account.object.get("automountServiceAccountToken", True))
     containers = [c for c in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())] if isinstance(c, dict)]
     bare = [c for c in containers if all(m.get("mountPath") != TOKEN_DIR for m in c.get("volumeMounts") or ())]
