@@ -213,9 +213,20 @@ async def _restore(access: Access, cluster: str) -> Code:
         if not _revoked(await _addon(client, cluster)):
             output.line(f"{cluster} is not shut out")
             return Code.OK
+        await _revocation(client, cluster)
         await _annotate(client, cluster, None)
     output.line(f"{cluster} may take part again: it gets a new certificate. Those that were revoked stay so.")
     return Code.OK
+
+
+async def _revocation(client: Client, cluster: str) -> None:
+    """Until the controller has revoked what the cluster had: taken back before that, the wish would have had no effect."""
+    until = time.monotonic() + PATIENCE
+    while issued.valid(issued.issued(await _addon(client, cluster)), now_utc()):
+        if time.monotonic() > until:
+            message = f"{cluster} stays shut out: the controller has not revoked its certificates yet"
+            raise Problem(Code.TIMEOUT, message, "See that the controller is up, and try again.")
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 async def _annotate(client: Client, cluster: str, since: str | None) -> None:

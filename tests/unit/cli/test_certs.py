@@ -134,7 +134,8 @@ def test_as_json(hub, panal):
     ]
 
 
-def test_a_cluster_is_shut_out_and_let_in_again(hub, panal):
+def test_a_cluster_is_shut_out_and_let_in_again(hub, panal, monkeypatch):
+    monkeypatch.setattr(certs, "PATIENCE", 0.0)  # there is no controller here
     code, out, _ = panal("revoke", "cluster1")
     since = annotations(hub, "cluster1")[names.ANNOTATION_REVOKED]
     assert (code, "cluster1 is shut out" in out) == (Code.OK, True)
@@ -142,6 +143,11 @@ def test_a_cluster_is_shut_out_and_let_in_again(hub, panal):
     assert "has been shut out since" in panal("revoke", "cluster1")[1]
     assert annotations(hub, "cluster1")[names.ANNOTATION_REVOKED] == since
     assert json.loads(panal("-o", "json")[1])["clusters"][0]["revoked"] == since
+    code, _, err = panal("restore", "cluster1")
+    assert (code, "has not revoked its certificates yet" in err) == (Code.TIMEOUT, True)
+    assert annotations(hub, "cluster1")[names.ANNOTATION_REVOKED] == since
+    revoked = json.dumps([certificate("b2", SOON, revoked=since)])  # as the controller does
+    hub.patch(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON, metadata={"annotations": {names.ANNOTATION_CERTIFICATES: revoked}})
     assert "may take part again" in panal("restore", "cluster1")[1]
     assert names.ANNOTATION_REVOKED not in annotations(hub, "cluster1")
     assert "is not shut out" in panal("restore", "cluster1")[1]
