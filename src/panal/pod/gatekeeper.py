@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from panal.kube.objects import Object
 
 log = logging.getLogger("panal.reporter")
 
-COUNT = 10.0  # seconds between two looks at what has passed
+COUNT, SHARE = 2.0, 20  # seconds between two looks at what has passed: at least so many, and so many times as long as a look takes
 STATS = f"http://gateway{gateway.STATS_PATH}"
 ANSWER = aiohttp.ClientTimeout(total=5)
 
@@ -69,13 +70,16 @@ class Gatekeeper:
             self.heed(new.get("data") or {})
 
     async def _count(self) -> None:
+        took = 0.0
         while True:
-            await asyncio.sleep(COUNT)
+            await asyncio.sleep(max(COUNT, SHARE * took))
+            began = time.monotonic()
             try:
                 found = await self.traffic()
             except (OSError, aiohttp.ClientError) as error:
                 log.info("the gateway does not tell what has passed: %r", error)
                 continue
+            took = time.monotonic() - began
             self._traffic = json.dumps({c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(found.items())})
 
     def heed(self, data: Mapping[str, str]) -> None:
