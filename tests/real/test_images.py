@@ -79,6 +79,7 @@ class Container:
         self.ask("rm", self.container)
 
     def run(self, *command: str, mounts: dict[str, Path] | None = None) -> subprocess.CompletedProcess[str]:
+        (self.folder / "config.json").unlink(missing_ok=True)
         subprocess.run(["runc", "spec"], cwd=self.folder, check=True)
         spec = json.loads((self.folder / "config.json").read_text())
         spec["root"] = {"path": self.root, "readonly": True}
