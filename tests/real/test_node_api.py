@@ -11,23 +11,15 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-import worlds
-from panal.api.names import ClusterName
-from panal.lifecycle import aggregator, collaborators, exposure
-from panal.lifecycle.world import Address, Images
 from panal.local.node.drain import drain
 from panal.local.node.forward import CHUNK
-from panal.local.node.recipes import build, build_own
 
 pytestmark = pytest.mark.real
-ROOT = Path(__file__).parents[2]
 NODE = "local-node"
 IMAGE = "test/python:1"
 
@@ -391,71 +383,3 @@ async def test_logs_are_served_to_who_has_the_token(hub_api, node, namespace):
             assert (answer.status, "previous terminated container" in await answer.text()) == (400, True)
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         assert answer.status == 401
-
-
-@pytest.fixture(scope="module")
-def run_images(node):
-    """Those of a run: panal's own, and the example. Python environments are kept, as making them takes minutes."""
-    environments = ROOT / ".cache/local-images"
-    environments.mkdir(parents=True, exist_ok=True)
-    node.images.mkdir(exist_ok=True)
-    (node.images / ".venvs").symlink_to(environments)
-    build_own(node.images)
-    build(ROOT / "examples/mnist", "panal/example-mnist:0.1.0", node.images)
-
-
-def rendered(namespace):
-    """What panal makes of a run with one cluster, its collaborator on the same API server; owned by nobody, so that nobody collects it."""
-    version = metadata.version("panal")
-    image = {"image": "panal/example-mnist:0.1.0"}
-    run = worlds.run(server=image | {"rounds": 1, "minAvailableClients": 1}, client=image)
-    images = Images(pod_tools=f"panal/pod-tools:{version}", gateway=f"panal/gateway:{version}")
-    world = worlds.fresh(run=replace(run, namespace=namespace), images=images)
-    (work,) = collaborators.works(world, frozenset({ClusterName("cluster1")}), Address("127.0.0.1", 1))
-    found = [*aggregator.objects(world), exposure.service(world), *work["spec"]["workload"]["manifests"]]
-    for each in found:
-        each["metadata"].pop("ownerReferences", None)
-    return [o for o in found if o["kind"] != "Pod"]
-
-
-@pytest.mark.flower
-def test_the_pods_of_a_run(hub_api, node, namespace, run_images, tmp_path):
-    """Tools, gateway, reporter, SuperLink, launcher and SuperNode, as panal renders them, train the example and store its model."""
-    split = [sys.executable, ROOT / "examples/mnist/split.py", tmp_path / "data"]
-    subprocess.run(split, check=True)
-    objects = rendered(namespace)
-    volumes = {("panal-collaborator", "digits"): tmp_path / "data/cluster1", (namespace, "digits-model"): tmp_path / "model"}
-    hub_api.namespaces("panal-collaborator")
-    hub_api.apply(*(volume(*where, path) for where, path in volumes.items()), claim("panal-collaborator", "digits"), *objects)
-    service = next(o["metadata"]["name"] for o in objects if o["kind"] == "Service")
-    port = hub_api.kubectl("-n", namespace, "get", "svc", service, "-o", "jsonpath={.spec.ports[0].nodePort}")
-    (collaborator,) = (o["metadata"]["name"] for o in objects if o["kind"] == "StatefulSet")
-    patch = json.dumps({"data": {"address": f"{node.address}:{port}"}})
-    hub_api.kubectl("-n", "panal-collaborator", "patch", "configmap", collaborator, "-p", patch)
-    try:
-        hub_api.kubectl("-n", namespace, "wait", "--for=condition=complete", "job/digits-aggregator", "--timeout=180s")
-    finally:
-        hub_api.kubectl("-n", "panal-collaborator", "delete", "statefulset", collaborator)
-        hub_api.kubectl("delete", "namespace", "panal-collaborator", "--timeout=60s")
-        hub_api.kubectl("delete", "pv", *(f"{ns}-{name}" for ns, name in volumes), "--wait=false")
-    progress = json.loads(hub_api.kubectl("-n", namespace, "get", "configmap", "digits-progress", "-o", "json"))["data"]["progress"]
-    (model,) = (tmp_path / "model").rglob("model.safetensors")
-    assert json.loads((model.parent / "metadata.json").read_text())
-    assert "accuracy" in progress
-
-
-def volume(namespace, name, path):
-    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "", "hostPath": {"path": str(path)}}
-    reference = {"namespace": namespace, "name": name}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"{namespace}-{name}"},
-        "spec": spec | {"claimRef": reference},
-    }
-
-
-def claim(namespace, name):
-    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}
-    meta = {"namespace": namespace, "name": name}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
