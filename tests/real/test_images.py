@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class Container:
         binds = [{"destination": to, "source": str(at), "type": "bind", "options": ["bind", "rw"]} for to, at in (mounts or {}).items()]
         spec["mounts"] += binds
         (self.folder / "config.json").write_text(json.dumps(spec))
-        start = ["runc", "run", f"--bundle={self.folder}", self.name]
+        start = ["runc", "run", f"--bundle={self.folder}", f"{self.name}-{time.monotonic_ns()}"]
         return subprocess.run(start, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
 
 
