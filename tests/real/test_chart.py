@@ -13,6 +13,7 @@ from cluster import Cluster
 from panal.addon import install
 from panal.api import names
 from panal.api.names import API_VERSION, BINDING_POLICY, GROUP, KIND, PLURAL
+from waiting import eventually
 
 pytestmark = pytest.mark.real
 
@@ -103,12 +104,13 @@ def test_helm_installs_upgrades_and_leaves_only_the_crd(hub_api: Cluster) -> Non
     assert hub_api.kubectl("get", "deployment", "panal-controller", "-n", "panal-by-helm", "-o", "jsonpath={.spec.replicas}") == "2"
     helm("uninstall", "panal", *place, "--wait")
     kinds = hub_api.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    left = hub_api.kubectl(
-        "get", ",".join(kinds), "-A", "-l", "app.kubernetes.io/instance=panal", "-o", "name", "--ignore-not-found", check=False
+    labelled = ("get", ",".join(kinds), "-A", "-l", "app.kubernetes.io/instance=panal", "-o", "name", "--ignore-not-found")
+    crd = f"customresourcedefinition.apiextensions.k8s.io/{CRD}"
+    eventually(
+        lambda: hub_api.kubectl(*labelled, check=False).split() == [crd], "Kubernetes has collected what belonged to the Service", 30
     )
-    assert left.split() == [f"customresourcedefinition.apiextensions.k8s.io/{CRD}"]
     hub_api.kubectl("delete", "namespace", "panal-by-helm", "--timeout=60s")
-    hub_api.kubectl("delete", *left.split())
+    hub_api.kubectl("delete", crd)
 
 
 @pytest.fixture(scope="module")
