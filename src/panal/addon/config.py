@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from panal.api import names
+from panal.api.addresses import is_ip
 
 Object = dict[str, Any]
 ConfigKey = tuple[str, str]  # namespace and name
@@ -72,14 +72,6 @@ def site_config(mca: Object, cma: Object | None, configs: Mapping[ConfigKey, Obj
     )
 
 
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def config_key(mca: Object, cma: Object | None) -> ConfigKey | None:
     """The AddOnDeploymentConfig for one cluster: the ManagedClusterAddOn's own, else that which OCM has found by placement, else the
     add-on's default. Of several the first, as OCM has it."""
@@ -114,6 +106,6 @@ def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | Non
         return None, f"the proxy in {where} holds credentials, which everybody who may read it sees: they belong into the {credentials}"
     if parts.scheme != "http" or not host or not port:
         return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
-    if not _is_ip(host):
+    if not is_ip(host):
         return None, f"the proxy {host} in {where} is no IP address: Pods of collaborators resolve no names"
     return (host, port), ""

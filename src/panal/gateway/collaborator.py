@@ -10,8 +10,7 @@ They are never in the configuration, and the file may come, change and go.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
+from panal.api.addresses import is_ip
 from panal.api.names import COLLABORATOR_PORT
 from panal.gateway import envoy
 from panal.gateway.envoy import Json
@@ -119,16 +118,8 @@ def _aggregator(address: tuple[str, int], server_name: str, sni: str, protocol: 
 
 def _cluster(name: str, address: tuple[str, int]) -> Json:
     """A name is looked up again and again, an address never: collaborators have no DNS but where the site lets them."""
-    kind = {"type": "STATIC"} if _is_ip(address[0]) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
+    kind = {"type": "STATIC"} if is_ip(address[0]) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
     return {"name": name, **kind, "load_assignment": envoy.endpoints(name, envoy.socket(*address))}
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _through_tunnel(address: tuple[str, int], tls: Json) -> Json:

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
@@ -33,6 +35,7 @@ from panal.kube.logs import log_to_stdout
 from panal.kube.objects import Object
 
 log = logging.getLogger("panal")
+T = TypeVar("T")
 
 OPEN_SHIFT_GROUP = "security.openshift.io"
 FIRST_ANSWER_EVERY = 2.0  # seconds between attempts to reach the API server at the start
@@ -86,7 +89,7 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
 
 async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:
     recorder = EventRecorder(client, instance=settings.identity)
-    open_shift = OPEN_SHIFT_GROUP in await _groups(client)
+    open_shift = OPEN_SHIFT_GROUP in await _answered(client.groups)
     missing = await _missing(client)
     await lease.acquire()
     metrics.LEADER.set(1)
@@ -110,23 +113,21 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
 
 async def _missing(client: Client) -> frozenset[Kind]:
     """Kinds of add-ons that this hub does not have: runs go on without, but no collaborator gets a certificate."""
-    while True:
-        try:
-            missing = frozenset([kind for kind in ADDON_KINDS if not await client.serves(kind)])
-        except ApiError as error:
-            log.warning("the hub's API server does not answer: %s", error)
-            await asyncio.sleep(FIRST_ANSWER_EVERY)
-            continue
-        if missing:
-            log.warning("this hub has no %s: install OCM's add-on manager", ", ".join(sorted(map(str, missing))))
-        return missing
+
+    async def ask() -> frozenset[Kind]:
+        return frozenset([kind for kind in ADDON_KINDS if not await client.serves(kind)])
+
+    missing = await _answered(ask)
+    if missing:
+        log.warning("this hub has no %s: install OCM's add-on manager", ", ".join(sorted(map(str, missing))))
+    return missing
 
 
-async def _groups(client: Client) -> frozenset[str]:
-    """The hub's API groups, as soon as it answers."""
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the hub says, as soon as it answers."""
     while True:
         try:
-            return await client.groups()
+            return await ask()
         except ApiError as error:
             log.warning("the hub's API server does not answer: %s", error)
             await asyncio.sleep(FIRST_ANSWER_EVERY)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from panal.addon.config import site_config
 from panal.api import names
+from panal.api.addresses import is_ip
 from panal.api.names import ClusterName
 from panal.api.parse import FederatedLearning
 from panal.api.progress import Progress
@@ -127,7 +128,7 @@ class Observer:
         found = exposure.address(world)
         hosts = {found.host} if found else set[str]()
         for host in hosts | {s.config.address_host for s in world.sites.values() if s.config.address_host}:
-            if not exposure.is_ip(host):
+            if not is_ip(host):
                 self._resolver.want(host)
         return self._resolver.known
 

@@ -124,26 +124,17 @@ def _tools(world: World) -> dict[str, Any]:
 
 
 def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
-    """Kubernetes puts the addresses into the configuration: it replaces $(NAME) in arguments."""
-    config = gateway.bootstrap(runtime.port, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
+    static = gateway.bootstrap(runtime.port, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
+    container = pods.gateway_container(world.images, gateway.ARGUMENTS, static, GATEWAY_MOUNT)
     probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
-    return pods.secured(
-        {
-            "name": "gateway",
-            "image": world.images.gateway,
-            "imagePullPolicy": world.images.pull_policy,
-            "restartPolicy": "Always",
-            "workingDir": names.GATEWAY_DIR,
-            "command": ["envoy"],
-            "args": [*gateway.ARGUMENTS, "--config-yaml", json.dumps(config)],
-            "env": [POD_IP, {"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
-            "ports": [{"name": "fleet", "containerPort": names.GATEWAY_PORT}],
-            "volumeMounts": [GATEWAY_MOUNT],
-            "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
-            "readinessProbe": probe | {"periodSeconds": 5},
-            "resources": GATEWAY_RESOURCES,
-        }
-    )
+    return {
+        **container,
+        "env": [POD_IP, *container["env"]],
+        "ports": [{"name": "fleet", "containerPort": names.GATEWAY_PORT}],
+        "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": probe | {"periodSeconds": 5},
+        "resources": GATEWAY_RESOURCES,
+    }
 
 
 def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 
 from panal.addon.config import SiteConfig
 from panal.api import names
+from panal.api.addresses import is_ip
 from panal.api.names import ClusterName
 from panal.gateway import collaborator as gateway
 from panal.lifecycle import pods
-from panal.lifecycle.exposure import is_ip
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.world import Address, ClusterView, Object, World
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
@@ -124,22 +124,9 @@ def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
 
 
 def _gateway(world: World) -> dict[str, Any]:
-    """The folder is the working directory, since the files name each other by relative paths."""
+    mount = {"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}
     static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)")
-    return pods.secured(
-        {
-            "name": "gateway",
-            "image": world.images.gateway,
-            "imagePullPolicy": world.images.pull_policy,
-            "restartPolicy": "Always",
-            "workingDir": names.GATEWAY_DIR,
-            "command": ["envoy"],
-            "args": [*gateway.ARGUMENTS, "--config-yaml", json.dumps(static)],
-            "env": [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
-            "volumeMounts": [{"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}],
-            "resources": GATEWAY_RESOURCES,
-        }
-    )
+    return {**pods.gateway_container(world.images, gateway.ARGUMENTS, static, mount), "resources": GATEWAY_RESOURCES}
 
 
 def _gateway_volume(name: str) -> dict[str, Any]:

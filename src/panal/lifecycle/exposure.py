@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from panal.addon.config import SiteConfig
 from panal.api import names
+from panal.api.addresses import is_ip
 from panal.api.types import Listener, ListenerStatus, ListenerType
 from panal.lifecycle.metadata import labels, owned
 from panal.lifecycle.world import Address, Object, World
@@ -55,14 +54,6 @@ def route(world: World, found: Address, site: SiteConfig) -> Address | None:
     return Address(ip, found.port) if ip else None
 
 
-def is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _node(world: World) -> str:
     """The node that was chosen first, as long as it is there: a new address would have every collaborator connect anew."""
     before = next((known.address for known in world.run.status.listeners), "")
@@ -81,11 +72,6 @@ def waiting_for(world: World) -> str:
     if wanted.type is ListenerType.NODE_PORT and not world.node_addresses and not wanted.ip:
         return "the hub has no Ready node with an address"
     return "the aggregator's Service has no port yet"
-
-
-def host_port(found: Address) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{found.host}]:{found.port}" if ":" in found.host else f"{found.host}:{found.port}"
 
 
 def status(world: World) -> list[ListenerStatus]:

@@ -4,6 +4,8 @@ and the settings of the user. A runtime gives the containers; nothing of its fra
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from panal.api import names
@@ -49,6 +51,24 @@ def tools_container(images: Images) -> dict[str, Any]:
             "command": ["python3", "-m", "panal.pod.tools.install", names.TOOLS_DIR],
             "volumeMounts": [{"name": "tools", "mountPath": names.TOOLS_DIR}],
             "resources": OUR_RESOURCES,
+        }
+    )
+
+
+def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], mount: dict[str, Any]) -> dict[str, Any]:
+    """Envoy with `static` to start with; the rest is in its folder, which is the working directory, since the files there name each other
+    by relative paths. Kubernetes replaces $(NAME) in arguments by what `env` has."""
+    return secured(
+        {
+            "name": "gateway",
+            "image": images.gateway,
+            "imagePullPolicy": images.pull_policy,
+            "restartPolicy": "Always",
+            "workingDir": names.GATEWAY_DIR,
+            "command": ["envoy"],
+            "args": [*arguments, "--config-yaml", json.dumps(static)],
+            "env": [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
+            "volumeMounts": [mount],
         }
     )
 
