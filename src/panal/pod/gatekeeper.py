@@ -27,6 +27,7 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import CONFIG_MAP, Kind
 from panal.kube.objects import Object
+from panal.pod.files import replace
 
 log = logging.getLogger("panal.reporter")
 
@@ -109,9 +110,7 @@ class Gatekeeper:
         file = self._folder / name
         if file.exists() and file.read_text() == text:
             return
-        part = self._folder / f".{name}.part"
-        part.write_text(text)
-        part.replace(file)
+        replace(file, text)
         log.info("gateway: %s is new", name)
 
 

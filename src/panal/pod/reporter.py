@@ -26,6 +26,7 @@ from panal.api.types import ModelStatus
 from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
+from panal.pod.files import replace
 from panal.pod.fold import bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
@@ -167,7 +168,7 @@ class Reporter:
             self.written = ""  # somebody has deleted it or written over it
         wanted = data.get("rounds", "")
         if wanted.isdigit() and wanted != self.rounds:
-            _write(self.settings.run_dir / "rounds", wanted)
+            replace(self.settings.run_dir / "rounds", wanted)
             self.rounds = wanted
 
     async def _store_models(self) -> None:
@@ -225,7 +226,7 @@ class Reporter:
         (self.settings.run_dir / "storing").touch()
 
     def _answer(self, content: Mapping[str, Any]) -> None:
-        _write(self.settings.run_dir / "stored.json", json.dumps(content))
+        replace(self.settings.run_dir / "stored.json", json.dumps(content))
 
     async def _sleep(self, seconds: float) -> None:
         """Ends early when it is time to stop."""
@@ -242,12 +243,6 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
 
 
 async def _main() -> None:
