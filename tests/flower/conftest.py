@@ -24,6 +24,7 @@ from standin_gateway import StandInGateways
 from waiting import DEADLINE, eventually
 
 APPS = Path(__file__).parent / "apps"
+SECRET = "Basic cGFuYWw6b2YtdGhpcy1wb2Q="
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -46,7 +47,9 @@ class Pods:
 
     def __post_init__(self) -> None:
         self.venv = flower_venv()
-        self.gateways = StandInGateways(self.port)
+        self.gateways = StandInGateways(self.port, SECRET)
+        (self.folder / "pod").mkdir()
+        (self.folder / "pod/secret").write_text(SECRET + "\n")
         self.run_dir = self.folder / "run"
         self.run_dir.mkdir()
         install(self.folder / "tools")
@@ -69,6 +72,7 @@ class Pods:
         common = {
             "PATH": f"{self.venv}/bin:/usr/bin:/bin",
             "PANAL_RUN_DIR": str(self.run_dir),
+            "PANAL_POD_DIR": str(self.folder / "pod"),
             "PANAL_TMP": str(tmp),
             "PANAL_TERMINATION_LOG": str(self.folder / f"{name}.termination"),
             "PANAL_SUPERLINK_PORT": str(self.port),

@@ -1,6 +1,7 @@
 """In the place of the two gateways between a site and the SuperLink: one per certificate, which says whose it is.
 
-Sets `x-panal-cluster` on every request, over what the client sent, as the aggregator's gateway does by the certificate that it has seen.
+Sets `x-panal-cluster` on every request, over what the client sent, as the aggregator's gateway does by the certificate that it has seen,
+and the Pod's secret.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ MOST = 1 << 30
 class StandInGateways:
     """A thread of their own. `port(cluster)` is where that cluster's SuperNode finds the aggregator; an empty name is left out."""
 
-    def __init__(self, superlink: int) -> None:
+    def __init__(self, superlink: int, secret: str) -> None:
         self.superlink = superlink
+        self.secret = secret
         self.asked: Callable[[bytes], bytes] = bytes  # what becomes of a request's body, and of an answer's: for a hub that lies
         self.answered: Callable[[bytes], bytes] = bytes
         self._ports: dict[str, int] = {}
@@ -63,7 +65,8 @@ class StandInGateways:
         return port
 
     async def _forward(self, request: web.Request, cluster: str) -> web.Response:
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in {*HOP_BY_HOP, "x-panal-pod"}}
+        headers["x-panal-pod"] = self.secret
         if cluster:
             headers["x-panal-cluster"] = cluster
         url = f"http://127.0.0.1:{self.superlink}{request.raw_path}"

@@ -71,6 +71,12 @@ def records() -> list[Record]:
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
+def participants() -> frozenset[str] | None:
+    """The clusters that take part now, as the reporter knows; None before it does."""
+    found = read_json(run_dir() / "participants.json")
+    return None if found is None else frozenset(found["clusters"])
+
+
 def read_json(path: Path) -> Record | None:
     try:
         content: Record = json.loads(path.read_text())

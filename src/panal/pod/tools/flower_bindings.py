@@ -81,6 +81,23 @@ class Bindings:
                 raise RefusedError("ForeignNode", f"{who.cluster} names a node {what}: {node}")
             bound.heard = self._clock()
 
+    def nodes(self) -> dict[str, int]:
+        with self._lock:
+            return {cluster: bound.node for cluster, bound in self._bound.items()}
+
+    def node_of(self, cluster: str) -> int | None:
+        return self.nodes().get(cluster)
+
+    def cluster_of(self, node: int) -> str:
+        """Empty for a node that was never let in."""
+        with self._lock:
+            return self._ever.get(node, "")
+
+    def forget(self, cluster: str) -> None:
+        """It may come again, as if it had never been here."""
+        with self._lock:
+            self._bound.pop(cluster, None)
+
     def leave(self, who: Caller, node: int) -> None:
         """It has said good-bye: another may come at once."""
         with self._lock:

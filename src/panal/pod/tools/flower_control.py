@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import flower_secret
 from .files import Record, RunError, loopback, number, superlink_port
 from .flower_known import unknown
 
@@ -45,9 +46,11 @@ class Control:
             import httpx
             from flwr.proto import control_pb2
             from flwr.supercore.control import ControlHttpClient
+            from flwr.supercore.protobuf import client
         except ImportError as error:
             message = f"spec.server.image holds no Flower that panal knows ({error}). Install flwr 1.41 in the image"
             raise RunError("AppInvalid", message) from error
+        flower_secret.patch(client)
         self._httpx, self._pb = httpx, control_pb2
         self._client = ControlHttpClient.from_server_address(f"{loopback()}:{superlink_port()}", True, None, [])
 

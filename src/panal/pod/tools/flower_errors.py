@@ -39,8 +39,13 @@ def leaving(code: int, reason: str | None, share: bool) -> str:
     return written(name, text if share else "")
 
 
+def printable(text: str) -> str:
+    """One line of at most LONGEST characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
+
+
 def written(name: str, text: str = "") -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
+    line = printable(text)
     return f"exception={name} message={line}" if line else f"exception={name}"
 
 

@@ -4,25 +4,37 @@ The gateway sets the header CLUSTER from the certificate, over anything that a c
 held against the node that the request names, in front of each of Flower's handlers: there is no other way to them. Flower's own check
 stays as well: a node signs with a key that it made itself. Which node is which cluster goes to the server app's process by a file.
 
+What a node may fetch and send of messages is `flower_messages`; that nobody but this Pod speaks to Flower at all is `flower_secret`.
+
 What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
-keeper starts it anew); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later.
+keeper starts it anew); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
+a reply that is not usable.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
-import json
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from .files import append_node, say
+from .files import append_node, number, participants, say
+from .flower_arrivals import Arrivals, BadReplyError
 from .flower_bindings import Bindings, Caller, RefusedError, caller
+from .flower_messages import Messages
+from .flower_refusals import Refusals
+from .flower_secret import lock, unauthorized
 
 CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
 PREFIX = "/v1/fleet"
+UPLOADS = frozenset({f"{PREFIX}/push-messages", f"{PREFIX}/push-object"})
+AT_A_TIME = 4  # uploads of a cluster; Flower's node sends two
+LOOK = 0.5  # seconds between two looks at who takes part
 
 # Flower's handlers by their path, each with its request and how that names the node.
 HANDLERS = {
@@ -56,48 +68,59 @@ def install() -> None:
     guard = Guard(Bindings())
     for name, kind in HANDLERS.values():
         setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
-    create = main.create_app
-
-    def create_app(*args: Any, **kwargs: Any) -> Any:
-        app = create(*args, **kwargs)
-        app.add_middleware(Introduction)  # outermost
-        return app
-
-    main.create_app = create_app  # type: ignore[attr-defined]
+    runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
+    runtime.pull_messages = guard.looking(runtime.pull_messages)  # type: ignore[attr-defined]
+    lock(main, guard.introduction)
 
 
 class Introduction:
-    """ASGI: a request below PREFIX has a caller or goes no further. Bodies pass through untouched."""
+    """ASGI: a request below PREFIX has a caller or goes no further. Bodies pass through untouched, so many of a cluster at a time: what a
+    site sends and does not finish is memory that the others need."""
+
+    guard: Guard
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_A_TIME))
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            try:
-                _caller.set(caller(_values(scope, CLUSTER), _values(scope, INSTANCE)))
-            except RefusedError as refusal:
-                say_refused("", scope["path"], refusal)
-                await _unauthorized(send)
-                return
-        else:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             _caller.set(None)
-        await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
+        try:
+            who = caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
+        except RefusedError as refusal:
+            say_refused("", scope["path"], refusal)
+            await unauthorized(send)
+            return
+        _caller.set(who)
+        if scope["path"] not in UPLOADS:
+            await self.app(scope, receive, send)
+            return
+        async with self._turns[who.cluster]:
+            await self.app(scope, self._noticed(who, receive), send)
+
+    def _noticed(self, who: Caller, receive: Any) -> Any:
+        async def noticing() -> Any:
+            message = await receive()
+            if message.get("body"):
+                self.guard.heard(who)
+            return message
+
+        return noticing
 
 
 def _values(scope: dict[str, Any], name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
-async def _unauthorized(send: Any) -> None:
-    body = json.dumps({"detail": "Not authenticated"}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+_refusals = Refusals()
 
 
 def say_refused(cluster: str, where: str, refusal: RefusedError) -> None:
-    say(f"refused: cluster={cluster or '-'} reason={refusal.reason} at={where}: {refusal}")
+    for line in _refusals.lines(cluster or "-", f"refused: cluster={cluster or '-'} reason={refusal.reason} at={where[:100]}: {refusal}"):
+        say(line)
 
 
 def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,9 +143,14 @@ class Guard:
 
     def __init__(self, bindings: Bindings) -> None:
         self.bindings = bindings
+        self.arrivals = Arrivals(number("PANAL_LARGEST_REPLY", 0))
+        self.messages = Messages(self.arrivals, bindings.cluster_of)
+        self.introduction = type("Introduction", (Introduction,), {"guard": self})
+        self._looked = 0.0
 
     def handler(self, name: str, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
         judge = getattr(self, name, self.any_other)
+        handle = getattr(self.messages, name, None)
 
         @wraps(original)
         def guarded(*, request: Any, state: Any, **rest: Any) -> Any:
@@ -133,15 +161,56 @@ class Guard:
                 if type(request).__name__ != kind:
                     raise RefusedError("BadRequest", f"{who.cluster} sends a {type(request).__name__}")
                 judge(who, request, state)
+                if handle is not None:
+                    return handle(original, who, request, state, **rest)
             except RefusedError as refusal:
                 say_refused(who.cluster if who else "", name, refusal)
                 raise refused(refusal) from refusal
+            except BadReplyError as bad:
+                raise bad_request(bad) from bad
             response = original(request=request, state=state, **rest)
-            if name in ("deactivate_node", "unregister_node") and who is not None:
+            if name in ("deactivate_node", "unregister_node"):
                 self.bindings.leave(who, request.node_id)
+                self.arrivals.drop(request.node_id)
             return response
 
         return guarded
+
+    def heard(self, who: Caller) -> None:
+        if (node := self.bindings.node_of(who.cluster)) is not None:
+            self.arrivals.heard(node)
+
+    def looking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Before the server app looks for replies: those that stand still are given up, and nodes of clusters that left are removed."""
+
+        @wraps(original)
+        def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
+            if time.monotonic() - self._looked > LOOK:
+                self._looked = time.monotonic()
+                self.messages.give_up_stalled(state)
+                self.show_out(participants(), state)
+            return original(request, state, *rest)
+
+        return pull_messages
+
+    def show_out(self, taking_part: frozenset[str] | None, state: Any) -> None:
+        if taking_part is None:
+            return
+        for cluster, node in self.bindings.nodes().items():
+            if cluster not in taking_part:
+                say(f"{cluster} takes part no longer: node {node} is removed")
+                self.bindings.forget(cluster)
+                self.remove(state, node)
+
+    def remove(self, state: Any, node: int) -> None:
+        """It counts no more, and what it was asked is answered with an error at once."""
+        self.arrivals.drop(node)
+        constants: ModuleType = importlib.import_module("flwr.common.constant")
+        state.deactivate_node(node)
+        try:
+            state.delete_node(constants.NOOP_FLWR_AID, node)
+        except ValueError as error:  # it has unregistered itself
+            say(f"node {node}: {error}")
 
     def register_node(self, who: Caller, request: Any, state: Any) -> None:
         self.bindings.may_join(who)
@@ -154,32 +223,15 @@ class Guard:
         append_node(node, who.cluster)
         if replaced is not None:
             say(f"{who.cluster}: node {node} takes the place of {replaced}")
-            throw_out(state, replaced)
+            self.remove(state, replaced)
 
     def deactivate_node(self, who: Caller, request: Any, state: Any) -> None:
         self.bindings.check(who, request.node_id)
 
     unregister_node = deactivate_node
 
-    def push_messages(self, who: Caller, request: Any, state: Any) -> None:
-        """Replies only, and its own: Flower would take what says that it comes from the server for an instruction to another node."""
-        self.any_other(who, request, state)
-        for message in request.messages_list:
-            if message.metadata.src_node_id != request.node.node_id or not message.metadata.reply_to_message_id:
-                raise RefusedError("ForeignMessage", f"{who.cluster} sends a message that is no reply of its own node")
-
     def any_other(self, who: Caller, request: Any, state: Any) -> None:
         self.bindings.check(who, request.node.node_id)
-
-
-def throw_out(state: Any, node: int) -> None:
-    """It counts no more, and what it was asked is answered with an error at once."""
-    constants: ModuleType = importlib.import_module("flwr.common.constant")
-    state.deactivate_node(node)
-    try:
-        state.delete_node(constants.NOOP_FLWR_AID, node)
-    except ValueError as error:  # it has unregistered itself
-        say(f"node {node}: {error}")
 
 
 def refused(refusal: RefusedError) -> Exception:
@@ -190,3 +242,9 @@ def refused(refusal: RefusedError) -> Exception:
     fastapi: ModuleType = importlib.import_module("fastapi")
     unauthorized: Exception = fastapi.HTTPException(401, "Not authenticated")
     return unauthorized
+
+
+def bad_request(bad: BadReplyError) -> Exception:
+    fastapi: ModuleType = importlib.import_module("fastapi")
+    error: Exception = fastapi.HTTPException(400, f"{bad.reason}: {bad}")
+    return error

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .files import run_dir
+from .files import run_dir, say
 from .flower_client_hook import RECORD
-from .flower_errors import USER_CODES, arrived
+from .flower_errors import USER_CODES, arrived, printable
+from .flower_judge import Description, Judge, describe
 
 MAX_METRICS = 16
 
@@ -56,50 +57,99 @@ class Clusters:
             self._known[record["node"]] = record["cluster"]
 
 
-class Exchange:
-    """Sends messages and waits for replies like Flower's grid does, but looks for replies sooner than every three seconds."""
+@dataclass
+class Asked:
+    """One message that was sent: to which node, and what it held."""
 
-    def __init__(self, grid: Any) -> None:
+    node: int
+    sent: Description
+
+
+class Exchange:
+    """Sends messages and waits for replies like Flower's grid does, but looks for replies sooner than every three seconds, and keeps back
+    those that `judge` refuses."""
+
+    def __init__(self, grid: Any, judge: Judge) -> None:
         self.push, self.pull = grid.push_messages, grid.pull_messages
         self.clusters = Clusters()
+        self.judge = judge
+        self.got: dict[str, Description] = {}  # the replies of the last phase that were let through, by the message they reply to
 
-    def __call__(self, messages: Iterable[Any], timeout: float | None) -> tuple[list[Any], Phase]:
+    def __call__(self, messages: Iterable[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
         began = time.monotonic()
         sent = list(messages)
+        contents: dict[int, Description] = {}  # one record is usually sent to all
+        described = [contents.setdefault(id(m.content), describe(m.content)) if m.has_content() else Description({}, {}, {}) for m in sent]
         ids = self.push(sent) if sent else []
-        nodes = {i: m.metadata.dst_node_id for i, m in zip(ids, sent) if i is not None}
-        del messages
-        phase = Phase(sent=len(sent), failures=len(sent) - len(nodes))
-        del sent
-        replies: list[Any] = []
-        while nodes:
-            for reply in self.pull(set(nodes)):
-                node = nodes.pop(reply.metadata.reply_to_message_id, None)
-                replies.append(reply)
-                self._learn(reply, node, phase)
-            waited = time.monotonic() - began
-            if timeout is not None and waited >= timeout:
-                break
-            if nodes:
-                time.sleep(min(3.0, max(0.2, waited / 20)))
-        for node in nodes.values():
-            self._failed(phase, self.clusters.of(node), "NoReply")
+        asked = {i: Asked(m.metadata.dst_node_id, d) for i, m, d in zip(ids, sent, described) if i}
+        phase = Phase(sent=len(sent), failures=len(sent) - len(asked))
+        del messages, sent, described
+        found = self._collect(asked, timeout, began, phase)
+        replies = self._judged(found, asked, kind, phase)
         phase.seconds = time.monotonic() - began
         return replies, phase
 
-    def _learn(self, reply: Any, node: int | None, phase: Phase) -> None:
-        """The cluster is that of the node that was asked, whatever the reply says: the SuperLink takes no other node's reply to it."""
-        cluster = self.clusters.of(node)
-        if reply.has_error():
-            reason, text = arrived(reply.error.code, reply.error.reason)
-            phase.user_failures += reply.error.code in USER_CODES
-            self._failed(phase, cluster, reason, text)
-            return
+    def _collect(self, asked: Mapping[str, Asked], timeout: float | None, began: float, phase: Phase) -> dict[str, Any]:
+        """The replies that came, by the message that they reply to; whoever sent none has failed."""
+        found: dict[str, Any] = {}
+        while len(found) < len(asked):
+            found |= {r.metadata.reply_to_message_id: r for r in self.pull({i for i in asked if i not in found})}
+            waited = time.monotonic() - began
+            if timeout is not None and waited >= timeout:
+                break
+            if len(found) < len(asked):
+                time.sleep(min(3.0, max(0.2, waited / 20)))
+        for key, each in asked.items():
+            if key not in found:
+                self._failed(phase, self.clusters.of(each.node), "NoReply")
+        return found
+
+    def _judged(self, found: dict[str, Any], asked: Mapping[str, Asked], kind: str, phase: Phase) -> list[Any]:
+        """The cluster is that of the node that was asked, whatever a reply says: the SuperLink takes no other node's reply to it."""
+        rules, got = self.judge.rules, {}
+        seconds = {key: take_record(reply.content) for key, reply in found.items() if reply.has_content()}
+        got = {key: describe(found[key].content, rules) for key in seconds}
+        refused = self.judge.refused(kind, {key: each.sent for key, each in asked.items()}, got)
+        self.got = {key: each for key, each in got.items() if key not in refused}
+        for key, reply in found.items():
+            cluster = self.clusters.of(asked[key].node)
+            if reply.has_error():
+                reason, text = arrived(reply.error.code, reply.error.reason)
+                phase.user_failures += reply.error.code in USER_CODES
+                self._failed(phase, cluster, reason, text)
+            elif key in refused:
+                self._refused(phase, cluster, refused[key])
+            else:
+                self._counted(phase, cluster, reply, seconds[key])
+        return [reply for key, reply in found.items() if key not in refused]
+
+    def without_odd_ones(self, kind: str, replies: Iterable[Any], phase: Phase) -> list[Any] | None:
+        """After the strategy has raised: the replies that are alike; None if they all are."""
+        odd = self.judge.odd_ones(kind, self.got) if self.judge.rules.consistent else {}
+        if not odd:
+            return None
+        kept = [reply for reply in replies if reply.metadata.reply_to_message_id not in odd]
+        for reply in replies:
+            if (told := odd.get(reply.metadata.reply_to_message_id)) is not None:
+                phase.replies -= 1
+                cluster = self.clusters.of(reply.metadata.src_node_id)
+                phase.collaborators.pop(cluster, None)
+                self._refused(phase, cluster, told)
+        self.got = {key: each for key, each in self.got.items() if key not in odd}
+        return kept
+
+    def took(self, kind: str) -> None:
+        self.judge.took(kind, self.got.values())
+
+    def _counted(self, phase: Phase, cluster: str, reply: Any, seconds: float | None) -> None:
         phase.replies += 1
-        seconds = take_record(reply.content)
         if cluster:
             metrics = merged(reply.content.metric_records.values())
             phase.collaborators[cluster] = {"metrics": metrics} | ({"seconds": seconds} if seconds is not None else {})
+
+    def _refused(self, phase: Phase, cluster: str, told: tuple[str, str]) -> None:
+        say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
+        self._failed(phase, cluster, told[0], printable(told[1]))
 
     def _failed(self, phase: Phase, cluster: str, reason: str, text: str = "") -> None:
         phase.failures += 1

@@ -9,17 +9,20 @@ restarted is then back. After the strategy's rounds are over, more are done whil
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from .files import RunError, append, number, run_dir, say
+from .flower_judge import Judge, Rules
 from .flower_model import versions, write_model
 from .flower_replies import Exchange, Phase, merged, numbers
 
 ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 REPEATS = 2
+TRAIN, EVALUATE = "train", "evaluate"
 MINIMUMS = ("min_available_nodes", "min_train_nodes", "min_evaluate_nodes")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
 
@@ -55,7 +58,7 @@ class Observation:
         self.strategy, self.call, self.original = strategy, call, original
         self.grid, self.evaluate_fn = call["grid"], call["evaluate_fn"]
         vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
-        self.exchange = Exchange(self.grid)
+        self.exchange = Exchange(self.grid, Judge(rules(strategy)))
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.rounds = number("PANAL_ROUNDS", call["num_rounds"])
         self.offset = _rounds_before
@@ -121,18 +124,18 @@ class Observation:
         return self.methods["configure_evaluate"](server_round + self.offset, *args, **kwargs)
 
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-        replies, self.phase = self.exchange(messages, timeout)
+        replies, self.phase = self.exchange(messages, timeout, TRAIN if self.training else EVALUATE)
         if not self.training:
             return replies
         for _ in range(REPEATS):
             if not self._too_few():
                 return replies
-            self._record(self.configured[0], "train", {})
+            self._record(self.configured[0], TRAIN, {})
             say(f"round {self.configured[0]}: {self.phase.replies} of {self.min_clients} replies needed; training is repeated")
             del replies
             self.phase_began = time.monotonic()
             number_, args, kwargs = self.configured
-            replies, self.phase = self.exchange(self.methods["configure_train"](number_, *args, **kwargs), timeout)
+            replies, self.phase = self.exchange(self.methods["configure_train"](number_, *args, **kwargs), timeout, TRAIN)
         if self._too_few():
             self._give_up()
         return replies
@@ -142,7 +145,7 @@ class Observation:
 
     def _give_up(self) -> None:
         server_round, phase = self.configured[0], self.phase
-        self._record(server_round, "train", {})
+        self._record(server_round, TRAIN, {})
         said = ", ".join(sorted({*phase.failed.values()})) or "no reply"
         message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
@@ -151,17 +154,33 @@ class Observation:
         raise RunError(reason, message)
 
     def aggregate_train(self, server_round: int, replies: Any) -> Any:
-        out = self.methods["aggregate_train"](server_round + self.offset, replies)
-        self._record(server_round + self.offset, "train", numbers(out[1]))
+        out = self._aggregated(TRAIN, server_round + self.offset, replies)
+        self._record(server_round + self.offset, TRAIN, numbers(out[1]))
         return out
 
     def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
-        metrics = self.methods["aggregate_evaluate"](server_round + self.offset, replies)
+        metrics = self._aggregated(EVALUATE, server_round + self.offset, replies)
         if self.phase.sent:
-            self._record(server_round + self.offset, "evaluate", numbers(metrics))
+            self._record(server_round + self.offset, EVALUATE, numbers(metrics))
         if self.evaluate_fn is None:
             self._end(server_round + self.offset)
         return metrics
+
+    def _aggregated(self, kind: str, server_round: int, replies: Any) -> Any:
+        """One reply unlike the others must not end the run for all: a strategy that raises is asked again without such."""
+        aggregate, given = self.methods[f"aggregate_{kind}"], list(replies)
+        try:
+            out = aggregate(server_round, given)
+        except Exception as error:
+            kept = self.exchange.without_odd_ones(kind, given, self.phase)
+            if kept is None:
+                raise
+            say(f"the strategy raised {error!r}; it is asked again without the replies that are unlike the others")
+            if kind == TRAIN and self._too_few():
+                self._give_up()
+            out = aggregate(server_round, kept)
+        self.exchange.took(kind)
+        return out
 
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         if server_round == 0 and self.offset > _rounds_before:
@@ -207,6 +226,16 @@ class Observation:
             append({"event": "stopped", "reason": "ModelMissing", "message": f"The model could not be handed over: {error!r}"})
             return
         append({"event": "model", "round": last})
+
+
+def rules(strategy: Any) -> Rules:
+    """What is asked of replies: the resource's word (spec.server.replies), and what this strategy needs."""
+    return Rules(
+        consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
+        finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
+        strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),
+        weighted_by=str(getattr(strategy, "weighted_by_key", "")),
+    )
 
 
 def set_minimums(strategy: Any, minimum: int) -> None:

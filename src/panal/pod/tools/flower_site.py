@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+from . import flower_secret
 from .files import RunError, say
 from .flower_errors import leaving, written
 
@@ -56,6 +57,8 @@ def install() -> None:
     module._pull_and_store_message = judging(module, app_hash())  # type: ignore[attr-defined]
     module._push_messages = withholding(module, share_errors())  # type: ignore[attr-defined]
     introduce(connection, os.environ.get("PANAL_INSTANCE", ""))
+    flower_secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
+    flower_secret.lock(importlib.import_module("flwr.supernode.main"))
 
 
 def introduce(connection: ModuleType, instance: str) -> None:

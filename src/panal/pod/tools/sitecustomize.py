@@ -21,11 +21,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # PANAL_HOOK -> modules of Flower to wait for, each with ours, whose `patch(module)` is called once it is there.
 HOOKS = {
     "server": {
+        "flwr.supercore.protobuf.client": "panal_tools.flower_secret",
         "flwr.superlink.cli.flower_superlink": "panal_tools.flower_fork_hook",
         "flwr.serverapp.strategy.strategy": "panal_tools.flower_server_hook",
         "flwr.supercore.superexec.plugin.base_exec_plugin": "panal_tools.flower_output_hook",
     },
     "client": {
+        "flwr.supercore.protobuf.client": "panal_tools.flower_secret",
         "flwr.supernode.cli.flower_supernode": "panal_tools.flower_fork_hook",
         "flwr.supernode.runtime.run_clientapp": "panal_tools.flower_client_hook",
         "flwr.supernode.start_client_internal": "panal_tools.flower_poll_hook",

@@ -1,0 +1,182 @@
+"""Which replies of a phase the strategy gets to see. One that would make it raise, or the model useless, costs its own site's part.
+
+A reply is described in words first: its arrays by record, name, type and shape, its metrics by record, key and kind. Then (pure):
+- arrays that do not hold what they say, and numbers that are not finite, are refused whatever the others sent;
+- where at least half of the replies have exactly the arrays that were sent, the others are refused. An app whose replies are of another
+  kind (trees, statistics, embeddings) has no such half, and its arrays may be of any shape;
+- Flower's own strategies demand the same names everywhere, so the majority's, else those of an earlier round, are demanded here. A strategy
+  of the user's own may want them to differ: it is asked first, and only if it raises do they count (`odd_ones`).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+LARGEST_WEIGHT = float(2**53)
+AT_A_TIME = 1 << 20  # numbers that are looked at together
+SHOWN = 3  # differences that a refusal tells
+NUMPY = "numpy.ndarray"
+
+Where = tuple[str, str]  # the record's name and the array's, metric's or value's
+Names = tuple[Mapping[Where, str], ...]  # of arrays, metrics and other values, with what has to be the same of each
+
+
+@dataclass(frozen=True)
+class Description:
+    arrays: Mapping[Where, str]
+    metrics: Mapping[Where, str]
+    configs: Mapping[Where, str]
+    trouble: tuple[str, str] | None = None  # reason and text: refused whatever the others sent
+
+    def names(self, *, strict: bool) -> Names:
+        """All but the arrays' shapes. Flower's own strategies do not look at other values."""
+        return dict.fromkeys(self.arrays, ""), self.metrics, {} if strict else self.configs
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`weighted_by`: the metric that the strategy divides by; empty if it has none. `strict`: the strategy is Flower's own."""
+
+    consistent: bool = True
+    finite: bool = True
+    strict: bool = True
+    weighted_by: str = ""
+
+
+@dataclass
+class Judge:
+    rules: Rules
+    accepted: dict[str, Description] = field(default_factory=dict)  # of each kind of phase, one that the strategy took
+
+    def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+        """Reason and text of each reply that is not to be seen. The keys are the messages that were sent."""
+        found = {key: told for key, each in got.items() if (told := each.trouble)}
+        left = {key: each for key, each in got.items() if key not in found}
+        if self.rules.consistent:
+            found |= _unlike_sent(sent, left)
+            left = {key: each for key, each in left.items() if key not in found}
+            if self.rules.strict:
+                found |= self.odd_ones(kind, left)
+        return found
+
+    def odd_ones(self, kind: str, got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+        """Those that are not as most are, or as before where there is no majority."""
+        names = {key: each.names(strict=self.rules.strict) for key, each in got.items()}
+        model = self._model(kind, list(names.values()))
+        return {key: told for key, each in names.items() if (told := _difference(each, model))} if model else {}
+
+    def _model(self, kind: str, names: list[Names]) -> Names | None:
+        groups = Counter(map(_key, names))
+        key, most = groups.most_common(1)[0] if groups else (None, 0)
+        if 2 * most > len(names):
+            return next(each for each in names if _key(each) == key)
+        before = self.accepted[kind].names(strict=self.rules.strict) if kind in self.accepted else None
+        return before if before is not None and _key(before) in groups else None
+
+    def took(self, kind: str, got: Iterable[Description]) -> None:
+        """The strategy has aggregated these."""
+        for each in got:
+            self.accepted[kind] = each
+            return
+
+
+def _key(names: Names) -> Any:
+    return tuple(tuple(sorted(part.items())) for part in names)
+
+
+def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+    like = [key for key, each in got.items() if key in sent and sent[key].arrays and each.arrays == sent[key].arrays]
+    if not like or 2 * len(like) < len(got):
+        return {}
+    return {key: told for key, each in got.items() if (told := _difference((each.arrays, {}, {}), (sent[key].arrays, {}, {})))}
+
+
+def _difference(found: Names, wanted: Names) -> tuple[str, str] | None:
+    for reason, mine, theirs in zip(("ArraysDiffer", "MetricsDiffer", "ValuesDiffer"), found, wanted):
+        told = [
+            *(f"{_named(w)} is missing" for w in theirs if w not in mine),
+            *(f"{_named(w)} is unknown" for w in mine if w not in theirs),
+            *(f"{_named(w)} is {mine[w]}, not {theirs[w]}" for w in mine if w in theirs and mine[w] != theirs[w]),
+        ]
+        if told:
+            return reason, "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else "")
+    return None
+
+
+def _named(where: Where) -> str:
+    return f"{where[0][:40]}/{where[1][:60]}"
+
+
+# From Flower's records to words.
+
+
+def describe(content: Any, rules: Rules | None = None) -> Description:
+    """`content` is a RecordDict. With `rules` the numbers in it are looked at as well."""
+    arrays = {(r, name): _kind(array) for r, record in content.array_records.items() for name, array in record.items()}
+    metrics = {(r, name): _metric(value) for r, record in content.metric_records.items() for name, value in record.items()}
+    configs = {(r, name): "" for r, record in content.config_records.items() for name in record}
+    empty = {(r, ""): "" for records in (content.array_records, content.metric_records) for r, record in records.items() if not record}
+    return Description(arrays, metrics | empty, configs, _trouble(content, rules) if rules else None)
+
+
+def _kind(array: Any) -> str:
+    """Bytes that were put into an array, as trees are, have no shape that says anything."""
+    shape = "(any)" if array.dtype == "uint8" and len(array.shape) == 1 else str(tuple(array.shape))
+    return f"{array.dtype} {shape}"[:100]
+
+
+def _metric(value: Any) -> str:
+    return f"a list of {len(value)}" if isinstance(value, list) else "a number"
+
+
+def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
+    for r, record in content.array_records.items():
+        for name, array in record.items():
+            if array.stype == NUMPY and (told := array_trouble(array, finite=rules.finite)):
+                return told[0], f"{_named((r, name))} {told[1]}"
+    for r, record in content.metric_records.items():
+        for name, value in record.items():
+            values = value if isinstance(value, list) else [value]
+            if rules.finite and not all(math.isfinite(v) for v in values):
+                return "NotFinite", f"{_named((r, name))} is not finite"
+            if name == rules.weighted_by and not (len(values) == 1 and 0 <= values[0] <= LARGEST_WEIGHT):
+                return "WeightInvalid", f"{_named((r, name))} is {str(value)[:60]}, which is no weight"
+    return None
+
+
+def array_trouble(array: Any, *, finite: bool) -> tuple[str, str] | None:
+    """What is wrong with an array in numpy's own format: its header must say what the record says, and its data be there."""
+    file = io.BytesIO(array.data)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        return "ReplyInvalid", f"is not an array in numpy's format ({type(error).__name__})"
+    start = file.tell()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
+        return "ReplyInvalid", "does not hold the numbers that it announces"
+    if tuple(shape) != tuple(array.shape) or not _same(dtype, array.dtype):
+        return "ReplyInvalid", f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
+    if finite and dtype.kind in "fc" and not _all_finite(np.frombuffer(array.data, dtype, offset=start)):
+        return "NotFinite", "has numbers that are not finite"
+    return None
+
+
+def _same(held: np.dtype[Any], said: str) -> bool:
+    """Types that numpy does not know by itself, such as bfloat16, are held as bytes."""
+    try:
+        return held == np.dtype(said)
+    except TypeError:
+        return held.kind == "V"
+
+
+def _all_finite(numbers: np.ndarray[Any, Any]) -> bool:
+    return all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))

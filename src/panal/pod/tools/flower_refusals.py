@@ -1,0 +1,43 @@
+"""How many lines a cluster's refusals may have: who is refused a thousand times a second must not fill the log, nor hide the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LINES, PERIOD = 100, 60.0  # so many lines in so many seconds
+CLUSTERS = 4096
+
+
+@dataclass
+class Spent:
+    since: float
+    lines: int = 0
+    left_out: int = 0
+
+
+class Refusals:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._spent: dict[str, Spent] = {}
+
+    def lines(self, cluster: str, line: str) -> list[str]:
+        """What to log of one more refusal: the line, nothing, or before it how many were left out."""
+        with self._lock:
+            now = self._clock()
+            if len(self._spent) > CLUSTERS:
+                self._spent.clear()
+            spent = self._spent.setdefault(cluster, Spent(now))
+            told: list[str] = []
+            if now - spent.since >= PERIOD:
+                if spent.left_out:
+                    told.append(f"refused: cluster={cluster} {spent.left_out} more times, not logged one by one")
+                spent.since, spent.lines, spent.left_out = now, 0, 0
+            if spent.lines >= LINES:
+                spent.left_out += 1
+                return told
+            spent.lines += 1
+            return [*told, line]
