@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from panal.addon.requests import DNS_NAME
@@ -17,7 +17,7 @@ from panal.kube.objects import Object
 
 PREFIX = "system:open-cluster-management"
 USAGES = ("digital signature", "key encipherment", "client auth")
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | dsa.DSAPrivateKey
 SAN = x509.SubjectAlternativeName([x509.DNSName(DNS_NAME)])
 
 
@@ -45,7 +45,7 @@ def pem(
         made = made.add_extension(each, critical=False)
     for oid, value in attributes:
         made = made.add_attribute(oid, value)
-    digest = None if isinstance(private, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    digest = None if isinstance(private, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
     return made.sign(private, digest).public_bytes(serialization.Encoding.PEM).decode()
 
 

@@ -8,19 +8,23 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from panal.addon.authority import NO_USAGE, PEM, SKEW, Signer
 from panal.api import names
 
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-SMALLEST_RSA = 2048
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+REMEDY = "Ask with an ECDSA key on P-256 (as Open Cluster Management's agent makes it), P-384 or P-521"
 
 
 class BadRequest(ValueError):  # noqa: N818
-    """A certificate request that cannot be read, is not signed by its own key, or whose key is too weak."""
+    """A certificate request that cannot be read, or is not signed by its own key."""
+
+
+class WrongKey(BadRequest):
+    """One whose key is of another kind than OCM's agents make, with what to do about it."""
 
 
 def requested(csr_pem: str) -> x509.CertificateSigningRequest:
@@ -40,13 +44,21 @@ def requested(csr_pem: str) -> x509.CertificateSigningRequest:
     return csr
 
 
-def key_of(csr: x509.CertificateSigningRequest) -> PublicKey:
+def key_of(csr: x509.CertificateSigningRequest) -> ec.EllipticCurvePublicKey:
+    """Its curve must be given by its name, as agents do: one that is spelt out in its parameters is none that anybody has looked at."""
     key = csr.public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES):
-        return key
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= SMALLEST_RSA:
-        return key
-    raise BadRequest(f"the key is none of ECDSA P-256, P-384, P-521 or RSA of at least {SMALLEST_RSA} bits")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, CURVES):
+        raise WrongKey(f"it is {_kind(key)}. {REMEDY}")
+    if _encoded(key) not in csr.tbs_certrequest_bytes:
+        raise WrongKey(f"its curve is given by parameters, or its point is compressed. {REMEDY}")
+    return key
+
+
+def _kind(key: object) -> str:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"on the curve {key.curve.name}"
+    size = getattr(key, "key_size", None)
+    return type(key).__name__.strip("_").removesuffix("PublicKey") + (f" of {size} bits" if size else "")
 
 
 def sign_collaborator(signer: Signer, csr_pem: str, cluster: str, now: datetime, life: timedelta, serial: int | None = None) -> str:
@@ -106,6 +118,5 @@ def still_good(signer: Signer, certificate_pem: str, csr_pem: str, server_name: 
     return same_key and same_name and ends - now > (ends - begins) / 3
 
 
-def _encoded(key: object) -> bytes:
-    assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
+def _encoded(key: CertificatePublicKeyTypes) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

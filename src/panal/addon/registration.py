@@ -15,10 +15,12 @@ from typing import Any
 from panal.addon import issued
 from panal.addon.config import GROUP, RESOURCE
 from panal.api import names
+from panal.api.text import shown
 
 Object = dict[str, Any]
 ROTATED = "ClusterCertificateRotated"  # said by OCM's agent
 CLUSTER_AVAILABLE = "ManagedClusterConditionAvailable"
+MESSAGE_LENGTH = 1000
 STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -132,6 +134,6 @@ def _timed(said: Said, before: Mapping[str, Mapping[str, Any]], now: datetime) -
         "type": said.type,
         "status": STATUS[said.status],
         "reason": said.reason,
-        "message": said.message,
+        "message": shown(said.message, MESSAGE_LENGTH),  # some repeat what agents say
         "lastTransitionTime": moment,
     }

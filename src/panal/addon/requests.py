@@ -18,8 +18,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from panal.addon.leaf import BadRequest, requested
+from panal.addon.leaf import BadRequest, WrongKey, requested
 from panal.api import names
+from panal.api.text import shown
 
 Object = Mapping[str, Any]
 PREFIX = "system:open-cluster-management"
@@ -29,6 +30,7 @@ USAGES = {"digital signature", "key encipherment", "client auth"}
 MAX_CERTIFICATES = 20
 EXTENSIONS_WANTED = "1.2.840.113549.1.9.14"  # the attribute of a request that holds its extensions
 SHOWN = 60  # characters of what a request says that are repeated in messages
+SHOWN_OF_ERRORS = 300
 
 
 class Reason(StrEnum):
@@ -37,6 +39,7 @@ class Reason(StrEnum):
     FOREIGN_REQUESTER = "ForeignRequester"
     FORGED_LABELS = "ForgedLabels"
     MALFORMED_REQUEST = "MalformedRequest"
+    WRONG_KEY = "WrongKey"
     WRONG_SUBJECT = "WrongSubject"
     WRONG_NAMES = "WrongNames"
     WRONG_EXTENSIONS = "WrongExtensions"
@@ -107,8 +110,12 @@ def judge(csr: Object, known: Callable[[str], Known | None]) -> Verdict:
         pem = base64.b64decode(csr["spec"]["request"], validate=True).decode()
         request = requested(pem)
         problem = next(_problems(csr, request, cluster), None) or _unwelcome(cluster, found)
+    except WrongKey as error:
+        return Deny(Reason.WRONG_KEY, _said(cluster, f"asked with a key that does not do: {error}"), cluster)
     except (BadRequest, binascii.Error, ValueError) as error:
-        return Deny(Reason.MALFORMED_REQUEST, _said(cluster, f"sent a request that is not usable: {error}"), cluster)
+        return Deny(
+            Reason.MALFORMED_REQUEST, _said(cluster, f"sent a request that is not usable: {shown(str(error), SHOWN_OF_ERRORS)}"), cluster
+        )
     return Deny(problem[0], _said(cluster, problem[1]), cluster) if problem else Approve(cluster, pem)
 
 
@@ -124,8 +131,7 @@ def _said(cluster: str, what: str) -> str:
 
 
 def _shown(text: object) -> str:
-    found = repr(str(text))
-    return found if len(found) <= SHOWN else found[:SHOWN] + "…"
+    return f"'{shown(str(text), SHOWN)}'"
 
 
 def _foreign(csr: Object, cluster: str) -> str:

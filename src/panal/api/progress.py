@@ -4,35 +4,45 @@ the controller reads it into the status. Bounded: at most MAX_COLLABORATORS clus
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
+from panal.api.text import by_name, shown
 from panal.api.types import Model, ModelStatus
 
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
 
 MAX_METRICS = 16
+MAX_NAME = 64
 MAX_TEXT = 500
 MAX_ROUNDS = 2**63 - 1  # as many as spec.server.rounds may ask for
 
-# The ConfigMap can be written by others in the namespace: what does not fit is not read at all.
+
+def _named(metrics: Any) -> Any:
+    return by_name(metrics, MAX_NAME) if isinstance(metrics, Mapping) and all(isinstance(key, str) for key in metrics) else metrics
+
+
+# The ConfigMap can be written by others in the namespace: what does not fit is not read at all, and texts are such as can be shown.
 Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, Field(max_length=64)]
-Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Name = Annotated[str, Field(max_length=MAX_NAME)]
+Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_NAME))]
+Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-Metrics = Annotated[dict[Name, Number], Field(max_length=MAX_METRICS)]
+Metrics = Annotated[dict[Name, Number], Field(max_length=MAX_METRICS), BeforeValidator(_named)]
 
 
 class CollaboratorProgress(Model):
-    """The last word of one cluster. `reason` is a code (an exception's class name), never free text of user code; `message` is such text,
-    and empty unless the site's owner shares it."""
+    """The last word of one cluster, and when it was said (seconds since 1970). `reason` is a code (an exception's class name), never free
+    text of user code; `message` is such text, and empty unless the site's owner shares it."""
 
     round: Count = 0
+    time: Number | None = None
     failed: bool = False
-    reason: Name = ""
+    reason: Code = ""
     message: Text = ""
     seconds: Number | None = None
     metrics: Metrics = Field(default_factory=dict)

@@ -1,20 +1,24 @@
 """What the controller says about a run: the status of a FederatedLearning. Nobody else writes it.
 
-It is bounded, so that it stays small with thousands of clusters. What is absent is not known yet; so the schema has no defaults.
+It is bounded, so that it stays small with thousands of clusters. What is absent is not known yet; so the schema has no defaults. Words of
+sites, apps and API servers stand in its texts: they are such as can be shown (`panal.api.text`).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from panal.api.schema import Model
 from panal.api.spec import ListenerType
+from panal.api.text import shown
 
 MAX_COLLABORATORS = 50  # in the list of the status; the counts cover all
+
+Text = Annotated[str, AfterValidator(shown)]
 
 
 class Phase(StrEnum):
@@ -27,8 +31,8 @@ class Phase(StrEnum):
 class Condition(Model):
     type: str = Field(max_length=316, description="What the condition is about.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(max_length=1024, description="Why, as a code for programs.")
-    message: str = Field(default="", max_length=32768, description="Why, in words.")
+    reason: Text = Field(max_length=1024, description="Why, as a code for programs.")
+    message: Text = Field(default="", max_length=32768, description="Why, in words.")
     last_transition_time: datetime = Field(description="When status changed last.")
     observed_generation: int = Field(default=0, description="The generation of the resource that it was derived from.")
 
@@ -54,8 +58,8 @@ class CollaboratorStatus(Model):
 
     cluster: str = Field(description="The managed cluster's name.")
     state: str = Field(description="Pending, Ready, Training, Failed or Done.")
-    reason: str = Field(default="", description="What keeps it from training, as a code for programs.")
-    message: str = Field(default="", description="What keeps it from training, and what to do, in words.")
+    reason: Text = Field(default="", description="What keeps it from training, as a code for programs.")
+    message: Text = Field(default="", description="What keeps it from training, and what to do, in words.")
     round: int = Field(default=0, description="The last round that it took part in.")
     seconds: float | None = Field(default=None, description="How long its last training took.")
     metrics: dict[str, float] = Field(default_factory=dict, description="The numbers that it reported last.")
@@ -79,7 +83,7 @@ class ModelStatus(Model):
 
 class Status(Model):
     phase: Phase = Field(default=Phase.WAITING, description="Waiting for clusters and pods, Running, or for good Completed or Failed.")
-    message: str = Field(default="", description="What is going on, and what to do about it, in words.")
+    message: Text = Field(default="", description="What is going on, and what to do about it, in words.")
     observed_generation: int = Field(default=0, description="The generation of the resource that this status was derived from.")
     conditions: list[Condition] = Field(
         default_factory=list,
@@ -95,7 +99,7 @@ class Status(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"]},
     )
     metrics: dict[str, float] = Field(default_factory=dict, description="The metrics of the last round, as aggregated by the app.")
-    headline_metric: str = Field(default="", description="The metric to look at first, such as accuracy 0.93.")
+    headline_metric: Text = Field(default="", description="The metric to look at first, such as accuracy 0.93.")
     listeners: list[ListenerStatus] = Field(
         default_factory=list, description="Where clusters reach the aggregator.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )

@@ -61,7 +61,7 @@ async def follow(client: Client, runs: list[Object], within: float | None, lines
     logging.getLogger("panal.kube").addHandler(logging.NullHandler())  # said in our own words
     console = output.err if lines_to_stderr else output.out
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-    show = Show(len(runs) > 1, lambda text: console.print(text, markup=False), live)
+    show = Show(len(runs) > 1, lambda text: output.line(text, console), live)
     try:
         async with asyncio.timeout(within):
             with live or nullcontext():

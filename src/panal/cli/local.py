@@ -64,7 +64,8 @@ def status(folder: Folder, as_json: bool) -> Code:
     rows = [(p["name"], str(p["pid"] or "-"), f"{p['seconds']} s" if p["pid"] else "down", f"{p['megabytes']} MB") for p in found]
     output.columns(("PART", "PROCESS", "RUNS FOR", "MEMORY"), rows)
     total = sum(p["megabytes"] for p in found)
-    output.line(f"\n{folder.root}: {'up' if whole else 'not up'}, {total} MB, kubeconfig {folder.kubeconfig}")
+    output.line("")
+    output.line(f"{folder.root}: {'up' if whole else 'not up'}, {total} MB, kubeconfig {folder.kubeconfig}")
     return Code.OK if whole else Code.PLATFORM
 
 

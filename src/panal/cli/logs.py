@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_UID, collaborator, run_id
+from panal.api.text import block
 from panal.cli.access import Access, contexts
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
@@ -15,6 +16,7 @@ from panal.kube.objects import Object
 from panal.local.node.records import kept_logs
 from panal.local.supervisor.folder import Folder
 
+LONGEST = 100_000  # characters of a line on a terminal
 TALKATIVE = ("superlink", "supernode")  # the containers in which the user's code speaks
 
 
@@ -38,8 +40,9 @@ def logs(
                 pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
                 return await _print(hub, pod, container, follow, tail)
         if ended := _ended(there, run, container):
-            lines = ended.read_bytes().splitlines(keepends=True)
-            sys.stdout.buffer.write(b"".join(lines if tail is None else lines[max(0, len(lines) - tail) :]))
+            lines = ended.read_bytes().split(b"\n")[:-1]
+            for text in lines if tail is None else lines[max(0, len(lines) - tail) :]:
+                _write(text)
             return Code.OK
         async with there.open() as spoke:
             pod = await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator")
@@ -82,9 +85,20 @@ async def _pod(client: Client, namespace: str, run: Object, component: str) -> O
 async def _print(client: Client, pod: Object, container: str | None, follow: bool, tail: int | None) -> Code:
     metadata = pod["metadata"]
     async for text in client.logs(metadata["namespace"], metadata["name"], _container(pod, container), follow=follow, tail=tail):
-        sys.stdout.buffer.write(text + b"\n")
-        sys.stdout.buffer.flush()
+        _write(text)
     return Code.OK
+
+
+def _write(text: bytes) -> None:
+    """One line of a log. A terminal gets what prints, and escapes of the rest; a file or a pipe gets the bytes."""
+    sys.stdout.buffer.write((on_terminal(text) if sys.stdout.isatty() else text) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def on_terminal(text: bytes) -> bytes:
+    """A progress bar's carriage returns end lines."""
+    found = block(text.strip(b"\r").decode(errors="backslashreplace"), LONGEST)
+    return found.encode()
 
 
 def _container(pod: Object, wanted: str | None) -> str:

@@ -1,4 +1,7 @@
-"""What commands print: results on stdout, words about them on stderr."""
+"""What commands print: results on stdout, words about them on stderr.
+
+Whoever wrote what an object says, a terminal gets it as `panal.api.text` shows it: one line stays one line, and nothing moves the cursor.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from panal.api.text import block, shown
 from panal.cli.problem import Problem
+
+CELL = 600  # characters of one cell of a table
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -23,12 +30,12 @@ def as_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=2) + "\n")
 
 
-def line(text: str) -> None:
-    out.print(text, markup=False)
+def line(text: str, to: Console = out) -> None:
+    to.print(shown(text), markup=False)
 
 
 def note(text: str) -> None:
-    err.print(text, style="dim", markup=False)
+    err.print(shown(text), style="dim", markup=False)
 
 
 @contextmanager
@@ -44,29 +51,34 @@ def patiently(text: str) -> Iterator[None]:
 
 
 def problem(found: Problem) -> None:
-    err.print(f"error: {found}", style="bold", markup=False)
+    """Of several lines if it is what a program said, such as pip."""
+    err.print(block(f"error: {found}"), style="bold", markup=False)
     if found.remedy:
-        err.print(f"  {found.remedy}", markup=False)
+        err.print(f"  {block(found.remedy)}", markup=False)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Columns as kubectl has them: no lines, three blanks between. On a narrow terminal the last one is cut short."""
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    cells = list(rows)
+    cells = [_cells(row) for row in rows]
     for number, name in enumerate(header):
         widest = max(len(row[number]) for row in [header, *cells])
         made.add_column(name, no_wrap=True, min_width=widest if number < len(header) - 1 else None)
     for row in cells:
-        made.add_row(*row)
+        made.add_row(*map(Text, row))
     return made
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Plain text, of the same width whatever the terminal's is, for the eye and for awk."""
-    everything = [header, *rows]
+    everything = [header, *map(_cells, rows)]
     widths = [max(len(row[i]) for row in everything) for i in range(len(header))]
     for row in everything:
         line("   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def _cells(row: Sequence[str]) -> list[str]:
+    return [shown(cell, CELL) for cell in row]
 
 
 def age(since: str | None, now: datetime | None = None) -> str:

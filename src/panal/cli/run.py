@@ -133,7 +133,8 @@ async def _get_run(access: Access, name: str, namespace: str | None, watch: bool
         return Code.OK
     output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run)])
     status = run.get("status") or {}
-    output.line(f"\n{status.get('message', '')}")
+    output.line("")
+    output.line(status.get("message", ""))
     rows = [_collaborator(each) for each in status.get("collaborators") or ()]
     if rows:
         output.line("")

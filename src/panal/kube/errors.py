@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from panal.api.text import shown
+
 
 class KubeError(Exception):
     """Base of all."""
@@ -111,7 +113,7 @@ def transient(error: BaseException) -> bool:
 def from_status(code: int, status: dict[str, Any], retry_after: float | None = None) -> ApiError:
     """The error for an HTTP code (or that of a watch's ERROR event) and the Status object that came with it."""
     reason = str(status.get("reason") or "")
-    message = str(status.get("message") or "no message")
+    message = shown(str(status.get("message") or "no message"))  # a webhook, a proxy or a kubelet may have written it
     return _class_of(code, reason, status)(code, reason or f"HTTP{code}", message, retry_after)
 
 

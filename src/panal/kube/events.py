@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Literal, Protocol
 
 from panal.api.names import FIELD_MANAGER
+from panal.api.text import shown
 from panal.kube import metrics
 from panal.kube.errors import AlreadyExists, KubeError
 from panal.kube.kinds import EVENT, Kind
@@ -45,7 +46,7 @@ class EventRecorder:
 
     async def record(self, regarding: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """`regarding` needs apiVersion, kind and metadata with name, namespace and uid. Never raises for an Event not written."""
-        event = self._event(regarding, type_, reason, shortened(message))
+        event = self._event(regarding, type_, reason, shortened(shown(message)))
         try:
             await self._create_or_count(event)
         except KubeError as error:

@@ -1,11 +1,31 @@
-"""How processes log that talk to an API server: lines on stdout, none for each single request."""
+"""How processes log that talk to an API server: lines on stdout, none for each single request.
+
+What others have said stands in many of them, so a line shows it as `panal.api.text` does: nobody else begins a line here.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+from types import TracebackType
+
+from panal.api.text import block, shown
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class Plain(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Raised) -> str:  # noqa: N802
+        """The lines of a traceback stay lines, each set in: so none looks like another message."""
+        return "  " + block(super().formatException(ei)).replace("\n", "\n  ")
 
 
 def log_to_stdout(level: int | str = logging.INFO) -> None:
-    logging.basicConfig(level=level, stream=sys.stdout, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(Plain(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("httpx2").setLevel(logging.WARNING)

@@ -1,6 +1,7 @@
 """How each collaborator is doing, from what its cluster's agent reports, what the aggregator saw of it, and whether the cluster is there.
 
-The first rule that applies wins; a collaborator in trouble is Failed for now and may recover: only the quorum ends a run.
+The first rule that applies wins; a collaborator in trouble is Failed for now and may recover: only the quorum ends a run. What is known of
+an earlier collaborator of the cluster, of before it was shut out and let in again, is not held against the present one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress
+from panal.api.text import shown
 from panal.api.types import CollaboratorStatus
 from panal.lifecycle.admission import uncertified
 from panal.lifecycle.collaborators import cannot_take_part
@@ -23,6 +25,9 @@ IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
+# The runtime's word that nobody was there to answer, and how long it may take to notice that of a collaborator that went.
+UNANSWERED = frozenset({"NoReply", "NodeUnavailable", "MessageUnavailable", "ReplyUnavailable"})
+NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 300
 
 Feedback = Mapping[str, str | int | bool]
@@ -42,8 +47,8 @@ def states(world: World, selected: frozenset[ClusterName], now: datetime) -> tup
 
 
 def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None, now: datetime) -> CollaboratorStatus:
-    trouble = _trouble(world, cluster, now) or _training_trouble(cluster, seen)
-    work = world.works.get(cluster)
+    work = _present(world, cluster)
+    trouble = _trouble(world, cluster, now) or _training_trouble(cluster, seen, work)
     training = bool(world.progress and world.progress.started)
     if trouble:
         state = FAILED
@@ -56,11 +61,17 @@ def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None
         cluster=cluster,
         state=state,
         reason=str(trouble.reason) if trouble else "",
-        message=trouble.message[:MESSAGE_LENGTH] if trouble else "",
+        message=shown(trouble.message, MESSAGE_LENGTH) if trouble else "",
         round=numbers.round,
         seconds=numbers.seconds,
         metrics=numbers.metrics,
     )
+
+
+def _present(world: World, cluster: ClusterName) -> WorkView | None:
+    """The cluster's collaborator, if it is not on its way out: another one takes its place if the cluster stays."""
+    work = world.works.get(cluster)
+    return work if work and work.deleting_since is None else None
 
 
 def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
@@ -73,7 +84,7 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
     refused = next((r for r in world.refused if r.kind == "ManifestWork" and r.namespace == cluster), None)
     if refused:
         return _told(Reason.WORK_REFUSED, f"{cluster}: {refused.message}")
-    work = world.works.get(cluster)
+    work = _present(world, cluster)
     if work is None:
         return None
     if work.applied is False:
@@ -85,8 +96,7 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
     said, cluster = work.feedback, work.cluster
     if not work.pod_exists:
-        created = datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
-        late = work.applied and now - created > POD_SHOULD_EXIST_AFTER
+        late = work.applied and now - _created(work) > POD_SHOULD_EXIST_AFTER
         return _told(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
     images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
     for name, image in images.items():
@@ -123,20 +133,36 @@ def launcher_said(text: str) -> tuple[Reason | None, str]:
     try:
         said = json.loads(text)
         return Reason(said["reason"]), str(said["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None, ""
 
 
-def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None) -> Trouble | None:
-    if seen is None or not seen.failed:
+def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:
+    if seen is None or not seen.failed or _of_former(seen, work):
         return None
-    why = seen.reason or "no answer"
+    if seen.reason in UNANSWERED:
+        return _told(Reason.NO_REPLY, f"{cluster}: it did not answer in round {seen.round} ({seen.reason})")
+    why = seen.reason or "no reason given"
     shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner
     return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
 
+def _of_former(seen: CollaboratorProgress, work: WorkView | None) -> bool:
+    """Whether what failed was an earlier collaborator of the cluster: that it is gone may be noticed after the present one was made."""
+    if work is None:
+        return True
+    if seen.time is None:  # of a reporter that does not say
+        return False
+    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in UNANSWERED else 0.0
+    return seen.time < _created(work).timestamp() + noticed_after
+
+
+def _created(work: WorkView) -> datetime:
+    return datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
+
+
 def _told(reason: Reason, message: str) -> Trouble:
-    return Trouble(reason, with_remedy(reason, message[: MESSAGE_LENGTH - 100]))
+    return Trouble(reason, with_remedy(reason, shown(message, MESSAGE_LENGTH - 100)))
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:

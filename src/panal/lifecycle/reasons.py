@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from panal.api.text import shown
+
+LONGEST = 2000  # characters of a message without its remedy
+
 
 class Reason(StrEnum):
     # waiting
@@ -30,6 +34,7 @@ class Reason(StrEnum):
     DATA_LOCATION_INVALID = "DataLocationInvalid"
     UNSCHEDULABLE = "Unschedulable"
     CRASHING = "Crashing"
+    NO_REPLY = "NoReply"
     WORK_NOT_APPLIED = "WorkNotApplied"
     WORK_REFUSED = "WorkRefused"
     POD_NOT_CREATED = "PodNotCreated"
@@ -91,6 +96,7 @@ REMEDY: dict[Reason, str] = {
     Reason.DATA_NOT_FOUND: "Create the PersistentVolumeClaim in namespace panal-collaborator there, or correct the ClusterClaim.",
     Reason.DATA_LOCATION_INVALID: "Give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path.",
     Reason.UNSCHEDULABLE: "Free resources on the cluster's nodes, or change resources, nodeSelector or tolerations.",
+    Reason.NO_REPLY: "Look at the cluster's connection to the hub, and at the collaborator's log there.",
     Reason.CRASHING: "Read the collaborator's log on that cluster.",
     Reason.WORK_NOT_APPLIED: "Check the work agent's permissions on that cluster.",
     Reason.WORK_REFUSED: "Look at the cluster's namespace on the hub: it may be going, or a quota or webhook may forbid the work.",
@@ -125,6 +131,7 @@ REMEDY: dict[Reason, str] = {
 
 
 def with_remedy(reason: Reason, message: str) -> str:
-    """`message`, then what to do about it, where there is something to do."""
+    """`message`, in which words of others may stand, then what to do about it, where there is something to do."""
+    message = shown(message, LONGEST)
     remedy = REMEDY.get(reason)
     return f"{message.rstrip('.')}. {remedy}" if remedy else message

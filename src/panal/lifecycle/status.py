@@ -9,6 +9,7 @@ from typing import Literal
 
 from panal.api.progress import Progress
 from panal.api.status import MAX_COLLABORATORS
+from panal.api.text import shown
 from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, ModelStatus, Phase, RoundsStatus, Status
 from panal.lifecycle import diagnosis, exposure
 from panal.lifecycle.reasons import Reason
@@ -139,7 +140,7 @@ def _condition(old: Condition | None, row: tuple[str, Truth, str, str], generati
     name, status, reason, message = row
     since = old.last_transition_time if old and old.status == status else now
     return Condition(
-        type=name, status=status, reason=reason, message=message[:1024], last_transition_time=since, observed_generation=generation
+        type=name, status=status, reason=reason, message=shown(message, 1024), last_transition_time=since, observed_generation=generation
     )
 
 

@@ -1,7 +1,7 @@
 """Records of progress.jsonl folded into one Progress: pure, so reading the file again from its beginning comes to the same.
 
 The records come from two programs of ours in the user's image (docs/design/pods.md) and hold numbers of user code: names and reason codes
-are cut to a length, anything that is not a finite number is left out. `bounded` makes the result fit a ConfigMap.
+are such as can be shown, anything that is not a finite number is left out. `bounded` makes the result fit a ConfigMap.
 """
 
 from __future__ import annotations
@@ -11,24 +11,39 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, MAX_TEXT, CollaboratorProgress, Progress
+from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, MAX_NAME, MAX_ROUNDS, CollaboratorProgress, Progress
+from panal.api.text import by_name
 
 Record = Mapping[str, Any]
 
-MAX_NAME = 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_CLUSTER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+class UnfitError(ValueError):
+    """A record that is none of ours."""
 
 
 def fold(progress: Progress, record: Record) -> Progress:
-    """`progress` after `record`; unchanged by records that say nothing about it."""
+    """`progress` after `record`; unchanged by records that say nothing about it. UnfitError for one that cannot be read."""
     change = _CHANGES.get(str(record.get("event")))
-    return progress.model_copy(update=change(progress, record)) if change else progress
+    if change is None:
+        return progress
+    try:
+        return progress.model_copy(update=change(progress, record))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UnfitError(repr(error)) from error
 
 
 def bounded(progress: Progress) -> Progress:
     """At most MAX_COLLABORATORS clusters, failed ones first, then by name."""
     ordered = sorted(progress.collaborators.items(), key=lambda item: (not item[1].failed, item[0]))
     return progress.model_copy(update={"collaborators": dict(ordered[:MAX_COLLABORATORS])})
+
+
+def of_clusters(found: Any) -> dict[str, Any]:
+    """What a record says of each cluster; what is no cluster's name is left out."""
+    return {cluster: said for cluster, said in (found or {}).items() if _CLUSTER.fullmatch(cluster)}
 
 
 def _bundle(progress: Progress, record: Record) -> dict[str, Any]:
@@ -38,11 +53,11 @@ def _bundle(progress: Progress, record: Record) -> dict[str, Any]:
 
 
 def _connected(_: Progress, record: Record) -> dict[str, Any]:
-    return {"connected": int(record["count"])}
+    return {"connected": _count(record["count"])}
 
 
 def _started(_: Progress, record: Record) -> dict[str, Any]:
-    return {"started": True, "rounds_total": int(record["rounds"])}
+    return {"started": True, "rounds_total": _count(record["rounds"])}
 
 
 def _unobservable(_: Progress, record: Record) -> dict[str, Any]:
@@ -50,38 +65,50 @@ def _unobservable(_: Progress, record: Record) -> dict[str, Any]:
 
 
 def _round(progress: Progress, record: Record) -> dict[str, Any]:
-    number = int(record["round"])
+    number = _count(record["round"])
     if record["phase"] == "end":
-        return {"rounds_completed": max(number, progress.rounds_completed), "seconds": _seconds(record)}
+        return {"rounds_completed": max(number, progress.rounds_completed), "seconds": _number(record.get("seconds"))}
     # Names stay until they are said anew: a metric of the server's own evaluation must not vanish while the next round trains.
     change: dict[str, Any] = {"metrics": _metrics(progress.metrics, record)}
     if record["phase"] == "train":
-        change |= {"replies": int(record["replies"]), "failures": int(record["failures"])}
+        change |= {"replies": _count(record["replies"]), "failures": _count(record["failures"])}
     return change | {"collaborators": _collaborators(progress.collaborators, record, number)}
 
 
 def _collaborators(known: Mapping[str, CollaboratorProgress], record: Record, number: int) -> dict[str, CollaboratorProgress]:
-    result = dict(known)
-    for cluster, reason in record.get("failed", {}).items():
-        text = str(record.get("messages", {}).get(cluster, ""))[:MAX_TEXT]
-        result[cluster] = CollaboratorProgress(round=number, failed=True, reason=str(reason)[:MAX_NAME], message=text)
-    for cluster, said in record.get("collaborators", {}).items():
+    result, time = dict(known), _number(record.get("time"))
+    messages = of_clusters(record.get("messages"))
+    for cluster, reason in of_clusters(record.get("failed")).items():
+        text = str(messages.get(cluster, ""))
+        result[cluster] = CollaboratorProgress(round=number, time=time, failed=True, reason=str(reason), message=text)
+    for cluster, said in of_clusters(record.get("collaborators")).items():
         before = result.get(cluster)
         same_round = before is not None and before.round == number and not before.failed
         metrics = _metrics(before.metrics if before is not None and same_round else {}, said)
-        result[cluster] = CollaboratorProgress(round=number, seconds=_seconds(said), metrics=metrics)
+        result[cluster] = CollaboratorProgress(round=number, time=time, seconds=_number(said.get("seconds")), metrics=metrics)
     return result
 
 
 def _metrics(before: Mapping[str, float], record: Record) -> dict[str, float]:
-    said = {str(k)[:MAX_NAME]: float(v) for k, v in record.get("metrics", {}).items() if isinstance(v, int | float) and math.isfinite(v)}
+    given = {str(key): _number(value) for key, value in (record.get("metrics") or {}).items()}
+    said = by_name({key: value for key, value in given.items() if value is not None}, MAX_NAME)
     names = [*said, *(name for name in before if name not in said)][:MAX_METRICS]
     return {name: said.get(name, before.get(name, 0.0)) for name in names}
 
 
-def _seconds(record: Record) -> float | None:
-    value = record.get("seconds")
-    return float(value) if isinstance(value, int | float) else None
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= MAX_ROUNDS:
+        raise ValueError(f"{number} is no count")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    """As a number that JSON can carry; None if it is not one."""
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 _CHANGES: dict[str, Callable[[Progress, Record], dict[str, Any]]] = {

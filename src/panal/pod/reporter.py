@@ -22,12 +22,14 @@ from typing import Any, Protocol
 
 from panal.api.names import RUN_DIR, STORAGE_DIR, progress
 from panal.api.progress import Progress
+from panal.api.text import shown
 from panal.api.types import ModelStatus
 from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
+from panal.kube.logs import log_to_stdout
 from panal.pod.files import replace
-from panal.pod.fold import bounded, fold
+from panal.pod.fold import UnfitError, bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
@@ -43,6 +45,9 @@ BESIDES = 300.0  # what is beside the progress is news by itself after so long
 TELLING = 540.0  # how long the launcher waits on an API server that is away, before the model counts as stored without it
 FAREWELL = 20.0  # after SIGTERM; the pod's grace period is longer
 ATTEMPTS = 3  # at storing, for file systems that come and go
+MAX_ANSWER = 1000  # characters
+# What comes of a model.json or model.npz that is none: it is made in the user's image.
+UNSTORABLE = (OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 class Sink(Protocol):
@@ -133,10 +138,10 @@ class Reporter:
         for record in self._tail.poll():
             try:
                 self.state = fold(self.state, record)
-            except (KeyError, TypeError, ValueError) as error:
-                log.warning("a record of progress.jsonl is passed over: %r", error)
+            except UnfitError as error:
+                log.warning("a record of progress.jsonl is passed over: %s", error)
                 continue
-            if record.get("phase") == "train":
+            if (record.get("event"), record.get("phase")) == ("round", "train"):
                 participated(self.clusters, record)
 
     def text(self) -> str:
@@ -183,9 +188,9 @@ class Reporter:
         self.stored_round = model.get("round")
         try:
             status = await self._attempt(model)
-        except (OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        except UNSTORABLE as error:
             log.error("the model is not stored: %s", error)
-            self._answer({"error": f"The model could not be written to {self.settings.place.uri}: {error}"})
+            self._answer({"error": shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)})
             return
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
@@ -240,7 +245,7 @@ class Reporter:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -264,8 +269,7 @@ async def _main() -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each request otherwise
+    log_to_stdout()
     asyncio.run(_main())
 
 

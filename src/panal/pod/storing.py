@@ -13,8 +13,13 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from panal.api.progress import MAX_TEXT
+from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
+from panal.pod.fold import of_clusters
 from panal.pod.tensors import convert
+
+MAX_NAME = 253  # in metadata.json, where clusters' names stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
     try:
         written = convert(source, model["arrays"], part, {"producer": "panal", "round": str(model["round"])}, tick)
         status = ModelStatus(uri=f"{place.uri}/{target.name}", digest=written.digest, size=written.size, round=int(model["round"]))
-        _write(place.folder / "metadata.json", {"model": status.model_dump(), **about, "versions": _versions(model)})
+        told = _shown({**about, "versions": _versions(model)})
+        _write(place.folder / "metadata.json", {"model": status.model_dump(), **told})
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -50,10 +56,19 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
 
 def participated(rounds: dict[str, list[int]], record: Mapping[str, Any]) -> None:
     """Adds to each cluster of a training record the round to which it contributed; a round that was repeated counts once."""
-    for cluster in sorted(record.get("collaborators", {})):
+    for cluster in sorted(of_clusters(record.get("collaborators"))):
         known = rounds.setdefault(cluster, [])
         if int(record["round"]) not in known[-1:]:
             known.append(int(record["round"]))
+
+
+def _shown(said: Any) -> Any:
+    """Texts and names of the app as they can be shown. (The arrays' names, in the model itself, are what the app calls them.)"""
+    if isinstance(said, str):
+        return shown(said, MAX_TEXT)
+    if isinstance(said, Mapping):
+        return {name: _shown(value) for name, value in by_name({str(key): value for key, value in said.items()}, MAX_NAME).items()}
+    return [_shown(each) for each in said] if isinstance(said, list | tuple) else said
 
 
 def _versions(model: Mapping[str, Any]) -> dict[str, str]:

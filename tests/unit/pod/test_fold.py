@@ -7,7 +7,8 @@ from functools import reduce
 import pytest
 
 from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgress, Progress
-from panal.pod.fold import bounded, fold
+from panal.api.text import name
+from panal.pod.fold import UnfitError, bounded, fold
 
 TRAIN = {
     "event": "round", "round": 1, "phase": "train", "replies": 2, "failures": 1, "seconds": 4.0, "metrics": {"loss": 0.5},
@@ -54,7 +55,7 @@ def test_the_announced_app_stays_the_one_that_was_announced_first() -> None:
 
 def test_text_that_a_site_shares_is_cut_to_a_length() -> None:
     progress = after({**TRAIN, "messages": {"c": "x" * 600}})
-    assert progress.collaborators["c"] == CollaboratorProgress(round=1, failed=True, reason="ValueError", message="x" * 500)
+    assert progress.collaborators["c"] == CollaboratorProgress(round=1, failed=True, reason="ValueError", message="x" * 499 + "…")
 
 
 def test_a_round_tells_of_every_cluster_and_keeps_metrics_until_they_are_said_anew() -> None:
@@ -84,6 +85,53 @@ def test_numbers_that_json_cannot_carry_and_names_without_end_are_kept_out() -> 
     assert "nan" not in progress.metrics
     assert "text" not in progress.metrics
     assert max(map(len, progress.metrics)) == 64
+
+
+def test_texts_of_sites_are_such_as_can_be_shown() -> None:
+    hostile = {
+        **TRAIN,
+        "metrics": {"loss\x1b[2J": 0.5},
+        "collaborators": {"a": {"metrics": {"\u202eloss\ud800": 0.4}}, "no\ncluster": {"metrics": {}}, "x" * 300: {"metrics": {}}},
+        "failed": {"c": "Value\nError"},
+        "messages": {"c": "\0\ud800\nTraceback"},
+    }
+    progress = after(hostile)
+    assert list(progress.metrics) == [name("loss\x1b[2J", 64)]
+    assert progress.collaborators.keys() == {"a", "c"}
+    assert progress.collaborators["a"].metrics == {name("\u202eloss\ud800", 64): 0.4}
+    assert (progress.collaborators["c"].reason, progress.collaborators["c"].message) == (r"Value\nError", r"\x00\ud800\nTraceback")
+    assert Progress.model_validate_json(progress.model_dump_json(by_alias=True)) == progress
+
+
+def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> None:
+    train, evaluate = "x" * 70 + "train", "x" * 70 + "evaluate"
+    progress = after({**TRAIN, "metrics": {train: 1.0}}, {**EVALUATE, "metrics": {evaluate: 2.0}})
+    assert progress.metrics == {name(train, 64): 1.0, name(evaluate, 64): 2.0}
+    assert len(progress.metrics) == 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"event": "connected", "count": -1},
+        {"event": "connected", "count": float("inf")},
+        {"event": "connected", "count": 10**400},
+        {"event": "connected", "count": "many"},
+        {"event": "started"},
+        {**TRAIN, "failed": ["c"]},
+        {**TRAIN, "metrics": [1]},
+        {**TRAIN, "collaborators": {"a": 1}},
+        {**TRAIN, "round": None},
+    ],
+)
+def test_a_record_that_is_none_of_ours_is_told_from_the_others(record: dict[str, object]) -> None:
+    with pytest.raises(UnfitError):
+        after(record)
+
+
+def test_numbers_beyond_a_double_are_left_out() -> None:
+    assert after({**TRAIN, "metrics": {"huge": 10**400, "loss": 0.5}, "seconds": 10**400}).metrics == {"loss": 0.5}
+    assert after({**END, "seconds": float("inf")}).seconds is None
 
 
 def test_the_bound_keeps_failed_clusters() -> None:

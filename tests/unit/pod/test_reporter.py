@@ -155,3 +155,43 @@ async def test_a_record_that_makes_no_sense_is_passed_over(folder: Path) -> None
     append(folder, {"event": "connected"}, {"event": "round", "round": "x", "phase": "end"}, {"event": "connected", "count": 1})
     async with running(folder, sink):
         await eventually(lambda: sink.progress.connected == 1)
+
+
+async def test_what_a_users_image_writes_neither_ends_the_reporter_nor_leaves_as_it_is(folder: Path) -> None:
+    sink = ConfigMap()
+    train = {"event": "round", "round": 1, "phase": "train", "replies": 1, "failures": 0, "metrics": {"loss\ud800\x1b[2J": 0.5}}
+    with (folder / "run/progress.jsonl").open("wb") as file:
+        file.write(b"\xff\xfe\0\n" + b"[" * 100_000 + b"\n" + b'{"event": "round", "phase": "train", "round": 1e999}\n')
+        file.write(b'{"event": "connected", "count": 1, "phase": "train"}\n')
+    append(folder, train | {"collaborators": {"c1": {"metrics": {"\0": 1}}, "\ud800": {}}, "failed": {}}, {"event": "started", "rounds": 3})
+    async with running(folder, sink):
+        await eventually(lambda: sink.progress.started)
+        leave_model(folder)
+        await eventually(lambda: sink.progress.model)
+    assert (sink.progress.connected, sink.progress.rounds_total) == (1, 3)
+    assert [key.partition("~")[0] for key in sink.progress.metrics] == [r"loss\ud800\x1b[2J"]
+    assert sink.data["progress"].isprintable()
+    metadata = json.loads(next(folder.glob("volume/team/digits/u/metadata.json")).read_text())
+    assert metadata["clusters"] == {"c1": [1]}
+
+
+@pytest.mark.parametrize("model", [{"round": 1e999, "arrays": ["w"]}, {"round": 1, "arrays": 7}, {"round": 1}])
+async def test_a_model_that_is_none_is_answered_at_once(folder: Path, model: Mapping[str, object]) -> None:
+    npz(folder / "run/model.npz", [np.full(3, 1.0)])
+    (folder / "run/model.json").write_text(json.dumps(model))
+    async with running(folder, ConfigMap()):
+        await eventually(lambda: (folder / "run/stored.json").exists())
+        assert "could not be written" in json.loads((folder / "run/stored.json").read_text())["error"]
+
+
+async def test_an_apps_own_words_are_shown_in_the_metadata(folder: Path) -> None:
+    npz(folder / "run/model.npz", [np.full(3, 1.0)])
+    app = {"fab_id": "acme/\x1b[31mdigits\u202e", "fab_version": "9" * 1000}
+    history = {"train": {"1": {"lo\nss": 0.5}}}
+    model = {"round": 1, "arrays": ["w\n"], "app": app, "strategy": "Fed\0Avg", "history": history, "metrics": {}}
+    (folder / "run/model.json").write_text(json.dumps(model))
+    async with running(folder, ConfigMap()):
+        await eventually(lambda: (folder / "run/stored.json").exists())
+    said = json.loads(next(folder.glob("volume/team/digits/u/metadata.json")).read_text())
+    assert (said["app"]["fab_id"], len(said["app"]["fab_version"]), said["strategy"]) == (r"acme/\x1b[31mdigits\u202e", 500, r"Fed\x00Avg")
+    assert [key.partition("~")[0] for key in said["rounds"]["train"]["1"]] == [r"lo\nss"]

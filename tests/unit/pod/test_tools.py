@@ -9,9 +9,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from panal.api.text import shown
+from panal.lifecycle.diagnosis import launcher_said
 from panal.pod.tools import files
 from panal.pod.tools.files import RunError, records
 from panal.pod.tools.flower_control import find_app, overrides, uncompressed
@@ -190,6 +193,31 @@ def test_records_are_whole_lines(run_dir: Path) -> None:
     with (run_dir / "progress.jsonl").open("a") as file:
         file.write('{"event":"unfin')
     assert [r["event"] for r in records()] == ["connected"]
+
+
+def test_what_an_app_writes_between_the_records_is_passed_over(run_dir: Path) -> None:
+    (run_dir / "progress.jsonl").write_bytes(b'\xff\xfe\n[]\n{"no": "event"}\n{"event": 1}\n' + b"[" * 100_000 + b"\nfree text\n")
+    files.append({"event": "connected", "count": 1})
+    assert [r["event"] for r in records()] == ["connected"]
+
+
+@pytest.mark.parametrize("message", ["ok", "\x1b[2J\n\u202e\0\ud800", "字" * 5000, '"' * 5000, "\n" * 5000, "\U0001f600" * 5000])
+def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("PANAL_TERMINATION_LOG", str(tmp_path / "log"))
+    files.terminate("AppInvalid", message)
+    written = (tmp_path / "log").read_bytes()
+    assert len(written) <= 4096
+    reason, said = launcher_said(written.decode())
+    assert (reason, said[:1]) == ("AppInvalid", shown(message)[:1])
+    assert len(said) >= min(len(message), 700)
+    line = capsys.readouterr().out
+    assert line == f"panal: {line[7:-1]}\n"
+    assert line[:-1].isprintable()
+
+
+@pytest.mark.parametrize("text", ["plain é字", "a\tb\r\n\x1b[2J", "\u202e\u2066\ud800\0\x85\x9b", r"C:\new"])
+def test_what_is_said_here_is_shown_as_it_is_everywhere(text: str) -> None:
+    assert files.shown(text) == shown(text)
 
 
 def test_the_end_waits_for_the_model_of_the_last_round(run_dir: Path) -> None:

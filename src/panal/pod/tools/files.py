@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
+KEPT = 4096  # bytes of a termination message; one that is cut in two is not understood
+MESSAGE_LENGTH = 1500
+LONGEST = 2000  # characters of what is said, some of which is the app's or Flower's
 
 
 class RunError(Exception):
@@ -63,12 +66,20 @@ def _append(name: str, record: Record) -> None:
 
 
 def records() -> list[Record]:
-    """What progress.jsonl holds so far; an unfinished last line is left out."""
+    """What progress.jsonl holds so far; an unfinished last line is left out, and what an app may have written into it beside us."""
     try:
-        text = (run_dir() / "progress.jsonl").read_text()
+        lines = (run_dir() / "progress.jsonl").read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in text.split("\n")[:-1]]
+    return [record for line in lines if (record := _record(line)) is not None]
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
 
 
 def participants() -> frozenset[str] | None:
@@ -93,15 +104,25 @@ def write_json(path: Path, content: Record) -> None:
 
 
 def say(message: str) -> None:
-    print(f"panal: {message}", flush=True)
+    """One line, whatever stands in the message."""
+    print(f"panal: {shown(message)}", flush=True)
+
+
+def shown(text: str, most: int = LONGEST) -> str:
+    """As `panal.api.text.shown`: what does not print as its escape, and of bounded length."""
+    found = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: most + 1])
+    return found if len(found) <= most else found[: most - 1] + "…"
 
 
 def terminate(reason: str, message: str) -> None:
-    """The last word for the controller, which reads it from the container's status; Kubernetes keeps 4,096 bytes."""
+    """The last word for the controller, which reads it from the container's status."""
     say(f"{reason}: {message}")
     path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))
+    most = MESSAGE_LENGTH
+    while len(text := json.dumps({"reason": reason, "message": shown(message, most)}, ensure_ascii=False).encode()) > KEPT:
+        most = most * 3 // 4
     try:
-        path.write_text(json.dumps({"reason": reason, "message": message[:1500]}))
+        path.write_bytes(text)
     except OSError as error:
         say(f"cannot write {path}: {error}")
 

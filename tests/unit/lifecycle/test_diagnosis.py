@@ -1,0 +1,140 @@
+"""What is said of one collaborator, and of words in it that are not ours: tables over frozen worlds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panal.api.types import CollaboratorStatus
+from panal.lifecycle.decide import decide
+from panal.lifecycle.reasons import REMEDY, Reason
+from panal.lifecycle.world import Refusal, World
+from worlds import NOW, ago, cluster, clusters, job, launcher, pod, progress, running, seen, sites, status_after, work, works
+
+LATELY, LONG_AGO = ago(20), ago(600)  # when the collaborator was made
+SHUT_OUT = {"cluster3": replace(sites(3)["cluster3"], certified=None, revoked="2026-03-01T11:58:00Z")}  # type: ignore[index]
+HOSTILE = "\x1b[2Jgone\r\nround 3 of 3\u202e\0\ud800" + "x" * 10_000
+SEEN = r"\x1b[2Jgone\r\nround 3 of 3\u202e\x00\ud800"
+
+
+def failed(reason: str, seconds_ago: float | None) -> dict[str, Any]:
+    time = None if seconds_ago is None else ago(seconds_ago).timestamp()
+    return {"cluster3": seen(round=2, failed=True, reason=reason, time=time)}
+
+
+def of_cluster3(world: World) -> CollaboratorStatus:
+    return next(c for c in status_after(world).collaborators if c.cluster == "cluster3")
+
+
+STARTING = {"phase": "Pending", "ready": False, "waiting": "ContainerCreating"}
+ENDED = {"ready": False, "restarts": 1, "lastExitCode": 3, "lastReason": "Error"}
+
+
+@pytest.mark.parametrize(
+    ("three", "known", "expected"),
+    [
+        # While it is shut out, that is what is said of it, whatever else is known.
+        ("shut out", {}, ("Failed", Reason.CERTIFICATE_REVOKED)),
+        ("shut out", failed("NodeUnavailable", 10), ("Failed", Reason.CERTIFICATE_REVOKED)),
+        ("shut out", failed("ValueError", 10), ("Failed", Reason.CERTIFICATE_REVOKED)),
+        # Let in again it has no work yet, or one that is on its way out still, with a Pod that was ended.
+        (None, failed("NodeUnavailable", 10), ("Pending", "")),
+        (replace(work(3, LONG_AGO, **ENDED), deleting_since=ago(5)), failed("NodeUnavailable", 10), ("Pending", "")),
+        (replace(work(3, LONG_AGO), deleting_since=ago(5)), {}, ("Pending", "")),
+        # It joins, and is there: what failed was the one before, be it noticed before the new one was made or after that.
+        (work(3, LATELY, **STARTING), failed("NodeUnavailable", 60), ("Pending", "")),
+        (work(3, LATELY, **STARTING), failed("NodeUnavailable", 5), ("Pending", "")),
+        (work(3, LATELY), failed("NodeUnavailable", 60), ("Training", "")),
+        (work(3, LATELY), failed("NoReply", 5), ("Training", "")),
+        (work(3, LATELY), failed("ValueError", 60), ("Training", "")),
+        # What fails afterwards is its own.
+        (work(3, LATELY), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
+        (work(3, LATELY, **ENDED), failed("NodeUnavailable", 60), ("Failed", Reason.CRASHING)),
+        (work(3, LATELY, ready=False, waiting="CrashLoopBackOff"), {}, ("Failed", Reason.CRASHING)),
+        (work(3, LONG_AGO, **ENDED), failed("NodeUnavailable", 10), ("Failed", Reason.CRASHING)),
+        # Who does not answer has not crashed.
+        (work(3, LONG_AGO), failed("NodeUnavailable", 5), ("Failed", Reason.NO_REPLY)),
+        (work(3, LONG_AGO), failed("NoReply", 5), ("Failed", Reason.NO_REPLY)),
+        (work(3, LONG_AGO), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
+        (work(3, LATELY), failed("ValueError", None), ("Failed", Reason.CRASHING)),  # a reporter that tells no time
+    ],
+)
+def test_a_cluster_that_is_shut_out_and_let_in_again(three: Any, known: Any, expected: tuple[str, str]) -> None:
+    others = [work(1), work(2)]
+    if three == "shut out":
+        world = running(works=works(*others, work(3, LONG_AGO)), sites=sites(1, 2) | SHUT_OUT)  # type: ignore[operator]
+    else:
+        world = running(works=works(*others, *([three] if three else [])))
+    found = of_cluster3(replace(world, progress=progress(collaborators=known)))
+    assert (found.state, found.reason) == expected
+    assert bool(found.message) == bool(found.reason)
+
+
+def said(text: str) -> str:
+    return json.dumps({"reason": "DataNotFound", "message": text})
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastReason=HOSTILE))),
+        running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=said(HOSTILE)))),
+        running(works=works(work(1), work(2), work(3, phase="Pending", ready=False, unschedulable=HOSTILE))),
+        running(works=works(work(1), work(2), work(3, waiting="CreateContainerError", waitingMessage=HOSTILE))),
+        running(works=works(work(1), work(2), work(3, waiting=f"CreateContainer{HOSTILE}"))),
+        running(works=works(work(1), work(2), replace(work(3), applied=False, applied_message=HOSTILE))),
+        running(refused=(Refusal("ManifestWork", "cluster3", "w", HOSTILE, invalid=False),)),
+        running(clusters=clusters(cluster(1), cluster(2), cluster(3, claim=f"pvc://{HOSTILE}"))),
+        running(sites=sites(1, 2) | {"cluster3": replace(sites(3)["cluster3"], certified=None, denied=HOSTILE)}),  # type: ignore[index, operator]
+        running(sites=sites(1, 2) | {"cluster3": replace(sites(3)["cluster3"], revoked=HOSTILE)}),  # type: ignore[index, operator]
+        running(progress=progress(collaborators={"cluster3": seen(failed=True, reason="ValueError", message=HOSTILE)})),
+    ],
+    ids=["terminated", "launcher", "unschedulable", "waiting", "code", "agent", "API server", "claim", "denied", "revoked", "exception"],
+)
+def test_words_of_a_site_are_shown_as_escapes_in_all_that_is_said_of_it(world: World) -> None:
+    found = of_cluster3(world)
+    assert SEEN in found.message
+    assert len(found.message) <= 300
+    _shown(world)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        running(job=job(pod(launcher(running=False, exit_code=1, message=said(HOSTILE))), failed=True)),
+        running(job=job(pod(launcher(running=False, exit_code=1, terminated=HOSTILE)), failed=True)),
+        running(job=job(pod(launcher(running=False), reason=HOSTILE, message=HOSTILE), failed=True)),
+        running(job=job(failed=True, failure=HOSTILE)),
+        running(job=job(pod(launcher(running=False, waiting=HOSTILE, waiting_message=HOSTILE))), progress=None),
+        running(job=job(pod(launcher(running=False, waiting="ErrImagePull", image=HOSTILE))), progress=None),
+        running(job=job(pod(launcher(running=False), scheduled=False, unschedulable=HOSTILE)), progress=None),
+        running(progress=progress(metrics={HOSTILE: 0.5})),
+    ],
+    ids=["launcher", "terminated", "Pod", "Job", "waiting", "image", "unschedulable", "metric"],
+)
+def test_words_of_the_aggregator_are_shown_as_escapes(world: World) -> None:
+    _shown(world)
+
+
+def _shown(world: World) -> None:
+    """The whole status: it can be written, and holds nothing that does not print."""
+    plan = decide(world, NOW)
+    text = plan.status.model_dump_json() if plan.status else ""
+    assert r"\\x1b[2Jgone" in text
+    assert text.isprintable()
+    assert len(text) < 20_000
+
+
+def test_a_message_without_end_leaves_room_for_its_remedy() -> None:
+    status = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=said("x" * 100_000))), failed=True)))
+    assert status.message.endswith(f"…. {REMEDY[Reason.DATA_NOT_FOUND]}")
+    assert len(status.message) < 2500
+
+
+@pytest.mark.parametrize("text", ["[" * 4096, '{"reason": [1], "message": 1}', '{"reason": "Crashing"}', "[]", "1" * 4096, '"\ud800"'])
+def test_a_termination_message_that_is_none_of_ours_is_not_taken_for_one(text: str) -> None:
+    found = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
+    assert (found.reason, "ended (exit code ?" in found.message) == (Reason.CRASHING, True)
