@@ -7,6 +7,7 @@ and the Pod's secret.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from threading import Thread
 
@@ -71,7 +72,9 @@ class StandInGateways:
             headers["x-panal-cluster"] = cluster
         url = f"http://127.0.0.1:{self.superlink}{request.raw_path}"
         try:
-            async with self._session.request(request.method, url, headers=headers, data=self.asked(await request.read())) as answer:
+            async with self._session.request(
+                request.method, url, headers=headers, data=io.BytesIO(self.asked(await request.read()))
+            ) as answer:
                 body = self.answered(await answer.read())
                 kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
                 return web.Response(status=answer.status, headers=kept, body=body)

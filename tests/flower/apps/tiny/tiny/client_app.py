@@ -17,6 +17,8 @@ def train(message: Message, context: Context) -> Message:
         raise ValueError("patient 4711 has a secret")
     if mode == f"slow-at-{name}":
         time.sleep(600)
+    if mode == "slow-a-little":
+        time.sleep(3)
     arrays = message.content["arrays"]
     grown = ArrayRecord({key: Array(np.asarray(arrays[key].numpy() + 1, arrays[key].numpy().dtype)) for key in arrays})
     metrics = {"loss": 1.0 if name == "site1" else 3.0, "num-examples": 10}
