@@ -90,7 +90,7 @@ def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
     runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
     container = runtime.collaborator(run.spec, site.cluster, names.DATA_DIR if site.data else "", app_hash)
-    volumes = [*pods.empty_dirs("tools", "tmp"), _gateway_volume(name)]
+    volumes = [*pods.empty_dirs("tools", "tmp"), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)
     inits = [pods.tools_container(world.images), _gateway(world)]
