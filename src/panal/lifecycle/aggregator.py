@@ -151,6 +151,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         "PANAL_STORAGE_PATH": where.path,
         "PANAL_GATEWAY_DIR": names.GATEWAY_DIR,
         "PANAL_GATEWAY_PATHS": " ".join(runtime.gateway_paths),
+        "PANAL_GATEWAY_LARGEST_REQUEST": str(runtime.largest_request),
         "PANAL_RUN_ID": identity(run),
     }
     return pods.secured(

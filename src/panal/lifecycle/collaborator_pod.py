@@ -125,8 +125,9 @@ def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
 
 def _gateway(world: World) -> dict[str, Any]:
     mount = {"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}
-    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)")
-    return {**pods.gateway_container(world.images, gateway.ARGUMENTS, static, mount), "resources": GATEWAY_RESOURCES}
+    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)", users=f"$(PANAL_POD_DIR)/{names.POD_USERS}")
+    container = pods.gateway_container(world.images, gateway.ARGUMENTS, static, mount, pods.POD_MOUNT)
+    return {**container, "env": [*container["env"], pods.POD_ENV], "resources": GATEWAY_RESOURCES}
 
 
 def _gateway_volume(name: str) -> dict[str, Any]:

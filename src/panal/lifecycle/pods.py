@@ -58,7 +58,7 @@ def tools_container(images: Images) -> dict[str, Any]:
     )
 
 
-def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], mount: dict[str, Any]) -> dict[str, Any]:
+def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], *mounts: dict[str, Any]) -> dict[str, Any]:
     """Envoy with `static` to start with; the rest is in its folder, which is the working directory, since the files there name each other
     by relative paths. Kubernetes replaces $(NAME) in arguments by what `env` has."""
     return secured(
@@ -71,7 +71,7 @@ def gateway_container(images: Images, arguments: Sequence[str], static: dict[str
             "command": ["envoy"],
             "args": [*arguments, "--config-yaml", json.dumps(static)],
             "env": [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
-            "volumeMounts": [mount],
+            "volumeMounts": list(mounts),
         }
     )
 

@@ -41,6 +41,11 @@ class Runtime(Protocol):
         """Path prefixes that collaborators need; the gateway lets POST on these through and nothing else."""
         ...
 
+    @property
+    def largest_request(self) -> int:
+        """Bytes of the largest body that a collaborator needs to send in one request; the gateway refuses what is longer."""
+        ...
+
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
     def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:

@@ -19,11 +19,16 @@ _SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": 
 # From which Pod a SuperNode comes: one that is started anew in the same Pod takes the place of the one before at once.
 _INSTANCE = {"name": "PANAL_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
+# Flower sends arrays in pieces of 5 MiB. What it sends whole is a record of numbers or settings, and the list of a message's pieces, which
+# has 3 MB for a model of 140 GB.
+_LARGEST_REQUEST = 16 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Flower:
     port: int = SUPERLINK_PORT
     gateway_paths: tuple[str, ...] = ("/v1/fleet/",)
+    largest_request: int = _LARGEST_REQUEST
 
     def aggregator(self, spec: Spec) -> AggregatorContainers:
         env = environment(
