@@ -30,7 +30,8 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tests/testenv")]
 
-from gateways import LOOPBACK, Envoy, Hub, Spoke, listens, wait_for  # noqa: E402
+from gateways import LOOPBACK, SITES_SECRET, Envoy, Hub, Spoke, listens, wait_for  # noqa: E402
+from panal.api.names import POD_HEADER  # noqa: E402
 from processes import free_port  # noqa: E402
 
 PIECE, MODEL = 5 << 20, 200 << 20
@@ -83,7 +84,7 @@ async def transfer(url: str, body: bytes, paced: bool) -> float:
     async with ClientSession(connector=connector, timeout=ClientTimeout(total=300)) as session:
         began = time.perf_counter()
         for _ in range(MODEL // PIECE):
-            async with session.post(f"{url}/v1/fleet/x", data=body) as response:
+            async with session.post(f"{url}/v1/fleet/x", data=body, headers={POD_HEADER: SITES_SECRET}) as response:
                 got = await response.read()
                 assert response.status == 200, response.status
                 assert PIECE in (len(got), len(body))
@@ -119,7 +120,7 @@ def processor_seconds(gateway: Envoy) -> float:
 def measure(link: bool, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         plain, behind = stack.enter_context(server(paced=link)), stack.enter_context(server(paced=False))
-        hub = (PacedHub if link else Hub)(Path(folder) / "hub", behind)
+        hub = (PacedHub if link else Hub)(Path(folder) / "hub", behind, largest_request=2 * PIECE)
         stack.enter_context(running(hub.envoy))
         hub.start("c1")
         pair = hub.collaborators.collaborator("c1")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -25,6 +26,7 @@ from certificates import Authority, Pair, authority
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.gateway import aggregator, collaborator
+from panal.pod.tools.install import make_secret
 from processes import free_port
 
 # The environment that the Makefile makes holds it; the PATH may as well.
@@ -32,6 +34,8 @@ ENVOY = shutil.which("envoy", path=os.pathsep.join([str(Path(sys.executable).par
 RUN = names.run_id("team", "run", "1")
 SERVER = names.server_name("run", "team")
 LOOPBACK = "127.0.0.1"
+HUBS_SECRET = f"Basic {b64encode(b'panal:hub').decode()}"  # of the aggregator's Pod
+SITES_SECRET = f"Basic {b64encode(b'panal:site').decode()}"  # of every collaborator's
 Json = dict[str, Any]
 
 
@@ -121,7 +125,7 @@ class Hub:
     folder: Path
     upstream_port: int
     run_id: str = RUN
-    paths: tuple[str, ...] = ("/v1/fleet/",)
+    largest_request: int = 4 << 20
     servers: Authority = field(default_factory=lambda: authority("servers"))
     collaborators: Authority = field(default_factory=lambda: authority("collaborators"))
     port: int = field(default_factory=free_port)
@@ -129,6 +133,9 @@ class Hub:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.rules = aggregator.Rules(
+            self.run_id, paths=("/v1/fleet/",), largest_request=self.largest_request, listen=LOOPBACK, secret=HUBS_SECRET, port=self.port
+        )
         started = aggregator.bootstrap(self.upstream_port, listen_health=LOOPBACK, health_port=self.health_port, loopback=LOOPBACK)
         self.envoy = Envoy(self.folder, started, aggregator.ARGUMENTS)
 
@@ -144,7 +151,7 @@ class Hub:
         write(self.folder, dict(reversed(self.files(*clusters).items())))
 
     def files(self, *clusters: str) -> dict[str, Json]:
-        return aggregator.files(map(ClusterName, clusters), run_id=self.run_id, paths=self.paths, listen=LOOPBACK, port=self.port)
+        return aggregator.files(map(ClusterName, clusters), self.rules)
 
     def start(self, *clusters: str) -> None:
         write(self.folder, {"ca.crt": self.collaborators.certificate, **aggregator.EMPTY})
@@ -192,7 +199,11 @@ class Spoke:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port)
+        self.pod = self.folder.with_name(f"{self.folder.name}-pod")
+        self.pod.mkdir()
+        (self.pod / names.POD_SECRET).write_text(SITES_SECRET)
+        make_secret(self.pod)  # the rest of it
+        started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port, users=str(self.pod / names.POD_USERS))
         self.envoy = Envoy(self.folder, started, collaborator.ARGUMENTS)
 
     def write(self) -> None:
@@ -353,10 +364,11 @@ class Answer:
 
 
 def post(port: int, path: str = "/v1/fleet/x", body: bytes = b"x", method: str = "POST", **headers: str) -> Answer:
-    """By way of a collaborator's gateway; `headers` with dashes for underscores."""
+    """By way of a collaborator's gateway, as a process of its Pod; `headers` with dashes for underscores, and without empty ones."""
+    told = {names.POD_HEADER: SITES_SECRET} | {k.replace("_", "-"): v for k, v in headers.items()}
     connection = HTTPConnection(LOOPBACK, port, timeout=20)
     try:
-        connection.request(method, path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        connection.request(method, path, body=body, headers={k: v for k, v in told.items() if v})
         response = connection.getresponse()
         return Answer(response.status, response.read())
     finally:
@@ -374,7 +386,7 @@ class Stream:
 
     def _read(self) -> None:
         try:
-            self.connection.request("POST", "/v1/fleet/slow", body=b"x")
+            self.connection.request("POST", "/v1/fleet/slow", body=b"x", headers={names.POD_HEADER: SITES_SECRET})
             response = self.connection.getresponse()
             while response.status == 200 and (data := response.read1(1000)):
                 self.received += len(data)

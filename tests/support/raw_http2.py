@@ -12,8 +12,9 @@ from pathlib import Path
 
 from certificates import Pair
 
-DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY, CONTINUATION = 0, 1, 3, 4, 7, 9
 END_STREAM, END_HEADERS = 1, 4
+_NO_TABLE = struct.pack(">HI", 1, 0)  # SETTINGS_HEADER_TABLE_SIZE: every answer is spelled out
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _STATIC = {8: "200", 9: "204", 10: "206", 11: "304", 12: "400", 13: "404", 14: "500"}  # HPACK's table
 _HUFFMAN = {f"{n:05b}": str(n) for n in range(3)} | {f"{n + 22:06b}": str(n) for n in range(3, 10)}  # of digits
@@ -86,31 +87,61 @@ def _varint(number: int) -> bytes:
 
 
 def opening() -> bytes:
-    return PREFACE + frame(SETTINGS, 0, 0, b"")
+    return PREFACE + frame(SETTINGS, 0, 0, _NO_TABLE)
 
 
 def message(fields: Fields, body: bytes = b"", stream: int = 1) -> bytes:
+    """With the body's length, where `fields` say nothing about it."""
+    fields = list(fields)
+    if all(name.lower() != "content-length" for name, _ in fields):
+        fields.append(("content-length", str(len(body))))
     head = frame(HEADERS, END_HEADERS | (0 if body else END_STREAM), stream, literal(fields))
     return head + (frame(DATA, END_STREAM, stream, body) if body else b"")
 
 
+def headers_in_pieces(fields: Fields, stream: int = 1, size: int = 16_000) -> bytes:
+    """A request without a body whose headers are too long for one frame."""
+    block = literal(fields)
+    pieces = [block[at : at + size] for at in range(0, len(block), size)]
+    last = len(pieces) - 1
+    return b"".join(
+        frame(CONTINUATION if n else HEADERS, (0 if n else END_STREAM) | (END_HEADERS if n == last else 0), stream, piece)
+        for n, piece in enumerate(pieces)
+    )
+
+
 def outcome(connection: socket.socket) -> str:
     """How the first stream ended, or the connection before it."""
-    buffer = b""
-    while data := connection.recv(1 << 16):
-        buffer += data
-        while len(buffer) >= 9:
-            length, kind, stream = int.from_bytes(buffer[:3]), buffer[3], int.from_bytes(buffer[5:9])
-            if len(buffer) < 9 + length:
-                break
-            payload, buffer = buffer[9 : 9 + length], buffer[9 + length :]
-            if kind == HEADERS and stream == 1:
-                return _status(payload)
-            if kind == RST_STREAM and stream == 1:
-                return "reset"
-            if kind == GOAWAY:
-                return "closed"
-    return "closed"
+    return Answers(connection).of(1)
+
+
+class Answers:
+    """How the streams of a connection end: the status of the answer, "reset", or "closed" with the connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.found: dict[int, str] = {}
+        self._buffer, self._closed = b"", False
+
+    def of(self, stream: int) -> str:
+        while stream not in self.found and not self._closed:
+            self._read()
+        return self.found.get(stream, "closed")
+
+    def _read(self) -> None:
+        data = self.connection.recv(1 << 16)
+        self._closed = not data
+        self._buffer += data
+        while len(self._buffer) >= 9:
+            length, kind, stream = int.from_bytes(self._buffer[:3]), self._buffer[3], int.from_bytes(self._buffer[5:9])
+            if len(self._buffer) < 9 + length:
+                return
+            payload, self._buffer = self._buffer[9 : 9 + length], self._buffer[9 + length :]
+            self._closed |= kind == GOAWAY
+            if kind == HEADERS:
+                self.found.setdefault(stream, _status(payload))
+            if kind == RST_STREAM:
+                self.found.setdefault(stream, "reset")
 
 
 def _status(block: bytes) -> str:

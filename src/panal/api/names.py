@@ -47,6 +47,7 @@ ANNOTATION_ROTATE = "fl.panal/rotate"  # on the ConfigMap AUTHORITIES: servers, 
 ANNOTATION_REVOKED = "fl.panal/revoked"  # on a ManagedClusterAddOn: since when
 ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: those issued that have not expired, as JSON
 CLUSTER_HEADER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster that the certificate proves
+POD_HEADER = "x-panal-pod"  # on the loopback of a run's Pod: the content of POD_SECRET, which only the Pod's processes can read
 
 # Ports inside the pods.
 SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's pod
@@ -60,6 +61,9 @@ RUN_DIR = "/panal/run"  # shared by the aggregator's containers
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted in the reporter alone
 DATA_DIR = "/panal/data"  # the site's data, read-only
 GATEWAY_DIR = "/panal/gateway"  # the gateway's files, its key among them: in no container of a user's image
+POD_DIR = "/panal/pod"  # in memory, made by the init container: what only this Pod's processes know
+POD_SECRET = "secret"  # in POD_DIR: one line, the value of POD_HEADER
+POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file
 
 
 def run_id(namespace: str, name: str, uid: str) -> str:

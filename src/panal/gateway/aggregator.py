@@ -13,21 +13,21 @@ Paths are normalised before they are matched, and one that hides a slash or a do
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from panal.api import names
 from panal.api.names import GATEWAY_HEALTH_PORT, GATEWAY_PORT, ClusterName
-from panal.gateway import envoy
+from panal.gateway import envoy, limits, refusals
 from panal.gateway.envoy import Json
 from panal.gateway.stats import LISTENER, STATS_PATH, STRANGERS, Traffic, parse_stats, stat_prefix
 
-__all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Traffic", "bootstrap", "files", "parse_stats"]
+__all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Rules", "Traffic", "bootstrap", "files", "parse_stats"]
 
 # Connections of a cluster that has left the run are closed when the drain time is over.
 ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "2", "--drain-time-s", "2")
-EMPTY: dict[str, Json] = {"lds.json": {"resources": []}}
+EMPTY: dict[str, Json] = {"lds.json": {"resources": []}, limits.LOG_FILE: limits.bucket_file()}
 
 _LISTENER_KIND = "config.listener.v3.Listener"
-_CONNECTIONS = 20_000
 _GROUP_MAY = 0o660  # the reporter has another user's id in some clusters, and the volume's group
 # What a proxy before us might have said, and what Envoy's router would obey: neither is a collaborator's to say.
 _NOT_TRUSTED = [
@@ -49,33 +49,46 @@ def bootstrap(upstream_port: int, *, listen_health: str, health_port: int = GATE
         },
         "dynamic_resources": {"lds_config": envoy.watched("lds.json")},
         "static_resources": {"listeners": [_health(listen_health, health_port)], "clusters": [_runtime(loopback, upstream_port)]},
-        **envoy.connection_limit(_CONNECTIONS),
+        **envoy.connection_limit(limits.CONNECTIONS_OF_ALL),
     }
 
 
-def files(
-    participants: Iterable[ClusterName], *, run_id: str, paths: Iterable[str], listen: str, port: int = GATEWAY_PORT
-) -> dict[str, Json]:
-    """The files that change: POST on each prefix of `paths` is let through from `listen:port` for `participants` of the run `run_id`.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is the same for all of the run `run_id`: at `listen:port`, POST on each prefix of `paths` with a body of at most
+    `largest_request` bytes is let through, and the runtime is told the Pod's `secret`, by which it knows that the gateway speaks."""
+
+    run_id: str
+    paths: tuple[str, ...]
+    largest_request: int
+    listen: str
+    secret: str = field(repr=False)
+    port: int = GATEWAY_PORT
+
+    def __post_init__(self) -> None:
+        if not self.paths or not all(p.startswith("/") and p.endswith("/") and p != "/" for p in self.paths):
+            raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, not {self.paths}")
+
+
+def files(participants: Iterable[ClusterName], rules: Rules) -> dict[str, Json]:
+    """The files that change. They hold the Pod's secret.
 
     Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of collaborators) and `crl.pem` (a list of each of them), all PEM, and
-    there before `lds.json` is. A prefix ends with a slash.
+    there before `lds.json` is.
     """
-    prefixes = tuple(paths)
-    if not prefixes or not all(p.startswith("/") and p.endswith("/") and p != "/" for p in prefixes):
-        raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, not {prefixes}")
-    chains = [_participant(cluster, run_id, prefixes) for cluster in sorted(set(participants))]
+    routes = [route for prefix in rules.paths for route in limits.routes(prefix, rules.largest_request, _to_runtime())]
+    chains = [_participant(cluster, rules, routes) for cluster in sorted(set(participants))]
     listener = {
         "name": LISTENER,
         "stat_prefix": LISTENER,
-        "address": envoy.socket(listen, port),
+        "address": envoy.socket(rules.listen, rules.port),
         "listener_filters": [
             envoy.extension("envoy.filters.listener.tls_inspector", "filters.listener.tls_inspector.v3.TlsInspector"),
         ],
-        "listener_filters_timeout": "10s",
+        "listener_filters_timeout": limits.HANDSHAKE,
         "filter_chains": chains,
         "default_filter_chain": _stranger(),
-        "access_log": [_refused_connections()],
+        "access_log": [refusals.connections()],
     }
     return {
         "lds.json": envoy.resources(_LISTENER_KIND, [listener]),
@@ -84,16 +97,25 @@ def files(
     }
 
 
-def _participant(cluster: ClusterName, run_id: str, prefixes: tuple[str, ...]) -> Json:
-    header = {"header": {"key": names.CLUSTER_HEADER, "value": cluster}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+def _participant(cluster: ClusterName, rules: Rules, routes: list[Json]) -> Json:
+    told = [_header(names.CLUSTER_HEADER, cluster), _header(names.POD_HEADER, rules.secret)]
     uri = {"san_type": "URI", "matcher": {"exact": names.cluster_uri(cluster)}}
-    changes = {"request_headers_to_add": [header], "request_headers_to_remove": _NOT_TRUSTED}
+    prefix = stat_prefix(cluster)
+    changes = {"request_headers_to_add": told, "request_headers_to_remove": _NOT_TRUSTED}
     return {
         "name": cluster,
-        "filter_chain_match": {"application_protocols": [names.protocol(run_id, cluster)]},
-        "filters": [_manager(stat_prefix(cluster), [_route(p) for p in prefixes], route_config=changes)],
+        "filter_chain_match": {"application_protocols": [names.protocol(rules.run_id, cluster)]},
+        "filters": [
+            limits.connections(prefix),
+            _manager(prefix, routes, filters=[limits.refusals(prefix), limits.requests()], route_config=changes),
+        ],
         **_transport(uri),
     }
+
+
+def _header(name: str, value: str) -> Json:
+    """In the place of what a collaborator has sent."""
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _stranger() -> Json:
@@ -101,7 +123,7 @@ def _stranger() -> Json:
     nobody = envoy.extension(
         "envoy.filters.network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix=f"{STRANGERS}.", rules={"action": "ALLOW", "policies": {}}
     )
-    return {"name": STRANGERS, "filters": [nobody, _manager(STRANGERS, [], idle="5s")], **_transport(None)}
+    return {"name": STRANGERS, "filters": [limits.connections(STRANGERS), nobody, _manager(STRANGERS, [], idle="5s")], **_transport(None)}
 
 
 def _transport(uri: Json | None) -> Json:
@@ -114,15 +136,19 @@ def _transport(uri: Json | None) -> Json:
         disable_stateful_session_resumption=True,
         common_tls_context=envoy.tls(uri, ["h2"]),
     )
-    return {"transport_socket": socket, "transport_socket_connect_timeout": "10s"}
+    return {"transport_socket": socket, "transport_socket_connect_timeout": limits.HANDSHAKE}
 
 
-def _manager(prefix: str, routes: list[Json], *, idle: str = "3600s", route_config: Json | None = None) -> Json:
+def _manager(
+    prefix: str, routes: list[Json], *, filters: Iterable[Json] = (), idle: str = "3600s", route_config: Json | None = None
+) -> Json:
     return envoy.manager(
         prefix,
         routes,
+        filters=filters,
         codec_type="HTTP2",
-        http2_protocol_options=envoy.http2(max_concurrent_streams=128),
+        http2_protocol_options=envoy.http2(max_concurrent_streams=limits.STREAMS),
+        request_timeout=limits.WHOLE_REQUEST,
         normalize_path=True,
         merge_slashes=False,
         path_with_escaped_slashes_action="REJECT_REQUEST",
@@ -132,14 +158,13 @@ def _manager(prefix: str, routes: list[Json], *, idle: str = "3600s", route_conf
         },
         use_remote_address=True,
         skip_xff_append=True,
-        access_log=[_refused_requests()],
+        access_log=[refusals.requests()],
         route_config=route_config or {},
     )  # fmt: skip
 
 
-def _route(prefix: str) -> Json:
+def _to_runtime() -> Json:
     return {
-        "match": {"prefix": prefix, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}]},
         "route": {
             "cluster": "runtime",
             "timeout": "0s",
@@ -149,52 +174,14 @@ def _route(prefix: str) -> Json:
     }
 
 
-def _refused_connections() -> Json:
-    fields = {
-        "refused": "connection",
-        "chain": "%FILTER_CHAIN_NAME%",  # the cluster that it claims to be
-        "certificate": "%DOWNSTREAM_PEER_URI_SAN%",
-        "serial": "%DOWNSTREAM_PEER_SERIAL%",
-        "reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
-        "details": "%CONNECTION_TERMINATION_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "tls": "%DOWNSTREAM_TLS_VERSION%",
-        "server_name": "%REQUESTED_SERVER_NAME%",
-        "from": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "received": "%BYTES_RECEIVED%",
-        "sent": "%BYTES_SENT%",
-    }
-    told = envoy.condition("connection.transport_failure_reason != '' || connection.termination_details != ''")
-    return envoy.log(fields, {"or_filter": {"filters": [told, {"response_flag_filter": {}}]}})
-
-
-def _refused_requests() -> Json:
-    """No query and no headers, so no line holds a secret."""
-    fields = {
-        "refused": "request",
-        "chain": "%FILTER_CHAIN_NAME%",
-        "certificate": "%DOWNSTREAM_PEER_URI_SAN%",
-        "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:ORIG_OR_PATH)%",
-        "status": "%RESPONSE_CODE%",
-        "reason": "%RESPONSE_CODE_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "from": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "received": "%BYTES_RECEIVED%",
-        "sent": "%BYTES_SENT%",
-        "milliseconds": "%DURATION%",
-    }
-    # A stream that breaks HTTP's rules is reset, so it has no status; one that the other side gave up is no refusal.
-    broken = [{"response_flag_filter": {"flags": ["DPE"]}}, envoy.condition("response.code_details == 'http2.unexpected_underscore'")]
-    return envoy.log(fields, {"or_filter": {"filters": [envoy.FAILED, *broken]}})
-
-
 def _health(address: str, port: int) -> Json:
-    ready = {"match": {"path": "/ready"}, "direct_response": {"status": 200, "body": {"inline_string": "ready\n"}}}
+    method = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    ready = {"match": {"path": "/ready", "headers": [method]}, "direct_response": {"status": 200, "body": {"inline_string": "ready\n"}}}
+    other = {"match": {"prefix": "/"}, "direct_response": {"status": 401}}
     return {
         "name": "health",
         "address": envoy.socket(address, port),
-        "filter_chains": [{"filters": [envoy.manager("health", [ready])]}],
+        "filter_chains": [{"filters": [envoy.manager("health", [ready, other])]}],
     }
 
 

@@ -10,9 +10,10 @@ They are never in the configuration, and the file may come, change and go.
 
 from __future__ import annotations
 
+from panal.api import names
 from panal.api.addresses import is_ip
 from panal.api.names import COLLABORATOR_PORT
-from panal.gateway import envoy
+from panal.gateway import envoy, limits
 from panal.gateway.envoy import Json
 
 __all__ = ["ARGUMENTS", "bootstrap", "files"]
@@ -35,14 +36,17 @@ end
 """
 
 
-def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT) -> Json:
-    """What Envoy starts with: a listener at `loopback:port`, the way through a proxy, should there be one, and where the rest comes from.
-    There is no admin interface."""
+def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Json:
+    """What Envoy starts with: a listener at `loopback:port` for those who know the Pod's secret (`users` is the htpasswd file), the way
+    through a proxy, should there be one, and where the rest comes from. There is no admin interface."""
     internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
     return {
         "node": {"id": "collaborator", "cluster": "panal"},
         "dynamic_resources": {"cds_config": envoy.watched("cds.json")},
-        "static_resources": {"listeners": [_listener(loopback, port), _tunnel(), _credentials()], "clusters": [_inside("credentials")]},
+        "static_resources": {
+            "listeners": [_listener(loopback, port, users), _tunnel(), _credentials()],
+            "clusters": [_inside("credentials")],
+        },
         "bootstrap_extensions": [internal],
         **envoy.connection_limit(_CONNECTIONS),
     }
@@ -59,13 +63,14 @@ def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str
         raise ValueError(f"a protocol's name has at most 255 bytes in TLS: {protocol}")
     clusters = [_aggregator(address, server_name, sni, protocol, tunnelled=proxy is not None)]
     found = {"identity.json": envoy.identity(), "trust.json": envoy.trust(revocations=False)}
+    found[limits.LOG_FILE] = limits.bucket_file()
     if proxy is not None:
         clusters.append(_cluster("proxy", proxy) | {"connect_timeout": "10s", **envoy.unlimited()})
     return {"cds.json": envoy.resources(_CLUSTER_KIND, clusters), **found}
 
 
-def _listener(address: str, port: int) -> Json:
-    """Paths pass as they are: what is let through is the aggregator's gateway's to say."""
+def _listener(address: str, port: int, users: str) -> Json:
+    """Paths pass as they are: what is let through is the aggregator's gateway's to say. The secret stays in the Pod."""
     route = {
         "match": {"prefix": "/"},
         "route": {
@@ -75,8 +80,14 @@ def _listener(address: str, port: int) -> Json:
             "retry_policy": {"retry_on": "connect-failure", "num_retries": 2},
         },
     }
-    comes_later = {"validate_clusters": False}  # the cluster
-    manager = envoy.manager("runtime", [route], access_log=[_failed_requests()], route_config=comes_later)
+    authentication = envoy.extension(
+        "envoy.filters.http.basic_auth",
+        "filters.http.basic_auth.v3.BasicAuth",
+        users={"filename": users},
+        authentication_header=names.POD_HEADER,
+    )
+    config = {"validate_clusters": False, "request_headers_to_remove": [names.POD_HEADER]}  # the cluster comes later
+    manager = envoy.manager("runtime", [route], filters=[authentication], access_log=[_failed_requests()], route_config=config)
     return {"name": "runtime", "address": envoy.socket(address, port), "filter_chains": [{"filters": [manager]}]}
 
 
@@ -86,15 +97,15 @@ def _failed_requests() -> Json:
         "protocol": f"%METADATA(CLUSTER:{_ABOUT}:protocol)%",  # names the run and the cluster
         "expected": f"%METADATA(CLUSTER:{_ABOUT}:server_name)%",
         "server": "%UPSTREAM_HOST%",
-        "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:ORIG_OR_PATH)%",
+        "method": "%REQ(:METHOD):20%",
+        "path": "%PATH(NQ:ORIG_OR_PATH):200%",
         "status": "%RESPONSE_CODE%",
         "reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
         "milliseconds": "%DURATION%",
     }
-    return envoy.log(fields, envoy.FAILED)
+    return envoy.log(fields, limits.bounded(envoy.FAILED))
 
 
 def _aggregator(address: tuple[str, int], server_name: str, sni: str, protocol: str, *, tunnelled: bool) -> Json:
@@ -155,14 +166,14 @@ def _tunnel() -> Json:
 def _failed_tunnels() -> Json:
     fields = {
         "refused": "tunnel",
-        "target": "%REQ(:AUTHORITY)%",
+        "target": "%REQ(:AUTHORITY):200%",
         "proxy": "%UPSTREAM_HOST%",
         "status": "%RESPONSE_CODE%",
         "reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
         "details": "%RESPONSE_CODE_DETAILS%",
         "flags": "%RESPONSE_FLAGS%",
     }
-    return envoy.log(fields, envoy.FAILED)
+    return envoy.log(fields, limits.bounded(envoy.FAILED))
 
 
 def _credentials() -> Json:

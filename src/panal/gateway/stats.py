@@ -18,13 +18,17 @@ STRANGERS = "strangers"
 _PREFIX = "cluster"
 
 _REQUESTS = {"downstream_rq_total"}
-_REFUSED = {"no_route", "downstream_rq_failed_path_normalization", "downstream_cx_protocol_error"}
+_BY_ROUTE = "http_local_rate_limit.enabled"  # every refusal by path, method or length asks whether there were too many
+_AT_A_TIME = "adaptive_concurrency.gradient_controller.rq_blocked"
+_REFUSED = {_BY_ROUTE, _AT_A_TIME, "downstream_rq_failed_path_normalization", "downstream_cx_protocol_error"}
 _RECEIVED, _SENT = {"downstream_cx_rx_bytes_total"}, {"downstream_cx_tx_bytes_total"}
 _ALL = sorted(_REQUESTS | _REFUSED | _RECEIVED | _SENT)
 _HANDSHAKES = ["connection_error", "fail_verify_cert_hash", "fail_verify_error", "fail_verify_no_cert", "fail_verify_san"]
 
-_CLUSTER = re.compile(rf"http\.{_PREFIX}\.(?P<cluster>.+)\.(?P<counter>{'|'.join(_ALL)})")
-_STRANGER = re.compile(rf"listener\.{LISTENER}\.ssl\.(?:{'|'.join(_HANDSHAKES)})|{STRANGERS}\.rbac\.denied")
+_CLUSTER = re.compile(rf"http\.{_PREFIX}\.(?P<cluster>.+)\.(?P<counter>{'|'.join(map(re.escape, _ALL))})")
+_STRANGER = re.compile(
+    rf"listener\.{LISTENER}\.ssl\.(?:{'|'.join(_HANDSHAKES)})|{STRANGERS}\.rbac\.denied|connection_limit\..+\.limited_connections"
+)
 _WANTED = f"^({_CLUSTER.pattern.replace('?P<cluster>', '').replace('?P<counter>', '')}|{_STRANGER.pattern.replace('?:', '')})$"
 
 STATS_PATH = f"/stats?format=json&type=Counters&filter={quote(_WANTED, safe='')}"
@@ -54,7 +58,7 @@ def parse_stats(text: str) -> dict[ClusterName, Traffic]:
         if found := _CLUSTER.fullmatch(name):
             counters[ClusterName(found["cluster"])][found["counter"]] += value
         elif _STRANGER.fullmatch(name):
-            counters[ClusterName("")]["no_route"] += value
+            counters[ClusterName("")][_BY_ROUTE] += value
     return {cluster: _traffic(found) for cluster, found in sorted(counters.items())}
 
 

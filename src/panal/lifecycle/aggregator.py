@@ -145,11 +145,13 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         "PANAL_RUN": run.name,
         "PANAL_RUN_UID": run.uid,
         "PANAL_RUN_DIR": names.RUN_DIR,
+        "PANAL_POD_DIR": names.POD_DIR,
         "PANAL_STORAGE_DIR": names.STORAGE_DIR,
         "PANAL_STORAGE_URI": f"pvc://{where.claim}",
         "PANAL_STORAGE_PATH": where.path,
         "PANAL_GATEWAY_DIR": names.GATEWAY_DIR,
         "PANAL_GATEWAY_PATHS": " ".join(runtime.gateway_paths),
+        "PANAL_GATEWAY_LARGEST_REQUEST": str(runtime.largest_request),
         "PANAL_RUN_ID": identity(run),
     }
     return pods.secured(
@@ -169,6 +171,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
                 {"name": "run", "mountPath": names.RUN_DIR},
                 {"name": "storage", "mountPath": names.STORAGE_DIR},
                 GATEWAY_MOUNT,
+                pods.POD_MOUNT,
                 {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
             ],
             "resources": pods.OUR_RESOURCES,
@@ -184,7 +187,7 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
     ]
     return [
         *pods.empty_dirs("tools", "run", "tmp"),
-        {"name": "gateway", "emptyDir": {"medium": "Memory"}},
+        *pods.memory_dirs("gateway", "pod"),
         {"name": "storage", "persistentVolumeClaim": {"claimName": storage(run).claim}},
         {"name": "token", "projected": {"sources": token}},
     ]

@@ -90,7 +90,7 @@ def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
     runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
     container = runtime.collaborator(run.spec, site.cluster, names.DATA_DIR if site.data else "", app_hash)
-    volumes = [*pods.empty_dirs("tools", "tmp"), _gateway_volume(name)]
+    volumes = [*pods.empty_dirs("tools", "tmp"), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)
     inits = [pods.tools_container(world.images), _gateway(world)]
@@ -125,8 +125,9 @@ def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
 
 def _gateway(world: World) -> dict[str, Any]:
     mount = {"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}
-    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)")
-    return {**pods.gateway_container(world.images, gateway.ARGUMENTS, static, mount), "resources": GATEWAY_RESOURCES}
+    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)", users=f"$(PANAL_POD_DIR)/{names.POD_USERS}")
+    container = pods.gateway_container(world.images, gateway.ARGUMENTS, static, mount, pods.POD_MOUNT)
+    return {**container, "env": [*container["env"], pods.POD_ENV], "resources": GATEWAY_RESOURCES}
 
 
 def _gateway_volume(name: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from panal.lifecycle.world import Images
 FS_GROUP = 65532  # the group of our own images; on OpenShift the namespace's range decides instead
 HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}
+POD_ENV = {"name": "PANAL_POD_DIR", "value": names.POD_DIR}
+POD_MOUNT = {"name": "pod", "mountPath": names.POD_DIR, "readOnly": True}
 OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 
 
@@ -42,20 +44,21 @@ def with_settings(container: dict[str, Any], settings: PodSettings) -> dict[str,
 
 
 def tools_container(images: Images) -> dict[str, Any]:
-    """Copies the launchers to where the user's containers find them."""
+    """Copies the launchers to where the user's containers find them, and makes the Pod's secret."""
     return secured(
         {
             "name": "tools",
             "image": images.pod_tools,
             "imagePullPolicy": images.pull_policy,
             "command": ["python3", "-m", "panal.pod.tools.install", names.TOOLS_DIR],
-            "volumeMounts": [{"name": "tools", "mountPath": names.TOOLS_DIR}],
+            "env": [POD_ENV],
+            "volumeMounts": [{"name": "tools", "mountPath": names.TOOLS_DIR}, {"name": "pod", "mountPath": names.POD_DIR}],
             "resources": OUR_RESOURCES,
         }
     )
 
 
-def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], mount: dict[str, Any]) -> dict[str, Any]:
+def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], *mounts: dict[str, Any]) -> dict[str, Any]:
     """Envoy with `static` to start with; the rest is in its folder, which is the working directory, since the files there name each other
     by relative paths. Kubernetes replaces $(NAME) in arguments by what `env` has."""
     return secured(
@@ -68,7 +71,7 @@ def gateway_container(images: Images, arguments: Sequence[str], static: dict[str
             "command": ["envoy"],
             "args": [*arguments, "--config-yaml", json.dumps(static)],
             "env": [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
-            "volumeMounts": [mount],
+            "volumeMounts": list(mounts),
         }
     )
 
@@ -87,3 +90,8 @@ def scheduling(settings: PodSettings) -> dict[str, Any]:
 
 def empty_dirs(*volumes: str) -> list[dict[str, Any]]:
     return [{"name": v, "emptyDir": EMPTY} for v in volumes]
+
+
+def memory_dirs(*volumes: str) -> list[dict[str, Any]]:
+    """For secrets: nothing of them is ever on a disk."""
+    return [{"name": v, "emptyDir": {"medium": "Memory"}} for v in volumes]

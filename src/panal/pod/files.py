@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
-def replace(file: Path, text: str) -> None:
+def replace(file: Path, text: str, mode: int = 0o644) -> None:
     part = file.with_name(f".{file.name}.part")
-    part.write_text(text)
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700), "w") as handle:
+        os.fchmod(handle.fileno(), mode)  # whatever the umask is
+        handle.write(text)
     part.replace(file)

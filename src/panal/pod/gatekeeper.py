@@ -33,25 +33,30 @@ log = logging.getLogger("panal.reporter")
 
 COUNT, SHARE = 2.0, 20  # seconds between two looks at what has passed: at least so many, and so many times as long as a look takes
 STATS = f"http://gateway{gateway.STATS_PATH}"
+GROUP_READS = 0o640  # the Pod's secret is among it, and the gateway may have another user's id
 ANSWER = aiohttp.ClientTimeout(total=5)
 
 
 class Gatekeeper:
     """`request` is the PEM of the request for a certificate, as long as the folder lives always for the same key."""
 
-    def __init__(self, folder: Path, run_id: str, paths: tuple[str, ...], listen: str) -> None:
+    def __init__(self, folder: Path, rules: gateway.Rules) -> None:
         self._folder = folder
-        self._run_id = run_id
-        self._paths = paths
-        self._listen = listen
+        self._rules = rules
         self._key = _key(folder / "tls.key")
         self.request = _request(self._key)
         self._traffic = ""
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Gatekeeper:
-        folder = Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR))
-        return cls(folder, env["PANAL_RUN_ID"], tuple(env["PANAL_GATEWAY_PATHS"].split()), env["POD_IP"])
+        rules = gateway.Rules(
+            run_id=env["PANAL_RUN_ID"],
+            paths=tuple(env["PANAL_GATEWAY_PATHS"].split()),
+            largest_request=int(env["PANAL_GATEWAY_LARGEST_REQUEST"]),
+            listen=env["POD_IP"],
+            secret=(Path(env.get("PANAL_POD_DIR", names.POD_DIR)) / names.POD_SECRET).read_text().strip(),
+        )
+        return cls(Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR)), rules)
 
     def words(self) -> dict[str, str]:
         """What the hub is told beside the progress: the request, and per cluster [requests, refused, bytes received, bytes sent]."""
@@ -92,7 +97,7 @@ class Gatekeeper:
                 self._write(file, data[name])
         if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
             return
-        files = gateway.files(_participants(data), run_id=self._run_id, paths=self._paths, listen=self._listen)
+        files = gateway.files(_participants(data), self._rules)
         for name in sorted(files, key=lambda n: n == "lds.json"):
             self._write(name, json.dumps(files[name]))
 
@@ -110,7 +115,7 @@ class Gatekeeper:
         file = self._folder / name
         if file.exists() and file.read_text() == text:
             return
-        replace(file, text)
+        replace(file, text, GROUP_READS)
         log.info("gateway: %s is new", name)
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from panal.api.names import RUN_DIR, TOOLS_DIR, ClusterName
+from panal.api.names import POD_DIR, RUN_DIR, TOOLS_DIR, ClusterName
 from panal.api.types import Spec
 
 Container = dict[str, Any]  # a Kubernetes Container as JSON
 
 # The volumes that containers here mount; lifecycle puts volumes of these names into the pod.
 TMP_DIR = "/tmp"  # the only writable folder of a container: HOME lies in it
-VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR}
+VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "pod": POD_DIR}
+_READ_ONLY = ("tools", "pod")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Runtime(Protocol):
         """Path prefixes that collaborators need; the gateway lets POST on these through and nothing else."""
         ...
 
+    @property
+    def largest_request(self) -> int:
+        """Bytes of the largest body that a collaborator needs to send in one request; the gateway refuses what is longer."""
+        ...
+
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
     def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
@@ -50,8 +56,8 @@ class Runtime(Protocol):
 
 
 def mounts(*names: str) -> list[dict[str, Any]]:
-    """The mounts of these volumes at their usual places; `tools` is read-only."""
-    return [{"name": n, "mountPath": VOLUMES[n]} | ({"readOnly": True} if n == "tools" else {}) for n in names]
+    """The mounts of these volumes at their usual places; `tools` and `pod` are read-only."""
+    return [{"name": n, "mountPath": VOLUMES[n]} | ({"readOnly": True} if n in _READ_ONLY else {}) for n in names]
 
 
 def environment(**values: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from panal.api.names import COLLABORATOR_PORT, RUN_DIR, SITE, SUPERLINK_PORT, TOOLS_DIR, ClusterName
+from panal.api.names import COLLABORATOR_PORT, POD_DIR, RUN_DIR, SITE, SUPERLINK_PORT, TOOLS_DIR, ClusterName
 from panal.api.types import PodSettings, Spec
 from panal.runtimes.base import AggregatorContainers, Container, environment, mounts
 
@@ -19,15 +19,21 @@ _SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": 
 # From which Pod a SuperNode comes: one that is started anew in the same Pod takes the place of the one before at once.
 _INSTANCE = {"name": "PANAL_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
+# Flower sends arrays in pieces of 5 MiB. What it sends whole is a record of numbers or settings, and the list of a message's pieces, which
+# has 3 MB for a model of 140 GB.
+_LARGEST_REQUEST = 16 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Flower:
     port: int = SUPERLINK_PORT
     gateway_paths: tuple[str, ...] = ("/v1/fleet/",)
+    largest_request: int = _LARGEST_REQUEST
 
     def aggregator(self, spec: Spec) -> AggregatorContainers:
         env = environment(
             PANAL_RUN_DIR=RUN_DIR,
+            PANAL_POD_DIR=POD_DIR,
             PANAL_ROUNDS=str(spec.server.rounds),
             PANAL_MIN_CLIENTS=str(spec.server.min_available_clients),
             PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
@@ -35,20 +41,21 @@ class Flower:
             PANAL_ACCELERATION=str(spec.acceleration),
         )
         image = spec.server.image
-        superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp"))
-        launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp"))
+        superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp", "pod"))
+        launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp", "pod"))
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 
     def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
         env = environment(
             PANAL_CLUSTER=cluster,
+            PANAL_POD_DIR=POD_DIR,
             PANAL_GATEWAY_PORT=str(COLLABORATOR_PORT),
             PANAL_APP_HASH=app_hash,
             PANAL_ACCELERATION=str(spec.acceleration),
         )
         if data_path:
             env += environment(PANAL_DATA_PATH=data_path)
-        return _container("supernode", spec.client.image, spec.client, [*env, _INSTANCE, _SHARE_ERRORS], mounts("tools", "tmp"))
+        return _container("supernode", spec.client.image, spec.client, [*env, _INSTANCE, _SHARE_ERRORS], mounts("tools", "tmp", "pod"))
 
 
 def _container(name: str, image: str, settings: PodSettings, env: list[dict[str, Any]], volume_mounts: list[dict[str, Any]]) -> Container:

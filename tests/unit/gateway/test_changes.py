@@ -148,9 +148,11 @@ def post_health(hub: Hub) -> int:
         return 0
 
 
-def test_the_health_port_answers_only_ready(hub: Hub) -> None:
+def test_the_health_port_answers_nothing_but_whether_it_is_ready(hub: Hub) -> None:
     assert post_health(hub) == 200
-    assert post(hub.health_port).status == 404
+    assert post(hub.health_port, "/ready", method="HEAD").status == 200
+    for method, path in (("POST", "/ready"), ("GET", "/"), ("GET", "/ready/"), ("GET", "/stats"), ("POST", "/v1/fleet/x")):
+        assert post(hub.health_port, path, method=method).status == 401, (method, path)
 
 
 def test_the_gateway_starts_again_where_it_was_killed(own_hub: Hub, spoke: Callable[..., Spoke]) -> None:

@@ -105,7 +105,7 @@ def test_a_body_beyond_its_length_is_not_the_next_request(hub: Hub, runtime: Run
 
 
 def test_a_trailer_does_not_become_a_header(ask: Callable[[bytes], str], runtime: Runtime) -> None:
-    head = frame(HEADERS, END_HEADERS, 1, literal(request_fields()))
+    head = frame(HEADERS, END_HEADERS, 1, literal(request_fields(extra=[("content-length", "1")])))
     trailer = frame(HEADERS, END_HEADERS | END_STREAM, 1, literal([(names.CLUSTER_HEADER, "c2")]))
     assert ask(head + frame(DATA, 0, 1, b"x") + trailer) == "200"
     [(_, headers, body)] = runtime.reached

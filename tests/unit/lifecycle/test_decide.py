@@ -263,6 +263,21 @@ def test_the_key_of_a_site_is_mounted_into_its_gateway_alone() -> None:
     assert [c["name"] for c in mounted] == ["tools", "reporter", "gateway"]
 
 
+def test_the_pods_secret_is_in_memory_and_read_by_those_who_speak_on_loopback() -> None:
+    starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    site = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
+    hub = applied(decide(fresh(), NOW), "Job")[0]["spec"]["template"]["spec"]
+    for spec, readers in ((site, ["gateway", "supernode"]), (hub, ["reporter", "superlink", "launcher"])):
+        assert {"name": "pod", "emptyDir": {"medium": "Memory"}} in spec["volumes"]
+        mounts = {c["name"]: m for c in (*spec["initContainers"], *spec["containers"]) for m in c["volumeMounts"] if m["name"] == "pod"}
+        told = {
+            c["name"]: e["value"] for c in (*spec["initContainers"], *spec["containers"]) for e in c["env"] if e["name"] == "PANAL_POD_DIR"
+        }
+        assert [name for name, mount in mounts.items() if mount.get("readOnly")] == readers
+        assert set(mounts) == set(told) == {"tools", *readers}
+        assert {m["mountPath"] for m in mounts.values()} == set(told.values()) == {"/panal/pod"}
+
+
 def test_the_address_of_a_site_is_an_ip_address() -> None:
     named = fresh(
         run=run(server={"listeners": [{"name": "main", "type": "NodePort", "ip": "hub.example"}]}),

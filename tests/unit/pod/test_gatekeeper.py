@@ -14,13 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from panal.gateway import aggregator as gateway
 from panal.pod.gatekeeper import Gatekeeper
 
+SECRET = "Basic cGFuYWw6aHVi"
 NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
 
 
 def gatekeeper(folder: Path) -> Gatekeeper:
-    return Gatekeeper(folder, "abcdef0123", ("/v1/fleet/",), "127.0.0.1")
+    rules = gateway.Rules("abcdef0123", ("/v1/fleet/",), 1 << 20, "127.0.0.1", secret=SECRET)
+    return Gatekeeper(folder, rules)
 
 
 def certificate(request: str) -> str:
@@ -74,6 +77,28 @@ def test_a_certificate_that_is_not_for_the_key_is_left_alone(tmp_path: Path, tex
 def gatekeeper_of_another(tmp_path: Path) -> Gatekeeper:
     (tmp_path / "other").mkdir()
     return gatekeeper(tmp_path / "other")
+
+
+def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    env = {
+        "PANAL_GATEWAY_DIR": str(tmp_path / "gateway"), "PANAL_POD_DIR": str(tmp_path), "PANAL_GATEWAY_PATHS": "/v1/fleet/",
+        "PANAL_GATEWAY_LARGEST_REQUEST": "1000", "PANAL_RUN_ID": "abcdef0123", "POD_IP": "127.0.0.1",
+    }  # fmt: skip
+    keeper = Gatekeeper.of(env)
+    keeper.heed(data(keeper.request, "c1"))
+    text = (tmp_path / "gateway/lds.json").read_text()
+    assert json.dumps({"key": "x-panal-pod", "value": SECRET}) in text
+    assert json.dumps({"start": 0, "end": 1001}) in text
+
+
+def test_what_holds_the_pods_secret_is_for_the_pods_group_alone(tmp_path: Path) -> None:
+    keeper = gatekeeper(tmp_path)
+    (tmp_path / "lds.json").write_text(json.dumps(gateway.EMPTY["lds.json"]))  # as the init container leaves it, for everybody
+    keeper.heed(data(keeper.request, "c1"))
+    assert SECRET in (tmp_path / "lds.json").read_text()
+    assert stat.S_IMODE((tmp_path / "lds.json").stat().st_mode) == 0o640
 
 
 def test_nothing_is_written_without_need(tmp_path: Path) -> None:

@@ -42,9 +42,10 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
     assert "restartPolicy" not in containers.main
     for container in (superlink, containers.main):
         assert container["image"] == "hub/app:1"
-        assert mounted(container) == {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp"}
+        assert mounted(container) == {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp", "pod": "/panal/pod"}
         assert env(container) == {
             "PANAL_RUN_DIR": "/panal/run",
+            "PANAL_POD_DIR": "/panal/pod",
             "PANAL_ROUNDS": "7",
             "PANAL_MIN_CLIENTS": "3",
             "PANAL_QUORUM_TIMEOUT": "30",
@@ -63,11 +64,12 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
     assert "PANAL_DATA_PATH" not in env(without)
     assert env(without) == {
         "PANAL_CLUSTER": "site1",
+        "PANAL_POD_DIR": "/panal/pod",
         "PANAL_GATEWAY_PORT": "8000",
         "PANAL_APP_HASH": HASH,
         "PANAL_ACCELERATION": "Auto",
     }
-    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp"}
+    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "pod": "/panal/pod"}
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 
 
@@ -79,6 +81,6 @@ def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_fr
     }
 
 
-def test_a_collaborator_cannot_write_its_tools() -> None:
+def test_a_collaborator_cannot_write_its_tools_nor_the_pods_secret() -> None:
     container = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
-    assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools"}
+    assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "pod"}

@@ -1,16 +1,25 @@
 """`python -m panal.pod.tools.install [FOLDER [FILE TEXT] ...]`: the init container hands our programs to the user's image by way of a
-shared folder, and writes the files that other containers of the Pod must find when they start.
+shared folder, writes the files that other containers of the Pod must find when they start, and makes the Pod's secret.
 
 Sources only: the user's Python may be of another version, and the folder is read-only for it. Done again, it comes to the same.
+
+The secret is for the Pod's ports on loopback, which other programs may reach: where PANAL_POD_DIR names a folder, `secret` in it is the
+value of a header that every request on loopback must have, and `users` is the same for Envoy, as an htpasswd file.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
+import secrets
 import shutil
 import sys
 from pathlib import Path
 
 TOP = ("run.py", "sitecustomize.py")  # found by path; the others are the package `panal_tools`
+USER = "panal"
+GROUP_READS = 0o440  # the Pod's containers have different users and one group
 
 
 def install(folder: Path) -> None:
@@ -27,11 +36,36 @@ def write_new(file: Path, text: str) -> None:
         file.write_text(text)
 
 
+def make_secret(folder: Path) -> None:
+    """What is there stays: other containers have read it. `users` follows from `secret`, whichever start made that."""
+    _write_protected(folder / "secret", f"Basic {_encoded(f'{USER}:{secrets.token_urlsafe(32)}'.encode())}\n")
+    password = base64.b64decode((folder / "secret").read_text().split()[1]).partition(b":")[2]
+    _write_protected(folder / "users", f"{USER}:{{SHA}}{_encoded(hashlib.sha1(password).digest())}\n")
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _write_protected(file: Path, text: str) -> None:
+    """All of it or nothing, and at no moment for everybody's eyes."""
+    if file.exists():
+        return
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        os.fchmod(handle.fileno(), GROUP_READS)  # whatever the umask is
+        handle.write(text)
+    part.rename(file)
+
+
 def main(arguments: list[str]) -> None:
     folder, *files = arguments or ["/panal/tools"]
     install(Path(folder))
     for name, text in zip(files[::2], files[1::2]):
         write_new(Path(name), text)
+    if pod := os.environ.get("PANAL_POD_DIR"):
+        make_secret(Path(pod))
 
 
 if __name__ == "__main__":

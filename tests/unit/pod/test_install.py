@@ -1,0 +1,77 @@
+"""The init container: the Pod's secret is made once, for the Pod's containers and nobody else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from panal.api import names
+from panal.pod.tools.install import main, make_secret
+
+HEADER = re.compile(r"Basic ([A-Za-z0-9+/=]+)\n")
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """One that would take away what the group needs."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def made(folder: Path) -> dict[str, str]:
+    make_secret(folder)
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_path: Path) -> None:
+    found = made(tmp_path)
+    assert set(found) == {names.POD_SECRET, names.POD_USERS}
+    header = HEADER.fullmatch(found[names.POD_SECRET])
+    assert header
+    user, _, password = base64.b64decode(header[1]).decode().partition(":")
+    assert user == "panal"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", password)
+    digest = base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
+    assert found[names.POD_USERS] == f"panal:{{SHA}}{digest}\n"
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_group_reads_it_and_nobody_else(tmp_path: Path) -> None:
+    made(tmp_path)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o440}
+
+
+def test_a_container_that_is_started_again_leaves_it_as_it_is(tmp_path: Path) -> None:
+    assert made(tmp_path) == made(tmp_path)
+
+
+def test_one_that_was_killed_on_the_way_is_completed(tmp_path: Path) -> None:
+    before = made(tmp_path)
+    (tmp_path / names.POD_USERS).unlink()
+    (tmp_path / ".users.part").write_text("panal:{SHA}half of")
+    assert made(tmp_path) == before
+
+
+def test_no_two_pods_have_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert made(tmp_path / "a") != made(tmp_path / "b")
+
+
+def test_it_is_made_where_the_pod_has_a_place_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PANAL_POD_DIR", raising=False)
+    main([str(tmp_path / "tools"), str(tmp_path / "file"), "text"])
+    assert {path.name for path in tmp_path.iterdir()} == {"tools", "file"}
+    (tmp_path / "pod").mkdir()
+    monkeypatch.setenv("PANAL_POD_DIR", str(tmp_path / "pod"))
+    main([str(tmp_path / "tools"), str(tmp_path / "file"), "another"])
+    assert (tmp_path / "file").read_text() == "text"
+    assert {path.name for path in (tmp_path / "pod").iterdir()} == {"secret", "users"}
