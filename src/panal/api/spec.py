@@ -44,6 +44,16 @@ class StorageType(StrEnum):
     S3_BUCKET = "S3Bucket"
 
 
+class ReplyShapes(StrEnum):
+    CONSISTENT = "Consistent"
+    ANY = "Any"
+
+
+class ReplyNumbers(StrEnum):
+    FINITE = "Finite"
+    ANY = "Any"
+
+
 class Listener(Model):
     name: str = Field(default="", max_length=63, description="A name of your choice, unique in the list.")
     type: ListenerType = Field(default=ListenerType.NODE_PORT, description="How clusters reach the aggregator from outside the hub.")
@@ -105,6 +115,26 @@ class Storage(Model):
     s3: S3 | None = Field(default=None, description="With type S3Bucket: the bucket.")
 
 
+class Replies(Model):
+    shapes: ReplyShapes = Field(
+        default=ReplyShapes.CONSISTENT,
+        description="Consistent: where at least half of the replies of a phase have the arrays that were sent, by name, type and shape, "
+        "the others are refused; and one whose names are unlike those of most is refused where the strategy could not go on with it. "
+        "Any: the strategy gets every reply.",
+    )
+    numbers: ReplyNumbers = Field(
+        default=ReplyNumbers.FINITE,
+        description="Finite: a reply with a number that is NaN or infinite is refused. Any: the strategy gets it.",
+    )
+    max_size: str | None = Field(
+        default=None,
+        max_length=32,
+        pattern=SIZE,
+        description="The largest reply of a cluster, such as 2Gi. If not given: 256Mi, or four times what the cluster was sent if that is "
+        "more.",
+    )
+
+
 UNIQUE_LISTENERS = rule(
     "self.all(l, !has(l.name) || l.name == '' || self.exists_one(other, has(other.name) && other.name == l.name))",
     "listeners: names must be unique; rename a listener, or leave out its name",
@@ -131,6 +161,11 @@ class Server(PodSettings):
     )
     round_timeout_seconds: int = Field(
         default=3600, ge=1, description="How long one round waits for clusters that do not answer before it goes on without them."
+    )
+    replies: Replies = Field(
+        default_factory=Replies,
+        description="Which replies of clusters count. One that is refused costs its own cluster's part of a round.",
+        json_schema_extra={"default": {}},
     )
     superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has an aggregator of its own.")
 

@@ -11,7 +11,21 @@ from __future__ import annotations
 
 from panal.api.pods import PodSettings
 from panal.api.schema import Model
-from panal.api.spec import S3, Acceleration, Client, Framework, Listener, ListenerType, Server, Spec, Storage, StorageType
+from panal.api.spec import (
+    S3,
+    Acceleration,
+    Client,
+    Framework,
+    Listener,
+    ListenerType,
+    Replies,
+    ReplyNumbers,
+    ReplyShapes,
+    Server,
+    Spec,
+    Storage,
+    StorageType,
+)
 from panal.api.status import (
     ClientsStatus,
     CollaboratorStatus,
@@ -38,6 +52,9 @@ __all__ = [
     "ModelStatus",
     "Phase",
     "PodSettings",
+    "Replies",
+    "ReplyNumbers",
+    "ReplyShapes",
     "RoundsStatus",
     "Server",
     "Spec",

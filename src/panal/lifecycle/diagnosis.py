@@ -28,6 +28,10 @@ POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 # The runtime's word that nobody was there to answer, and how long it may take to notice that of a collaborator that went.
 UNANSWERED = frozenset({"NoReply", "NodeUnavailable", "MessageUnavailable", "ReplyUnavailable"})
 NOTICED_AFTER = timedelta(seconds=120)
+# The aggregator's own words about a reply that it does not count.
+REFUSED = frozenset(
+    {"ReplyIncomplete", "ReplyInvalid", "ReplyTooLarge", "ArraysDiffer", "MetricsDiffer", "ValuesDiffer", "NotFinite", "WeightInvalid"}
+)
 MESSAGE_LENGTH = 300
 
 Feedback = Mapping[str, str | int | bool]
@@ -143,7 +147,9 @@ def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, w
     if seen.reason in UNANSWERED:
         return _told(Reason.NO_REPLY, f"{cluster}: it did not answer in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
-    shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner
+    shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner, or the aggregator's own
+    if seen.reason in REFUSED:
+        return _told(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
 

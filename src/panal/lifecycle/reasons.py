@@ -46,6 +46,7 @@ class Reason(StrEnum):
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     APP_HASH_MISMATCH = "AppHashMismatch"
+    REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
@@ -109,6 +110,7 @@ REMEDY: dict[Reason, str] = {
     Reason.CERTIFICATE_REVOKED: "`panal certs restore CLUSTER` lets the cluster ask for a new one.",
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
     Reason.APP_HASH_MISMATCH: "The hub sent another app than the run announced: find out who changed it before anything else.",
+    Reason.REPLY_REFUSED: "Compare its app and data with the others'; `panal certs revoke CLUSTER` shuts it out.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run anew with spec.framework: flower.",
     Reason.LISTENER_NOT_SUPPORTED: "Create the run anew with a listener of type NodePort, LoadBalancer or ClusterIP.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run anew with storage of type PersistentVolumeClaim.",

@@ -83,6 +83,8 @@ def _collaborators(known: Mapping[str, CollaboratorProgress], record: Record, nu
         result[cluster] = CollaboratorProgress(round=number, time=time, failed=True, reason=str(reason), message=text)
     for cluster, said in of_clusters(record.get("collaborators")).items():
         before = result.get(cluster)
+        if before is not None and before.failed and before.round == number and record["phase"] != "train":
+            continue  # its part in the training counted for nothing, whatever else it does in this round
         same_round = before is not None and before.round == number and not before.failed
         metrics = _metrics(before.metrics if before is not None and same_round else {}, said)
         result[cluster] = CollaboratorProgress(round=number, time=time, seconds=_number(said.get("seconds")), metrics=metrics)

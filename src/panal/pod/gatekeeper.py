@@ -33,6 +33,7 @@ log = logging.getLogger("panal.reporter")
 
 COUNT, SHARE = 2.0, 20  # seconds between two looks at what has passed: at least so many, and so many times as long as a look takes
 STATS = f"http://gateway{gateway.STATS_PATH}"
+PARTICIPANTS = "participants.json"  # for the runtime, which lets go of a cluster that is in it no longer
 GROUP_READS = 0o640  # the Pod's secret is among it, and the gateway may have another user's id
 ANSWER = aiohttp.ClientTimeout(total=5)
 
@@ -40,8 +41,9 @@ ANSWER = aiohttp.ClientTimeout(total=5)
 class Gatekeeper:
     """`request` is the PEM of the request for a certificate, as long as the folder lives always for the same key."""
 
-    def __init__(self, folder: Path, rules: gateway.Rules) -> None:
+    def __init__(self, folder: Path, rules: gateway.Rules, run_dir: Path) -> None:
         self._folder = folder
+        self._run_dir = run_dir
         self._rules = rules
         self._key = _key(folder / "tls.key")
         self.request = _request(self._key)
@@ -56,7 +58,7 @@ class Gatekeeper:
             listen=env["POD_IP"],
             secret=(Path(env.get("PANAL_POD_DIR", names.POD_DIR)) / names.POD_SECRET).read_text().strip(),
         )
-        return cls(Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR)), rules)
+        return cls(Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR)), rules, Path(env.get("PANAL_RUN_DIR", names.RUN_DIR)))
 
     def words(self) -> dict[str, str]:
         """What the hub is told beside the progress: the request, and per cluster [requests, refused, bytes received, bytes sent]."""
@@ -97,7 +99,9 @@ class Gatekeeper:
                 self._write(file, data[name])
         if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
             return
-        files = gateway.files(_participants(data), self._rules)
+        taking_part = _participants(data)
+        self._write(PARTICIPANTS, json.dumps({"clusters": sorted(taking_part)}), self._run_dir)
+        files = gateway.files(taking_part, self._rules)
         for name in sorted(files, key=lambda n: n == "lds.json"):
             self._write(name, json.dumps(files[name]))
 
@@ -111,8 +115,8 @@ class Gatekeeper:
         finally:
             os.close(folder)
 
-    def _write(self, name: str, text: str) -> None:
-        file = self._folder / name
+    def _write(self, name: str, text: str, folder: Path | None = None) -> None:
+        file = (folder or self._folder) / name
         if file.exists() and file.read_text() == text:
             return
         replace(file, text, GROUP_READS)

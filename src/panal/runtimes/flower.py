@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from panal.api.names import COLLABORATOR_PORT, POD_DIR, RUN_DIR, SITE, SUPERLINK_PORT, TOOLS_DIR, ClusterName
+from panal.api.quantity import in_bytes
 from panal.api.types import PodSettings, Spec
 from panal.runtimes.base import AggregatorContainers, Container, environment, mounts
 
@@ -39,7 +40,11 @@ class Flower:
             PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
             PANAL_ROUND_TIMEOUT=str(spec.server.round_timeout_seconds),
             PANAL_ACCELERATION=str(spec.acceleration),
+            PANAL_REPLY_SHAPES=str(spec.server.replies.shapes),
+            PANAL_REPLY_NUMBERS=str(spec.server.replies.numbers),
         )
+        if spec.server.replies.max_size is not None:
+            env += environment(PANAL_LARGEST_REPLY=str(in_bytes(spec.server.replies.max_size)))
         image = spec.server.image
         superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp", "pod"))
         launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp", "pod"))

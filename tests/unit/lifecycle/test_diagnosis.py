@@ -60,6 +60,8 @@ ENDED = {"ready": False, "restarts": 1, "lastExitCode": 3, "lastReason": "Error"
         (work(3, LONG_AGO), failed("NoReply", 5), ("Failed", Reason.NO_REPLY)),
         (work(3, LONG_AGO), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
         (work(3, LATELY), failed("ValueError", None), ("Failed", Reason.CRASHING)),  # a reporter that tells no time
+        (work(3, LONG_AGO), failed("ReplyIncomplete", 5), ("Failed", Reason.REPLY_REFUSED)),
+        (work(3, LONG_AGO), failed("ArraysDiffer", 5), ("Failed", Reason.REPLY_REFUSED)),
     ],
 )
 def test_a_cluster_that_is_shut_out_and_let_in_again(three: Any, known: Any, expected: tuple[str, str]) -> None:

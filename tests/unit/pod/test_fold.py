@@ -149,3 +149,13 @@ def test_reading_again_from_the_beginning_comes_to_the_same() -> None:
 def test_as_many_rounds_as_a_run_may_ask_for_can_be_told():
     told = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
     assert Progress.model_validate_json(told).rounds_total == 2**63 - 1
+
+
+def test_what_did_not_count_in_a_rounds_training_is_not_made_good_by_its_evaluation():
+    train = {"event": "round", "round": 2, "phase": "train", "replies": 1, "failures": 1, "failed": {"c1": "ArraysDiffer"}, "metrics": {}}
+    evaluate = {"event": "round", "round": 2, "phase": "evaluate", "collaborators": {"c1": {"metrics": {"accuracy": 1.0}}}, "metrics": {}}
+    progress = fold(fold(Progress(), train), evaluate)
+    assert (progress.collaborators["c1"].failed, progress.collaborators["c1"].reason) == (True, "ArraysDiffer")
+    again = fold(progress, {**train, "failed": {}, "failures": 0, "collaborators": {"c1": {"metrics": {}}}})
+    assert not again.collaborators["c1"].failed  # the training was repeated
+    assert not fold(progress, {**evaluate, "round": 3}).collaborators["c1"].failed

@@ -23,7 +23,8 @@ NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
 
 def gatekeeper(folder: Path) -> Gatekeeper:
     rules = gateway.Rules("abcdef0123", ("/v1/fleet/",), 1 << 20, "127.0.0.1", secret=SECRET)
-    return Gatekeeper(folder, rules)
+    (folder / "run").mkdir(exist_ok=True)
+    return Gatekeeper(folder, rules, folder / "run")
 
 
 def certificate(request: str) -> str:
@@ -59,6 +60,7 @@ def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> Non
     assert "abcdef0123.c2" in text
     keeper.heed({**whole, "participants": '["c2"]'})
     assert "abcdef0123.c1" not in (tmp_path / "lds.json").read_text()
+    assert json.loads((tmp_path / "run/participants.json").read_text()) == {"clusters": ["c2"]}  # what the runtime goes by
     assert (tmp_path / "ca.crt").read_text() == "CA"
     assert (tmp_path / "crl.pem").read_text() == "CRL"
     assert not list(tmp_path.glob("*.part"))
@@ -83,7 +85,7 @@ def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
     (tmp_path / "gateway").mkdir()
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     env = {
-        "PANAL_GATEWAY_DIR": str(tmp_path / "gateway"), "PANAL_POD_DIR": str(tmp_path), "PANAL_GATEWAY_PATHS": "/v1/fleet/",
+        "PANAL_GATEWAY_DIR": str(tmp_path / "gateway"), "PANAL_POD_DIR": str(tmp_path), "PANAL_RUN_DIR": str(tmp_path), "PANAL_GATEWAY_PATHS": "/v1/fleet/",
         "PANAL_GATEWAY_LARGEST_REQUEST": "1000", "PANAL_RUN_ID": "abcdef0123", "POD_IP": "127.0.0.1",
     }  # fmt: skip
     keeper = Gatekeeper.of(env)

@@ -17,8 +17,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 LARGEST_WEIGHT = float(2**53)
 AT_A_TIME = 1 << 20  # numbers that are looked at together
 SHOWN = 3  # differences that a refusal tells
@@ -153,6 +151,8 @@ def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
 
 def array_trouble(array: Any, *, finite: bool) -> tuple[str, str] | None:
     """What is wrong with an array in numpy's own format: its header must say what the record says, and its data be there."""
+    import numpy as np
+
     file = io.BytesIO(array.data)
     try:
         version = np.lib.format.read_magic(file)
@@ -165,18 +165,17 @@ def array_trouble(array: Any, *, finite: bool) -> tuple[str, str] | None:
         return "ReplyInvalid", "does not hold the numbers that it announces"
     if tuple(shape) != tuple(array.shape) or not _same(dtype, array.dtype):
         return "ReplyInvalid", f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
-    if finite and dtype.kind in "fc" and not _all_finite(np.frombuffer(array.data, dtype, offset=start)):
+    numbers = np.frombuffer(array.data, dtype, offset=start) if finite and dtype.kind in "fc" else ()
+    if not all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME)):
         return "NotFinite", "has numbers that are not finite"
     return None
 
 
-def _same(held: np.dtype[Any], said: str) -> bool:
+def _same(held: Any, said: str) -> bool:
     """Types that numpy does not know by itself, such as bfloat16, are held as bytes."""
+    import numpy as np
+
     try:
-        return held == np.dtype(said)
+        return bool(held == np.dtype(said))
     except TypeError:
-        return held.kind == "V"
-
-
-def _all_finite(numbers: np.ndarray[Any, Any]) -> bool:
-    return all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
+        return bool(held.kind == "V")

@@ -165,5 +165,5 @@ def test_a_mounted_folder_is_named_inside_an_argument_by_a_variable():
     mounts = [("/panal/pod", "/node/pods/u/volumes/pod")]
     container = {"args": ['{"filename": "$(PANAL_POD_DIR)/users"}'], "env": [{"name": "PANAL_POD_DIR", "value": "/panal/pod"}]}
     pod = {"metadata": {"namespace": "ns", "name": "p"}, "spec": {}}
-    env = environment.environment(container, pod, lambda *_: None, mounts, {})
-    assert environment.command(container, env, mounts, ["envoy"], []) == ["envoy", '{"filename": "/node/pods/u/volumes/pod/users"}']
+    env = environment(container, pod, lambda *_: None, mounts, {})
+    assert command(container, env, mounts, ["envoy"], []) == ["envoy", '{"filename": "/node/pods/u/volumes/pod/users"}']
