@@ -19,6 +19,7 @@ from .test_runs import ConfigMap, reporting
 pytestmark = pytest.mark.flower
 
 Make = Callable[..., Pods]
+HOSTILE = Path(__file__).parents[1] / "real/app/steps/hostile.py"
 
 # What the status says of the site in the round of each attack; "": nothing, the reply counts.
 PUSHES = {
@@ -69,7 +70,7 @@ def start(run: Pods, attacks: list[str], **config: object) -> None:
 
 
 def start_hostile(run: Pods, attacks: list[str]) -> None:
-    script = [str(run.venv / "bin/python"), str(Path(__file__).parent / "hostile.py"), str(run.gateways.port("hostile")), *attacks]
+    script = [str(run.venv / "bin/python"), str(HOSTILE), f"127.0.0.1:{run.gateways.port('hostile')}", *attacks]
     env = {"PATH": "/usr/bin:/bin", "HOME": str(run.folder), "FLWR_TELEMETRY_ENABLED": "0"}
     with (run.folder / "hostile.log").open("ab") as log:
         run.processes["hostile"] = subprocess.Popen(script, env=env, stdout=log, stderr=log, start_new_session=True)

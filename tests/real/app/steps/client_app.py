@@ -8,7 +8,7 @@ from pathlib import Path
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from steps import tries
+from steps import takeover, tries
 
 app = ClientApp()
 
@@ -17,6 +17,8 @@ app = ClientApp()
 def train(message: Message, context: Context) -> Message:
     if os.environ.get("STEPS_RAISES_ON") in ("everywhere", context.node_config.get("cluster-name")):
         raise ValueError("patient 4711 has a secret")
+    if os.environ.get("STEPS_ATTACKS_ON") == context.node_config.get("cluster-name"):
+        takeover.begin(os.environ["STEPS_ATTACKS"].split(","))
     path = context.node_config.get("data-path")
     number = float(Path(str(path), "number").read_text()) if path else 1.0
     time.sleep(float(os.environ.get("STEPS_SECONDS", "0")))

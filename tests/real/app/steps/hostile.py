@@ -1,16 +1,19 @@
 """Runs in Flower's environment: a collaborator with a good certificate that answers each message with the next of its attacks.
 
-`hostile.py PORT ATTACK ...`: the gateway's port, and what to do with the first training message, the second, and so on; after the last it
-answers as it should. Prints one line of JSON for each: the attack, the message, and the HTTP statuses that it met.
+`hostile.py ADDRESS ATTACK ...`: the gateway's address, and what to do with the first training message, the second, and so on; after the
+last it answers as it should. Prints one line of JSON for each: the attack, and the HTTP statuses that it met. It ends with its gateway.
+In a collaborator's container it knows what every process there knows: the Pod's secret, and which Pod it is.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -38,11 +41,21 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 Objects = dict[str, bytes]
 
 
+class OfThePod:
+    """What the gateway and the hub want to hear from a process of this Pod."""
+
+    def intercept(self, context: Any, call_next: Any) -> Any:
+        if folder := os.environ.get("PANAL_POD_DIR"):
+            context.request.headers["x-panal-pod"] = Path(folder, "secret").read_text().strip()
+        context.request.headers["x-panal-instance"] = os.environ.get("PANAL_INSTANCE", "")
+        return call_next(context)
+
+
 class Site:
-    def __init__(self, port: str) -> None:
+    def __init__(self, address: str) -> None:
         private, public = generate_key_pairs()
-        interceptors = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, public)]
-        self.client = FleetHttpClient.from_server_address(f"127.0.0.1:{port}", True, None, interceptors)
+        interceptors = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, public), OfThePod()]
+        self.client = FleetHttpClient.from_server_address(address, True, None, interceptors)
         key = public_key_to_bytes(public)
         self.client.RegisterNode(RegisterNodeFleetRequest(public_key=key))
         self.node = Node(node_id=self.client.ActivateNode(ActivateNodeRequest(public_key=key, heartbeat_interval=30)).node_id)
@@ -283,19 +296,27 @@ def content(make: Callable[[Message], RecordDict]) -> Callable[[Site, Message], 
     return lambda site, asked: site.answer(named(make(asked), asked))
 
 
-def with_array(**changed: np.ndarray) -> Callable[[Site, Message], None]:
+def with_array(other: np.ndarray) -> Callable[[Site, Message], None]:
+    """In the place of the first array."""
+
     def make(asked: Message) -> RecordDict:
         sent = {key: array.numpy() for key, array in asked.content["arrays"].items()}
-        return honest(asked, {key: changed.get(key, value) for key, value in (sent | changed).items()})
+        return honest(asked, sent | {next(iter(sent)): other})
 
     return content(make)
+
+
+def one_array_more(asked: Message) -> RecordDict:
+    record = honest(asked)
+    record["arrays"]["more"] = Array(np.zeros(3, np.float32))
+    return record
 
 
 def false_header(asked: Message) -> RecordDict:
     """Says what was sent, and holds numbers of another type."""
     record = honest(asked)
     other = Array(np.arange(4, dtype=np.float64))
-    record["arrays"]["w"] = Array("float32", (3,), "numpy.ndarray", other.data)
+    record["arrays"][next(iter(record["arrays"]))] = Array("float32", (3,), "numpy.ndarray", other.data)
     return record
 
 
@@ -324,12 +345,12 @@ ATTACKS: dict[str, Callable[[Site, Message], None]] = {
     "two replies": two_replies,
     "expired": expired,
     "others": others,
-    "another shape": with_array(w=np.zeros((3, 3), np.float32)),
-    "a shape that spreads": with_array(w=np.zeros(1, np.float32)),
-    "another type": with_array(w=np.zeros(3, np.float64)),
-    "text": with_array(w=np.array(["a", "b", "c"])),
-    "one array more": with_array(x=np.zeros(3, np.float32)),
-    "not a number": with_array(w=np.array([1, np.nan, np.inf], np.float32)),
+    "another shape": with_array(np.zeros((3, 3), np.float32)),
+    "a shape that spreads": with_array(np.zeros(1, np.float32)),
+    "another type": with_array(np.zeros(3, np.float64)),
+    "text": with_array(np.array(["a", "b", "c"])),
+    "one array more": content(one_array_more),
+    "not a number": with_array(np.array([1, np.nan, np.inf], np.float32)),
     "false header": content(false_header),
     "no arrays": content(no_arrays),
     "config for arrays": content(config_for_arrays),
@@ -341,8 +362,8 @@ ATTACKS: dict[str, Callable[[Site, Message], None]] = {
 }
 
 
-def main(port: str, attacks: list[str]) -> None:
-    site = Site(port)
+def main(address: str, attacks: list[str]) -> None:
+    site = Site(address)
     print("SuperNode ID: hostile", flush=True)
     while True:
         asked = site.receive()
@@ -355,4 +376,5 @@ def main(port: str, attacks: list[str]) -> None:
         print(json.dumps({"attack": attack, "met": site.met}), flush=True)
 
 
-main(sys.argv[1], sys.argv[2:])
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
