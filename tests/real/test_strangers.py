@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.real]
 
 STRANGER = Path(__file__).parents[1] / "support/stranger.py"
 NOBODY = "65534"
+SLOW = {"env": [{"name": "STEPS_SECONDS", "value": "4"}]}
 # What anybody may know: that an API server or a gateway is up, as with Kubernetes'.
 OPEN = {("GET", "/ready"), ("GET", "/healthz"), ("GET", "/version")}
 NO_ANSWER = {"BadStatusLine", "ConnectionResetError", "RemoteDisconnected", "SSLError", "SSLEOFError", "SSLZeroReturnError"}
@@ -50,18 +51,18 @@ def stranger(engine: Platform) -> dict[str, Any]:
 
 def secrets(engine: Platform) -> list[str]:
     """Of the Pods that run now, and the platform's own tokens."""
-    pods = [file.read_text().strip() for file in engine.folder.root.rglob("secret") if file.is_file()]
-    assert len(pods) >= 3, "an aggregator and two collaborators"
-    return [*pods, *engine.state.tokens.values()]
+    pods = [file.read_text().strip() for file in engine.folder.root.glob("*/node/pods/*/volumes/pod/secret")]
+    assert len(pods) == 3, "an aggregator and two collaborators"
+    return [*pods, *(token for tokens in engine.state.tokens.values() for token in tokens.values())]
 
 
 def test_a_stranger_gets_401_from_everything_and_reads_nothing(engine: Platform) -> None:
-    run = apply(engine, "runs", "watched", clusters=["cluster1", "cluster2"], server={"rounds": 1 + AHEAD})
+    run = apply(engine, "runs", "watched", clusters=["cluster1", "cluster2"], server={"rounds": 1 + AHEAD}, client=SLOW)
     run.until_running()
     with run.kept_going():
         run.until_round(1)
-        found = stranger(engine)
         known = secrets(engine)
+        found = stranger(engine)
     assert found["user"] == int(NOBODY)
     wrong = [each for each in found["came"] if each[-1] != "401" and each[-1] not in NO_ANSWER and tuple(each[2:4]) not in OPEN]
     assert not wrong, wrong[:20]

@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PROTOBUF = {"content-type": "application/protobuf"}
@@ -84,14 +85,16 @@ def readable(folder: str) -> list[str]:
 
 
 def main(prefix: str, folder: str) -> None:
-    ports = listening(prefix)
-    came = [
-        [f"{host}:{port}", "https" if secure else "http", method, path, ask(host, port, method, path, headers, secure)]
-        for host, port in ports
+    tries = [
+        (host, port, method, path, headers, secure)
+        for host, port in listening(prefix)
         for secure in (False, True)
         for method, path in REQUESTS
         for headers in ([PROTOBUF, PROTOBUF | FORGED] if method == "POST" else [{}, FORGED])
     ]
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = pool.map(lambda each: ask(*each), tries)
+        came = [[f"{t[0]}:{t[1]}", "https" if t[5] else "http", t[2], t[3], told] for t, told in zip(tries, outcomes)]
     print(json.dumps({"user": os.getuid(), "came": came, "lines": command_lines(), "files": readable(folder)}))
 
 

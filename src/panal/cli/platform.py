@@ -40,8 +40,7 @@ def controller() -> Program:
         "PANAL_GATEWAY_IMAGE": f"panal/gateway:{version}",
         "PANAL_IMAGE_PULL_POLICY": "Never",
         "POD_NAMESPACE": names.SYSTEM_NAMESPACE,
-        "PANAL_ADDRESS": "{address}",
-        "PANAL_PORT": "{port}",
+        "PANAL_PORT": "0",  # nobody asks for its health here, and every user of the machine could ask for its metrics
     }
     return Program("controller", "panal.hub.main:main", env)
 

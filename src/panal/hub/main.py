@@ -21,7 +21,7 @@ from panal.hub.authorities import Authorities
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
-from panal.hub.server import serve
+from panal.hub.server import served
 from panal.hub.settings import Settings, SettingsError, load
 from panal.hub.watched import ADDON_KINDS, watched
 from panal.kube import kinds
@@ -78,13 +78,9 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         cache.subscribe(_count_phases)
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         authorities = Authorities(client, cache, settings.namespace, settings.times, utc_now)
-        server = await serve(settings.address, settings.port, lambda: _problems(cache, authorities))
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(cache.run())
-                tasks.create_task(_lead(client, cache, lease, settings, authorities))
-        finally:
-            await server.cleanup()
+        async with served(settings.port, lambda: _problems(cache, authorities)), asyncio.TaskGroup() as tasks:
+            tasks.create_task(cache.run())
+            tasks.create_task(_lead(client, cache, lease, settings, authorities))
 
 
 async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:

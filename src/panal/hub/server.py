@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,9 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 Problems = Callable[[], list[str]]
 
 
-async def serve(address: str, port: int, problems: Problems) -> web.AppRunner:
-    """Starts serving at `address` (empty: all). `problems` says what keeps the controller from its work, a line each. Close with
-    `cleanup`."""
+@asynccontextmanager
+async def served(port: int | None, problems: Problems) -> AsyncIterator[None]:
+    """On all addresses; nothing with None. `problems` says what keeps the controller from its work, a line each."""
+    if port is None:
+        yield
+        return
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -28,5 +32,8 @@ async def serve(address: str, port: int, problems: Problems) -> web.AppRunner:
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, address or None, port).start()
-    return runner
+    try:
+        await web.TCPSite(runner, None, port).start()
+        yield
+    finally:
+        await runner.cleanup()

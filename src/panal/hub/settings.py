@@ -20,16 +20,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`identity` is this process's name in the leader Lease; `port` at `address` (empty: all) serves health and metrics; `times` are those
-    of certificates and their authorities."""
+    """`identity` is this process's name in the leader Lease; `port` serves health and metrics (None: nothing is served); `times`
+    are those of certificates and their authorities."""
 
     images: Images
     namespace: str
     identity: str
-    port: int
+    port: int | None
     log_level: str
     cleanup_limit: timedelta
-    address: str = ""
     times: Times = field(default_factory=Times)
 
 
@@ -42,10 +41,9 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         ),
         namespace=env.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
         identity=env.get("POD_NAME") or f"{os.uname().nodename}-{os.getpid()}",
-        port=_number(env, "PANAL_PORT", 8080),
+        port=None if env.get("PANAL_PORT") == "0" else _number(env, "PANAL_PORT", 8080),
         log_level=_level(env.get("PANAL_LOG_LEVEL") or "INFO"),
         cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
-        address=env.get("PANAL_ADDRESS", ""),
         times=_times(env),
     )
 

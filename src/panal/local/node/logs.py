@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from panal.local.node import records
 from panal.local.node.records import Attempt
@@ -30,7 +31,7 @@ class LogServer:
         self._address = address
         self._folder = folder
         self._token = _token(token)
-        application = web.Application()
+        application = web.Application(middlewares=[self._known])
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
 
@@ -44,10 +45,15 @@ class LogServer:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
-    async def _logs(self, request: web.Request) -> web.StreamResponse:
+    @web.middleware
+    async def _known(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Whoever has no token does not even learn what there is to ask for."""
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._token}".encode()):
             return web.Response(status=401, text="Unauthorized")
+        return await handler(request)
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
         if refused := [q for q in BY_TIME if request.query.get(q) not in (None, "false")]:
             return web.Response(status=400, text=f"{', '.join(refused)}: logs of a local node have no times; leave it out")
         attempt = self._attempt(request)

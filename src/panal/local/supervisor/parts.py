@@ -77,9 +77,7 @@ def _hub(folder: Folder, state: State) -> Part:
 
 
 def _program(folder: Folder, state: State, program: Program) -> Part:
-    known = {"{address}": f"127.{state.network}.0.3", "{port}": str(state.port)}  # where it may listen
-    env = {name: known.get(value, value) for name, value in program.env.items()}
-    env |= {"KUBECONFIG": str(folder.admin(HUB)), "POD_NAME": program.name}
+    env = {**program.env, "KUBECONFIG": str(folder.admin(HUB)), "POD_NAME": program.name}
     return Part(f"hub-{program.name}", program.entry, (), env, [folder.admin(HUB)], [(state.api_address(HUB), state.port)])
 
 
