@@ -44,7 +44,7 @@ def stranger(engine: Platform) -> dict[str, Any]:
         prefix,
         str(engine.folder.root),
     ]
-    done = subprocess.run(words, stdin=STRANGER.open(), capture_output=True, text=True, check=True, cwd="/")
+    done = subprocess.run(words, input=STRANGER.read_text(), capture_output=True, text=True, check=True, cwd="/")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

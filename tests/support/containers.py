@@ -56,5 +56,5 @@ class Containers(RealServers):
         said = ("-n", "panal-system", "logs", "deployment/panal-controller")
         eventually(lambda: " leads " in hub.kubectl(*said, check=False), "the new controller leads", 60)
 
-    def logs(self, namespace: str, pod: str) -> str:
-        return self.fleet.hub.kubectl("-n", namespace, "logs", pod, "--all-containers", "--tail=40", "--prefix", check=False)
+    def logs(self, namespace: str, pod: str, last: int = 40) -> str:
+        return self.fleet.hub.kubectl("-n", namespace, "logs", pod, "--all-containers", f"--tail={last}", "--prefix", check=False)

@@ -60,7 +60,7 @@ class Engine(Protocol):
         """The hub's API server is away."""
         ...
 
-    def logs(self, namespace: str, pod: str) -> str:
+    def logs(self, namespace: str, pod: str, last: int = 40) -> str:
         """The last lines of all containers of a Pod on the hub."""
         ...
 

@@ -42,9 +42,8 @@ def test_a_hostile_site_costs_its_own_part_and_is_named(engine: Engine) -> None:
     (named,) = [c for c in status["collaborators"] if c["cluster"] == "cluster3"]
     assert (named["state"], named["reason"]) == ("Failed", "ReplyRefused")
     assert "MetricsDiffer" in named["message"]
-    assert "\\x1b[2J" in named["message"]  # the name of its metric, as an escape
     assert [e for e in run.events() if e[1] == "ReplyRefused" and "cluster3" in e[2]]
-    logs = "\n".join(engine.logs(NS, pod) for pod in run.aggregators())
+    logs = "\n".join(engine.logs(NS, pod, 2000) for pod in run.aggregators())
     for attack, reason in ATTACKS.items():
         assert f"reply of cluster3 is not taken: reason={reason}: " in logs, attack
     path = str(status["model"]["uri"]).removeprefix("pvc://models/").replace("model.safetensors", "metadata.json")

@@ -19,7 +19,6 @@ from panal.local.node.recipes import build
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".cache/local-images"  # Python environments take half a minute to make
-LOG_LINES = 40
 
 
 def begin_store(store: Path) -> None:
@@ -110,11 +109,11 @@ class LocalPods:
         source = volume["spec"].get("local") or volume["spec"]["hostPath"]
         return Path(source["path"], path).read_bytes()
 
-    def logs(self, namespace: str, pod: str) -> str:
+    def logs(self, namespace: str, pod: str, last: int = 40) -> str:
         """From the node's files: they are there where no API server can read them."""
         uid = (self.hub.get(kinds.POD, namespace, pod) or {"metadata": {"uid": "none"}})["metadata"]["uid"]
         found = []
         for log in sorted((self.node("hub") / "pods" / uid / "containers").glob("*/*/log")):
-            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            lines = log.read_text(errors="replace").splitlines()[-last:]
             found += [f"[{log.parent.parent.name} {log.parent.name}] {line}" for line in lines]
         return "\n".join(found)
