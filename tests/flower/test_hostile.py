@@ -53,7 +53,7 @@ REPLIES = {
     "a list for a metric": "MetricsDiffer",
     "no weight": "MetricsDiffer",
     "a negative weight": "WeightInvalid",
-    "an endless weight": "NotFinite",
+    "an endless weight": "WeightInvalid",
 }
 
 

@@ -25,7 +25,7 @@ ATTACKS = {
     "lies within": "ReplyInvalid",
     "another shape": "ArraysDiffer",
     "not a number": "NotFinite",
-    "an endless weight": "NotFinite",
+    "an endless weight": "WeightInvalid",
     "another metric": "MetricsDiffer",
 }
 DISTURBED = 10  # seconds that an attack may cost a round

@@ -124,7 +124,8 @@ class Replies(Model):
     )
     numbers: ReplyNumbers = Field(
         default=ReplyNumbers.FINITE,
-        description="Finite: a reply with a number that is NaN or infinite is refused. Any: the strategy gets it.",
+        description="Finite: where at least half of the replies of a phase have finite numbers in their arrays, the others are refused. "
+        "Any: the strategy gets every reply.",
     )
     max_size: str | None = Field(
         default=None,

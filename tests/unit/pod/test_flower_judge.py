@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panal.pod.tools.flower_judge import Description, Judge, Rules, array_trouble, describe
+from panal.pod.tools.flower_judge import Description, Judge, Rules, describe
 
 W = ("arrays", "w")
 SENT = Description({W: "float32 (3,)"}, {}, {})
 GOOD = Description({W: "float32 (3,)"}, {("m", "loss"): "a number"}, {})
 WIDE = Description({W: "float32 (3, 3)"}, GOOD.metrics, {})
 OTHER_KEY = Description(GOOD.arrays, {("m", "Loss"): "a number"}, {})
-BROKEN = Description(GOOD.arrays, GOOD.metrics, {}, trouble=("NotFinite", "it is not"))
+BROKEN = Description(GOOD.arrays, GOOD.metrics, {}, trouble=("ReplyInvalid", "it is not"))
+NAN = Description(GOOD.arrays, GOOD.metrics, {}, infinite="arrays/w")
 
 
 def judged(*replies: Description, kind: str = "train", judge: Judge | None = None, sent: Description = SENT) -> dict[str, str]:
@@ -34,8 +35,12 @@ def judged(*replies: Description, kind: str = "train", judge: Judge | None = Non
         ((GOOD, OTHER_KEY, GOOD), {"1": "MetricsDiffer"}),
         ((GOOD, OTHER_KEY), {}),  # who is right cannot be told
         ((WIDE, WIDE, GOOD), {}),  # an app whose replies are unlike what it sends; one that echoes it makes nobody guilty
-        ((BROKEN,), {"0": "NotFinite"}),
-        ((GOOD, GOOD, BROKEN), {"2": "NotFinite"}),
+        ((BROKEN,), {"0": "ReplyInvalid"}),
+        ((GOOD, GOOD, BROKEN), {"2": "ReplyInvalid"}),
+        ((GOOD, GOOD, NAN), {"2": "NotFinite"}),
+        ((GOOD, NAN), {"1": "NotFinite"}),
+        ((NAN, NAN, GOOD), {}),  # the app diverges, which has to be seen
+        ((NAN,), {}),
         ((), {}),
     ],
 )
@@ -67,7 +72,7 @@ def test_other_values_count_only_for_strategies_of_the_users_own() -> None:
 def test_an_app_may_want_them_all() -> None:
     judge = Judge(Rules(consistent=False))
     assert judged(GOOD, GOOD, WIDE, OTHER_KEY, judge=judge) == {}
-    assert judged(BROKEN, judge=judge) == {"0": "NotFinite"}
+    assert judged(BROKEN, judge=judge) == {"0": "ReplyInvalid"}
 
 
 def test_many_differences_are_told_in_few_words() -> None:
@@ -105,7 +110,7 @@ THREE = np.arange(3, dtype=np.float32)
 
 
 @pytest.mark.parametrize(
-    ("array", "reason"),
+    ("array", "expected"),
     [
         (Array.of(THREE), None),
         (Array.of(np.array(7)), None),
@@ -127,11 +132,12 @@ THREE = np.arange(3, dtype=np.float32)
         (Array.of(np.concatenate([np.zeros(1 << 21), [np.nan]])), "NotFinite"),
     ],
 )
-def test_an_array_holds_what_it_says(array: Array, reason: str | None) -> None:
-    found = array_trouble(array, finite=True)
-    assert (found[0] if found else None) == reason
-    if reason == "NotFinite":
-        assert array_trouble(array, finite=False) is None
+def test_an_array_holds_what_it_says(array: Array, expected: str | None) -> None:
+    content = Content({"arrays": {"w": array}})
+    found = describe(content, Rules())
+    assert (found.trouble[0] if found.trouble else None) == (expected if expected == "ReplyInvalid" else None)
+    assert found.infinite == ("arrays/w" if expected == "NotFinite" else "")
+    assert describe(content, Rules(finite=False)).infinite == ""
 
 
 @pytest.mark.parametrize(
@@ -139,10 +145,12 @@ def test_an_array_holds_what_it_says(array: Array, reason: str | None) -> None:
     [
         ({"loss": 1.5, "n": 10}, None),
         ({"loss": [1.0, 2.0], "n": 0}, None),
-        ({"loss": float("nan"), "n": 10}, "NotFinite"),
-        ({"loss": [1.0, float("inf")], "n": 10}, "NotFinite"),
+        ({"loss": float("nan"), "n": 10}, None),  # as an AUC where there is but one class
+        ({"loss": [1.0, float("inf")], "n": 10}, None),
         ({"n": -1}, "WeightInvalid"),
-        ({"n": [1]}, None),  # a list of one is Flower's to refuse, and the majority's
+        ({"n": float("nan")}, "WeightInvalid"),
+        ({"n": float("inf")}, "WeightInvalid"),
+        ({"n": [1]}, "WeightInvalid"),
         ({"n": [1, 2]}, "WeightInvalid"),
         ({"n": 2**60}, "WeightInvalid"),
     ],

@@ -1,7 +1,9 @@
 """Which replies of a phase the strategy gets to see. One that would make it raise, or the model useless, costs its own site's part.
 
 A reply is described in words first: its arrays by record, name, type and shape, its metrics by record, key and kind. Then (pure):
-- arrays that do not hold what they say, and numbers that are not finite, are refused whatever the others sent;
+- arrays that do not hold what they say, and a weight that is none, are refused whatever the others sent;
+- where at least half of the replies have finite arrays, the others are refused. If most have not, it is the app that diverges, and the
+  strategy gets them all. A metric may be NaN: a site with one class has no AUC;
 - where at least half of the replies have exactly the arrays that were sent, the others are refused. An app whose replies are of another
   kind (trees, statistics, embeddings) has no such half, and its arrays may be of any shape;
 - Flower's own strategies demand the same names everywhere, so the majority's, else those of an earlier round, are demanded here. A strategy
@@ -32,6 +34,7 @@ class Description:
     metrics: Mapping[Where, str]
     configs: Mapping[Where, str]
     trouble: tuple[str, str] | None = None  # reason and text: refused whatever the others sent
+    infinite: str = ""  # names an array with numbers that are not finite
 
     def names(self, *, strict: bool) -> Names:
         """All but the arrays' shapes. Flower's own strategies do not look at other values."""
@@ -56,12 +59,11 @@ class Judge:
     def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
         """Reason and text of each reply that is not to be seen. The keys are the messages that were sent."""
         found = {key: told for key, each in got.items() if (told := each.trouble)}
-        left = {key: each for key, each in got.items() if key not in found}
+        found |= _not_finite(_without(got, found))
         if self.rules.consistent:
-            found |= _unlike_sent(sent, left)
-            left = {key: each for key, each in left.items() if key not in found}
+            found |= _unlike_sent(sent, _without(got, found))
             if self.rules.strict:
-                found |= self.odd_ones(kind, left)
+                found |= self.odd_ones(kind, _without(got, found))
         return found
 
     def odd_ones(self, kind: str, got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
@@ -87,6 +89,15 @@ class Judge:
 
 def _key(names: Names) -> Any:
     return tuple(tuple(sorted(part.items())) for part in names)
+
+
+def _without(got: Mapping[str, Description], refused: Mapping[str, Any]) -> dict[str, Description]:
+    return {key: each for key, each in got.items() if key not in refused}
+
+
+def _not_finite(got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+    found = {key: ("NotFinite", f"{each.infinite} has numbers that are not finite") for key, each in got.items() if each.infinite}
+    return found if 2 * len(found) <= len(got) else {}
 
 
 def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
@@ -121,7 +132,10 @@ def describe(content: Any, rules: Rules | None = None) -> Description:
     metrics = {(r, name): _metric(value) for r, record in content.metric_records.items() for name, value in record.items()}
     configs = {(r, name): "" for r, record in content.config_records.items() for name in record}
     empty = {(r, ""): "" for records in (content.array_records, content.metric_records) for r, record in records.items() if not record}
-    return Description(arrays, metrics | empty, configs, _trouble(content, rules) if rules else None)
+    if rules is None:
+        return Description(arrays, metrics | empty, configs)
+    infinite = _infinite(content) if rules.finite else ""
+    return Description(arrays, metrics | empty, configs, _trouble(content, rules), infinite)
 
 
 def _kind(array: Any) -> str:
@@ -135,40 +149,62 @@ def _metric(value: Any) -> str:
 
 
 def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
-    for r, record in content.array_records.items():
-        for name, array in record.items():
-            if array.stype == NUMPY and (told := array_trouble(array, finite=rules.finite)):
-                return told[0], f"{_named((r, name))} {told[1]}"
+    for where, array in _arrays(content):
+        if told := array_trouble(array):
+            return "ReplyInvalid", f"{_named(where)} {told}"
     for r, record in content.metric_records.items():
-        for name, value in record.items():
-            values = value if isinstance(value, list) else [value]
-            if rules.finite and not all(math.isfinite(v) for v in values):
-                return "NotFinite", f"{_named((r, name))} is not finite"
-            if name == rules.weighted_by and not (len(values) == 1 and 0 <= values[0] <= LARGEST_WEIGHT):
-                return "WeightInvalid", f"{_named((r, name))} is {str(value)[:60]}, which is no weight"
+        value = record.get(rules.weighted_by)
+        if value is not None and not _is_weight(value):
+            return "WeightInvalid", f"{_named((r, rules.weighted_by))} is {str(value)[:60]}, which is no weight"
     return None
 
 
-def array_trouble(array: Any, *, finite: bool) -> tuple[str, str] | None:
-    """What is wrong with an array in numpy's own format: its header must say what the record says, and its data be there."""
+def _arrays(content: Any) -> Iterable[tuple[Where, Any]]:
+    """Those in numpy's own format."""
+    return (((r, name), a) for r, record in content.array_records.items() for name, a in record.items() if a.stype == NUMPY)
+
+
+def _is_weight(value: Any) -> bool:
+    return not isinstance(value, list) and 0 <= value <= LARGEST_WEIGHT  # NaN is neither
+
+
+def _infinite(content: Any) -> str:
+    return next((_named(where) for where, array in _arrays(content) if not array_trouble(array) and not all_finite(array)), "")
+
+
+def array_trouble(array: Any) -> str:
+    """What is wrong with an array: its header must say what the record says, and its data be there. Empty if nothing is."""
+    try:
+        shape, dtype, start = _header(array)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        return f"is not an array in numpy's format ({type(error).__name__})"
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
+        return "does not hold the numbers that it announces"
+    if tuple(shape) != tuple(array.shape) or not _same(dtype, array.dtype):
+        return f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
+    return ""
+
+
+def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
+    """Shape, type, and where the numbers begin in the data."""
     import numpy as np
 
     file = io.BytesIO(array.data)
-    try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        return "ReplyInvalid", f"is not an array in numpy's format ({type(error).__name__})"
-    start = file.tell()
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
-        return "ReplyInvalid", "does not hold the numbers that it announces"
-    if tuple(shape) != tuple(array.shape) or not _same(dtype, array.dtype):
-        return "ReplyInvalid", f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
-    numbers = np.frombuffer(array.data, dtype, offset=start) if finite and dtype.kind in "fc" else ()
-    if not all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME)):
-        return "NotFinite", "has numbers that are not finite"
-    return None
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype, file.tell()
+
+
+def all_finite(array: Any) -> bool:
+    """Of an array without trouble."""
+    import numpy as np
+
+    _, dtype, start = _header(array)
+    if dtype.kind not in "fc":
+        return True
+    numbers = np.frombuffer(array.data, dtype, offset=start)
+    return all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
 
 
 def _same(held: Any, said: str) -> bool:
