@@ -1,12 +1,12 @@
 """What a run costs beside the training: bare Flower, panal with acceleration Off, and Auto, one after the other, REPEATS times.
 
     make unit                                             # once: Flower's environment
-    .venv/bin/python benchmarks/flower_overhead.py [REPEATS]
+    .venv/bin/python benchmarks/flower_overhead.py [REPEATS [MEGABYTES]]
 
 Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback, each SuperNode by way of the same small proxy in the
 place of the gateways. Reported are the seconds from submission to
-finished and from the start of the first process to finished, and their ratios to bare Flower in the same repeat: a busy machine slows
-all three.
+finished and from the start of the first process to finished, the SuperLink's largest resident memory, and their ratios to bare Flower
+in the same repeat: a busy machine slows all three. With MEGABYTES the model has as many, and the sites' updates differ.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ VENV = ROOT / ".cache/flower-venv"
 APP = ROOT / "tests/flower/apps/tiny"
 ROUNDS, NODES = 3, 2
 WAYS = ("bare", "Off", "Auto")
+SECRET = "Basic cGFuYWw6b2YtdGhpcy1wb2Q="
 HASH = """
 import hashlib, sys
 from pathlib import Path
@@ -70,13 +71,18 @@ def free_port() -> int:
 class Pods:
     """The processes of one run, in a folder of their own."""
 
-    def __init__(self, way: str, folder: Path) -> None:
+    def __init__(self, way: str, folder: Path, megabytes: int) -> None:
         self.way, self.folder, self.port = way, folder, free_port()
         self.processes: list[subprocess.Popen[bytes]] = []
         install(folder / "tools")
         (folder / "run").mkdir()
-        self.gateways = StandInGateways(self.port)
+        (folder / "pod").mkdir()
+        (folder / "pod/secret").write_text(SECRET)
+        self.gateways = StandInGateways(self.port, SECRET)
         shutil.copytree(APP, folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
+        if megabytes:
+            file = folder / "app/pyproject.toml"
+            file.write_text(file.read_text().replace('mode = ""', 'mode = "large"').replace("numbers = 3", f"numbers = {megabytes << 18}"))
         self.app_hash = "" if way == "bare" else self.script(HASH)
 
     def script(self, text: str) -> str:
@@ -95,6 +101,7 @@ class Pods:
         tmp = self.folder / name
         tmp.mkdir(exist_ok=True)
         common = {"PATH": f"{VENV}/bin:/usr/bin:/bin", "PANAL_SUPERLINK_PORT": str(self.port), "OMP_NUM_THREADS": "1"}
+        common["PANAL_POD_DIR"] = str(self.folder / "pod")
         flower = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "FLWR_HOME": str(tmp / "flwr"), "HOME": str(tmp)}
         ours = {
             "PANAL_TMP": str(tmp),
@@ -128,6 +135,11 @@ class Pods:
             raise SystemExit(f"{self.way}: {outcome}; see {self.folder}")
         return float(seconds)
 
+    def memory(self) -> float:
+        """The SuperLink's largest resident memory, in MiB."""
+        status = Path(f"/proc/{self.processes[0].pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
     def end(self) -> None:
         for process in self.processes:
             os.killpg(process.pid, signal.SIGTERM)
@@ -143,34 +155,31 @@ class Pods:
                     os.kill(int(left.name), signal.SIGKILL)
 
 
-def measure(way: str) -> tuple[float, float]:
+def measure(way: str, megabytes: int) -> tuple[float, float, float]:
     folder = Path(tempfile.mkdtemp(prefix="panal-benchmark-"))
-    pods, began = Pods(way, folder), time.monotonic()
+    pods, began = Pods(way, folder, megabytes), time.monotonic()
     try:
         submitted = pods.run()
-        return submitted, time.monotonic() - began
+        return submitted, time.monotonic() - began, pods.memory()
     finally:
         pods.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    repeats, megabytes = (int(word) for word in (*sys.argv[1:], *("3", "0")[len(sys.argv) - 1 :]))
+    ratios: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for number in range(repeats):
-        bare = (0.0, 0.0)
+        bare: tuple[float, ...] = ()
         for way in WAYS:
-            submitted, whole = measure(way)
-            bare = (submitted, whole) if way == "bare" else bare
-            ratio = submitted / bare[0], whole / bare[1]
-            ratios[way].append(ratio)
-            print(
-                f"{number} {way:5} submit to finished {submitted:5.1f} s ({ratio[0]:.2f})   whole {whole:5.1f} s ({ratio[1]:.2f})",
-                flush=True,
-            )
+            found = measure(way, megabytes)
+            bare = bare or found
+            ratios[way].append([one / other for one, other in zip(found, bare, strict=True)])
+            told = zip(("submit to finished", "whole", "SuperLink"), found, ("s", "s", "MiB"), ratios[way][-1], strict=True)
+            print(f"{number} {way:5}", *(f"{what} {value:6.1f} {unit} ({ratio:.2f})  " for what, value, unit, ratio in told), flush=True)
     for way in WAYS[1:]:
-        submitted, whole = (statistics.median(r[i] for r in ratios[way]) for i in (0, 1))
-        print(f"median of {way}: submit to finished {submitted:.2f} of bare Flower, whole {whole:.2f}")
+        submitted, whole, memory = (statistics.median(r[i] for r in ratios[way]) for i in range(3))
+        print(f"median of {way}: submit to finished {submitted:.2f} of bare Flower, whole {whole:.2f}, SuperLink's memory {memory:.2f}")
 
 
 if __name__ == "__main__":
