@@ -91,6 +91,6 @@ def test_without_a_proxy_for_now(hub: Hub, spoke: Callable[..., Spoke]) -> None:
 
 def test_no_credentials_are_in_the_configuration() -> None:
     found = collaborator.files(address=(NAME, 443), server_name="x", sni="x", protocol="x", proxy=("proxy.example", 3128))
-    assert set(found) == {"cds.json", "identity.json", "trust.json"}
+    assert set(found) == {"cds.json", "identity.json", "trust.json", "log.json"}
     assert "authorization" not in str(found)
-    assert "Basic" not in str(collaborator.bootstrap(loopback="127.0.0.1"))
+    assert "Basic " not in str(collaborator.bootstrap(loopback="127.0.0.1", users="./users"))

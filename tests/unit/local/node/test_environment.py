@@ -158,3 +158,12 @@ def test_command_and_arguments_replace_those_of_the_image(container, words):
 def test_no_command_at_all_is_said():
     with pytest.raises(NotReadyError, match="no command specified"):
         command({"image": "i"}, {}, [], [], [])
+
+
+def test_a_mounted_folder_is_named_inside_an_argument_by_a_variable():
+    """As the gateway's configuration names the Pod's secret: the variable's value is a mount path, so it is real when it is put in."""
+    mounts = [("/panal/pod", "/node/pods/u/volumes/pod")]
+    container = {"args": ['{"filename": "$(PANAL_POD_DIR)/users"}'], "env": [{"name": "PANAL_POD_DIR", "value": "/panal/pod"}]}
+    pod = {"metadata": {"namespace": "ns", "name": "p"}, "spec": {}}
+    env = environment(container, pod, lambda *_: None, mounts, {})
+    assert command(container, env, mounts, ["envoy"], []) == ["envoy", '{"filename": "/node/pods/u/volumes/pod/users"}']
