@@ -147,6 +147,11 @@ class Hub:
     def revoke(self, *revoked: Pair) -> None:
         write(self.folder, {"crl.pem": self.collaborators.crl(revoked)})
 
+    def renewals(self) -> int:
+        """How often its listeners have taken over certificates, authorities or lists that changed."""
+        lines = self.admin("GET", "/stats?filter=ssl_context_update_by_sds$")[1].splitlines()
+        return sum(int(line.rpartition(" ")[2]) for line in lines if line)
+
     def let_in(self, *clusters: str) -> None:
         write(self.folder, dict(reversed(self.files(*clusters).items())))
 

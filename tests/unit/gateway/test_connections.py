@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from certificates import CLIENT_AUTH, SERVER_AUTH, Authority, Pair, authority
-from gateways import RUN, SERVER, Hub, Runtime
+from gateways import RUN, SERVER, Hub, Runtime, wait_for
 from panal.api import names
 from raw_http2 import message, opening, request_fields, talk, tls_context
 
@@ -31,8 +31,9 @@ def by_a_collaborator(trusted: Authority) -> Pair:
 
 
 def revoked(hub: Hub) -> Pair:
-    pair = hub.collaborators.collaborator("c1")
+    pair, before = hub.collaborators.collaborator("c1"), hub.renewals()
     hub.revoke(pair)
+    wait_for("the list in force", lambda: hub.renewals() > before)
     return pair
 
 
