@@ -126,6 +126,14 @@ THREE = np.arange(3, dtype=np.float32)
         (Array.of(THREE, data=Array.of(THREE).data + b"more"), "ReplyInvalid"),
         (Array.of(THREE, data=Array.of(THREE).data.replace(b"(3,)", b"(9999999999,)")), "ReplyInvalid"),
         (Array.of(np.array([{}]), pickled=True), "ReplyInvalid"),
+        (Array.of(THREE, data=Array.of(THREE).data.replace(b"NUMPY\x01\x00", b"NUMPY\x01\x01")), "ReplyInvalid"),
+        (Array.of(THREE, data=Array.of(THREE).data.replace(b"NUMPY\x01\x00", b"NUMPY\x04\x00")), "ReplyInvalid"),
+        (Array.of(THREE, data=b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4', "), "ReplyInvalid"),  # whatever numpy raises
+        (Array.of(THREE, data=Array.of(THREE).data.replace(b"'<f4'", b"()   ")), "ReplyInvalid"),
+        (Array.of(THREE, shape=(-3, -1), data=Array.of(THREE).data.replace(b"(3,), }  ", b"(-3,-1), }")), "ReplyInvalid"),
+        (Array.of(THREE, dtype="i4,,i4"), "ReplyInvalid"),
+        (Array.of(THREE, dtype="(2,-1)f4"), "ReplyInvalid"),
+        (Array.of(THREE, dtype="\udc00"), "ReplyInvalid"),
         (Array.of(np.array([1, np.nan])), "NotFinite"),
         (Array.of(np.array([1, -np.inf], dtype=np.float16)), "NotFinite"),
         (Array.of(np.array([complex(0, np.inf)])), "NotFinite"),
@@ -138,6 +146,13 @@ def test_an_array_holds_what_it_says(array: Array, expected: str | None) -> None
     assert (found.trouble[0] if found.trouble else None) == (expected if expected == "ReplyInvalid" else None)
     assert found.infinite == ("arrays/w" if expected == "NotFinite" else "")
     assert describe(content, Rules(finite=False)).infinite == ""
+
+
+def test_flowers_own_strategies_read_arrays_of_numpys_alone() -> None:
+    content = Content({"arrays": {"w": Array.of(THREE, stype="torch")}})
+    assert (describe(content, Rules()).trouble or ("",))[0] == "ReplyInvalid"
+    assert describe(content, Rules(strict=False)).trouble is None
+    assert describe(content).arrays == {W: "float32 (3,) as torch"}  # and so it is not what was sent
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ LARGEST_WEIGHT = float(2**53)
 AT_A_TIME = 1 << 20  # numbers that are looked at together
 SHOWN = 3  # differences that a refusal tells
 NUMPY = "numpy.ndarray"
+VERSIONS = ((1, 0), (2, 0), (3, 0))  # of numpy's format
+LONGEST_AXIS = 2**62
 
 Where = tuple[str, str]  # the record's name and the array's, metric's or value's
 Names = tuple[Mapping[Where, str], ...]  # of arrays, metrics and other values, with what has to be the same of each
@@ -127,7 +129,7 @@ def _named(where: Where) -> str:
 
 
 def describe(content: Any, rules: Rules | None = None) -> Description:
-    """`content` is a RecordDict. With `rules` the numbers in it are looked at as well."""
+    """`content` is a RecordDict. With `rules` the numbers in it are looked at as well. Never raises at what a site has sent."""
     arrays = {(r, name): _kind(array) for r, record in content.array_records.items() for name, array in record.items()}
     metrics = {(r, name): _metric(value) for r, record in content.metric_records.items() for name, value in record.items()}
     configs = {(r, name): "" for r, record in content.config_records.items() for name in record}
@@ -141,7 +143,8 @@ def describe(content: Any, rules: Rules | None = None) -> Description:
 def _kind(array: Any) -> str:
     """Bytes that were put into an array, as trees are, have no shape that says anything."""
     shape = "(any)" if array.dtype == "uint8" and len(array.shape) == 1 else str(tuple(array.shape))
-    return f"{array.dtype} {shape}"[:100]
+    stored = "" if array.stype == NUMPY else f" as {array.stype[:20]}"
+    return f"{array.dtype[:60]} {shape}{stored}"[:100]
 
 
 def _metric(value: Any) -> str:
@@ -150,7 +153,9 @@ def _metric(value: Any) -> str:
 
 def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
     for where, array in _arrays(content):
-        if told := array_trouble(array):
+        if array.stype != NUMPY and rules.strict:
+            return "ReplyInvalid", f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
+        if array.stype == NUMPY and (told := array_trouble(array)):
             return "ReplyInvalid", f"{_named(where)} {told}"
     for r, record in content.metric_records.items():
         value = record.get(rules.weighted_by)
@@ -160,8 +165,7 @@ def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
 
 
 def _arrays(content: Any) -> Iterable[tuple[Where, Any]]:
-    """Those in numpy's own format."""
-    return (((r, name), a) for r, record in content.array_records.items() for name, a in record.items() if a.stype == NUMPY)
+    return (((r, name), array) for r, record in content.array_records.items() for name, array in record.items())
 
 
 def _is_weight(value: Any) -> bool:
@@ -169,19 +173,28 @@ def _is_weight(value: Any) -> bool:
 
 
 def _infinite(content: Any) -> str:
-    return next((_named(where) for where, array in _arrays(content) if not array_trouble(array) and not all_finite(array)), "")
+    return next((_named(where) for where, array in _arrays(content) if not_finite(array)), "")
 
 
 def array_trouble(array: Any) -> str:
-    """What is wrong with an array: its header must say what the record says, and its data be there. Empty if nothing is."""
+    """What is wrong with an array in numpy's format: its header must say what the record says, and its data be there. Empty if nothing is.
+    Both are strings that numpy takes apart, and it raises whatever comes to it when it cannot."""
     try:
-        shape, dtype, start = _header(array)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        return _array_trouble(array)
+    except Exception as error:  # noqa: BLE001
         return f"is not an array in numpy's format ({type(error).__name__})"
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
+
+
+def _array_trouble(array: Any) -> str:
+    import numpy as np
+
+    shape, dtype, start = _header(array)
+    whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
+    if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
         return "does not hold the numbers that it announces"
     if tuple(shape) != tuple(array.shape) or not _same(dtype, array.dtype):
         return f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
+    np.ndarray(shape, dtype, array.data, start)  # as numpy sees it: it may have too many axes
     return ""
 
 
@@ -191,20 +204,24 @@ def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
 
     file = io.BytesIO(array.data)
     version = np.lib.format.read_magic(file)
+    if version not in VERSIONS:
+        raise ValueError(f"version {version} of numpy's format")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     return shape, dtype, file.tell()
 
 
-def all_finite(array: Any) -> bool:
-    """Of an array without trouble."""
+def not_finite(array: Any) -> bool:
+    """Whether an array in numpy's format holds NaN or infinity."""
     import numpy as np
 
+    if array.stype != NUMPY or array_trouble(array):
+        return False
     _, dtype, start = _header(array)
     if dtype.kind not in "fc":
-        return True
+        return False
     numbers = np.frombuffer(array.data, dtype, offset=start)
-    return all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
+    return not all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
 
 
 def _same(held: Any, said: str) -> bool:
