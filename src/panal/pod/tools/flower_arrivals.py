@@ -23,6 +23,7 @@ Tree = dict[str, tuple[str, ...]]  # an object's name -> the names of its childr
 SHORTEST, LONGEST = 8.0, 60.0  # seconds that a reply may stand still, and between them a share of the time that the node has worked
 SHARE = 0.25
 ROOM, TIMES = 256 << 20, 4  # bytes of a reply: at least so many, or so many times as many as the instruction has
+OBJECTS = 50_000  # that a reply unfolds to: at least so many, or TIMES as many as the instruction has
 REMEMBERED = 8  # answered instructions of a node, for what is sent twice
 DEEPEST = 5  # message, records, record, array, chunk
 _NAME = re.compile(r"[0-9a-f]{64}")

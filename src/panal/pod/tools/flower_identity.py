@@ -28,11 +28,12 @@ from .flower_arrivals import Arrivals, BadReplyError
 from .flower_bindings import Bindings, Caller, RefusedError, caller
 from .flower_messages import Messages
 from .flower_refusals import Refusals
-from .flower_secret import lock, unauthorized
+from .flower_secret import lock, rejected, unauthorized
 
 CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
 PREFIX = "/v1/fleet"
 UPLOADS = frozenset({f"{PREFIX}/push-messages", f"{PREFIX}/push-object"})
+SMALL = 64 << 10  # bytes of any other request: names and numbers, which Flower prints, and unfolds to be printed
 AT_A_TIME = 4  # uploads of a cluster; Flower's node sends two
 LOOK = 0.5  # seconds between two looks at who takes part
 
@@ -96,6 +97,11 @@ class Introduction:
             return
         _caller.set(who)
         if scope["path"] not in UPLOADS:
+            if (length := declared(scope)) > SMALL:
+                told = f"{who.cluster} sends {length} bytes; a request of this kind may have {SMALL}"
+                say_refused(who.cluster, scope["path"], RefusedError("TooLarge", told))
+                await rejected(send, 413, "Too large")
+                return
             await self.app(scope, receive, send)
             return
         async with self._turns[who.cluster]:
@@ -109,6 +115,12 @@ class Introduction:
             return message
 
         return noticing
+
+
+def declared(scope: dict[str, Any]) -> int:
+    """The length of the body. One without a length does not pass the gateway."""
+    said = _values(scope, b"content-length")
+    return int(said[0]) if len(said) == 1 and said[0].isascii() and said[0].isdigit() else 0
 
 
 def _values(scope: dict[str, Any], name: bytes) -> list[str]:

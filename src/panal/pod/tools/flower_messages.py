@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .files import say
-from .flower_arrivals import Arrivals, BadReplyError, Instruction, Reply, read_tree
+from .flower_arrivals import OBJECTS, TIMES, Arrivals, BadReplyError, Instruction, Reply, read_tree
 from .flower_bindings import Caller, RefusedError
 from .flower_errors import written
 
@@ -107,9 +107,11 @@ class Messages:
             raise errors.FlowerError(errors.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED, why)
 
     def _children(self, content: bytes) -> tuple[str, ...]:
+        """Flower looks at the rest of an object's head when it is stored, which is too late."""
         try:
+            self._utils.validate_object_content(content)
             return tuple(self._inflatable.get_object_children_ids_from_object_content(content))
-        except ValueError as error:
+        except (ValueError, self._utils.UnexpectedObjectContentError) as error:
             raise BadReplyError("ReplyInvalid", "one of its objects is not in Flower's form") from error
 
     # What becomes of a reply.
@@ -128,19 +130,25 @@ class Messages:
         store = state.object_store
         with self._storing:
             store.preregister(message.metadata.run_id, tree)
-            for name, content in contents.items():
-                store.put(name, content)
-            if state.store_message_res(message) is None:
-                store.delete(message.metadata.message_id)
-                return False
-            return True
+            stored = False
+            try:
+                for name, content in contents.items():
+                    store.put(name, content)
+                stored = state.store_message_res(message) is not None
+            finally:
+                if not stored:
+                    store.delete(message.metadata.message_id)
+            return stored
 
     def _examined(self, reply: Reply) -> Any:
         """The message as the server app will see it, without the arrays' bytes. Whatever is wrong with it must show here, where it costs
         this node's reply and nothing else."""
         try:
-            if (size := Weigher(self._utils, reply).of(reply.root)) > reply.largest:
+            size, count = Weigher(self._utils, reply).of(reply.root)
+            if size > reply.largest:
                 raise BadReplyError("ReplyTooLarge", f"it unfolds to {size} bytes; a reply of this run may have {reply.largest}")
+            if count > (most := max(OBJECTS, TIMES * len(reply.instruction.objects))):
+                raise BadReplyError("ReplyTooLarge", f"it unfolds to {count} objects; a reply of this run may have {most}")
             message = self._utils.inflate_object_from_contents(reply.root, self._without_chunks(reply))
             said, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
         except BadReplyError:
@@ -201,19 +209,19 @@ def fits(reply: Reply) -> None:
 
 
 class Weigher:
-    """How many bytes an object unfolds to: one that is referred to twice counts twice."""
+    """How many bytes and objects an object unfolds to: one that is referred to twice counts twice. Chunks are no objects of their own."""
 
     def __init__(self, utils: Any, reply: Reply) -> None:
         self._head = utils.get_object_head_values_from_object_content
         self._reply = reply
-        self._known: dict[str, int] = {}
+        self._known: dict[str, tuple[int, int]] = {}
 
-    def of(self, name: str) -> int:
+    def of(self, name: str) -> tuple[int, int]:
         if name not in self._known:
             self._known[name] = self._weigh(name)
         return self._known[name]
 
-    def _weigh(self, name: str) -> int:
+    def _weigh(self, name: str) -> tuple[int, int]:
         content = self._reply.contents[name]
         kind, children, length = self._head(content)
         if kind == _ARRAY:
@@ -222,4 +230,8 @@ class Weigher:
             referred = list(json.loads(content[len(content) - length :]).values())
         else:
             referred = children
-        return len(content) + sum(self.of(child) for child in referred)
+        size, count = len(content), int(kind != _CHUNK)
+        for child in referred:
+            more, number = self.of(child)
+            size, count = size + more, count + number
+        return size, count

@@ -54,9 +54,13 @@ class Locked:
 
 
 async def unauthorized(send: Any) -> None:
-    body = b'{"detail": "Not authenticated"}'
+    await rejected(send, 401, "Not authenticated")
+
+
+async def rejected(send: Any, status: int, detail: str) -> None:
+    body = b'{"detail": "%s"}' % detail.encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
