@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from .flower_client_hook import RECORD
 from .flower_errors import USER_CODES, arrived, printable
 from .flower_judge import Description, Judge, describe
 
-MAX_METRICS = 16
+MAX_METRICS, LONGEST_NAME = 16, 200
 
 
 @dataclass
@@ -111,6 +112,7 @@ class Exchange:
         got = {key: describe(found[key].content, rules) for key in seconds}
         refused = self.judge.refused(kind, {key: each.sent for key, each in asked.items()}, got)
         self.got = {key: each for key, each in got.items() if key not in refused}
+        in_order({key: found[key].content for key in self.got}, self.got)
         for key, reply in found.items():
             cluster = self.clusters.of(asked[key].node)
             if reply.has_error():
@@ -137,6 +139,14 @@ class Exchange:
                 self._refused(phase, cluster, told)
         self.got = {key: each for key, each in self.got.items() if key not in odd}
         return kept
+
+    def leave_out(self, reply: Any, error: Exception, phase: Phase) -> None:
+        """The strategy raises with this reply, and does not without it."""
+        phase.replies -= 1
+        cluster = self.clusters.of(reply.metadata.src_node_id)
+        phase.collaborators.pop(cluster, None)
+        self._refused(phase, cluster, ("ReplyInvalid", f"the strategy raises {type(error).__name__} with it, and not without it"))
+        self.got.pop(reply.metadata.reply_to_message_id, None)
 
     def took(self, kind: str) -> None:
         self.judge.took(kind, self.got.values())
@@ -169,10 +179,32 @@ def take_record(content: Any) -> float | None:
     return seconds if isinstance(seconds, float) and math.isfinite(seconds) else None
 
 
+def in_order(contents: Mapping[str, Any], got: Mapping[str, Description]) -> None:
+    """Arrays of the same names come in the order that most replies have. A strategy takes the order of the first one over into the model,
+    and apps go by it: the site that answers first must not be able to exchange one layer for another."""
+    orders: dict[frozenset[Any], Counter[tuple[Any, ...]]] = {}
+    for each in got.values():
+        orders.setdefault(frozenset(each.arrays), Counter())[tuple(each.arrays)] += 1
+    for key, each in got.items():
+        counted = orders[frozenset(each.arrays)]
+        wanted = max(counted, key=lambda order: (counted[order], order == tuple(sorted(order))))
+        if tuple(each.arrays) != wanted:
+            _reorder(contents[key], wanted)
+
+
+def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
+    records = {name: content.array_records[name] for name in content.array_records}
+    for name in records:
+        del content[name]
+    for name in dict.fromkeys([*(record for record, _ in wanted), *records]):
+        old = records[name]
+        content[name] = type(old)({key: old[key] for record, key in wanted if record == name})
+
+
 def numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
     """The single finite numbers among a MetricRecord's values."""
     found = {k: v for k, v in (metrics or {}).items() if isinstance(v, (int, float)) and math.isfinite(v)}
-    return dict(list(found.items())[:MAX_METRICS])
+    return {k[:LONGEST_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
 
 
 def merged(records: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -22,6 +22,7 @@ from .flower_replies import Exchange, Phase, merged, numbers
 
 ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 REPEATS = 2
+SUSPECTS = 64  # replies of which each is left out once, to find the one at which the strategy raises
 TRAIN, EVALUATE = "train", "evaluate"
 MINIMUMS = ("min_available_nodes", "min_train_nodes", "min_evaluate_nodes")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
@@ -169,18 +170,38 @@ class Observation:
     def _aggregated(self, kind: str, server_round: int, replies: Any) -> Any:
         """One reply unlike the others must not end the run for all: a strategy that raises is asked again without such."""
         aggregate, given = self.methods[f"aggregate_{kind}"], list(replies)
+        state = State(self.strategy)
         try:
             out = aggregate(server_round, given)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, another answer is looked for, or it is raised again
             kept = self.exchange.without_odd_ones(kind, given, self.phase)
             if kept is None:
-                raise
+                return self._without_one(kind, server_round, given, error, state)
             say(f"the strategy raised {error!r}; it is asked again without the replies that are unlike the others")
             if kind == TRAIN and self._too_few():
                 self._give_up()
             out = aggregate(server_round, kept)
         self.exchange.took(kind)
         return out
+
+    def _without_one(self, kind: str, server_round: int, given: list[Any], error: Exception, state: State) -> Any:
+        """One of Flower's own strategies raises at replies that are all alike, such as trees that are none: without which does it not? One
+        of the user's own may raise because it means to."""
+        suspects = [each for each in given if not each.has_error()]
+        if self.exchange.judge.rules.strict and self.exchange.judge.rules.consistent and 1 < len(suspects) <= SUSPECTS:
+            for suspect in suspects:
+                state.restore()
+                try:
+                    out = self.methods[f"aggregate_{kind}"](server_round, [each for each in given if each is not suspect])
+                except Exception:  # noqa: BLE001  not this one, or not this one alone
+                    continue
+                self.exchange.leave_out(suspect, error, self.phase)
+                if kind == TRAIN and self._too_few():
+                    self._give_up()
+                self.exchange.took(kind)
+                return out
+            state.restore()
+        raise error
 
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         if server_round == 0 and self.offset > _rounds_before:
@@ -228,13 +249,35 @@ class Observation:
         append({"event": "model", "round": last})
 
 
+class State:
+    """What a strategy, and the one within it, had before it was asked."""
+
+    def __init__(self, strategy: Any) -> None:
+        self._of = [(each, {name: copied(value) for name, value in vars(each).items()}) for each in chain(strategy)]
+
+    def restore(self) -> None:
+        for each, values in self._of:
+            vars(each).clear()
+            vars(each).update({name: copied(value) for name, value in values.items()})
+
+
+def copied(value: Any) -> Any:
+    return value.copy() if type(value) in (dict, list, set) else value
+
+
+def chain(strategy: Any) -> list[Any]:
+    """A strategy, and those within it: the ones for differential privacy wrap another."""
+    inner = getattr(strategy, "strategy", None)
+    return [strategy, *(chain(inner) if inner is not None else [])]
+
+
 def rules(strategy: Any) -> Rules:
     """What is asked of replies: the resource's word (spec.server.replies), and what this strategy needs."""
     return Rules(
         consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
         finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
         strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),
-        weighted_by=str(getattr(strategy, "weighted_by_key", "")),
+        weighted_by=next((str(each.weighted_by_key) for each in chain(strategy) if hasattr(each, "weighted_by_key")), ""),
     )
 
 

@@ -1,0 +1,119 @@
+"""What the hub's hook makes of replies that a strategy cannot bear, with strategies and grids that are none of Flower's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panal.pod.tools.files import append_node, records
+from panal.pod.tools.flower_judge import Description
+from panal.pod.tools.flower_replies import LONGEST_NAME, in_order, numbers
+from panal.pod.tools.flower_server_hook import Observation, rules
+
+
+class Trees:
+    """As Flower's own for trees: it raises at a tree that is none, when it has taken those before."""
+
+    def __init__(self) -> None:
+        self.forest: list[int] = []
+
+    def aggregate_train(self, server_round: int, replies: Any) -> Any:
+        for reply in replies:
+            self.forest.append(int(reply.tree))
+        return sum(self.forest), {}
+
+    def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
+        return {}
+
+    configure_train = configure_evaluate = aggregate_evaluate
+
+
+@dataclass
+class Reply:
+    tree: str
+    node: int
+
+    @property
+    def metadata(self) -> Any:
+        return SimpleNamespace(src_node_id=self.node, reply_to_message_id=str(self.node))
+
+    def has_error(self) -> bool:
+        return False
+
+
+def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, minimum: int = 1) -> tuple[Observation, list[Any]]:
+    monkeypatch.setenv("PANAL_RUN_DIR", str(run_dir))
+    monkeypatch.setenv("PANAL_MIN_CLIENTS", str(minimum))
+    for kind in ("train", "evaluate"):
+        monkeypatch.setattr(getattr(Trees, f"aggregate_{kind}"), "__module__", module)
+    grid = SimpleNamespace(push_messages=None, pull_messages=None)
+    made = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
+    replies = [Reply("1", 11), Reply("no tree", 22), Reply("5", 33)]
+    for reply in replies:
+        append_node(reply.node, f"c{reply.node}")
+    made.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
+    made.phase.sent = made.phase.replies = 3
+    made.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
+    made.configured = (1, (), {})
+    return made, replies
+
+
+def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    assert made.aggregate_train(1, replies)[0] == 6
+    assert made.strategy.forest == [1, 5]  # what it took before it raised does not count twice
+    assert made.phase.failed == {"c22": "ReplyInvalid"}
+    assert (made.phase.replies, sorted(made.phase.collaborators)) == (2, ["c11", "c33"])
+    assert "ValueError" in made.phase.messages["c22"]
+    assert [r["failed"] for r in records()] == [{"c22": "ReplyInvalid"}]
+
+
+def test_a_strategy_of_the_users_own_may_mean_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, replies = observed(tmp_path, monkeypatch, module="app.strategy")
+    with pytest.raises(ValueError, match="no tree"):
+        made.aggregate_train(1, replies)
+    assert made.phase.failed == {}
+
+
+def test_nobody_is_accused_where_leaving_one_out_is_no_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    with pytest.raises(ValueError, match="no tree"):
+        made.aggregate_train(1, [*replies, Reply("no tree either", 44)])
+    assert made.phase.failed == {}
+
+
+def test_a_wrapped_strategy_weighs_as_the_one_within() -> None:
+    inner = Trees()
+    outer = Trees()
+    vars(inner)["weighted_by_key"], vars(outer)["strategy"] = "n", inner
+    assert (rules(inner).weighted_by, rules(outer).weighted_by, rules(Trees()).weighted_by) == ("n", "n", "")
+
+
+class Content(dict[str, dict[str, int]]):
+    @property
+    def array_records(self) -> dict[str, dict[str, int]]:
+        return dict(self)
+
+
+@pytest.mark.parametrize(
+    ("orders", "expected"),
+    [
+        (["ab", "ba", "ab"], ["ab", "ab", "ab"]),
+        (["ba", "ba", "ab"], ["ba", "ba", "ba"]),
+        (["ba", "ab"], ["ab", "ab"]),  # nobody knows better: by name
+        (["ab", "abc", "ba", "ab"], ["ab", "abc", "ab", "ab"]),
+    ],
+)
+def test_arrays_come_in_the_order_of_most(orders: list[str], expected: list[str]) -> None:
+    contents = {str(i): Content(r=dict.fromkeys(order, i)) for i, order in enumerate(orders)}
+    in_order(contents, {key: Description({("r", n): "" for n in each["r"]}, {}, {}) for key, each in contents.items()})
+    assert ["".join(each["r"]) for each in contents.values()] == expected
+    assert all(set(each["r"].values()) == {int(key)} for key, each in contents.items())
+
+
+def test_names_of_metrics_are_bounded() -> None:
+    assert numbers({"x" * 10_000_000: 1.0}) == {"x" * LONGEST_NAME: 1.0}
