@@ -21,6 +21,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.app.message.message import remove_content_from_message
 from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.fab_pb2 import GetFabRequest
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest, PushMessagesRequest, RegisterNodeFleetRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree, PullObjectRequest, PushObjectRequest
@@ -320,6 +321,66 @@ def false_header(asked: Message) -> RecordDict:
     return record
 
 
+def stored_as(stype: str, dtype: str = "", header: bytes = b"") -> Callable[[Site, Message], None]:
+    """Named as what was sent; numpy raises at the way in which it is stored, at the type's name or at the header."""
+
+    def make(asked: Message) -> RecordDict:
+        record = honest(asked)
+        first = next(iter(record["arrays"]))
+        good = record["arrays"][first]
+        data = good.data if not header else b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(12)
+        record["arrays"][first] = Array(dtype or good.dtype, good.shape, stype, data)
+        return record
+
+    return content(make)
+
+
+def no_such_version(asked: Message) -> RecordDict:
+    record = honest(asked)
+    first = next(iter(record["arrays"]))
+    good = record["arrays"][first]
+    record["arrays"][first] = Array(good.dtype, good.shape, good.stype, good.data[:6] + b"\x01\x01" + good.data[8:])
+    return record
+
+
+def another_order(asked: Message) -> RecordDict:
+    record = honest(asked)
+    record["arrays"] = ArrayRecord(dict(reversed(list(record["arrays"].items()))))
+    return record
+
+
+def a_false_length(site: Site, asked: Message) -> None:
+    """An object whose head says another length than its body has, which Flower finds when it stores it."""
+    reply = named(honest(asked), asked)
+    chunk = b"MetricRecord  7\0"
+    record = add_header_to_object_body(json.dumps({"metrics": get_object_id(chunk)}).encode(), Parent("RecordDict", [chunk]))
+    forge(site, reply, record, [chunk])
+
+
+def many_names(site: Site, asked: Message) -> None:
+    """Ten megabytes that unfold to a million arrays of nothing."""
+    reply = named(honest(asked), asked)
+    empty = Array(np.zeros(0, np.float32))
+    array = empty.deflate()
+    names = json.dumps({f"{number:05}": get_object_id(array) for number in range(100_000)}).encode()
+    record = add_header_to_object_body(names, Parent("ArrayRecord", [array]))
+    body = json.dumps({f"{number}": get_object_id(record) for number in range(8)}).encode()
+    forge(site, reply, add_header_to_object_body(body, Parent("RecordDict", [record])), [record], [array], [chunk_of(empty)])
+
+
+def chunk_of(array: Array) -> bytes:
+    (chunk,) = array.children.values()
+    return chunk.deflate()
+
+
+def long_requests(site: Site, asked: Message) -> None:
+    """What Flower unfolds and prints of a request; then answers as it should."""
+    for _ in range(8):
+        site.attempt("PullMessages", PullMessagesRequest(node=site.node, message_ids=[""] * 4_000_000))
+        site.attempt("GetFab", GetFabRequest(node=site.node, run_id=asked.metadata.run_id, hash_str="x" * 8_000_000))
+    site.answer(named(honest(asked), asked))
+
+
 def no_arrays(asked: Message) -> RecordDict:
     return RecordDict({"metrics": MetricRecord({"loss": 1.0, "num-examples": 10})})
 
@@ -352,6 +413,14 @@ ATTACKS: dict[str, Callable[[Site, Message], None]] = {
     "one array more": content(one_array_more),
     "not a number": with_array(np.array([1, np.nan, np.inf], np.float32)),
     "false header": content(false_header),
+    "another storage": stored_as("torch"),
+    "no type": stored_as("numpy.ndarray", dtype="i4,,i4"),
+    "no header": stored_as("numpy.ndarray", header=b"{'descr': '<f4', (\n"),
+    "no such version": content(no_such_version),
+    "another order": content(another_order),
+    "a false length": a_false_length,
+    "many names": many_names,
+    "long requests": long_requests,
     "no arrays": content(no_arrays),
     "config for arrays": content(config_for_arrays),
     "another metric": content(lambda asked: honest(asked, metrics={"\x1b[2Jloss\n": 1.0, "num-examples": 10})),
