@@ -11,12 +11,12 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from .files import RunError, append, number, run_dir, say
-from .flower_judge import Judge, Rules
+from .flower_judge import Judge, Rules, array_trouble
 from .flower_model import versions, write_model
 from .flower_replies import Exchange, Phase, merged, numbers
 
@@ -181,18 +181,25 @@ class Observation:
             if kind == TRAIN and self._too_few():
                 self._give_up()
             out = aggregate(server_round, kept)
+        else:
+            if self._is_spoilt(out):
+                return self._without_one(kind, server_round, given, NotFiniteError(), state, out)
         self.exchange.took(kind)
         return out
 
-    def _without_one(self, kind: str, server_round: int, given: list[Any], error: Exception, state: State) -> Any:
-        """One of Flower's own strategies raises at replies that are all alike, such as trees that are none: without which does it not? One
-        of the user's own may raise because it means to."""
+    def _without_one(self, kind: str, server_round: int, given: list[Any], error: Exception, state: State, spoilt: Any = None) -> Any:
+        """One of Flower's own strategies raises at replies that are all alike, such as trees that are none, or makes NaN of numbers that
+        are too large, which no site can go on with: without which does it not? One of the user's own may raise because it means to.
+        Where that is no help, it raises, or `spoilt` is the result as it would be."""
+        after = State(self.strategy)
         suspects = [each for each in given if not each.has_error()]
         if self.exchange.judge.rules.strict and self.exchange.judge.rules.consistent and 1 < len(suspects) <= SUSPECTS:
             for suspect in suspects:
                 state.restore()
                 try:
                     out = self.methods[f"aggregate_{kind}"](server_round, [each for each in given if each is not suspect])
+                    if self._is_spoilt(out):
+                        continue
                 except Exception:  # noqa: BLE001  not this one, or not this one alone
                     continue
                 self.exchange.leave_out(suspect, error, self.phase)
@@ -200,8 +207,18 @@ class Observation:
                     self._give_up()
                 self.exchange.took(kind)
                 return out
-            state.restore()
-        raise error
+            after.restore()
+        if spoilt is None:
+            raise error
+        self.exchange.took(kind)
+        return spoilt
+
+    def _is_spoilt(self, out: Any) -> bool:
+        """Whether the model holds numbers that are not finite, of replies that are."""
+        asked, arrays = self.exchange.judge.rules, out[0] if isinstance(out, tuple) else None
+        if not (asked.strict and asked.finite and isinstance(arrays, Mapping)):
+            return False
+        return any((told := array_trouble(each, finite=True)) and told[0] == "NotFinite" for each in arrays.values())
 
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         if server_round == 0 and self.offset > _rounds_before:
@@ -247,6 +264,10 @@ class Observation:
             append({"event": "stopped", "reason": "ModelMissing", "message": f"The model could not be handed over: {error!r}"})
             return
         append({"event": "model", "round": last})
+
+
+class NotFiniteError(ArithmeticError):
+    """The strategy has made NaN or infinity of what the sites sent."""
 
 
 class State:
