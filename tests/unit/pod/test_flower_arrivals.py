@@ -191,3 +191,12 @@ def test_a_tree_is_read_with_what_its_names_mean() -> None:
 def test_a_tree_that_is_none_is_refused(tree: Node) -> None:
     with pytest.raises(BadReplyError):
         read_tree(tree)
+
+
+def test_a_node_sends_one_reply_at_a_time(arrivals: Arrivals) -> None:
+    first = announced(arrivals)
+    arrivals.put(first, name(LEAF), LEAF, ())
+    arrivals.hand_out(NODE, "second", RUN, [], None, None)
+    assert arrivals.announce(NODE, "second", name(ROOT), TREE, None) is not None
+    assert arrivals.stalled() == [first]
+    assert not first.contents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panal.pod.tools.flower_bindings import SILENT, Bindings, Caller, RefusedError, caller
+from panal.pod.tools.flower_bindings import JOINS, PERIOD, SILENT, Bindings, Caller, RefusedError, caller
 
 
 class Clock:
@@ -115,3 +115,17 @@ def test_a_request_has_exactly_one_cluster(clusters: list[str], known: bool) -> 
         return
     with refused("NoCluster"):
         caller(clusters, ["pod"])
+
+
+def test_a_cluster_registers_few_nodes_a_minute() -> None:
+    clock = Clock()
+    bindings = Bindings(clock)
+    who = Caller("c1", "pod")
+    for _ in range(JOINS):
+        bindings.may_join(who)
+    with pytest.raises(RefusedError) as refusal:
+        bindings.may_join(who)
+    assert refusal.value.reason == "TooOften"
+    bindings.may_join(Caller("c2", "pod"))
+    clock.now += PERIOD
+    bindings.may_join(who)

@@ -83,11 +83,19 @@ def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Pat
     made, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     replies = [Reply("1", 11), Reply("-1", 22), Reply("5", 33)]
     monkeypatch.setitem(made.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
-    monkeypatch.setattr("panal.pod.tools.flower_server_hook.array_trouble", lambda each, finite: ("NotFinite", "") if -1 in each else None)
+    monkeypatch.setattr("panal.pod.tools.flower_server_hook.not_finite", lambda each: -1 in each)
     assert made.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
     assert made.phase.failed == {"c22": "ReplyInvalid"}
     made.phase.failed.clear()
     assert made.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two of them: as it would be
+    assert made.phase.failed == {}
+
+
+def test_of_two_replies_neither_is_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without either of them the strategy could go on, and who is right cannot be told."""
+    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    with pytest.raises(ValueError, match="no tree"):
+        made.aggregate_train(1, replies[:2])
     assert made.phase.failed == {}
 
 

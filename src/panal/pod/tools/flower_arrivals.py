@@ -121,6 +121,7 @@ class Arrivals:
                 return None
             instruction.confirmed = True
             if instruction.reply is None:
+                self._give_up_others(node)
                 now = self._clock()
                 patience = min(LONGEST, max(SHORTEST, SHARE * (now - instruction.handed)))
                 largest = self._largest or max(ROOM, TIMES * sum(instruction.pulled.values()))
@@ -128,6 +129,13 @@ class Arrivals:
             if instruction.reply.root != root:
                 raise BadReplyError("ReplyInvalid", "it announced two replies to one message")
             return instruction.reply
+
+    def _give_up_others(self, node: int) -> None:
+        """A node sends one reply at a time: what it has left unfinished holds no memory, and has stood still for long enough."""
+        for instruction in self._nodes[node].values():
+            if instruction.reply is not None:
+                instruction.reply.contents.clear()
+                instruction.reply.patience = -1.0
 
     def announced(self, node: int, run: int, session: str) -> Reply | None:
         """The reply of this node that its objects are sent for."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 SILENT = 30.0
+JOINS, PERIOD = 60, 60.0  # a SuperNode that ends again and again comes every 3 s
 NEVER = float("-inf")
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -55,10 +57,15 @@ class Bindings:
         self._lock = threading.Lock()
         self._bound: dict[str, Bound] = {}
         self._ever: dict[int, str] = {}  # every node that was let in, by its id
+        self._joins: dict[str, deque[float]] = {}  # of each cluster, when it asked for its last ones
 
     def may_join(self, who: Caller) -> None:
         with self._lock:
             self._refuse_second(who)
+            asked = self._joins.setdefault(who.cluster, deque(maxlen=JOINS))
+            if len(asked) == JOINS and self._clock() - asked[0] < PERIOD:
+                raise RefusedError("TooOften", f"{who.cluster} has registered {JOINS} nodes within {PERIOD:.0f} s")
+            asked.append(self._clock())
 
     def join(self, who: Caller, node: int) -> int | None:
         """From now on `node` speaks for the cluster; returns the one whose place it takes, which must not count any more."""

@@ -32,8 +32,8 @@ from .flower_secret import lock, rejected, unauthorized
 
 CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
 PREFIX = "/v1/fleet"
-UPLOADS = frozenset({f"{PREFIX}/push-messages", f"{PREFIX}/push-object"})
 SMALL = 64 << 10  # bytes of any other request: names and numbers, which Flower prints, and unfolds to be printed
+LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # an object; the names of a reply's
 AT_A_TIME = 4  # uploads of a cluster; Flower's node sends two
 LOOK = 0.5  # seconds between two looks at who takes part
 
@@ -96,16 +96,16 @@ class Introduction:
             await unauthorized(send)
             return
         _caller.set(who)
-        if scope["path"] not in UPLOADS:
-            if (length := declared(scope)) > SMALL:
-                told = f"{who.cluster} sends {length} bytes; a request of this kind may have {SMALL}"
-                say_refused(who.cluster, scope["path"], RefusedError("TooLarge", told))
-                await rejected(send, 413, "Too large")
-                return
+        most = LARGEST.get(scope["path"], SMALL)
+        if (length := declared(scope)) > most:
+            told = f"{who.cluster} sends {length} bytes; a request of this kind may have {most}"
+            say_refused(who.cluster, scope["path"], RefusedError("TooLarge", told))
+            await rejected(send, 413, "Too large")
+        elif scope["path"] not in LARGEST:
             await self.app(scope, receive, send)
-            return
-        async with self._turns[who.cluster]:
-            await self.app(scope, self._noticed(who, receive), send)
+        else:
+            async with self._turns[who.cluster]:
+                await self.app(scope, self._noticed(who, receive) if scope["path"].endswith("/push-object") else receive, send)
 
     def _noticed(self, who: Caller, receive: Any) -> Any:
         async def noticing() -> Any:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .files import RunError, append, number, run_dir, say
-from .flower_judge import Judge, Rules, array_trouble
+from .flower_judge import Judge, Rules, not_finite
 from .flower_model import versions, write_model
 from .flower_replies import Exchange, Phase, merged, numbers
 
@@ -189,36 +189,46 @@ class Observation:
 
     def _without_one(self, kind: str, server_round: int, given: list[Any], error: Exception, state: State, spoilt: Any = None) -> Any:
         """One of Flower's own strategies raises at replies that are all alike, such as trees that are none, or makes NaN of numbers that
-        are too large, which no site can go on with: without which does it not? One of the user's own may raise because it means to.
-        Where that is no help, it raises, or `spoilt` is the result as it would be."""
-        after = State(self.strategy)
-        suspects = [each for each in given if not each.has_error()]
-        if self.exchange.judge.rules.strict and self.exchange.judge.rules.consistent and 1 < len(suspects) <= SUSPECTS:
-            for suspect in suspects:
-                state.restore()
-                try:
-                    out = self.methods[f"aggregate_{kind}"](server_round, [each for each in given if each is not suspect])
-                    if self._is_spoilt(out):
-                        continue
-                except Exception:  # noqa: BLE001  not this one, or not this one alone
-                    continue
-                self.exchange.leave_out(suspect, error, self.phase)
-                if kind == TRAIN and self._too_few():
-                    self._give_up()
-                self.exchange.took(kind)
-                return out
+        are too large, which no site can go on with: without which does it not? If that is one alone, it is left out. One of the user's own
+        may raise because it means to. Where that is no help, it raises, or `spoilt` is the result as it would be."""
+        after, aggregate = State(self.strategy), self.methods[f"aggregate_{kind}"]
+        suspect = self._culprit(aggregate, server_round, given, state)
+        if suspect is None:
             after.restore()
-        if spoilt is None:
-            raise error
+            if spoilt is None:
+                raise error
+            self.exchange.took(kind)
+            return spoilt
+        self.exchange.leave_out(suspect, error, self.phase)
+        if kind == TRAIN and self._too_few():
+            self._give_up()
+        state.restore()
+        out = aggregate(server_round, [each for each in given if each is not suspect])
         self.exchange.took(kind)
-        return spoilt
+        return out
+
+    def _culprit(self, aggregate: Callable[..., Any], server_round: int, given: list[Any], state: State) -> Any:
+        """The one reply without which all is well; None if there is none such, or if of two either could be it."""
+        asked, suspects = self.exchange.judge.rules, [each for each in given if not each.has_error()]
+        if not (asked.strict and asked.consistent and 2 < len(suspects) <= SUSPECTS):
+            return None
+        found = []
+        for suspect in suspects:
+            state.restore()
+            try:
+                out = aggregate(server_round, [each for each in given if each is not suspect])
+            except Exception:  # noqa: BLE001  not this one, or not this one alone
+                continue
+            if not self._is_spoilt(out):
+                found.append(suspect)
+        return found[0] if len(found) == 1 else None
 
     def _is_spoilt(self, out: Any) -> bool:
         """Whether the model holds numbers that are not finite, of replies that are."""
         asked, arrays = self.exchange.judge.rules, out[0] if isinstance(out, tuple) else None
         if not (asked.strict and asked.finite and isinstance(arrays, Mapping)):
             return False
-        return any((told := array_trouble(each, finite=True)) and told[0] == "NotFinite" for each in arrays.values())
+        return any(not_finite(each) for each in arrays.values())
 
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         if server_round == 0 and self.offset > _rounds_before:

@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -73,12 +74,32 @@ def run_hidden() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+class Sparing:
+    """A log's filter: of the lines that requests of collaborators cause, so many a minute. A site can send thousands a second."""
+
+    LINES, PERIOD = 300, 60.0
+
+    def __init__(self) -> None:
+        self.since, self.lines = 0.0, 0
+
+    def __call__(self, record: Any) -> bool:
+        if record.name != "uvicorn.access" and not str(record.msg).startswith(("[Fleet.", "[/v1/fleet")):
+            return True
+        if record.created - self.since >= self.PERIOD:
+            self.since, self.lines = record.created, 0
+        self.lines += 1
+        return self.lines <= self.LINES
+
+
 def quieten() -> None:
     """The SuperLink logs every poll of every collaborator and of our launcher; what went well of these is left out."""
     import logging
 
     logging.getLogger("uvicorn.access").addFilter(lambda record: not (isinstance(record.args, tuple) and record.args[-1:] == (200,)))
     logging.getLogger("flwr").addFilter(lambda record: not str(record.msg).startswith("ControlServicer.List"))
+    sparing = Sparing()
+    for name in ("uvicorn.access", "flwr"):
+        logging.getLogger(name).addFilter(sparing)
 
 
 if os.environ.get("PANAL_HOOK") in HOOKS:
