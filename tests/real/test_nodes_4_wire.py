@@ -156,7 +156,7 @@ def test_the_health_port_answers_one_question_alone(watched: Watched) -> None:
     paths = ("/ready", "/", "/stats", "/stats?format=json", "/config_dump", "/quitquitquit", "/v1/fleet/pull-messages", "/ready/x")
     found = Network.of_machine(watched.engine.fleet, "hub").get(f"{pod}:{GATEWAY_HEALTH_PORT}", *paths)
     assert found.pop("/ready") == 200
-    assert set(found.values()) == {404}
+    assert set(found.values()) == {401}
 
 
 # --- in the containers ----------------------------------------------------------------------------------------------------
