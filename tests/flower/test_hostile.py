@@ -99,11 +99,12 @@ def test_every_attack_costs_the_site_its_own_part_alone(pods: Make, expected: di
         assert code == 0, (message, run.log("superlink")[-3000:])
     trained = {r["round"]: r for r in run.records() if r.get("phase") == "train"}
     assert sorted(trained) == list(range(1, rounds + 1))
+    undisturbed = max(trained[number]["seconds"] for number, reason in enumerate(expected.values(), 1) if not reason)
     for (attack, reason), record in zip(expected.items(), trained.values(), strict=True):
         assert record["failed"] == ({"hostile": reason} if reason else {}), attack
         assert {"site1", "site2"} <= set(record["collaborators"]), attack
         assert bool(record.get("messages", {}).get("hostile")) == bool(reason), attack  # and why, in words
-        assert record["seconds"] <= SHORTEST + 10, attack
+        assert record["seconds"] <= 1.5 * undisturbed + SHORTEST + 2, attack  # under 10 s more, on a machine that is busy or not
     assert load_file(folder / "model.safetensors")["w"].tolist() == pytest.approx([float(rounds)] * 3)  # each site added one a round
     for reason in {r for r in expected.values() if r}:
         assert f"reply of hostile is not taken: reason={reason}: " in run.log("superlink")
