@@ -28,15 +28,15 @@ ATTACKS = {
     "an endless weight": "WeightInvalid",
     "another metric": "MetricsDiffer",
 }
-LATE = 2  # rounds that may begin before the attacker has joined
+LATE = 2  # rounds that may begin before the attacker has joined, or be trained again when it has: it goes on with the last attack
 DISTURBED = 10  # seconds that an attack may cost a round
 
 
 @story()
 def test_a_hostile_site_costs_its_own_part_and_is_named(engine: Engine) -> None:
-    attacks = [*ATTACKS, *[list(ATTACKS)[-1]] * LATE]
+    attacks = [*ATTACKS, *[list(ATTACKS)[-1]] * 2 * LATE]
     env = [{"name": "STEPS_ATTACKS_ON", "value": "cluster3"}, {"name": "STEPS_ATTACKS", "value": ",".join(attacks)}]
-    rounds = 1 + len(attacks)
+    rounds = 1 + len(ATTACKS) + LATE
     run = apply(engine, NS, "hostile", clusters=[*HONEST, "cluster3"], minimum=2, server={"rounds": rounds}, client={"env": env})
     quiet = apply(engine, NS, "undisturbed", clusters=HONEST, server={"rounds": rounds})
     status = run.until_ended("Completed")

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from panal.pod.tools.files import append_node, records
+from panal.pod.tools.flower_aggregation import rules
 from panal.pod.tools.flower_judge import Description
 from panal.pod.tools.flower_replies import LONGEST_NAME, in_order, numbers
-from panal.pod.tools.flower_server_hook import Observation, rules
+from panal.pod.tools.flower_server_hook import Observation
 
 
 class Trees:
@@ -83,7 +84,7 @@ def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Pat
     made, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     replies = [Reply("1", 11), Reply("-1", 22), Reply("5", 33)]
     monkeypatch.setitem(made.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
-    monkeypatch.setattr("panal.pod.tools.flower_server_hook.not_finite", lambda each: -1 in each)
+    monkeypatch.setattr("panal.pod.tools.flower_aggregation.not_finite", lambda each: -1 in each)
     assert made.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
     assert made.phase.failed == {"c22": "ReplyInvalid"}
     made.phase.failed.clear()

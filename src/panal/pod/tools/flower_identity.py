@@ -1,10 +1,10 @@
 """Inside the SuperLink: every request of the Fleet API comes from a cluster, by the gateway's word, and from that cluster's one node.
 
-The gateway sets the header CLUSTER from the certificate, over anything that a client sends. Here the header is read before all else, and
-held against the node that the request names, in front of each of Flower's handlers: there is no other way to them. Flower's own check
-stays as well: a node signs with a key that it made itself. Which node is which cluster goes to the server app's process by a file.
+The cluster that `flower_introduction` has read is held against the node that the request names, in front of each of Flower's handlers:
+there is no other way to them. Flower's own check stays as well: a node signs with a key that it made itself. Which node is which cluster
+goes to the server app's process by a file.
 
-What a node may fetch and send of messages is `flower_messages`; that nobody but this Pod speaks to Flower at all is `flower_secret`.
+What a node may fetch and send of messages is `flower_messages`; that requests come from this Pod at all is `flower_secret`.
 
 What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
 keeper starts it anew); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
@@ -13,28 +13,20 @@ a reply that is not usable.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import wraps
 from types import ModuleType
 from typing import Any
 
 from .files import append_node, number, participants, say
 from .flower_arrivals import Arrivals, BadReplyError
-from .flower_bindings import Bindings, Caller, RefusedError, caller
+from .flower_bindings import Bindings, Caller, RefusedError
+from .flower_introduction import CALLER, PREFIX, Introduction, say_refused
 from .flower_messages import Messages
-from .flower_refusals import Refusals
-from .flower_secret import lock, rejected, unauthorized
+from .flower_secret import lock
 
-CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
-PREFIX = "/v1/fleet"
-SMALL = 64 << 10  # bytes of any other request: names and numbers, which Flower prints, and unfolds to be printed
-LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # an object; the names of a reply's
-AT_A_TIME = 4  # uploads of a cluster; Flower's node sends two
 LOOK = 0.5  # seconds between two looks at who takes part
 
 # Flower's handlers by their path, each with its request and how that names the node.
@@ -53,8 +45,6 @@ HANDLERS = {
     "confirm-message-received": ("confirm_message_received", "ConfirmMessageReceivedRequest"),
 }
 
-_caller: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)
-
 
 def install() -> None:
     """Raises if this Flower's Fleet API is not the one that is known: then it must not serve."""
@@ -71,68 +61,7 @@ def install() -> None:
         setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
     runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
     runtime.pull_messages = guard.looking(runtime.pull_messages)  # type: ignore[attr-defined]
-    lock(main, guard.introduction)
-
-
-class Introduction:
-    """ASGI: a request below PREFIX has a caller or goes no further. Bodies pass through untouched, so many of a cluster at a time: what a
-    site sends and does not finish is memory that the others need."""
-
-    guard: Guard
-
-    def __init__(self, app: Callable[..., Any]) -> None:
-        self.app = app
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_A_TIME))
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
-            _caller.set(None)
-            await self.app(scope, receive, send)
-            return
-        try:
-            who = caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
-        except RefusedError as refusal:
-            say_refused("", scope["path"], refusal)
-            await unauthorized(send)
-            return
-        _caller.set(who)
-        most = LARGEST.get(scope["path"], SMALL)
-        if (length := declared(scope)) > most:
-            told = f"{who.cluster} sends {length} bytes; a request of this kind may have {most}"
-            say_refused(who.cluster, scope["path"], RefusedError("TooLarge", told))
-            await rejected(send, 413, "Too large")
-        elif scope["path"] not in LARGEST:
-            await self.app(scope, receive, send)
-        else:
-            async with self._turns[who.cluster]:
-                await self.app(scope, self._noticed(who, receive) if scope["path"].endswith("/push-object") else receive, send)
-
-    def _noticed(self, who: Caller, receive: Any) -> Any:
-        async def noticing() -> Any:
-            message = await receive()
-            if message.get("body"):
-                self.guard.heard(who)
-            return message
-
-        return noticing
-
-
-def declared(scope: dict[str, Any]) -> int:
-    """The length of the body. One without a length does not pass the gateway."""
-    said = _values(scope, b"content-length")
-    return int(said[0]) if len(said) == 1 and said[0].isascii() and said[0].isdigit() else 0
-
-
-def _values(scope: dict[str, Any], name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-_refusals = Refusals()
-
-
-def say_refused(cluster: str, where: str, refusal: RefusedError) -> None:
-    for line in _refusals.lines(cluster or "-", f"refused: cluster={cluster or '-'} reason={refusal.reason} at={where[:100]}: {refusal}"):
-        say(line)
+    lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard)}))
 
 
 def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,7 +71,7 @@ def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return authenticate(request)
         except Exception:
-            who = _caller.get()
+            who = CALLER.get()
             what = f"{who.cluster if who else '-'} does not sign as the node that it names"
             say_refused(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
             raise
@@ -157,7 +86,6 @@ class Guard:
         self.bindings = bindings
         self.arrivals = Arrivals(number("PANAL_LARGEST_REPLY", 0))
         self.messages = Messages(self.arrivals, bindings.cluster_of)
-        self.introduction = type("Introduction", (Introduction,), {"guard": self})
         self._looked = 0.0
 
     def handler(self, name: str, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,7 +94,7 @@ class Guard:
 
         @wraps(original)
         def guarded(*, request: Any, state: Any, **rest: Any) -> Any:
-            who = _caller.get()
+            who = CALLER.get()
             try:
                 if who is None:
                     raise RefusedError("NoCluster", "the request did not come through the gateway")

@@ -9,20 +9,20 @@ restarted is then back. After the strategy's rounds are over, more are done whil
 from __future__ import annotations
 
 import inspect
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from .files import RunError, append, number, run_dir, say
-from .flower_judge import Judge, Rules, not_finite
+from .flower_aggregation import Aggregation, rules
+from .flower_judge import Judge
 from .flower_model import versions, write_model
 from .flower_replies import Exchange, Phase, merged, numbers
 
 ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 REPEATS = 2
-SUSPECTS = 64  # replies of which each is left out once, to find the one at which the strategy raises
 TRAIN, EVALUATE = "train", "evaluate"
 MINIMUMS = ("min_available_nodes", "min_train_nodes", "min_evaluate_nodes")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
@@ -60,6 +60,7 @@ class Observation:
         self.grid, self.evaluate_fn = call["grid"], call["evaluate_fn"]
         vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
         self.exchange = Exchange(self.grid, Judge(rules(strategy)))
+        self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.rounds = number("PANAL_ROUNDS", call["num_rounds"])
         self.offset = _rounds_before
@@ -168,67 +169,11 @@ class Observation:
         return metrics
 
     def _aggregated(self, kind: str, server_round: int, replies: Any) -> Any:
-        """One reply unlike the others must not end the run for all: a strategy that raises is asked again without such."""
-        aggregate, given = self.methods[f"aggregate_{kind}"], list(replies)
-        state = State(self.strategy)
-        try:
-            out = aggregate(server_round, given)
-        except Exception as error:  # noqa: BLE001  whatever it is, another answer is looked for, or it is raised again
-            kept = self.exchange.without_odd_ones(kind, given, self.phase)
-            if kept is None:
-                return self._without_one(kind, server_round, given, error, state)
-            say(f"the strategy raised {error!r}; it is asked again without the replies that are unlike the others")
-            if kind == TRAIN and self._too_few():
-                self._give_up()
-            out = aggregate(server_round, kept)
-        else:
-            if self._is_spoilt(out):
-                return self._without_one(kind, server_round, given, NotFiniteError(), state, out)
-        self.exchange.took(kind)
-        return out
-
-    def _without_one(self, kind: str, server_round: int, given: list[Any], error: Exception, state: State, spoilt: Any = None) -> Any:
-        """One of Flower's own strategies raises at replies that are all alike, such as trees that are none, or makes NaN of numbers that
-        are too large, which no site can go on with: without which does it not? If that is one alone, it is left out. One of the user's own
-        may raise because it means to. Where that is no help, it raises, or `spoilt` is the result as it would be."""
-        after, aggregate = State(self.strategy), self.methods[f"aggregate_{kind}"]
-        suspect = self._culprit(aggregate, server_round, given, state)
-        if suspect is None:
-            after.restore()
-            if spoilt is None:
-                raise error
-            self.exchange.took(kind)
-            return spoilt
-        self.exchange.leave_out(suspect, error, self.phase)
-        if kind == TRAIN and self._too_few():
+        before = self.phase.replies
+        out = self.aggregation(kind, partial(self.methods[f"aggregate_{kind}"], server_round), list(replies), self.phase)
+        if kind == TRAIN and self.phase.replies < before and self._too_few():
             self._give_up()
-        state.restore()
-        out = aggregate(server_round, [each for each in given if each is not suspect])
-        self.exchange.took(kind)
         return out
-
-    def _culprit(self, aggregate: Callable[..., Any], server_round: int, given: list[Any], state: State) -> Any:
-        """The one reply without which all is well; None if there is none such, or if of two either could be it."""
-        asked, suspects = self.exchange.judge.rules, [each for each in given if not each.has_error()]
-        if not (asked.strict and asked.consistent and 2 < len(suspects) <= SUSPECTS):
-            return None
-        found = []
-        for suspect in suspects:
-            state.restore()
-            try:
-                out = aggregate(server_round, [each for each in given if each is not suspect])
-            except Exception:  # noqa: BLE001  not this one, or not this one alone
-                continue
-            if not self._is_spoilt(out):
-                found.append(suspect)
-        return found[0] if len(found) == 1 else None
-
-    def _is_spoilt(self, out: Any) -> bool:
-        """Whether the model holds numbers that are not finite, of replies that are."""
-        asked, arrays = self.exchange.judge.rules, out[0] if isinstance(out, tuple) else None
-        if not (asked.strict and asked.finite and isinstance(arrays, Mapping)):
-            return False
-        return any(not_finite(each) for each in arrays.values())
 
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         if server_round == 0 and self.offset > _rounds_before:
@@ -274,42 +219,6 @@ class Observation:
             append({"event": "stopped", "reason": "ModelMissing", "message": f"The model could not be handed over: {error!r}"})
             return
         append({"event": "model", "round": last})
-
-
-class NotFiniteError(ArithmeticError):
-    """The strategy has made NaN or infinity of what the sites sent."""
-
-
-class State:
-    """What a strategy, and the one within it, had before it was asked."""
-
-    def __init__(self, strategy: Any) -> None:
-        self._of = [(each, {name: copied(value) for name, value in vars(each).items()}) for each in chain(strategy)]
-
-    def restore(self) -> None:
-        for each, values in self._of:
-            vars(each).clear()
-            vars(each).update({name: copied(value) for name, value in values.items()})
-
-
-def copied(value: Any) -> Any:
-    return value.copy() if type(value) in (dict, list, set) else value
-
-
-def chain(strategy: Any) -> list[Any]:
-    """A strategy, and those within it: the ones for differential privacy wrap another."""
-    inner = getattr(strategy, "strategy", None)
-    return [strategy, *(chain(inner) if inner is not None else [])]
-
-
-def rules(strategy: Any) -> Rules:
-    """What is asked of replies: the resource's word (spec.server.replies), and what this strategy needs."""
-    return Rules(
-        consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
-        finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
-        strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),
-        weighted_by=next((str(each.weighted_by_key) for each in chain(strategy) if hasattr(each, "weighted_by_key")), ""),
-    )
 
 
 def set_minimums(strategy: Any, minimum: int) -> None:
