@@ -142,3 +142,23 @@ def test_a_site_that_leaves_the_run_is_answered_for_at_once(pods: Make) -> None:
     assert second["failed"] == {}
     assert "hostile takes part no longer" in run.log("superlink")
     assert [r["count"] for r in run.records() if r["event"] == "connected"][-1] == 2
+
+
+def test_an_answer_that_is_lost_on_the_way_costs_nothing(pods: Make) -> None:
+    """A connection that breaks between what the hub has done and its answer: the message, and the place for a reply, are there still."""
+    run = pods(rounds=1, min_clients=1)
+    lost: list[str] = []
+
+    def once(path: str, body: bytes) -> bool:
+        first = path.rpartition("/")[2] in ("pull-messages", "push-messages") and len(body) > 100 and path not in lost
+        lost.extend([path] * first)
+        return first
+
+    run.gateways.lost = once
+    with reporting(run, ConfigMap()):
+        run.start_all(run.app(), sites=1)
+        assert run.termination()[0] == 0
+    assert sorted(lost) == ["/v1/fleet/pull-messages", "/v1/fleet/push-messages"]
+    (record,) = [r for r in run.records() if r.get("phase") == "train"]
+    assert (record["replies"], record["failures"]) == (1, 0)
+    assert "has not received the message" in run.log("superlink")

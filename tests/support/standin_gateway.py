@@ -25,6 +25,7 @@ class StandInGateways:
         self.secret = secret
         self.asked: Callable[[bytes], bytes] = bytes  # what becomes of a request's body, and of an answer's: for a hub that lies
         self.answered: Callable[[bytes], bytes] = bytes
+        self.lost: Callable[[str, bytes], bool] = lambda path, body: False  # whether the connection breaks before this answer
         self._ports: dict[str, int] = {}
         self._runners: list[web.AppRunner] = []
         self._loop = asyncio.new_event_loop()
@@ -76,6 +77,8 @@ class StandInGateways:
                 request.method, url, headers=headers, data=io.BytesIO(self.asked(await request.read()))
             ) as answer:
                 body = self.answered(await answer.read())
+                if self.lost(request.path, body) and request.transport is not None:
+                    request.transport.abort()
                 kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
                 return web.Response(status=answer.status, headers=kept, body=body)
         except ClientConnectionError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from panal.pod.tools.flower_arrivals import LONGEST, REMEMBERED, ROOM, SHORTEST, Arrivals, BadReplyError, Reply, read_tree
+from panal.pod.tools.flower_arrivals import HANDED_OUT, LONGEST, REMEMBERED, ROOM, SHORTEST, Arrivals, BadReplyError, Reply, read_tree
 from panal.pod.tools.flower_bindings import RefusedError
 
 NODE, OTHER, RUN = 11, 22, 7
@@ -145,6 +145,8 @@ def test_a_message_that_never_arrived_is_handed_out_again(arrivals: Arrivals) ->
     assert again.name == "asked"
     assert arrivals.confirm(NODE, RUN, "asked")
     assert arrivals.again(NODE) is None
+    arrivals.hand_out(NODE, "unreachable", RUN, [], None, None)
+    assert [bool(arrivals.again(NODE)) for _ in range(HANDED_OUT)] == [True] * (HANDED_OUT - 1) + [False]
 
 
 def test_a_node_fetches_its_own_objects_alone(arrivals: Arrivals) -> None:

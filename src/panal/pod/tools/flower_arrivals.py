@@ -24,6 +24,7 @@ SHORTEST, LONGEST = 8.0, 60.0  # seconds that a reply may stand still, and betwe
 SHARE = 0.25
 ROOM, TIMES = 256 << 20, 4  # bytes of a reply: at least so many, or so many times as many as the instruction has
 OBJECTS = 50_000  # that a reply unfolds to: at least so many, or TIMES as many as the instruction has
+HANDED_OUT = 5  # times at most; a node that cannot fetch a message by then does not answer it
 REMEMBERED = 8  # answered instructions of a node, for what is sent twice
 DEEPEST = 5  # message, records, record, array, chunk
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -48,6 +49,7 @@ class Instruction:
     message: Any
     tree: Any
     handed: float
+    times: int = 1  # that it was handed out
     confirmed: bool = False
     answered: bool = False
     pulled: dict[str, int] = field(default_factory=dict)  # bytes of each object that the node has fetched
@@ -92,7 +94,11 @@ class Arrivals:
     def again(self, node: int) -> Instruction | None:
         """An instruction that the node was handed and has not confirmed: a node that asks for work has none, so it never arrived."""
         with self._lock:
-            return next((i for i in self._nodes.get(node, {}).values() if not i.confirmed and not i.answered), None)
+            for instruction in self._nodes.get(node, {}).values():
+                if not instruction.confirmed and not instruction.answered and instruction.times < HANDED_OUT:
+                    instruction.times += 1
+                    return instruction
+            return None
 
     def pulls(self, node: int, run: int, name: str) -> Instruction | None:
         """The instruction of this node that the object `name` belongs to."""
