@@ -217,6 +217,7 @@ def test_defaults(ns):
             "minAvailableClients": 1,
             "quorumTimeoutSeconds": 600,
             "roundTimeoutSeconds": 3600,
+            "replies": {"shapes": "Consistent", "numbers": "Finite"},
             "storage": {"type": "PersistentVolumeClaim", "size": "1Gi"},
         },
     }
@@ -263,6 +264,8 @@ REFUSED = {
     "rounds": (server(rounds=0), "spec.server.rounds", "greater than or equal to 1"),
     "quorum": (server(minAvailableClients=0), "spec.server.minAvailableClients", "greater than or equal to 1"),
     "quorum-timeout": (server(quorumTimeoutSeconds=0), "spec.server.quorumTimeoutSeconds", "greater than or equal to 1"),
+    "reply-shapes": (server(replies={"shapes": "Some"}), "spec.server.replies.shapes", "Unsupported value"),
+    "reply-size": (server(replies={"maxSize": "much"}), "spec.server.replies.maxSize", "should match"),
     "round-timeout": (server(roundTimeoutSeconds=0), "spec.server.roundTimeoutSeconds", "greater than or equal to 1"),
     "deadline": ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds", "greater than or equal to 1"),
     "framework": ({"framework": "fate"}, "spec.framework", 'supported values: "flower", "openfl", "other"'),
