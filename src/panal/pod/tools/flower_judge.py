@@ -84,9 +84,8 @@ class Judge:
 
     def took(self, kind: str, got: Iterable[Description]) -> None:
         """The strategy has aggregated these."""
-        for each in got:
-            self.accepted[kind] = each
-            return
+        if (first := next(iter(got), None)) is not None:
+            self.accepted[kind] = first
 
 
 def _key(names: Names) -> Any:

@@ -107,7 +107,7 @@ class Exchange:
 
     def _judged(self, found: dict[str, Any], asked: Mapping[str, Asked], kind: str, phase: Phase) -> list[Any]:
         """The cluster is that of the node that was asked, whatever a reply says: the SuperLink takes no other node's reply to it."""
-        rules, got = self.judge.rules, {}
+        rules = self.judge.rules
         seconds = {key: take_record(reply.content) for key, reply in found.items() if reply.has_content()}
         got = {key: describe(found[key].content, rules) for key in seconds}
         refused = self.judge.refused(kind, {key: each.sent for key, each in asked.items()}, got)
