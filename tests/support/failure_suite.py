@@ -151,7 +151,7 @@ def test_a_failure_ends_the_run_with_reason_and_remedy(failing: dict[str, Run], 
 def test_what_a_site_said_in_an_exception_stays_at_the_site(failing: dict[str, Run]) -> None:
     run = failing["clients-raise"]
     run.until_ended("Failed", 240)
-    assert "4711" not in run.story()
+    assert "patient 4711" not in run.story()
 
 
 def test_an_api_server_that_is_away_changes_nothing(engine: Engine) -> None:

@@ -192,7 +192,7 @@ def test_the_text_of_an_exception_leaves_a_site_only_by_its_owners_word(engine: 
     said = {c["cluster"]: c["message"] for c in run.status()["collaborators"]}
     assert "ValueError: patient 4711 has a secret" in said["cluster3"], run.story()
     assert "ValueError" in said["cluster2"]
-    assert "4711" not in said["cluster2"]
+    assert "patient 4711" not in said["cluster2"]
     progress = json.loads((engine.hub.get(kinds.CONFIG_MAP, NS, names.progress("shared")) or {})["data"]["progress"])
-    assert "4711" not in json.dumps(progress["collaborators"]["cluster2"])
+    assert "patient 4711" not in json.dumps(progress["collaborators"]["cluster2"])
     run.delete()
