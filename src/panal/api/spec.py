@@ -198,6 +198,12 @@ ENOUGH_CLUSTERS = rule(
 )
 
 
+class Result(StrEnum):
+    MODEL = "Model"
+    FILES = "Files"
+    NONE = "None"
+
+
 class Acceleration(StrEnum):
     AUTO = "Auto"
     OFF = "Off"
@@ -210,6 +216,12 @@ class Spec(Model):
     server: Server = Field(default_factory=Server, description="The aggregator, on the hub.", json_schema_extra={"default": {}})
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}
+    )
+    result: Result | None = Field(
+        default=None,
+        description="What has to come of the run, which fails without it. Model: a model of the app's strategy. Files: at least one file "
+        "that the server app writes into its working directory. None: nothing beside the metrics. "
+        "If not given: a model where the app trains one, else whatever there is.",
     )
     active_deadline_seconds: int | None = Field(
         default=None,

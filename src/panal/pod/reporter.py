@@ -3,7 +3,8 @@ gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
 
 It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
 and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
-launcher, and so the Job, waits for `stored.json`, which is written after the hub knows of the model.
+launcher, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that calls `start` several
+times leaves a model each time; they are stored in that order.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from panal.pod.tensors import UnstorableError
 
 log = logging.getLogger("panal.reporter")
 
+MODELS, STORED = "models", "stored.json"  # in the run's folder
 POLL = 0.2  # seconds between two looks at the files
 PAUSE = 0.5  # between two writes, so that a burst of records is one
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
@@ -107,12 +109,16 @@ class Reporter:
     wrote: float = 0.0
     rounds: str = ""
     looked: float = 0.0
-    stored_round: int | None = None
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the call of `start`: the model's status, or an error
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
         self._tail = Tail(self.settings.run_dir / "progress.jsonl")
+        self.stored = _read(self.settings.run_dir / STORED) or {}
+        for told in self.stored.values():
+            if "error" not in told:
+                self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(told)})
 
     async def run(self) -> None:
         """Until `stop` is set; then everything is said once more."""
@@ -177,30 +183,36 @@ class Reporter:
             self.rounds = wanted
 
     async def _store_models(self) -> None:
-        """Whenever model.json is of another round than the model that was stored last."""
+        """In the order in which they were handed over, each once."""
         while not self.stop.is_set():
-            model = _read(self.settings.run_dir / "model.json")
-            if model is not None and model.get("round") != self.stored_round:
-                await self._store(model)
+            for folder in self._handed_over():
+                model = _read(folder / "model.json")
+                if model is not None and folder.name not in self.stored:
+                    await self._store(folder, {**model, "start": int(folder.name)})
             await self._sleep(POLL)
 
-    async def _store(self, model: Mapping[str, Any]) -> None:
-        self.stored_round = model.get("round")
+    def _handed_over(self) -> list[Path]:
+        return sorted((f for f in (self.settings.run_dir / MODELS).glob("*") if f.name.isdecimal()), key=lambda f: int(f.name))
+
+    async def _store(self, folder: Path, model: Mapping[str, Any]) -> None:
         try:
-            status = await self._attempt(model)
+            status = await self._attempt(folder, model)
         except UNSTORABLE as error:
             log.error("the model is not stored: %s", error)
-            self._answer({"error": shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)})
+            told = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
+            self._answer(folder.name, {"error": told})
             return
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
         await self._until_told(status)
-        self._answer(status.model_dump())
+        self._answer(folder.name, status.model_dump())
+        (folder / "model.npz").unlink(missing_ok=True)  # an app may leave many
 
-    async def _attempt(self, model: Mapping[str, Any]) -> ModelStatus:
+    async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
         self._take_in()
         about = {
             "run": self.settings.run,
+            "start": model["start"],
             "app": model.get("app", {}),
             "strategy": model.get("strategy", ""),
             "metrics": model.get("metrics", {}),
@@ -209,8 +221,7 @@ class Reporter:
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                source = self.settings.run_dir / "model.npz"
-                return await asyncio.to_thread(store, source, model, self.settings.place, about, self._touch)
+                return await asyncio.to_thread(store, folder / "model.npz", model, self.settings.place, about, self._touch)
             except OSError as error:
                 if attempt == ATTEMPTS:
                     raise
@@ -230,8 +241,9 @@ class Reporter:
     def _touch(self) -> None:
         (self.settings.run_dir / "storing").touch()
 
-    def _answer(self, content: Mapping[str, Any]) -> None:
-        replace(self.settings.run_dir / "stored.json", json.dumps(content))
+    def _answer(self, start: str, content: dict[str, Any]) -> None:
+        self.stored[start] = content
+        replace(self.settings.run_dir / STORED, json.dumps(self.stored))
 
     async def _sleep(self, seconds: float) -> None:
         """Ends early when it is time to stop."""

@@ -40,6 +40,7 @@ class Flower:
             PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
             PANAL_ROUND_TIMEOUT=str(spec.server.round_timeout_seconds),
             PANAL_ACCELERATION=str(spec.acceleration),
+            PANAL_RESULT=str(spec.result or ""),
             PANAL_REPLY_SHAPES=str(spec.server.replies.shapes),
             PANAL_REPLY_NUMBERS=str(spec.server.replies.numbers),
         )

@@ -10,7 +10,7 @@ import pytest
 
 from panal.addon.config import NOTHING
 from panal.api.names import ClusterName
-from panal.api.types import Phase, Status
+from panal.api.types import ModelStatus, Phase, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.reasons import REMEDY, Reason
@@ -417,12 +417,34 @@ def test_success_is_completed_with_the_model() -> None:
     assert [e.reason for e in plan.events] == ["RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
 
 
-def test_an_app_whose_rounds_cannot_be_seen_completes_and_says_so() -> None:
-    world = done(progress=progress(observable=False))
+def test_an_app_that_leaves_no_model_completes_and_says_so() -> None:
+    world = done(progress=progress(result="Metrics"))
     status = status_after(world)
     assert (status.phase, status.model) == (Phase.COMPLETED, None)
-    assert reason_of(status) == Reason.ROUNDS_NOT_OBSERVABLE
-    assert "Strategy.start" in status.message
+    assert reason_of(status) == Reason.WITHOUT_MODEL
+    assert "no model" in status.message
+
+
+def test_what_was_trained_stays_in_the_status_of_a_run_that_failed() -> None:
+    found = ModelStatus(uri="pvc://m", digest="sha256:0", size=1, round=2)
+    failed = replace(said("ServerAppFailed", "its words"), progress=progress(rounds_completed=2, model=found))
+    status = status_after(failed)
+    assert (status.phase, status.model) == (Phase.FAILED, found)
+
+
+def test_what_a_person_should_know_of_a_model_is_a_condition() -> None:
+    world = done(progress=progress(rounds_completed=3, metrics={"loss": "NaN"}, notices={"ModelSuspect": "w with NaN", "Other": "x"}))
+    plan = decide(world, NOW)
+    assert plan.status is not None
+    (found,) = [c for c in plan.status.conditions if c.type in ("ModelSuspect", "Other")]
+    assert (found.type, found.status, found.message[:11]) == ("ModelSuspect", "True", "w with NaN.")
+    assert ("Warning", "ModelSuspect") in [(e.type, e.reason) for e in plan.events]
+    assert (plan.status.metrics, plan.status.non_finite_metrics, plan.status.headline_metric) == ({}, {"loss": "NaN"}, "loss NaN")
+
+
+def test_an_app_that_waits_for_nodes_says_so() -> None:
+    world = running(progress=progress(waiting="the app waits for 5 nodes, 3 are there"))
+    assert "waits for 5 nodes" in status_after(world).message
 
 
 def test_success_waits_a_moment_for_the_word_of_the_model() -> None:

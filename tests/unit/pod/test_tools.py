@@ -19,7 +19,7 @@ from panal.pod.tools import files
 from panal.pod.tools.files import RunError, records
 from panal.pod.tools.flower_control import find_app, overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
-from panal.pod.tools.flower_launcher import raise_if_stopped, wait_until_stored
+from panal.pod.tools.flower_launcher import judged, raise_if_stopped, wait_until_stored
 from panal.pod.tools.flower_replies import Clusters, numbers
 from panal.pod.tools.flower_site import app_hash, share_errors
 from panal.pod.tools.flower_supernode import check_data, node_config
@@ -220,19 +220,55 @@ def test_what_is_said_here_is_shown_as_it_is_everywhere(text: str) -> None:
     assert files.shown(text) == shown(text)
 
 
-def test_the_end_waits_for_the_model_of_the_last_round(run_dir: Path) -> None:
+def test_the_end_waits_for_every_model_that_was_handed_over(run_dir: Path) -> None:
+    assert wait_until_stored(run_dir, 0.0) == ""
+    for start in ("1", "2"):
+        (run_dir / "models" / start).mkdir(parents=True)
+        (run_dir / "models" / start / "model.json").write_text("{}")
     stored = run_dir / "stored.json"
-    stored.write_text(json.dumps({"uri": "pvc://a/m", "round": 2}))
-    assert "round 2" in wait_until_stored(run_dir, {"round": 2})
-    for model, content, patience in (({"round": 3}, {"uri": "pvc://a/m", "round": 2}, 0.0), ({"round": 2}, {"error": "disk full"}, 9.0)):
+    stored.write_text(json.dumps({n: {"uri": "pvc://a/m", "round": n} for n in (1, 2)}))
+    assert "Model of round 2 stored as pvc://a/m; 1 of earlier" in wait_until_stored(run_dir)
+    for content in ({"1": {"uri": "pvc://a/m", "round": 1}}, {"1": {"uri": "pvc://a/m", "round": 1}, "2": {"error": "disk full"}}):
         stored.write_text(json.dumps(content))
         with pytest.raises(RunError) as caught:
-            wait_until_stored(run_dir, model, patience)
+            wait_until_stored(run_dir, 0.0)
         assert caught.value.reason == "ModelNotStored"
 
 
-def test_metrics_are_single_finite_numbers() -> None:
-    assert numbers({"a": 1, "b": 0.5, "c": [1.0], "d": float("inf"), "e": "x"}) == {"a": 1, "b": 0.5}
+ANSWERED = {"event": "round", "round": 1, "phase": "train", "replies": 1}
+
+
+@pytest.mark.parametrize(
+    ("events", "end", "wanted", "reason"),
+    [
+        ([ANSWERED], None, "", ""),
+        ([], None, "", "NoResult"),
+        ([{**ANSWERED, "replies": 0}], None, "None", "NoResult"),
+        ([ANSWERED, {"event": "no-model", "message": "nothing"}], None, "", "ModelMissing"),
+        ([ANSWERED, {"event": "no-model", "message": "nothing"}], None, "None", ""),
+        ([ANSWERED], None, "Model", "ModelMissing"),
+        ([ANSWERED], RunError("ServerAppFailed", "its words"), "", "ServerAppFailed"),
+        ([ANSWERED, {"event": "stopped", "reason": "QuorumLost", "message": "x"}], RunError("ServerAppFailed", "y"), "", "QuorumLost"),
+    ],
+)
+def test_how_a_run_has_ended(
+    events: list[Any], end: RunError | None, wanted: str, reason: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANAL_RESULT", wanted)
+    for event in events:
+        files.append(event)
+    if not reason:
+        assert judged(end) == "The app has ended, and has left no model"
+        assert records()[-1] == {"time": records()[-1]["time"], "event": "ended", "result": "Metrics"}
+        return
+    with pytest.raises(RunError) as caught:
+        judged(end)
+    assert caught.value.reason == reason
+
+
+def test_metrics_are_single_numbers() -> None:
+    given = {"a": 1, "b": 0.5, "c": [1.0], "d": float("inf"), "e": "x", "f": float("nan"), "g": -float("inf")}
+    assert numbers(given) == {"a": 1, "b": 0.5, "d": "Infinity", "f": "NaN", "g": "-Infinity"}
     assert numbers(None) == {}
 
 

@@ -1,14 +1,14 @@
 """Main container of the aggregator: announces the app's hash, waits for the quorum, submits the app, watches, and ends truthfully.
 
 The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone.
-Flower calls a run completed whatever its clients did, so the end is judged here: a model has to come out, and the reporter has to
-have stored it. The one exception is an app that does not use `Strategy.start`: nothing of it can be seen, so Flower's word is
-taken; if it leaves a model in /panal/run all the same, that model is stored and waited for like any other.
+Flower calls a run completed whatever its clients did, so the end is judged here: a site has to have answered, and what the app has trained
+has to be stored by the reporter. A model that was handed over is stored although the app fails afterwards.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import sys
 import time
@@ -66,7 +66,7 @@ class Launcher:
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
-        return self._judge(self._watch(run))
+        return judged(self._end(run))
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Asks until there is an answer; a SuperLink that is silent for too long is lost, and the run with it."""
@@ -118,39 +118,74 @@ class Launcher:
                 raise RunError("QuorumLost", few)
             time.sleep(WATCH)
 
-    def _judge(self, state: RunState) -> str:
-        raise_if_stopped()
-        events = {record["event"] for record in records()}
-        if state.outcome != "completed":
-            raise RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
-        model = read_json(run_dir() / "model.json")
-        if model is not None:
-            return wait_until_stored(run_dir(), model)
-        if "started" in events:
-            raise RunError("ModelMissing", "The server app ended without an error, but its strategy returned no arrays")
-        append({"event": "unobservable"})
-        return "The app does not use Flower's Strategy.start: its rounds cannot be seen, and no model is stored for it"
+    def _end(self, run: int) -> RunError | None:
+        """Why the run has failed, as far as Flower knows."""
+        try:
+            return failed(self._watch(run))
+        except RunError as end:
+            return end
+
+
+def judged(end: RunError | None) -> str:
+    """What the run came to, or RunError. A model that was handed over is stored first, however the app has ended."""
+    kept = wait_until_stored(run_dir())
+    events = records()
+    trouble = stopped(events) or end or nothing_came(events, bool(kept))
+    if trouble:
+        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
+    append({"event": "ended", "result": "Model" if kept else "Metrics"})
+    return kept or "The app has ended, and has left no model"
 
 
 def raise_if_stopped() -> None:
     """The SuperLink, or the hook in the server app, has ended the run with a reason."""
-    for record in records():
-        if record["event"] == "stopped":
-            raise RunError(record["reason"], record["message"])
+    if found := stopped(records()):
+        raise found
 
 
-def wait_until_stored(folder: Path, model: Record, patience: float = STORING) -> str:
-    """Until the reporter says where; `storing` is touched by it as long as it gets on."""
-    since = time.monotonic()
-    touched = 0.0
-    while time.monotonic() - since < patience:
-        stored = read_json(folder / "stored.json")
-        if stored is not None and stored.get("error"):
-            raise RunError("ModelNotStored", str(stored["error"]))
-        if stored is not None and stored.get("round") == model.get("round"):
-            return f"Model of round {stored['round']} stored as {stored['uri']}"
+def stopped(events: list[Record]) -> RunError | None:
+    return next((RunError(each["reason"], each["message"]) for each in events if each["event"] == "stopped"), None)
+
+
+def failed(state: RunState) -> RunError | None:
+    if state.outcome == "completed":
+        return None
+    return RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
+
+
+def nothing_came(events: list[Record], has_model: bool) -> RunError | None:
+    """Why a run that Flower calls completed is not: Flower calls it so whatever the sites did. `spec.result` says what has to come out."""
+    if not any(each["event"] == "round" and each.get("replies") for each in events):
+        return RunError("NoResult", "The server app has ended without a usable reply of any site")
+    wanted = os.environ.get("PANAL_RESULT", "")
+    missing = next((each["message"] for each in events if each["event"] == "no-model"), "")
+    if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
+        return None
+    return RunError("ModelMissing", missing or "The server app has ended and left no model")
+
+
+def wait_until_stored(folder: Path, patience: float = STORING) -> str:
+    """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
+    by it as long as it gets on."""
+    since, touched = time.monotonic(), 0.0
+    while True:
+        handed = sorted(int(each.parent.name) for each in folder.glob("models/*/model.json"))
+        stored = read_json(folder / "stored.json") or {}
+        found = [stored[str(start)] for start in handed if str(start) in stored]
+        if error := next((each["error"] for each in found if each.get("error")), ""):
+            raise RunError("ModelNotStored", str(error))
+        if len(found) == len(handed):
+            return told(found)
         mark = folder / "storing"
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
+        if time.monotonic() - since >= patience:
+            raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
         time.sleep(POLL)
-    raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
+
+
+def told(models: list[Record]) -> str:
+    if not models:
+        return ""
+    earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""
+    return f"Model of round {models[-1]['round']} stored as {models[-1]['uri']}{earlier}"

@@ -24,7 +24,11 @@ HOOKS = {
     "server": {
         "flwr.supercore.protobuf.client": "panal_tools.flower_secret",
         "flwr.superlink.cli.flower_superlink": "panal_tools.flower_fork_hook",
+        "flwr.server.run_serverapp": "panal_tools.flower_watch",
         "flwr.serverapp.strategy.strategy": "panal_tools.flower_server_hook",
+        "flwr.server.server": "panal_tools.flower_legacy_hook",
+        "flwr.server.history": "panal_tools.flower_legacy_hook",
+        "flwr.server.workflow.default_workflows": "panal_tools.flower_legacy_hook",
         "flwr.supercore.superexec.plugin.base_exec_plugin": "panal_tools.flower_output_hook",
     },
     "client": {

@@ -24,7 +24,7 @@ def main(grid: Grid, context: Context) -> None:
         return
     nodes, rounds = int(config["own-nodes"]), int(config["own-rounds"])
     strategy = FedAvg(fraction_evaluate=1.0 if config["evaluate"] else 0.0, min_train_nodes=nodes, min_available_nodes=nodes)
-    if config["mode"] == "no-arrays":
+    if config["mode"] == "no-training":
         strategy.fraction_train = 0.0
     arrays = ArrayRecord({"w": Array(np.zeros(int(config["numbers"]), np.float32)), "b": Array(np.array(0, np.int64))})
     result = strategy.start(grid=grid, initial_arrays=arrays, num_rounds=rounds, evaluate_fn=judge)
