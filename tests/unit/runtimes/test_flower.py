@@ -51,6 +51,7 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
             "PANAL_QUORUM_TIMEOUT": "30",
             "PANAL_ROUND_TIMEOUT": "60",
             "PANAL_ACCELERATION": "Auto",
+            "PANAL_RESULT": "",
             "PANAL_REPLY_SHAPES": "Consistent",
             "PANAL_REPLY_NUMBERS": "Finite",
         }
