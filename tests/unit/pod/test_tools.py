@@ -38,6 +38,9 @@ def test_the_node_config_carries_awkward_paths(monkeypatch: pytest.MonkeyPatch) 
     assert node_config() == 'cluster-name="site1"'
     monkeypatch.setenv("PANAL_DATA_PATH", '/panal/data/a "b"')
     assert node_config() == 'cluster-name="site1" data-path="/panal/data/a \\"b\\""'
+    monkeypatch.setenv("PANAL_PARTITION_ID", "0")
+    monkeypatch.setenv("PANAL_NUM_PARTITIONS", "12")
+    assert node_config().endswith(" partition-id=0 num-partitions=12")
 
 
 def test_data_may_be_a_file_or_a_folder_that_holds_something(tmp_path: Path) -> None:

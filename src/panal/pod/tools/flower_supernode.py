@@ -55,8 +55,10 @@ def check_data(path: str) -> None:
 
 def node_config() -> str:
     """Flower's node config, which the app reads from its context."""
-    values = {"cluster-name": os.environ.get("PANAL_CLUSTER", ""), "data-path": os.environ.get("PANAL_DATA_PATH", "")}
-    return " ".join(f"{key}={json.dumps(value)}" for key, value in values.items() if value)
+    texts = {"cluster-name": os.environ.get("PANAL_CLUSTER", ""), "data-path": os.environ.get("PANAL_DATA_PATH", "")}
+    numbers = {"partition-id": os.environ.get("PANAL_PARTITION_ID", ""), "num-partitions": os.environ.get("PANAL_NUM_PARTITIONS", "")}
+    values = {**{key: json.dumps(text) for key, text in texts.items() if text}, **{key: text for key, text in numbers.items() if text}}
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 class Keeper:
