@@ -34,6 +34,7 @@ from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
+from panal.pod.tools.proxies import spare_loopback
 
 log = logging.getLogger("panal.reporter")
 
@@ -270,6 +271,7 @@ async def _main() -> None:
 
 def main() -> None:
     log_to_stdout()
+    spare_loopback(os.environ)
     asyncio.run(_main())
 
 
