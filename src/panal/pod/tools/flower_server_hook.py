@@ -17,12 +17,14 @@ from typing import Any
 
 from .files import RunError, append, number, run_dir, say
 from .flower_aggregation import Aggregation, rules
+from .flower_context import with_key
 from .flower_judge import Judge
 from .flower_model import versions, write_model
 from .flower_replies import Exchange, Phase, merged, numbers
 
 ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 REPEATS = 2
+NAMED = 10  # kinds of failure in one message
 TRAIN, EVALUATE = "train", "evaluate"
 MINIMUMS = ("min_available_nodes", "min_train_nodes", "min_evaluate_nodes")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
@@ -148,7 +150,8 @@ class Observation:
     def _give_up(self) -> None:
         server_round, phase = self.configured[0], self.phase
         self._record(server_round, TRAIN, {})
-        said = ", ".join(sorted({*phase.failed.values()})) or "no reply"
+        reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
+        said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
         message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = "AllCollaboratorsFailed" if all_raised else "QuorumLost"

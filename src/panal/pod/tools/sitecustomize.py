@@ -25,6 +25,7 @@ HOOKS = {
         "flwr.supercore.protobuf.client": "panal_tools.flower_secret",
         "flwr.superlink.cli.flower_superlink": "panal_tools.flower_fork_hook",
         "flwr.serverapp.strategy.strategy": "panal_tools.flower_server_hook",
+        "flwr.superlink.runtime.run_serverapp": "panal_tools.flower_context",
         "flwr.supercore.superexec.plugin.base_exec_plugin": "panal_tools.flower_output_hook",
     },
     "client": {
