@@ -11,6 +11,7 @@ from typing import Any
 
 from panal.api.names import COLLABORATOR_PORT, POD_DIR, RUN_DIR, SITE, SUPERLINK_PORT, TOOLS_DIR, WORK_DIR, ClusterName
 from panal.api.quantity import in_bytes
+from panal.api.run_config import as_json
 from panal.api.types import PodSettings, Spec
 from panal.runtimes.base import AggregatorContainers, Container, Partition, environment, mounts
 
@@ -48,6 +49,8 @@ class Flower:
             env += environment(PANAL_LARGEST_REPLY=str(in_bytes(spec.server.replies.max_size)))
         image = spec.server.image
         superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp", "work", "pod"))
+        if spec.server.run_config:
+            env = [*env, *environment(PANAL_RUN_CONFIG=as_json(spec.server.run_config).replace("$", "$$"))]  # $$ is one to Kubernetes
         launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp", "work", "pod"))
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 

@@ -13,6 +13,7 @@ from typing import Any
 from . import flower_secret
 from .files import Record, RunError, loopback, number, superlink_port
 from .flower_known import unknown
+from .run_config import declared, given
 
 # Keys of an app's run-config that take the run's values where the app declares them as whole numbers; `_` counts as `-`.
 ROUNDS_KEYS = {"num-server-rounds", "num-rounds", "server-rounds", "rounds"}
@@ -150,11 +151,11 @@ def uncompressed(bundle: bytes) -> bytes:
     return plain.getvalue()
 
 
-def overrides(project: Record) -> dict[str, int]:
-    """The run's values for those keys that the app declares."""
-    declared = project["tool"]["flwr"]["app"].get("config", {})
-    values = {}
-    for key, value in declared.items():
+def overrides(project: Record) -> Record:
+    """The run's values for those keys that the app declares; what the user names in spec.server.runConfig wins."""
+    known = declared(project)
+    values: Record = {}
+    for key, value in known.items():
         if isinstance(value, bool) or not isinstance(value, int):
             continue
         name = key.replace("_", "-")
@@ -162,4 +163,4 @@ def overrides(project: Record) -> dict[str, int]:
             values[key] = number("PANAL_ROUNDS", value)
         elif name in MIN_CLIENTS_KEYS:
             values[key] = number("PANAL_MIN_CLIENTS", value)
-    return values
+    return values | given(known)
