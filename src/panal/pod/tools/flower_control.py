@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import os
 import zipfile
@@ -13,6 +14,7 @@ from typing import Any
 from . import flower_secret
 from .files import Record, RunError, loopback, number, superlink_port
 from .flower_known import unknown
+from .left_out import App, left_out, told
 from .run_config import declared, given
 
 # Keys of an app's run-config that take the run's values where the app declares them as whole numbers; `_` counts as `-`.
@@ -135,6 +137,23 @@ def bundle_app(folder: Path) -> bytes:
     except Exception as error:
         raise RunError("AppInvalid", f"The Flower app in {folder} cannot be bundled: {error}") from error
     return uncompressed(bundle)
+
+
+def refuse_incomplete(folder: Path, project: Record, bundle: bytes) -> None:
+    """RunError if the app's modules import some that the bundle has not."""
+    components = project["tool"]["flwr"]["app"].get("components", {})
+    modules = [str(components[name]).partition(":")[0] for name in ("serverapp", "clientapp") if name in components]
+    files = {str(Path(where, name).relative_to(folder)) for where, _, names in os.walk(folder) for name in names if name.endswith(".py")}
+    with zipfile.ZipFile(io.BytesIO(bundle)) as packed:
+        app = App(files, lambda path: (folder / path).read_text(errors="replace"), set(packed.namelist()), _installed)
+    if found := left_out(modules, app):
+        raise RunError("AppInvalid", told(found))
+
+
+def _installed(name: str) -> bool:
+    """The app's folder is not on the path of this program."""
+    found = importlib.util.find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def uncompressed(bundle: bytes) -> bytes:

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import TypeVar
 
 from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
-from .flower_control import Control, RunState, UnreachableError, bundle_app, find_app, overrides
+from .flower_control import Control, RunState, UnreachableError, bundle_app, find_app, overrides, refuse_incomplete
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ class Launcher:
     def run(self) -> str:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
+        refuse_incomplete(folder, project, bundle)
         append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest()})
         self._wait_for_superlink()
         self._wait_for_quorum()
