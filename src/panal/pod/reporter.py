@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from panal.api.names import RUN_DIR, STORAGE_DIR, progress
+from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -28,6 +28,7 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
+from panal.pod.collecting import Collector
 from panal.pod.files import replace
 from panal.pod.fold import UnfitError, bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
@@ -83,6 +84,7 @@ class Settings:
     place: Place
     run: Mapping[str, str]  # namespace, name, uid, attempt: for metadata.json
     attempt: str
+    work_dir: Path = Path(WORK_DIR)
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -93,6 +95,7 @@ class Settings:
             place=Place.of(mount, env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run),
             run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
             attempt=env.get("PANAL_ATTEMPT", ""),
+            work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
         )
 
 
@@ -178,11 +181,13 @@ class Reporter:
             self.rounds = wanted
 
     async def _store_models(self) -> None:
-        """Whenever model.json is of another round than the model that was stored last."""
+        """Whenever model.json is of another round than the model that was stored last; in the end the app's files, beside it."""
+        collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
         while not self.stop.is_set():
             model = _read(self.settings.run_dir / "model.json")
             if model is not None and model.get("round") != self.stored_round:
                 await self._store(model)
+            await collector.look()
             await self._sleep(POLL)
 
     async def _store(self, model: Mapping[str, Any]) -> None:

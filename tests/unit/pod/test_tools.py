@@ -16,8 +16,9 @@ import pytest
 from panal.api.text import shown
 from panal.lifecycle.diagnosis import launcher_said
 from panal.pod.tools import files
+from panal.pod.tools.app_folder import find_app
 from panal.pod.tools.files import RunError, records
-from panal.pod.tools.flower_control import find_app, overrides, uncompressed
+from panal.pod.tools.flower_control import overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
 from panal.pod.tools.flower_launcher import raise_if_stopped, wait_until_stored
 from panal.pod.tools.flower_replies import Clusters, numbers

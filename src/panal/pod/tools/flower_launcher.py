@@ -19,8 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
+from . import working_directory
+from .app_folder import find_app
 from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
-from .flower_control import Control, RunState, UnreachableError, bundle_app, find_app, overrides, refuse_incomplete
+from .flower_control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
 
 T = TypeVar("T")
 
@@ -67,7 +69,9 @@ class Launcher:
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
-        return self._judge(self._watch(run))
+        state = self._watch(run)
+        working_directory.hand_over()
+        return self._judge(state)
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Asks until there is an answer; a SuperLink that is silent for too long is lost, and the run with it."""

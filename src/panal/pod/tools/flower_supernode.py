@@ -19,6 +19,7 @@ from .files import RunError, flower_environment, gateway_port, loopback, number,
 from .flower_known import unknown
 from .flower_site import app_hash
 from .flower_start import UNGUARDED, command
+from .working_directory import enter
 
 POLL = 0.5  # seconds
 LONGEST_PAUSE = 10.0  # between two starts
@@ -32,6 +33,7 @@ def main() -> int:
         if why := unknown():
             raise RunError("AppInvalid", why)
         app_hash()
+        enter()
         return Keeper().run()
     except RunError as end:
         terminate(end.reason, end.message)
