@@ -1,7 +1,7 @@
 """`spec.server.runConfig`: values for keys that the app declares in its run config. Which those are is only known where the app is.
 
-The values go to the launcher in a variable of the environment, so all of them together are bounded. A schema of the API server has no type
-for "text, number or boolean" whose values its rules may compare: it knows the number of keys, the rest is checked when the resource is read.
+The values go to the launcher in a variable of the environment, so all of them together are bounded. The API server's schemas have no type
+for "text, number or boolean" whose values rules may compare: it knows the number of keys, the rest is checked when the resource is read.
 """
 
 from __future__ import annotations

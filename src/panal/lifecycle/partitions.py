@@ -1,4 +1,4 @@
-"""Which part of the data is whose, for apps that divide one data set among their clients: a number for each cluster, and how many there are.
+"""Which part of the data is whose, for apps that divide one data set among clients: a number for each cluster, and how many there are.
 
 The numbers are those of the clusters' names in order when the collaborators are made. They are kept where they are used, in the
 collaborator's own StatefulSet, which never changes: so they outlive the controller, and whoever comes or goes changes no other's. A cluster

@@ -176,5 +176,12 @@ def record(place: Place, run: Mapping[str, str], found: Collected) -> None:
         content = {"run": dict(run)}
     listed = [{"path": shown(name, LONGEST), "size": size, "sha256": digest} for name, (size, digest) in found.files.items()]
     left_out = [{"path": shown(name, LONGEST), "why": shown(why, LONGEST)} for name, why in found.left_out.items()]
-    content["files"] = {"uri": uri(place), "count": len(listed), "size": found.size, "list": listed, "leftOut": left_out, "more": found.more}
+    content["files"] = {
+        "uri": uri(place),
+        "count": len(listed),
+        "size": found.size,
+        "list": listed,
+        "leftOut": left_out,
+        "more": found.more,
+    }
     replace(path, json.dumps(content, indent=1))

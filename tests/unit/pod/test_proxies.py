@@ -9,7 +9,7 @@ import pytest
 from panal.pod.tools.proxies import spare_loopback
 
 OWN = ("127.0.0.1", "localhost", "127.41.1.7")
-PROXIES = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")}
+PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ PYPROJECT = '[tool.flwr.app]\npublisher = "p"\n'
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The app's folder in the image; the process is in it, as a container's is."""
     folder = tmp_path / "image"
-    for path, text in {"pyproject.toml": PYPROJECT, "data/x.csv": "1,2\n", "out/log.csv": "", "venv/lib/big": "x", "run.sh": "true"}.items():
+    texts = {"pyproject.toml": PYPROJECT, "data/x.csv": "1,2\n", "out/log.csv": "", "venv/lib/big": "x", "run.sh": "true"}
+    for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     (folder / "data/x.csv").chmod(0o444)
@@ -55,7 +56,7 @@ def test_the_apps_files_are_in_it_and_can_be_written(app: Path, tmp_path: Path) 
     Path("data/x.csv").write_text("changed")
     Path("model.npz").write_bytes(b"model")
     assert (app / "data/x.csv").read_text() == "1,2\n"
-    assert listed(tmp_path) == {"files": [["data/x.csv", 7], ["model.npz", 5], ["out/log.csv", 8]], "left_out": {}, "more": 0}
+    assert listed(tmp_path) == {"files": [("data/x.csv", 7), ("model.npz", 5), ("out/log.csv", 8)], "left_out": {}, "more": 0}
 
 
 def test_a_container_that_is_started_again_finds_it_as_it_was_left(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,13 +86,14 @@ def test_a_folder_that_is_too_large_is_linked(
     assert not Path("venv").exists()
     Path("model.npz").write_bytes(b"model")
     assert not (app / "model.npz").exists()
-    assert listed(tmp_path)["files"] == [["model.npz", 5]]
+    assert listed(tmp_path)["files"] == [("model.npz", 5)]
 
 
 def test_links_of_the_image_lead_where_they_did(app: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/big.bin").write_text("big")
-    for name, target in {"set": tmp_path / "elsewhere", "own": app / "data", "one": app / "data/x.csv", "up": app, "gone": "nowhere"}.items():
+    links = {"set": tmp_path / "elsewhere", "own": app / "data", "one": app / "data/x.csv", "up": app, "gone": "nowhere"}
+    for name, target in links.items():
         (app / name).symlink_to(target)
     working_directory.enter()
     assert Path("set/big.bin").read_text() == "big"
@@ -231,7 +233,10 @@ def test_names_are_shown_safely_and_kept_as_they_are(tmp_path: Path) -> None:
     assert told["path"] == "\\udcff\\x1b[31m\\n"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": 1}', '{"files": [], "left_out": 3}', '{"files": [], "left_out": {}' + " " * 9_000_000 + "}"])
+LONG = '{"files": [], "left_out": {}' + " " * 9_000_000 + "}"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 1}', '{"files": [], "left_out": 3}', LONG], ids=range(5))
 def test_a_list_that_is_none_is_answered(tmp_path: Path, text: str) -> None:
     (tmp_path / "work/app").mkdir(parents=True)
     (tmp_path / "files.json").write_text(text)

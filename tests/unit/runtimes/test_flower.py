@@ -42,7 +42,8 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
     assert "restartPolicy" not in containers.main
     for container in (superlink, containers.main):
         assert container["image"] == "hub/app:1"
-        assert mounted(container) == {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp", "work": "/panal/work", "pod": "/panal/pod"}
+        expected = {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp", "work": "/panal/work", "pod": "/panal/pod"}
+        assert mounted(container) == expected
         assert env(container) == {
             "PANAL_RUN_DIR": "/panal/run",
             "PANAL_POD_DIR": "/panal/pod",
@@ -80,7 +81,8 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
 
 
 def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_from_a_second_node() -> None:
-    entries = {e["name"]: e["valueFrom"] for e in runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", HASH)["env"] if "valueFrom" in e}
+    container = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", HASH)
+    entries = {e["name"]: e["valueFrom"] for e in container["env"] if "valueFrom" in e}
     assert entries == {
         "PANAL_SHARE_ERRORS": {"configMapKeyRef": {"name": "fl-collaborator-site", "key": "share-errors", "optional": True}},
         "PANAL_INSTANCE": {"fieldRef": {"fieldPath": "metadata.uid"}},

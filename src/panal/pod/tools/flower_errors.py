@@ -1,5 +1,5 @@
-"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it, or if
-it is ours and names a missing key of the configs (`flower_context`).
+"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it, or
+if it is ours and names a missing key of the configs (`flower_context`).
 
 Whatever else stands in a reply's error is free text of user code: it is not sent, and were it sent, not taken over.
 """

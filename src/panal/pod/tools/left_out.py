@@ -112,6 +112,6 @@ def told(found: Collection[LeftOut], most: int = 5) -> str:
     named = "; ".join(f"{each.module} imports {each.name} ({each.path})" for each in list(found)[:most])
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return (
-        f"Flower leaves modules out of the app's bundle, and no site could import them: {named}{more}. Rename them: it leaves out test_*.py, "
-        "*_test.py and the top-level folders build, eggs, env, lib, lib64, parts, venv, and what .gitignore and fab-exclude name"
+        f"Flower leaves modules out of the app's bundle, and no site could import them: {named}{more}. Rename them: it leaves out "
+        "test_*.py, *_test.py and the top-level folders build, eggs, env, lib, lib64, parts, venv, and what .gitignore and fab-exclude name"
     )

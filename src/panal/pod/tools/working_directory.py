@@ -1,7 +1,7 @@
 """The app's working directory: a folder of the Pod that it may write into, with the app's files in it, as where it was developed.
 
-Images are read-only. `superlink` and `supernode` copy the app's folder out of the image and start Flower there, so all of the app's processes
-are there as well. One that is too large to be copied is linked, entry by entry: its files can be read, and new ones made beside them.
+Images are read-only. `superlink` and `supernode` copy the app's folder out of the image and start Flower there, and so all of the app's
+processes are there. One that is too large to be copied is linked, entry by entry: its files can be read, and new ones made beside them.
 What the server app has made or changed by the end the launcher lists for the reporter, which alone has the model's volume.
 """
 
@@ -55,7 +55,7 @@ def _filled(folder: Path) -> Record:
         say(f"{source} is too large for the working directory, which has links to what is in it instead")
         for entry in os.scandir(source):
             if entry.name not in SKIPPED:
-                os.symlink(entry.path, folder / entry.name)
+                (folder / entry.name).symlink_to(entry.path)
     return _listed(folder)
 
 
@@ -94,9 +94,9 @@ def _copy(source: Path, folder: Path) -> None:
                 target.mkdir()
             elif entry.is_file():
                 shutil.copyfile(entry.path, target)
-                os.chmod(target, stat.S_IMODE(entry.stat().st_mode) | 0o600)
+                target.chmod(stat.S_IMODE(entry.stat().st_mode) | 0o600)
             elif entry.is_dir():
-                os.symlink(_linked(source.resolve(), folder, Path(entry.path).resolve()), target)
+                target.symlink_to(_linked(source.resolve(), folder, Path(entry.path).resolve()))
         except OSError as error:
             say(f"{entry.path} is not in the working directory: {error}")
 
@@ -130,7 +130,9 @@ def _mark(entry: os.DirEntry[str]) -> list[int] | None:
 
 def changed(folder: Path, before: Record) -> Record:
     """`files` that are new or have changed, as pairs of path and size; `left_out`, with why; how many `more` there are."""
-    known, files, left_out, more = before["files"], [], {}, 0
+    known, more = before["files"], 0
+    files: list[tuple[str, int]] = []
+    left_out: dict[str, str] = {}
     for path, entry in _relative(folder):
         mark = _mark(entry)
         if path in known and known[path] == mark:
@@ -140,12 +142,12 @@ def changed(folder: Path, before: Record) -> Record:
         elif mark is None:
             left_out[path] = "it is a link" if entry.is_symlink() else "it is no regular file"
         else:
-            files.append([path, mark[0]])
+            files.append((path, mark[0]))
     return {"files": files, "left_out": left_out, "more": more}
 
 
 def hand_over() -> None:
-    """Lists for the reporter what the app has written, and waits until it has it. Whatever goes wrong here does not change the run's end."""
+    """Lists for the reporter what the app has written, and waits until it has it. What goes wrong here does not change the run's end."""
     volume = place()
     before = read_json(volume / "copied.json") if volume else None
     if volume is None or before is None:
@@ -169,7 +171,7 @@ def _open_to_group(folder: Path) -> None:
             needed = 0o050 if entry.is_dir() else 0o040
             mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
             if mode & needed != needed:
-                os.chmod(entry.path, mode | needed)
+                Path(entry.path).chmod(mode | needed)
 
 
 def _wait() -> Record | None:
