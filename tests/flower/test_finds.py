@@ -47,6 +47,9 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
     assert (files["uri"], files["count"], files["leftOut"]) == ("pvc://models/out/team/digits/u-1/files/", 2, [])
     assert [each["path"] for each in files["list"]] == ["final_model.npz", "reports/lines.txt"]
     assert "2 files of the app" in run.log("launcher")
+    told = config_map.progress().files
+    assert told is not None
+    assert (told.uri, told.count, told.size) == (files["uri"], 2, files["size"])
     image = run.folder / "app"
     assert {path.name for path in image.iterdir()} == {"data", "finds", "pyproject.toml"}  # nothing was written into it
     assert (run.folder / "work-site1/app/rounds.log").exists()

@@ -56,6 +56,7 @@ def stored(engine: Engine, run: Run, model: dict[str, object]) -> None:
     assert metadata["clusters"] == {"cluster1": [1, 2], "cluster2": [1, 2]}
     assert metadata["model"]["digest"] == model["digest"]
     (kept,) = metadata["files"]["list"]
+    assert run.status()["files"]["count"] == 1
     content = engine.read(run.namespace, "models", path.replace("model.safetensors", "files/final.npy"))
     assert (kept["path"], kept["sha256"]) == ("final.npy", hashlib.sha256(content).hexdigest())
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import by_name, shown
-from panal.api.types import Model, ModelStatus
+from panal.api.types import FilesStatus, Model, ModelStatus
 
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
 
@@ -71,3 +71,4 @@ class Progress(Model):
     metrics: Metrics = Field(default_factory=dict)
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
     model: ModelStatus | None = None
+    files: FilesStatus | None = None

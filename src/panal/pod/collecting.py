@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from panal.api.text import shown
+from panal.api.types import FilesStatus
 from panal.pod.files import replace
 from panal.pod.storing import Place
 
@@ -30,6 +31,7 @@ NAMED = 100  # of those left out
 LONGEST = 1000  # characters of a path
 LIST_SIZE = 8 << 20  # bytes of the launcher's list
 PIECE = 1 << 20
+MOST = 1_000_000  # what is counted
 
 
 class LeftOutError(Exception):
@@ -62,13 +64,20 @@ class Collector:
     place: Place
     run: Mapping[str, str]
     touch: Callable[[], None]
+    known: bool = False
 
-    async def look(self) -> None:
-        """Does it when the launcher has asked for it, once."""
-        if (self.run_dir / "files.json").exists() and not (self.run_dir / "collected.json").exists():
-            replace(self.run_dir / "collected.json", json.dumps(await asyncio.to_thread(self._answer)))
+    async def look(self) -> FilesStatus | None:
+        """Does it when the launcher has asked for it; what is done already is not done again."""
+        if self.known or not (self.run_dir / "files.json").exists():
+            return None
+        self.known = True
+        answer = _answered(self.run_dir / "collected.json")
+        if answer is None:
+            answer = await asyncio.to_thread(self._answer)
+            replace(self.run_dir / "collected.json", json.dumps(answer))
+        return FilesStatus(**answer["status"]) if "status" in answer else None
 
-    def _answer(self) -> Mapping[str, Any]:
+    def _answer(self) -> dict[str, Any]:
         try:
             found = collect(_wanted(self.run_dir / "files.json"), self.work_dir / "app", self.place.folder, self.touch)
             record(self.place, self.run, found)
@@ -77,7 +86,17 @@ class Collector:
             return {"error": shown(str(error), LONGEST)}
         log.info("collected %d files, %d bytes; left out: %d", len(found.files), found.size, len(found.left_out) + found.more)
         left_out = {shown(path, LONGEST): why for path, why in found.left_out.items()}
-        return {"uri": uri(self.place), "count": len(found.files), "size": found.size, "left_out": left_out}
+        status = FilesStatus(uri=uri(self.place), count=len(found.files), size=found.size, left_out=len(left_out) + found.more)
+        return {"status": status.model_dump(), "left_out": left_out}
+
+
+def _answered(path: Path) -> dict[str, Any] | None:
+    """Of a reporter that was killed after it."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def uri(place: Place) -> str:
@@ -95,7 +114,8 @@ def _wanted(path: Path) -> Mapping[str, Any]:
 
 def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callable[[], None]) -> Collected:
     """`wanted` as the launcher says. Into `target`/files, which has nothing else afterwards. OSError if there is no working directory."""
-    found = Collected(more=wanted["more"] if isinstance(wanted.get("more"), int) else 0)
+    more = wanted.get("more")
+    found = Collected(more=min(max(more, 0), MOST) if isinstance(more, int) else 0)
     shutil.rmtree(target / "files", ignore_errors=True)
     target.mkdir(parents=True, exist_ok=True)
     root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -187,7 +187,8 @@ class Reporter:
             model = _read(self.settings.run_dir / "model.json")
             if model is not None and model.get("round") != self.stored_round:
                 await self._store(model)
-            await collector.look()
+            if (files := await collector.look()) is not None:
+                self.state = self.state.model_copy(update={"files": files})
             await self._sleep(POLL)
 
     async def _store(self, model: Mapping[str, Any]) -> None:

@@ -135,8 +135,10 @@ def collected(tmp_path: Path) -> dict[str, Any]:
     """What the reporter answers to the launcher's list."""
     place = Place.of(tmp_path / "volume", "pvc://models", "", ("ns", "run", "u1"))
     collector = Collector(tmp_path, tmp_path / "work", place, {"name": "run"}, lambda: None)
-    asyncio.run(collector.look())
+    found = asyncio.run(collector.look())
     answer: dict[str, Any] = json.loads((tmp_path / "collected.json").read_text())
+    assert (found.model_dump() if found else None) == answer.get("status")
+    assert asyncio.run(collector.look()) is None
     return answer
 
 
@@ -190,7 +192,7 @@ def test_paths_lead_nowhere_else_and_no_link_is_followed(tmp_path: Path) -> None
     paths = ["link", "sub/up/secret", "../secret", str(tmp_path / "secret"), "sub/../good", "", "sub", "pipe", "a\0b", "gone", "good"]
     ask(tmp_path, *paths)
     answer = collected(tmp_path)
-    assert (answer["count"], tree(tmp_path / STORED)) == (1, {"files/good", "metadata.json"})
+    assert (answer["status"]["count"], tree(tmp_path / STORED)) == (1, {"files/good", "metadata.json"})
     assert len(answer["left_out"]) == len(paths) - 1
     assert answer["left_out"]["pipe"] == "it is no regular file"
     assert answer["left_out"]["gone"] == "No such file or directory"
@@ -215,7 +217,8 @@ def test_number_and_size_are_bounded_by_what_is_there(tmp_path: Path, monkeypatc
     monkeypatch.setattr(collecting, "FILES", 2)
     ask(tmp_path, "a", "b", "c", "d", left_out={"l": "it is a link"}, more=3)
     answer = collected(tmp_path)
-    assert (answer["count"], answer["size"], set(answer["left_out"])) == (2, 9, {"b", "d", "l"})
+    assert (answer["status"]["count"], answer["status"]["size"], set(answer["left_out"])) == (2, 9, {"b", "d", "l"})
+    assert answer["status"]["left_out"] == 6
     assert answer["left_out"]["d"] == "2 files are collected, and no more"
     assert metadata(tmp_path)["files"]["more"] == 3
     assert tree(tmp_path / STORED) == {"files/a", "files/c", "metadata.json"}
@@ -227,13 +230,20 @@ def test_names_are_shown_safely_and_kept_as_they_are(tmp_path: Path) -> None:
     odd = os.fsdecode(b"\xff\x1b[31m\n")
     (work / odd).write_text("1")
     ask(tmp_path, odd)
-    assert collected(tmp_path)["count"] == 1
+    assert collected(tmp_path)["status"]["count"] == 1
     assert (tmp_path / STORED / "files" / odd).read_text() == "1"
     (told,) = metadata(tmp_path)["files"]["list"]
     assert told["path"] == "\\udcff\\x1b[31m\\n"
 
 
 LONG = '{"files": [], "left_out": {}' + " " * 9_000_000 + "}"
+
+
+@pytest.mark.parametrize(("said", "counted"), [(10**30, 1_000_000), (-1, 0), ("many", 0), (None, 0)])
+def test_what_cannot_be_a_count_is_none(tmp_path: Path, said: Any, counted: int) -> None:
+    (tmp_path / "work/app").mkdir(parents=True)
+    ask(tmp_path, more=said)
+    assert collected(tmp_path)["status"]["left_out"] == counted
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"files": 1}', '{"files": [], "left_out": 3}', LONG], ids=range(5))

@@ -192,6 +192,7 @@ def _tell(answer: Record | None) -> None:
     elif answer.get("error"):
         say(f"the app's files are not collected: {answer['error']}")
     else:
-        say(f"{answer['count']} files of the app, {answer['size']} bytes, are in {answer['uri']}")
+        status = answer["status"]
+        say(f"{status['count']} files of the app, {status['size']} bytes, are in {status['uri']}")
         for path, why in answer["left_out"].items():
             say(f"not collected: {shown(path)}: {why}")
