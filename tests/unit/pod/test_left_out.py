@@ -91,6 +91,10 @@ def test_the_launcher_names_the_import_and_what_to_do(tmp_path: Path) -> None:
     assert "app/client.py imports lib.helpers (lib/helpers.py). Rename them" in caught.value.message
     (tmp_path / "app/client.py").write_text("import json\n")
     refuse_incomplete(tmp_path, project, bundle.getvalue())
+    (tmp_path / "app/client.py").write_text("import gone\n")
+    (tmp_path / "gone.py").symlink_to("nowhere")
+    with pytest.raises(RunError, match=r"imports gone \(gone.py\)"):
+        refuse_incomplete(tmp_path, project, bundle.getvalue())
 
 
 def test_many_are_counted() -> None:

@@ -118,9 +118,17 @@ def refuse_incomplete(folder: Path, project: Record, bundle: bytes) -> None:
     modules = [str(components[name]).partition(":")[0] for name in ("serverapp", "clientapp") if name in components]
     files = {str(Path(where, name).relative_to(folder)) for where, _, names in os.walk(folder) for name in names if name.endswith(".py")}
     with zipfile.ZipFile(io.BytesIO(bundle)) as packed:
-        app = App(files, lambda path: (folder / path).read_text(errors="replace"), set(packed.namelist()), _installed)
+        app = App(files, lambda path: _text(folder / path), set(packed.namelist()), _installed)
     if found := left_out(modules, app):
         raise RunError("AppInvalid", told(found))
+
+
+def _text(path: Path) -> str:
+    """Empty for a link that leads nowhere, which Flower leaves out as it does every link."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _installed(name: str) -> bool:

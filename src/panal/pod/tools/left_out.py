@@ -72,7 +72,7 @@ def imports(source: str, path: str) -> list[str]:
     """The modules that a file may import, by their full names. One that it can do without, as it catches ImportError, does not count."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return []  # whoever imports it tells
     return [name for node in _needed(tree) for name in _names(node, path)]
 
