@@ -129,4 +129,5 @@ $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-m
 	$(BUILD) tests/real/app panal/test-app:1 $@
 
 clean: ## remove what was made, the environments as well
+	-chmod -R u+w .cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

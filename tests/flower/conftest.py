@@ -74,6 +74,7 @@ class Pods:
             "PANAL_RUN_DIR": str(self.run_dir),
             "PANAL_POD_DIR": str(self.folder / "pod"),
             "PANAL_TMP": str(tmp),
+            "PANAL_WORK_DIR": str(self.folder / ("work" if name in ("superlink", "launcher") else f"work-{name}")),
             "PANAL_TERMINATION_LOG": str(self.folder / f"{name}.termination"),
             "PANAL_SUPERLINK_PORT": str(self.port),
         }

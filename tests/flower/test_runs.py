@@ -52,6 +52,7 @@ def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
     env = {
         "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u-1", "PANAL_RUN_DIR": str(pods.run_dir),
         "PANAL_STORAGE_DIR": str(volume), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out", "PANAL_ATTEMPT": "job-1",
+        "PANAL_WORK_DIR": str(pods.folder / "work"),
     }  # fmt: skip
     reporter = Reporter(Settings.read(env), config_map)
     loop = asyncio.new_event_loop()

@@ -264,6 +264,8 @@ REFUSED = {
     "rounds": (server(rounds=0), "spec.server.rounds", "greater than or equal to 1"),
     "quorum": (server(minAvailableClients=0), "spec.server.minAvailableClients", "greater than or equal to 1"),
     "quorum-timeout": (server(quorumTimeoutSeconds=0), "spec.server.quorumTimeoutSeconds", "greater than or equal to 1"),
+    "run-config": (server(runConfig={str(n): n for n in range(101)}), "spec.server.runConfig", "must have at most 100 items"),
+    "run-config-text": (server(runConfig="a=1"), "spec.server.runConfig", "must be of type object"),
     "reply-shapes": (server(replies={"shapes": "Some"}), "spec.server.replies.shapes", "Unsupported value"),
     "reply-size": (server(replies={"maxSize": "much"}), "spec.server.replies.maxSize", "should match"),
     "round-timeout": (server(roundTimeoutSeconds=0), "spec.server.roundTimeoutSeconds", "greater than or equal to 1"),
@@ -320,7 +322,12 @@ def test_the_longest_name(ns):
 
 BEFORE = {
     "framework": "flower",
-    "server": {"image": "a:1", "rounds": 3, "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]},
+    "server": {
+        "image": "a:1",
+        "rounds": 3,
+        "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}],
+        "runConfig": {"lr": 0.1, "optimizer.name": "sgd", "augment": True, "steps": 3},
+    },
     "client": {"image": "b:1", "placement": {"predicates": [CLAIM]}, "resources": {"limits": {"cpu": 1}}},
 }
 CHANGES = {
@@ -328,6 +335,7 @@ CHANGES = {
     "server.image": server(image="a:2"),
     "server.minAvailableClients": server(minAvailableClients=2),
     "server.env": server(env=[{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "other"}}}]),
+    "server.runConfig": server(runConfig={"lr": 0.2}),
     "server.storage": storage(size="9Gi"),
     "server.listeners": server(listeners=[{"port": 30001}]),
     "client.image": {"client": {"image": None}},

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import by_name, shown
-from panal.api.types import Model, ModelStatus
+from panal.api.types import FilesStatus, Model, ModelStatus
 
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite"]
 
@@ -88,3 +88,4 @@ class Progress(Model):
     result: Code = ""
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
     model: ModelStatus | None = None
+    files: FilesStatus | None = None

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from panal.api.placements import PLACEMENT
 from panal.api.pods import PodSettings
+from panal.api.run_config import RunConfig
 from panal.api.schema import Model, rule
 
 MAX_LISTENERS = 8
@@ -167,6 +168,11 @@ class Server(PodSettings):
         default_factory=Replies,
         description="Which replies of clusters count. One that is refused costs its own cluster's part of a round.",
         json_schema_extra={"default": {}},
+    )
+    run_config: RunConfig = Field(
+        default_factory=dict,
+        description="Values for keys of the app's run config, which are texts, numbers or booleans; those that the app declares in "
+        "pyproject.toml, with a dot between a table and its key. What is not named here keeps the app's own value.",
     )
     superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has an aggregator of its own.")
 

@@ -84,6 +84,15 @@ class ModelStatus(Model):
     round: int = Field(description="The round after which the model was taken.")
 
 
+class FilesStatus(Model):
+    """What the server app has written into its working directory, beside the model; metadata.json there has the list."""
+
+    uri: str = Field(description="The folder that the files are in.")
+    count: int = Field(description="How many files.")
+    size: int = Field(description="Their size in bytes.")
+    left_out: int = Field(default=0, description="How many were not kept; metadata.json names them, with the reason.")
+
+
 class Status(Model):
     phase: Phase = Field(default=Phase.WAITING, description="Waiting for clusters and pods, Running, or for good Completed or Failed.")
     message: Text = Field(default="", description="What is going on, and what to do about it, in words.")
@@ -110,6 +119,7 @@ class Status(Model):
         default_factory=list, description="Where clusters reach the aggregator.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )
     model: ModelStatus | None = Field(default=None, description="The finished model.")
+    files: FilesStatus | None = Field(default=None, description="What the server app has written into its working directory.")
     start_time: datetime | None = Field(default=None, description="When the run started; from then on most of the spec is fixed.")
     completion_time: datetime | None = Field(default=None, description="When the run ended.")
 

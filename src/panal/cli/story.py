@@ -66,8 +66,11 @@ def _phase(before: Status, now: Status) -> Iterator[str]:
 
 
 def summary(status: Status) -> list[str]:
-    """Of a run that has ended: where its model is, which one that has failed may have as well."""
-    model = status.get("model")
-    if not model:
-        return []
-    return [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
+    """Of a run that has ended: where its model is, and what its app has written."""
+    found = []
+    if model := status.get("model"):
+        found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
+    if files := status.get("files"):
+        left_out = f"; {files['leftOut']} left out" if files.get("leftOut") else ""
+        found += [f"files   {files['uri']}", f"        {files['count']} of the app, {files['size']} bytes{left_out}"]
+    return found

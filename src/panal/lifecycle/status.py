@@ -60,6 +60,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         headline_metric=headline(metrics),
         listeners=exposure.status(world) or old.listeners,
         model=outcome.model,
+        files=progress.files if progress else (old.files if outcome.started else None),
         start_time=outcome.started,
         completion_time=(old.completion_time or now) if ended else None,
     )

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from panal.api.names import RUN_DIR, STORAGE_DIR, progress
+from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -29,12 +29,14 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
+from panal.pod.collecting import Collector
 from panal.pod.files import replace
 from panal.pod.fold import UnfitError, bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
+from panal.pod.tools.proxies import spare_loopback
 
 log = logging.getLogger("panal.reporter")
 
@@ -84,6 +86,7 @@ class Settings:
     place: Place
     run: Mapping[str, str]  # namespace, name, uid, attempt: for metadata.json
     attempt: str
+    work_dir: Path = Path(WORK_DIR)
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -94,6 +97,7 @@ class Settings:
             place=Place.of(mount, env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run),
             run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
             attempt=env.get("PANAL_ATTEMPT", ""),
+            work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
         )
 
 
@@ -183,12 +187,16 @@ class Reporter:
             self.rounds = wanted
 
     async def _store_models(self) -> None:
-        """In the order in which they were handed over, each once."""
+        """In the order in which they were handed over, each once; in the end the app's files, beside the last."""
+        collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
         while not self.stop.is_set():
+            ended = collector.asked()  # every model was handed over before
             for folder in self._handed_over():
                 model = _read(folder / "model.json")
                 if model is not None and folder.name not in self.stored:
                     await self._store(folder, {**model, "start": int(folder.name)})
+            if ended and (files := await collector.look()) is not None:
+                self.state = self.state.model_copy(update={"files": files})
             await self._sleep(POLL)
 
     def _handed_over(self) -> list[Path]:
@@ -282,6 +290,7 @@ async def _main() -> None:
 
 def main() -> None:
     log_to_stdout()
+    spare_loopback(os.environ)
     asyncio.run(_main())
 
 

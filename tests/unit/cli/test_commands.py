@@ -311,3 +311,45 @@ def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
 def test_the_rounds_of_an_app_are_read_where_its_launcher_sets_them():
     """Two lists, since a launcher imports nothing of panal's, and nothing imports a launcher."""
     assert set(folder.ROUND_KEYS) == ROUNDS_KEYS
+
+
+CONFIG = 'num-server-rounds = 2\nlr = 0.1\nname = "a"\n[tool.flwr.app.config.optimizer]\nmomentum = 0.9'
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), {}),
+        (("lr=0.5 name='x y' optimizer.momentum=0",), {"lr": 0.5, "name": "x y", "optimizer.momentum": 0}),
+        (('name="x=y"', "lr=1"), {"name": "x=y", "lr": 1}),
+        (("num-server-rounds=4",), {"num-server-rounds": 4}),
+    ],
+)
+def test_values_of_the_run_config_reach_the_run(tmp_path, words, expected):
+    app = folder.read(_app(tmp_path, config=CONFIG), values=words)
+    assert dict(app.run_config) == expected
+    server = folder.manifest(app, "x-1", "i:1", 2)["spec"]["server"]
+    assert server.get("runConfig", {}) == expected
+    assert server["rounds"] == expected.get("num-server-rounds", 2)
+
+
+def test_values_of_the_run_config_from_a_file(tmp_path):
+    (tmp_path / "values.toml").write_text("lr = 0.5\n[optimizer]\nmomentum = 0.1\n")
+    app = folder.read(_app(tmp_path, config=CONFIG), values=[str(tmp_path / "values.toml")])
+    assert dict(app.run_config) == {"lr": 0.5, "optimizer.momentum": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lrr=1"], "declares no key lrr"),
+        (["optimizer=1"], "declares no key optimizer"),
+        (["name=x"], "name=x"),  # a text without quotes
+        (["lr"], "lr is no key=value"),
+        (["missing.toml"], "missing.toml cannot be read"),
+        (["num-server-rounds=4"], "--rounds is 3, and --run-config says 4"),
+    ],
+)
+def test_a_run_config_that_cannot_be_is_refused_before_anything_is_made(tmp_path, words, said):
+    with pytest.raises(Problem, match=said):
+        folder.read(_app(tmp_path, config=CONFIG), 3, values=words)

@@ -10,7 +10,7 @@ import pytest
 
 from panal.addon.config import NOTHING
 from panal.api.names import ClusterName
-from panal.api.types import ModelStatus, Phase, Status
+from panal.api.types import FilesStatus, ModelStatus, Phase, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.reasons import REMEDY, Reason
@@ -610,6 +610,13 @@ def test_a_binding_goes_when_no_run_names_its_set_any_more() -> None:
 def test_a_killed_aggregator_is_lost(code: int) -> None:
     status = status_after(running(job=job(pod(launcher(running=False, exit_code=code, terminated="Error")), failed=True)))
     assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)
+
+
+@pytest.mark.parametrize("ended", [running(), said("ServerAppFailed", "after its training")], ids=["running", "failed"])
+def test_files_of_the_app_are_in_the_status_however_the_run_ends(ended: World) -> None:
+    files = FilesStatus(uri="pvc://models/x/files/", count=2, size=9)
+    assert status_after(replace(ended, progress=progress(files=files))).files == files
+    assert status_after(ended).files is None
 
 
 def test_deletion_removes_works_then_the_finalizer() -> None:

@@ -16,8 +16,9 @@ import pytest
 from panal.api.text import shown
 from panal.lifecycle.diagnosis import launcher_said
 from panal.pod.tools import files
+from panal.pod.tools.app_folder import find_app
 from panal.pod.tools.files import RunError, records
-from panal.pod.tools.flower_control import find_app, overrides, uncompressed
+from panal.pod.tools.flower_control import overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
 from panal.pod.tools.flower_launcher import judged, raise_if_stopped, wait_until_stored
 from panal.pod.tools.flower_replies import Clusters, numbers
@@ -38,6 +39,9 @@ def test_the_node_config_carries_awkward_paths(monkeypatch: pytest.MonkeyPatch) 
     assert node_config() == 'cluster-name="site1"'
     monkeypatch.setenv("PANAL_DATA_PATH", '/panal/data/a "b"')
     assert node_config() == 'cluster-name="site1" data-path="/panal/data/a \\"b\\""'
+    monkeypatch.setenv("PANAL_PARTITION_ID", "0")
+    monkeypatch.setenv("PANAL_NUM_PARTITIONS", "12")
+    assert node_config().endswith(" partition-id=0 num-partitions=12")
 
 
 def test_data_may_be_a_file_or_a_folder_that_holds_something(tmp_path: Path) -> None:
@@ -258,7 +262,7 @@ def test_how_a_run_has_ended(
     for event in events:
         files.append(event)
     if not reason:
-        assert judged(end) == "The app has ended, and has left no model"
+        assert judged(end) == "The app has ended; it has left no files, and no model"
         assert records()[-1] == {"time": records()[-1]["time"], "event": "ended", "result": "Metrics"}
         return
     with pytest.raises(RunError) as caught:

@@ -10,6 +10,7 @@ checks), else `project.dependencies`. Everything else has a default, and is in t
 
 Programs in the folder `bin` come before those of the environment. Environments are shared by all images that ask for the same, so
 an image whose code alone has changed is made anew in a moment, and one that has not changed is left alone. Root is not needed.
+What is made is read-only (see `readonly`).
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from typing import Any
 from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
+from panal.local.node.readonly import protect, protected, remove
 
 OWN = Path(__file__).with_name("own")
 LEFT_OUT = ("__pycache__", "venv", "build", "dist", "node_modules")
+FORMAT = 2  # of what is in the store: what was made in another is made again
 KEPT = 3  # versions of an image's files: Pods may still run from older ones
 
 
@@ -122,7 +125,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _digest(recipe: Recipe) -> str:
-    known = hashlib.sha256(f"{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
+    known = hashlib.sha256(f"{FORMAT}\0{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
     for folder in (recipe.folder, *recipe.packages):
         for path in _files(folder):
             known.update(f"{path.relative_to(folder.parent)}\0{os.access(path, os.X_OK)}\0".encode())
@@ -140,7 +143,7 @@ def _is_there(images: Path, name: str, digest: str) -> bool:
 # --- making it ---------------------------------------------------------------------------------------------------
 def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     root = place / digest.removeprefix("sha256:")[:16]
-    shutil.rmtree(root, ignore_errors=True)
+    remove(root)
     for folder, target in ((recipe.folder, root), *((p, root / p.name) for p in recipe.packages)):
         for path in _files(folder):
             copy = target / path.relative_to(folder)
@@ -153,12 +156,13 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
         env = {**os.environ, "PATH": f"{root / 'bin'}:{venv / 'bin'}:{SYSTEM_PATH}"}
         _run([*recipe.prepare], "[tool.panal.image] prepare", cwd=root, env=env)
     _run([str(venv / "bin/python3"), "-m", "compileall", "-q", "-x", "/venv/", str(root)], "compiling the folder's Python files")
+    protect(root)
     fields = {"digest": digest, "root": root.name, "env": {"PYTHONUNBUFFERED": "1", **recipe.env}}
     words: dict[str, Any] = {"entrypoint": [], "cmd": list(recipe.cmd), "workingDir": "."}
     write(place / "image.json", json.dumps(fields | words, indent=1), mode=0o644)
     old = sorted((p for p in place.iterdir() if p.is_dir() and p != root), key=lambda p: p.stat().st_mtime)
     for each in old[: -(KEPT - 1)]:
-        shutil.rmtree(each)
+        remove(each)
 
 
 def _add_metadata(package: str, root: Path) -> None:
@@ -175,10 +179,12 @@ def _environment(recipe: Recipe, store: Path) -> Path:
     ready = venv / ".ready"
     with _locked(store / f"{recipe.environment}.lock"):
         if not ready.exists():
-            shutil.rmtree(venv, ignore_errors=True)
+            remove(venv)
             _run([sys.executable, "-m", "venv", *_without_pip(), str(venv)], "making the Python environment")
             _install(recipe, venv)
             ready.touch()
+        if not protected(venv):
+            protect(venv)
     return venv
 
 

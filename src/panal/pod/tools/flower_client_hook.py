@@ -1,4 +1,4 @@
-"""Inside the ClientApp process at a site: tells in each reply how long it took.
+"""Inside the ClientApp process at a site: tells in each reply how long it took, and has missing keys of the configs named.
 
 Replies get a ConfigRecord `panal`, which the hub's hook takes out before the app sees it.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .flower_context import naming_missing_keys
+
 RECORD = "panal"
 
 
@@ -20,9 +22,9 @@ def patch(module: ModuleType) -> None:
     since = [time.monotonic()]
 
     def pull_task_input(*args: Any, **kwargs: Any) -> Any:
-        task = pull(*args, **kwargs)
+        message, context, *rest = pull(*args, **kwargs)
         since[0] = time.monotonic()
-        return task
+        return message, naming_missing_keys(context), *rest
 
     def push_message(client: Any, message: Any, context: Any) -> Any:
         from flwr.app import ConfigRecord

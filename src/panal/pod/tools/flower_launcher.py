@@ -19,8 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
+from . import working_directory
+from .app_folder import find_app
 from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
-from .flower_control import Control, RunState, UnreachableError, bundle_app, find_app, overrides
+from .flower_control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
 
 T = TypeVar("T")
 
@@ -61,12 +63,15 @@ class Launcher:
     def run(self) -> str:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
+        refuse_incomplete(folder, project, bundle)
         append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest()})
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
-        return judged(self._end(run))
+        end = self._end(run)
+        working_directory.hand_over()
+        return judged(end)
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Asks until there is an answer; a SuperLink that is silent for too long is lost, and the run with it."""
@@ -130,11 +135,18 @@ def judged(end: RunError | None) -> str:
     """What the run came to, or RunError. A model that was handed over is stored first, however the app has ended."""
     kept = wait_until_stored(run_dir())
     events = records()
-    trouble = stopped(events) or end or nothing_came(events, bool(kept))
+    files = number_of_files()
+    trouble = stopped(events) or end or nothing_came(events, bool(kept), files)
     if trouble:
         raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
-    append({"event": "ended", "result": "Model" if kept else "Metrics"})
-    return kept or "The app has ended, and has left no model"
+    append({"event": "ended", "result": "Model" if kept else "Files" if files else "Metrics"})
+    return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
+
+
+def number_of_files() -> int:
+    """Those of the app that the reporter has collected."""
+    found = read_json(run_dir() / "collected.json") or {}
+    return int(found.get("status", {}).get("count", 0))
 
 
 def raise_if_stopped() -> None:
@@ -153,12 +165,14 @@ def failed(state: RunState) -> RunError | None:
     return RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
 
 
-def nothing_came(events: list[Record], has_model: bool) -> RunError | None:
+def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
     """Why a run that Flower calls completed is not: Flower calls it so whatever the sites did. `spec.result` says what has to come out."""
     if not any(each["event"] == "round" and each.get("replies") for each in events):
         return RunError("NoResult", "The server app has ended without a usable reply of any site")
     wanted = os.environ.get("PANAL_RESULT", "")
     missing = next((each["message"] for each in events if each["event"] == "no-model"), "")
+    if wanted == "Files" and not files:
+        return RunError("ModelMissing", "spec.result is Files, and the server app has left none in its working directory")
     if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
         return None
     return RunError("ModelMissing", missing or "The server app has ended and left no model")

@@ -20,6 +20,7 @@ from typing import Any
 from . import flower_trees
 from .files import RunError, number, run_dir, say
 from .flower_aggregation import Aggregation, rules
+from .flower_context import with_key
 from .flower_exchange import Exchange
 from .flower_journal import EVALUATE, TRAIN, Journal
 from .flower_judge import Judge
@@ -29,6 +30,7 @@ from .flower_replies import Number, Phase, merged, numbers
 from .flower_watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
+NAMED = 10  # kinds of failure in one message
 SHOWN = 5  # rounds that are named
 METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
@@ -191,7 +193,8 @@ class Observation:
     def _give_up(self) -> None:
         server_round, phase = self.last, self.phase
         self._record(server_round, TRAIN, {})
-        said = ", ".join(sorted({*phase.failed.values()})) or "no reply"
+        reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
+        said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
         message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = "AllCollaboratorsFailed" if all_raised else "QuorumLost"

@@ -17,6 +17,7 @@ from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
 from .files import RunError, number
+from .flower_context import naming_missing_keys
 from .flower_exchange import Exchange
 from .flower_journal import KINDS, Journal, Rounds
 from .flower_judge import Judge, Rules
@@ -39,7 +40,7 @@ def patch(module: ModuleType) -> None:
         global _watch
         _watch = Watch(grid, several(in_folder(Path(server_app_dir))))
         try:
-            return original(grid, context, server_app_dir, *args, **kwargs)
+            return original(grid, naming_missing_keys(context), server_app_dir, *args, **kwargs)
         finally:
             _watch.close()
 

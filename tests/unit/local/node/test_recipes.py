@@ -57,8 +57,9 @@ def test_a_change_makes_a_new_digest_and_leaves_what_runs_alone(app, tmp_path):
 def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
     image = build(app, "app:1", tmp_path / "images")
     (venv,) = (p.parent for p in (tmp_path / "images/.venvs").glob("*/.ready"))
-    (venv / ".ready").unlink()
-    (venv / "bin/python3").unlink()
+    for folder, gone in ((venv, ".ready"), (venv / "bin", "python3")):
+        folder.chmod(0o755)
+        (folder / gone).unlink()
     assert build(app, "app:1", tmp_path / "images") == image
     assert (venv / "bin/python3").exists()
 
