@@ -1,4 +1,4 @@
-"""Inside the ClientApp process at a site: tells in each reply how long it took.
+"""Inside the ClientApp process at a site: tells in each reply how long it took, and its end is seen.
 
 Replies get a ConfigRecord `panal`, which the hub's hook takes out before the app sees it.
 """
@@ -10,11 +10,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .flower_deaths import reporting
+
 RECORD = "panal"
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.supernode.runtime.run_clientapp: every reply passes its `push_message`, errors as well."""
+    reporting(module, "run_clientapp")
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     since = [time.monotonic()]
