@@ -25,7 +25,9 @@ from .flower_control import Control, RunState, UnreachableError, bundle_app, fin
 T = TypeVar("T")
 
 POLL = 0.5  # seconds, while it waits for something that takes seconds
-WATCH = 1.0  # while the run goes on: each look is lines in the SuperLink's log
+WATCH = 1.0  # while the run goes on: each look asks the SuperLink for all nodes
+SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most runs end, and how much longer each look makes the next wait
+FILES = 0.1  # between looks at files of the Pod's own
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
 STORING = 600.0  # the reporter without progress
@@ -57,6 +59,8 @@ class Launcher:
     quorum_timeout: int = field(default_factory=lambda: number("PANAL_QUORUM_TIMEOUT", 600))
     connected: int = -1
     answered: float = 0.0  # when the SuperLink last did; 0: never
+    pause: float = WATCH
+    model: int = 0  # when one was handed over, by the file's time
 
     def run(self) -> str:
         folder, project = find_app()
@@ -116,7 +120,16 @@ class Launcher:
                 self.control.stop(run)
                 few = f"Fewer than {self.min_clients} collaborators were connected for {self.quorum_timeout} s ({self.connected} now)"
                 raise RunError("QuorumLost", few)
-            time.sleep(WATCH)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Until the run is worth another look."""
+        end, self.pause = time.monotonic() + self.pause, min(WATCH, self.pause * GROWTH)
+        while time.monotonic() < end:
+            time.sleep(FILES)
+            if (written := model_written()) != self.model:
+                self.model, self.pause = written, SOON
+                return
 
     def _judge(self, state: RunState) -> str:
         raise_if_stopped()
@@ -130,6 +143,13 @@ class Launcher:
             raise RunError("ModelMissing", "The server app ended without an error, but its strategy returned no arrays")
         append({"event": "unobservable"})
         return "The app does not use Flower's Strategy.start: its rounds cannot be seen, and no model is stored for it"
+
+
+def model_written() -> int:
+    try:
+        return (run_dir() / "model.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def raise_if_stopped() -> None:
@@ -152,5 +172,5 @@ def wait_until_stored(folder: Path, model: Record, patience: float = STORING) ->
         mark = folder / "storing"
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
-        time.sleep(POLL)
+        time.sleep(FILES)
     raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
