@@ -45,7 +45,8 @@ def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mod
 
 @pytest.mark.parametrize("acceleration", ["Auto", "Off"])
 @pytest.mark.parametrize(
-    ("mode", "message"), [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")]
+    ("mode", "message"),
+    [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")],
 )
 def test_a_server_app_that_dies_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
     run = pods(min_clients=1, PANAL_ACCELERATION=acceleration)

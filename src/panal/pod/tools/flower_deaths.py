@@ -74,9 +74,6 @@ def _lines(file: Path) -> list[str]:
 
 def report(arguments: list[str], details: str) -> None:
     """Ends the task of the app process that was started with these arguments."""
-    import httpx
-    from flwr.common.constant import SubStatus
-    from flwr.proto.runtime_pb2 import PushTaskOutputRequest
     from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
     from flwr.supercore.runtime import RuntimeHttpClient
 
@@ -89,19 +86,27 @@ def report(arguments: list[str], details: str) -> None:
     )
     try:
         for left in reversed(range(TRIES)):
-            try:
-                client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=details))
-            except httpx.HTTPStatusError:
-                return  # it has ended its task itself
-            except httpx.HTTPError as error:
-                if not left:
-                    say(f"{details}, which could not be told: {error!r}")
-                time.sleep(PAUSE if left else 0)
-            else:
-                say(details)
+            if not (error := _end_task(client, details)):
                 return
+            time.sleep(PAUSE if left else 0)
+        say(f"{details}, which could not be told: {error}")
     finally:
         client.close()
+
+
+def _end_task(client: Any, details: str) -> str:
+    """Why that could not be done; empty if the task is over, as it is if the app process has ended it itself."""
+    import httpx
+    from flwr.common.constant import SubStatus
+    from flwr.proto.runtime_pb2 import PushTaskOutputRequest
+
+    try:
+        client.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=details))
+    except httpx.HTTPError as error:
+        over = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
+        return "" if over else repr(error)
+    say(details)
+    return ""
 
 
 def started(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
