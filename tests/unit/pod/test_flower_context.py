@@ -73,7 +73,9 @@ def test_otherwise_they_are_dictionaries() -> None:
 def test_both_apps_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = ModuleType("run_clientapp")
     found = context()
-    client.__dict__.update(pull_task_input=lambda _client: ("message", found, "run", "fab"), push_message=lambda *_: None)
+    client.__dict__.update(
+        pull_task_input=lambda _client: ("message", found, "run", "fab"), push_message=None, run_clientapp=None, flwr_exit=None
+    )
     flower_client_hook.patch(client)
     message, given, run, fab = client.pull_task_input(None)
     assert (message, run, fab, type(given.node_config)) == ("message", "run", "fab", NodeConfig)

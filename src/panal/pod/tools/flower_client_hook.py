@@ -1,4 +1,4 @@
-"""Inside the ClientApp process at a site: tells in each reply how long it took, and has missing keys of the configs named.
+"""Inside the ClientApp process at a site: tells in each reply how long it took, has missing keys of the configs named, and its end seen.
 
 Replies get a ConfigRecord `panal`, which the hub's hook takes out before the app sees it.
 """
@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from .flower_context import naming_missing_keys
+from .flower_deaths import reporting
 
 RECORD = "panal"
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.supernode.runtime.run_clientapp: every reply passes its `push_message`, errors as well."""
+    reporting(module, "run_clientapp")
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     since = [time.monotonic()]

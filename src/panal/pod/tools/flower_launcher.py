@@ -27,7 +27,9 @@ from .flower_control import Control, RunState, UnreachableError, bundle_app, ove
 T = TypeVar("T")
 
 POLL = 0.5  # seconds, while it waits for something that takes seconds
-WATCH = 1.0  # while the run goes on: each look is lines in the SuperLink's log
+WATCH = 1.0  # while the run goes on: each look asks the SuperLink for all nodes
+SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most runs end, and how much longer each look makes the next wait
+FILES = 0.1  # between looks at files of the Pod's own
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
 STORING = 600.0  # the reporter without progress
@@ -59,6 +61,8 @@ class Launcher:
     quorum_timeout: int = field(default_factory=lambda: number("PANAL_QUORUM_TIMEOUT", 600))
     connected: int = -1
     answered: float = 0.0  # when the SuperLink last did; 0: never
+    pause: float = WATCH
+    models: int = 0  # that were handed over
 
     def run(self) -> str:
         folder, project = find_app()
@@ -121,7 +125,16 @@ class Launcher:
                 self.control.stop(run)
                 few = f"Fewer than {self.min_clients} collaborators were connected for {self.quorum_timeout} s ({self.connected} now)"
                 raise RunError("QuorumLost", few)
-            time.sleep(WATCH)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Until the run is worth another look."""
+        end, self.pause = time.monotonic() + self.pause, min(WATCH, self.pause * GROWTH)
+        while time.monotonic() < end:
+            time.sleep(FILES)
+            if (written := models_written()) != self.models:
+                self.models, self.pause = written, SOON
+                return
 
     def _end(self, run: int) -> RunError | None:
         """Why the run has failed, as far as Flower knows."""
@@ -147,6 +160,10 @@ def number_of_files() -> int:
     """Those of the app that the reporter has collected."""
     found = read_json(run_dir() / "collected.json") or {}
     return int(found.get("status", {}).get("count", 0))
+
+
+def models_written() -> int:
+    return sum(1 for _ in run_dir().glob("models/*/model.json"))
 
 
 def raise_if_stopped() -> None:
@@ -195,7 +212,7 @@ def wait_until_stored(folder: Path, patience: float = STORING) -> str:
             touched, since = mark.stat().st_mtime, time.monotonic()
         if time.monotonic() - since >= patience:
             raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
-        time.sleep(POLL)
+        time.sleep(FILES)
 
 
 def told(models: list[Record]) -> str:

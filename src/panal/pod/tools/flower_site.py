@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import flower_secret
+from . import flower_secret, flower_unanswered
 from .files import RunError, say
 from .flower_errors import leaving, written
 
@@ -54,6 +54,7 @@ def install() -> None:
     for name, needed in (("_pull_and_store_message", _PULL), ("_push_messages", _PUSH)):
         if missing := needed - set(inspect.signature(getattr(module, name)).parameters):
             raise TypeError(f"{name} has no {sorted(missing)}")
+    flower_unanswered.install(module)
     module._pull_and_store_message = judging(module, app_hash())  # type: ignore[attr-defined]
     module._push_messages = withholding(module, share_errors())  # type: ignore[attr-defined]
     introduce(connection, os.environ.get("PANAL_INSTANCE", ""))

@@ -1,6 +1,9 @@
 """A plain Flower server app, which knows nothing of panal."""
 
 import json
+import os
+import signal
+import sys
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, MetricRecord
@@ -19,6 +22,10 @@ def main(grid: Grid, context: Context) -> None:
     config = context.run_config
     if config["mode"] == "server-raises":
         raise RuntimeError("the server app's own words")
+    if config["mode"] == "server-dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if config["mode"] == "server-exits":
+        sys.exit()
     if config["mode"] == "no-strategy":
         grid.get_node_ids()
         return
