@@ -89,7 +89,8 @@ def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
     run, client = world.run, world.run.spec.client
     runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
-    container = runtime.collaborator(run.spec, site.cluster, names.DATA_DIR if site.data else "", app_hash)
+    version = world.progress.runtime_version if world.progress else ""
+    container = runtime.collaborator(run.spec, site.cluster, names.DATA_DIR if site.data else "", app_hash, version)
     volumes = [*pods.empty_dirs("tools", "tmp"), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)

@@ -59,6 +59,8 @@ class Reason(StrEnum):
     QUORUM_LOST = "QuorumLost"
     ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
     APP_INVALID = "AppInvalid"
+    FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
+    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     SERVER_APP_FAILED = "ServerAppFailed"
     MODEL_MISSING = "ModelMissing"
     MODEL_NOT_STORED = "ModelNotStored"
@@ -122,6 +124,8 @@ REMEDY: dict[Reason, str] = {
     Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
     Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",
     Reason.APP_INVALID: "Check that the image's working directory holds a Flower app (`flwr build` there tells).",
+    Reason.FLOWER_NOT_SUPPORTED: "Build the image with such a version, then create a new run.",
+    Reason.FLOWER_VERSIONS_DIFFER: "Install the same minor version of flwr in spec.server.image and spec.client.image.",
     Reason.SERVER_APP_FAILED: "Read the log of the aggregator's container superlink.",
     Reason.MODEL_MISSING: "Check that the server app's strategy returns arrays.",
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",

@@ -48,10 +48,11 @@ class Runtime(Protocol):
 
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
+    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str, version: str) -> Container:
         """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. `app_hash` is the SHA-256
-        of the app bundle as the launcher announced it: the container runs no other that the aggregator sends it. It finds the aggregator
-        at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
+        of the app bundle as the launcher announced it: the container runs no other that the aggregator sends it. `version` is that of
+        the framework in the aggregator's image, empty if it did not say: a container whose own does not go with it ends with a reason.
+        It finds the aggregator at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
         ...
 
 

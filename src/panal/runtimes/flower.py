@@ -50,12 +50,13 @@ class Flower:
         launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp", "pod"))
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
+    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str, version: str) -> Container:
         env = environment(
             PANAL_CLUSTER=cluster,
             PANAL_POD_DIR=POD_DIR,
             PANAL_GATEWAY_PORT=str(COLLABORATOR_PORT),
             PANAL_APP_HASH=app_hash,
+            PANAL_FLOWER_VERSION=version,
             PANAL_ACCELERATION=str(spec.acceleration),
         )
         if data_path:

@@ -60,8 +60,8 @@ HASH = "5f" * 32
 
 
 def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
-    with_data = runtime.collaborator(SPEC, ClusterName("site1"), "/panal/data", HASH)
-    without = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
+    with_data = runtime.collaborator(SPEC, ClusterName("site1"), "/panal/data", HASH, "1.42.0")
+    without = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH, "1.42.0")
     assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
     assert "PANAL_DATA_PATH" not in env(without)
     assert env(without) == {
@@ -69,6 +69,7 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
         "PANAL_POD_DIR": "/panal/pod",
         "PANAL_GATEWAY_PORT": "8000",
         "PANAL_APP_HASH": HASH,
+        "PANAL_FLOWER_VERSION": "1.42.0",
         "PANAL_ACCELERATION": "Auto",
     }
     assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "pod": "/panal/pod"}
@@ -76,7 +77,9 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
 
 
 def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_from_a_second_node() -> None:
-    entries = {e["name"]: e["valueFrom"] for e in runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)["env"] if "valueFrom" in e}
+    entries = {
+        e["name"]: e["valueFrom"] for e in runtime.collaborator(SPEC, ClusterName("site1"), "", HASH, "1.42.0")["env"] if "valueFrom" in e
+    }
     assert entries == {
         "PANAL_SHARE_ERRORS": {"configMapKeyRef": {"name": "fl-collaborator-site", "key": "share-errors", "optional": True}},
         "PANAL_INSTANCE": {"fieldRef": {"fieldPath": "metadata.uid"}},
@@ -84,5 +87,5 @@ def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_fr
 
 
 def test_a_collaborator_cannot_write_its_tools_nor_the_pods_secret() -> None:
-    container = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
+    container = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH, "1.42.0")
     assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "pod"}

@@ -1,6 +1,7 @@
 """Main container of the aggregator: announces the app's hash, waits for the quorum, submits the app, watches, and ends truthfully.
 
-The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone.
+The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone. A Flower
+that panal does not know ends the run before that (`Control`), so that nothing is scheduled for it.
 Flower calls a run completed whatever its clients did, so the end is judged here: a model has to come out, and the reporter has to
 have stored it. The one exception is an app that does not use `Strategy.start`: nothing of it can be seen, so Flower's word is
 taken; if it leaves a model in /panal/run all the same, that model is stored and waited for like any other.
@@ -21,6 +22,7 @@ from typing import TypeVar
 
 from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
 from .flower_control import Control, RunState, UnreachableError, bundle_app, find_app, overrides
+from .flower_known import installed
 
 T = TypeVar("T")
 
@@ -61,7 +63,7 @@ class Launcher:
     def run(self) -> str:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
-        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest()})
+        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest(), "flower": installed()})
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
