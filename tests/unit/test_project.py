@@ -59,6 +59,10 @@ def test_locks_satisfy_what_the_project_asks_for(lock: str, wanted: list[str]) -
         assert all(requirement.specifier.contains(v) for v in versions), f"{lock} has {versions}, wanted {requirement}: run `make lock`"
 
 
+def test_the_example_has_the_newest_version_of_flower_that_panal_knows() -> None:
+    assert (ROOT / "examples/mnist/requirements.txt").read_text() == FLOWERS[-1].read_text()
+
+
 def test_there_is_a_lock_for_each_version_of_flower_that_panal_knows() -> None:
     assert [version for lock in FLOWERS for version in locked(lock)["flwr"]] == list(VERSIONS)
     makefile = (ROOT / "Makefile").read_text()
