@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from panal.api.crd import crd
-from panal.pod.tools.flower_known import VERSIONS, minor
+from panal.pod.tools.flower_known import VERSIONS, WORKING, minor
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -61,6 +61,11 @@ def test_locks_satisfy_what_the_project_asks_for(lock: str, wanted: list[str]) -
 
 def test_the_example_has_the_newest_version_of_flower_that_panal_knows() -> None:
     assert (ROOT / "examples/mnist/requirements.txt").read_text() == FLOWERS[-1].read_text()
+
+
+def test_the_documents_name_the_versions_of_flower_that_work() -> None:
+    assert f"| {WORKING.replace(' and', ',')} | yes |" in (ROOT / "docs/reference/flower.md").read_text()
+    assert f"Flower {minor(VERSIONS[0])} to {minor(VERSIONS[-1])} over" in (ROOT / "README.md").read_text()
 
 
 def test_there_is_a_lock_for_each_version_of_flower_that_panal_knows() -> None:
