@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from panal.cli import flower
 from panal.cli.flower import asked_of, newest_allowed, resolve
-from panal.cli.problem import Problem
+from panal.cli.main import main
+from panal.cli.problem import Code, Problem
 from panal.local.node.recipes import BuildError
 from panal.local.node.requirements import Requirements
 from panal.pod.tools.flower_known import MODULES, NEWEST, VERSIONS
@@ -109,3 +111,30 @@ def test_a_version_that_cannot_be_fetched_is_refused_with_those_that_work() -> N
     with pytest.raises(Problem, match=r"fetching flwr==1\.99\.0 failed") as caught:
         resolve(Requirements(["flwr==1.99.0"]), fetch)
     assert f"flwr=={NEWEST}" in caught.value.remedy
+
+
+APP = '[project]\nname = "app"\nversion = "1"\ndependencies = [{flwr}]\n[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
+
+
+@pytest.mark.parametrize("words", [["run", "APP"], ["image", "build", "APP", "-t", "app:1"]], ids=["run", "image build"])
+def test_a_command_refuses_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(APP.format(flwr='"flwr<1.40"'))
+    monkeypatch.setenv("PANAL_HOME", str(tmp_path / "platform"))
+    monkeypatch.setattr(sys, "argv", ["panal", *(str(tmp_path) if word == "APP" else word for word in words)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == Code.IMAGE
+    assert f"flwr<1.40 allows no version of Flower that panal knows\n  {flower.REMEDY}" in capsys.readouterr().err
+    assert not (tmp_path / "platform").exists()
+
+
+def test_both_commands_say_what_is_installed_and_from_which_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(APP.format(flwr='"flwr>=1.27"'))
+    (tmp_path / "requirements.txt").write_text("tabulate\n")
+    assert flower.pins(tmp_path) == (f"flwr=={NEWEST}",)
+    assert capsys.readouterr().err.splitlines() == [
+        "installs pyproject.toml's dependencies, and what requirements.txt adds",
+        f"flwr {NEWEST}, of flwr>=1.27",
+    ]
