@@ -24,8 +24,11 @@ from panal.pod.tools.flower_known import PIN, VERSIONS, WORKING, difference
 
 Fetch = Callable[[str, Path], None]
 
-REMEDY = f'Flower {WORKING} work: write "{PIN}" in the dependencies of pyproject.toml.'
 _LOWER = ("==", "===", "~=", ">=", ">")
+
+
+class UnknownError(Exception):
+    """Goes on from what the app asks for: that allows no Flower that panal knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,11 @@ def resolve(wanted: Requirements, fetch: Fetch = fetch_alone) -> Flower | None:
     by_address = next((each for each in asked if each.url), None)
     version = "" if by_address else newest_allowed(asked)
     if not version:
-        version = _fetched(str(by_address) if by_address else f"flwr{_together(asked)}", said, asked, fetch)
+        try:
+            version = _fetched(str(by_address) if by_address else f"flwr{_together(asked)}", asked, fetch)
+        except UnknownError as error:
+            where = "requirements.txt" if wanted.locked else "the dependencies of pyproject.toml"
+            raise Problem(Code.IMAGE, f"{said} {error}", f'Flower {WORKING} work: write "{PIN}" in {where}.') from error
     return Flower(version, () if wanted.locked or by_address else (f"flwr=={version}",), f"flwr {version}, of {said}")
 
 
@@ -88,18 +95,18 @@ def _requirement(line: str) -> Requirement | None:
         return None
 
 
-def _fetched(requirement: str, said: str, asked: Sequence[Requirement], fetch: Fetch) -> str:
+def _fetched(requirement: str, asked: Sequence[Requirement], fetch: Fetch) -> str:
     """The version that is known by its modules."""
     if not any(each.url or any(map(_may_be_unknown, each.specifier)) for each in asked):
-        raise Problem(Code.IMAGE, f"{said} allows no version of Flower that panal knows", REMEDY)
+        raise UnknownError("allows no version of Flower that panal knows")
     with TemporaryDirectory(prefix="panal-") as place:
         try:
             fetch(requirement, Path(place))
         except BuildError as error:
-            raise Problem(Code.IMAGE, f"{said} allows no version of Flower that panal knows, and {error}", REMEDY) from error
+            raise UnknownError(f"allows no version of Flower that panal knows, and {error}") from error
         version = next((path.stem.removeprefix("flwr-") for path in Path(place).glob("flwr-*.dist-info")), "of no version")
         if unlike := difference(lambda path: (Path(place) / path).read_bytes()):
-            raise Problem(Code.IMAGE, f"{said} is Flower {version}, which panal does not know. {unlike}", REMEDY)
+            raise UnknownError(f"is Flower {version}, which panal does not know. {unlike}")
     return version
 
 

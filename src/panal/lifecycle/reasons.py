@@ -46,6 +46,7 @@ class Reason(StrEnum):
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     APP_HASH_MISMATCH = "AppHashMismatch"
+    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
@@ -60,7 +61,6 @@ class Reason(StrEnum):
     ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
     APP_INVALID = "AppInvalid"
     FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
-    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     SERVER_APP_FAILED = "ServerAppFailed"
     MODEL_MISSING = "ModelMissing"
     MODEL_NOT_STORED = "ModelNotStored"

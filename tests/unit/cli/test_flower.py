@@ -14,7 +14,7 @@ from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.local.node.recipes import BuildError
 from panal.local.node.requirements import Requirements
-from panal.pod.tools.flower_known import MODULES, NEWEST, VERSIONS
+from panal.pod.tools.flower_known import MODULES, NEWEST, VERSIONS, WORKING
 
 OLDEST = VERSIONS[0]
 
@@ -68,8 +68,9 @@ def test_a_complete_list_is_looked_at_and_left_alone(tmp_path: Path) -> None:
         lock.write_text(f"flwr=={version} ; sys_platform == 'linux' \\\n --hash=sha256:00\n")
         wanted = Requirements(["flwr>=1.27"], lock)
         if ends:
-            with pytest.raises(Problem, match=r"flwr==1.30.0 allows no version"):
+            with pytest.raises(Problem, match=r"flwr==1.30.0 allows no version") as caught:
                 resolve(wanted, never)
+            assert caught.value.remedy.endswith("in requirements.txt.")
         else:
             found = resolve(wanted, never)
             assert found is not None
@@ -126,7 +127,8 @@ def test_a_command_refuses_before_anything_is_made(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == Code.IMAGE
-    assert f"flwr<1.40 allows no version of Flower that panal knows\n  {flower.REMEDY}" in capsys.readouterr().err
+    remedy = f'Flower {WORKING} work: write "flwr=={NEWEST}" in the dependencies of pyproject.toml.'
+    assert f"flwr<1.40 allows no version of Flower that panal knows\n  {remedy}" in capsys.readouterr().err
     assert not (tmp_path / "platform").exists()
 
 

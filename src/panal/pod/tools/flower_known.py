@@ -2,9 +2,10 @@
 
 Known is the source of the modules that we patch or replace, or whose inner workings a guard relies on: its SHA-256 in each release that was
 tested (`flower_digests`, made by `make flower-known`). So a release that leaves them alone works on the day it appears, and one that
-changes a line of them is refused. What is used by its public interface is not among them. Numbers of versions serve messages alone.
+changes a line of them is refused. What is used by its public interface is not among them. Numbers of versions serve messages,
+and tell whether hub and site have the same.
 
-The files are found and read without importing anything of Flower. The command line asks the same of a wheel.
+The files are found and read without importing anything of Flower. The command line asks the same of one that it has fetched.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ NEWEST = VERSIONS[-1]
 PIN = f"flwr=={NEWEST}"
 WORKING = " and ".join(", ".join(dict.fromkeys(v.rpartition(".")[0] for v in VERSIONS)).rsplit(", ", 1))  # 1.40, 1.41 and 1.42
 
-Read = Callable[[str], bytes]  # the content of a file by its path, such as flwr/app/error.py; raises OSError or KeyError if it is not there
+Read = Callable[[str], bytes]  # the content of a file by its path, such as flwr/app/error.py; OSError or KeyError if there is none
 
 
 def unknown() -> str:
