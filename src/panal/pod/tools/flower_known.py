@@ -85,7 +85,7 @@ def differs(hub: str) -> str:
     here = installed()
     if not hub or minor(hub) == minor(here):
         return ""
-    return f"The hub runs Flower {hub}, and this image holds {here}: both must have the same minor version"
+    return f"The hub runs Flower {hub}, and this image holds {here or 'none'}"
 
 
 def difference(read: Read) -> str:
