@@ -66,6 +66,7 @@ def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
         loop.close()
 
 
+@pytest.mark.oldest
 def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Make) -> None:
     run = pods(rounds=1, min_clients=2)
     config_map = ConfigMap(rounds="2")  # one more than the aggregator was started with
@@ -105,6 +106,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
     assert "/v1/control/list-nodes" not in run.log("superlink")  # polls that went well are not in its log
 
 
+@pytest.mark.oldest
 def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(pods: Make) -> None:
     run = pods()
     run.start_all(run.app(mode="clients-raise"))

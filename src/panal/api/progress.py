@@ -35,6 +35,7 @@ Name = Annotated[str, Field(max_length=MAX_NAME)]
 Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_NAME))]
 Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(_named)]
 
 
@@ -63,6 +64,7 @@ class CollaboratorProgress(Model):
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that an older attempt's words are not taken for the present one's.
     `app_hash` is the SHA-256 of the app bundle, which collaborators are told to run and nothing else; empty until it is known.
+    `runtime_version` is the version of Flower in the aggregator's image, which those of collaborators have to go with.
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the server app's strategy runs, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
@@ -73,6 +75,7 @@ class Progress(Model):
 
     attempt: str = ""
     app_hash: Digest = ""
+    runtime_version: Version = ""
     connected: Count | None = None
     started: bool = False
     rounds_completed: Count = 0

@@ -17,7 +17,7 @@ from typing import Any
 
 from panal.api import names
 from panal.api.names import MAX_RUN_NAME
-from panal.cli import output, run_config
+from panal.cli import flower, output, run_config
 from panal.cli.access import Access, is_up
 from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
@@ -128,6 +128,7 @@ def next_name(app: App, taken: set[str]) -> str:
 def run_folder(home: Folder, app: App, following: Following) -> Code:
     began = time.monotonic()
     with explained():
+        pins = flower.pins(app.folder)
         before = load(home)
         count = len(before.spokes) if before else CLUSTERS
         wanted = claims(app, [f"cluster{n}" for n in range(1, count + 1)])
@@ -136,7 +137,7 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
         with output.patiently(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once"):
-            image = build(app.folder, f"app/{app.name}:latest", home.images)
+            image = build(app.folder, f"app/{app.name}:latest", home.images, pins)
         output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
     access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)
     return done(_run(access, app, image.name, len(wanted) or len(state.spokes), following), access)

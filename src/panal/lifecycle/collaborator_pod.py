@@ -19,7 +19,7 @@ from panal.lifecycle import partitions, pods
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.world import Address, ClusterView, Object, World
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
-from panal.runtimes import Partition, runtime_for
+from panal.runtimes import Announced, Partition, runtime_for
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 OPEN_SHIFT_CLAIM = "version.openshift.io"  # Red Hat's claim; without a claim we set the group that may read the key ourselves
@@ -92,7 +92,8 @@ def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
     run, client = world.run, world.run.spec.client
     runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
-    container = runtime.collaborator(run.spec, site.cluster, site.partition, names.DATA_DIR if site.data else "", app_hash)
+    announced = Announced(app_hash, world.progress.runtime_version if world.progress else "")
+    container = runtime.collaborator(run.spec, site.cluster, site.partition, names.DATA_DIR if site.data else "", announced)
     volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     APP_HASH_MISMATCH = "AppHashMismatch"
+    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
@@ -59,6 +60,7 @@ class Reason(StrEnum):
     QUORUM_LOST = "QuorumLost"
     ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
     APP_INVALID = "AppInvalid"
+    FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
     SERVER_APP_FAILED = "ServerAppFailed"
     WORKFLOW_HALTED = "WorkflowHalted"
     NO_RESULT = "NoResult"
@@ -132,6 +134,8 @@ REMEDY: dict[Reason, str] = {
     Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
     Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",
     Reason.APP_INVALID: "Check that the image's working directory holds a Flower app (`flwr build` there tells).",
+    Reason.FLOWER_NOT_SUPPORTED: "Build the image with such a version, then create a new run.",
+    Reason.FLOWER_VERSIONS_DIFFER: "Install the same minor version of flwr in spec.server.image and spec.client.image.",
     Reason.SERVER_APP_FAILED: "Read the log of the aggregator's container superlink.",
     Reason.MODEL_MISSING: "Check that the server app's strategy returns arrays, or set spec.result to Files or None.",
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",

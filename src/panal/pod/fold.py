@@ -17,6 +17,7 @@ from panal.api.text import by_name
 Record = Mapping[str, Any]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,32}")
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -48,8 +49,10 @@ def of_clusters(found: Any) -> dict[str, Any]:
 
 def _bundle(progress: Progress, record: Record) -> dict[str, Any]:
     """Said once: a container of the user's image that writes another one later must not change what sites were told."""
-    digest = str(record["sha256"])
-    return {"app_hash": digest} if not progress.app_hash and _DIGEST.fullmatch(digest) else {}
+    digest, version = str(record["sha256"]), str(record.get("flower", ""))
+    if progress.app_hash or not _DIGEST.fullmatch(digest):
+        return {}
+    return {"app_hash": digest, "runtime_version": version if _VERSION.fullmatch(version) else ""}
 
 
 def _connected(_: Progress, record: Record) -> dict[str, Any]:

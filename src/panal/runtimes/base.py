@@ -36,6 +36,15 @@ class Partition:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the launcher has said of the aggregator. `app_hash` is the SHA-256 of the app bundle: a collaborator runs no other that the
+    aggregator sends it. `version` is the framework's, empty if it did not say: a collaborator whose own does not go with it ends."""
+
+    app_hash: str
+    version: str
+
+
 class Runtime(Protocol):
     """One FL framework: what an entry point of the group `panal.runtimes` makes."""
 
@@ -56,9 +65,8 @@ class Runtime(Protocol):
 
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, app_hash: str) -> Container:
-        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. `app_hash` is the SHA-256
-        of the app bundle as the launcher announced it: the container runs no other that the aggregator sends it. It finds the aggregator
+    def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, announced: Announced) -> Container:
+        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. It finds the aggregator
         at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
         ...
 

@@ -13,7 +13,7 @@ from panal.api.names import COLLABORATOR_PORT, POD_DIR, RUN_DIR, SITE, SUPERLINK
 from panal.api.quantity import in_bytes
 from panal.api.run_config import as_json
 from panal.api.types import PodSettings, Spec
-from panal.runtimes.base import AggregatorContainers, Container, Partition, environment, mounts
+from panal.runtimes.base import AggregatorContainers, Announced, Container, Partition, environment, mounts
 
 # Whether what an exception says may leave the site: its owner's word, in a ConfigMap on the spoke. By default nothing of it does.
 _SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": {"name": SITE, "key": "share-errors", "optional": True}}}
@@ -55,7 +55,7 @@ class Flower:
         launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp", "work", "pod"))
         return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, app_hash: str) -> Container:
+    def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, announced: Announced) -> Container:
         env = environment(
             PANAL_CLUSTER=cluster,
             PANAL_PARTITION_ID=str(partition.index),
@@ -63,7 +63,8 @@ class Flower:
             PANAL_POD_DIR=POD_DIR,
             PANAL_WORK_DIR=WORK_DIR,
             PANAL_GATEWAY_PORT=str(COLLABORATOR_PORT),
-            PANAL_APP_HASH=app_hash,
+            PANAL_APP_HASH=announced.app_hash,
+            PANAL_FLOWER_VERSION=announced.version,
             PANAL_ACCELERATION=str(spec.acceleration),
         )
         if data_path:

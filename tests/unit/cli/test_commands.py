@@ -18,6 +18,7 @@ from panal.cli.problem import Code, Problem
 from panal.kube import errors
 from panal.local.supervisor.folder import PlatformError
 from panal.pod.tools.flower_control import ROUNDS_KEYS
+from panal.pod.tools.flower_known import NEWEST, minor
 
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}
@@ -187,7 +188,7 @@ def test_a_new_app_can_be_run(tmp_path):
     assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
     app = folder.read(tmp_path / "my-app")
     assert (app.name, app.rounds, app.data) == ("my-app", 5, None)
-    assert "flwr==1.41.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"flwr=={minor(NEWEST)}.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
     metadata = {
         "name": "a",
         "namespace": "b",

@@ -227,7 +227,8 @@ def manifests(plan: Plan, of: str = "cluster1") -> dict[str, Object]:
 
 
 def test_collaborators_are_made_when_address_and_app_are_known() -> None:
-    plan = decide(fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False)), NOW)
+    told = progress(connected=0, started=False, runtime_version="1.42.0")
+    plan = decide(fresh(service=service(), job=job(pod()), progress=told), NOW)
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
     made = manifests(plan)
     assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]
@@ -235,6 +236,7 @@ def test_collaborators_are_made_when_address_and_app_are_known() -> None:
     assert "digits.ns.fl.panal" in made["ConfigMap"]["data"]["cds.json"]
     environment = made["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
     assert {"name": "PANAL_APP_HASH", "value": APP_HASH} in environment
+    assert {"name": "PANAL_FLOWER_VERSION", "value": "1.42.0"} in environment
 
 
 def test_no_collaborator_starts_before_the_hub_has_said_which_app_it_will_run() -> None:

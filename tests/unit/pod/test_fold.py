@@ -31,6 +31,9 @@ def after(*records: dict[str, object], start: Progress | None = None) -> Progres
         ({"event": "connected", "count": 3}, Progress(connected=3)),
         ({"event": "started", "rounds": 4}, Progress(started=True, rounds_total=4)),
         ({"event": "bundle", "sha256": "a1" * 32}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1" * 32, "flower": "1.42.0"}, Progress(app_hash="a1" * 32, runtime_version="1.42.0")),
+        ({"event": "bundle", "sha256": "a1" * 32, "flower": "1" * 33}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1" * 32, "flower": "\x1b[2J"}, Progress(app_hash="a1" * 32)),
         ({"event": "bundle", "sha256": "a1"}, Progress()),
         ({"event": "waiting", "message": "for 5 nodes"}, Progress(waiting="for 5 nodes")),
         ({"event": "notice", "kind": "ModelSuspect", "message": "w"}, Progress(notices={"ModelSuspect": "w"})),
@@ -51,8 +54,8 @@ def test_what_each_record_changes(record: dict[str, object], expected: Progress)
 
 
 def test_the_announced_app_stays_the_one_that_was_announced_first() -> None:
-    first, second = ({"event": "bundle", "sha256": digit * 64} for digit in "ab")
-    assert after(first, second).app_hash == "a" * 64
+    first, second = ({"event": "bundle", "sha256": digit * 64, "flower": version} for digit, version in (("a", "1.42.0"), ("b", "1.41.0")))
+    assert after(first, second) == Progress(app_hash="a" * 64, runtime_version="1.42.0")
 
 
 def test_text_that_a_site_shares_is_cut_to_a_length() -> None:

@@ -20,6 +20,7 @@ from panal.pod.tools.app_folder import find_app
 from panal.pod.tools.files import RunError, records
 from panal.pod.tools.flower_control import overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
+from panal.pod.tools.flower_known import PIN
 from panal.pod.tools.flower_launcher import judged, raise_if_stopped, wait_until_stored
 from panal.pod.tools.flower_replies import Clusters, numbers
 from panal.pod.tools.flower_site import app_hash, share_errors
@@ -154,10 +155,10 @@ def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -
 
 def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
     raise_if_stopped()
-    files.append({"event": "stopped", "reason": "AppInvalid", "message": "no guard"})
+    files.append({"event": "stopped", "reason": "FlowerNotSupported", "message": "no guard"})
     with pytest.raises(RunError, match="no guard") as caught:
         raise_if_stopped()
-    assert caught.value.reason == "AppInvalid"
+    assert caught.value.reason == "FlowerNotSupported"
 
 
 def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,8 +316,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
     ("version", "said"),
     [
         ("", "holds no Flower"),
-        ("1.40.0", "holds Flower 1.40.0, and panal knows how to guard 1.41 alone"),
-        ("1.41.9", "cannot be guarded"),
+        ("1.99.0", "holds Flower 1.99.0, and panal knows 1."),
     ],
 )
 def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: str, version: str, said: str) -> None:
@@ -340,6 +340,6 @@ def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: st
     told_launcher = tmp_path / "progress.jsonl"
     assert told_launcher.exists() == (name == "superlink")
     for told in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
-        assert told["reason"] == "AppInvalid"
+        assert told["reason"] == "FlowerNotSupported"
         assert said in told["message"]
-        assert "flwr 1.41" in told["message"]
+        assert f"install {PIN}" in told["message"]

@@ -1,7 +1,7 @@
 """Makes images: `build(FOLDER, NAME, IMAGES)` copies an application folder and gives it a Python environment of its own.
 
-FOLDER/pyproject.toml is the recipe. What is installed is requirements.txt beside it, if there is one (a lock, with hashes that pip
-checks), else `project.dependencies`. Everything else has a default, and is in the table [tool.panal.image]:
+FOLDER/pyproject.toml is the recipe. What is installed is `project.dependencies` and what requirements.txt beside it adds, or that alone
+if it has hashes (`requirements`). Everything else has a default, and is in the table [tool.panal.image]:
 
     env       variables of every container of the image; {root} is the image's folder
     prepare   a command that runs once in the image's folder when the image is made, such as ["python3", "split.py", "."]
@@ -35,6 +35,7 @@ from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
 from panal.local.node.readonly import protect, protected, remove
+from panal.local.node.requirements import Requirements
 
 OWN = Path(__file__).with_name("own")
 LEFT_OUT = ("__pycache__", "venv", "build", "dist", "node_modules")
@@ -49,8 +50,7 @@ class BuildError(Exception):
 @dataclass(frozen=True, slots=True)
 class Recipe:
     folder: Path
-    requirements: Path | None
-    dependencies: Sequence[str]
+    requirements: Requirements
     env: Mapping[str, str]
     prepare: Sequence[str]
     cmd: Sequence[str]
@@ -59,8 +59,7 @@ class Recipe:
     @property
     def environment(self) -> str:
         """Names the Python environment: the same for all that is installed alike."""
-        text = self.requirements.read_text() if self.requirements else json.dumps(sorted(self.dependencies))
-        return hashlib.sha256(f"{sys.version}\0{text}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{sys.version}\0{self.requirements.identity}".encode()).hexdigest()[:16]
 
 
 def build_own(images: Path) -> list[Image]:
@@ -68,9 +67,9 @@ def build_own(images: Path) -> list[Image]:
     return [build(folder, f"panal/{folder.name}:{version('panal')}", images) for folder in sorted(OWN.iterdir())]
 
 
-def build(folder: Path, name: str, images: Path) -> Image:
-    """The image as it is in the store now. BuildError if it cannot be made."""
-    recipe = read(folder)
+def build(folder: Path, name: str, images: Path, pins: Sequence[str] = ()) -> Image:
+    """The image as it is in the store now; `pins` are requirements to install as well. BuildError if it cannot be made."""
+    recipe = read(folder, pins)
     try:
         place = folder_of(images, name)
     except NotReadyError as error:
@@ -83,7 +82,7 @@ def build(folder: Path, name: str, images: Path) -> Image:
     return find(images, name)
 
 
-def read(folder: Path) -> Recipe:
+def read(folder: Path, pins: Sequence[str] = ()) -> Recipe:
     folder = folder.resolve()
     file = folder / "pyproject.toml"
     try:
@@ -96,11 +95,13 @@ def read(folder: Path) -> Recipe:
     unknown = table.keys() - {"env", "prepare", "cmd", "packages"}
     if unknown:
         raise BuildError(f"{file}: [tool.panal.image] has {', '.join(sorted(unknown))}; it knows env, prepare, cmd and packages")
-    lock = folder / "requirements.txt"
+    dependencies = content.get("project", {}).get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(each, str) for each in dependencies):
+        raise BuildError(f'{file}: project.dependencies is no list of texts, such as ["flwr>=1.41", "numpy"]')
+    listed = folder / "requirements.txt"
     return Recipe(
         folder=folder,
-        requirements=lock if lock.exists() else None,
-        dependencies=content.get("project", {}).get("dependencies", []),
+        requirements=Requirements(dependencies, listed if listed.exists() else None, pins),
         env=table.get("env", {}),
         prepare=table.get("prepare", []),
         cmd=table.get("cmd", []),
@@ -189,16 +190,21 @@ def _environment(recipe: Recipe, store: Path) -> Path:
 
 
 def _install(recipe: Recipe, venv: Path) -> None:
-    what = ["-r", str(recipe.requirements)] if recipe.requirements else list(recipe.dependencies)
-    if not what:
-        return
-    python = str(venv / "bin/python3")
+    if what := recipe.requirements.arguments:
+        pip = _pip(str(venv / "bin/python3"), "--compile-bytecode")
+        _run([*pip, *what], f"installing what {recipe.requirements.file or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder)
+
+
+def fetch_alone(requirement: str, folder: Path) -> None:
+    """One package into `folder`, without what it depends on. BuildError if it cannot be had."""
+    _run([*_pip(sys.executable), "--no-deps", "--target", str(folder), requirement], f"fetching {requirement}")
+
+
+def _pip(python: str, *of_uv: str) -> list[str]:
     if uv := shutil.which("uv"):
-        pip = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
-    else:
-        own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
-        pip = [*own, "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    _run([*pip, *what], f"installing what {recipe.requirements or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder)
+        return [uv, "pip", "install", "--quiet", *of_uv, "--python", python]
+    own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
+    return [*own, "--disable-pip-version-check", "--no-input", "install", "--quiet"]
 
 
 def _without_pip() -> list[str]:

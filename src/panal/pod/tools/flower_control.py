@@ -13,7 +13,7 @@ from typing import Any
 
 from . import flower_secret
 from .files import Record, RunError, loopback, number, superlink_port
-from .flower_known import unknown
+from .flower_known import NOT_SUPPORTED, PIN, unknown
 from .left_out import App, left_out, told
 from .run_config import declared, given
 
@@ -44,16 +44,14 @@ class RunState:
 class Control:
     def __init__(self) -> None:
         if why := unknown():
-            raise RunError("AppInvalid", why)
+            raise RunError(NOT_SUPPORTED, why)
         try:
             import httpx
             from flwr.proto import control_pb2
             from flwr.supercore.control import ControlHttpClient
-            from flwr.supercore.protobuf import client
         except ImportError as error:
-            message = f"spec.server.image holds no Flower that panal knows ({error}). Install flwr 1.41 in the image"
-            raise RunError("AppInvalid", message) from error
-        flower_secret.patch(client)
+            raise RunError(NOT_SUPPORTED, f"Flower cannot be imported ({error}). Install {PIN} in the image") from error
+        flower_secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
         self._httpx, self._pb = httpx, control_pb2
         self._client = ControlHttpClient.from_server_address(f"{loopback()}:{superlink_port()}", True, None, [])
 

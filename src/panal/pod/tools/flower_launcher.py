@@ -1,6 +1,7 @@
 """Main container of the aggregator: announces the app's hash, waits for the quorum, submits the app, watches, and ends truthfully.
 
-The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone.
+The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone. A Flower
+that panal does not know ends the run before that (`Control`), so that nothing is scheduled for it.
 Flower calls a run completed whatever its clients did, so the end is judged here: a site has to have answered, and what the app has trained
 has to be stored by the reporter. A model that was handed over is stored although the app fails afterwards.
 """
@@ -23,6 +24,7 @@ from . import working_directory
 from .app_folder import find_app
 from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
 from .flower_control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
+from .flower_known import installed
 
 T = TypeVar("T")
 
@@ -68,7 +70,7 @@ class Launcher:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
         refuse_incomplete(folder, project, bundle)
-        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest()})
+        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest(), "flower": installed()})
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")

@@ -152,10 +152,11 @@ class Replies:
         self._state, self._store, self._share = state, object_store, share
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._state, name)
+        found = getattr(self._state, name)
+        return self._bounding(found) if name.startswith("get_messages") else found  # get_messages_legacy since 1.41
 
-    def get_messages_legacy(self, **wanted: Any) -> Sequence[Any]:
-        return [self._bounded(m) for m in self._state.get_messages_legacy(**wanted)]
+    def _bounding(self, get: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+        return lambda **wanted: [self._bounded(message) for message in get(**wanted)]
 
     def _bounded(self, message: Any) -> Any:
         if not message.has_error():

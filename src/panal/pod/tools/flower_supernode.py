@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from .files import RunError, flower_environment, gateway_port, loopback, number, say, terminate
-from .flower_known import unknown
+from .flower_known import DIFFER, NOT_SUPPORTED, differs, unknown
 from .flower_site import app_hash
 from .flower_start import UNGUARDED, command
 from .working_directory import enter
@@ -31,7 +31,9 @@ def main() -> int:
     try:
         check_data(os.environ.get("PANAL_DATA_PATH", ""))
         if why := unknown():
-            raise RunError("AppInvalid", why)
+            raise RunError(NOT_SUPPORTED, why)
+        if why := differs(os.environ.get("PANAL_FLOWER_VERSION", "")):
+            raise RunError(DIFFER, why)
         app_hash()
         enter()
         return Keeper().run()
