@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from panal.api.status import Phase
@@ -11,6 +11,10 @@ from panal.cli.output import numbers
 Status = dict[str, Any]
 ENDED = (Phase.COMPLETED, Phase.FAILED)
 FAILED = "Failed"  # the state of a collaborator
+
+
+def ended(run: Mapping[str, Any]) -> bool:
+    return (run.get("status") or {}).get("phase") in ENDED
 
 
 def lines(before: Status, now: Status) -> list[str]:
