@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from panal.api.names import NO_DATA
+
 SCHEME = "pvc://"
 FORM = "give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path"
 CLAIM_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -31,7 +33,8 @@ DataLocation = PvcLocation | HostPathLocation
 
 
 def data_claim(placement_spec: Mapping[str, Any], explicit: str) -> str:
-    """The claim's name: `explicit` (spec.client.dataClaim), else the last one that a predicate asks to exist, else "": no data."""
+    """The claim's name: `explicit` (spec.client.dataClaim), else the last one that a predicate asks to exist. NO_DATA where the run says
+    that it needs none; "" where it says nothing, and so cannot run: a cluster takes part with data that its owner has announced."""
     return explicit or next(reversed(_claims_that_exist(placement_spec)), "")
 
 
