@@ -44,7 +44,10 @@ def _image(side: str, holds: str) -> Schema:
     )
 
 
-IMAGES = (_image("server", "the app and the framework, for the aggregator"), _image("client", "what the app needs to train, for the clusters"))
+IMAGES = (
+    _image("server", "the app and the framework, for the aggregator"),
+    _image("client", "what the app needs to train, for the clusters"),
+)
 MORE_ROUNDS = rule(
     f"!({STARTED}) || self.spec.server.rounds >= oldSelf.spec.server.rounds",
     "a run that has started may be given more rounds, not fewer; raise the number, or create a new run",

@@ -144,7 +144,9 @@ UNIQUE_LISTENERS = rule(
 
 class Server(PodSettings):
     image: str = Field(
-        default="", max_length=MAX_PATH, description="Required. Image of the aggregator: it holds the user's app and the framework. A digest pins it."
+        default="",
+        max_length=MAX_PATH,
+        description="Required. Image of the aggregator: it holds the user's app and the framework. A digest pins it.",
     )
     rounds: int = Field(default=1, ge=1, description="How many rounds to train. May be raised while the run goes on.")
     min_available_clients: int = Field(
