@@ -137,16 +137,14 @@ class AddOnController:
             await self._authorities.revoke(key, list(gone))
             self._gone.pop(key)
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, key, names.ADDON)
-        again, failed = None, None
+        again = None
         try:
             if addon is not None and not addon["metadata"].get("deletionTimestamp"):
                 again = await self._keep(addon)
-        except Exception as error:  # told once the requests have their answers
-            failed = error
-        answered = await self._answer(key)
-        if failed:
-            raise failed
-        return answered or again
+        except Exception:
+            await self._answer(key)
+            raise
+        return await self._answer(key) or again
 
     async def _answer(self, key: str) -> float | None:
         """A few of the requests that wait, the oldest first."""

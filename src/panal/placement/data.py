@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from panal.api.names import NO_DATA
-
 SCHEME = "pvc://"
 FORM = "give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path"
 CLAIM_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

@@ -16,8 +16,8 @@ from panal.lifecycle.plan import Plan
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Object, PlacementView, Refusal, SiteView, World
 from worlds import (
-    CLAIM,
     APP_HASH,
+    CLAIM,
     MODEL,
     NOW,
     UID,
