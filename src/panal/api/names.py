@@ -25,6 +25,7 @@ ANNOTATION_PARTITION = "fl.panal/partition"  # of a collaborator's StatefulSet: 
 ANNOTATION_HASH = "fl.panal/applied-hash"  # of the desired object: tells a wanted change from a default
 
 MAX_RUN_NAME = 40
+NO_DATA = "None"  # in spec.client.dataClaim: the run needs no data of the clusters; no ClusterClaim can have this name
 COLLABORATOR_NAMESPACE = "panal-collaborator"
 BINDING_POLICY = "panal-cluster-set-bindings"  # our ValidatingAdmissionPolicy and its binding
 BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch

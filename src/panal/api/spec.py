@@ -145,7 +145,9 @@ UNIQUE_LISTENERS = rule(
 
 class Server(PodSettings):
     image: str = Field(
-        default="", max_length=MAX_PATH, description="Image of the aggregator: it holds the user's app and the framework. A digest pins it."
+        default="",
+        max_length=MAX_PATH,
+        description="Required. Image of the aggregator: it holds the user's app and the framework. A digest pins it.",
     )
     rounds: int = Field(default=1, ge=1, description="How many rounds to train. May be raised while the run goes on.")
     min_available_clients: int = Field(
@@ -181,7 +183,7 @@ class Client(PodSettings):
     image: str = Field(
         default="",
         max_length=MAX_PATH,
-        description="Image of the collaborators: the environment in which the app trains. A digest pins it.",
+        description="Required. Image of the collaborators: the environment in which the app trains. A digest pins it.",
     )
     placement: Annotated[dict[str, Any], WithJsonSchema(PLACEMENT)] = Field(
         default_factory=dict, description="Which clusters take part: the spec of an Open Cluster Management Placement."
@@ -190,8 +192,9 @@ class Client(PodSettings):
         default="",
         max_length=253,
         description="Name of the ClusterClaim that says where a cluster's data is: pvc://CLAIM/sub/path, a claim in the namespace "
-        "panal-collaborator of that cluster, or an absolute path on its nodes. "
-        "If not given: the last claim with operator Exists in placement.",
+        "panal-collaborator of that cluster, or an absolute path on its nodes. Clusters without it do not take part. None: the run "
+        "needs no data of the clusters, and takes part on those that have announced none. "
+        "If not given: the last claim with operator Exists in placement; without such a claim the run is refused.",
     )
     supernode: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has collaborators of its own.")
 

@@ -116,7 +116,8 @@ def manifest(app: App, name: str, image: str, clusters: int) -> Object:
     server: dict[str, Any] = {"image": image, "rounds": app.rounds, "minAvailableClients": clusters, "storage": {"name": "models"}}
     if app.run_config:
         server["runConfig"] = dict(app.run_config)
-    spec = {"framework": "flower", "server": server, "client": {"image": image, "placement": placement}}
+    client = {"image": image, "placement": placement} | ({"dataClaim": names.NO_DATA} if app.data is None else {})
+    spec = {"framework": "flower", "server": server, "client": client}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 

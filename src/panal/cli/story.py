@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from panal.api.status import Phase
@@ -13,6 +13,10 @@ ENDED = (Phase.COMPLETED, Phase.FAILED)
 FAILED = "Failed"  # the state of a collaborator
 # The conditions that every run has; what they say is in its phase and message.
 USUAL = ("SpecAccepted", "ClustersSelected", "AggregatorReady", "CollaboratorsReady", "Progressing", "Complete", "Failed")
+
+
+def ended(run: Mapping[str, Any]) -> bool:
+    return (run.get("status") or {}).get("phase") in ENDED
 
 
 def lines(before: Status, now: Status) -> list[str]:

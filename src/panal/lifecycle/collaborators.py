@@ -57,7 +57,7 @@ def cannot_take_part(world: World, cluster: ClusterName) -> Stop | None:
 
 def _without_data(world: World, cluster: ClusterName) -> Stop | None:
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
-    if not claim or cluster not in world.clusters:
+    if claim == names.NO_DATA or cluster not in world.clusters:
         return None
     value = world.clusters[cluster].claims.get(claim)
     if value is None:
@@ -71,7 +71,7 @@ def _without_data(world: World, cluster: ClusterName) -> Stop | None:
 
 def _location(world: World, cluster: ClusterName) -> DataLocation | None:
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
-    value = world.clusters[cluster].claims.get(claim) if claim and cluster in world.clusters else None
+    value = world.clusters[cluster].claims.get(claim) if claim != names.NO_DATA and cluster in world.clusters else None
     return data_location(value) if value else None
 
 

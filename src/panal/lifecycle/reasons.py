@@ -53,6 +53,7 @@ class Reason(StrEnum):
     LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
     STORAGE_NOT_SUPPORTED = "StorageNotSupported"
     INVALID_SPEC = "InvalidSpec"
+    DATA_CLAIM_MISSING = "DataClaimMissing"
     OBJECT_REFUSED = "ObjectRefused"
     PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -127,6 +128,7 @@ REMEDY: dict[Reason, str] = {
     Reason.LISTENER_NOT_SUPPORTED: "Create the run anew with a listener of type NodePort, LoadBalancer or ClusterIP.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run anew with storage of type PersistentVolumeClaim.",
     Reason.INVALID_SPEC: "Correct the field and create the run anew.",
+    Reason.DATA_CLAIM_MISSING: "Name the ClusterClaim of the sites' data, or write None if the run needs none, and create it again.",
     Reason.OBJECT_REFUSED: "Correct what the message names; a run that has failed has to be created anew.",
     Reason.PLACEMENT_MISCONFIGURED: "Correct spec.client.placement.",
     Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds and create the run anew.",

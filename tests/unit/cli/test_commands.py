@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from panal.api.names import NO_DATA
 from panal.api.parse import parse
 from panal.cli import access, apply, folder, new, problem
 from panal.cli.local import parse_claims
@@ -199,6 +200,7 @@ def test_a_new_app_can_be_run(tmp_path):
     }
     run = parse(folder.manifest(app, "my-app-1", "app/my-app:latest", 3) | {"metadata": metadata})
     assert (run.spec.server.rounds, run.spec.server.min_available_clients) == (5, 3)
+    assert run.spec.client.data_claim == NO_DATA
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -257,8 +259,9 @@ def test_data_of_ones_own(tmp_path):
     key = folder.claim_name(app)
     place = (tmp_path.parent / "data").resolve()
     assert folder.claims(app, clusters) == {"cluster1": {key: f"{place}/cluster1"}, "cluster3": {key: f"{place}/cluster3"}}
-    placement = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]["placement"]
-    assert placement["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
+    client = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]
+    assert "dataClaim" not in client
+    assert client["placement"]["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
 
 
 # --- what nobody would write on purpose --------------------------------------------------------------------------

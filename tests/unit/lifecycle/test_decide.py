@@ -17,6 +17,7 @@ from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Object, PlacementView, Refusal, SiteView, World
 from worlds import (
     APP_HASH,
+    CLAIM,
     MODEL,
     NOW,
     UID,
@@ -66,6 +67,7 @@ FAILURES: list[tuple[str, World, Reason, str]] = [
         "spec.server.storage.type: S3Bucket",
     ),
     ("a name of the former controller", fresh(run=replace(run(), name="digits.v2")), Reason.INVALID_SPEC, "metadata.name"),
+    ("no word of the data", fresh(run=run(client={"placement": {}})), Reason.DATA_CLAIM_MISSING, "write None if the run needs none"),
     ("no server image", fresh(run=run(server={"image": ""})), Reason.INVALID_SPEC, "spec.server.image"),
     ("deadline while waiting", fresh(run=run(activeDeadlineSeconds=3600), placement=None), Reason.DEADLINE_EXCEEDED, "3600"),
     ("deadline while running", running(run=run(status_after(running()), activeDeadlineSeconds=60)), Reason.DEADLINE_EXCEEDED, "Running"),
@@ -356,6 +358,22 @@ def test_a_cluster_that_the_hub_does_not_accept_takes_no_part() -> None:
     denied = replace(cluster(3), accepted=False)
     plan = decide(running(clusters=clusters(cluster(1), cluster(2), denied)), NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "taking_part", "mounts"),
+    [("None", ["cluster1", "cluster2", "cluster3"], 0), (CLAIM, ["cluster1", "cluster2"], 1)],
+)
+def test_a_cluster_that_announces_no_data_takes_part_only_in_a_run_that_says_it_needs_none(
+    claim: str, taking_part: list[str], mounts: int
+) -> None:
+    asks = run(status_after(running()), client={"dataClaim": claim, "placement": {}})
+    known = clusters(cluster(1), cluster(2), cluster(3, claim=None))
+    made = applied(decide(running(run=asks, clusters=known, works={}), NOW), "ManifestWork")
+    assert [w["metadata"]["namespace"] for w in made] == taking_part
+    sets = [m for w in made for m in w["spec"]["workload"]["manifests"] if m["kind"] == "StatefulSet"]
+    volumes = [[v["name"] for v in s["spec"]["template"]["spec"]["volumes"]] for s in sets]
+    assert [names.count("data") for names in volumes] == [mounts] * len(taking_part)
 
 
 def test_nothing_is_removed_while_ocm_rewrites_its_decisions() -> None:
