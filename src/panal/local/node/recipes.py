@@ -33,9 +33,9 @@ from typing import Any
 from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
+from panal.local.node.walk import Tell, WalkError, files
 
 OWN = Path(__file__).with_name("own")
-LEFT_OUT = ("__pycache__", "venv", "build", "dist", "node_modules")
 KEPT = 3  # versions of an image's files: Pods may still run from older ones
 
 
@@ -65,14 +65,17 @@ def build_own(images: Path) -> list[Image]:
     return [build(folder, f"panal/{folder.name}:{version('panal')}", images) for folder in sorted(OWN.iterdir())]
 
 
-def build(folder: Path, name: str, images: Path) -> Image:
-    """The image as it is in the store now. BuildError if it cannot be made."""
+def build(folder: Path, name: str, images: Path, *, tell: Tell = lambda _: None) -> Image:
+    """The image as it is in the store now. `tell` is told of what of the folder is left out. BuildError if it cannot be made."""
     recipe = read(folder)
     try:
         place = folder_of(images, name)
     except NotReadyError as error:
         raise BuildError(f"{name!r} is no image name; one looks like example/digits:1.0") from error
-    digest = _digest(recipe)
+    try:
+        digest = _digest(recipe, tell)
+    except WalkError as error:
+        raise BuildError(str(error)) from error
     with _locked(place / "lock"):
         venv = _environment(recipe, (images / ".venvs").resolve())
         if not _is_there(images, name, digest):
@@ -87,7 +90,7 @@ def read(folder: Path) -> Recipe:
         content = tomllib.loads(file.read_text())
     except FileNotFoundError as error:
         raise BuildError(f"{file} is missing: an image is made of a folder with a pyproject.toml, as every Flower app has one") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BuildError(f"{file} cannot be read: {error}") from error
     table = content.get("tool", {}).get("panal", {}).get("image", {})
     unknown = table.keys() - {"env", "prepare", "cmd", "packages"}
@@ -113,18 +116,10 @@ def _package(name: str) -> Path:
 
 
 # --- what it is made of ------------------------------------------------------------------------------------------
-def _files(folder: Path) -> Iterator[Path]:
-    """In order, without hidden files and what tools leave behind."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in LEFT_OUT or path.suffix == ".pyc":
-            continue
-        yield from _files(path) if path.is_dir() else [path]
-
-
-def _digest(recipe: Recipe) -> str:
+def _digest(recipe: Recipe, tell: Tell) -> str:
     known = hashlib.sha256(f"{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
     for folder in (recipe.folder, *recipe.packages):
-        for path in _files(folder):
+        for path in files(folder, tell):
             known.update(f"{path.relative_to(folder.parent)}\0{os.access(path, os.X_OK)}\0".encode())
             known.update(hashlib.sha256(path.read_bytes()).digest())
     return f"sha256:{known.hexdigest()}"
@@ -142,7 +137,7 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     root = place / digest.removeprefix("sha256:")[:16]
     shutil.rmtree(root, ignore_errors=True)
     for folder, target in ((recipe.folder, root), *((p, root / p.name) for p in recipe.packages)):
-        for path in _files(folder):
+        for path in files(folder):
             copy = target / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
