@@ -157,13 +157,14 @@ def logs_(
     cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster.  [default: its name]")] = None,
     container: Annotated[str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the app's]")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends.")] = False,
-    tail: Annotated[int | None, typer.Option(help="Only so many lines, the last ones.", min=0)] = None,
+    tail: Annotated[int | None, typer.Option(help="Only so many lines, the last ones; with -f counted before filtering.", min=0)] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="All that the container wrote, as it is.")] = False,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
 ) -> None:
-    """Print the log of a run's aggregator, or of a collaborator, which is read at its own cluster."""
+    """Print what an app said in a run: at the aggregator, or at a collaborator, whose log is read at its own cluster."""
     code = logs.logs(
         choose(kubeconfig, context, folder),
         name,
@@ -173,6 +174,7 @@ def logs_(
         container=container,
         follow=follow,
         tail=tail,
+        raw=raw,
     )
     raise typer.Exit(int(code))
 
