@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import certs, local, logs, new, output, run
+from panal.cli import certs, control, local, logs, new, output, run
 from panal.cli import folder as apps
 from panal.cli.access import choose
 from panal.cli.problem import Code, Problem
@@ -47,6 +47,7 @@ Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig. 
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="The run's namespace.")]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")]
 Installed = Annotated[str, typer.Option("--namespace", "-n", help="Where panal's controller is.")]
+Run = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
 Cluster = Annotated[str, typer.Argument(help="The managed cluster.")]
 Timeout = Annotated[float | None, typer.Option(help="Stop following after so many seconds (exit code 5); the run goes on.", min=0.1)]
 
@@ -177,6 +178,37 @@ def logs_(
         raw=raw,
     )
     raise typer.Exit(int(code))
+
+
+@app.command()
+def suspend(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """End a run's Pods until it is resumed. It begins again at the first round then."""
+    raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", True)))
+
+
+@app.command()
+def resume(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Let a run that was suspended go on."""
+    raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", False)))
+
+
+@app.command()
+def stop(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """End a run for good, and keep the record of it: it becomes Failed with the reason Stopped."""
+    raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "stop", True)))
+
+
+@app.command()
+def delete(
+    name: Run,
+    timeout: Annotated[float | None, typer.Option(help="Wait at most so many seconds until it is gone.", min=0.1)] = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+) -> None:
+    """Delete a run, with its collaborators and its record; return when it is gone. The volume with its model stays."""
+    raise typer.Exit(int(control.delete(choose(kubeconfig, context, folder), name, namespace, timeout)))
 
 
 @app.command("new")

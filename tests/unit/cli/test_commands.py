@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from panal.api.parse import parse
-from panal.cli import access, apply, folder, new, problem
+from panal.cli import access, apply, data, folder, new, problem
 from panal.cli.local import parse_claims
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
@@ -248,14 +248,7 @@ def test_every_run_has_a_name_of_its_own(tmp_path):
 
 def test_data_of_ones_own(tmp_path):
     app = folder.read(_app(tmp_path, run='data = "../data"'))
-    clusters = ["cluster1", "cluster2", "cluster3"]
-    with pytest.raises(Problem, match="has none of the folders cluster1"):
-        folder.claims(app, clusters)
-    for name in ("cluster1", "cluster3"):
-        (tmp_path.parent / "data" / name).mkdir(parents=True)
-    key = folder.claim_name(app)
-    place = (tmp_path.parent / "data").resolve()
-    assert folder.claims(app, clusters) == {"cluster1": {key: f"{place}/cluster1"}, "cluster3": {key: f"{place}/cluster3"}}
+    key = data.claim_name(app.name, app.data)
     placement = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]["placement"]
     assert placement["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
 
