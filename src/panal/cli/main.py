@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import certs, control, local, logs, new, output, run
+from panal.cli import certs, control, local, logs, new, output, package, run
 from panal.cli import folder as apps
 from panal.cli.access import choose
 from panal.cli.problem import Code, Problem
@@ -217,6 +217,25 @@ def new_(target: Annotated[Path, typer.Argument(metavar="APP", help="The folder 
     for path in new.new(target):
         output.note(str(path))
     output.line(f"made {target}: edit it, then `panal run {target}`")
+
+
+@app.command("package")
+def package_(
+    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="Folder of a Flower app.")],
+    image: Annotated[
+        str | None, typer.Option(metavar="REGISTRY/NAME:TAG", help="What its image is called.  [default: registry.example.com/APP:VERSION]")
+    ] = None,
+    data_claim: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The ClusterClaim by which sites say where data for it are.  [default: no data]")
+    ] = None,
+    target: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Where to write.  [default: the app's folder]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Write what an app needs to run on a hub: a Containerfile, a .dockerignore for it, and a run.yaml."""
+    made = package.package(app_folder, image, target, data_claim, force)
+    for path in made:
+        output.note(str(path))
+    output.line(f"wrote {made[0]} and {made[-1]}: build and push the image, then `panal run -f {made[-1]} --context HUB`")
 
 
 @images.command("build")

@@ -182,7 +182,8 @@ def test_every_error_has_an_exit_code_and_a_remedy(error, code):
 def test_a_new_app_can_be_run(tmp_path):
     made = new.new(tmp_path / "my-app")
     assert {path.relative_to(tmp_path / "my-app").as_posix() for path in made} == {
-        "README.md", "pyproject.toml", "my_app/__init__.py", "my_app/task.py", "my_app/client_app.py", "my_app/server_app.py",
+        "README.md", "pyproject.toml", "Containerfile", ".dockerignore", "run.yaml",
+        "my_app/__init__.py", "my_app/task.py", "my_app/client_app.py", "my_app/server_app.py",
     }  # fmt: skip
     assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
     app = folder.read(tmp_path / "my-app")
