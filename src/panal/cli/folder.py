@@ -114,8 +114,8 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         state = asyncio.run(bring_up(home, count, {}, tell))
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
-        with output.patiently(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once"):
-            image = build(app.folder, f"app/{app.name}:latest", home.images)
+        with output.steps(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once") as step:
+            image = build(app.folder, f"app/{app.name}:latest", home.images, tell=output.note, step=step)
         output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
     access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)
     return done(_run(access, home, app, image.name, claims, state.spokes, following), access)

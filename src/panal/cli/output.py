@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Timer
 from typing import Any
 
 from rich.console import Console
@@ -39,15 +39,32 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def patiently(text: str) -> Iterator[None]:
-    """Says the text if what is done takes longer than a moment."""
-    timer = Timer(1.5, note, (text,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def steps(text: str) -> Iterator[Callable[[str], None]]:
+    """Says the text, and takes the steps of what is done: on a terminal one line that stays in place, elsewhere a few lines."""
+    if not err.is_terminal:
+        yield FewLines(text, note)
+        return
+    with err.status(Text(shown(text), style="dim")) as status:
+        yield lambda step: status.update(Text(shown(f"{text}: {step}"), style="dim"))
+
+
+class FewLines:
+    """Says the text before the first step, then a step if it is of another kind than the one before, or `EVERY` seconds have gone by."""
+
+    EVERY = 10.0
+
+    def __init__(self, text: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._text, self._say, self._clock = text, say, clock
+        self._kind, self._said = "", 0.0
+
+    def __call__(self, step: str) -> None:
+        kind, now = step.partition(" ")[0], self._clock()
+        if not self._kind:
+            self._say(self._text)
+        if kind == self._kind and now - self._said < self.EVERY:
+            return
+        self._kind, self._said = kind, now
+        self._say(f"  {step}")
 
 
 def problem(found: Problem) -> None:

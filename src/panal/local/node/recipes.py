@@ -33,10 +33,16 @@ from typing import Any
 from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
+from panal.local.node.installing import Steps
 from panal.local.node.walk import Tell, WalkError, files
 
 OWN = Path(__file__).with_name("own")
+SAID = 2000  # characters of a program's last words
 KEPT = 3  # versions of an image's files: Pods may still run from older ones
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 class BuildError(Exception):
@@ -65,8 +71,9 @@ def build_own(images: Path) -> list[Image]:
     return [build(folder, f"panal/{folder.name}:{version('panal')}", images) for folder in sorted(OWN.iterdir())]
 
 
-def build(folder: Path, name: str, images: Path, *, tell: Tell = lambda _: None) -> Image:
-    """The image as it is in the store now. `tell` is told of what of the folder is left out. BuildError if it cannot be made."""
+def build(folder: Path, name: str, images: Path, *, tell: Tell = _silent, step: Tell = _silent) -> Image:
+    """The image as it is in the store now. `tell` is told of what of the folder is left out, `step` of each step of an
+    installation. BuildError if it cannot be made."""
     recipe = read(folder)
     try:
         place = folder_of(images, name)
@@ -77,7 +84,7 @@ def build(folder: Path, name: str, images: Path, *, tell: Tell = lambda _: None)
     except WalkError as error:
         raise BuildError(str(error)) from error
     with _locked(place / "lock"):
-        venv = _environment(recipe, (images / ".venvs").resolve())
+        venv = _environment(recipe, (images / ".venvs").resolve(), step)
         if not _is_there(images, name, digest):
             _make(recipe, place, venv, digest)
     return find(images, name)
@@ -164,7 +171,7 @@ def _add_metadata(package: str, root: Path) -> None:
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {number}\n")
 
 
-def _environment(recipe: Recipe, store: Path) -> Path:
+def _environment(recipe: Recipe, store: Path, step: Tell) -> Path:
     """The environment's folder, made if it is not complete."""
     venv = store / recipe.environment
     ready = venv / ".ready"
@@ -172,22 +179,22 @@ def _environment(recipe: Recipe, store: Path) -> Path:
         if not ready.exists():
             shutil.rmtree(venv, ignore_errors=True)
             _run([sys.executable, "-m", "venv", *_without_pip(), str(venv)], "making the Python environment")
-            _install(recipe, venv)
+            _install(recipe, venv, step)
             ready.touch()
     return venv
 
 
-def _install(recipe: Recipe, venv: Path) -> None:
+def _install(recipe: Recipe, venv: Path, step: Tell) -> None:
     what = ["-r", str(recipe.requirements)] if recipe.requirements else list(recipe.dependencies)
     if not what:
         return
     python = str(venv / "bin/python3")
     if uv := shutil.which("uv"):
-        pip = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
+        pip = [uv, "pip", "install", "--compile-bytecode", "--python", python]
     else:
         own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
-        pip = [*own, "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    _run([*pip, *what], f"installing what {recipe.requirements or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder)
+        pip = [*own, "--disable-pip-version-check", "--no-input", "install"]
+    _run([*pip, *what], f"installing what {recipe.requirements or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder, step=step)
 
 
 def _without_pip() -> list[str]:
@@ -195,13 +202,28 @@ def _without_pip() -> list[str]:
     return ["--without-pip"] if shutil.which("uv") or importlib.util.find_spec("pip") else []
 
 
-def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, step: Tell = _silent) -> None:
+    env = {**(env or os.environ), "PYTHONUNBUFFERED": "1"}  # or a program's steps come all at its end
+    steps, said = Steps(), ""
     try:
-        done = subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        with subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout or ():
+                said = (said + line)[-SAID:]
+                if found := steps.step(line):
+                    step(found)
     except OSError as error:
         raise BuildError(f"{what}: {error}") from error
-    if done.returncode:
-        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    if process.returncode:
+        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{said.strip()}")
 
 
 @contextmanager
