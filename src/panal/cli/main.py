@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import certs, control, local, logs, new, output, package, run
+from panal.cli import certs, ending, local, logs, new, output, package, run
 from panal.cli import folder as apps
 from panal.cli.access import choose
+from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
 from panal.local.supervisor.folder import Folder
@@ -30,26 +30,6 @@ images = typer.Typer(help="Images of the local platform.", no_args_is_help=True,
 app.add_typer(images, name="image")
 certificates = typer.Typer(rich_markup_mode=None)
 app.add_typer(certificates, name="certs")
-
-
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-Home = Annotated[
-    Path | None, typer.Option("--folder", envvar="PANAL_HOME", help="The local platform's folder.  [default: ~/.local/share/panal]")
-]
-Kubeconfig = Annotated[
-    Path | None, typer.Option(help="A kubeconfig.  [default: KUBECONFIG, else the local platform if it is up, else ~/.kube/config]")
-]
-Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig.  [default: its current one]")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="The run's namespace.")]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")]
-Installed = Annotated[str, typer.Option("--namespace", "-n", help="Where panal's controller is.")]
-Run = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
-Cluster = Annotated[str, typer.Argument(help="The managed cluster.")]
-Timeout = Annotated[float | None, typer.Option(help="Stop following after so many seconds (exit code 5); the run goes on.", min=0.1)]
 
 
 def main() -> None:
@@ -180,35 +160,7 @@ def logs_(
     raise typer.Exit(int(code))
 
 
-@app.command()
-def suspend(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """End a run's Pods until it is resumed. It begins again at the first round then."""
-    raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", True)))
-
-
-@app.command()
-def resume(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """Let a run that was suspended go on."""
-    raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", False)))
-
-
-@app.command()
-def stop(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """End a run for good, and keep the record of it: it becomes Failed with the reason Stopped."""
-    raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "stop", True)))
-
-
-@app.command()
-def delete(
-    name: Run,
-    timeout: Annotated[float | None, typer.Option(help="Wait at most so many seconds until it is gone.", min=0.1)] = None,
-    namespace: Namespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    folder: Home = None,
-) -> None:
-    """Delete a run, with its collaborators and its record; return when it is gone. The volume with its model stays."""
-    raise typer.Exit(int(control.delete(choose(kubeconfig, context, folder), name, namespace, timeout)))
+ending.add_to(app)
 
 
 @app.command("new")
