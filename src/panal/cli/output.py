@@ -45,25 +45,26 @@ def steps(text: str) -> Iterator[Callable[[str], None]]:
         yield FewLines(text, note)
         return
     with err.status(Text(shown(text), style="dim")) as status:
-        yield lambda step: status.update(Text(shown(f"{text}: {step}"), style="dim"))
+        yield lambda step: status.update(Text(shown(step), style="dim"))
 
 
 class FewLines:
-    """Says the text before the first step, then a step if it is of another kind than the one before, or `EVERY` seconds have gone by."""
+    """Says the text and the first step, then a step every so many seconds, and the last one, which is the installing itself."""
 
     EVERY = 10.0
+    LAST = "installing"
 
     def __init__(self, text: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._text, self._say, self._clock = text, say, clock
-        self._kind, self._said = "", 0.0
+        self._said: float | None = None
 
     def __call__(self, step: str) -> None:
-        kind, now = step.partition(" ")[0], self._clock()
-        if not self._kind:
+        now = self._clock()
+        if self._said is None:
             self._say(self._text)
-        if kind == self._kind and now - self._said < self.EVERY:
+        elif now - self._said < self.EVERY and not step.startswith(self.LAST):
             return
-        self._kind, self._said = kind, now
+        self._said = now
         self._say(f"  {step}")
 
 
