@@ -94,7 +94,7 @@ def test_where_there_is_no_terminal_a_few_lines_tell_of_many_steps():
     few = output.FewLines("installing", said.append, lambda: now[0])
     for seconds, step in [
         (0, "collecting a"),
-        (1, "collecting b"),
+        (1, "downloading a"),
         (11, "collecting c"),
         (12, "collecting d"),
         (13, "installing 4 packages"),
