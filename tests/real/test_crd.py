@@ -215,6 +215,7 @@ def test_defaults(ns):
         "framework": "other",
         "acceleration": "Auto",
         "suspend": False,
+        "stop": False,
         "client": {"image": "a:1"},
         "server": {
             "image": "a:1",
@@ -393,11 +394,11 @@ def test_after_the_start_little_may_change_and_after_the_end_nothing(ns):
         assert "fixed once the run has started; put back the former value, or create a new FederatedLearning" in error
     assert "may be given more rounds, not fewer" in ns.refused(ns.patch, {"spec": server(rounds=2)})
     ns.patch({"spec": server(rounds=5)})
-    ns.patch({"spec": {"suspend": True, "activeDeadlineSeconds": 60}})
-    ns.patch({"spec": {"suspend": False, "activeDeadlineSeconds": None}})
+    ns.patch({"spec": {"suspend": True, "stop": True, "activeDeadlineSeconds": 60}})
+    ns.patch({"spec": {"suspend": False, "stop": False, "activeDeadlineSeconds": None}})
     ns.patch({"metadata": {"labels": {"team": "a"}}})
     ns.status(phase="Completed", completionTime="2026-01-02T04:04:05Z")
-    for change in (*CHANGES.values(), server(rounds=6), {"suspend": True}, {"activeDeadlineSeconds": 60}):
+    for change in (*CHANGES.values(), server(rounds=6), {"suspend": True}, {"stop": True}, {"activeDeadlineSeconds": 60}):
         assert "the run is over and its spec stays as it was; create a new FederatedLearning" in ns.refused(ns.patch, {"spec": change})
     ns.patch({"metadata": {"labels": {"team": "b"}}})
     ns.api.kubectl("delete", "fl", "run", "-n", ns.name, "--timeout=10s")

@@ -7,11 +7,10 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+import pages
 from fleet import Fleet
 from processes import assets
 
@@ -29,19 +28,6 @@ def commands() -> str:
     return "".join(f"echo '### {number}'\n{block}" for number, block in enumerate(blocks))
 
 
-def kubeconfig(fleet: Fleet, folder: Path) -> Path:
-    """One file with a context for every cluster."""
-    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "current-context": "hub", "clusters": [], "users": [], "contexts": []}
-    for cluster in (fleet.hub, *fleet.spokes):
-        own = yaml.safe_load(cluster.kubeconfig.read_text())
-        merged["clusters"].append({"name": cluster.name, "cluster": own["clusters"][0]["cluster"]})
-        merged["users"].append({"name": cluster.name, "user": own["users"][0]["user"]})
-        merged["contexts"].append({"name": cluster.name, "context": {"cluster": cluster.name, "user": cluster.name}})
-    file = folder / "kubeconfig"
-    file.write_text(yaml.safe_dump(merged))
-    return file
-
-
 def begin(fleet: Fleet) -> None:
     """As the page begins: a hub without panal, and nothing of a time before."""
     fleet.hub.kubectl("delete", "fl", "--all", "-A", "--timeout=120s")
@@ -54,7 +40,12 @@ def said(nodes: Fleet, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the commands print."""
     folder = tmp_path_factory.mktemp("how-to")
     begin(nodes)
-    env = {**os.environ, "KUBECONFIG": str(kubeconfig(nodes, folder)), "TMPDIR": str(folder), "PATH": f"{assets()}:{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "KUBECONFIG": str(pages.kubeconfig((nodes.hub, *nodes.spokes), folder)),
+        "TMPDIR": str(folder),
+        "PATH": f"{assets()}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands()],
         cwd=ROOT,

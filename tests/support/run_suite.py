@@ -117,6 +117,22 @@ def test_more_rounds_and_nothing_else_while_it_runs(engine: Engine) -> None:
 
 
 @story()
+def test_stopped_it_ends_and_its_record_stays(engine: Engine) -> None:
+    run = apply(engine, NS, "halt", clusters=["cluster3"], server={"rounds": 99}, client=SLOW)
+    run.until_round(1)
+    run.patch(stop=True)
+    status = run.until_ended("Failed", 30)
+    assert run.reason() == "Stopped"
+    assert "the run was Running: round " in status["message"]
+    assert status["rounds"]["completed"] >= 1
+    run.until_cleaned()
+    eventually(lambda: not run.collaborators("cluster3") and not run.aggregators(), "its Pods are gone", 60)
+    with pytest.raises(Invalid, match="the run is over"):
+        run.patch(stop=False)
+    run.delete()
+
+
+@story()
 def test_suspended_and_resumed(engine: Engine) -> None:
     run = apply(engine, NS, "pause", clusters=["cluster3"], server={"rounds": 2}, client=SLOW)
     run.until_running()

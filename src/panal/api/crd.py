@@ -16,7 +16,7 @@ from panal.api.schema import Schema, rule, structural
 from panal.api.types import Client, Server, Spec, Status
 
 SHORT_NAME = "fl"
-MAY_CHANGE = frozenset({"suspend", "activeDeadlineSeconds"})  # of a run that has started; server.rounds may grow
+MAY_CHANGE = frozenset({"suspend", "stop", "activeDeadlineSeconds"})  # of a run that has started; server.rounds may grow
 
 SPEC = "What to train, where, and how. Most of it is fixed once the run has started."
 STATUS = "How far the run is. Written by the controller alone."

@@ -243,3 +243,6 @@ class Spec(Model):
         "while there is some; not with a GPU, nor with a version of the framework that panal does not know. Off: as the framework does.",
     )
     suspend: bool = Field(default=False, description="Set to true to stop the run's pods, to false to go on.")
+    stop: bool = Field(
+        default=False, description="Set to true to end the run for good: it becomes Failed with the reason Stopped. Its record stays."
+    )

@@ -17,7 +17,7 @@ from typing import Any
 
 from panal.api import names
 from panal.api.names import MAX_RUN_NAME
-from panal.cli import flower, output, run_config
+from panal.cli import data, flower, output, run_config
 from panal.cli.access import Access, is_up
 from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
@@ -92,26 +92,10 @@ def _rounds(config: Mapping[str, Any], default: int = ROUNDS) -> int:
     return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), default)
 
 
-def claims(app: App, clusters: list[str]) -> dict[str, dict[str, str]]:
-    """ClusterClaims that say where each cluster's data is: the folder of its name in the app's data."""
-    if app.data is None:
-        return {}
-    place = app.data.expanduser().resolve()
-    found = {name: {claim_name(app): str(place / name)} for name in clusters if (place / name).is_dir()}
-    if not found:
-        message = f"the data folder {place} has none of the folders {', '.join(clusters)}"
-        raise Problem(Code.USAGE, message, f"Put each cluster's data into a folder of its name, such as {place / 'cluster1'}.")
-    return found
-
-
-def claim_name(app: App) -> str:
-    return f"data.{app.name}.panal"
-
-
 def manifest(app: App, name: str, image: str, clusters: int) -> Object:
     placement: dict[str, Any] = {"clusterSets": ["default"]}
     if app.data is not None:
-        selector = {"matchExpressions": [{"key": claim_name(app), "operator": "Exists"}]}
+        selector = {"matchExpressions": [{"key": data.claim_name(app.name, app.data), "operator": "Exists"}]}
         placement["predicates"] = [{"requiredClusterSelector": {"claimSelector": selector}}]
     server: dict[str, Any] = {"image": image, "rounds": app.rounds, "minAvailableClients": clusters, "storage": {"name": "models"}}
     if app.run_config:
@@ -132,22 +116,29 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         pins = flower.pins(app.folder)
         before = load(home)
         count = len(before.spokes) if before else CLUSTERS
-        wanted = claims(app, [f"cluster{n}" for n in range(1, count + 1)])
+        clusters = [f"cluster{n}" for n in range(1, count + 1)]
+        claims = data.found(app.data, clusters) if app.data else {}
         tell = (lambda _: None) if is_up(home) else output.note
-        state = asyncio.run(bring_up(home, count, wanted, tell))
+        state = asyncio.run(bring_up(home, count, {}, tell))
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
-        with output.patiently(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once"):
-            image = build(app.folder, f"app/{app.name}:latest", home.images, pins)
+        with output.steps(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once") as step:
+            image = build(app.folder, f"app/{app.name}:latest", home.images, pins, tell=output.note, step=step)
         output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
     access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)
-    return done(_run(access, app, image.name, len(wanted) or len(state.spokes), following), access)
+    return done(_run(access, home, app, image.name, claims, state.spokes, following), access)
 
 
-async def _run(access: Access, app: App, image: str, clusters: int, following: Following) -> Code:
+async def _run(
+    access: Access, home: Folder, app: App, image: str, claims: data.Claims, spokes: Sequence[str], following: Following
+) -> Code:
+    clusters = len(claims) or len(spokes)
     async with access.open() as client:
-        name = next_name(app, await _names(client))
-        run = await client.create(manifest(app, name, image, clusters))
+        with home.one_at_a_time():
+            if app.data:
+                await data.announce(access, client, data.claim_name(app.name, app.data), claims, spokes)
+            name = next_name(app, await _names(client))
+            run = await client.create(manifest(app, name, image, clusters))
         output.note(f"run {name}: {app.rounds} rounds on {clusters} clusters")
         return await until_end(client, [run], following)
 

@@ -96,6 +96,6 @@ def image_build(folder: Folder, source: Path, name: str) -> None:
     with explained():
         pins = flower.pins(source)
         folder.make()
-        with output.patiently(f"{name}: installing what {source} depends on; the next time it is there"):
-            image = build(source, name, folder.images, pins)
+        with output.steps(f"{name}: installing what {source} depends on; the next time it is there") as step:
+            image = build(source, name, folder.images, pins, tell=output.note, step=step)
     output.line(f"{image.name} {image.digest} ({time.monotonic() - began:.1f} s)")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_UID, collaborator, run_id
 from panal.api.text import block
 from panal.cli.access import Access, contexts
+from panal.cli.log_filter import filtered
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
 from panal.kube.client import Client, Selector
@@ -20,6 +24,16 @@ LONGEST = 100_000  # characters of a line on a terminal
 TALKATIVE = ("superlink", "supernode")  # the containers in which the user's code speaks
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`raw`: as the container wrote it, see `log_filter`."""
+
+    container: str | None
+    follow: bool
+    tail: int | None
+    raw: bool
+
+
 def logs(
     access: Access,
     name: str,
@@ -30,7 +44,9 @@ def logs(
     container: str | None,
     follow: bool,
     tail: int | None,
+    raw: bool = False,
 ) -> Code:
+    wanted = Wanted(container, follow, tail, raw)
     there = _at_cluster(access, cluster, cluster_context) if cluster else None
 
     async def work() -> Code:
@@ -38,15 +54,12 @@ def logs(
             run = await find(hub, name, namespace)
             if there is None:
                 pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
-                return await _print(hub, pod, container, follow, tail)
+                return await _print(hub, pod, wanted)
         if ended := _ended(there, run, container):
-            lines = ended.read_bytes().split(b"\n")[:-1]
-            for text in lines if tail is None else lines[max(0, len(lines) - tail) :]:
-                _write(text)
-            return Code.OK
+            return await _write_all(_each(ended.read_bytes().split(b"\n")[:-1]), wanted)
         async with there.open() as spoke:
             pod = await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator")
-            return await _print(spoke, pod, container, follow, tail)
+            return await _print(spoke, pod, wanted)
 
     return done(work(), there or access)
 
@@ -82,10 +95,25 @@ async def _pod(client: Client, namespace: str, run: Object, component: str) -> O
     return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
-async def _print(client: Client, pod: Object, container: str | None, follow: bool, tail: int | None) -> Code:
-    metadata = pod["metadata"]
-    async for text in client.logs(metadata["namespace"], metadata["name"], _container(pod, container), follow=follow, tail=tail):
-        _write(text)
+async def _print(client: Client, pod: Object, wanted: Wanted) -> Code:
+    metadata, container = pod["metadata"], _container(pod, wanted.container)
+    tail = wanted.tail if wanted.follow or wanted.raw else None  # of what is left of it, where there is an end
+    return await _write_all(client.logs(metadata["namespace"], metadata["name"], container, follow=wanted.follow, tail=tail), wanted)
+
+
+async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line
+
+
+async def _write_all(lines: AsyncIterator[bytes], wanted: Wanted) -> Code:
+    kept = lines if wanted.raw else filtered(lines)
+    if wanted.follow or wanted.tail is None:
+        async for line in kept:
+            _write(line)
+        return Code.OK
+    for line in deque([line async for line in kept], wanted.tail):
+        _write(line)
     return Code.OK
 
 

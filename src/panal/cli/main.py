@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import certs, local, logs, new, output, run
+from panal.cli import certs, ending, local, logs, new, output, package, run
 from panal.cli import folder as apps
 from panal.cli.access import choose
+from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
 from panal.local.supervisor.folder import Folder
@@ -30,25 +30,6 @@ images = typer.Typer(help="Images of the local platform.", no_args_is_help=True,
 app.add_typer(images, name="image")
 certificates = typer.Typer(rich_markup_mode=None)
 app.add_typer(certificates, name="certs")
-
-
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-Home = Annotated[
-    Path | None, typer.Option("--folder", envvar="PANAL_HOME", help="The local platform's folder.  [default: ~/.local/share/panal]")
-]
-Kubeconfig = Annotated[
-    Path | None, typer.Option(help="A kubeconfig.  [default: KUBECONFIG, else the local platform if it is up, else ~/.kube/config]")
-]
-Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig.  [default: its current one]")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="The run's namespace.")]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")]
-Installed = Annotated[str, typer.Option("--namespace", "-n", help="Where panal's controller is.")]
-Cluster = Annotated[str, typer.Argument(help="The managed cluster.")]
-Timeout = Annotated[float | None, typer.Option(help="Stop following after so many seconds (exit code 5); the run goes on.", min=0.1)]
 
 
 def main() -> None:
@@ -161,13 +142,14 @@ def logs_(
     cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster.  [default: its name]")] = None,
     container: Annotated[str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the app's]")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends.")] = False,
-    tail: Annotated[int | None, typer.Option(help="Only so many lines, the last ones.", min=0)] = None,
+    tail: Annotated[int | None, typer.Option(help="Only so many lines, the last ones; with -f counted before filtering.", min=0)] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="All that the container wrote, as it is.")] = False,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
 ) -> None:
-    """Print the log of a run's aggregator, or of a collaborator, which is read at its own cluster."""
+    """Print what an app said in a run: at the aggregator, or at a collaborator, whose log is read at its own cluster."""
     code = logs.logs(
         choose(kubeconfig, context, folder),
         name,
@@ -177,8 +159,12 @@ def logs_(
         container=container,
         follow=follow,
         tail=tail,
+        raw=raw,
     )
     raise typer.Exit(int(code))
+
+
+ending.add_to(app)
 
 
 @app.command("new")
@@ -187,6 +173,25 @@ def new_(target: Annotated[Path, typer.Argument(metavar="APP", help="The folder 
     for path in new.new(target):
         output.note(str(path))
     output.line(f"made {target}: edit it, then `panal run {target}`")
+
+
+@app.command("package")
+def package_(
+    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="Folder of a Flower app.")],
+    image: Annotated[
+        str | None, typer.Option(metavar="REGISTRY/NAME:TAG", help="What its image is called.  [default: registry.example.com/APP:VERSION]")
+    ] = None,
+    data_claim: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The ClusterClaim by which sites say where data for it are.  [default: no data]")
+    ] = None,
+    target: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Where to write.  [default: the app's folder]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Write what an app needs to run on a hub: a Containerfile, a .dockerignore for it, and a run.yaml."""
+    made = package.package(app_folder, image, target, data_claim, force)
+    for path in made:
+        output.note(str(path))
+    output.line(f"wrote {made[0]} and {made[-1]}: build and push the image, then `panal run -f {made[-1]} --context HUB`")
 
 
 @images.command("build")

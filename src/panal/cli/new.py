@@ -11,6 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from panal.cli.package import contents, filled, write
 from panal.cli.problem import Code, Problem
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
@@ -25,7 +26,8 @@ def new(target: Path) -> list[Path]:
         raise Problem(Code.USAGE, message, "Such as `panal new myapp`.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Problem(Code.USAGE, f"{target} is there already", "Choose another name, or remove it.")
-    return list(_copy(files("panal.cli") / "template", target, {"NAME": name, "MODULE": module}))
+    made = list(_copy(files("panal.cli") / "template", target, {"NAME": name, "MODULE": module}))
+    return [*made, *write(target, contents(target))]
 
 
 def _copy(source: Traversable, target: Path, names: dict[str, str]) -> list[Path]:
@@ -39,9 +41,3 @@ def _copy(source: Traversable, target: Path, names: dict[str, str]) -> list[Path
             place.write_text(filled(entry.read_text(), names))
             made.append(place)
     return made
-
-
-def filled(text: str, names: dict[str, str]) -> str:
-    for word, value in names.items():
-        text = text.replace(f"@{word}@", value)
-    return text

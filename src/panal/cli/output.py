@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Timer
 from typing import Any
 
 from rich.console import Console
@@ -39,15 +39,33 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def patiently(text: str) -> Iterator[None]:
-    """Says the text if what is done takes longer than a moment."""
-    timer = Timer(1.5, note, (text,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def steps(text: str) -> Iterator[Callable[[str], None]]:
+    """Says the text, and takes the steps of what is done: on a terminal one line that stays in place, elsewhere a few lines."""
+    if not err.is_terminal:
+        yield FewLines(text, note)
+        return
+    with err.status(Text(shown(text), style="dim")) as status:
+        yield lambda step: status.update(Text(shown(step), style="dim"))
+
+
+class FewLines:
+    """Says the text and the first step, then a step every so many seconds, and the last one, which is the installing itself."""
+
+    EVERY = 10.0
+    LAST = "installing"
+
+    def __init__(self, text: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._text, self._say, self._clock = text, say, clock
+        self._said: float | None = None
+
+    def __call__(self, step: str) -> None:
+        now = self._clock()
+        if self._said is None:
+            self._say(self._text)
+        elif now - self._said < self.EVERY and not step.startswith(self.LAST):
+            return
+        self._said = now
+        self._say(f"  {step}")
 
 
 def problem(found: Problem) -> None:

@@ -1,7 +1,7 @@
 """The outline of a run: what a run as it is now needs next. Pure; `hub` observes before it and applies after it.
 
 deleted?  -> cleanup            ended?     -> cleanup
-cannot run here, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
+cannot run here, stopped, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
 not enough clusters?            -> Waiting, with what is missing
 else aggregator, address, collaborators; the aggregator's end is the run's
 """
@@ -55,7 +55,7 @@ def decide(world: World, now: datetime) -> Plan:
 
 def _step(world: World, now: datetime) -> Step:
     spec = world.run.spec
-    stopped = unsupported(world.run.name, spec) or _deadline(world, now)
+    stopped = unsupported(world.run.name, spec) or _asked_to_stop(world, now) or _deadline(world, now)
     if stopped:
         return _failed(world, _before(world), stopped)
     if spec.suspend:
@@ -104,12 +104,22 @@ def _before(world: World) -> Outcome:
     )
 
 
+def _asked_to_stop(world: World, now: datetime) -> Stop | None:
+    """A run that has its model already has come to its end before."""
+    if not world.run.spec.stop or aggregator_state(world, now).completed:
+        return None
+    return stop(Reason.STOPPED, f"spec.stop is set; the run was {_doing(world)}")
+
+
 def _deadline(world: World, now: datetime) -> Stop | None:
     seconds = world.run.spec.active_deadline_seconds
     if seconds is None or now < world.run.created + timedelta(seconds=seconds):
         return None
-    doing = f"{world.run.status.phase}: {world.run.status.message}" if world.run.has_status else "Waiting"
-    return stop(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {doing}")
+    return stop(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_doing(world)}")
+
+
+def _doing(world: World) -> str:
+    return f"{world.run.status.phase}: {world.run.status.message}" if world.run.has_status else "Waiting"
 
 
 def _suspended(world: World) -> Step:

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     OBJECT_REFUSED = "ObjectRefused"
     PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
+    STOPPED = "Stopped"
     QUORUM_NOT_REACHED = "QuorumNotReached"
     QUORUM_LOST = "QuorumLost"
     ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
@@ -132,6 +133,7 @@ REMEDY: dict[Reason, str] = {
     Reason.OBJECT_REFUSED: "Correct what the message names; a run that has failed has to be created anew.",
     Reason.PLACEMENT_MISCONFIGURED: "Correct spec.client.placement.",
     Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds and create the run anew.",
+    Reason.STOPPED: "Create a new run to train again.",
     Reason.QUORUM_NOT_REACHED: "Look at status.collaborators for what keeps them, or raise spec.server.quorumTimeoutSeconds.",
     Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
     Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",

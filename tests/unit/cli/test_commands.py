@@ -12,7 +12,7 @@ import yaml
 
 from panal.api.names import NO_DATA
 from panal.api.parse import parse
-from panal.cli import access, apply, folder, new, problem
+from panal.cli import access, apply, data, folder, new, problem
 from panal.cli.local import parse_claims
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
@@ -184,7 +184,8 @@ def test_every_error_has_an_exit_code_and_a_remedy(error, code):
 def test_a_new_app_can_be_run(tmp_path):
     made = new.new(tmp_path / "my-app")
     assert {path.relative_to(tmp_path / "my-app").as_posix() for path in made} == {
-        "README.md", "pyproject.toml", "my_app/__init__.py", "my_app/task.py", "my_app/client_app.py", "my_app/server_app.py",
+        "README.md", "pyproject.toml", "Containerfile", ".dockerignore", "run.yaml",
+        "my_app/__init__.py", "my_app/task.py", "my_app/client_app.py", "my_app/server_app.py",
     }  # fmt: skip
     assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
     app = folder.read(tmp_path / "my-app")
@@ -251,14 +252,7 @@ def test_every_run_has_a_name_of_its_own(tmp_path):
 
 def test_data_of_ones_own(tmp_path):
     app = folder.read(_app(tmp_path, run='data = "../data"'))
-    clusters = ["cluster1", "cluster2", "cluster3"]
-    with pytest.raises(Problem, match="has none of the folders cluster1"):
-        folder.claims(app, clusters)
-    for name in ("cluster1", "cluster3"):
-        (tmp_path.parent / "data" / name).mkdir(parents=True)
-    key = folder.claim_name(app)
-    place = (tmp_path.parent / "data").resolve()
-    assert folder.claims(app, clusters) == {"cluster1": {key: f"{place}/cluster1"}, "cluster3": {key: f"{place}/cluster3"}}
+    key = data.claim_name(app.name, app.data)
     client = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]
     assert "dataClaim" not in client
     assert client["placement"]["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key

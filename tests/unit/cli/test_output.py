@@ -87,3 +87,24 @@ def test_a_log_is_shown_on_a_terminal_and_passed_on_elsewhere():
 def test_an_api_servers_words_are_one_line():
     error = from_status(403, {"reason": "Forbidden", "message": "denied by a webhook\nerror: none\x1b[2J"})
     assert str(of_api(error, "here")) == "the API server (here) forbids it: " + r"denied by a webhook\nerror: none\x1b[2J"
+
+
+def test_where_there_is_no_terminal_a_few_lines_tell_of_many_steps():
+    now, said = [0.0], []
+    few = output.FewLines("installing", said.append, lambda: now[0])
+    for seconds, step in [
+        (0, "collecting a"),
+        (1, "downloading a"),
+        (11, "collecting c"),
+        (12, "collecting d"),
+        (13, "installing 4 packages"),
+    ]:
+        now[0] = seconds
+        few(step)
+    assert said == ["installing", "  collecting a", "  collecting c", "  installing 4 packages"]
+
+
+def test_nothing_is_said_of_what_needs_no_step(capsys):
+    with output.steps("installing"):
+        pass
+    assert capsys.readouterr().err == ""

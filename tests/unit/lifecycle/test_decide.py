@@ -515,6 +515,31 @@ def test_suspending_takes_everything_off_and_allows_editing() -> None:
     assert plan.status.rounds.completed == 0
 
 
+@pytest.mark.parametrize(
+    ("world", "doing"),
+    [
+        (fresh(run=run(stop=True)), "Waiting"),
+        (fresh(run=run(status_after(fresh()), stop=True)), "Waiting: the aggregator is starting"),
+        (running(run=run(status_after(running()), stop=True)), "Running: round"),
+        (running(run=run(status_after(running()), stop=True, suspend=True)), "Running: round"),
+    ],
+)
+def test_a_run_that_is_stopped_ends_and_keeps_its_record(world: World, doing: str) -> None:
+    plan = decide(world, NOW)
+    assert plan.status is not None
+    assert (plan.status.phase, reason_of(plan.status)) == (Phase.FAILED, Reason.STOPPED)
+    assert f"spec.stop is set; the run was {doing}" in plan.status.message
+    assert plan.status.rounds == world.run.status.rounds or not world.run.has_status
+    assert deleted(plan, "Job") == (["digits-aggregator"] if world.job else [])
+    assert deleted(plan, "ManifestWork") == sorted(world.works)
+    assert not plan.apply
+
+
+def test_a_run_that_has_its_model_is_completed_even_if_it_is_stopped_then() -> None:
+    world = done()
+    assert status_after(replace(world, run=run(world.run.status, stop=True))).phase is Phase.COMPLETED
+
+
 def test_a_job_that_somebody_deleted_ends_the_run() -> None:
     started = status_after(running(job=job(pod(), created=ago(120))))
     status = status_after(running(run=run(started), job=None, progress=None))

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from panal.pod.tools import flower_known
+from panal.pod.tools import flower_known, sitecustomize
 from panal.pod.tools.flower_known import DIGESTS, MODULES, NEWEST, PIN, VERSIONS, WORKING, difference, differs
 
 ONE, TWO = "flwr.superlink.main", "flwr.supernode.main"
@@ -68,6 +68,10 @@ def test_the_table_is_complete() -> None:
     assert sorted(VERSIONS, key=lambda version: [int(part) for part in version.split(".")]) == list(VERSIONS)
     assert f"flwr=={NEWEST}" == PIN
     assert all(version.rpartition(".")[0] in WORKING for version in VERSIONS)
+
+
+def test_every_module_that_is_hooked_is_known_by_its_digest() -> None:
+    assert {module for hooks in sitecustomize.HOOKS.values() for module in hooks} <= set(MODULES)
 
 
 @pytest.mark.parametrize(

@@ -34,13 +34,19 @@ from typing import Any
 from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
+from panal.local.node.installing import Steps
 from panal.local.node.readonly import protect, protected, remove
 from panal.local.node.requirements import Requirements
+from panal.local.node.walk import Tell, WalkError, files
 
 OWN = Path(__file__).with_name("own")
-LEFT_OUT = ("__pycache__", "venv", "build", "dist", "node_modules")
+SAID = 2000  # characters of a program's last words
 FORMAT = 2  # of what is in the store: what was made in another is made again
 KEPT = 3  # versions of an image's files: Pods may still run from older ones
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 class BuildError(Exception):
@@ -67,16 +73,20 @@ def build_own(images: Path) -> list[Image]:
     return [build(folder, f"panal/{folder.name}:{version('panal')}", images) for folder in sorted(OWN.iterdir())]
 
 
-def build(folder: Path, name: str, images: Path, pins: Sequence[str] = ()) -> Image:
-    """The image as it is in the store now; `pins` are requirements to install as well. BuildError if it cannot be made."""
+def build(folder: Path, name: str, images: Path, pins: Sequence[str] = (), *, tell: Tell = _silent, step: Tell = _silent) -> Image:
+    """The image as it is in the store now; `pins` are requirements to install as well. `tell` is told of what of the folder is left out,
+    `step` of each step of an installation. BuildError if it cannot be made."""
     recipe = read(folder, pins)
     try:
         place = folder_of(images, name)
     except NotReadyError as error:
         raise BuildError(f"{name!r} is no image name; one looks like example/digits:1.0") from error
-    digest = _digest(recipe)
+    try:
+        digest = _digest(recipe, tell)
+    except WalkError as error:
+        raise BuildError(str(error)) from error
     with _locked(place / "lock"):
-        venv = _environment(recipe, (images / ".venvs").resolve())
+        venv = _environment(recipe, (images / ".venvs").resolve(), step)
         if not _is_there(images, name, digest):
             _make(recipe, place, venv, digest)
     return find(images, name)
@@ -89,7 +99,7 @@ def read(folder: Path, pins: Sequence[str] = ()) -> Recipe:
         content = tomllib.loads(file.read_text())
     except FileNotFoundError as error:
         raise BuildError(f"{file} is missing: an image is made of a folder with a pyproject.toml, as every Flower app has one") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BuildError(f"{file} cannot be read: {error}") from error
     table = content.get("tool", {}).get("panal", {}).get("image", {})
     unknown = table.keys() - {"env", "prepare", "cmd", "packages"}
@@ -117,18 +127,10 @@ def _package(name: str) -> Path:
 
 
 # --- what it is made of ------------------------------------------------------------------------------------------
-def _files(folder: Path) -> Iterator[Path]:
-    """In order, without hidden files and what tools leave behind."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in LEFT_OUT or path.suffix == ".pyc":
-            continue
-        yield from _files(path) if path.is_dir() else [path]
-
-
-def _digest(recipe: Recipe) -> str:
+def _digest(recipe: Recipe, tell: Tell) -> str:
     known = hashlib.sha256(f"{FORMAT}\0{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
     for folder in (recipe.folder, *recipe.packages):
-        for path in _files(folder):
+        for path in files(folder, tell):
             known.update(f"{path.relative_to(folder.parent)}\0{os.access(path, os.X_OK)}\0".encode())
             known.update(hashlib.sha256(path.read_bytes()).digest())
     return f"sha256:{known.hexdigest()}"
@@ -146,7 +148,7 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     root = place / digest.removeprefix("sha256:")[:16]
     remove(root)
     for folder, target in ((recipe.folder, root), *((p, root / p.name) for p in recipe.packages)):
-        for path in _files(folder):
+        for path in files(folder):
             copy = target / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
@@ -174,7 +176,7 @@ def _add_metadata(package: str, root: Path) -> None:
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {number}\n")
 
 
-def _environment(recipe: Recipe, store: Path) -> Path:
+def _environment(recipe: Recipe, store: Path, step: Tell) -> Path:
     """The environment's folder, made if it is not complete."""
     venv = store / recipe.environment
     ready = venv / ".ready"
@@ -182,17 +184,18 @@ def _environment(recipe: Recipe, store: Path) -> Path:
         if not ready.exists():
             remove(venv)
             _run([sys.executable, "-m", "venv", *_without_pip(), str(venv)], "making the Python environment")
-            _install(recipe, venv)
+            _install(recipe, venv, step)
             ready.touch()
         if not protected(venv):
             protect(venv)
     return venv
 
 
-def _install(recipe: Recipe, venv: Path) -> None:
+def _install(recipe: Recipe, venv: Path, step: Tell) -> None:
     if what := recipe.requirements.arguments:
         pip = _pip(str(venv / "bin/python3"), "--compile-bytecode")
-        _run([*pip, *what], f"installing what {recipe.requirements.file or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder)
+        told = f"installing what {recipe.requirements.file or recipe.folder / 'pyproject.toml'} asks for"
+        _run([*pip, *what], told, cwd=recipe.folder, step=step)
 
 
 def fetch_alone(requirement: str, folder: Path) -> None:
@@ -202,9 +205,9 @@ def fetch_alone(requirement: str, folder: Path) -> None:
 
 def _pip(python: str, *of_uv: str) -> list[str]:
     if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--quiet", *of_uv, "--python", python]
+        return [uv, "pip", "install", *of_uv, "--python", python]
     own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
-    return [*own, "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    return [*own, "--disable-pip-version-check", "--no-input", "install"]
 
 
 def _without_pip() -> list[str]:
@@ -212,13 +215,28 @@ def _without_pip() -> list[str]:
     return ["--without-pip"] if shutil.which("uv") or importlib.util.find_spec("pip") else []
 
 
-def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, step: Tell = _silent) -> None:
+    env = {**(env or os.environ), "PYTHONUNBUFFERED": "1"}  # or a program's steps come all at its end
+    steps, said = Steps(), ""
     try:
-        done = subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        with subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout or ():
+                said = (said + line)[-SAID:]
+                if found := steps.step(line):
+                    step(found)
     except OSError as error:
         raise BuildError(f"{what}: {error}") from error
-    if done.returncode:
-        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    if process.returncode:
+        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{said.strip()}")
 
 
 @contextmanager

@@ -29,8 +29,13 @@ MODULES = (
     # replies before they are complete: flower_messages
     "flwr.supercore.inflatable.inflatable_object",
     "flwr.supercore.inflatable.inflatable_utils",
-    # the ServerApp: flower_server_hook, flower_output_hook
+    # the ServerApp: flower_watch, flower_server_hook, flower_serverapp_hook, flower_legacy_hook, flower_output_hook
+    "flwr.server.history",
+    "flwr.server.run_serverapp",
+    "flwr.server.server",
+    "flwr.server.workflow.default_workflows",
     "flwr.serverapp.strategy.strategy",
+    "flwr.superlink.runtime.run_serverapp",
     "flwr.supercore.superexec.plugin.base_exec_plugin",
     # the SuperNode: flower_site, flower_poll_hook, flower_fork_hook
     "flwr.supernode.cli.flower_supernode",

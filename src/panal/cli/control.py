@@ -1,0 +1,87 @@
+"""`panal suspend`, `resume`, `stop` and `delete`: what becomes of a run that is there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from panal.cli import output, story
+from panal.cli.access import Access
+from panal.cli.problem import Code, Problem
+from panal.cli.run import done, find
+from panal.kube.client import Client
+from panal.kube.errors import NotFound
+from panal.kube.kinds import FEDERATED_LEARNING
+from panal.kube.objects import Object
+
+ASK_AGAIN = 0.3  # seconds
+
+
+def change(access: Access, name: str, namespace: str | None, field: str, value: bool) -> Code:
+    """Sets `spec.suspend` or `spec.stop`."""
+
+    async def work() -> Code:
+        async with access.open() as client:
+            run = await find(client, name, namespace)
+            before = (run.get("status") or {}).get("phase", "Waiting")
+            if before in story.ENDED:
+                raise Problem(Code.REFUSED, f"{name} is {before} already, and stays so", f"`panal delete {name}` removes it.")
+            if bool(run["spec"].get(field)) == value:
+                output.line(f"{name}: spec.{field} is {str(value).lower()} already")
+                return Code.OK
+            output.line(f"{name}: {await _changed(client, run, field, value)}")
+            return Code.OK
+
+    return done(work(), access)
+
+
+async def _changed(client: Client, run: Object, field: str, value: bool) -> str:
+    metadata = run["metadata"]
+    now = await client.merge_patch(FEDERATED_LEARNING, metadata["namespace"], metadata["name"], {"spec": {field: value}})
+    if bool(now["spec"].get(field)) != value:
+        raise Problem(Code.REFUSED, f"the panal of this hub does not know spec.{field}", "Install a later version on the hub.")
+    match field, value:
+        case "stop", _:
+            return f"ends as Failed with the reason Stopped; `panal get {metadata['name']}` shows its record"
+        case _, True:
+            return f"suspended; its Pods end, and `panal resume {metadata['name']}` starts it again, from the first round"
+    return f"goes on, from the first round; `panal get {metadata['name']} -w` follows it"
+
+
+def delete(access: Access, name: str, namespace: str | None, within: float | None) -> Code:
+    """Returns when the run is gone. Problem if that takes more than `within` seconds."""
+
+    async def work() -> Code:
+        async with access.open() as client:
+            run = await find(client, name, namespace)
+            metadata = run["metadata"]
+            await client.delete(FEDERATED_LEARNING, metadata["namespace"], name, metadata["uid"])
+            await _gone(client, metadata, within)
+            output.line(f"{name} deleted; {stays(run)}")
+            return Code.OK
+
+    return done(work(), access)
+
+
+async def _gone(client: Client, metadata: Object, within: float | None) -> None:
+    """Its collaborators go first, by their clusters' agents."""
+    until = time.monotonic() + within if within is not None else None
+    while True:
+        try:
+            now = await client.get(FEDERATED_LEARNING, metadata["namespace"], metadata["name"])
+        except NotFound:
+            return
+        if now["metadata"]["uid"] != metadata["uid"]:
+            return
+        if until is not None and time.monotonic() >= until:
+            message = f"{metadata['name']} is still being deleted after {within:g} s: the clusters' agents remove their collaborators first"
+            raise Problem(Code.TIMEOUT, message, "It goes on by itself; a cluster that cannot be reached is given up after a while.")
+        await asyncio.sleep(ASK_AGAIN)
+
+
+def stays(run: Object) -> str:
+    """What a deletion leaves, in words."""
+    volume = ((run["spec"].get("server") or {}).get("storage") or {}).get("name")
+    where = f"the volume {volume} in namespace {run['metadata']['namespace']} stays" if volume else "the volume of its model stays"
+    uri = ((run.get("status") or {}).get("model") or {}).get("uri")
+    return f"{where}, with its model: {uri}" if uri else where

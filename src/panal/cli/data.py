@@ -1,0 +1,76 @@
+"""`panal run APP --data FOLDER`: a folder of data for each cluster of the local platform, announced by a ClusterClaim on that cluster.
+
+The claim's name is made from the app's and the folder's: a run that still waits keeps the data that it was given, whatever later runs of
+the app are given. A hub takes a limited number of claims from a cluster, so those that no run needs any more are removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from panal.cli import story
+from panal.cli.access import Access
+from panal.cli.platform import claim
+from panal.cli.problem import Code, Problem
+from panal.cli.tasks import together
+from panal.kube import kinds
+from panal.kube.client import Client
+from panal.kube.objects import Object
+from panal.placement.data import HostPathLocation, data_claim, data_location
+
+PREFIX = "data-"  # of a claim of ours; SUFFIX is its end
+SUFFIX = ".panal"
+
+Claims = Mapping[str, str]  # cluster -> where its data are
+
+
+def claim_name(app: str, folder: Path) -> str:
+    mark = hashlib.sha256(str(folder.expanduser().resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{PREFIX}{mark}.{app}{SUFFIX}"
+
+
+def found(folder: Path, clusters: Iterable[str]) -> Claims:
+    """The clusters that have a folder of their name in `folder`. Problem if there is none, or a path will not do."""
+    place, names = folder.expanduser().resolve(), list(clusters)
+    claims = {name: str(place / name) for name in names if (place / name).is_dir()}
+    if not claims:
+        message = f"the data folder {place} has none of the folders {', '.join(names)}"
+        raise Problem(Code.USAGE, message, f"Put each cluster's data into a folder of its name, such as {place / names[0]}.")
+    for path in claims.values():
+        _check(path)
+    return claims
+
+
+def _check(path: str) -> None:
+    try:
+        assert isinstance(data_location(path), HostPathLocation)
+    except ValueError as error:
+        raise Problem(Code.USAGE, f"--data: {error}", "Rename the folder, or copy the data to another, and name that.") from error
+
+
+async def announce(at: Access, hub: Client, name: str, claims: Claims, clusters: Iterable[str]) -> None:
+    """`name` on exactly the clusters of `claims`, and no claim of ours that no run needs. Two commands at a time may not."""
+    needed = {name} | _needed((await hub.list(kinds.FEDERATED_LEARNING)).items)
+    await together(*(_on(at.at(cluster), cluster, name, claims, needed) for cluster in clusters))
+
+
+def _needed(runs: Iterable[Object]) -> set[str]:
+    """The claims of the runs that have not ended."""
+    going = (run["spec"].get("client") or {} for run in runs if (run.get("status") or {}).get("phase") not in story.ENDED)
+    return {data_claim(client.get("placement") or {}, client.get("dataClaim", "")) for client in going}
+
+
+async def _on(at: Access, cluster: str, name: str, claims: Claims, needed: set[str]) -> None:
+    async with at.open() as spoke:
+        for each in (await spoke.list(kinds.CLUSTER_CLAIM)).items:
+            there = each["metadata"]["name"]
+            if _ours(there) and (there not in needed or (there == name and cluster not in claims)):
+                await spoke.delete(kinds.CLUSTER_CLAIM, "", there)
+        if cluster in claims:
+            await spoke.apply(claim(name, claims[cluster]))
+
+
+def _ours(name: str) -> bool:
+    return name.startswith(PREFIX) and name.endswith(SUFFIX)

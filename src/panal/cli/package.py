@@ -1,0 +1,136 @@
+"""`panal package ./app`: what an app needs beside its own files to run on a hub, made of its pyproject.toml.
+
+A Containerfile, what it is to leave out, and a run.yaml, from the files in `packaged/`. The image is what the local platform makes of the
+same folder: the same dependencies, the same `[tool.panal.image]`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from panal.cli import installed
+from panal.cli.folder import App, read
+from panal.cli.problem import Code, Problem, explained
+from panal.local.node import recipes
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the first that the app allows is its image's
+REGISTRY = "registry.example.com"
+IMAGE = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?")
+CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+CLIENTS = 2
+
+
+def package(folder: Path, image: str | None, target: Path | None, data_claim: str | None, force: bool) -> list[Path]:
+    """The files written. Problem if some are there already, unless by `force`; nothing is written then."""
+    made, place = contents(folder, image, target, data_claim), target or folder
+    there = [name for name in made if (place / name).exists()]
+    if there and not force:
+        raise Problem(Code.USAGE, f"{place} has {', '.join(there)} already", "--force overwrites, --output DIR writes elsewhere.")
+    return write(place, made)
+
+
+def write(place: Path, made: Mapping[str, str]) -> list[Path]:
+    with explained():
+        place.mkdir(parents=True, exist_ok=True)
+        for name, text in made.items():
+            (place / name).write_text(text)
+    return [place / name for name in made]
+
+
+def contents(folder: Path, image: str | None = None, target: Path | None = None, data_claim: str | None = None) -> Mapping[str, str]:
+    """Name -> text."""
+    app = read(folder)
+    project = tomllib.loads((folder / "pyproject.toml").read_text()).get("project", {})
+    named = image or f"{REGISTRY}/{app.name}:{_tag(str(project.get('version', '')))}"
+    if not IMAGE.fullmatch(named):
+        raise Problem(Code.USAGE, f"--image {named}: is no image's name", f"Such as {REGISTRY}/{app.name}:1.0.")
+    elsewhere = target.resolve() if target and target.resolve() != folder.resolve() else None
+    words = {
+        "NAME": app.name,
+        "IMAGE": named,
+        "BUILD": f"docker build -t {named} -f {shlex.quote(f'{elsewhere}/Containerfile') if elsewhere else 'Containerfile'} .",
+        "PYTHON": _python(folder, str(project.get("requires-python", ""))),
+        "ROUNDS": str(app.rounds),
+        "CLIENTS": str(CLIENTS),
+        "DATA": _data(app, data_claim),
+        **_image(folder),
+    }
+    ignore = "Containerfile.dockerignore" if elsewhere else ".dockerignore"
+    made = {"Containerfile": "Containerfile", ignore: "dockerignore", "run.yaml": "run.yaml"}
+    return {name: filled(_template(file), words) for name, file in made.items()}
+
+
+def _template(name: str) -> str:
+    return (files("panal.cli") / "packaged" / f"{name}.txt").read_text()
+
+
+def _tag(version: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", version).strip(".-") or "latest"
+
+
+def _python(folder: Path, required: str) -> str:
+    try:
+        allowed = SpecifierSet(required)
+    except InvalidSpecifier as error:
+        raise Problem(Code.USAGE, f"{folder / 'pyproject.toml'}: project.requires-python: {error}", 'Such as ">=3.11".') from error
+    found = next((version for version in PYTHONS if allowed.contains(f"{version}.99")), None)
+    if found is None:
+        message = f"{folder / 'pyproject.toml'}: project.requires-python {required} allows none of Python {', '.join(sorted(PYTHONS))}"
+        raise Problem(Code.USAGE, message, "Allow one of them.")
+    return found
+
+
+def _image(folder: Path) -> dict[str, str]:
+    """What the Containerfile says of dependencies and of `[tool.panal.image]`."""
+    with explained():
+        recipe = recipes.read(folder)
+    arguments = installed.arguments(folder)
+    if not arguments:
+        message = f"{folder / 'pyproject.toml'}: project.dependencies is empty, so the app's image would hold no Flower"
+        raise Problem(Code.USAGE, message, 'Name what the app needs, such as dependencies = ["flwr", "numpy"].')
+    listed = sorted(path.name for path in folder.glob("requirements*.txt")) if "-r" in arguments else []
+    env = "".join(f" {name}={_quoted(value.replace('{root}', '/app'))}" for name, value in recipe.env.items())
+    prepare = f"RUN cd /app && PATH=/opt/app/bin:$PATH {shlex.join(recipe.prepare)}\n" if recipe.prepare else ""
+    return {
+        "COPY": f"COPY {' '.join(listed)} /build/\nWORKDIR /build\n" if listed else "",
+        "INSTALLED": shlex.join(arguments),
+        "PREPARE": prepare,
+        "ENV": env,
+    }
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value).replace("$", "\\$")
+
+
+def _data(app: App, claim: str | None) -> str:
+    """Where clusters have data for the app, as lines of `client`."""
+    name = claim or (f"{app.name}.example.com" if app.data else None)
+    if name is None:
+        return "    dataClaim: None # the app brings its data, or makes them\n    placement:\n      clusterSets: [default]"
+    if not CLAIM.fullmatch(name) or len(name) > 253:
+        raise Problem(Code.USAGE, f"--data-claim {name}: is no name of a ClusterClaim", f"Such as {app.name}.example.com.")
+    return f"""    dataClaim: {name} # the ClusterClaim by which a site says where its data are
+    placement:
+      clusterSets: [default]
+      predicates:
+        - requiredClusterSelector:
+            claimSelector:
+              matchExpressions:
+                - key: {name}
+                  operator: Exists"""
+
+
+def filled(text: str, words: Mapping[str, str]) -> str:
+    """With what stands for each @WORD@."""
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text

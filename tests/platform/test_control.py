@@ -1,0 +1,47 @@
+"""What a person does with runs that are there, on a platform: each keeps its data, and can be suspended, stopped and deleted."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def app(home):
+    """With data of 10 points for cluster1 in `few`, and of 20 in `many`."""
+    home.panal("new", "myapp")
+    for name, points in (("few", 10), ("many", 20)):
+        folder = home.work / name / "cluster1"
+        folder.mkdir(parents=True)
+        (folder / "points.csv").write_text("-2,-2,0\n" * points)
+    home.panal("up", "--clusters", "1")
+    return "myapp"
+
+
+def test_a_run_that_waits_keeps_the_data_that_it_was_given(home, app):
+    home.panal("run", app, "--rounds", "1", "--data", "few", "-d")
+    home.panal("suspend", "myapp-1")
+    home.panal("run", app, "--rounds", "1", "--data", "many")
+    home.panal("resume", "myapp-1")
+    home.panal("get", "myapp-1", "-w", "--timeout", "120")
+    for run, points in (("myapp-1", 10), ("myapp-2", 20)):
+        assert home.panal("logs", run, "--cluster", "cluster1").splitlines()[-1].startswith(f"cluster1: {points} points, accuracy ")
+
+
+def test_claims_that_no_run_needs_any_more_are_removed(home, app):
+    home.panal("run", app, "--rounds", "1", "--data", "few")
+    (cluster,) = home.json("get", "clusters")["items"]
+    claims = {claim["name"]: claim["value"] for claim in cluster["status"]["clusterClaims"]}
+    assert [value for name, value in claims.items() if name.startswith("data-")] == [str(home.work / "few/cluster1")]
+
+
+def test_a_run_that_is_stopped_ends_and_its_record_stays_until_it_is_deleted(home, app):
+    home.panal("run", app, "--rounds", "500", "-d")
+    name = home.json("get", "runs")["items"][-1]["metadata"]["name"]
+    home.panal("stop", name)
+    home.panal("get", name, "-w", "--timeout", "60", code=1)
+    status = home.json("get", name)["status"]
+    assert status["phase"] == "Failed"
+    assert next(c for c in status["conditions"] if c["type"] == "Failed")["reason"] == "Stopped"
+    home.panal("resume", name, code=6)
+    assert "the volume models in namespace default stays" in home.panal("delete", name)
+    home.panal("get", name, code=4)
