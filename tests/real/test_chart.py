@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,8 +70,14 @@ VALUES = {
         "addon.defaultConfig.namespace=panal-system",
         "addon.defaultConfig.name=usual",
         "certificates.life=3600",
+        "logLevel=DEBUG",
+        "images.pullPolicy=Always",
+        "affinity.nodeAffinity.x=y",
+        "resources.limits.cpu=2",
+        "global.team=a",
     ],
     "without-bindings": ["clusterSetBindings=false", "crd.install=false"],
+    "without-roles": ["aggregateRoles=false", "readableLease=false"],
 }
 
 
@@ -185,6 +192,76 @@ def test_a_placement_without_a_name_is_refused(left_out: str) -> None:
     there = "name" if left_out == "namespace" else "namespace"
     with pytest.raises(AssertionError, match=f"every entry needs the {left_out} of a Placement"):
         rendered(f"addon.placements[0].{there}=x")
+
+
+WRONG = {
+    "replicas=two": "/replicas': got string, want integer",
+    "replicas=-1": "/replicas': minimum: got -1",
+    "logLevel=LOUD": "/logLevel': value must be one of 'DEBUG', 'INFO'",
+    "cleanupLimitSeconds=0": "/cleanupLimitSeconds': minimum",
+    "images.tga=1": "/images': additional properties 'tga' not allowed",
+    "images.tag=1": "/images/tag': got number, want string",
+    "images.pullPolicy=Often": "/images/pullPolicy': value must be one of",
+    "imagePullSecrets=pull": "/imagePullSecrets': got string, want array",
+    "certificates.life=1d": "/certificates/life': got string, want integer",
+    "nodeSelector=ssd": "/nodeSelector': got string, want object",
+    "tolerations[0].operater=Exists": "/tolerations/0': additional properties 'operater' not allowed",
+    "addon.allClusters=yes": "/addon/allClusters': got string, want boolean",
+    "addon.placements[0].name=1": "/addon/placements/0/name': got number, want string",
+    "addon.defaultConfig.name=usual": "/addon/defaultConfig': missing property 'namespace'",
+    "addOn.allClusters=true": "additional properties 'addOn' not allowed",
+    "clusterSetBindings=no": "/clusterSetBindings': got string, want boolean",
+}
+
+
+@pytest.mark.usefixtures("hub_api")
+@pytest.mark.parametrize("value", WRONG)
+def test_a_value_of_a_wrong_type_is_refused_by_name(value: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(WRONG[value])):
+        rendered(value)
+
+
+def test_the_schema_knows_every_value() -> None:
+    def unknown(values: dict, schema: dict, path: str) -> list[str]:
+        known, found = schema.get("properties", {}), []
+        for key, value in values.items():
+            if key not in known:
+                found.append(f"{path}{key}")
+            elif isinstance(value, dict) and known[key].get("properties"):
+                found += unknown(value, known[key], f"{path}{key}.")
+        return found
+
+    values, schema = yaml.safe_load((CHART / "values.yaml").read_text()), json.loads((CHART / "values.schema.json").read_text())
+    assert unknown(values, schema, "") == []
+    assert set(schema["properties"]) - set(values) == {"global"}  # helm's own
+
+
+MEMBERS = {"admin": "amy", "edit": "eve", "view": "vic"}
+EVERY_VERB = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+READING = {"get", "list", "watch"}
+
+
+@pytest.fixture(scope="module")
+def members(installed: Cluster) -> Cluster:
+    """One user for each of Kubernetes' roles of a namespace."""
+    for role, user in MEMBERS.items():
+        installed.kubectl("create", "rolebinding", role, "-n", "default", f"--clusterrole={role}", f"--user={user}")
+    yield installed
+    installed.kubectl("delete", "rolebinding", "-n", "default", *MEMBERS)
+
+
+@pytest.mark.parametrize(("role", "verbs"), [("admin", EVERY_VERB), ("edit", EVERY_VERB), ("view", READING)])
+def test_runs_belong_to_the_usual_roles_of_a_namespace(members: Cluster, role: str, verbs: set[str]) -> None:
+    def allowed(resource: str, namespace: str = "default") -> set[str]:
+        asked = ("auth", "can-i", f"--as={MEMBERS[role]}", "-n", namespace)
+        return {verb for verb in EVERY_VERB if members.kubectl(*asked, verb, *resource.split(), check=False).strip() == "yes"}
+
+    runs = f"{PLURAL}.{GROUP}"
+    eventually(lambda: allowed(runs) == verbs, f"Kubernetes has aggregated the rules into {role}", 30)
+    assert allowed(f"{runs} --subresource=status") == {"get"}
+    assert allowed(runs, "kube-public") == set()
+    lease = f"leases.coordination.k8s.io/{names.CONTROLLER_LEASE}"
+    assert allowed(lease, NAMESPACE) == {"get"}
 
 
 def test_clusters_that_were_let_in_stay_when_the_manifest_is_applied_again(installed: Cluster) -> None:

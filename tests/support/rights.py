@@ -26,6 +26,9 @@ ASKED_BY_OTHERS = {
 }
 
 
+CONTROLLER = "panal-controller"
+
+
 class Right(NamedTuple):
     group: str
     resource: str
@@ -39,7 +42,8 @@ class Right(NamedTuple):
 
 def granted() -> set[Right]:
     """But for what others ask for."""
-    documents = [d for d in yaml.safe_load_all(MANIFEST.read_text()) if d and d["kind"] in ("ClusterRole", "Role")]
+    everything = [d for d in yaml.safe_load_all(MANIFEST.read_text()) if d and d["kind"] in ("ClusterRole", "Role")]
+    documents = [d for d in everything if d["metadata"]["name"] == CONTROLLER]
     found = {right for document in documents for rule in document["rules"] for right in _rights(rule)}
     return found - {Right(*right) for right in ASKED_BY_OTHERS}
 
