@@ -8,17 +8,19 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-FLOWER := .cache/flower-venv
+FLOWERS := 1.40 1.41 1.42
+FLOWER = $(call flower,$(lastword $(FLOWERS)))
+flower = .cache/flower-$1
 WORKERS ?= auto
 DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src tests benchmarks $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help demo test test-real check lint format types layers unit venv lock images crd manifest clean
+.PHONY: help demo test test-real check lint format types layers unit venv lock images crd manifest clean flower-known flower-versions
 
 help: ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 demo: $(VENV)/.ready ## a hub and four clusters on this machine learn digits together (KEEP=1 leaves them up)
 	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
@@ -41,12 +43,22 @@ types: $(VENV)/.ready
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.ready $(FLOWER)/.ready
+unit: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/unit tests/flower
+	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
 	$(BIN)/pytest tests/platform tests/embedded -m "not long"
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready ## the rest of the tests that need nothing from outside: kills, and the demo; minutes
 	$(BIN)/pytest tests/platform tests/embedded -m long
+
+# A new version: its number into FLOWERS, `make lock flower-known flower-versions`.
+flower-known: $(VENV)/.ready $(foreach v,$(FLOWERS),$(call flower,$v)/.ready) ## the digests of Flower's modules that panal knows
+	$(BIN)/python tests/testenv/flower_digests.py $(foreach v,$(FLOWERS),$(call flower,$v))
+
+flower-versions: $(foreach v,$(FLOWERS),flower-$v) ## tests of real runs and attacks, with each version of Flower
+
+flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
+	PANAL_FLOWER_VENV=$(CURDIR)/.cache/flower-1.$* $(BIN)/pytest -n $(WORKERS) tests/flower
 
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -p no:cacheprovider
 
@@ -69,10 +81,10 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
 	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	touch $@
 
-$(FLOWER)/.ready: requirements/flower.txt
-	@echo "Flower's environment for the tests, in $(FLOWER): the first time, a minute or two without a word from pip"
-	$(PYTHON) -m venv $(FLOWER)
-	$(FLOWER)/bin/$(PIP) install --require-hashes -r requirements/flower.txt
+.cache/flower-%/.ready: requirements/flower-%.txt
+	@echo "Flower's environment for the tests, in $(@D): the first time, a minute or two without a word from pip"
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/$(PIP) install --require-hashes -r $<
 	touch $@
 
 # Every lock is compiled for Python 3.11 and later on Linux. The files carry hashes, and neither index nor file addresses.
@@ -84,7 +96,7 @@ lock: .cache/lock-venv/.ready ## compile requirements/*.txt anew (UPGRADE=--upgr
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra reporter -c requirements/runtime.txt -o requirements/reporter.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/reporter.txt -o requirements/dev.txt
-	$(COMPILE) requirements/flower.in -o requirements/flower.txt
+	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 
@@ -129,4 +141,5 @@ $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-m
 	$(BUILD) tests/real/app panal/test-app:1 $@
 
 clean: ## remove what was made, the environments as well
+	-chmod -R u+w .cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

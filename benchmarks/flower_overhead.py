@@ -23,13 +23,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from panal.pod.tools.flower_known import NEWEST, minor
 from panal.pod.tools.install import install
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests/support"))
 from standin_gateway import StandInGateways  # noqa: E402
 
-VENV = ROOT / ".cache/flower-venv"
+VENV = ROOT / f".cache/flower-{minor(NEWEST)}"
 APP = ROOT / "tests/flower/apps/tiny"
 ROUNDS, NODES = 3, 2
 WAYS = ("bare", "Off", "Auto")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from panal.pod.tools.flower_known import NEWEST, PIN, minor
 from panal.pod.tools.install import install
 from processes import free_port
 from standin_gateway import StandInGateways
@@ -29,9 +30,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def flower_venv() -> Path:
-    venv = Path(os.environ.get("PANAL_FLOWER_VENV") or REPOSITORY / ".cache/flower-venv")
+    venv = Path(os.environ.get("PANAL_FLOWER_VENV") or REPOSITORY / f".cache/flower-{minor(NEWEST)}")
     if not (venv / "bin/flower-superlink").exists():
-        pytest.fail(f"no Flower in {venv}: run `make unit`, or set PANAL_FLOWER_VENV to an environment with flwr 1.41 and numpy")
+        pytest.fail(f"no Flower in {venv}: run `make unit`, or set PANAL_FLOWER_VENV to an environment with {PIN} and numpy")
     return venv
 
 
@@ -74,6 +75,7 @@ class Pods:
             "PANAL_RUN_DIR": str(self.run_dir),
             "PANAL_POD_DIR": str(self.folder / "pod"),
             "PANAL_TMP": str(tmp),
+            "PANAL_WORK_DIR": str(self.folder / ("work" if name in ("superlink", "launcher") else f"work-{name}")),
             "PANAL_TERMINATION_LOG": str(self.folder / f"{name}.termination"),
             "PANAL_SUPERLINK_PORT": str(self.port),
         }
@@ -100,6 +102,7 @@ class Pods:
             "PANAL_GATEWAY_PORT": str(self.gateways.port(cluster or name)),
             "PANAL_SUPERNODE_PORT": str(free_port()),
             "PANAL_APP_HASH": self.app_hash,
+            "PANAL_FLOWER_VERSION": (self.record(event="bundle") or {}).get("flower", ""),
         }
         self.start(name, "supernode", own | (env or {}))
 

@@ -47,6 +47,7 @@ def attack(run: Pods, *ports: int) -> dict[str, str]:
     return found
 
 
+@pytest.mark.oldest
 def test_a_site_speaks_for_its_own_node_alone_and_has_but_one(pods: Make) -> None:
     run = pods()
     run.start_superlink()

@@ -52,6 +52,7 @@ def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
     env = {
         "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u-1", "PANAL_RUN_DIR": str(pods.run_dir),
         "PANAL_STORAGE_DIR": str(volume), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out", "PANAL_ATTEMPT": "job-1",
+        "PANAL_WORK_DIR": str(pods.folder / "work"),
     }  # fmt: skip
     reporter = Reporter(Settings.read(env), config_map)
     loop = asyncio.new_event_loop()
@@ -65,6 +66,7 @@ def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
         loop.close()
 
 
+@pytest.mark.oldest
 def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Make) -> None:
     run = pods(rounds=1, min_clients=2)
     config_map = ConfigMap(rounds="2")  # one more than the aggregator was started with
@@ -78,7 +80,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
     model = load_file(folder / "model.safetensors")
     assert model["w"].tolist() == [2.0, 2.0, 2.0]
     assert (model["b"].tolist(), model["b"].shape) == (2.0, ())
-    stored = json.loads((run.run_dir / "stored.json").read_text())
+    stored = json.loads((run.run_dir / "stored.json").read_text())["1"]
     assert stored["digest"] == "sha256:" + hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
     metadata = json.loads((folder / "metadata.json").read_text())
@@ -104,6 +106,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
     assert "/v1/control/list-nodes" not in run.log("superlink")  # polls that went well are not in its log
 
 
+@pytest.mark.oldest
 def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(pods: Make) -> None:
     run = pods()
     run.start_all(run.app(mode="clients-raise"))
@@ -142,11 +145,11 @@ def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> 
     eventually(lambda: "in main\n" in run.log("superlink") and "Traceback" in run.log("superlink"), "the traceback in the log", 10)
 
 
-def test_no_arrays_means_no_model(pods: Make) -> None:
+def test_a_run_in_which_no_site_was_asked_has_no_result(pods: Make) -> None:
     run = pods(min_clients=1)
-    run.start_all(run.app(mode="no-arrays"), sites=1)
+    run.start_all(run.app(mode="no-training"), sites=1)
     code, message = run.termination()
-    assert (code, message["reason"]) == (1, "ModelMissing")
+    assert (code, message["reason"]) == (1, "NoResult")
 
 
 @pytest.mark.parametrize(("acceleration", "forked"), [("Auto", 1.0), ("Off", 0.0)])
@@ -164,11 +167,11 @@ def test_app_processes_are_forked_and_draw_numbers_of_their_own(pods: Make, acce
     assert ("no acceleration: spec.acceleration is Off" in run.log("site1")) == (acceleration == "Off")
 
 
-def test_an_app_without_a_strategy_runs_and_is_said_to_be_unobservable(pods: Make) -> None:
+def test_an_app_that_only_looks_around_has_no_result(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="no-strategy"), sites=1)
-    assert run.termination()[0] == 0
-    assert run.record(event="unobservable")
+    code, message = run.termination()
+    assert (code, message["reason"]) == (1, "NoResult")
     assert not run.record(event="started")
 
 

@@ -251,7 +251,8 @@ def test_no_other_signers_requests_can_be_approved_or_signed(installed: Cluster)
 
 
 def run(name: str, *sets: str) -> str:
-    spec = {"client": {"placement": {"clusterSets": list(sets)} if sets else {}}}
+    placement = {"clusterSets": list(sets)} if sets else {}
+    spec = {"server": {"image": "a:1"}, "client": {"image": "a:1", "placement": placement}}
     return json.dumps({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name, "namespace": "default"}, "spec": spec})
 
 

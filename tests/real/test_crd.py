@@ -72,7 +72,6 @@ OLD_FORMS = {
         },
         "client": {"image": "example.com/openfl:latest", "placement": {"predicates": [CLAIM]}},
     },
-    "empty": {},
 }
 
 FULL_PLACEMENT = {
@@ -117,6 +116,11 @@ class Namespace:
         self.api, self.name = api, name
         MADE.add(name)
         api.namespaces(name)
+
+    def run(self, spec, name="run"):
+        """Makes a run with this spec, and images where it has none."""
+        images = {side: {"image": "a:1"} | spec.get(side, {}) for side in ("server", "client")}
+        return self.create(spec | images, name)
 
     def create(self, spec, name="run", api_version=API_VERSION, kind=KIND):
         resource = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": self.name}}
@@ -207,13 +211,14 @@ def test_resources_in_the_old_form_apply_unchanged(ns, name):
 
 
 def test_defaults(ns):
-    assert ns.create(None)["spec"] == {
+    assert ns.run({})["spec"] == {
         "framework": "other",
         "acceleration": "Auto",
         "suspend": False,
         "stop": False,
-        "client": {},
+        "client": {"image": "a:1"},
         "server": {
+            "image": "a:1",
             "rounds": 1,
             "minAvailableClients": 1,
             "quorumTimeoutSeconds": 600,
@@ -222,7 +227,7 @@ def test_defaults(ns):
             "storage": {"type": "PersistentVolumeClaim", "size": "1Gi"},
         },
     }
-    listener = ns.create({"server": {"listeners": [{}]}}, name="listener")["spec"]["server"]["listeners"][0]
+    listener = ns.run({"server": {"listeners": [{}]}}, name="listener")["spec"]["server"]["listeners"][0]
     assert listener == {"type": "NodePort", "port": 8080}
 
 
@@ -235,12 +240,12 @@ def test_what_a_pod_needs_is_kept_as_it_is(ns):
         "nodeSelector": {"gpu": "yes"},
         "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
     }
-    stored = ns.create({"server": pod, "client": pod})["spec"]
+    stored = ns.run({"server": pod, "client": pod})["spec"]
     assert all(contains(stored[side], pod) for side in ("server", "client"))
 
 
 def test_a_full_placement_is_kept_and_is_one_for_open_cluster_management_too(ns):
-    stored = ns.create({"client": {"placement": FULL_PLACEMENT}})["spec"]["client"]["placement"]
+    stored = ns.run({"client": {"placement": FULL_PLACEMENT}})["spec"]["client"]["placement"]
     assert stored == FULL_PLACEMENT
     assert set(FULL_PLACEMENT) == set(PLACEMENT["properties"]), "the test knows every field of the schema"
     ns.api.kubectl("apply", "--server-side", "-f", str(ocm_crds() / "cluster.open-cluster-management.io_placements.yaml"))
@@ -265,6 +270,8 @@ REFUSED = {
     "rounds": (server(rounds=0), "spec.server.rounds", "greater than or equal to 1"),
     "quorum": (server(minAvailableClients=0), "spec.server.minAvailableClients", "greater than or equal to 1"),
     "quorum-timeout": (server(quorumTimeoutSeconds=0), "spec.server.quorumTimeoutSeconds", "greater than or equal to 1"),
+    "run-config": (server(runConfig={str(n): n for n in range(101)}), "spec.server.runConfig", "must have at most 100 items"),
+    "run-config-text": (server(runConfig="a=1"), "spec.server.runConfig", "must be of type object"),
     "reply-shapes": (server(replies={"shapes": "Some"}), "spec.server.replies.shapes", "Unsupported value"),
     "reply-size": (server(replies={"maxSize": "much"}), "spec.server.replies.maxSize", "should match"),
     "round-timeout": (server(roundTimeoutSeconds=0), "spec.server.roundTimeoutSeconds", "greater than or equal to 1"),
@@ -305,23 +312,55 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_with_the_field_and_the_remedy(refusing, case):
     spec, path, words = REFUSED[case]
-    error = refusing.refused(refusing.create, spec)
+    error = refusing.refused(refusing.run, spec)
     assert f"{path}: " in error
     assert words in error
 
 
+IMAGES = {"server": "name the image that holds the app and the framework", "client": "name the image that holds what the app needs"}
+WITHOUT_IMAGES = {
+    "spec": (None, ["server", "client"]),
+    "spec-empty": ({}, ["server", "client"]),
+    "sides-empty": ({"server": {}, "client": {}}, ["server", "client"]),
+    "server": ({"client": {"image": "a:1"}}, ["server"]),
+    "server-image-empty": ({"server": {"image": ""}, "client": {"image": "a:1"}}, ["server"]),
+    "client": ({"server": {"image": "a:1"}}, ["client"]),
+    "client-image": ({"server": {"image": "a:1"}, "client": {"placement": {}}}, ["client"]),
+    "client-image-empty": ({"server": {"image": "a:1"}, "client": {"image": ""}}, ["client"]),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_IMAGES)
+def test_a_run_without_an_image_is_refused(refusing, case):
+    spec, sides = WITHOUT_IMAGES[case]
+    error = refusing.refused(refusing.create, spec)
+    for side, words in IMAGES.items():
+        assert (f"spec.{side}.image: Required value: {words}" in error) == (side in sides)
+
+
+def test_an_image_cannot_be_taken_away(ns):
+    ns.create(BEFORE)
+    for image in (None, ""):
+        assert "spec.client.image: Required value" in ns.refused(ns.patch, {"spec": {"client": {"image": image}}})
+
+
 @pytest.mark.parametrize("name", ["a" * 41, "1run", "my.run"])
 def test_names_that_could_not_name_the_run_s_objects_are_refused(refusing, name):
-    assert "metadata.name: at most 40 characters" in refusing.refused(refusing.create, {}, name=name)
+    assert "metadata.name: at most 40 characters" in refusing.refused(refusing.run, {}, name=name)
 
 
 def test_the_longest_name(ns):
-    assert ns.create({}, name="a" * 40)["metadata"]["name"] == "a" * 40
+    assert ns.run({}, name="a" * 40)["metadata"]["name"] == "a" * 40
 
 
 BEFORE = {
     "framework": "flower",
-    "server": {"image": "a:1", "rounds": 3, "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]},
+    "server": {
+        "image": "a:1",
+        "rounds": 3,
+        "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}],
+        "runConfig": {"lr": 0.1, "optimizer.name": "sgd", "augment": True, "steps": 3},
+    },
     "client": {"image": "b:1", "placement": {"predicates": [CLAIM]}, "resources": {"limits": {"cpu": 1}}},
 }
 CHANGES = {
@@ -329,9 +368,10 @@ CHANGES = {
     "server.image": server(image="a:2"),
     "server.minAvailableClients": server(minAvailableClients=2),
     "server.env": server(env=[{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "other"}}}]),
+    "server.runConfig": server(runConfig={"lr": 0.2}),
     "server.storage": storage(size="9Gi"),
     "server.listeners": server(listeners=[{"port": 30001}]),
-    "client.image": {"client": {"image": None}},
+    "client.image": {"client": {"image": "b:2"}},
     "client.dataClaim": {"client": {"dataClaim": "x"}},
     "client.placement": placement(clusterSets=["global"]),
     "client.resources": {"client": {"resources": {"limits": {"cpu": 2}}}},

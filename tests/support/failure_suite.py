@@ -84,9 +84,9 @@ FAILURES: dict[str, Failure] = {
         Reason.ALL_COLLABORATORS_FAILED, ("ValueError",), clusters=["cluster3", "cluster4"], client=raising("everywhere")
     ),
     "one-raises": Failure(Reason.QUORUM_LOST, ("cluster4", "ValueError"), clusters=["cluster3", "cluster4"], client=raising("cluster4")),
-    "no-app": Failure(
-        Reason.APP_INVALID,
-        (),
+    "no-flower": Failure(
+        Reason.FLOWER_NOT_SUPPORTED,
+        ("holds no Flower", "install flwr=="),
         clusters=["cluster4"],
         server={"image": "panal/pod-tools:0.1.0"},
     ),

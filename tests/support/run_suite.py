@@ -27,7 +27,8 @@ STORY = ["AggregatorStarting", "ClusterAdded", "ClusterAdded", "Training", "Roun
 
 @story()
 def test_a_run_tells_its_story_and_leaves_its_model(engine: Engine) -> None:
-    run = apply(engine, NS, "story", clusters=["cluster1", "cluster2"], server={"listeners": [{"name": "main", "type": "NodePort"}]})
+    server = {"listeners": [{"name": "main", "type": "NodePort"}], "runConfig": {"scale": 2}}
+    run = apply(engine, NS, "story", clusters=["cluster1", "cluster2"], server=server)
     status = run.until_ended("Completed")
     rounds = status["rounds"]
     assert (rounds["summary"], rounds["replies"], rounds["failures"]) == ("2/2", 2, 0)
@@ -35,6 +36,8 @@ def test_a_run_tells_its_story_and_leaves_its_model(engine: Engine) -> None:
     assert status["clients"] == {"selected": 2, "ready": 2, "failed": 0, "summary": "2/2"}
     assert [c["cluster"] for c in status["collaborators"]] == ["cluster1", "cluster2"]
     assert all(c["round"] == 2 and c["metrics"]["loss"] == 1 for c in status["collaborators"])
+    found = [[c["metrics"][name] for name in ("partition-id", "num-partitions", "scale")] for c in status["collaborators"]]
+    assert found == [[0, 2, 2], [1, 2, 2]]
     assert status["model"]["uri"].startswith("pvc://models/runs/story/")
     assert status["listeners"][0]["address"].startswith(engine.aggregator_address())
     run.until_cleaned()
@@ -52,6 +55,10 @@ def stored(engine: Engine, run: Run, model: dict[str, object]) -> None:
     metadata = json.loads(engine.read(run.namespace, "models", path.replace("model.safetensors", "metadata.json")))
     assert metadata["clusters"] == {"cluster1": [1, 2], "cluster2": [1, 2]}
     assert metadata["model"]["digest"] == model["digest"]
+    (kept,) = metadata["files"]["list"]
+    assert run.status()["files"]["count"] == 1
+    content = engine.read(run.namespace, "models", path.replace("model.safetensors", "files/final.npy"))
+    assert (kept["path"], kept["sha256"]) == ("final.npy", hashlib.sha256(content).hexdigest())
 
 
 @story()

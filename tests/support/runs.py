@@ -209,7 +209,7 @@ def apply(
                 "storage": storage,
             }
             | (server or {}),
-            "client": {"image": APP_IMAGE, "placement": placement} | (client or {}),
+            "client": {"image": APP_IMAGE, "placement": placement, "dataClaim": "None"} | (client or {}),
         }
         | spec,
     }

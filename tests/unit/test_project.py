@@ -13,12 +13,14 @@ import yaml
 from packaging.requirements import Requirement
 
 from panal.api.crd import crd
+from panal.pod.tools.flower_known import VERSIONS, WORKING, minor
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 ASKED = [*PROJECT["project"]["dependencies"], *chain(*EXTRAS.values()), *PROJECT["dependency-groups"]["dev"]]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+FLOWERS = [lock for lock in LOCKS if lock.name.startswith("flower-")]
 LAUNCHERS = sorted((ROOT / "src/panal/pod/tools").rglob("*.py"))
 
 
@@ -45,7 +47,7 @@ def test_locks_carry_hashes_and_no_addresses(lock: Path) -> None:
         ("runtime.txt", PROJECT["project"]["dependencies"]),
         ("reporter.txt", PROJECT["project"]["dependencies"] + EXTRAS["reporter"]),
         ("dev.txt", ASKED),
-        ("flower.txt", (ROOT / "requirements/flower.in").read_text().splitlines()),
+        *((lock.name, (ROOT / "requirements/flower.in").read_text().splitlines()) for lock in FLOWERS),
         ("gateway.txt", (ROOT / "requirements/gateway.in").read_text().splitlines()),
     ],
 )
@@ -55,6 +57,21 @@ def test_locks_satisfy_what_the_project_asks_for(lock: str, wanted: list[str]) -
         versions = pinned.get(requirement.name.lower(), [])
         assert versions, f"{requirement} is not in {lock}: run `make lock`"
         assert all(requirement.specifier.contains(v) for v in versions), f"{lock} has {versions}, wanted {requirement}: run `make lock`"
+
+
+def test_the_example_has_the_newest_version_of_flower_that_panal_knows() -> None:
+    assert (ROOT / "examples/mnist/requirements.txt").read_text() == FLOWERS[-1].read_text()
+
+
+def test_the_documents_name_the_versions_of_flower_that_work() -> None:
+    assert f"| {WORKING.replace(' and', ',')} | yes |" in (ROOT / "docs/reference/flower.md").read_text()
+    assert f"Flower {minor(VERSIONS[0])} to {minor(VERSIONS[-1])} over" in (ROOT / "README.md").read_text()
+
+
+def test_there_is_a_lock_for_each_version_of_flower_that_panal_knows() -> None:
+    assert [version for lock in FLOWERS for version in locked(lock)["flwr"]] == list(VERSIONS)
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"FLOWERS := {' '.join(map(minor, VERSIONS))}\n" in makefile
 
 
 def test_locks_agree_with_each_other() -> None:

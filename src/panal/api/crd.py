@@ -1,7 +1,7 @@
 """The CustomResourceDefinition, generated from the types: `python -m panal.api.crd` prints it.
 
-Rules that need more than one value of the spec stand with the types. Here are those that compare with the past: the name (only looked at
-on creation, so that resources of the former controller can still be updated and deleted) and what is fixed once a run has started.
+Rules that need more than one value of the spec stand with the types. Here are those that compare with the past: the name and the images
+(which a resource of the former controller may lack, and can still be updated and deleted) and what is fixed once a run has started.
 """
 
 from __future__ import annotations
@@ -29,6 +29,24 @@ NAME = rule(
     f"metadata.name: at most {MAX_RUN_NAME} characters (small letters, digits, -), "
     "beginning with a letter and not ending with -; rename the run",
     optionalOldSelf=True,
+)
+
+
+def _image(side: str, holds: str) -> Schema:
+    """At the root, so that it is the same error whether the image, `server` or `client`, or the whole spec is missing."""
+    path = f"spec.{side}.?image.orValue('')"
+    return rule(
+        f"self.{path} != '' || (oldSelf.hasValue() && oldSelf.value().{path} == '')",
+        f"name the image that holds {holds}",
+        reason="FieldValueRequired",
+        fieldPath=f".spec.{side}.image",
+        optionalOldSelf=True,
+    )
+
+
+IMAGES = (
+    _image("server", "the app and the framework, for the aggregator"),
+    _image("client", "what the app needs to train, for the clusters"),
 )
 MORE_ROUNDS = rule(
     f"!({STARTED}) || self.spec.server.rounds >= oldSelf.spec.server.rounds",
@@ -99,7 +117,7 @@ def _schema() -> Schema:
             "spec": structural(Spec) | {"default": {}, "description": SPEC},
             "status": structural(Status, defaults=False) | {"description": STATUS},
         },
-        "x-kubernetes-validations": [NAME, ENDED, MORE_ROUNDS, *(_fixed(path) for path in fixed_paths())],
+        "x-kubernetes-validations": [NAME, *IMAGES, ENDED, MORE_ROUNDS, *(_fixed(path) for path in fixed_paths())],
     }
 
 

@@ -21,9 +21,11 @@ LABEL_RUN = "fl.panal/run"  # the run's name, at most MAX_RUN_NAME characters
 LABEL_RUN_NAMESPACE = "fl.panal/run-namespace"
 LABEL_RUN_UID = "fl.panal/run-uid"
 LABEL_COMPONENT = "fl.panal/component"  # aggregator or collaborator
+ANNOTATION_PARTITION = "fl.panal/partition"  # of a collaborator's StatefulSet: its number and how many there are, such as 0/3
 ANNOTATION_HASH = "fl.panal/applied-hash"  # of the desired object: tells a wanted change from a default
 
 MAX_RUN_NAME = 40
+NO_DATA = "None"  # in spec.client.dataClaim: the run needs no data of the clusters; no ClusterClaim can have this name
 COLLABORATOR_NAMESPACE = "panal-collaborator"
 BINDING_POLICY = "panal-cluster-set-bindings"  # our ValidatingAdmissionPolicy and its binding
 BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
@@ -61,6 +63,7 @@ RUN_DIR = "/panal/run"  # shared by the aggregator's containers
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted in the reporter alone
 DATA_DIR = "/panal/data"  # the site's data, read-only
 GATEWAY_DIR = "/panal/gateway"  # the gateway's files, its key among them: in no container of a user's image
+WORK_DIR = "/panal/work"  # the app's working directory is in it
 POD_DIR = "/panal/pod"  # in memory, made by the init container: what only this Pod's processes know
 POD_SECRET = "secret"  # in POD_DIR: one line, the value of POD_HEADER
 POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file

@@ -5,18 +5,19 @@ the controller reads it into the status. Bounded: at most MAX_COLLABORATORS clus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import by_name, shown
-from panal.api.types import Model, ModelStatus
+from panal.api.types import FilesStatus, Model, ModelStatus
 
-__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Progress"]
+__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite"]
 
 MAX_METRICS = 16
 MAX_NAME = 64
+MAX_NOTICES = 8
 MAX_TEXT = 500
 MAX_ROUNDS = 2**63 - 1  # as many as spec.server.rounds may ask for
 
@@ -28,11 +29,23 @@ def _named(metrics: Any) -> Any:
 # The ConfigMap can be written by others in the namespace: what does not fit is not read at all, and texts are such as can be shown.
 Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # what JSON has no number for
+Metric = Number | NotFinite
 Name = Annotated[str, Field(max_length=MAX_NAME)]
 Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_NAME))]
 Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-Metrics = Annotated[dict[Name, Number], Field(max_length=MAX_METRICS), BeforeValidator(_named)]
+Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
+Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(_named)]
+
+
+def finite(metrics: Mapping[str, Metric]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not isinstance(value, str)}
+
+
+def non_finite(metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """JSON has no numbers for these."""
+    return {name: value for name, value in metrics.items() if isinstance(value, str)}
 
 
 class CollaboratorProgress(Model):
@@ -51,23 +64,31 @@ class CollaboratorProgress(Model):
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that an older attempt's words are not taken for the present one's.
     `app_hash` is the SHA-256 of the app bundle, which collaborators are told to run and nothing else; empty until it is known.
+    `runtime_version` is the version of Flower in the aggregator's image, which those of collaborators have to go with.
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the server app's strategy runs, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
-    `metrics` are those of the last round as aggregated by the strategy. `observable` is false for an app that does not use
-    Flower's `Strategy.start`: it runs, but its rounds cannot be seen.
+    `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which goes on.
+    `waiting` is what the app waits for before it sends anything more. `notices` are what a person should know although the run goes on:
+    conditions, each with its message. `result` is what the run has ended with: empty as long as it goes on, then Model, Files or Metrics.
     """
 
     attempt: str = ""
     app_hash: Digest = ""
+    runtime_version: Version = ""
     connected: Count | None = None
     started: bool = False
-    observable: bool = True
     rounds_completed: Count = 0
     rounds_total: Count = 0
     replies: Count = 0
     failures: Count = 0
     seconds: Number | None = None
     metrics: Metrics = Field(default_factory=dict)
+    reported_round: Count = 0
+    reported: Metrics = Field(default_factory=dict)
+    waiting: Text = ""
+    notices: Annotated[dict[Name, Text], Field(max_length=MAX_NOTICES)] = Field(default_factory=dict)
+    result: Code = ""
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
     model: ModelStatus | None = None
+    files: FilesStatus | None = None

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from panal.api.placements import PLACEMENT
 from panal.api.pods import PodSettings
+from panal.api.run_config import RunConfig
 from panal.api.schema import Model, rule
 
 MAX_LISTENERS = 8
@@ -144,7 +145,9 @@ UNIQUE_LISTENERS = rule(
 
 class Server(PodSettings):
     image: str = Field(
-        default="", max_length=MAX_PATH, description="Image of the aggregator: it holds the user's app and the framework. A digest pins it."
+        default="",
+        max_length=MAX_PATH,
+        description="Required. Image of the aggregator: it holds the user's app and the framework. A digest pins it.",
     )
     rounds: int = Field(default=1, ge=1, description="How many rounds to train. May be raised while the run goes on.")
     min_available_clients: int = Field(
@@ -168,6 +171,11 @@ class Server(PodSettings):
         description="Which replies of clusters count. One that is refused costs its own cluster's part of a round.",
         json_schema_extra={"default": {}},
     )
+    run_config: RunConfig = Field(
+        default_factory=dict,
+        description="Values for keys of the app's run config, which are texts, numbers or booleans; those that the app declares in "
+        "pyproject.toml, with a dot between a table and its key. What is not named here keeps the app's own value.",
+    )
     superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has an aggregator of its own.")
 
 
@@ -175,7 +183,7 @@ class Client(PodSettings):
     image: str = Field(
         default="",
         max_length=MAX_PATH,
-        description="Image of the collaborators: the environment in which the app trains. A digest pins it.",
+        description="Required. Image of the collaborators: the environment in which the app trains. A digest pins it.",
     )
     placement: Annotated[dict[str, Any], WithJsonSchema(PLACEMENT)] = Field(
         default_factory=dict, description="Which clusters take part: the spec of an Open Cluster Management Placement."
@@ -184,8 +192,9 @@ class Client(PodSettings):
         default="",
         max_length=253,
         description="Name of the ClusterClaim that says where a cluster's data is: pvc://CLAIM/sub/path, a claim in the namespace "
-        "panal-collaborator of that cluster, or an absolute path on its nodes. "
-        "If not given: the last claim with operator Exists in placement.",
+        "panal-collaborator of that cluster, or an absolute path on its nodes. Clusters without it do not take part. None: the run "
+        "needs no data of the clusters, and takes part on those that have announced none. "
+        "If not given: the last claim with operator Exists in placement; without such a claim the run is refused.",
     )
     supernode: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has collaborators of its own.")
 
@@ -196,6 +205,12 @@ ENOUGH_CLUSTERS = rule(
     "client.placement.numberOfClusters is lower than server.minAvailableClients, so the run could never start; "
     "raise the one or lower the other",
 )
+
+
+class Result(StrEnum):
+    MODEL = "Model"
+    FILES = "Files"
+    NONE = "None"
 
 
 class Acceleration(StrEnum):
@@ -210,6 +225,12 @@ class Spec(Model):
     server: Server = Field(default_factory=Server, description="The aggregator, on the hub.", json_schema_extra={"default": {}})
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}
+    )
+    result: Result | None = Field(
+        default=None,
+        description="What has to come of the run, which fails without it. Model: a model of the app's strategy. Files: at least one file "
+        "that the server app writes into its working directory. None: nothing beside the metrics. "
+        "If not given: a model where the app trains one, else whatever there is.",
     )
     active_deadline_seconds: int | None = Field(
         default=None,

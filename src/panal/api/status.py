@@ -18,6 +18,8 @@ from panal.api.text import shown
 
 MAX_COLLABORATORS = 50  # in the list of the status; the counts cover all
 
+NON_FINITE = "Those of them that are no finite number: NaN, Infinity or -Infinity."
+
 Text = Annotated[str, AfterValidator(shown)]
 
 
@@ -63,6 +65,7 @@ class CollaboratorStatus(Model):
     round: int = Field(default=0, description="The last round that it took part in.")
     seconds: float | None = Field(default=None, description="How long its last training took.")
     metrics: dict[str, float] = Field(default_factory=dict, description="The numbers that it reported last.")
+    non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
 
 
 class ListenerStatus(Model):
@@ -79,6 +82,15 @@ class ModelStatus(Model):
     digest: str = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
     size: int = Field(description="The file's size in bytes.")
     round: int = Field(description="The round after which the model was taken.")
+
+
+class FilesStatus(Model):
+    """What the server app has written into its working directory, beside the model; metadata.json there has the list."""
+
+    uri: str = Field(description="The folder that the files are in.")
+    count: int = Field(description="How many files.")
+    size: int = Field(description="Their size in bytes.")
+    left_out: int = Field(default=0, description="How many were not kept; metadata.json names them, with the reason.")
 
 
 class Status(Model):
@@ -98,12 +110,16 @@ class Status(Model):
         description="The clusters' parts in the run, those in trouble first; at most 50 of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"]},
     )
-    metrics: dict[str, float] = Field(default_factory=dict, description="The metrics of the last round, as aggregated by the app.")
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="The metrics of the last completed round, as aggregated by the app."
+    )
+    non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
     headline_metric: Text = Field(default="", description="The metric to look at first, such as accuracy 0.93.")
     listeners: list[ListenerStatus] = Field(
         default_factory=list, description="Where clusters reach the aggregator.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )
     model: ModelStatus | None = Field(default=None, description="The finished model.")
+    files: FilesStatus | None = Field(default=None, description="What the server app has written into its working directory.")
     start_time: datetime | None = Field(default=None, description="When the run started; from then on most of the spec is fixed.")
     completion_time: datetime | None = Field(default=None, description="When the run ended.")
 

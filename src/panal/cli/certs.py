@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from panal.addon import issued
 from panal.addon.issued import Issued
 from panal.api import names
-from panal.cli import output
+from panal.cli import output, story
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import NotFound
-from panal.kube.objects import Object, condition, labels_of
+from panal.kube.objects import Object, condition, key_of, labels_of
 from panal.kube.times import from_time, now_utc, to_time
 
 SHORT = 16  # digits of a fingerprint that tell two authorities apart
@@ -45,8 +45,9 @@ async def _show(access: Access, namespace: str, as_json: bool) -> Code:
         public = await _authorities(client, namespace)
         addons = (await client.list(kinds.MANAGED_CLUSTER_ADDON, Selector(fields=f"metadata.name={names.ADDON}"))).items
         gateways = (await client.list(kinds.CONFIG_MAP, Selector(labels=names.LABEL_RUN))).items
+        going = {key_of(run) for run in (await client.list(kinds.FEDERATED_LEARNING)).items if not story.ended(run)}
     authorities = [{"authority": which, **one} for which in Which for one in _listed(public, which)]
-    runs = _runs(gateways)
+    runs = _runs(gateways, going)
     clusters = [_cluster(addon, runs.get(addon["metadata"]["namespace"], [])) for addon in addons]
     if as_json:
         output.as_json({"authorities": authorities, "clusters": clusters})
@@ -80,12 +81,12 @@ def _listed(public: Object, which: str) -> list[dict[str, str]]:
         return []
 
 
-def _runs(gateways: Iterable[Object]) -> dict[str, list[str]]:
-    """The runs that let each cluster in, NAMESPACE/NAME."""
+def _runs(gateways: Iterable[Object], going: Container[tuple[str, str]]) -> dict[str, list[str]]:
+    """The runs that let each cluster in, NAMESPACE/NAME. One that has ended keeps its list, and lets nobody in."""
     found: dict[str, list[str]] = {}
     for gateway in gateways:
         run, namespace = labels_of(gateway).get(names.LABEL_RUN, ""), gateway["metadata"]["namespace"]
-        if gateway["metadata"]["name"] == names.gateway(run):
+        if gateway["metadata"]["name"] == names.gateway(run) and (namespace, run) in going:
             for cluster in _participants(gateway):
                 found.setdefault(cluster, []).append(f"{namespace}/{run}")
     return {cluster: sorted(each) for cluster, each in found.items()}

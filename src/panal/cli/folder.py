@@ -11,13 +11,13 @@ import re
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from panal.api import names
 from panal.api.names import MAX_RUN_NAME
-from panal.cli import data, output
+from panal.cli import data, flower, output, run_config
 from panal.cli.access import Access, is_up
 from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
@@ -42,9 +42,10 @@ class App:
     name: str
     rounds: int
     data: Path | None
+    run_config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(folder: Path, rounds: int | None = None, data: Path | None = None) -> App:
+def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] = ()) -> App:
     """Problem that names what the folder lacks."""
     file = folder / "pyproject.toml"
     try:
@@ -64,7 +65,10 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None) -> A
         raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is no text", "Give the path of a folder, in quotes.")
     place = data or (folder / own["data"] if "data" in own else None)
     name = fit(str(_table(file, content, "project").get("name") or folder.resolve().name))
-    return App(folder, name, rounds or _rounds(config), place)
+    chosen = run_config.read(values, config)
+    if rounds and _rounds(chosen, rounds) != rounds:
+        raise Problem(Code.USAGE, f"--rounds is {rounds}, and --run-config says {_rounds(chosen)}", "Leave one of them out.")
+    return App(folder, name, rounds or _rounds({**config, **chosen}), place, chosen)
 
 
 def _table(file: Path, content: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
@@ -83,9 +87,9 @@ def fit(name: str) -> str:
     return (plain if plain[:1].isalpha() else f"app-{plain}")[: MAX_RUN_NAME - 6].strip("-")
 
 
-def _rounds(config: Mapping[str, Any]) -> int:
+def _rounds(config: Mapping[str, Any], default: int = ROUNDS) -> int:
     found = (config.get(key, config.get(key.replace("-", "_"))) for key in ROUND_KEYS)
-    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), ROUNDS)
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), default)
 
 
 def manifest(app: App, name: str, image: str, clusters: int) -> Object:
@@ -93,8 +97,11 @@ def manifest(app: App, name: str, image: str, clusters: int) -> Object:
     if app.data is not None:
         selector = {"matchExpressions": [{"key": data.claim_name(app.name, app.data), "operator": "Exists"}]}
         placement["predicates"] = [{"requiredClusterSelector": {"claimSelector": selector}}]
-    server = {"image": image, "rounds": app.rounds, "minAvailableClients": clusters, "storage": {"name": "models"}}
-    spec = {"framework": "flower", "server": server, "client": {"image": image, "placement": placement}}
+    server: dict[str, Any] = {"image": image, "rounds": app.rounds, "minAvailableClients": clusters, "storage": {"name": "models"}}
+    if app.run_config:
+        server["runConfig"] = dict(app.run_config)
+    client = {"image": image, "placement": placement} | ({"dataClaim": names.NO_DATA} if app.data is None else {})
+    spec = {"framework": "flower", "server": server, "client": client}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 
@@ -106,6 +113,7 @@ def next_name(app: App, taken: set[str]) -> str:
 def run_folder(home: Folder, app: App, following: Following) -> Code:
     began = time.monotonic()
     with explained():
+        pins = flower.pins(app.folder)
         before = load(home)
         count = len(before.spokes) if before else CLUSTERS
         clusters = [f"cluster{n}" for n in range(1, count + 1)]
@@ -115,7 +123,7 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
         with output.steps(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once") as step:
-            image = build(app.folder, f"app/{app.name}:latest", home.images, tell=output.note, step=step)
+            image = build(app.folder, f"app/{app.name}:latest", home.images, pins, tell=output.note, step=step)
         output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
     access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)
     return done(_run(access, home, app, image.name, claims, state.spokes, following), access)

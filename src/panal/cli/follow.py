@@ -51,7 +51,7 @@ def clusters(runs: list[Object]) -> Table:
     rows = []
     for run in runs:
         for each in (run.get("status") or {}).get("collaborators") or ():
-            metrics = output.numbers(each.get("metrics") or {})
+            metrics = output.numbers(each)
             rows.append((run["metadata"]["name"], each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics))
     return output.table(("RUN", "CLUSTER", "STATE", "ROUND", "REPORTED"), rows)
 

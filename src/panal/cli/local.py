@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from panal.cli import output
+from panal.cli import flower, output
 from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
 from panal.local.node.recipes import build
@@ -94,7 +94,8 @@ def memory(pid: int) -> int:
 def image_build(folder: Folder, source: Path, name: str) -> None:
     began = time.monotonic()
     with explained():
+        pins = flower.pins(source)
         folder.make()
         with output.steps(f"{name}: installing what {source} depends on; the next time it is there") as step:
-            image = build(source, name, folder.images, tell=output.note, step=step)
+            image = build(source, name, folder.images, pins, tell=output.note, step=step)
     output.line(f"{image.name} {image.digest} ({time.monotonic() - began:.1f} s)")

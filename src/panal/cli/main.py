@@ -89,6 +89,10 @@ def run_(
     create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Make the namespace if it is not there.")] = False,
     rounds: Annotated[int | None, typer.Option(help="Rounds of an APP's run.  [default: as its pyproject.toml says]", min=1)] = None,
     data: Annotated[Path | None, typer.Option(help="Folder with a folder of data for each cluster, for an APP.")] = None,
+    run_config: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE ...", help="Values for keys that an APP declares, as `flwr run` takes them; may be repeated."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the run.")] = False,
     timeout: Timeout = None,
     kubeconfig: Kubeconfig = None,
@@ -101,15 +105,15 @@ def run_(
     if (app_folder is None) == (file is None):
         raise Problem(Code.USAGE, "either APP or -f FILE is needed", "`panal run ./myapp`, or `panal run -f run.yaml`.")
     if file is not None:
-        if rounds or data:
-            raise Problem(Code.USAGE, "--rounds and --data belong to APP; a file says both itself", "Change the file.")
+        if rounds or data or run_config:
+            raise Problem(Code.USAGE, "--rounds, --data and --run-config belong to APP; a file says all of it itself", "Change the file.")
         code = run.run_file(choose(kubeconfig, context, folder), file, namespace, create_namespace, following)
     else:
         assert app_folder is not None
         if kubeconfig or context or namespace:
             message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n do not go with it"
             raise Problem(Code.USAGE, message, "For a hub, build and push an image and write a FederatedLearning for -f.")
-        code = apps.run_folder(Folder.chosen(folder), apps.read(app_folder, rounds, data), following)
+        code = apps.run_folder(Folder.chosen(folder), apps.read(app_folder, rounds, data, run_config or ()), following)
     raise typer.Exit(int(code))
 
 

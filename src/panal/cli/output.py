@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -110,6 +110,7 @@ def age(since: str | None, now: datetime | None = None) -> str:
     return f"{max(seconds, 0)}s"
 
 
-def numbers(metrics: dict[str, float]) -> str:
-    """Such as `accuracy 0.913, loss 0.25`."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+def numbers(said: Mapping[str, Any]) -> str:
+    """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
+    finite = {name: f"{value:.4g}" for name, value in (said.get("metrics") or {}).items()}
+    return ", ".join(f"{name} {value}" for name, value in {**finite, **(said.get("nonFiniteMetrics") or {})}.items())

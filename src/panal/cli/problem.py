@@ -23,6 +23,8 @@ class Code(IntEnum):
     REFUSED = 6  # the API server said no
     PLATFORM = 7  # the local platform cannot be as asked
     IMAGE = 8  # an image could not be made
+    WITHOUT_MODEL = 9  # a run that was followed has completed without a model, which spec.result does not ask for
+    FAILED_WITH_MODEL = 10  # a run that was followed ended as Failed, and what it has trained is stored
     INTERRUPTED = 130  # Ctrl-C; what was started goes on
 
 

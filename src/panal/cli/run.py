@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from panal.api.names import CLUSTER_SET_LABEL
+from panal.api.spec import Result
 from panal.api.status import Phase
 from panal.cli import output, story
 from panal.cli.access import Access
@@ -69,8 +70,21 @@ async def until_end(client: Client, runs: list[Object], following: Following) ->
                 output.line(text)
     if following.as_json:
         output.as_json(runs[0] if len(runs) == 1 else {"apiVersion": "v1", "kind": "List", "items": runs})
-    failed = any((run.get("status") or {}).get("phase") == Phase.FAILED for run in runs)
-    return Code.RUN_FAILED if failed else Code.OK
+    return max((ended(run) for run in runs), key=GRAVITY.index)
+
+
+# How runs may have ended, the worst last: several that are followed give the worst.
+GRAVITY = (Code.OK, Code.WITHOUT_MODEL, Code.FAILED_WITH_MODEL, Code.RUN_FAILED)
+
+
+def ended(run: Object) -> Code:
+    """What came of a run: a model or what spec.result asks for, a result without a model, a failure with a model, or nothing."""
+    status = run.get("status") or {}
+    has_model, phase = bool(status.get("model")), status.get("phase")
+    if phase == Phase.FAILED:
+        return Code.FAILED_WITH_MODEL if has_model else Code.RUN_FAILED
+    asked = run["spec"].get("result")
+    return Code.WITHOUT_MODEL if phase == Phase.COMPLETED and not has_model and asked not in (Result.FILES, Result.NONE) else Code.OK
 
 
 # --- get ---------------------------------------------------------------------------------------------------------
@@ -145,7 +159,7 @@ async def _get_run(access: Access, name: str, namespace: str | None, watch: bool
 
 
 def _collaborator(each: dict[str, Any]) -> tuple[str, ...]:
-    metrics, why = output.numbers(each.get("metrics") or {}), f"{each.get('reason', '')} {each.get('message', '')}".strip()
+    metrics, why = output.numbers(each), f"{each.get('reason', '')} {each.get('message', '')}".strip()
     return each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics, why
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from panal.api.status import Phase
@@ -11,11 +11,17 @@ from panal.cli.output import numbers
 Status = dict[str, Any]
 ENDED = (Phase.COMPLETED, Phase.FAILED)
 FAILED = "Failed"  # the state of a collaborator
+# The conditions that every run has; what they say is in its phase and message.
+USUAL = ("SpecAccepted", "ClustersSelected", "AggregatorReady", "CollaboratorsReady", "Progressing", "Complete", "Failed")
+
+
+def ended(run: Mapping[str, Any]) -> bool:
+    return (run.get("status") or {}).get("phase") in ENDED
 
 
 def lines(before: Status, now: Status) -> list[str]:
     """One for each change that somebody who waits wants to know of; none for what is only another way to say the same."""
-    return [*_collaborators(before, now), *_round(before, now), *_phase(before, now)]
+    return [*_collaborators(before, now), *_round(before, now), *_notices(before, now), *_phase(before, now)]
 
 
 def _collaborators(before: Status, now: Status) -> Iterator[str]:
@@ -42,9 +48,17 @@ def _round(before: Status, now: Status) -> Iterator[str]:
     how = [f"{rounds['replies']} cluster{'s' if rounds['replies'] > 1 else ''}"] if rounds.get("replies") else []
     how += [f"{rounds['failures']} failed"] if rounds.get("failures") else []
     how += [f"{rounds['seconds']:.1f} s"] if rounds.get("seconds") is not None else []
-    metrics = numbers(now.get("metrics") or {})
+    metrics = numbers(now)
     said = ", ".join(how)
     yield f"round {done}/{total}{f': {metrics}' if metrics else ''}{f' ({said})' if said else ''}"
+
+
+def _notices(before: Status, now: Status) -> Iterator[str]:
+    """Conditions that are there only when something is to be told."""
+    known = {c["type"]: c.get("message") for c in before.get("conditions") or ()}
+    for each in now.get("conditions") or ():
+        if each["type"] not in USUAL and known.get(each["type"]) != each.get("message"):
+            yield f"{each['type']}: {each.get('message', '')}"
 
 
 def _phase(before: Status, now: Status) -> Iterator[str]:
@@ -56,8 +70,11 @@ def _phase(before: Status, now: Status) -> Iterator[str]:
 
 
 def summary(status: Status) -> list[str]:
-    """Of a run that has ended well: where its model is."""
-    model = status.get("model")
-    if not model:
-        return []
-    return [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
+    """Of a run that has ended: where its model is, and what its app has written."""
+    found = []
+    if model := status.get("model"):
+        found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
+    if files := status.get("files"):
+        left_out = f"; {files['leftOut']} left out" if files.get("leftOut") else ""
+        found += [f"files   {files['uri']}", f"        {files['count']} of the app, {files['size']} bytes{left_out}"]
+    return found

@@ -1,7 +1,8 @@
 """The add-on's loop: for each cluster its ManagedClusterAddOn, the add-on's work, what is to be revoked, and its certificate requests.
 
 One worker at a time has a cluster, and answers a few requests of it before the next cluster's turn: who floods the hub with requests waits
-for himself. Requests of users that are no cluster's agent are answered in the same way, by user.
+for himself. Requests of users that are no cluster's agent are answered in the same way, by user. Requests are answered whatever becomes
+of the rest: a hub that refuses the work must not cost the cluster its certificate.
 """
 
 from __future__ import annotations
@@ -137,8 +138,12 @@ class AddOnController:
             self._gone.pop(key)
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, key, names.ADDON)
         again = None
-        if addon is not None and not addon["metadata"].get("deletionTimestamp"):
-            again = await self._keep(addon)
+        try:
+            if addon is not None and not addon["metadata"].get("deletionTimestamp"):
+                again = await self._keep(addon)
+        except Exception:
+            await self._answer(key)
+            raise
         return await self._answer(key) or again
 
     async def _answer(self, key: str) -> float | None:

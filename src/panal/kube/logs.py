@@ -25,7 +25,8 @@ class Plain(logging.Formatter):
 
 
 def log_to_stdout(level: int | str = logging.INFO) -> None:
+    """`level` is panal's own. Libraries are not heard below WARNING: at DEBUG, those for HTTP write dozens of lines for each request."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(Plain(FORMAT))
-    logging.basicConfig(level=level, handlers=[handler])
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("panal").setLevel(level)

@@ -146,6 +146,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         "PANAL_RUN_UID": run.uid,
         "PANAL_RUN_DIR": names.RUN_DIR,
         "PANAL_POD_DIR": names.POD_DIR,
+        "PANAL_WORK_DIR": names.WORK_DIR,
         "PANAL_STORAGE_DIR": names.STORAGE_DIR,
         "PANAL_STORAGE_URI": f"pvc://{where.claim}",
         "PANAL_STORAGE_PATH": where.path,
@@ -169,6 +170,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
             ],
             "volumeMounts": [
                 {"name": "run", "mountPath": names.RUN_DIR},
+                {"name": "work", "mountPath": names.WORK_DIR, "readOnly": True},
                 {"name": "storage", "mountPath": names.STORAGE_DIR},
                 GATEWAY_MOUNT,
                 pods.POD_MOUNT,
@@ -187,6 +189,7 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
     ]
     return [
         *pods.empty_dirs("tools", "run", "tmp"),
+        pods.work_dir(),
         *pods.memory_dirs("gateway", "pod"),
         {"name": "storage", "persistentVolumeClaim": {"claimName": storage(run).claim}},
         {"name": "token", "projected": {"sources": token}},

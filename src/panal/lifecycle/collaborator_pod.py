@@ -15,11 +15,11 @@ from panal.api import names
 from panal.api.addresses import is_ip
 from panal.api.names import ClusterName
 from panal.gateway import collaborator as gateway
-from panal.lifecycle import pods
+from panal.lifecycle import partitions, pods
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.world import Address, ClusterView, Object, World
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
-from panal.runtimes import runtime_for
+from panal.runtimes import Announced, Partition, runtime_for
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 OPEN_SHIFT_CLAIM = "version.openshift.io"  # Red Hat's claim; without a claim we set the group that may read the key ourselves
@@ -31,6 +31,7 @@ class Site:
     """Where a collaborator runs. `address` is the aggregator's as this site dials it, `host` as the hub names it."""
 
     cluster: ClusterName
+    partition: Partition
     config: SiteConfig
     data: DataLocation | None
     open_shift: bool
@@ -77,7 +78,9 @@ def stateful_set(world: World, name: str, site: Site, app_hash: str) -> Object:
         "selector": {"matchLabels": {names.LABEL_RUN_UID: run.uid}},
         "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(world, name, site, app_hash)},
     }
-    return _frame(world, "apps/v1", "StatefulSet", name) | {"spec": spec}
+    frame = _frame(world, "apps/v1", "StatefulSet", name)
+    frame["metadata"]["annotations"] = partitions.annotation(site.partition)
+    return frame | {"spec": spec}
 
 
 def _frame(world: World, api_version: str, kind: str, name: str) -> Object:
@@ -89,8 +92,9 @@ def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
     run, client = world.run, world.run.spec.client
     runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
-    container = runtime.collaborator(run.spec, site.cluster, names.DATA_DIR if site.data else "", app_hash)
-    volumes = [*pods.empty_dirs("tools", "tmp"), *pods.memory_dirs("pod"), _gateway_volume(name)]
+    announced = Announced(app_hash, world.progress.runtime_version if world.progress else "")
+    container = runtime.collaborator(run.spec, site.cluster, site.partition, names.DATA_DIR if site.data else "", announced)
+    volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)
     inits = [pods.tools_container(world.images), _gateway(world)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.lifecycle import collaborator_pod
+from panal.lifecycle import collaborator_pod, partitions
 from panal.lifecycle.admission import barred
 from panal.lifecycle.collaborator_pod import Site, on_open_shift
 from panal.lifecycle.exposure import route
@@ -21,6 +21,7 @@ from panal.lifecycle.reasons import Reason
 from panal.lifecycle.support import Stop, stop
 from panal.lifecycle.world import Address, Object, WorkView, World
 from panal.placement.data import DataLocation, data_claim, data_location
+from panal.runtimes import Partition
 
 WORK_API = "work.open-cluster-management.io/v1"
 # What the work agent reads off the collaborator's Pod: name of the value -> JSONPath.
@@ -43,7 +44,8 @@ FEEDBACK = {
 
 def works(world: World, clusters: Iterable[ClusterName], address: Address, app_hash: str) -> list[Object]:
     """The works of `clusters`, which must be able to take part. One whose way to the aggregator is not known yet gets none."""
-    found = (_work(world, c, address, app_hash) for c in sorted(clusters))
+    numbers = partitions.assign(clusters, world.works)
+    found = (_work(world, cluster, numbers[cluster], address, app_hash) for cluster in sorted(numbers))
     return [w for w in found if w]
 
 
@@ -55,7 +57,7 @@ def cannot_take_part(world: World, cluster: ClusterName) -> Stop | None:
 
 def _without_data(world: World, cluster: ClusterName) -> Stop | None:
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
-    if not claim or cluster not in world.clusters:
+    if claim == names.NO_DATA or cluster not in world.clusters:
         return None
     value = world.clusters[cluster].claims.get(claim)
     if value is None:
@@ -69,24 +71,24 @@ def _without_data(world: World, cluster: ClusterName) -> Stop | None:
 
 def _location(world: World, cluster: ClusterName) -> DataLocation | None:
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
-    value = world.clusters[cluster].claims.get(claim) if claim and cluster in world.clusters else None
+    value = world.clusters[cluster].claims.get(claim) if claim != names.NO_DATA and cluster in world.clusters else None
     return data_location(value) if value else None
 
 
-def _site(world: World, cluster: ClusterName, address: Address) -> Site | None:
+def _site(world: World, cluster: ClusterName, partition: Partition, address: Address) -> Site | None:
     config = world.sites[cluster].config
     way = route(world, address, config)
     if way is None:
         return None
     open_shift = on_open_shift(world.clusters.get(cluster))
-    return Site(cluster, config, _location(world, cluster), open_shift, way, config.address_host or address.host)
+    return Site(cluster, partition, config, _location(world, cluster), open_shift, way, config.address_host or address.host)
 
 
-def _work(world: World, cluster: ClusterName, address: Address, app_hash: str) -> Object | None:
+def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, app_hash: str) -> Object | None:
     """What exists keeps its StatefulSet. Policies come first: OCM before 1.3 applies in the order given."""
     run = world.run
     name = names.collaborator(run.name, identity(run))
-    site = _site(world, cluster, address)
+    site = _site(world, cluster, partition, address)
     if site is None:
         return None
     manifests = [

@@ -203,6 +203,7 @@ def _going(world: World, outcome: Outcome, state: Aggregator, address: Address |
     if progress and (progress.started or connected >= needed):
         total = max(progress.rounds_total, world.run.spec.server.rounds)
         doing = f"round {min(progress.rounds_completed + 1, total)} of {total}"
+        doing = f"{doing}: {progress.waiting}" if progress.waiting else doing
         return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{doing}. {trouble}" if trouble else doing)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
     if not state.at_work:
@@ -222,10 +223,11 @@ def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
 
 
 def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
-    if model is None:
-        return Reason.ROUNDS_NOT_OBSERVABLE, with_remedy(Reason.ROUNDS_NOT_OBSERVABLE, "the app ran to its end without Strategy.start")
     number = status.headline(world.progress.metrics) if world.progress else ""
-    return Reason.COMPLETED, f"model after {model.round} rounds at {model.uri}" + (f", {number}" if number else "")
+    ending = f", {number}" if number else ""
+    if model is None:
+        return Reason.WITHOUT_MODEL, f"the app has ended; it leaves no model{ending}"
+    return Reason.COMPLETED, f"model after {model.round} rounds at {model.uri}{ending}"
 
 
 def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:
@@ -237,7 +239,8 @@ def _failed(world: World, outcome: Outcome, stopped: Stop) -> Step:
     going = cleanup.works_of(world, world.works)
     if world.job and not (world.job.failed or world.job.succeeded):
         going += cleanup.job(world)
-    return Step(outcome.ended(Phase.FAILED, stopped.reason, stopped.message), delete=going)
+    model = world.progress.model if world.progress else None  # what was trained is there, however the run has ended
+    return Step(replace(outcome.ended(Phase.FAILED, stopped.reason, stopped.message), model=model or outcome.model), delete=going)
 
 
 def _job_vanished(world: World, now: datetime) -> Stop | None:

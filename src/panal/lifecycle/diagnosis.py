@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from panal.api.names import ClusterName
-from panal.api.progress import CollaboratorProgress
+from panal.api.progress import CollaboratorProgress, finite, non_finite
 from panal.api.text import shown
 from panal.api.types import CollaboratorStatus
 from panal.lifecycle.admission import uncertified
@@ -68,7 +68,8 @@ def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None
         message=shown(trouble.message, MESSAGE_LENGTH) if trouble else "",
         round=numbers.round,
         seconds=numbers.seconds,
-        metrics=numbers.metrics,
+        metrics=finite(numbers.metrics),
+        non_finite_metrics=non_finite(numbers.metrics),
     )
 
 

@@ -20,8 +20,8 @@ POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True)
 class Aggregator:
-    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`;
-    `model` is None then for an app whose rounds cannot be observed.
+    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`; `model` is
+    None then for an app that trains none.
     """
 
     at_work: bool = False
@@ -53,9 +53,9 @@ def newest(job: JobView) -> PodView | None:
 
 
 def _succeeded(world: World, job: JobView, now: datetime) -> Aggregator:
-    """The launcher ends well after the hub knew of the stored model, or that there is nothing to be seen: at most our cache is late."""
+    """The launcher ends well after the hub knew of the stored model, or that there is none: at most our cache is late."""
     progress = world.progress
-    if progress and (progress.model or not progress.observable):
+    if progress and (progress.model or progress.result):
         return Aggregator(completed=True, model=progress.model)
     pod = newest(job)
     ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created

@@ -17,6 +17,7 @@ HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}
 POD_ENV = {"name": "PANAL_POD_DIR", "value": names.POD_DIR}
 POD_MOUNT = {"name": "pod", "mountPath": names.POD_DIR, "readOnly": True}
+WORK_LIMIT = "8Gi"  # of the working directory: a Pod that writes more is evicted
 OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 
 
@@ -90,6 +91,10 @@ def scheduling(settings: PodSettings) -> dict[str, Any]:
 
 def empty_dirs(*volumes: str) -> list[dict[str, Any]]:
     return [{"name": v, "emptyDir": EMPTY} for v in volumes]
+
+
+def work_dir() -> dict[str, Any]:
+    return {"name": "work", "emptyDir": {"sizeLimit": WORK_LIMIT}}
 
 
 def memory_dirs(*volumes: str) -> list[dict[str, Any]]:

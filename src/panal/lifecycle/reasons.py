@@ -46,12 +46,14 @@ class Reason(StrEnum):
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     APP_HASH_MISMATCH = "AppHashMismatch"
+    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
     STORAGE_NOT_SUPPORTED = "StorageNotSupported"
     INVALID_SPEC = "InvalidSpec"
+    DATA_CLAIM_MISSING = "DataClaimMissing"
     OBJECT_REFUSED = "ObjectRefused"
     PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -60,7 +62,11 @@ class Reason(StrEnum):
     QUORUM_LOST = "QuorumLost"
     ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
     APP_INVALID = "AppInvalid"
+    FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
     SERVER_APP_FAILED = "ServerAppFailed"
+    WORKFLOW_HALTED = "WorkflowHalted"
+    NO_RESULT = "NoResult"
+    ARRAYS_NOT_STORABLE = "ArraysNotStorable"
     MODEL_MISSING = "ModelMissing"
     MODEL_NOT_STORED = "ModelNotStored"
     AGGREGATOR_LOST = "AggregatorLost"
@@ -72,8 +78,15 @@ class Reason(StrEnum):
     MODEL_STORED = "ModelStored"
     CLEANUP_INCOMPLETE = "CleanupIncomplete"
     FIELD_IGNORED = "FieldIgnored"
-    ROUNDS_NOT_OBSERVABLE = "RoundsNotObservable"
+    WITHOUT_MODEL = "CompletedWithoutModel"
+    # conditions of a run that goes on: what the app has made may not be what it should be
+    MODEL_SUSPECT = "ModelSuspect"
+    MODEL_CHANGED = "ModelChanged"
+    NOT_AGGREGATED = "NotAggregated"
+    TREES_LOST = "TreesLost"
 
+
+NOTICES = (Reason.MODEL_SUSPECT, Reason.MODEL_CHANGED, Reason.NOT_AGGREGATED, Reason.TREES_LOST)
 
 # What a run may say of its progress while nothing is wrong; any other reason is a Warning.
 CALM = frozenset(
@@ -86,7 +99,7 @@ CALM = frozenset(
         Reason.COLLABORATORS_STARTING,
         Reason.TRAINING,
         Reason.COMPLETED,
-        Reason.ROUNDS_NOT_OBSERVABLE,
+        Reason.WITHOUT_MODEL,
     }
 )
 
@@ -116,6 +129,7 @@ REMEDY: dict[Reason, str] = {
     Reason.LISTENER_NOT_SUPPORTED: "Create the run anew with a listener of type NodePort, LoadBalancer or ClusterIP.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run anew with storage of type PersistentVolumeClaim.",
     Reason.INVALID_SPEC: "Correct the field and create the run anew.",
+    Reason.DATA_CLAIM_MISSING: "Name the ClusterClaim of the sites' data, or write None if the run needs none, and create it again.",
     Reason.OBJECT_REFUSED: "Correct what the message names; a run that has failed has to be created anew.",
     Reason.PLACEMENT_MISCONFIGURED: "Correct spec.client.placement.",
     Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds and create the run anew.",
@@ -124,12 +138,20 @@ REMEDY: dict[Reason, str] = {
     Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
     Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",
     Reason.APP_INVALID: "Check that the image's working directory holds a Flower app (`flwr build` there tells).",
+    Reason.FLOWER_NOT_SUPPORTED: "Build the image with such a version, then create a new run.",
+    Reason.FLOWER_VERSIONS_DIFFER: "Install the same minor version of flwr in spec.server.image and spec.client.image.",
     Reason.SERVER_APP_FAILED: "Read the log of the aggregator's container superlink.",
-    Reason.MODEL_MISSING: "Check that the server app's strategy returns arrays.",
+    Reason.MODEL_MISSING: "Check that the server app's strategy returns arrays, or set spec.result to Files or None.",
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",
     Reason.AGGREGATOR_LOST: "Create the run anew; the reason is in the events of the aggregator's Pod.",
     Reason.AGGREGATOR_FAILED: "Read the log of the aggregator's container launcher.",
-    Reason.ROUNDS_NOT_OBSERVABLE: "Have the server app use Flower's Strategy.start: its rounds are seen then, and its model is stored.",
+    Reason.WORKFLOW_HALTED: "Read the log of the aggregator's container superlink for why; secure aggregation needs enough collaborators.",
+    Reason.NO_RESULT: "Look at status.collaborators for what failed, and at the log of the aggregator's container superlink.",
+    Reason.ARRAYS_NOT_STORABLE: "Keep such arrays as arrays of real numbers, or set spec.result to Files and have the app save its model.",
+    Reason.MODEL_SUSPECT: "Do not use the model before this is explained; metrics of each round are in metadata.json beside it.",
+    Reason.MODEL_CHANGED: "Convert the arrays in the app if the type matters to those who load the model.",
+    Reason.NOT_AGGREGATED: "The strategy may need more collaborators than took part; its own log tells.",
+    Reason.TREES_LOST: "Have each site send one tree a round, or aggregate with a strategy of the app's own.",
     Reason.CLEANUP_INCOMPLETE: "When the cluster is back, its agent removes what is left (within an hour), or you do.",
 }
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from panal.api.progress import Progress
+from panal.api.progress import Metric, Progress, finite, non_finite
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import shown
 from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, ModelStatus, Phase, RoundsStatus, Status
 from panal.lifecycle import diagnosis, exposure
-from panal.lifecycle.reasons import Reason
+from panal.lifecycle.reasons import NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
 
@@ -46,7 +46,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
     old = world.run.status
     ended = outcome.phase in (Phase.COMPLETED, Phase.FAILED)
     progress = world.progress if outcome.started else None
-    metrics = progress.metrics if progress else (old.metrics if outcome.started else {})
+    metrics = progress.metrics if progress else _metrics_of(old) if outcome.started else {}
     return Status(
         phase=outcome.phase,
         message=outcome.message,
@@ -55,23 +55,33 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         rounds=_rounds(world, outcome, progress),
         clients=_clients(outcome),
         collaborators=list(_shown(outcome)),
-        metrics=metrics,
+        metrics=finite(metrics),
+        non_finite_metrics=non_finite(metrics),
         headline_metric=headline(metrics),
         listeners=exposure.status(world) or old.listeners,
         model=outcome.model,
+        files=progress.files if progress else (old.files if outcome.started else None),
         start_time=outcome.started,
         completion_time=(old.completion_time or now) if ended else None,
     )
 
 
-def headline(metrics: dict[str, float]) -> str:
+def _metrics_of(status: Status) -> dict[str, Metric]:
+    return {**status.metrics, **status.non_finite_metrics}  # type: ignore[dict-item]  # the schema does not tell which words
+
+
+def headline(metrics: Mapping[str, Metric]) -> str:
     """The number that a person asks for first, such as "accuracy 0.934"."""
     for wanted in HEADLINES:
         for name in sorted(metrics):
             if name.lower().endswith(wanted):
-                return f"{name} {metrics[name]:.4g}"
+                return _said(name, metrics[name])
     name = min(metrics, default="")
-    return f"{name} {metrics[name]:.4g}" if name else ""
+    return _said(name, metrics[name]) if name else ""
+
+
+def _said(name: str, value: Metric) -> str:
+    return f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g}"
 
 
 def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> RoundsStatus:
@@ -124,8 +134,15 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
         ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), _if(outcome.phase is Phase.COMPLETED, outcome)),
         ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), _if(outcome.phase is Phase.FAILED, outcome)),
     ]
+    rows += [(str(reason), "True", str(reason), message) for reason, message in notices(world.progress)]
     old = {c.type: c for c in world.run.status.conditions}
     return [_condition(old.get(row[0]), row, world.run.generation, now) for row in rows]
+
+
+def notices(progress: Progress | None) -> list[tuple[Reason, str]]:
+    """What a person should know although the run goes on, or has ended well."""
+    found = progress.notices if progress else {}
+    return [(reason, with_remedy(reason, found[reason])) for reason in NOTICES if reason in found]
 
 
 def _if(true: bool, outcome: Outcome) -> str:

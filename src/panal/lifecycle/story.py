@@ -9,14 +9,14 @@ from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, Phase, Status
 from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
-from panal.lifecycle.reasons import CALM, Reason
+from panal.lifecycle.reasons import CALM, NOTICES, Reason
 
 AT_ONCE = 5  # clusters or rounds named in the events of one cycle; the status has the rest
 
 
 def events(old: Status, new: Status) -> list[Event]:
     """Nothing for nothing changed. A cycle that was cut off between the status and its events loses these events, no more."""
-    return [*_ignored(old, new), *_trouble(old, new), *_rounds(old, new), *_model(old, new), *_phase(old, new)]
+    return [*_ignored(old, new), *_trouble(old, new), *_rounds(old, new), *_notices(old, new), *_model(old, new), *_phase(old, new)]
 
 
 def clusters(added: Iterable[ClusterName], removed: Iterable[ClusterName]) -> list[Event]:
@@ -63,6 +63,12 @@ def _rounds(old: Status, new: Status) -> list[Event]:
         last = f", {new.headline_metric}" if number == new.rounds.completed and new.headline_metric else ""
         found.append(Event("Normal", Reason.ROUND_COMPLETED.value, f"round {number} of {new.rounds.total} completed{last}"))
     return found
+
+
+def _notices(old: Status, new: Status) -> list[Event]:
+    before = {c.type: c.message for c in old.conditions}
+    fresh = [c for c in new.conditions if c.type in NOTICES and before.get(c.type) != c.message]
+    return [Event("Warning", c.reason, c.message) for c in fresh]
 
 
 def _model(old: Status, new: Status) -> list[Event]:

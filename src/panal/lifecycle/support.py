@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from panal.api.names import MAX_RUN_NAME
 from panal.api.types import Framework, ListenerType, Spec, StorageType
 from panal.lifecycle.reasons import Reason, with_remedy
+from panal.placement.data import data_claim
 from panal.runtimes import runtime_for
 
 RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
@@ -41,6 +42,8 @@ def unsupported(name: str, spec: Spec) -> Stop | None:
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
             return stop(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
+    if not data_claim(spec.client.placement, spec.client.data_claim):
+        return stop(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not say which data of the clusters it needs")
     return None
 
 

@@ -31,7 +31,8 @@ DataLocation = PvcLocation | HostPathLocation
 
 
 def data_claim(placement_spec: Mapping[str, Any], explicit: str) -> str:
-    """The claim's name: `explicit` (spec.client.dataClaim), else the last one that a predicate asks to exist, else "": no data."""
+    """The claim's name: `explicit` (spec.client.dataClaim), else the last one that a predicate asks to exist. NO_DATA where the run says
+    that it needs none; "" where it says nothing, and so cannot run: a cluster takes part with data that its owner has announced."""
     return explicit or next(reversed(_claims_that_exist(placement_spec)), "")
 
 

@@ -13,3 +13,13 @@ def replace(file: Path, text: str, mode: int = 0o644) -> None:
         os.fchmod(handle.fileno(), mode)  # whatever the umask is
         handle.write(text)
     part.replace(file)
+
+
+def replace_bytes(file: Path, content: bytes) -> None:
+    """As `replace`, and on the disk when it returns."""
+    part = file.with_name(f".{file.name}.part")
+    with part.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    part.replace(file)

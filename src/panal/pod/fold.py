@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, MAX_NAME, MAX_ROUNDS, CollaboratorProgress, Progress
+from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, MAX_NAME, MAX_NOTICES, MAX_ROUNDS, CollaboratorProgress, Metric, Progress
 from panal.api.text import by_name
 
 Record = Mapping[str, Any]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,32}")
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -48,8 +49,10 @@ def of_clusters(found: Any) -> dict[str, Any]:
 
 def _bundle(progress: Progress, record: Record) -> dict[str, Any]:
     """Said once: a container of the user's image that writes another one later must not change what sites were told."""
-    digest = str(record["sha256"])
-    return {"app_hash": digest} if not progress.app_hash and _DIGEST.fullmatch(digest) else {}
+    digest, version = str(record["sha256"]), str(record.get("flower", ""))
+    if progress.app_hash or not _DIGEST.fullmatch(digest):
+        return {}
+    return {"app_hash": digest, "runtime_version": version if _VERSION.fullmatch(version) else ""}
 
 
 def _connected(_: Progress, record: Record) -> dict[str, Any]:
@@ -60,17 +63,30 @@ def _started(_: Progress, record: Record) -> dict[str, Any]:
     return {"started": True, "rounds_total": _count(record["rounds"])}
 
 
-def _unobservable(_: Progress, record: Record) -> dict[str, Any]:
-    return {"observable": False}
+def _waiting(_: Progress, record: Record) -> dict[str, Any]:
+    return {"waiting": str(record["message"])}
+
+
+def _notice(progress: Progress, record: Record) -> dict[str, Any]:
+    """The last of each kind."""
+    found = {**progress.notices, str(record["kind"]): str(record["message"])}
+    return {"notices": by_name(dict(list(found.items())[-MAX_NOTICES:]), MAX_NAME)}
+
+
+def _ended(progress: Progress, record: Record) -> dict[str, Any]:
+    return {"result": str(record["result"]), "waiting": ""}
 
 
 def _round(progress: Progress, record: Record) -> dict[str, Any]:
     number = _count(record["round"])
     if record["phase"] == "end":
-        return {"rounds_completed": max(number, progress.rounds_completed), "seconds": _number(record.get("seconds"))}
-    # Names stay until they are said anew: a metric of the server's own evaluation must not vanish while the next round trains.
-    change: dict[str, Any] = {"metrics": _metrics(progress.metrics, record)}
-    if record["phase"] == "train":
+        shown = {"metrics": progress.reported} if progress.reported_round == number else {"metrics": {}}
+        return {"rounds_completed": max(number, progress.rounds_completed), "seconds": _number(record.get("seconds"))} | shown
+    # What is shown are the metrics of one round, the last completed one: a metric must neither vanish while the next round trains, nor
+    # stay where that one does not report it.
+    before = progress.reported if progress.reported_round == number else {}
+    change: dict[str, Any] = {"reported_round": number, "reported": _metrics(before, record), "waiting": ""}
+    if record["phase"] in ("train", "query"):
         change |= {"replies": _count(record["replies"]), "failures": _count(record["failures"])}
     return change | {"collaborators": _collaborators(progress.collaborators, record, number)}
 
@@ -83,7 +99,7 @@ def _collaborators(known: Mapping[str, CollaboratorProgress], record: Record, nu
         result[cluster] = CollaboratorProgress(round=number, time=time, failed=True, reason=str(reason), message=text)
     for cluster, said in of_clusters(record.get("collaborators")).items():
         before = result.get(cluster)
-        if before is not None and before.failed and before.round == number and record["phase"] != "train":
+        if before is not None and before.failed and before.round == number and record["phase"] not in ("train", "query"):
             continue  # its part in the training counted for nothing, whatever else it does in this round
         same_round = before is not None and before.round == number and not before.failed
         metrics = _metrics(before.metrics if before is not None and same_round else {}, said)
@@ -91,11 +107,14 @@ def _collaborators(known: Mapping[str, CollaboratorProgress], record: Record, nu
     return result
 
 
-def _metrics(before: Mapping[str, float], record: Record) -> dict[str, float]:
-    given = {str(key): _number(value) for key, value in (record.get("metrics") or {}).items()}
+def _metrics(before: Mapping[str, Metric], record: Record) -> dict[str, Metric]:
+    given = {str(key): _metric(value) for key, value in (record.get("metrics") or {}).items()}
     said = by_name({key: value for key, value in given.items() if value is not None}, MAX_NAME)
-    names = [*said, *(name for name in before if name not in said)][:MAX_METRICS]
-    return {name: said.get(name, before.get(name, 0.0)) for name in names}
+    return dict(list({**said, **{name: value for name, value in before.items() if name not in said}}.items())[:MAX_METRICS])
+
+
+def _metric(value: Any) -> Metric | None:
+    return value if value in ("NaN", "Infinity", "-Infinity") else _number(value)
 
 
 def _count(value: Any) -> int:
@@ -117,6 +136,8 @@ _CHANGES: dict[str, Callable[[Progress, Record], dict[str, Any]]] = {
     "bundle": _bundle,
     "connected": _connected,
     "started": _started,
-    "unobservable": _unobservable,
+    "waiting": _waiting,
+    "notice": _notice,
+    "ended": _ended,
     "round": _round,
 }

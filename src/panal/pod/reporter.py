@@ -3,7 +3,8 @@ gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
 
 It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
 and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
-launcher, and so the Job, waits for `stored.json`, which is written after the hub knows of the model.
+launcher, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that calls `start` several
+times leaves a model each time; they are stored in that order.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from panal.api.names import RUN_DIR, STORAGE_DIR, progress
+from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -28,15 +29,18 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
+from panal.pod.collecting import Collector
 from panal.pod.files import replace
 from panal.pod.fold import UnfitError, bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
+from panal.pod.tools.proxies import spare_loopback
 
 log = logging.getLogger("panal.reporter")
 
+MODELS, STORED = "models", "stored.json"  # in the run's folder
 POLL = 0.2  # seconds between two looks at the files
 PAUSE = 0.5  # between two writes, so that a burst of records is one
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
@@ -82,6 +86,7 @@ class Settings:
     place: Place
     run: Mapping[str, str]  # namespace, name, uid, attempt: for metadata.json
     attempt: str
+    work_dir: Path = Path(WORK_DIR)
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -92,6 +97,7 @@ class Settings:
             place=Place.of(mount, env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run),
             run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
             attempt=env.get("PANAL_ATTEMPT", ""),
+            work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
         )
 
 
@@ -107,12 +113,16 @@ class Reporter:
     wrote: float = 0.0
     rounds: str = ""
     looked: float = 0.0
-    stored_round: int | None = None
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the call of `start`: the model's status, or an error
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
         self._tail = Tail(self.settings.run_dir / "progress.jsonl")
+        self.stored = _read(self.settings.run_dir / STORED) or {}
+        for told in self.stored.values():
+            if "error" not in told:
+                self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(told)})
 
     async def run(self) -> None:
         """Until `stop` is set; then everything is said once more."""
@@ -177,30 +187,40 @@ class Reporter:
             self.rounds = wanted
 
     async def _store_models(self) -> None:
-        """Whenever model.json is of another round than the model that was stored last."""
+        """In the order in which they were handed over, each once; in the end the app's files, beside the last."""
+        collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
         while not self.stop.is_set():
-            model = _read(self.settings.run_dir / "model.json")
-            if model is not None and model.get("round") != self.stored_round:
-                await self._store(model)
+            ended = collector.asked()  # every model was handed over before
+            for folder in self._handed_over():
+                model = _read(folder / "model.json")
+                if model is not None and folder.name not in self.stored:
+                    await self._store(folder, {**model, "start": int(folder.name)})
+            if ended and (files := await collector.look()) is not None:
+                self.state = self.state.model_copy(update={"files": files})
             await self._sleep(POLL)
 
-    async def _store(self, model: Mapping[str, Any]) -> None:
-        self.stored_round = model.get("round")
+    def _handed_over(self) -> list[Path]:
+        return sorted((f for f in (self.settings.run_dir / MODELS).glob("*") if f.name.isdecimal()), key=lambda f: int(f.name))
+
+    async def _store(self, folder: Path, model: Mapping[str, Any]) -> None:
         try:
-            status = await self._attempt(model)
+            status = await self._attempt(folder, model)
         except UNSTORABLE as error:
             log.error("the model is not stored: %s", error)
-            self._answer({"error": shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)})
+            told = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
+            self._answer(folder.name, {"error": told})
             return
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
         await self._until_told(status)
-        self._answer(status.model_dump())
+        self._answer(folder.name, status.model_dump())
+        (folder / "model.npz").unlink(missing_ok=True)  # an app may leave many
 
-    async def _attempt(self, model: Mapping[str, Any]) -> ModelStatus:
+    async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
         self._take_in()
         about = {
             "run": self.settings.run,
+            "start": model["start"],
             "app": model.get("app", {}),
             "strategy": model.get("strategy", ""),
             "metrics": model.get("metrics", {}),
@@ -209,8 +229,7 @@ class Reporter:
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                source = self.settings.run_dir / "model.npz"
-                return await asyncio.to_thread(store, source, model, self.settings.place, about, self._touch)
+                return await asyncio.to_thread(store, folder / "model.npz", model, self.settings.place, about, self._touch)
             except OSError as error:
                 if attempt == ATTEMPTS:
                     raise
@@ -230,8 +249,9 @@ class Reporter:
     def _touch(self) -> None:
         (self.settings.run_dir / "storing").touch()
 
-    def _answer(self, content: Mapping[str, Any]) -> None:
-        replace(self.settings.run_dir / "stored.json", json.dumps(content))
+    def _answer(self, start: str, content: dict[str, Any]) -> None:
+        self.stored[start] = content
+        replace(self.settings.run_dir / STORED, json.dumps(self.stored))
 
     async def _sleep(self, seconds: float) -> None:
         """Ends early when it is time to stop."""
@@ -270,6 +290,7 @@ async def _main() -> None:
 
 def main() -> None:
     log_to_stdout()
+    spare_loopback(os.environ)
     asyncio.run(_main())
 
 

@@ -1,12 +1,15 @@
 """Puts the model into the run's storage: model.safetensors and metadata.json, complete or not at all.
 
 Both are written beside and renamed, the model last: where it is, all of it is. Written again, after a restart, it comes to the same.
+An app that calls Strategy.start several times leaves several models: the last one is at the top, each earlier one in `start-N`. Beside a
+model that XGBoost or CatBoost has made is the file that these load; one with types that safetensors lacks is kept as numpy's npz.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,10 +19,13 @@ from typing import Any
 from panal.api.progress import MAX_TEXT
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
+from panal.pod import boosters
 from panal.pod.fold import of_clusters
-from panal.pod.tensors import convert
+from panal.pod.tensors import UnstorableError, Written, convert, copied
 
 MAX_NAME = 253  # in metadata.json, where clusters' names stand
+MODEL, METADATA, PLAIN = "model.safetensors", "metadata.json", "model.npz"
+MAX_STARTS = 64  # earlier models that are kept; of an app that calls `start` in a loop without end, the last ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +47,48 @@ class Place:
 def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[str, Any], tick: Callable[[], None]) -> ModelStatus:
     """`model` is model.json, `about` goes into metadata.json beside it. Raises OSError or UnstorableError, leaving nothing behind."""
     place.folder.mkdir(parents=True, exist_ok=True)
-    target, part = place.folder / "model.safetensors", place.folder / ".model.safetensors.part"
+    _put_aside(place.folder, int(model["start"]))
+    part = place.folder / f".{MODEL}.part"
     try:
-        written = convert(source, model["arrays"], part, {"producer": "panal", "round": str(model["round"])}, tick)
-        status = ModelStatus(uri=f"{place.uri}/{target.name}", digest=written.digest, size=written.size, round=int(model["round"]))
-        told = _shown({**about, "versions": _versions(model)})
-        _write(place.folder / "metadata.json", {"model": status.model_dump(), **told})
-        part.replace(target)
+        name, written = _written(source, model, part, tick)
+        status = ModelStatus(uri=f"{place.uri}/{name}", digest=written.digest, size=written.size, round=int(model["round"]))
+        natives = boosters.extract(source, model["arrays"], place.folder)
+        told = _shown({**about, "versions": _versions(model), "arrays": _arrays(model, name), "modelFiles": natives})
+        _write(place.folder / METADATA, {"model": status.model_dump(), **told})
+        part.replace(place.folder / name)
     finally:
         part.unlink(missing_ok=True)
     _sync(place.folder)
     return status
+
+
+def _written(source: Path, model: Mapping[str, Any], part: Path, tick: Callable[[], None]) -> tuple[str, Written]:
+    """The name that the file gets. What was trained is kept even if safetensors cannot hold it."""
+    try:
+        return MODEL, convert(source, model["arrays"], part, {"producer": "panal", "round": str(model["round"])}, tick)
+    except UnstorableError:
+        return PLAIN, copied(source, part, tick)
+
+
+def _arrays(model: Mapping[str, Any], name: str) -> list[str]:
+    """Which array is which, where the file does not say it: `0.npy` is the first."""
+    return list(model["arrays"]) if name == PLAIN else []
+
+
+def _put_aside(folder: Path, start: int) -> None:
+    """What an earlier call of `start` has left at the top; metadata.json goes last, as it says whose the files are."""
+    try:
+        before = int(json.loads((folder / METADATA).read_text()).get("start", start))
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return
+    if before == start:
+        return
+    aside = folder / f"start-{before}"
+    aside.mkdir(exist_ok=True)
+    files = sorted((f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")), key=lambda f: f.name == METADATA)
+    for file in files:
+        file.replace(aside / file.name)
+    shutil.rmtree(folder / f"start-{before - MAX_STARTS}", ignore_errors=True)
 
 
 def participated(rounds: dict[str, list[int]], record: Mapping[str, Any]) -> None:

@@ -10,9 +10,9 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from panal.api.types import Framework
-from panal.runtimes.base import AggregatorContainers, Container, Runtime
+from panal.runtimes.base import AggregatorContainers, Announced, Container, Partition, Runtime
 
-__all__ = ["AggregatorContainers", "Container", "Runtime", "runtime_for"]
+__all__ = ["AggregatorContainers", "Announced", "Container", "Partition", "Runtime", "runtime_for"]
 
 
 @cache

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from panal.api.names import POD_DIR, RUN_DIR, TOOLS_DIR, ClusterName
+from panal.api.names import POD_DIR, RUN_DIR, TOOLS_DIR, WORK_DIR, ClusterName
 from panal.api.types import Spec
 
 Container = dict[str, Any]  # a Kubernetes Container as JSON
 
 # The volumes that containers here mount; lifecycle puts volumes of these names into the pod.
-TMP_DIR = "/tmp"  # the only writable folder of a container: HOME lies in it
-VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "pod": POD_DIR}
+TMP_DIR = "/tmp"  # HOME lies in it
+VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "work": WORK_DIR, "pod": POD_DIR}
 _READ_ONLY = ("tools", "pod")
 
 
@@ -26,6 +26,23 @@ class AggregatorContainers:
 
     sidecars: tuple[Container, ...]
     main: Container
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Which part of a data set is a collaborator's, if the app divides one: `index` of 0 … `count` - 1. No other collaborator has it."""
+
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the launcher has said of the aggregator. `app_hash` is the SHA-256 of the app bundle: a collaborator runs no other that the
+    aggregator sends it. `version` is the framework's, empty if it did not say: a collaborator whose own does not go with it ends."""
+
+    app_hash: str
+    version: str
 
 
 class Runtime(Protocol):
@@ -48,9 +65,8 @@ class Runtime(Protocol):
 
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
-    def collaborator(self, spec: Spec, cluster: ClusterName, data_path: str, app_hash: str) -> Container:
-        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. `app_hash` is the SHA-256
-        of the app bundle as the launcher announced it: the container runs no other that the aggregator sends it. It finds the aggregator
+    def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, announced: Announced) -> Container:
+        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. It finds the aggregator
         at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
         ...
 

@@ -15,6 +15,7 @@ import pytest
 from api import Api, api
 from embedded import Embedded
 from panal.api import names
+from panal.api.crd import crd
 from panal.api.ocm import crds
 from panal.cli import certs
 from panal.cli.main import main
@@ -41,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 async def _define(kubeconfig: Path) -> None:
     async with Client.from_kubeconfig(kubeconfig) as client:
-        await serve(client, crds.hub())
+        await serve(client, [crd(), *crds.hub()])
 
 
 @pytest.fixture
@@ -84,6 +85,12 @@ def config_map(hub: Api, namespace: str, name: str, data: dict[str, str], **labe
     hub.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
+def run(hub: Api, name: str, phase: str) -> None:
+    spec = {"server": {"image": "a:1"}, "client": {"image": "a:1", "dataClaim": "None"}}
+    hub.apply({"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": "mnist"}, "spec": spec})
+    hub.patch_status(kinds.FEDERATED_LEARNING, "mnist", name, phase=phase)
+
+
 @pytest.fixture
 def panal(monkeypatch, capsys, server):
     """Runs `panal certs WORDS`: exit code, stdout, stderr."""
@@ -106,7 +113,10 @@ def annotations(hub: Api, cluster: str) -> dict[str, str]:
 
 def test_it_shows_whose_until_when_and_for_which_runs(hub, panal):
     hub.make_namespace("mnist")
-    config_map(hub, "mnist", names.gateway("digits"), {"participants": json.dumps(["cluster1", "cluster3"])}, run="digits")
+    for name, phase in (("digits", "Running"), ("before", "Completed"), ("broken", "Failed")):
+        config_map(hub, "mnist", names.gateway(name), {"participants": json.dumps(["cluster1", "cluster3"])}, run=name)
+        run(hub, name, phase)
+    config_map(hub, "mnist", names.gateway("deleted"), {"participants": json.dumps(["cluster1"])}, run="deleted")
     config_map(hub, "mnist", names.progress("digits"), {"participants": json.dumps(["cluster2"])}, run="digits")
     code, out, _ = panal()
     lines = [line.split() for line in out.splitlines()]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from panal.api.names import NO_DATA
 from panal.api.parse import parse
 from panal.cli import access, apply, data, folder, new, problem
 from panal.cli.local import parse_claims
@@ -18,6 +19,7 @@ from panal.cli.problem import Code, Problem
 from panal.kube import errors
 from panal.local.supervisor.folder import PlatformError
 from panal.pod.tools.flower_control import ROUNDS_KEYS
+from panal.pod.tools.flower_known import NEWEST, minor
 
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}
@@ -188,7 +190,7 @@ def test_a_new_app_can_be_run(tmp_path):
     assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
     app = folder.read(tmp_path / "my-app")
     assert (app.name, app.rounds, app.data) == ("my-app", 5, None)
-    assert "flwr==1.41.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"flwr=={minor(NEWEST)}.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
     metadata = {
         "name": "a",
         "namespace": "b",
@@ -199,6 +201,7 @@ def test_a_new_app_can_be_run(tmp_path):
     }
     run = parse(folder.manifest(app, "my-app-1", "app/my-app:latest", 3) | {"metadata": metadata})
     assert (run.spec.server.rounds, run.spec.server.min_available_clients) == (5, 3)
+    assert run.spec.client.data_claim == NO_DATA
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -250,8 +253,9 @@ def test_every_run_has_a_name_of_its_own(tmp_path):
 def test_data_of_ones_own(tmp_path):
     app = folder.read(_app(tmp_path, run='data = "../data"'))
     key = data.claim_name(app.name, app.data)
-    placement = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]["placement"]
-    assert placement["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
+    client = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]
+    assert "dataClaim" not in client
+    assert client["placement"]["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
 
 
 # --- what nobody would write on purpose --------------------------------------------------------------------------
@@ -305,3 +309,45 @@ def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
 def test_the_rounds_of_an_app_are_read_where_its_launcher_sets_them():
     """Two lists, since a launcher imports nothing of panal's, and nothing imports a launcher."""
     assert set(folder.ROUND_KEYS) == ROUNDS_KEYS
+
+
+CONFIG = 'num-server-rounds = 2\nlr = 0.1\nname = "a"\n[tool.flwr.app.config.optimizer]\nmomentum = 0.9'
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), {}),
+        (("lr=0.5 name='x y' optimizer.momentum=0",), {"lr": 0.5, "name": "x y", "optimizer.momentum": 0}),
+        (('name="x=y"', "lr=1"), {"name": "x=y", "lr": 1}),
+        (("num-server-rounds=4",), {"num-server-rounds": 4}),
+    ],
+)
+def test_values_of_the_run_config_reach_the_run(tmp_path, words, expected):
+    app = folder.read(_app(tmp_path, config=CONFIG), values=words)
+    assert dict(app.run_config) == expected
+    server = folder.manifest(app, "x-1", "i:1", 2)["spec"]["server"]
+    assert server.get("runConfig", {}) == expected
+    assert server["rounds"] == expected.get("num-server-rounds", 2)
+
+
+def test_values_of_the_run_config_from_a_file(tmp_path):
+    (tmp_path / "values.toml").write_text("lr = 0.5\n[optimizer]\nmomentum = 0.1\n")
+    app = folder.read(_app(tmp_path, config=CONFIG), values=[str(tmp_path / "values.toml")])
+    assert dict(app.run_config) == {"lr": 0.5, "optimizer.momentum": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lrr=1"], "declares no key lrr"),
+        (["optimizer=1"], "declares no key optimizer"),
+        (["name=x"], "name=x"),  # a text without quotes
+        (["lr"], "lr is no key=value"),
+        (["missing.toml"], "missing.toml cannot be read"),
+        (["num-server-rounds=4"], "--rounds is 3, and --run-config says 4"),
+    ],
+)
+def test_a_run_config_that_cannot_be_is_refused_before_anything_is_made(tmp_path, words, said):
+    with pytest.raises(Problem, match=said):
+        folder.read(_app(tmp_path, config=CONFIG), 3, values=words)

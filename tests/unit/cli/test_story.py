@@ -42,7 +42,11 @@ def test_each_change_is_one_line(before, now, said):
 
 def test_a_completed_run_says_where_its_model_is():
     model = {"uri": "pvc://models/x/model.safetensors", "digest": "sha256:ab", "size": 7, "round": 3}
-    assert summary({"model": model}) == ["model   pvc://models/x/model.safetensors", "        sha256:ab, 7 bytes, after round 3"]
+    lines = ["model   pvc://models/x/model.safetensors", "        sha256:ab, 7 bytes, after round 3"]
+    assert summary({"model": model}) == lines
+    files = {"uri": "pvc://models/x/files/", "count": 2, "size": 9}
+    assert summary({"model": model, "files": files}) == [*lines, "files   pvc://models/x/files/", "        2 of the app, 9 bytes"]
+    assert summary({"files": files | {"leftOut": 1}})[1] == "        2 of the app, 9 bytes; 1 left out"
     assert summary({}) == []
 
 

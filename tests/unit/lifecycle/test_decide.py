@@ -10,13 +10,14 @@ import pytest
 
 from panal.addon.config import NOTHING
 from panal.api.names import ClusterName
-from panal.api.types import Phase, Status
+from panal.api.types import FilesStatus, ModelStatus, Phase, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Object, PlacementView, Refusal, SiteView, World
 from worlds import (
     APP_HASH,
+    CLAIM,
     MODEL,
     NOW,
     UID,
@@ -66,6 +67,7 @@ FAILURES: list[tuple[str, World, Reason, str]] = [
         "spec.server.storage.type: S3Bucket",
     ),
     ("a name of the former controller", fresh(run=replace(run(), name="digits.v2")), Reason.INVALID_SPEC, "metadata.name"),
+    ("no word of the data", fresh(run=run(client={"placement": {}})), Reason.DATA_CLAIM_MISSING, "write None if the run needs none"),
     ("no server image", fresh(run=run(server={"image": ""})), Reason.INVALID_SPEC, "spec.server.image"),
     ("deadline while waiting", fresh(run=run(activeDeadlineSeconds=3600), placement=None), Reason.DEADLINE_EXCEEDED, "3600"),
     ("deadline while running", running(run=run(status_after(running()), activeDeadlineSeconds=60)), Reason.DEADLINE_EXCEEDED, "Running"),
@@ -227,7 +229,8 @@ def manifests(plan: Plan, of: str = "cluster1") -> dict[str, Object]:
 
 
 def test_collaborators_are_made_when_address_and_app_are_known() -> None:
-    plan = decide(fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False)), NOW)
+    told = progress(connected=0, started=False, runtime_version="1.42.0")
+    plan = decide(fresh(service=service(), job=job(pod()), progress=told), NOW)
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
     made = manifests(plan)
     assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]
@@ -235,6 +238,7 @@ def test_collaborators_are_made_when_address_and_app_are_known() -> None:
     assert "digits.ns.fl.panal" in made["ConfigMap"]["data"]["cds.json"]
     environment = made["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
     assert {"name": "PANAL_APP_HASH", "value": APP_HASH} in environment
+    assert {"name": "PANAL_FLOWER_VERSION", "value": "1.42.0"} in environment
 
 
 def test_no_collaborator_starts_before_the_hub_has_said_which_app_it_will_run() -> None:
@@ -356,6 +360,22 @@ def test_a_cluster_that_the_hub_does_not_accept_takes_no_part() -> None:
     assert deleted(plan, "ManifestWork") == ["cluster3"]
 
 
+@pytest.mark.parametrize(
+    ("claim", "taking_part", "mounts"),
+    [("None", ["cluster1", "cluster2", "cluster3"], 0), (CLAIM, ["cluster1", "cluster2"], 1)],
+)
+def test_a_cluster_that_announces_no_data_takes_part_only_in_a_run_that_says_it_needs_none(
+    claim: str, taking_part: list[str], mounts: int
+) -> None:
+    asks = run(status_after(running()), client={"dataClaim": claim, "placement": {}})
+    known = clusters(cluster(1), cluster(2), cluster(3, claim=None))
+    made = applied(decide(running(run=asks, clusters=known, works={}), NOW), "ManifestWork")
+    assert [w["metadata"]["namespace"] for w in made] == taking_part
+    sets = [m for w in made for m in w["spec"]["workload"]["manifests"] if m["kind"] == "StatefulSet"]
+    volumes = [[v["name"] for v in s["spec"]["template"]["spec"]["volumes"]] for s in sets]
+    assert [names.count("data") for names in volumes] == [mounts] * len(taking_part)
+
+
 def test_nothing_is_removed_while_ocm_rewrites_its_decisions() -> None:
     plan = decide(running(placement=PlacementView(selected=frozenset(), settled=False)), NOW)
     assert plan.delete == ()
@@ -417,12 +437,34 @@ def test_success_is_completed_with_the_model() -> None:
     assert [e.reason for e in plan.events] == ["RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
 
 
-def test_an_app_whose_rounds_cannot_be_seen_completes_and_says_so() -> None:
-    world = done(progress=progress(observable=False))
+def test_an_app_that_leaves_no_model_completes_and_says_so() -> None:
+    world = done(progress=progress(result="Metrics"))
     status = status_after(world)
     assert (status.phase, status.model) == (Phase.COMPLETED, None)
-    assert reason_of(status) == Reason.ROUNDS_NOT_OBSERVABLE
-    assert "Strategy.start" in status.message
+    assert reason_of(status) == Reason.WITHOUT_MODEL
+    assert "no model" in status.message
+
+
+def test_what_was_trained_stays_in_the_status_of_a_run_that_failed() -> None:
+    found = ModelStatus(uri="pvc://m", digest="sha256:0", size=1, round=2)
+    failed = replace(said("ServerAppFailed", "its words"), progress=progress(rounds_completed=2, model=found))
+    status = status_after(failed)
+    assert (status.phase, status.model) == (Phase.FAILED, found)
+
+
+def test_what_a_person_should_know_of_a_model_is_a_condition() -> None:
+    world = done(progress=progress(rounds_completed=3, metrics={"loss": "NaN"}, notices={"ModelSuspect": "w with NaN", "Other": "x"}))
+    plan = decide(world, NOW)
+    assert plan.status is not None
+    (found,) = [c for c in plan.status.conditions if c.type in ("ModelSuspect", "Other")]
+    assert (found.type, found.status, found.message[:11]) == ("ModelSuspect", "True", "w with NaN.")
+    assert ("Warning", "ModelSuspect") in [(e.type, e.reason) for e in plan.events]
+    assert (plan.status.metrics, plan.status.non_finite_metrics, plan.status.headline_metric) == ({}, {"loss": "NaN"}, "loss NaN")
+
+
+def test_an_app_that_waits_for_nodes_says_so() -> None:
+    world = running(progress=progress(waiting="the app waits for 5 nodes, 3 are there"))
+    assert "waits for 5 nodes" in status_after(world).message
 
 
 def test_success_waits_a_moment_for_the_word_of_the_model() -> None:
@@ -613,6 +655,13 @@ def test_a_binding_goes_when_no_run_names_its_set_any_more() -> None:
 def test_a_killed_aggregator_is_lost(code: int) -> None:
     status = status_after(running(job=job(pod(launcher(running=False, exit_code=code, terminated="Error")), failed=True)))
     assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)
+
+
+@pytest.mark.parametrize("ended", [running(), said("ServerAppFailed", "after its training")], ids=["running", "failed"])
+def test_files_of_the_app_are_in_the_status_however_the_run_ends(ended: World) -> None:
+    files = FilesStatus(uri="pvc://models/x/files/", count=2, size=9)
+    assert status_after(replace(ended, progress=progress(files=files))).files == files
+    assert status_after(ended).files is None
 
 
 def test_deletion_removes_works_then_the_finalizer() -> None:

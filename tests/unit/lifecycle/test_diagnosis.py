@@ -140,3 +140,16 @@ def test_a_message_without_end_leaves_room_for_its_remedy() -> None:
 def test_a_termination_message_that_is_none_of_ours_is_not_taken_for_one(text: str) -> None:
     found = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
     assert (found.reason, "ended (exit code ?" in found.message) == (Reason.CRASHING, True)
+
+
+@pytest.mark.parametrize("reason", [Reason.FLOWER_NOT_SUPPORTED, Reason.FLOWER_VERSIONS_DIFFER])
+def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: Reason) -> None:
+    """At a site, on the hub, and as the run's reason where no site could start for it."""
+    text = json.dumps({"reason": reason, "message": "The image holds Flower 1.99.0"})
+    site = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
+    hub = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=text)), failed=True)))
+    assert (site.state, site.reason) == ("Failed", reason)
+    for message in (site.message, hub.message):
+        assert message.endswith(f"The image holds Flower 1.99.0. {REMEDY[reason]}")
+        assert "flwr build" not in message
+    assert next(c.reason for c in hub.conditions if c.type == "Failed") == reason

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panal.api.names import NO_DATA
 from panal.placement import HostPathLocation, PvcLocation, data_claim, data_location
 
 
@@ -20,6 +21,8 @@ def need(key, operator="Exists"):
     [
         (placement([need("a")]), "", "a"),
         (placement([need("a")]), "b", "b"),
+        (placement([need("a")]), "None", NO_DATA),
+        ({}, "None", NO_DATA),
         (placement([need("a"), need("b")], [need("c"), need("d", "DoesNotExist")]), "", "c"),
         (placement([need("a", "In")]), "", ""),
         (placement([need("a")], []), "", "a"),

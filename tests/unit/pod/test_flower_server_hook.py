@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from panal.pod.tools import flower_trees
 from panal.pod.tools.files import append_node, records
 from panal.pod.tools.flower_aggregation import rules
 from panal.pod.tools.flower_judge import Description
@@ -47,11 +49,12 @@ class Reply:
 
 
 def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, minimum: int = 1) -> tuple[Observation, list[Any]]:
+    monkeypatch.setattr("panal.pod.tools.flower_watch._watch", None)  # one a process
     monkeypatch.setenv("PANAL_RUN_DIR", str(run_dir))
     monkeypatch.setenv("PANAL_MIN_CLIENTS", str(minimum))
     for kind in ("train", "evaluate"):
         monkeypatch.setattr(getattr(Trees, f"aggregate_{kind}"), "__module__", module)
-    grid = SimpleNamespace(push_messages=None, pull_messages=None)
+    grid = SimpleNamespace(push_messages=None, pull_messages=None, get_node_ids=None)
     made = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
     replies = [Reply("1", 11), Reply("no tree", 22), Reply("5", 33)]
     for reply in replies:
@@ -59,7 +62,7 @@ def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, min
     made.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
     made.phase.sent = made.phase.replies = 3
     made.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
-    made.configured = (1, (), {})
+    made.last = 1
     return made, replies
 
 
@@ -142,3 +145,28 @@ def test_arrays_come_in_the_order_of_most(orders: list[str], expected: list[str]
 
 def test_names_of_metrics_are_bounded() -> None:
     assert numbers({"x" * 10_000_000: 1.0}) == {"x" * LONGEST_NAME: 1.0}
+
+
+def model(*classes: int) -> bytes:
+    return json.dumps({"learner": {"gradient_booster": {"model": {"tree_info": classes}}}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "sent", "after", "words"),
+    [
+        ((), [(0,), (0,)], (0, 0), ""),
+        ((0,), [(0, 0), (0, 0)], (0, 0, 0), "2 of the 4 trees that the sites sent are not in the model"),
+        ((0, 1, 2), [(0, 1, 2)], (0, 1, 2, 0, 0, 0), "2 trees of the sites are in the model under another class"),
+    ],
+)
+def test_trees_that_bagging_loses_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
+    counted = [flower_trees.by_class(model(*each) if each else b"") for each in (before, after, *sent)]
+    assert None not in counted
+    assert flower_trees.lost(counted[0], counted[2:], counted[1]) == words  # type: ignore[arg-type]
+
+
+def test_only_models_of_xgboost_in_json_are_counted() -> None:
+    assert [flower_trees.by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
+    bagging = type("FedXgbBagging", (), {})
+    assert flower_trees.bags(type("Own", (bagging,), {})())
+    assert not flower_trees.bags(Trees())

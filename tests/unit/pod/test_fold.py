@@ -31,11 +31,16 @@ def after(*records: dict[str, object], start: Progress | None = None) -> Progres
         ({"event": "connected", "count": 3}, Progress(connected=3)),
         ({"event": "started", "rounds": 4}, Progress(started=True, rounds_total=4)),
         ({"event": "bundle", "sha256": "a1" * 32}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1" * 32, "flower": "1.42.0"}, Progress(app_hash="a1" * 32, runtime_version="1.42.0")),
+        ({"event": "bundle", "sha256": "a1" * 32, "flower": "1" * 33}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1" * 32, "flower": "\x1b[2J"}, Progress(app_hash="a1" * 32)),
         ({"event": "bundle", "sha256": "a1"}, Progress()),
-        ({"event": "unobservable"}, Progress(observable=False)),
+        ({"event": "waiting", "message": "for 5 nodes"}, Progress(waiting="for 5 nodes")),
+        ({"event": "notice", "kind": "ModelSuspect", "message": "w"}, Progress(notices={"ModelSuspect": "w"})),
+        ({"event": "ended", "result": "Metrics"}, Progress(result="Metrics")),
         (
             {"event": "round", "round": 0, "phase": "server", "metrics": {"accuracy": 0.1}},
-            Progress(metrics={"accuracy": 0.1}),
+            Progress(reported={"accuracy": 0.1}),
         ),
         (END, Progress(rounds_completed=1, seconds=6.0)),
         ({"event": "model", "round": 1}, Progress()),
@@ -49,8 +54,8 @@ def test_what_each_record_changes(record: dict[str, object], expected: Progress)
 
 
 def test_the_announced_app_stays_the_one_that_was_announced_first() -> None:
-    first, second = ({"event": "bundle", "sha256": digit * 64} for digit in "ab")
-    assert after(first, second).app_hash == "a" * 64
+    first, second = ({"event": "bundle", "sha256": digit * 64, "flower": version} for digit, version in (("a", "1.42.0"), ("b", "1.41.0")))
+    assert after(first, second) == Progress(app_hash="a" * 64, runtime_version="1.42.0")
 
 
 def test_text_that_a_site_shares_is_cut_to_a_length() -> None:
@@ -58,7 +63,7 @@ def test_text_that_a_site_shares_is_cut_to_a_length() -> None:
     assert progress.collaborators["c"] == CollaboratorProgress(round=1, failed=True, reason="ValueError", message="x" * 499 + "…")
 
 
-def test_a_round_tells_of_every_cluster_and_keeps_metrics_until_they_are_said_anew() -> None:
+def test_a_round_tells_of_every_cluster_and_shows_its_metrics_until_the_next_is_complete() -> None:
     progress = after(TRAIN, EVALUATE, END)
     assert (progress.replies, progress.failures, progress.rounds_completed, progress.seconds) == (2, 1, 1, 6.0)
     assert progress.metrics == {"accuracy": 0.9, "loss": 0.5}
@@ -68,8 +73,10 @@ def test_a_round_tells_of_every_cluster_and_keeps_metrics_until_they_are_said_an
         "c": CollaboratorProgress(round=1, failed=True, reason="ValueError"),
     }
     later = after({**TRAIN, "round": 2, "metrics": {"loss": 0.3}, "failed": {}}, start=progress)
-    assert later.metrics == {"loss": 0.3, "accuracy": 0.9}
+    assert later.metrics == {"loss": 0.5, "accuracy": 0.9}
     assert later.rounds_completed == 1
+    assert after({**END, "round": 2}, start=later).metrics == {"loss": 0.3}  # the accuracy was not reported in this round
+    assert after({**END, "round": 3}, start=later).metrics == {}
     assert later.collaborators["a"].metrics == {"loss": 0.4}  # of round 2 alone
 
 
@@ -80,11 +87,25 @@ def test_a_cluster_that_failed_and_came_back_is_not_failed() -> None:
 
 def test_numbers_that_json_cannot_carry_and_names_without_end_are_kept_out() -> None:
     metrics = {"nan": float("nan"), "text": "free text", "x" * 500: 1.0} | {f"m{n}": float(n) for n in range(100)}
-    progress = after({"event": "round", "round": 1, "phase": "server", "metrics": metrics})
+    progress = after({"event": "round", "round": 1, "phase": "server", "metrics": metrics}, END)
     assert len(progress.metrics) == MAX_METRICS
     assert "nan" not in progress.metrics
     assert "text" not in progress.metrics
     assert max(map(len, progress.metrics)) == 64
+
+
+def test_what_json_has_no_number_for_is_a_word() -> None:
+    words = {"a": "NaN", "b": "Infinity", "c": "-Infinity"}
+    progress = after({**TRAIN, "metrics": words, "collaborators": {"a": {"metrics": words}}}, END)
+    assert progress.metrics == progress.collaborators["a"].metrics == words
+    assert Progress.model_validate_json(progress.model_dump_json(by_alias=True)) == progress
+
+
+def test_the_last_notices_are_kept_and_a_wait_ends_with_the_next_round() -> None:
+    notices = [{"event": "notice", "kind": f"k{n}", "message": str(n)} for n in range(20)]
+    progress = after(*notices, {"event": "waiting", "message": "x"})
+    assert list(progress.notices) == [f"k{n}" for n in range(12, 20)]
+    assert (progress.waiting, after(TRAIN, start=progress).waiting) == ("x", "")
 
 
 def test_texts_of_sites_are_such_as_can_be_shown() -> None:
@@ -95,7 +116,7 @@ def test_texts_of_sites_are_such_as_can_be_shown() -> None:
         "failed": {"c": "Value\nError"},
         "messages": {"c": "\0\ud800\nTraceback"},
     }
-    progress = after(hostile)
+    progress = after(hostile, END)
     assert list(progress.metrics) == [name("loss\x1b[2J", 64)]
     assert progress.collaborators.keys() == {"a", "c"}
     assert progress.collaborators["a"].metrics == {name("\u202eloss\ud800", 64): 0.4}
@@ -105,7 +126,7 @@ def test_texts_of_sites_are_such_as_can_be_shown() -> None:
 
 def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> None:
     train, evaluate = "x" * 70 + "train", "x" * 70 + "evaluate"
-    progress = after({**TRAIN, "metrics": {train: 1.0}}, {**EVALUATE, "metrics": {evaluate: 2.0}})
+    progress = after({**TRAIN, "metrics": {train: 1.0}}, {**EVALUATE, "metrics": {evaluate: 2.0}}, END)
     assert progress.metrics == {name(train, 64): 1.0, name(evaluate, 64): 2.0}
     assert len(progress.metrics) == 2
 
@@ -130,7 +151,7 @@ def test_a_record_that_is_none_of_ours_is_told_from_the_others(record: dict[str,
 
 
 def test_numbers_beyond_a_double_are_left_out() -> None:
-    assert after({**TRAIN, "metrics": {"huge": 10**400, "loss": 0.5}, "seconds": 10**400}).metrics == {"loss": 0.5}
+    assert after({**TRAIN, "metrics": {"huge": 10**400, "loss": 0.5}, "seconds": 10**400}, END).metrics == {"loss": 0.5}
     assert after({**END, "seconds": float("inf")}).seconds is None
 
 

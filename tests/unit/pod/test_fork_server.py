@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,16 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from panal.pod.tools.flower_fork_server import libraries
 from panal.pod.tools.install import install
 
 SCRIPT = """
-import os, sys
+import os, signal, sys, time
 from pathlib import Path
-from panal_tools import flower_fork_hook as hook, flower_fork_server as server
+from panal_tools import flower_deaths as deaths, flower_fork_hook as hook, flower_fork_server as server
 os.environ["PANAL_HOOK"] = "client"
 server.AHEAD = {"client": ("imported_ahead",)}
 hook.PROGRAMS.update({"flwr-clientapp": ("app", "main"), "flower-superexec": ("executor", "main")})
 server.EXECUTOR = "executor"
+deaths.report = lambda arguments, details: written(arguments[1], details)
+def written(name, text):
+    Path(name + ".part").write_text(text)
+    Path(name + ".part").rename(name)
 asked, app = hook.begin()
 if asked is None:
     app()
@@ -27,18 +33,22 @@ if asked is None:
 out = Path(sys.argv[1])
 """
 APP = """
-import os, random, sys
+import gc, os, random, signal, sys
 from pathlib import Path
 import imported_ahead
 def main():
+    if len(sys.argv) > 2:
+        os.kill(os.getpid(), int(sys.argv[2]))
     part = Path(sys.argv[1] + ".part")
-    part.write_text(f"{imported_ahead.WHERE} {random.random()} {os.getsid(0) == os.getpid()}")
+    part.write_text(f"{imported_ahead.WHERE} {random.random()} {os.getsid(0) == os.getpid()} {gc.get_freeze_count()}")
     part.rename(sys.argv[1])
 """
 EXECUTOR = """
-import subprocess, sys
+import os, subprocess, sys
 def main():
-    subprocess.Popen(["flwr-clientapp", sys.argv[1]])
+    subprocess.Popen(["flwr-clientapp", *sys.argv[1:]])
+    if sys.argv[2:] == ["0"]:
+        os.kill(os.getpid(), 9)
 """
 WAIT = """
 import time
@@ -62,8 +72,10 @@ def run(tmp_path: Path) -> Callable[[str, str], Path]:
         programs = tmp_path / "programs"
         programs.mkdir()
         for name in ("flwr-clientapp", "flwr-agentapp"):
-            (programs / name).write_text('#!/bin/sh\necho anew >"$1.part" && mv "$1.part" "$1"\n')
+            (programs / name).write_text('#!/bin/sh\nkill "-${2:-0}" $$ || exit 3\necho anew >"$1.part" && mv "$1.part" "$1"\n')
             (programs / name).chmod(0o755)
+        (programs / "flower-superexec").write_text('#!/bin/sh\n: >"$1"\nkill -9 $$\n')
+        (programs / "flower-superexec").chmod(0o755)
         command, path = [sys.executable, str(tmp_path / "tools/script.py"), str(out)], f"{programs}:{os.environ['PATH']}"
         done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
@@ -125,15 +137,88 @@ wait("a")
     assert (out / "a").read_text() == "anew\n"
 
 
-def test_app_processes_that_teach_at_the_same_time(run: Callable[..., Path]) -> None:
+def test_the_memory_that_children_share_is_left_alone_by_their_garbage_collection(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 wait("a")
+""")
+    assert int((out / "a").read_text().split()[3]) > 1000
+
+
+def test_an_app_process_teaches_more_names_than_a_pipe_holds(run: Callable[..., Path]) -> None:
+    out = run("""
+asked.start(["flwr-clientapp", str(out / "a")])
+wait("a")
+names = [f"library{n % 40}.module_with_a_name_of_usual_length_{n}" for n in range(9000)]
+server.libraries = lambda names_: names
 said = []
 taught = server.Server(None, None, os.getpid())
-taught._import = said.extend
-taught._learn(b'["a"]\\n["b"]\\n["c')
-taught._learn(b'"]\\n["d["e"]\\n["f"]\\n')
-assert said == ["a", "b", "c", "f"], said
+taught._import = said.append
+taught._teach()
+taught._learn(taught.lessons.recv(server.LESSON))
+taught._learn(b"what an app may write")
+assert said == [names], len(said)
 """)
     assert (out / "a").exists()
+
+
+def test_libraries_are_found_where_site_packages_is_reached_by_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real/lib").mkdir(parents=True)
+    (tmp_path / "real/lib/taught_by_link.py").write_text("")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    for path in ("linked", "real"):
+        monkeypatch.setattr("sysconfig.get_paths", lambda: dict.fromkeys(("purelib", "platlib"), str(tmp_path / "linked/lib")))
+        monkeypatch.syspath_prepend(str(tmp_path / path / "lib"))
+        monkeypatch.delitem(sys.modules, "taught_by_link", raising=False)
+        monkeypatch.setitem(sys.modules, "another_name", importlib.import_module("taught_by_link"))
+        assert libraries({"taught_by_link", "another_name", "json"}) == ["taught_by_link"]
+
+
+def test_the_death_of_a_forked_app_is_told_with_its_signal(run: Callable[..., Path]) -> None:
+    out = run("""
+asked.start(["flwr-clientapp", str(out / "a"), "9"])
+asked.start(["flwr-clientapp", str(out / "b"), "0"])
+asked.start(["flower-superexec", str(out / "c"), "11"])
+wait("a", "b", "c")
+""")
+    assert (out / "a").read_text() == "exception=KilledBySIGKILL message=the client app was killed by SIGKILL"
+    assert "exception=" not in (out / "b").read_text()  # what it wrote itself: nothing is told of it
+    assert "KilledBySIGSEGV" in (out / "c").read_text()
+
+
+def test_the_death_of_an_app_that_was_started_as_ever_is_told_as_well(run: Callable[..., Path]) -> None:
+    out = run("""
+deaths.started(["flwr-clientapp", str(out / "a"), "9"])
+wait("a")
+asked.socket.close()
+asked.start(["flwr-clientapp", str(out / "b"), "15"])
+wait("b")
+""")
+    assert "KilledBySIGKILL" in (out / "a").read_text()
+    assert "KilledBySIGTERM" in (out / "b").read_text()
+
+
+def test_a_fork_server_that_has_given_up_still_tells_of_its_children(run: Callable[..., Path]) -> None:
+    threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.3)"
+    out = run(
+        """
+asked.start(["flwr-clientapp", str(out / "a"), "9"])
+wait("a")
+""",
+        threads,
+    )
+    assert "KilledBySIGKILL" in (out / "a").read_text()
+
+
+@pytest.mark.parametrize("start", ["asked.start", "deaths.started"])
+def test_without_its_superexec_a_process_ends(run: Callable[..., Path], start: str) -> None:
+    """It is started again by what keeps it running, and its SuperExec with it."""
+    out = run(f"""
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+{start}(["flower-superexec", str(out / "a"), "0"])
+while not ended:
+    time.sleep(0.02)
+wait("a")
+""")
+    assert "the SuperExec ended with -9" in (out / "said").read_text()

@@ -48,12 +48,20 @@ def test_the_key_is_for_its_owner_alone_and_outlives_a_restart(tmp_path: Path) -
     assert keys[0] == keys[1]
 
 
+@pytest.mark.parametrize("missing", ["certificate", "trust", "crl"])
+def test_no_participant_is_let_in_while_something_is_missing(tmp_path: Path, missing: str) -> None:
+    keeper = gatekeeper(tmp_path)
+    whole = data(keeper.request, "c1")
+    keeper.heed({k: v for k, v in whole.items() if k != missing})
+    assert not (tmp_path / "lds.json").exists()
+    assert not (tmp_path / "run/participants.json").exists()
+    keeper.heed({missing: whole[missing], "participants": whole["participants"]})
+    assert "abcdef0123.c1" in (tmp_path / "lds.json").read_text()
+
+
 def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1", "c2")
-    for missing in ("certificate", "trust", "crl"):
-        keeper.heed({k: v for k, v in whole.items() if k != missing and k == "participants"})
-        assert not (tmp_path / "lds.json").exists(), missing
     keeper.heed(whole)
     text = (tmp_path / "lds.json").read_text()
     assert "abcdef0123.c1" in text

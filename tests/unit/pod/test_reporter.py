@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from panal.api.progress import Progress
 from panal.kube.errors import NotFound
@@ -75,9 +76,17 @@ def append(folder: Path, *records: object) -> None:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
 
-def leave_model(folder: Path, number: int = 1) -> None:
-    npz(folder / "run/model.npz", [np.full(3, float(number))])
-    (folder / "run/model.json").write_text(json.dumps({"round": number, "arrays": ["w"], "history": {}}))
+def leave_model(folder: Path, number: int = 1, start: int = 1, **said: object) -> None:
+    place = folder / f"run/models/{start}"
+    place.mkdir(parents=True, exist_ok=True)
+    npz(place / "model.npz", [np.full(3, float(number))])
+    (place / "model.json").write_text(json.dumps({"round": number, "arrays": ["w"], "history": {}} | said))
+
+
+def stored(folder: Path, start: int = 1) -> dict[str, object]:
+    """What the launcher reads of a model; empty as long as there is nothing."""
+    file = folder / "run/stored.json"
+    return json.loads(file.read_text()).get(str(start), {}) if file.exists() else {}
 
 
 async def test_a_burst_of_records_is_one_write_and_silence_is_none(folder: Path) -> None:
@@ -95,8 +104,8 @@ async def test_the_last_word_is_said_at_the_end(folder: Path) -> None:
     async with running(folder, sink) as reporter:
         await eventually(lambda: sink.writes)
         reporter.stop.set()
-        append(folder, {"event": "unobservable"})
-    assert sink.progress.observable is False
+        append(folder, {"event": "ended", "result": "Metrics"})
+    assert sink.progress.result == "Metrics"
 
 
 async def test_an_outage_delays_progress_and_the_model_and_loses_neither(folder: Path) -> None:
@@ -107,14 +116,13 @@ async def test_an_outage_delays_progress_and_the_model_and_loses_neither(folder:
         leave_model(folder)
         await eventually(lambda: list(folder.glob("volume/team/digits/u/model.safetensors")))
         await asyncio.sleep(0.5)
-        assert not (folder / "run/stored.json").exists()  # the hub does not know yet
+        assert not stored(folder)  # the hub does not know yet
         sink.away = False
-        await eventually(lambda: (folder / "run/stored.json").exists())
+        await eventually(lambda: stored(folder))
         assert sink.progress.connected == 2
-    stored = json.loads((folder / "run/stored.json").read_text())
     assert sink.progress.model is not None
-    assert sink.progress.model.model_dump() == stored
-    assert stored["uri"] == "pvc://models/team/digits/u/model.safetensors"
+    assert sink.progress.model.model_dump() == stored(folder)
+    assert stored(folder)["uri"] == "pvc://models/team/digits/u/model.safetensors"
 
 
 async def test_started_anew_it_comes_to_the_same(folder: Path) -> None:
@@ -127,15 +135,21 @@ async def test_started_anew_it_comes_to_the_same(folder: Path) -> None:
     assert first.progress == second.progress
 
 
-async def test_more_rounds_reach_the_run_and_a_later_model_takes_the_place_of_the_first(folder: Path) -> None:
+async def test_more_rounds_reach_the_run_and_a_later_model_is_kept_beside_the_first(folder: Path) -> None:
     sink = ConfigMap(rounds="5")
     async with running(folder, sink):
         await eventually(lambda: (folder / "run/rounds").exists())
         assert (folder / "run/rounds").read_text() == "5"
         leave_model(folder, 3)
         await eventually(lambda: sink.progress.model and sink.progress.model.round == 3)
-        leave_model(folder, 5)
-        await eventually(lambda: sink.progress.model and sink.progress.model.round == 5)
+        leave_model(folder, 5, start=2)
+        await eventually(lambda: stored(folder, 2))
+    assert sink.progress.model is not None
+    assert sink.progress.model.round == 5
+    place = folder / "volume/team/digits/u"
+    kept = {name: load_file(place / name)["w"][0] for name in ("model.safetensors", "start-1/model.safetensors")}
+    assert kept == {"model.safetensors": 5.0, "start-1/model.safetensors": 3.0}
+    assert not list(folder.glob("run/models/*/model.npz"))  # an app may leave many
 
 
 async def test_storage_that_cannot_be_written_is_an_error_with_its_reason(folder: Path) -> None:
@@ -143,8 +157,8 @@ async def test_storage_that_cannot_be_written_is_an_error_with_its_reason(folder
     sink = ConfigMap()
     leave_model(folder)
     async with running(folder, sink):
-        await eventually(lambda: (folder / "run/stored.json").exists())
-    error = json.loads((folder / "run/stored.json").read_text())["error"]
+        await eventually(lambda: stored(folder))
+    error = str(stored(folder)["error"])
     assert "could not be written to pvc://models/team/digits/u" in error
     assert "Not a directory" in error
     assert sink.progress.model is None
@@ -160,10 +174,12 @@ async def test_a_record_that_makes_no_sense_is_passed_over(folder: Path) -> None
 async def test_what_a_users_image_writes_neither_ends_the_reporter_nor_leaves_as_it_is(folder: Path) -> None:
     sink = ConfigMap()
     train = {"event": "round", "round": 1, "phase": "train", "replies": 1, "failures": 0, "metrics": {"loss\ud800\x1b[2J": 0.5}}
+    end = {"event": "round", "round": 1, "phase": "end", "seconds": 1.0}
     with (folder / "run/progress.jsonl").open("wb") as file:
         file.write(b"\xff\xfe\0\n" + b"[" * 100_000 + b"\n" + b'{"event": "round", "phase": "train", "round": 1e999}\n')
         file.write(b'{"event": "connected", "count": 1, "phase": "train"}\n')
-    append(folder, train | {"collaborators": {"c1": {"metrics": {"\0": 1}}, "\ud800": {}}, "failed": {}}, {"event": "started", "rounds": 3})
+    append(folder, train | {"collaborators": {"c1": {"metrics": {"\0": 1}}, "\ud800": {}}, "failed": {}}, end)
+    append(folder, {"event": "started", "rounds": 3})
     async with running(folder, sink):
         await eventually(lambda: sink.progress.started)
         leave_model(folder)
@@ -177,21 +193,19 @@ async def test_what_a_users_image_writes_neither_ends_the_reporter_nor_leaves_as
 
 @pytest.mark.parametrize("model", [{"round": 1e999, "arrays": ["w"]}, {"round": 1, "arrays": 7}, {"round": 1}])
 async def test_a_model_that_is_none_is_answered_at_once(folder: Path, model: Mapping[str, object]) -> None:
-    npz(folder / "run/model.npz", [np.full(3, 1.0)])
-    (folder / "run/model.json").write_text(json.dumps(model))
+    leave_model(folder)
+    (folder / "run/models/1/model.json").write_text(json.dumps(model))
     async with running(folder, ConfigMap()):
-        await eventually(lambda: (folder / "run/stored.json").exists())
-        assert "could not be written" in json.loads((folder / "run/stored.json").read_text())["error"]
+        await eventually(lambda: stored(folder))
+        assert "could not be written" in str(stored(folder)["error"])
 
 
 async def test_an_apps_own_words_are_shown_in_the_metadata(folder: Path) -> None:
-    npz(folder / "run/model.npz", [np.full(3, 1.0)])
     app = {"fab_id": "acme/\x1b[31mdigits\u202e", "fab_version": "9" * 1000}
     history = {"train": {"1": {"lo\nss": 0.5}}}
-    model = {"round": 1, "arrays": ["w\n"], "app": app, "strategy": "Fed\0Avg", "history": history, "metrics": {}}
-    (folder / "run/model.json").write_text(json.dumps(model))
+    leave_model(folder, arrays=["w\n"], app=app, strategy="Fed\0Avg", history=history, metrics={})
     async with running(folder, ConfigMap()):
-        await eventually(lambda: (folder / "run/stored.json").exists())
+        await eventually(lambda: stored(folder))
     said = json.loads(next(folder.glob("volume/team/digits/u/metadata.json")).read_text())
     assert (said["app"]["fab_id"], len(said["app"]["fab_version"]), said["strategy"]) == (r"acme/\x1b[31mdigits\u202e", 500, r"Fed\x00Avg")
     assert [key.partition("~")[0] for key in said["rounds"]["train"]["1"]] == [r"lo\nss"]

@@ -74,7 +74,7 @@ def test_a_large_model_takes_little_memory(tmp_path: Path) -> None:
 def test_the_model_and_its_metadata_lie_where_the_uri_says(tmp_path: Path) -> None:
     place = Place.of(tmp_path, "pvc://models", "/trained/", RUN)
     source = npz(tmp_path / "m.npz", [np.ones(2)])
-    model = {"round": 3, "arrays": ["w"], "versions": {"flwr": "1.41.0"}}
+    model = {"start": 1, "round": 3, "arrays": ["w"], "versions": {"flwr": "1.41.0"}}
     for _ in range(2):  # again, as after a restart
         status = store(source, model, place, {"clusters": {"a": [1, 3]}}, lambda: None)
     assert status.uri == "pvc://models/trained/team/digits/uid-1/model.safetensors"
@@ -84,6 +84,47 @@ def test_the_model_and_its_metadata_lie_where_the_uri_says(tmp_path: Path) -> No
     assert metadata["clusters"] == {"a": [1, 3]}
     assert metadata["versions"].keys() == {"flwr", "panal"}
     assert {p.name for p in folder.iterdir()} == {"model.safetensors", "metadata.json"}
+
+
+def test_each_start_keeps_its_model_and_again_comes_to_the_same(tmp_path: Path) -> None:
+    place = Place.of(tmp_path, "pvc://models", "", RUN)
+    sources = {n: npz(tmp_path / f"{n}.npz", [np.full(1, n)]) for n in (1, 2, 3)}
+    for n in (1, 2, 2, 3, 3):  # some of them again, as after a restart
+        store(sources[n], {"start": n, "round": n, "arrays": ["w"]}, place, {"start": n}, lambda: None)
+    found = {str(f.relative_to(place.folder)): load_file(f)["w"][0] for f in place.folder.rglob("*.safetensors")}
+    assert found == {"model.safetensors": 3, "start-1/model.safetensors": 1, "start-2/model.safetensors": 2}
+    assert json.loads((place.folder / "start-2/metadata.json").read_text())["start"] == 2
+
+
+def test_what_safetensors_cannot_hold_is_kept_as_it_is(tmp_path: Path) -> None:
+    place = Place.of(tmp_path, "pvc://models", "", RUN)
+    source = npz(tmp_path / "m.npz", [np.array([1j])])
+    status = store(source, {"start": 1, "round": 1, "arrays": ["fourier"]}, place, {}, lambda: None)
+    assert status.uri.endswith("/model.npz")
+    assert status.digest == "sha256:" + hashlib.sha256(source.read_bytes()).hexdigest()
+    assert np.load(place.folder / "model.npz")["0"][0] == 1j
+    assert json.loads((place.folder / "metadata.json").read_text())["arrays"] == ["fourier"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b'{"learner": {"gradient_booster": {}}, "version": [3, 0, 0]}', "model.json"),
+        (b"{L\0\0\0\0\0\0\0\x07learner{", "model.ubj"),
+        (b"CBM1\x10", "model.cbm"),
+        (b'{"learner": half', ""),
+        (b'{"other": "learner"}', ""),
+        (b"", ""),
+        (b"\0\1\2", ""),
+    ],
+)
+def test_a_boosting_librarys_model_lies_beside_as_the_file_that_it_loads(content: bytes, name: str, tmp_path: Path) -> None:
+    place = Place.of(tmp_path, "pvc://models", "", RUN)
+    source = npz(tmp_path / "m.npz", [np.frombuffer(content, np.uint8)])
+    store(source, {"start": 1, "round": 1, "arrays": ["0"]}, place, {}, lambda: None)
+    assert {f.name for f in place.folder.iterdir()} == {"model.safetensors", "metadata.json", name} - {""}
+    assert not name or (place.folder / name).read_bytes() == content
+    assert json.loads((place.folder / "metadata.json").read_text())["modelFiles"] == [name] * bool(name)
 
 
 def test_a_path_cannot_lead_out_of_the_volume(tmp_path: Path) -> None:
@@ -98,7 +139,7 @@ def test_a_full_volume_keeps_no_half_model(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # a write beyond fails, as on a full disk
     try:
         with pytest.raises(OSError, match="File too large"):
-            store(source, {"round": 1, "arrays": ["w"]}, place, {}, lambda: None)
+            store(source, {"start": 1, "round": 1, "arrays": ["w"]}, place, {}, lambda: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(place.folder.iterdir())

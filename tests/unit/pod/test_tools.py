@@ -16,10 +16,12 @@ import pytest
 from panal.api.text import shown
 from panal.lifecycle.diagnosis import launcher_said
 from panal.pod.tools import files
+from panal.pod.tools.app_folder import find_app
 from panal.pod.tools.files import RunError, records
-from panal.pod.tools.flower_control import find_app, overrides, uncompressed
+from panal.pod.tools.flower_control import overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
-from panal.pod.tools.flower_launcher import raise_if_stopped, wait_until_stored
+from panal.pod.tools.flower_known import PIN
+from panal.pod.tools.flower_launcher import judged, raise_if_stopped, wait_until_stored
 from panal.pod.tools.flower_replies import Clusters, numbers
 from panal.pod.tools.flower_site import app_hash, share_errors
 from panal.pod.tools.flower_supernode import check_data, node_config
@@ -38,6 +40,9 @@ def test_the_node_config_carries_awkward_paths(monkeypatch: pytest.MonkeyPatch) 
     assert node_config() == 'cluster-name="site1"'
     monkeypatch.setenv("PANAL_DATA_PATH", '/panal/data/a "b"')
     assert node_config() == 'cluster-name="site1" data-path="/panal/data/a \\"b\\""'
+    monkeypatch.setenv("PANAL_PARTITION_ID", "0")
+    monkeypatch.setenv("PANAL_NUM_PARTITIONS", "12")
+    assert node_config().endswith(" partition-id=0 num-partitions=12")
 
 
 def test_data_may_be_a_file_or_a_folder_that_holds_something(tmp_path: Path) -> None:
@@ -150,10 +155,10 @@ def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -
 
 def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
     raise_if_stopped()
-    files.append({"event": "stopped", "reason": "AppInvalid", "message": "no guard"})
+    files.append({"event": "stopped", "reason": "FlowerNotSupported", "message": "no guard"})
     with pytest.raises(RunError, match="no guard") as caught:
         raise_if_stopped()
-    assert caught.value.reason == "AppInvalid"
+    assert caught.value.reason == "FlowerNotSupported"
 
 
 def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,19 +225,55 @@ def test_what_is_said_here_is_shown_as_it_is_everywhere(text: str) -> None:
     assert files.shown(text) == shown(text)
 
 
-def test_the_end_waits_for_the_model_of_the_last_round(run_dir: Path) -> None:
+def test_the_end_waits_for_every_model_that_was_handed_over(run_dir: Path) -> None:
+    assert wait_until_stored(run_dir, 0.0) == ""
+    for start in ("1", "2"):
+        (run_dir / "models" / start).mkdir(parents=True)
+        (run_dir / "models" / start / "model.json").write_text("{}")
     stored = run_dir / "stored.json"
-    stored.write_text(json.dumps({"uri": "pvc://a/m", "round": 2}))
-    assert "round 2" in wait_until_stored(run_dir, {"round": 2})
-    for model, content, patience in (({"round": 3}, {"uri": "pvc://a/m", "round": 2}, 0.0), ({"round": 2}, {"error": "disk full"}, 9.0)):
+    stored.write_text(json.dumps({n: {"uri": "pvc://a/m", "round": n} for n in (1, 2)}))
+    assert "Model of round 2 stored as pvc://a/m; 1 of earlier" in wait_until_stored(run_dir)
+    for content in ({"1": {"uri": "pvc://a/m", "round": 1}}, {"1": {"uri": "pvc://a/m", "round": 1}, "2": {"error": "disk full"}}):
         stored.write_text(json.dumps(content))
         with pytest.raises(RunError) as caught:
-            wait_until_stored(run_dir, model, patience)
+            wait_until_stored(run_dir, 0.0)
         assert caught.value.reason == "ModelNotStored"
 
 
-def test_metrics_are_single_finite_numbers() -> None:
-    assert numbers({"a": 1, "b": 0.5, "c": [1.0], "d": float("inf"), "e": "x"}) == {"a": 1, "b": 0.5}
+ANSWERED = {"event": "round", "round": 1, "phase": "train", "replies": 1}
+
+
+@pytest.mark.parametrize(
+    ("events", "end", "wanted", "reason"),
+    [
+        ([ANSWERED], None, "", ""),
+        ([], None, "", "NoResult"),
+        ([{**ANSWERED, "replies": 0}], None, "None", "NoResult"),
+        ([ANSWERED, {"event": "no-model", "message": "nothing"}], None, "", "ModelMissing"),
+        ([ANSWERED, {"event": "no-model", "message": "nothing"}], None, "None", ""),
+        ([ANSWERED], None, "Model", "ModelMissing"),
+        ([ANSWERED], RunError("ServerAppFailed", "its words"), "", "ServerAppFailed"),
+        ([ANSWERED, {"event": "stopped", "reason": "QuorumLost", "message": "x"}], RunError("ServerAppFailed", "y"), "", "QuorumLost"),
+    ],
+)
+def test_how_a_run_has_ended(
+    events: list[Any], end: RunError | None, wanted: str, reason: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANAL_RESULT", wanted)
+    for event in events:
+        files.append(event)
+    if not reason:
+        assert judged(end) == "The app has ended; it has left no files, and no model"
+        assert records()[-1] == {"time": records()[-1]["time"], "event": "ended", "result": "Metrics"}
+        return
+    with pytest.raises(RunError) as caught:
+        judged(end)
+    assert caught.value.reason == reason
+
+
+def test_metrics_are_single_numbers() -> None:
+    given = {"a": 1, "b": 0.5, "c": [1.0], "d": float("inf"), "e": "x", "f": float("nan"), "g": -float("inf")}
+    assert numbers(given) == {"a": 1, "b": 0.5, "d": "Infinity", "f": "NaN", "g": "-Infinity"}
     assert numbers(None) == {}
 
 
@@ -275,8 +316,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
     ("version", "said"),
     [
         ("", "holds no Flower"),
-        ("1.40.0", "holds Flower 1.40.0, and panal knows how to guard 1.41 alone"),
-        ("1.41.9", "cannot be guarded"),
+        ("1.99.0", "holds Flower 1.99.0, and panal knows 1."),
     ],
 )
 def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: str, version: str, said: str) -> None:
@@ -300,6 +340,6 @@ def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: st
     told_launcher = tmp_path / "progress.jsonl"
     assert told_launcher.exists() == (name == "superlink")
     for told in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
-        assert told["reason"] == "AppInvalid"
+        assert told["reason"] == "FlowerNotSupported"
         assert said in told["message"]
-        assert "flwr 1.41" in told["message"]
+        assert f"install {PIN}" in told["message"]

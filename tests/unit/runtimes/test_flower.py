@@ -5,7 +5,7 @@ from __future__ import annotations
 from panal.api.names import ClusterName
 from panal.api.types import Client, Framework, Server, Spec
 from panal.runtimes import runtime_for
-from panal.runtimes.base import Container
+from panal.runtimes.base import Announced, Container, Partition
 from panal.runtimes.flower import Flower
 
 runtime = Flower()
@@ -42,41 +42,50 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
     assert "restartPolicy" not in containers.main
     for container in (superlink, containers.main):
         assert container["image"] == "hub/app:1"
-        assert mounted(container) == {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp", "pod": "/panal/pod"}
+        expected = {"tools": "/panal/tools", "run": "/panal/run", "tmp": "/tmp", "work": "/panal/work", "pod": "/panal/pod"}
+        assert mounted(container) == expected
         assert env(container) == {
             "PANAL_RUN_DIR": "/panal/run",
             "PANAL_POD_DIR": "/panal/pod",
+            "PANAL_WORK_DIR": "/panal/work",
             "PANAL_ROUNDS": "7",
             "PANAL_MIN_CLIENTS": "3",
             "PANAL_QUORUM_TIMEOUT": "30",
             "PANAL_ROUND_TIMEOUT": "60",
             "PANAL_ACCELERATION": "Auto",
+            "PANAL_RESULT": "",
             "PANAL_REPLY_SHAPES": "Consistent",
             "PANAL_REPLY_NUMBERS": "Finite",
         }
 
 
 HASH = "5f" * 32
+ANNOUNCED = Announced(HASH, "1.42.0")
 
 
 def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
-    with_data = runtime.collaborator(SPEC, ClusterName("site1"), "/panal/data", HASH)
-    without = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
+    with_data = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "/panal/data", ANNOUNCED)
+    without = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", ANNOUNCED)
     assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
     assert "PANAL_DATA_PATH" not in env(without)
     assert env(without) == {
         "PANAL_CLUSTER": "site1",
+        "PANAL_PARTITION_ID": "4",
+        "PANAL_NUM_PARTITIONS": "9",
         "PANAL_POD_DIR": "/panal/pod",
+        "PANAL_WORK_DIR": "/panal/work",
         "PANAL_GATEWAY_PORT": "8000",
         "PANAL_APP_HASH": HASH,
+        "PANAL_FLOWER_VERSION": "1.42.0",
         "PANAL_ACCELERATION": "Auto",
     }
-    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "pod": "/panal/pod"}
+    assert mounted(with_data) == {"tools": "/panal/tools", "tmp": "/tmp", "work": "/panal/work", "pod": "/panal/pod"}
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 
 
 def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_from_a_second_node() -> None:
-    entries = {e["name"]: e["valueFrom"] for e in runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)["env"] if "valueFrom" in e}
+    container = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", ANNOUNCED)
+    entries = {e["name"]: e["valueFrom"] for e in container["env"] if "valueFrom" in e}
     assert entries == {
         "PANAL_SHARE_ERRORS": {"configMapKeyRef": {"name": "fl-collaborator-site", "key": "share-errors", "optional": True}},
         "PANAL_INSTANCE": {"fieldRef": {"fieldPath": "metadata.uid"}},
@@ -84,5 +93,5 @@ def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_fr
 
 
 def test_a_collaborator_cannot_write_its_tools_nor_the_pods_secret() -> None:
-    container = runtime.collaborator(SPEC, ClusterName("site1"), "", HASH)
+    container = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", ANNOUNCED)
     assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "pod"}

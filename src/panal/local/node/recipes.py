@@ -1,7 +1,7 @@
 """Makes images: `build(FOLDER, NAME, IMAGES)` copies an application folder and gives it a Python environment of its own.
 
-FOLDER/pyproject.toml is the recipe. What is installed is requirements.txt beside it, if there is one (a lock, with hashes that pip
-checks), else `project.dependencies`. Everything else has a default, and is in the table [tool.panal.image]:
+FOLDER/pyproject.toml is the recipe. What is installed is `project.dependencies` and what requirements.txt beside it adds, or that alone
+if it has hashes (`requirements`). Everything else has a default, and is in the table [tool.panal.image]:
 
     env       variables of every container of the image; {root} is the image's folder
     prepare   a command that runs once in the image's folder when the image is made, such as ["python3", "split.py", "."]
@@ -10,6 +10,7 @@ checks), else `project.dependencies`. Everything else has a default, and is in t
 
 Programs in the folder `bin` come before those of the environment. Environments are shared by all images that ask for the same, so
 an image whose code alone has changed is made anew in a moment, and one that has not changed is left alone. Root is not needed.
+What is made is read-only (see `readonly`).
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ from panal.local.files import write
 from panal.local.node.environment import NotReadyError
 from panal.local.node.images import SYSTEM_PATH, Image, find, folder_of
 from panal.local.node.installing import Steps
+from panal.local.node.readonly import protect, protected, remove
+from panal.local.node.requirements import Requirements
 from panal.local.node.walk import Tell, WalkError, files
 
 OWN = Path(__file__).with_name("own")
 SAID = 2000  # characters of a program's last words
+FORMAT = 2  # of what is in the store: what was made in another is made again
 KEPT = 3  # versions of an image's files: Pods may still run from older ones
 
 
@@ -52,8 +56,7 @@ class BuildError(Exception):
 @dataclass(frozen=True, slots=True)
 class Recipe:
     folder: Path
-    requirements: Path | None
-    dependencies: Sequence[str]
+    requirements: Requirements
     env: Mapping[str, str]
     prepare: Sequence[str]
     cmd: Sequence[str]
@@ -62,8 +65,7 @@ class Recipe:
     @property
     def environment(self) -> str:
         """Names the Python environment: the same for all that is installed alike."""
-        text = self.requirements.read_text() if self.requirements else json.dumps(sorted(self.dependencies))
-        return hashlib.sha256(f"{sys.version}\0{text}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{sys.version}\0{self.requirements.identity}".encode()).hexdigest()[:16]
 
 
 def build_own(images: Path) -> list[Image]:
@@ -71,10 +73,10 @@ def build_own(images: Path) -> list[Image]:
     return [build(folder, f"panal/{folder.name}:{version('panal')}", images) for folder in sorted(OWN.iterdir())]
 
 
-def build(folder: Path, name: str, images: Path, *, tell: Tell = _silent, step: Tell = _silent) -> Image:
-    """The image as it is in the store now. `tell` is told of what of the folder is left out, `step` of each step of an
-    installation. BuildError if it cannot be made."""
-    recipe = read(folder)
+def build(folder: Path, name: str, images: Path, pins: Sequence[str] = (), *, tell: Tell = _silent, step: Tell = _silent) -> Image:
+    """The image as it is in the store now. `pins` are requirements to install as well; `tell` is told of what of the folder is left
+    out, `step` of each step of an installation. BuildError if it cannot be made."""
+    recipe = read(folder, pins)
     try:
         place = folder_of(images, name)
     except NotReadyError as error:
@@ -90,7 +92,7 @@ def build(folder: Path, name: str, images: Path, *, tell: Tell = _silent, step: 
     return find(images, name)
 
 
-def read(folder: Path) -> Recipe:
+def read(folder: Path, pins: Sequence[str] = ()) -> Recipe:
     folder = folder.resolve()
     file = folder / "pyproject.toml"
     try:
@@ -103,11 +105,13 @@ def read(folder: Path) -> Recipe:
     unknown = table.keys() - {"env", "prepare", "cmd", "packages"}
     if unknown:
         raise BuildError(f"{file}: [tool.panal.image] has {', '.join(sorted(unknown))}; it knows env, prepare, cmd and packages")
-    lock = folder / "requirements.txt"
+    dependencies = content.get("project", {}).get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(each, str) for each in dependencies):
+        raise BuildError(f'{file}: project.dependencies is no list of texts, such as ["flwr>=1.41", "numpy"]')
+    listed = folder / "requirements.txt"
     return Recipe(
         folder=folder,
-        requirements=lock if lock.exists() else None,
-        dependencies=content.get("project", {}).get("dependencies", []),
+        requirements=Requirements(dependencies, listed if listed.exists() else None, pins),
         env=table.get("env", {}),
         prepare=table.get("prepare", []),
         cmd=table.get("cmd", []),
@@ -124,7 +128,7 @@ def _package(name: str) -> Path:
 
 # --- what it is made of ------------------------------------------------------------------------------------------
 def _digest(recipe: Recipe, tell: Tell) -> str:
-    known = hashlib.sha256(f"{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
+    known = hashlib.sha256(f"{FORMAT}\0{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
     for folder in (recipe.folder, *recipe.packages):
         for path in files(folder, tell):
             known.update(f"{path.relative_to(folder.parent)}\0{os.access(path, os.X_OK)}\0".encode())
@@ -142,7 +146,7 @@ def _is_there(images: Path, name: str, digest: str) -> bool:
 # --- making it ---------------------------------------------------------------------------------------------------
 def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     root = place / digest.removeprefix("sha256:")[:16]
-    shutil.rmtree(root, ignore_errors=True)
+    remove(root)
     for folder, target in ((recipe.folder, root), *((p, root / p.name) for p in recipe.packages)):
         for path in files(folder):
             copy = target / path.relative_to(folder)
@@ -155,12 +159,13 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
         env = {**os.environ, "PATH": f"{root / 'bin'}:{venv / 'bin'}:{SYSTEM_PATH}"}
         _run([*recipe.prepare], "[tool.panal.image] prepare", cwd=root, env=env)
     _run([str(venv / "bin/python3"), "-m", "compileall", "-q", "-x", "/venv/", str(root)], "compiling the folder's Python files")
+    protect(root)
     fields = {"digest": digest, "root": root.name, "env": {"PYTHONUNBUFFERED": "1", **recipe.env}}
     words: dict[str, Any] = {"entrypoint": [], "cmd": list(recipe.cmd), "workingDir": "."}
     write(place / "image.json", json.dumps(fields | words, indent=1), mode=0o644)
     old = sorted((p for p in place.iterdir() if p.is_dir() and p != root), key=lambda p: p.stat().st_mtime)
     for each in old[: -(KEPT - 1)]:
-        shutil.rmtree(each)
+        remove(each)
 
 
 def _add_metadata(package: str, root: Path) -> None:
@@ -177,24 +182,32 @@ def _environment(recipe: Recipe, store: Path, step: Tell) -> Path:
     ready = venv / ".ready"
     with _locked(store / f"{recipe.environment}.lock"):
         if not ready.exists():
-            shutil.rmtree(venv, ignore_errors=True)
+            remove(venv)
             _run([sys.executable, "-m", "venv", *_without_pip(), str(venv)], "making the Python environment")
             _install(recipe, venv, step)
             ready.touch()
+        if not protected(venv):
+            protect(venv)
     return venv
 
 
 def _install(recipe: Recipe, venv: Path, step: Tell) -> None:
-    what = ["-r", str(recipe.requirements)] if recipe.requirements else list(recipe.dependencies)
-    if not what:
-        return
-    python = str(venv / "bin/python3")
+    if what := recipe.requirements.arguments:
+        pip = _pip(str(venv / "bin/python3"), "--compile-bytecode")
+        of = recipe.requirements.file or recipe.folder / "pyproject.toml"
+        _run([*pip, *what], f"installing what {of} asks for", cwd=recipe.folder, step=step)
+
+
+def fetch_alone(requirement: str, folder: Path) -> None:
+    """One package into `folder`, without what it depends on. BuildError if it cannot be had."""
+    _run([*_pip(sys.executable), "--no-deps", "--target", str(folder), requirement], f"fetching {requirement}")
+
+
+def _pip(python: str, *of_uv: str) -> list[str]:
     if uv := shutil.which("uv"):
-        pip = [uv, "pip", "install", "--compile-bytecode", "--python", python]
-    else:
-        own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
-        pip = [*own, "--disable-pip-version-check", "--no-input", "install"]
-    _run([*pip, *what], f"installing what {recipe.requirements or recipe.folder / 'pyproject.toml'} asks for", cwd=recipe.folder, step=step)
+        return [uv, "pip", "install", *of_uv, "--python", python]
+    own = [sys.executable, "-m", "pip", "--python", python] if _without_pip() else [python, "-m", "pip"]
+    return [*own, "--disable-pip-version-check", "--no-input", "install"]
 
 
 def _without_pip() -> list[str]:

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 24, 36
+CAP_DAC_OVERRIDE = 1  # of root: to write whatever the modes of files say. Images are read-only for containers by their modes alone
 CANNOT_START = 128  # the exit code that containerd gives to a command that is not there
 
 child = 0
@@ -86,6 +87,7 @@ def start(spec: dict[str, Any], folder: Path) -> str:
 def become(spec: dict[str, Any], log: int, pipe: int) -> None:
     try:
         os.setsid()
+        prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)  # fails for whoever has it not
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would record the end of a container without its shim
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)

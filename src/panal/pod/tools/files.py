@@ -142,8 +142,5 @@ def flower_environment(hook: str) -> dict[str, str]:
     tmp = os.environ.get("PANAL_TMP", "/tmp")
     env["HOME"] = tmp
     env["FLWR_HOME"] = f"{tmp}/flwr"
-    local = f"{loopback()},127.0.0.1,localhost"
-    for name in ("NO_PROXY", "no_proxy"):
-        env[name] = ",".join(p for p in (env.get(name, ""), local) if p)
     Path(env["FLWR_HOME"]).mkdir(parents=True, exist_ok=True)
     return env

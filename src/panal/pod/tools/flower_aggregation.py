@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .files import say
+from .flower_exchange import Exchange
 from .flower_judge import Rules, not_finite
-from .flower_replies import Exchange, Phase
+from .flower_replies import Phase
 
 SUSPECTS = 64  # replies of which each is left out once, at most
 

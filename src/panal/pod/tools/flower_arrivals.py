@@ -62,12 +62,17 @@ class Reply:
     root: str
     tree: Tree
     request: Any  # the announcement in Flower's own form
+    error: bool
     patience: float
     heard: float  # when its last byte came
     largest: int
     session: str = field(default_factory=lambda: str(uuid4()))
     contents: dict[str, bytes] = field(default_factory=dict)
     size: int = 0
+
+    def gives_way(self, root: str, error: bool) -> bool:
+        """To an error in its place: at the site the app has died before it had handed over all of its reply."""
+        return error and not self.error and root != self.root
 
     def missing(self) -> list[str]:
         return [name for name in self.tree if name not in self.contents]
@@ -116,7 +121,7 @@ class Arrivals:
 
     # What the node sends.
 
-    def announce(self, node: int, name: str, root: str, tree: Tree, request: Any) -> Reply | None:
+    def announce(self, node: int, name: str, root: str, tree: Tree, request: Any, error: bool = False) -> Reply | None:
         """The reply to the instruction `name`, also when it is announced again; None if the instruction has been answered. Raises
         RefusedError if the node was not handed this instruction, BadReplyError if it announces another reply than before."""
         with self._lock:
@@ -126,12 +131,12 @@ class Arrivals:
             if instruction.answered:
                 return None
             instruction.confirmed = True
-            if instruction.reply is None:
+            if instruction.reply is None or instruction.reply.gives_way(root, error):
                 self._give_up_others(node)
                 now = self._clock()
                 patience = min(LONGEST, max(SHORTEST, SHARE * (now - instruction.handed)))
                 largest = self._largest or max(ROOM, TIMES * sum(instruction.pulled.values()))
-                instruction.reply = Reply(instruction, root, tree, request, patience, now, largest)
+                instruction.reply = Reply(instruction, root, tree, request, error, patience, now, largest)
             if instruction.reply.root != root:
                 raise BadReplyError("ReplyInvalid", "it announced two replies to one message")
             return instruction.reply

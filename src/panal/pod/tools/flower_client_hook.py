@@ -1,4 +1,4 @@
-"""Inside the ClientApp process at a site: tells in each reply how long it took.
+"""Inside the ClientApp process at a site: tells in each reply how long it took, has missing keys of the configs named, and its end seen.
 
 Replies get a ConfigRecord `panal`, which the hub's hook takes out before the app sees it.
 """
@@ -10,19 +10,23 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .flower_context import naming_missing_keys
+from .flower_deaths import reporting
+
 RECORD = "panal"
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.supernode.runtime.run_clientapp: every reply passes its `push_message`, errors as well."""
+    reporting(module, "run_clientapp")
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     since = [time.monotonic()]
 
     def pull_task_input(*args: Any, **kwargs: Any) -> Any:
-        task = pull(*args, **kwargs)
+        message, context, *rest = pull(*args, **kwargs)
         since[0] = time.monotonic()
-        return task
+        return message, naming_missing_keys(context), *rest
 
     def push_message(client: Any, message: Any, context: Any) -> Any:
         from flwr.app import ConfigRecord

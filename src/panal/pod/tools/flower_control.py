@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import os
 import zipfile
@@ -12,7 +13,9 @@ from typing import Any
 
 from . import flower_secret
 from .files import Record, RunError, loopback, number, superlink_port
-from .flower_known import unknown
+from .flower_known import NOT_SUPPORTED, PIN, unknown
+from .left_out import App, left_out, told
+from .run_config import declared, given
 
 # Keys of an app's run-config that take the run's values where the app declares them as whole numbers; `_` counts as `-`.
 ROUNDS_KEYS = {"num-server-rounds", "num-rounds", "server-rounds", "rounds"}
@@ -41,16 +44,14 @@ class RunState:
 class Control:
     def __init__(self) -> None:
         if why := unknown():
-            raise RunError("AppInvalid", why)
+            raise RunError(NOT_SUPPORTED, why)
         try:
             import httpx
             from flwr.proto import control_pb2
             from flwr.supercore.control import ControlHttpClient
-            from flwr.supercore.protobuf import client
         except ImportError as error:
-            message = f"spec.server.image holds no Flower that panal knows ({error}). Install flwr 1.41 in the image"
-            raise RunError("AppInvalid", message) from error
-        flower_secret.patch(client)
+            raise RunError(NOT_SUPPORTED, f"Flower cannot be imported ({error}). Install {PIN} in the image") from error
+        flower_secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
         self._httpx, self._pb = httpx, control_pb2
         self._client = ControlHttpClient.from_server_address(f"{loopback()}:{superlink_port()}", True, None, [])
 
@@ -99,33 +100,6 @@ class Control:
             return  # the pod ends anyway
 
 
-def read_toml(path: Path) -> Record:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10; Flower brings tomli
-        import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
-    content: Record = tomllib.loads(path.read_text())
-    return content
-
-
-def find_app() -> tuple[Path, Record]:
-    """The app's folder and its pyproject.toml: PANAL_APP_DIR if set, else the working directory, else /app."""
-    named = os.environ.get("PANAL_APP_DIR")
-    folders = [Path(named)] if named else [Path.cwd(), Path("/app")]
-    for folder in folders:
-        file = folder / "pyproject.toml"
-        if not file.is_file():
-            continue
-        try:
-            project = read_toml(file)
-        except ValueError as error:
-            raise RunError("AppInvalid", f"{file} cannot be read: {error}") from error
-        if "app" in project.get("tool", {}).get("flwr", {}):
-            return folder, project
-    tried = " and ".join(str(f) for f in folders)
-    raise RunError("AppInvalid", f"spec.server.image holds no Flower app: no pyproject.toml with [tool.flwr.app] in {tried}")
-
-
 def bundle_app(folder: Path) -> bytes:
     from flwr.cli.build import build_fab_from_disk
 
@@ -134,6 +108,31 @@ def bundle_app(folder: Path) -> bytes:
     except Exception as error:
         raise RunError("AppInvalid", f"The Flower app in {folder} cannot be bundled: {error}") from error
     return uncompressed(bundle)
+
+
+def refuse_incomplete(folder: Path, project: Record, bundle: bytes) -> None:
+    """RunError if the app's modules import some that the bundle has not."""
+    components = project["tool"]["flwr"]["app"].get("components", {})
+    modules = [str(components[name]).partition(":")[0] for name in ("serverapp", "clientapp") if name in components]
+    files = {str(Path(where, name).relative_to(folder)) for where, _, names in os.walk(folder) for name in names if name.endswith(".py")}
+    with zipfile.ZipFile(io.BytesIO(bundle)) as packed:
+        app = App(files, lambda path: _text(folder / path), set(packed.namelist()), _installed)
+    if found := left_out(modules, app):
+        raise RunError("AppInvalid", told(found))
+
+
+def _text(path: Path) -> str:
+    """Empty for a link that leads nowhere, which Flower leaves out as it does every link."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _installed(name: str) -> bool:
+    """The app's folder is not on the path of this program."""
+    found = importlib.util.find_spec(name)
+    return found is not None and found.origin is not None
 
 
 def uncompressed(bundle: bytes) -> bytes:
@@ -150,11 +149,11 @@ def uncompressed(bundle: bytes) -> bytes:
     return plain.getvalue()
 
 
-def overrides(project: Record) -> dict[str, int]:
-    """The run's values for those keys that the app declares."""
-    declared = project["tool"]["flwr"]["app"].get("config", {})
-    values = {}
-    for key, value in declared.items():
+def overrides(project: Record) -> Record:
+    """The run's values for those keys that the app declares; what the user names in spec.server.runConfig wins."""
+    known = declared(project)
+    values: Record = {}
+    for key, value in known.items():
         if isinstance(value, bool) or not isinstance(value, int):
             continue
         name = key.replace("_", "-")
@@ -162,4 +161,4 @@ def overrides(project: Record) -> dict[str, int]:
             values[key] = number("PANAL_ROUNDS", value)
         elif name in MIN_CLIENTS_KEYS:
             values[key] = number("PANAL_MIN_CLIENTS", value)
-    return values
+    return values | given(known)

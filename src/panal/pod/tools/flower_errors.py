@@ -1,4 +1,5 @@
-"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it.
+"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it, or
+if it is ours and names a missing key of the configs (`flower_context`).
 
 Whatever else stands in a reply's error is free text of user code: it is not sent, and were it sent, not taken over.
 """
@@ -6,6 +7,8 @@ Whatever else stands in a reply's error is free text of user code: it is not sen
 from __future__ import annotations
 
 import re
+
+from .flower_context import MISSING, SENTENCE
 
 LONGEST = 500  # characters of text
 
@@ -36,7 +39,8 @@ def leaving(code: int, reason: str | None, share: bool) -> str:
         name, text = re.sub(r"\W", "", found[1].rpartition(".")[2])[:64] or "Exception", found[2] or ""
     else:
         name, text = CODES.get(code, "Unknown"), reason or ""
-    return written(name, text if share else "")
+    ours = name in MISSING and SENTENCE.fullmatch(text)
+    return written(name, text if share or ours else "")
 
 
 def printable(text: str) -> str:

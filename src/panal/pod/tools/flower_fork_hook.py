@@ -13,12 +13,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
+from . import flower_deaths
 from .files import say
 
 GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd")  # a device that was opened before the fork cannot be used after it
@@ -52,13 +52,14 @@ def patch(module: ModuleType) -> None:
         reason = why_not()
         if reason:
             say(f"no acceleration: {reason}")
+            flower_deaths.replace(starts, flower_deaths.started)
             program()
             return
         asked, app = begin()
         if asked is None:
             app()
             return
-        replace(starts, asked)
+        flower_deaths.replace(starts, asked.start)
         program()
 
     setattr(module, name, forking)
@@ -74,11 +75,6 @@ def begin() -> tuple[ForkServer | None, Callable[[], None]]:
         its.close()
         return ForkServer(ours), lambda: None
     return None, Server(its, ours, parent).serve() or (lambda: None)
-
-
-def replace(module: ModuleType, server: ForkServer) -> None:
-    """From now on `subprocess.Popen` of that module asks the fork server."""
-    module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": server.start})  # type: ignore[attr-defined]
 
 
 class Forked:
@@ -99,11 +95,11 @@ class ForkServer:
     def start(self, arguments: list[str], **options: Any) -> Any:
         """In the place of `subprocess.Popen`."""
         if arguments[0] not in PROGRAMS:
-            return subprocess.Popen(arguments, **options)
+            return flower_deaths.started(arguments, **options)
         request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
         try:
             self.socket.send(json.dumps(request).encode())
         except OSError as error:
             say(f"no fork server ({error}): {arguments[0]} is started anew")
-            return subprocess.Popen(arguments, **options)
+            return flower_deaths.started(arguments, **options)
         return Forked()

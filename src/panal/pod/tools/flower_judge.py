@@ -141,9 +141,21 @@ def describe(content: Any, rules: Rules | None = None) -> Description:
 
 def _kind(array: Any) -> str:
     """Bytes that were put into an array, as trees are, have no shape that says anything."""
-    shape = "(any)" if array.dtype == "uint8" and len(array.shape) == 1 else str(tuple(array.shape))
+    dtype, found = announced(array)
+    shape = "(any)" if dtype == "uint8" and len(found) == 1 else str(found)
     stored = "" if array.stype == NUMPY else f" as {array.stype[:20]}"
-    return f"{array.dtype[:60]} {shape}{stored}"[:100]
+    return f"{dtype[:60]} {shape}{stored}"[:100]
+
+
+def announced(array: Any) -> tuple[str, tuple[int, ...]]:
+    """Type and shape as the array says, or as its data do where it says nothing, as those of Flower's older interface."""
+    if array.dtype or array.stype != NUMPY:
+        return array.dtype, tuple(array.shape)
+    try:
+        shape, dtype, _ = _header(array)
+    except Exception:  # noqa: BLE001  numpy raises whatever comes to it; `array_trouble` says what is wrong
+        return "", ()
+    return str(dtype), tuple(shape)
 
 
 def _metric(value: Any) -> str:
@@ -191,7 +203,8 @@ def _array_trouble(array: Any) -> str:
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
         return "does not hold the numbers that it announces"
-    if tuple(shape) != tuple(array.shape) or not _same(dtype, array.dtype):
+    said, of_shape = announced(array)
+    if tuple(shape) != of_shape or not _same(dtype, said):
         return f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
     np.ndarray(shape, dtype, array.data, start)  # as numpy sees it: it may have too many axes
     return ""

@@ -1,14 +1,15 @@
 """Main container of the aggregator: announces the app's hash, waits for the quorum, submits the app, watches, and ends truthfully.
 
-The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone.
-Flower calls a run completed whatever its clients did, so the end is judged here: a model has to come out, and the reporter has to
-have stored it. The one exception is an app that does not use `Strategy.start`: nothing of it can be seen, so Flower's word is
-taken; if it leaves a model in /panal/run all the same, that model is stored and waited for like any other.
+The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone. A Flower
+that panal does not know ends the run before that (`Control`), so that nothing is scheduled for it.
+Flower calls a run completed whatever its clients did, so the end is judged here: a site has to have answered, and what the app has trained
+has to be stored by the reporter. A model that was handed over is stored although the app fails afterwards.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import sys
 import time
@@ -19,13 +20,18 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
+from . import working_directory
+from .app_folder import find_app
 from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
-from .flower_control import Control, RunState, UnreachableError, bundle_app, find_app, overrides
+from .flower_control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
+from .flower_known import installed
 
 T = TypeVar("T")
 
 POLL = 0.5  # seconds, while it waits for something that takes seconds
-WATCH = 1.0  # while the run goes on: each look is lines in the SuperLink's log
+WATCH = 1.0  # while the run goes on: each look asks the SuperLink for all nodes
+SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most runs end, and how much longer each look makes the next wait
+FILES = 0.1  # between looks at files of the Pod's own
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
 STORING = 600.0  # the reporter without progress
@@ -57,16 +63,21 @@ class Launcher:
     quorum_timeout: int = field(default_factory=lambda: number("PANAL_QUORUM_TIMEOUT", 600))
     connected: int = -1
     answered: float = 0.0  # when the SuperLink last did; 0: never
+    pause: float = WATCH
+    models: int = 0  # that were handed over
 
     def run(self) -> str:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
-        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest()})
+        refuse_incomplete(folder, project, bundle)
+        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest(), "flower": installed()})
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
-        return self._judge(self._watch(run))
+        end = self._end(run)
+        working_directory.hand_over()
+        return judged(end)
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Asks until there is an answer; a SuperLink that is silent for too long is lost, and the run with it."""
@@ -116,41 +127,98 @@ class Launcher:
                 self.control.stop(run)
                 few = f"Fewer than {self.min_clients} collaborators were connected for {self.quorum_timeout} s ({self.connected} now)"
                 raise RunError("QuorumLost", few)
-            time.sleep(WATCH)
+            self._rest()
 
-    def _judge(self, state: RunState) -> str:
-        raise_if_stopped()
-        events = {record["event"] for record in records()}
-        if state.outcome != "completed":
-            raise RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
-        model = read_json(run_dir() / "model.json")
-        if model is not None:
-            return wait_until_stored(run_dir(), model)
-        if "started" in events:
-            raise RunError("ModelMissing", "The server app ended without an error, but its strategy returned no arrays")
-        append({"event": "unobservable"})
-        return "The app does not use Flower's Strategy.start: its rounds cannot be seen, and no model is stored for it"
+    def _rest(self) -> None:
+        """Until the run is worth another look."""
+        end, self.pause = time.monotonic() + self.pause, min(WATCH, self.pause * GROWTH)
+        while time.monotonic() < end:
+            time.sleep(FILES)
+            if (written := models_written()) != self.models:
+                self.models, self.pause = written, SOON
+                return
+
+    def _end(self, run: int) -> RunError | None:
+        """Why the run has failed, as far as Flower knows."""
+        try:
+            return failed(self._watch(run))
+        except RunError as end:
+            return end
+
+
+def judged(end: RunError | None) -> str:
+    """What the run came to, or RunError. A model that was handed over is stored first, however the app has ended."""
+    kept = wait_until_stored(run_dir())
+    events = records()
+    files = number_of_files()
+    trouble = stopped(events) or end or nothing_came(events, bool(kept), files)
+    if trouble:
+        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
+    append({"event": "ended", "result": "Model" if kept else "Files" if files else "Metrics"})
+    return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
+
+
+def number_of_files() -> int:
+    """Those of the app that the reporter has collected."""
+    found = read_json(run_dir() / "collected.json") or {}
+    return int(found.get("status", {}).get("count", 0))
+
+
+def models_written() -> int:
+    return sum(1 for _ in run_dir().glob("models/*/model.json"))
 
 
 def raise_if_stopped() -> None:
     """The SuperLink, or the hook in the server app, has ended the run with a reason."""
-    for record in records():
-        if record["event"] == "stopped":
-            raise RunError(record["reason"], record["message"])
+    if found := stopped(records()):
+        raise found
 
 
-def wait_until_stored(folder: Path, model: Record, patience: float = STORING) -> str:
-    """Until the reporter says where; `storing` is touched by it as long as it gets on."""
-    since = time.monotonic()
-    touched = 0.0
-    while time.monotonic() - since < patience:
-        stored = read_json(folder / "stored.json")
-        if stored is not None and stored.get("error"):
-            raise RunError("ModelNotStored", str(stored["error"]))
-        if stored is not None and stored.get("round") == model.get("round"):
-            return f"Model of round {stored['round']} stored as {stored['uri']}"
+def stopped(events: list[Record]) -> RunError | None:
+    return next((RunError(each["reason"], each["message"]) for each in events if each["event"] == "stopped"), None)
+
+
+def failed(state: RunState) -> RunError | None:
+    if state.outcome == "completed":
+        return None
+    return RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
+
+
+def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
+    """Why a run that Flower calls completed is not: Flower calls it so whatever the sites did. `spec.result` says what has to come out."""
+    if not any(each["event"] == "round" and each.get("replies") for each in events):
+        return RunError("NoResult", "The server app has ended without a usable reply of any site")
+    wanted = os.environ.get("PANAL_RESULT", "")
+    missing = next((each["message"] for each in events if each["event"] == "no-model"), "")
+    if wanted == "Files" and not files:
+        return RunError("ModelMissing", "spec.result is Files, and the server app has left none in its working directory")
+    if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
+        return None
+    return RunError("ModelMissing", missing or "The server app has ended and left no model")
+
+
+def wait_until_stored(folder: Path, patience: float = STORING) -> str:
+    """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
+    by it as long as it gets on."""
+    since, touched = time.monotonic(), 0.0
+    while True:
+        handed = sorted(int(each.parent.name) for each in folder.glob("models/*/model.json"))
+        stored = read_json(folder / "stored.json") or {}
+        found = [stored[str(start)] for start in handed if str(start) in stored]
+        if error := next((each["error"] for each in found if each.get("error")), ""):
+            raise RunError("ModelNotStored", str(error))
+        if len(found) == len(handed):
+            return told(found)
         mark = folder / "storing"
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
-        time.sleep(POLL)
-    raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
+        if time.monotonic() - since >= patience:
+            raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
+        time.sleep(FILES)
+
+
+def told(models: list[Record]) -> str:
+    if not models:
+        return ""
+    earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""
+    return f"Model of round {models[-1]['round']} stored as {models[-1]['uri']}{earlier}"

@@ -72,10 +72,10 @@ class Messages:
         self._raise_if_over(message.metadata.run_id, state)
         node, asked = request.node.node_id, message.metadata.reply_to_message_id
         try:
-            known = self.arrivals.open(node, asked)
-            first = known is not None and known.reply is None  # the others' trees count for nothing, and cost half a second
-            tree = read_tree(request.message_object_trees[0]) if first else {}
-            reply = self.arrivals.announce(node, asked, message.metadata.message_id, tree, request)
+            known, root, error = self.arrivals.open(node, asked), message.metadata.message_id, message.HasField("error")
+            first = known is not None and (known.reply is None or known.reply.gives_way(root, error))
+            tree = read_tree(request.message_object_trees[0]) if first else {}  # the others' count for nothing, and cost half a second
+            reply = self.arrivals.announce(node, asked, root, tree, request, error)
             if reply is not None:
                 fits(reply)
         except BadReplyError as bad:

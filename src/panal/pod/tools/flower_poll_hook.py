@@ -1,6 +1,7 @@
 """Inside a SuperNode: it looks for work every 3 s; here soon after it had some, and ever less often up to those 3 s.
 
-So a node in the middle of a run answers at once, and thousands that wait for one do not ask the hub more often than Flower wants.
+So a node in the middle of a run answers at once, and thousands that wait for one do not ask the hub more often than Flower wants. Whether
+its own app has replied, for which it looks in its memory every 0.5 s, it sees sooner as well: after a twentieth of the time it has waited.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 FIRST, GROWTH = 0.2, 1.25  # seconds, and how much longer each look that found nothing makes the next wait
+OWN, SHARE = 0.02, 0.05  # seconds between looks for the own app's reply: at least so many, and so much of the time that it has worked
 
 
 def patch(module: ModuleType) -> None:
@@ -32,15 +34,16 @@ def patch(module: ModuleType) -> None:
 
 class Pace:
     def __init__(self) -> None:
-        self.next = FIRST
+        self.reset()
 
     def reset(self) -> None:
-        self.next = FIRST
+        """There is work."""
+        self.next, self.since = FIRST, time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Flower's other sleeps, which are shorter than a second, stay as they are."""
+        """Flower's sleeps that are shorter than a second are for the app's reply."""
         if seconds < 1:
-            time.sleep(seconds)
+            time.sleep(min(seconds, max(OWN, SHARE * (time.monotonic() - self.since))))
             return
         time.sleep(min(self.next, seconds))
         self.next = min(self.next * GROWTH, seconds)

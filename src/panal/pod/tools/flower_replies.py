@@ -1,10 +1,10 @@
-"""Messages out, replies in: what the hub's hook learns from them about each cluster, and nothing that the app would notice."""
+"""What the hub's hook learns from replies about each cluster, and nothing that the app would notice."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,21 @@ from typing import Any
 from .files import run_dir, say
 from .flower_client_hook import RECORD
 from .flower_errors import USER_CODES, arrived, printable
-from .flower_judge import Description, Judge, describe
+from .flower_judge import Description
+
+Number = float | str
 
 MAX_METRICS, LONGEST_NAME = 16, 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one message: what a usable reply told (its metrics, and seconds), or why there is none, as a code and a text."""
+
+    reason: str = "NoReply"
+    text: str = ""
+    told: dict[str, Any] | None = None
+    by_user_code: bool = False
 
 
 @dataclass
@@ -31,21 +43,43 @@ class Phase:
     failed: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
 
+    def take(self, cluster: str, answer: Answer) -> None:
+        """Counts one; `cluster` is empty if it is not known."""
+        if answer.told is not None:
+            self.replies += 1
+            self.collaborators |= {cluster: answer.told} if cluster else {}
+            return
+        self.failures += 1
+        self.user_failures += answer.by_user_code
+        self.failed |= {cluster: answer.reason} if cluster else {}
+        self.messages |= {cluster: answer.text} if cluster and answer.text else {}
+
 
 class Clusters:
     """Which cluster a node is: the SuperLink writes it down as nodes join, by the certificate that their gateway came with."""
 
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
+        self._newest: dict[str, int] = {}
         self._read = 0  # bytes of the file
+        self._lock = threading.Lock()
 
     def of(self, node: int | None) -> str:
-        """Empty if nobody knows."""
+        """Empty if it is not known."""
         if node is not None and node not in self._known:
             self._look()
         return self._known.get(node, "") if node is not None else ""
 
+    def successor(self, node: int) -> int:
+        """The node that the cluster of `node` has now: its SuperNode may have been started again."""
+        self._look()
+        return self._newest.get(self._known.get(node, ""), node)
+
     def _look(self) -> None:
+        with self._lock:
+            self._read_on()
+
+    def _read_on(self) -> None:
         try:
             with (run_dir() / "nodes.jsonl").open("rb") as file:
                 file.seek(self._read)
@@ -56,117 +90,20 @@ class Clusters:
         for line in whole.splitlines():
             record = json.loads(line)
             self._known[record["node"]] = record["cluster"]
+            self._newest[record["cluster"]] = record["node"]
 
 
-@dataclass
-class Asked:
-    """One message that was sent: to which node, and what it held."""
+def answer_of(reply: Any, seconds: float | None) -> Answer:
+    """Of a reply that was not refused, without our record."""
+    if reply.has_error():
+        reason, text = arrived(reply.error.code, reply.error.reason)
+        return Answer(reason, text, None, reply.error.code in USER_CODES)
+    told: dict[str, Any] = {"metrics": merged(reply.content.metric_records.values())}
+    return Answer("", "", told | ({"seconds": seconds} if seconds is not None else {}))
 
-    node: int
-    sent: Description
 
-
-class Exchange:
-    """Sends messages and waits for replies like Flower's grid does, but looks for replies sooner than every three seconds, and keeps back
-    those that `judge` refuses."""
-
-    def __init__(self, grid: Any, judge: Judge) -> None:
-        self.push, self.pull = grid.push_messages, grid.pull_messages
-        self.clusters = Clusters()
-        self.judge = judge
-        self.got: dict[str, Description] = {}  # the replies of the last phase that were let through, by the message they reply to
-
-    def __call__(self, messages: Iterable[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
-        began = time.monotonic()
-        sent = list(messages)
-        contents: dict[int, Description] = {}  # one record is usually sent to all
-        described = [contents.setdefault(id(m.content), describe(m.content)) if m.has_content() else Description({}, {}, {}) for m in sent]
-        ids = self.push(sent) if sent else []
-        asked = {i: Asked(m.metadata.dst_node_id, d) for i, m, d in zip(ids, sent, described) if i}
-        phase = Phase(sent=len(sent), failures=len(sent) - len(asked))
-        del messages, sent, described
-        found = self._collect(asked, timeout, began, phase)
-        replies = self._judged(found, asked, kind, phase)
-        phase.seconds = time.monotonic() - began
-        return replies, phase
-
-    def _collect(self, asked: Mapping[str, Asked], timeout: float | None, began: float, phase: Phase) -> dict[str, Any]:
-        """The replies that came, by the message that they reply to; whoever sent none has failed."""
-        found: dict[str, Any] = {}
-        while len(found) < len(asked):
-            found |= {r.metadata.reply_to_message_id: r for r in self.pull({i for i in asked if i not in found})}
-            waited = time.monotonic() - began
-            if timeout is not None and waited >= timeout:
-                break
-            if len(found) < len(asked):
-                time.sleep(min(3.0, max(0.2, waited / 20)))
-        for key, each in asked.items():
-            if key not in found:
-                self._failed(phase, self.clusters.of(each.node), "NoReply")
-        return found
-
-    def _judged(self, found: dict[str, Any], asked: Mapping[str, Asked], kind: str, phase: Phase) -> list[Any]:
-        """The cluster is that of the node that was asked, whatever a reply says: the SuperLink takes no other node's reply to it."""
-        rules = self.judge.rules
-        seconds = {key: take_record(reply.content) for key, reply in found.items() if reply.has_content()}
-        got = {key: describe(found[key].content, rules) for key in seconds}
-        refused = self.judge.refused(kind, {key: each.sent for key, each in asked.items()}, got)
-        self.got = {key: each for key, each in got.items() if key not in refused}
-        in_order({key: found[key].content for key in self.got}, self.got)
-        for key, reply in found.items():
-            cluster = self.clusters.of(asked[key].node)
-            if reply.has_error():
-                reason, text = arrived(reply.error.code, reply.error.reason)
-                phase.user_failures += reply.error.code in USER_CODES
-                self._failed(phase, cluster, reason, text)
-            elif key in refused:
-                self._refused(phase, cluster, refused[key])
-            else:
-                self._counted(phase, cluster, reply, seconds[key])
-        return [reply for key, reply in found.items() if key not in refused]
-
-    def without_odd_ones(self, kind: str, replies: Iterable[Any], phase: Phase) -> list[Any] | None:
-        """After the strategy has raised: the replies that are alike; None if they all are."""
-        odd = self.judge.odd_ones(kind, self.got) if self.judge.rules.consistent else {}
-        if not odd:
-            return None
-        kept = [reply for reply in replies if reply.metadata.reply_to_message_id not in odd]
-        for reply in replies:
-            if (told := odd.get(reply.metadata.reply_to_message_id)) is not None:
-                phase.replies -= 1
-                cluster = self.clusters.of(reply.metadata.src_node_id)
-                phase.collaborators.pop(cluster, None)
-                self._refused(phase, cluster, told)
-        self.got = {key: each for key, each in self.got.items() if key not in odd}
-        return kept
-
-    def leave_out(self, reply: Any, error: Exception, phase: Phase) -> None:
-        """The strategy raises with this reply, and does not without it."""
-        phase.replies -= 1
-        cluster = self.clusters.of(reply.metadata.src_node_id)
-        phase.collaborators.pop(cluster, None)
-        self._refused(phase, cluster, ("ReplyInvalid", f"the strategy raises {type(error).__name__} with it, and not without it"))
-        self.got.pop(reply.metadata.reply_to_message_id, None)
-
-    def took(self, kind: str) -> None:
-        self.judge.took(kind, self.got.values())
-
-    def _counted(self, phase: Phase, cluster: str, reply: Any, seconds: float | None) -> None:
-        phase.replies += 1
-        if cluster:
-            metrics = merged(reply.content.metric_records.values())
-            phase.collaborators[cluster] = {"metrics": metrics} | ({"seconds": seconds} if seconds is not None else {})
-
-    def _refused(self, phase: Phase, cluster: str, told: tuple[str, str]) -> None:
-        say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
-        self._failed(phase, cluster, told[0], printable(told[1]))
-
-    def _failed(self, phase: Phase, cluster: str, reason: str, text: str = "") -> None:
-        phase.failures += 1
-        if cluster:
-            phase.failed[cluster] = reason
-            if text:
-                phase.messages[cluster] = text
+def say_refused(cluster: str, told: tuple[str, str]) -> None:
+    say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
 
 
 def take_record(content: Any) -> float | None:
@@ -201,11 +138,17 @@ def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
         content[name] = type(old)({key: old[key] for record, key in wanted if record == name})
 
 
-def numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
-    """The single finite numbers among a MetricRecord's values."""
-    found = {k: v for k, v in (metrics or {}).items() if isinstance(v, (int, float)) and math.isfinite(v)}
+def numbers(metrics: Mapping[str, Any] | None) -> dict[str, Number]:
+    """The single numbers among a MetricRecord's values. What JSON has no number for is a word: NaN, Infinity or -Infinity."""
+    found = {k: number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
     return {k[:LONGEST_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
 
 
-def merged(records: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def number(value: float) -> Number:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def merged(records: Iterable[Mapping[str, Any]]) -> dict[str, Number]:
     return numbers({k: v for record in records for k, v in record.items()})

@@ -1,55 +1,75 @@
 """Inside the ServerApp process on the hub: watches `Strategy.start`, and gives it the run's rounds, minimum and time limit.
 
 The app is a plain Flower app and notices nothing. Methods are wrapped on the strategy's and the grid's instance for the length of one
-`start`, so that other strategies within (as those for differential privacy have) stay as they are. A training phase with fewer
-replies than the run's minimum is done again, up to REPEATS times, before the run is given up: a collaborator that was just
-restarted is then back. After the strategy's rounds are over, more are done while the controller asks for more.
+`start`, so that other strategies within (as those for differential privacy have) stay as they are; a `start` of the app's own strategy is
+watched like Flower's. A training phase with fewer replies than the run's minimum is done again with the same messages, up to REPEATS
+times, before the run is given up: a collaborator that was just restarted is then back. After the strategy's rounds are over, more are done
+while the controller asks for more.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-from .files import RunError, append, number, run_dir, say
+from . import flower_trees
+from .files import RunError, number, run_dir, say
 from .flower_aggregation import Aggregation, rules
+from .flower_context import with_key
+from .flower_exchange import Exchange
+from .flower_journal import EVALUATE, TRAIN, Journal
 from .flower_judge import Judge
-from .flower_model import versions, write_model
-from .flower_replies import Exchange, Phase, merged, numbers
+from .flower_minimum import set_minimums
+from .flower_model import change, hand_over, unstorable
+from .flower_replies import Number, Phase, merged, numbers
+from .flower_watch import ROUND_TIMEOUT, watch_of
 
-ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 REPEATS = 2
-TRAIN, EVALUATE = "train", "evaluate"
-MINIMUMS = ("min_available_nodes", "min_train_nodes", "min_evaluate_nodes")
+NAMED = 10  # kinds of failure in one message
+SHOWN = 5  # rounds that are named
+METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
-
-_rounds_before = 0  # of earlier calls of `start` in this process: an app may train in several stages
+NOT_NEEDED = ("Files", "None")  # of spec.result: what the strategy returns need not be stored
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.serverapp.strategy.strategy."""
     strategy_class: Any = module.Strategy
-    original = strategy_class.start
-    signature = inspect.signature(original)
-    if missing := _NEEDED - set(signature.parameters):
+    if missing := _NEEDED - set(inspect.signature(strategy_class.start).parameters):
         raise TypeError(f"Strategy.start has no {sorted(missing)}")
+    strategy_class.start = observed(strategy_class.start)
 
+    def watch_own_start(cls: Any, /, **kwargs: Any) -> None:
+        super(strategy_class, cls).__init_subclass__(**kwargs)
+        if "start" in vars(cls):
+            cls.start = observed(vars(cls)["start"])
+
+    strategy_class.__init_subclass__ = classmethod(watch_own_start)
+
+
+def observed(original: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
+    @wraps(original)
     def start(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "grid" not in signature.parameters or "_panal_observed" in vars(self):
+            return original(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        call = {k: v for k, v in bound.arguments.items() if k != "self"}
+        call = {k: v for k, v in bound.arguments.items() if k != next(iter(signature.parameters))}
         try:
             observation = Observation(self, call, original)
-        except Exception as error:  # noqa: BLE001  an unknown kind of strategy or grid: the app runs, unobserved
+        except TypeError as error:  # an unknown kind of strategy or grid: the app runs, and is watched by its messages alone
             say(f"this strategy cannot be observed: {error!r}")
             return original(self, *args, **kwargs)
         return observation.run()
 
-    strategy_class.start = start
+    return start
 
 
 class Observation:
@@ -57,68 +77,92 @@ class Observation:
 
     def __init__(self, strategy: Any, call: dict[str, Any], original: Callable[..., Any]) -> None:
         self.strategy, self.call, self.original = strategy, call, original
-        self.grid, self.evaluate_fn = call["grid"], call["evaluate_fn"]
+        self.grid, self.evaluate_fn = call["grid"], call.get("evaluate_fn")
         vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
-        self.exchange = Exchange(self.grid, Judge(rules(strategy)))
+        self.watch = watch_of(self.grid)
+        self.journal: Journal = self.watch.journal
+        self.exchange = Exchange(self.watch.beneath(self.grid), Judge(rules(strategy)), self.watch.clusters)
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
-        self.rounds = number("PANAL_ROUNDS", call["num_rounds"])
-        self.offset = _rounds_before
+        self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
+        given = int(call.get("num_rounds", 0))
+        self.rounds = given if self.watch.several_starts or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
+        self.offset = self.before = self.last = self.ended = self.journal.rounds
         self.training = False  # whether the messages that come next are of a training phase
-        self.configured: tuple[Any, ...] = ()
+        self.arrays: Any = call.get("initial_arrays")
+        self.arrays_of = 0  # the round that the strategy's arrays are of; 0: none yet
+        self.without: list[int] = []  # rounds from which the strategy returned no arrays
         self.phase = Phase()
         self.round_began = self.phase_began = time.monotonic()
-        self.history: dict[str, dict[int, dict[str, float]]] = {"train": {}, "evaluate": {}, "server": {}}
-        self.methods = {
-            name: getattr(strategy, name) for name in ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
-        }
+        self.methods = {name: getattr(strategy, name) for name in METHODS}
 
     def run(self) -> Any:
-        global _rounds_before
-        call = {**self.call, "num_rounds": self.rounds, "timeout": float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))}
+        self._check_types(self.arrays)
+        call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
         set_minimums(self.strategy, self.min_clients)
+        self.watch.close()
+        self.offset = self.before = self.last = self.ended = self.journal.rounds
         self._wrap()
+        result, raised = None, True
         try:
-            append({"event": "started", "rounds": self.offset + self.rounds})
+            self.journal.started(self.offset + self.rounds if self.rounds else 0)
             result = self.original(self.strategy, **call)
             result = self._more_rounds(result, call)
+            self._end()
+            raised = False
         finally:
             self._unwrap()
-            _rounds_before = self.offset + self.rounds
-        self._hand_over(result)
+            self.journal.rounds = self.last
+            self._hand_over(getattr(result, "arrays", None), raised)
         return result
 
     def _more_rounds(self, result: Any, call: dict[str, Any]) -> Any:
-        first = self.offset
+        if self.watch.several_starts or not {"num_rounds", "initial_arrays"} <= call.keys():
+            return result
         while (wanted := rounds_wanted()) > self.offset + self.rounds:
             done = self.offset + self.rounds
             say(f"{wanted} rounds are asked for now: going on after round {done}")
-            append({"event": "started", "rounds": wanted})
+            self.journal.started(wanted)
             self.offset, self.rounds = done, wanted - done
             arrays = result.arrays if len(result.arrays) else call["initial_arrays"]
             more = self.original(self.strategy, **{**call, "initial_arrays": arrays, "num_rounds": self.rounds})
-            merge(result, more, done - first)
+            merge(result, more, done - self.before)
         return result
+
+    def _check_types(self, arrays: Any) -> None:
+        """Before anything is trained that could not be stored. Raises RunError."""
+        if not arrays or os.environ.get("PANAL_RESULT") in NOT_NEEDED or not (told := unstorable(arrays)):
+            return
+        message = f"The model cannot be stored: {told} has a type that safetensors does not know"
+        self.journal.stopped("ArraysNotStorable", message)
+        raise RunError("ArraysNotStorable", message)
 
     # What the strategy and the grid do, with their own round numbers shifted by `offset`.
 
     def _wrap(self) -> None:
         for name in self.methods:
             setattr(self.strategy, name, getattr(self, name))
+        self.strategy._panal_observed = True
+        self.outer = vars(self.grid).get("send_and_receive")
         self.grid.send_and_receive = self.send_and_receive
+        self.watch.observing = True
 
     def _unwrap(self) -> None:
-        for name in self.methods:
+        for name in (*self.methods, "_panal_observed"):
             vars(self.strategy).pop(name, None)
         vars(self.grid).pop("send_and_receive", None)
+        if self.outer is not None:
+            self.grid.send_and_receive = self.outer
+        self.watch.observing = False
 
     def configure_train(self, server_round: int, *args: Any, **kwargs: Any) -> Any:
-        self.round_began = self.phase_began = time.monotonic()
         self.training = True
-        self.configured = (server_round + self.offset, args, kwargs)
-        return self.methods["configure_train"](server_round + self.offset, *args, **kwargs)
+        self._end()
+        self.round_began = self.phase_began = time.monotonic()
+        self.last = server_round + self.offset
+        return self.methods["configure_train"](self.last, *args, **kwargs)
 
     def configure_evaluate(self, server_round: int, *args: Any, **kwargs: Any) -> Any:
         self.phase_began = time.monotonic()
@@ -126,19 +170,20 @@ class Observation:
         return self.methods["configure_evaluate"](server_round + self.offset, *args, **kwargs)
 
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-        replies, self.phase = self.exchange(messages, timeout, TRAIN if self.training else EVALUATE)
-        if not self.training:
-            return replies
-        for _ in range(REPEATS):
+        """The strategy is asked once for the messages of a round: it may change its settings while it makes them."""
+        timeout = self.timeout if timeout is None else min(timeout, self.timeout)
+        kind = TRAIN if self.training else EVALUATE
+        replies, self.phase = self.exchange(messages, timeout, kind)
+        for _ in range(REPEATS if self.training else 0):
             if not self._too_few():
-                return replies
-            self._record(self.configured[0], TRAIN, {})
-            say(f"round {self.configured[0]}: {self.phase.replies} of {self.min_clients} replies needed; training is repeated")
+                break
+            self._record(self.last, TRAIN, {})
+            say(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; what failed is sent again")
             del replies
             self.phase_began = time.monotonic()
-            number_, args, kwargs = self.configured
-            replies, self.phase = self.exchange(self.methods["configure_train"](number_, *args, **kwargs), timeout, TRAIN)
-        if self._too_few():
+            replies, self.phase = self.exchange.again(timeout, kind)
+        self.exchange.forget()
+        if self.training and self._too_few():
             self._give_up()
         return replies
 
@@ -146,89 +191,89 @@ class Observation:
         return self.phase.replies < min(self.min_clients, self.phase.sent)
 
     def _give_up(self) -> None:
-        server_round, phase = self.configured[0], self.phase
+        server_round, phase = self.last, self.phase
         self._record(server_round, TRAIN, {})
-        said = ", ".join(sorted({*phase.failed.values()})) or "no reply"
+        reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
+        said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
         message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = "AllCollaboratorsFailed" if all_raised else "QuorumLost"
-        append({"event": "stopped", "reason": reason, "message": message})
+        self.journal.stopped(reason, message)
         raise RunError(reason, message)
 
     def aggregate_train(self, server_round: int, replies: Any) -> Any:
-        out = self._aggregated(TRAIN, server_round + self.offset, replies)
+        given = list(replies)
+        out = self._aggregated(TRAIN, server_round + self.offset, given)
+        try:
+            self._look_at(server_round + self.offset, out[0], given)
+        except (AttributeError, TypeError, ValueError, KeyError) as error:
+            say(f"what this strategy returns cannot be looked at: {error!r}")
         self._record(server_round + self.offset, TRAIN, numbers(out[1]))
         return out
 
     def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
-        metrics = self._aggregated(EVALUATE, server_round + self.offset, replies)
-        if self.phase.sent:
-            self._record(server_round + self.offset, EVALUATE, numbers(metrics))
+        metrics = self._aggregated(EVALUATE, server_round + self.offset, list(replies))
+        self._record(server_round + self.offset, EVALUATE, numbers(metrics))
         if self.evaluate_fn is None:
-            self._end(server_round + self.offset)
+            self._end()
         return metrics
 
-    def _aggregated(self, kind: str, server_round: int, replies: Any) -> Any:
+    def _aggregated(self, kind: str, server_round: int, replies: list[Any]) -> Any:
         before = self.phase.replies
-        out = self.aggregation(kind, partial(self.methods[f"aggregate_{kind}"], server_round), list(replies), self.phase)
+        out = self.aggregation(kind, partial(self.methods[f"aggregate_{kind}"], server_round), replies, self.phase)
         if kind == TRAIN and self.phase.replies < before and self._too_few():
             self._give_up()
         return out
 
+    def _look_at(self, server_round: int, arrays: Any, replies: list[Any]) -> None:
+        """What a person should know of the arrays that the strategy has made."""
+        if arrays is None:
+            self.without += [server_round] if self.phase.sent else []  # a strategy may only evaluate
+            return
+        before, first = self.arrays, self.arrays_of == 0
+        self.arrays, self.arrays_of, self.without = arrays, server_round, []
+        if first:
+            self._check_types(arrays)
+            if before and (told := change(before, arrays)):
+                self.journal.notice("ModelChanged", told)
+        if flower_trees.bags(self.strategy) and (told := flower_trees.lost_trees(before, arrays, replies)):
+            self.journal.notice("TreesLost", f"round {server_round}: {told}")
+
     def evaluate(self, server_round: int, arrays: Any) -> Any:
-        if server_round == 0 and self.offset > _rounds_before:
+        assert self.evaluate_fn is not None
+        if server_round == 0 and self.offset > self.before:
             return None  # more rounds: the arrays were evaluated as the last round's
         began = time.monotonic()
         metrics = self.evaluate_fn(server_round + self.offset, arrays)
         self.phase, self.phase_began = Phase(), began
         self._record(server_round + self.offset, "server", numbers(metrics))
         if server_round > 0:
-            self._end(server_round + self.offset)
+            self._end()
         return metrics
 
-    def _record(self, server_round: int, kind: str, metrics: dict[str, float]) -> None:
-        phase = self.phase
-        self.history[kind][server_round] = metrics
-        record: dict[str, Any] = {"event": "round", "round": server_round, "phase": kind}
-        if kind != "server":
-            record |= {"replies": phase.replies, "failures": phase.failures}
-            record |= {"collaborators": phase.collaborators, "failed": phase.failed}
-            record |= {"messages": phase.messages} if phase.messages else {}
-        append({**record, "seconds": round(time.monotonic() - self.phase_began, 3), "metrics": metrics})
+    def _record(self, server_round: int, kind: str, metrics: dict[str, Number]) -> None:
+        self.journal.phase(server_round, kind, self.phase, time.monotonic() - self.phase_began, metrics)
 
-    def _end(self, server_round: int) -> None:
-        append({"event": "round", "round": server_round, "phase": "end", "seconds": round(time.monotonic() - self.round_began, 3)})
+    def _end(self) -> None:
+        """The round that was begun last, once."""
+        if self.last > self.ended:
+            self.journal.end(self.last, time.monotonic() - self.round_began)
+            self.ended = self.last
 
-    def _hand_over(self, result: Any) -> None:
-        last = self.offset + self.rounds
-        if not len(result.arrays):
-            say("the strategy returned no arrays: there is no model to store")
+    def _hand_over(self, returned: Any, raised: bool) -> None:
+        """What `start` has returned. Where it raised, or returned nothing, the last arrays that the strategy has made."""
+        name = type(self.strategy).__name__
+        arrays = returned or (self.arrays if self.arrays_of else None)
+        if self.without:
+            since = f"in round{'s' if len(self.without) > 1 else ''} {', '.join(map(str, self.without[-SHOWN:]))}"
+            whose = f"the model is that of round {self.arrays_of}" if self.arrays_of else "there is no model"
+            self.journal.notice("NotAggregated", f"{name} returned no arrays {since}; {whose}")
+        if not arrays:
+            if self.without and not raised:
+                self.journal.no_model(f"{name} returned no arrays in any of its {len(self.without)} rounds")
             return
-        run = getattr(self.grid, "run", None)
-        description = {
-            "round": last,
-            "metrics": merged(self.history[kind].get(last, {}) for kind in ("train", "evaluate", "server")),
-            "history": self.history,
-            "strategy": type(self.strategy).__name__,
-            "app": {key: str(getattr(run, key, "")) for key in ("fab_id", "fab_version", "fab_hash")},
-            "versions": versions(),
-        }
-        try:
-            write_model(run_dir(), result.arrays, description)
-        except Exception as error:  # noqa: BLE001  the launcher ends the run with this reason; the app need not fail as well
-            append({"event": "stopped", "reason": "ModelMissing", "message": f"The model could not be handed over: {error!r}"})
-            return
-        append({"event": "model", "round": last})
-
-
-def set_minimums(strategy: Any, minimum: int) -> None:
-    """The run's minimum takes the place of the strategy's own; a phase that the strategy switched off (0) stays off."""
-    for name in MINIMUMS:
-        if isinstance(getattr(strategy, name, None), int) and getattr(strategy, name) > 0:
-            setattr(strategy, name, minimum)
-    inner = getattr(strategy, "strategy", None)
-    if inner is not None:
-        set_minimums(inner, minimum)
+        metrics = merged(self.journal.history[kind].get(self.last, {}) for kind in ("train", "evaluate", "server"))
+        hand_over(self.journal, self.grid, arrays, round_=self.arrays_of or self.last, strategy=name, metrics=metrics)
 
 
 def rounds_wanted() -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from . import flower_secret
+from . import flower_secret, flower_unanswered
 from .files import RunError, say
 from .flower_errors import leaving, written
 
@@ -54,6 +54,7 @@ def install() -> None:
     for name, needed in (("_pull_and_store_message", _PULL), ("_push_messages", _PUSH)):
         if missing := needed - set(inspect.signature(getattr(module, name)).parameters):
             raise TypeError(f"{name} has no {sorted(missing)}")
+    flower_unanswered.install(module)
     module._pull_and_store_message = judging(module, app_hash())  # type: ignore[attr-defined]
     module._push_messages = withholding(module, share_errors())  # type: ignore[attr-defined]
     introduce(connection, os.environ.get("PANAL_INSTANCE", ""))
@@ -151,10 +152,11 @@ class Replies:
         self._state, self._store, self._share = state, object_store, share
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._state, name)
+        found = getattr(self._state, name)
+        return self._bounding(found) if name.startswith("get_messages") else found  # get_messages_legacy since 1.41
 
-    def get_messages_legacy(self, **wanted: Any) -> Sequence[Any]:
-        return [self._bounded(m) for m in self._state.get_messages_legacy(**wanted)]
+    def _bounding(self, get: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+        return lambda **wanted: [self._bounded(message) for message in get(**wanted)]
 
     def _bounded(self, message: Any) -> Any:
         if not message.has_error():

@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from .files import RunError, append, terminate
-from .flower_known import unknown
+from .flower_known import NOT_SUPPORTED, PIN, unknown
 
 PROGRAMS = {
     "flower-superlink": ("flwr.superlink.cli.flower_superlink", "flower_superlink", "flower_identity"),
@@ -32,13 +32,13 @@ def main() -> int:
             terminate(end.reason, end.message)
             return UNGUARDED
         except Exception as error:  # noqa: BLE001  whatever is wrong with the guard, there is none
-            why = f"{name} cannot be guarded ({error!r}). Install flwr 1.41 in the image, as it is published"
+            why = f"{name} cannot be guarded ({error!r}). Install {PIN} in the image, as it is published"
     if not why and shutil.which("flower-superexec") is None:
-        why = "flower-superexec, which starts Flower's other programs, is not on the PATH. Install flwr 1.41 where the image's PATH leads"
+        why = f"flower-superexec, which starts Flower's other programs, is not on the PATH. Install {PIN} where the image's PATH leads"
     if why:
-        terminate("AppInvalid", why)
+        terminate(NOT_SUPPORTED, why)
         if name == "flower-superlink":
-            append({"event": "stopped", "reason": "AppInvalid", "message": why})  # the launcher has the last word of the Pod
+            append({"event": "stopped", "reason": NOT_SUPPORTED, "message": why})  # the launcher has the last word of the Pod
         return UNGUARDED
     sys.argv = [name, *sys.argv[2:]]
     getattr(program, function)()

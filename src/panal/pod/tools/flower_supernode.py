@@ -16,9 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 from .files import RunError, flower_environment, gateway_port, loopback, number, say, terminate
-from .flower_known import unknown
+from .flower_known import DIFFER, NOT_SUPPORTED, differs, unknown
 from .flower_site import app_hash
 from .flower_start import UNGUARDED, command
+from .working_directory import enter
 
 POLL = 0.5  # seconds
 LONGEST_PAUSE = 10.0  # between two starts
@@ -30,8 +31,11 @@ def main() -> int:
     try:
         check_data(os.environ.get("PANAL_DATA_PATH", ""))
         if why := unknown():
-            raise RunError("AppInvalid", why)
+            raise RunError(NOT_SUPPORTED, why)
+        if why := differs(os.environ.get("PANAL_FLOWER_VERSION", "")):
+            raise RunError(DIFFER, why)
         app_hash()
+        enter()
         return Keeper().run()
     except RunError as end:
         terminate(end.reason, end.message)
@@ -55,8 +59,10 @@ def check_data(path: str) -> None:
 
 def node_config() -> str:
     """Flower's node config, which the app reads from its context."""
-    values = {"cluster-name": os.environ.get("PANAL_CLUSTER", ""), "data-path": os.environ.get("PANAL_DATA_PATH", "")}
-    return " ".join(f"{key}={json.dumps(value)}" for key, value in values.items() if value)
+    texts = {"cluster-name": os.environ.get("PANAL_CLUSTER", ""), "data-path": os.environ.get("PANAL_DATA_PATH", "")}
+    numbers = {"partition-id": os.environ.get("PANAL_PARTITION_ID", ""), "num-partitions": os.environ.get("PANAL_NUM_PARTITIONS", "")}
+    values = {**{key: json.dumps(text) for key, text in texts.items() if text}, **{key: text for key, text in numbers.items() if text}}
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 class Keeper:

@@ -24,14 +24,21 @@ HOOKS = {
     "server": {
         "flwr.supercore.protobuf.client": "panal_tools.flower_secret",
         "flwr.superlink.cli.flower_superlink": "panal_tools.flower_fork_hook",
+        "flwr.server.run_serverapp": "panal_tools.flower_watch",
+        "flwr.superlink.runtime.run_serverapp": "panal_tools.flower_serverapp_hook",
         "flwr.serverapp.strategy.strategy": "panal_tools.flower_server_hook",
+        "flwr.server.server": "panal_tools.flower_legacy_hook",
+        "flwr.server.history": "panal_tools.flower_legacy_hook",
+        "flwr.server.workflow.default_workflows": "panal_tools.flower_legacy_hook",
         "flwr.supercore.superexec.plugin.base_exec_plugin": "panal_tools.flower_output_hook",
+        "flwr.supercore.superexec.executor.subprocess_executor": "panal_tools.flower_deaths",
     },
     "client": {
         "flwr.supercore.protobuf.client": "panal_tools.flower_secret",
         "flwr.supernode.cli.flower_supernode": "panal_tools.flower_fork_hook",
         "flwr.supernode.runtime.run_clientapp": "panal_tools.flower_client_hook",
         "flwr.supernode.start_client_internal": "panal_tools.flower_poll_hook",
+        "flwr.supercore.superexec.executor.subprocess_executor": "panal_tools.flower_deaths",
     },
 }
 

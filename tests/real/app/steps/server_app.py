@@ -1,4 +1,4 @@
-"""FedAvg over one small array; trains only."""
+"""FedAvg over one small array; trains only. Saves it in the working directory as well, as apps do that were made for one machine."""
 
 import os
 
@@ -16,4 +16,5 @@ def main(grid: Grid, context: Context) -> None:
         raise RuntimeError("the server app's own words")
     strategy = FedAvg(fraction_evaluate=0.0)
     rounds = int(context.run_config["num-server-rounds"])
-    strategy.start(grid=grid, initial_arrays=ArrayRecord({"shared-weights": Array(np.zeros(3, np.float32))}), num_rounds=rounds)
+    result = strategy.start(grid=grid, initial_arrays=ArrayRecord({"shared-weights": Array(np.zeros(3, np.float32))}), num_rounds=rounds)
+    np.save("final.npy", result.arrays["shared-weights"].numpy())

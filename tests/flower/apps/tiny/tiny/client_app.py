@@ -1,5 +1,8 @@
 """A plain Flower client app: every site adds one to the model, after its own fashion if the mode says so."""
 
+import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +20,14 @@ def train(message: Message, context: Context) -> Message:
         raise ValueError("patient 4711 has a secret")
     if mode == f"slow-at-{name}":
         time.sleep(600)
+    if mode == f"dies-at-{name}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if mode == f"exits-at-{name}":
+        sys.exit()
+    if mode == f"dies-as-it-replies-at-{name}":
+        from flwr.supernode.runtime import run_clientapp
+
+        run_clientapp.push_objects = lambda *_, **__: os.kill(os.getpid(), signal.SIGSEGV)
     if mode == "slow-a-little":
         time.sleep(3)
     arrays = message.content["arrays"]

@@ -1,0 +1,44 @@
+"""Which part of the data is whose, for apps that divide one data set among clients: a number for each cluster, and how many there are.
+
+The numbers are those of the clusters' names in order when the collaborators are made. They are kept where they are used, in the
+collaborator's own StatefulSet, which never changes: so they outlive the controller, and whoever comes or goes changes no other's. A cluster
+that comes later gets the lowest number that no other has; if that is beyond the first ones, it is told so many parts that its own exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.lifecycle.world import Object, WorkView
+from panal.runtimes.base import Partition
+
+
+def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, WorkView]) -> dict[ClusterName, Partition]:
+    """For each participant. A work that exists keeps its number, and so does one that is going until it has gone."""
+    wanted = sorted(participants)
+    known = {cluster: found for cluster, work in works.items() if (found := of_work(work)) is not None}
+    first = min((each.count for each in known.values()), default=len(wanted))
+    taken = {each.index for each in known.values()}
+    free = (index for index in range(len(taken) + len(wanted)) if index not in taken)
+    new = {cluster: next(free) for cluster in wanted if cluster not in known}
+    return {c: known.get(c) or Partition(new[c], max(first, new[c] + 1)) for c in wanted}
+
+
+def of_work(work: WorkView) -> Partition | None:
+    """What its StatefulSet says; None if that was made by a version that gave none."""
+    for manifest in work.object.get("spec", {}).get("workload", {}).get("manifests", []):
+        if manifest.get("kind") == "StatefulSet":
+            return _read(manifest)
+    return None
+
+
+def annotation(partition: Partition) -> dict[str, str]:
+    return {names.ANNOTATION_PARTITION: f"{partition.index}/{partition.count}"}
+
+
+def _read(stateful_set: Object) -> Partition | None:
+    text = str((stateful_set["metadata"].get("annotations") or {}).get(names.ANNOTATION_PARTITION, ""))
+    index, _, count = text.partition("/")
+    return Partition(int(index), int(count)) if index.isdecimal() and count.isdecimal() else None

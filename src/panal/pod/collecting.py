@@ -1,0 +1,211 @@
+"""Collects what the server app has written into its working directory: the files go beside the model, and their list into metadata.json.
+
+The list comes from the launcher, and all of it was made in the user's image: paths lead nowhere but below the working directory, no link
+is followed in any part of them, and what is no regular file is left out. Number and size are bounded, because the volume is for models.
+What is left out is named, with the reason. Done again, after a restart, it comes to the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from panal.api.text import shown
+from panal.api.types import FilesStatus
+from panal.pod.files import replace
+from panal.pod.storing import Place
+
+log = logging.getLogger("panal.reporter")
+
+FILES, SIZE = 200, 512 << 20
+NAMED = 100  # of those left out
+LONGEST = 1000  # characters of a path
+LIST_SIZE = 8 << 20  # bytes of the launcher's list
+PIECE = 1 << 20
+MOST = 1_000_000  # what is counted
+
+
+class LeftOutError(Exception):
+    """Why a file is not collected."""
+
+
+@dataclass(slots=True)
+class Collected:
+    files: dict[str, tuple[int, str]] = field(default_factory=dict)  # path -> size and SHA-256
+    left_out: dict[str, str] = field(default_factory=dict)
+    more: int = 0  # left out as well, and not named
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in self.files.values())
+
+    def leave_out(self, path: str, why: str) -> None:
+        if len(self.left_out) < NAMED:
+            self.left_out[path] = why
+        else:
+            self.more += 1
+
+
+@dataclass(slots=True)
+class Collector:
+    """`run_dir` has the launcher's list, `work_dir` the files. `run` is for a metadata.json that a model has not made."""
+
+    run_dir: Path
+    work_dir: Path
+    place: Place
+    run: Mapping[str, str]
+    touch: Callable[[], None]
+    known: bool = False
+
+    def asked(self) -> bool:
+        """Whether the app has ended, and has written something."""
+        return (self.run_dir / "files.json").exists()
+
+    async def look(self) -> FilesStatus | None:
+        """Does it when the launcher has asked for it; what is done already is not done again."""
+        if self.known or not self.asked():
+            return None
+        self.known = True
+        answer = _answered(self.run_dir / "collected.json")
+        if answer is None:
+            answer = await asyncio.to_thread(self._answer)
+            replace(self.run_dir / "collected.json", json.dumps(answer))
+        return FilesStatus(**answer["status"]) if "status" in answer else None
+
+    def _answer(self) -> dict[str, Any]:
+        try:
+            found = collect(_wanted(self.run_dir / "files.json"), self.work_dir / "app", self.place.folder, self.touch)
+            record(self.place, self.run, found)
+        except (OSError, ValueError) as error:
+            log.error("the app's files are not collected: %s", error)
+            return {"error": shown(str(error), LONGEST)}
+        log.info("collected %d files, %d bytes; left out: %d", len(found.files), found.size, len(found.left_out) + found.more)
+        left_out = {shown(path, LONGEST): why for path, why in found.left_out.items()}
+        status = FilesStatus(uri=uri(self.place), count=len(found.files), size=found.size, left_out=len(left_out) + found.more)
+        return {"status": status.model_dump(), "left_out": left_out}
+
+
+def _answered(path: Path) -> dict[str, Any] | None:
+    """Of a reporter that was killed after it."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def uri(place: Place) -> str:
+    return f"{place.uri}/files/"
+
+
+def _wanted(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as file:
+        text = file.read(LIST_SIZE + 1)
+    found = json.loads(text) if len(text) <= LIST_SIZE else None
+    if not isinstance(found, dict) or not isinstance(found.get("files"), list) or not isinstance(found.get("left_out"), dict):
+        raise ValueError("the list of the app's files is not in the form that the launcher gives it")
+    return found
+
+
+def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callable[[], None]) -> Collected:
+    """`wanted` as the launcher says. Into `target`/files, which has nothing else afterwards. OSError if there is no working directory."""
+    more = wanted.get("more")
+    found = Collected(more=min(max(more, 0), MOST) if isinstance(more, int) else 0)
+    shutil.rmtree(target / "files", ignore_errors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for path, size in _pairs(wanted["files"]):
+            touch()
+            try:
+                found.files[path] = _take(root, path, size, target, found)
+            except (LeftOutError, OSError, ValueError) as error:
+                found.leave_out(path, getattr(error, "strerror", None) or str(error))
+    finally:
+        os.close(root)
+        (target / ".files.part").unlink(missing_ok=True)
+    for path, why in wanted["left_out"].items():
+        found.leave_out(path, str(why)[:LONGEST])
+    return found
+
+
+def _pairs(files: list[Any]) -> Iterator[tuple[str, int]]:
+    for each in files:
+        match each:
+            case [str(path), int(size)]:
+                yield path, size
+
+
+def _take(root: int, path: str, size: int, target: Path, found: Collected) -> tuple[int, str]:
+    if len(found.files) >= FILES:
+        raise LeftOutError(f"{FILES} files are collected, and no more")
+    if size > SIZE - found.size:
+        raise LeftOutError(f"{SIZE >> 20} MiB are collected, and no more")
+    with os.fdopen(_opened(root, path), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise LeftOutError("it is no regular file")
+        return _written(file, target / ".files.part", target / "files" / path, SIZE - found.size)
+
+
+def _opened(root: int, path: str) -> int:
+    """One name after the other, none of which may be a link. A pipe is opened without waiting for whoever writes into it."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts) or len(path) > LONGEST:
+        raise LeftOutError("it has no path of a file in the working directory")
+    here = os.dup(root)
+    for part in parts[:-1]:
+        try:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+        finally:
+            os.close(here)
+        here = inner
+    try:
+        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _written(file: Any, part: Path, target: Path, most: int) -> tuple[int, str]:
+    """All of it or nothing. Somebody may still be writing into it."""
+    digest, size = hashlib.sha256(), 0
+    with part.open("wb") as copy:
+        while piece := file.read(PIECE):
+            size += len(piece)
+            if size > most:
+                raise LeftOutError(f"{SIZE >> 20} MiB are collected, and no more")
+            digest.update(piece)
+            copy.write(piece)
+        copy.flush()
+        os.fsync(copy.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(target)
+    return size, digest.hexdigest()
+
+
+def record(place: Place, run: Mapping[str, str], found: Collected) -> None:
+    """Adds `files` to metadata.json, which is made if no model has made it."""
+    path = place.folder / "metadata.json"
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        content = {"run": dict(run)}
+    listed = [{"path": shown(name, LONGEST), "size": size, "sha256": digest} for name, (size, digest) in found.files.items()]
+    left_out = [{"path": shown(name, LONGEST), "why": shown(why, LONGEST)} for name, why in found.left_out.items()]
+    content["files"] = {
+        "uri": uri(place),
+        "count": len(listed),
+        "size": found.size,
+        "list": listed,
+        "leftOut": left_out,
+        "more": found.more,
+    }
+    replace(path, json.dumps(content, indent=1))

@@ -1,0 +1,104 @@
+"""Whether a server app calls `Strategy.start` once or several times, as far as its source tells. Pure.
+
+`spec.server.rounds` takes the place of the number of rounds that the app gives to `start` only where there is one such call: an app that
+trains in stages, or two models in turns, means each of its numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+MOST_FILES, LARGEST = 200, 1 << 20  # of an app; what is beyond is not read
+MANY = 2
+_WORDS = {"grid", "initial_arrays", "num_rounds"}
+_LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def in_folder(folder: Path) -> list[str]:
+    """The Python sources of an app."""
+    files = [file for file in sorted(folder.rglob("*.py")) if file.is_file() and file.stat().st_size <= LARGEST]
+    return [file.read_text(errors="replace") for file in files[:MOST_FILES]]
+
+
+def several(sources: Iterable[str]) -> bool:
+    """Whether `start` may be called more than once in a run: twice one after the other, in a loop, or in a function that is called so.
+
+    What is looked at is the function that `app.main()` registers; if no call can be seen from there, any function."""
+    functions: dict[str, list[ast.AST]] = {}
+    mains: list[ast.AST] = []
+    for source in sources:
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                functions.setdefault(node.name, []).append(node)
+                mains += [node] if any(map(_is_main, node.decorator_list)) else []
+    count = Count(functions)
+    seen = [count.of(main) for main in mains]
+    if not any(seen):
+        seen = [count.of(function) for found in functions.values() for function in found]
+    return max(seen, default=0) >= MANY
+
+
+def _is_main(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute) and decorator.func.attr == "main"
+
+
+class Count:
+    """How often `start` is called, MANY for more than once: of two branches the one that calls it more often."""
+
+    def __init__(self, functions: Mapping[str, list[ast.AST]]) -> None:
+        self._functions = functions
+        self._within: list[str] = []
+
+    def of(self, function: ast.AST) -> int:
+        return self._block(getattr(function, "body", []))
+
+    def _block(self, statements: list[ast.stmt]) -> int:
+        total = 0
+        for number, each in enumerate(statements):
+            if isinstance(each, ast.If) and each.body and isinstance(each.body[-1], (ast.Return, ast.Raise)):
+                rest = self._block([*each.orelse, *statements[number + 1 :]])
+                return min(MANY, total + self._node(each.test) + max(self._block(each.body), rest))
+            total += self._node(each)
+        return min(MANY, total)
+
+    def _node(self, node: ast.AST) -> int:
+        if isinstance(node, _FUNCTIONS):
+            return 0
+        if isinstance(node, (ast.If, ast.IfExp)):
+            branches = [b if isinstance(b, list) else [b] for b in (node.body, node.orelse)]
+            return min(MANY, self._node(node.test) + max(sum(map(self._node, branch)) for branch in branches))
+        if isinstance(node, ast.Match):
+            return max((self._block(case.body) for case in node.cases), default=0)
+        if isinstance(node, ast.Try):
+            handlers = max((self._block(handler.body) for handler in node.handlers), default=0)
+            return min(MANY, self._block(node.body) + handlers + self._block(node.orelse) + self._block(node.finalbody))
+        inner = sum(map(self._node, ast.iter_child_nodes(node))) + (self._call(node) if isinstance(node, ast.Call) else 0)
+        return MANY if inner and isinstance(node, _LOOPS) else min(MANY, inner)
+
+    def _call(self, call: ast.Call) -> int:
+        if _is_start(call):
+            return 1
+        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        if name in self._within or name not in self._functions:
+            return 0
+        self._within.append(name)
+        found = max(map(self.of, self._functions[name]))
+        self._within.pop()
+        return found
+
+
+def _is_start(call: ast.Call) -> bool:
+    """Threads and timers are started without arguments; `super().start(...)` is within a strategy's own `start`."""
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "start":
+        return False
+    owner = call.func.value
+    if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
+        return False
+    return bool(_WORDS & {k.arg for k in call.keywords}) or any(k.arg is None for k in call.keywords) or len(call.args) > 1

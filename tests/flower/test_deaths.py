@@ -1,0 +1,81 @@
+"""Processes that die: Flower is told at once, and does not wait for a minute without a heartbeat."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from waiting import eventually
+
+from .conftest import Pods
+from .test_runs import ConfigMap, children, command, reporting
+
+pytestmark = pytest.mark.flower
+
+Make = Callable[..., Pods]
+HEARTBEAT = 60  # seconds after which Flower notices by itself
+SOON = HEARTBEAT / 2  # for all of a phase, on a machine that does much else
+
+
+@pytest.mark.parametrize("acceleration", ["Auto", "Off"])
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("dies", "KilledBySIGKILL"), ("dies-as-it-replies", "KilledBySIGSEGV"), ("exits", "ClientAppExited")]
+)
+def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mode: str, reason: str, acceleration: str) -> None:
+    run = pods(rounds=2, min_clients=1)
+    with reporting(run, ConfigMap()):
+        app = run.app(mode=f"{mode}-at-site2")
+        run.start_superlink()
+        run.app_hash = run.bundle(app)
+        for site in ("site1", "site2"):
+            run.start_site(site, {"PANAL_ACCELERATION": acceleration})
+        run.connected("site1", "site2")
+        run.start_launcher(app)
+        assert run.termination()[0] == 0
+    phases = [r for r in run.records() if r.get("phase") == "train"]
+    assert [(r["replies"], r["failed"]) for r in phases] == [(1, {"site2": reason})] * 2
+    assert max(r["seconds"] for r in phases) < SOON
+    (supernode,) = [p for p in children(run.processes["site2"].pid) if "flower-supernode" in command(p)]
+    eventually(lambda: not zombies(supernode), "whatever has ended is collected", 10)
+
+
+@pytest.mark.parametrize("acceleration", ["Auto", "Off"])
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")],
+)
+def test_a_server_app_that_dies_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
+    run = pods(min_clients=1, PANAL_ACCELERATION=acceleration)
+    run.start_all(run.app(mode=f"server-{mode}"), sites=1)
+    assert run.termination() == (1, {"reason": "ServerAppFailed", "message": message})
+    connected = run.record(event="connected", count=1)
+    assert connected is not None
+    assert (run.folder / "launcher.termination").stat().st_mtime - connected["time"] < SOON  # it was submitted then
+
+
+def test_a_supernode_whose_superexec_dies_is_started_again(pods: Make) -> None:
+    run = pods(min_clients=1)
+    run.app_hash = "0" * 64
+    run.start_superlink()
+    run.start_site("site1")
+    eventually(lambda: "Starting Flower SuperExec" in run.log("site1"), "its SuperExec runs")
+    (supernode,) = [p for p in children(run.processes["site1"].pid) if "flower-supernode" in command(p)]
+    (server,) = children(supernode)
+    (superexec,) = children(server)
+    os.kill(superexec, signal.SIGKILL)
+    eventually(lambda: run.log("site1").count("Starting Flower SuperExec") == 2, "another")
+    assert "the SuperExec ended with -9" in run.log("site1")
+
+
+def zombies(process: int) -> list[int]:
+    """Processes that have ended and were not collected, among those that this one and its children started."""
+    try:
+        below = [process, *children(process)]
+        below += [p for each in below[1:] for p in children(each)]
+        return [p for p in below if "(zombie)" in Path(f"/proc/{p}/status").read_text()]
+    except OSError:  # one of them was collected meanwhile
+        return [process]

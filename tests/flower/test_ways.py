@@ -1,0 +1,194 @@
+"""Apps of many kinds, as they run with Flower: which rounds are seen, what becomes of the model, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from panal.api.progress import Progress
+
+from .conftest import Pods
+from .test_runs import ConfigMap, reporting
+
+pytestmark = pytest.mark.flower
+
+Make = Callable[..., Pods]
+
+
+@dataclass
+class Ended:
+    code: int
+    reason: str
+    message: str
+    progress: Progress
+    files: dict[str, bytes] = field(repr=False)
+    run: Pods = field(repr=False)
+
+    def model(self, name: str = "model.safetensors") -> dict[str, Any]:
+        path = self.run.folder / "kept.safetensors"
+        path.write_bytes(self.files[name])
+        return load_file(path)
+
+    def metadata(self) -> dict[str, Any]:
+        return json.loads(self.files["metadata.json"])
+
+
+def ended(pods: Make, app: str, mode: str, sites: int = 2, **settings: Any) -> Ended:
+    run = pods(rounds=3, min_clients=2, **settings)
+    config_map = ConfigMap()
+    with reporting(run, config_map) as folder:
+        run.start_all(run.app(app, mode=mode), sites)
+        code, told = run.termination()
+    files = {str(f.relative_to(folder)): f.read_bytes() for f in Path(folder).rglob("*") if f.is_file()}
+    return Ended(code, told["reason"], told["message"], config_map.progress(), files, run)
+
+
+@pytest.mark.parametrize(("mode", "rounds"), [("loop", 3), ("loop-groups", 3), ("push", 2)])
+def test_rounds_of_an_own_main_loop_are_seen_in_its_messages(pods: Make, mode: str, rounds: int) -> None:
+    found = ended(pods, "ways", mode)
+    assert (found.code, found.reason) == (0, "Completed"), found
+    progress = found.progress
+    assert (progress.rounds_completed, progress.replies, progress.failures, progress.result) == (rounds, 2, 0, "Metrics")
+    assert progress.collaborators["site1"].round == rounds
+    assert progress.collaborators["site2"].metrics["loss"] == 0.5
+    assert ("accuracy" in progress.collaborators["site1"].metrics) == (mode != "push")
+    assert progress.collaborators["site1"].seconds is not None
+    assert not found.files  # it keeps its model itself
+
+
+def test_a_query_completes_without_a_model_unless_one_is_asked_for(pods: Make) -> None:
+    found = ended(pods, "ways", "query")
+    assert (found.code, found.progress.rounds_completed, found.progress.result) == (0, 1, "Metrics"), found
+    assert found.progress.collaborators["site1"].metrics == {"num-examples": 10, "count": 7, "mean": 2.5}
+    assert "no model" in found.message
+
+
+def test_a_model_that_spec_result_asks_for_has_to_be_there(pods: Make) -> None:
+    found = ended(pods, "ways", "query", PANAL_RESULT="Model")
+    assert (found.code, found.reason) == (1, "ModelMissing")
+
+
+def test_a_start_of_the_apps_own_is_watched_and_may_stop_early(pods: Make) -> None:
+    found = ended(pods, "ways", "own-start")
+    assert (found.code, found.progress.rounds_completed, found.progress.rounds_total) == (0, 2, 3), found
+    assert found.progress.metrics == {"loss": 0.5}
+    assert found.model()["w"].tolist() == [2.0] * 4
+    assert found.progress.model is not None
+    assert found.progress.model.round == 2
+
+
+def test_a_start_that_calls_flowers_own_is_one_start(pods: Make) -> None:
+    found = ended(pods, "ways", "calling")
+    assert (found.code, found.progress.rounds_completed) == (0, 3), found
+    assert "rounds [1, 2, 3]" in found.run.log("superlink")
+    assert sorted(found.files) == ["metadata.json", "model.safetensors"]
+
+
+def test_each_call_of_start_keeps_its_rounds_and_its_model(pods: Make) -> None:
+    found = ended(pods, "ways", "two-models")
+    assert (found.code, found.progress.rounds_completed) == (0, 4), found
+    assert "generator 2.0" in found.run.log("superlink")
+    assert found.model()["critic"].tolist() == [2.0] * 4
+    kept = {n: next(iter(found.model(f"start-{n}/model.safetensors").items())) for n in (1, 2, 3)}
+    assert {n: (name, array[0]) for n, (name, array) in kept.items()} == {1: ("generator", 1), 2: ("critic", 1), 3: ("generator", 2)}
+    assert found.metadata()["start"] == 4
+    assert "3 of earlier calls of start" in found.message
+
+
+def test_what_failed_is_sent_again_as_it_was(pods: Make) -> None:
+    found = ended(pods, "ways", "schedule")
+    assert (found.code, found.progress.rounds_completed) == (0, 3), found
+    told = [line.partition("lr ")[2] for line in found.run.log("superlink").splitlines() if "lr " in line and "round" in line]
+    assert told == ["1.0", "0.5", "0.25"]  # asked once a round, although site2 has failed in round 2
+    assert found.model()["w"].tolist() == [1.75] * 4
+    assert [r["failures"] for r in found.run.records() if r.get("phase") == "train"] == [0, 1, 0, 0]
+
+
+def test_what_is_no_number_is_shown_in_its_round(pods: Make) -> None:
+    found = ended(pods, "ways", "diverges")
+    assert (found.code, found.progress.metrics) == (0, {"loss": "NaN"}), found
+    assert found.metadata()["rounds"]["train"] == {"1": {"loss": 0.5}, "2": {"loss": "NaN"}, "3": {"loss": "NaN"}}
+    assert found.progress.notices == {"ModelSuspect": "w with NaN or infinity"}
+    assert np.isnan(found.model()["w"]).all()
+
+
+def test_a_metric_that_a_round_does_not_report_is_not_shown_with_an_older_value(pods: Make) -> None:
+    found = ended(pods, "ways", "stale")
+    assert (found.code, found.progress.metrics) == (0, {"loss": 0.5}), found
+    assert found.metadata()["rounds"]["server"]["1"] == {"judged": 1.0}
+
+
+def test_types_that_cannot_be_stored_are_named_before_round_1(pods: Make) -> None:
+    found = ended(pods, "ways", "complex")
+    assert (found.code, found.reason) == (1, "ArraysNotStorable")
+    assert "fourier (complex64)" in found.message
+    assert not found.run.record(event="round", phase="train")
+
+
+@pytest.mark.parametrize(
+    ("mode", "notice", "words"),
+    [
+        ("grows", "ModelChanged", "w float32 → float64: the model's size goes from 16 to 32 bytes"),
+        ("variance", "ModelSuspect", "norm.running_var with a negative variance"),
+        ("first-only", "NotAggregated", "FirstOnly returned no arrays in rounds 2, 3; the model is that of round 1"),
+    ],
+)
+def test_what_a_person_should_know_of_the_model_is_said(pods: Make, mode: str, notice: str, words: str) -> None:
+    found = ended(pods, "ways", mode)
+    assert (found.code, found.progress.notices) == (0, {notice: words}), found
+    assert found.progress.model is not None
+    assert found.progress.model.round == (1 if mode == "first-only" else 3)
+
+
+@pytest.mark.parametrize(("mode", "name"), [("nothing", "Nothing"), ("bulyan", "Bulyan")])
+def test_a_strategy_that_returns_nothing_is_named(pods: Make, mode: str, name: str) -> None:
+    found = ended(pods, "ways", mode)
+    assert (found.code, found.reason) == (1, "ModelMissing")
+    assert f"{name} returned no arrays in any of its 3 rounds" in found.message
+
+
+def test_differential_privacy_around_a_strategy(pods: Make) -> None:
+    found = ended(pods, "ways", "private")
+    assert (found.code, found.progress.rounds_completed) == (0, 3), found
+    assert found.model()["w"].shape == (4,)
+
+
+def test_an_app_that_fails_after_its_training_has_failed_with_its_model(pods: Make) -> None:
+    found = ended(pods, "ways", "fails-after")
+    assert (found.code, found.reason) == (1, "ServerAppFailed")
+    assert "final_model.npz" in found.message
+    assert "Model of round 2 stored as" in found.message
+    assert found.model()["w"].tolist() == [2.0] * 4
+    assert found.progress.model is not None
+
+
+def test_an_app_that_waits_for_more_nodes_than_there_are_says_so_and_ends(pods: Make) -> None:
+    found = ended(pods, "ways", "waits", PANAL_QUORUM_TIMEOUT="8")
+    assert (found.code, found.reason) == (1, "QuorumNotReached")
+    assert "the app waits for 5 nodes, 2 are there" in found.message
+    assert found.run.record(event="waiting", message="the app waits for 5 nodes, 2 are there")
+
+
+@pytest.mark.parametrize("mode", ["server-fn", "secagg"])
+def test_the_older_interface_is_seen_and_its_model_stored(pods: Make, mode: str) -> None:
+    found = ended(pods, "legacy", mode, sites=3)
+    assert (found.code, found.reason) == (0, "Completed"), found
+    progress = found.progress
+    assert (progress.rounds_completed, progress.rounds_total, progress.replies) == (3, 3, 3)
+    assert progress.metrics["loss"] == 0.25
+    assert progress.metrics["accuracy"] == 0.75
+    assert [round(float(x), 2) for x in next(iter(found.model().values()))] == [3.0] * 4
+    assert found.metadata()["strategy"] == "FedAvg"
+
+
+def test_secure_aggregation_that_halts_in_each_round_is_not_completed(pods: Make) -> None:
+    found = ended(pods, "legacy", "secagg-halts", sites=3)
+    assert (found.code, found.reason) == (1, "WorkflowHalted")
+    assert "3 rounds" in found.message

@@ -1,0 +1,92 @@
+"""Who gets which number, and that nobody's number ever changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from panal.api.names import ClusterName
+from panal.lifecycle import partitions
+from panal.lifecycle.decide import decide
+from panal.lifecycle.world import Object, PlacementView, WorkView, World
+from panal.runtimes import Partition
+from worlds import NOW, ago, applied, names_of, running, work
+
+
+def named(**numbers: tuple[int, int]) -> dict[str, Partition]:
+    return {name: Partition(*pair) for name, pair in numbers.items()}
+
+
+def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
+    """Works whose StatefulSet has these numbers."""
+    found = {}
+    for name, pair in numbers.items():
+        manifest = {"kind": "StatefulSet", "metadata": {"annotations": partitions.annotation(Partition(*pair))}}
+        view = work(1)
+        view = replace(view, cluster=ClusterName(name), object=view.object | {"spec": {"workload": {"manifests": [manifest]}}})
+        found[ClusterName(name)] = view
+    return found
+
+
+@pytest.mark.parametrize(
+    ("participants", "works", "expected"),
+    [
+        ("c a b", {}, named(a=(0, 3), b=(1, 3), c=(2, 3))),
+        ("a b c", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3))),  # the controller was killed in between
+        ("a b c aa", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3), aa=(3, 4))),
+        ("a c", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3))),
+        ("a c d", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(3, 4))),  # b's work is still there
+        ("a c d", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(1, 3))),  # b's part is nobody's now
+        ("a c d e", {"a": (0, 3), "c": (2, 3), "d": (3, 4)}, named(a=(0, 3), c=(2, 3), d=(3, 4), e=(1, 3))),
+        ("", {}, {}),
+    ],
+)
+def test_numbers(participants: str, works: dict[str, Any], expected: dict[str, Partition]) -> None:
+    wanted = [ClusterName(name) for name in participants.split()]
+    assert partitions.assign(wanted, existing(**works)) == expected
+
+
+def test_works_of_a_version_that_gave_no_numbers_have_none() -> None:
+    former = {ClusterName("a"): work(1)}
+    assert partitions.assign([ClusterName("a"), ClusterName("b")], former) == named(a=(0, 2), b=(1, 2))
+
+
+def container(manifestwork: Object) -> Object:
+    sets = [m for m in manifestwork["spec"]["workload"]["manifests"] if m["kind"] == "StatefulSet"]
+    found: Object = sets[0]["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def numbers(manifestwork: Object) -> tuple[str, str]:
+    env = {entry["name"]: entry.get("value", "") for entry in container(manifestwork)["env"]}
+    return env["PANAL_PARTITION_ID"], env["PANAL_NUM_PARTITIONS"]
+
+
+def taken_over(world: World, made: list[Object], *gone: str) -> World:
+    """The world after these works were applied, for a controller that knows nothing else."""
+    kept = [m for m in made if m["metadata"]["namespace"] not in gone]
+    uid = {"uid": "u", "creationTimestamp": ago(5).isoformat()}
+    views = [replace(work(int(m["metadata"]["namespace"][-1])), object=m | {"metadata": m["metadata"] | uid}) for m in kept]
+    return replace(world, works={v.cluster: v for v in views})
+
+
+def test_a_run_keeps_its_numbers_while_clusters_come_and_go() -> None:
+    start = running(works={}, placement=PlacementView(selected=names_of(1, 3)))
+    made = applied(decide(start, NOW), "ManifestWork")
+    assert [numbers(m) for m in made] == [("0", "2"), ("1", "2")]
+
+    joined = taken_over(replace(start, placement=PlacementView(selected=names_of(1, 2, 3))), made)
+    again = applied(decide(joined, NOW), "ManifestWork")
+    assert [numbers(m) for m in again] == [("0", "2"), ("2", "3"), ("1", "2")]
+    assert [container(again[0]), container(again[2])] == [container(m) for m in made]  # so nothing restarts
+
+    replaced = taken_over(replace(start, placement=PlacementView(selected=names_of(2, 3))), made, "cluster1")
+    assert [numbers(m) for m in applied(decide(replaced, NOW), "ManifestWork")] == [("0", "2"), ("1", "2")]
+
+
+def test_thousands_of_clusters_have_numbers_of_their_own() -> None:
+    many = [ClusterName(f"c{n:05}") for n in range(3500)]
+    found = partitions.assign(many, {})
+    assert [found[name] for name in many] == [Partition(n, 3500) for n in range(3500)]
