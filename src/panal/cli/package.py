@@ -16,7 +16,8 @@ from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from panal.cli import installed
+from panal.api.names import NO_DATA
+from panal.cli import flower
 from panal.cli.folder import App, read
 from panal.cli.problem import Code, Problem, explained
 from panal.local.node import recipes
@@ -91,8 +92,8 @@ def _python(folder: Path, required: str) -> str:
 def _image(folder: Path) -> dict[str, str]:
     """What the Containerfile says of dependencies and of `[tool.panal.image]`."""
     with explained():
-        recipe = recipes.read(folder)
-    arguments = installed.arguments(folder)
+        recipe = recipes.read(folder, flower.pins(folder))
+    arguments = ["requirements.txt" if word == str(recipe.requirements.file) else word for word in recipe.requirements.arguments]
     if not arguments:
         message = f"{folder / 'pyproject.toml'}: project.dependencies is empty, so the app's image would hold no Flower"
         raise Problem(Code.USAGE, message, 'Name what the app needs, such as dependencies = ["flwr", "numpy"].')
@@ -115,7 +116,7 @@ def _data(app: App, claim: str | None) -> str:
     """Where clusters have data for the app, as lines of `client`."""
     name = claim or (f"{app.name}.example.com" if app.data else None)
     if name is None:
-        return "    dataClaim: None # the app brings its data, or makes them\n    placement:\n      clusterSets: [default]"
+        return f"    dataClaim: {NO_DATA} # the app brings its data, or makes them\n    placement:\n      clusterSets: [default]"
     if not CLAIM.fullmatch(name) or len(name) > 253:
         raise Problem(Code.USAGE, f"--data-claim {name}: is no name of a ClusterClaim", f"Such as {app.name}.example.com.")
     return f"""    dataClaim: {name} # the ClusterClaim by which a site says where its data are

@@ -57,7 +57,7 @@ def test_clusters_that_have_data_are_chosen_by_their_claim(tmp_path, given, more
 @pytest.mark.parametrize(
     ("dependencies", "more", "line"),
     [
-        ('["flwr>=1.27", "numpy"]', "", "      'flwr>=1.27' numpy flwr==1."),
+        ('["flwr>=1.27", "numpy"]', "", "      'flwr>=1.27' numpy flwr==1.4"),
         ('["flwr[simulation]>=1.29; python_version > \'3.9\'"]', "", "'flwr[simulation]>=1.29; python_version > '"),
         ('["flwr"]', 'requires-python = ">=3.12"', "FROM python:3.12-slim AS build"),
         ('["flwr"]', 'requires-python = ">=3.9,<3.11"', "FROM python:3.10-slim AS build"),

@@ -535,6 +535,15 @@ def test_a_run_that_is_stopped_ends_and_keeps_its_record(world: World, doing: st
     assert not plan.apply
 
 
+def test_a_model_that_is_stored_when_a_run_is_stopped_stays_in_its_record() -> None:
+    """Of an app that trains several, one after the other."""
+    known = done().progress
+    assert known
+    status = status_after(running(run=run(status_after(running()), stop=True), progress=known))
+    assert (status.phase, status.model) == (Phase.FAILED, known.model)
+    assert status.model
+
+
 def test_a_run_that_has_its_model_is_completed_even_if_it_is_stopped_then() -> None:
     world = done()
     assert status_after(replace(world, run=run(world.run.status, stop=True))).phase is Phase.COMPLETED

@@ -74,8 +74,8 @@ def build_own(images: Path) -> list[Image]:
 
 
 def build(folder: Path, name: str, images: Path, pins: Sequence[str] = (), *, tell: Tell = _silent, step: Tell = _silent) -> Image:
-    """The image as it is in the store now; `pins` are requirements to install as well. `tell` is told of what of the folder is left out,
-    `step` of each step of an installation. BuildError if it cannot be made."""
+    """The image as it is in the store now. `pins` are requirements to install as well; `tell` is told of what of the folder is left
+    out, `step` of each step of an installation. BuildError if it cannot be made."""
     recipe = read(folder, pins)
     try:
         place = folder_of(images, name)
@@ -194,8 +194,8 @@ def _environment(recipe: Recipe, store: Path, step: Tell) -> Path:
 def _install(recipe: Recipe, venv: Path, step: Tell) -> None:
     if what := recipe.requirements.arguments:
         pip = _pip(str(venv / "bin/python3"), "--compile-bytecode")
-        told = f"installing what {recipe.requirements.file or recipe.folder / 'pyproject.toml'} asks for"
-        _run([*pip, *what], told, cwd=recipe.folder, step=step)
+        of = recipe.requirements.file or recipe.folder / "pyproject.toml"
+        _run([*pip, *what], f"installing what {of} asks for", cwd=recipe.folder, step=step)
 
 
 def fetch_alone(requirement: str, folder: Path) -> None:
