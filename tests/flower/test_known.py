@@ -25,8 +25,9 @@ TOOLS = Path(flower_known.__file__).parent
 AS_THEY_ARE = {
     "flwr.app", "flwr.app.error", "flwr.app.message.arraychunk", "flwr.cli.build", "flwr.clientapp", "flwr.common.config",
     "flwr.common.constant", "flwr.common.serde", "flwr.proto.control_pb2", "flwr.proto.fleet_pb2", "flwr.proto.message_pb2",
-    "flwr.server.superlink.utils", "flwr.serverapp.strategy", "flwr.supercore.cli", "flwr.supercore.control", "flwr.supercore.error",
-    "flwr.supercore.fab", "flwr.superlink.cli", "flwr.supernode.cli",
+    "flwr.proto.runtime_pb2", "flwr.server.superlink.utils", "flwr.serverapp.strategy", "flwr.supercore.cli", "flwr.supercore.control",
+    "flwr.supercore.error", "flwr.supercore.fab", "flwr.supercore.interceptors", "flwr.supercore.runtime", "flwr.superlink.cli",
+    "flwr.supernode.cli",
 }  # fmt: skip
 
 
