@@ -74,6 +74,20 @@ def test_the_same_reply_may_be_announced_again_and_another_may_not(arrivals: Arr
         arrivals.announce(NODE, "asked", "f" * 64, {"f" * 64: ()}, None)
 
 
+def test_an_error_may_take_the_place_of_half_a_reply_and_nothing_that_of_an_error(arrivals: Arrivals) -> None:
+    """As of a site whose app died while it handed its reply over."""
+    half = announced(arrivals)
+    arrivals.put(half, name(LEAF), LEAF, ())
+    error = arrivals.announce(NODE, "asked", name(b"error"), {name(b"error"): ()}, None, error=True)
+    assert error is not None
+    assert error.missing() == [name(b"error")]
+    assert arrivals.announced(NODE, RUN, half.session) is None  # the rest of it is not taken any more
+    for root, is_error in ((name(ROOT), False), (name(b"another"), True)):
+        with pytest.raises(BadReplyError, match="two replies"):
+            arrivals.announce(NODE, "asked", root, {root: ()}, None, error=is_error)
+    assert arrivals.put(error, name(b"error"), b"error", ()) is True
+
+
 @pytest.mark.parametrize(("node", "asked"), [(OTHER, "asked"), (NODE, "another")])
 def test_nobody_replies_to_what_he_was_not_handed(arrivals: Arrivals, node: int, asked: str) -> None:
     with pytest.raises(RefusedError) as refusal:
