@@ -38,6 +38,10 @@ def note(text: str) -> None:
     err.print(shown(text), style="dim", markup=False)
 
 
+def warn(text: str) -> None:
+    err.print(f"warning: {shown(text)}", style="yellow", markup=False)
+
+
 @contextmanager
 def patiently(text: str) -> Iterator[None]:
     """Says the text if what is done takes longer than a moment."""
