@@ -103,7 +103,7 @@ async def _follow(client: Client, run: Object, show: Show) -> Object:
             changed.clear()
             now = cache.get(FEDERATED_LEARNING, namespace, name)
             if now is None:
-                raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it anew.")
+                raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it again.")
             show.changed(before, now)
             if (now.get("status") or {}).get("phase") in story.ENDED:
                 return now

@@ -1,7 +1,7 @@
 """The controller process: settings, watch cache, leader Lease, health endpoints, and the loop. `panal-controller` starts it.
 
 Every replica keeps a warm cache and answers probes; only the leader reconciles. A process that loses its Lease, or whose cache or loop
-ends, ends as well, and is started anew by Kubernetes: everything that it knows is on the hub.
+ends, ends as well, and is started again by Kubernetes: everything that it knows is on the hub.
 """
 
 from __future__ import annotations
