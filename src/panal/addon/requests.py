@@ -140,7 +140,7 @@ def _foreign(csr: Object, cluster: str) -> str:
     if not cluster:
         return f"{who} is not the agent of a managed cluster: certificates for {names.SIGNER} are for clusters' agents alone"
     if not {f"{PREFIX}:{cluster}", f"{PREFIX}:managed-clusters"} <= groups:
-        return f"{who} is not in the groups of the agent of cluster {cluster}: let the cluster join the hub anew"
+        return f"{who} is not in the groups of the agent of cluster {cluster}: let the cluster join the hub again"
     return ""
 
 

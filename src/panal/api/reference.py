@@ -60,7 +60,7 @@ def _limits(field: Schema) -> str:
 
 
 def renewed(page: str) -> str:
-    """The page with all its tables made anew."""
+    """The page with all its tables renewed."""
     return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3] or '')}\n{found[4]}", page)
 
 

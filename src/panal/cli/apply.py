@@ -76,7 +76,7 @@ async def _apply(client: Client, document: Object) -> Object:
     try:
         return await client.apply(document, force=False)
     except Conflict as error:
-        remedy = "Change it with the tool that set it, or delete the resource and apply it anew."
+        remedy = "Change it with the tool that set it, or delete the resource and apply it again."
         raise Problem(Code.REFUSED, f"{document['metadata']['name']}: {error.message}", remedy) from error
     except NotFound as error:
         name = document["metadata"].get("namespace", "")

@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from datetime import datetime
 
 from rich.live import Live
 from rich.table import Table
 
-from panal.cli import output, story
+from panal.cli import freshness, output, story
 from panal.cli.problem import Code, Problem
 from panal.cli.tasks import together
 from panal.kube.cache import Cache, Watched
@@ -32,28 +33,43 @@ class Show:
         self._live = live
         self._began = time.monotonic()
         self._newest: dict[str, Object] = {}
+        self._silent_since: datetime | None = None
 
     def changed(self, before: Object | None, now: Object) -> None:
         name = now["metadata"]["name"]
         for text in story.lines((before or {}).get("status") or {}, now.get("status") or {}):
             self.say(name, text)
         self._newest[name] = now
+        self._show()
+
+    def controller(self, silent_since: datetime | None) -> None:
+        """It is away since then, or back."""
+        self._silent_since = silent_since
+        text = freshness.warning(silent_since) if silent_since else "the controller is back: what is shown is up to date"
+        self._tell(text)
+        self._show()
+
+    def _show(self) -> None:
         if self._live:
-            self._live.update(clusters(list(self._newest.values())), refresh=True)
+            self._live.update(clusters(list(self._newest.values()), self._silent_since), refresh=True)
 
     def say(self, name: str, text: str) -> None:
-        who = f"{name}  " if self._several else ""
-        self._to(f"{time.monotonic() - self._began:6.1f} s  {who}{text}")
+        self._tell(f"{name}  {text}" if self._several else text)
+
+    def _tell(self, text: str) -> None:
+        self._to(f"{time.monotonic() - self._began:6.1f} s  {text}")
 
 
-def clusters(runs: list[Object]) -> Table:
-    """Where each collaborator is."""
+def clusters(runs: list[Object], silent_since: datetime | None = None) -> Table:
+    """Where each collaborator is, or was when the controller was heard of last."""
     rows = []
     for run in runs:
         for each in (run.get("status") or {}).get("collaborators") or ():
             metrics = output.numbers(each)
             rows.append((run["metadata"]["name"], each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics))
-    return output.table(("RUN", "CLUSTER", "STATE", "ROUND", "REPORTED"), rows)
+    found = output.table(("RUN", "CLUSTER", "STATE", "ROUND", "REPORTED"), rows)
+    found.caption = f"as of {silent_since:%Y-%m-%d %H:%M:%S}Z" if silent_since else None
+    return found
 
 
 async def follow(client: Client, runs: list[Object], within: float | None, lines_to_stderr: bool = False) -> list[Object]:
@@ -62,12 +78,16 @@ async def follow(client: Client, runs: list[Object], within: float | None, lines
     console = output.err if lines_to_stderr else output.out
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     show = Show(len(runs) > 1, lambda text: output.line(text, console), live)
+    telling = asyncio.create_task(freshness.tell(client, show.controller))
     try:
         async with asyncio.timeout(within):
             with live or nullcontext():
                 return await together(*(_follow(client, run, show) for run in runs))
     except TimeoutError as error:
         raise Problem(Code.TIMEOUT, f"not ended within {within:g} s; it goes on", "Follow it again with `panal get NAME -w`.") from error
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def _follow(client: Client, run: Object, show: Show) -> Object:
@@ -83,7 +103,7 @@ async def _follow(client: Client, run: Object, show: Show) -> Object:
             changed.clear()
             now = cache.get(FEDERATED_LEARNING, namespace, name)
             if now is None:
-                raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it anew.")
+                raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it again.")
             show.changed(before, now)
             if (now.get("status") or {}).get("phase") in story.ENDED:
                 return now

@@ -38,6 +38,10 @@ def note(text: str) -> None:
     err.print(shown(text), style="dim", markup=False)
 
 
+def warn(text: str) -> None:
+    err.print(f"warning: {shown(text)}", style="yellow", markup=False)
+
+
 @contextmanager
 def steps(text: str) -> Iterator[Callable[[str], None]]:
     """Says the text, and takes the steps of what is done: on a terminal one line that stays in place, elsewhere a few lines."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from panal.api.names import CLUSTER_SET_LABEL
 from panal.api.spec import Result
 from panal.api.status import Phase
-from panal.cli import output, story
+from panal.cli import freshness, output, story
 from panal.cli.access import Access
 from panal.cli.apply import apply, documents
 from panal.cli.follow import follow
@@ -100,21 +101,30 @@ def get(access: Access, what: str, namespace: str | None, watch: bool, following
 async def _get_runs(access: Access, namespace: str | None, as_json: bool) -> Code:
     async with access.open() as client:
         runs = (await client.list(kinds.FEDERATED_LEARNING, Selector(namespace or ""))).items
+        since = await _silent_since(client, runs)
     runs.sort(key=lambda run: str(run["metadata"]["creationTimestamp"]))
     if as_json:
         output.as_json({"apiVersion": "v1", "kind": "List", "items": runs})
     elif runs:
-        output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run) for run in runs])
+        output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run, since) for run in runs])
     else:
         output.note("no runs")
     return Code.OK
 
 
-def _row(run: Object) -> tuple[str, ...]:
+async def _silent_since(client: Client, runs: list[Object]) -> datetime | None:
+    """Since when nobody has kept the status of these runs up to date, which is said on stderr."""
+    since = None if all(map(story.ended, runs)) else await freshness.silent_since(client)
+    if since:
+        output.warn(freshness.warning(since))
+    return since
+
+
+def _row(run: Object, since: datetime | None) -> tuple[str, ...]:
     metadata, status = run["metadata"], run.get("status") or {}
     rounds, clients = (status.get(name, {}).get("summary", "") for name in ("rounds", "clients"))
     metric, age = status.get("headlineMetric", ""), output.age(metadata["creationTimestamp"])
-    return metadata["namespace"], metadata["name"], status.get("phase", ""), rounds, clients, metric, age
+    return metadata["namespace"], metadata["name"], freshness.phase(run, since), rounds, clients, metric, age
 
 
 async def _get_clusters(access: Access, as_json: bool) -> Code:
@@ -142,10 +152,11 @@ async def _get_run(access: Access, name: str, namespace: str | None, watch: bool
         run = await find(client, name, namespace)
         if watch:
             return await until_end(client, [run], following)
+        since = await _silent_since(client, [run])
     if following.as_json:
         output.as_json(run)
         return Code.OK
-    output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run)])
+    output.columns(("NAMESPACE", "NAME", "PHASE", "ROUND", "CLIENTS", "METRIC", "AGE"), [_row(run, since)])
     status = run.get("status") or {}
     output.line("")
     output.line(status.get("message", ""))

@@ -23,7 +23,7 @@ ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "1", "--drain-time-s", "2")
 _CLUSTER_KIND = "config.cluster.v3.Cluster"
 _CONNECTIONS = 1_000
 _ABOUT = "panal"  # metadata: what the log and the tunnel have to know of the aggregator
-# Read anew for every connection: the file may come, change and go.
+# Read again for every connection: the file may come, change and go.
 _ADD_CREDENTIALS = """
 function envoy_on_request(request)
   local file = io.open("./proxy-authorization")

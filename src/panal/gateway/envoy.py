@@ -1,7 +1,7 @@
 """What both gateways' configurations are made of.
 
 Every file is named relative to the folder that Envoy runs in, and Envoy watches that folder for renames: a file renamed into it, or the
-link `..data` that kubelet switches in a mounted volume, makes Envoy read the files anew.
+link `..data` that kubelet switches in a mounted volume, makes Envoy read the files again.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class Authorities:
         return self._cache.get(kinds.CONFIG_MAP, self._namespace, names.AUTHORITIES)
 
     def _requests(self) -> dict[str, datetime]:
-        """Which authorities somebody wants anew, and since when."""
+        """Which authorities somebody asks to replace, and since when."""
         text = ((self._shown() or {"metadata": {}})["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROTATE, "")
         which, _, when = text.partition("@")
         wanted = [name for name in map(str.strip, which.split(",")) if name in SECRETS]

@@ -60,7 +60,7 @@ class Resolver:
             log.warning("the aggregator's address %s cannot be resolved: %s", name, error)
             return
         addresses = sorted({str(info[4][0]) for info in found}, key=lambda a: (":" in a, a))
-        if addresses and entry.address not in addresses:  # one that is still true stays: a new one has every collaborator connect anew
+        if addresses and entry.address not in addresses:  # one that is still true stays: a new one has every collaborator connect again
             log.info("the aggregator's address %s is %s", name, addresses[0])
             entry.address = addresses[0]
             self._changed(name)

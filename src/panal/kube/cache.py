@@ -1,9 +1,9 @@
 """The watch cache: what the API server holds of some kinds, kept up to date in memory.
 
 Each kind is followed by a loop of its own: list, then watch from the list's version, and from where the last watch ended, so that
-nothing is missed. A version that the server has forgotten (410) means listing anew, and comparing, so that deletions are seen as well.
+nothing is missed. A version that the server has forgotten (410) means listing again, and comparing, so that deletions are seen as well.
 Watches die silently in practice: a stream that says nothing for `silence` seconds is given up, and every `resync` seconds the
-kind is listed and told anew, changed or not. A kind that cannot be had (not installed, forbidden, server away) is tried again with
+kind is listed and told again, changed or not. A kind that cannot be had (not installed, forbidden, server away) is tried again with
 a growing wait, is named by `problems`, and stops no other.
 """
 
@@ -92,7 +92,7 @@ class Cache:
     # --- following ----------------------------------------------------------------------------------------------
     def subscribe(self, callback: Callback) -> None:
         """Called at once after each change is in the cache, with (kind, old, new): old None for a new object, new None for a deleted
-        one, both the same object when a resync tells it again. An object deleted and made anew unseen comes as one change of uid."""
+        one, both the same object when a resync tells it again. An object deleted and made again unseen comes as one change of uid."""
         self._callbacks.append(callback)
 
     def synced(self, *kinds: Kind) -> bool:

@@ -11,7 +11,7 @@ KubeError
     ├── NotFound           404: the object, or its whole kind
     ├── Conflict           409: somebody else was faster
     │   └── AlreadyExists
-    ├── Gone               410: the resourceVersion is not known (any more): list anew
+    ├── Gone               410: the resourceVersion is not known (any more): list again
     ├── TooManyRequests    429
     └── Unavailable        5xx, network, time-out: whether a write happened is not known
 """

@@ -55,7 +55,7 @@ def route(world: World, found: Address, site: SiteConfig) -> Address | None:
 
 
 def _node(world: World) -> str:
-    """The node that was chosen first, as long as it is there: a new address would have every collaborator connect anew."""
+    """The node that was chosen first, as long as it is there: a new address would have every collaborator connect again."""
     before = next((known.address for known in world.run.status.listeners), "")
     return before if before in world.node_addresses else next(iter(world.node_addresses), "")
 

@@ -1,4 +1,4 @@
-"""The one status that a cycle writes: built anew from what is known now; only history (times, conditions) is kept from the old one."""
+"""The one status that a cycle writes: built from what is known now; only history (times, conditions) is kept from the old one."""
 
 from __future__ import annotations
 

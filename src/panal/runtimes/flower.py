@@ -18,7 +18,7 @@ from panal.runtimes.base import AggregatorContainers, Announced, Container, Part
 # Whether what an exception says may leave the site: its owner's word, in a ConfigMap on the spoke. By default nothing of it does.
 _SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": {"name": SITE, "key": "share-errors", "optional": True}}}
 
-# From which Pod a SuperNode comes: one that is started anew in the same Pod takes the place of the one before at once.
+# From which Pod a SuperNode comes: one that is started again in the same Pod takes the place of the one before at once.
 _INSTANCE = {"name": "PANAL_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 # Flower sends arrays in pieces of 5 MiB. What it sends whole is a record of numbers or settings, and the list of a message's pieces, which

@@ -89,7 +89,7 @@ def _rules(schema: Any) -> Iterator[bool]:
 
 
 class Registry:
-    """All resources; `changed` counts, so that what is made of them (discovery, OpenAPI) is made anew."""
+    """All resources; `changed` counts, so that what is made of them (discovery, OpenAPI) is made again."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], Resource] = {}

@@ -1,6 +1,6 @@
 """Reading: one object, lists page by page, and watches.
 
-Bodies are those that the store holds, encoded once, when they were written; they are made anew only for another version of a kind, or
+Bodies are those that the store holds, encoded once, when they were written; they are made again only for another version of a kind, or
 for the forms that kubectl asks for (Table, PartialObjectMetadata).
 """
 
@@ -223,7 +223,7 @@ class Watch:
                     yield self._bookmark({})
                 continue
             if change is None:
-                return  # too slow: it comes again, and is told what it missed or to list anew
+                return  # too slow: it comes again, and is told what it missed or to list again
             lines = [self._change(change)]
             while not self._queue.empty() and (more := self._queue.get_nowait()):
                 lines.append(self._change(more))

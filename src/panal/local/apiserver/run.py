@@ -53,7 +53,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
 
 def _tokens(path: Path | None) -> Callable[[], dict[str, User]]:
-    """Read anew whenever the file has changed."""
+    """Read again whenever the file has changed."""
     if path is None:
         return dict
     known: dict[str, Any] = {"at": None, "tokens": static_tokens(path) if path.exists() else {}}

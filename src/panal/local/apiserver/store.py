@@ -3,7 +3,7 @@
 A write is one transaction, committed before it is acknowledged. The journal is a WAL with synchronous=NORMAL: what was acknowledged
 survives the death of the process at any moment; the last writes may be lost if the machine itself loses power, never the database's
 integrity. Versions are one sequence for all objects. The history holds the latest changes since the start; whoever asks for what is
-older is told so (410) and lists anew.
+older is told so (410) and lists again.
 """
 
 from __future__ import annotations

@@ -366,7 +366,7 @@ class Writer:
 
 
 def _as_read(obj: Object, schema: Schema) -> None:
-    """What is stored is pruned and defaulted anew by the schema of today."""
+    """What is stored is pruned and defaulted again by the schema of today."""
     prune(obj, schema)
     default(obj, schema)
 

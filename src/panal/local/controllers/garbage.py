@@ -1,7 +1,7 @@
 """What goes without being asked for: objects whose owners are gone, or wait for them, and all that is in a namespace that is going.
 
 All kinds that the API server has are followed, with little more than their names. An owner that is not in the cache is asked for before
-anything is concluded: what owns may be newer than what the watch has told. Kinds that are added later are found when the watch starts anew.
+anything is concluded: what owns may be newer than what the watch has told. Kinds added later are found when the watch starts again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Garbage:
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     async def run(self) -> None:
-        """Until cancelled; follows the kinds anew when there are others."""
+        """Until cancelled; follows the kinds again when there are others."""
         work: asyncio.Task[None] | None = None
         try:
             while True:

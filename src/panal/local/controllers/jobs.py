@@ -1,6 +1,6 @@
 """Jobs: Pods until enough have succeeded or too many failed, then a condition that says which, and in time the Job's removal.
 
-The counts are taken anew from the Pods that are there each time, for Pods that ended go only with their Job: so nothing is counted twice.
+The counts are taken again from the Pods that are there each time, for Pods that ended go only with their Job: so nothing is counted twice.
 """
 
 from __future__ import annotations

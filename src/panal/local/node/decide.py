@@ -3,7 +3,7 @@
 Init containers one after the other; a sidecar (an init container with restartPolicy Always) has to have started before the next goes
 on, and runs from then on. Then the main containers, all at once. When none of these will run again the sidecars end, the last one first,
 and the Pod is over. A Pod that is deleted ends its main containers first, its sidecars after them. What fails waits ever longer
-before it starts anew.
+before it starts again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 from panal.local.node.records import Attempt
 
 LONGEST_DELAY = 300.0
-HEALTHY = 600.0  # a container that ran for so long starts anew as if it were the first time
+HEALTHY = 600.0  # a container that ran for so long starts again as if it were the first time
 
 Role = Literal["init", "sidecar", "main"]
 Policy = Literal["Always", "OnFailure", "Never"]

@@ -1,6 +1,6 @@
 """One Pod on this node: observe its files and its object, decide, do, tell. Woken by changes of objects, by probes, ends and timers.
 
-Nothing that matters is in memory: a worker that begins anew after the node was killed reads the records and goes on.
+Nothing that matters is in memory: a worker that begins again after the node was killed reads the records and goes on.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ SHIM = Path(__file__).with_name("shim.py")
 MARK = "PANAL_CONTAINER"  # in the environment of all that a container starts: its attempt's folder
 KEPT = 3  # attempts whose logs stay
 ENDED = 20  # Pods whose last logs stay when they are gone
-LOST = "The container's shim ended without a record: it was killed, or the machine was started anew"
+LOST = "The container's shim ended without a record: it was killed, or the machine was started again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def phase(facts: Facts) -> str:
 
 
 def _conditions(pod: Object, facts: Facts, now: float) -> list[dict[str, Any]]:
-    """Ours, made anew, and those of others as they are."""
+    """Ours, as they are now, and those of others as they are."""
     before = {c["type"]: c for c in pod.get("status", {}).get("conditions") or ()}
     unready = [c.name for c in facts.containers if c.role != "init" and not (c.running and c.ready)]
     done = finished(facts.containers)

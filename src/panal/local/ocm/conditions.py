@@ -18,7 +18,7 @@ def said(type_: str, status: str | bool, reason: str, message: str = "", generat
 
 
 def merged(before: Iterable[Condition], news: Iterable[Condition], now: datetime) -> list[Condition]:
-    """`before` with what is said anew, in the old order; equal to `before` if nothing is new."""
+    """`before` with what is said now, in the old order; equal to `before` if nothing is new."""
     result = {c["type"]: c for c in before}
     for new in news:
         old = result.get(new["type"], {})

@@ -1,6 +1,6 @@
 """The work agent: applies what the hub's ManifestWorks say, tells how it stands, and takes away what they say no more.
 
-What it may forget, it forgets: on start everything is applied anew. What it must not forget (what was applied, and so has to be taken
+What it may forget, it forgets: on start everything is applied again. What it must not forget (what was applied, and so has to be taken
 away one day) is in an AppliedManifestWork on the cluster, which owns those objects.
 """
 
@@ -206,7 +206,7 @@ class WorkAgent:
 
 
 def _gist(work: Object, applied: Object) -> tuple[object, ...]:
-    """What makes a work one to be applied anew: it is another, or the record of what was applied is."""
+    """What makes a work one to be applied again: it is another, or the record of what was applied is."""
     return uid_of(work), work["metadata"]["generation"], labels_of(work), uid_of(applied)
 
 

@@ -1,4 +1,4 @@
-"""The supervisor: one process without threads that forks the parts, waits for their ends, and starts them anew after a short wait.
+"""The supervisor: one process without threads that forks the parts, waits for their ends, and starts them again after a short wait.
 
 It knows its parts by handles (pidfd), whether it started them or found them, left by a supervisor before it. SIGHUP: the state has changed.
 SIGTERM: it ends, and the parts stay; `panal down` ends those.
@@ -23,7 +23,7 @@ from panal.local.supervisor.parts import Part
 
 log = logging.getLogger("panal.supervisor")
 
-FIRST, LONGEST = 0.1, 10.0  # seconds before a part that ended is started anew, doubled each time
+FIRST, LONGEST = 0.1, 10.0  # seconds before a part that ended is started again, doubled each time
 LIVED = 20.0  # a part that ran so long begins with the first wait again
 PATIENCE = 10.0  # between asking an outdated part to end and killing it
 
@@ -124,7 +124,7 @@ class Keeper:
         """Asks a process to end that was started otherwise than the part is meant now."""
         found = process.find(self._folder, kept.part.name) if kept.handle is not None else None
         if found and found.digest != kept.part.digest and not kept.outdated:
-            log.info("%s: is started anew, since it has changed", kept.part.name)
+            log.info("%s: is started again, since it has changed", kept.part.name)
             kept.outdated, kept.again = True, time.monotonic() + PATIENCE
             self._signal(kept, signal.SIGTERM)
 
