@@ -16,7 +16,7 @@ import pytest
 from panal.api.text import shown
 from panal.lifecycle.diagnosis import launcher_said
 from panal.pod.tools import files
-from panal.pod.tools.app_folder import find_app
+from panal.pod.tools.app_folder import find_app, refuse_unfit
 from panal.pod.tools.files import RunError, records
 from panal.pod.tools.flower_control import overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
@@ -343,3 +343,19 @@ def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: st
         assert told["reason"] == "FlowerNotSupported"
         assert said in told["message"]
         assert f"install {PIN}" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [(b"pipe.py", "pipe.py in the image is no file"), (b"caf\xe9.py", r"caf.udce9\.py' in the image has a name that is not UTF-8")],
+)
+def test_what_no_bundle_can_be_made_of_is_refused_by_name(tmp_path, name, said):
+    """Flower reads a named pipe without end."""
+    (tmp_path / "fine.py").write_text("")
+    (tmp_path / "broken.py").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    refuse_unfit(tmp_path)
+    path = tmp_path / os.fsdecode(name)
+    os.mkfifo(path) if name == b"pipe.py" else path.write_text("")
+    with pytest.raises(RunError, match=said):
+        refuse_unfit(tmp_path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from .files import Record, RunError
+
+BUNDLED = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")  # what Flower reads for a bundle
 
 
 def read_toml(path: Path) -> Record:
@@ -33,3 +36,14 @@ def find_app() -> tuple[Path, Record]:
             return folder, project
     tried = " and ".join(str(f) for f in folders)
     raise RunError("AppInvalid", f"spec.server.image holds no Flower app: no pyproject.toml with [tool.flwr.app] in {tried}")
+
+
+def refuse_unfit(folder: Path) -> None:
+    """RunError that names what Flower would wait for without end, or could not put into a bundle. Links it leaves alone."""
+    for where, _, names in os.walk(folder):
+        for path in (Path(where, name) for name in names if name.endswith(BUNDLED)):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                raise RunError("AppInvalid", f"{path} in the image is no file but a pipe, socket or device: leave it out of the image")
+            if str(path) != str(path).encode(errors="replace").decode():
+                raise RunError("AppInvalid", f"{str(path)!a} in the image has a name that is not UTF-8: rename it")

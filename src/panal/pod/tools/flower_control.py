@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import flower_secret
+from .app_folder import refuse_unfit
 from .files import Record, RunError, loopback, number, superlink_port
 from .flower_known import NOT_SUPPORTED, PIN, unknown
 from .left_out import App, left_out, told
@@ -103,6 +104,7 @@ class Control:
 def bundle_app(folder: Path) -> bytes:
     from flwr.cli.build import build_fab_from_disk
 
+    refuse_unfit(folder)
     try:
         bundle: bytes = build_fab_from_disk(folder)
     except Exception as error:
