@@ -72,7 +72,7 @@ VALUES = {
         "certificates.life=3600",
         "logLevel=DEBUG",
         "images.pullPolicy=Always",
-        "affinity.nodeAffinity.x=y",
+        "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=metadata.name",
         "resources.limits.cpu=2",
         "global.team=a",
     ],
