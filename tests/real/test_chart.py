@@ -343,7 +343,7 @@ def test_an_author_may_name_sets_that_the_author_may_bind(author: Cluster, sets:
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        (["others"], "clusterSets: ann may not bind the cluster set others; ask an administrator"),
+        (["others"], "clusterSets: ann may not bind the cluster set others; leave clusterSets out"),
         (["mine", "others"], "ann may not bind the cluster set others"),
         ([*NAMED[:15], "others"], "ann may not bind the cluster set others"),
         ([*NAMED, "mine"], "more than 16 sets; name fewer"),
