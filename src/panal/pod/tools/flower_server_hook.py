@@ -10,31 +10,28 @@ while the controller asks for more.
 from __future__ import annotations
 
 import inspect
-import os
 import time
 from collections.abc import Callable
 from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-from . import flower_trees
 from .files import RunError, number, run_dir, say
 from .flower_aggregation import Aggregation, rules
 from .flower_context import with_key
 from .flower_exchange import Exchange
 from .flower_journal import EVALUATE, TRAIN, Journal
 from .flower_judge import Judge
+from .flower_made import Made
 from .flower_minimum import set_minimums
-from .flower_model import change, hand_over, unstorable
+from .flower_model import hand_over
 from .flower_replies import Number, Phase, merged, numbers
 from .flower_watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
 NAMED = 10  # kinds of failure in one message
-SHOWN = 5  # rounds that are named
 METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
-NOT_NEEDED = ("Files", "None")  # of spec.result: what the strategy returns need not be stored
 
 
 def patch(module: ModuleType) -> None:
@@ -89,15 +86,13 @@ class Observation:
         self.rounds = given if self.watch.several_starts or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
         self.offset = self.before = self.last = self.ended = self.journal.rounds
         self.training = False  # whether the messages that come next are of a training phase
-        self.arrays: Any = call.get("initial_arrays")
-        self.arrays_of = 0  # the round that the strategy's arrays are of; 0: none yet
-        self.without: list[int] = []  # rounds from which the strategy returned no arrays
+        self.made = Made(strategy, self.journal, call.get("initial_arrays"))
         self.phase = Phase()
         self.round_began = self.phase_began = time.monotonic()
         self.methods = {name: getattr(strategy, name) for name in METHODS}
 
     def run(self) -> Any:
-        self._check_types(self.arrays)
+        self.made.check_types()
         call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
@@ -130,14 +125,6 @@ class Observation:
             more = self.original(self.strategy, **{**call, "initial_arrays": arrays, "num_rounds": self.rounds})
             merge(result, more, done - self.before)
         return result
-
-    def _check_types(self, arrays: Any) -> None:
-        """Before anything is trained that could not be stored. Raises RunError."""
-        if not arrays or os.environ.get("PANAL_RESULT") in NOT_NEEDED or not (told := unstorable(arrays)):
-            return
-        message = f"The model cannot be stored: {told} has a type that safetensors does not know"
-        self.journal.stopped("ArraysNotStorable", message)
-        raise RunError("ArraysNotStorable", message)
 
     # What the strategy and the grid do, with their own round numbers shifted by `offset`.
 
@@ -205,7 +192,7 @@ class Observation:
         given = list(replies)
         out = self._aggregated(TRAIN, server_round + self.offset, given)
         try:
-            self._look_at(server_round + self.offset, out[0], given)
+            self.made.look_at(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
         except (AttributeError, TypeError, ValueError, KeyError) as error:
             say(f"what this strategy returns cannot be looked at: {error!r}")
         self._record(server_round + self.offset, TRAIN, numbers(out[1]))
@@ -224,20 +211,6 @@ class Observation:
         if kind == TRAIN and self.phase.replies < before and self._too_few():
             self._give_up()
         return out
-
-    def _look_at(self, server_round: int, arrays: Any, replies: list[Any]) -> None:
-        """What a person should know of the arrays that the strategy has made."""
-        if arrays is None:
-            self.without += [server_round] if self.phase.sent else []  # a strategy may only evaluate
-            return
-        before, first = self.arrays, self.arrays_of == 0
-        self.arrays, self.arrays_of, self.without = arrays, server_round, []
-        if first:
-            self._check_types(arrays)
-            if before and (told := change(before, arrays)):
-                self.journal.notice("ModelChanged", told)
-        if flower_trees.bags(self.strategy) and (told := flower_trees.lost_trees(before, arrays, replies)):
-            self.journal.notice("TreesLost", f"round {server_round}: {told}")
 
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         assert self.evaluate_fn is not None
@@ -262,18 +235,15 @@ class Observation:
 
     def _hand_over(self, returned: Any, raised: bool) -> None:
         """What `start` has returned. Where it raised, or returned nothing, the last arrays that the strategy has made."""
-        name = type(self.strategy).__name__
-        arrays = returned or (self.arrays if self.arrays_of else None)
-        if self.without:
-            since = f"in round{'s' if len(self.without) > 1 else ''} {', '.join(map(str, self.without[-SHOWN:]))}"
-            whose = f"the model is that of round {self.arrays_of}" if self.arrays_of else "there is no model"
-            self.journal.notice("NotAggregated", f"{name} returned no arrays {since}; {whose}")
+        arrays = returned or (self.made.arrays if self.made.round else None)
+        self.made.tell_rounds_without()
         if not arrays:
-            if self.without and not raised:
-                self.journal.no_model(f"{name} returned no arrays in any of its {len(self.without)} rounds")
+            if not raised:
+                self.made.tell_none()
             return
         metrics = merged(self.journal.history[kind].get(self.last, {}) for kind in ("train", "evaluate", "server"))
-        hand_over(self.journal, self.grid, arrays, round_=self.arrays_of or self.last, strategy=name, metrics=metrics)
+        name = type(self.strategy).__name__
+        hand_over(self.journal, self.grid, arrays, round_=self.made.round or self.last, strategy=name, metrics=metrics)
 
 
 def rounds_wanted() -> int:

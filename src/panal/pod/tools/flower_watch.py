@@ -28,6 +28,7 @@ from .flower_waits import wanted
 ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
 QUORUM_TIMEOUT = 600
 SILENT = 3.0  # seconds of looking for nodes before it is called waiting
+PATIENCE = 60.0  # seconds between two looks that are of one wait
 
 _watch: Watch | None = None
 
@@ -139,11 +140,13 @@ class Watch:
         if self.observing:
             return replies
         with self._lock:
-            mine = [reply for reply in replies if reply.metadata.reply_to_message_id in self._pushed]
-            for reply in mine:
-                part, node = self._pushed.pop(reply.metadata.reply_to_message_id)
-                part.answers[node] = answer_of(reply, take_record(reply.content) if reply.has_content() else None)
-            if mine:
+            part = None
+            for reply in replies:
+                seconds = take_record(reply.content) if reply.has_content() else None
+                if (known := self._pushed.pop(reply.metadata.reply_to_message_id, None)) is not None:
+                    part, node = known
+                    part.answers[node] = answer_of(reply, seconds)
+            if part is not None:
                 self._write(part)
         return replies
 
@@ -218,7 +221,7 @@ class Waiting:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._since = 0.0
+        self._since = self._last = 0.0
         self._said = ""
 
     def over(self) -> None:
@@ -227,7 +230,9 @@ class Waiting:
     def looked(self, count: int, frame: FrameType | None) -> None:
         """Raises RunError when it has waited for as long as the quorum may take."""
         now = time.monotonic()
-        self._since = self._since or now
+        if not self._since or now - self._last > PATIENCE:  # it was busy with something else
+            self._since = now
+        self._last = now
         if now - self._since < SILENT:
             return
         needed = wanted(frame)

@@ -1,0 +1,131 @@
+"""Rounds of an app's own main loop, from the messages that pass a grid that is none of Flower's; and how long it waits for nodes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panal.pod.tools import flower_watch
+from panal.pod.tools.files import RunError, append_node, records
+from panal.pod.tools.flower_journal import Journal
+from panal.pod.tools.flower_watch import Waiting, Watch
+
+
+class Grid:
+    """Its nodes reply at once, but those in `silent`."""
+
+    def __init__(self) -> None:
+        self.nodes, self.silent = [1, 2], set[int]()
+        self.sent: dict[str, Any] = {}
+
+    def get_node_ids(self) -> list[int]:
+        return self.nodes
+
+    def push_messages(self, messages: Any) -> list[str]:
+        names = [f"m{len(self.sent) + n}" for n, _ in enumerate(messages)]
+        self.sent |= dict(zip(names, messages, strict=True))
+        return names
+
+    def pull_messages(self, names: Any) -> list[Any]:
+        return [
+            reply(name, self.sent[name].metadata.dst_node_id) for name in names if self.sent[name].metadata.dst_node_id not in self.silent
+        ]
+
+
+def message(node: int, kind: str = "train", group: str = "") -> Any:
+    metadata = SimpleNamespace(dst_node_id=node, message_type=kind, group_id=group, ttl=60.0)
+    return SimpleNamespace(metadata=metadata, content=None, has_content=lambda: False)
+
+
+def reply(name: str, node: int) -> Any:
+    content = SimpleNamespace(metric_records={"m": {"loss": node / 2}}, array_records={}, config_records={})
+    metadata = SimpleNamespace(reply_to_message_id=name, src_node_id=node)
+    return SimpleNamespace(metadata=metadata, content=content, has_content=lambda: True, has_error=lambda: False)
+
+
+@pytest.fixture
+def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
+    for node in (1, 2):
+        append_node(node, f"c{node}")
+    found: Any = Grid()
+    found.watch = Watch(found, several_starts=False)
+    return found
+
+
+def rounds() -> list[tuple[int, str, int]]:
+    return [(r["round"], r["phase"], r.get("replies", -1)) for r in records() if r["event"] == "round"]
+
+
+def test_a_round_is_a_training_and_what_follows_it(grid: Any) -> None:
+    for _ in range(2):
+        grid.send_and_receive([message(1), message(2)])
+        grid.send_and_receive([message(1, "evaluate"), message(2, "evaluate")])
+    grid.watch.close()
+    first = [(1, "train", 2), (1, "evaluate", 2), (1, "end", -1)]
+    assert rounds() == first + [(2, phase, replies) for _, phase, replies in first]
+
+
+def test_messages_of_one_group_are_one_round_whatever_their_number(grid: Any) -> None:
+    for group in ("1", "1", "1", "2"):
+        grid.send_and_receive([message(1, group=group), message(2, group=group)])
+    grid.watch.close()
+    assert [n for n, phase, _ in rounds() if phase == "end"] == [1, 2]
+    assert [n for n, phase, _ in rounds() if phase == "train"] == [1, 1, 1, 2]
+
+
+def test_nodes_that_are_asked_one_after_the_other_make_one_round(grid: Any) -> None:
+    for node in (1, 2, 1):
+        grid.send_and_receive([message(node, "query")])
+    grid.watch.close()
+    assert rounds() == [(1, "query", 1), (1, "query", 2), (1, "end", -1), (2, "query", 1), (2, "end", -1)]
+
+
+def test_what_is_pushed_and_never_answered_has_failed(grid: Any) -> None:
+    grid.silent = {2}
+    names = grid.push_messages([message(1), message(2)])
+    assert len(grid.pull_messages(names)) == 1
+    grid.watch.close()
+    last = [r for r in records() if r.get("phase") == "train"][-1]
+    assert (last["replies"], last["failures"], last["failed"]) == (1, 1, {"c2": "NoReply"})
+    assert last["collaborators"] == {"c1": {"metrics": {"loss": 0.5}}}
+
+
+def test_messages_of_other_kinds_are_no_rounds(grid: Any) -> None:
+    grid.send_and_receive([message(1, "get_parameters", "0")])
+    grid.send_and_receive([message(1, "train.head"), message(2, "train.head")])
+    grid.watch.close()
+    assert rounds() == [(1, "train", 2), (1, "end", -1)]
+
+
+def look(waiting: Waiting, there: int) -> None:
+    nodes = list(range(there))
+    while len(nodes) < 5:
+        waiting.looked(there, sys._getframe())
+        break
+
+
+def test_a_wait_for_nodes_is_told_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("PANAL_QUORUM_TIMEOUT", "100")
+    monkeypatch.setattr(flower_watch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    waiting = Waiting(Journal())
+    look(waiting, 3)
+    clock.now += 900  # it has done something else meanwhile
+    look(waiting, 3)
+    assert not records()
+    for _ in range(20):
+        clock.now += 5
+        look(waiting, 3)
+    assert [r["message"] for r in records()] == ["the app waits for 5 nodes, 3 are there"]
+    clock.now += 5
+    with pytest.raises(RunError, match="waits for 5 nodes"):
+        look(waiting, 3)
+    assert records()[-1]["event"] == "stopped"
+    waiting.over()
+    look(waiting, 3)  # a wait of its own
