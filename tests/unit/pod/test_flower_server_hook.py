@@ -156,6 +156,13 @@ def model(*classes: int) -> bytes:
     [
         ((), [(0,), (0,)], (0, 0), ""),
         ((0,), [(0, 0), (0, 0)], (0, 0, 0), "2 of the 4 trees that the sites sent are not in the model"),
+        ((), [(0, 1, 2), (0, 1, 2)], (0, 1, 2, 0), "2 of the 6 trees that the sites sent are not in the model"),
+        (
+            (),
+            [(0, 1), (0, 1)],
+            (0, 1, 2),
+            "1 of the 4 trees that the sites sent are not in the model; 1 trees of the sites are in the model under another class",
+        ),
         ((0, 1, 2), [(0, 1, 2)], (0, 1, 2, 0, 0, 0), "2 trees of the sites are in the model under another class"),
     ],
 )
