@@ -29,7 +29,6 @@ NO_DATA = "None"  # in spec.client.dataClaim: the run needs no data of the clust
 COLLABORATOR_NAMESPACE = "panal-collaborator"
 BINDING_POLICY = "panal-cluster-set-bindings"  # our ValidatingAdmissionPolicy and its binding
 BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
-BOUND_SETS = "panal-bound-cluster-sets"  # ConfigMap beside the controller, which the policy is given: sets bound by others
 SYSTEM_NAMESPACE = "panal-system"
 CONTROLLER_LEASE = "panal-controller"
 CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
