@@ -161,6 +161,27 @@ def test_differential_privacy_around_a_strategy(pods: Make) -> None:
     assert found.model()["w"].shape == (4,)
 
 
+def test_a_model_whose_parts_stay_at_the_sites(pods: Make) -> None:
+    found = ended(pods, "ways", "vertical")
+    assert (found.code, found.progress.rounds_completed, found.progress.result) == (0, 3, "Metrics"), found
+    losses = [float(line.rpartition(" ")[2]) for line in found.run.log("superlink").splitlines() if "loss" in line]
+    assert losses == [7.5, 1.25, 1.25]  # what the sites have learned stays in their state
+    assert [r["failures"] for r in found.run.records() if r.get("failures")] == []  # replies that are not looked for do not fail
+
+
+def test_a_mod_keeps_a_state_between_rounds(pods: Make) -> None:
+    found = ended(pods, "ways", "mods")
+    assert (found.code, found.progress.metrics) == (0, {"loss": 0.5, "calls": 3.0}), found
+
+
+def test_trees_as_bytes_are_stored_as_the_librarys_file(pods: Make) -> None:
+    found = ended(pods, "ways", "trees")
+    assert (found.code, found.progress.rounds_completed) == (0, 3), found
+    kept = json.loads(found.files["model.json"])["learner"]["gradient_booster"]["model"]
+    assert len(kept["trees"]) == 8  # of 18: all of the first reply, and one of each later one
+    assert found.progress.notices == {"TreesLost": "round 3: 4 of the 6 trees that the sites sent are not in the model"}
+
+
 def test_an_app_that_fails_after_its_training_has_failed_with_its_model(pods: Make) -> None:
     found = ended(pods, "ways", "fails-after")
     assert (found.code, found.reason) == (1, "ServerAppFailed")

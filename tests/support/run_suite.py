@@ -7,9 +7,12 @@ side by side, so each has clusters, labels and names of its own where it changes
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import load as load_model
 
 from engine import Engine
 from panal.kube import kinds
@@ -59,6 +62,25 @@ def stored(engine: Engine, run: Run, model: dict[str, object]) -> None:
     assert run.status()["files"]["count"] == 1
     content = engine.read(run.namespace, "models", path.replace("model.safetensors", "files/final.npy"))
     assert (kept["path"], kept["sha256"]) == ("final.npy", hashlib.sha256(content).hexdigest())
+
+
+@story("own-loop", "secure", "two-models")
+def test_ways_of_using_flower(engine: Engine, kind: str) -> None:
+    run = apply(engine, NS, kind, clusters=["cluster1", "cluster2", "cluster3"], server={"runConfig": {"kind": kind}})
+    status = run.until_ended("Completed")
+    rounds, model = status["rounds"], status.get("model")
+    assert (rounds["completed"], rounds["replies"], rounds["failures"]) == (2, 3, 0)
+    if kind == "own-loop":
+        assert (status["files"]["count"], model) == (1, None)
+        folder = str(status["files"]["uri"]).removeprefix("pvc://models/")
+        assert np.load(io.BytesIO(engine.read(NS, "models", f"{folder}own.npy"))).tolist() == [2.0] * 3
+    else:
+        folder = str(model["uri"]).removeprefix("pvc://models/").removesuffix("model.safetensors")
+        kept = {"secure": ["0"], "two-models": ["second"]}[kind]
+        assert list(load_model(engine.read(NS, "models", f"{folder}model.safetensors"))) == kept
+    if kind == "two-models":
+        assert list(load_model(engine.read(NS, "models", f"{folder}start-1/model.safetensors"))) == ["first"]
+    run.delete()
 
 
 @story()

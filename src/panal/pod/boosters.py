@@ -1,6 +1,6 @@
 """Models of boosting libraries, which apps carry as bytes in an array: stored as the file that the library loads.
 
-XGBoost writes JSON or UBJSON and loads a file by its ending; CatBoost writes its own binary form.
+XGBoost writes JSON or UBJSON and loads a file by its ending; CatBoost writes its own binary form, or JSON.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ def kind(content: bytes) -> str:
         return "cbm"
     if content.startswith(b"{L"):  # UBJSON: an object whose first name's length is an int64
         return "ubj" if b"learner" in content[:4096] or b"learner" in content[-4096:] else ""
-    if content.startswith(b"{") and b"learner" in content[:65536]:
+    if content.startswith(b"{") and any(name in content[:65536] for name in (b'"learner"', b'"features_info"', b'"model_info"')):
         try:
-            return "json" if "learner" in json.loads(content) else ""
+            found = json.loads(content)
         except (ValueError, RecursionError):
             return ""
+        return "json" if "learner" in found or {"features_info", "model_info"} <= found.keys() else ""
     return ""

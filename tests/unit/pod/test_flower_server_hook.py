@@ -14,8 +14,9 @@ from panal.pod.tools import flower_trees
 from panal.pod.tools.files import append_node, records
 from panal.pod.tools.flower_aggregation import rules
 from panal.pod.tools.flower_judge import Description
-from panal.pod.tools.flower_replies import LONGEST_NAME, in_order, numbers
+from panal.pod.tools.flower_replies import LONGEST_NAME, Answer, in_order, numbers
 from panal.pod.tools.flower_server_hook import Observation
+from panal.pod.tools.flower_watch import Part
 
 
 class Trees:
@@ -156,6 +157,13 @@ def model(*classes: int) -> bytes:
     [
         ((), [(0,), (0,)], (0, 0), ""),
         ((0,), [(0, 0), (0, 0)], (0, 0, 0), "2 of the 4 trees that the sites sent are not in the model"),
+        ((), [(0, 1, 2), (0, 1, 2)], (0, 1, 2, 0), "2 of the 6 trees that the sites sent are not in the model"),
+        (
+            (),
+            [(0, 1), (0, 1)],
+            (0, 1, 2),
+            "1 of the 4 trees that the sites sent are not in the model; 1 trees of the sites are in the model under another class",
+        ),
         ((0, 1, 2), [(0, 1, 2)], (0, 1, 2, 0, 0, 0), "2 trees of the sites are in the model under another class"),
     ],
 )
@@ -170,3 +178,10 @@ def test_only_models_of_xgboost_in_json_are_counted() -> None:
     bagging = type("FedXgbBagging", (), {})
     assert flower_trees.bags(type("Own", (bagging,), {})())
     assert not flower_trees.bags(Trees())
+
+
+def test_a_reply_that_is_never_looked_for_is_no_failure() -> None:
+    came = Answer("", "", {"metrics": {}})
+    part = Part("train", answers={1: came, 2: None, 3: None}, asked={1, 2})
+    part.give_up()
+    assert part.answers == {1: came, 2: Answer()}

@@ -112,6 +112,8 @@ def test_what_safetensors_cannot_hold_is_kept_as_it_is(tmp_path: Path) -> None:
         (b'{"learner": {"gradient_booster": {}}, "version": [3, 0, 0]}', "model.json"),
         (b"{L\0\0\0\0\0\0\0\x07learner{", "model.ubj"),
         (b"CBM1\x10", "model.cbm"),
+        (b'{\n  "features_info": {},\n  "model_info": {}, "oblivious_trees": []}', "model.json"),
+        (b'{"model_info": {}, "weights": []}', ""),
         (b'{"learner": half', ""),
         (b'{"other": "learner"}', ""),
         (b"", ""),

@@ -36,11 +36,13 @@ def lost(before: Counter[int], sent: Iterable[Counter[int]], after: Counter[int]
     expected = sum(sent, Counter(before))
     if expected == after:
         return ""
-    missing = expected.total() - after.total()
+    missing, moved = expected.total() - after.total(), (after - expected).total()
+    told = []
     if missing > 0:
-        return f"{missing} of the {expected.total() - before.total()} trees that the sites sent are not in the model"
-    moved = (after - expected).total()
-    return f"{moved} trees of the sites are in the model under another class" if moved else ""
+        told.append(f"{missing} of the {expected.total() - before.total()} trees that the sites sent are not in the model")
+    if moved:
+        told.append(f"{moved} trees of the sites are in the model under another class")
+    return "; ".join(told)
 
 
 def lost_trees(before: Mapping[str, Any] | None, after: Mapping[str, Any], replies: Iterable[Any]) -> str:

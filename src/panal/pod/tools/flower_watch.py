@@ -77,6 +77,7 @@ class Part:
     kind: str
     began: float = field(default_factory=time.monotonic)
     answers: dict[int, Answer | None] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)  # nodes whose replies the app has looked for
 
     def phase(self, clusters: Clusters) -> Phase:
         phase = Phase(sent=len(self.answers))
@@ -84,6 +85,10 @@ class Part:
             if answer is not None:
                 phase.take(clusters.of(node), answer)
         return phase
+
+    def give_up(self) -> None:
+        """No more answers are waited for. One that the app has never looked for is no failure: it is not known."""
+        self.answers = {node: answer or Answer() for node, answer in self.answers.items() if answer or node in self.asked}
 
 
 class Watch:
@@ -136,18 +141,21 @@ class Watch:
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Any]:
-        replies = list(self.originals.pull_messages(message_ids))
+        wanted_ids = list(message_ids)
+        replies = list(self.originals.pull_messages(wanted_ids))
         if self.observing:
             return replies
         with self._lock:
-            part = None
+            for part, node in filter(None, map(self._pushed.get, wanted_ids)):
+                part.asked.add(node)
+            mine = None
             for reply in replies:
                 seconds = take_record(reply.content) if reply.has_content() else None
                 if (known := self._pushed.pop(reply.metadata.reply_to_message_id, None)) is not None:
-                    part, node = known
-                    part.answers[node] = answer_of(reply, seconds)
-            if part is not None:
-                self._write(part)
+                    mine, node = known
+                    mine.answers[node] = answer_of(reply, seconds)
+            if mine is not None:
+                self._write(mine)
         return replies
 
     def get_nodes(self) -> list[Any]:
@@ -184,7 +192,7 @@ class Watch:
             return self._part
 
     def _write(self, part: Part) -> None:
-        if part.kind:
+        if part.kind and part.answers:
             number_ = self.journal.rounds + self._rounds.number
             self.journal.phase(number_, part.kind, part.phase(self.clusters), time.monotonic() - part.began, {})
 
@@ -202,7 +210,7 @@ class Watch:
 
     def _end_round(self) -> None:
         if self._part is not None and None in self._part.answers.values():
-            self._part.answers = {node: answer or Answer() for node, answer in self._part.answers.items()}
+            self._part.give_up()
             self._write(self._part)
         if self._rounds.number:
             self.journal.end(self.journal.rounds + self._rounds.number, time.monotonic() - self._rounds.began)

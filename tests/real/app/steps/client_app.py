@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
 
 from steps import takeover, tries
+from steps.kinds import EitherInterface
 
-app = ClientApp()
+app = EitherInterface()
 
 
 @app.train()

@@ -7,6 +7,8 @@ from flwr.app import Array, ArrayRecord, Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
+from steps.kinds import SERVERS
+
 app = ServerApp()
 
 
@@ -14,6 +16,9 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     if os.environ.get("STEPS_MODE") == "server-raises":
         raise RuntimeError("the server app's own words")
+    if kind := context.run_config["kind"]:
+        SERVERS[str(kind)](grid, context)
+        return
     strategy = FedAvg(fraction_evaluate=0.0)
     rounds = int(context.run_config["num-server-rounds"])
     result = strategy.start(grid=grid, initial_arrays=ArrayRecord({"shared-weights": Array(np.zeros(3, np.float32))}), num_rounds=rounds)

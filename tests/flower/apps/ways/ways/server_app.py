@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import Bulyan, DifferentialPrivacyServerSideFixedClipping, FedAdam, FedAvg, Result
+from flwr.serverapp.strategy import Bulyan, DifferentialPrivacyServerSideFixedClipping, FedAdam, FedAvg, FedXgbBagging, Result
 
 app = ServerApp()
 
@@ -149,6 +149,19 @@ def private() -> DifferentialPrivacyServerSideFixedClipping:
     return DifferentialPrivacyServerSideFixedClipping(FedAvg(fraction_evaluate=0.0), 0.1, 1.0, 2)
 
 
+def vertical(grid: Grid) -> None:
+    """A model over the sites' parts of the features: embeddings come, gradients go, and no reply to these is looked for."""
+    wanted = np.array([1.0, 2.0, 3.0, 4.0])
+    for _ in range(3):
+        asked = [Message(RecordDict(), node, "query.embed") for node in nodes_of(grid)]
+        replies = list(grid.send_and_receive(asked))
+        given = sum(reply.content["arrays"]["embedding"].numpy() for reply in replies)
+        error = given - wanted
+        print("loss", float((error**2).mean()), flush=True)
+        content = RecordDict({"gradients": ArrayRecord({"gradient": Array(np.array([error.mean() / 2]))})})
+        grid.push_messages([Message(content, reply.metadata.src_node_id, "train.step") for reply in replies])
+
+
 def judged(server_round: int, arrays: ArrayRecord) -> MetricRecord:
     return MetricRecord({"judged": float(server_round)} if server_round < 2 else {})
 
@@ -171,6 +184,9 @@ MODES = {
     "first-only": started(lambda: FirstOnly(fraction_evaluate=0.0)),
     "variance": started(lambda: Variance(fraction_evaluate=0.0)),
     "private": started(private),
+    "mods": started(lambda: FedAvg(fraction_evaluate=0.0)),
+    "trees": started(lambda: FedXgbBagging(fraction_evaluate=0.0), ArrayRecord([np.frombuffer(b"", np.uint8)])),
+    "vertical": vertical,
     "fails-after": fails_after,
     "waits": waits,
 }
