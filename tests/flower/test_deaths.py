@@ -21,7 +21,7 @@ HEARTBEAT = 60  # seconds after which Flower notices by itself
 SOON = HEARTBEAT / 2  # for all of a phase, on a machine that does much else
 
 
-@pytest.mark.parametrize("acceleration", ["Auto", "Off"])
+@pytest.mark.parametrize("acceleration", ["Auto", pytest.param("Off", marks=pytest.mark.versions)])
 @pytest.mark.parametrize(
     ("mode", "reason"), [("dies", "KilledBySIGKILL"), ("dies-as-it-replies", "KilledBySIGSEGV"), ("exits", "ClientAppExited")]
 )
@@ -43,7 +43,7 @@ def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mod
     eventually(lambda: not zombies(supernode), "whatever has ended is collected", 10)
 
 
-@pytest.mark.parametrize("acceleration", ["Auto", "Off"])
+@pytest.mark.parametrize("acceleration", ["Auto", pytest.param("Off", marks=pytest.mark.versions)])
 @pytest.mark.parametrize(
     ("mode", "message"),
     [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")],

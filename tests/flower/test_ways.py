@@ -50,7 +50,7 @@ def ended(pods: Make, app: str, mode: str, sites: int = 2, **settings: Any) -> E
     return Ended(code, told["reason"], told["message"], config_map.progress(), files, run)
 
 
-@pytest.mark.parametrize(("mode", "rounds"), [("loop", 3), ("loop-groups", 3), ("push", 2)])
+@pytest.mark.parametrize(("mode", "rounds"), [("loop", 3), pytest.param("loop-groups", 3, marks=pytest.mark.versions), ("push", 2)])
 def test_rounds_of_an_own_main_loop_are_seen_in_its_messages(pods: Make, mode: str, rounds: int) -> None:
     found = ended(pods, "ways", mode)
     assert (found.code, found.reason) == (0, "Completed"), found
@@ -71,6 +71,7 @@ def test_a_query_completes_without_a_model_unless_one_is_asked_for(pods: Make) -
     assert "no model" in found.message
 
 
+@pytest.mark.versions
 def test_a_model_that_spec_result_asks_for_has_to_be_there(pods: Make) -> None:
     found = ended(pods, "ways", "query", PANAL_RESULT="Model")
     assert (found.code, found.reason) == (1, "ModelMissing")
@@ -85,6 +86,7 @@ def test_a_start_of_the_apps_own_is_watched_and_may_stop_early(pods: Make) -> No
     assert found.progress.model.round == 2
 
 
+@pytest.mark.versions
 def test_a_start_that_calls_flowers_own_is_one_start(pods: Make) -> None:
     found = ended(pods, "ways", "calling")
     assert (found.code, found.progress.rounds_completed) == (0, 3), found
@@ -120,6 +122,7 @@ def test_what_is_no_number_is_shown_in_its_round(pods: Make) -> None:
     assert np.isnan(found.model()["w"]).all()
 
 
+@pytest.mark.versions
 def test_a_metric_that_a_round_does_not_report_is_not_shown_with_an_older_value(pods: Make) -> None:
     found = ended(pods, "ways", "stale")
     assert (found.code, found.progress.metrics) == (0, {"loss": 0.5}), found
@@ -133,6 +136,7 @@ def test_types_that_cannot_be_stored_are_named_before_round_1(pods: Make) -> Non
     assert not found.run.record(event="round", phase="train")
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("mode", "notice", "words"),
     [
@@ -148,6 +152,7 @@ def test_what_a_person_should_know_of_the_model_is_said(pods: Make, mode: str, n
     assert found.progress.model.round == (1 if mode == "first-only" else 3)
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(("mode", "name"), [("nothing", "Nothing"), ("bulyan", "Bulyan")])
 def test_a_strategy_that_returns_nothing_is_named(pods: Make, mode: str, name: str) -> None:
     found = ended(pods, "ways", mode)
@@ -155,12 +160,14 @@ def test_a_strategy_that_returns_nothing_is_named(pods: Make, mode: str, name: s
     assert f"{name} returned no arrays in any of its 3 rounds" in found.message
 
 
+@pytest.mark.versions
 def test_differential_privacy_around_a_strategy(pods: Make) -> None:
     found = ended(pods, "ways", "private")
     assert (found.code, found.progress.rounds_completed) == (0, 3), found
     assert found.model()["w"].shape == (4,)
 
 
+@pytest.mark.versions
 def test_a_model_whose_parts_stay_at_the_sites(pods: Make) -> None:
     found = ended(pods, "ways", "vertical")
     assert (found.code, found.progress.rounds_completed, found.progress.result) == (0, 3, "Metrics"), found
@@ -169,11 +176,13 @@ def test_a_model_whose_parts_stay_at_the_sites(pods: Make) -> None:
     assert [r["failures"] for r in found.run.records() if r.get("failures")] == []  # replies that are not looked for do not fail
 
 
+@pytest.mark.versions
 def test_a_mod_keeps_a_state_between_rounds(pods: Make) -> None:
     found = ended(pods, "ways", "mods")
     assert (found.code, found.progress.metrics) == (0, {"loss": 0.5, "calls": 3.0}), found
 
 
+@pytest.mark.versions
 def test_trees_as_bytes_are_stored_as_the_librarys_file(pods: Make) -> None:
     found = ended(pods, "ways", "trees")
     assert (found.code, found.progress.rounds_completed) == (0, 3), found
@@ -198,7 +207,7 @@ def test_an_app_that_waits_for_more_nodes_than_there_are_says_so_and_ends(pods: 
     assert found.run.record(event="waiting", message="the app waits for 5 nodes, 2 are there")
 
 
-@pytest.mark.parametrize("mode", ["server-fn", "secagg"])
+@pytest.mark.parametrize("mode", [pytest.param("server-fn", marks=pytest.mark.versions), "secagg"])
 def test_the_older_interface_is_seen_and_its_model_stored(pods: Make, mode: str) -> None:
     found = ended(pods, "legacy", mode, sites=3)
     assert (found.code, found.reason) == (0, "Completed"), found
