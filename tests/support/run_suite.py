@@ -66,8 +66,7 @@ def stored(engine: Engine, run: Run, model: dict[str, object]) -> None:
 
 @story("own-loop", "secure", "two-models")
 def test_ways_of_using_flower(engine: Engine, kind: str) -> None:
-    server = {"runConfig": {"kind": kind}, "rounds": 1 if kind == "two-models" else 2}  # of each call of `start`
-    run = apply(engine, NS, kind, clusters=["cluster1", "cluster2", "cluster3"], server=server)
+    run = apply(engine, NS, kind, clusters=["cluster1", "cluster2", "cluster3"], server={"runConfig": {"kind": kind}})
     status = run.until_ended("Completed")
     rounds, model = status["rounds"], status.get("model")
     assert (rounds["completed"], rounds["replies"], rounds["failures"]) == (2, 3, 0)

@@ -12,6 +12,7 @@ import pytest
 from panal.pod.tools import flower_watch
 from panal.pod.tools.files import RunError, append_node, records
 from panal.pod.tools.flower_journal import Journal
+from panal.pod.tools.flower_starts import Starts
 from panal.pod.tools.flower_watch import Waiting, Watch
 
 
@@ -53,7 +54,7 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for node in (1, 2):
         append_node(node, f"c{node}")
     found: Any = Grid()
-    found.watch = Watch(found, several_starts=False)
+    found.watch = Watch(found, Starts(tmp_path))
     return found
 
 

@@ -10,6 +10,7 @@ while the controller asks for more.
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable
 from functools import partial, wraps
@@ -83,7 +84,8 @@ class Observation:
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
         given = int(call.get("num_rounds", 0))
-        self.rounds = given if self.watch.several_starts or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
+        self.several = self.watch.starts.several(sys._getframe())
+        self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
         self.offset = self.before = self.last = self.ended = self.journal.rounds
         self.training = False  # whether the messages that come next are of a training phase
         self.made = Made(strategy, self.journal, call.get("initial_arrays"))
@@ -114,7 +116,7 @@ class Observation:
         return result
 
     def _more_rounds(self, result: Any, call: dict[str, Any]) -> Any:
-        if self.watch.several_starts or not {"num_rounds", "initial_arrays"} <= call.keys():
+        if self.several or not {"num_rounds", "initial_arrays"} <= call.keys():
             return result
         while (wanted := rounds_wanted()) > self.offset + self.rounds:
             done = self.offset + self.rounds

@@ -1,4 +1,4 @@
-"""Whether a server app calls `Strategy.start` once or several times, as far as its source tells. Pure.
+"""Whether a server app calls `Strategy.start` once or several times, as its source tells of the functions that have led to the call.
 
 `spec.server.rounds` takes the place of the number of rounds that the app gives to `start` only where there is one such call: an app that
 trains in stages, or two models in turns, means each of its numbers.
@@ -7,8 +7,9 @@ trains in stages, or two models in turns, means each of its numbers.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 MOST_FILES, LARGEST = 200, 1 << 20  # of an app; what is beyond is not read
 MANY = 2
@@ -17,36 +18,54 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictC
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def in_folder(folder: Path) -> list[str]:
-    """The Python sources of an app."""
-    files = [file for file in sorted(folder.rglob("*.py")) if file.is_file() and file.stat().st_size <= LARGEST]
-    return [file.read_text(errors="replace") for file in files[:MOST_FILES]]
+class Starts:
+    """The sources of a server app in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._trees = {str(file): tree for file in python_files(folder) if (tree := _parsed(file)) is not None}
+        functions: dict[str, list[ast.AST]] = {}
+        for tree in self._trees.values():
+            for node in ast.walk(tree):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    functions.setdefault(node.name, []).append(node)
+        self._count = Count(functions)
+
+    def several(self, frame: FrameType | None) -> bool:
+        """Whether a `start` that is called in `frame` may be one of several in this run: one of the app's functions that have led to it
+        calls `start` twice, one after the other, or is at a line that is in a loop."""
+        while frame is not None:
+            tree = self._trees.get(frame.f_code.co_filename)
+            function = _around(tree, frame.f_lineno) if tree is not None else None
+            if function is not None and (self._count.of(function) >= MANY or _in_loop(function, frame.f_lineno)):
+                return True
+            frame = frame.f_back
+        return False
 
 
-def several(sources: Iterable[str]) -> bool:
-    """Whether `start` may be called more than once in a run: twice one after the other, in a loop, or in a function that is called so.
-
-    What is looked at is the function that `app.main()` registers; if no call can be seen from there, any function."""
-    functions: dict[str, list[ast.AST]] = {}
-    mains: list[ast.AST] = []
-    for source in sources:
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                functions.setdefault(node.name, []).append(node)
-                mains += [node] if any(map(_is_main, node.decorator_list)) else []
-    count = Count(functions)
-    seen = [count.of(main) for main in mains]
-    if not any(seen):
-        seen = [count.of(function) for found in functions.values() for function in found]
-    return max(seen, default=0) >= MANY
+def python_files(folder: Path) -> list[Path]:
+    """Of an app, as far as they are read."""
+    return [file for file in sorted(folder.rglob("*.py")) if file.is_file() and file.stat().st_size <= LARGEST][:MOST_FILES]
 
 
-def _is_main(decorator: ast.expr) -> bool:
-    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute) and decorator.func.attr == "main"
+def _parsed(file: Path) -> ast.AST | None:
+    try:
+        return ast.parse(file.read_text(errors="replace"))
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _contains(node: ast.AST, line: int) -> bool:
+    return bool(getattr(node, "lineno", line + 1) <= line <= (getattr(node, "end_lineno", None) or 0))
+
+
+def _around(tree: ast.AST, line: int) -> ast.AST | None:
+    """The innermost function that the line is in."""
+    found = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and _contains(n, line)]
+    return max(found, key=lambda node: node.lineno, default=None)
+
+
+def _in_loop(function: ast.AST, line: int) -> bool:
+    return any(isinstance(node, _LOOPS) and _contains(node, line) for node in ast.walk(function))
 
 
 class Count:

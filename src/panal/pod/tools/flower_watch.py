@@ -22,7 +22,7 @@ from .flower_exchange import Exchange
 from .flower_journal import KINDS, Journal, Rounds
 from .flower_judge import Judge, Rules
 from .flower_replies import Answer, Clusters, Phase, answer_of, merged, take_record
-from .flower_starts import in_folder, several
+from .flower_starts import Starts
 from .flower_waits import wanted
 
 ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
@@ -39,7 +39,7 @@ def patch(module: ModuleType) -> None:
 
     def run(grid: Any, context: Any, server_app_dir: str, *args: Any, **kwargs: Any) -> Any:
         global _watch
-        _watch = Watch(grid, several(in_folder(Path(server_app_dir))))
+        _watch = Watch(grid, Starts(Path(server_app_dir)))
         try:
             return original(grid, naming_missing_keys(context), server_app_dir, *args, **kwargs)
         finally:
@@ -57,7 +57,7 @@ def watch_of(grid: Any) -> Watch:
     """The one of this process; made for `grid` where a server app is run in another way."""
     global _watch
     if _watch is None:
-        _watch = Watch(grid, several_starts=False)
+        _watch = Watch(grid, Starts(Path("/nowhere")))
     return _watch
 
 
@@ -94,10 +94,10 @@ class Part:
 class Watch:
     """One run of a server app. While an `Observation` is at work, messages pass as they are: it counts them itself."""
 
-    def __init__(self, grid: Any, several_starts: bool) -> None:
+    def __init__(self, grid: Any, starts: Starts) -> None:
         self.originals = SimpleNamespace(push_messages=grid.push_messages, pull_messages=grid.pull_messages, get_node_ids=grid.get_node_ids)
         self.grid = grid
-        self.several_starts = several_starts
+        self.starts = starts
         self.journal = Journal()
         self.observing = False
         self.clusters = Clusters()
