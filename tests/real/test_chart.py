@@ -51,6 +51,7 @@ AUTHOR = [
     },
 ]
 
+NODES = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0]"
 VALUES = {
     "defaults": [],
     "everything": [
@@ -72,7 +73,9 @@ VALUES = {
         "certificates.life=3600",
         "logLevel=DEBUG",
         "images.pullPolicy=Always",
-        "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=metadata.name",
+        f"{NODES}.key=metadata.name",
+        f"{NODES}.operator=In",
+        f"{NODES}.values[0]=node1",
         "resources.limits.cpu=2",
         "global.team=a",
     ],
