@@ -51,6 +51,7 @@ AUTHOR = [
     },
 ]
 
+NODES = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0]"
 VALUES = {
     "defaults": [],
     "everything": [
@@ -72,7 +73,9 @@ VALUES = {
         "certificates.life=3600",
         "logLevel=DEBUG",
         "images.pullPolicy=Always",
-        "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key=metadata.name",
+        f"{NODES}.key=metadata.name",
+        f"{NODES}.operator=In",
+        f"{NODES}.values[0]=node1",
         "resources.limits.cpu=2",
         "global.team=a",
     ],
@@ -132,6 +135,8 @@ def installed(hub_api: Cluster) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def author(installed: Cluster) -> Iterator[Cluster]:
     installed.apply(*AUTHOR)
+    dry = ("create", "--as=ann", "--dry-run=server", "-f", "-")
+    eventually(lambda: "created" in installed.kubectl(*dry, stdin=run("ready"), check=False), "the policy has its parameters", 30)
     yield installed
     installed.kubectl("delete", "fl", "--all", "-n", "default")
     installed.kubectl("delete", "clusterrole,clusterrolebinding", "author")
@@ -338,6 +343,34 @@ def run(name: str, *sets: str) -> str:
 )
 def test_an_author_may_name_sets_that_the_author_may_bind(author: Cluster, sets: list[str]) -> None:
     assert "created" in author.kubectl("create", "--as=ann", "-f", "-", stdin=run(f"allowed-{len(sets)}", *sets))
+
+
+def test_kubernetes_finds_no_fault_in_the_policys_expressions(installed: Cluster) -> None:
+    status = ("get", "validatingadmissionpolicy", BINDING_POLICY, "-o", "jsonpath={.status}")
+    eventually(lambda: "observedGeneration" in installed.kubectl(*status), "Kubernetes has checked the types", 30)
+    assert "expressionWarnings" not in installed.kubectl(*status)
+
+
+def test_a_set_that_is_bound_in_the_namespace_already_may_be_named(author: Cluster) -> None:
+    def bound(*, default: str | None, elsewhere: str | None, gone: str | None) -> None:  # as the controller does
+        sets = {f"{names.ANNOTATION_BOUND}default": default, f"{names.ANNOTATION_BOUND}elsewhere": elsewhere}
+        data = {"metadata": {"annotations": sets | {f"{names.ANNOTATION_GONE}default": gone}}}
+        author.kubectl("patch", "role", names.BOUND_SETS, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(data))
+
+    def admitted(*sets: str) -> bool:
+        made = author.kubectl("create", "--as=ann", "--dry-run=server", "-f", "-", stdin=run("bound", *sets), check=False)
+        return "created" in made
+
+    bound(default="others,more", elsewhere="theirs", gone="former")
+    try:
+        eventually(lambda: admitted("mine", "others", "more"), "the policy knows of the bindings", 30)
+        assert not admitted("theirs")
+        assert not admitted("former")
+        assert not admitted("others", "theirs")
+        assert not admitted("")
+    finally:
+        bound(default=None, elsewhere=None, gone=None)
+    eventually(lambda: not admitted("others"), "the policy knows that the binding is gone", 30)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from panal.hub import metrics
 from panal.hub.addon import AddOnController
 from panal.hub.apply import Applier
 from panal.hub.authorities import Authorities
+from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
@@ -91,7 +92,8 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
     metrics.LEADER.set(1)
     addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now)
     resolver = Resolver(lambda _: controller.look_at_all())
-    observer = Observer(cache, settings, open_shift, authorities, resolver)
+    bound_sets = BoundSets(client, cache, settings.namespace)
+    observer = Observer(cache, settings, open_shift, authorities, resolver, bound_sets)
     controller = Controller(cache, observer, Applier(client, cache, recorder), without=missing)
     authorities.subscribe(controller.look_at_all)
     try:
@@ -99,6 +101,8 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
             tasks.create_task(lease.hold())
             tasks.create_task(authorities.run())
             tasks.create_task(resolver.run())
+            tasks.create_task(bound_sets.run())
+            await bound_sets.ready.wait()
             await authorities.ready.wait()  # a run needs its server's certificate, and to know whom to trust
             tasks.create_task(addon.run())
             tasks.create_task(controller.run())

@@ -18,6 +18,7 @@ from panal.api.progress import Progress
 from panal.api.status import Phase
 from panal.hub import views
 from panal.hub.authorities import Authorities
+from panal.hub.bound_sets import BoundSets
 from panal.hub.resolve import Resolver
 from panal.hub.settings import Settings
 from panal.hub.watched import BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
@@ -38,12 +39,21 @@ NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kind
 
 
 class Observer:
-    def __init__(self, cache: Cache, settings: Settings, open_shift: bool, authorities: Authorities, resolver: Resolver) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        settings: Settings,
+        open_shift: bool,
+        authorities: Authorities,
+        resolver: Resolver,
+        bound_sets: BoundSets,
+    ) -> None:
         self._cache = cache
         self._settings = settings
         self._open_shift = open_shift
         self._authorities = authorities
         self._resolver = resolver
+        self._bound_sets = bound_sets
         self._clusters: dict[str, tuple[str, ClusterView]] = {}  # parsed once for each version of a cluster
         self._sites_seen: dict[str, tuple[str, SiteView]] = {}
 
@@ -63,6 +73,7 @@ class Observer:
             placement=self._placement(run),
             bound_sets=frozenset(b["metadata"]["name"] for b in bindings),
             own_bound_sets=frozenset(b["metadata"]["name"] for b in bindings if _ours(b)),
+            sets_left_to_others=self._bound_sets.of_others(namespace),
             clusters=clusters,
             set_members={} if started else views.members(cache.list(kinds.MANAGED_CLUSTER_SET), clusters),
             job=views.job(job, cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None,

@@ -91,9 +91,11 @@ def _named_sets(world: World) -> list[str]:
 
 
 def _sets_to_bind(world: World) -> list[str]:
+    """Not those that others bind: a run may name such a set because they do, and has no right to it when they do no more."""
     if not world.binding_policy:
         return []
-    return [name for name in _named_sets(world) if name not in world.bound_sets or name in world.own_bound_sets]
+    ours = [name for name in _named_sets(world) if name not in world.sets_left_to_others]
+    return [name for name in ours if name not in world.bound_sets or name in world.own_bound_sets]
 
 
 def _placement(world: World) -> Object:

@@ -174,6 +174,7 @@ class World:
     resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
     refused: tuple[Refusal, ...] = ()
     blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
+    sets_left_to_others: frozenset[str] = frozenset()  # cluster sets that others than us bind in the run's namespace, or did
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name
     cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
     # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need

@@ -15,6 +15,7 @@ from panal.api import names
 from panal.api.progress import Progress
 from panal.hub.apply import Applier
 from panal.hub.authorities import Trust
+from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
@@ -154,7 +155,8 @@ def started(*clusters: str) -> list[Object]:
 async def controlled(hub: Hub, until: Callable[[], object]) -> None:
     """The controller at work on `hub` until that is so."""
     cache = Cache(hub, watched())  # type: ignore[arg-type]
-    observer = Observer(cache, SETTINGS, open_shift=False, authorities=Unasked(), resolver=Resolver(print))  # type: ignore[arg-type]
+    unlisted = BoundSets(hub, cache, "ns")  # type: ignore[arg-type]
+    observer = Observer(cache, SETTINGS, False, Unasked(), Resolver(print), unlisted)  # type: ignore[arg-type]
     controller = Controller(cache, observer, Applier(hub, cache, Silent()))  # type: ignore[arg-type]
     tasks = [asyncio.create_task(work) for work in (cache.run(), controller.run())]
     async with asyncio.timeout(30):

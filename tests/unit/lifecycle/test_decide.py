@@ -361,6 +361,21 @@ def test_a_cluster_that_the_hub_does_not_accept_takes_no_part() -> None:
 
 
 @pytest.mark.parametrize(
+    ("world", "bound"),
+    [
+        (fresh(bound_sets=frozenset()), ["global"]),
+        (fresh(bound_sets=frozenset(), binding_policy=False), []),
+        (fresh(bound_sets=frozenset(), sets_left_to_others=frozenset({"global"})), []),
+        (fresh(bound_sets=frozenset({"global"}), own_bound_sets=frozenset({"global"})), ["global"]),
+        (fresh(bound_sets=frozenset({"global"}), sets_left_to_others=frozenset({"global"})), []),
+    ],
+    ids=["not bound yet", "no policy", "others have taken their binding away", "bound by us", "bound by others"],
+)
+def test_a_set_is_bound_only_where_its_naming_needed_the_right_to(world: World, bound: list[str]) -> None:
+    assert [b["metadata"]["name"] for b in applied(decide(world, NOW), "ManagedClusterSetBinding")] == bound
+
+
+@pytest.mark.parametrize(
     ("claim", "taking_part", "mounts"),
     [("None", ["cluster1", "cluster2", "cluster3"], 0), (CLAIM, ["cluster1", "cluster2"], 1)],
 )
