@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTENV = Path(__file__).parents[1] / "testenv"
+TESTENV = Path(__file__).resolve().parents[1] / "testenv"
 
 
 def main() -> None:

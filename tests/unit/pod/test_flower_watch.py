@@ -11,7 +11,9 @@ import pytest
 
 from panal.pod.tools import flower_watch
 from panal.pod.tools.files import RunError, append_node, records
+from panal.pod.tools.flower_exchange import Exchange
 from panal.pod.tools.flower_journal import Journal
+from panal.pod.tools.flower_judge import Judge, Rules
 from panal.pod.tools.flower_starts import Starts
 from panal.pod.tools.flower_watch import Waiting, Watch
 
@@ -130,3 +132,39 @@ def test_a_wait_for_nodes_is_told_and_ends(tmp_path: Path, monkeypatch: pytest.M
     assert records()[-1]["event"] == "stopped"
     waiting.over()
     look(waiting, 3)  # a wait of its own
+
+
+class Sent:
+    """A message that can be sent again."""
+
+    def __init__(self, content: Any, node: int, kind: str, ttl: float = 60.0, group_id: str = "") -> None:
+        self.content = content
+        self.metadata = SimpleNamespace(dst_node_id=node, message_type=kind, ttl=ttl, group_id=group_id)
+
+    def has_content(self) -> bool:
+        return False
+
+
+def test_what_failed_is_sent_again_and_a_node_that_was_not_asked_stands_in(grid: Any) -> None:
+    append_node(3, "c3")
+    grid.nodes, grid.silent = [1, 2, 3], {2}
+    content = object()
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    _, phase = exchange([Sent(content, 1, "train"), Sent(content, 2, "train")], 0.0, "train")
+    assert (phase.replies, phase.failed) == (1, {"c2": "NoReply"})
+    replies, phase = exchange.again(0.0, "train")
+    assert sorted(r.metadata.src_node_id for r in replies) == [1, 3]
+    assert (phase.replies, phase.sent, phase.failed) == (2, 3, {"c2": "NoReply"})
+    append_node(4, "c2")  # started again
+    grid.nodes = [1, 3, 4]
+    replies, phase = exchange.again(0.0, "train")
+    assert sorted(r.metadata.src_node_id for r in replies) == [1, 3, 4]
+    assert phase.failed == {}
+
+
+def test_messages_that_differ_are_for_their_own_nodes_alone(grid: Any) -> None:
+    grid.nodes, grid.silent = [1, 2, 3], {2}
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
+    replies, phase = exchange.again(0.0, "train")
+    assert ([r.metadata.src_node_id for r in replies], phase.sent) == ([1], 2)

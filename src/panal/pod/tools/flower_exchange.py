@@ -43,14 +43,24 @@ class Exchange:
         return self._exchange(list(messages), timeout, kind)
 
     def again(self, timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
-        """The replies that came before count still; what failed is sent again, to the node that its cluster has now."""
+        """The replies that came before count still. What failed is sent again, to the node that its cluster has now; and where all were
+        sent the same, to one node more that was not asked, as the one that failed may fail again."""
         failed = {key: each for key, each in self._asked.items() if key not in self.got}
         self._wait_for(each.node for each in failed.values())
+        messages = [same(each.message, self.clusters.successor(each.node)) for each in failed.values()]
+        messages += [same(each.message, node) for each, node in zip(failed.values(), self._not_asked())]
         for key in failed:
             del self._asked[key]
             self._found.pop(key, None)
         self._lost = 0
-        return self._exchange([same(each.message, self.clusters.successor(each.node)) for each in failed.values()], timeout, kind)
+        return self._exchange(messages, timeout, kind)
+
+    def _not_asked(self) -> list[int]:
+        """Nodes that could take the place of another."""
+        if len({id(each.message.content) for each in self._asked.values()}) != 1:
+            return []
+        asked = {self.clusters.successor(each.node) for each in self._asked.values()}
+        return [node for node in self.nodes() if node not in asked]
 
     def forget(self) -> None:
         """Nothing will be sent again: what was sent need not be kept."""
