@@ -195,8 +195,8 @@ def test_an_app_that_fails_after_its_training_has_failed_with_its_model(pods: Ma
     found = ended(pods, "ways", "fails-after")
     assert (found.code, found.reason) == (1, "ServerAppFailed")
     assert "final_model.npz" in found.message
-    assert "Model of round 2 stored as" in found.message
-    assert found.model()["w"].tolist() == [2.0] * 4
+    assert "Model of round 3 stored as" in found.message
+    assert found.model()["w"].tolist() == [3.0] * 4
     assert found.progress.model is not None
 
 
