@@ -11,9 +11,10 @@ import json
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -49,11 +50,22 @@ class Written:
 
 def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str, str], tick: Callable[[], None] = lambda: None) -> Written:
     """Writes `target` (fsynced) from the npz whose i-th array, `i.npy`, is named `names[i]`; `tick` is called after every piece."""
-    with zipfile.ZipFile(source) as archive, target.open("wb") as file:
+    with zipfile.ZipFile(source) as archive:
         tensors = [_describe(archive, f"{index}.npy", name) for index, name in enumerate(names)]
         tensors.sort(key=lambda t: -t.dtype.itemsize)  # so that each lies on a multiple of its size; stable otherwise
-        digest = hashlib.sha256()
-        for piece in _pieces(archive, tensors, metadata):
+        return _write(_pieces(archive, tensors, metadata), target, tick)
+
+
+def copied(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:
+    """The npz as it is (fsynced)."""
+    with source.open("rb") as file:
+        return _write(iter(lambda: file.read(PIECE), b""), target, tick)
+
+
+def _write(pieces: Iterable[bytes], target: Path, tick: Callable[[], None]) -> Written:
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        for piece in pieces:
             digest.update(piece)
             file.write(piece)
             tick()
@@ -62,24 +74,10 @@ def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str
         return Written(f"sha256:{digest.hexdigest()}", file.tell())
 
 
-def copied(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:
-    """The npz as it is (fsynced)."""
-    digest = hashlib.sha256()
-    with source.open("rb") as old, target.open("wb") as new:
-        while piece := old.read(PIECE):
-            digest.update(piece)
-            new.write(piece)
-            tick()
-        new.flush()
-        os.fsync(new.fileno())
-        return Written(f"sha256:{digest.hexdigest()}", new.tell())
-
-
 def bytes_of(source: Path, index: int, most: int) -> bytes | None:
     """An array of bytes in one dimension, of at most `most`; None if the array is another."""
     with zipfile.ZipFile(source) as archive, archive.open(f"{index}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        shape, _, dtype = (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        shape, _, dtype = _header(file)
         if dtype != np.uint8 or len(shape) != 1 or shape[0] > most:
             return None
         return file.read(shape[0])
@@ -87,12 +85,16 @@ def bytes_of(source: Path, index: int, most: int) -> bytes | None:
 
 def _describe(archive: zipfile.ZipFile, member: str, name: str) -> Tensor:
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = _header(file)
     if dtype.str[1:] not in _NAMES:
         raise UnstorableError(f"array {name!r} is of type {dtype}, which safetensors does not have")
     return Tensor(member, name, dtype, shape, plain=not fortran and dtype.str[0] != ">")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array in numpy's format; `file` is at its data then."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    return (np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0)(file)
 
 
 def _pieces(archive: zipfile.ZipFile, tensors: Sequence[Tensor], metadata: dict[str, str]) -> Iterator[bytes]:
@@ -115,7 +117,6 @@ def _data(archive: zipfile.ZipFile, tensor: Tensor) -> Iterator[bytes]:
             array = np.lib.format.read_array(file, allow_pickle=False)
             yield np.ascontiguousarray(array, dtype=tensor.dtype.newbyteorder("<")).tobytes()
             return
-        version = np.lib.format.read_magic(file)
-        (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        _header(file)
         while piece := file.read(PIECE):
             yield piece

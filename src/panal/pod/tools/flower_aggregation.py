@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .files import say
@@ -104,11 +105,19 @@ def chain(strategy: Any) -> list[Any]:
     return [strategy, *(chain(inner) if inner is not None else [])]
 
 
-def rules(strategy: Any) -> Rules:
-    """What is asked of replies: the resource's word (spec.server.replies), and what this strategy needs."""
+def asked() -> Rules:
+    """What spec.server.replies asks of replies, for an app's own main loop or strategy."""
     return Rules(
         consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
         finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
+        strict=False,
+    )
+
+
+def rules(strategy: Any) -> Rules:
+    """The same, and what this strategy needs."""
+    return replace(
+        asked(),
         strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in ("train", "evaluate")),
         weighted_by=next((str(each.weighted_by_key) for each in chain(strategy) if hasattr(each, "weighted_by_key")), ""),
     )

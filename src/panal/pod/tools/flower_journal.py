@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .files import append
-from .flower_replies import Number, Phase
+from .flower_replies import Number, Phase, merged
 
 History = dict[str, dict[int, dict[str, Number]]]
 TRAIN, EVALUATE, QUERY = "train", "evaluate", "query"
@@ -21,6 +21,10 @@ class Journal:
     rounds: int = 0
     models: int = 0
     history: History = field(default_factory=lambda: {"train": {}, "evaluate": {}, "query": {}, "server": {}})
+
+    def metrics(self, number: int) -> dict[str, Number]:
+        """All that was reported of a round."""
+        return merged(self.history[kind].get(number, {}) for kind in (TRAIN, EVALUATE, "server"))
 
     def started(self, total: int) -> None:
         """`total` is 0 if it is not known."""

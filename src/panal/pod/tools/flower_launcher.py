@@ -134,7 +134,7 @@ class Launcher:
         end, self.pause = time.monotonic() + self.pause, min(WATCH, self.pause * GROWTH)
         while time.monotonic() < end:
             time.sleep(FILES)
-            if (written := models_written()) != self.models:
+            if (written := len(handed_over(run_dir()))) != self.models:
                 self.models, self.pause = written, SOON
                 return
 
@@ -164,8 +164,9 @@ def number_of_files() -> int:
     return int(found.get("status", {}).get("count", 0))
 
 
-def models_written() -> int:
-    return sum(1 for _ in run_dir().glob("models/*/model.json"))
+def handed_over(folder: Path) -> list[int]:
+    """The calls of `start` that have left a model."""
+    return sorted(int(each.parent.name) for each in folder.glob("models/*/model.json"))
 
 
 def raise_if_stopped() -> None:
@@ -202,7 +203,7 @@ def wait_until_stored(folder: Path, patience: float = STORING) -> str:
     by it as long as it gets on."""
     since, touched = time.monotonic(), 0.0
     while True:
-        handed = sorted(int(each.parent.name) for each in folder.glob("models/*/model.json"))
+        handed = handed_over(folder)
         stored = read_json(folder / "stored.json") or {}
         found = [stored[str(start)] for start in handed if str(start) in stored]
         if error := next((each["error"] for each in found if each.get("error")), ""):

@@ -145,5 +145,5 @@ def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:
 def finish(watch: Watch, strategy: Any, arrays: Any, came: Came) -> None:
     watch.close()
     if arrays:
-        last = {k: v for kind in ("train", "evaluate", "server") for k, v in watch.journal.history[kind].get(came.rounds, {}).items()}
-        hand_over(watch.journal, watch.grid, arrays, round_=came.last, strategy=type(strategy).__name__, metrics=last)
+        name, metrics = type(strategy).__name__, watch.journal.metrics(came.rounds)
+        hand_over(watch.journal, watch.grid, arrays, round_=came.last, strategy=name, metrics=metrics)

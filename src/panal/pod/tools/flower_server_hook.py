@@ -26,7 +26,7 @@ from .flower_judge import Judge
 from .flower_made import Made
 from .flower_minimum import set_minimums
 from .flower_model import hand_over
-from .flower_replies import Number, Phase, merged, numbers
+from .flower_replies import Number, Phase, numbers
 from .flower_watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
@@ -86,6 +86,7 @@ class Observation:
         given = int(call.get("num_rounds", 0))
         self.several = self.watch.starts.several(sys._getframe())
         self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
+        self.watch.close()  # a main loop of the app's own before this
         self.offset = self.before = self.last = self.ended = self.journal.rounds
         self.training = False  # whether the messages that come next are of a training phase
         self.made = Made(strategy, self.journal, call.get("initial_arrays"))
@@ -99,8 +100,6 @@ class Observation:
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
         set_minimums(self.strategy, self.min_clients)
-        self.watch.close()
-        self.offset = self.before = self.last = self.ended = self.journal.rounds
         self._wrap()
         result, raised = None, True
         try:
@@ -243,8 +242,7 @@ class Observation:
             if not raised:
                 self.made.tell_none()
             return
-        metrics = merged(self.journal.history[kind].get(self.last, {}) for kind in ("train", "evaluate", "server"))
-        name = type(self.strategy).__name__
+        name, metrics = type(self.strategy).__name__, self.journal.metrics(self.last)
         hand_over(self.journal, self.grid, arrays, round_=self.made.round or self.last, strategy=name, metrics=metrics)
 
 

@@ -6,7 +6,6 @@ legacy workflows and queries, this is where its rounds come from.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -17,10 +16,11 @@ from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
 from .files import RunError, number
+from .flower_aggregation import asked
 from .flower_context import naming_missing_keys
 from .flower_exchange import Exchange
 from .flower_journal import KINDS, Journal, Rounds
-from .flower_judge import Judge, Rules
+from .flower_judge import Judge
 from .flower_replies import Answer, Clusters, Phase, answer_of, merged, take_record
 from .flower_starts import Starts
 from .flower_waits import wanted
@@ -59,15 +59,6 @@ def watch_of(grid: Any) -> Watch:
     if _watch is None:
         _watch = Watch(grid, Starts(Path("/nowhere")))
     return _watch
-
-
-def rules_from_environment() -> Rules:
-    """What spec.server.replies asks of replies, for strategies that are the app's own."""
-    return Rules(
-        consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
-        finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
-        strict=False,
-    )
 
 
 @dataclass
@@ -122,7 +113,7 @@ class Watch:
         """A timeout that the app does not give is the run's: every wait has an end."""
         sent = list(messages)
         part = self._begin(sent)
-        exchange = Exchange(self.originals, Judge(rules_from_environment()), self.clusters)
+        exchange = Exchange(self.originals, Judge(asked()), self.clusters)
         replies, _ = exchange(sent, number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT) if timeout is None else timeout, part.kind or "other")
         with self._lock:
             part.answers |= exchange.answers
