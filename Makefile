@@ -44,7 +44,8 @@ layers: $(VENV)/.ready
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/unit tests/flower -m "not versions"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/unit
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"
 	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
 	$(BIN)/pytest tests/platform tests/embedded -m "not long"
 

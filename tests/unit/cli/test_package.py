@@ -1,4 +1,4 @@
-"""What `panal package` writes."""
+"""What `panal package` writes. That it works on a hub is tested there: tests/real/test_nodes_7_bring_your_app.py."""
 
 from pathlib import Path
 

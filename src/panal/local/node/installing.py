@@ -6,9 +6,9 @@ import re
 
 _STEPS = (  # of pip, then of uv
     (re.compile(r"\s*Collecting ([\w.\-\[\]]+).*"), "collecting {0}"),
-    (re.compile(r"\s*Processing \S*?([A-Za-z0-9_.]+)-\d[^-]*-\S+\.whl.*"), "collecting {0}"),
-    (re.compile(r"\s*Downloading \S*?([A-Za-z0-9_.]+)-(\d[^-]*)-\S+\.whl \((.*)\)"), "downloading {0} {1} ({2})"),
-    (re.compile(r"\s*Downloading \S*?([A-Za-z0-9_.\-]+)\.(?:tar\.gz|zip) \((.*)\)"), "downloading {0} ({1})"),
+    (re.compile(r"\s*Processing (?:\S*/)?([A-Za-z0-9_.]+)-\d[^-/]*-[^/\s]+\.whl.*"), "collecting {0}"),
+    (re.compile(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+)-(\d[^-/]*)-[^/\s]+\.whl \((.*)\)"), "downloading {0} {1} ({2})"),
+    (re.compile(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.\-]+)\.(?:tar\.gz|zip) \((.*)\)"), "downloading {0} ({1})"),
     (re.compile(r"\s*Building wheel for (\S+) .*: started"), "building {0}"),
     (re.compile(r"Installing collected packages: (.*)"), "installing"),
     (re.compile(r"Resolved (\d+ packages?) in .*"), "collected {0}"),

@@ -19,6 +19,7 @@ LINES = [
     ("Collecting charset_normalizer<4,>=2 (from requests)", "collecting charset_normalizer (package 4)"),
     ("Collecting numpy>=1.26 (from ray)", "collecting numpy (package 4)"),
     ("Processing /wheels/small-1.0-py3-none-any.whl (from app)", "collecting small (package 5)"),
+    ("Processing /wheels-3/of-7-sites/tiny-1.0-py3-none-any.whl (from app)", "collecting tiny (package 6)"),
     ("Requirement already satisfied: idna in /venv/lib", ""),
     ("  Downloading pip_tools-7.6.2-py3-none-any.whl (76 kB)", "downloading pip_tools 7.6.2 (76 kB)"),
     (

@@ -24,6 +24,7 @@ from waiting import eventually
 
 SOON = 30
 NS = "runs"
+TOLERANT = {"tolerations": [{"operator": "Exists"}]}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_namespace_comes_bound_once(fleet: Standin) -> None:
 
 def test_a_placement_follows_labels_and_claims(fleet: Standin) -> None:
     claim = {"matchExpressions": [{"key": "place", "operator": "Exists"}]}
-    place(fleet, "all", tolerations=[{"operator": "Exists"}])
+    place(fleet, "all", **TOLERANT)
     place(fleet, "claimed", predicates=[{"requiredClusterSelector": {"claimSelector": claim}}])
     eventually(lambda: selected(fleet, "all") == ["cluster1", "cluster2"], "all", SOON)
     status = eventually(lambda: (fleet["hub"].get(kinds.PLACEMENT, NS, "claimed") or {}).get("status"), "its status", SOON)
@@ -328,7 +329,8 @@ def test_killed_at_any_moment(fleet: Standin) -> None:
 
 def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: Standin) -> None:
     place(fleet, "plain")
-    eventually(lambda: selected(fleet, "plain") == ["cluster1", "cluster2"], "both", SOON)
+    place(fleet, "all", **TOLERANT)
+    eventually(lambda: selected(fleet, "plain") == selected(fleet, "all") == ["cluster1", "cluster2"], "both", SOON)
     fleet["hub"].patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 1})
     fleet.pause("cluster2-agent")
     eventually(lambda: available(fleet, "cluster2") == "Unknown", "Unknown", SOON)
@@ -408,6 +410,7 @@ def test_a_deleted_cluster_takes_its_works_along_and_keeps_its_namespace(fleet: 
     eventually(lambda: fleet["cluster2"].get(kinds.CONFIG_MAP, "default", "last"), "applied", SOON)
     hub.delete(kinds.MANAGED_CLUSTER, "", "cluster2")
     eventually(lambda: cluster(fleet, "cluster2") == {}, "the cluster is gone", SOON)
+    place(fleet, "all", **TOLERANT)
     assert hub.get(kinds.MANIFEST_WORK, "cluster2", "last") is None
     assert fleet["cluster2"].get(kinds.CONFIG_MAP, "default", "last") is None
     assert hub.get(kinds.NAMESPACE, "", "cluster2")
