@@ -61,6 +61,7 @@ flower-versions: $(foreach v,$(FLOWERS),flower-$v) ## tests of real runs and att
 flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/.cache/flower-1.$* $(BIN)/pytest -n $(WORKERS) tests/flower
 
+ENGINES := kubernetes nodes
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -p no:cacheprovider
 
 test-real: $(VENV)/.ready $(FLOWER)/.ready ## tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
@@ -68,8 +69,7 @@ ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next begin: all together are too much for a small machine
 	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*'
-	$(REAL) $(filter-out $(LEAVE_OUT),$(sort $(wildcard tests/real/test_kubernetes_*.py)))
-	$(REAL) $(sort $(wildcard tests/real/test_nodes_*.py))
+	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py; done
 endif
 
 venv: $(VENV)/.ready ## the virtual environment with panal in it, editable
