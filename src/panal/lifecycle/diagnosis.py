@@ -6,7 +6,6 @@ an earlier collaborator of the cluster, of before it was shut out and let in aga
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,19 +18,15 @@ from panal.lifecycle.admission import uncertified
 from panal.lifecycle.collaborators import cannot_take_part
 from panal.lifecycle.reasons import Reason, with_remedy
 from panal.lifecycle.world import WorkView, World
+from panal.pod.tools.codes import Refused, Unanswered, read_termination
 
 PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
 IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
-# The runtime's word that nobody was there to answer, and how long it may take to notice that of a collaborator that went.
-UNANSWERED = frozenset({"NoReply", "NodeUnavailable", "MessageUnavailable", "ReplyUnavailable"})
+# How long it may take the runtime to notice that nobody is there to answer any more.
 NOTICED_AFTER = timedelta(seconds=120)
-# The aggregator's own words about a reply that it does not count.
-REFUSED = frozenset(
-    {"ReplyIncomplete", "ReplyInvalid", "ReplyTooLarge", "ArraysDiffer", "MetricsDiffer", "ValuesDiffer", "NotFinite", "WeightInvalid"}
-)
 MESSAGE_LENGTH = 300
 
 Feedback = Mapping[str, str | int | bool]
@@ -135,21 +130,18 @@ def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
 
 def launcher_said(text: str) -> tuple[Reason | None, str]:
     """Reason and message of a launcher's termination message; (None, "") for any other text, which may be of user code."""
-    try:
-        said = json.loads(text)
-        return Reason(said["reason"]), str(said["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None, ""
+    said = read_termination(text)
+    return (Reason(said[0].value), said[1]) if said else (None, "")
 
 
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:
     if seen is None or not seen.failed or _of_former(seen, work):
         return None
-    if seen.reason in UNANSWERED:
+    if seen.reason in set(Unanswered):
         return _told(Reason.NO_REPLY, f"{cluster}: it did not answer in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
     shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner, or the aggregator's own
-    if seen.reason in REFUSED:
+    if seen.reason in set(Refused):
         return _told(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
@@ -160,7 +152,7 @@ def _of_former(seen: CollaboratorProgress, work: WorkView | None) -> bool:
         return True
     if seen.time is None:  # of a reporter that does not say
         return False
-    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in UNANSWERED else 0.0
+    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in set(Unanswered) else 0.0
     return seen.time < _created(work).timestamp() + noticed_after
 
 

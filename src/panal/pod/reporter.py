@@ -31,12 +31,14 @@ from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
 from panal.pod.collecting import Collector
 from panal.pod.files import replace
-from panal.pod.fold import UnfitError, bounded, fold
+from panal.pod.fold import bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
+from panal.pod.tools.codes import TRAIN
 from panal.pod.tools.proxies import spare_loopback
+from panal.pod.tools.records import Round, UnfitError, parse
 
 log = logging.getLogger("panal.reporter")
 
@@ -145,13 +147,14 @@ class Reporter:
             await self._sleep(PAUSE if self.text() == self.written else POLL)
 
     def _take_in(self) -> None:
-        for record in self._tail.poll():
+        for line in self._tail.poll():
             try:
-                self.state = fold(self.state, record)
+                record = parse(line)
             except UnfitError as error:
                 log.warning("a record of progress.jsonl is passed over: %s", error)
                 continue
-            if (record.get("event"), record.get("phase")) == ("round", "train"):
+            self.state = fold(self.state, record)
+            if isinstance(record, Round) and record.phase == TRAIN:
                 participated(self.clusters, record)
 
     def text(self) -> str:

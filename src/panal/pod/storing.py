@@ -16,12 +16,12 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from panal.api.progress import MAX_TEXT
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
 from panal.pod import boosters
-from panal.pod.fold import of_clusters
 from panal.pod.tensors import UnstorableError, Written, convert, copied
+from panal.pod.tools.codes import MAX_TEXT
+from panal.pod.tools.records import Round
 
 MAX_NAME = 253  # in metadata.json, where clusters' names stand
 MODEL, METADATA, PLAIN = "model.safetensors", "metadata.json", "model.npz"
@@ -91,12 +91,12 @@ def _put_aside(folder: Path, start: int) -> None:
     shutil.rmtree(folder / f"start-{before - MAX_STARTS}", ignore_errors=True)
 
 
-def participated(rounds: dict[str, list[int]], record: Mapping[str, Any]) -> None:
-    """Adds to each cluster of a training record the round to which it contributed; a round that was repeated counts once."""
-    for cluster in sorted(of_clusters(record.get("collaborators"))):
+def participated(rounds: dict[str, list[int]], training: Round) -> None:
+    """Adds to each cluster of a training the round to which it contributed; a round that was repeated counts once."""
+    for cluster in sorted(training.collaborators or {}):
         known = rounds.setdefault(cluster, [])
-        if int(record["round"]) not in known[-1:]:
-            known.append(int(record["round"]))
+        if training.round not in known[-1:]:
+            known.append(training.round)
 
 
 def _shown(said: Any) -> Any:

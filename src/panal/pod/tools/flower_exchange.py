@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .codes import Refused
 from .flower_errors import printable
 from .flower_judge import Description, Judge, describe
 from .flower_replies import Answer, Clusters, Phase, answer_of, in_order, say_refused, take_record
@@ -133,7 +134,7 @@ class Exchange:
 
     def leave_out(self, reply: Any, error: Exception, phase: Phase) -> None:
         """The strategy raises with this reply, and does not without it."""
-        self._refuse(reply, phase, ("ReplyInvalid", f"the strategy raises {type(error).__name__} with it, and not without it"))
+        self._refuse(reply, phase, (Refused.REPLY_INVALID, f"the strategy raises {type(error).__name__} with it, and not without it"))
         self.got.pop(reply.metadata.reply_to_message_id, None)
 
     def took(self, kind: str) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .codes import Refused
+
 LARGEST_WEIGHT = float(2**53)
 AT_A_TIME = 1 << 20  # numbers that are looked at together
 SHOWN = 3  # differences that a refusal tells
@@ -97,8 +99,8 @@ def _without(got: Mapping[str, Description], refused: Mapping[str, Any]) -> dict
 
 
 def _not_finite(got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
-    found = {key: ("NotFinite", f"{each.infinite} has numbers that are not finite") for key, each in got.items() if each.infinite}
-    return found if 2 * len(found) <= len(got) else {}
+    found = {key: f"{each.infinite} has numbers that are not finite" for key, each in got.items() if each.infinite}
+    return {key: (Refused.NOT_FINITE, told) for key, told in found.items()} if 2 * len(found) <= len(got) else {}
 
 
 def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
@@ -109,7 +111,7 @@ def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]
 
 
 def _difference(found: Names, wanted: Names) -> tuple[str, str] | None:
-    for reason, mine, theirs in zip(("ArraysDiffer", "MetricsDiffer", "ValuesDiffer"), found, wanted):
+    for reason, mine, theirs in zip((Refused.ARRAYS_DIFFER, Refused.METRICS_DIFFER, Refused.VALUES_DIFFER), found, wanted):
         told = [
             *(f"{_named(w)} is missing" for w in theirs if w not in mine),
             *(f"{_named(w)} is unknown" for w in mine if w not in theirs),
@@ -165,13 +167,13 @@ def _metric(value: Any) -> str:
 def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
     for where, array in _arrays(content):
         if array.stype != NUMPY and rules.strict:
-            return "ReplyInvalid", f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
+            return Refused.REPLY_INVALID, f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
         if array.stype == NUMPY and (told := array_trouble(array)):
-            return "ReplyInvalid", f"{_named(where)} {told}"
+            return Refused.REPLY_INVALID, f"{_named(where)} {told}"
     for r, record in content.metric_records.items():
         value = record.get(rules.weighted_by)
         if value is not None and not _is_weight(value):
-            return "WeightInvalid", f"{_named((r, rules.weighted_by))} is {str(value)[:60]}, which is no weight"
+            return Refused.WEIGHT_INVALID, f"{_named((r, rules.weighted_by))} is {str(value)[:60]}, which is no weight"
     return None
 
 

@@ -12,9 +12,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from .files import Record, append, run_dir, shown, write_json
+from .codes import QUERY, Doubt, Ending
+from .files import Json, append, run_dir, shown, write_json
 from .flower_journal import Journal
 from .flower_judge import NUMPY, not_finite
+from .records import ModelMade
 
 MODELS = "models"  # the folder in the run's folder
 # What safetensors has a type for, by numpy's names.
@@ -31,7 +33,7 @@ def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_:
         "start": journal.models,
         "round": round_,
         "metrics": metrics,
-        "history": {kind: found for kind, found in journal.history.items() if found or kind != "query"},
+        "history": {kind: found for kind, found in journal.history.items() if found or kind != QUERY},
         "strategy": strategy,
         "app": {key: str(getattr(run, key, "")) for key in ("fab_id", "fab_version", "fab_hash")},
         "versions": versions(),
@@ -40,14 +42,14 @@ def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_:
         write_model(run_dir() / MODELS / str(journal.models), arrays, description)
         suspect = "; ".join(suspicious(arrays))
     except Exception as error:  # noqa: BLE001  the launcher ends the run with this reason; the app need not fail as well
-        journal.stopped("ModelMissing", f"The model could not be handed over: {error!r}")
+        journal.stopped(Ending.MODEL_MISSING, f"The model could not be handed over: {error!r}")
         return
     if suspect:
-        journal.notice("ModelSuspect", suspect)
-    append({"event": "model", "start": journal.models, "round": round_})
+        journal.notice(Doubt.MODEL_SUSPECT, suspect)
+    append(ModelMade(start=journal.models, round=round_))
 
 
-def write_model(folder: Path, arrays: Mapping[str, Any], description: Record) -> None:
+def write_model(folder: Path, arrays: Mapping[str, Any], description: Json) -> None:
     """`arrays` maps names to Flower Arrays. In the npz the i-th is `i.npy`; `description["arrays"]` gets the names in that order."""
     import numpy as np
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .app_folder import find_app
-from .files import Record, RunError, read_json, run_dir, say, shown, write_json
+from .files import Json, RunError, read_json, run_dir, say, shown, write_json
 
 FILES, SIZE = 10_000, 256 << 20  # of an app's folder that is copied
 SKIPPED = frozenset({"__pycache__", ".git", ".venv", "venv", "node_modules"})
@@ -44,7 +44,7 @@ def enter() -> None:
     os.chdir(folder)
 
 
-def _filled(folder: Path) -> Record:
+def _filled(folder: Path) -> Json:
     try:
         source, _ = find_app()
     except RunError:
@@ -105,7 +105,7 @@ def _linked(source: Path, folder: Path, where: Path) -> Path:
     return folder / where.relative_to(source) if where.is_relative_to(source) else where
 
 
-def _listed(folder: Path) -> Record:
+def _listed(folder: Path) -> Json:
     """What is there now: size and time of each file, nothing of what is none."""
     return {"files": {path: _mark(entry) for path, entry in _relative(folder)}}
 
@@ -128,7 +128,7 @@ def _mark(entry: os.DirEntry[str]) -> list[int] | None:
 # At the end of the run.
 
 
-def changed(folder: Path, before: Record) -> Record:
+def changed(folder: Path, before: Json) -> Json:
     """`files` that are new or have changed, as pairs of path and size; `left_out`, with why; how many `more` there are."""
     known, more = before["files"], 0
     files: list[tuple[str, int]] = []
@@ -174,7 +174,7 @@ def _open_to_group(folder: Path) -> None:
                 Path(entry.path).chmod(mode | needed)
 
 
-def _wait() -> Record | None:
+def _wait() -> Json | None:
     since, touched = time.monotonic(), 0.0
     while time.monotonic() - since < PATIENCE:
         if (answer := read_json(run_dir() / "collected.json")) is not None:
@@ -186,7 +186,7 @@ def _wait() -> Record | None:
     return None
 
 
-def _tell(answer: Record | None) -> None:
+def _tell(answer: Json | None) -> None:
     if answer is None:
         say(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; its log tells more")
     elif answer.get("error"):
