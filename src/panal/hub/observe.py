@@ -131,7 +131,9 @@ class Observer:
         name, trust = names.server_name(run.name, run.namespace), self._authorities.trust()
         if run.status.phase in (Phase.COMPLETED, Phase.FAILED):
             return Admission()
-        signed = self._authorities.server_certificate(name, request.get("csr", ""), current.get("certificate", ""), datetime.now(UTC))
+        signed = self._authorities.server_certificate(
+            name, request.get(names.KEY_REQUEST, ""), current.get(names.KEY_CERTIFICATE, ""), datetime.now(UTC)
+        )
         return Admission(trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
 
     def _resolved(self, world: World) -> Mapping[str, str]:
@@ -166,7 +168,7 @@ class Observer:
     def _progress(self, run: Run, job: Object | None) -> Progress | None:
         """What the reporter of this Job has said; the words of an earlier attempt do not count."""
         found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
-        text = (found.get("data") or {}).get("progress") if found else None
+        text = (found.get("data") or {}).get(names.KEY_PROGRESS) if found else None
         if not text:
             return None
         try:

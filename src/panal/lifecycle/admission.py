@@ -44,6 +44,11 @@ def uncertified(world: World, cluster: ClusterName, now: datetime) -> Stop | Non
 def gateway(world: World, participants: Iterable[ClusterName]) -> Object:
     """The ConfigMap that the reporter hands to the aggregator's gateway."""
     wanted = world.admission
-    data = {"participants": json.dumps(sorted(participants)), "trust": wanted.trust, "crl": wanted.crl, "certificate": wanted.certificate}
+    data = {
+        names.KEY_PARTICIPANTS: json.dumps(sorted(participants)),
+        names.KEY_TRUST: wanted.trust,
+        names.KEY_CRL: wanted.crl,
+        names.KEY_CERTIFICATE: wanted.certificate,
+    }
     run = world.run
     return owned(run, "v1", "ConfigMap", names.gateway(run.name), "aggregator") | {"data": {k: v for k, v in data.items() if v}}

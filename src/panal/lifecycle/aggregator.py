@@ -60,7 +60,7 @@ def _runtime(world: World) -> Runtime:
 
 def _progress(run: Run) -> Object:
     """The reporter writes `data.progress` and `data.csr` of it; `data.rounds` tells the reporter how many rounds are wanted now."""
-    return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {"rounds": str(run.spec.server.rounds)}}
+    return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {names.KEY_ROUNDS: str(run.spec.server.rounds)}}
 
 
 def _reporter_rights(run: Run) -> list[Object]:

@@ -62,7 +62,7 @@ class Gatekeeper:
 
     def words(self) -> dict[str, str]:
         """What the hub is told beside the progress: the request, and per cluster [requests, refused, bytes received, bytes sent]."""
-        return {"csr": self.request} | ({"traffic": self._traffic} if self._traffic else {})
+        return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: self._traffic} if self._traffic else {})
 
     async def run(self, client: Client, namespace: str, run: str) -> None:
         """Until cancelled."""
@@ -92,9 +92,9 @@ class Gatekeeper:
 
     def heed(self, data: Mapping[str, str]) -> None:
         """`data` of the ConfigMap. What is missing or meant for another key stays as it was; without everything nobody is let in."""
-        if _is_for(data.get("certificate", ""), self._key):
-            self._write("tls.crt", data["certificate"])
-        for name, file in (("trust", "ca.crt"), ("crl", "crl.pem")):
+        if _is_for(certificate := data.get(names.KEY_CERTIFICATE, ""), self._key):
+            self._write("tls.crt", certificate)
+        for name, file in ((names.KEY_TRUST, "ca.crt"), (names.KEY_CRL, "crl.pem")):
             if data.get(name):
                 self._write(file, data[name])
         if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
@@ -124,7 +124,7 @@ class Gatekeeper:
 
 
 def _participants(data: Mapping[str, str]) -> list[ClusterName]:
-    return [ClusterName(name) for name in json.loads(data.get("participants", "[]"))]
+    return [ClusterName(name) for name in json.loads(data.get(names.KEY_PARTICIPANTS, "[]"))]
 
 
 def _key(file: Path) -> ec.EllipticCurvePrivateKey:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR, progress
+from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, RUN_DIR, STORAGE_DIR, WORK_DIR, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -167,7 +167,7 @@ class Reporter:
             text = self.text()
             try:
                 if text != self.written or time.monotonic() - self.wrote >= BESIDES:
-                    self._heed(await self.sink.write({"progress": text, **self.besides()}))
+                    self._heed(await self.sink.write({KEY_PROGRESS: text, **self.besides()}))
                     self.written, self.wrote = text, time.monotonic()
                 elif time.monotonic() - self.looked >= LOOK:
                     self._heed(await self.sink.read())
@@ -182,9 +182,9 @@ class Reporter:
 
     def _heed(self, data: Mapping[str, str]) -> None:
         self.looked = time.monotonic()
-        if self.written and data.get("progress") != self.written:
+        if self.written and data.get(KEY_PROGRESS) != self.written:
             self.written = ""  # somebody has deleted it or written over it
-        wanted = data.get("rounds", "")
+        wanted = data.get(KEY_ROUNDS, "")
         if wanted.isdigit() and wanted != self.rounds:
             replace(self.settings.run_dir / "rounds", wanted)
             self.rounds = wanted
