@@ -1,4 +1,4 @@
-"""The controller's loop: observe a run, decide what it needs, apply that; again whenever something of it changes.
+"""The controller's loop: observe a run, supply what that lacks, decide, and apply what was decided; again whenever something changes.
 
 Changes come from the watch cache as keys into a queue, one worker at a time for a key. What fails is tried again with a growing wait,
 whatever it was: a hub that is away for a minute, a permission that is missing for a while or a conflict is never the end of a run.
@@ -10,12 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from panal.api.parse import ParseError, parse, parse_metadata
 from panal.hub import metrics
 from panal.hub.apply import Applier, NotApplied
 from panal.hub.observe import Observer
+from panal.hub.supply import Supplier
 from panal.hub.watched import RunKey, concerned, going, same_for_us
 from panal.kube import kinds
 from panal.kube.cache import Cache
@@ -48,6 +50,7 @@ class Controller:
         self,
         cache: Cache,
         observer: Observer,
+        supplier: Supplier,
         applier: Applier,
         now: Callable[[], datetime] = utc_now,
         without: Collection[Kind] = (),
@@ -55,6 +58,7 @@ class Controller:
         self._cache = cache
         self._without = without
         self._observer = observer
+        self._supplier = supplier
         self._applier = applier
         self._now = now
         self._queue: WorkQueue[RunKey] = WorkQueue()
@@ -118,14 +122,15 @@ class Controller:
         resource = self._newest(key)
         await self._remove_orphans(key, resource)
         if resource is None:
-            for known in (self._written, self._refused, self._took):
-                known.pop(key, None)
+            for kept in (self._written, self._refused, self._took):
+                kept.pop(key, None)
             return None
-        plan = self._plan(resource, self._refused.get(key, ()))
+        known, decided = self._refused.get(key, ()), self._decision(resource)
+        plan = decided(known)
         refused = await self._applier.make(plan, resource)
-        if refused != self._refused.get(key, ()):
+        if refused != known:  # the same look at the run, with what came of it
             self._refused[key] = refused
-            plan = self._plan(resource, refused)
+            plan = decided(refused)
         after = await self._applier.finish(plan, resource)
         if after is not resource:
             self._written[key] = after
@@ -147,15 +152,18 @@ class Controller:
         if said != (before.get("phase"), before.get("message", "")):
             log.info("run %s/%s: %s: %s", *key, *said)
 
-    def _plan(self, resource: Object, refused: tuple[Refusal, ...]) -> Plan:
-        """A resource that cannot be read, which only another version's CRD can have let in, fails with what is wrong."""
+    def _decision(self, resource: Object) -> Callable[[tuple[Refusal, ...]], Plan]:
+        """The plan for the run as it is now, by what the hub's API server refuses of it. A resource that cannot be read, which only another
+        version's CRD can have let in, fails with what is wrong."""
+        now = self._now()
         try:
             readable = parse(resource)
         except ParseError as error:
             metadata, said = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
-            works = self._observer.works(metadata.uid)
-            return refuse(metadata, said, error, works, self._observer.cleanup_limit, self._now())
-        return decide(self._observer.world(readable, refused), self._now())
+            plan = refuse(metadata, said, error, self._observer.works(metadata.uid), self._observer.cleanup_limit, now)
+            return lambda _: plan
+        world = self._supplier.supply(self._observer.world(readable), now)
+        return lambda refused: decide(replace(world, refused=refused), now)
 
     def _newest(self, key: RunKey) -> Object | None:
         """What the cache has, or our own last write where that is newer."""

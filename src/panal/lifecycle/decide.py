@@ -1,9 +1,17 @@
-"""The outline of a run: what a run as it is now needs next. Pure; `hub` observes before it and applies after it.
+"""The outline of a run: what a run as it is now needs next. Pure; `hub` observes and supplies before it, and applies after it.
 
-deleted?  -> cleanup            ended?     -> cleanup
-cannot run here, stopped, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
-not enough clusters?            -> Waiting, with what is missing
-else aggregator, address, collaborators; the aggregator's end is the run's
+deleted? ended?                                -> cleanup
+cannot run here? stopped? deadline over?       -> Failed
+suspended?                                     -> Waiting; aggregator and collaborators go
+Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
+else the run starts, and from then on every change brings it here again:
+1. Placement, Service and the aggregator's Job are applied, with the list of the clusters that its gateway lets in.
+2. The aggregator announces its app's hash through the ConfigMap `<run>-progress`.
+3. With that hash and an address, each of these clusters gets its collaborator, which runs this app and no other.
+4. Collaborators connect; the aggregator counts them through the same ConfigMap. With its quorum the run is Running.
+5. Clusters come and go by the Placement's decisions, and their collaborators with them.
+6. The Job's end is the run's: Completed, or Failed for the reason that the launcher gives.
+Before the Job is there, what the hub refuses is told: Failed if trying again cannot help, else Waiting.
 """
 
 from __future__ import annotations

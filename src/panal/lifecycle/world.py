@@ -1,6 +1,7 @@
 """What a decision is made from: one run and everything on the hub that concerns it, as frozen values.
 
-`hub.observe` fills a World from the watch cache; every policy of this package reads it and nothing else.
+`hub.observe` fills a World from the watch cache, `hub.supply` what is on no object of the hub: certificates, and addresses of names. Every
+policy of this package reads it and nothing else.
 Raw Kubernetes objects appear only where a policy must compare with what it wants to apply.
 """
 
@@ -119,8 +120,9 @@ class SiteView:
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What the aggregator's gateway needs beside the list of participants, all of it PEM and public: the authorities of collaborators and
-    their revocation lists, and the certificate for its own key (empty until the reporter has asked for one)."""
+    their revocation lists, and the certificate for its own key, empty until the reporter has asked for one by its `request`."""
 
+    request: str = ""
     trust: str = ""
     crl: str = ""
     certificate: str = ""
@@ -172,7 +174,7 @@ class World:
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
     admission: Admission = Admission()
     resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[Refusal, ...] = ()  # what was not applied when it was tried last
     blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
     sets_left_to_others: frozenset[str] = frozenset()  # cluster sets that others than us bind in the run's namespace, or did
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name

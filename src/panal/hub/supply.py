@@ -1,0 +1,47 @@
+"""The step between observing a run and deciding on it: what has to be made or asked for, because it is on no object of the hub yet.
+
+That is the certificate of the aggregator's gateway, signed when the reporter asks or when it is time, and the IP addresses of names. A name
+is asked for here and looked up beside (`resolve`); the controller looks at the run again when it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from panal.api import names
+from panal.api.addresses import is_ip
+from panal.api.status import Phase
+from panal.hub.authorities import Authorities
+from panal.hub.resolve import Resolver
+from panal.lifecycle import exposure
+from panal.lifecycle.world import Admission, World
+
+
+class Supplier:
+    def __init__(self, authorities: Authorities, resolver: Resolver) -> None:
+        self._authorities = authorities
+        self._resolver = resolver
+
+    def supply(self, world: World, now: datetime) -> World:
+        """`world` with what it was observed without. A run that has ended needs nothing."""
+        if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
+            return world
+        for host in _hosts(world):
+            self._resolver.want(host)
+        return replace(world, admission=self._admission(world, now), resolved=self._resolver.known)
+
+    def _admission(self, world: World, now: datetime) -> Admission:
+        """The certificate of now as long as it is good."""
+        run, asked, trust = world.run, world.admission, self._authorities.trust()
+        name = names.server_name(run.name, run.namespace)
+        signed = self._authorities.server_certificate(name, asked.request, asked.certificate, now)
+        return replace(asked, trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
+
+
+def _hosts(world: World) -> Iterator[str]:
+    """Names by which sites reach the aggregator."""
+    found = exposure.address(world)
+    hosts = {found.host} if found else set[str]()
+    yield from (host for host in hosts | {s.config.address_host for s in world.sites.values()} if host and not is_ip(host))
