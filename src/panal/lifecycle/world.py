@@ -82,7 +82,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class WorkView:
-    """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.collaborators`)."""
+    """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.feedback`)."""
 
     cluster: ClusterName
     object: Object
