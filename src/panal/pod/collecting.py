@@ -21,8 +21,8 @@ from typing import Any
 
 from panal.api.text import shown
 from panal.api.types import FilesStatus
-from panal.pod.files import replace
 from panal.pod.storing import Place
+from panal.pod.tools.files import replace
 
 log = logging.getLogger("panal.reporter")
 

@@ -27,7 +27,7 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import CONFIG_MAP, Kind
 from panal.kube.objects import Object
-from panal.pod.files import replace
+from panal.pod.tools.files import replace
 
 log = logging.getLogger("panal.reporter")
 
@@ -119,7 +119,7 @@ class Gatekeeper:
         file = (folder or self._folder) / name
         if file.exists() and file.read_text() == text:
             return
-        replace(file, text, GROUP_READS)
+        replace(file, text, mode=GROUP_READS)
         log.info("gateway: %s is new", name)
 
 
@@ -135,11 +135,7 @@ def _key(file: Path) -> ec.EllipticCurvePrivateKey:
         return found
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
-        handle.write(pem)
-    part.replace(file)
+    replace(file, pem, mode=0o600)
     return key
 
 

@@ -30,13 +30,13 @@ from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
 from panal.pod.collecting import Collector
-from panal.pod.files import replace
 from panal.pod.fold import bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
 from panal.pod.tools.codes import TRAIN
+from panal.pod.tools.files import replace
 from panal.pod.tools.proxies import spare_loopback
 from panal.pod.tools.records import Round, UnfitError, parse
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def gateway_port() -> int:
 
 def append(record: Record) -> None:
     """Adds `record` to progress.jsonl."""
-    _append("progress.jsonl", replace(record, time=round(time.time(), 3)).content())
+    _append("progress.jsonl", dataclasses.replace(record, time=round(time.time(), 3)).content())
 
 
 def append_node(node: int, cluster: str) -> None:
@@ -99,10 +99,24 @@ def read_json(path: Path) -> Json | None:
 
 
 def write_json(path: Path, content: Json) -> None:
-    """Written beside, then renamed: a reader sees all of it or nothing."""
+    replace(path, json.dumps(content))
+
+
+def replace(path: Path, content: str | bytes, *, mode: int = 0o644, durable: bool = False) -> None:
+    """Written beside, then renamed: a reader finds the old content or the new, never half of it. `mode` is that of the file, whatever the
+    umask is. `durable`: it is on the disk when this returns."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content))
-    part.replace(path)
+    part.unlink(missing_ok=True)  # of a process that was killed; it may have another mode
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content.encode() if isinstance(content, str) else content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def say(message: str) -> None:
