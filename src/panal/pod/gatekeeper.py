@@ -27,13 +27,12 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import CONFIG_MAP, Kind
 from panal.kube.objects import Object
-from panal.pod.tools.files import replace
+from panal.pod.tools.files import PARTICIPANTS, replace
 
 log = logging.getLogger("panal.reporter")
 
 COUNT, SHARE = 2.0, 20  # seconds between two looks at what has passed: at least so many, and so many times as long as a look takes
 STATS = f"http://gateway{gateway.STATS_PATH}"
-PARTICIPANTS = "participants.json"  # for the runtime, which lets go of a cluster that is in it no longer
 GROUP_READS = 0o640  # the Pod's secret is among it, and the gateway may have another user's id
 ANSWER = aiohttp.ClientTimeout(total=5)
 

@@ -36,13 +36,12 @@ from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
 from panal.pod.tools.codes import TRAIN
-from panal.pod.tools.files import replace
+from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import spare_loopback
 from panal.pod.tools.records import Round, UnfitError, parse
 
 log = logging.getLogger("panal.reporter")
 
-MODELS, STORED = "models", "stored.json"  # in the run's folder
 POLL = 0.2  # seconds between two looks at the files
 PAUSE = 0.5  # between two writes, so that a burst of records is one
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
@@ -120,7 +119,7 @@ class Reporter:
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
-        self._tail = Tail(self.settings.run_dir / "progress.jsonl")
+        self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for told in self.stored.values():
             if "error" not in told:
@@ -186,7 +185,7 @@ class Reporter:
             self.written = ""  # somebody has deleted it or written over it
         wanted = data.get(KEY_ROUNDS, "")
         if wanted.isdigit() and wanted != self.rounds:
-            replace(self.settings.run_dir / "rounds", wanted)
+            replace(self.settings.run_dir / ROUNDS, wanted)
             self.rounds = wanted
 
     async def _store_models(self) -> None:
@@ -195,7 +194,7 @@ class Reporter:
         while not self.stop.is_set():
             ended = collector.asked()  # every model was handed over before
             for folder in self._handed_over():
-                model = _read(folder / "model.json")
+                model = _read(folder / MODEL)
                 if model is not None and folder.name not in self.stored:
                     await self._store(folder, {**model, "start": int(folder.name)})
             if ended and (files := await collector.look()) is not None:
@@ -217,7 +216,7 @@ class Reporter:
         self.state = self.state.model_copy(update={"model": status})
         await self._until_told(status)
         self._answer(folder.name, status.model_dump())
-        (folder / "model.npz").unlink(missing_ok=True)  # an app may leave many
+        (folder / ARRAYS).unlink(missing_ok=True)  # an app may leave many
 
     async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
         self._take_in()
@@ -232,7 +231,7 @@ class Reporter:
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await asyncio.to_thread(store, folder / "model.npz", model, self.settings.place, about, self._touch)
+                return await asyncio.to_thread(store, folder / ARRAYS, model, self.settings.place, about, self._touch)
             except OSError as error:
                 if attempt == ATTEMPTS:
                     raise
@@ -250,7 +249,7 @@ class Reporter:
             await self._sleep(POLL)
 
     def _touch(self) -> None:
-        (self.settings.run_dir / "storing").touch()
+        (self.settings.run_dir / STORING).touch()
 
     def _answer(self, start: str, content: dict[str, Any]) -> None:
         self.stored[start] = content

@@ -13,6 +13,16 @@ from .codes import MAX_TERMINATION, Ending, termination
 from .records import Record, UnfitError, parse
 
 Json = dict[str, Any]
+
+# In the run's folder, which the reporter and the containers of the user's image share.
+PROGRESS = "progress.jsonl"  # `records`, by the launcher and the hooks
+NODES = "nodes.jsonl"  # by the SuperLink: which node is of which cluster
+MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the hooks: a folder for each call of `start`, with these in it
+STORED, STORING = "stored.json", "storing"  # by the reporter: what came of each model; touched while it gets on
+APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the launcher; what came of it, by the reporter
+PARTICIPANTS = "participants.json"  # by the reporter: the clusters that take part now
+ROUNDS = "rounds"  # by the reporter: how many rounds are wanted now
+
 MESSAGE_LENGTH = 1500
 LONGEST = 2000  # characters of what is said, some of which is the app's or Flower's
 
@@ -50,12 +60,12 @@ def gateway_port() -> int:
 
 def append(record: Record) -> None:
     """Adds `record` to progress.jsonl."""
-    _append("progress.jsonl", dataclasses.replace(record, time=round(time.time(), 3)).content())
+    _append(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
 
 
 def append_node(node: int, cluster: str) -> None:
     """Adds to nodes.jsonl that this node of Flower's is that cluster's collaborator."""
-    _append("nodes.jsonl", {"node": node, "cluster": cluster})
+    _append(NODES, {"node": node, "cluster": cluster})
 
 
 def _append(name: str, content: Json) -> None:
@@ -71,7 +81,7 @@ def _append(name: str, content: Json) -> None:
 def read_records() -> list[Record]:
     """What progress.jsonl holds so far; an unfinished last line is left out, and what an app may have written into it beside us."""
     try:
-        lines = (run_dir() / "progress.jsonl").read_bytes().split(b"\n")[:-1]
+        lines = (run_dir() / PROGRESS).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     return [record for line in lines if (record := _parsed(line)) is not None]
@@ -86,7 +96,7 @@ def _parsed(line: bytes) -> Record | None:
 
 def participants() -> frozenset[str] | None:
     """The clusters that take part now, as the reporter knows; None before it does."""
-    found = read_json(run_dir() / "participants.json")
+    found = read_json(run_dir() / PARTICIPANTS)
     return None if found is None else frozenset(found["clusters"])
 
 

@@ -23,7 +23,22 @@ from typing import TypeVar
 from . import working_directory
 from .app_folder import find_app
 from .codes import Ending, Result
-from .files import Json, RunError, append, number, read_json, read_records, run_dir, say, terminate
+from .files import (
+    COLLECTED,
+    MODEL,
+    MODELS,
+    STORED,
+    STORING,
+    Json,
+    RunError,
+    append,
+    number,
+    read_json,
+    read_records,
+    run_dir,
+    say,
+    terminate,
+)
 from .flower_control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
 from .flower_known import installed
 from .records import Bundle, Connected, Ended, NoModel, Record, Round, Stopped
@@ -36,7 +51,7 @@ SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most run
 FILES = 0.1  # between looks at files of the Pod's own
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
-STORING = 600.0  # the reporter without progress
+PATIENCE = 600.0  # the reporter without progress
 
 
 def main() -> int:
@@ -162,13 +177,13 @@ def judged(end: RunError | None) -> str:
 
 def number_of_files() -> int:
     """Those of the app that the reporter has collected."""
-    found = read_json(run_dir() / "collected.json") or {}
+    found = read_json(run_dir() / COLLECTED) or {}
     return int(found.get("status", {}).get("count", 0))
 
 
 def handed_over(folder: Path) -> list[int]:
     """The calls of `start` that have left a model."""
-    return sorted(int(each.parent.name) for each in folder.glob("models/*/model.json"))
+    return sorted(int(each.parent.name) for each in folder.glob(f"{MODELS}/*/{MODEL}"))
 
 
 def raise_if_stopped() -> None:
@@ -200,19 +215,19 @@ def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError 
     return RunError(Ending.MODEL_MISSING, missing or "The server app has ended and left no model")
 
 
-def wait_until_stored(folder: Path, patience: float = STORING) -> str:
+def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
     """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
     by it as long as it gets on."""
     since, touched = time.monotonic(), 0.0
     while True:
         handed = handed_over(folder)
-        stored = read_json(folder / "stored.json") or {}
+        stored = read_json(folder / STORED) or {}
         found = [stored[str(start)] for start in handed if str(start) in stored]
         if error := next((each["error"] for each in found if each.get("error")), ""):
             raise RunError(Ending.MODEL_NOT_STORED, str(error))
         if len(found) == len(handed):
             return told(found)
-        mark = folder / "storing"
+        mark = folder / STORING
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
         if time.monotonic() - since >= patience:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from .codes import QUERY, Doubt, Ending
-from .files import Json, append, run_dir, shown, write_json
+from .files import ARRAYS, MODEL, MODELS, Json, append, run_dir, shown, write_json
 from .flower_journal import Journal
 from .flower_judge import NUMPY, not_finite
 from .records import ModelMade
 
-MODELS = "models"  # the folder in the run's folder
 # What safetensors has a type for, by numpy's names.
 STORABLE = frozenset({"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float16", "float32", "float64"})
 SHOWN = 3  # arrays that are named
@@ -54,15 +53,15 @@ def write_model(folder: Path, arrays: Mapping[str, Any], description: Json) -> N
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / ".model.npz.part"
+    part = folder / f".{ARRAYS}.part"
     names = []
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for index, (name, array) in enumerate(arrays.items()):
             names.append(str(name))
             with archive.open(f"{index}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array.numpy()), allow_pickle=False)
-    part.replace(folder / "model.npz")
-    write_json(folder / "model.json", {**description, "arrays": names})
+    part.replace(folder / ARRAYS)
+    write_json(folder / MODEL, {**description, "arrays": names})
 
 
 def versions() -> dict[str, str]:

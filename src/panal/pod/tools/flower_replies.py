@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
-from .files import run_dir, say
+from .files import NODES, run_dir, say
 from .flower_client_hook import RECORD
 from .flower_errors import USER_CODES, arrived, printable
 from .flower_judge import Description
@@ -84,7 +84,7 @@ class Clusters:
 
     def _read_on(self) -> None:
         try:
-            with (run_dir() / "nodes.jsonl").open("rb") as file:
+            with (run_dir() / NODES).open("rb") as file:
                 file.seek(self._read)
                 whole, newline, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from .codes import EVALUATE, SERVER, TRAIN, Ending
-from .files import RunError, number, run_dir, say
+from .files import ROUNDS, RunError, number, run_dir, say
 from .flower_aggregation import Aggregation, rules
 from .flower_context import with_key
 from .flower_exchange import Exchange
@@ -250,7 +250,7 @@ class Observation:
 
 def rounds_wanted() -> int:
     try:
-        return int((run_dir() / "rounds").read_text())
+        return int((run_dir() / ROUNDS).read_text())
     except (FileNotFoundError, ValueError):
         return 0
 
