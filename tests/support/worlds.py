@@ -13,9 +13,9 @@ from panal.api.types import ModelStatus, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.world import (
-    Admission,
     ClusterView,
     ContainerView,
+    Credentials,
     Images,
     JobView,
     Object,
@@ -123,7 +123,7 @@ def fresh(**changes: Any) -> World:
             works={},
             progress=None,
             sites=sites(1, 2, 3),
-            admission=Admission(trust="TRUST", crl="CRL"),
+            credentials=Credentials(trust="TRUST", crl="CRL"),
         ),
         **changes,
     )

@@ -24,7 +24,7 @@ from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
 from panal.lifecycle.aggregator import storage
-from panal.lifecycle.world import Admission, ClusterView, PlacementView, Run, SiteView, WorkView, World
+from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Observer:
             works={w.cluster: w for w in self.works(run.uid)},
             progress=self._progress(run, job),
             sites=self._sites(),
-            admission=self._admission(run),
+            credentials=self._credentials(run),
             blind=not cache.problems().keys().isdisjoint(OF_A_RUN),
             sets_of_others=self._sets_of_others(run),
             cleanup_limit=self._settings.cleanup_limit,
@@ -113,12 +113,12 @@ class Observer:
         self._sites_seen = seen
         return {ClusterName(cluster): view for cluster, (_, view) in seen.items()}
 
-    def _admission(self, run: Run) -> Admission:
+    def _credentials(self, run: Run) -> Credentials:
         """The reporter's request for a certificate, and the certificate that it was given last."""
         asked = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
         given = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
         request, current = ((o or {}).get("data") or {} for o in (asked, given))
-        return Admission(request=request.get(names.KEY_REQUEST, ""), certificate=current.get(names.KEY_CERTIFICATE, ""))
+        return Credentials(request=request.get(names.KEY_REQUEST, ""), certificate=current.get(names.KEY_CERTIFICATE, ""))
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; none if it belongs to an earlier run of the same name."""

@@ -16,7 +16,7 @@ from panal.api.status import Phase
 from panal.hub.authorities import Authorities
 from panal.hub.resolve import Resolver
 from panal.lifecycle import exposure
-from panal.lifecycle.world import Admission, World
+from panal.lifecycle.world import Credentials, World
 
 
 class Supplier:
@@ -30,11 +30,11 @@ class Supplier:
             return world
         for host in _hosts(world):
             self._resolver.want(host)
-        return replace(world, admission=self._admission(world, now), resolved=self._resolver.known)
+        return replace(world, credentials=self._credentials(world, now), resolved=self._resolver.known)
 
-    def _admission(self, world: World, now: datetime) -> Admission:
+    def _credentials(self, world: World, now: datetime) -> Credentials:
         """The certificate of now as long as it is good."""
-        run, asked, trust = world.run, world.admission, self._authorities.trust()
+        run, asked, trust = world.run, world.credentials, self._authorities.trust()
         name = names.server_name(run.name, run.namespace)
         signed = self._authorities.server_certificate(name, asked.request, asked.certificate, now)
         return replace(asked, trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)

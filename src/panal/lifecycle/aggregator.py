@@ -16,8 +16,8 @@ from panal.api.names import ClusterName
 from panal.api.types import PodSettings
 from panal.gateway import aggregator as gateway
 from panal.lifecycle import pods
-from panal.lifecycle.admission import gateway as gateway_config
 from panal.lifecycle.metadata import identity, labels, owned
+from panal.lifecycle.participants import gateway as gateway_config
 from panal.lifecycle.world import Object, Run, World
 from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime

@@ -13,12 +13,11 @@ from typing import Any
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.lifecycle import collaborator_pod, feedback, partitions
-from panal.lifecycle.admission import barred
 from panal.lifecycle.collaborator_pod import Site, on_open_shift
 from panal.lifecycle.exposure import route
 from panal.lifecycle.metadata import identity, labels
-from panal.lifecycle.reasons import Reason
-from panal.lifecycle.support import Stop, stop
+from panal.lifecycle.participants import barred
+from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import Address, Object, WorkView, World
 from panal.placement.data import DataLocation, data_claim, data_location
 from panal.runtimes import Partition
@@ -33,23 +32,23 @@ def works(world: World, clusters: Iterable[ClusterName], address: Address, app_h
     return [w for w in found if w]
 
 
-def cannot_take_part(world: World, cluster: ClusterName) -> Stop | None:
+def cannot_take_part(world: World, cluster: ClusterName) -> Trouble | None:
     """Why a selected cluster gets no collaborator, or loses it: it is not let in, or its data cannot be located or are not offered any
     more."""
     return barred(world, cluster) or _without_data(world, cluster)
 
 
-def _without_data(world: World, cluster: ClusterName) -> Stop | None:
+def _without_data(world: World, cluster: ClusterName) -> Trouble | None:
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
     if claim == names.NO_DATA or cluster not in world.clusters:
         return None
     value = world.clusters[cluster].claims.get(claim)
     if value is None:
-        return stop(Reason.DATA_NOT_FOUND, f"{cluster} has no ClusterClaim {claim}")
+        return Trouble.of(Reason.DATA_NOT_FOUND, f"{cluster} has no ClusterClaim {claim}")
     try:
         data_location(value)
     except ValueError as error:
-        return stop(Reason.DATA_LOCATION_INVALID, f"ClusterClaim {claim} of {cluster}: {error}")
+        return Trouble.of(Reason.DATA_LOCATION_INVALID, f"ClusterClaim {claim} of {cluster}: {error}")
     return None
 
 

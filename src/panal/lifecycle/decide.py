@@ -25,13 +25,12 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
-from panal.lifecycle.outcome import Aggregator
-from panal.lifecycle.outcome import aggregator as aggregator_state
+from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
+from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
-from panal.lifecycle.reasons import Reason, with_remedy
-from panal.lifecycle.status import Outcome
-from panal.lifecycle.support import Stop, stop, unsupported
+from panal.lifecycle.reasons import Reason, Trouble, with_remedy
+from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
@@ -82,7 +81,7 @@ def _refused(world: World, step: Step) -> Step:
     found = next((r for r in world.refused if r.kind != "ManifestWork"), None)
     if found is None or world.job is not None or step.outcome.phase is not Phase.WAITING:
         return step
-    stopped = stop(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
+    stopped = Trouble.of(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
     if found.invalid:
         return _failed(world, _before(world), stopped)
     outcome = replace(step.outcome.ended(Phase.WAITING, stopped.reason, stopped.message), started=world.run.status.start_time)
@@ -112,18 +111,18 @@ def _before(world: World) -> Outcome:
     )
 
 
-def _asked_to_stop(world: World, now: datetime) -> Stop | None:
+def _asked_to_stop(world: World, now: datetime) -> Trouble | None:
     """A run that has its model already has come to its end before."""
     if not world.run.spec.stop or aggregator_state(world, now).completed:
         return None
-    return stop(Reason.STOPPED, f"spec.stop is set; the run was {_doing(world)}")
+    return Trouble.of(Reason.STOPPED, f"spec.stop is set; the run was {_doing(world)}")
 
 
-def _deadline(world: World, now: datetime) -> Stop | None:
+def _deadline(world: World, now: datetime) -> Trouble | None:
     seconds = world.run.spec.active_deadline_seconds
     if seconds is None or now < world.run.created + timedelta(seconds=seconds):
         return None
-    return stop(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_doing(world)}")
+    return Trouble.of(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_doing(world)}")
 
 
 def _doing(world: World) -> str:
@@ -202,7 +201,7 @@ def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
     return (selection.settled and cluster not in selection.clusters) or collaborators.cannot_take_part(world, cluster) is not None
 
 
-def _going(world: World, outcome: Outcome, state: Aggregator, address: Address | None) -> Outcome:
+def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
     """Waiting until the aggregator has its quorum, then Running, which a run stays until it ends."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
@@ -223,7 +222,7 @@ def _going(world: World, outcome: Outcome, state: Aggregator, address: Address |
     return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)
 
 
-def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
+def _completed(world: World, outcome: Outcome, state: AggregatorState) -> Step:
     done = tuple(_done(c) for c in outcome.collaborators)
     reason, message = _result(world, state.model)
     outcome = replace(outcome.ended(Phase.COMPLETED, reason, message), collaborators=done, model=state.model)
@@ -243,7 +242,7 @@ def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:
     return collaborator.model_copy(update={"state": diagnosis.DONE}) if took_part else collaborator
 
 
-def _failed(world: World, outcome: Outcome, stopped: Stop) -> Step:
+def _failed(world: World, outcome: Outcome, stopped: Trouble) -> Step:
     going = cleanup.works_of(world, world.works)
     if world.job and not (world.job.failed or world.job.succeeded):
         going += cleanup.job(world)
@@ -251,7 +250,7 @@ def _failed(world: World, outcome: Outcome, stopped: Stop) -> Step:
     return Step(replace(outcome.ended(Phase.FAILED, stopped.reason, stopped.message), model=model or outcome.model), delete=going)
 
 
-def _job_vanished(world: World, now: datetime) -> Stop | None:
+def _job_vanished(world: World, now: datetime) -> Trouble | None:
     """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
     started = world.run.status.start_time
     if world.job is not None or started is None:
@@ -259,17 +258,17 @@ def _job_vanished(world: World, now: datetime) -> Stop | None:
     was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
     if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
         return None
-    return stop(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
+    return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
 
 
-def _explained(stopped: Stop, states: tuple[CollaboratorStatus, ...]) -> Stop:
+def _explained(stopped: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
     """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
     troubled = {c.reason for c in states if c.state == diagnosis.FAILED}
     if stopped.reason not in QUORUM or not troubled:
         return stopped
     shared = len(troubled) == 1 and stopped.reason is Reason.QUORUM_NOT_REACHED
     reason = Reason(troubled.pop()) if shared else stopped.reason
-    return Stop(reason, f"{stopped.message} {diagnosis.in_trouble(states)}")
+    return Trouble(reason, f"{stopped.message} {diagnosis.in_trouble(states)}")
 
 
 def _deadline_left(world: World, now: datetime) -> float | None:

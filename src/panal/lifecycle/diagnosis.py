@@ -7,16 +7,15 @@ an earlier collaborator of the cluster, of before it was shut out and let in aga
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress, finite, non_finite
 from panal.api.text import shown
 from panal.api.types import CollaboratorStatus
-from panal.lifecycle.admission import uncertified
 from panal.lifecycle.collaborators import cannot_take_part
-from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.participants import uncertified
+from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import WorkView, World
 from panal.pod.tools.codes import Refused, Unanswered, read_termination
 
@@ -30,12 +29,6 @@ NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 300
 
 Feedback = Mapping[str, str | int | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    reason: Reason
-    message: str
 
 
 def states(world: World, selected: frozenset[ClusterName], now: datetime) -> tuple[CollaboratorStatus, ...]:
@@ -75,9 +68,8 @@ def _present(world: World, cluster: ClusterName) -> WorkView | None:
 
 
 def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
-    stopped = cannot_take_part(world, cluster)
-    if stopped:
-        return Trouble(stopped.reason, stopped.message)
+    if outside := cannot_take_part(world, cluster):
+        return outside
     view = world.clusters.get(cluster)
     if view is None or view.available is not True:
         return _told(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has lost contact with the cluster")
@@ -89,8 +81,7 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
         return None
     if work.applied is False:
         return _told(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
-    missing = uncertified(world, cluster, now)
-    return Trouble(missing.reason, missing.message) if missing else _pod_trouble(world, work, now)
+    return uncertified(world, cluster, now) or _pod_trouble(world, work, now)
 
 
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
@@ -161,7 +152,7 @@ def _created(work: WorkView) -> datetime:
 
 
 def _told(reason: Reason, message: str) -> Trouble:
-    return Trouble(reason, with_remedy(reason, shown(message, MESSAGE_LENGTH - 100)))
+    return Trouble.of(reason, shown(message, MESSAGE_LENGTH - 100))
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:

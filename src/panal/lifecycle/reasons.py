@@ -7,6 +7,7 @@ in `panal.pod.tools.codes`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from panal.api.text import shown
@@ -156,6 +157,18 @@ REMEDY: dict[Reason, str] = {
     Reason.TREES_LOST: "Have each site send one tree a round, or aggregate with a strategy of the app's own.",
     Reason.CLEANUP_INCOMPLETE: "When the cluster is back, its agent removes what is left (within an hour), or you do.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a run or a collaborator cannot go on, or not yet. `message` says what happened and what to do about it."""
+
+    reason: Reason
+    message: str
+
+    @classmethod
+    def of(cls, reason: Reason, message: str) -> Trouble:
+        return cls(reason, with_remedy(reason, message))
 
 
 def with_remedy(reason: Reason, message: str) -> str:

@@ -118,7 +118,7 @@ class SiteView:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Credentials:
     """What the aggregator's gateway needs beside the list of participants, all of it PEM and public: the authorities of collaborators and
     their revocation lists, and the certificate for its own key, empty until the reporter has asked for one by its `request`."""
 
@@ -172,7 +172,7 @@ class World:
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None  # of the present attempt, that is of `job`
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
-    admission: Admission = Admission()
+    credentials: Credentials = Credentials()
     resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
     refused: tuple[Refusal, ...] = ()  # what was not applied when it was tried last
     blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same

@@ -10,7 +10,7 @@ from panal.addon.config import NOTHING
 from panal.api.status import Phase, Status
 from panal.hub.authorities import Trust
 from panal.hub.supply import Supplier
-from panal.lifecycle.world import Admission
+from panal.lifecycle.world import Credentials
 from worlds import NOW, fresh, job, pod, run, service, sites
 
 
@@ -49,15 +49,15 @@ def test_it_has_the_certificate_and_the_addresses_that_are_asked_for() -> None:
             **sites(2, config=replace(NOTHING, address_host="10.9.9.9")),
             **sites(3),
         },
-        admission=Admission(request="REQUEST", certificate="OLD"),
+        credentials=Credentials(request="REQUEST", certificate="OLD"),
     )
     names = Names()
     found = Supplier(Signer(), names).supply(asking, NOW)  # type: ignore[arg-type]
     signed = "digits.ns.fl.panal REQUEST after OLD"
-    assert found.admission == Admission(request="REQUEST", trust="COLLABORATORS", crl="CRL", certificate=signed)
+    assert found.credentials == Credentials(request="REQUEST", trust="COLLABORATORS", crl="CRL", certificate=signed)
     assert found.resolved == {"hub.example": "10.1.2.3"}
     assert names.wanted == {"hub.example", "way.example"}
-    assert replace(found, admission=asking.admission, resolved={}) == asking
+    assert replace(found, credentials=asking.credentials, resolved={}) == asking
 
 
 @pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.FAILED])
