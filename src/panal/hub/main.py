@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
-from panal.hub.addon import AddOnController
+from panal.hub.addon.authorities import Authorities
+from panal.hub.addon.controller import AddOnController
 from panal.hub.apply import Applier
-from panal.hub.authorities import Authorities
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer

@@ -13,7 +13,7 @@ from datetime import datetime
 from panal.api import names
 from panal.api.addresses import is_ip
 from panal.api.status import Phase
-from panal.hub.authorities import Authorities
+from panal.hub.addon.authorities import Authorities
 from panal.hub.resolve import Resolver
 from panal.lifecycle import exposure
 from panal.lifecycle.world import Credentials, World

@@ -13,8 +13,8 @@ import pytest
 
 from panal.api import names
 from panal.api.progress import Progress
+from panal.hub.addon.authorities import Trust
 from panal.hub.apply import Applier
-from panal.hub.authorities import Trust
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller
 from panal.hub.observe import Observer

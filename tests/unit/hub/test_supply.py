@@ -8,7 +8,7 @@ import pytest
 
 from panal.addon.config import NOTHING
 from panal.api.status import Phase, Status
-from panal.hub.authorities import Trust
+from panal.hub.addon.authorities import Trust
 from panal.hub.supply import Supplier
 from panal.lifecycle.world import Credentials
 from worlds import NOW, fresh, job, pod, run, service, sites

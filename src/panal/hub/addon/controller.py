@@ -20,9 +20,9 @@ from panal.addon.issued import Issued
 from panal.addon.requests import open_for_us
 from panal.api import names
 from panal.hub import metrics
-from panal.hub.authorities import Authorities
+from panal.hub.addon.authorities import Authorities
+from panal.hub.addon.signing import Signing
 from panal.hub.difference import needs_apply, stamped
-from panal.hub.signing import Signing
 from panal.hub.watched import ADDON_KINDS, BY_REQUESTER, requester
 from panal.kube import kinds
 from panal.kube.cache import Cache
