@@ -21,8 +21,8 @@ from panal.hub.supply import Supplier
 from panal.hub.watched import RunKey, concerned, going, same_for_us
 from panal.kube import kinds
 from panal.kube.cache import Cache
-from panal.kube.errors import KubeError
 from panal.kube.kinds import Kind
+from panal.kube.loop import Result, work
 from panal.kube.objects import Object
 from panal.kube.queue import WorkQueue
 from panal.lifecycle.decide import decide
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 WORKERS = 4
 SETTLE = 0.2  # seconds for which changes of one run are gathered before it is looked at
 SHARE = 4  # a run of thousands of clusters, which takes long to look at, is looked at less often: at most every SHARE times as long
+
+
+def _count(result: Result) -> None:
+    metrics.RECONCILES.labels(result).inc()
 
 
 def utc_now() -> datetime:
@@ -74,7 +78,7 @@ class Controller:
                 self._on_change(kind, None, obj)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
-                tasks.create_task(self._worker())
+                tasks.create_task(work(self._queue, self._timed, "run", soonest=SETTLE, count=_count))
 
     def look_at_all(self) -> None:
         """Something that concerns every run that has not ended has changed, and no object tells."""
@@ -95,28 +99,13 @@ class Controller:
         written = self._written.get(RunKey(new["metadata"]["namespace"], new["metadata"]["name"]))
         return written is not None and written["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
 
-    async def _worker(self) -> None:
-        while True:
-            key = await self._queue.get()
-            started = time.monotonic()
-            try:
-                look_again = await self._reconcile(key)
-                self._queue.forget(key)
-                if look_again is not None:
-                    self._queue.add_after(key, max(look_again, SETTLE))
-                metrics.RECONCILES.labels("ok").inc()
-            except KubeError as error:
-                wait = self._queue.retry(key)
-                metrics.RECONCILES.labels("error").inc()
-                log.warning("run %s/%s: %s (again in %.1f s)", *key, error, wait)
-            except Exception:  # a defect of ours must not end the other runs
-                wait = self._queue.retry(key)
-                metrics.RECONCILES.labels("defect").inc()
-                log.exception("run %s/%s: defect in the controller (again in %.1f s)", *key, wait)
-            finally:
-                self._took[key] = time.monotonic() - started
-                metrics.SECONDS.observe(self._took[key])
-                self._queue.done(key)
+    async def _timed(self, key: RunKey) -> float | None:
+        started = time.monotonic()
+        try:
+            return await self._reconcile(key)
+        finally:
+            self._took[key] = time.monotonic() - started
+            metrics.SECONDS.observe(self._took[key])
 
     async def _reconcile(self, key: RunKey) -> float | None:
         resource = self._newest(key)
