@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from panal.api.types import CollaboratorStatus
+from panal.api.types import CollaboratorStatus, Phase
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Refusal, World
@@ -153,3 +153,26 @@ def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: Rea
         assert message.endswith(f"The image holds Flower 1.99.0. {REMEDY[reason]}")
         assert "flwr build" not in message
     assert next(c.reason for c in hub.conditions if c.type == "Failed") == reason
+
+
+def test_running_stays_running_when_a_collaborator_is_lost() -> None:
+    lost = running(clusters=clusters(cluster(1), cluster(2), cluster(3, available=None)))
+    status = status_after(lost)
+    assert status.phase is Phase.RUNNING
+    assert status.collaborators[0].reason == Reason.CLUSTER_UNREACHABLE
+    assert "cluster3" in status.message
+
+
+def test_what_an_exception_says_is_told_where_the_site_shares_it() -> None:
+    failed = seen(failed=True, reason="ValueError")
+    shared = failed.model_copy(update={"message": "no number in column 3"})
+    status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
+    told = {c.cluster: c.message for c in status.collaborators}
+    assert "failed in round 1 (ValueError: no number in column 3)" in told["cluster1"]
+    assert "failed in round 1 (ValueError)" in told["cluster2"]
+
+
+def test_a_refused_work_is_the_trouble_of_its_cluster_alone() -> None:
+    status = status_after(running(refused=(Refusal("ManifestWork", "cluster2", "fl", "namespace is being terminated", invalid=False),)))
+    assert status.phase is Phase.RUNNING
+    assert [(c.cluster, c.reason) for c in status.collaborators if c.state == "Failed"] == [("cluster2", Reason.WORK_REFUSED)]
