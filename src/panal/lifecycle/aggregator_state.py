@@ -15,6 +15,7 @@ KILLED = 137  # 128 + SIGKILL
 TERMINATED = 143  # 128 + SIGTERM: a node that is drained
 LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
+JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class AggregatorState:
 def aggregator_state(world: World, now: datetime) -> AggregatorState:
     """The state of this attempt."""
     job = world.job
-    if job is None or job.deleting:
+    if job is None:
+        return AggregatorState(stop=_vanished(world, now))
+    if job.deleting:
         return AggregatorState()
     if job.succeeded:
         return _succeeded(world, job, now)
@@ -45,6 +48,17 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     if launcher and (launcher.running or launcher.exit_code is not None):
         return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job will say how it went
     return _starting(world, job, pod, now)
+
+
+def _vanished(world: World, now: datetime) -> Trouble | None:
+    """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
+    started = world.run.status.start_time
+    if started is None:
+        return None
+    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
+    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
+        return None
+    return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
 
 
 def newest(job: JobView) -> PodView | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from panal.addon.config import NOTHING
 from panal.api import names
@@ -30,13 +30,13 @@ from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
 from panal.lifecycle.reasons import Reason, Trouble, with_remedy
+from panal.lifecycle.stopping import deadline_left, stopped
 from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 CERTIFICATES_SEEN_TO_EVERY = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
-JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def decide(world: World, now: datetime) -> Plan:
 
 def _step(world: World, now: datetime) -> Step:
     spec = world.run.spec
-    stopped = unsupported(world.run.name, spec) or _asked_to_stop(world, now) or _deadline(world, now)
-    if stopped:
-        return _failed(world, _before(world), stopped)
+    why = unsupported(world.run.name, spec) or stopped(world, now)
+    if why:
+        return _failed(world, _before(world), why)
     if spec.suspend:
         return _suspended(world)
     selection = placement.select(world)
@@ -81,10 +81,10 @@ def _refused(world: World, step: Step) -> Step:
     found = next((r for r in world.refused if r.kind != "ManifestWork"), None)
     if found is None or world.job is not None or step.outcome.phase is not Phase.WAITING:
         return step
-    stopped = Trouble.of(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
+    why = Trouble.of(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
     if found.invalid:
-        return _failed(world, _before(world), stopped)
-    outcome = replace(step.outcome.ended(Phase.WAITING, stopped.reason, stopped.message), started=world.run.status.start_time)
+        return _failed(world, _before(world), why)
+    outcome = replace(step.outcome.ended(Phase.WAITING, why.reason, why.message), started=world.run.status.start_time)
     return replace(step, outcome=outcome)
 
 
@@ -109,24 +109,6 @@ def _before(world: World) -> Outcome:
         started=old.start_time,
         clients=old.clients,
     )
-
-
-def _asked_to_stop(world: World, now: datetime) -> Trouble | None:
-    """A run that has its model already has come to its end before."""
-    if not world.run.spec.stop or aggregator_state(world, now).completed:
-        return None
-    return Trouble.of(Reason.STOPPED, f"spec.stop is set; the run was {_doing(world)}")
-
-
-def _deadline(world: World, now: datetime) -> Trouble | None:
-    seconds = world.run.spec.active_deadline_seconds
-    if seconds is None or now < world.run.created + timedelta(seconds=seconds):
-        return None
-    return Trouble.of(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_doing(world)}")
-
-
-def _doing(world: World) -> str:
-    return f"{world.run.status.phase}: {world.run.status.message}" if world.run.has_status else "Waiting"
 
 
 def _suspended(world: World) -> Step:
@@ -175,10 +157,9 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     )
     if state.completed:
         return _completed(world, outcome, state)
-    stopped = state.stop or _job_vanished(world, now)
-    if stopped:
-        return _failed(world, outcome, _explained(stopped, states))
-    waits = state.look_again, _deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
+    if state.stop:
+        return _failed(world, outcome, _explained(state.stop, states))
+    waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
     looks = [s for s in waits if s is not None]
     return Step(
         _going(world, outcome, state, address),
@@ -242,38 +223,22 @@ def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:
     return collaborator.model_copy(update={"state": diagnosis.DONE}) if took_part else collaborator
 
 
-def _failed(world: World, outcome: Outcome, stopped: Trouble) -> Step:
+def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:
     going = cleanup.works_of(world, world.works)
     if world.job and not (world.job.failed or world.job.succeeded):
         going += cleanup.job(world)
     model = world.progress.model if world.progress else None  # what was trained is there, however the run has ended
-    return Step(replace(outcome.ended(Phase.FAILED, stopped.reason, stopped.message), model=model or outcome.model), delete=going)
+    return Step(replace(outcome.ended(Phase.FAILED, why.reason, why.message), model=model or outcome.model), delete=going)
 
 
-def _job_vanished(world: World, now: datetime) -> Trouble | None:
-    """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
-    started = world.run.status.start_time
-    if world.job is not None or started is None:
-        return None
-    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
-    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
-        return None
-    return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
-
-
-def _explained(stopped: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
+def _explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
     """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
     troubled = {c.reason for c in states if c.state == diagnosis.FAILED}
-    if stopped.reason not in QUORUM or not troubled:
-        return stopped
-    shared = len(troubled) == 1 and stopped.reason is Reason.QUORUM_NOT_REACHED
-    reason = Reason(troubled.pop()) if shared else stopped.reason
-    return Trouble(reason, f"{stopped.message} {diagnosis.in_trouble(states)}")
-
-
-def _deadline_left(world: World, now: datetime) -> float | None:
-    seconds = world.run.spec.active_deadline_seconds
-    return (world.run.created + timedelta(seconds=seconds) - now).total_seconds() + 0.1 if seconds is not None else None
+    if why.reason not in QUORUM or not troubled:
+        return why
+    shared = len(troubled) == 1 and why.reason is Reason.QUORUM_NOT_REACHED
+    reason = Reason(troubled.pop()) if shared else why.reason
+    return Trouble(reason, f"{why.message} {diagnosis.in_trouble(states)}")
 
 
 def _plan(world: World, step: Step, now: datetime) -> Plan:
@@ -281,7 +246,7 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     changed = new != world.run.status or not world.run.has_status
     look_again = step.look_again
     if look_again is None and step.outcome.phase is Phase.WAITING:
-        look_again = _deadline_left(world, now)
+        look_again = deadline_left(world, now)
     told = story.events(world.run.status if world.run.has_status else Status(), new) if changed else []
     named = world.run.spec.client.placement.get("clusterSets") or ()
     return Plan(
