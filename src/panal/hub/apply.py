@@ -1,7 +1,7 @@
 """Carrying out a Plan: finalizer and objects (`make`), then deletions, one status, then the Events (`finish`).
 
-An API server that does not answer stops it, and the queue tries again: an outage is no refusal. What is refused is told in the run's
-status, and must not keep the rest from being done: a refused work concerns one cluster, a refused Service the whole run.
+An outage of the API server ends the pass, and the queue tries again. A refused object is reported in the run's status and does not keep the
+rest from being applied: a refused work concerns one cluster, a refused Service the whole run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from panal.lifecycle.world import Refusal
 T = TypeVar("T")
 AT_ONCE = 16  # writes under way: works of many clusters are independent of each other
 REFUSED = (Invalid, Forbidden, NotFound, Conflict)  # the server has understood, and will not
-OUTAGE = (0, 401, 429, 502, 503, 504)  # codes, 0 for no answer, that say nothing about the object
+OUTAGE = (0, 401, 429, 502, 503, 504)  # codes (0: no answer) that say nothing about the object
 
 
 class NotApplied(KubeError):  # noqa: N818
@@ -96,7 +96,7 @@ def _is_refused(error: ApiError) -> bool:
 
 
 def _work_is_refused(error: ApiError) -> bool:
-    """A webhook that fails (500) must not keep the whole run from being looked at."""
+    """A webhook that fails (500) for one work must not keep the run's status from being written."""
     return error.status not in OUTAGE
 
 

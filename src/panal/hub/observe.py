@@ -1,6 +1,6 @@
-"""From the watch cache to a World: everything that concerns one run, as it is now. Reads memory only.
+"""From the watch cache to a World: everything on the hub that concerns one run. Reads memory only.
 
-What has to be made or looked up before a decision comes after it (`supply`).
+What has to be signed or resolved before a decision is the next step (`supply`).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Observer:
         return {ClusterName(cluster): view for cluster, (_, view) in seen.items()}
 
     def _credentials(self, run: Run) -> Credentials:
-        """The reporter's request for a certificate, and the certificate that it was given last."""
+        """The reporter's request for a certificate, and the last certificate that it received."""
         asked = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
         given = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
         request, current = ((o or {}).get("data") or {} for o in (asked, given))

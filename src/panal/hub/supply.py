@@ -1,7 +1,7 @@
-"""The step between observing a run and deciding on it: what has to be made or asked for, because it is on no object of the hub yet.
+"""The step between observing a run and deciding: adds to the World what no object on the hub has yet.
 
-That is the certificate of the aggregator's gateway, signed when the reporter asks or when it is time, and the IP addresses of names. A name
-is asked for here and looked up beside (`resolve`); the controller looks at the run again when it is known.
+That is the certificate of the aggregator's gateway, signed when the reporter requests one or when it must be renewed, and the IP addresses
+of host names. A host name is queued here and resolved by `resolve`, which has the run reconciled again when the address is known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Supplier:
         self._resolver = resolver
 
     def supply(self, world: World, now: datetime) -> World:
-        """`world` with what it was observed without. A run that has ended needs nothing."""
+        """The World with certificate and addresses. A run that has ended needs neither."""
         if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
             return world
         for host in _hosts(world):
@@ -33,7 +33,7 @@ class Supplier:
         return replace(world, credentials=self._credentials(world, now), resolved=self._resolver.known)
 
     def _credentials(self, world: World, now: datetime) -> Credentials:
-        """The certificate of now as long as it is good."""
+        """The present certificate as long as it is valid for long enough."""
         run, asked, trust = world.run, world.credentials, self._authorities.trust()
         name = names.server_name(run.name, run.namespace)
         signed = self._authorities.server_certificate(name, asked.request, asked.certificate, now)
@@ -41,7 +41,7 @@ class Supplier:
 
 
 def _hosts(world: World) -> Iterator[str]:
-    """Names by which sites reach the aggregator."""
+    """Host names by which sites reach the aggregator."""
     found = exposure.address(world)
     hosts = {found.host} if found else set[str]()
     yield from (host for host in hosts | {s.config.address_host for s in world.sites.values()} if host and not is_ip(host))

@@ -1,4 +1,4 @@
-"""What all loops share: keys of things that changed go into a queue, and workers reconcile them; what fails is tried again."""
+"""What all control loops share: keys of changed objects go into a queue, and workers reconcile them. What fails is tried again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 Result = Literal["ok", "error", "defect"]  # error: tried again; defect: a bug, tried again as well
 
-SOONEST = 0.05  # seconds until a key is looked at again
+SOONEST = 0.05  # seconds until a key is reconciled again
 
 Reconcile = Callable[[Key], Awaitable[float | None]]  # returns when to look again, in seconds
 Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object may concern
@@ -72,8 +72,8 @@ async def work(
     soonest: float = SOONEST,
     count: Callable[[Result], None] = lambda _: None,
 ) -> None:
-    """One worker, until cancelled. `reconcile` returns in how many seconds to look again, if at all. `name` is what the keys are, for the
-    log; `count` is told how each look has ended."""
+    """One worker, until cancelled. `reconcile` returns the seconds until the key is reconciled again, if it must be. `name` stands before
+    the key in the log; `count` receives the result of each pass."""
     while True:
         key = await queue.get()
         try:

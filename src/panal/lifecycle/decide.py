@@ -2,16 +2,16 @@
 
 deleted? ended?                                -> cleanup
 cannot run here? stopped? deadline over?       -> Failed
-suspended?                                     -> Waiting; aggregator and collaborators go
+suspended?                                     -> Waiting; aggregator and collaborators are removed
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
-else the run starts, and from then on every change brings it here again:
-1. Placement, Service and the aggregator's Job are applied, with the list of the clusters that its gateway lets in.
+else the run starts. Each of these steps changes an object on the hub, and so has the run decided on again:
+1. Placement, Service and the aggregator's Job are applied, with the list of participants for its gateway.
 2. The aggregator announces its app's hash through the ConfigMap `<run>-progress`.
-3. With that hash and an address, each of these clusters gets its collaborator, which runs this app and no other.
-4. Collaborators connect; the aggregator counts them through the same ConfigMap. With its quorum the run is Running.
+3. With that hash and an address, each participant gets its collaborator, which runs this app and no other.
+4. Collaborators connect, and the same ConfigMap has their number. With the quorum the run is Running.
 5. Clusters come and go by the Placement's decisions, and their collaborators with them.
 6. The Job's end is the run's: Completed, or Failed for the reason that the launcher gives.
-Before the Job is there, what the hub refuses is told: Failed if trying again cannot help, else Waiting.
+Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a cluster's work agent reads off the collaborator's Pod, and by which names the values come back in the ManifestWork's status.
+"""Which values OCM's work agent reports of the collaborator's Pod, and by which names they stand in the ManifestWork's status.
 
-Containers are found by their names: a site may have containers of its own put into Pods, and no order of them is promised.
+Containers are selected by name: a site may inject containers into Pods, and the order of container statuses is not specified.
 """
 
 from __future__ import annotations

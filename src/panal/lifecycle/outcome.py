@@ -1,4 +1,4 @@
-"""What a cycle's policies come to: where the run stands, of which `status` makes the status."""
+"""The result of the policies of one pass, from which `status` builds the run's status."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ REMEDY: dict[Reason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a run or a collaborator cannot go on, or not yet. `message` says what happened and what to do about it."""
+    """Why a run or a collaborator cannot start or continue. `message` says what happened, and ends with the remedy."""
 
     reason: Reason
     message: str

@@ -1,4 +1,4 @@
-"""What ends a run from outside, whatever it is doing: spec.stop and spec.activeDeadlineSeconds."""
+"""What ends a run from outside, in any phase: spec.stop and spec.activeDeadlineSeconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def stopped(world: World, now: datetime) -> Trouble | None:
 
 
 def deadline_left(world: World, now: datetime) -> float | None:
-    """Seconds until the deadline, and a little; None if there is none."""
+    """Seconds until just after the deadline; None if the run has none."""
     seconds = world.run.spec.active_deadline_seconds
     return (world.run.created + timedelta(seconds=seconds) - now).total_seconds() + 0.1 if seconds is not None else None
 

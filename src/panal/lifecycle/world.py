@@ -1,7 +1,7 @@
 """What a decision is made from: one run and everything on the hub that concerns it, as frozen values.
 
-`hub.observe` fills a World from the watch cache, `hub.supply` what is on no object of the hub: certificates, and addresses of names. Every
-policy of this package reads it and nothing else.
+`hub.observe` builds a World from the watch cache, `hub.supply` adds what no object on the hub has: certificates and resolved addresses.
+The policies of this package read nothing else.
 Raw Kubernetes objects appear only where a policy must compare with what it wants to apply.
 """
 
@@ -174,7 +174,7 @@ class World:
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
     credentials: Credentials = Credentials()
     resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
-    refused: tuple[Refusal, ...] = ()  # what was not applied when it was tried last
+    refused: tuple[Refusal, ...] = ()  # objects that the hub refused in the last pass
     blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
     sets_left_to_others: frozenset[str] = frozenset()  # cluster sets that others than us bind in the run's namespace, or did
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name

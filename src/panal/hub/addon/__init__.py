@@ -1,5 +1,5 @@
-"""The add-on on the hub, by which clusters take part and get their certificates: `panal.addon` decides, and this does.
+"""The add-on on the hub, by which clusters take part and get their certificates. `panal.addon` decides; this package reads and writes.
 
-`controller` is the loop over clusters, `signing` answers their requests for certificates, `authorities` keeps the two authorities and asks
-them for signatures, `authority_store` is the Secret in which one is kept.
+`controller` is the loop over clusters, `signing` answers their certificate requests, `authorities` creates, rotates and uses the two
+certificate authorities, and `authority_store` keeps one of them in a Secret.
 """

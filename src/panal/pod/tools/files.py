@@ -113,10 +113,10 @@ def write_json(path: Path, content: Json) -> None:
 
 
 def replace(path: Path, content: str | bytes, *, mode: int = 0o644, durable: bool = False) -> None:
-    """Written beside, then renamed: a reader finds the old content or the new, never half of it. `mode` is that of the file, whatever the
-    umask is. `durable`: it is on the disk when this returns."""
+    """Writes a temporary file and renames it, so that a reader finds the old content or the new, never a part. `mode` does not depend on
+    the umask. `durable`: the content is on disk when this returns."""
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # of a process that was killed; it may have another mode
+    part.unlink(missing_ok=True)  # left by a process that was killed; it may have another mode
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700), "wb") as file:
             os.fchmod(file.fileno(), mode)
