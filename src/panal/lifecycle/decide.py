@@ -35,7 +35,6 @@ from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
-QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 CERTIFICATES_SEEN_TO_EVERY = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
 
 
@@ -158,7 +157,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     if state.completed:
         return _completed(world, outcome, state)
     if state.stop:
-        return _failed(world, outcome, _explained(state.stop, states))
+        return _failed(world, outcome, diagnosis.explained(state.stop, states))
     waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
     looks = [s for s in waits if s is not None]
     return Step(
@@ -229,16 +228,6 @@ def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:
         going += cleanup.job(world)
     model = world.progress.model if world.progress else None  # what was trained is there, however the run has ended
     return Step(replace(outcome.ended(Phase.FAILED, why.reason, why.message), model=model or outcome.model), delete=going)
-
-
-def _explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
-    """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
-    troubled = {c.reason for c in states if c.state == diagnosis.FAILED}
-    if why.reason not in QUORUM or not troubled:
-        return why
-    shared = len(troubled) == 1 and why.reason is Reason.QUORUM_NOT_REACHED
-    reason = Reason(troubled.pop()) if shared else why.reason
-    return Trouble(reason, f"{why.message} {diagnosis.in_trouble(states)}")
 
 
 def _plan(world: World, step: Step, now: datetime) -> Plan:

@@ -27,6 +27,7 @@ POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 # How long it may take the runtime to notice that nobody is there to answer any more.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 300
+QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 
 Feedback = Mapping[str, str | int | bool]
 
@@ -161,3 +162,13 @@ def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
     text = " ".join(s.message for s in troubled[:limit])
     more = len(troubled) - limit
     return f"{text} And {more} more clusters in trouble." if more > 0 else text
+
+
+def explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
+    """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
+    troubled = {c.reason for c in states if c.state == FAILED}
+    if why.reason not in QUORUM or not troubled:
+        return why
+    shared = len(troubled) == 1 and why.reason is Reason.QUORUM_NOT_REACHED
+    reason = Reason(troubled.pop()) if shared else why.reason
+    return Trouble(reason, f"{why.message} {in_trouble(states)}")

@@ -28,8 +28,6 @@ from worlds import (
     running,
     said,
     status_after,
-    work,
-    works,
 )
 
 FAILURES: list[tuple[str, World, Reason, str]] = [
@@ -63,23 +61,6 @@ def test_a_run_that_cannot_go_on_fails_with_reason_and_remedy(world: World, reas
     assert not plan.apply
     assert [e for e in plan.events if e.type == "Warning" and e.reason == reason]
     assert set(deleted(plan, "ManifestWork")) == set(world.works)
-
-
-def test_a_missing_quorum_is_told_with_the_clusters_own_reason() -> None:
-    world = said("QuorumNotReached", "1 of 2 collaborators connected within 600 s")
-    missing = replace(world, works=works(work(1), work(2, phase="Pending", waiting="ErrImagePull", ready=False), work(3)))
-    status = status_after(missing)
-    assert reason_of(status) == Reason.IMAGE_PULL_FAILED
-    assert "1 of 2 collaborators connected" in status.message
-    assert "cluster2: image example/app:1: ErrImagePull" in status.message
-
-
-def test_a_missing_quorum_of_several_reasons_stays_one() -> None:
-    ill = works(work(1), work(2, phase="Pending", waiting="ErrImagePull"), work(3, phase="Pending", unschedulable="0/1 nodes"))
-    status = status_after(replace(said("QuorumLost", "lost"), works=ill))
-    assert reason_of(status) == Reason.QUORUM_LOST
-    assert "cluster2" in status.message
-    assert "cluster3" in status.message
 
 
 WAITING: list[tuple[str, World, Reason, str]] = [
