@@ -34,7 +34,7 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 class BadReplyError(Exception):
     """The reply is not usable. `reason` is a code for the run's status, the message a sentence."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Refused, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 

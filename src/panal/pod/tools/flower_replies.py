@@ -14,7 +14,7 @@ from .codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
 from .files import NODES, run_dir, say
 from .flower_client_hook import RECORD
 from .flower_errors import USER_CODES, arrived, printable
-from .flower_judge import Description
+from .flower_judge import Description, Verdict
 from .records import Number, Reply
 
 
@@ -107,7 +107,7 @@ def answer_of(reply: Any, seconds: float | None) -> Answer:
     return Answer("", "", told)
 
 
-def say_refused(cluster: str, told: tuple[str, str]) -> None:
+def say_refused(cluster: str, told: Verdict) -> None:
     say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
 
 
