@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Copies Flower's public examples, with data that need no network.
+
+    public_apps.py EXAMPLES TARGET [NAME...]
+
+EXAMPLES is the folder `examples` of a checkout of github.com/adap/flower, NAME one of the seventeen (all, if none is given). Each is
+copied as it is, but for the lines that import what loads its data: they import the same names from synthetic.py, which is put
+beside them. What was changed is printed. Nothing of the examples is part of this repository.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LOADERS = re.compile(
+    r"^from (?:flwr_datasets import FederatedDataset|datasets import load_dataset|sqlalchemy import create_engine)$", re.MULTILINE
+)
+IMAGE = '\n[tool.panal.image]\nenv = { WANDB_MODE = "offline" }\n'
+
+
+@dataclass(frozen=True)
+class Example:
+    kind: str
+    clusters: int = 3
+    offline: bool = False  # its server app reports to Weights & Biases, which needs an account unless it is told to stay offline
+
+
+EXAMPLES = {
+    "quickstart-numpy": Example("NumPy"),
+    "quickstart-sklearn": Example("scikit-learn"),
+    "quickstart-pandas": Example("pandas, queries"),
+    "quickstart-xgboost": Example("XGBoost"),
+    "xgboost-comprehensive": Example("XGBoost, bagging or cyclic"),
+    "quickstart-catboost": Example("CatBoost, own main loop"),
+    "federated-analytics": Example("federated analytics"),
+    "federated-kaplan-meier-fitter": Example("survival curves", clusters=2),
+    "quickstart-pytorch": Example("PyTorch"),
+    "advanced-pytorch": Example("own strategy", offline=True),
+    "custom-mods": Example("mods"),
+    "federated-vae": Example("VAE"),
+    "fl-tabular": Example("tabular"),
+    "fl-dp-sa": Example("differential privacy, secure aggregation", clusters=5),
+    "opacus": Example("differential privacy at the site"),
+    "flower-secure-aggregation": Example("secure aggregation", clusters=5),
+    "vertical-fl": Example("vertical"),
+}
+
+
+def copy(source: Path, target: Path, example: Example) -> list[str]:
+    """What was changed in the copy: a line for each place."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    changes = [change for file in sorted(target.rglob("*.py")) for change in redirect(file, target)]
+    if example.offline:
+        with (target / "pyproject.toml").open("a") as file:
+            file.write(IMAGE)
+        changes.append("pyproject.toml: WANDB_MODE=offline for the image's containers")
+    return changes
+
+
+def redirect(file: Path, folder: Path) -> list[str]:
+    text = file.read_text()
+    found = LOADERS.findall(text)
+    if found:
+        package = file.parent.relative_to(folder).as_posix().replace("/", ".")
+        file.write_text(LOADERS.sub(lambda line: f"from {package}.synthetic import {line[0].split()[-1]}", text))
+        shutil.copy(HERE / "synthetic.py", file.parent / "synthetic.py")
+    return [f"{file.relative_to(folder)}: {line} -> from our own" for line in found]
+
+
+def main(examples: str, target: str, *names: str) -> None:
+    for name in names or EXAMPLES:
+        changes = copy(Path(examples, name), Path(target, name), EXAMPLES[name])
+        print(f"{name}: {EXAMPLES[name].kind}; {EXAMPLES[name].clusters} clusters")
+        print("".join(f"    {change}\n" for change in changes or ["nothing changed"]), end="")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or not {*sys.argv[3:]} <= {*EXAMPLES}:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
