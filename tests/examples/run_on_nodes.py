@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs Flower's public examples on real nodes: a hub and five spokes with containers, panal from deploy/panal.yaml.
 
-    on_nodes.py images FOLDER APPS [NAME...]   the image of each of the APPS that public_apps.py made, and its run.yaml
-    on_nodes.py up FOLDER                      clusters (or again), with these images
-    on_nodes.py run FOLDER [NAME...]           one run after the other, by `panal run -f run.yaml`
-    on_nodes.py down FOLDER
+    run_on_nodes.py images FOLDER APPS [NAME...]   the image of each of the APPS that public_apps.py made, and its run.yaml
+    run_on_nodes.py up FOLDER                      clusters (or again), with these images
+    run_on_nodes.py run FOLDER [NAME...]           one run after the other, by `panal run -f run.yaml`
+    run_on_nodes.py down FOLDER
 
 An example has the run.yaml of `panal package`, with as many clusters as it needs, and the image that its Containerfile makes; but what
 it installs is replaced by one layer that all examples share (Containerfile beside this file). Needs what the tests on real nodes need
@@ -26,12 +26,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / each) for each in ("testenv", "support", "examples")]
 
-from public_apps import EXAMPLES  # noqa: E402
-
 import clusters  # noqa: E402
 import images  # noqa: E402
 import pages  # noqa: E402
 from fleet import Fleet  # noqa: E402
+from public_apps import EXAMPLES  # noqa: E402
 
 SPOKES = 5
 DEBIAN, SHARED = "localhost/panal-examples/debian:trixie", "localhost/panal-examples/shared:1"
