@@ -1,32 +1,39 @@
 #!/usr/bin/env python3
 """Copies Flower's public examples, with data that need no network.
 
-    public_apps.py EXAMPLES TARGET [NAME...]
+    public_apps.py EXAMPLES TARGET [--clusters N] [NAME...]
 
 EXAMPLES is the folder `examples` of a checkout of github.com/adap/flower, NAME one of the seventeen (all, if none is given). Each is
 copied as it is, but for the lines that import what loads its data: they import the same names from synthetic.py, which is put
-beside them. What was changed is printed. Nothing of the examples is part of this repository.
+beside them. With fewer clusters than an example's code asks for, its number of clients is changed to theirs. What was changed is
+printed. Nothing of the examples is part of this repository.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
-import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
 LOADERS = re.compile(
     r"^from (?:flwr_datasets import FederatedDataset|datasets import load_dataset|sqlalchemy import create_engine)$", re.MULTILINE
 )
+CLIENTS = re.compile(r"(?<=\bmin_fit_clients=)\d+|(?<=\bmin_available_clients=)\d+")
 IMAGE = '\n[tool.panal.image]\nenv = { WANDB_MODE = "offline" }\n'
+
+
+THREE = {"num-sampled-clients": 15, "num-shares": 3, "reconstruction-threshold": 2}
 
 
 @dataclass(frozen=True)
 class Example:
     kind: str
-    clusters: int = 3
+    clusters: int = 3  # that its own numbers ask for
+    fewer: Mapping[str, int] = field(default_factory=dict)  # its run config for three clusters
     offline: bool = False  # its server app reports to Weights & Biases, which needs an account unless it is told to stay offline
 
 
@@ -44,18 +51,22 @@ EXAMPLES = {
     "custom-mods": Example("mods"),
     "federated-vae": Example("VAE"),
     "fl-tabular": Example("tabular"),
-    "fl-dp-sa": Example("differential privacy, secure aggregation", clusters=5),
+    "fl-dp-sa": Example("differential privacy, secure aggregation", clusters=5, fewer=THREE),
     "opacus": Example("differential privacy at the site"),
     "flower-secure-aggregation": Example("secure aggregation", clusters=5),
     "vertical-fl": Example("vertical"),
 }
 
 
-def copy(source: Path, target: Path, example: Example) -> list[str]:
+def copy(source: Path, target: Path, example: Example, clusters: int | None = None) -> list[str]:
     """What was changed in the copy: a line for each place."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
-    changes = [change for file in sorted(target.rglob("*.py")) for change in redirect(file, target)]
+    changes = []
+    for file in sorted(target.rglob("*.py")):
+        changes += redirect(file, target)
+        if clusters and clusters < example.clusters:
+            changes += fewer(file, target, clusters)
     if example.offline:
         with (target / "pyproject.toml").open("a") as file:
             file.write(IMAGE)
@@ -73,14 +84,25 @@ def redirect(file: Path, folder: Path) -> list[str]:
     return [f"{file.relative_to(folder)}: {line} -> from our own" for line in found]
 
 
-def main(examples: str, target: str, *names: str) -> None:
-    for name in names or EXAMPLES:
-        changes = copy(Path(examples, name), Path(target, name), EXAMPLES[name])
+def fewer(file: Path, folder: Path, clusters: int) -> list[str]:
+    text = file.read_text()
+    found = CLIENTS.findall(text)
+    file.write_text(CLIENTS.sub(str(clusters), text))
+    return [f"{file.relative_to(folder)}: {number} clients -> {clusters}" for number in found]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("examples", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXAMPLES))
+    parser.add_argument("--clusters", type=int)
+    args = parser.parse_args()
+    for name in args.names or EXAMPLES:
+        changes = copy(args.examples / name, args.target / name, EXAMPLES[name], args.clusters)
         print(f"{name}: {EXAMPLES[name].kind}; {EXAMPLES[name].clusters} clusters")
         print("".join(f"    {change}\n" for change in changes or ["nothing changed"]), end="")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or not {*sys.argv[3:]} <= {*EXAMPLES}:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main()

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs Flower's public examples on real nodes: a hub and five spokes with containers, panal from deploy/panal.yaml.
+"""Runs Flower's public examples on real nodes: a hub and three spokes with containers, panal from deploy/panal.yaml.
 
-    run_on_nodes.py images FOLDER APPS [NAME...]   the image of each of the APPS that public_apps.py made, and its run.yaml
+    run_on_nodes.py images FOLDER APPS [NAME...]   images and run.yaml of what public_apps.py made with --clusters 3
     run_on_nodes.py up FOLDER                      clusters (or again), with these images
     run_on_nodes.py run FOLDER [NAME...]           one run after the other, by `panal run -f run.yaml`
     run_on_nodes.py down FOLDER
 
-An example has the run.yaml of `panal package`, with as many clusters as it needs, and the image that its Containerfile makes; but what
+An example has the run.yaml of `panal package`, with a number of clusters, and the image that its Containerfile makes; but what
 it installs is replaced by one layer that all examples share (Containerfile beside this file). Needs what the tests on real nodes need
 (docs/design/testing.md), and panal's own images in .cache/images (`make images`).
 """
@@ -32,7 +32,7 @@ import pages  # noqa: E402
 from fleet import Fleet  # noqa: E402
 from public_apps import EXAMPLES  # noqa: E402
 
-SPOKES = 5
+SPOKES = 3
 DEBIAN, SHARED = "localhost/panal-examples/debian:trixie", "localhost/panal-examples/shared:1"
 PACKAGES = f"{images.PACKAGES},python3-torch,python3-torchvision"
 PANAL = (sys.executable, "-m", "panal.cli.main")
@@ -54,9 +54,10 @@ def make_images(folder: Path, apps: Path, names: list[str]) -> None:
         tag = f"docker.io/panal-examples/{name}:1"
         file = package(name, tag, apps / name, folder / name)
         images.buildah(store, "build", "--quiet", "--pull-never", "-f", str(file), "-t", tag, str(apps / name))
-        images.buildah(store, "push", "--quiet", tag, f"oci:{folder}/layout:{tag}")
+        images.buildah(store, "push", "--quiet", "--disable-compression", tag, f"oci:{folder}/layout:{tag}")
     name_for_containerd(folder / "layout/index.json")
     subprocess.run(["tar", "-cf", str(folder / "examples.tar"), "-C", str(folder / "layout"), "."], check=True)
+    shutil.rmtree(folder / "layout")
 
 
 def package(name: str, tag: str, app: Path, target: Path) -> Path:
@@ -65,8 +66,10 @@ def package(name: str, tag: str, app: Path, target: Path) -> Path:
     file = target / "Containerfile.shared"
     file.write_text(on_shared_layer((target / "Containerfile").read_text()))
     run = yaml.safe_load((target / "run.yaml").read_text())
-    run["spec"]["server"]["minAvailableClients"] = EXAMPLES[name].clusters
-    run["spec"]["client"]["placement"]["numberOfClusters"] = EXAMPLES[name].clusters
+    run["spec"]["server"]["minAvailableClients"] = min(EXAMPLES[name].clusters, SPOKES)
+    run["spec"]["client"]["placement"]["numberOfClusters"] = min(EXAMPLES[name].clusters, SPOKES)
+    if EXAMPLES[name].fewer:
+        run["spec"]["server"]["runConfig"] = dict(EXAMPLES[name].fewer)
     (target / "run.yaml").write_text(yaml.safe_dump(run, sort_keys=False))
     return file
 
@@ -117,7 +120,7 @@ def main(command: str, folder: Path, *rest: str) -> None:
             make_images(folder, Path(apps).resolve(), names or [*EXAMPLES])
         case "up", ():
             up(folder)
-        case "run", names:
+        case "run", [*names]:
             for name in names or EXAMPLES:
                 run(folder, name)
         case "down", ():
