@@ -6,20 +6,22 @@
     run_on_nodes.py run FOLDER [NAME...]           one run after the other, by `panal run -f run.yaml`
     run_on_nodes.py down FOLDER
 
-An example has the run.yaml of `panal package`, with a number of clusters, and the image that its Containerfile makes; but what
-it installs is replaced by one layer that all examples share (Containerfile beside this file). Needs what the tests on real nodes need
+An example has the run.yaml of `panal package`, with a number of clusters. Its image is not made of the Containerfile of `panal package`,
+but of one that all examples share (beside this file), with the example's folder on top. Needs what the tests on real nodes need
 (docs/design/testing.md), and panal's own images in .cache/images (`make images`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -36,12 +38,11 @@ SPOKES = 3
 DEBIAN, SHARED = "localhost/panal-examples/debian:trixie", "localhost/panal-examples/shared:1"
 PACKAGES = f"{images.PACKAGES},python3-torch,python3-torchvision"
 PANAL = (sys.executable, "-m", "panal.cli.main")
-OCI_NAME, CONTAINERD_NAME = "org.opencontainers.image.ref.name", "io.containerd.image.name"
 
 
 # --- images ------------------------------------------------------------------------------------------------------
 def make_images(folder: Path, apps: Path, names: list[str]) -> None:
-    store = folder / "store"
+    store, layout = folder / "store", folder / "layout"
     store.mkdir(parents=True, exist_ok=True)
     made = images.buildah(store, "images", "--format", "{{.Name}}:{{.Tag}}", capture=True).split()
     if DEBIAN not in made:
@@ -49,42 +50,51 @@ def make_images(folder: Path, apps: Path, names: list[str]) -> None:
     if SHARED not in made:
         images.build(store, ROOT / "tests/examples", SHARED, folder / "shared.tar", "")
         (folder / "shared.tar").unlink()
-    shutil.rmtree(folder / "layout", ignore_errors=True)
+    if not layout.exists():
+        images.buildah(store, "push", "--quiet", SHARED, f"oci:{layout}:{SHARED}")
+    shared = json.loads(read(layout, json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]))
+    found = []
     for name in names:
         tag = f"docker.io/panal-examples/{name}:1"
-        file = package(name, tag, apps / name, folder / name)
-        images.buildah(store, "build", "--quiet", "--pull-never", "-f", str(file), "-t", tag, str(apps / name))
-        images.buildah(store, "push", "--quiet", "--disable-compression", tag, f"oci:{folder}/layout:{tag}")
-    name_for_containerd(folder / "layout/index.json")
-    subprocess.run(["tar", "-cf", str(folder / "examples.tar"), "-C", str(folder / "layout"), "."], check=True)
-    shutil.rmtree(folder / "layout")
+        write_run(name, tag, apps / name, folder / name)
+        found.append(with_app(layout, shared, apps / name) | {"annotations": {"io.containerd.image.name": tag}})
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": found}))
+    parts = ("-C", str(layout), "oci-layout", "blobs", "-C", str(folder), "index.json")
+    subprocess.run(["tar", "-cf", str(folder / "examples.tar"), *parts], check=True)
 
 
-def package(name: str, tag: str, app: Path, target: Path) -> Path:
-    """Its Containerfile."""
-    subprocess.run([*PANAL, "package", str(app), "--image", tag, "--output", str(target), "--force"], check=True)
-    file = target / "Containerfile.shared"
-    file.write_text(on_shared_layer((target / "Containerfile").read_text()))
+def with_app(layout: Path, shared: dict[str, Any], app: Path) -> dict[str, Any]:
+    """An image like the shared one with the app's folder on top: a layer of its own, so that the archive holds the rest once."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(app, "app")
+    added = blob(layout, layer.getvalue(), "application/vnd.oci.image.layer.v1.tar")
+    config = json.loads(read(layout, shared["config"]["digest"]))
+    config["rootfs"]["diff_ids"].append(added["digest"])
+    described = blob(layout, json.dumps(config | {"history": []}).encode(), shared["config"]["mediaType"])
+    manifest = shared | {"config": described, "layers": [*shared["layers"], added]}
+    return blob(layout, json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
+
+
+def blob(layout: Path, content: bytes, kind: str) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    (layout / "blobs/sha256" / digest).write_bytes(content)
+    return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(content)}
+
+
+def read(layout: Path, digest: str) -> bytes:
+    return (layout / "blobs" / digest.replace(":", "/")).read_bytes()
+
+
+def write_run(name: str, tag: str, app: Path, target: Path) -> None:
+    subprocess.run([*PANAL, "package", str(app), "--image", tag, "--output", str(target), "--force"], check=True, stdout=subprocess.DEVNULL)
     run = yaml.safe_load((target / "run.yaml").read_text())
-    run["spec"]["server"]["minAvailableClients"] = min(EXAMPLES[name].clusters, SPOKES)
-    run["spec"]["client"]["placement"]["numberOfClusters"] = min(EXAMPLES[name].clusters, SPOKES)
+    clusters = min(EXAMPLES[name].clusters, SPOKES)
+    run["spec"]["server"]["minAvailableClients"] = clusters
+    run["spec"]["client"]["placement"]["numberOfClusters"] = clusters
     if EXAMPLES[name].fewer:
         run["spec"]["server"]["runConfig"] = dict(EXAMPLES[name].fewer)
     (target / "run.yaml").write_text(yaml.safe_dump(run, sort_keys=False))
-    return file
-
-
-def on_shared_layer(containerfile: str) -> str:
-    """The last stage of what `panal package` wrote; what the first one installs is in the shared image."""
-    last = containerfile[containerfile.rindex("\nFROM ") :].replace("COPY --from=build /opt/app /opt/app\n", "")
-    return re.sub(r"\nFROM \S+", f"FROM {SHARED}", last).replace("COPY --from=build /app /app", "COPY . /app/")
-
-
-def name_for_containerd(index: Path) -> None:
-    content = json.loads(index.read_text())
-    for manifest in content["manifests"]:
-        manifest["annotations"][CONTAINERD_NAME] = manifest["annotations"][OCI_NAME]
-    index.write_text(json.dumps(content))
 
 
 # --- clusters ----------------------------------------------------------------------------------------------------

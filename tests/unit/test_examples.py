@@ -1,9 +1,8 @@
-"""tests/examples: what is changed in a public example, and what its image becomes on real nodes."""
+"""tests/examples: what is changed in a public example."""
 
-from panal.cli import new
-from panal.cli.package import contents
+import pytest
+
 from public_apps import Example, copy
-from run_on_nodes import on_shared_layer
 
 TASK = """import numpy
 from datasets import Dataset
@@ -27,9 +26,10 @@ def test_only_the_lines_that_load_data_are_changed(tmp_path):
     assert all((tmp_path / "copied" / name).read_text() == (tmp_path / "app" / name).read_text() for name in same)
 
 
-def test_the_image_on_nodes_is_the_packaged_one_on_the_shared_layer(tmp_path):
-    new.new(tmp_path / "my-app")
-    packaged = contents(tmp_path / "my-app")["Containerfile"]
-    made = on_shared_layer(packaged)
-    assert made.splitlines()[:2] == ["FROM localhost/panal-examples/shared:1", "COPY . /app/"]
-    assert made.splitlines()[2:] == packaged.splitlines()[-len(made.splitlines()) + 2 :]
+@pytest.mark.parametrize(("clusters", "left"), [(3, 3), (5, 5), (None, 5)])
+def test_a_number_of_clients_above_that_of_the_clusters_is_changed_to_it(tmp_path, clusters, left):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/server_app.py").write_text("FedAvg(min_fit_clients=5, min_evaluate_clients=2)\n")
+    changes = copy(tmp_path / "app", tmp_path / "copied", Example("a kind", clusters=5), clusters)
+    assert (tmp_path / "copied/server_app.py").read_text() == f"FedAvg(min_fit_clients={left}, min_evaluate_clients=2)\n"
+    assert len(changes) == (left != 5)
