@@ -23,6 +23,7 @@ LOADERS = re.compile(
     r"^from (?:flwr_datasets import FederatedDataset|datasets import load_dataset|sqlalchemy import create_engine)$", re.MULTILINE
 )
 CLIENTS = re.compile(r"(?<=\bmin_fit_clients=)\d+|(?<=\bmin_available_clients=)\d+")
+NAME = re.compile(r'(?<=^name = ").*(?="$)', re.MULTILINE)
 IMAGE = '\n[tool.panal.image]\nenv = { WANDB_MODE = "offline" }\n'
 
 
@@ -34,6 +35,7 @@ class Example:
     kind: str
     clusters: int = 3  # that its own numbers ask for
     fewer: Mapping[str, int] = field(default_factory=dict)  # its run config for three clusters
+    requires: str = ""  # beside what it names, as it does not work with the newest of what it does not pin
     offline: bool = False  # its server app reports to Weights & Biases, which needs an account unless it is told to stay offline
 
 
@@ -50,7 +52,7 @@ EXAMPLES = {
     "advanced-pytorch": Example("own strategy", offline=True),
     "custom-mods": Example("mods"),
     "federated-vae": Example("VAE"),
-    "fl-tabular": Example("tabular"),
+    "fl-tabular": Example("tabular", requires="pandas<3"),
     "fl-dp-sa": Example("differential privacy, secure aggregation", clusters=5, fewer=THREE),
     "opacus": Example("differential privacy at the site"),
     "flower-secure-aggregation": Example("secure aggregation", clusters=5),
@@ -67,6 +69,10 @@ def copy(source: Path, target: Path, example: Example, clusters: int | None = No
         changes += redirect(file, target)
         if clusters and clusters < example.clusters:
             changes += fewer(file, target, clusters)
+    changes += rename(target / "pyproject.toml")
+    if example.requires:
+        (target / "requirements.txt").write_text(f"{example.requires}\n")
+        changes.append(f"requirements.txt: {example.requires}")
     if example.offline:
         with (target / "pyproject.toml").open("a") as file:
             file.write(IMAGE)
@@ -89,6 +95,14 @@ def fewer(file: Path, folder: Path, clusters: int) -> list[str]:
     found = CLIENTS.findall(text)
     file.write_text(CLIENTS.sub(str(clusters), text))
     return [f"{file.relative_to(folder)}: {number} clients -> {clusters}" for number in found]
+
+
+def rename(pyproject: Path) -> list[str]:
+    """Flower bundles no app whose project's name has an underscore."""
+    text = pyproject.read_text()
+    named = NAME.sub(lambda name: name[0].replace("_", "-"), text)
+    pyproject.write_text(named)
+    return ["pyproject.toml: - for _ in the project's name, which Flower does not bundle"] if named != text else []
 
 
 def main() -> None:

@@ -110,17 +110,20 @@ def up(folder: Path) -> None:
 
 
 # --- runs --------------------------------------------------------------------------------------------------------
-def run(folder: Path, name: str) -> None:
+def run(folder: Path, example: str) -> None:
     """As a user does, and what there is afterwards on the hub's volume."""
-    command = [*PANAL, "run", "-f", str(folder / name / "run.yaml"), "-n", "examples", "--create-namespace", "--context", "hub"]
-    print(f"### {name}", flush=True)
+    file = folder / example / "run.yaml"
+    name = yaml.safe_load(file.read_text())["metadata"]["name"]
+    command = [*PANAL, "run", "-f", str(file), "-n", "examples", "--create-namespace", "--context", "hub"]
+    print(f"### {example}", flush=True)
     done = subprocess.run(command, env=os.environ | {"KUBECONFIG": str(folder / "kubeconfig")}, stdin=subprocess.DEVNULL, check=False)
     hub, *spokes = clusters.clusters(folder / "nodes")
     status = json.loads(hub.kubectl("-n", "examples", "get", "fl", name, "-o", "json"))["status"]
     print(f"exit code {done.returncode}")
     for each in status.get("collaborators", []):
         print(f"    {each['cluster']}: round {each.get('round')}, {json.dumps(each.get('metrics', {}))}")
-    print(Fleet(folder / "nodes", hub, tuple(spokes)).enter("hub", "sh", "-c", f"cd /srv/*/examples/{name}/* && find . -type f | sort"))
+    shown = f"cd /srv/*/examples/{name}/* && find . -type f | sort || echo no files"
+    print(Fleet(folder / "nodes", hub, tuple(spokes)).enter("hub", "sh", "-c", shown))
     hub.kubectl("-n", "examples", "delete", "fl", name, "--timeout=120s")
 
 
