@@ -116,15 +116,15 @@ def run(folder: Path, example: str) -> None:
     name = yaml.safe_load(file.read_text())["metadata"]["name"]
     command = [*PANAL, "run", "-f", str(file), "-n", "examples", "--create-namespace", "--context", "hub"]
     print(f"### {example}", flush=True)
-    done = subprocess.run(command, env=os.environ | {"KUBECONFIG": str(folder / "kubeconfig")}, stdin=subprocess.DEVNULL, check=False)
     hub, *spokes = clusters.clusters(folder / "nodes")
+    hub.kubectl("-n", "examples", "delete", "fl", name, "--ignore-not-found", "--timeout=120s")  # of an earlier time
+    done = subprocess.run(command, env=os.environ | {"KUBECONFIG": str(folder / "kubeconfig")}, stdin=subprocess.DEVNULL, check=False)
     status = json.loads(hub.kubectl("-n", "examples", "get", "fl", name, "-o", "json"))["status"]
     print(f"exit code {done.returncode}")
     for each in status.get("collaborators", []):
         print(f"    {each['cluster']}: round {each.get('round')}, {json.dumps(each.get('metrics', {}))}")
     shown = f"cd /srv/*/examples/{name}/* && find . -type f | sort || echo no files"
     print(Fleet(folder / "nodes", hub, tuple(spokes)).enter("hub", "sh", "-c", shown))
-    hub.kubectl("-n", "examples", "delete", "fl", name, "--timeout=120s")
 
 
 def main(command: str, folder: Path, *rest: str) -> None:
