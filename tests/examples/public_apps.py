@@ -24,6 +24,7 @@ LOADERS = re.compile(
 )
 CLIENTS = re.compile(r"(?<=\bmin_fit_clients=)\d+|(?<=\bmin_available_clients=)\d+")
 NAME = re.compile(r'(?<=^name = ").*(?="$)', re.MULTILINE)
+MOVED = ("flwr.client.typing", "flwr.clientapp.typing")
 IMAGE = '\n[tool.panal.image]\nenv = { WANDB_MODE = "offline" }\n'
 
 
@@ -70,6 +71,7 @@ def copy(source: Path, target: Path, example: Example, clusters: int | None = No
         if clusters and clusters < example.clusters:
             changes += fewer(file, target, clusters)
     changes += rename(target / "pyproject.toml")
+    changes += moved(target)
     if example.requires:
         (target / "requirements.txt").write_text(f"{example.requires}\n")
         changes.append(f"requirements.txt: {example.requires}")
@@ -103,6 +105,14 @@ def rename(pyproject: Path) -> list[str]:
     named = NAME.sub(lambda name: name[0].replace("_", "-"), text)
     pyproject.write_text(named)
     return ["pyproject.toml: - for _ in the project's name, which Flower does not bundle"] if named != text else []
+
+
+def moved(folder: Path) -> list[str]:
+    """A module that has another name in the versions of Flower with an HTTP port."""
+    found = [file for file in sorted(folder.rglob("*.py")) if MOVED[0] in file.read_text()]
+    for file in found:
+        file.write_text(file.read_text().replace(*MOVED))
+    return [f"{file.relative_to(folder)}: {MOVED[0]} -> {MOVED[1]}" for file in found]
 
 
 def main() -> None:
