@@ -24,7 +24,10 @@ LOADERS = re.compile(
 )
 CLIENTS = re.compile(r"(?<=\bmin_fit_clients=)\d+|(?<=\bmin_available_clients=)\d+")
 NAME = re.compile(r'(?<=^name = ").*(?="$)', re.MULTILINE)
-MOVED = ("flwr.client.typing", "flwr.clientapp.typing")
+MOVED = {  # in the versions of Flower that have an HTTP port
+    "from flwr.client.typing import ": "from flwr.clientapp.typing import ",
+    "from flwr.common.typing import UserConfig": "from flwr.app.user_config import UserConfig",
+}
 IMAGE = '\n[tool.panal.image]\nenv = { WANDB_MODE = "offline" }\n'
 
 
@@ -67,11 +70,10 @@ def copy(source: Path, target: Path, example: Example, clusters: int | None = No
     shutil.copytree(source, target)
     changes = []
     for file in sorted(target.rglob("*.py")):
-        changes += redirect(file, target)
+        changes += redirect(file, target) + moved(file, target)
         if clusters and clusters < example.clusters:
             changes += fewer(file, target, clusters)
     changes += rename(target / "pyproject.toml")
-    changes += moved(target)
     if example.requires:
         (target / "requirements.txt").write_text(f"{example.requires}\n")
         changes.append(f"requirements.txt: {example.requires}")
@@ -107,12 +109,13 @@ def rename(pyproject: Path) -> list[str]:
     return ["pyproject.toml: - for _ in the project's name, which Flower does not bundle"] if named != text else []
 
 
-def moved(folder: Path) -> list[str]:
-    """A module that has another name in the versions of Flower with an HTTP port."""
-    found = [file for file in sorted(folder.rglob("*.py")) if MOVED[0] in file.read_text()]
-    for file in found:
-        file.write_text(file.read_text().replace(*MOVED))
-    return [f"{file.relative_to(folder)}: {MOVED[0]} -> {MOVED[1]}" for file in found]
+def moved(file: Path, folder: Path) -> list[str]:
+    text = file.read_text()
+    found = [before for before in MOVED if before in text]
+    for before in found:
+        text = text.replace(before, MOVED[before])
+    file.write_text(text)
+    return [f"{file.relative_to(folder)}: {before.strip()} -> {MOVED[before].strip()}" for before in found]
 
 
 def main() -> None:
