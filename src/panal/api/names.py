@@ -31,7 +31,7 @@ BINDING_POLICY = "panal-cluster-set-bindings"  # our ValidatingAdmissionPolicy a
 BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
 BOUND_SETS = "panal-bound-cluster-sets"  # Role beside the controller, which the policy is given: in annotations, sets bound by others
 ANNOTATION_BOUND = "bound.fl.panal/"  # on it, with a namespace's name behind: the sets bound there by others, with commas
-ANNOTATION_GONE = "gone.fl.panal/"  # the same: those that were bound there by others and are no more
+ANNOTATION_GONE = "gone.fl.panal/"  # the same: those that others had bound there and have unbound
 SYSTEM_NAMESPACE = "panal-system"
 CONTROLLER_LEASE = "panal-controller"
 CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster

@@ -1,8 +1,8 @@
 """Cluster sets that others than the controller have bound in a namespace: naming one in a run there needs no right to bind it.
 
 The admission policy cannot look for bindings, so the controller keeps a list of them in the annotations of a Role that the policy is
-given: for each namespace its sets, and apart from them those that were bound and are no more. Of neither does the controller ever make a
-binding itself: a run may have been let in because of one that its owner has taken away since.
+given: for each namespace the sets that are bound, and apart from them the sets that were bound earlier. The controller never creates a
+binding for either: the API server may have admitted a run because of a binding that its owner has deleted since.
 """
 
 from __future__ import annotations

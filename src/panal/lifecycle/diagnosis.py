@@ -24,7 +24,7 @@ IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
-# How long it may take the runtime to notice that nobody is there to answer any more.
+# How long it may take the runtime to notice that a collaborator no longer answers.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 300
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
