@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -106,9 +108,11 @@ SPOKE = (
 )
 
 
-def hub() -> list[Schema]:
+@cache
+def hub() -> Sequence[Schema]:
     return [definition.crd() for definition in HUB]
 
 
-def spoke() -> list[Schema]:
+@cache
+def spoke() -> Sequence[Schema]:
     return [definition.crd() for definition in SPOKE]
