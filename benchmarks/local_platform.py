@@ -6,7 +6,7 @@
 SRC is the `src` folder of a source tree; two of them are compared side by side. Each turn begins with an empty folder. The Python
 environments of panal's own images come from `--images`, where they are made once; the time to make them is not counted. Processes are all
 that name the folder in their arguments or environment, Pods apart, of which there are none; memory is their PSS: pages that processes share
-are counted once.
+are counted once. The seconds of computing, of `panal up` and of all processes soon after, say more than the clock on a busy machine.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ SETTLED = 5.0  # seconds between the end of `panal up` and the look at its proce
 @dataclass(frozen=True)
 class Turn:
     first_up: float
+    cpu_seconds: float
     processes: float
     megabytes: float
     down: float
@@ -63,15 +64,18 @@ def turn(source: Path, clusters: int, images: Path) -> Turn:
         (home / "images").mkdir(parents=True)
         (home / "images/.venvs").symlink_to(images.resolve())
         try:
+            before = children()
             first = panal(source, home, "up", "--clusters", str(clusters))
+            command = children() - before
             time.sleep(SETTLED)
             found = list(processes(home))
+            used = command + sum(map(cpu, found))
             memory = sum(map(pss, found)) / 1024
             down = panal(source, home, "down")
             again = panal(source, home, "up")
         finally:
             panal(source, home, "down")
-    return Turn(first, len(found), memory, down, again)
+    return Turn(first, used, len(found), memory, down, again)
 
 
 def panal(source: Path, home: Path, *words: str) -> float:
@@ -88,6 +92,17 @@ def processes(home: Path) -> Iterator[int]:
             words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
             if str(home).encode() in words:
                 yield int(process.name)
+
+
+def children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def cpu(pid: int) -> float:
+    """Seconds that the process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pss(pid: int) -> int:

@@ -42,12 +42,13 @@ class Process:
     failures: int
 
 
-def preload(modules: Iterable[str]) -> None:
-    """Imports them, and lets them warm up, for all that is forked afterwards. No thread and no loop may be there yet."""
-    for name in modules:
-        module = importlib.import_module(name)
-        if hasattr(module, "warm_up"):
-            module.warm_up()
+def preload(name: str) -> None:
+    """Imports the module, and lets it warm up, for all that is forked afterwards. There may be no thread and no loop."""
+    if name in sys.modules:
+        return
+    module = importlib.import_module(name)
+    if hasattr(module, "warm_up"):
+        module.warm_up()
     gc.collect()
     gc.freeze()
 
@@ -117,6 +118,7 @@ def write_down(handle: int, digest: str, failures: int) -> None:
 
 def start(folder: Folder, part: Part, failures: int, not_for_it: Iterable[int]) -> int | None:
     """The new process's id; None if the part runs already. `not_for_it` are file descriptors of the supervisor's own."""
+    preload(part.module)
     lock = take_lock(folder, part.name)
     if lock is None:
         return None
