@@ -1,5 +1,5 @@
-# `make help` tells what there is. Needs Python 3.11 or later and make; everything else is fetched from the package index
-# that pip is set to, by hash.
+# `make help` lists the targets. Needs Python 3.11 or later and make; everything else comes from the package index
+# that pip is configured with, by hash.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -17,15 +17,18 @@ PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src tests benchmarks $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help demo test test-real check lint format types layers unit venv lock images crd manifest clean flower-known flower-versions
+.PHONY: help demo verify build test test-unit test-integration test-long test-real test-e2e check lint format types layers unit venv \
+	lock images crd manifest clean flower-known flower-versions
 
-help: ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-demo: $(VENV)/.ready ## a hub and four clusters on this machine learn digits together (KEEP=1 leaves them up)
+demo: $(VENV)/.ready ## run the example on a hub and four clusters on this machine (KEEP=1 leaves them up)
 	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
 
-test: check unit ## checks (lint, types, layers) and all tests that need no programs from outside
+test: check unit ## verify, test-unit and test-integration: all that needs Python and make alone
+
+verify: check ## check lint, format, types and layers
 
 check: lint types layers
 
@@ -33,7 +36,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 
-format: $(VENV)/.ready ## order imports and format
+format: $(VENV)/.ready ## sort imports and format the code
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
@@ -43,20 +46,27 @@ types: $(VENV)/.ready
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
+build: $(VENV)/.ready ## build the wheel and the sdist into dist/, with the locked hatchling
+	$(BIN)/hatchling build -d dist
+
+unit: test-unit test-integration
+
+test-unit: $(VENV)/.ready ## run the unit tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/unit
+
+test-integration: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready ## run the tests with real Flower and on the local platform
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"
 	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
 	$(BIN)/pytest tests/platform tests/embedded -m "not long"
 
-test-long: $(VENV)/.ready $(FLOWER)/.ready ## the rest of the tests that need nothing from outside: kills, and the demo; minutes
+test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: kill -9 of every part, and the demo
 	$(BIN)/pytest tests/platform tests/embedded -m long
 
-# A new version: its number into FLOWERS, `make lock flower-known flower-versions`.
-flower-known: $(VENV)/.ready $(foreach v,$(FLOWERS),$(call flower,$v)/.ready) ## the digests of Flower's modules that panal knows
+# To add a version of Flower: add it to FLOWERS, then `make lock flower-known flower-versions`.
+flower-known: $(VENV)/.ready $(foreach v,$(FLOWERS),$(call flower,$v)/.ready) ## record the digests of the Flower modules that panal hooks
 	$(BIN)/python tests/testenv/flower_digests.py $(foreach v,$(FLOWERS),$(call flower,$v))
 
-flower-versions: $(foreach v,$(FLOWERS),flower-$v) ## tests of real runs and attacks, with each version of Flower
+flower-versions: $(foreach v,$(FLOWERS),flower-$v) ## run tests/flower with each supported version of Flower
 
 flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/.cache/flower-1.$* $(BIN)/pytest -n $(WORKERS) tests/flower
@@ -64,18 +74,20 @@ flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
 ENGINES := kubernetes nodes
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -p no:cacheprovider
 
-test-real: $(VENV)/.ready $(FLOWER)/.ready ## tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
+test-real: $(VENV)/.ready $(FLOWER)/.ready ## run the tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
-else # the clusters of one part end before those of the next begin: all together are too much for a small machine
+else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
 	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*'
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py; done
 endif
 
-venv: $(VENV)/.ready ## the virtual environment with panal in it, editable
+test-e2e: test-real ## alias of test-real
+
+venv: $(VENV)/.ready ## create the virtual environment, with panal installed as editable
 
 $(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
-	@echo "panal's own environment, in $(VENV): the first time, a minute or two without a word from pip"
+	@echo "creating panal's environment in $(VENV); the first time this takes a minute or two without output"
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) install --require-hashes -r requirements/dev.txt -r requirements/gateway.txt
@@ -83,17 +95,17 @@ $(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
 	touch $@
 
 .cache/flower-%/.ready: requirements/flower-%.txt
-	@echo "Flower's environment for the tests, in $(@D): the first time, a minute or two without a word from pip"
+	@echo "creating Flower's environment for the tests in $(@D); the first time this takes a minute or two without output"
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/$(PIP) install --require-hashes -r $<
 	touch $@
 
-# Every lock is compiled for Python 3.11 and later on Linux. The files carry hashes, and neither index nor file addresses.
+# Every lock is compiled for Python 3.11 and later on Linux. The files hold hashes, and no index or file addresses.
 COMPILE = UV_DEFAULT_INDEX="$$($(PYTHON) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)" \
 	.cache/lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate $(UPGRADE)
 
-lock: .cache/lock-venv/.ready ## compile requirements/*.txt anew (UPGRADE=--upgrade takes newer versions)
+lock: .cache/lock-venv/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra reporter -c requirements/runtime.txt -o requirements/reporter.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/reporter.txt -o requirements/dev.txt
@@ -106,13 +118,13 @@ lock: .cache/lock-venv/.ready ## compile requirements/*.txt anew (UPGRADE=--upgr
 	.cache/lock-venv/bin/$(PIP) install uv
 	touch $@
 
-# The images of the tests, as archives for tests/testenv/clusters.py; any docker or podman builds the same from the Containerfiles.
+# Images as archives for tests/testenv/clusters.py; docker and podman build the same images from the Containerfiles.
 VERSION := 0.1.0
 IMAGES := .cache/images
 OURS := $(shell find src requirements -type f -not -name "*.pyc") pyproject.toml
 BUILD = $(PYTHON) tests/testenv/images.py build $(IMAGES)/store
 
-images: $(foreach name,controller pod-tools gateway $(EXAMPLES),$(IMAGES)/$(name).tar) ## the images, as archives under .cache/images
+images: $(foreach name,controller pod-tools gateway $(EXAMPLES),$(IMAGES)/$(name).tar) ## build the images, as archives under .cache/images
 
 $(IMAGES)/.base:
 	$(PYTHON) tests/testenv/images.py base $(IMAGES)/store
@@ -131,16 +143,16 @@ $(IMAGES)/example-%.tar: $(shell find examples -type f 2>/dev/null) | $(IMAGES)/
 HELM = $(KUBEBUILDER_ASSETS)/helm
 RENDER = template panal charts/panal --namespace panal-system --set createNamespace=true --kube-version 1.30.0
 
-crd: $(VENV)/.ready ## the CRD in the chart, from the types
+crd: $(VENV)/.ready ## generate the CRD in the chart from the types
 	$(BIN)/python -m panal.api.crd > charts/panal/files/crd.yaml
 
-manifest: crd ## what is in deploy/, from the chart (helm is among the programs of KUBEBUILDER_ASSETS)
+manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASSETS)
 	$(HELM) $(RENDER) > deploy/panal.yaml
 	$(BIN)/python -m panal.addon.install > deploy/all-clusters.yaml
 
 $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar
 	$(BUILD) tests/real/app panal/test-app:1 $@
 
-clean: ## remove what was made, the environments as well
+clean: ## remove everything that make created, the environments included
 	-chmod -R u+w .cache
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

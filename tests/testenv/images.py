@@ -53,7 +53,7 @@ def buildah(store: Path, *args: str, capture: bool = False) -> str:
     return done.stdout or ""
 
 
-def base(store: Path) -> None:
+def base(store: Path, name: str = BASE, suite: str = "bookworm", packages: str = PACKAGES) -> None:
     with tempfile.TemporaryDirectory(dir=store) as folder:
         archive = Path(folder) / "root.tar"
         hooks = [f"--customize-hook=chroot \"$1\" sh -c '{line}'" for line in STEPS]
@@ -61,10 +61,10 @@ def base(store: Path) -> None:
             [
                 "mmdebstrap",
                 "--variant=minbase",
-                f"--include={PACKAGES}",
+                f"--include={packages}",
                 '--aptopt=APT::Install-Recommends "false"',
                 *hooks,
-                "bookworm",
+                suite,
                 str(archive),
             ],
             check=True,
@@ -77,10 +77,9 @@ def base(store: Path) -> None:
             "--cmd=python3",
             "--env=LANG=C.UTF-8",
             "--env=PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "--env=PYTHON_VERSION=3.11",
             container,
         )
-        buildah(store, "commit", "--quiet", "--rm", container, BASE)
+        buildah(store, "commit", "--quiet", "--rm", container, name)
 
 
 def build(store: Path, context: Path, tag: str, archive: Path, containerfile: str) -> None:

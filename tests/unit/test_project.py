@@ -22,6 +22,7 @@ ASKED = [*PROJECT["project"]["dependencies"], *chain(*EXTRAS.values()), *PROJECT
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 FLOWERS = [lock for lock in LOCKS if lock.name.startswith("flower-")]
 LAUNCHERS = sorted((ROOT / "src/panal/pod/tools").rglob("*.py"))
+PAGES = sorted(page for where in ("*.md", "docs/**/*.md", "findings/*.md", "examples/**/*.md") for page in ROOT.glob(where))
 
 
 def locked(lock: Path) -> dict[str, list[str]]:
@@ -66,6 +67,32 @@ def test_the_example_has_the_newest_version_of_flower_that_panal_knows() -> None
 def test_the_documents_name_the_versions_of_flower_that_work() -> None:
     assert f"| {WORKING.replace(' and', ',')} | yes |" in (ROOT / "docs/reference/flower.md").read_text()
     assert f"Flower {minor(VERSIONS[0])} to {minor(VERSIONS[-1])} over" in (ROOT / "README.md").read_text()
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks, where a # is a comment."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of the page may end in, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_to_a_file_and_a_heading(page: Path) -> None:
+    text = re.sub(r"`[^`\n]*`", "", prose(page))
+    for file, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", text):
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name in (ROOT.name, "docs", "design")], ids=lambda page: page.name)
+def test_source_files_that_pages_name_exist(page: Path) -> None:
+    for name in re.findall(r"(?<![\w/])\w+/[\w/]+\.py\b", prose(page)):
+        assert (ROOT / name).exists() or (ROOT / "src/panal" / name).exists(), name
 
 
 def test_there_is_a_lock_for_each_version_of_flower_that_panal_knows() -> None:

@@ -40,7 +40,7 @@ FLOWERS_NOISE = re.compile(  # behind a level
             r"(Started|Finished) task \d+ of run \d+",
             r"SuperNode ID: \d+",
             r"SuperNode terminated gracefully\.",
-            r"\[RUN \d+\]",
+            r"\[RUN \d+(, ROUND .*)?\]",
             r"(Receiving|Sending): .* message \(ID: \w+\)",
             r"(Received|Sent) successfully",
             r"Connection attempt failed, retrying in [\d.]+ seconds",

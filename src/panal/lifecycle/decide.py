@@ -226,7 +226,9 @@ def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
     number = status.headline(world.progress.metrics) if world.progress else ""
     ending = f", {number}" if number else ""
     if model is None:
-        return Reason.WITHOUT_MODEL, f"the app has ended; it leaves no model{ending}"
+        files = world.progress.files if world.progress else None
+        left = f"{files.count} file{'s' if files.count != 1 else ''} at {files.uri}, and " if files else ""
+        return Reason.WITHOUT_MODEL, f"the app has ended; it leaves {left}no model{ending}"
     return Reason.COMPLETED, f"model after {model.round} rounds at {model.uri}{ending}"
 
 

@@ -45,6 +45,7 @@ def left(*lines: str) -> list[str]:
         f"Successfully installed tiny to {APP}.",
         f"{INFO}SuperNode ID: 18421194122966542375",
         f"{INFO}[RUN 15756882094615663916]",
+        f"{INFO}[RUN 15756882094615663916, ROUND 2]",
         f"{INFO}Receiving: train message (ID: 6bd83e6cc6077fe8925b5122c5ebee7bdf9de65c0f1fbc4f9a7d07dc92c6edfb)",
         f"{INFO}Sent successfully",
         f"{INFO}",

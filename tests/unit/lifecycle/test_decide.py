@@ -457,7 +457,14 @@ def test_an_app_that_leaves_no_model_completes_and_says_so() -> None:
     status = status_after(world)
     assert (status.phase, status.model) == (Phase.COMPLETED, None)
     assert reason_of(status) == Reason.WITHOUT_MODEL
-    assert "no model" in status.message
+    assert "leaves no model" in status.message
+
+
+def test_an_app_that_leaves_files_alone_says_where_they_are() -> None:
+    found = FilesStatus(uri="pvc://models/f/", count=1, size=9)
+    status = status_after(done(progress=progress(result="Files", files=found)))
+    assert reason_of(status) == Reason.WITHOUT_MODEL
+    assert "leaves 1 file at pvc://models/f/, and no model" in status.message
 
 
 def test_what_was_trained_stays_in_the_status_of_a_run_that_failed() -> None:
