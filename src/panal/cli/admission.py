@@ -21,7 +21,7 @@ from panal.local.supervisor.folder import HUB
 from panal.local.supervisor.ready import NotYetError, Patience
 
 LATER = 1.0  # seconds after all else: what is missing beneath this explains it better
-WORDS_AFTER = 50  # looks in vain, five seconds: then it is said what is waited for
+WORDS_AFTER = 25  # looks in vain, five seconds: then it is said what is waited for
 Tell = Callable[[str], None]
 
 

@@ -19,7 +19,7 @@ from panal.kube.times import from_time
 from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.process import find
 
-ASK_AGAIN = 0.1
+ASK_AGAIN = 0.2  # seconds; asking takes computing time from what is to come up
 HOPELESS = 6  # so often in a row a part ended soon after its start
 LAST_LINES = 5
 NODE_LEASES, CLUSTER_LEASE = "kube-node-lease", "managed-cluster-lease"
