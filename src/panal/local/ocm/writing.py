@@ -17,7 +17,7 @@ from panal.local.ocm.conditions import Condition, merged
 
 log = logging.getLogger(__name__)
 
-STARTING = Backoff(first=0.2, cap=5)
+STARTING = Backoff(first=0.1, cap=1)
 
 
 async def patch(client: Client, kind: Kind, obj: Object, changes: Object) -> bool:
