@@ -95,7 +95,7 @@ def test_who_chooses_clusters_is_not_overruled(up):
 
 
 async def test_what_is_missing_is_said_when_time_is_over(up):
-    from panal.cli.admission import let_all_take_part
+    from panal.cli.addons import let_all_take_part
     from panal.kube.client import Client
 
     async with Client.from_kubeconfig(up.folder.admin("hub")) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,9 @@ from panal.api.types import ModelStatus, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.world import (
-    Admission,
     ClusterView,
     ContainerView,
+    Credentials,
     Images,
     JobView,
     Object,
@@ -123,7 +124,7 @@ def fresh(**changes: Any) -> World:
             works={},
             progress=None,
             sites=sites(1, 2, 3),
-            admission=Admission(trust="TRUST", crl="CRL"),
+            credentials=Credentials(trust="TRUST", crl="CRL"),
         ),
         **changes,
     )
@@ -214,3 +215,32 @@ def applied(plan: Plan, kind: str) -> list[Object]:
 
 def deleted(plan: Plan, kind: str) -> list[str]:
     return [r.namespace if kind == "ManifestWork" else r.name for r in plan.delete if r.kind == kind]
+
+
+def reason_of(status: Status) -> str:
+    return next(c.reason for c in status.conditions if c.type == "Progressing")
+
+
+def said(reason: str, message: str) -> World:
+    text = json.dumps({"reason": reason, "message": message})
+    return running(job=job(pod(launcher(running=False, exit_code=1, message=text)), failed=True))
+
+
+def done(**changes: Any) -> World:
+    known = {
+        "job": job(pod(launcher(running=False, exit_code=0, ended=ago(1))), succeeded=True),
+        "progress": progress(rounds_completed=3, model=MODEL, collaborators={"cluster1": seen(round=3)}),
+        "run": run(status_after(running())),
+    }
+    return running(**(known | changes))
+
+
+def ended() -> World:
+    world = done()
+    return replace(world, run=run(status_after(world)))
+
+
+def manifests(plan: Plan, of: str = "cluster1") -> dict[str, Object]:
+    """What the work of a cluster brings, by kind."""
+    work = next(w for w in applied(plan, "ManifestWork") if w["metadata"]["namespace"] == of)
+    return {m["kind"]: m for m in work["spec"]["workload"]["manifests"]}

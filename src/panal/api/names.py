@@ -54,6 +54,18 @@ ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: t
 CLUSTER_HEADER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster that the certificate proves
 POD_HEADER = "x-panal-pod"  # on the loopback of a run's Pod: the content of POD_SECRET, which only the Pod's processes can read
 
+# Keys of `data` in the ConfigMap `progress`; the controller writes the rounds that are wanted, the reporter the others.
+KEY_PROGRESS = "progress"  # `panal.api.progress.Progress` as JSON
+KEY_REQUEST = "csr"  # PEM: the request for the certificate of the aggregator's gateway
+KEY_TRAFFIC = "traffic"  # JSON: by cluster requests, refused requests, bytes received, bytes sent
+KEY_ROUNDS = "rounds"
+
+# Keys of `data` in the ConfigMap `gateway`, all of them the controller's.
+KEY_PARTICIPANTS = "participants"  # JSON: the clusters that are let in
+KEY_TRUST = "trust"  # PEM: the authorities of collaborators
+KEY_CRL = "crl"  # PEM: their revocation lists
+KEY_CERTIFICATE = "certificate"  # PEM: what was asked for with KEY_REQUEST
+
 # Ports inside the pods.
 SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's pod
 GATEWAY_PORT = 8080  # the aggregator's only port that is

@@ -5,21 +5,19 @@ the controller reads it into the status. Bounded: at most MAX_COLLABORATORS clus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import by_name, shown
 from panal.api.types import FilesStatus, Model, ModelStatus
+from panal.pod.tools.codes import DIGEST, MAX_CODE, MAX_COUNT, MAX_METRICS, MAX_TEXT, NotFinite
 
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite"]
 
-MAX_METRICS = 16
-MAX_NAME = 64
+MAX_NAME = 64  # characters of a metric's name as it is shown, and of a notice's kind
 MAX_NOTICES = 8
-MAX_TEXT = 500
-MAX_ROUNDS = 2**63 - 1  # as many as spec.server.rounds may ask for
 
 
 def _named(metrics: Any) -> Any:
@@ -27,14 +25,13 @@ def _named(metrics: Any) -> Any:
 
 
 # The ConfigMap can be written by others in the namespace: what does not fit is not read at all, and texts are such as can be shown.
-Count = Annotated[int, Field(ge=0, le=MAX_ROUNDS)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # what JSON has no number for
 Metric = Number | NotFinite
 Name = Annotated[str, Field(max_length=MAX_NAME)]
-Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_NAME))]
+Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_CODE))]
 Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
-Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+Digest = Annotated[str, Field(pattern=rf"^({DIGEST})?$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(_named)]
 

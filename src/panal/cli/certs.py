@@ -94,7 +94,7 @@ def _runs(gateways: Iterable[Object], going: Container[tuple[str, str]]) -> dict
 
 def _participants(gateway: Object) -> list[str]:
     try:
-        return [str(cluster) for cluster in json.loads((gateway.get("data") or {}).get("participants") or "[]")]
+        return [str(cluster) for cluster in json.loads((gateway.get("data") or {}).get(names.KEY_PARTICIPANTS) or "[]")]
     except (ValueError, TypeError):
         return []
 

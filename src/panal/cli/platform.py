@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from panal.api import names
 from panal.api.crd import crd
-from panal.cli.admission import let_all_take_part
+from panal.cli.addons import let_all_take_part
 from panal.cli.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client

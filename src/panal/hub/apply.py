@@ -1,7 +1,7 @@
 """Carrying out a Plan: finalizer and objects (`make`), then deletions, one status, then the Events (`finish`).
 
-An API server that does not answer stops it, and the queue tries again. One that refuses an object is told about in the run's status, and
-must not keep the rest from being done: a refused work concerns one cluster, a refused Service the whole run.
+An outage of the API server ends the pass, and the queue tries again. A refused object is reported in the run's status and does not keep the
+rest from being applied: a refused work concerns one cluster, a refused Service the whole run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from panal.lifecycle.world import Refusal
 T = TypeVar("T")
 AT_ONCE = 16  # writes under way: works of many clusters are independent of each other
 REFUSED = (Invalid, Forbidden, NotFound, Conflict)  # the server has understood, and will not
+OUTAGE = (0, 401, 429, 502, 503, 504)  # codes (0: no answer) that say nothing about the object
 
 
 class NotApplied(KubeError):  # noqa: N818
@@ -51,14 +52,14 @@ class Applier:
             await self._client.add_finalizer(kinds.FEDERATED_LEARNING, *key_of(resource), names.FINALIZER)
         wanted = [w for w in map(stamped, plan.apply) if needs_apply(w, self._live(w))]
         for kind, group in groupby(wanted, key=lambda o: str(o["kind"])):
-            refused = await _all(self._apply, list(group), kept=ApiError if kind == kinds.MANIFEST_WORK.kind else REFUSED)
+            refused = await _all(self._apply, list(group), _work_is_refused if kind == kinds.MANIFEST_WORK.kind else _is_refused)
             if refused:
                 return tuple(_refusal(obj, error) for obj, error in refused)
         return ()
 
     async def finish(self, plan: Plan, resource: Object) -> Object:
         """Returns the resource as it is afterwards. Raises KubeError."""
-        failed = await _all(self._delete, plan.delete, kept=ApiError)
+        failed = await _all(self._delete, plan.delete)
         if plan.status is not None:
             resource = await self._client.apply_status(_with_status(resource, plan.status))
         for event in plan.events:
@@ -72,7 +73,7 @@ class Applier:
         return resource
 
     async def delete(self, refs: Iterable[Ref]) -> None:
-        for _, error in await _all(self._delete, list(refs), kept=ApiError):
+        for _, error in await _all(self._delete, list(refs)):
             raise error
 
     def _live(self, wanted: Object) -> Object | None:
@@ -88,6 +89,15 @@ class Applier:
             await self._client.remove_finalizers(kind, ref.namespace, ref.name, uid=ref.uid)
         else:
             await self._client.delete(kind, ref.namespace, ref.name, ref.uid)
+
+
+def _is_refused(error: ApiError) -> bool:
+    return isinstance(error, REFUSED)
+
+
+def _work_is_refused(error: ApiError) -> bool:
+    """A webhook that fails (500) for one work must not keep the run's status from being written."""
+    return error.status not in OUTAGE
 
 
 def _refusal(obj: Object, error: ApiError) -> Refusal:
@@ -111,9 +121,10 @@ def without_empty(value: Any) -> Any:
 
 
 async def _all(
-    action: Callable[[T], Awaitable[object]], items: Sequence[T], kept: type[ApiError] | tuple[type[ApiError], ...]
+    action: Callable[[T], Awaitable[object]], items: Sequence[T], kept: Callable[[ApiError], bool] = lambda _: True
 ) -> list[tuple[T, ApiError]]:
-    """All of them, a few at a time. Failures of the classes `kept` are returned with their items; another is raised when all are done."""
+    """All of them, a few at a time. Answers of the API server that are `kept` are returned with their items; any other failure is raised
+    when all are done."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: T) -> None:
@@ -122,6 +133,6 @@ async def _all(
 
     results = await asyncio.gather(*(one(i) for i in items), return_exceptions=True)
     for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, kept):
+        if isinstance(result, BaseException) and not (isinstance(result, ApiError) and kept(result)):
             raise result
     return [(item, result) for item, result in zip(items, results, strict=True) if isinstance(result, ApiError)]

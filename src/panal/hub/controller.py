@@ -1,4 +1,4 @@
-"""The controller's loop: observe a run, decide what it needs, apply that; again whenever something of it changes.
+"""The controller's loop: observe a run, supply what that lacks, decide, and apply what was decided; again whenever something changes.
 
 Changes come from the watch cache as keys into a queue, one worker at a time for a key. What fails is tried again with a growing wait,
 whatever it was: a hub that is away for a minute, a permission that is missing for a while or a conflict is never the end of a run.
@@ -10,17 +10,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from panal.api.parse import ParseError, parse, parse_metadata
 from panal.hub import metrics
 from panal.hub.apply import Applier, NotApplied
 from panal.hub.observe import Observer
+from panal.hub.supply import Supplier
 from panal.hub.watched import RunKey, concerned, going, same_for_us
 from panal.kube import kinds
 from panal.kube.cache import Cache
-from panal.kube.errors import KubeError
 from panal.kube.kinds import Kind
+from panal.kube.loop import Result, work
 from panal.kube.objects import Object
 from panal.kube.queue import WorkQueue
 from panal.lifecycle.decide import decide
@@ -33,6 +35,10 @@ log = logging.getLogger(__name__)
 WORKERS = 4
 SETTLE = 0.2  # seconds for which changes of one run are gathered before it is looked at
 SHARE = 4  # a run of thousands of clusters, which takes long to look at, is looked at less often: at most every SHARE times as long
+
+
+def _count(result: Result) -> None:
+    metrics.RECONCILES.labels(result).inc()
 
 
 def utc_now() -> datetime:
@@ -48,6 +54,7 @@ class Controller:
         self,
         cache: Cache,
         observer: Observer,
+        supplier: Supplier,
         applier: Applier,
         now: Callable[[], datetime] = utc_now,
         without: Collection[Kind] = (),
@@ -55,6 +62,7 @@ class Controller:
         self._cache = cache
         self._without = without
         self._observer = observer
+        self._supplier = supplier
         self._applier = applier
         self._now = now
         self._queue: WorkQueue[RunKey] = WorkQueue()
@@ -70,7 +78,7 @@ class Controller:
                 self._on_change(kind, None, obj)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
-                tasks.create_task(self._worker())
+                tasks.create_task(work(self._queue, self._timed, "run", soonest=SETTLE, count=_count))
 
     def look_at_all(self) -> None:
         """Something that concerns every run that has not ended has changed, and no object tells."""
@@ -91,41 +99,27 @@ class Controller:
         written = self._written.get(RunKey(new["metadata"]["namespace"], new["metadata"]["name"]))
         return written is not None and written["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
 
-    async def _worker(self) -> None:
-        while True:
-            key = await self._queue.get()
-            started = time.monotonic()
-            try:
-                look_again = await self._reconcile(key)
-                self._queue.forget(key)
-                if look_again is not None:
-                    self._queue.add_after(key, max(look_again, SETTLE))
-                metrics.RECONCILES.labels("ok").inc()
-            except KubeError as error:
-                wait = self._queue.retry(key)
-                metrics.RECONCILES.labels("error").inc()
-                log.warning("run %s/%s: %s (again in %.1f s)", *key, error, wait)
-            except Exception:  # a defect of ours must not end the other runs
-                wait = self._queue.retry(key)
-                metrics.RECONCILES.labels("defect").inc()
-                log.exception("run %s/%s: defect in the controller (again in %.1f s)", *key, wait)
-            finally:
-                self._took[key] = time.monotonic() - started
-                metrics.SECONDS.observe(self._took[key])
-                self._queue.done(key)
+    async def _timed(self, key: RunKey) -> float | None:
+        started = time.monotonic()
+        try:
+            return await self._reconcile(key)
+        finally:
+            self._took[key] = time.monotonic() - started
+            metrics.SECONDS.observe(self._took[key])
 
     async def _reconcile(self, key: RunKey) -> float | None:
         resource = self._newest(key)
         await self._remove_orphans(key, resource)
         if resource is None:
-            for known in (self._written, self._refused, self._took):
-                known.pop(key, None)
+            for kept in (self._written, self._refused, self._took):
+                kept.pop(key, None)
             return None
-        plan = self._plan(resource, self._refused.get(key, ()))
+        known, decided = self._refused.get(key, ()), self._decision(resource)
+        plan = decided(known)
         refused = await self._applier.make(plan, resource)
-        if refused != self._refused.get(key, ()):
+        if refused != known:  # the same look at the run, with what came of it
             self._refused[key] = refused
-            plan = self._plan(resource, refused)
+            plan = decided(refused)
         after = await self._applier.finish(plan, resource)
         if after is not resource:
             self._written[key] = after
@@ -147,15 +141,18 @@ class Controller:
         if said != (before.get("phase"), before.get("message", "")):
             log.info("run %s/%s: %s: %s", *key, *said)
 
-    def _plan(self, resource: Object, refused: tuple[Refusal, ...]) -> Plan:
-        """A resource that cannot be read, which only another version's CRD can have let in, fails with what is wrong."""
+    def _decision(self, resource: Object) -> Callable[[tuple[Refusal, ...]], Plan]:
+        """The plan for the run as it is now, by what the hub's API server refuses of it. A resource that cannot be read, which only another
+        version's CRD can have let in, fails with what is wrong."""
+        now = self._now()
         try:
             readable = parse(resource)
         except ParseError as error:
             metadata, said = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
-            works = self._observer.works(metadata.uid)
-            return refuse(metadata, said, error, works, self._observer.cleanup_limit, self._now())
-        return decide(self._observer.world(readable, refused), self._now())
+            plan = refuse(metadata, said, error, self._observer.works(metadata.uid), self._observer.cleanup_limit, now)
+            return lambda _: plan
+        world = self._supplier.supply(self._observer.world(readable), now)
+        return lambda refused: decide(replace(world, refused=refused), now)
 
     def _newest(self, key: RunKey) -> Object | None:
         """What the cache has, or our own last write where that is newer."""

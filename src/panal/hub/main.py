@@ -15,15 +15,16 @@ from typing import TypeVar
 
 from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
-from panal.hub.addon import AddOnController
+from panal.hub.addon.authorities import Authorities
+from panal.hub.addon.controller import AddOnController
 from panal.hub.apply import Applier
-from panal.hub.authorities import Authorities
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
 from panal.hub.server import served
 from panal.hub.settings import Settings, SettingsError, load
+from panal.hub.supply import Supplier
 from panal.hub.watched import ADDON_KINDS, watched
 from panal.kube import kinds
 from panal.kube.cache import Cache
@@ -93,8 +94,8 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
     addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now)
     resolver = Resolver(lambda _: controller.look_at_all())
     bound_sets = BoundSets(client, cache, settings.namespace)
-    observer = Observer(cache, settings, open_shift, authorities, resolver, bound_sets)
-    controller = Controller(cache, observer, Applier(client, cache, recorder), without=missing)
+    observer = Observer(cache, settings, open_shift, bound_sets)
+    controller = Controller(cache, observer, Supplier(authorities, resolver), Applier(client, cache, recorder), without=missing)
     authorities.subscribe(controller.look_at_all)
     try:
         async with asyncio.TaskGroup() as tasks:

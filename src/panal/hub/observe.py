@@ -1,40 +1,36 @@
-"""From the watch cache to a World: everything that concerns one run, as it is now. Reads memory only."""
+"""From the watch cache to a World: everything on the hub that concerns one run. Reads memory only.
+
+What has to be signed or resolved before a decision is the next step (`supply`).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from pydantic import ValidationError
 
 from panal.addon.config import site_config
 from panal.api import names
-from panal.api.addresses import is_ip
 from panal.api.names import ClusterName
 from panal.api.parse import FederatedLearning
 from panal.api.progress import Progress
-from panal.api.status import Phase
 from panal.hub import views
-from panal.hub.authorities import Authorities
 from panal.hub.bound_sets import BoundSets
-from panal.hub.resolve import Resolver
 from panal.hub.settings import Settings
 from panal.hub.watched import BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
-from panal.lifecycle import exposure
 from panal.lifecycle.aggregator import storage
-from panal.lifecycle.world import Admission, ClusterView, PlacementView, Refusal, Run, SiteView, WorkView, World
+from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
 
-# What an ended run does not need; its Job and its progress stay.
 OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # from these is concluded that something is not there
 POLICY = (kinds.VALIDATING_ADMISSION_POLICY, kinds.VALIDATING_ADMISSION_POLICY_BINDING)
+# What an ended run does not need; its Job and its progress stay.
 NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
 
 
@@ -44,28 +40,24 @@ class Observer:
         cache: Cache,
         settings: Settings,
         open_shift: bool,
-        authorities: Authorities,
-        resolver: Resolver,
         bound_sets: BoundSets,
     ) -> None:
         self._cache = cache
         self._settings = settings
         self._open_shift = open_shift
-        self._authorities = authorities
-        self._resolver = resolver
         self._bound_sets = bound_sets
         self._clusters: dict[str, tuple[str, ClusterView]] = {}  # parsed once for each version of a cluster
         self._sites_seen: dict[str, tuple[str, SiteView]] = {}
 
-    def world(self, resource: FederatedLearning, refused: tuple[Refusal, ...] = ()) -> World:
-        """`resource` is the newest that the caller knows, which may be newer than the cache; `refused` is what was not applied."""
+    def world(self, resource: FederatedLearning) -> World:
+        """`resource` is the newest that the caller knows, which may be newer than the cache."""
         run = _run(resource)
         clusters = self._all_clusters()
         namespace, cache = run.namespace, self._cache
         job = self._one(kinds.JOB, run, names.aggregator(run.name))
         bindings = [b for b in cache.list(kinds.MANAGED_CLUSTER_SET_BINDING, namespace) if not b["metadata"].get("deletionTimestamp")]
         started = job is not None
-        world = World(
+        return World(
             run=run,
             images=self._settings.images,
             open_shift=self._open_shift,
@@ -83,14 +75,12 @@ class Observer:
             works={w.cluster: w for w in self.works(run.uid)},
             progress=self._progress(run, job),
             sites=self._sites(),
-            admission=self._admission(run),
-            refused=refused,
+            credentials=self._credentials(run),
             blind=not cache.problems().keys().isdisjoint(OF_A_RUN),
             sets_of_others=self._sets_of_others(run),
             cleanup_limit=self._settings.cleanup_limit,
             leftovers=tuple(self._leftovers(run)),
         )
-        return replace(world, resolved=self._resolved(world))
 
     @property
     def cleanup_limit(self) -> timedelta:
@@ -123,25 +113,12 @@ class Observer:
         self._sites_seen = seen
         return {ClusterName(cluster): view for cluster, (_, view) in seen.items()}
 
-    def _admission(self, run: Run) -> Admission:
-        """The certificate of now as long as it is good: a new one is signed when the reporter asks, or when it is time."""
+    def _credentials(self, run: Run) -> Credentials:
+        """The reporter's request for a certificate, and the last certificate that it received."""
         asked = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
         given = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
         request, current = ((o or {}).get("data") or {} for o in (asked, given))
-        name, trust = names.server_name(run.name, run.namespace), self._authorities.trust()
-        if run.status.phase in (Phase.COMPLETED, Phase.FAILED):
-            return Admission()
-        signed = self._authorities.server_certificate(name, request.get("csr", ""), current.get("certificate", ""), datetime.now(UTC))
-        return Admission(trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
-
-    def _resolved(self, world: World) -> Mapping[str, str]:
-        """Names are looked up from when they are needed; the controller looks again when they are known."""
-        found = exposure.address(world)
-        hosts = {found.host} if found else set[str]()
-        for host in hosts | {s.config.address_host for s in world.sites.values() if s.config.address_host}:
-            if not is_ip(host):
-                self._resolver.want(host)
-        return self._resolver.known
+        return Credentials(request=request.get(names.KEY_REQUEST, ""), certificate=current.get(names.KEY_CERTIFICATE, ""))
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; none if it belongs to an earlier run of the same name."""
@@ -166,7 +143,7 @@ class Observer:
     def _progress(self, run: Run, job: Object | None) -> Progress | None:
         """What the reporter of this Job has said; the words of an earlier attempt do not count."""
         found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
-        text = (found.get("data") or {}).get("progress") if found else None
+        text = (found.get("data") or {}).get(names.KEY_PROGRESS) if found else None
         if not text:
             return None
         try:

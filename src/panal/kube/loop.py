@@ -1,13 +1,11 @@
-"""What all loops share: keys of things that changed go into a queue, and are reconciled one at a time; what fails is tried again.
-
-A conflict or an object that went meanwhile is no failure: the change that caused it brings the key back.
-"""
+"""What all control loops share: keys of changed objects go into a queue, and workers reconcile them. What fails is tried again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Literal, TypeVar
 
 from panal.kube.cache import Cache
 from panal.kube.errors import Conflict, KubeError, NotFound
@@ -16,6 +14,11 @@ from panal.kube.objects import Key, Object
 from panal.kube.queue import WorkQueue
 
 log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+Result = Literal["ok", "error", "defect"]  # error: tried again; defect: a bug, tried again as well
+
+SOONEST = 0.05  # seconds until a key is reconciled again
 
 Reconcile = Callable[[Key], Awaitable[float | None]]  # returns when to look again, in seconds
 Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object may concern
@@ -41,8 +44,7 @@ class Loop:
             for kind in cache.kinds():
                 for obj in cache.list(kind):
                     self._on_change(kind, None, obj)
-        while True:
-            await self._one(await self._queue.get())
+        await work(self._queue, self._reconciled, self._name)
 
     def look_at(self, key: Key) -> None:
         """As if something that concerns the key had changed."""
@@ -54,20 +56,44 @@ class Loop:
                 for key in self._concerns(kind, obj):
                     self._queue.add(key)
 
-    async def _one(self, key: Key) -> None:
+    async def _reconciled(self, key: Key) -> float | None:
+        """A conflict or an object that went meanwhile is no failure: the change that caused it brings the key back."""
         try:
-            again = await self._reconcile(key)
-            self._queue.forget(key)
-            if again is not None:
-                self._queue.add_after(key, max(again, 0.05))
+            return await self._reconcile(key)
         except (Conflict, NotFound):
-            self._queue.add_after(key, 0.1)
+            return 0.1
+
+
+async def work(
+    queue: WorkQueue[K],
+    reconcile: Callable[[K], Awaitable[float | None]],
+    name: str,
+    *,
+    soonest: float = SOONEST,
+    count: Callable[[Result], None] = lambda _: None,
+) -> None:
+    """One worker, until cancelled. `reconcile` returns the seconds until the key is reconciled again, if it must be. `name` stands before
+    the key in the log; `count` receives the result of each pass."""
+    while True:
+        key = await queue.get()
+        try:
+            again = await reconcile(key)
+            queue.forget(key)
+            if again is not None:
+                queue.add_after(key, max(again, soonest))
+            count("ok")
         except KubeError as error:
-            log.warning("%s %s: %s (again in %.1f s)", self._name, "/".join(key), error, self._queue.retry(key))
+            log.warning("%s %s: %s (again in %.1f s)", name, _shown(key), error, queue.retry(key))
+            count("error")
         except Exception:  # a defect of ours must not end the other loops
-            log.exception("%s %s: defect (again in %.1f s)", self._name, "/".join(key), self._queue.retry(key))
+            log.exception("%s %s: defect (again in %.1f s)", name, _shown(key), queue.retry(key))
+            count("defect")
         finally:
-            self._queue.done(key)
+            queue.done(key)
+
+
+def _shown(key: Hashable) -> str:
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 async def together(*work: Awaitable[object]) -> None:

@@ -16,8 +16,8 @@ from panal.api.names import ClusterName
 from panal.api.types import PodSettings
 from panal.gateway import aggregator as gateway
 from panal.lifecycle import pods
-from panal.lifecycle.admission import gateway as gateway_config
 from panal.lifecycle.metadata import identity, labels, owned
+from panal.lifecycle.participants import gateway as gateway_config
 from panal.lifecycle.world import Object, Run, World
 from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime
@@ -60,7 +60,7 @@ def _runtime(world: World) -> Runtime:
 
 def _progress(run: Run) -> Object:
     """The reporter writes `data.progress` and `data.csr` of it; `data.rounds` tells the reporter how many rounds are wanted now."""
-    return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {"rounds": str(run.spec.server.rounds)}}
+    return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {names.KEY_ROUNDS: str(run.spec.server.rounds)}}
 
 
 def _reporter_rights(run: Run) -> list[Object]:

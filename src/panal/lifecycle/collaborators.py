@@ -1,4 +1,4 @@
-"""The collaborators: one ManifestWork for each selected cluster, and what its feedback says of the Pod there.
+"""The collaborators: one ManifestWork for each selected cluster.
 
 A collaborator is a StatefulSet of one replica with its Pod, whose name is then known, in the same work as ReadOnly: only so can the hub see
 why a Pod does not start. The pod template never changes during a run, whatever else does: a work that exists keeps its StatefulSet.
@@ -12,34 +12,17 @@ from typing import Any
 
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.lifecycle import collaborator_pod, partitions
-from panal.lifecycle.admission import barred
+from panal.lifecycle import collaborator_pod, feedback, partitions
 from panal.lifecycle.collaborator_pod import Site, on_open_shift
 from panal.lifecycle.exposure import route
 from panal.lifecycle.metadata import identity, labels
-from panal.lifecycle.reasons import Reason
-from panal.lifecycle.support import Stop, stop
+from panal.lifecycle.participants import barred
+from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import Address, Object, WorkView, World
 from panal.placement.data import DataLocation, data_claim, data_location
 from panal.runtimes import Partition
 
 WORK_API = "work.open-cluster-management.io/v1"
-# What the work agent reads off the collaborator's Pod: name of the value -> JSONPath.
-_CONTAINER = ".status.containerStatuses[0]"
-FEEDBACK = {
-    "phase": ".status.phase",
-    "unschedulable": '.status.conditions[?(@.type=="PodScheduled")].message',
-    "gatewayWaiting": ".status.initContainerStatuses[1].state.waiting.reason",
-    "toolsWaiting": ".status.initContainerStatuses[0].state.waiting.reason",
-    "toolsMessage": ".status.initContainerStatuses[0].state.waiting.message",
-    "waiting": f"{_CONTAINER}.state.waiting.reason",
-    "waitingMessage": f"{_CONTAINER}.state.waiting.message",
-    "ready": f"{_CONTAINER}.ready",
-    "restarts": f"{_CONTAINER}.restartCount",
-    "lastExitCode": f"{_CONTAINER}.lastState.terminated.exitCode",
-    "lastReason": f"{_CONTAINER}.lastState.terminated.reason",
-    "lastMessage": f"{_CONTAINER}.lastState.terminated.message",
-}
 
 
 def works(world: World, clusters: Iterable[ClusterName], address: Address, app_hash: str) -> list[Object]:
@@ -49,23 +32,23 @@ def works(world: World, clusters: Iterable[ClusterName], address: Address, app_h
     return [w for w in found if w]
 
 
-def cannot_take_part(world: World, cluster: ClusterName) -> Stop | None:
+def cannot_take_part(world: World, cluster: ClusterName) -> Trouble | None:
     """Why a selected cluster gets no collaborator, or loses it: it is not let in, or its data cannot be located or are not offered any
     more."""
     return barred(world, cluster) or _without_data(world, cluster)
 
 
-def _without_data(world: World, cluster: ClusterName) -> Stop | None:
+def _without_data(world: World, cluster: ClusterName) -> Trouble | None:
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
     if claim == names.NO_DATA or cluster not in world.clusters:
         return None
     value = world.clusters[cluster].claims.get(claim)
     if value is None:
-        return stop(Reason.DATA_NOT_FOUND, f"{cluster} has no ClusterClaim {claim}")
+        return Trouble.of(Reason.DATA_NOT_FOUND, f"{cluster} has no ClusterClaim {claim}")
     try:
         data_location(value)
     except ValueError as error:
-        return stop(Reason.DATA_LOCATION_INVALID, f"ClusterClaim {claim} of {cluster}: {error}")
+        return Trouble.of(Reason.DATA_LOCATION_INVALID, f"ClusterClaim {claim} of {cluster}: {error}")
     return None
 
 
@@ -91,10 +74,11 @@ def _work(world: World, cluster: ClusterName, partition: Partition, address: Add
     site = _site(world, cluster, partition, address)
     if site is None:
         return None
+    stateful_set = _manifest(world.works.get(cluster), "StatefulSet") or collaborator_pod.stateful_set(world, name, site, app_hash)
     manifests = [
         collaborator_pod.way_out(world, name, site),
         collaborator_pod.config(world, name, site),
-        _manifest(world.works.get(cluster), "StatefulSet") or collaborator_pod.stateful_set(world, name, site, app_hash),
+        stateful_set,
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-0", "namespace": names.COLLABORATOR_NAMESPACE}},
     ]
     return {
@@ -103,7 +87,7 @@ def _work(world: World, cluster: ClusterName, partition: Partition, address: Add
         "metadata": {"name": names.work(run.name, identity(run)), "namespace": cluster, "labels": labels(run, "collaborator")},
         "spec": {
             "workload": {"manifests": manifests},
-            "manifestConfigs": [_read_only_pod(f"{name}-0")],
+            "manifestConfigs": [_read_only_pod(f"{name}-0", stateful_set)],
         },
     }
 
@@ -113,12 +97,11 @@ def _manifest(work: WorkView | None, kind: str) -> Object | None:
     return next((m for m in manifests if m.get("kind") == kind), None)
 
 
-def _read_only_pod(name: str) -> dict[str, Any]:
+def _read_only_pod(name: str, stateful_set: Object) -> dict[str, Any]:
     identifier = {"group": "", "resource": "pods", "name": name, "namespace": names.COLLABORATOR_NAMESPACE}
-    feedback = {"type": "JSONPaths", "jsonPaths": [{"name": k, "path": v} for k, v in FEEDBACK.items()]}
     return {
         "resourceIdentifier": identifier,
         "feedbackScrapeType": "Watch",
         "updateStrategy": {"type": "ReadOnly"},
-        "feedbackRules": [feedback],
+        "feedbackRules": [feedback.rule(stateful_set)],
     }

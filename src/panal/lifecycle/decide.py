@@ -1,35 +1,41 @@
-"""The outline of a run: what a run as it is now needs next. Pure; `hub` observes before it and applies after it.
+"""The outline of a run: what a run as it is now needs next. Pure; `hub` observes and supplies before it, and applies after it.
 
-deleted?  -> cleanup            ended?     -> cleanup
-cannot run here, stopped, deadline over? -> Failed  suspended? -> aggregator and collaborators go, the run waits
-not enough clusters?            -> Waiting, with what is missing
-else aggregator, address, collaborators; the aggregator's end is the run's
+deleted? ended?                                -> cleanup
+cannot run here? stopped? deadline over?       -> Failed
+suspended?                                     -> Waiting; aggregator and collaborators are removed
+Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
+else the run starts. Each of these steps changes an object on the hub, and so has the run decided on again:
+1. Placement, Service and the aggregator's Job are applied, with the list of participants for its gateway.
+2. The aggregator announces its app's hash through the ConfigMap `<run>-progress`.
+3. With that hash and an address, each participant gets its collaborator, which runs this app and no other.
+4. Collaborators connect, and the same ConfigMap has their number. With the quorum the run is Running.
+5. Clusters come and go by the Placement's decisions, and their collaborators with them.
+6. The Job's end is the run's: Completed, or Failed for the reason that the launcher gives.
+Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
-from panal.lifecycle.outcome import Aggregator
-from panal.lifecycle.outcome import aggregator as aggregator_state
+from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
+from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
-from panal.lifecycle.reasons import Reason, with_remedy
-from panal.lifecycle.status import Outcome
-from panal.lifecycle.support import Stop, stop, unsupported
+from panal.lifecycle.reasons import Reason, Trouble, with_remedy
+from panal.lifecycle.stopping import deadline_left, stopped
+from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
-QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 CERTIFICATES_SEEN_TO_EVERY = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
-JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,9 @@ def decide(world: World, now: datetime) -> Plan:
 
 def _step(world: World, now: datetime) -> Step:
     spec = world.run.spec
-    stopped = unsupported(world.run.name, spec) or _asked_to_stop(world, now) or _deadline(world, now)
-    if stopped:
-        return _failed(world, _before(world), stopped)
+    why = unsupported(world.run.name, spec) or stopped(world, now)
+    if why:
+        return _failed(world, _before(world), why)
     if spec.suspend:
         return _suspended(world)
     selection = placement.select(world)
@@ -74,10 +80,10 @@ def _refused(world: World, step: Step) -> Step:
     found = next((r for r in world.refused if r.kind != "ManifestWork"), None)
     if found is None or world.job is not None or step.outcome.phase is not Phase.WAITING:
         return step
-    stopped = stop(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
+    why = Trouble.of(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
     if found.invalid:
-        return _failed(world, _before(world), stopped)
-    outcome = replace(step.outcome.ended(Phase.WAITING, stopped.reason, stopped.message), started=world.run.status.start_time)
+        return _failed(world, _before(world), why)
+    outcome = replace(step.outcome.ended(Phase.WAITING, why.reason, why.message), started=world.run.status.start_time)
     return replace(step, outcome=outcome)
 
 
@@ -102,24 +108,6 @@ def _before(world: World) -> Outcome:
         started=old.start_time,
         clients=old.clients,
     )
-
-
-def _asked_to_stop(world: World, now: datetime) -> Stop | None:
-    """A run that has its model already has come to its end before."""
-    if not world.run.spec.stop or aggregator_state(world, now).completed:
-        return None
-    return stop(Reason.STOPPED, f"spec.stop is set; the run was {_doing(world)}")
-
-
-def _deadline(world: World, now: datetime) -> Stop | None:
-    seconds = world.run.spec.active_deadline_seconds
-    if seconds is None or now < world.run.created + timedelta(seconds=seconds):
-        return None
-    return stop(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_doing(world)}")
-
-
-def _doing(world: World) -> str:
-    return f"{world.run.status.phase}: {world.run.status.message}" if world.run.has_status else "Waiting"
 
 
 def _suspended(world: World) -> Step:
@@ -168,10 +156,9 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     )
     if state.completed:
         return _completed(world, outcome, state)
-    stopped = state.stop or _job_vanished(world, now)
-    if stopped:
-        return _failed(world, outcome, _explained(stopped, states))
-    waits = state.look_again, _deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
+    if state.stop:
+        return _failed(world, outcome, diagnosis.explained(state.stop, states))
+    waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
     looks = [s for s in waits if s is not None]
     return Step(
         _going(world, outcome, state, address),
@@ -194,7 +181,7 @@ def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
     return (selection.settled and cluster not in selection.clusters) or collaborators.cannot_take_part(world, cluster) is not None
 
 
-def _going(world: World, outcome: Outcome, state: Aggregator, address: Address | None) -> Outcome:
+def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
     """Waiting until the aggregator has its quorum, then Running, which a run stays until it ends."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
@@ -215,7 +202,7 @@ def _going(world: World, outcome: Outcome, state: Aggregator, address: Address |
     return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)
 
 
-def _completed(world: World, outcome: Outcome, state: Aggregator) -> Step:
+def _completed(world: World, outcome: Outcome, state: AggregatorState) -> Step:
     done = tuple(_done(c) for c in outcome.collaborators)
     reason, message = _result(world, state.model)
     outcome = replace(outcome.ended(Phase.COMPLETED, reason, message), collaborators=done, model=state.model)
@@ -237,38 +224,12 @@ def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:
     return collaborator.model_copy(update={"state": diagnosis.DONE}) if took_part else collaborator
 
 
-def _failed(world: World, outcome: Outcome, stopped: Stop) -> Step:
+def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:
     going = cleanup.works_of(world, world.works)
     if world.job and not (world.job.failed or world.job.succeeded):
         going += cleanup.job(world)
     model = world.progress.model if world.progress else None  # what was trained is there, however the run has ended
-    return Step(replace(outcome.ended(Phase.FAILED, stopped.reason, stopped.message), model=model or outcome.model), delete=going)
-
-
-def _job_vanished(world: World, now: datetime) -> Stop | None:
-    """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
-    started = world.run.status.start_time
-    if world.job is not None or started is None:
-        return None
-    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
-    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
-        return None
-    return stop(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
-
-
-def _explained(stopped: Stop, states: tuple[CollaboratorStatus, ...]) -> Stop:
-    """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
-    troubled = {c.reason for c in states if c.state == diagnosis.FAILED}
-    if stopped.reason not in QUORUM or not troubled:
-        return stopped
-    shared = len(troubled) == 1 and stopped.reason is Reason.QUORUM_NOT_REACHED
-    reason = Reason(troubled.pop()) if shared else stopped.reason
-    return Stop(reason, f"{stopped.message} {diagnosis.in_trouble(states)}")
-
-
-def _deadline_left(world: World, now: datetime) -> float | None:
-    seconds = world.run.spec.active_deadline_seconds
-    return (world.run.created + timedelta(seconds=seconds) - now).total_seconds() + 0.1 if seconds is not None else None
+    return Step(replace(outcome.ended(Phase.FAILED, why.reason, why.message), model=model or outcome.model), delete=going)
 
 
 def _plan(world: World, step: Step, now: datetime) -> Plan:
@@ -276,7 +237,7 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     changed = new != world.run.status or not world.run.has_status
     look_again = step.look_again
     if look_again is None and step.outcome.phase is Phase.WAITING:
-        look_again = _deadline_left(world, now)
+        look_again = deadline_left(world, now)
     told = story.events(world.run.status if world.run.has_status else Status(), new) if changed else []
     named = world.run.spec.client.placement.get("clusterSets") or ()
     return Plan(

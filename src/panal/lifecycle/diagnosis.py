@@ -6,41 +6,30 @@ an earlier collaborator of the cluster, of before it was shut out and let in aga
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress, finite, non_finite
 from panal.api.text import shown
 from panal.api.types import CollaboratorStatus
-from panal.lifecycle.admission import uncertified
 from panal.lifecycle.collaborators import cannot_take_part
-from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.participants import uncertified
+from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import WorkView, World
+from panal.pod.tools.codes import Refused, Unanswered, read_termination
 
 PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
 IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
-# The runtime's word that nobody was there to answer, and how long it may take to notice that of a collaborator that went.
-UNANSWERED = frozenset({"NoReply", "NodeUnavailable", "MessageUnavailable", "ReplyUnavailable"})
+# How long it may take the runtime to notice that nobody is there to answer any more.
 NOTICED_AFTER = timedelta(seconds=120)
-# The aggregator's own words about a reply that it does not count.
-REFUSED = frozenset(
-    {"ReplyIncomplete", "ReplyInvalid", "ReplyTooLarge", "ArraysDiffer", "MetricsDiffer", "ValuesDiffer", "NotFinite", "WeightInvalid"}
-)
 MESSAGE_LENGTH = 300
+QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 
 Feedback = Mapping[str, str | int | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    reason: Reason
-    message: str
 
 
 def states(world: World, selected: frozenset[ClusterName], now: datetime) -> tuple[CollaboratorStatus, ...]:
@@ -80,9 +69,8 @@ def _present(world: World, cluster: ClusterName) -> WorkView | None:
 
 
 def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
-    stopped = cannot_take_part(world, cluster)
-    if stopped:
-        return Trouble(stopped.reason, stopped.message)
+    if outside := cannot_take_part(world, cluster):
+        return outside
     view = world.clusters.get(cluster)
     if view is None or view.available is not True:
         return _told(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has lost contact with the cluster")
@@ -94,8 +82,7 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
         return None
     if work.applied is False:
         return _told(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
-    missing = uncertified(world, cluster, now)
-    return Trouble(missing.reason, missing.message) if missing else _pod_trouble(world, work, now)
+    return uncertified(world, cluster, now) or _pod_trouble(world, work, now)
 
 
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
@@ -135,21 +122,18 @@ def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
 
 def launcher_said(text: str) -> tuple[Reason | None, str]:
     """Reason and message of a launcher's termination message; (None, "") for any other text, which may be of user code."""
-    try:
-        said = json.loads(text)
-        return Reason(said["reason"]), str(said["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None, ""
+    said = read_termination(text)
+    return (Reason(said[0].value), said[1]) if said else (None, "")
 
 
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:
     if seen is None or not seen.failed or _of_former(seen, work):
         return None
-    if seen.reason in UNANSWERED:
+    if seen.reason in set(Unanswered):
         return _told(Reason.NO_REPLY, f"{cluster}: it did not answer in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
     shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner, or the aggregator's own
-    if seen.reason in REFUSED:
+    if seen.reason in set(Refused):
         return _told(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
@@ -160,7 +144,7 @@ def _of_former(seen: CollaboratorProgress, work: WorkView | None) -> bool:
         return True
     if seen.time is None:  # of a reporter that does not say
         return False
-    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in UNANSWERED else 0.0
+    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in set(Unanswered) else 0.0
     return seen.time < _created(work).timestamp() + noticed_after
 
 
@@ -169,7 +153,7 @@ def _created(work: WorkView) -> datetime:
 
 
 def _told(reason: Reason, message: str) -> Trouble:
-    return Trouble(reason, with_remedy(reason, shown(message, MESSAGE_LENGTH - 100)))
+    return Trouble.of(reason, shown(message, MESSAGE_LENGTH - 100))
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
@@ -178,3 +162,13 @@ def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
     text = " ".join(s.message for s in troubled[:limit])
     more = len(troubled) - limit
     return f"{text} And {more} more clusters in trouble." if more > 0 else text
+
+
+def explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
+    """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
+    troubled = {c.reason for c in states if c.state == FAILED}
+    if why.reason not in QUORUM or not troubled:
+        return why
+    shared = len(troubled) == 1 and why.reason is Reason.QUORUM_NOT_REACHED
+    reason = Reason(troubled.pop()) if shared else why.reason
+    return Trouble(reason, f"{why.message} {in_trouble(states)}")

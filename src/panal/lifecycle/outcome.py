@@ -1,110 +1,29 @@
-"""How the aggregator is doing: starting, at work, ended well or ended badly, from its Job, its Pod and what the launcher said."""
+"""The result of the policies of one pass, from which `status` builds the run's status."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from panal.api.types import ModelStatus
-from panal.lifecycle.diagnosis import IMAGE_REASONS, launcher_said
+from panal.api.types import ClientsStatus, CollaboratorStatus, ModelStatus, Phase
 from panal.lifecycle.reasons import Reason
-from panal.lifecycle.support import Stop, stop
-from panal.lifecycle.world import ContainerView, JobView, PodView, World
-
-LAUNCHER = "launcher"
-KILLED = 137  # 128 + SIGKILL
-TERMINATED = 143  # 128 + SIGTERM: a node that is drained
-LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
-POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregator:
-    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`; `model` is
-    None then for an app that trains none.
-    """
+class Outcome:
+    """Where the run stands after this cycle's policies. `reason` and `message` explain the phase to programs and to people."""
 
-    at_work: bool = False
-    trouble: Stop | None = None
-    stop: Stop | None = None
-    completed: bool = False
+    phase: Phase
+    reason: Reason
+    message: str
+    selected: int = 0
+    clusters_selected: bool = False
+    selection_message: str = ""
+    aggregator_ready: bool = False
+    collaborators: tuple[CollaboratorStatus, ...] = ()
     model: ModelStatus | None = None
-    look_again: float | None = None
+    started: datetime | None = None
+    clients: ClientsStatus | None = None  # None: counted from `collaborators`, which is all of them then
 
-
-def aggregator(world: World, now: datetime) -> Aggregator:
-    """The state of this attempt."""
-    job = world.job
-    if job is None or job.deleting:
-        return Aggregator()
-    if job.succeeded:
-        return _succeeded(world, job, now)
-    if job.failed:
-        return Aggregator(stop=_why_failed(job))
-    pod = newest(job)
-    launcher = _container(pod, LAUNCHER) if pod else None
-    if launcher and (launcher.running or launcher.exit_code is not None):
-        return Aggregator(at_work=True)  # if it ended, its sidecars are ending, and the Job will say how it went
-    return _starting(world, job, pod, now)
-
-
-def newest(job: JobView) -> PodView | None:
-    return max(job.pods, key=lambda p: p.created, default=None)
-
-
-def _succeeded(world: World, job: JobView, now: datetime) -> Aggregator:
-    """The launcher ends well after the hub knew of the stored model, or that there is none: at most our cache is late."""
-    progress = world.progress
-    if progress and (progress.model or progress.result):
-        return Aggregator(completed=True, model=progress.model)
-    pod = newest(job)
-    ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
-    if now - ended > LATE_WORD and not world.blind:
-        return Aggregator(stop=stop(Reason.MODEL_NOT_STORED, "the aggregator ended without telling where the model is"))
-    return Aggregator(at_work=True, look_again=1.0)
-
-
-def _why_failed(job: JobView) -> Stop:
-    pod = newest(job)
-    launcher = _container(pod, LAUNCHER) if pod else None
-    if pod is None or launcher is None or launcher.exit_code is None:
-        why = f"{pod.reason} {pod.message}".strip() if pod else job.failure
-        return stop(Reason.AGGREGATOR_LOST, f"the aggregator's Pod was lost ({why or 'no reason given'})")
-    reason, message = launcher_said(launcher.message)
-    if reason:
-        return stop(reason, message)
-    if launcher.exit_code in (KILLED, TERMINATED):
-        return stop(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({launcher.terminated}, exit code {launcher.exit_code})")
-    return stop(Reason.AGGREGATOR_FAILED, f"the aggregator's launcher ended with exit code {launcher.exit_code} ({launcher.terminated})")
-
-
-def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) -> Aggregator:
-    trouble = _start_trouble(job, pod, now)
-    patience = timedelta(seconds=world.run.spec.server.quorum_timeout_seconds)
-    left = (job.created + patience - now).total_seconds()
-    if left > 0:
-        return Aggregator(trouble=trouble, look_again=min(left + 0.1, 10.0))
-    if trouble:
-        return Aggregator(stop=trouble)
-    return Aggregator(stop=stop(Reason.AGGREGATOR_FAILED, f"the aggregator did not start within {patience.total_seconds():.0f} s"))
-
-
-def _start_trouble(job: JobView, pod: PodView | None, now: datetime) -> Stop | None:
-    if pod is None:
-        late = now - job.created > POD_SHOULD_EXIST_AFTER
-        return stop(Reason.POD_NOT_CREATED, "hub: the aggregator's Job has no Pod") if late else None
-    if not pod.scheduled and pod.unschedulable:
-        return stop(Reason.UNSCHEDULABLE, f"hub: the aggregator: {pod.unschedulable}")
-    for container in pod.containers:
-        if container.waiting in IMAGE_REASONS:
-            return stop(Reason.IMAGE_PULL_FAILED, f"hub: image {container.image} of the aggregator: {container.waiting}")
-        if container.waiting not in ("", "PodInitializing", "ContainerCreating"):
-            why = f"{container.waiting} {container.waiting_message}".strip()
-            wrong = container.waiting.startswith("CreateContainer")
-            reason = Reason.CONTAINER_CONFIG_INVALID if wrong else Reason.AGGREGATOR_FAILED
-            return stop(reason, f"hub: the aggregator's container {container.name}: {why}")
-    return None
-
-
-def _container(pod: PodView, name: str) -> ContainerView | None:
-    return next((c for c in pod.containers if c.name == name), None)
+    def ended(self, phase: Phase, reason: Reason, message: str) -> Outcome:
+        return replace(self, phase=phase, reason=reason, message=message)

@@ -13,6 +13,7 @@ from panal.api.types import PodSettings
 from panal.lifecycle.world import Images
 
 FS_GROUP = 65532  # the group of our own images; on OpenShift the namespace's range decides instead
+TOOLS, GATEWAY = "tools", "gateway"  # containers of both kinds of Pods
 HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}
 POD_ENV = {"name": "PANAL_POD_DIR", "value": names.POD_DIR}
@@ -48,7 +49,7 @@ def tools_container(images: Images) -> dict[str, Any]:
     """Copies the launchers to where the user's containers find them, and makes the Pod's secret."""
     return secured(
         {
-            "name": "tools",
+            "name": TOOLS,
             "image": images.pod_tools,
             "imagePullPolicy": images.pull_policy,
             "command": ["python3", "-m", "panal.pod.tools.install", names.TOOLS_DIR],
@@ -64,7 +65,7 @@ def gateway_container(images: Images, arguments: Sequence[str], static: dict[str
     by relative paths. Kubernetes replaces $(NAME) in arguments by what `env` has."""
     return secured(
         {
-            "name": "gateway",
+            "name": GATEWAY,
             "image": images.gateway,
             "imagePullPolicy": images.pull_policy,
             "restartPolicy": "Always",

@@ -1,14 +1,17 @@
 """Every reason that a condition, an Event or a failed run may carry: one place for its name and its remedy.
 
 A reason is a CamelCase code for programs; the remedy tells a person what to do about it. Messages that name the particulars
-(cluster, image, claim) are made by the policy that finds the reason, and end with the remedy.
+(cluster, image, claim) are made by the policy that finds the reason, and end with the remedy. Codes that Pods write are declared with them,
+in `panal.pod.tools.codes`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from panal.api.text import shown
+from panal.pod.tools.codes import Doubt, Ending, Unanswered
 
 LONGEST = 2000  # characters of a message without its remedy
 
@@ -27,14 +30,14 @@ class Reason(StrEnum):
     AGGREGATOR_READY = "AggregatorReady"
     COLLABORATORS_READY = "CollaboratorsReady"
     TRAINING = "Training"
-    COMPLETED = "Completed"
+    COMPLETED = Ending.COMPLETED.value
     # one collaborator in trouble; not terminal by itself
     IMAGE_PULL_FAILED = "ImagePullFailed"
-    DATA_NOT_FOUND = "DataNotFound"
+    DATA_NOT_FOUND = Ending.DATA_NOT_FOUND.value
     DATA_LOCATION_INVALID = "DataLocationInvalid"
     UNSCHEDULABLE = "Unschedulable"
     CRASHING = "Crashing"
-    NO_REPLY = "NoReply"
+    NO_REPLY = Unanswered.NO_REPLY.value
     WORK_NOT_APPLIED = "WorkNotApplied"
     WORK_REFUSED = "WorkRefused"
     POD_NOT_CREATED = "PodNotCreated"
@@ -45,32 +48,32 @@ class Reason(StrEnum):
     CERTIFICATE_DENIED = "CertificateDenied"
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
-    APP_HASH_MISMATCH = "AppHashMismatch"
-    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
+    APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
+    FLOWER_VERSIONS_DIFFER = Ending.FLOWER_VERSIONS_DIFFER.value
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
     STORAGE_NOT_SUPPORTED = "StorageNotSupported"
-    INVALID_SPEC = "InvalidSpec"
+    INVALID_SPEC = Ending.INVALID_SPEC.value
     DATA_CLAIM_MISSING = "DataClaimMissing"
     OBJECT_REFUSED = "ObjectRefused"
     PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     STOPPED = "Stopped"
-    QUORUM_NOT_REACHED = "QuorumNotReached"
-    QUORUM_LOST = "QuorumLost"
-    ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
-    APP_INVALID = "AppInvalid"
-    FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
-    SERVER_APP_FAILED = "ServerAppFailed"
-    WORKFLOW_HALTED = "WorkflowHalted"
-    NO_RESULT = "NoResult"
-    ARRAYS_NOT_STORABLE = "ArraysNotStorable"
-    MODEL_MISSING = "ModelMissing"
-    MODEL_NOT_STORED = "ModelNotStored"
-    AGGREGATOR_LOST = "AggregatorLost"
-    AGGREGATOR_FAILED = "AggregatorFailed"
+    QUORUM_NOT_REACHED = Ending.QUORUM_NOT_REACHED.value
+    QUORUM_LOST = Ending.QUORUM_LOST.value
+    ALL_COLLABORATORS_FAILED = Ending.ALL_COLLABORATORS_FAILED.value
+    APP_INVALID = Ending.APP_INVALID.value
+    FLOWER_NOT_SUPPORTED = Ending.FLOWER_NOT_SUPPORTED.value
+    SERVER_APP_FAILED = Ending.SERVER_APP_FAILED.value
+    WORKFLOW_HALTED = Ending.WORKFLOW_HALTED.value
+    NO_RESULT = Ending.NO_RESULT.value
+    ARRAYS_NOT_STORABLE = Ending.ARRAYS_NOT_STORABLE.value
+    MODEL_MISSING = Ending.MODEL_MISSING.value
+    MODEL_NOT_STORED = Ending.MODEL_NOT_STORED.value
+    AGGREGATOR_LOST = Ending.AGGREGATOR_LOST.value
+    AGGREGATOR_FAILED = Ending.AGGREGATOR_FAILED.value
     # what happens beside the phase
     CLUSTER_ADDED = "ClusterAdded"
     CLUSTER_REMOVED = "ClusterRemoved"
@@ -80,13 +83,13 @@ class Reason(StrEnum):
     FIELD_IGNORED = "FieldIgnored"
     WITHOUT_MODEL = "CompletedWithoutModel"
     # conditions of a run that goes on: what the app has made may not be what it should be
-    MODEL_SUSPECT = "ModelSuspect"
-    MODEL_CHANGED = "ModelChanged"
-    NOT_AGGREGATED = "NotAggregated"
-    TREES_LOST = "TreesLost"
+    MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
+    MODEL_CHANGED = Doubt.MODEL_CHANGED.value
+    NOT_AGGREGATED = Doubt.NOT_AGGREGATED.value
+    TREES_LOST = Doubt.TREES_LOST.value
 
 
-NOTICES = (Reason.MODEL_SUSPECT, Reason.MODEL_CHANGED, Reason.NOT_AGGREGATED, Reason.TREES_LOST)
+NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
 
 # What a run may say of its progress while nothing is wrong; any other reason is a Warning.
 CALM = frozenset(
@@ -154,6 +157,18 @@ REMEDY: dict[Reason, str] = {
     Reason.TREES_LOST: "Have each site send one tree a round, or aggregate with a strategy of the app's own.",
     Reason.CLEANUP_INCOMPLETE: "When the cluster is back, its agent removes what is left (within an hour), or you do.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a run or a collaborator cannot start or continue. `message` says what happened, and ends with the remedy."""
+
+    reason: Reason
+    message: str
+
+    @classmethod
+    def of(cls, reason: Reason, message: str) -> Trouble:
+        return cls(reason, with_remedy(reason, message))
 
 
 def with_remedy(reason: Reason, message: str) -> str:

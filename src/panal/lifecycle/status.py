@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from panal.api.progress import Metric, Progress, finite, non_finite
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import shown
-from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, ModelStatus, Phase, RoundsStatus, Status
+from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, Phase, RoundsStatus, Status
 from panal.lifecycle import diagnosis, exposure
+from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
@@ -19,26 +19,6 @@ from panal.lifecycle.world import World
 HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends so is the headline
 
 Truth = Literal["True", "False", "Unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Where the run stands after this cycle's policies. `reason` and `message` explain the phase to programs and to people."""
-
-    phase: Phase
-    reason: Reason
-    message: str
-    selected: int = 0
-    clusters_selected: bool = False
-    selection_message: str = ""
-    aggregator_ready: bool = False
-    collaborators: tuple[CollaboratorStatus, ...] = ()
-    model: ModelStatus | None = None
-    started: datetime | None = None
-    clients: ClientsStatus | None = None  # None: counted from `collaborators`, which is all of them then
-
-    def ended(self, phase: Phase, reason: Reason, message: str) -> Outcome:
-        return replace(self, phase=phase, reason=reason, message=message)
 
 
 def build(world: World, outcome: Outcome, now: datetime) -> Status:

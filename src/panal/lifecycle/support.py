@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from panal.api.names import MAX_RUN_NAME
 from panal.api.types import Framework, ListenerType, Spec, StorageType
-from panal.lifecycle.reasons import Reason, with_remedy
+from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
 from panal.runtimes import runtime_for
 
@@ -15,35 +14,25 @@ RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
 LISTENERS = (ListenerType.NODE_PORT, ListenerType.LOAD_BALANCER, ListenerType.CLUSTER_IP)
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The run cannot go on: it becomes Failed with this reason. `message` says what happened and what to do about it."""
-
-    reason: Reason
-    message: str
-
-
-def stop(reason: Reason, message: str) -> Stop:
-    return Stop(reason, with_remedy(reason, message))
-
-
-def unsupported(name: str, spec: Spec) -> Stop | None:
+def unsupported(name: str, spec: Spec) -> Trouble | None:
     """Why this run cannot run here, or None."""
     if not RUN_NAME.fullmatch(name):  # the CRD refuses such a name; resources of the former controller may have one
-        return stop(Reason.INVALID_SPEC, f"metadata.name: {name} is not a DNS label of at most {MAX_RUN_NAME} characters")
+        return Trouble.of(Reason.INVALID_SPEC, f"metadata.name: {name} is not a DNS label of at most {MAX_RUN_NAME} characters")
     if runtime_for(spec.framework) is None:
-        return stop(Reason.RUNTIME_NOT_SUPPORTED, f"spec.framework: {_framework(spec.framework)} cannot be run by this version")
+        return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, f"spec.framework: {_framework(spec.framework)} cannot be run by this version")
     for i, listener in enumerate(spec.server.listeners[:1]):
         if listener.type not in LISTENERS:
             message = f"spec.server.listeners[{i}].type: {listener.type} cannot be made by this version"
-            return stop(Reason.LISTENER_NOT_SUPPORTED, message)
+            return Trouble.of(Reason.LISTENER_NOT_SUPPORTED, message)
     if spec.server.storage.type is not StorageType.PERSISTENT_VOLUME_CLAIM:
-        return stop(Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} cannot be used by this version")
+        return Trouble.of(
+            Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} cannot be used by this version"
+        )
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
-            return stop(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
+            return Trouble.of(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
     if not data_claim(spec.client.placement, spec.client.data_claim):
-        return stop(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not say which data of the clusters it needs")
+        return Trouble.of(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not say which data of the clusters it needs")
     return None
 
 

@@ -1,6 +1,7 @@
 """What a decision is made from: one run and everything on the hub that concerns it, as frozen values.
 
-`hub.observe` fills a World from the watch cache; every policy of this package reads it and nothing else.
+`hub.observe` builds a World from the watch cache, `hub.supply` adds what no object on the hub has: certificates and resolved addresses.
+The policies of this package read nothing else.
 Raw Kubernetes objects appear only where a policy must compare with what it wants to apply.
 """
 
@@ -81,7 +82,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class WorkView:
-    """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.collaborators`)."""
+    """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.feedback`)."""
 
     cluster: ClusterName
     object: Object
@@ -117,10 +118,11 @@ class SiteView:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Credentials:
     """What the aggregator's gateway needs beside the list of participants, all of it PEM and public: the authorities of collaborators and
-    their revocation lists, and the certificate for its own key (empty until the reporter has asked for one)."""
+    their revocation lists, and the certificate for its own key, empty until the reporter has asked for one by its `request`."""
 
+    request: str = ""
     trust: str = ""
     crl: str = ""
     certificate: str = ""
@@ -170,9 +172,9 @@ class World:
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None  # of the present attempt, that is of `job`
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
-    admission: Admission = Admission()
+    credentials: Credentials = Credentials()
     resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[Refusal, ...] = ()  # objects that the hub refused in the last pass
     blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
     sets_left_to_others: frozenset[str] = frozenset()  # cluster sets that others than us bind in the run's namespace, or did
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name

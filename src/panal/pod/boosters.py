@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from panal.pod.files import replace_bytes
 from panal.pod.tensors import bytes_of
+from panal.pod.tools.files import replace
 
 MAX_ARRAYS = 64  # of a model that are looked at
 LARGEST = 1 << 30  # bytes
@@ -24,7 +24,7 @@ def extract(source: Path, names: Sequence[str], folder: Path) -> list[str]:
         content = bytes_of(source, index, LARGEST)
         if content and (ending := kind(content)):
             name = f"model.{ending}" if len(names) == 1 else f"model-{index}.{ending}"
-            replace_bytes(folder / name, content)
+            replace(folder / name, content, durable=True)
             found.append(name)
     return found
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from panal.api.text import shown
 from panal.api.types import FilesStatus
-from panal.pod.files import replace
 from panal.pod.storing import Place
+from panal.pod.tools.files import APP_FILES, COLLECTED, replace
 
 log = logging.getLogger("panal.reporter")
 
@@ -68,22 +68,22 @@ class Collector:
 
     def asked(self) -> bool:
         """Whether the app has ended, and has written something."""
-        return (self.run_dir / "files.json").exists()
+        return (self.run_dir / APP_FILES).exists()
 
     async def look(self) -> FilesStatus | None:
         """Does it when the launcher has asked for it; what is done already is not done again."""
         if self.known or not self.asked():
             return None
         self.known = True
-        answer = _answered(self.run_dir / "collected.json")
+        answer = _answered(self.run_dir / COLLECTED)
         if answer is None:
             answer = await asyncio.to_thread(self._answer)
-            replace(self.run_dir / "collected.json", json.dumps(answer))
+            replace(self.run_dir / COLLECTED, json.dumps(answer))
         return FilesStatus(**answer["status"]) if "status" in answer else None
 
     def _answer(self) -> dict[str, Any]:
         try:
-            found = collect(_wanted(self.run_dir / "files.json"), self.work_dir / "app", self.place.folder, self.touch)
+            found = collect(_wanted(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
             record(self.place, self.run, found)
         except (OSError, ValueError) as error:
             log.error("the app's files are not collected: %s", error)

@@ -27,13 +27,12 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import CONFIG_MAP, Kind
 from panal.kube.objects import Object
-from panal.pod.files import replace
+from panal.pod.tools.files import PARTICIPANTS, replace
 
 log = logging.getLogger("panal.reporter")
 
 COUNT, SHARE = 2.0, 20  # seconds between two looks at what has passed: at least so many, and so many times as long as a look takes
 STATS = f"http://gateway{gateway.STATS_PATH}"
-PARTICIPANTS = "participants.json"  # for the runtime, which lets go of a cluster that is in it no longer
 GROUP_READS = 0o640  # the Pod's secret is among it, and the gateway may have another user's id
 ANSWER = aiohttp.ClientTimeout(total=5)
 
@@ -62,7 +61,7 @@ class Gatekeeper:
 
     def words(self) -> dict[str, str]:
         """What the hub is told beside the progress: the request, and per cluster [requests, refused, bytes received, bytes sent]."""
-        return {"csr": self.request} | ({"traffic": self._traffic} if self._traffic else {})
+        return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: self._traffic} if self._traffic else {})
 
     async def run(self, client: Client, namespace: str, run: str) -> None:
         """Until cancelled."""
@@ -92,9 +91,9 @@ class Gatekeeper:
 
     def heed(self, data: Mapping[str, str]) -> None:
         """`data` of the ConfigMap. What is missing or meant for another key stays as it was; without everything nobody is let in."""
-        if _is_for(data.get("certificate", ""), self._key):
-            self._write("tls.crt", data["certificate"])
-        for name, file in (("trust", "ca.crt"), ("crl", "crl.pem")):
+        if _is_for(certificate := data.get(names.KEY_CERTIFICATE, ""), self._key):
+            self._write("tls.crt", certificate)
+        for name, file in ((names.KEY_TRUST, "ca.crt"), (names.KEY_CRL, "crl.pem")):
             if data.get(name):
                 self._write(file, data[name])
         if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
@@ -119,12 +118,12 @@ class Gatekeeper:
         file = (folder or self._folder) / name
         if file.exists() and file.read_text() == text:
             return
-        replace(file, text, GROUP_READS)
+        replace(file, text, mode=GROUP_READS)
         log.info("gateway: %s is new", name)
 
 
 def _participants(data: Mapping[str, str]) -> list[ClusterName]:
-    return [ClusterName(name) for name in json.loads(data.get("participants", "[]"))]
+    return [ClusterName(name) for name in json.loads(data.get(names.KEY_PARTICIPANTS, "[]"))]
 
 
 def _key(file: Path) -> ec.EllipticCurvePrivateKey:
@@ -135,11 +134,7 @@ def _key(file: Path) -> ec.EllipticCurvePrivateKey:
         return found
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
-        handle.write(pem)
-    part.replace(file)
+    replace(file, pem, mode=0o600)
     return key
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR, progress
+from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, RUN_DIR, STORAGE_DIR, WORK_DIR, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -30,17 +30,18 @@ from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
 from panal.pod.collecting import Collector
-from panal.pod.files import replace
-from panal.pod.fold import UnfitError, bounded, fold
+from panal.pod.fold import bounded, fold
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
 from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
+from panal.pod.tools.codes import TRAIN
+from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import spare_loopback
+from panal.pod.tools.records import Round, UnfitError, parse
 
 log = logging.getLogger("panal.reporter")
 
-MODELS, STORED = "models", "stored.json"  # in the run's folder
 POLL = 0.2  # seconds between two looks at the files
 PAUSE = 0.5  # between two writes, so that a burst of records is one
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
@@ -118,7 +119,7 @@ class Reporter:
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
-        self._tail = Tail(self.settings.run_dir / "progress.jsonl")
+        self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for told in self.stored.values():
             if "error" not in told:
@@ -145,13 +146,14 @@ class Reporter:
             await self._sleep(PAUSE if self.text() == self.written else POLL)
 
     def _take_in(self) -> None:
-        for record in self._tail.poll():
+        for line in self._tail.poll():
             try:
-                self.state = fold(self.state, record)
+                record = parse(line)
             except UnfitError as error:
                 log.warning("a record of progress.jsonl is passed over: %s", error)
                 continue
-            if (record.get("event"), record.get("phase")) == ("round", "train"):
+            self.state = fold(self.state, record)
+            if isinstance(record, Round) and record.phase == TRAIN:
                 participated(self.clusters, record)
 
     def text(self) -> str:
@@ -164,7 +166,7 @@ class Reporter:
             text = self.text()
             try:
                 if text != self.written or time.monotonic() - self.wrote >= BESIDES:
-                    self._heed(await self.sink.write({"progress": text, **self.besides()}))
+                    self._heed(await self.sink.write({KEY_PROGRESS: text, **self.besides()}))
                     self.written, self.wrote = text, time.monotonic()
                 elif time.monotonic() - self.looked >= LOOK:
                     self._heed(await self.sink.read())
@@ -179,11 +181,11 @@ class Reporter:
 
     def _heed(self, data: Mapping[str, str]) -> None:
         self.looked = time.monotonic()
-        if self.written and data.get("progress") != self.written:
+        if self.written and data.get(KEY_PROGRESS) != self.written:
             self.written = ""  # somebody has deleted it or written over it
-        wanted = data.get("rounds", "")
+        wanted = data.get(KEY_ROUNDS, "")
         if wanted.isdigit() and wanted != self.rounds:
-            replace(self.settings.run_dir / "rounds", wanted)
+            replace(self.settings.run_dir / ROUNDS, wanted)
             self.rounds = wanted
 
     async def _store_models(self) -> None:
@@ -192,7 +194,7 @@ class Reporter:
         while not self.stop.is_set():
             ended = collector.asked()  # every model was handed over before
             for folder in self._handed_over():
-                model = _read(folder / "model.json")
+                model = _read(folder / MODEL)
                 if model is not None and folder.name not in self.stored:
                     await self._store(folder, {**model, "start": int(folder.name)})
             if ended and (files := await collector.look()) is not None:
@@ -214,7 +216,7 @@ class Reporter:
         self.state = self.state.model_copy(update={"model": status})
         await self._until_told(status)
         self._answer(folder.name, status.model_dump())
-        (folder / "model.npz").unlink(missing_ok=True)  # an app may leave many
+        (folder / ARRAYS).unlink(missing_ok=True)  # an app may leave many
 
     async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
         self._take_in()
@@ -229,7 +231,7 @@ class Reporter:
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await asyncio.to_thread(store, folder / "model.npz", model, self.settings.place, about, self._touch)
+                return await asyncio.to_thread(store, folder / ARRAYS, model, self.settings.place, about, self._touch)
             except OSError as error:
                 if attempt == ATTEMPTS:
                     raise
@@ -247,7 +249,7 @@ class Reporter:
             await self._sleep(POLL)
 
     def _touch(self) -> None:
-        (self.settings.run_dir / "storing").touch()
+        (self.settings.run_dir / STORING).touch()
 
     def _answer(self, start: str, content: dict[str, Any]) -> None:
         self.stored[start] = content

@@ -16,12 +16,13 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from panal.api.progress import MAX_TEXT
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
 from panal.pod import boosters
-from panal.pod.fold import of_clusters
 from panal.pod.tensors import UnstorableError, Written, convert, copied
+from panal.pod.tools.codes import MAX_TEXT
+from panal.pod.tools.files import replace
+from panal.pod.tools.records import Round
 
 MAX_NAME = 253  # in metadata.json, where clusters' names stand
 MODEL, METADATA, PLAIN = "model.safetensors", "metadata.json", "model.npz"
@@ -54,7 +55,7 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
         status = ModelStatus(uri=f"{place.uri}/{name}", digest=written.digest, size=written.size, round=int(model["round"]))
         natives = boosters.extract(source, model["arrays"], place.folder)
         told = _shown({**about, "versions": _versions(model), "arrays": _arrays(model, name), "modelFiles": natives})
-        _write(place.folder / METADATA, {"model": status.model_dump(), **told})
+        replace(place.folder / METADATA, json.dumps({"model": status.model_dump(), **told}, indent=1), durable=True)
         part.replace(place.folder / name)
     finally:
         part.unlink(missing_ok=True)
@@ -91,12 +92,12 @@ def _put_aside(folder: Path, start: int) -> None:
     shutil.rmtree(folder / f"start-{before - MAX_STARTS}", ignore_errors=True)
 
 
-def participated(rounds: dict[str, list[int]], record: Mapping[str, Any]) -> None:
-    """Adds to each cluster of a training record the round to which it contributed; a round that was repeated counts once."""
-    for cluster in sorted(of_clusters(record.get("collaborators"))):
+def participated(rounds: dict[str, list[int]], training: Round) -> None:
+    """Adds to each cluster of a training the round to which it contributed; a round that was repeated counts once."""
+    for cluster in sorted(training.collaborators or {}):
         known = rounds.setdefault(cluster, [])
-        if int(record["round"]) not in known[-1:]:
-            known.append(int(record["round"]))
+        if training.round not in known[-1:]:
+            known.append(training.round)
 
 
 def _shown(said: Any) -> Any:
@@ -110,18 +111,6 @@ def _shown(said: Any) -> Any:
 
 def _versions(model: Mapping[str, Any]) -> dict[str, str]:
     return {**model.get("versions", {}), "panal": version("panal")}
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

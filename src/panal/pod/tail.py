@@ -1,10 +1,8 @@
-"""progress.jsonl as it grows: every poll gives the records that are complete and new, whatever was written in between."""
+"""progress.jsonl as it grows: every poll gives the lines that are complete and new."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 
 class Tail:
@@ -13,8 +11,8 @@ class Tail:
         self._position = 0
         self._rest = b""
 
-    def poll(self) -> list[dict[str, Any]]:
-        """A line without its end waits for the next poll; one that is no JSON object is passed over."""
+    def poll(self) -> list[bytes]:
+        """A line without its end waits for the next poll."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._position)
@@ -23,12 +21,4 @@ class Tail:
             return []
         self._position += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
-        return [record for line in lines if (record := _parse(line)) is not None]
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+        return lines

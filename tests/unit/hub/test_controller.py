@@ -13,13 +13,14 @@ import pytest
 
 from panal.api import names
 from panal.api.progress import Progress
+from panal.hub.addon.authorities import Trust
 from panal.hub.apply import Applier
-from panal.hub.authorities import Trust
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
 from panal.hub.settings import Settings
+from panal.hub.supply import Supplier
 from panal.hub.watched import watched
 from panal.kube import kinds
 from panal.kube.cache import Cache
@@ -152,12 +153,13 @@ def started(*clusters: str) -> list[Object]:
     ]
 
 
-async def controlled(hub: Hub, until: Callable[[], object]) -> None:
+async def controlled(hub: Hub, until: Callable[[], object], authorities: object = None) -> None:
     """The controller at work on `hub` until that is so."""
     cache = Cache(hub, watched())  # type: ignore[arg-type]
     unlisted = BoundSets(hub, cache, "ns")  # type: ignore[arg-type]
-    observer = Observer(cache, SETTINGS, False, Unasked(), Resolver(print), unlisted)  # type: ignore[arg-type]
-    controller = Controller(cache, observer, Applier(hub, cache, Silent()))  # type: ignore[arg-type]
+    observer = Observer(cache, SETTINGS, False, unlisted)
+    supplier = Supplier(authorities or Unasked(), Resolver(print))  # type: ignore[arg-type]
+    controller = Controller(cache, observer, supplier, Applier(hub, cache, Silent()))  # type: ignore[arg-type]
     tasks = [asyncio.create_task(work) for work in (cache.run(), controller.run())]
     async with asyncio.timeout(30):
         while not until():
@@ -203,6 +205,51 @@ async def test_an_api_server_that_does_not_answer_is_no_news() -> None:
     hub.refusals["Job"] = Unavailable(503, "ServiceUnavailable", "etcd is away")
     await controlled(hub, lambda: hub.refused > 1)
     assert hub.statuses == []
+
+
+@pytest.mark.parametrize("code", [0, 429, 503])
+async def test_a_hub_that_is_away_is_no_refusal_of_a_work(code: int) -> None:
+    hub = ready(*started("cluster1", "cluster2", "cluster3"))
+    hub.refusals["ManifestWork", "cluster2"] = Unavailable(code, "Unavailable", "the hub is away")
+    await controlled(hub, lambda: hub.refused > 1)
+    assert hub.statuses == []
+    assert {ns for kind, ns, _ in hub.objects if kind == kinds.MANIFEST_WORK} == {"cluster1", "cluster3"}
+
+
+async def test_a_webhook_that_fails_for_a_work_is_told() -> None:
+    hub = ready(*started("cluster1", "cluster2", "cluster3"))
+    hub.refusals["ManifestWork", "cluster2"] = Unavailable(500, "InternalError", "failed calling webhook")
+    await controlled(hub, lambda: hub.statuses)
+    assert [c["reason"] for c in hub.statuses[-1]["collaborators"]] == ["WorkRefused", "", ""]
+
+
+class Signing(Unasked):
+    """Authorities that sign, and remember what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def server_certificate(self, *asked: object) -> str:
+        self.asked.append(asked[:3])
+        return "SIGNED"
+
+
+async def test_a_refusal_is_told_from_the_same_look_at_the_run() -> None:
+    hub, authorities = ready(), Signing()
+    hub.refusals["Job"] = Invalid(422, "Invalid", "no such image")
+    await controlled(hub, lambda: hub.statuses, authorities)
+    assert hub.statuses[-1]["phase"] == "Failed"
+    assert len(authorities.asked) == hub.refused == 1
+
+
+async def test_the_aggregators_gateway_gets_the_certificate_that_its_reporter_asks_for() -> None:
+    hub, authorities = ready(*started("cluster1", "cluster2", "cluster3")), Signing()
+    hub.objects[kinds.CONFIG_MAP, "ns", "digits-progress"]["data"][names.KEY_REQUEST] = "REQUEST"
+    given = kinds.CONFIG_MAP, "ns", names.gateway("digits")
+    await controlled(hub, lambda: given in hub.objects, authorities)
+    assert authorities.asked[0] == (names.server_name("digits", "ns"), "REQUEST", "")
+    data = hub.objects[given]["data"]
+    assert (data[names.KEY_TRUST], data[names.KEY_CRL], data[names.KEY_CERTIFICATE]) == ("COLLABORATORS", "CRL", "SIGNED")
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["made anew", "gone"])

@@ -8,11 +8,28 @@ from typing import Any
 
 import pytest
 
-from panal.api.types import CollaboratorStatus
+from panal.api.types import CollaboratorStatus, Phase
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Refusal, World
-from worlds import NOW, ago, cluster, clusters, job, launcher, pod, progress, running, seen, sites, status_after, work, works
+from worlds import (
+    NOW,
+    ago,
+    cluster,
+    clusters,
+    job,
+    launcher,
+    pod,
+    progress,
+    reason_of,
+    running,
+    said,
+    seen,
+    sites,
+    status_after,
+    work,
+    works,
+)
 
 LATELY, LONG_AGO = ago(20), ago(600)  # when the collaborator was made
 SHUT_OUT = {"cluster3": replace(sites(3)["cluster3"], certified=None, revoked="2026-03-01T11:58:00Z")}  # type: ignore[index]
@@ -75,7 +92,7 @@ def test_a_cluster_that_is_shut_out_and_let_in_again(three: Any, known: Any, exp
     assert bool(found.message) == bool(found.reason)
 
 
-def said(text: str) -> str:
+def no_data(text: str) -> str:
     return json.dumps({"reason": "DataNotFound", "message": text})
 
 
@@ -83,7 +100,7 @@ def said(text: str) -> str:
     "world",
     [
         running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastReason=HOSTILE))),
-        running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=said(HOSTILE)))),
+        running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=no_data(HOSTILE)))),
         running(works=works(work(1), work(2), work(3, phase="Pending", ready=False, unschedulable=HOSTILE))),
         running(works=works(work(1), work(2), work(3, waiting="CreateContainerError", waitingMessage=HOSTILE))),
         running(works=works(work(1), work(2), work(3, waiting=f"CreateContainer{HOSTILE}"))),
@@ -106,7 +123,7 @@ def test_words_of_a_site_are_shown_as_escapes_in_all_that_is_said_of_it(world: W
 @pytest.mark.parametrize(
     "world",
     [
-        running(job=job(pod(launcher(running=False, exit_code=1, message=said(HOSTILE))), failed=True)),
+        running(job=job(pod(launcher(running=False, exit_code=1, message=no_data(HOSTILE))), failed=True)),
         running(job=job(pod(launcher(running=False, exit_code=1, terminated=HOSTILE)), failed=True)),
         running(job=job(pod(launcher(running=False), reason=HOSTILE, message=HOSTILE), failed=True)),
         running(job=job(failed=True, failure=HOSTILE)),
@@ -131,7 +148,7 @@ def _shown(world: World) -> None:
 
 
 def test_a_message_without_end_leaves_room_for_its_remedy() -> None:
-    status = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=said("x" * 100_000))), failed=True)))
+    status = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=no_data("x" * 100_000))), failed=True)))
     assert status.message.endswith(f"…. {REMEDY[Reason.DATA_NOT_FOUND]}")
     assert len(status.message) < 2500
 
@@ -153,3 +170,43 @@ def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: Rea
         assert message.endswith(f"The image holds Flower 1.99.0. {REMEDY[reason]}")
         assert "flwr build" not in message
     assert next(c.reason for c in hub.conditions if c.type == "Failed") == reason
+
+
+def test_running_stays_running_when_a_collaborator_is_lost() -> None:
+    lost = running(clusters=clusters(cluster(1), cluster(2), cluster(3, available=None)))
+    status = status_after(lost)
+    assert status.phase is Phase.RUNNING
+    assert status.collaborators[0].reason == Reason.CLUSTER_UNREACHABLE
+    assert "cluster3" in status.message
+
+
+def test_what_an_exception_says_is_told_where_the_site_shares_it() -> None:
+    failed = seen(failed=True, reason="ValueError")
+    shared = failed.model_copy(update={"message": "no number in column 3"})
+    status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
+    told = {c.cluster: c.message for c in status.collaborators}
+    assert "failed in round 1 (ValueError: no number in column 3)" in told["cluster1"]
+    assert "failed in round 1 (ValueError)" in told["cluster2"]
+
+
+def test_a_refused_work_is_the_trouble_of_its_cluster_alone() -> None:
+    status = status_after(running(refused=(Refusal("ManifestWork", "cluster2", "fl", "namespace is being terminated", invalid=False),)))
+    assert status.phase is Phase.RUNNING
+    assert [(c.cluster, c.reason) for c in status.collaborators if c.state == "Failed"] == [("cluster2", Reason.WORK_REFUSED)]
+
+
+def test_a_missing_quorum_is_told_with_the_clusters_own_reason() -> None:
+    world = said("QuorumNotReached", "1 of 2 collaborators connected within 600 s")
+    missing = replace(world, works=works(work(1), work(2, phase="Pending", waiting="ErrImagePull", ready=False), work(3)))
+    status = status_after(missing)
+    assert reason_of(status) == Reason.IMAGE_PULL_FAILED
+    assert "1 of 2 collaborators connected" in status.message
+    assert "cluster2: image example/app:1: ErrImagePull" in status.message
+
+
+def test_a_missing_quorum_of_several_reasons_stays_one() -> None:
+    ill = works(work(1), work(2, phase="Pending", waiting="ErrImagePull"), work(3, phase="Pending", unschedulable="0/1 nodes"))
+    status = status_after(replace(said("QuorumLost", "lost"), works=ill))
+    assert reason_of(status) == Reason.QUORUM_LOST
+    assert "cluster2" in status.message
+    assert "cluster3" in status.message

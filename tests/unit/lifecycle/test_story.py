@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from panal.api.types import Condition, Phase, Status
+from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import Reason
 from panal.lifecycle.story import events
-from worlds import NOW
+from worlds import NOW, fresh, progress, run, running, status_after
 
 WAITING = Status(phase=Phase.WAITING)
 
@@ -38,3 +41,20 @@ def test_the_end_is_told_even_when_it_says_what_was_said_while_waiting() -> None
     before = progressing(Phase.WAITING, Reason.IMAGE_PULL_FAILED, "hub: image x:1")
     after = progressing(Phase.FAILED, Reason.IMAGE_PULL_FAILED, "hub: image x:1")
     assert [e.message for e in events(WAITING, before) + events(before, after)] == ["hub: image x:1", "Failed: hub: image x:1"]
+
+
+def test_many_rounds_at_once_are_told_by_the_last_of_them() -> None:
+    before = run(status_after(running()))
+    plan = decide(running(run=before, progress=progress(rounds_completed=900, rounds_total=900)), NOW)
+    told = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
+    assert len(told) == 5
+    assert told[-1].startswith("round 900 of 900")
+
+
+def test_fields_without_effect_are_told_once() -> None:
+    world = fresh(run=run(server={"superlink": "superlink.flower-system:9091"}))
+    plan = decide(world, NOW)
+    assert [e.reason for e in plan.events if e.reason == Reason.FIELD_IGNORED] == [Reason.FIELD_IGNORED]
+    assert plan.status is not None
+    again = decide(replace(world, run=run(plan.status, server={"superlink": "superlink.flower-system:9091"})), NOW)
+    assert not [e for e in again.events if e.reason == Reason.FIELD_IGNORED]

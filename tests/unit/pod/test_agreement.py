@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from panal.api import names, text
-from panal.lifecycle.diagnosis import REFUSED, UNANSWERED
-from panal.pod import fold, tools
-from panal.pod.tools import files, flower_bindings, flower_introduction, flower_secret
+from panal.lifecycle.reasons import Reason
+from panal.pod.tools import files, flower_introduction, flower_secret
+from panal.pod.tools.codes import Doubt, Ending, Refused, Unanswered
 from panal.pod.tools.flower_errors import CODES, USER_CODES
-from panal.pod.tools.flower_replies import Answer
 from panal.runtimes import flower
 
-TOOLS = Path(tools.__file__).parent
-GUARDS = [ast.parse(file.read_text()) for file in sorted(TOOLS.glob("flower_*.py"))]
-CODE = re.compile(r"([A-Z][a-z]+){2,}")
+
+def test_every_code_that_ends_a_run_or_is_a_condition_of_it_is_a_reason() -> None:
+    assert {*Ending, *Doubt} <= set(Reason)
 
 
-def _calls(name: str) -> Iterator[ast.Call]:
-    """Calls of the function or method `name` in the programs of Flower's Pods."""
-    for node in (node for module in GUARDS for node in ast.walk(module)):
-        if isinstance(node, ast.Call) and name == getattr(node.func, "id", getattr(node.func, "attr", None)):
-            yield node
-
-
-def _texts(nodes: list[ast.expr]) -> set[str]:
-    return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str) and CODE.fullmatch(n.value)}
-
-
-def _judged() -> set[str]:
-    """The codes that the judge's verdicts begin with."""
-    module = ast.parse((TOOLS / "flower_judge.py").read_text())
-    return {code for node in ast.walk(module) if isinstance(node, ast.Tuple) for code in _texts(node.elts)}
-
-
-def test_a_reply_that_does_not_count_is_known_by_every_code_that_the_guards_write() -> None:
-    raised = {code for call in _calls("BadReplyError") for code in _texts(call.args[:1])}
-    assert raised
-    assert _judged() | raised == REFUSED
-
-
-def test_a_cluster_that_did_not_answer_is_known_by_every_code_that_says_so() -> None:
+def test_flowers_errors_of_nodes_that_do_not_answer_are_told_from_those_of_their_code() -> None:
     of_flower = {name for code, name in CODES.items() if code not in USER_CODES} - {"Unknown"}
-    assert of_flower | {Answer().reason} == UNANSWERED
-    assert not UNANSWERED & REFUSED
-
-
-def test_a_cluster_has_the_same_names_for_the_hook_and_the_reporter() -> None:
-    assert fold._CLUSTER.pattern == flower_bindings._CLUSTER.pattern
+    assert of_flower | {Unanswered.NO_REPLY} == set(Unanswered)
+    assert not set(Unanswered) & set(Refused)
 
 
 def test_the_pods_secret_is_in_the_same_header() -> None:

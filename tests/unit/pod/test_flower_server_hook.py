@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from panal.pod.tools import flower_trees
-from panal.pod.tools.files import append_node, records
+from panal.pod.tools.codes import MAX_METRIC_NAME
+from panal.pod.tools.files import append_node, read_records
 from panal.pod.tools.flower_aggregation import rules
 from panal.pod.tools.flower_judge import Description
-from panal.pod.tools.flower_replies import LONGEST_NAME, Answer, in_order, numbers
+from panal.pod.tools.flower_replies import Answer, in_order, numbers
 from panal.pod.tools.flower_server_hook import Observation
 from panal.pod.tools.flower_watch import Part
 
@@ -74,7 +75,7 @@ def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tm
     assert made.phase.failed == {"c22": "ReplyInvalid"}
     assert (made.phase.replies, sorted(made.phase.collaborators)) == (2, ["c11", "c33"])
     assert "ValueError" in made.phase.messages["c22"]
-    assert [r["failed"] for r in records()] == [{"c22": "ReplyInvalid"}]
+    assert [r.content()["failed"] for r in read_records()] == [{"c22": "ReplyInvalid"}]
 
 
 def test_a_strategy_of_the_users_own_may_mean_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def test_arrays_come_in_the_order_of_most(orders: list[str], expected: list[str]
 
 
 def test_names_of_metrics_are_bounded() -> None:
-    assert numbers({"x" * 10_000_000: 1.0}) == {"x" * LONGEST_NAME: 1.0}
+    assert numbers({"x" * 10_000_000: 1.0}) == {"x" * MAX_METRIC_NAME: 1.0}
 
 
 def model(*classes: int) -> bytes:

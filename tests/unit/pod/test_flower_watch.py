@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from panal.pod.tools import flower_watch
-from panal.pod.tools.files import RunError, append_node, records
+from panal.pod.tools.files import RunError, append_node, read_records
 from panal.pod.tools.flower_exchange import Exchange
 from panal.pod.tools.flower_journal import Journal
 from panal.pod.tools.flower_judge import Judge, Rules
 from panal.pod.tools.flower_starts import Starts
 from panal.pod.tools.flower_watch import Waiting, Watch
+from panal.pod.tools.records import Round
 
 
 class Grid:
@@ -61,7 +62,7 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def rounds() -> list[tuple[int, str, int]]:
-    return [(r["round"], r["phase"], r.get("replies", -1)) for r in records() if r["event"] == "round"]
+    return [(r.round, r.phase, -1 if r.replies is None else r.replies) for r in read_records() if isinstance(r, Round)]
 
 
 def test_a_round_is_a_training_and_what_follows_it(grid: Any) -> None:
@@ -93,7 +94,7 @@ def test_what_is_pushed_and_never_answered_has_failed(grid: Any) -> None:
     names = grid.push_messages([message(1), message(2)])
     assert len(grid.pull_messages(names)) == 1
     grid.watch.close()
-    last = [r for r in records() if r.get("phase") == "train"][-1]
+    last = [r for r in read_records() if isinstance(r, Round) and r.phase == "train"][-1].content()
     assert (last["replies"], last["failures"], last["failed"]) == (1, 1, {"c2": "NoReply"})
     assert last["collaborators"] == {"c1": {"metrics": {"loss": 0.5}}}
 
@@ -121,15 +122,15 @@ def test_a_wait_for_nodes_is_told_and_ends(tmp_path: Path, monkeypatch: pytest.M
     look(waiting, 3)
     clock.now += 900  # it has done something else meanwhile
     look(waiting, 3)
-    assert not records()
+    assert not read_records()
     for _ in range(20):
         clock.now += 5
         look(waiting, 3)
-    assert [r["message"] for r in records()] == ["the app waits for 5 nodes, 3 are there"]
+    assert [r.content()["message"] for r in read_records()] == ["the app waits for 5 nodes, 3 are there"]
     clock.now += 5
     with pytest.raises(RunError, match="waits for 5 nodes"):
         look(waiting, 3)
-    assert records()[-1]["event"] == "stopped"
+    assert read_records()[-1].event == "stopped"
     waiting.over()
     look(waiting, 3)  # a wait of its own
 

@@ -8,7 +8,9 @@ import pytest
 
 from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgress, Progress
 from panal.api.text import name
-from panal.pod.fold import UnfitError, bounded, fold
+from panal.pod.fold import bounded
+from panal.pod.fold import fold as fold_record
+from panal.pod.tools.records import UnfitError, read
 
 TRAIN = {
     "event": "round", "round": 1, "phase": "train", "replies": 2, "failures": 1, "seconds": 4.0, "metrics": {"loss": 0.5},
@@ -19,6 +21,10 @@ EVALUATE = {
     "collaborators": {"a": {"seconds": 0.5, "metrics": {"accuracy": 0.8}}}, "failed": {},
 }  # fmt: skip
 END = {"event": "round", "round": 1, "phase": "end", "seconds": 6.0}
+
+
+def fold(progress: Progress, record: dict[str, object]) -> Progress:
+    return fold_record(progress, read(record))
 
 
 def after(*records: dict[str, object], start: Progress | None = None) -> Progress:
@@ -43,8 +49,9 @@ def after(*records: dict[str, object], start: Progress | None = None) -> Progres
             Progress(reported={"accuracy": 0.1}),
         ),
         (END, Progress(rounds_completed=1, seconds=6.0)),
-        ({"event": "model", "round": 1}, Progress()),
-        ({"event": "stopped", "reason": "QuorumLost"}, Progress()),
+        ({"event": "model", "start": 1, "round": 1}, Progress()),
+        ({"event": "stopped", "reason": "QuorumLost", "message": "x"}, Progress()),
+        ({"event": "stopped", "reason": "QuorumLost", "message": "x", "of a later version": []}, Progress()),
         ({"event": "something of a later version"}, Progress()),
         ({}, Progress()),
     ],
@@ -139,6 +146,8 @@ def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> No
         {"event": "connected", "count": 10**400},
         {"event": "connected", "count": "many"},
         {"event": "started"},
+        {"event": "stopped", "reason": "OfTheAppsOwn", "message": "x"},
+        {**TRAIN, "phase": "of the app's own"},
         {**TRAIN, "failed": ["c"]},
         {**TRAIN, "metrics": [1]},
         {**TRAIN, "collaborators": {"a": 1}},

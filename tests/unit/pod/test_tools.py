@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -17,7 +18,8 @@ from panal.api.text import shown
 from panal.lifecycle.diagnosis import launcher_said
 from panal.pod.tools import files
 from panal.pod.tools.app_folder import find_app, refuse_unfit
-from panal.pod.tools.files import RunError, records
+from panal.pod.tools.codes import Ending
+from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower_control import overrides, uncompressed
 from panal.pod.tools.flower_errors import arrived, leaving
 from panal.pod.tools.flower_known import PIN
@@ -26,6 +28,7 @@ from panal.pod.tools.flower_replies import Clusters, numbers
 from panal.pod.tools.flower_site import app_hash, share_errors
 from panal.pod.tools.flower_supernode import check_data, node_config
 from panal.pod.tools.install import install
+from panal.pod.tools.records import Connected, Ended, NoModel, Record, Round, Stopped
 
 
 @pytest.fixture
@@ -155,7 +158,7 @@ def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -
 
 def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
     raise_if_stopped()
-    files.append({"event": "stopped", "reason": "FlowerNotSupported", "message": "no guard"})
+    files.append(Stopped(reason=Ending.FLOWER_NOT_SUPPORTED, message="no guard"))
     with pytest.raises(RunError, match="no guard") as caught:
         raise_if_stopped()
     assert caught.value.reason == "FlowerNotSupported"
@@ -193,23 +196,23 @@ def test_an_app_that_cannot_be_found_or_read_is_said_to_be(tmp_path: Path, monke
 
 
 def test_records_are_whole_lines(run_dir: Path) -> None:
-    assert records() == []
-    files.append({"event": "connected", "count": 1})
+    assert read_records() == []
+    files.append(Connected(count=1))
     with (run_dir / "progress.jsonl").open("a") as file:
         file.write('{"event":"unfin')
-    assert [r["event"] for r in records()] == ["connected"]
+    assert [r.content() for r in read_records()] == [{"event": "connected", "time": ANY, "count": 1}]
 
 
 def test_what_an_app_writes_between_the_records_is_passed_over(run_dir: Path) -> None:
     (run_dir / "progress.jsonl").write_bytes(b'\xff\xfe\n[]\n{"no": "event"}\n{"event": 1}\n' + b"[" * 100_000 + b"\nfree text\n")
-    files.append({"event": "connected", "count": 1})
-    assert [r["event"] for r in records()] == ["connected"]
+    files.append(Connected(count=1))
+    assert [r.content() for r in read_records()] == [{"event": "connected", "time": ANY, "count": 1}]
 
 
 @pytest.mark.parametrize("message", ["ok", "\x1b[2J\n\u202e\0\ud800", "字" * 5000, '"' * 5000, "\n" * 5000, "\U0001f600" * 5000])
 def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setenv("PANAL_TERMINATION_LOG", str(tmp_path / "log"))
-    files.terminate("AppInvalid", message)
+    files.terminate(Ending.APP_INVALID, message)
     written = (tmp_path / "log").read_bytes()
     assert len(written) <= 4096
     reason, said = launcher_said(written.decode())
@@ -240,7 +243,9 @@ def test_the_end_waits_for_every_model_that_was_handed_over(run_dir: Path) -> No
         assert caught.value.reason == "ModelNotStored"
 
 
-ANSWERED = {"event": "round", "round": 1, "phase": "train", "replies": 1}
+ANSWERED = Round(round=1, phase="train", replies=1)
+NO_MODEL = NoModel(message="nothing")
+ITS_WORDS = RunError(Ending.SERVER_APP_FAILED, "its words")
 
 
 @pytest.mark.parametrize(
@@ -248,23 +253,24 @@ ANSWERED = {"event": "round", "round": 1, "phase": "train", "replies": 1}
     [
         ([ANSWERED], None, "", ""),
         ([], None, "", "NoResult"),
-        ([{**ANSWERED, "replies": 0}], None, "None", "NoResult"),
-        ([ANSWERED, {"event": "no-model", "message": "nothing"}], None, "", "ModelMissing"),
-        ([ANSWERED, {"event": "no-model", "message": "nothing"}], None, "None", ""),
+        ([Round(round=1, phase="train", replies=0)], None, "None", "NoResult"),
+        ([ANSWERED, NO_MODEL], None, "", "ModelMissing"),
+        ([ANSWERED, NO_MODEL], None, "None", ""),
         ([ANSWERED], None, "Model", "ModelMissing"),
-        ([ANSWERED], RunError("ServerAppFailed", "its words"), "", "ServerAppFailed"),
-        ([ANSWERED, {"event": "stopped", "reason": "QuorumLost", "message": "x"}], RunError("ServerAppFailed", "y"), "", "QuorumLost"),
+        ([ANSWERED], ITS_WORDS, "", "ServerAppFailed"),
+        ([ANSWERED, Stopped(reason=Ending.QUORUM_LOST, message="x")], ITS_WORDS, "", "QuorumLost"),
     ],
 )
 def test_how_a_run_has_ended(
-    events: list[Any], end: RunError | None, wanted: str, reason: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+    events: list[Record], end: RunError | None, wanted: str, reason: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PANAL_RESULT", wanted)
     for event in events:
         files.append(event)
     if not reason:
         assert judged(end) == "The app has ended; it has left no files, and no model"
-        assert records()[-1] == {"time": records()[-1]["time"], "event": "ended", "result": "Metrics"}
+        assert isinstance(last := read_records()[-1], Ended)
+        assert last.result == "Metrics"
         return
     with pytest.raises(RunError) as caught:
         judged(end)

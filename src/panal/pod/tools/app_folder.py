@@ -6,21 +6,22 @@ import os
 import stat
 from pathlib import Path
 
-from .files import Record, RunError
+from .codes import Ending
+from .files import Json, RunError
 
 BUNDLED = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")  # what Flower reads for a bundle
 
 
-def read_toml(path: Path) -> Record:
+def read_toml(path: Path) -> Json:
     try:
         import tomllib
     except ImportError:  # Python 3.10; Flower brings tomli
         import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
-    content: Record = tomllib.loads(path.read_text())
+    content: Json = tomllib.loads(path.read_text())
     return content
 
 
-def find_app() -> tuple[Path, Record]:
+def find_app() -> tuple[Path, Json]:
     """The app's folder and its pyproject.toml: PANAL_APP_DIR if set, else the working directory, else /app."""
     named = os.environ.get("PANAL_APP_DIR")
     folders = [Path(named)] if named else [Path.cwd(), Path("/app")]
@@ -31,11 +32,11 @@ def find_app() -> tuple[Path, Record]:
         try:
             project = read_toml(file)
         except ValueError as error:
-            raise RunError("AppInvalid", f"{file} cannot be read: {error}") from error
+            raise RunError(Ending.APP_INVALID, f"{file} cannot be read: {error}") from error
         if "app" in project.get("tool", {}).get("flwr", {}):
             return folder, project
     tried = " and ".join(str(f) for f in folders)
-    raise RunError("AppInvalid", f"spec.server.image holds no Flower app: no pyproject.toml with [tool.flwr.app] in {tried}")
+    raise RunError(Ending.APP_INVALID, f"spec.server.image holds no Flower app: no pyproject.toml with [tool.flwr.app] in {tried}")
 
 
 def refuse_unfit(folder: Path) -> None:
@@ -44,6 +45,8 @@ def refuse_unfit(folder: Path) -> None:
         for path in (Path(where, name) for name in names if name.endswith(BUNDLED)):
             mode = path.lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-                raise RunError("AppInvalid", f"{path} in the image is no file but a pipe, socket or device: leave it out of the image")
+                raise RunError(
+                    Ending.APP_INVALID, f"{path} in the image is no file but a pipe, socket or device: leave it out of the image"
+                )
             if str(path) != str(path).encode(errors="replace").decode():
-                raise RunError("AppInvalid", f"{str(path)!a} in the image has a name that is not UTF-8: rename it")
+                raise RunError(Ending.APP_INVALID, f"{str(path)!a} in the image has a name that is not UTF-8: rename it")

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]
-KEPT = 4096  # bytes of a termination message; one that is cut in two is not understood
+from .codes import MAX_TERMINATION, Ending, termination
+from .records import Record, UnfitError, parse
+
+Json = dict[str, Any]
+
+# In the run's folder, which the reporter and the containers of the user's image share.
+PROGRESS = "progress.jsonl"  # `records`, by the launcher and the hooks
+NODES = "nodes.jsonl"  # by the SuperLink: which node is of which cluster
+MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the hooks: a folder for each call of `start`, with these in it
+STORED, STORING = "stored.json", "storing"  # by the reporter: what came of each model; touched while it gets on
+APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the launcher; what came of it, by the reporter
+PARTICIPANTS = "participants.json"  # by the reporter: the clusters that take part now
+ROUNDS = "rounds"  # by the reporter: how many rounds are wanted now
+
 MESSAGE_LENGTH = 1500
 LONGEST = 2000  # characters of what is said, some of which is the app's or Flower's
 
 
 class RunError(Exception):
-    """The program's end, with a reason of `panal.lifecycle.reasons` and a sentence for people."""
+    """The program's end, with a reason and a sentence for people."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Ending, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -47,17 +60,17 @@ def gateway_port() -> int:
 
 def append(record: Record) -> None:
     """Adds `record` to progress.jsonl."""
-    _append("progress.jsonl", {"time": round(time.time(), 3), **record})
+    _append(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
 
 
 def append_node(node: int, cluster: str) -> None:
     """Adds to nodes.jsonl that this node of Flower's is that cluster's collaborator."""
-    _append("nodes.jsonl", {"node": node, "cluster": cluster})
+    _append(NODES, {"node": node, "cluster": cluster})
 
 
-def _append(name: str, record: Record) -> None:
+def _append(name: str, content: Json) -> None:
     """In one write, so that lines of several processes never mix."""
-    line = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
+    line = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
     handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
     try:
         os.write(handle, line.encode())
@@ -65,42 +78,55 @@ def _append(name: str, record: Record) -> None:
         os.close(handle)
 
 
-def records() -> list[Record]:
+def read_records() -> list[Record]:
     """What progress.jsonl holds so far; an unfinished last line is left out, and what an app may have written into it beside us."""
     try:
-        lines = (run_dir() / "progress.jsonl").read_bytes().split(b"\n")[:-1]
+        lines = (run_dir() / PROGRESS).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return [record for line in lines if (record := _record(line)) is not None]
+    return [record for line in lines if (record := _parsed(line)) is not None]
 
 
-def _record(line: bytes) -> Record | None:
+def _parsed(line: bytes) -> Record | None:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        return parse(line)
+    except UnfitError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
 
 
 def participants() -> frozenset[str] | None:
     """The clusters that take part now, as the reporter knows; None before it does."""
-    found = read_json(run_dir() / "participants.json")
+    found = read_json(run_dir() / PARTICIPANTS)
     return None if found is None else frozenset(found["clusters"])
 
 
-def read_json(path: Path) -> Record | None:
+def read_json(path: Path) -> Json | None:
     try:
-        content: Record = json.loads(path.read_text())
+        content: Json = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     return content
 
 
-def write_json(path: Path, content: Record) -> None:
-    """Written beside, then renamed: a reader sees all of it or nothing."""
+def write_json(path: Path, content: Json) -> None:
+    replace(path, json.dumps(content))
+
+
+def replace(path: Path, content: str | bytes, *, mode: int = 0o644, durable: bool = False) -> None:
+    """Writes a temporary file and renames it, so that a reader finds the old content or the new, never a part. `mode` does not depend on
+    the umask. `durable`: the content is on disk when this returns."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content))
-    part.replace(path)
+    part.unlink(missing_ok=True)  # left by a process that was killed; it may have another mode
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content.encode() if isinstance(content, str) else content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def say(message: str) -> None:
@@ -114,12 +140,12 @@ def shown(text: str, most: int = LONGEST) -> str:
     return found if len(found) <= most else found[: most - 1] + "…"
 
 
-def terminate(reason: str, message: str) -> None:
+def terminate(reason: Ending, message: str) -> None:
     """The last word for the controller, which reads it from the container's status."""
     say(f"{reason}: {message}")
     path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))
     most = MESSAGE_LENGTH
-    while len(text := json.dumps({"reason": reason, "message": shown(message, most)}, ensure_ascii=False).encode()) > KEPT:
+    while len(text := termination(reason, shown(message, most))) > MAX_TERMINATION:
         most = most * 3 // 4
     try:
         path.write_bytes(text)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from .codes import EVALUATE, TRAIN
 from .files import say
 from .flower_exchange import Exchange
 from .flower_judge import Rules, not_finite
@@ -118,6 +119,6 @@ def rules(strategy: Any) -> Rules:
     """The same, and what this strategy needs."""
     return replace(
         asked(),
-        strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in ("train", "evaluate")),
+        strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),
         weighted_by=next((str(each.weighted_by_key) for each in chain(strategy) if hasattr(each, "weighted_by_key")), ""),
     )

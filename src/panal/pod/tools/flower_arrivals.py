@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from .codes import Refused
 from .flower_bindings import RefusedError
 
 Tree = dict[str, tuple[str, ...]]  # an object's name -> the names of its children
@@ -33,7 +34,7 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 class BadReplyError(Exception):
     """The reply is not usable. `reason` is a code for the run's status, the message a sentence."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Refused, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -138,7 +139,7 @@ class Arrivals:
                 largest = self._largest or max(ROOM, TIMES * sum(instruction.pulled.values()))
                 instruction.reply = Reply(instruction, root, tree, request, error, patience, now, largest)
             if instruction.reply.root != root:
-                raise BadReplyError("ReplyInvalid", "it announced two replies to one message")
+                raise BadReplyError(Refused.REPLY_INVALID, "it announced two replies to one message")
             return instruction.reply
 
     def _give_up_others(self, node: int) -> None:
@@ -159,11 +160,13 @@ class Arrivals:
         genuine = hashlib.sha256(content).hexdigest() == name
         with self._lock:
             if name not in reply.tree or not genuine or set(children) != set(reply.tree[name]):
-                raise BadReplyError("ReplyInvalid", "an object of it is not one that was announced")
+                raise BadReplyError(Refused.REPLY_INVALID, "an object of it is not one that was announced")
             if name in reply.contents:
                 return False
             if reply.size + len(content) > reply.largest:
-                raise BadReplyError("ReplyTooLarge", f"it has more than the {reply.largest} bytes that a reply of this run may have")
+                raise BadReplyError(
+                    Refused.REPLY_TOO_LARGE, f"it has more than the {reply.largest} bytes that a reply of this run may have"
+                )
             reply.contents[name] = content
             reply.size += len(content)
             reply.heard = self._clock()
@@ -209,8 +212,8 @@ def read_tree(root: Any) -> Tree:
         for each in level:
             children = tuple(dict.fromkeys(child.object_id for child in each.children))
             if not _NAME.fullmatch(each.object_id) or tree.setdefault(each.object_id, children) != children:
-                raise BadReplyError("ReplyInvalid", "its tree of objects is not one")
+                raise BadReplyError(Refused.REPLY_INVALID, "its tree of objects is not one")
         level = [child for each in level for child in each.children]
     if level:
-        raise BadReplyError("ReplyInvalid", "its tree of objects is deeper than a message is")
+        raise BadReplyError(Refused.REPLY_INVALID, "its tree of objects is deeper than a message is")
     return tree

@@ -15,10 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .codes import CLUSTER
+
 SILENT = 30.0
 JOINS, PERIOD = 60, 60.0  # a SuperNode that ends again and again comes every 3 s
 NEVER = float("-inf")
-_CLUSTER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_CLUSTER = re.compile(CLUSTER)
 
 
 class RefusedError(Exception):

@@ -13,8 +13,9 @@ from typing import Any
 
 from . import flower_secret
 from .app_folder import refuse_unfit
-from .files import Record, RunError, loopback, number, superlink_port
-from .flower_known import NOT_SUPPORTED, PIN, unknown
+from .codes import Ending
+from .files import Json, RunError, loopback, number, superlink_port
+from .flower_known import PIN, unknown
 from .left_out import App, left_out, told
 from .run_config import declared, given
 
@@ -45,13 +46,13 @@ class RunState:
 class Control:
     def __init__(self) -> None:
         if why := unknown():
-            raise RunError(NOT_SUPPORTED, why)
+            raise RunError(Ending.FLOWER_NOT_SUPPORTED, why)
         try:
             import httpx
             from flwr.proto import control_pb2
             from flwr.supercore.control import ControlHttpClient
         except ImportError as error:
-            raise RunError(NOT_SUPPORTED, f"Flower cannot be imported ({error}). Install {PIN} in the image") from error
+            raise RunError(Ending.FLOWER_NOT_SUPPORTED, f"Flower cannot be imported ({error}). Install {PIN} in the image") from error
         flower_secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
         self._httpx, self._pb = httpx, control_pb2
         self._client = ControlHttpClient.from_server_address(f"{loopback()}:{superlink_port()}", True, None, [])
@@ -78,9 +79,9 @@ class Control:
         try:
             response = self._call("StartRun", request)
         except self._httpx.HTTPStatusError as error:
-            raise RunError("AppInvalid", f"Flower refused the app: {error.response.text[:500]}") from error
+            raise RunError(Ending.APP_INVALID, f"Flower refused the app: {error.response.text[:500]}") from error
         if not response.HasField("run_id"):
-            raise RunError("AppInvalid", f"Flower refused the app: {response.note}")
+            raise RunError(Ending.APP_INVALID, f"Flower refused the app: {response.note}")
         return int(response.run_id)
 
     def state(self, run: int) -> RunState | None:
@@ -108,11 +109,11 @@ def bundle_app(folder: Path) -> bytes:
     try:
         bundle: bytes = build_fab_from_disk(folder)
     except Exception as error:
-        raise RunError("AppInvalid", f"The Flower app in {folder} cannot be bundled: {error}") from error
+        raise RunError(Ending.APP_INVALID, f"The Flower app in {folder} cannot be bundled: {error}") from error
     return uncompressed(bundle)
 
 
-def refuse_incomplete(folder: Path, project: Record, bundle: bytes) -> None:
+def refuse_incomplete(folder: Path, project: Json, bundle: bytes) -> None:
     """RunError if the app's modules import some that the bundle has not."""
     components = project["tool"]["flwr"]["app"].get("components", {})
     modules = [str(components[name]).partition(":")[0] for name in ("serverapp", "clientapp") if name in components]
@@ -120,7 +121,7 @@ def refuse_incomplete(folder: Path, project: Record, bundle: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(bundle)) as packed:
         app = App(files, lambda path: _text(folder / path), set(packed.namelist()), _installed)
     if found := left_out(modules, app):
-        raise RunError("AppInvalid", told(found))
+        raise RunError(Ending.APP_INVALID, told(found))
 
 
 def _text(path: Path) -> str:
@@ -151,10 +152,10 @@ def uncompressed(bundle: bytes) -> bytes:
     return plain.getvalue()
 
 
-def overrides(project: Record) -> Record:
+def overrides(project: Json) -> Json:
     """The run's values for those keys that the app declares; what the user names in spec.server.runConfig wins."""
     known = declared(project)
-    values: Record = {}
+    values: Json = {}
     for key, value in known.items():
         if isinstance(value, bool) or not isinstance(value, int):
             continue

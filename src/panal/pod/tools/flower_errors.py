@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 
+from .codes import MAX_CODE, MAX_TEXT, Unanswered
 from .flower_context import MISSING, SENTENCE
-
-LONGEST = 500  # characters of text
 
 # Flower's error codes (flwr.common.constant.ErrorCode) as reason codes; those of user code carry the exception's class instead.
 CODES = {
     0: "Unknown",
     1: "LoadClientAppError",
     2: "ClientAppError",
-    3: "MessageUnavailable",
-    4: "ReplyUnavailable",
-    5: "NodeUnavailable",
+    3: Unanswered.MESSAGE_UNAVAILABLE.value,
+    4: Unanswered.REPLY_UNAVAILABLE.value,
+    5: Unanswered.NODE_UNAVAILABLE.value,
     6: "ModFailedPrecondition",
     7: "InvalidApp",
     8: "ClientAppCrashed",
@@ -27,7 +26,7 @@ CODES = {
 USER_CODES = frozenset({1, 2, 6, 7, 8})
 
 _RAISED = re.compile(r"<class '([^']{1,300})'>(?::<'(.*)'>)?", re.DOTALL)  # as Flower writes an exception
-_WRITTEN = re.compile(r"exception=(\w{1,64})(?: message=(.{0,500}))?")
+_WRITTEN = re.compile(rf"exception=(\w{{1,{MAX_CODE}}})(?: message=(.{{0,{MAX_TEXT}}}))?")
 
 
 def leaving(code: int, reason: str | None, share: bool) -> str:
@@ -36,7 +35,7 @@ def leaving(code: int, reason: str | None, share: bool) -> str:
     if own is not None:  # one of ours
         name, text = own[1], own[2] or ""
     elif found is not None:
-        name, text = re.sub(r"\W", "", found[1].rpartition(".")[2])[:64] or "Exception", found[2] or ""
+        name, text = re.sub(r"\W", "", found[1].rpartition(".")[2])[:MAX_CODE] or "Exception", found[2] or ""
     else:
         name, text = CODES.get(code, "Unknown"), reason or ""
     ours = name in MISSING and SENTENCE.fullmatch(text)
@@ -44,8 +43,8 @@ def leaving(code: int, reason: str | None, share: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """One line of at most LONGEST characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
+    """One line of at most MAX_TEXT characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
 
 
 def written(name: str, text: str = "") -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .codes import Refused
 from .flower_errors import printable
-from .flower_judge import Description, Judge, describe
+from .flower_judge import Description, Judge, Verdict, describe
 from .flower_replies import Answer, Clusters, Phase, answer_of, in_order, say_refused, take_record
 
 RETURNING = 30.0  # seconds for a collaborator that has failed to be there again
@@ -133,20 +134,20 @@ class Exchange:
 
     def leave_out(self, reply: Any, error: Exception, phase: Phase) -> None:
         """The strategy raises with this reply, and does not without it."""
-        self._refuse(reply, phase, ("ReplyInvalid", f"the strategy raises {type(error).__name__} with it, and not without it"))
+        self._refuse(reply, phase, (Refused.REPLY_INVALID, f"the strategy raises {type(error).__name__} with it, and not without it"))
         self.got.pop(reply.metadata.reply_to_message_id, None)
 
     def took(self, kind: str) -> None:
         self.judge.took(kind, self.got.values())
 
-    def _answer(self, key: str, reply: Any, refused: tuple[str, str] | None) -> Answer:
+    def _answer(self, key: str, reply: Any, refused: Verdict | None) -> Answer:
         if reply is None:
             return Answer()
         if refused is not None:
             return Answer(refused[0], printable(refused[1]))
         return answer_of(reply, self._seconds.get(key))
 
-    def _refuse(self, reply: Any, phase: Phase, told: tuple[str, str]) -> None:
+    def _refuse(self, reply: Any, phase: Phase, told: Verdict) -> None:
         """One that was counted already."""
         cluster = self.clusters.of(reply.metadata.src_node_id)
         say_refused(cluster, told)

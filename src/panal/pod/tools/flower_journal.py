@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
+from .codes import END, EVALUATE, QUERY, SERVER, TRAIN, Doubt, Ending
 from .files import append
-from .flower_replies import Number, Phase, merged
+from .flower_replies import Phase, merged
+from .records import NoModel, Notice, Number, Round, Started, Stopped, Waiting
 
 History = dict[str, dict[int, dict[str, Number]]]
-TRAIN, EVALUATE, QUERY = "train", "evaluate", "query"
 KINDS = (TRAIN, EVALUATE, QUERY)
 
 
@@ -20,44 +20,40 @@ class Journal:
 
     rounds: int = 0
     models: int = 0
-    history: History = field(default_factory=lambda: {"train": {}, "evaluate": {}, "query": {}, "server": {}})
+    history: History = field(default_factory=lambda: {kind: {} for kind in (*KINDS, SERVER)})
 
     def metrics(self, number: int) -> dict[str, Number]:
         """All that was reported of a round."""
-        return merged(self.history[kind].get(number, {}) for kind in (TRAIN, EVALUATE, "server"))
+        return merged(self.history[kind].get(number, {}) for kind in (TRAIN, EVALUATE, SERVER))
 
     def started(self, total: int) -> None:
         """`total` is 0 if it is not known."""
-        append({"event": "started", "rounds": total})
+        append(Started(rounds=total))
 
     def phase(self, number: int, kind: str, phase: Phase, seconds: float, metrics: dict[str, Number]) -> None:
-        """`kind` is one of KINDS, or `server` for what the server app has evaluated itself."""
+        """`kind` is one of KINDS, or SERVER for what the server app has evaluated itself."""
         self.history[kind].setdefault(number, {}).update(metrics)
-        record: dict[str, Any] = {"event": "round", "round": number, "phase": kind}
-        if kind != "server":
-            record |= {"replies": phase.replies, "failures": phase.failures}
-            record |= {"collaborators": phase.collaborators, "failed": phase.failed}
-            record |= {"messages": phase.messages} if phase.messages else {}
-        append({**record, "seconds": round(seconds, 3), "metrics": metrics})
+        record = Round(round=number, phase=kind, seconds=round(seconds, 3), metrics=metrics)
+        append(record if kind == SERVER else replace(record, **phase.told()))
 
     def end(self, number: int, seconds: float) -> None:
-        append({"event": "round", "round": number, "phase": "end", "seconds": round(seconds, 3)})
+        append(Round(round=number, phase=END, seconds=round(seconds, 3)))
 
-    def notice(self, kind: str, message: str) -> None:
+    def notice(self, kind: Doubt, message: str) -> None:
         """What a person should know although the run goes on; a later one of the same kind takes its place."""
-        append({"event": "notice", "kind": kind, "message": message})
+        append(Notice(kind=kind, message=message))
 
     def no_model(self, message: str) -> None:
         """The app has trained, and its strategy has returned nothing."""
-        append({"event": "no-model", "message": message})
+        append(NoModel(message=message))
 
     def waiting(self, message: str) -> None:
         """Until the next round is written down."""
-        append({"event": "waiting", "message": message})
+        append(Waiting(message=message))
 
-    def stopped(self, reason: str, message: str) -> None:
+    def stopped(self, reason: Ending, message: str) -> None:
         """The launcher ends the run with this reason, whatever the app does."""
-        append({"event": "stopped", "reason": reason, "message": message})
+        append(Stopped(reason=reason, message=message))
 
 
 @dataclass

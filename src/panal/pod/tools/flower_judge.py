@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .codes import Refused
+
 LARGEST_WEIGHT = float(2**53)
 AT_A_TIME = 1 << 20  # numbers that are looked at together
 SHOWN = 3  # differences that a refusal tells
@@ -27,6 +29,7 @@ VERSIONS = ((1, 0), (2, 0), (3, 0))  # of numpy's format
 LONGEST_AXIS = 2**62
 
 Where = tuple[str, str]  # the record's name and the array's, metric's or value's
+Verdict = tuple[Refused, str]  # why a reply does not count, as a code and a text
 Names = tuple[Mapping[Where, str], ...]  # of arrays, metrics and other values, with what has to be the same of each
 
 
@@ -35,7 +38,7 @@ class Description:
     arrays: Mapping[Where, str]
     metrics: Mapping[Where, str]
     configs: Mapping[Where, str]
-    trouble: tuple[str, str] | None = None  # reason and text: refused whatever the others sent
+    trouble: Verdict | None = None  # refused whatever the others sent
     infinite: str = ""  # names an array with numbers that are not finite
 
     def names(self, *, strict: bool) -> Names:
@@ -58,7 +61,7 @@ class Judge:
     rules: Rules
     accepted: dict[str, Description] = field(default_factory=dict)  # of each kind of phase, one that the strategy took
 
-    def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+    def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
         """Reason and text of each reply that is not to be seen. The keys are the messages that were sent."""
         found = {key: told for key, each in got.items() if (told := each.trouble)}
         found |= _not_finite(_without(got, found))
@@ -68,7 +71,7 @@ class Judge:
                 found |= self.odd_ones(kind, _without(got, found))
         return found
 
-    def odd_ones(self, kind: str, got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+    def odd_ones(self, kind: str, got: Mapping[str, Description]) -> dict[str, Verdict]:
         """Those that are not as most are, or as before where there is no majority."""
         names = {key: each.names(strict=self.rules.strict) for key, each in got.items()}
         model = self._model(kind, list(names.values()))
@@ -96,20 +99,20 @@ def _without(got: Mapping[str, Description], refused: Mapping[str, Any]) -> dict
     return {key: each for key, each in got.items() if key not in refused}
 
 
-def _not_finite(got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
-    found = {key: ("NotFinite", f"{each.infinite} has numbers that are not finite") for key, each in got.items() if each.infinite}
-    return found if 2 * len(found) <= len(got) else {}
+def _not_finite(got: Mapping[str, Description]) -> dict[str, Verdict]:
+    found = {key: f"{each.infinite} has numbers that are not finite" for key, each in got.items() if each.infinite}
+    return {key: (Refused.NOT_FINITE, told) for key, told in found.items()} if 2 * len(found) <= len(got) else {}
 
 
-def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, tuple[str, str]]:
+def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
     like = [key for key, each in got.items() if key in sent and sent[key].arrays and each.arrays == sent[key].arrays]
     if not like or 2 * len(like) < len(got):
         return {}
     return {key: told for key, each in got.items() if (told := _difference((each.arrays, {}, {}), (sent[key].arrays, {}, {})))}
 
 
-def _difference(found: Names, wanted: Names) -> tuple[str, str] | None:
-    for reason, mine, theirs in zip(("ArraysDiffer", "MetricsDiffer", "ValuesDiffer"), found, wanted):
+def _difference(found: Names, wanted: Names) -> Verdict | None:
+    for reason, mine, theirs in zip((Refused.ARRAYS_DIFFER, Refused.METRICS_DIFFER, Refused.VALUES_DIFFER), found, wanted):
         told = [
             *(f"{_named(w)} is missing" for w in theirs if w not in mine),
             *(f"{_named(w)} is unknown" for w in mine if w not in theirs),
@@ -162,16 +165,16 @@ def _metric(value: Any) -> str:
     return f"a list of {len(value)}" if isinstance(value, list) else "a number"
 
 
-def _trouble(content: Any, rules: Rules) -> tuple[str, str] | None:
+def _trouble(content: Any, rules: Rules) -> Verdict | None:
     for where, array in _arrays(content):
         if array.stype != NUMPY and rules.strict:
-            return "ReplyInvalid", f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
+            return Refused.REPLY_INVALID, f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
         if array.stype == NUMPY and (told := array_trouble(array)):
-            return "ReplyInvalid", f"{_named(where)} {told}"
+            return Refused.REPLY_INVALID, f"{_named(where)} {told}"
     for r, record in content.metric_records.items():
         value = record.get(rules.weighted_by)
         if value is not None and not _is_weight(value):
-            return "WeightInvalid", f"{_named((r, rules.weighted_by))} is {str(value)[:60]}, which is no weight"
+            return Refused.WEIGHT_INVALID, f"{_named((r, rules.weighted_by))} is {str(value)[:60]}, which is no weight"
     return None
 
 

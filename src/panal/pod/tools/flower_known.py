@@ -16,8 +16,6 @@ from pathlib import Path
 
 from .flower_digests import DIGESTS
 
-NOT_SUPPORTED, DIFFER = "FlowerNotSupported", "FlowerVersionsDiffer"
-
 MODULES = (
     # the SuperLink: flower_identity, flower_secret, flower_fork_hook
     "flwr.superlink.cli.flower_superlink",

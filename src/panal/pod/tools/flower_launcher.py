@@ -22,9 +22,26 @@ from typing import TypeVar
 
 from . import working_directory
 from .app_folder import find_app
-from .files import Record, RunError, append, number, read_json, records, run_dir, say, terminate
+from .codes import Ending, Result
+from .files import (
+    COLLECTED,
+    MODEL,
+    MODELS,
+    STORED,
+    STORING,
+    Json,
+    RunError,
+    append,
+    number,
+    read_json,
+    read_records,
+    run_dir,
+    say,
+    terminate,
+)
 from .flower_control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
 from .flower_known import installed
+from .records import Bundle, Connected, Ended, NoModel, Record, Round, Stopped
 
 T = TypeVar("T")
 
@@ -34,7 +51,7 @@ SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most run
 FILES = 0.1  # between looks at files of the Pod's own
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
-STORING = 600.0  # the reporter without progress
+PATIENCE = 600.0  # the reporter without progress
 
 
 def main() -> int:
@@ -46,9 +63,9 @@ def main() -> int:
         return 1
     except Exception as error:  # noqa: BLE001  whatever it is, the controller gets to know it
         traceback.print_exc()
-        terminate("AggregatorFailed", f"The launcher failed: {error!r}")
+        terminate(Ending.AGGREGATOR_FAILED, f"The launcher failed: {error!r}")
         return 1
-    terminate("Completed", message)
+    terminate(Ending.COMPLETED, message)
     return 0
 
 
@@ -70,7 +87,7 @@ class Launcher:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
         refuse_incomplete(folder, project, bundle)
-        append({"event": "bundle", "sha256": hashlib.sha256(bundle).hexdigest(), "flower": installed()})
+        append(Bundle(sha256=hashlib.sha256(bundle).hexdigest(), flower=installed()))
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
@@ -87,7 +104,7 @@ class Launcher:
             except UnreachableError as error:
                 raise_if_stopped()
                 if time.monotonic() - self.answered > SILENT:
-                    raise RunError("AggregatorLost", f"The SuperLink does not answer any more: {error}") from error
+                    raise RunError(Ending.AGGREGATOR_LOST, f"The SuperLink does not answer any more: {error}") from error
                 time.sleep(POLL)
                 continue
             self.answered = time.monotonic()
@@ -101,7 +118,7 @@ class Launcher:
         count = self._ask(self.control.online)
         if count != self.connected:
             self.connected = count
-            append({"event": "connected", "count": count})
+            append(Connected(count=count))
         return count
 
     def _wait_for_quorum(self) -> None:
@@ -109,7 +126,7 @@ class Launcher:
         while (count := self._count()) < self.min_clients:
             if time.monotonic() > end:
                 wanted = f"{self.min_clients} are needed (spec.server.minAvailableClients)"
-                raise RunError("QuorumNotReached", f"{count} collaborators connected within {self.quorum_timeout} s, {wanted}")
+                raise RunError(Ending.QUORUM_NOT_REACHED, f"{count} collaborators connected within {self.quorum_timeout} s, {wanted}")
             time.sleep(POLL)
 
     def _watch(self, run: int) -> RunState:
@@ -118,7 +135,7 @@ class Launcher:
         while True:
             state = self._ask(lambda: self.control.state(run))
             if state is None:
-                raise RunError("AggregatorLost", "The SuperLink was restarted and does not know the run any more")
+                raise RunError(Ending.AGGREGATOR_LOST, "The SuperLink was restarted and does not know the run any more")
             if state.finished:
                 return state
             if self._count() >= self.min_clients:
@@ -126,7 +143,7 @@ class Launcher:
             elif time.monotonic() - enough > self.quorum_timeout:
                 self.control.stop(run)
                 few = f"Fewer than {self.min_clients} collaborators were connected for {self.quorum_timeout} s ({self.connected} now)"
-                raise RunError("QuorumLost", few)
+                raise RunError(Ending.QUORUM_LOST, few)
             self._rest()
 
     def _rest(self) -> None:
@@ -149,76 +166,76 @@ class Launcher:
 def judged(end: RunError | None) -> str:
     """What the run came to, or RunError. A model that was handed over is stored first, however the app has ended."""
     kept = wait_until_stored(run_dir())
-    events = records()
+    events = read_records()
     files = number_of_files()
     trouble = stopped(events) or end or nothing_came(events, bool(kept), files)
     if trouble:
         raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
-    append({"event": "ended", "result": "Model" if kept else "Files" if files else "Metrics"})
+    append(Ended(result=Result.MODEL if kept else Result.FILES if files else Result.METRICS))
     return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
 
 
 def number_of_files() -> int:
     """Those of the app that the reporter has collected."""
-    found = read_json(run_dir() / "collected.json") or {}
+    found = read_json(run_dir() / COLLECTED) or {}
     return int(found.get("status", {}).get("count", 0))
 
 
 def handed_over(folder: Path) -> list[int]:
     """The calls of `start` that have left a model."""
-    return sorted(int(each.parent.name) for each in folder.glob("models/*/model.json"))
+    return sorted(int(each.parent.name) for each in folder.glob(f"{MODELS}/*/{MODEL}"))
 
 
 def raise_if_stopped() -> None:
     """The SuperLink, or the hook in the server app, has ended the run with a reason."""
-    if found := stopped(records()):
+    if found := stopped(read_records()):
         raise found
 
 
 def stopped(events: list[Record]) -> RunError | None:
-    return next((RunError(each["reason"], each["message"]) for each in events if each["event"] == "stopped"), None)
+    return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped)), None)
 
 
 def failed(state: RunState) -> RunError | None:
     if state.outcome == "completed":
         return None
-    return RunError("ServerAppFailed", state.details or f"Flower says that the run {state.outcome}")
+    return RunError(Ending.SERVER_APP_FAILED, state.details or f"Flower says that the run {state.outcome}")
 
 
 def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
     """Why a run that Flower calls completed is not: Flower calls it so whatever the sites did. `spec.result` says what has to come out."""
-    if not any(each["event"] == "round" and each.get("replies") for each in events):
-        return RunError("NoResult", "The server app has ended without a usable reply of any site")
+    if not any(isinstance(each, Round) and each.replies for each in events):
+        return RunError(Ending.NO_RESULT, "The server app has ended without a usable reply of any site")
     wanted = os.environ.get("PANAL_RESULT", "")
-    missing = next((each["message"] for each in events if each["event"] == "no-model"), "")
+    missing = next((each.message for each in events if isinstance(each, NoModel)), "")
     if wanted == "Files" and not files:
-        return RunError("ModelMissing", "spec.result is Files, and the server app has left none in its working directory")
+        return RunError(Ending.MODEL_MISSING, "spec.result is Files, and the server app has left none in its working directory")
     if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
         return None
-    return RunError("ModelMissing", missing or "The server app has ended and left no model")
+    return RunError(Ending.MODEL_MISSING, missing or "The server app has ended and left no model")
 
 
-def wait_until_stored(folder: Path, patience: float = STORING) -> str:
+def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
     """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
     by it as long as it gets on."""
     since, touched = time.monotonic(), 0.0
     while True:
         handed = handed_over(folder)
-        stored = read_json(folder / "stored.json") or {}
+        stored = read_json(folder / STORED) or {}
         found = [stored[str(start)] for start in handed if str(start) in stored]
         if error := next((each["error"] for each in found if each.get("error")), ""):
-            raise RunError("ModelNotStored", str(error))
+            raise RunError(Ending.MODEL_NOT_STORED, str(error))
         if len(found) == len(handed):
             return told(found)
-        mark = folder / "storing"
+        mark = folder / STORING
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
         if time.monotonic() - since >= patience:
-            raise RunError("ModelNotStored", f"The reporter did not store the model within {patience:.0f} s; its log tells more")
+            raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; its log tells more")
         time.sleep(FILES)
 
 
-def told(models: list[Record]) -> str:
+def told(models: list[Json]) -> str:
     if not models:
         return ""
     earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""

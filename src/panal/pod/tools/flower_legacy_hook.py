@@ -12,8 +12,8 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+from .codes import EVALUATE, SERVER, TRAIN, Ending
 from .files import RunError, number
-from .flower_journal import EVALUATE, TRAIN
 from .flower_minimum import set_minimums
 from .flower_model import hand_over
 from .flower_watch import Watch, current, watch_of
@@ -23,8 +23,8 @@ TOLD = {
     "add_loss_distributed": (EVALUATE, "loss"),
     "add_metrics_distributed": (EVALUATE, ""),
     "add_metrics_distributed_fit": (TRAIN, ""),
-    "add_loss_centralized": ("server", "loss"),
-    "add_metrics_centralized": ("server", ""),
+    "add_loss_centralized": (SERVER, "loss"),
+    "add_metrics_centralized": (SERVER, ""),
 }
 PARAMETERS = "parameters"  # the record in which a workflow keeps its model
 
@@ -126,8 +126,8 @@ class Came:
         if self.last or not self.rounds:
             return
         message = f"No model came of any of the {self.rounds} rounds: the app's workflow has stopped in each"
-        watch.journal.stopped("WorkflowHalted", message)
-        raise RunError("WorkflowHalted", message)
+        watch.journal.stopped(Ending.WORKFLOW_HALTED, message)
+        raise RunError(Ending.WORKFLOW_HALTED, message)
 
 
 def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from . import flower_trees
+from .codes import Doubt, Ending
 from .files import RunError
 from .flower_journal import Journal
 from .flower_model import change, unstorable
@@ -29,8 +30,8 @@ class Made:
         if not self.arrays or os.environ.get("PANAL_RESULT") in NOT_NEEDED or not (told := unstorable(self.arrays)):
             return
         message = f"The model cannot be stored: {told} has a type that safetensors does not know"
-        self._journal.stopped("ArraysNotStorable", message)
-        raise RunError("ArraysNotStorable", message)
+        self._journal.stopped(Ending.ARRAYS_NOT_STORABLE, message)
+        raise RunError(Ending.ARRAYS_NOT_STORABLE, message)
 
     def look_at(self, server_round: int, arrays: Any, replies: list[Any], *, trained: bool) -> None:
         """What the strategy has made of these replies; `trained`: sites were asked at all, as a strategy may only evaluate."""
@@ -42,15 +43,15 @@ class Made:
         if first:
             self.check_types()
             if before and (told := change(before, arrays)):
-                self._journal.notice("ModelChanged", told)
+                self._journal.notice(Doubt.MODEL_CHANGED, told)
         if flower_trees.bags(self._strategy) and (told := flower_trees.lost_trees(before, arrays, replies)):
-            self._journal.notice("TreesLost", f"round {server_round}: {told}")
+            self._journal.notice(Doubt.TREES_LOST, f"round {server_round}: {told}")
 
     def tell_rounds_without(self) -> None:
         if self._without:
             since = f"in round{'s' if len(self._without) > 1 else ''} {', '.join(map(str, self._without[-SHOWN:]))}"
             whose = f"the model is that of round {self.round}" if self.round else "there is no model"
-            self._journal.notice("NotAggregated", f"{self._name} returned no arrays {since}; {whose}")
+            self._journal.notice(Doubt.NOT_AGGREGATED, f"{self._name} returned no arrays {since}; {whose}")
 
     def tell_none(self) -> None:
         """`start` has ended well, and there is nothing to store."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .codes import Refused
 from .files import say
 from .flower_arrivals import OBJECTS, TIMES, Arrivals, BadReplyError, Instruction, Reply, read_tree
 from .flower_bindings import Caller, RefusedError
@@ -114,14 +115,14 @@ class Messages:
             self._utils.validate_object_content(content)
             return tuple(self._inflatable.get_object_children_ids_from_object_content(content))
         except (ValueError, self._utils.UnexpectedObjectContentError) as error:
-            raise BadReplyError("ReplyInvalid", "one of its objects is not in Flower's form") from error
+            raise BadReplyError(Refused.REPLY_INVALID, "one of its objects is not in Flower's form") from error
 
     # What becomes of a reply.
 
     def _deliver(self, reply: Reply, state: Any) -> None:
         message = self._examined(reply)
         if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
-            raise BadReplyError("ReplyInvalid", "Flower does not take it: it has expired, or comes too late")
+            raise BadReplyError(Refused.REPLY_INVALID, "Flower does not take it: it has expired, or comes too late")
         self.arrivals.close(reply.instruction)
         state.store_traffic(reply.instruction.run, bytes_sent=0, bytes_recv=reply.size + reply.request.ByteSize())
         if reply.request.clientapp_runtime_list:
@@ -148,18 +149,18 @@ class Messages:
         try:
             size, count = Weigher(self._utils, reply).of(reply.root)
             if size > reply.largest:
-                raise BadReplyError("ReplyTooLarge", f"it unfolds to {size} bytes; a reply of this run may have {reply.largest}")
+                raise BadReplyError(Refused.REPLY_TOO_LARGE, f"it unfolds to {size} bytes; a reply of this run may have {reply.largest}")
             if count > (most := max(OBJECTS, TIMES * len(reply.instruction.objects))):
-                raise BadReplyError("ReplyTooLarge", f"it unfolds to {count} objects; a reply of this run may have {most}")
+                raise BadReplyError(Refused.REPLY_TOO_LARGE, f"it unfolds to {count} objects; a reply of this run may have {most}")
             message = self._utils.inflate_object_from_contents(reply.root, self._without_chunks(reply))
             said, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
         except BadReplyError:
             raise
         except Exception as error:
-            raise BadReplyError("ReplyInvalid", f"it is not in Flower's form ({type(error).__name__})") from error
+            raise BadReplyError(Refused.REPLY_INVALID, f"it is not in Flower's form ({type(error).__name__})") from error
         found.message_id = said.message_id
         if found != said:
-            raise BadReplyError("ReplyInvalid", "its metadata are not those that were announced")
+            raise BadReplyError(Refused.REPLY_INVALID, "its metadata are not those that were announced")
         message.metadata.__dict__["_message_id"] = said.message_id
         return message
 
@@ -186,7 +187,7 @@ class Messages:
         for reply in self.arrivals.stalled():
             left, all_ = len(reply.missing()), len(reply.tree)
             why = f"{left} of its {all_} objects have not come, and none for {reply.patience:.0f} s"
-            self._fail(reply.instruction, BadReplyError("ReplyIncomplete", why), state)
+            self._fail(reply.instruction, BadReplyError(Refused.REPLY_INCOMPLETE, why), state)
 
 
 def one_reply(who: Caller, request: Any) -> Any:
@@ -207,7 +208,7 @@ def fits(reply: Reply) -> None:
     said, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
     pairs = ((said.run_id, asked.run_id), (said.src_node_id, asked.dst_node_id), (said.dst_node_id, asked.src_node_id))
     if any(a != b for a, b in pairs) or (said.group_id, said.message_type) != (asked.group_id, asked.message_type):
-        raise BadReplyError("ReplyInvalid", "its metadata are not those of a reply to this message")
+        raise BadReplyError(Refused.REPLY_INVALID, "its metadata are not those of a reply to this message")
 
 
 class Weigher:

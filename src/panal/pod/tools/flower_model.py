@@ -12,11 +12,12 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from .files import Record, append, run_dir, shown, write_json
+from .codes import QUERY, Doubt, Ending
+from .files import ARRAYS, MODEL, MODELS, Json, append, run_dir, shown, write_json
 from .flower_journal import Journal
 from .flower_judge import NUMPY, not_finite
+from .records import ModelMade
 
-MODELS = "models"  # the folder in the run's folder
 # What safetensors has a type for, by numpy's names.
 STORABLE = frozenset({"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float16", "float32", "float64"})
 SHOWN = 3  # arrays that are named
@@ -31,7 +32,7 @@ def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_:
         "start": journal.models,
         "round": round_,
         "metrics": metrics,
-        "history": {kind: found for kind, found in journal.history.items() if found or kind != "query"},
+        "history": {kind: found for kind, found in journal.history.items() if found or kind != QUERY},
         "strategy": strategy,
         "app": {key: str(getattr(run, key, "")) for key in ("fab_id", "fab_version", "fab_hash")},
         "versions": versions(),
@@ -40,27 +41,27 @@ def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_:
         write_model(run_dir() / MODELS / str(journal.models), arrays, description)
         suspect = "; ".join(suspicious(arrays))
     except Exception as error:  # noqa: BLE001  the launcher ends the run with this reason; the app need not fail as well
-        journal.stopped("ModelMissing", f"The model could not be handed over: {error!r}")
+        journal.stopped(Ending.MODEL_MISSING, f"The model could not be handed over: {error!r}")
         return
     if suspect:
-        journal.notice("ModelSuspect", suspect)
-    append({"event": "model", "start": journal.models, "round": round_})
+        journal.notice(Doubt.MODEL_SUSPECT, suspect)
+    append(ModelMade(start=journal.models, round=round_))
 
 
-def write_model(folder: Path, arrays: Mapping[str, Any], description: Record) -> None:
+def write_model(folder: Path, arrays: Mapping[str, Any], description: Json) -> None:
     """`arrays` maps names to Flower Arrays. In the npz the i-th is `i.npy`; `description["arrays"]` gets the names in that order."""
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / ".model.npz.part"
+    part = folder / f".{ARRAYS}.part"
     names = []
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for index, (name, array) in enumerate(arrays.items()):
             names.append(str(name))
             with archive.open(f"{index}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array.numpy()), allow_pickle=False)
-    part.replace(folder / "model.npz")
-    write_json(folder / "model.json", {**description, "arrays": names})
+    part.replace(folder / ARRAYS)
+    write_json(folder / MODEL, {**description, "arrays": names})
 
 
 def versions() -> dict[str, str]:

@@ -10,23 +10,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .files import run_dir, say
+from .codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
+from .files import NODES, run_dir, say
 from .flower_client_hook import RECORD
 from .flower_errors import USER_CODES, arrived, printable
-from .flower_judge import Description
-
-Number = float | str
-
-MAX_METRICS, LONGEST_NAME = 16, 200
+from .flower_judge import Description, Verdict
+from .records import Number, Reply
 
 
 @dataclass(frozen=True)
 class Answer:
     """What came of one message: what a usable reply told (its metrics, and seconds), or why there is none, as a code and a text."""
 
-    reason: str = "NoReply"
+    reason: str = Unanswered.NO_REPLY
     text: str = ""
-    told: dict[str, Any] | None = None
+    told: Reply | None = None
     by_user_code: bool = False
 
 
@@ -39,7 +37,7 @@ class Phase:
     failures: int = 0
     user_failures: int = 0
     seconds: float = 0.0
-    collaborators: dict[str, dict[str, Any]] = field(default_factory=dict)
+    collaborators: dict[str, Reply] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
 
@@ -53,6 +51,11 @@ class Phase:
         self.user_failures += answer.by_user_code
         self.failed |= {cluster: answer.reason} if cluster else {}
         self.messages |= {cluster: answer.text} if cluster and answer.text else {}
+
+    def told(self) -> dict[str, Any]:
+        """The fields of the phase's record."""
+        counted = {"replies": self.replies, "failures": self.failures, "collaborators": self.collaborators, "failed": self.failed}
+        return counted | ({"messages": self.messages} if self.messages else {})
 
 
 class Clusters:
@@ -81,7 +84,7 @@ class Clusters:
 
     def _read_on(self) -> None:
         try:
-            with (run_dir() / "nodes.jsonl").open("rb") as file:
+            with (run_dir() / NODES).open("rb") as file:
                 file.seek(self._read)
                 whole, newline, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:
@@ -98,11 +101,13 @@ def answer_of(reply: Any, seconds: float | None) -> Answer:
     if reply.has_error():
         reason, text = arrived(reply.error.code, reply.error.reason)
         return Answer(reason, text, None, reply.error.code in USER_CODES)
-    told: dict[str, Any] = {"metrics": merged(reply.content.metric_records.values())}
-    return Answer("", "", told | ({"seconds": seconds} if seconds is not None else {}))
+    told: Reply = {"metrics": merged(reply.content.metric_records.values())}
+    if seconds is not None:
+        told["seconds"] = seconds
+    return Answer("", "", told)
 
 
-def say_refused(cluster: str, told: tuple[str, str]) -> None:
+def say_refused(cluster: str, told: Verdict) -> None:
     say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
 
 
@@ -141,7 +146,7 @@ def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
 def numbers(metrics: Mapping[str, Any] | None) -> dict[str, Number]:
     """The single numbers among a MetricRecord's values. What JSON has no number for is a word: NaN, Infinity or -Infinity."""
     found = {k: number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
-    return {k[:LONGEST_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
+    return {k[:MAX_METRIC_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
 
 
 def number(value: float) -> Number:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from .codes import Ending
 from .files import RunError, loopback
 
 HEADER = "x-panal-pod"
@@ -28,9 +29,9 @@ def secret() -> str:
     try:
         found = file.read_text().strip()
     except OSError as error:
-        raise RunError("AggregatorFailed", f"The Pod's secret cannot be read: {error}") from error
+        raise RunError(Ending.AGGREGATOR_FAILED, f"The Pod's secret cannot be read: {error}") from error
     if not found:
-        raise RunError("AggregatorFailed", f"The Pod's secret {file} is empty")
+        raise RunError(Ending.AGGREGATOR_FAILED, f"The Pod's secret {file} is empty")
     return found
 
 

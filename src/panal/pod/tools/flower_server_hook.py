@@ -17,17 +17,19 @@ from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-from .files import RunError, number, run_dir, say
+from .codes import EVALUATE, SERVER, TRAIN, Ending
+from .files import ROUNDS, RunError, number, run_dir, say
 from .flower_aggregation import Aggregation, rules
 from .flower_context import with_key
 from .flower_exchange import Exchange
-from .flower_journal import EVALUATE, TRAIN, Journal
+from .flower_journal import Journal
 from .flower_judge import Judge
 from .flower_made import Made
 from .flower_minimum import set_minimums
 from .flower_model import hand_over
-from .flower_replies import Number, Phase, numbers
+from .flower_replies import Phase, numbers
 from .flower_watch import ROUND_TIMEOUT, watch_of
+from .records import Number
 
 REPEATS = 2
 NAMED = 10  # kinds of failure in one message
@@ -185,7 +187,7 @@ class Observation:
         said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
         message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
-        reason = "AllCollaboratorsFailed" if all_raised else "QuorumLost"
+        reason = Ending.ALL_COLLABORATORS_FAILED if all_raised else Ending.QUORUM_LOST
         self.journal.stopped(reason, message)
         raise RunError(reason, message)
 
@@ -220,7 +222,7 @@ class Observation:
         began = time.monotonic()
         metrics = self.evaluate_fn(server_round + self.offset, arrays)
         self.phase, self.phase_began = Phase(), began
-        self._record(server_round + self.offset, "server", numbers(metrics))
+        self._record(server_round + self.offset, SERVER, numbers(metrics))
         if server_round > 0:
             self._end()
         return metrics
@@ -248,7 +250,7 @@ class Observation:
 
 def rounds_wanted() -> int:
     try:
-        return int((run_dir() / "rounds").read_text())
+        return int((run_dir() / ROUNDS).read_text())
     except (FileNotFoundError, ValueError):
         return 0
 

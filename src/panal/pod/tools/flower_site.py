@@ -19,11 +19,11 @@ from types import ModuleType
 from typing import Any
 
 from . import flower_secret, flower_unanswered
+from .codes import DIGEST, Ending
 from .files import RunError, say
 from .flower_errors import leaving, written
 
 INSTANCE_HEADER = "x-panal-instance"
-MISMATCH = "AppHashMismatch"
 INVALID_FAB = 7  # of Flower's error codes
 HANDED_OVER = 5.0  # seconds for the ClientApp to hand over the rest of an error
 
@@ -38,8 +38,10 @@ class WrongAppError(Exception):
 def app_hash() -> str:
     """What this site was told that it will run."""
     told = os.environ.get("PANAL_APP_HASH", "")
-    if not re.fullmatch(r"[0-9a-f]{64}", told):
-        raise RunError(MISMATCH, f"PANAL_APP_HASH is {told!r}, which is no SHA-256: the hub did not announce what is to run here")
+    if not re.fullmatch(DIGEST, told):
+        raise RunError(
+            Ending.APP_HASH_MISMATCH, f"PANAL_APP_HASH is {told!r}, which is no SHA-256: the hub did not announce what is to run here"
+        )
     return told
 
 
@@ -103,7 +105,7 @@ def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
         try:
             return original(state=state, object_store=object_store, receive=keep, get_run=judged_run, get_fab=judged_bundle, **rest)
         except WrongAppError as refusal:
-            say(f"{MISMATCH}: {refusal}. Nothing of it is installed or run")
+            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. Nothing of it is installed or run")
             return refuse(module, received[0], state, object_store)
 
     return pull_and_store_message
@@ -128,7 +130,7 @@ def judge_bundle(content: bytes, run: Any, announced: str) -> None:
 
 def refuse(module: ModuleType, message: Any, state: Any, object_store: Any) -> Any:
     error: Any = importlib.import_module("flwr.app.error").Error
-    reply = type(message)(error(INVALID_FAB, written(MISMATCH)), reply_to=message)
+    reply = type(message)(error(INVALID_FAB, written(Ending.APP_HASH_MISMATCH)), reply_to=message)
     module._insert_message(reply, state, object_store)
     return message.metadata.run_id
 

@@ -10,8 +10,10 @@ import importlib
 import shutil
 import sys
 
+from .codes import Ending
 from .files import RunError, append, terminate
-from .flower_known import NOT_SUPPORTED, PIN, unknown
+from .flower_known import PIN, unknown
+from .records import Stopped
 
 PROGRAMS = {
     "flower-superlink": ("flwr.superlink.cli.flower_superlink", "flower_superlink", "flower_identity"),
@@ -36,9 +38,9 @@ def main() -> int:
     if not why and shutil.which("flower-superexec") is None:
         why = f"flower-superexec, which starts Flower's other programs, is not on the PATH. Install {PIN} where the image's PATH leads"
     if why:
-        terminate(NOT_SUPPORTED, why)
+        terminate(Ending.FLOWER_NOT_SUPPORTED, why)
         if name == "flower-superlink":
-            append({"event": "stopped", "reason": NOT_SUPPORTED, "message": why})  # the launcher has the last word of the Pod
+            append(Stopped(reason=Ending.FLOWER_NOT_SUPPORTED, message=why))  # the launcher has the last word of the Pod
         return UNGUARDED
     sys.argv = [name, *sys.argv[2:]]
     getattr(program, function)()

@@ -15,8 +15,9 @@ import uuid
 from pathlib import Path
 from types import FrameType
 
+from .codes import Ending
 from .files import RunError, flower_environment, gateway_port, loopback, number, say, terminate
-from .flower_known import DIFFER, NOT_SUPPORTED, differs, unknown
+from .flower_known import differs, unknown
 from .flower_site import app_hash
 from .flower_start import UNGUARDED, command
 from .working_directory import enter
@@ -31,9 +32,9 @@ def main() -> int:
     try:
         check_data(os.environ.get("PANAL_DATA_PATH", ""))
         if why := unknown():
-            raise RunError(NOT_SUPPORTED, why)
+            raise RunError(Ending.FLOWER_NOT_SUPPORTED, why)
         if why := differs(os.environ.get("PANAL_FLOWER_VERSION", "")):
-            raise RunError(DIFFER, why)
+            raise RunError(Ending.FLOWER_VERSIONS_DIFFER, why)
         app_hash()
         enter()
         return Keeper().run()
@@ -51,10 +52,10 @@ def check_data(path: str) -> None:
         readable = os.access(path, os.R_OK)
         exists = Path(path).exists()
     except OSError as error:
-        raise RunError("DataNotFound", f"The data cannot be read: {error}") from error
+        raise RunError(Ending.DATA_NOT_FOUND, f"The data cannot be read: {error}") from error
     if not exists or not readable or empty:
         what = "does not exist" if not exists else "is empty" if empty else "cannot be read by this user id"
-        raise RunError("DataNotFound", f"The data at {path} {what}")
+        raise RunError(Ending.DATA_NOT_FOUND, f"The data at {path} {what}")
 
 
 def node_config() -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
+from .codes import Ending
 from .files import RunError, number
 from .flower_aggregation import asked
 from .flower_context import naming_missing_keys
@@ -242,5 +243,5 @@ class Waiting:
             self._said = message
             self._journal.waiting(message)
         if now - self._since > (limit := number("PANAL_QUORUM_TIMEOUT", QUORUM_TIMEOUT)):
-            self._journal.stopped("QuorumNotReached", f"{message}, for {limit} s")
-            raise RunError("QuorumNotReached", message)
+            self._journal.stopped(Ending.QUORUM_NOT_REACHED, f"{message}, for {limit} s")
+            raise RunError(Ending.QUORUM_NOT_REACHED, message)

@@ -17,6 +17,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from .files import replace
+
 TOP = ("run.py", "sitecustomize.py")  # found by path; the others are the package `panal_tools`
 USER = "panal"
 GROUP_READS = 0o440  # the Pod's containers have different users and one group
@@ -48,15 +50,9 @@ def _encoded(data: bytes) -> str:
 
 
 def _write_protected(file: Path, text: str) -> None:
-    """All of it or nothing, and at no moment for everybody's eyes."""
-    if file.exists():
-        return
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        os.fchmod(handle.fileno(), GROUP_READS)  # whatever the umask is
-        handle.write(text)
-    part.rename(file)
+    """At no moment for everybody's eyes."""
+    if not file.exists():
+        replace(file, text, mode=GROUP_READS)
 
 
 def main(arguments: list[str]) -> None:

@@ -10,18 +10,19 @@ import json
 import os
 from typing import Any
 
-from .files import Record, RunError, shown
+from .codes import Ending
+from .files import Json, RunError, shown
 
 NAMED = 40  # declared keys in a message
 KINDS = {bool: "a boolean", int: "a whole number", float: "a number", str: "a text"}
 
 
-def declared(project: Record) -> Record:
+def declared(project: Json) -> Json:
     """The app's run config; keys of tables have dots in their names, as Flower writes them."""
     return dict(_flat(project["tool"]["flwr"]["app"].get("config") or {}, ""))
 
 
-def _flat(table: Record, prefix: str) -> Any:
+def _flat(table: Json, prefix: str) -> Any:
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
@@ -29,15 +30,15 @@ def _flat(table: Record, prefix: str) -> Any:
             yield f"{prefix}{key}", value
 
 
-def given(known: Record) -> Record:
+def given(known: Json) -> Json:
     """What the run gives, in the types that the app declares. RunError that names the key."""
-    wanted: Record = json.loads(os.environ.get("PANAL_RUN_CONFIG") or "{}")
+    wanted: Json = json.loads(os.environ.get("PANAL_RUN_CONFIG") or "{}")
     if unknown := sorted(wanted.keys() - known.keys()):
         raise _invalid(f"the app declares no key {', '.join(map(repr, unknown))}", known)
     return {key: _typed(key, value, known) for key, value in wanted.items()}
 
 
-def _typed(key: str, value: Any, known: Record) -> Any:
+def _typed(key: str, value: Any, known: Json) -> Any:
     """JSON does not tell 1 from 1.0, and API servers do not keep the difference."""
     kind = type(known[key])
     if kind is float and type(value) is int:
@@ -49,6 +50,6 @@ def _typed(key: str, value: Any, known: Record) -> Any:
     return value
 
 
-def _invalid(what: str, known: Record) -> RunError:
+def _invalid(what: str, known: Json) -> RunError:
     names = ", ".join(sorted(known)[:NAMED]) + (", …" if len(known) > NAMED else "")
-    return RunError("InvalidSpec", shown(f"spec.server.runConfig: {what}. Declared in [tool.flwr.app.config] are: {names or 'none'}"))
+    return RunError(Ending.INVALID_SPEC, shown(f"spec.server.runConfig: {what}. Declared in [tool.flwr.app.config] are: {names or 'none'}"))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .app_folder import find_app
-from .files import Record, RunError, read_json, run_dir, say, shown, write_json
+from .files import APP_FILES, COLLECTED, STORING, Json, RunError, read_json, run_dir, say, shown, write_json
 
 FILES, SIZE = 10_000, 256 << 20  # of an app's folder that is copied
 SKIPPED = frozenset({"__pycache__", ".git", ".venv", "venv", "node_modules"})
@@ -23,6 +23,7 @@ LISTED = 1000  # files for the reporter; it takes fewer
 LOOKED_AT = 100_000
 PATIENCE = 300.0  # seconds without a sign of the reporter
 POLL = 0.2
+COPIED = "copied.json"  # in the volume: the files as they were in the image
 
 
 def place() -> Path | None:
@@ -37,14 +38,14 @@ def enter() -> None:
     if volume is None:
         return
     folder = volume / "app"
-    if read_json(volume / "copied.json") is None:
+    if read_json(volume / COPIED) is None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        write_json(volume / "copied.json", _filled(folder))
+        write_json(volume / COPIED, _filled(folder))
     os.chdir(folder)
 
 
-def _filled(folder: Path) -> Record:
+def _filled(folder: Path) -> Json:
     try:
         source, _ = find_app()
     except RunError:
@@ -105,7 +106,7 @@ def _linked(source: Path, folder: Path, where: Path) -> Path:
     return folder / where.relative_to(source) if where.is_relative_to(source) else where
 
 
-def _listed(folder: Path) -> Record:
+def _listed(folder: Path) -> Json:
     """What is there now: size and time of each file, nothing of what is none."""
     return {"files": {path: _mark(entry) for path, entry in _relative(folder)}}
 
@@ -128,7 +129,7 @@ def _mark(entry: os.DirEntry[str]) -> list[int] | None:
 # At the end of the run.
 
 
-def changed(folder: Path, before: Record) -> Record:
+def changed(folder: Path, before: Json) -> Json:
     """`files` that are new or have changed, as pairs of path and size; `left_out`, with why; how many `more` there are."""
     known, more = before["files"], 0
     files: list[tuple[str, int]] = []
@@ -149,7 +150,7 @@ def changed(folder: Path, before: Record) -> Record:
 def hand_over() -> None:
     """Lists for the reporter what the app has written, and waits until it has it. What goes wrong here does not change the run's end."""
     volume = place()
-    before = read_json(volume / "copied.json") if volume else None
+    before = read_json(volume / COPIED) if volume else None
     if volume is None or before is None:
         return
     try:
@@ -157,7 +158,7 @@ def hand_over() -> None:
         if not any(found.values()):
             return
         _open_to_group(volume / "app")
-        write_json(run_dir() / "files.json", found)
+        write_json(run_dir() / APP_FILES, found)
     except (OSError, KeyError, TypeError) as error:
         say(f"the working directory cannot be read: {error!r}")
         return
@@ -174,19 +175,19 @@ def _open_to_group(folder: Path) -> None:
                 Path(entry.path).chmod(mode | needed)
 
 
-def _wait() -> Record | None:
+def _wait() -> Json | None:
     since, touched = time.monotonic(), 0.0
     while time.monotonic() - since < PATIENCE:
-        if (answer := read_json(run_dir() / "collected.json")) is not None:
+        if (answer := read_json(run_dir() / COLLECTED)) is not None:
             return answer
-        mark = run_dir() / "storing"
+        mark = run_dir() / STORING
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
         time.sleep(POLL)
     return None
 
 
-def _tell(answer: Record | None) -> None:
+def _tell(answer: Json | None) -> None:
     if answer is None:
         say(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; its log tells more")
     elif answer.get("error"):

@@ -19,7 +19,7 @@ from panal.addon.authority import Authority, AuthorityError, Signer, Times
 from panal.addon.issued import Issued
 from panal.addon.leaf import BadRequest
 from panal.api import names
-from panal.hub.authority_store import AuthorityStore, Revocation
+from panal.hub.addon.authority_store import AuthorityStore, Revocation
 from panal.hub.difference import needs_apply, stamped
 from panal.kube import kinds
 from panal.kube.backoff import Backoff

@@ -17,7 +17,7 @@ from panal.addon.leaf import sign_collaborator
 from panal.addon.requests import Approve, Deny, Known, judge
 from panal.api import names
 from panal.hub import metrics
-from panal.hub.authorities import Authorities
+from panal.hub.addon.authorities import Authorities
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client

@@ -17,7 +17,7 @@ from embedded import Embedded
 from panal.addon.authority import Times
 from panal.addon.issued import Issued
 from panal.api import names
-from panal.hub.authorities import Authorities
+from panal.hub.addon.authorities import Authorities
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client

@@ -8,7 +8,6 @@ of the rest: a hub that refuses the work must not cost the cluster its certifica
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -20,20 +19,18 @@ from panal.addon.issued import Issued
 from panal.addon.requests import open_for_us
 from panal.api import names
 from panal.hub import metrics
-from panal.hub.authorities import Authorities
+from panal.hub.addon.authorities import Authorities
+from panal.hub.addon.signing import Signing
 from panal.hub.difference import needs_apply, stamped
-from panal.hub.signing import Signing
 from panal.hub.watched import ADDON_KINDS, BY_REQUESTER, requester
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import KubeError
 from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind, kind_of
+from panal.kube.loop import Result, work
 from panal.kube.objects import Object, condition, key_of, labels_of, uid_of, version_of
 from panal.kube.queue import WorkQueue
-
-log = logging.getLogger(__name__)
 
 WORKERS = 4
 SETTLE = 0.1  # seconds for which changes of one cluster are gathered
@@ -41,6 +38,10 @@ BATCH = 5  # requests of one cluster that are answered in a row
 PAUSE = 1.0  # seconds, until it is that cluster's turn again
 EVERYWHERE = "*"  # the key of the ClusterManagementAddOn
 EACH = 0.01  # seconds between clusters, where all of them have to be looked at
+
+
+def _count(result: Result) -> None:
+    metrics.ADDON_RECONCILES.labels(result).inc()
 
 
 class AddOnController:
@@ -74,7 +75,7 @@ class AddOnController:
             self._on_change(kinds.CERTIFICATE_SIGNING_REQUEST, None, csr)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
-                tasks.create_task(self._worker())
+                tasks.create_task(work(self._queue, self._reconcile, "add-on of", count=_count))
 
     def _look_at_all(self) -> None:
         for number, addon in enumerate(self._cache.list(kinds.MANAGED_CLUSTER_ADDON)):
@@ -107,26 +108,6 @@ class AddOnController:
         if old is not None and (new is None or uid_of(new) != uid_of(old)):
             cluster = old["metadata"]["namespace"]
             self._gone[cluster] = (*self._gone.get(cluster, ()), *issued.valid(issued.issued(old), self._now()))
-
-    async def _worker(self) -> None:
-        while True:
-            key = await self._queue.get()
-            try:
-                look_again = await self._reconcile(key)
-                self._queue.forget(key)
-                if look_again is not None:
-                    self._queue.add_after(key, look_again)
-                metrics.ADDON_RECONCILES.labels("ok").inc()
-            except KubeError as error:
-                wait = self._queue.retry(key)
-                metrics.ADDON_RECONCILES.labels("error").inc()
-                log.warning("add-on of %s: %s (again in %.1f s)", key, error, wait)
-            except Exception:  # a defect of ours must not end the other clusters
-                wait = self._queue.retry(key)
-                metrics.ADDON_RECONCILES.labels("defect").inc()
-                log.exception("add-on of %s: defect in the controller (again in %.1f s)", key, wait)
-            finally:
-                self._queue.done(key)
 
     async def _reconcile(self, key: str) -> float | None:
         """Seconds to the next look, if there is anything to look at."""

@@ -11,7 +11,7 @@ import pytest
 from panal.addon.authority import Times
 from panal.addon.manifests import WORK
 from panal.api import names
-from panal.hub.addon import AddOnController
+from panal.hub.addon.controller import AddOnController
 from panal.kube import kinds
 from panal.kube.errors import Forbidden, KubeError
 from panal.kube.kinds import Kind

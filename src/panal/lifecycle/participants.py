@@ -13,37 +13,41 @@ from datetime import datetime
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.lifecycle.metadata import owned
-from panal.lifecycle.reasons import Reason
-from panal.lifecycle.support import Stop, stop
+from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import Object, World
 
 
-def barred(world: World, cluster: ClusterName) -> Stop | None:
+def barred(world: World, cluster: ClusterName) -> Trouble | None:
     """Why a selected cluster cannot be let in, or must leave."""
     site = world.sites.get(cluster)
     if site is None:
-        return stop(Reason.ADDON_NOT_INSTALLED, f"{cluster}: the add-on {names.ADDON} is not installed")
+        return Trouble.of(Reason.ADDON_NOT_INSTALLED, f"{cluster}: the add-on {names.ADDON} is not installed")
     if site.revoked:
-        return stop(Reason.CERTIFICATE_REVOKED, f"{cluster}: its certificates were revoked at {site.revoked}")
+        return Trouble.of(Reason.CERTIFICATE_REVOKED, f"{cluster}: its certificates were revoked at {site.revoked}")
     if site.config.problems:
-        return stop(Reason.SITE_CONFIG_INVALID, f"{cluster}: {'; '.join(site.config.problems)}")
+        return Trouble.of(Reason.SITE_CONFIG_INVALID, f"{cluster}: {'; '.join(site.config.problems)}")
     return None
 
 
-def uncertified(world: World, cluster: ClusterName, now: datetime) -> Stop | None:
+def uncertified(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
     """Why a cluster that may take part has no certificate to do so."""
     site = world.sites.get(cluster)
     if site is None or (site.certified and now < site.certified):
         return None
     if site.denied:
-        return stop(Reason.CERTIFICATE_DENIED, f"{cluster}: {site.denied}")
+        return Trouble.of(Reason.CERTIFICATE_DENIED, f"{cluster}: {site.denied}")
     what = f"its certificate expired at {site.certified:%Y-%m-%dT%H:%M:%SZ}" if site.certified else "it has no certificate yet"
-    return stop(Reason.CERTIFICATE_PENDING, f"{cluster}: {what}")
+    return Trouble.of(Reason.CERTIFICATE_PENDING, f"{cluster}: {what}")
 
 
 def gateway(world: World, participants: Iterable[ClusterName]) -> Object:
     """The ConfigMap that the reporter hands to the aggregator's gateway."""
-    wanted = world.admission
-    data = {"participants": json.dumps(sorted(participants)), "trust": wanted.trust, "crl": wanted.crl, "certificate": wanted.certificate}
+    wanted = world.credentials
+    data = {
+        names.KEY_PARTICIPANTS: json.dumps(sorted(participants)),
+        names.KEY_TRUST: wanted.trust,
+        names.KEY_CRL: wanted.crl,
+        names.KEY_CERTIFICATE: wanted.certificate,
+    }
     run = world.run
     return owned(run, "v1", "ConfigMap", names.gateway(run.name), "aggregator") | {"data": {k: v for k, v in data.items() if v}}

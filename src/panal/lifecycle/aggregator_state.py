@@ -1,0 +1,127 @@
+"""How the aggregator is doing: starting, at work, ended well or ended badly, from its Job, its Pod and what the launcher said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from panal.api.types import ModelStatus
+from panal.lifecycle.diagnosis import IMAGE_REASONS, launcher_said
+from panal.lifecycle.reasons import Reason, Trouble
+from panal.lifecycle.world import ContainerView, JobView, PodView, World
+
+LAUNCHER = "launcher"
+KILLED = 137  # 128 + SIGKILL
+TERMINATED = 143  # 128 + SIGTERM: a node that is drained
+LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
+POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
+JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorState:
+    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`; `model` is
+    None then for an app that trains none.
+    """
+
+    at_work: bool = False
+    trouble: Trouble | None = None
+    stop: Trouble | None = None
+    completed: bool = False
+    model: ModelStatus | None = None
+    look_again: float | None = None
+
+
+def aggregator_state(world: World, now: datetime) -> AggregatorState:
+    """The state of this attempt."""
+    job = world.job
+    if job is None:
+        return AggregatorState(stop=_vanished(world, now))
+    if job.deleting:
+        return AggregatorState()
+    if job.succeeded:
+        return _succeeded(world, job, now)
+    if job.failed:
+        return AggregatorState(stop=_why_failed(job))
+    pod = newest(job)
+    launcher = _container(pod, LAUNCHER) if pod else None
+    if launcher and (launcher.running or launcher.exit_code is not None):
+        return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job will say how it went
+    return _starting(world, job, pod, now)
+
+
+def _vanished(world: World, now: datetime) -> Trouble | None:
+    """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
+    started = world.run.status.start_time
+    if started is None:
+        return None
+    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
+    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
+        return None
+    return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
+
+
+def newest(job: JobView) -> PodView | None:
+    return max(job.pods, key=lambda p: p.created, default=None)
+
+
+def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
+    """The launcher ends well after the hub knew of the stored model, or that there is none: at most our cache is late."""
+    progress = world.progress
+    if progress and (progress.model or progress.result):
+        return AggregatorState(completed=True, model=progress.model)
+    pod = newest(job)
+    ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
+    if now - ended > LATE_WORD and not world.blind:
+        return AggregatorState(stop=Trouble.of(Reason.MODEL_NOT_STORED, "the aggregator ended without telling where the model is"))
+    return AggregatorState(at_work=True, look_again=1.0)
+
+
+def _why_failed(job: JobView) -> Trouble:
+    pod = newest(job)
+    launcher = _container(pod, LAUNCHER) if pod else None
+    if pod is None or launcher is None or launcher.exit_code is None:
+        why = f"{pod.reason} {pod.message}".strip() if pod else job.failure
+        return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator's Pod was lost ({why or 'no reason given'})")
+    reason, message = launcher_said(launcher.message)
+    if reason:
+        return Trouble.of(reason, message)
+    if launcher.exit_code in (KILLED, TERMINATED):
+        return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({launcher.terminated}, exit code {launcher.exit_code})")
+    return Trouble.of(
+        Reason.AGGREGATOR_FAILED, f"the aggregator's launcher ended with exit code {launcher.exit_code} ({launcher.terminated})"
+    )
+
+
+def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) -> AggregatorState:
+    trouble = _start_trouble(job, pod, now)
+    patience = timedelta(seconds=world.run.spec.server.quorum_timeout_seconds)
+    left = (job.created + patience - now).total_seconds()
+    if left > 0:
+        return AggregatorState(trouble=trouble, look_again=min(left + 0.1, 10.0))
+    if trouble:
+        return AggregatorState(stop=trouble)
+    return AggregatorState(
+        stop=Trouble.of(Reason.AGGREGATOR_FAILED, f"the aggregator did not start within {patience.total_seconds():.0f} s")
+    )
+
+
+def _start_trouble(job: JobView, pod: PodView | None, now: datetime) -> Trouble | None:
+    if pod is None:
+        late = now - job.created > POD_SHOULD_EXIST_AFTER
+        return Trouble.of(Reason.POD_NOT_CREATED, "hub: the aggregator's Job has no Pod") if late else None
+    if not pod.scheduled and pod.unschedulable:
+        return Trouble.of(Reason.UNSCHEDULABLE, f"hub: the aggregator: {pod.unschedulable}")
+    for container in pod.containers:
+        if container.waiting in IMAGE_REASONS:
+            return Trouble.of(Reason.IMAGE_PULL_FAILED, f"hub: image {container.image} of the aggregator: {container.waiting}")
+        if container.waiting not in ("", "PodInitializing", "ContainerCreating"):
+            why = f"{container.waiting} {container.waiting_message}".strip()
+            wrong = container.waiting.startswith("CreateContainer")
+            reason = Reason.CONTAINER_CONFIG_INVALID if wrong else Reason.AGGREGATOR_FAILED
+            return Trouble.of(reason, f"hub: the aggregator's container {container.name}: {why}")
+    return None
+
+
+def _container(pod: PodView, name: str) -> ContainerView | None:
+    return next((c for c in pod.containers if c.name == name), None)

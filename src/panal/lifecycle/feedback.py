@@ -1,0 +1,38 @@
+"""Which values OCM's work agent reports of the collaborator's Pod, and by which names they stand in the ManifestWork's status.
+
+Containers are selected by name: a site may inject containers into Pods, and the order of container statuses is not specified.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panal.lifecycle import pods
+from panal.lifecycle.world import Object
+
+_POD = {
+    "phase": ".status.phase",
+    "unschedulable": '.status.conditions[?(@.type=="PodScheduled")].message',
+}
+_INIT = {"toolsWaiting": pods.TOOLS, "gatewayWaiting": pods.GATEWAY}  # sidecars are init containers as well
+_MAIN = {
+    "waiting": "state.waiting.reason",
+    "waitingMessage": "state.waiting.message",
+    "ready": "ready",
+    "restarts": "restartCount",
+    "lastExitCode": "lastState.terminated.exitCode",
+    "lastReason": "lastState.terminated.reason",
+    "lastMessage": "lastState.terminated.message",
+}
+
+
+def rule(stateful_set: Object) -> dict[str, Any]:
+    """The feedback rule for the Pod of this StatefulSet, as JSONPaths."""
+    main = stateful_set["spec"]["template"]["spec"]["containers"][0]["name"]
+    init = {value: _path("initContainerStatuses", name, "state.waiting.reason") for value, name in _INIT.items()}
+    paths = {**_POD, **init, **{value: _path("containerStatuses", main, field) for value, field in _MAIN.items()}}
+    return {"type": "JSONPaths", "jsonPaths": [{"name": value, "path": path} for value, path in paths.items()]}
+
+
+def _path(statuses: str, container: str, field: str) -> str:
+    return f'.status.{statuses}[?(@.name=="{container}")].{field}'

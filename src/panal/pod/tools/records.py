@@ -1,0 +1,212 @@
+"""The records of progress.jsonl, by which the aggregator's Pod says how the run is going, declared once for both sides.
+
+Programs in the user's image write them (`files.append`), the reporter reads and folds them (`panal.pod.fold`). The file is open to the
+user's code: `parse` takes no type for granted, and what it gives is of the declared types. Texts are still those of others, to be shown as
+`panal.api.text` says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, TypedDict
+
+from .codes import CLUSTER, MAX_COUNT, PHASES, Ending, NotFinite
+
+Number = float | NotFinite
+
+_CLUSTER = re.compile(CLUSTER)
+
+
+class Reply(TypedDict, total=False):
+    """What a cluster's reply says: the seconds that it worked for, and its metrics."""
+
+    seconds: float
+    metrics: dict[str, Number]
+
+
+class UnfitError(ValueError):
+    """A record with a known event that cannot be read."""
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= MAX_COUNT:
+        raise ValueError(f"{number} is no count")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    """None for what is no finite number of a double's range."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _phase(value: Any) -> str:
+    return PHASES[PHASES.index(value)]
+
+
+def _metrics(value: Any) -> dict[str, Number]:
+    """Without what is neither a number nor one of the words for those that are not finite."""
+    found = {str(name): each if each in ("NaN", "Infinity", "-Infinity") else _number(each) for name, each in value.items()}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _of_clusters(value: Any) -> dict[str, Any]:
+    """Without what is no cluster's name."""
+    return {cluster: said for cluster, said in value.items() if _CLUSTER.fullmatch(cluster)}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {cluster: str(said) for cluster, said in _of_clusters(value).items()}
+
+
+def _replies(value: Any) -> dict[str, Reply]:
+    return {cluster: _reply(said) for cluster, said in _of_clusters(value).items()}
+
+
+def _reply(said: Any) -> Reply:
+    reply: Reply = {"metrics": _metrics(said.get("metrics") or {})}
+    if (seconds := _number(said.get("seconds"))) is not None:
+        reply["seconds"] = seconds
+    return reply
+
+
+def _as(read: Callable[[Any], Any]) -> dict[str, Any]:
+    return {"read": read}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line of progress.jsonl. A field that is None is not written."""
+
+    event: ClassVar[str] = ""
+    time: float | None = field(default=None, metadata=_as(_number))  # seconds since 1970
+
+    def content(self) -> dict[str, Any]:
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {"event": self.event, **{name: value for name, value in found.items() if value is not None}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Record):
+    """The app's bundle, which collaborators run and nothing else, and the version of Flower. By the launcher, first of all."""
+
+    event = "bundle"
+    sha256: str = field(metadata=_as(str))
+    flower: str = field(default="", metadata=_as(str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected(Record):
+    """How many collaborators are connected. By the launcher, whenever it changes."""
+
+    event = "connected"
+    count: int = field(metadata=_as(_count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Record):
+    """The strategy starts, or the app sends its first messages; `rounds` is 0 if the app does not say how many."""
+
+    event = "started"
+    rounds: int = field(metadata=_as(_count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round(Record):
+    """One phase of a round is over; with END the round is. By cluster: `collaborators` that replied, `failed` with a code, and `messages`
+    of those whose sites share them."""
+
+    event = "round"
+    round: int = field(metadata=_as(_count))
+    phase: str = field(metadata=_as(_phase))
+    replies: int | None = field(default=None, metadata=_as(_count))
+    failures: int | None = field(default=None, metadata=_as(_count))
+    collaborators: dict[str, Reply] | None = field(default=None, metadata=_as(_replies))
+    failed: dict[str, str] | None = field(default=None, metadata=_as(_texts))
+    messages: dict[str, str] | None = field(default=None, metadata=_as(_texts))
+    seconds: float | None = field(default=None, metadata=_as(_number))
+    metrics: dict[str, Number] | None = field(default=None, metadata=_as(_metrics))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMade(Record):
+    """The call number `start` of `Strategy.start` has handed over its model, which is of this round."""
+
+    event = "model"
+    start: int = field(metadata=_as(_count))
+    round: int = field(metadata=_as(_count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoModel(Record):
+    """The app has trained, and its strategy has returned nothing."""
+
+    event = "no-model"
+    message: str = field(metadata=_as(str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(Record):
+    """What the app waits for, until its next round."""
+
+    event = "waiting"
+    message: str = field(metadata=_as(str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Record):
+    """What a person should know although the run goes on. `kind` is a Doubt; a later notice of the same kind takes the place of this."""
+
+    event = "notice"
+    kind: str = field(metadata=_as(str))
+    message: str = field(metadata=_as(str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended(Record):
+    """The run has ended well. By the launcher, last of all. `result` is a Result."""
+
+    event = "ended"
+    result: str = field(metadata=_as(str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped(Record):
+    """The launcher has to end the run with this reason, whatever the app does."""
+
+    event = "stopped"
+    reason: Ending = field(metadata=_as(Ending))
+    message: str = field(metadata=_as(str))
+
+
+RECORDS: dict[str, type[Record]] = {
+    each.event: each for each in (Bundle, Connected, Started, Round, ModelMade, NoModel, Waiting, Notice, Ended, Stopped)
+}
+
+
+def parse(line: bytes) -> Record | None:
+    """A line of progress.jsonl; None for one that is no record, or of an event that this version does not know."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return read(found) if isinstance(found, dict) else None
+
+
+def read(found: Mapping[str, Any]) -> Record | None:
+    """As `parse`, from JSON that is read already. UnfitError if a field of a known event is missing or of another type."""
+    kind = RECORDS.get(str(found.get("event")))
+    if kind is None:
+        return None
+    try:
+        given = {each.name: each.metadata["read"](found[each.name]) for each in fields(kind) if found.get(each.name) is not None}
+        return kind(**given)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UnfitError(repr(error)) from error

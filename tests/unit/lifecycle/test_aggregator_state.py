@@ -1,0 +1,110 @@
+"""How the aggregator is doing, from its Job, its Pod and the launcher's last word."""
+
+from __future__ import annotations
+
+import pytest
+
+from panal.api.types import Phase
+from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
+from panal.lifecycle.decide import decide
+from panal.lifecycle.reasons import REMEDY, Reason
+from panal.lifecycle.world import World
+from worlds import NOW, ago, done, job, launcher, pod, progress, reason_of, running, said, status_after
+
+ENDED: list[tuple[str, World, Reason, str]] = [
+    (
+        "the launcher says why",
+        said("ServerAppFailed", "the server app ended with an error"),
+        Reason.SERVER_APP_FAILED,
+        "ended with an error",
+    ),
+    ("a word that nobody knows", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
+    (
+        "the aggregator was killed",
+        running(job=job(pod(launcher(running=False, exit_code=137, terminated="OOMKilled")), failed=True)),
+        Reason.AGGREGATOR_LOST,
+        "OOMKilled",
+    ),
+    ("the aggregator's Pod is gone", running(job=job(failed=True, failure="BackoffLimitExceeded")), Reason.AGGREGATOR_LOST, "Backoff"),
+    (
+        "the aggregator was evicted",
+        running(job=job(pod(launcher(running=False), reason="Evicted", message="disk pressure"), failed=True)),
+        Reason.AGGREGATOR_LOST,
+        "Evicted disk pressure",
+    ),
+    (
+        "the aggregator's image stays missing",
+        running(job=job(pod(launcher(running=False, waiting="ImagePullBackOff")), created=ago(601)), progress=None),
+        Reason.IMAGE_PULL_FAILED,
+        "example/app:1",
+    ),
+    (
+        "the aggregator cannot be placed",
+        running(job=job(pod(launcher(running=False), scheduled=False, unschedulable="0/1 nodes"), created=ago(601)), progress=None),
+        Reason.UNSCHEDULABLE,
+        "0/1 nodes",
+    ),
+    ("no Pod may be made", running(job=job(created=ago(601)), progress=None), Reason.POD_NOT_CREATED, "no Pod"),
+    (
+        "success without a word of the model",
+        running(job=job(pod(launcher(running=False, exit_code=0, ended=ago(241))), succeeded=True)),
+        Reason.MODEL_NOT_STORED,
+        "where the model is",
+    ),
+    (
+        "it does not start at all",
+        running(job=job(pod(launcher(running=False)), created=ago(601))),
+        Reason.AGGREGATOR_FAILED,
+        "within 600 s",
+    ),
+]
+
+
+@pytest.mark.parametrize(("world", "reason", "words"), [case[1:] for case in ENDED], ids=[case[0] for case in ENDED])
+def test_an_aggregator_that_cannot_go_on_says_why_and_what_to_do(world: World, reason: Reason, words: str) -> None:
+    stopped = aggregator_state(world, NOW).stop
+    assert stopped
+    assert stopped.reason is reason
+    assert words in stopped.message
+    assert stopped.message.endswith(REMEDY[reason])
+
+
+STARTING: list[tuple[str, World, Reason]] = [
+    ("its image", running(job=job(pod(launcher(running=False, waiting="ErrImagePull")))), Reason.IMAGE_PULL_FAILED),
+    ("its place", running(job=job(pod(launcher(running=False), scheduled=False, unschedulable="0/1 nodes"))), Reason.UNSCHEDULABLE),
+    ("its Pod", running(job=job(created=ago(21))), Reason.POD_NOT_CREATED),
+    ("its configuration", running(job=job(pod(launcher(running=False, waiting="CreateContainerError")))), Reason.CONTAINER_CONFIG_INVALID),
+    ("its crash", running(job=job(pod(launcher(running=False, waiting="CrashLoopBackOff")))), Reason.AGGREGATOR_FAILED),
+]
+
+
+@pytest.mark.parametrize(("world", "reason"), [case[1:] for case in STARTING], ids=[case[0] for case in STARTING])
+def test_what_keeps_it_from_starting_is_told_while_there_is_time(world: World, reason: Reason) -> None:
+    state = aggregator_state(world, NOW)
+    assert state.trouble
+    assert state.trouble.reason is reason
+    assert state.stop is None
+    assert state.look_again
+
+
+def test_a_job_that_is_going_is_none() -> None:
+    assert aggregator_state(running(job=job(pod(launcher()), deleting=True)), NOW) == AggregatorState()
+
+
+def test_a_launcher_that_has_ended_is_not_one_that_does_not_start() -> None:
+    """The Job says how it went only when the sidecars have ended as well."""
+    ending = job(pod(launcher(running=False, exit_code=0)), created=ago(10_000))
+    assert status_after(running(job=ending)).phase is Phase.RUNNING
+
+
+def test_success_waits_a_moment_for_the_word_of_the_model() -> None:
+    late = done(progress=progress(rounds_completed=3))
+    plan = decide(late, NOW)
+    assert plan.status is None or plan.status.phase is Phase.RUNNING
+    assert plan.look_again == 1.0
+
+
+@pytest.mark.parametrize("code", [137, 143])
+def test_a_killed_aggregator_is_lost(code: int) -> None:
+    status = status_after(running(job=job(pod(launcher(running=False, exit_code=code, terminated="Error")), failed=True)))
+    assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)

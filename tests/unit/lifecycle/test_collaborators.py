@@ -1,0 +1,74 @@
+"""Which clusters have a collaborator, and when."""
+
+from __future__ import annotations
+
+import pytest
+
+from panal.lifecycle.decide import decide
+from panal.lifecycle.world import PlacementView
+from worlds import (
+    APP_HASH,
+    CLAIM,
+    NOW,
+    applied,
+    cluster,
+    clusters,
+    deleted,
+    fresh,
+    job,
+    manifests,
+    names_of,
+    pod,
+    progress,
+    run,
+    running,
+    service,
+    status_after,
+    work,
+    works,
+)
+
+
+def test_collaborators_are_made_when_address_and_app_are_known() -> None:
+    told = progress(connected=0, started=False, runtime_version="1.42.0")
+    plan = decide(fresh(service=service(), job=job(pod()), progress=told), NOW)
+    assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
+    made = manifests(plan)
+    assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]
+    assert "10.0.0.1" in made["ConfigMap"]["data"]["cds.json"]
+    assert "digits.ns.fl.panal" in made["ConfigMap"]["data"]["cds.json"]
+    environment = made["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "PANAL_APP_HASH", "value": APP_HASH} in environment
+    assert {"name": "PANAL_FLOWER_VERSION", "value": "1.42.0"} in environment
+
+
+def test_no_collaborator_starts_before_the_hub_has_said_which_app_it_will_run() -> None:
+    unknown = progress(app_hash="", connected=0, started=False)
+    assert not applied(decide(fresh(service=service(), job=job(pod()), progress=unknown), NOW), "ManifestWork")
+
+
+def test_clusters_that_leave_lose_their_work_and_those_that_come_get_one() -> None:
+    plan = decide(running(placement=PlacementView(selected=names_of(1, 2)), works=works(work(1), work(3))), NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster3"]
+    assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "taking_part", "mounts"),
+    [("None", ["cluster1", "cluster2", "cluster3"], 0), (CLAIM, ["cluster1", "cluster2"], 1)],
+)
+def test_a_cluster_that_announces_no_data_takes_part_only_in_a_run_that_says_it_needs_none(
+    claim: str, taking_part: list[str], mounts: int
+) -> None:
+    asks = run(status_after(running()), client={"dataClaim": claim, "placement": {}})
+    known = clusters(cluster(1), cluster(2), cluster(3, claim=None))
+    made = applied(decide(running(run=asks, clusters=known, works={}), NOW), "ManifestWork")
+    assert [w["metadata"]["namespace"] for w in made] == taking_part
+    sets = [m for w in made for m in w["spec"]["workload"]["manifests"] if m["kind"] == "StatefulSet"]
+    volumes = [[v["name"] for v in s["spec"]["template"]["spec"]["volumes"]] for s in sets]
+    assert [names.count("data") for names in volumes] == [mounts] * len(taking_part)
+
+
+def test_a_site_that_withdraws_its_claim_loses_its_collaborator() -> None:
+    plan = decide(running(clusters=clusters(cluster(1), cluster(2), cluster(3, claim=None))), NOW)
+    assert deleted(plan, "ManifestWork") == ["cluster3"]

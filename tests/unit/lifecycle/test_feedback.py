@@ -1,0 +1,72 @@
+"""Feedback of a collaborator's Pod, read as a work agent reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panal.api.names import ClusterName
+from panal.kube.objects import Object
+from panal.lifecycle.decide import decide
+from panal.local.ocm.feedback import read
+from worlds import NOW, applied, fresh, job, pod, progress, service, work, works
+
+
+def rules(world: Any) -> list[dict[str, Any]]:
+    found: Object = applied(decide(world, NOW), "ManifestWork")[0]
+    (config,) = found["spec"]["manifestConfigs"]
+    rules: list[dict[str, Any]] = config["feedbackRules"]
+    return rules
+
+
+def started(**changes: Any) -> Any:
+    return fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False), **changes)
+
+
+def values(status: dict[str, Any], asked: list[dict[str, Any]]) -> dict[str, Any]:
+    found, condition = read({"apiVersion": "v1", "kind": "Pod", "status": status}, asked)  # type: ignore[arg-type]
+    assert condition["status"] == "True"
+    return {each["name"]: next(v for k, v in each["fieldValue"].items() if k != "type") for each in found}
+
+
+def waiting(name: str, why: str) -> dict[str, Any]:
+    return {"name": name, "state": {"waiting": {"reason": why, "message": f"{why} of {name}"}}, "ready": False, "restartCount": 0}
+
+
+def test_containers_are_found_by_name_whatever_else_is_in_the_pod() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "said"}}
+    status = {
+        "phase": "Pending",
+        "conditions": [{"type": "Ready", "message": "no"}, {"type": "PodScheduled", "message": "no node"}],
+        "initContainerStatuses": [waiting("injected", "A"), waiting("gateway", "G"), waiting("tools", "T")],
+        "containerStatuses": [waiting("proxy", "P"), waiting("supernode", "S") | {"restartCount": 3, "lastState": ended}],
+    }
+    assert values(status, rules(started())) == {
+        "phase": "Pending",
+        "unschedulable": "no node",
+        "toolsWaiting": "T",
+        "gatewayWaiting": "G",
+        "waiting": "S",
+        "waitingMessage": "S of supernode",
+        "ready": False,
+        "restarts": 3,
+        "lastExitCode": 1,
+        "lastReason": "Error",
+        "lastMessage": "said",
+    }
+
+
+def test_a_pod_without_containers_yet_is_no_error() -> None:
+    assert values({"phase": "Pending"}, rules(started())) == {"phase": "Pending"}
+
+
+def test_a_work_of_an_earlier_build_keeps_its_pod_and_is_asked_by_that_pods_names() -> None:
+    template = {"spec": {"containers": [{"name": "of-old", "image": "i"}]}}
+    stateful_set = {"kind": "StatefulSet", "metadata": {"name": "s"}, "spec": {"template": template}}
+    by_position = {"type": "JSONPaths", "jsonPaths": [{"name": "ready", "path": ".status.containerStatuses[0].ready"}]}
+    former = work(1)
+    former.object["spec"] = {"workload": {"manifests": [stateful_set]}, "manifestConfigs": [{"feedbackRules": [by_position]}]}
+    world = started(works=works(former))
+    found = next(w for w in applied(decide(world, NOW), "ManifestWork") if w["metadata"]["namespace"] == ClusterName("cluster1"))
+    assert stateful_set in found["spec"]["workload"]["manifests"]
+    asked = found["spec"]["manifestConfigs"][0]["feedbackRules"]
+    assert values({"containerStatuses": [waiting("supernode", "S"), waiting("of-old", "O")]}, asked)["waiting"] == "O"

@@ -1,0 +1,57 @@
+"""What cannot be run here, each with the field that says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from panal.lifecycle.reasons import REMEDY, Reason
+from panal.lifecycle.support import ignored_fields, unsupported
+from panal.lifecycle.world import Run
+from worlds import run
+
+UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
+    ("OpenFL is not built yet", run(framework="openfl"), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework"),
+    (
+        "a Route is not built yet",
+        run(server={"listeners": [{"name": "l", "type": "Route", "port": 443}]}),
+        Reason.LISTENER_NOT_SUPPORTED,
+        "spec.server.listeners[0].type: Route",
+    ),
+    (
+        "a bucket is not built yet",
+        run(server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "b"}}}),
+        Reason.STORAGE_NOT_SUPPORTED,
+        "spec.server.storage.type: S3Bucket",
+    ),
+    ("a name of the former controller", replace(run(), name="digits.v2"), Reason.INVALID_SPEC, "metadata.name"),
+    ("no word of the data", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "write None if the run needs none"),
+    ("no server image", run(server={"image": ""}), Reason.INVALID_SPEC, "spec.server.image"),
+    (
+        "no client image",
+        run(client={"image": "", "placement": {}, "dataClaim": "None"}),
+        Reason.INVALID_SPEC,
+        "spec.client.image",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wanted", "reason", "words"), [case[1:] for case in UNSUPPORTED], ids=[case[0] for case in UNSUPPORTED])
+def test_what_cannot_be_run_is_said_with_the_field_and_the_remedy(wanted: Run, reason: Reason, words: str) -> None:
+    trouble = unsupported(wanted.name, wanted.spec)
+    assert trouble
+    assert trouble.reason is reason
+    assert words in trouble.message
+    assert trouble.message.endswith(REMEDY[reason])
+
+
+def test_a_run_as_it_should_be_is_supported() -> None:
+    assert unsupported("digits", run().spec) is None
+
+
+def test_fields_of_older_resources_are_named_where_they_have_no_effect() -> None:
+    listeners = [{"name": "a", "type": "NodePort"}, {"name": "b", "type": "NodePort"}]
+    asking = run(server={"superlink": "superlink.flower-system:9091", "listeners": listeners})
+    assert ignored_fields(asking.spec) == ["spec.server.superlink", "spec.server.listeners after the first"]
+    assert ignored_fields(run().spec) == []
