@@ -3,8 +3,8 @@
 | what is killed (kill -9)                                        | when                                  | expected end |
 |-----------------------------------------------------------------|---------------------------------------|--------------|
 | the supervisor                                                  | connecting, first round, last round   | Completed    |
-| of the hub: API server, controllers, OCM, node                  | connecting, first round, last round   | Completed    |
-| of a managed cluster: API server, controllers, agent, node      | connecting, first round, last round   | Completed    |
+| the hub; panal's controller                                     | connecting, first round, last round   | Completed    |
+| a managed cluster                                               | connecting, first round, last round   | Completed    |
 | all of them together, then `panal up`                           | connecting, first round, last round   | Completed    |
 
 After its deletion nothing is left of the run: no object, no process.
@@ -18,18 +18,14 @@ from engine import HUB
 from kill_suite import ROUNDS, SITES, WHEN, start
 from local_pods import processes
 from panal.local.supervisor.folder import SUPERVISOR
-from platform_engine import Platform
+from platform_engine import CONTROLLER, Platform
 from runs import Run
 from stories import story
 from waiting import eventually
 
 pytestmark = [pytest.mark.flower, pytest.mark.long]
 
-PARTS = (
-    SUPERVISOR,
-    *(f"hub-{part}" for part in ("apiserver", "controllers", "ocm", "node")),
-    *(f"cluster1-{part}" for part in ("apiserver", "controllers", "agent", "node")),
-)
+PARTS = (SUPERVISOR, HUB, CONTROLLER, "cluster1")
 
 
 def completes_and_leaves_nothing(engine: Platform, run: Run) -> None:

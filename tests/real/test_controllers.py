@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from embedded import Embedded
 from panal.kube import kinds
 from panal.kube.client import Propagation
 from panal.kube.objects import Object
+from part import command
 from waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -28,9 +28,9 @@ CONTAINER = {"name": "c", "image": "x:1", "command": ["true"]}
 def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     bare_api: Cluster | Embedded = request.getfixturevalue(request.param)
     folder = tmp_path_factory.mktemp("volumes")
-    command = [sys.executable, "-m", "panal.local.controllers", "--kubeconfig", str(bare_api.kubeconfig), "--volumes", str(folder)]
+    words = command("controllers", kubeconfig=bare_api.kubeconfig, volumes=folder)
     with (folder / "log").open("w") as log:
-        loops = subprocess.Popen(command, stdout=log, stderr=log)
+        loops = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         asked = api(bare_api.kubeconfig)
         asked.make_namespace(NS)

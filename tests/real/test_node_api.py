@@ -18,6 +18,7 @@ import pytest
 
 from panal.local.node.drain import drain
 from panal.local.node.forward import CHUNK
+from part import command
 
 pytestmark = pytest.mark.real
 NODE = "local-node"
@@ -35,10 +36,10 @@ class Node:
         self.process = None
 
     def start(self):
-        words = [sys.executable, "-m", "panal.local.node", "--kubeconfig", self.cluster.kubeconfig, "--name", NODE]
-        words += ["--address", self.address, "--pod-range", self.range, "--folder", self.folder, "--images", self.images]
+        where = {"address": self.address, "pod_range": self.range, "folder": self.folder, "images": self.images}
+        words = command("node", kubeconfig=self.cluster.kubeconfig, name=NODE, **where)
         with (self.images.parent / "node.log").open("a") as log:
-            self.process = subprocess.Popen([str(w) for w in words], stdout=log, stderr=log)
+            self.process = subprocess.Popen(words, stdout=log, stderr=log)
 
     def end(self, number=signal.SIGTERM):
         began = time.monotonic()

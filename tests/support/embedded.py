@@ -7,20 +7,20 @@ import os
 import signal
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from part import command
 from processes import free_port
 
 
 class Embedded:
     """`start` returns when it is ready; `folder` is kept for the next start."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, **options: Path) -> None:
         self.folder = folder
         self.port = free_port()
         self.kubeconfig = folder / "admin.kubeconfig"
@@ -40,9 +40,9 @@ class Embedded:
 
     def start(self) -> Embedded:
         self.folder.mkdir(parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "panal.local.apiserver", "--folder", str(self.folder), "--listen", f"127.0.0.1:{self.port}"]
+        words = command("apiserver", folder=self.folder, listen=f"127.0.0.1:{self.port}", **self._options)
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*words, *self._options], stdout=log, stderr=log)
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         while not self._ready():
             assert self._process.poll() is None, self.log()

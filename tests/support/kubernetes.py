@@ -31,6 +31,7 @@ from panal.kube.times import from_time, now_utc
 from panal.local.node.drain import drain
 from panal.local.node.recipes import build_own
 from panal.local.supervisor import address
+from part import command
 from processes import free_port, wait
 from real_servers import RealServers
 from waiting import eventually
@@ -96,10 +97,10 @@ class Kubernetes(RealServers, LocalPods):
     def _start_node(self, cluster: Cluster, number: int) -> None:
         for image in IMAGES:
             share_image(self._images, image, self._store(cluster.name), image)
-        words = [sys.executable, "-m", "panal.local.node", "--kubeconfig", cluster.kubeconfig, "--name", f"{cluster.name}-node"]
-        words += ["--address", f"127.{self.loopback}.{number}.1", "--pod-range", f"127.{self.loopback}.{100 + number}.0/24"]
-        words += ["--folder", self.node(cluster.name), "--images", self._store(cluster.name)]
-        cluster.processes.start(NODE, [str(w) for w in words], {})
+        where = {"address": f"127.{self.loopback}.{number}.1", "pod_range": f"127.{self.loopback}.{100 + number}.0/24"}
+        folders = {"folder": self.node(cluster.name), "images": self._store(cluster.name)}
+        words = command("node", kubeconfig=cluster.kubeconfig, name=f"{cluster.name}-node", **where, **folders)
+        cluster.processes.start(NODE, words, {})
         asked = ("get", "node", f"{cluster.name}-node", "-o", READY)
         wait(f"{cluster.name}: the node is ready", lambda: cluster.kubectl(*asked, check=False) == "True", 60)
 

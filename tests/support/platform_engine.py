@@ -1,7 +1,7 @@
 """The engine that is the local platform: a hub and four managed clusters, all parts panal's own, started as `panal up` starts them.
 
-All clusters share one image store, so no image can be missing on one of them alone. A cluster that is cut off is stopped: its agent, its
-node and all its Pods.
+All clusters share one image store, so no image can be missing on one of them alone. A cluster that is cut off is stopped: its process
+and all its Pods.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Platform(LocalPods):
         return self.folder.node(cluster)
 
     def parts_of(self, cluster: str) -> list[int]:
-        found = [find(self.folder, f"{cluster}-{part}") for part in ("node", "agent")]
-        return [process.pid for process in found if process]
+        found = find(self.folder, cluster)
+        return [found.pid] if found else []
 
     def tag(self, image: str, name: str, clusters: list[str]) -> None:
         """It is nowhere."""
@@ -82,7 +82,7 @@ class Platform(LocalPods):
         return self.state.node_address(HUB)
 
     def kill_part(self, name: str) -> None:
-        """kill -9 of a part, such as `cluster1-node`; the supervisor starts it again. That one itself is started by `panal up`."""
+        """kill -9 of a part, such as `cluster1`; the supervisor starts it again. That one itself is started by `panal up`."""
         eventually(lambda: signal_process(self.folder, name, signal.SIGKILL), f"{name} is killed", 20)
         if name == SUPERVISOR:
             eventually(lambda: find(self.folder, name) is None, "the supervisor has ended", 5)
@@ -110,6 +110,6 @@ class Platform(LocalPods):
     def without_api(self) -> Iterator[None]:
         """Killed, while nobody starts it again."""
         signal_process(self.folder, SUPERVISOR, signal.SIGSTOP)
-        signal_process(self.folder, f"{HUB}-apiserver", signal.SIGKILL)
+        signal_process(self.folder, HUB, signal.SIGKILL)
         yield
         signal_process(self.folder, SUPERVISOR, signal.SIGCONT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 from api import Api, api
 from panal.kube.errors import KubeError
 from panal.kube.kinds import NAMESPACE
+from part import command
 from processes import free_port
 from waiting import eventually
 
@@ -36,23 +36,13 @@ class Standin:
             self._api_server(name)
         for name in self._running:
             eventually(lambda name=name: self.answers(name), f"{name} answers", 60)
-        hub = str(self.kubeconfig("hub"))
-        self._run("ocm", "panal.local.ocm", "hub", "--kubeconfig", hub)
+        self._run("ocm", command("hub", kubeconfig=self.kubeconfig("hub")))
         for name in self.clusters:
             own = self.own_kubeconfig(name) if "hub" not in self.kubeconfigs else self.kubeconfig("hub")
-            spoke = [
-                "--kubeconfig",
-                str(self.kubeconfig(name)),
-                "--cluster",
-                name,
-                "--lease-seconds",
-                str(self.lease_seconds),
-                "--health-check-seconds",
-                "1",
-            ]
             if own.parent == self.root:
                 self._own_kubeconfig(own, name)
-            self._run(f"{name}-agent", "panal.local.ocm", "agent", "--hub-kubeconfig", str(own), *spoke)
+            spoke = {"kubeconfig": self.kubeconfig(name), "cluster": name, "lease_seconds": self.lease_seconds}
+            self._run(f"{name}-agent", command("agent", hub_kubeconfig=own, **spoke))
 
     def down(self) -> None:
         for name in list(self._running):
@@ -87,8 +77,8 @@ class Standin:
 
     def control(self, name: str) -> None:
         """Starts the local platform's controllers for an API server: garbage collection, among others."""
-        words = ["--kubeconfig", str(self.kubeconfig(name)), "--volumes", str(self.root / f"{name}-volumes")]
-        self._run(f"{name}-controllers", "panal.local.controllers", *words)
+        volumes = self.root / f"{name}-volumes"
+        self._run(f"{name}-controllers", command("controllers", kubeconfig=self.kubeconfig(name), volumes=volumes))
 
     def kubeconfig(self, name: str) -> Path:
         return self.kubeconfigs.get(name) or self.root / name / "admin.kubeconfig"
@@ -96,8 +86,8 @@ class Standin:
     def __getitem__(self, name: str) -> Api:
         return api(self.kubeconfig(name))
 
-    def _run(self, name: str, module: str, *arguments: str) -> None:
-        self._commands[name] = [sys.executable, "-m", module, *arguments]
+    def _run(self, name: str, words: list[str]) -> None:
+        self._commands[name] = words
         self.start(name)
 
     def _api_server(self, name: str) -> None:
@@ -105,9 +95,8 @@ class Standin:
         if not tokens.exists():
             rows = [f'token-{c},{AGENT}:{c}:agent,{c},"{AGENT}:{c},{AGENT}:managed-clusters"' for c in self.clusters]
             tokens.write_text("\n".join(rows) + "\n")
-        folder, address = str(self.root / name), f"127.0.0.1:{free_port()}"
-        more = ["--token-auth-file", str(tokens)] if name == "hub" else []
-        self._run(name, "panal.local.apiserver", "--folder", folder, "--listen", address, *more)
+        more = {"token_file": tokens} if name == "hub" else {}
+        self._run(name, command("apiserver", folder=self.root / name, listen=f"127.0.0.1:{free_port()}", **more))
 
     def answers(self, name: str) -> bool:
         if not self.kubeconfig(name).exists():

@@ -11,7 +11,7 @@ import yaml
 
 from panal.cli.problem import Code, Problem
 from panal.kube.client import Client
-from panal.local.supervisor.folder import SUPERVISOR, Folder
+from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
 from panal.local.supervisor.process import find
 
 KUBECTLS = Path("~/.kube/config")
@@ -50,7 +50,7 @@ def choose(kubeconfig: Path | None, context: str | None, home: Path | None = Non
 
 
 def is_up(folder: Folder) -> bool:
-    return folder.kubeconfig.exists() and bool(find(folder, SUPERVISOR) or find(folder, "hub-apiserver"))
+    return folder.kubeconfig.exists() and bool(find(folder, SUPERVISOR) or find(folder, HUB))
 
 
 def contexts(path: Path) -> tuple[str, list[str]]:

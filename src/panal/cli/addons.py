@@ -17,10 +17,11 @@ from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists, NotFound
 from panal.kube.objects import Object, condition, holds, key_of
 from panal.kube.times import now_utc
+from panal.local.supervisor.folder import HUB
 from panal.local.supervisor.ready import NotYetError, Patience
 
 LATER = 1.0  # seconds after all else: what is missing beneath this explains it better
-WORDS_AFTER = 50  # looks in vain, five seconds: then it is said what is waited for
+WORDS_AFTER = 25  # looks in vain, five seconds: then it is said what is waited for
 Tell = Callable[[str], None]
 
 
@@ -39,7 +40,7 @@ async def let_all_take_part(patience: Patience, hub: Client, clusters: Iterable[
         ours = all([await _is_there(hub, obj) for obj in objects()])
         return True
 
-    await later.wait("hub-ocm", "add-ons can be installed", installed)
+    await later.wait(HUB, "add-ons can be installed", installed)
     await together(*(_wait(later, hub, cluster, ours, tell) for cluster in clusters))
 
 

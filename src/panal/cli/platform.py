@@ -28,7 +28,8 @@ from panal.local.supervisor.state import Program, State, kubeconfig, own_version
 
 CLUSTERS = 3  # managed clusters of a platform that nobody has said a number for
 LIMIT = 180.0  # seconds for everything to be up
-POLICY_AGE = names.BINDING_POLICY_WORKS_AFTER.total_seconds() + 1  # from which on the controller counts on it; times are whole seconds
+POLICY_DELAY = 1  # seconds; this API server judges by a policy from its creation on
+POLICY_AGE = POLICY_DELAY + 1  # from which on the controller counts on it; times are whole seconds
 Claims = Mapping[str, Mapping[str, str]]
 Tell = Callable[[str], None]
 
@@ -40,6 +41,7 @@ def controller() -> Program:
         "PANAL_GATEWAY_IMAGE": f"panal/gateway:{version}",
         "PANAL_IMAGE_PULL_POLICY": "Never",
         "POD_NAMESPACE": names.SYSTEM_NAMESPACE,
+        "PANAL_POLICY_DELAY_SECONDS": str(POLICY_DELAY),
         "PANAL_PORT": "0",  # nobody asks for its health here, and every user of the machine could ask for its metrics
     }
     return Program("controller", "panal.hub.main:main", env)
@@ -98,7 +100,7 @@ async def _spoke(state: State, patience: Patience, hub: Client, cluster: str, te
                 await client.apply(claim(name, value))
             return True
 
-        await patience.wait(f"{cluster}-agent", f"ClusterClaims can be made on {cluster}", claimed)
+        await patience.wait(cluster, f"ClusterClaims can be made on {cluster}", claimed)
         await ready.node_ready(patience, client, cluster)
     await ready.joined(patience, hub, cluster)
     tell(f"{cluster}: Available, its node is Ready")
@@ -140,7 +142,7 @@ def _write_kubeconfig(folder: Folder, state: State) -> None:
     """One for all clusters, which needs no other file."""
     found = {}
     for cluster in state.tokens:
-        authority = base64.b64encode((folder.apiserver(cluster) / "ca.crt").read_bytes()).decode()
+        authority = base64.b64encode(folder.authority(cluster).read_bytes()).decode()
         token = (folder.apiserver(cluster) / "admin.token").read_text().strip()
         found[cluster] = ({"server": state.server(cluster), "certificate-authority-data": authority}, token)
     write(folder.kubeconfig, kubeconfig(found))

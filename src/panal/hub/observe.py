@@ -97,7 +97,7 @@ class Observer:
     def _guarded(self, run: Run) -> bool:
         """Whether our admission policy has judged this run's author: it is installed, and was at work when the run was made."""
         parts = [self._cache.get(kind, "", names.BINDING_POLICY) for kind in POLICY]
-        return all(part is not None and views.created(part) + names.BINDING_POLICY_WORKS_AFTER <= run.created for part in parts)
+        return all(part is not None and views.created(part) + self._settings.policy_delay <= run.created for part in parts)
 
     def _sites(self) -> dict[ClusterName, SiteView]:
         configs = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in self._cache.list(kinds.ADDON_DEPLOYMENT_CONFIG)}

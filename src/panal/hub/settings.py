@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from panal.addon.authority import Times
-from panal.api.names import SYSTEM_NAMESPACE
+from panal.api.names import BINDING_POLICY_WORKS_AFTER, SYSTEM_NAMESPACE
 from panal.lifecycle.world import Images
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -21,7 +21,7 @@ class SettingsError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`identity` is this process's name in the leader Lease; `port` serves health and metrics (None: nothing is served); `times`
-    are those of certificates and their authorities."""
+    are those of certificates and their authorities; `policy_delay` is how long after its creation the admission policy judges requests."""
 
     images: Images
     namespace: str
@@ -30,6 +30,7 @@ class Settings:
     log_level: str
     cleanup_limit: timedelta
     times: Times = field(default_factory=Times)
+    policy_delay: timedelta = BINDING_POLICY_WORKS_AFTER
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
@@ -45,6 +46,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         log_level=_level(env.get("PANAL_LOG_LEVEL") or "INFO"),
         cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
         times=_times(env),
+        policy_delay=_seconds(env, "PANAL_POLICY_DELAY_SECONDS", BINDING_POLICY_WORKS_AFTER),
     )
 
 

@@ -62,11 +62,17 @@ class Client:
 
     @classmethod
     def from_kubeconfig(
-        cls, path: Path | str | None = None, *, context: str | None = None, timeout: float = 20, field_manager: str = FIELD_MANAGER
+        cls,
+        path: Path | str | None = None,
+        *,
+        context: str | None = None,
+        timeout: float = 20,
+        field_manager: str = FIELD_MANAGER,
+        socket: Path | None = None,
     ) -> Client:
         """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
-        file's current one."""
-        return cls(Connection.open(Path(path) if path else None, timeout, context), field_manager)
+        file's current one. `socket` is a Unix socket of the API server's on this machine, where it speaks plain HTTP."""
+        return cls(Connection.open(Path(path) if path else None, timeout, context, socket), field_manager)
 
     async def __aenter__(self) -> Client:
         return self

@@ -61,15 +61,18 @@ class Connection:
         self.namespace = namespace
 
     @classmethod
-    def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None) -> Connection:
+    def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None, socket: Path | None = None) -> Connection:
         """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
-        file's current one. An API server on a loopback address is never asked through a proxy."""
+        file's current one. With `socket`, plain HTTP over that Unix socket. An API server on a loopback address is never asked through a
+        proxy."""
         try:
             config = _config(kubeconfig, context)
             params = ConnectionParams(
                 timeout=httpx2.Timeout(timeout, connect=timeout / 3), trust_env=not _on_loopback(config.cluster.server)
             )
             settings = params.httpx_params(config)
+            if socket:
+                settings |= {"base_url": "http://localhost", "transport": httpx2.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS)}
             http = httpx2.AsyncClient(**settings, limits=_LIMITS)
         except _UNUSABLE as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error

@@ -13,7 +13,7 @@ def test_defaults() -> None:
     settings = load(ENV)
     assert settings.images.pod_tools == "tools:1"
     assert (settings.identity, settings.namespace, settings.port) == ("me", "panal-system", 8080)
-    assert settings.cleanup_limit == timedelta(minutes=5)
+    assert (settings.cleanup_limit, settings.policy_delay) == (timedelta(minutes=5), timedelta(seconds=5))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,16 +65,6 @@ class Definition:
 
 HUB = (
     Definition(
-        *(clusters.ManagedCluster, CLUSTER, "v1", "managedclusters", False, ("mcl", "mcls")),
-        (
-            ("Hub Accepted", "boolean", ".spec.hubAcceptsClient"),
-            ("Managed Cluster URLs", "string", ".spec.managedClusterClientConfigs[*].url"),
-            _condition("Joined", "ManagedClusterJoined"),
-            _condition("Available", "ManagedClusterConditionAvailable"),
-            AGE,
-        ),
-    ),
-    Definition(
         *(clusters.ManagedClusterSet, CLUSTER, "v1beta2", "managedclustersets", False, ("mclset", "mclsets")),
         (_condition("Empty", "ClusterSetEmpty"), AGE),
     ),
@@ -99,6 +91,17 @@ HUB = (
         tuple(_condition(name, name) for name in ("Available", "Degraded", "Progressing")),
     ),
     Definition(addons.AddOnDeploymentConfig, ADDON, "v1alpha1", "addondeploymentconfigs"),
+    # The last one: an agent begins when it can make its ManagedCluster, and then finds all other kinds served.
+    Definition(
+        *(clusters.ManagedCluster, CLUSTER, "v1", "managedclusters", False, ("mcl", "mcls")),
+        (
+            ("Hub Accepted", "boolean", ".spec.hubAcceptsClient"),
+            ("Managed Cluster URLs", "string", ".spec.managedClusterClientConfigs[*].url"),
+            _condition("Joined", "ManagedClusterJoined"),
+            _condition("Available", "ManagedClusterConditionAvailable"),
+            AGE,
+        ),
+    ),
 )
 SPOKE = (
     Definition(clusters.ClusterClaim, CLUSTER, "v1alpha1", "clusterclaims", namespaced=False),
@@ -106,9 +109,11 @@ SPOKE = (
 )
 
 
-def hub() -> list[Schema]:
+@cache
+def hub() -> Sequence[Schema]:
     return [definition.crd() for definition in HUB]
 
 
-def spoke() -> list[Schema]:
+@cache
+def spoke() -> Sequence[Schema]:
     return [definition.crd() for definition in SPOKE]

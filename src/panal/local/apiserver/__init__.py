@@ -8,5 +8,5 @@
     defaults, checks    what is particular to built-in kinds       patch, selectors, table, scale
     discovery, openapi, protobuf  what clients ask first    tls, identity, reviews, logs
 
-`python -m panal.local.apiserver --folder DIR --listen 127.0.0.1:PORT`. docs/design/local-apiserver.md says what is and is not served.
+docs/design/local-apiserver.md says what is and is not served.
 """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,10 @@ class Config:
     node_token: Path | None = None
 
 
-async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Until `stop` is set."""
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[Path]:
+    """Entered once the server listens; gives a Unix socket for this process's own clients, which need no TLS there. Busy if another process
+    has the folder."""
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     tls.prepare(folder, config.host)
@@ -42,14 +46,22 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     identity = Identity(store, (folder / "admin.token").read_text().strip(), (folder / "sa.key").read_bytes(), _tokens(config.token_file))
     api = Api(store, registry, identity, Logs(store, config.node_token), f"{config.host}:{config.port}")
     _first_objects(Writer(store, registry), registry, (folder / "ca.crt").read_text())
-    server = await asyncio.get_running_loop().create_server(http(api), config.host, config.port, ssl=tls.context(folder), backlog=512)
+    loop, answering = asyncio.get_running_loop(), http(api)
+    server = await loop.create_server(answering, config.host, config.port, ssl=tls.context(folder), backlog=512)
+    handle = os.open(folder, os.O_PATH)
+    socket = Path(f"/proc/self/fd/{handle}/socket")  # the folder's own path may be longer than an address can be
+    own = await loop.create_unix_server(answering, socket, backlog=512)
     port = server.sockets[0].getsockname()[1]
     tls.write_kubeconfig(folder, f"https://{config.host}:{port}")
     log.info("serving on https://%s:%d, version %d", config.host, port, store.version)
-    await stop.wait()
-    api.closing.set()
-    server.close()
-    store.close()
+    try:
+        yield socket
+    finally:
+        api.closing.set()
+        server.close()
+        own.close()
+        os.close(handle)
+        store.close()
 
 
 def _tokens(path: Path | None) -> Callable[[], dict[str, User]]:

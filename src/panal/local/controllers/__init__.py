@@ -5,5 +5,5 @@
     scheduler     Pods to Nodes                                garbage     what lost its owner goes; dependents
     volumes       claims to folders
 
-`python -m panal.local.controllers --kubeconfig FILE --volumes FOLDER` runs all of them against any API server.
+`run` runs all of them against any API server.
 """

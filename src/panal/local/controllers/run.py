@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -182,7 +183,7 @@ class Controllers:
         if volume is None or deleting(volume) or not volumes.released(volume, self._cache.list(kinds.PERSISTENT_VOLUME_CLAIM)):
             return None
         if volumes.is_ours(volume) and volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
-            shutil.rmtree(self._folder / volume["metadata"]["name"], ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, self._folder / volume["metadata"]["name"], ignore_errors=True)
             await self._client.delete(kinds.PERSISTENT_VOLUME, "", key.name, uid_of(volume))
         elif phase(volume) != "Released":
             await self._client.merge_patch(kinds.PERSISTENT_VOLUME, "", key.name, {"status": {"phase": "Released"}}, "status")

@@ -57,11 +57,10 @@ class Config:
     restart_delay: float = 10.0
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, client: Client) -> None:
     """Until cancelled; Pods stay."""
     config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with Client.from_kubeconfig(config.kubeconfig, field_manager="panal-node") as client:
-        await Agent(config, client).run()
+    await Agent(config, client.managing("panal-node")).run()
 
 
 class Agent:

@@ -138,7 +138,7 @@ class PodWorker:
                 await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
             node = self._folder.parents[1]
             records.keep_logs(self._folder, records.kept_logs(node, metadata["namespace"], metadata["name"]))
-            shutil.rmtree(self._folder, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             return None
         return self._next_look(plan)
 

@@ -55,24 +55,30 @@ def _target_port(pod: Object, port: Object) -> int:
 
 
 class Services:
-    """`folder` is the node's. `update` tells the forwarder; `keep` starts it, and starts it again when it has ended."""
+    """`folder` is the node's. `update` tells the forwarder, and starts it for the first port; `keep` starts it again when it has ended."""
 
     def __init__(self, address: str, folder: Path) -> None:
         self._address = address
         self._attempts = folder / "forwarder"
         self._file = folder / "forwarder/targets.json"
         self._told = ""
+        self._needed = False
 
     def update(self, services: Sequence[Object], pods: Sequence[Object]) -> None:
-        text = json.dumps({port: targets(*found, pods) for port, found in wanted(services).items()}, sort_keys=True)
-        if text != self._told:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write(self._file, text)
-            self._told = text
+        ports = {port: targets(*found, pods) for port, found in wanted(services).items()}
+        text = json.dumps(ports, sort_keys=True)
+        if text == self._told:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        write(self._file, text)
+        self._told, self._needed = text, bool(ports)
+        if ports:
+            self.start()
 
     async def keep(self) -> None:
         while True:
-            self.start()
+            if self._needed:
+                self.start()
             await asyncio.sleep(ALIVE_EVERY)
 
     def start(self) -> None:

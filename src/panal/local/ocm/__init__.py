@@ -1,8 +1,5 @@
 """What Open Cluster Management's controllers do on the hub, and its agents on a managed cluster.
 
-    python -m panal.local.ocm hub   --kubeconfig HUB
-    python -m panal.local.ocm agent --hub-kubeconfig H --kubeconfig SPOKE --cluster NAME
-
     hub            its loops: clusters (accepted, lost, deleted: removal), sets; hubplacing: placing, addons
     agent          its loops: registration (joining, status, lease); workagent: works; addonagent: certificates
     works          what a ManifestWork says of its manifests; applying makes them so, following watches them

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import Iterable
 
+from panal.api.ocm import crds
 from panal.api.ocm.addons import INSTALL_NAMESPACE
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
@@ -20,8 +22,9 @@ from panal.local.ocm import registration
 from panal.local.ocm.addonagent import AddonAgent
 from panal.local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL
 from panal.local.ocm.workagent import WorkAgent
-from panal.local.ocm.writing import ensure, patch_status
+from panal.local.ocm.writing import ensure, patch_status, serve, started
 
+LEASE_SECONDS = 60
 HEALTH_CHECK = 10.0  # seconds between looks at the cluster's API server, by default
 GLITCHES = 2  # looks in vain after which it is said to be unavailable
 ANSWER = 5.0  # seconds within which it has to answer
@@ -33,8 +36,12 @@ async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) 
     await ensure(spoke, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": INSTALL_NAMESPACE}})
 
 
-async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str, health_check: float = HEALTH_CHECK) -> None:
-    """Until cancelled."""
+async def run(
+    hub: Client, spoke: Client, cluster: str, hub_url: str, *, lease_seconds: int = LEASE_SECONDS, health_check: float = HEALTH_CHECK
+) -> None:
+    """Until cancelled. `lease_seconds` is how often the lease of a new cluster is renewed."""
+    await started(lambda: serve(spoke, crds.spoke()))
+    await started(lambda: prepare(hub, spoke, cluster, lease_seconds))
     hub_cache = Cache(
         hub,
         [
@@ -46,7 +53,7 @@ async def run(hub: Client, spoke: Client, cluster: str, hub_hash: str, health_ch
     )
     spoke_cache = Cache(spoke, [Watched(kinds.NODE), Watched(kinds.CLUSTER_CLAIM), Watched(kinds.APPLIED_MANIFEST_WORK)])
     registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache), health_check)
-    work = WorkAgent(cluster, hub_hash, (hub, hub_cache), (spoke, spoke_cache))
+    work = WorkAgent(cluster, hub_hash(hub_url), (hub, hub_cache), (spoke, spoke_cache))
     addons = AddonAgent((hub, hub_cache), spoke)
     await together(hub_cache.run(), spoke_cache.run(), work.run(), addons.run(), *(loop.run() for loop in registered.loops()))
 
@@ -100,9 +107,14 @@ class Registration:
             return left
         renewed = {"spec": {"renewTime": to_micro_time(now_utc())}}
         await self._hub.merge_patch(kinds.LEASE, self._cluster, LEASE, renewed)
-        every = float((cluster.get("spec") or {}).get("leaseDurationSeconds") or 60) * random.uniform(1, 1.25)
+        every = float((cluster.get("spec") or {}).get("leaseDurationSeconds") or LEASE_SECONDS) * random.uniform(1, 1.25)
         self._renew_at = time.monotonic() + every
         return every
+
+
+def hub_hash(url: str) -> str:
+    """Tells hubs apart."""
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _problem(error: ApiError | TimeoutError) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime
 
+from panal.api.ocm import crds
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
@@ -15,7 +16,7 @@ from panal.kube.objects import Key, Object, conditions_of, drop_managed_fields, 
 from panal.kube.times import now_utc
 from panal.local.ocm import clusters, removal, sets
 from panal.local.ocm.hubplacing import PlacingControllers, Snapshot
-from panal.local.ocm.writing import ensure, patch, say
+from panal.local.ocm.writing import ensure, patch, say, serve, started
 from panal.placement.selectors import MisconfiguredError
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ async def prepare(client: Client) -> None:
 
 async def run(client: Client, grace: float = clusters.GRACE) -> None:
     """`grace`: how many times its lease's duration a cluster may be silent."""
+    await started(lambda: serve(client, crds.hub()))
+    await started(lambda: prepare(client))
     cache = Cache(
         client,
         [

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from panal.kube import kinds
+from panal.kube.backoff import Backoff
 from panal.kube.client import Client, Selector
-from panal.kube.errors import AlreadyExists
+from panal.kube.errors import AlreadyExists, KubeError
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, conditions_of, holds, key_of, version_of
 from panal.local.ocm.conditions import Condition, merged
+
+log = logging.getLogger(__name__)
+
+STARTING = Backoff(first=0.1, cap=1)
 
 
 async def patch(client: Client, kind: Kind, obj: Object, changes: Object) -> bool:
@@ -43,6 +50,18 @@ async def ensure(client: Client, obj: Object) -> None:
         await client.create(obj)
     except AlreadyExists:
         return
+
+
+async def started(step: Callable[[], Awaitable[None]]) -> None:
+    """Waits for an API server that does not answer yet, or does not serve all kinds yet."""
+    failures = 0
+    while True:
+        try:
+            return await step()
+        except KubeError as error:
+            failures += 1
+            log.warning("starting: %s", error)
+            await asyncio.sleep(STARTING.delay(failures))
 
 
 async def serve(client: Client, definitions: Iterable[Object]) -> None:

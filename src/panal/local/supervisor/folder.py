@@ -65,6 +65,10 @@ class Folder:
         """The cluster's own kubeconfig, which its API server writes."""
         return self.apiserver(cluster) / "admin.kubeconfig"
 
+    def authority(self, cluster: str) -> Path:
+        """The certificate by which clients check the cluster's API server."""
+        return self.apiserver(cluster) / "ca.crt"
+
     def node(self, cluster: str) -> Path:
         return self.root / cluster / "node"
 

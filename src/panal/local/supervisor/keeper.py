@@ -62,7 +62,6 @@ class Keeper:
             return 1
         self._listen()
         process.write_down(lock, "", 0)
-        process.preload({part.package for part in self._parts()})
         self._own = [lock, self._signals.fileno(), self._wake.fileno(), self._selector.fileno()]
         self._read_state()
         while signal.SIGTERM not in self._asked:

@@ -14,8 +14,6 @@ import importlib
 import json
 import logging
 import os
-import pkgutil
-import runpy
 import signal
 import socket
 import sys
@@ -44,13 +42,13 @@ class Process:
     failures: int
 
 
-def preload(packages: Iterable[str]) -> None:
-    """Imports what these packages consist of, for all that is forked afterwards. No thread and no loop may be there yet."""
-    for name in packages:
-        module = importlib.import_module(name)
-        for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
-            if found.name != "__main__":
-                importlib.import_module(f"{name}.{found.name}")
+def preload(name: str) -> None:
+    """Imports the module, and lets it warm up, for all that is forked afterwards. There may be no thread and no loop."""
+    if name in sys.modules:
+        return
+    module = importlib.import_module(name)
+    if hasattr(module, "warm_up"):
+        module.warm_up()
     gc.collect()
     gc.freeze()
 
@@ -120,6 +118,7 @@ def write_down(handle: int, digest: str, failures: int) -> None:
 
 def start(folder: Folder, part: Part, failures: int, not_for_it: Iterable[int]) -> int | None:
     """The new process's id; None if the part runs already. `not_for_it` are file descriptors of the supervisor's own."""
+    preload(part.module)
     lock = take_lock(folder, part.name)
     if lock is None:
         return None
@@ -194,9 +193,5 @@ def _reachable(address: tuple[str, int]) -> bool:
 
 
 def run(part: Part) -> None:
-    module, _, function = part.entry.partition(":")
-    sys.argv = [module, *part.arguments]
-    if function:
-        getattr(importlib.import_module(module), function)()
-    else:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    function = part.entry.partition(":")[2]
+    getattr(importlib.import_module(part.module), function)(*part.arguments)

@@ -19,7 +19,7 @@ from panal.kube.times import from_time
 from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.process import find
 
-ASK_AGAIN = 0.1
+ASK_AGAIN = 0.2  # seconds; asking takes computing time from what is to come up
 HOPELESS = 6  # so often in a row a part ended soon after its start
 LAST_LINES = 5
 NODE_LEASES, CLUSTER_LEASE = "kube-node-lease", "managed-cluster-lease"
@@ -71,7 +71,7 @@ async def answers(patience: Patience, cluster: str) -> Client:
     async def there() -> bool:
         return admin.exists() and await _answers(admin)
 
-    await patience.wait(f"{cluster}-apiserver", f"the API server of {cluster} answers", there)
+    await patience.wait(cluster, f"the API server of {cluster} answers", there)
     return Client.from_kubeconfig(admin)
 
 
@@ -83,20 +83,18 @@ async def _answers(admin: Path) -> bool:
 
 async def node_ready(patience: Patience, client: Client, cluster: str) -> None:
     async def ready() -> bool:
-        return holds(await client.get(kinds.NODE, "", cluster), "Ready") and await _renewed(
-            patience.folder, f"{cluster}-node", client, NODE_LEASES, cluster
-        )
+        is_ready = holds(await client.get(kinds.NODE, "", cluster), "Ready")
+        return is_ready and await _renewed(patience.folder, cluster, client, NODE_LEASES, cluster)
 
-    await patience.wait(f"{cluster}-node", f"the node of {cluster} is Ready", ready)
+    await patience.wait(cluster, f"the node of {cluster} is Ready", ready)
 
 
 async def joined(patience: Patience, hub: Client, cluster: str) -> None:
     async def available() -> bool:
-        return holds(await hub.get(kinds.MANAGED_CLUSTER, "", cluster), "ManagedClusterConditionAvailable") and await _renewed(
-            patience.folder, f"{cluster}-agent", hub, cluster, CLUSTER_LEASE
-        )
+        is_available = holds(await hub.get(kinds.MANAGED_CLUSTER, "", cluster), "ManagedClusterConditionAvailable")
+        return is_available and await _renewed(patience.folder, cluster, hub, cluster, CLUSTER_LEASE)
 
-    await patience.wait(f"{cluster}-agent", f"{cluster} is Available on the {HUB}", available)
+    await patience.wait(cluster, f"{cluster} is Available on the {HUB}", available)
 
 
 async def _renewed(folder: Folder, part: str, client: Client, namespace: str, name: str) -> bool:

@@ -14,6 +14,7 @@ from panal.local.supervisor import address
 from panal.local.supervisor.folder import SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.process import find, signal_process
 from panal.local.supervisor.state import Program, State, grown, load, own_version, save
+from panal.local.supervisor.stopping import living
 
 OLDEST = (3, 11)
 
@@ -52,14 +53,14 @@ def _choose() -> tuple[State, socket.socket | None]:
 
 def _check_addresses(folder: Folder, state: State, mine: bool) -> None:
     """Nobody else is at the addresses where our API servers are to be."""
-    if not mine and not any(find(folder, lock.stem) for lock in (folder.root / "run").glob("*-*.lock")) and not find(folder, SUPERVISOR):
+    if not mine and not living(folder):
         raise PlatformError(
             f"the loopback addresses 127.{state.network}.* of {folder.root} are in use by another platform on this machine",
             "End that one with `panal down`, or choose another folder with --folder.",
         )
     for cluster in state.tokens:
         where = state.api_address(cluster)
-        if not find(folder, f"{cluster}-apiserver") and not address.is_free(where, state.port):
+        if not find(folder, cluster) and not address.is_free(where, state.port):
             raise PlatformError(
                 f"port {state.port} at {where}, where the API server of {cluster} is to be, is taken by another program",
                 f"End that program (`ss -ltnp sport = :{state.port}` names it), or choose another folder with --folder.",

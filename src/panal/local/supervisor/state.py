@@ -139,8 +139,8 @@ def _agent(cluster: str, token: str) -> str:
 
 
 def _hub_access(folder: Folder, state: State, cluster: str) -> str:
-    authority = str(folder.apiserver(HUB) / "ca.crt")  # is there once the hub's API server has started for the first time
-    return kubeconfig({HUB: ({"server": state.server(HUB), "certificate-authority": authority}, state.tokens[cluster]["agent"])})
+    where = {"server": state.server(HUB), "certificate-authority": str(folder.authority(HUB))}
+    return kubeconfig({HUB: (where, state.tokens[cluster]["agent"])})
 
 
 def kubeconfig(clusters: Mapping[str, tuple[Mapping[str, str], str]]) -> str:

@@ -1,14 +1,14 @@
-"""`panal down`: ends the supervisor, then every part, then the containers that the nodes left. Everything stays in the folder."""
+"""`panal down`: ends the supervisor, every part, the hub last, then the containers that the nodes left. Everything stays in the folder."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
-from panal.local.supervisor.folder import SUPERVISOR, Folder, PlatformError
+from panal.local.node.drain import drain
+from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
 from panal.local.supervisor.process import find, signal_process
 
 PATIENCE = 10.0  # seconds between asking parts to end and killing them
@@ -24,10 +24,9 @@ def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
         _end(folder, [SUPERVISOR])  # or it would start again what ends
         if found:
             tell(f"{len(found)} processes end")
-        last = [name for name in living(folder) if name.endswith("-apiserver")]  # the others have things to tell them
-        _end(folder, [name for name in living(folder) if name not in last])
-        _end(folder, last)
-        drained = _drain(folder)
+        _end(folder, [name for name in living(folder) if name != HUB])  # they have things to tell it
+        _end(folder, [HUB])
+        drained = asyncio.run(_drain(folder))
     return bool(found or drained)
 
 
@@ -48,14 +47,13 @@ def _end(folder: Folder, names: list[str]) -> None:
     raise PlatformError(f"{', '.join(left)} cannot be ended", "Look at the processes of the folder's run/*.lock.")
 
 
-def _drain(folder: Folder) -> int:
+async def _drain(folder: Folder) -> int:
     """How many nodes had something running, or may have had."""
     nodes = [
         node for node in sorted(folder.root.glob("*/node")) if (node / "forwarder").exists() or next(node.glob("pods/*/containers/*"), None)
     ]
-    command = [sys.executable, "-P", "-m", "panal.local.node", "--drain", "--grace", str(GRACE), "--folder"]
-    running = [(node, subprocess.Popen([*command, str(node)], stdout=subprocess.DEVNULL)) for node in nodes]
-    left = [str(node) for node, drain in running if drain.wait()]
-    if left:
-        raise PlatformError(f"containers of {', '.join(left)} cannot be ended", "Run `panal down` again.")
+    left = await asyncio.gather(*(drain(node, GRACE) for node in nodes))
+    if any(left):
+        names = ", ".join(str(node) for node, attempts in zip(nodes, left) if attempts)
+        raise PlatformError(f"containers of {names} cannot be ended", "Run `panal down` again.")
     return len(nodes)

@@ -68,10 +68,16 @@ def service(near):
     return {**SERVICE, "spec": {**SERVICE["spec"], "ports": [{**PORT, "nodePort": near}]}}
 
 
+async def test_nothing_runs_where_nothing_is_forwarded(services, tmp_path):
+    services.update([], [pod()])
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(services.keep(), 0.01)
+    assert records.attempts(tmp_path / "forwarder") == []
+
+
 async def test_bytes_go_both_ways_and_an_unready_service_refuses(services, shouting, unused_tcp_port_factory):
     near = unused_tcp_port_factory()
     services.update([service(near)], [pod(port=shouting)])
-    services.start()
     assert await ask(near, b"hello" * 100_000) == b"HELLO" * 100_000
     services.update([service(near)], [pod(ready="False")])
     with pytest.raises(OSError):
@@ -86,7 +92,6 @@ async def test_connections_outlive_the_node_and_a_forwarder_that_ended_is_starte
 ):
     near = unused_tcp_port_factory()
     services.update([service(near)], [pod(port=shouting)])
-    services.start()
     while not await is_open(near):
         await asyncio.sleep(0.02)
     reader, writer = await asyncio.open_connection("127.0.0.1", near)

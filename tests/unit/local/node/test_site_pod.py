@@ -5,6 +5,7 @@ What the node does with each alone is in the other modules; this is the whole of
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -20,6 +21,8 @@ import pytest
 from api import Api, api
 from embedded import Embedded
 from panal.kube import kinds
+from panal.local.node.drain import drain
+from part import command
 from waiting import eventually
 
 NS, FOLDER = "site", "/panal/gateway"
@@ -86,9 +89,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
     image = {"digest": "sha256:" + "0" * 64, "root": "root", "env": {}, "entrypoint": [], "cmd": [], "workingDir": "."}
     (root.parent / "image.json").write_text(json.dumps(image))
     number = os.getpid() % 200
-    words = ["--kubeconfig", server.kubeconfig, "--name", "n", "--address", f"127.79.{number}.1", "--pod-range", f"127.80.{number}.0/24"]
-    words += ["--folder", tmp_path / "node", "--images", tmp_path / "images"]
-    node = subprocess.Popen([sys.executable, "-m", "panal.local.node", *map(str, words)])
+    where = {"address": f"127.79.{number}.1", "pod_range": f"127.80.{number}.0/24"}
+    folders = {"folder": tmp_path / "node", "images": tmp_path / "images"}
+    node = subprocess.Popen(command("node", kubeconfig=server.kubeconfig, name="n", **where, **folders))
     hub = api(server.kubeconfig)
     try:
         hub.make_namespace(NS)
@@ -98,9 +101,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     finally:
         node.terminate()
         node.wait(10)
-        subprocess.run(
-            [sys.executable, "-m", "panal.local.node", "--folder", str(tmp_path / "node"), "--drain", "--grace", "0"], check=True
-        )
+        assert asyncio.run(drain(tmp_path / "node", 0)) == []
         server.stop()
 
 
