@@ -346,7 +346,7 @@ def test_an_image_cannot_be_taken_away(ns):
 
 @pytest.mark.parametrize("name", ["a" * 41, "1run", "my.run"])
 def test_names_that_could_not_name_the_run_s_objects_are_refused(refusing, name):
-    assert "metadata.name: at most 40 characters" in refusing.refused(refusing.run, {}, name=name)
+    assert "metadata.name: must have at most 40 characters" in refusing.refused(refusing.run, {}, name=name)
 
 
 def test_the_longest_name(ns):
