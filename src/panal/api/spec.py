@@ -112,9 +112,7 @@ class Storage(Model):
         max_length=MAX_PATH,
         description="Folder in the volume in which the run's files are stored. With type HostPath: the folder on the node.",
     )
-    size: str = Field(
-        default="1Gi", max_length=32, pattern=SIZE, description="Size of the volume claim if the controller creates it, such as 2Gi."
-    )
+    size: str = Field(default="1Gi", max_length=32, pattern=SIZE, description="Size of a volume claim that is created, such as 2Gi.")
     s3: S3 | None = Field(default=None, description="With type S3Bucket: the bucket.")
 
 
@@ -152,9 +150,7 @@ class Server(PodSettings):
     )
     rounds: int = Field(default=1, ge=1, description="The number of rounds. It can be increased while the run is in progress.")
     min_available_clients: int = Field(
-        default=1,
-        ge=1,
-        description="Quorum: the number of clusters that must be selected and connected to start, and must reply in each round.",
+        default=1, ge=1, description="Quorum: how many clusters must be selected and connected to start, and must reply in each round."
     )
     listeners: list[Listener] = Field(
         default_factory=list,
@@ -238,7 +234,7 @@ class Spec(Model):
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=1,
-        description="How long the run may take from its creation, including the time it waits, before it fails. If not set: no limit.",
+        description="How long the run may take from its creation, including waiting, before it fails. If not set: no limit.",
     )
     acceleration: Acceleration = Field(
         default=Acceleration.AUTO,
@@ -246,10 +242,7 @@ class Spec(Model):
         "messages more often while there are any. It has no effect with a GPU, or with a version of the framework that panal does not "
         "support. Off: the framework's own behavior.",
     )
-    suspend: bool = Field(
-        default=False, description="Set to true to stop the run's Pods, and to false to start the run again from the first round."
-    )
+    suspend: bool = Field(default=False, description="Set to true to stop the run's Pods, to false to start again from the first round.")
     stop: bool = Field(
-        default=False,
-        description="Set to true to end the run permanently: it becomes Failed with the reason Stopped. The resource is kept.",
+        default=False, description="Set to true to end the run permanently: it becomes Failed with the reason Stopped, and is kept."
     )

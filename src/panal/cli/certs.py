@@ -45,9 +45,9 @@ async def _show(access: Access, namespace: str, as_json: bool) -> Code:
         public = await _authorities(client, namespace)
         addons = (await client.list(kinds.MANAGED_CLUSTER_ADDON, Selector(fields=f"metadata.name={names.ADDON}"))).items
         gateways = (await client.list(kinds.CONFIG_MAP, Selector(labels=names.LABEL_RUN))).items
-        going = {key_of(run) for run in (await client.list(kinds.FEDERATED_LEARNING)).items if not story.ended(run)}
+        in_progress = {key_of(run) for run in (await client.list(kinds.FEDERATED_LEARNING)).items if not story.ended(run)}
     authorities = [{"authority": which, **one} for which in Which for one in _listed(public, which)]
-    runs = _runs(gateways, going)
+    runs = _runs(gateways, in_progress)
     clusters = [_cluster(addon, runs.get(addon["metadata"]["namespace"], [])) for addon in addons]
     if as_json:
         output.as_json({"authorities": authorities, "clusters": clusters})
@@ -81,12 +81,12 @@ def _listed(public: Object, which: str) -> list[dict[str, str]]:
         return []
 
 
-def _runs(gateways: Iterable[Object], going: Container[tuple[str, str]]) -> dict[str, list[str]]:
+def _runs(gateways: Iterable[Object], in_progress: Container[tuple[str, str]]) -> dict[str, list[str]]:
     """The runs that admit each cluster, as NAMESPACE/NAME. A run that has ended keeps its list but admits no cluster."""
     found: dict[str, list[str]] = {}
     for gateway in gateways:
         run, namespace = labels_of(gateway).get(names.LABEL_RUN, ""), gateway["metadata"]["namespace"]
-        if gateway["metadata"]["name"] == names.gateway(run) and (namespace, run) in going:
+        if gateway["metadata"]["name"] == names.gateway(run) and (namespace, run) in in_progress:
             for cluster in _participants(gateway):
                 found.setdefault(cluster, []).append(f"{namespace}/{run}")
     return {cluster: sorted(each) for cluster, each in found.items()}
@@ -100,12 +100,12 @@ def _participants(gateway: Object) -> list[str]:
 
 
 def _cluster(addon: Object, runs: Sequence[str]) -> dict[str, Any]:
-    said = condition(addon, "Available")
+    available = condition(addon, "Available")
     return {
         "cluster": addon["metadata"]["namespace"],
-        "available": said.get("status", "Unknown"),
-        "reason": said.get("reason", ""),
-        "message": said.get("message", ""),
+        "available": available.get("status", "Unknown"),
+        "reason": available.get("reason", ""),
+        "message": available.get("message", ""),
         "revoked": _revoked(addon),
         "certificates": [_certificate(one) for one in issued.issued(addon)],
         "runs": [] if issued.revoked(addon) else list(runs),
@@ -243,10 +243,6 @@ async def _addon(client: Client, cluster: str) -> Object:
     try:
         await client.get(kinds.MANAGED_CLUSTER, "", cluster)
     except NotFound:
-        raise Problem(
-            Code.NOT_FOUND, f"the managed cluster {cluster} does not exist", "`panal get clusters` lists the managed clusters."
-        ) from missing
+        raise Problem(Code.NOT_FOUND, f"the managed cluster {cluster} does not exist", "`panal get clusters` lists them.") from missing
     message = f"{cluster} does not have the add-on {names.ADDON}, so it has no certificate"
-    raise Problem(
-        Code.NOT_FOUND, message, f"To see which clusters get it: kubectl get clustermanagementaddon {names.ADDON} -o yaml"
-    ) from missing
+    raise Problem(Code.NOT_FOUND, message, f"To list its clusters: kubectl get clustermanagementaddon {names.ADDON} -o yaml") from missing

@@ -58,8 +58,8 @@ async def announce(at: Access, hub: Client, name: str, claims: Claims, clusters:
 
 def _needed(runs: Iterable[Object]) -> set[str]:
     """The claims of the runs that have not ended."""
-    going = (run["spec"].get("client") or {} for run in runs if (run.get("status") or {}).get("phase") not in story.ENDED)
-    return {data_claim(client.get("placement") or {}, client.get("dataClaim", "")) for client in going}
+    clients = (run["spec"].get("client") or {} for run in runs if (run.get("status") or {}).get("phase") not in story.ENDED)
+    return {data_claim(client.get("placement") or {}, client.get("dataClaim", "")) for client in clients}
 
 
 async def _on(at: Access, cluster: str, name: str, claims: Claims, needed: set[str]) -> None:

@@ -34,41 +34,41 @@ class UnknownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Flower:
-    """`pins` are the requirements to install in addition to the app's own, so that `version` is installed. `told` describes the choice."""
+    """`pins` are the requirements to install in addition to the app's own, so that `version` is installed. `description` is shown."""
 
     version: str
     pins: tuple[str, ...]
-    told: str
+    description: str
 
 
 def pins(folder: Path) -> tuple[str, ...]:
     """The pins for `build`. Prints which version is installed. Raises Problem if it is not supported."""
     wanted = read(folder).requirements
     found = resolve(wanted)
-    for told in (wanted.told, found.told if found else ""):
-        if told:
-            output.note(told)
+    for text in (wanted.told, found.description if found else ""):
+        if text:
+            output.note(text)
     return found.pins if found else ()
 
 
 def resolve(wanted: Requirements, fetch: Fetch = fetch_alone) -> Flower | None:
     """None if the requirements do not include Flower."""
-    asked = asked_of(wanted.asked)
-    if not asked:
+    requirements = for_flower(wanted.asked)
+    if not requirements:
         return None
-    said = " and ".join(dict.fromkeys(map(_shown, asked)))
-    by_address = next((each for each in asked if each.url), None)
-    version = "" if by_address else newest_allowed(asked)
+    named = " and ".join(dict.fromkeys(map(_shown, requirements)))
+    by_address = next((each for each in requirements if each.url), None)
+    version = "" if by_address else newest_allowed(requirements)
     if not version:
         try:
-            version = _fetched(str(by_address) if by_address else f"flwr{_together(asked)}", asked, fetch)
+            version = _fetched(str(by_address) if by_address else f"flwr{_together(requirements)}", requirements, fetch)
         except UnknownError as error:
             where = "requirements.txt" if wanted.locked else "the dependencies of pyproject.toml"
-            raise Problem(Code.IMAGE, f"{said} {error}", f'panal supports Flower {WORKING}: write "{PIN}" in {where}.') from error
-    return Flower(version, () if wanted.locked or by_address else (f"flwr=={version}",), f"flwr {version}, of {said}")
+            raise Problem(Code.IMAGE, f"{named} {error}", f'panal supports Flower {WORKING}: write "{PIN}" in {where}.') from error
+    return Flower(version, () if wanted.locked or by_address else (f"flwr=={version}",), f"flwr {version}, of {named}")
 
 
-def asked_of(lines: Iterable[str]) -> list[Requirement]:
+def for_flower(lines: Iterable[str]) -> list[Requirement]:
     """The requirements for Flower whose markers match this environment."""
     found = [each for each in map(_requirement, lines) if each is not None]
     return [
@@ -76,14 +76,14 @@ def asked_of(lines: Iterable[str]) -> list[Requirement]:
     ]
 
 
-def newest_allowed(asked: Sequence[Requirement]) -> str:
+def newest_allowed(requirements: Sequence[Requirement]) -> str:
     """The newest version in the list of supported versions that all requirements allow; empty if there is none."""
-    return next((version for version in reversed(VERSIONS) if _together(asked).contains(version)), "")
+    return next((version for version in reversed(VERSIONS) if _together(requirements).contains(version)), "")
 
 
-def _together(asked: Sequence[Requirement]) -> SpecifierSet:
+def _together(requirements: Sequence[Requirement]) -> SpecifierSet:
     found = SpecifierSet()
-    for each in asked:
+    for each in requirements:
         found &= each.specifier
     return found
 
@@ -96,9 +96,9 @@ def _requirement(line: str) -> Requirement | None:
         return None
 
 
-def _fetched(requirement: str, asked: Sequence[Requirement], fetch: Fetch) -> str:
+def _fetched(requirement: str, requirements: Sequence[Requirement], fetch: Fetch) -> str:
     """The version that is installed for `requirement`, if its modules are those of a supported version."""
-    if not any(each.url or any(map(_may_be_unknown, each.specifier)) for each in asked):
+    if not any(each.url or any(map(_may_be_unknown, each.specifier)) for each in requirements):
         raise UnknownError("allows no version of Flower that panal supports")
     with TemporaryDirectory(prefix="panal-") as place:
         try:
@@ -119,8 +119,10 @@ def _may_be_unknown(clause: Specifier) -> bool:
         return True
 
 
-def _shown(asked: Requirement) -> str:
+def _shown(requirement: Requirement) -> str:
     """The requirement without markers, and without credentials in a URL."""
-    extras = f"[{','.join(sorted(asked.extras))}]" if asked.extras else ""
-    address = urlsplit(asked.url or "")
-    return f"flwr{extras}" + (f" @ {address.scheme}://{address.hostname or ''}{address.path}" if asked.url else str(asked.specifier))
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    address = urlsplit(requirement.url or "")
+    return f"flwr{extras}" + (
+        f" @ {address.scheme}://{address.hostname or ''}{address.path}" if requirement.url else str(requirement.specifier)
+    )

@@ -106,9 +106,7 @@ def run_(
         raise Problem(Code.USAGE, "either APP or -f FILE is required", "Examples are `panal run ./myapp` and `panal run -f run.yaml`.")
     if file is not None:
         if rounds or data or run_config:
-            raise Problem(
-                Code.USAGE, "--rounds, --data and --run-config need APP, and cannot be used with -f", "Set the values in the file."
-            )
+            raise Problem(Code.USAGE, "--rounds, --data and --run-config cannot be used with -f", "Set the values in the file.")
         code = run.run_file(choose(kubeconfig, context, folder), file, namespace, create_namespace, following)
     else:
         assert app_folder is not None
@@ -140,17 +138,11 @@ def get(
 @app.command("logs")
 def logs_(
     name: Annotated[str, typer.Argument(help="The run.")],
-    cluster: Annotated[
-        str | None, typer.Option(help="Show the log of the collaborator on this cluster.  [default: of the aggregator]")
-    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="Show the collaborator on this cluster.  [default: the aggregator]")] = None,
     cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster in the kubeconfig.  [default: its name]")] = None,
-    container: Annotated[
-        str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the container that runs the app]")
-    ] = None,
+    container: Annotated[str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the app's]")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the container ends.")] = False,
-    tail: Annotated[
-        int | None, typer.Option(help="The number of lines to show from the end; with -f counted before filtering.", min=0)
-    ] = None,
+    tail: Annotated[int | None, typer.Option(help="Show only this number of last lines; with -f, before filtering.", min=0)] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Show the whole output of the container, without filtering.")] = False,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -192,9 +184,7 @@ def package_(
     data_claim: Annotated[
         str | None, typer.Option(metavar="NAME", help="The ClusterClaim by which sites announce their data.  [default: no data]")
     ] = None,
-    target: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="The folder to write to.  [default: the app's folder]")
-    ] = None,
+    target: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Where to write.  [default: the app's folder]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write the files that an app needs to run on a hub: a Containerfile, its .dockerignore, and a run.yaml."""

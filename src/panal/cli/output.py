@@ -114,7 +114,7 @@ def age(since: str | None, now: datetime | None = None) -> str:
     return f"{max(seconds, 0)}s"
 
 
-def numbers(said: Mapping[str, Any]) -> str:
+def numbers(status: Mapping[str, Any]) -> str:
     """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
-    finite = {name: f"{value:.4g}" for name, value in (said.get("metrics") or {}).items()}
-    return ", ".join(f"{name} {value}" for name, value in {**finite, **(said.get("nonFiniteMetrics") or {})}.items())
+    finite = {name: f"{value:.4g}" for name, value in (status.get("metrics") or {}).items()}
+    return ", ".join(f"{name} {value}" for name, value in {**finite, **(status.get("nonFiniteMetrics") or {})}.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from panal.cli import flower
-from panal.cli.flower import asked_of, newest_allowed, resolve
+from panal.cli.flower import for_flower, newest_allowed, resolve
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.local.node.recipes import BuildError
@@ -52,13 +52,13 @@ def release(version: str) -> Callable[[str, Path], None]:
     ],
 )
 def test_the_newest_known_version_that_every_range_allows(lines: list[str], version: str) -> None:
-    assert newest_allowed(asked_of(lines)) == version
+    assert newest_allowed(for_flower(lines)) == version
 
 
 def test_what_is_chosen_is_installed_and_said() -> None:
     found = resolve(Requirements(["numpy", "flwr[simulation]>=1.27"]), never)
     assert found is not None
-    assert (found.pins, found.told) == ((f"flwr=={NEWEST}",), f"flwr {NEWEST}, of flwr[simulation]>=1.27")
+    assert (found.pins, found.description) == ((f"flwr=={NEWEST}",), f"flwr {NEWEST}, of flwr[simulation]>=1.27")
     assert resolve(Requirements(["numpy", "./flwr", "not a requirement"]), never) is None
 
 
