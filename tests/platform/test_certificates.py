@@ -67,7 +67,7 @@ def test_a_cluster_that_is_shut_out_has_none_and_up_does_not_wait_for_it(up):
 
 def test_new_authorities_are_made_and_trusted_before_they_sign(up):
     before = {a["authority"]: a["fingerprint"] for a in up.json("certs")["authorities"]}
-    assert "is made, and on its way to every gateway" in up.panal("certs", "rotate", "servers")
+    assert "is created and is distributed to every gateway" in up.panal("certs", "rotate", "servers")
     found = [(a["authority"], a["role"], a["fingerprint"] == before[a["authority"]]) for a in up.json("certs")["authorities"]]
     assert found == [("servers", "next", False), ("servers", "current", True), ("collaborators", "current", True)]
 
@@ -95,9 +95,9 @@ def test_who_chooses_clusters_is_not_overruled(up):
 
 
 async def test_what_is_missing_is_said_when_time_is_over(up):
-    from panal.cli.addons import let_all_take_part
+    from panal.cli.addons import install_everywhere
     from panal.kube.client import Client
 
     async with Client.from_kubeconfig(up.folder.admin("hub")) as client:
         with pytest.raises(PlatformError, match=r"cluster9 can take part: not in time .Open Cluster Management has not installed"):
-            await let_all_take_part(Patience(up.folder, 0.0), client, ["cluster9"], lambda _: None)
+            await install_everywhere(Patience(up.folder, 0.0), client, ["cluster9"], lambda _: None)

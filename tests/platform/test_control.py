@@ -43,5 +43,5 @@ def test_a_run_that_is_stopped_ends_and_its_record_stays_until_it_is_deleted(hom
     assert status["phase"] == "Failed"
     assert next(c for c in status["conditions"] if c["type"] == "Failed")["reason"] == "Stopped"
     home.panal("resume", name, code=6)
-    assert "the volume models in namespace default stays" in home.panal("delete", name)
+    assert "the volume models in namespace default is kept" in home.panal("delete", name)
     home.panal("get", name, code=4)

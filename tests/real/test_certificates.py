@@ -139,7 +139,7 @@ def test_a_cluster_is_shut_out_and_let_in_again(hub: Hub) -> None:
 
 def test_new_authorities_are_made(hub: Hub) -> None:
     said = hub.panal("rotate")
-    assert said.count("is made, and on its way to every gateway") == 2
+    assert said.count("is created and is distributed to every gateway") == 2
     shown = {(a["authority"], a["role"]) for a in json.loads(hub.panal("-o", "json"))["authorities"]}
     assert shown >= {("servers", "next"), ("servers", "current"), ("collaborators", "next"), ("collaborators", "current")}
 

@@ -376,7 +376,7 @@ def test_a_set_that_is_bound_in_the_namespace_already_may_be_named(author: Clust
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        (["others"], "clusterSets: ann may not bind the cluster set others; leave clusterSets out"),
+        (["others"], "clusterSets: ann may not bind the cluster set others; omit clusterSets"),
         (["mine", "others"], "ann may not bind the cluster set others"),
         ([*NAMED[:15], "others"], "ann may not bind the cluster set others"),
         ([*NAMED, "mine"], "more than 16 sets; name fewer"),

@@ -287,18 +287,18 @@ REFUSED = {
     "host-path": (storage(type="HostPath"), "spec.server.storage", "storage.path: required with type HostPath; give an absolute path"),
     "host-path-relative": (storage(type="HostPath", path="data"), "spec.server.storage", "give an absolute path other than /"),
     "host-path-root": (storage(type="HostPath", path="/"), "spec.server.storage", "give an absolute path other than /"),
-    "path": (storage(path="models/../.."), "spec.server.storage", "storage.path: may not contain ..; give the path itself"),
+    "path": (storage(path="models/../.."), "spec.server.storage", "storage.path: must not contain ..; give the path itself"),
     "size": (storage(size="lots"), "spec.server.storage.size", "should match"),
     "size-0": (storage(size="0"), "spec.server.storage.size", "should match"),
     "claim-name": (storage(name="Model PVC"), "spec.server.storage.name", "should match"),
-    "env": (server(env=[{"name": "PANAL_ROUNDS", "value": "9"}]), "spec.server.env[0].name", "set by the controller; choose another name"),
+    "env": (server(env=[{"name": "PANAL_ROUNDS", "value": "9"}]), "spec.server.env[0].name", "are reserved; choose another name"),
     "env-twice": (server(env=[{"name": "A"}, {"name": "A"}]), "spec.server.env[1]", "Duplicate value"),
     "quantity": (server(resources={"limits": {"cpu": "many"}}), "spec.server.resources.limits.cpu", "should match"),
     "pull-policy": ({"client": {"imagePullPolicy": "Often"}}, "spec.client.imagePullPolicy", '"IfNotPresent"'),
     "too-few-clusters": (
         server(minAvailableClients=3) | placement(numberOfClusters=2),
         "spec",
-        "client.placement.numberOfClusters is lower than server.minAvailableClients, so the run could never start; raise the one",
+        "client.placement.numberOfClusters is lower than server.minAvailableClients, so the run could never start; raise the first",
     ),
     "operator": (
         placement(predicates=[{"requiredClusterSelector": {"claimSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}]),
@@ -346,7 +346,7 @@ def test_an_image_cannot_be_taken_away(ns):
 
 @pytest.mark.parametrize("name", ["a" * 41, "1run", "my.run"])
 def test_names_that_could_not_name_the_run_s_objects_are_refused(refusing, name):
-    assert "metadata.name: at most 40 characters" in refusing.refused(refusing.run, {}, name=name)
+    assert "metadata.name: must have at most 40 characters" in refusing.refused(refusing.run, {}, name=name)
 
 
 def test_the_longest_name(ns):
@@ -391,15 +391,15 @@ def test_after_the_start_little_may_change_and_after_the_end_nothing(ns):
     ns.status(phase="Running", startTime="2026-01-02T03:04:05Z")
     for field, change in CHANGES.items():
         assert f"spec.{field}: Invalid value" in (error := ns.refused(ns.patch, {"spec": change})), field
-        assert "fixed once the run has started; put back the former value, or create a new FederatedLearning" in error
-    assert "may be given more rounds, not fewer" in ns.refused(ns.patch, {"spec": server(rounds=2)})
+        assert "immutable once the run has started; restore the previous value, or create a new FederatedLearning" in error
+    assert "can get more rounds, not fewer" in ns.refused(ns.patch, {"spec": server(rounds=2)})
     ns.patch({"spec": server(rounds=5)})
     ns.patch({"spec": {"suspend": True, "stop": True, "activeDeadlineSeconds": 60}})
     ns.patch({"spec": {"suspend": False, "stop": False, "activeDeadlineSeconds": None}})
     ns.patch({"metadata": {"labels": {"team": "a"}}})
     ns.status(phase="Completed", completionTime="2026-01-02T04:04:05Z")
     for change in (*CHANGES.values(), server(rounds=6), {"suspend": True}, {"stop": True}, {"activeDeadlineSeconds": 60}):
-        assert "the run is over and its spec stays as it was; create a new FederatedLearning" in ns.refused(ns.patch, {"spec": change})
+        assert "the run has ended, so its spec is immutable; create a new FederatedLearning" in ns.refused(ns.patch, {"spec": change})
     ns.patch({"metadata": {"labels": {"team": "b"}}})
     ns.api.kubectl("delete", "fl", "run", "-n", ns.name, "--timeout=10s")
 

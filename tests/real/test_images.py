@@ -140,11 +140,14 @@ def test_the_launchers_are_copied_where_the_apps_container_finds_them(container:
 
 
 @pytest.mark.parametrize("container", ["gateway"], indirect=True)
-def test_the_gateway_accepts_its_configuration(container: Container) -> None:
+def test_the_gateway_accepts_its_configuration(container: Container, tmp_path: Path) -> None:
     assert container.command == ["envoy"]
     hub = aggregator.bootstrap(8000, listen_health="127.0.0.1", loopback="127.0.0.1") | {"dynamic_resources": {}}  # its files are not there
-    spoke = collaborator.bootstrap(loopback="127.0.0.1") | {"dynamic_resources": {}}
+    users = tmp_path / "users"
+    users.write_text("panal:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
+    users.chmod(0o644)
+    spoke = collaborator.bootstrap(loopback="127.0.0.1", users="/pod/users") | {"dynamic_resources": {}}
     for config in (hub, spoke):
-        done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config))
+        done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config), mounts={"/pod/users": users})
         assert done.returncode == 0, done.stderr
         assert "OK" in done.stdout + done.stderr

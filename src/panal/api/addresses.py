@@ -1,4 +1,4 @@
-"""What is an IP address: Pods of collaborators resolve no names, so several parts have to tell the two apart."""
+"""Whether a host is an IP address or a name: collaborators' Pods do not resolve names, so several modules need to know."""
 
 from __future__ import annotations
 

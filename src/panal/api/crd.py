@@ -1,7 +1,8 @@
 """The CustomResourceDefinition, generated from the types: `python -m panal.api.crd` prints it.
 
-Rules that need more than one value of the spec stand with the types. Here are those that compare with the past: the name and the images
-(which a resource of the former controller may lack, and can still be updated and deleted) and what is fixed once a run has started.
+Rules over several fields of the spec are with the types. This module has the rules that compare with the previous version of a resource:
+the name and the images (a resource of the former controller without them can still be updated and deleted), and the fields that are
+immutable once a run has started.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from panal.api.types import Client, Server, Spec, Status
 SHORT_NAME = "fl"
 MAY_CHANGE = frozenset({"suspend", "stop", "activeDeadlineSeconds"})  # of a run that has started; server.rounds may grow
 
-SPEC = "What to train, where, and how. Most of it is fixed once the run has started."
-STATUS = "How far the run is. Written by the controller alone."
+SPEC = "What to train, where and how. Most fields are immutable once the run has started."
+STATUS = "The observed state of the run. Only the controller writes it."
 
 STARTED = "has(oldSelf.status) && has(oldSelf.status.startTime)"
 OVER = "has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase in ['Completed', 'Failed']"
 
 NAME = rule(
     f"oldSelf.hasValue() || (self.metadata.name.size() <= {MAX_RUN_NAME} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))",
-    f"metadata.name: at most {MAX_RUN_NAME} characters (small letters, digits, -), "
-    "beginning with a letter and not ending with -; rename the run",
+    f"metadata.name: must have at most {MAX_RUN_NAME} characters (lowercase letters, digits, -), "
+    "start with a letter and not end with -; rename the run",
     optionalOldSelf=True,
 )
 
 
 def _image(side: str, holds: str) -> Schema:
-    """At the root, so that it is the same error whether the image, `server` or `client`, or the whole spec is missing."""
+    """A rule at the root, so that the error is the same whether the image, `server` or `client`, or the whole spec is missing."""
     path = f"spec.{side}.?image.orValue('')"
     return rule(
         f"self.{path} != '' || (oldSelf.hasValue() && oldSelf.value().{path} == '')",
@@ -50,12 +51,12 @@ IMAGES = (
 )
 MORE_ROUNDS = rule(
     f"!({STARTED}) || self.spec.server.rounds >= oldSelf.spec.server.rounds",
-    "a run that has started may be given more rounds, not fewer; raise the number, or create a new run",
+    "a run that has started can get more rounds, not fewer; raise the number, or create a new run",
     fieldPath=".spec.server.rounds",
 )
 ENDED = rule(
     f"!({OVER}) || self.spec == oldSelf.spec",
-    "the run is over and its spec stays as it was; create a new FederatedLearning",
+    "the run has ended, so its spec is immutable; create a new FederatedLearning",
     fieldPath=".spec",
 )
 
@@ -98,18 +99,18 @@ def _columns() -> list[Schema]:
 
     return [
         column("Phase", ".status.phase", "Waiting, Running, Completed or Failed"),
-        column("Round", ".status.rounds.summary", "Rounds done of rounds asked for"),
-        column("Clients", ".status.clients.summary", "Clusters ready of clusters selected"),
-        column("Metric", ".status.headlineMetric", "The metric to look at first"),
-        column("Age", ".metadata.creationTimestamp", "Since the run was created") | {"type": "date"},
-        column("Message", ".status.message", "What is going on", priority=1),
+        column("Round", ".status.rounds.summary", "Completed rounds of all rounds"),
+        column("Clients", ".status.clients.summary", "Ready clusters of selected clusters"),
+        column("Metric", ".status.headlineMetric", "The main metric of the last completed round"),
+        column("Age", ".metadata.creationTimestamp", "Time since the run was created") | {"type": "date"},
+        column("Message", ".status.message", "What the run does or waits for", priority=1),
     ]
 
 
 def _schema() -> Schema:
     return {
         "type": "object",
-        "description": "A FederatedLearning asks for one federated training run over clusters of Open Cluster Management.",
+        "description": "A FederatedLearning requests one federated learning run on managed clusters of Open Cluster Management.",
         "properties": {
             "apiVersion": {"type": "string", "description": "The group and version of this resource."},
             "kind": {"type": "string", "description": f"Always {KIND}."},
@@ -122,7 +123,7 @@ def _schema() -> Schema:
 
 
 def fixed_paths() -> list[str]:
-    """The fields under `spec` that may not change once a run has started, one rule each, so that an error names the field (fieldPath)."""
+    """The fields under `spec` that are immutable once a run has started. Each has its own rule, so that an error names the field."""
     server = [f"server.{name}" for name in structural(Server)["properties"] if name != "rounds"]
     client = [f"client.{name}" for name in structural(Client)["properties"]]
     others = [name for name in structural(Spec)["properties"] if name not in MAY_CHANGE | {"server", "client"}]
@@ -130,11 +131,11 @@ def fixed_paths() -> list[str]:
 
 
 def _fixed(path: str) -> Schema:
-    """`spec`, `server` and `client` have defaults, so only the last part may be absent. (Comparing optionals would cost too much.)"""
+    """`spec`, `server` and `client` have defaults, so only the last part may be absent. (Comparing optionals exceeds the cost limit.)"""
     new, old = f"self.spec.{path}", f"oldSelf.spec.{path}"
     return rule(
         f"!({STARTED}) || (has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
-        "fixed once the run has started; put back the former value, or create a new FederatedLearning",
+        "immutable once the run has started; restore the previous value, or create a new FederatedLearning",
         fieldPath=f".spec.{path}",
     )
 

@@ -1,4 +1,4 @@
-"""Every name, label and path that more than one part must agree on."""
+"""Names, labels and paths that several packages share."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ LABEL_RUN_NAMESPACE = "fl.panal/run-namespace"
 LABEL_RUN_UID = "fl.panal/run-uid"
 LABEL_COMPONENT = "fl.panal/component"  # aggregator or collaborator
 ANNOTATION_PARTITION = "fl.panal/partition"  # of a collaborator's StatefulSet: its number and how many there are, such as 0/3
-ANNOTATION_HASH = "fl.panal/applied-hash"  # of the desired object: tells a wanted change from a default
+ANNOTATION_HASH = "fl.panal/applied-hash"  # hash of the desired object: distinguishes a change of it from a default of the API server
 
 MAX_RUN_NAME = 40
-NO_DATA = "None"  # in spec.client.dataClaim: the run needs no data of the clusters; no ClusterClaim can have this name
+NO_DATA = "None"  # in spec.client.dataClaim: the run needs no data of the clusters; not a valid name of a ClusterClaim
 COLLABORATOR_NAMESPACE = "panal-collaborator"
-BINDING_POLICY = "panal-cluster-set-bindings"  # our ValidatingAdmissionPolicy and its binding
-BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers learn of a policy by a watch
-BOUND_SETS = "panal-bound-cluster-sets"  # Role beside the controller, which the policy is given: in annotations, sets bound by others
-ANNOTATION_BOUND = "bound.fl.panal/"  # on it, with a namespace's name behind: the sets bound there by others, with commas
-ANNOTATION_GONE = "gone.fl.panal/"  # the same: those that others had bound there and have unbound
+BINDING_POLICY = "panal-cluster-set-bindings"  # panal's ValidatingAdmissionPolicy and its binding
+BINDING_POLICY_WORKS_AFTER = timedelta(seconds=5)  # API servers watch policies, with a delay
+BOUND_SETS = "panal-bound-cluster-sets"  # Role in the controller's namespace: its annotations list sets bound by others, for the policy
+ANNOTATION_BOUND = "bound.fl.panal/"  # prefix of a namespace: the sets that others bound there, comma-separated
+ANNOTATION_GONE = "gone.fl.panal/"  # prefix of a namespace: the sets that others had bound there, but no longer do
 SYSTEM_NAMESPACE = "panal-system"
 CONTROLLER_LEASE = "panal-controller"
 CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
@@ -39,58 +39,58 @@ CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a Mana
 # The add-on by which a cluster takes part, and its certificate (docs/design/identity.md).
 ADDON = "fl-collaborator"
 SIGNER = "fl.panal/collaborator"  # of collaborators' certificates
-IDENTITY_SECRET = f"{ADDON}-{SIGNER.replace('/', '-')}-client-cert"  # on the spoke, made by OCM's agent: tls.crt, tls.key
-TRUST = f"{ADDON}-trust"  # ConfigMap on the spoke: ca.crt, the authorities of servers
-SITE = f"{ADDON}-site"  # ConfigMap on the spoke that its owner may make: what this site allows
-PROXY = f"{ADDON}-proxy"  # Secret on the spoke that its owner may make: credentials for the site's proxy
+IDENTITY_SECRET = f"{ADDON}-{SIGNER.replace('/', '-')}-client-cert"  # on the managed cluster, created by OCM's agent: tls.crt, tls.key
+TRUST = f"{ADDON}-trust"  # ConfigMap on the managed cluster: ca.crt, the trust bundle of the server authority
+SITE = f"{ADDON}-site"  # optional ConfigMap on the managed cluster, by its owner: the site configuration
+PROXY = f"{ADDON}-proxy"  # optional Secret on the managed cluster, by its owner: credentials for the site's proxy
 ADDON_LABEL = "open-cluster-management.io/addon-name"
 CLUSTER_LABEL = "open-cluster-management.io/cluster-name"
-AUTHORITIES = "panal-authorities"  # ConfigMap beside the controller: what of the authorities anyone may know
-SERVER_AUTHORITY = "panal-server-authority"  # Secrets beside the controller
+AUTHORITIES = "panal-authorities"  # ConfigMap in the controller's namespace: the public part of the authorities
+SERVER_AUTHORITY = "panal-server-authority"  # and COLLABORATOR_AUTHORITY: Secrets in the controller's namespace
 COLLABORATOR_AUTHORITY = "panal-collaborator-authority"
 ANNOTATION_ROTATE = "fl.panal/rotate"  # on the ConfigMap AUTHORITIES: servers, collaborators, or both with a comma; then "@" and a time
 ANNOTATION_REVOKED = "fl.panal/revoked"  # on a ManagedClusterAddOn: since when
-ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: those issued that have not expired, as JSON
-CLUSTER_HEADER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster that the certificate proves
+ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: the unexpired certificates, as JSON
+CLUSTER_HEADER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster in the certificate
 POD_HEADER = "x-panal-pod"  # on the loopback of a run's Pod: the content of POD_SECRET, which only the Pod's processes can read
 
-# Keys of `data` in the ConfigMap `progress`; the controller writes the rounds that are wanted, the reporter the others.
+# Keys of `data` in the ConfigMap `progress`; the controller writes KEY_ROUNDS, the reporter the others.
 KEY_PROGRESS = "progress"  # `panal.api.progress.Progress` as JSON
 KEY_REQUEST = "csr"  # PEM: the request for the certificate of the aggregator's gateway
 KEY_TRAFFIC = "traffic"  # JSON: by cluster requests, refused requests, bytes received, bytes sent
 KEY_ROUNDS = "rounds"
 
-# Keys of `data` in the ConfigMap `gateway`, all of them the controller's.
-KEY_PARTICIPANTS = "participants"  # JSON: the clusters that are let in
-KEY_TRUST = "trust"  # PEM: the authorities of collaborators
-KEY_CRL = "crl"  # PEM: their revocation lists
-KEY_CERTIFICATE = "certificate"  # PEM: what was asked for with KEY_REQUEST
+# Keys of `data` in the ConfigMap `gateway`, written by the controller.
+KEY_PARTICIPANTS = "participants"  # JSON: the clusters to admit
+KEY_TRUST = "trust"  # PEM: the trust bundle of the collaborator authority
+KEY_CRL = "crl"  # PEM: its revocation lists
+KEY_CERTIFICATE = "certificate"  # PEM: the certificate for KEY_REQUEST
 
 # Ports inside the pods.
-SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's pod
-GATEWAY_PORT = 8080  # the aggregator's only port that is
+SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's Pod
+GATEWAY_PORT = 8080  # the only port of the aggregator that is reachable from outside
 GATEWAY_HEALTH_PORT = 8081
-COLLABORATOR_PORT = 8000  # loopback in a collaborator's pod: its gateway, which the runtime takes for the aggregator
+COLLABORATOR_PORT = 8000  # loopback in a collaborator's Pod: its gateway, to which the runtime connects
 
 # Folders inside the pods.
-TOOLS_DIR = "/panal/tools"  # our launchers, copied in by an init container
+TOOLS_DIR = "/panal/tools"  # the pod tools, copied by an init container
 RUN_DIR = "/panal/run"  # shared by the aggregator's containers
-STORAGE_DIR = "/panal/storage"  # the model's volume, mounted in the reporter alone
+STORAGE_DIR = "/panal/storage"  # the model's volume, mounted only in the reporter
 DATA_DIR = "/panal/data"  # the site's data, read-only
-GATEWAY_DIR = "/panal/gateway"  # the gateway's files, its key among them: in no container of a user's image
-WORK_DIR = "/panal/work"  # the app's working directory is in it
-POD_DIR = "/panal/pod"  # in memory, made by the init container: what only this Pod's processes know
+GATEWAY_DIR = "/panal/gateway"  # the gateway's files, including its key: not mounted in containers with a user's image
+WORK_DIR = "/panal/work"  # contains the app's working directory
+POD_DIR = "/panal/pod"  # in memory, created by the init container: the Pod's secret
 POD_SECRET = "secret"  # in POD_DIR: one line, the value of POD_HEADER
 POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file
 
 
 def run_id(namespace: str, name: str, uid: str) -> str:
-    """Ten hexadecimal digits that no other run shares: names on spokes and works carry them."""
+    """Ten hexadecimal digits that identify the run, for names of works and of objects on managed clusters."""
     return hashlib.sha256(f"{namespace}/{name}/{uid}".encode()).hexdigest()[:10]
 
 
 def aggregator(run: str) -> str:
-    """The Job and the Service."""
+    """The aggregator's Job and Service."""
     return f"{run}-aggregator"
 
 
@@ -104,12 +104,12 @@ def progress(run: str) -> str:
 
 
 def gateway(run: str) -> str:
-    """The ConfigMap on the hub that tells the aggregator's gateway whom to let in, and its certificate."""
+    """The ConfigMap on the hub with the aggregator's certificate and the clusters that its gateway admits."""
     return f"{run}-gateway"
 
 
 def server_name(run: str, namespace: str) -> str:
-    """The name in the certificate of a run's aggregator: a DNS name that no DNS knows."""
+    """The name in the certificate of a run's aggregator: a DNS name that does not resolve."""
     return f"{run}.{namespace}.fl.panal"
 
 
@@ -119,16 +119,16 @@ def cluster_uri(cluster: str) -> str:
 
 
 def protocol(identity: str, cluster: str) -> str:
-    """What a collaborator offers beside h2 in its TLS handshake (ALPN): by it the aggregator's gateway chooses the rules for this cluster
-    in this very run. It proves nothing; the certificate does."""
+    """The protocol that a collaborator offers in its TLS handshake (ALPN), in addition to h2. The aggregator's gateway selects by it the
+    rules for the cluster and the run. It proves nothing; the certificate does."""
     return f"{identity}.{cluster}"
 
 
 def work(run: str, identity: str) -> str:
-    """The ManifestWork in every selected cluster's namespace on the hub; `identity` is the `run_id`."""
+    """The ManifestWork in the namespace of a selected cluster on the hub; `identity` is the `run_id`."""
     return f"fl-{run}-{identity}"
 
 
 def collaborator(run: str, identity: str) -> str:
-    """The StatefulSet and ConfigMap on the spoke; its Pod is this with `-0`. Leaves room for Kubernetes' own suffixes."""
+    """The StatefulSet and ConfigMap on the managed cluster; its Pod is this with `-0`. Leaves room for Kubernetes' suffixes."""
     return f"{run[:30].rstrip('-')}-{identity}"

@@ -1,8 +1,8 @@
-"""From a FederatedLearning as JSON to its parts.
+"""Parses a FederatedLearning from JSON.
 
-The API server has validated and defaulted what arrives here, so a ParseError means that the CRD on the hub is of another version, or that
-the resource was stored under the former controller's. Metadata can be read in any case: a resource that cannot be parsed can still be
-given a condition, and be deleted.
+The API server has validated the resource and set its defaults, so a ParseError means that the CRD on the hub has another version, or that
+the resource was stored with the former controller's CRD. Metadata can always be parsed, so that a resource with an invalid spec can still
+get a condition and be deleted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class FederatedLearning:
-    """`has_status` is false until the controller wrote a status for the first time."""
+    """`has_status` is false until the controller has written a status."""
 
     metadata: Metadata
     spec: Spec
@@ -57,7 +57,7 @@ def parse(resource: Mapping[str, Any]) -> FederatedLearning:
 
 
 def parse_metadata(resource: Mapping[str, Any]) -> Metadata:
-    """Raises ParseError where the API server's own fields are missing: then it is not an object that was read from one."""
+    """Raises ParseError if a field that an API server sets is missing."""
     metadata = resource.get("metadata") or {}
     missing = [key for key in ("name", "namespace", "uid", "creationTimestamp") if not metadata.get(key)]
     if missing:
@@ -79,7 +79,7 @@ def parse_spec(resource: Mapping[str, Any]) -> Spec:
 
 
 def parse_status(resource: Mapping[str, Any]) -> Status:
-    """Fields that another version of panal has written otherwise are left out; only the phase has to be readable."""
+    """Drops fields that another version of panal wrote in another form; raises ParseError only for the phase."""
     found = resource.get("status") or {}
     try:
         return Status.model_validate(found)
@@ -97,7 +97,7 @@ def _parse(part: type[Part], resource: Mapping[str, Any], name: str) -> Part:
 
 
 def _problem(part: str, location: tuple[int | str, ...], message: str) -> str:
-    """The field as users write it (`spec.server.listeners[0].port`), then what is wrong with it."""
+    """The field as users write it (`spec.server.listeners[0].port`) and what is wrong with it."""
     path = part
     for step in location:
         path += f"[{step}]" if isinstance(step, int) else f".{step}"

@@ -1,7 +1,7 @@
 """The schema of `spec.client.placement`: the spec of an Open Cluster Management Placement, v1beta1.
 
-The controller hands the field on to a Placement of the run's namespace, untouched but for tolerations of its own, so a run keeps it as
-JSON. These models exist for its schema: a wrong operator is refused when the run is applied, and `kubectl explain` tells the meaning.
+The controller copies the field into a Placement in the run's namespace and adds tolerations, so a run keeps it as JSON. These models exist
+for the schema: the API server rejects a wrong operator when the run is applied, and `kubectl explain` shows the meaning of each field.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ ATOMIC_MAP: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
 class Requirement(Model):
     key: str = Field(description="The label's key, or the claim's name.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
-        description="How the value is compared. NotIn and DoesNotExist are also met where the key is missing."
+        description="How the value is compared. NotIn and DoesNotExist also match a cluster without the key."
     )
     values: list[str] = Field(
         default_factory=list,
-        description="The values for In and NotIn, at least one; none for Exists and DoesNotExist.",
+        description="At least one value for In and NotIn; empty for Exists and DoesNotExist.",
         json_schema_extra=dict(ATOMIC_LIST),
     )
 
 
 class LabelSelector(Model):
-    match_labels: dict[str, str] = Field(default_factory=dict, description="Labels that the cluster has, each with exactly this value.")
+    match_labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels that the cluster must have, each with exactly this value."
+    )
     match_expressions: list[Requirement] = Field(
         default_factory=list, description="Requirements on labels; all must be met.", json_schema_extra=dict(ATOMIC_LIST)
     )
@@ -47,23 +49,23 @@ class ClaimSelector(Model):
 class CelSelector(Model):
     cel_expressions: list[str] = Field(
         default_factory=list,
-        description="CEL expressions over `managedCluster`; all must be true. Hubs from Open Cluster Management 1.0 on know them.",
+        description="CEL expressions over `managedCluster`; all must be true. Requires Open Cluster Management 1.0 or later.",
         json_schema_extra=dict(ATOMIC_LIST),
     )
 
 
 class GroupSelector(Model):
-    label_selector: LabelSelector | None = Field(default=None, description="By the cluster's labels.", json_schema_extra=ATOMIC_MAP)
-    claim_selector: ClaimSelector | None = Field(default=None, description="By the claims that the cluster makes about itself.")
+    label_selector: LabelSelector | None = Field(default=None, description="Selects by the cluster's labels.", json_schema_extra=ATOMIC_MAP)
+    claim_selector: ClaimSelector | None = Field(default=None, description="Selects by the cluster's ClusterClaims.")
 
 
 class ClusterSelector(GroupSelector):
-    cel_selector: CelSelector | None = Field(default=None, description="By CEL expressions over the whole ManagedCluster.")
+    cel_selector: CelSelector | None = Field(default=None, description="Selects by CEL expressions over the ManagedCluster.")
 
 
 class Predicate(Model):
     required_cluster_selector: ClusterSelector | None = Field(
-        default=None, description="What a cluster must meet. Selectors given together must all be met; none given is met by every cluster."
+        default=None, description="The selectors that a cluster must match, all of them. Without a selector, every cluster matches."
     )
 
 
@@ -73,24 +75,26 @@ class AddOnScore(Model):
 
 
 class ScoreCoordinate(Model):
-    type: Literal["BuiltIn", "AddOn"] = Field(default="BuiltIn", description="Whether the score is Open Cluster Management's own.")
+    type: Literal["BuiltIn", "AddOn"] = Field(
+        default="BuiltIn", description="BuiltIn: a score of Open Cluster Management. AddOn: a score of an add-on."
+    )
     built_in: str = Field(
         default="", description="With type BuiltIn: Balance, Steady, ResourceAllocatableCPU or ResourceAllocatableMemory."
     )
-    add_on: AddOnScore | None = Field(default=None, description="With type AddOn: which score of which add-on.")
+    add_on: AddOnScore | None = Field(default=None, description="With type AddOn: the score in an AddOnPlacementScore.")
 
 
 class PrioritizerConfiguration(Model):
-    score_coordinate: ScoreCoordinate = Field(description="Which score.")
+    score_coordinate: ScoreCoordinate = Field(description="The score.")
     weight: int = Field(
-        default=1, ge=-10, le=10, description="How much the score counts; 0 switches it off, a negative weight prefers low scores."
+        default=1, ge=-10, le=10, description="The weight of the score. 0 disables it; a negative weight prefers low scores."
     )
 
 
 class PrioritizerPolicy(Model):
     mode: Literal["", "Additive", "Exact"] = Field(
         default="Additive",
-        description="Additive: what is listed comes on top of Balance and Steady, each of weight 1. Exact: only what is listed.",
+        description="Additive: Balance and Steady, each with weight 1, and the listed scores. Exact: only the listed scores.",
     )
     configurations: list[PrioritizerConfiguration] = Field(
         default_factory=list, description="Scores and their weights.", json_schema_extra=dict(ATOMIC_LIST)
@@ -98,11 +102,11 @@ class PrioritizerPolicy(Model):
 
 
 class SpreadConstraint(Model):
-    topology_key: str = Field(max_length=316, pattern=LABEL_KEY, description="The label or claim that tells topologies apart.")
+    topology_key: str = Field(max_length=316, pattern=LABEL_KEY, description="The label or claim whose value is the topology.")
     topology_key_type: Literal["Label", "Claim"] = Field(description="Whether topologyKey is a label or a claim.")
-    max_skew: int = Field(default=1, ge=1, description="By how many clusters topologies may differ.")
+    max_skew: int = Field(default=1, ge=1, description="The largest difference in clusters between two topologies.")
     when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = Field(
-        default="ScheduleAnyway", description="Whether a cluster that breaks the constraint may still be selected."
+        default="ScheduleAnyway", description="Whether a cluster that violates the constraint may still be selected."
     )
 
 
@@ -113,14 +117,14 @@ class SpreadPolicy(Model):
 
 
 class ClusterToleration(Model):
-    key: str = Field(default="", max_length=316, description="The taint's key; not given, with operator Exists: every taint.")
+    key: str = Field(default="", max_length=316, description="The taint's key. Empty, with operator Exists: every taint.")
     operator: Literal["", "Equal", "Exists"] = Field(default="Equal", description="Equal compares the value as well, Exists only the key.")
     value: str = Field(default="", max_length=1024, description="The taint's value, with operator Equal.")
     effect: Literal["NoSelect", "PreferNoSelect", "NoSelectIfNew"] | None = Field(
-        default=None, description="The taint's effect; every effect if not given."
+        default=None, description="The taint's effect. If not set: every effect."
     )
     toleration_seconds: int | None = Field(
-        default=None, description="How long the taint is tolerated, counted from when it was set. Without end if not given."
+        default=None, description="How long the taint is tolerated, from the time it was added. If not set: forever."
     )
 
 
@@ -151,24 +155,27 @@ class PlacementSpec(Model):
     number_of_clusters: int | None = Field(
         default=None,
         ge=0,
-        description="How many clusters to select at most. Every one that qualifies if not given.",
+        description="The largest number of clusters to select. If not set: every cluster that qualifies.",
         json_schema_extra={"format": "int32"},
     )
     predicates: list[Predicate] = Field(
         default_factory=list,
-        description="Which clusters qualify: those that meet one of the predicates. Every cluster of the sets if there are none.",
+        description="A cluster qualifies if it matches one of the predicates. Without predicates, every cluster of the sets qualifies.",
         json_schema_extra=dict(ATOMIC_LIST),
     )
-    prioritizer_policy: PrioritizerPolicy | None = Field(default=None, description="Which are preferred if more qualify than are wanted.")
+    prioritizer_policy: PrioritizerPolicy | None = Field(
+        default=None, description="Which clusters to prefer if more qualify than are needed."
+    )
     spread_policy: SpreadPolicy | None = Field(
-        default=None, description="How to spread over topologies. Open Cluster Management accepts it, and does not act on it yet."
+        default=None,
+        description="How to spread clusters over topologies. Open Cluster Management accepts this field and does not apply it yet.",
     )
     tolerations: list[ClusterToleration] = Field(
         default_factory=list,
-        description="Taints of clusters that do not keep them out. The controller adds those for clusters that lost contact for a while.",
+        description="Taints that do not exclude a cluster. The controller adds tolerations for clusters that are unreachable for a while.",
         json_schema_extra=dict(ATOMIC_LIST),
     )
-    decision_strategy: DecisionStrategy | None = Field(default=None, description="How the decisions are grouped; a run takes all groups.")
+    decision_strategy: DecisionStrategy | None = Field(default=None, description="How the decisions are grouped. A run uses all groups.")
 
 
 PLACEMENT = structural(PlacementSpec)

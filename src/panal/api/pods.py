@@ -1,7 +1,7 @@
-"""What a pod of a run needs in practice; the same fields for the aggregator and for the collaborators.
+"""Settings of a run's Pods; the same fields for the aggregator and for the collaborators.
 
-The values are Kubernetes' own types and go into the pods as they are, so they are kept as JSON. Their schemas here catch slips
-before a pod exists and leave rarer parts (`valueFrom`, `resources.claims`) to the API server that gets the pod.
+The values have Kubernetes' types and are copied into the Pods unchanged, so they are kept as JSON. Their schemas catch common mistakes
+before a Pod exists. Other parts (`valueFrom`, `resources.claims`) are checked by the API server that gets the Pod.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ RESOURCES: Schema = {
     "type": "object",
     "x-kubernetes-preserve-unknown-fields": True,
     "properties": {
-        "requests": _quantities("What the container is sure to get, such as `cpu: 500m` and `memory: 1Gi`."),
-        "limits": _quantities("What the container may not exceed. A GPU is asked for here, such as `nvidia.com/gpu: 1`."),
+        "requests": _quantities("The minimum that the container gets, such as `cpu: 500m` and `memory: 1Gi`."),
+        "limits": _quantities("The maximum that the container may use. Request a GPU here, such as `nvidia.com/gpu: 1`."),
     },
 }
 
@@ -51,7 +51,7 @@ ENV: Schema = {
                     "x-kubernetes-validations": [
                         rule(
                             f"!self.startsWith('{RESERVED_PREFIX}')",
-                            f"env: names that start with {RESERVED_PREFIX} are set by the controller; choose another name",
+                            f"env: names that start with {RESERVED_PREFIX} are reserved; choose another name",
                         )
                     ]
                 },
@@ -87,13 +87,13 @@ TOLERATIONS: Schema = {
         "type": "object",
         "properties": {
             "key": _text("The taint's key; empty with operator Exists means every taint."),
-            "operator": _text("Equal compares the value as well, Exists only the key. Equal if not given.", enum=["Equal", "Exists"]),
+            "operator": _text("Equal compares the value as well, Exists only the key. If not set: Equal.", enum=["Equal", "Exists"]),
             "value": _text("The taint's value, with operator Equal."),
             "effect": _text("The taint's effect; empty means every effect.", enum=["", "NoSchedule", "PreferNoSchedule", "NoExecute"]),
             "tolerationSeconds": {
                 "type": "integer",
                 "format": "int64",
-                "description": "With effect NoExecute: how long the pod may stay. Without end if not given.",
+                "description": "With effect NoExecute: how long the Pod may stay. If not set: forever.",
             },
         },
     },
@@ -101,7 +101,7 @@ TOLERATIONS: Schema = {
 
 
 class PodSettings(Model):
-    """What a pod needs in practice; the same for the aggregator and the collaborators. Values are Kubernetes' own types."""
+    """Settings of a Pod; the same fields for the aggregator and the collaborators. Values have Kubernetes' types."""
 
     resources: Annotated[dict[str, Any], WithJsonSchema(RESOURCES)] = Field(
         default_factory=dict, description="Requests and limits of the container that trains or aggregates, as in a Pod."
@@ -109,7 +109,7 @@ class PodSettings(Model):
     env: Annotated[list[dict[str, Any]], WithJsonSchema(ENV)] = Field(
         default_factory=list,
         description="Environment variables of the container that trains or aggregates, as in a Pod. "
-        f"Names that start with {RESERVED_PREFIX} are taken.",
+        f"Names that start with {RESERVED_PREFIX} are reserved.",
     )
     image_pull_secrets: Annotated[list[dict[str, Any]], WithJsonSchema(IMAGE_PULL_SECRETS)] = Field(
         default_factory=list,
@@ -117,9 +117,9 @@ class PodSettings(Model):
         "for the client in the namespace panal-collaborator of each cluster.",
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = Field(
-        default=None, description="When the image is pulled. If not given, Always for the tag latest, else IfNotPresent."
+        default=None, description="When the image is pulled. If not set: Always for the tag latest, otherwise IfNotPresent."
     )
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that a node must have to run the pod.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that a node must have to run the Pod.")
     tolerations: Annotated[list[dict[str, Any]], WithJsonSchema(TOLERATIONS)] = Field(
-        default_factory=list, description="Taints of nodes that the pod tolerates, as in a Pod."
+        default_factory=list, description="Taints of nodes that the Pod tolerates, as in a Pod."
     )

@@ -24,7 +24,7 @@ def _named(metrics: Any) -> Any:
     return by_name(metrics, MAX_NAME) if isinstance(metrics, Mapping) and all(isinstance(key, str) for key in metrics) else metrics
 
 
-# The ConfigMap can be written by others in the namespace: what does not fit is not read at all, and texts are such as can be shown.
+# Others in the namespace can write the ConfigMap: a value outside these limits makes it invalid, and texts are escaped (`panal.api.text`).
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Metric = Number | NotFinite
@@ -46,8 +46,8 @@ def non_finite(metrics: Mapping[str, Metric]) -> dict[str, str]:
 
 
 class CollaboratorProgress(Model):
-    """The last word of one cluster, and when it was said (seconds since 1970). `reason` is a code (an exception's class name), never free
-    text of user code; `message` is such text, and empty unless the site's owner shares it."""
+    """The last report of one cluster, and its time (seconds since 1970). `reason` is a code (an exception's class name), never free text of
+    the app; `message` is free text of the app, and empty unless the site's owner shares it."""
 
     round: Count = 0
     time: Number | None = None
@@ -59,15 +59,15 @@ class CollaboratorProgress(Model):
 
 
 class Progress(Model):
-    """`attempt` is the aggregator Job's uid, so that an older attempt's words are not taken for the present one's.
-    `app_hash` is the SHA-256 of the app bundle, which collaborators are told to run and nothing else; empty until it is known.
-    `runtime_version` is the version of Flower in the aggregator's image, which those of collaborators have to go with.
+    """`attempt` is the aggregator Job's uid, so that progress of an older attempt is not mistaken for the current one's.
+    `app_hash` is the SHA-256 of the app bundle, which is the only one that collaborators run; empty until it is known.
+    `runtime_version` is the version of Flower in the aggregator's image; those in the collaborators' images must be compatible with it.
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the server app's strategy runs, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
-    `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which goes on.
-    `waiting` is what the app waits for before it sends anything more. `notices` are what a person should know although the run goes on:
-    conditions, each with its message. `result` is what the run has ended with: empty as long as it goes on, then Model, Files or Metrics.
+    `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
+    `waiting` is what the app waits for before it sends anything more. `notices` are conditions that do not end the run, each with
+    its message. `result` is what the run has produced: empty until it has ended, then Model, Files or Metrics.
     """
 
     attempt: str = ""

@@ -13,7 +13,7 @@ _SUFFIXES: dict[str, int] = {
 
 
 def in_bytes(quantity: str) -> int:
-    """`quantity` has the form that `panal.api.spec.SIZE` allows; a part of a byte counts as one."""
+    """`quantity` has the form that `panal.api.spec.SIZE` allows; the number of bytes is rounded up."""
     digits = quantity.rstrip("".join({c for s in _SUFFIXES for c in s}))
     if quantity[len(digits) :] in _SUFFIXES:
         return math.ceil(Fraction(digits) * _SUFFIXES[quantity[len(digits) :]])

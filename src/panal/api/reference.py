@@ -1,6 +1,6 @@
-"""The tables of docs/reference/federatedlearning.md, made from the schema: `python -m panal.api.reference FILE` renews them in FILE.
+"""The tables of docs/reference/federatedlearning.md, generated from the schema: `python -m panal.api.reference FILE` updates them in FILE.
 
-A table stands between `<!-- fields of PATH -->` and `<!-- end -->`. A test holds the page to the schema.
+A table is between `<!-- fields of PATH -->` and `<!-- end -->`. A test compares the page with the schema.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TABLE = re.compile(r"(<!-- fields of (\S+?)(?: without (\S+))? -->\n).*?(<!-- en
 
 
 def table(path: str, without: str = "") -> str:
-    """Every field below `path`, such as `spec.client`; one field and what is below it can be left to another table."""
+    """Every field below `path`, such as `spec.client`; the fields below `without` are omitted, for a table of their own."""
     root = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in path.split("."):
         root = root["properties"][part]
@@ -51,7 +51,7 @@ def _default(field: Schema) -> str:
 
 
 def _limits(field: Schema) -> str:
-    """What the API server holds the field to, beyond its type."""
+    """The limits that the API server enforces, apart from the type."""
     limits = {"minimum": "at least {}", "maximum": "at most {}", "maxItems": "at most {} items", "pattern": "pattern `{}`"}
     found = [text.format(str(field[key]).replace("|", "\\|")) for key, text in limits.items() if key in field]
     if "enum" in field:
@@ -60,7 +60,7 @@ def _limits(field: Schema) -> str:
 
 
 def renewed(page: str) -> str:
-    """The page with all its tables renewed."""
+    """The page with all its tables updated."""
     return TABLE.sub(lambda found: f"{found[1]}{table(found[2], found[3] or '')}\n{found[4]}", page)
 
 

@@ -1,7 +1,7 @@
-"""From a pydantic model to the structural schema that a CustomResourceDefinition may hold.
+"""Converts a pydantic model to a structural schema for a CustomResourceDefinition.
 
 Pydantic describes a model in JSON Schema with `$defs`, titles and `anyOf: [X, null]`; an API server accepts none of them. This module
-inlines and drops, and leaves everything named `x-kubernetes-*` alone: models bring those along as `json_schema_extra`.
+inlines or drops them, and keeps everything named `x-kubernetes-*`, which models define in `json_schema_extra`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Model(BaseModel):
 
 
 def rule(expression: str, message: str, **more: Any) -> Schema:
-    """One entry of `x-kubernetes-validations`; `message` names the field and says what to do."""
+    """One entry of `x-kubernetes-validations`; `message` names the field and the remedy."""
     return {"rule": expression, "message": message, **more}
 
 
 def structural(model: type[BaseModel], *, defaults: bool = True, empty: bool = False) -> Schema:
-    """The structural schema of `model`. Without `defaults` for a status: there, what is absent is not known yet. `""` as a default only
-    says in most models that the value may be absent; `empty` keeps it as one."""
+    """The structural schema of `model`. A status has no `defaults`: a field that is absent there is not known yet. A default of `""` is
+    dropped, since in most models it means that the value may be absent; `empty` keeps it."""
     raw = model.model_json_schema(by_alias=True)
     dropped = (None,) if empty else (None, "")
     return _clean(raw, raw.get("$defs", {}), lambda value: defaults and value not in dropped)
@@ -60,7 +60,7 @@ def _clean_map(node: Schema, definitions: Mapping[str, Schema], defaults: Callab
 
 
 def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Schema:
-    """Follows `$ref`, and `anyOf` where it only says that a value may be absent; what stands beside them wins."""
+    """Resolves `$ref`, and `anyOf` where it only allows null; keys beside them take precedence."""
     resolved = dict(node)
     if "$ref" in node:
         resolved = _resolve(definitions[node["$ref"].rsplit("/", 1)[1]], definitions) | resolved

@@ -1,8 +1,8 @@
-"""What a user asks for: the spec of a FederatedLearning.
+"""The spec of a FederatedLearning.
 
-Every description here is what `kubectl explain` shows. Constraints hold on the API server and in the parser alike; rules over more
-than one field are CEL (`x-kubernetes-validations`), and those that compare with the past are in `panal.api.crd`. A rule must hold for
-the default `{}` as well, which the API server checks before it fills in the defaults inside: hence `self.?type.orValue('')`.
+`kubectl explain` shows the descriptions. Both the API server and the parser enforce the constraints. Rules over several fields are written
+in CEL (`x-kubernetes-validations`); rules that compare with the previous version of a resource are in `panal.api.crd`. A rule must also
+hold for the default `{}`, which the API server checks before it sets the defaults inside: therefore `self.?type.orValue('')`.
 """
 
 from __future__ import annotations
@@ -62,21 +62,21 @@ class Listener(Model):
         default=8080,
         ge=1,
         le=65535,
-        description="The port. With type NodePort: if it lies within the hub's NodePort range (by default 30000-32767) "
-        "it is the node port; otherwise it is the Service's port and the hub chooses the node port.",
+        description="The port. With type NodePort: a port in the hub's NodePort range (by default 30000-32767) "
+        "is the node port; any other port is the Service's port, and the hub chooses the node port.",
     )
     ip: str = Field(
         default="",
         max_length=253,
         pattern=HOST,
-        description="With type NodePort: the address at which clusters reach the hub's nodes, if it is not the address of a node.",
+        description="With type NodePort: the address at which clusters reach the hub's nodes. If not set: the address of a node.",
     )
 
 
 class S3(Model):
     bucket_name: str = Field(min_length=1, max_length=63, description="The bucket's name.")
-    prefix: str = Field(default="", max_length=MAX_PATH, description="Folder in the bucket under which the run's files are stored.")
-    region: str = Field(default="", max_length=63, description="The bucket's region, where the service has regions.")
+    prefix: str = Field(default="", max_length=MAX_PATH, description="Folder in the bucket in which the run's files are stored.")
+    region: str = Field(default="", max_length=63, description="The bucket's region, if the service has regions.")
 
 
 class Storage(Model):
@@ -93,53 +93,52 @@ class Storage(Model):
                 ),
                 rule(
                     "!has(self.path) || !self.path.split('/').exists(part, part == '..')",
-                    "storage.path: may not contain ..; give the path itself",
+                    "storage.path: must not contain ..; give the path itself",
                 ),
             ]
         }
     )
 
-    type: StorageType = Field(default=StorageType.PERSISTENT_VOLUME_CLAIM, description="Where the model is kept.")
+    type: StorageType = Field(default=StorageType.PERSISTENT_VOLUME_CLAIM, description="Where the model is stored.")
     name: str = Field(
         default="",
         max_length=253,
         pattern=SUBDOMAIN,
-        description="With type PersistentVolumeClaim: the claim in the run's namespace; it is made if it does not exist, "
-        "and outlives the run. If not given, a name made from the run's.",
+        description="With type PersistentVolumeClaim: the volume claim in the run's namespace. The controller creates it if it does not "
+        "exist; it is kept when the run is deleted. If not set: a name derived from the run's name.",
     )
     path: str = Field(
         default="",
         max_length=MAX_PATH,
-        description="Folder in the volume under which the run's files are stored; with type HostPath: the folder on the node.",
+        description="Folder in the volume in which the run's files are stored. With type HostPath: the folder on the node.",
     )
-    size: str = Field(default="1Gi", max_length=32, pattern=SIZE, description="Size of the claim if it has to be made, such as 2Gi.")
+    size: str = Field(default="1Gi", max_length=32, pattern=SIZE, description="Size of a volume claim that is created, such as 2Gi.")
     s3: S3 | None = Field(default=None, description="With type S3Bucket: the bucket.")
 
 
 class Replies(Model):
     shapes: ReplyShapes = Field(
         default=ReplyShapes.CONSISTENT,
-        description="Consistent: where at least half of the replies of a phase have the arrays that were sent, by name, type and shape, "
-        "the others are refused; and one whose names are unlike those of most is refused where the strategy could not go on with it. "
-        "Any: the strategy gets every reply.",
+        description="Consistent: if at least half of the replies of a phase have the arrays that were sent, by name, type and shape, "
+        "the other replies are refused. A reply whose names differ from those of most replies is refused if the strategy cannot "
+        "aggregate it. Any: the strategy gets every reply.",
     )
     numbers: ReplyNumbers = Field(
         default=ReplyNumbers.FINITE,
-        description="Finite: where at least half of the replies of a phase have finite numbers in their arrays, the others are refused. "
+        description="Finite: if at least half of the replies of a phase have only finite numbers in their arrays, the others are refused. "
         "Any: the strategy gets every reply.",
     )
     max_size: str | None = Field(
         default=None,
         max_length=32,
         pattern=SIZE,
-        description="The largest reply of a cluster, such as 2Gi. If not given: 256Mi, or four times what the cluster was sent if that is "
-        "more.",
+        description="The largest reply of a cluster, such as 2Gi. If not set: 256Mi, or four times the message's size if that is more.",
     )
 
 
 UNIQUE_LISTENERS = rule(
     "self.all(l, !has(l.name) || l.name == '' || self.exists_one(other, has(other.name) && other.name == l.name))",
-    "listeners: names must be unique; rename a listener, or leave out its name",
+    "listeners: names must be unique; rename a listener, or omit its name",
 )
 
 
@@ -147,63 +146,63 @@ class Server(PodSettings):
     image: str = Field(
         default="",
         max_length=MAX_PATH,
-        description="Required. Image of the aggregator: it holds the user's app and the framework. A digest pins it.",
+        description="Required. Image of the aggregator, with the app and the framework. A digest pins it.",
     )
-    rounds: int = Field(default=1, ge=1, description="How many rounds to train. May be raised while the run goes on.")
+    rounds: int = Field(default=1, ge=1, description="The number of rounds. It can be increased while the run is in progress.")
     min_available_clients: int = Field(
-        default=1, ge=1, description="Quorum: how many clusters must be selected and connected to start, and must answer in each round."
+        default=1, ge=1, description="Quorum: how many clusters must be selected and connected to start, and must reply in each round."
     )
     listeners: list[Listener] = Field(
         default_factory=list,
         max_length=MAX_LISTENERS,
-        description="How clusters reach the aggregator. Without one: a NodePort that the hub chooses.",
+        description="How clusters reach the aggregator. If empty: a NodePort that the hub chooses.",
         json_schema_extra={"x-kubernetes-list-type": "atomic", "x-kubernetes-validations": [UNIQUE_LISTENERS]},
     )
-    storage: Storage = Field(default_factory=Storage, description="Where the model is kept.", json_schema_extra={"default": {}})
+    storage: Storage = Field(default_factory=Storage, description="Where the model is stored.", json_schema_extra={"default": {}})
     quorum_timeout_seconds: int = Field(
         default=600, ge=1, description="How long the aggregator waits for the quorum to connect before the run fails."
     )
     round_timeout_seconds: int = Field(
-        default=3600, ge=1, description="How long one round waits for clusters that do not answer before it goes on without them."
+        default=3600, ge=1, description="How long a round waits for replies before it continues without the missing clusters."
     )
     replies: Replies = Field(
         default_factory=Replies,
-        description="Which replies of clusters count. One that is refused costs its own cluster's part of a round.",
+        description="Which replies of clusters count. A refused reply excludes only its own cluster from the phase of that round.",
         json_schema_extra={"default": {}},
     )
     run_config: RunConfig = Field(
         default_factory=dict,
-        description="Values for keys of the app's run config, which are texts, numbers or booleans; those that the app declares in "
-        "pyproject.toml, with a dot between a table and its key. What is not named here keeps the app's own value.",
+        description="Values for keys of the app's run config: strings, numbers or booleans. The app must declare each key in "
+        "pyproject.toml; write a dot between a table and its key. Other keys keep the value from pyproject.toml.",
     )
-    superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has an aggregator of its own.")
+    superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has its own aggregator.")
 
 
 class Client(PodSettings):
     image: str = Field(
         default="",
         max_length=MAX_PATH,
-        description="Required. Image of the collaborators: the environment in which the app trains. A digest pins it.",
+        description="Required. Image of the collaborators, with everything that the app needs to train. A digest pins it.",
     )
     placement: Annotated[dict[str, Any], WithJsonSchema(PLACEMENT)] = Field(
-        default_factory=dict, description="Which clusters take part: the spec of an Open Cluster Management Placement."
+        default_factory=dict, description="Which clusters to select: the spec of an Open Cluster Management Placement."
     )
     data_claim: str = Field(
         default="",
         max_length=253,
-        description="Name of the ClusterClaim that says where a cluster's data is: pvc://CLAIM/sub/path, a claim in the namespace "
-        "panal-collaborator of that cluster, or an absolute path on its nodes. Clusters without it do not take part. None: the run "
-        "needs no data of the clusters, and takes part on those that have announced none. "
-        "If not given: the last claim with operator Exists in placement; without such a claim the run is refused.",
+        description="Name of the ClusterClaim that says where a cluster's data is: pvc://CLAIM/sub/path for a volume claim in the "
+        "namespace panal-collaborator of that cluster, or an absolute path on its nodes. A cluster without the ClusterClaim does not "
+        "take part. None: the run needs no data of the clusters, and clusters that announce no data take part as well. "
+        "If not set: the last claim with operator Exists in placement; if there is none, the run fails.",
     )
-    supernode: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has collaborators of its own.")
+    supernode: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has its own collaborators.")
 
 
 ENOUGH_CLUSTERS = rule(
     "!self.?client.placement.numberOfClusters.hasValue() "
     "|| self.client.placement.numberOfClusters >= self.?server.minAvailableClients.orValue(1)",
     "client.placement.numberOfClusters is lower than server.minAvailableClients, so the run could never start; "
-    "raise the one or lower the other",
+    "raise the first or lower the second",
 )
 
 
@@ -221,28 +220,29 @@ class Acceleration(StrEnum):
 class Spec(Model):
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [ENOUGH_CLUSTERS]})
 
-    framework: Framework = Field(default=Framework.OTHER, description="The framework that the images hold.")
+    framework: Framework = Field(default=Framework.OTHER, description="The federated learning framework in the images.")
     server: Server = Field(default_factory=Server, description="The aggregator, on the hub.", json_schema_extra={"default": {}})
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}
     )
     result: Result | None = Field(
         default=None,
-        description="What has to come of the run, which fails without it. Model: a model of the app's strategy. Files: at least one file "
-        "that the server app writes into its working directory. None: nothing beside the metrics. "
-        "If not given: a model where the app trains one, else whatever there is.",
+        description="What the run must produce; without it the run fails. Model: a model from the app's strategy. Files: at least one "
+        "file that the server app writes into its working directory. None: only metrics. "
+        "If not set: a model if the app trains one, otherwise anything that the app produces.",
     )
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=1,
-        description="How long the run may take from its creation on, waiting included, before it fails. No limit if not given.",
+        description="How long the run may take from its creation, including waiting, before it fails. If not set: no limit.",
     )
     acceleration: Acceleration = Field(
         default=Acceleration.AUTO,
-        description="Auto: the app's processes are forked from one that has imported its libraries, and nodes look for work more often "
-        "while there is some; not with a GPU, nor with a version of the framework that panal does not know. Off: as the framework does.",
+        description="Auto: the app's processes are forked from a process that has imported its libraries, and collaborators poll for "
+        "messages more often while there are any. It has no effect with a GPU, or with a version of the framework that panal does not "
+        "support. Off: the framework's own behavior.",
     )
-    suspend: bool = Field(default=False, description="Set to true to stop the run's pods, to false to go on.")
+    suspend: bool = Field(default=False, description="Set to true to stop the run's Pods, to false to start again from the first round.")
     stop: bool = Field(
-        default=False, description="Set to true to end the run for good: it becomes Failed with the reason Stopped. Its record stays."
+        default=False, description="Set to true to end the run permanently: it becomes Failed with the reason Stopped, and is kept."
     )

@@ -1,7 +1,7 @@
-"""What the controller says about a run: the status of a FederatedLearning. Nobody else writes it.
+"""The status of a FederatedLearning. Only the controller writes it.
 
-It is bounded, so that it stays small with thousands of clusters. What is absent is not known yet; so the schema has no defaults. Words of
-sites, apps and API servers stand in its texts: they are such as can be shown (`panal.api.text`).
+Its size is limited, so that it stays small with thousands of clusters. A field that is absent is not known yet, so the schema has no
+defaults. Its texts can come from sites, apps and API servers, and are escaped (`panal.api.text`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from panal.api.schema import Model
 from panal.api.spec import ListenerType
 from panal.api.text import shown
 
-MAX_COLLABORATORS = 50  # in the list of the status; the counts cover all
+MAX_COLLABORATORS = 50  # in the status' list; the counts include all
 
-NON_FINITE = "Those of them that are no finite number: NaN, Infinity or -Infinity."
+NON_FINITE = "The metrics that are not finite: NaN, Infinity or -Infinity."
 
 Text = Annotated[str, AfterValidator(shown)]
 
@@ -31,40 +31,40 @@ class Phase(StrEnum):
 
 
 class Condition(Model):
-    type: str = Field(max_length=316, description="What the condition is about.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: Text = Field(max_length=1024, description="Why, as a code for programs.")
-    message: Text = Field(default="", max_length=32768, description="Why, in words.")
-    last_transition_time: datetime = Field(description="When status changed last.")
-    observed_generation: int = Field(default=0, description="The generation of the resource that it was derived from.")
+    type: str = Field(max_length=316, description="The type of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="The status of the condition.")
+    reason: Text = Field(max_length=1024, description="The reason for the status, as a code.")
+    message: Text = Field(default="", max_length=32768, description="The reason for the status, as text.")
+    last_transition_time: datetime = Field(description="When the status last changed.")
+    observed_generation: int = Field(default=0, description="The generation of the resource from which the condition was derived.")
 
 
 class RoundsStatus(Model):
-    completed: int = Field(default=0, description="Rounds that are done.")
-    total: int = Field(default=0, description="Rounds that were asked for.")
-    summary: str = Field(default="", description="Both, such as 2/3.")
-    replies: int = Field(default=0, description="Clusters that answered in the last training.")
-    failures: int = Field(default=0, description="Clusters that did not, or with an error.")
-    seconds: float | None = Field(default=None, description="How long the last round took.")
+    completed: int = Field(default=0, description="The number of completed rounds.")
+    total: int = Field(default=0, description="The number of rounds of the run.")
+    summary: str = Field(default="", description="Completed and total rounds, such as 2/3.")
+    replies: int = Field(default=0, description="Clusters whose reply counted in the last training phase.")
+    failures: int = Field(default=0, description="Clusters that did not reply, replied with an error, or whose reply was refused.")
+    seconds: float | None = Field(default=None, description="Duration of the last round.")
 
 
 class ClientsStatus(Model):
-    selected: int = Field(default=0, description="Clusters that the placement selected.")
+    selected: int = Field(default=0, description="Clusters that are selected.")
     ready: int = Field(default=0, description="Clusters whose collaborator runs.")
-    failed: int = Field(default=0, description="Clusters whose collaborator is in trouble.")
-    summary: str = Field(default="", description="Ready of selected, such as 2/3.")
+    failed: int = Field(default=0, description="Clusters whose collaborator has a problem.")
+    summary: str = Field(default="", description="Ready and selected clusters, such as 2/3.")
 
 
 class CollaboratorStatus(Model):
-    """One cluster's part in the run; `state` is one of Pending, Ready, Training, Failed, Done."""
+    """The collaborator of one cluster; `state` is one of Pending, Ready, Training, Failed, Done."""
 
     cluster: str = Field(description="The managed cluster's name.")
     state: str = Field(description="Pending, Ready, Training, Failed or Done.")
-    reason: Text = Field(default="", description="What keeps it from training, as a code for programs.")
-    message: Text = Field(default="", description="What keeps it from training, and what to do, in words.")
-    round: int = Field(default=0, description="The last round that it took part in.")
-    seconds: float | None = Field(default=None, description="How long its last training took.")
-    metrics: dict[str, float] = Field(default_factory=dict, description="The numbers that it reported last.")
+    reason: Text = Field(default="", description="Why the cluster does not train, as a code.")
+    message: Text = Field(default="", description="Why the cluster does not train, and what to do about it.")
+    round: int = Field(default=0, description="The last round in which it took part.")
+    seconds: float | None = Field(default=None, description="Duration of its last training.")
+    metrics: dict[str, float] = Field(default_factory=dict, description="The metrics that it reported last.")
     non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
 
 
@@ -76,55 +76,57 @@ class ListenerStatus(Model):
 
 
 class ModelStatus(Model):
-    """The finished model: where, its SHA-256 as `sha256:<hex>`, bytes, and the round after which it was taken."""
+    """The stored model: its location, its SHA-256 as `sha256:<hex>`, its size in bytes, and the last round that it includes."""
 
     uri: str = Field(description="Where the model is, such as pvc://CLAIM/path/model.safetensors.")
     digest: str = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
     size: int = Field(description="The file's size in bytes.")
-    round: int = Field(description="The round after which the model was taken.")
+    round: int = Field(description="The last round that the model includes.")
 
 
 class FilesStatus(Model):
-    """What the server app has written into its working directory, beside the model; metadata.json there has the list."""
+    """The files that the server app wrote into its working directory, stored beside the model; metadata.json lists them."""
 
-    uri: str = Field(description="The folder that the files are in.")
-    count: int = Field(description="How many files.")
-    size: int = Field(description="Their size in bytes.")
-    left_out: int = Field(default=0, description="How many were not kept; metadata.json names them, with the reason.")
+    uri: str = Field(description="The folder with the files.")
+    count: int = Field(description="The number of files.")
+    size: int = Field(description="The total size in bytes.")
+    left_out: int = Field(default=0, description="The number of files that were not stored; metadata.json lists them with the reason.")
 
 
 class Status(Model):
-    phase: Phase = Field(default=Phase.WAITING, description="Waiting for clusters and pods, Running, or for good Completed or Failed.")
-    message: Text = Field(default="", description="What is going on, and what to do about it, in words.")
-    observed_generation: int = Field(default=0, description="The generation of the resource that this status was derived from.")
+    phase: Phase = Field(default=Phase.WAITING, description="Waiting for clusters and Pods, Running, or at the end Completed or Failed.")
+    message: Text = Field(default="", description="What the run does or waits for, and what to do about a problem.")
+    observed_generation: int = Field(default=0, description="The generation of the resource from which the status was derived.")
     conditions: list[Condition] = Field(
         default_factory=list,
-        description="What holds and what does not, each with its reason.",
+        description="The conditions of the run, each with its reason.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
-    rounds: RoundsStatus = Field(default_factory=RoundsStatus, description="How far the training is.")
-    clients: ClientsStatus = Field(default_factory=ClientsStatus, description="How many clusters take part.")
+    rounds: RoundsStatus = Field(default_factory=RoundsStatus, description="The progress of the training.")
+    clients: ClientsStatus = Field(default_factory=ClientsStatus, description="The numbers of clusters.")
     collaborators: list[CollaboratorStatus] = Field(
         default_factory=list,
         max_length=MAX_COLLABORATORS,
-        description="The clusters' parts in the run, those in trouble first; at most 50 of them.",
+        description="The collaborators, those with a problem first; at most 50.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"]},
     )
     metrics: dict[str, float] = Field(
         default_factory=dict, description="The metrics of the last completed round, as aggregated by the app."
     )
     non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
-    headline_metric: Text = Field(default="", description="The metric to look at first, such as accuracy 0.93.")
+    headline_metric: Text = Field(default="", description="The main metric, such as accuracy 0.93.")
     listeners: list[ListenerStatus] = Field(
-        default_factory=list, description="Where clusters reach the aggregator.", json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        default_factory=list,
+        description="The addresses at which clusters reach the aggregator.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    model: ModelStatus | None = Field(default=None, description="The finished model.")
-    files: FilesStatus | None = Field(default=None, description="What the server app has written into its working directory.")
-    start_time: datetime | None = Field(default=None, description="When the run started; from then on most of the spec is fixed.")
+    model: ModelStatus | None = Field(default=None, description="The stored model.")
+    files: FilesStatus | None = Field(default=None, description="The files that the server app wrote into its working directory.")
+    start_time: datetime | None = Field(default=None, description="When the run started. Most of the spec is immutable from then on.")
     completion_time: datetime | None = Field(default=None, description="When the run ended.")
 
     @field_validator("phase", mode="before")
     @classmethod
     def _as_written_by_the_former_controller(cls, value: Any) -> Any:
-        """Its type knew a phase `Start`, before Waiting."""
+        """The former controller's type allowed a phase `Start`, before Waiting."""
         return Phase.WAITING if value == "Start" else value

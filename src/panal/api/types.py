@@ -1,10 +1,10 @@
 """The FederatedLearning resource as Python types; the CRD is generated from them (`panal.api.crd`).
 
-Field names and meanings of the existing OCM controller are kept, so its resources apply unchanged; the rest are additions.
-Python names are snake_case, the wire names camelCase. The controller parses (`panal.api.parse`) what the API server has validated
-and defaulted, so an error there means that the CRD installed on the hub is of another version.
+Fields of the former OCM controller keep their names and meanings, so its resources apply unchanged; the other fields are additions.
+Python names are snake_case, names in the resource camelCase. The API server has validated a resource and set its defaults before the
+controller parses it (`panal.api.parse`), so an error there means that the CRD on the hub has another version.
 
-This module gathers the names; the spec is in `panal.api.spec`, the status in `panal.api.status`.
+This module exports all names; the spec is in `panal.api.spec`, the status in `panal.api.status`.
 """
 
 from __future__ import annotations

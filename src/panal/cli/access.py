@@ -1,5 +1,4 @@
-"""Which API server a command asks, and why that one: --kubeconfig, else KUBECONFIG, else the local platform if it is up, else kubectl's
-own file."""
+"""Which API server a command uses: --kubeconfig, else KUBECONFIG, else the local platform if it is up, else kubectl's own file."""
 
 from __future__ import annotations
 
@@ -14,12 +13,13 @@ from panal.kube.client import Client
 from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
 from panal.local.supervisor.process import find
 
-KUBECTLS = Path("~/.kube/config")
+KUBECTL_FILE = Path("~/.kube/config")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`context` is None for the file's current one, `kubeconfig` None for whatever a Pod has. `local` is set for the local platform."""
+    """`context` is None for the file's current context, `kubeconfig` is None in a Pod. `why` is the source, `local` is set for the local
+    platform."""
 
     kubeconfig: Path | None
     context: str | None
@@ -37,7 +37,7 @@ class Access:
 
 
 def choose(kubeconfig: Path | None, context: str | None, home: Path | None = None) -> Access:
-    """Problem if a file that is named is not there."""
+    """Raises Problem if a given file does not exist."""
     if kubeconfig:
         return Access(_existing(kubeconfig, "--kubeconfig"), context, str(kubeconfig))
     if named := os.environ.get("KUBECONFIG"):
@@ -45,8 +45,8 @@ def choose(kubeconfig: Path | None, context: str | None, home: Path | None = Non
     folder = Folder.chosen(home)
     if is_up(folder):
         return Access(folder.kubeconfig, context, f"the local platform in {folder.root}", local=True)
-    default = KUBECTLS.expanduser()
-    return Access(default if default.exists() else None, context, str(KUBECTLS))
+    default = KUBECTL_FILE.expanduser()
+    return Access(default if default.exists() else None, context, str(KUBECTL_FILE))
 
 
 def is_up(folder: Folder) -> bool:
@@ -65,19 +65,19 @@ def contexts(path: Path) -> tuple[str, list[str]]:
 def _existing(path: Path, option: str) -> Path:
     path = path.expanduser()
     if not path.is_file():
-        raise Problem(Code.USAGE, f"{option}: there is no file {path}", "Give the path of a kubeconfig.")
+        raise Problem(Code.USAGE, f"{option}: the file {path} does not exist", "Give the path of a kubeconfig.")
     return path
 
 
 def _of_several(named: str, context: str | None) -> Path:
-    """KUBECONFIG may list files: the first that has the context, or any context if none was asked for."""
+    """KUBECONFIG may list files: the first that has `context`, or without `context` the first with a current context."""
     files = [Path(name).expanduser() for name in named.split(os.pathsep) if name]
     for file in files:
         current, found = contexts(file)
         if context in found if context else current:
             return file
     if len(files) == 1 and files[0].is_file():
-        return files[0]  # its own trouble is told when it is read
+        return files[0]  # reading it reports its own error
     raise Problem(
-        Code.USAGE, f"KUBECONFIG: none of {named} has {f'the context {context}' if context else 'a current context'}", "Correct it."
+        Code.USAGE, f"KUBECONFIG: none of {named} has {f'the context {context}' if context else 'a current context'}", "Correct KUBECONFIG."
     )

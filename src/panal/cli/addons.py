@@ -1,6 +1,6 @@
-"""Lets the clusters of a local platform take part: installs the add-on on all of them, and waits until each has its certificate.
+"""Installs the add-on on all clusters of a local platform, and waits until each of them has its certificate.
 
-What is there already is left as it is: somebody may have chosen other clusters, or shut one out. Nobody waits for those.
+Existing objects are not changed: the user may have selected other clusters, or revoked one. Those clusters are not waited for.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from panal.kube.times import now_utc
 from panal.local.supervisor.folder import HUB
 from panal.local.supervisor.ready import NotYetError, Patience
 
-LATER = 1.0  # seconds after all else: what is missing beneath this explains it better
-WORDS_AFTER = 25  # looks in vain, five seconds: then it is said what is waited for
+LATER = 1.0  # seconds after all other limits: an error below the add-on explains more
+REPORT_AFTER = 25  # failed checks, five seconds: then the cause is reported
 Tell = Callable[[str], None]
 
 
@@ -30,8 +30,8 @@ def objects() -> list[Object]:
     return [*install.everywhere(namespace), install.addon([install.placed_everywhere(namespace)])]
 
 
-async def let_all_take_part(patience: Patience, hub: Client, clusters: Iterable[str], tell: Tell) -> None:
-    """Returns when every cluster that is to take part can. PlatformError with what is said of the one that cannot."""
+async def install_everywhere(patience: Patience, hub: Client, clusters: Iterable[str], tell: Tell) -> None:
+    """Returns when every selected cluster can take part. Raises PlatformError with the cause for a cluster that cannot."""
     later = replace(patience, until=patience.until + LATER)
     ours = True
 
@@ -45,7 +45,7 @@ async def let_all_take_part(patience: Patience, hub: Client, clusters: Iterable[
 
 
 async def _is_there(hub: Client, obj: Object) -> bool:
-    """Whether it is as we make it; it is made where there is none."""
+    """Creates the object if it does not exist. Whether its spec is the one of panal."""
     try:
         found = await hub.create(obj)
     except AlreadyExists:
@@ -54,7 +54,7 @@ async def _is_there(hub: Client, obj: Object) -> bool:
 
 
 def _within(ours: Any, theirs: Any) -> bool:
-    """The API server adds defaults, so only what we say is compared."""
+    """Compares only the fields of `ours`, since the API server adds defaults."""
     if isinstance(ours, Mapping):
         return isinstance(theirs, Mapping) and all(key in theirs and _within(value, theirs[key]) for key, value in ours.items())
     if isinstance(ours, Sequence) and not isinstance(ours, str):
@@ -63,33 +63,33 @@ def _within(ours: Any, theirs: Any) -> bool:
 
 
 async def _wait(patience: Patience, hub: Client, cluster: str, chosen: bool, tell: Tell) -> None:
-    looks = 0
+    checks = 0
 
     async def settled() -> bool:
-        nonlocal looks
-        looks += 1
+        nonlocal checks
+        checks += 1
         try:
-            said = await _takes_part(hub, cluster, chosen)
+            state = await _state(hub, cluster, chosen)
         except NotYetError as why:
-            if looks == WORDS_AFTER:
+            if checks == REPORT_AFTER:
                 tell(f"{cluster}: waits for its certificate. {why}")
             raise
-        tell(f"{cluster}: {said}")
+        tell(f"{cluster}: {state}")
         return True
 
     await patience.wait("hub-controller", f"{cluster} can take part", settled)
 
 
-async def _takes_part(hub: Client, cluster: str, chosen: bool) -> str:
-    """What is said of a cluster for which there is nothing to wait; NotYetError says what is missing."""
+async def _state(hub: Client, cluster: str, chosen: bool) -> str:
+    """The state of a cluster that needs no more waiting. Raises NotYetError with what is missing."""
     try:
         addon = await hub.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
     except NotFound:
         if not chosen:
-            return f"is not among those that may take part: `kubectl get clustermanagementaddon {names.ADDON} -o yaml`"
+            return f"is not selected for the add-on: `kubectl get clustermanagementaddon {names.ADDON} -o yaml`"
         raise NotYetError(f"Open Cluster Management has not installed {names.ADDON} there") from None
     if issued.revoked(addon):
-        return f"is shut out; `panal certs restore {cluster}` lets it take part again"
+        return f"is revoked; `panal certs restore {cluster}` restores it"
     if holds(addon, "Available") and issued.valid(issued.issued(addon), now_utc()):
         return "has its certificate"
-    raise NotYetError(condition(addon, "Available").get("message") or f"Nobody has said anything of {names.ADDON} there")
+    raise NotYetError(condition(addon, "Available").get("message") or f"The add-on {names.ADDON} has no condition Available yet")

@@ -1,4 +1,4 @@
-"""The resources of a YAML file, put onto the hub by server-side apply, as `kubectl apply --server-side` would."""
+"""Applies the resources of a YAML file by server-side apply, as `kubectl apply --server-side` does."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from panal.kube.objects import Object
 
 
 def documents(file: str) -> list[Object]:
-    """What the file holds (`-` is standard input), at least one run among it. Problem that names what is wrong."""
+    """The objects in the file (`-` is standard input), of which at least one is a run. Raises Problem."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text()
         found = [document for document in yaml.safe_load_all(text) if document is not None]
     except OSError as error:
         raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "Give the path of a YAML file with -f.") from error
     except RecursionError as error:
-        raise Problem(Code.USAGE, f"{file} is nested too deep", "Correct it.") from error
+        raise Problem(Code.USAGE, f"{file} is nested too deeply", "Reduce the nesting.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise Problem(Code.USAGE, f"{file} is no YAML: {error}", "Correct it.") from error
+        raise Problem(Code.USAGE, f"{file} is not valid YAML: {error}", "Correct the file.") from error
     for number, document in enumerate(found, 1):
         _check(file, number, document)
     if not any(document["kind"] == KIND for document in found):
-        raise Problem(Code.USAGE, f"{file} holds no {KIND}", "examples/mnist/hub/run.yaml shows one.")
+        raise Problem(Code.USAGE, f"{file} contains no {KIND}", "examples/mnist/hub/run.yaml is an example.")
     return found
 
 
 def _check(file: str, number: int, document: object) -> None:
     if not isinstance(document, dict):
-        raise Problem(Code.USAGE, f"{file}, document {number}: is not an object with apiVersion and kind", "Correct it.")
+        raise Problem(Code.USAGE, f"{file}, document {number} is not an object with apiVersion and kind", "Correct the file.")
     for field in ("apiVersion", "kind"):
         if not isinstance(document.get(field), str):
-            raise Problem(Code.USAGE, f"{file}, document {number}: {field} is missing", "Correct it.")
+            raise Problem(Code.USAGE, f"{file}, document {number}: {field} is missing", "Add it.")
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise Problem(Code.USAGE, f"{file}, document {number}: metadata.name is missing", "Give the resource a name.")
     if not isinstance(metadata.get("namespace", ""), str):
-        raise Problem(Code.USAGE, f"{file}, document {number}: metadata.namespace is no text", "Put it in quotes, or leave it out.")
+        raise Problem(Code.USAGE, f"{file}, document {number}: metadata.namespace is not a string", "Put it in quotes, or omit it.")
     try:
         msgspec.json.encode(document)
     except (RecursionError, TypeError, ValueError) as error:
-        raise Problem(Code.USAGE, f"{file}, document {number}: cannot be sent as JSON: {error}", "Correct it.") from error
+        raise Problem(Code.USAGE, f"{file}, document {number}: cannot be converted to JSON: {error}", "Correct the file.") from error
 
 
 async def apply(client: Client, found: list[Object], namespace: str | None, create_namespace: bool) -> list[Object]:
-    """The runs among `found` as the API server has them now."""
+    """Applies the objects. Returns the runs among them as the API server returns them."""
     for document in found:
         if kind_of(document).namespaced:
             _place(document, namespace, client.namespace)
@@ -66,13 +66,13 @@ async def apply(client: Client, found: list[Object], namespace: str | None, crea
 def _place(document: Object, given: str | None, default: str) -> None:
     own = document["metadata"].get("namespace")
     if given and own and own != given:
-        message = f"{document['kind']} {document['metadata']['name']} is of namespace {own}, and -n says {given}"
-        raise Problem(Code.USAGE, message, "Leave one of them out.")
+        message = f"{document['kind']} {document['metadata']['name']} has the namespace {own}, but -n is {given}"
+        raise Problem(Code.USAGE, message, "Omit one of them.")
     document["metadata"]["namespace"] = own or given or default
 
 
 async def _apply(client: Client, document: Object) -> Object:
-    """Fields that somebody else has set stay theirs, unless they are the same."""
+    """Raises Problem if another field manager has set a field to another value."""
     try:
         return await client.apply(document, force=False)
     except Conflict as error:
@@ -81,8 +81,8 @@ async def _apply(client: Client, document: Object) -> Object:
     except NotFound as error:
         name = document["metadata"].get("namespace", "")
         if name and not await _exists(client, name):
-            message = f"there is no namespace {name}"
-            raise Problem(Code.NOT_FOUND, message, "Add --create-namespace, or name another with -n.") from error
+            message = f"the namespace {name} does not exist"
+            raise Problem(Code.NOT_FOUND, message, "Add --create-namespace, or give another namespace with -n.") from error
         raise
 
 

@@ -1,6 +1,6 @@
-"""`panal certs`: whose certificates there are, until when, and which runs let them in; new authorities; shutting a cluster out.
+"""`panal certs`: shows authorities and certificates, rotates authorities, revokes and restores clusters.
 
-All of it is asked of the hub and written there. The controller does what is asked for: nothing here touches a key.
+The commands read and annotate objects on the hub. The controller does the work: this module handles no keys.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from panal.kube.errors import NotFound
 from panal.kube.objects import Object, condition, key_of, labels_of
 from panal.kube.times import from_time, now_utc, to_time
 
-SHORT = 16  # digits of a fingerprint that tell two authorities apart
-PATIENCE = 5.0  # seconds in which a controller that runs takes a request up
+SHORT = 16  # digits of a fingerprint that are shown
+PATIENCE = 5.0  # seconds within which a running controller acts on a request
 LOOK_AGAIN = 0.2
 
 
@@ -45,9 +45,9 @@ async def _show(access: Access, namespace: str, as_json: bool) -> Code:
         public = await _authorities(client, namespace)
         addons = (await client.list(kinds.MANAGED_CLUSTER_ADDON, Selector(fields=f"metadata.name={names.ADDON}"))).items
         gateways = (await client.list(kinds.CONFIG_MAP, Selector(labels=names.LABEL_RUN))).items
-        going = {key_of(run) for run in (await client.list(kinds.FEDERATED_LEARNING)).items if not story.ended(run)}
+        in_progress = {key_of(run) for run in (await client.list(kinds.FEDERATED_LEARNING)).items if not story.ended(run)}
     authorities = [{"authority": which, **one} for which in Which for one in _listed(public, which)]
-    runs = _runs(gateways, going)
+    runs = _runs(gateways, in_progress)
     clusters = [_cluster(addon, runs.get(addon["metadata"]["namespace"], [])) for addon in addons]
     if as_json:
         output.as_json({"authorities": authorities, "clusters": clusters})
@@ -57,7 +57,7 @@ async def _show(access: Access, namespace: str, as_json: bool) -> Code:
     if clusters:
         output.columns(("CLUSTER", "STATE", "UNTIL", "REVOKED", "RUNS"), [_cluster_row(one) for one in clusters])
     else:
-        output.line(f"no cluster can take part: none has the add-on {names.ADDON}")
+        output.line(f"no cluster can take part: no cluster has the add-on {names.ADDON}")
     for one in clusters:
         if one["available"] != "True" and one["message"]:
             output.line(f"{one['cluster']}: {one['message']}")
@@ -68,25 +68,25 @@ async def _authorities(client: Client, namespace: str) -> Object:
     try:
         return await client.get(kinds.CONFIG_MAP, namespace, names.AUTHORITIES)
     except NotFound as error:
-        message = f"there is no ConfigMap {names.AUTHORITIES} in the namespace {namespace}: no authority has been made there yet"
-        remedy = f"Is the controller up? kubectl -n {namespace} get pods. If panal is installed in another namespace, name it with -n."
+        message = f"the ConfigMap {names.AUTHORITIES} does not exist in the namespace {namespace}, so there is no authority"
+        remedy = f"Check that the controller runs: kubectl -n {namespace} get pods. If it is in another namespace, give that with -n."
         raise Problem(Code.NOT_FOUND, message, remedy) from error
 
 
 def _listed(public: Object, which: str) -> list[dict[str, str]]:
-    """Of what the controller has published; nothing if it cannot be read."""
+    """The authorities that the controller published; empty if they cannot be parsed."""
     try:
         return [dict(one) for one in json.loads((public.get("data") or {}).get(which) or "[]")]
     except (ValueError, TypeError):
         return []
 
 
-def _runs(gateways: Iterable[Object], going: Container[tuple[str, str]]) -> dict[str, list[str]]:
-    """The runs that let each cluster in, NAMESPACE/NAME. One that has ended keeps its list, and lets nobody in."""
+def _runs(gateways: Iterable[Object], in_progress: Container[tuple[str, str]]) -> dict[str, list[str]]:
+    """The runs that admit each cluster, as NAMESPACE/NAME. A run that has ended keeps its list but admits no cluster."""
     found: dict[str, list[str]] = {}
     for gateway in gateways:
         run, namespace = labels_of(gateway).get(names.LABEL_RUN, ""), gateway["metadata"]["namespace"]
-        if gateway["metadata"]["name"] == names.gateway(run) and (namespace, run) in going:
+        if gateway["metadata"]["name"] == names.gateway(run) and (namespace, run) in in_progress:
             for cluster in _participants(gateway):
                 found.setdefault(cluster, []).append(f"{namespace}/{run}")
     return {cluster: sorted(each) for cluster, each in found.items()}
@@ -100,12 +100,12 @@ def _participants(gateway: Object) -> list[str]:
 
 
 def _cluster(addon: Object, runs: Sequence[str]) -> dict[str, Any]:
-    said = condition(addon, "Available")
+    available = condition(addon, "Available")
     return {
         "cluster": addon["metadata"]["namespace"],
-        "available": said.get("status", "Unknown"),
-        "reason": said.get("reason", ""),
-        "message": said.get("message", ""),
+        "available": available.get("status", "Unknown"),
+        "reason": available.get("reason", ""),
+        "message": available.get("message", ""),
         "revoked": _revoked(addon),
         "certificates": [_certificate(one) for one in issued.issued(addon)],
         "runs": [] if issued.revoked(addon) else list(runs),
@@ -135,7 +135,7 @@ def _cluster_row(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _moment(text: str | None) -> str:
-    """To the minute, in UTC; what is no time stands as it is."""
+    """A time to the minute, in UTC; other text is returned unchanged."""
     if not text:
         return ""
     try:
@@ -150,7 +150,7 @@ def rotate(access: Access, namespace: str, which: Which | None) -> Code:
 
 
 async def _rotate(access: Access, namespace: str, wanted: Sequence[Which]) -> Code:
-    """Returns when the controller has made the new authorities, or has had its time to."""
+    """Returns when the controller has created the new authorities, or after PATIENCE."""
     async with access.open() as client:
         before = await _authorities(client, namespace)
         value = f"{','.join(wanted)}@{to_time(now_utc())}"
@@ -159,12 +159,12 @@ async def _rotate(access: Access, namespace: str, wanted: Sequence[Which]) -> Co
         after = await _taken_up(client, namespace)
     for which in wanted:
         output.line(f"{which}: {_rotation(_listed(before, which), _listed(after, which))}")
-    output.line("No run is interrupted. `panal certs` shows how far it is.")
+    output.line("Runs are not interrupted. `panal certs` shows the progress of the rotation.")
     return Code.OK
 
 
 async def _taken_up(client: Client, namespace: str) -> Object:
-    """The ConfigMap once the controller has taken the wish away, or as it is when there is no more patience."""
+    """The ConfigMap when the controller has removed the annotation, or after PATIENCE."""
     until = time.monotonic() + PATIENCE
     while True:
         found = await _authorities(client, namespace)
@@ -179,14 +179,14 @@ def _rotation(before: Sequence[Mapping[str, str]], after: Sequence[Mapping[str, 
         name, new = one.get("fingerprint", "")[:SHORT], one.get("fingerprint") not in known
         if one.get("role") == "next" and new:
             return (
-                f"{name} is made, and on its way to every gateway. It signs once it is trusted everywhere (after 10 minutes, unless the "
-                "controller is set otherwise); the former one stays trusted until all that it signed has expired"
+                f"{name} is created and is distributed to every gateway. It signs when all gateways trust it (after 10 minutes, unless the "
+                "controller is configured otherwise); the previous authority stays trusted until all its certificates expire"
             )
         if one.get("role") == "next":
-            return f"{name} was on its way to every gateway already; when it signs, yet another one is made"
+            return f"{name} is already being distributed to every gateway; another authority is created when it signs"
         if one.get("role") == "current" and new:
             return f"{name} signs now"
-    return "asked for, but the controller has not taken it up yet: is it up?"
+    return "requested, but the controller has not started the rotation yet; check that the controller runs"
 
 
 # --- revoke and restore ------------------------------------------------------------------------------------------
@@ -197,11 +197,11 @@ def revoke(access: Access, cluster: str) -> Code:
 async def _revoke(access: Access, cluster: str) -> Code:
     async with access.open() as client:
         if since := _revoked(await _addon(client, cluster)):
-            output.line(f"{cluster} has been shut out since {_moment(since)}")
+            output.line(f"{cluster} has been revoked since {_moment(since)}")
             return Code.OK
         await _annotate(client, cluster, to_time(now_utc()))
-    output.line(f"{cluster} is shut out: its certificates are revoked, its connections end within seconds, and it gets no new certificate.")
-    output.line(f"`panal certs restore {cluster}` lets it take part again.")
+    output.line(f"{cluster} is revoked: its certificates are invalid, its connections end within seconds, and it gets no new certificate.")
+    output.line(f"`panal certs restore {cluster}` restores it.")
     return Code.OK
 
 
@@ -212,21 +212,21 @@ def restore(access: Access, cluster: str) -> Code:
 async def _restore(access: Access, cluster: str) -> Code:
     async with access.open() as client:
         if not _revoked(await _addon(client, cluster)):
-            output.line(f"{cluster} is not shut out")
+            output.line(f"{cluster} is not revoked")
             return Code.OK
         await _revocation(client, cluster)
         await _annotate(client, cluster, None)
-    output.line(f"{cluster} may take part again: it gets a new certificate. Those that were revoked stay so.")
+    output.line(f"{cluster} is restored and gets a new certificate. Its revoked certificates stay revoked.")
     return Code.OK
 
 
 async def _revocation(client: Client, cluster: str) -> None:
-    """Until the controller has revoked what the cluster had: taken back before that, the wish would have had no effect."""
+    """Waits until the controller has revoked the cluster's certificates: a restore before that would leave them valid."""
     until = time.monotonic() + PATIENCE
     while issued.valid(issued.issued(await _addon(client, cluster)), now_utc()):
         if time.monotonic() > until:
-            message = f"{cluster} stays shut out: the controller has not revoked its certificates yet"
-            raise Problem(Code.TIMEOUT, message, "See that the controller is up, and try again.")
+            message = f"{cluster} is still revoked: the controller has not revoked its certificates yet"
+            raise Problem(Code.TIMEOUT, message, "Check that the controller runs, and try again.")
         await asyncio.sleep(LOOK_AGAIN)
 
 
@@ -243,6 +243,6 @@ async def _addon(client: Client, cluster: str) -> Object:
     try:
         await client.get(kinds.MANAGED_CLUSTER, "", cluster)
     except NotFound:
-        raise Problem(Code.NOT_FOUND, f"there is no managed cluster {cluster}", "`panal get clusters` lists them.") from missing
-    message = f"{cluster} has not the add-on {names.ADDON}, and so no certificate"
-    raise Problem(Code.NOT_FOUND, message, f"Which clusters get it: kubectl get clustermanagementaddon {names.ADDON} -o yaml") from missing
+        raise Problem(Code.NOT_FOUND, f"the managed cluster {cluster} does not exist", "`panal get clusters` lists them.") from missing
+    message = f"{cluster} does not have the add-on {names.ADDON}, so it has no certificate"
+    raise Problem(Code.NOT_FOUND, message, f"To list its clusters: kubectl get clustermanagementaddon {names.ADDON} -o yaml") from missing

@@ -1,4 +1,4 @@
-"""`panal suspend`, `resume`, `stop` and `delete`: what becomes of a run that is there."""
+"""`panal suspend`, `resume`, `stop` and `delete`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def change(access: Access, name: str, namespace: str | None, field: str, value: 
             run = await find(client, name, namespace)
             before = (run.get("status") or {}).get("phase", "Waiting")
             if before in story.ENDED:
-                raise Problem(Code.REFUSED, f"{name} is {before} already, and stays so", f"`panal delete {name}` removes it.")
+                raise Problem(
+                    Code.REFUSED, f"{name} is already {before}", f"A run that has ended can only be deleted: `panal delete {name}`."
+                )
             if bool(run["spec"].get(field)) == value:
-                output.line(f"{name}: spec.{field} is {str(value).lower()} already")
+                output.line(f"{name}: spec.{field} is already {str(value).lower()}")
                 return Code.OK
             output.line(f"{name}: {await _changed(client, run, field, value)}")
             return Code.OK
@@ -39,17 +41,17 @@ async def _changed(client: Client, run: Object, field: str, value: bool) -> str:
     metadata = run["metadata"]
     now = await client.merge_patch(FEDERATED_LEARNING, metadata["namespace"], metadata["name"], {"spec": {field: value}})
     if bool(now["spec"].get(field)) != value:
-        raise Problem(Code.REFUSED, f"the panal of this hub does not know spec.{field}", "Install a later version on the hub.")
+        raise Problem(Code.REFUSED, f"panal on this hub does not support spec.{field}", "Install a later version of panal on the hub.")
     match field, value:
         case "stop", _:
-            return f"ends as Failed with the reason Stopped; `panal get {metadata['name']}` shows its record"
+            return f"ends as Failed with the reason Stopped; `panal get {metadata['name']}` shows it"
         case _, True:
-            return f"suspended; its Pods end, and `panal resume {metadata['name']}` starts it again, from the first round"
-    return f"goes on, from the first round; `panal get {metadata['name']} -w` follows it"
+            return f"suspended; its Pods end, and `panal resume {metadata['name']}` starts it again from the first round"
+    return f"resumed; it starts again from the first round, and `panal get {metadata['name']} -w` follows it"
 
 
 def delete(access: Access, name: str, namespace: str | None, within: float | None) -> Code:
-    """Returns when the run is gone. Problem if that takes more than `within` seconds."""
+    """Returns when the run is deleted. Raises Problem if that takes more than `within` seconds."""
 
     async def work() -> Code:
         async with access.open() as client:
@@ -57,14 +59,14 @@ def delete(access: Access, name: str, namespace: str | None, within: float | Non
             metadata = run["metadata"]
             await client.delete(FEDERATED_LEARNING, metadata["namespace"], name, metadata["uid"])
             await _gone(client, metadata, within)
-            output.line(f"{name} deleted; {stays(run)}")
+            output.line(f"{name} deleted; {kept(run)}")
             return Code.OK
 
     return done(work(), access)
 
 
 async def _gone(client: Client, metadata: Object, within: float | None) -> None:
-    """Its collaborators go first, by their clusters' agents."""
+    """Waits until the run is deleted; the clusters' agents remove its collaborators first."""
     until = time.monotonic() + within if within is not None else None
     while True:
         try:
@@ -75,13 +77,13 @@ async def _gone(client: Client, metadata: Object, within: float | None) -> None:
             return
         if until is not None and time.monotonic() >= until:
             message = f"{metadata['name']} is still being deleted after {within:g} s: the clusters' agents remove their collaborators first"
-            raise Problem(Code.TIMEOUT, message, "It goes on by itself; a cluster that cannot be reached is given up after a while.")
+            raise Problem(Code.TIMEOUT, message, "The deletion continues; after a time limit it no longer waits for unreachable clusters.")
         await asyncio.sleep(ASK_AGAIN)
 
 
-def stays(run: Object) -> str:
-    """What a deletion leaves, in words."""
+def kept(run: Object) -> str:
+    """A sentence about what a deletion keeps."""
     volume = ((run["spec"].get("server") or {}).get("storage") or {}).get("name")
-    where = f"the volume {volume} in namespace {run['metadata']['namespace']} stays" if volume else "the volume of its model stays"
+    where = f"the volume {volume} in namespace {run['metadata']['namespace']} is kept" if volume else "the volume of its model is kept"
     uri = ((run.get("status") or {}).get("model") or {}).get("uri")
     return f"{where}, with its model: {uri}" if uri else where

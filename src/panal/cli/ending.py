@@ -1,4 +1,4 @@
-"""The commands `panal suspend`, `resume`, `stop` and `delete`. What they do is in `control`."""
+"""The commands `panal suspend`, `resume`, `stop` and `delete`; `control` implements them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ def add_to(app: typer.Typer) -> None:
 
 
 def suspend(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """End a run's Pods until it is resumed. It begins again at the first round then."""
+    """Suspend a run: end its Pods until it is resumed."""
     raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", True)))
 
 
 def resume(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """Let a run that was suspended go on."""
+    """Resume a suspended run. It starts again from the first round."""
     raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", False)))
 
 
 def stop(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """End a run for good, and keep the record of it: it becomes Failed with the reason Stopped."""
+    """End a run permanently. It becomes Failed with the reason Stopped; the resource is kept."""
     raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "stop", True)))
 
 
 def delete(
     name: Run,
-    timeout: Annotated[float | None, typer.Option(help="Wait at most so many seconds until it is gone.", min=0.1)] = None,
+    timeout: Annotated[float | None, typer.Option(help="The longest time to wait for the deletion (exit code 5).", min=0.1)] = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
 ) -> None:
-    """Delete a run, with its collaborators and its record; return when it is gone. The volume with its model stays."""
+    """Delete a run and its collaborators, and wait until they are deleted. The volume with the model is kept."""
     raise typer.Exit(int(control.delete(choose(kubeconfig, context, folder), name, namespace, timeout)))

@@ -1,7 +1,7 @@
-"""`panal run ./myapp`: an app's folder on the local platform, without any other step. Builds what has changed, makes a run, follows it.
+"""`panal run ./myapp`: runs an app's folder on the local platform. Builds the image if the folder changed, creates a run, follows it.
 
-The run is made of what the app's pyproject.toml says: its name, and the rounds of its run-config. All managed clusters take part, or
-with data those that have a folder there.
+The name and the rounds of the run come from the app's pyproject.toml. All managed clusters are selected, or with data those that have a
+folder there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NAMESPACE = "default"
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`name` is fit for the names of runs and images."""
+    """`name` is valid in names of runs and images."""
 
     folder: Path
     name: str
@@ -46,43 +46,43 @@ class App:
 
 
 def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] = ()) -> App:
-    """Problem that names what the folder lacks."""
+    """Raises Problem if the folder is not a valid Flower app."""
     file = folder / "pyproject.toml"
     try:
         content = tomllib.loads(file.read_text())
     except OSError as error:
-        raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "`panal new myapp` makes an app to begin with.") from error
+        raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "`panal new myapp` creates an app.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Problem(Code.USAGE, f"{file}: {error}", "Correct it.") from error
+        raise Problem(Code.USAGE, f"{file}: {error}", "Correct the file.") from error
     components, config = (_table(file, content, "tool", "flwr", "app", name) for name in ("components", "config"))
     if not {"serverapp", "clientapp"} <= components.keys():
-        message = f"{file}: [tool.flwr.app.components] has no serverapp and clientapp, so it is no Flower app"
-        raise Problem(Code.USAGE, message, "`panal new myapp` makes an app to begin with.")
+        message = f"{file}: [tool.flwr.app.components] has no serverapp and clientapp, so it is not a Flower app"
+        raise Problem(Code.USAGE, message, "`panal new myapp` creates an app.")
     own = _table(file, content, "tool", "panal", "run")
     if unknown := sorted(own.keys() - {"data"}):
-        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] has {', '.join(unknown)}; it knows data", "Leave it out.")
+        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] has the unknown key {', '.join(unknown)}; the only key is data", "Remove it.")
     if not isinstance(own.get("data", ""), str):
-        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is no text", "Give the path of a folder, in quotes.")
+        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is not a string", "Give the path of a folder, in quotes.")
     place = data or (folder / own["data"] if "data" in own else None)
     name = fit(str(_table(file, content, "project").get("name") or folder.resolve().name))
     chosen = run_config.read(values, config)
     if rounds and _rounds(chosen, rounds) != rounds:
-        raise Problem(Code.USAGE, f"--rounds is {rounds}, and --run-config says {_rounds(chosen)}", "Leave one of them out.")
+        raise Problem(Code.USAGE, f"--rounds is {rounds}, but --run-config has {_rounds(chosen)} rounds", "Omit one of them.")
     return App(folder, name, rounds or _rounds({**config, **chosen}), place, chosen)
 
 
 def _table(file: Path, content: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """Empty if it is not there."""
+    """The table at `path`; empty if it does not exist."""
     found: Any = content
     for number, key in enumerate(path, 1):
         found = found.get(key, {})
         if not isinstance(found, dict):
-            raise Problem(Code.USAGE, f"{file}: {'.'.join(path[:number])} is no table", f"Write it as [{'.'.join(path[:number])}].")
+            raise Problem(Code.USAGE, f"{file}: {'.'.join(path[:number])} is not a table", f"Write it as [{'.'.join(path[:number])}].")
     return dict(found)
 
 
 def fit(name: str) -> str:
-    """Small letters, digits and single dashes, beginning with a letter, with room for a number after it."""
+    """`name` with only lowercase letters, digits and single dashes, starting with a letter, and short enough to append a number."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return (plain if plain[:1].isalpha() else f"app-{plain}")[: MAX_RUN_NAME - 6].strip("-")
 
@@ -122,7 +122,7 @@ def run_folder(home: Folder, app: App, following: Following) -> Code:
         state = asyncio.run(bring_up(home, count, {}, tell))
         output.note(f"the platform is up ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
-        with output.steps(f"image app/{app.name}:latest: installing what the app depends on; the next run has it at once") as step:
+        with output.steps(f"image app/{app.name}:latest: installing the app's dependencies; later runs use them from the image") as step:
             image = build(app.folder, f"app/{app.name}:latest", home.images, pins, tell=output.note, step=step)
         output.note(f"image {image.name} {image.digest[:19]} ({time.monotonic() - began:.1f} s)")
     access = Access(home.kubeconfig, None, f"the local platform in {home.root}", local=True)

@@ -1,4 +1,4 @@
-"""A run until its end: on a terminal with a table of its clusters that stays in place, elsewhere as one line for each change."""
+"""Follows a run until it ends: prints one line for each change, and on a terminal a table of the clusters below the lines."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from panal.kube.client import Client
 from panal.kube.kinds import FEDERATED_LEARNING
 from panal.kube.objects import Object
 
-LOOK = 3.0  # seconds after which an API server that says nothing is asked about
-AWAY = 120.0  # seconds without an API server after which following ends
+CHECK_AFTER = 3.0  # seconds without a change after which the API server is checked
+UNAVAILABLE_LIMIT = 120.0  # seconds without an API server after which following ends
 
 
 class Show:
-    """`to` prints a line; `live` is the table that stays in place, where there is one."""
+    """`to` prints a line; `live` is the table below the lines, on a terminal."""
 
     def __init__(self, several: bool, to: Callable[[str], None], live: Live | None = None) -> None:
         self._several = several
@@ -43,9 +43,9 @@ class Show:
         self._show()
 
     def controller(self, silent_since: datetime | None) -> None:
-        """It is away since then, or back."""
+        """The controller is unavailable since then, or available again."""
         self._silent_since = silent_since
-        text = freshness.warning(silent_since) if silent_since else "the controller is back: what is shown is up to date"
+        text = freshness.warning(silent_since) if silent_since else "the controller is available again: statuses are up to date"
         self._tell(text)
         self._show()
 
@@ -61,7 +61,7 @@ class Show:
 
 
 def clusters(runs: list[Object], silent_since: datetime | None = None) -> Table:
-    """Where each collaborator is, or was when the controller was heard of last."""
+    """The state of each collaborator, as of the last status that the controller wrote."""
     rows = []
     for run in runs:
         for each in (run.get("status") or {}).get("collaborators") or ():
@@ -73,8 +73,8 @@ def clusters(runs: list[Object], silent_since: datetime | None = None) -> Table:
 
 
 async def follow(client: Client, runs: list[Object], within: float | None, lines_to_stderr: bool = False) -> list[Object]:
-    """The runs as they ended. Problem if one is deleted meanwhile, or `within` seconds are over."""
-    logging.getLogger("panal.kube").addHandler(logging.NullHandler())  # said in our own words
+    """Returns the runs when all have ended. Raises Problem if one is deleted, or after `within` seconds."""
+    logging.getLogger("panal.kube").addHandler(logging.NullHandler())  # this module reports its errors
     console = output.err if lines_to_stderr else output.out
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     show = Show(len(runs) > 1, lambda text: output.line(text, console), live)
@@ -84,7 +84,9 @@ async def follow(client: Client, runs: list[Object], within: float | None, lines
             with live or nullcontext():
                 return await together(*(_follow(client, run, show) for run in runs))
     except TimeoutError as error:
-        raise Problem(Code.TIMEOUT, f"not ended within {within:g} s; it goes on", "Follow it again with `panal get NAME -w`.") from error
+        raise Problem(
+            Code.TIMEOUT, f"the run has not ended within {within:g} s; it continues", "Follow it again with `panal get NAME -w`."
+        ) from error
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
@@ -115,18 +117,19 @@ async def _follow(client: Client, run: Object, show: Show) -> Object:
 
 
 async def _until(changed: asyncio.Event, cache: Cache, say: Callable[[str], None]) -> None:
-    """Returns at the next change; meanwhile says once if the API server is away, and when it is back. Problem if it stays away."""
-    away = False
+    """Returns at the next change. Reports when the API server stops answering and when it answers again. Raises Problem if it does not
+    answer for UNAVAILABLE_LIMIT."""
+    unavailable = False
     since = time.monotonic()
     while True:
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK):
+            async with asyncio.timeout(CHECK_AFTER):
                 await changed.wait()
                 return
-        if away and time.monotonic() - since > AWAY:
-            remedy = "The run goes on where it is. `panal status` says whether the local platform is up; then `panal get NAME -w`."
-            raise Problem(Code.UNREACHABLE, f"the API server has not answered for {AWAY:g} s", remedy)
-        if bool(cache.problems()) != away:
-            away, since = not away, time.monotonic()
+        if unavailable and time.monotonic() - since > UNAVAILABLE_LIMIT:
+            remedy = "The run continues. Check the local platform with `panal status`, then follow again with `panal get NAME -w`."
+            raise Problem(Code.UNREACHABLE, f"the API server has not answered for {UNAVAILABLE_LIMIT:g} s", remedy)
+        if bool(cache.problems()) != unavailable:
+            unavailable, since = not unavailable, time.monotonic()
             why = next(iter(cache.problems().values()), "")
-            say(f"the API server does not answer for now ({why})" if away else "the API server answers again")
+            say(f"the API server does not answer ({why}); trying again" if unavailable else "the API server answers again")

@@ -1,6 +1,6 @@
-"""Whether statuses are kept up to date: the controller renews its Lease every few seconds, and one that is not there renews none.
+"""Whether statuses are up to date: the controller renews its Lease every few seconds while it runs.
 
-Who may not read the Lease, or does not find it, is told nothing: then nothing is known.
+A user who may not read the Lease, or a hub without the Lease, gets no warning: then it is not known.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from panal.kube.kinds import LEASE
 from panal.kube.objects import Object
 from panal.kube.times import from_time, now_utc
 
-SILENT = timedelta(seconds=60)  # twice the life of a Lease: another controller has taken over by then, and clocks may differ a little
-LOOK = 10.0  # seconds between two looks while a run is followed
+SILENT = timedelta(seconds=60)  # twice the duration of a Lease: enough for another controller to take over, even if clocks differ
+CHECK_EVERY = 10.0  # seconds between two checks while a run is followed
 
 
 async def silent_since(client: Client) -> datetime | None:
-    """When the controller was heard of last, if that is too long ago."""
+    """When the controller last renewed its Lease, if that is longer ago than SILENT."""
     try:
         return stale(await client.get(LEASE, SYSTEM_NAMESPACE, CONTROLLER_LEASE), now_utc())
     except ApiError:
@@ -39,21 +39,21 @@ def stale(lease: Object, now: datetime) -> datetime | None:
 
 
 def warning(since: datetime) -> str:
-    return f"the controller has been away for {age(since.isoformat())}: what is shown of a run that has not ended may be out of date"
+    return f"the controller has been unavailable for {age(since.isoformat())}: the status of a run that has not ended may be out of date"
 
 
 def phase(run: Object, since: datetime | None) -> str:
-    """A phase that is not kept up to date is shown with its age."""
+    """The phase to show; with its age if the controller does not update it."""
     shown = str((run.get("status") or {}).get("phase", ""))
     return f"{shown or 'Unknown'}, {age(since.isoformat())} ago" if since and not story.ended(run) else shown
 
 
 async def tell(client: Client, say: Callable[[datetime | None], None]) -> None:
-    """Until cancelled: says when the controller is away, and when it is back."""
-    told = False
+    """Until cancelled: reports when the controller becomes unavailable, and when it is available again."""
+    reported = False
     while True:
         since = await silent_since(client)
-        if bool(since) != told:
-            told = not told
+        if bool(since) != reported:
+            reported = not reported
             say(since)
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(CHECK_EVERY)

@@ -29,14 +29,14 @@ def up(folder: Folder, clusters: int | None, claims: list[str]) -> State:
 
 
 def parse_claims(given: Iterable[str]) -> dict[str, dict[str, str]]:
-    """From cluster1:key=value, as often as given."""
+    """Parses arguments of the form cluster1:key=value."""
     found: dict[str, dict[str, str]] = {}
     for text in given:
         cluster, colon, rest = text.partition(":")
         key, equals, value = rest.partition("=")
         if not (cluster and colon and key and equals and value):
             raise Problem(
-                Code.USAGE, f"--claim {text}: is not CLUSTER:KEY=VALUE", "Such as --claim cluster1:digits.example.com=/srv/digits."
+                Code.USAGE, f"--claim {text} is not CLUSTER:KEY=VALUE", "An example is --claim cluster1:digits.example.com=/srv/digits."
             )
         found.setdefault(cluster, {})[key] = value
     return found
@@ -50,11 +50,11 @@ def down(folder: Folder) -> None:
 
 # --- status ------------------------------------------------------------------------------------------------------
 def status(folder: Folder, as_json: bool) -> Code:
-    """OK if everything that is to run runs."""
+    """Returns OK if all parts run."""
     with explained():
         state = load(folder)
     if state is None:
-        raise Problem(Code.PLATFORM, f"there is no platform in {folder.root}", "Start one with `panal up`.")
+        raise Problem(Code.PLATFORM, f"there is no local platform in {folder.root}", "Start one with `panal up`.")
     found = [_part(folder, name) for name in _names(folder)]
     whole = all(part["pid"] for part in found) and len(found) > 1
     if as_json:
@@ -82,7 +82,7 @@ def _part(folder: Folder, name: str) -> dict[str, Any]:
 
 
 def memory(pid: int) -> int:
-    """The process's share, what it has in common with others divided among them."""
+    """The memory of the process in MB, with a proportional share of memory that it shares with other processes."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -96,6 +96,6 @@ def image_build(folder: Folder, source: Path, name: str) -> None:
     with explained():
         pins = flower.pins(source)
         folder.make()
-        with output.steps(f"{name}: installing what {source} depends on; the next time it is there") as step:
+        with output.steps(f"{name}: installing the dependencies of {source}; later builds use the cache") as step:
             image = build(source, name, folder.images, pins, tell=output.note, step=step)
     output.line(f"{image.name} {image.digest} ({time.monotonic() - began:.1f} s)")

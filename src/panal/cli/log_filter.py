@@ -1,7 +1,7 @@
-"""What `panal logs` leaves of a container's log: the app's words, Flower's about its rounds, warnings, and of a traceback the app's part.
+"""The filter of `panal logs`: keeps the app's output, Flower's lines about rounds, warnings, and the app's frames of a traceback.
 
-Left out are colours, the starting and stopping of Flower's servers, their requests and heartbeats, and messages' comings and goings. Of a
-traceback the frames in Flower and in panal's hooks are left out where frames of the app are among them. Pure: lines in, lines out.
+It removes colors, and lines about the start and stop of Flower's servers, their requests and heartbeats, and the transfer of messages. It
+removes the frames of Flower and of panal's hooks from a traceback that has frames of the app. No input or output.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+COLORS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) :(?: {2,}(.*))?")  # as Flower writes it
 NOISE = re.compile(
     "|".join(
@@ -25,7 +25,7 @@ NOISE = re.compile(
         )
     )
 )
-FLOWERS_NOISE = re.compile(  # behind a level
+FLOWER_NOISE = re.compile(  # after a level
     "|".join(
         (
             r"",
@@ -45,7 +45,7 @@ FLOWERS_NOISE = re.compile(  # behind a level
             r"(Received|Sent) successfully",
             r"Connection attempt failed, retrying in [\d.]+ seconds",
             r"HTTP Request: [A-Z]+ .*",
-            r"Exit Code: (201|800)",  # an exception of the app, which stands above
+            r"Exit Code: (201|800)",  # an exception of the app, which is printed before
         )
     )
 )
@@ -68,14 +68,14 @@ async def filtered(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class LogFilter:
-    """`feed` returns what there is to print so far; a traceback comes when it is whole."""
+    """`feed` returns the lines to print; it holds back a traceback until it is complete."""
 
     def __init__(self) -> None:
         self._traceback: list[str] = []
-        self._thread = ""  # the line that says in which thread the exception was that is to come
+        self._thread = ""  # the line that names the thread of the traceback that follows
 
     def feed(self, line: bytes) -> list[bytes]:
-        return _encoded(self._feed(COLOURS.sub("", line.decode(errors="surrogateescape"))))
+        return _encoded(self._feed(COLORS.sub("", line.decode(errors="surrogateescape"))))
 
     def end(self) -> list[bytes]:
         return _encoded([*self._held(), *self._ended()])
@@ -93,14 +93,14 @@ class LogFilter:
                 return held
             return held + found
         if found != [text]:
-            return found  # another process speaks within the traceback
+            return found  # a line of another process within the traceback
         self._traceback.append(text)
         if text.startswith(" ") and len(self._traceback) < LONGEST:
             return []
         return self._ended()
 
     def _held(self) -> list[str]:
-        """The thread's line, if no traceback came after it."""
+        """The thread's line, if no traceback follows it."""
         if self._traceback or not self._thread:
             return []
         held, self._thread = [self._thread], ""
@@ -117,7 +117,7 @@ class LogFilter:
 
 
 def of_app(traceback: list[str]) -> list[str]:
-    """Without the framework's frames, if the app has any."""
+    """The traceback without the framework's frames, if it has frames of the app."""
     if all(map(FRAMEWORK.fullmatch, _files(traceback))):
         return traceback
     kept, keeping = [], True
@@ -137,10 +137,10 @@ def _files(traceback: list[str]) -> list[str]:
 
 def _plain(text: str) -> list[str]:
     if found := LEVEL.fullmatch(text.rstrip()):
-        level, words = found[1], found[2] or ""
-        if FLOWERS_NOISE.fullmatch(words.strip()):
+        level, message = found[1], found[2] or ""
+        if FLOWER_NOISE.fullmatch(message.strip()):
             return []
-        return [words if level == "INFO" else f"{level}: {words}"]
+        return [message if level == "INFO" else f"{level}: {message}"]
     return [] if NOISE.fullmatch(text) else [text]
 
 

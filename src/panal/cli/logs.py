@@ -1,4 +1,4 @@
-"""`panal logs`: of the aggregator, which is on the hub, or of a collaborator, which is on its own cluster and is read there."""
+"""`panal logs`: reads the log of the aggregator on the hub, or of a collaborator on its own cluster."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from panal.local.node.records import kept_logs
 from panal.local.supervisor.folder import Folder
 
 LONGEST = 100_000  # characters of a line on a terminal
-TALKATIVE = ("superlink", "supernode")  # the containers in which the user's code speaks
+APP_CONTAINERS = ("superlink", "supernode")  # the containers that run the app
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`raw`: as the container wrote it, see `log_filter`."""
+    """`raw`: without the filter of `log_filter`."""
 
     container: str | None
     follow: bool
@@ -65,39 +65,45 @@ def logs(
 
 
 def _at_cluster(access: Access, cluster: str, context: str | None) -> Access:
-    """Logs never travel to the hub: they are read at the cluster itself."""
+    """Access to the cluster: logs are never sent to the hub."""
     wanted = context or cluster
     known = contexts(access.kubeconfig)[1] if isinstance(access.kubeconfig, Path) else []
     if wanted not in known:
-        message = f"the kubeconfig has no context {wanted}: logs of a collaborator stay on its cluster and are read there"
-        raise Problem(Code.USAGE, message, f"Name a context of {cluster} with --cluster-context (there are {', '.join(known) or 'none'}).")
+        message = f"the kubeconfig has no context {wanted}: the log of a collaborator stays on its cluster and is read there"
+        raise Problem(
+            Code.USAGE,
+            message,
+            f"Give a context of {cluster} with --cluster-context. The kubeconfig has the contexts {', '.join(known) or 'none'}.",
+        )
     return access.at(wanted)
 
 
 def _ended(access: Access, run: Object, container: str | None) -> Path | None:
-    """The log that a node of the local platform kept of a collaborator that is gone. Elsewhere it goes with its Pod."""
+    """The log of a removed collaborator, which only a node of the local platform keeps."""
     if not access.local or not isinstance(access.kubeconfig, Path):
         return None
     metadata = run["metadata"]
     name = collaborator(metadata["name"], run_id(metadata["namespace"], metadata["name"], metadata["uid"]))
     node = Folder(access.kubeconfig.parent).node(access.context or "")
-    file = kept_logs(node, COLLABORATOR_NAMESPACE, f"{name}-0") / f"{container or TALKATIVE[-1]}.log"
+    file = kept_logs(node, COLLABORATOR_NAMESPACE, f"{name}-0") / f"{container or APP_CONTAINERS[-1]}.log"
     return file if file.is_file() and (run.get("status") or {}).get("completionTime") else None
 
 
 async def _pod(client: Client, namespace: str, run: Object, component: str) -> Object:
-    """The newest of them."""
+    """The newest Pod of the component. Raises Problem if there is none."""
     selector = f"{LABEL_RUN_UID}={run['metadata']['uid']},{LABEL_COMPONENT}={component}"
     pods = (await client.list(POD, Selector(namespace, selector))).items
     if not pods:
-        ended = " any more: it was removed when the run ended" if (run.get("status") or {}).get("completionTime") else " yet"
-        raise Problem(Code.NOT_FOUND, f"{run['metadata']['name']} has no {component} there{ended}", "`panal get NAME` says how the run is.")
+        ended = ": it was removed when the run ended" if (run.get("status") or {}).get("completionTime") else " yet"
+        raise Problem(
+            Code.NOT_FOUND, f"{run['metadata']['name']} has no {component}{ended}", "`panal get NAME` shows the state of the run."
+        )
     return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
 async def _print(client: Client, pod: Object, wanted: Wanted) -> Code:
     metadata, container = pod["metadata"], _container(pod, wanted.container)
-    tail = wanted.tail if wanted.follow or wanted.raw else None  # of what is left of it, where there is an end
+    tail = wanted.tail if wanted.follow or wanted.raw else None  # of the filtered lines, unless the log is followed
     return await _write_all(client.logs(metadata["namespace"], metadata["name"], container, follow=wanted.follow, tail=tail), wanted)
 
 
@@ -118,13 +124,13 @@ async def _write_all(lines: AsyncIterator[bytes], wanted: Wanted) -> Code:
 
 
 def _write(text: bytes) -> None:
-    """One line of a log. A terminal gets what prints, and escapes of the rest; a file or a pipe gets the bytes."""
+    """Writes one line of a log: escaped to a terminal, unchanged to a file or a pipe."""
     sys.stdout.buffer.write((on_terminal(text) if sys.stdout.isatty() else text) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def on_terminal(text: bytes) -> bytes:
-    """A progress bar's carriage returns end lines."""
+    """Escapes a line for a terminal. A carriage return, as in a progress bar, ends a line."""
     found = block(text.strip(b"\r").decode(errors="backslashreplace"), LONGEST)
     return found.encode()
 
@@ -133,5 +139,5 @@ def _container(pod: Object, wanted: str | None) -> str:
     spec = pod["spec"]
     found = [str(c["name"]) for c in [*(spec.get("initContainers") or ()), *spec["containers"]]]
     if wanted and wanted not in found:
-        raise Problem(Code.NOT_FOUND, f"there is no container {wanted} in it", f"It has {', '.join(found)}.")
-    return wanted or next((name for name in TALKATIVE if name in found), str(spec["containers"][0]["name"]))
+        raise Problem(Code.NOT_FOUND, f"the Pod has no container {wanted}", f"Its containers are {', '.join(found)}.")
+    return wanted or next((name for name in APP_CONTAINERS if name in found), str(spec["containers"][0]["name"]))

@@ -1,4 +1,4 @@
-"""`panal`: the commands and their options. What they do is in the modules beside this one."""
+"""`panal`: the commands and their options. The other modules of this package implement them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from panal.local.supervisor.state import own_version
 
 app = typer.Typer(
     name="panal",
-    help="Federated learning across clusters: on a hub with Open Cluster Management, or on this machine alone.",
+    help="Federated learning across clusters: on a hub with Open Cluster Management, or on one machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,7 +33,7 @@ app.add_typer(certificates, name="certs")
 
 
 def main() -> None:
-    """Exit codes are those of `problem.Code`."""
+    """Exits with a `problem.Code`."""
     try:
         app()
     except Problem as problem:
@@ -59,39 +59,39 @@ def _options(
 
 @app.command()
 def up(
-    clusters: Annotated[int | None, typer.Option(help="Managed clusters.  [default: as before, else 3]", min=1)] = None,
-    claim: Annotated[list[str] | None, typer.Option(metavar="CLUSTER:KEY=VALUE", help="A ClusterClaim; may be repeated.")] = None,
+    clusters: Annotated[int | None, typer.Option(help="The number of managed clusters.  [default: as before, else 3]", min=1)] = None,
+    claim: Annotated[list[str] | None, typer.Option(metavar="CLUSTER:KEY=VALUE", help="A ClusterClaim to create; can be repeated.")] = None,
     folder: Home = None,
 ) -> None:
-    """Start the local platform, or what is missing of it; return when every cluster can be used."""
+    """Start the local platform, or the parts that do not run, and wait until every cluster is ready."""
     local.up(Folder.chosen(folder), clusters, claim or [])
 
 
 @app.command()
 def down(folder: Home = None) -> None:
-    """End the local platform and all that runs on it. Models, runs and images stay in the folder."""
+    """Stop the local platform and everything that runs on it. Models, runs and images stay in its folder."""
     local.down(Folder.chosen(folder))
 
 
 @app.command()
 def status(folder: Home = None, output: Output = Format.TEXT) -> None:
-    """Which parts of the local platform run."""
+    """Show which parts of the local platform run."""
     raise typer.Exit(int(local.status(Folder.chosen(folder), output is Format.JSON)))
 
 
 @app.command("run")
 def run_(
     app_folder: Annotated[
-        Path | None, typer.Argument(metavar="[APP]", help="Folder of a Flower app, to run on the local platform.")
+        Path | None, typer.Argument(metavar="[APP]", help="The folder of a Flower app to run on the local platform.")
     ] = None,
-    file: Annotated[str | None, typer.Option("--file", "-f", help="YAML with a FederatedLearning; - is standard input.")] = None,
+    file: Annotated[str | None, typer.Option("--file", "-f", help="A YAML file with a FederatedLearning; - is standard input.")] = None,
     namespace: Namespace = None,
-    create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Make the namespace if it is not there.")] = False,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of an APP's run.  [default: as its pyproject.toml says]", min=1)] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with a folder of data for each cluster, for an APP.")] = None,
+    create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Create the namespace if it does not exist.")] = False,
+    rounds: Annotated[int | None, typer.Option(help="The number of rounds, with APP.  [default: from its pyproject.toml]", min=1)] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder that contains one folder of data for each cluster, with APP.")] = None,
     run_config: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE ...", help="Values for keys that an APP declares, as `flwr run` takes them; may be repeated."),
+        typer.Option(metavar="KEY=VALUE ...", help="Values for the run config, as for `flwr run`, with APP; can be repeated."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the run.")] = False,
     timeout: Timeout = None,
@@ -100,28 +100,28 @@ def run_(
     folder: Home = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """Start a run and follow it until its end: of a resource in a file (-f), or of an app's folder."""
+    """Start a run of an app's folder (APP) or of a resource in a file (-f), and follow it until it ends."""
     following = Following(detach, timeout, output is Format.JSON)
     if (app_folder is None) == (file is None):
-        raise Problem(Code.USAGE, "either APP or -f FILE is needed", "`panal run ./myapp`, or `panal run -f run.yaml`.")
+        raise Problem(Code.USAGE, "either APP or -f FILE is required", "Examples are `panal run ./myapp` and `panal run -f run.yaml`.")
     if file is not None:
         if rounds or data or run_config:
-            raise Problem(Code.USAGE, "--rounds, --data and --run-config belong to APP; a file says all of it itself", "Change the file.")
+            raise Problem(Code.USAGE, "--rounds, --data and --run-config cannot be used with -f", "Set the values in the file.")
         code = run.run_file(choose(kubeconfig, context, folder), file, namespace, create_namespace, following)
     else:
         assert app_folder is not None
         if kubeconfig or context or namespace:
-            message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n do not go with it"
-            raise Problem(Code.USAGE, message, "For a hub, build and push an image and write a FederatedLearning for -f.")
+            message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n cannot be used with it"
+            raise Problem(Code.USAGE, message, "To run on a hub, build and push an image, and give a FederatedLearning with -f.")
         code = apps.run_folder(Folder.chosen(folder), apps.read(app_folder, rounds, data, run_config or ()), following)
     raise typer.Exit(int(code))
 
 
 @app.command()
 def get(
-    what: Annotated[str, typer.Argument(metavar="[runs|clusters|NAME]", help="A list, or one run.")] = "runs",
+    what: Annotated[str, typer.Argument(metavar="[runs|clusters|NAME]", help="What to show: a list, or one run.")] = "runs",
     namespace: Namespace = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the run NAME until its end.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the run NAME until it ends.")] = False,
     timeout: Timeout = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -130,7 +130,7 @@ def get(
 ) -> None:
     """Show the runs, the managed clusters, or one run."""
     if watch and what in ("runs", "clusters"):
-        raise Problem(Code.USAGE, "-w follows one run", "`panal get NAME -w`.")
+        raise Problem(Code.USAGE, "-w needs the name of a run", "Use `panal get NAME -w`.")
     following = Following(timeout=timeout, as_json=output is Format.JSON)
     raise typer.Exit(int(run.get(choose(kubeconfig, context, folder), what, namespace, watch, following)))
 
@@ -138,18 +138,18 @@ def get(
 @app.command("logs")
 def logs_(
     name: Annotated[str, typer.Argument(help="The run.")],
-    cluster: Annotated[str | None, typer.Option(help="Of the collaborator on this cluster.  [default: of the aggregator]")] = None,
-    cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster.  [default: its name]")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Show the collaborator on this cluster.  [default: the aggregator]")] = None,
+    cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster in the kubeconfig.  [default: its name]")] = None,
     container: Annotated[str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the app's]")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the container ends.")] = False,
-    tail: Annotated[int | None, typer.Option(help="Only so many lines, the last ones; with -f counted before filtering.", min=0)] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="All that the container wrote, as it is.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the container ends.")] = False,
+    tail: Annotated[int | None, typer.Option(help="Show only this number of last lines; with -f, before filtering.", min=0)] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Show the whole output of the container, without filtering.")] = False,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
 ) -> None:
-    """Print what an app said in a run: at the aggregator, or at a collaborator, whose log is read at its own cluster."""
+    """Print the log of an app in a run: of the aggregator, or of a collaborator, whose log is read from its own cluster."""
     code = logs.logs(
         choose(kubeconfig, context, folder),
         name,
@@ -168,26 +168,26 @@ ending.add_to(app)
 
 
 @app.command("new")
-def new_(target: Annotated[Path, typer.Argument(metavar="APP", help="The folder to make; its name is the app's.")]) -> None:
-    """Make a small Flower app of your own, to edit and to run."""
+def new_(target: Annotated[Path, typer.Argument(metavar="APP", help="The folder to create; its name is the app's name.")]) -> None:
+    """Create a small Flower app to edit and run."""
     for path in new.new(target):
         output.note(str(path))
-    output.line(f"made {target}: edit it, then `panal run {target}`")
+    output.line(f"created {target}: edit it, then `panal run {target}`")
 
 
 @app.command("package")
 def package_(
-    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="Folder of a Flower app.")],
+    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="The folder of a Flower app.")],
     image: Annotated[
-        str | None, typer.Option(metavar="REGISTRY/NAME:TAG", help="What its image is called.  [default: registry.example.com/APP:VERSION]")
+        str | None, typer.Option(metavar="REGISTRY/NAME:TAG", help="The name of the image.  [default: registry.example.com/APP:VERSION]")
     ] = None,
     data_claim: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The ClusterClaim by which sites say where data for it are.  [default: no data]")
+        str | None, typer.Option(metavar="NAME", help="The ClusterClaim by which sites announce their data.  [default: no data]")
     ] = None,
     target: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="Where to write.  [default: the app's folder]")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write what an app needs to run on a hub: a Containerfile, a .dockerignore for it, and a run.yaml."""
+    """Write the files that an app needs to run on a hub: a Containerfile, its .dockerignore, and a run.yaml."""
     made = package.package(app_folder, image, target, data_claim, force)
     for path in made:
         output.note(str(path))
@@ -196,11 +196,11 @@ def package_(
 
 @images.command("build")
 def image_build(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="With a pyproject.toml.")],
-    tag: Annotated[str, typer.Option("--tag", "-t", metavar="NAME", help="Such as example/digits:1.0.")],
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with a pyproject.toml.")],
+    tag: Annotated[str, typer.Option("--tag", "-t", metavar="NAME", help="The name of the image, such as example/digits:1.0.")],
     folder: Home = None,
 ) -> None:
-    """Make an image for the local platform, or bring it up to date, from a folder."""
+    """Build or update an image of the local platform from a folder."""
     local.image_build(Folder.chosen(folder), source, tag)
 
 
@@ -213,7 +213,7 @@ def certs_(
     folder: Home = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """Show the authorities, and for each cluster until when its certificate is valid and which runs let it in."""
+    """Show the certificate authorities, and for each cluster when its certificate expires and which runs admit it."""
     if command.invoked_subcommand is None:
         raise typer.Exit(int(certs.show(choose(kubeconfig, context, folder), namespace, output is Format.JSON)))
 
@@ -221,26 +221,26 @@ def certs_(
 @certificates.command("rotate")
 def certs_rotate(
     which: Annotated[
-        certs.Which | None, typer.Argument(metavar="[servers|collaborators]", help="Of whose certificates.  [default: both]")
+        certs.Which | None, typer.Argument(metavar="[servers|collaborators]", help="Which authority to rotate.  [default: both]")
     ] = None,
     namespace: Installed = SYSTEM_NAMESPACE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
 ) -> None:
-    """Have new authorities made, which take over from the present ones while runs go on."""
+    """Replace the certificate authorities by new ones, without interrupting runs."""
     raise typer.Exit(int(certs.rotate(choose(kubeconfig, context, folder), namespace, which)))
 
 
 @certificates.command("revoke")
 def certs_revoke(cluster: Cluster, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """Shut a cluster out: revoke its certificates and give it no new one. Its connections end within seconds."""
+    """Revoke a cluster: it is excluded from all runs. Its connections end within seconds, and it gets no new certificate."""
     raise typer.Exit(int(certs.revoke(choose(kubeconfig, context, folder), cluster)))
 
 
 @certificates.command("restore")
 def certs_restore(cluster: Cluster, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """Let a cluster that was shut out take part again, with a new certificate."""
+    """Restore a revoked cluster: it gets a new certificate and can take part again."""
     raise typer.Exit(int(certs.restore(choose(kubeconfig, context, folder), cluster)))
 
 

@@ -1,6 +1,6 @@
-"""`panal new myapp`: a small Flower app of one's own, from the files in `template/`.
+"""`panal new myapp`: creates a small Flower app from the files in `template/`.
 
-Their names end in `.txt`, since they are no modules of panal's; NAME and MODULE in them become the app's.
+Their names end in `.txt`, since they are not modules of panal; NAME and MODULE in them are replaced by the app's names.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
 
 def new(target: Path) -> list[Path]:
-    """The files made. Problem if the folder is there already, or its name does not do for an app."""
+    """Returns the created files. Raises Problem if the folder exists, or its name is not valid for an app."""
     name = target.name
     module = name.replace("-", "_")
     if not NAME.fullmatch(name) or name.endswith("-") or keyword.iskeyword(module):
-        message = f"{name!r} does not do as an app's name: small letters, digits and -, at most 30, beginning with a letter"
-        raise Problem(Code.USAGE, message, "Such as `panal new myapp`.")
+        message = f"{name!r} is not a valid name of an app: use at most 30 lowercase letters, digits and -, starting with a letter"
+        raise Problem(Code.USAGE, message, "An example is `panal new myapp`.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Problem(Code.USAGE, f"{target} is there already", "Choose another name, or remove it.")
+        raise Problem(Code.USAGE, f"{target} already exists", "Choose another name, or remove it.")
     made = list(_copy(files("panal.cli") / "template", target, {"NAME": name, "MODULE": module}))
     return [*made, *write(target, contents(target))]
 

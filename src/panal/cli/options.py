@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have."""
+"""Options and arguments of several commands."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Home = Annotated[
 Kubeconfig = Annotated[
     Path | None, typer.Option(help="A kubeconfig.  [default: KUBECONFIG, else the local platform if it is up, else ~/.kube/config]")
 ]
-Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig.  [default: its current one]")]
+Context = Annotated[str | None, typer.Option(help="A context of the kubeconfig.  [default: its current context]")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="The run's namespace.")]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is printed.")]
-Installed = Annotated[str, typer.Option("--namespace", "-n", help="Where panal's controller is.")]
-Run = Annotated[str, typer.Argument(metavar="NAME", help="The run.")]
-Cluster = Annotated[str, typer.Argument(help="The managed cluster.")]
-Timeout = Annotated[float | None, typer.Option(help="Stop following after so many seconds (exit code 5); the run goes on.", min=0.1)]
+Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
+Installed = Annotated[str, typer.Option("--namespace", "-n", help="The namespace of panal's controller.")]
+Run = Annotated[str, typer.Argument(metavar="NAME", help="The name of the run.")]
+Cluster = Annotated[str, typer.Argument(help="The name of the managed cluster.")]
+Timeout = Annotated[float | None, typer.Option(help="Stop following after this time (exit code 5); the run continues.", min=0.1)]

@@ -1,6 +1,6 @@
-"""What commands print: results on stdout, words about them on stderr.
+"""Prints results to stdout, and messages to stderr.
 
-Whoever wrote what an object says, a terminal gets it as `panal.api.text` shows it: one line stays one line, and nothing moves the cursor.
+All text is escaped by `panal.api.text` before it reaches a terminal, since objects contain untrusted text.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def warn(text: str) -> None:
 
 @contextmanager
 def steps(text: str) -> Iterator[Callable[[str], None]]:
-    """Says the text, and takes the steps of what is done: on a terminal one line that stays in place, elsewhere a few lines."""
+    """Reports the progress of a task by its steps: in one line on a terminal, otherwise in a few lines."""
     if not err.is_terminal:
         yield FewLines(text, note)
         return
@@ -53,7 +53,7 @@ def steps(text: str) -> Iterator[Callable[[str], None]]:
 
 
 class FewLines:
-    """Says the text and the first step, then a step every so many seconds, and the last one, which is the installing itself."""
+    """Prints the text and the first step, then at most one step every EVERY seconds, and the last step, which is the installation."""
 
     EVERY = 10.0
     LAST = "installing"
@@ -73,14 +73,14 @@ class FewLines:
 
 
 def problem(found: Problem) -> None:
-    """Of several lines if it is what a program said, such as pip."""
+    """Prints an error. It has several lines if it contains the output of a program such as pip."""
     err.print(block(f"error: {found}"), style="bold", markup=False)
     if found.remedy:
         err.print(f"  {block(found.remedy)}", markup=False)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Columns as kubectl has them: no lines, three blanks between. On a narrow terminal the last one is cut short."""
+    """A table as kubectl prints it: no borders, three spaces between columns. A narrow terminal cuts the last column."""
     made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     cells = [_cells(row) for row in rows]
     for number, name in enumerate(header):
@@ -92,7 +92,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Plain text, of the same width whatever the terminal's is, for the eye and for awk."""
+    """Prints a table as plain text, independent of the terminal's width, so that awk can read it."""
     everything = [header, *map(_cells, rows)]
     widths = [max(len(row[i]) for row in everything) for i in range(len(header))]
     for row in everything:
@@ -104,7 +104,7 @@ def _cells(row: Sequence[str]) -> list[str]:
 
 
 def age(since: str | None, now: datetime | None = None) -> str:
-    """Such as 12s, 5m or 3d."""
+    """The time since then, such as 12s, 5m or 3d."""
     if not since:
         return ""
     seconds = int(((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds())
@@ -114,7 +114,7 @@ def age(since: str | None, now: datetime | None = None) -> str:
     return f"{max(seconds, 0)}s"
 
 
-def numbers(said: Mapping[str, Any]) -> str:
+def numbers(status: Mapping[str, Any]) -> str:
     """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
-    finite = {name: f"{value:.4g}" for name, value in (said.get("metrics") or {}).items()}
-    return ", ".join(f"{name} {value}" for name, value in {**finite, **(said.get("nonFiniteMetrics") or {})}.items())
+    finite = {name: f"{value:.4g}" for name, value in (status.get("metrics") or {}).items()}
+    return ", ".join(f"{name} {value}" for name, value in {**finite, **(status.get("nonFiniteMetrics") or {})}.items())

@@ -1,7 +1,7 @@
-"""`panal package ./app`: what an app needs beside its own files to run on a hub, made of its pyproject.toml.
+"""`panal package ./app`: writes the files that an app needs to run on a hub, derived from its pyproject.toml.
 
-A Containerfile, what it is to leave out, and a run.yaml, from the files in `packaged/`. The image is what the local platform makes of the
-same folder: the same dependencies, the same `[tool.panal.image]`.
+The files are a Containerfile, its ignore file and a run.yaml, from the templates in `packaged/`. The image has the same dependencies and
+the same `[tool.panal.image]` as the image that the local platform builds from the folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from panal.cli.folder import App, read
 from panal.cli.problem import Code, Problem, explained
 from panal.local.node import recipes
 
-PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the first that the app allows is its image's
+PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the image gets the first version that the app allows
 REGISTRY = "registry.example.com"
 IMAGE = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?")
 CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -30,11 +30,15 @@ CLIENTS = 2
 
 
 def package(folder: Path, image: str | None, target: Path | None, data_claim: str | None, force: bool) -> list[Path]:
-    """The files written. Problem if some are there already, unless by `force`; nothing is written then."""
+    """Returns the written files. Raises Problem, and writes nothing, if a file exists and `force` is not set."""
     made, place = contents(folder, image, target, data_claim), target or folder
     there = [name for name in made if (place / name).exists()]
     if there and not force:
-        raise Problem(Code.USAGE, f"{place} has {', '.join(there)} already", "--force overwrites, --output DIR writes elsewhere.")
+        raise Problem(
+            Code.USAGE,
+            f"{place} already has {', '.join(there)}",
+            "--force overwrites existing files, --output DIR writes to another folder.",
+        )
     return write(place, made)
 
 
@@ -47,12 +51,12 @@ def write(place: Path, made: Mapping[str, str]) -> list[Path]:
 
 
 def contents(folder: Path, image: str | None = None, target: Path | None = None, data_claim: str | None = None) -> Mapping[str, str]:
-    """Name -> text."""
+    """The files by name."""
     app = read(folder)
     project = tomllib.loads((folder / "pyproject.toml").read_text()).get("project", {})
     named = image or f"{REGISTRY}/{app.name}:{_tag(str(project.get('version', '')))}"
     if not IMAGE.fullmatch(named):
-        raise Problem(Code.USAGE, f"--image {named}: is no image's name", f"Such as {REGISTRY}/{app.name}:1.0.")
+        raise Problem(Code.USAGE, f"--image {named} is not a valid image name", f"An example is {REGISTRY}/{app.name}:1.0.")
     elsewhere = target.resolve() if target and target.resolve() != folder.resolve() else None
     words = {
         "NAME": app.name,
@@ -81,7 +85,7 @@ def _python(folder: Path, required: str) -> str:
     try:
         allowed = SpecifierSet(required)
     except InvalidSpecifier as error:
-        raise Problem(Code.USAGE, f"{folder / 'pyproject.toml'}: project.requires-python: {error}", 'Such as ">=3.11".') from error
+        raise Problem(Code.USAGE, f"{folder / 'pyproject.toml'}: project.requires-python: {error}", 'An example is ">=3.11".') from error
     found = next((version for version in PYTHONS if allowed.contains(f"{version}.99")), None)
     if found is None:
         message = f"{folder / 'pyproject.toml'}: project.requires-python {required} allows none of Python {', '.join(sorted(PYTHONS))}"
@@ -90,13 +94,13 @@ def _python(folder: Path, required: str) -> str:
 
 
 def _image(folder: Path) -> dict[str, str]:
-    """What the Containerfile says of dependencies and of `[tool.panal.image]`."""
+    """The parts of the Containerfile for dependencies and `[tool.panal.image]`."""
     with explained():
         recipe = recipes.read(folder, flower.pins(folder))
     arguments = ["requirements.txt" if word == str(recipe.requirements.file) else word for word in recipe.requirements.arguments]
     if not arguments:
-        message = f"{folder / 'pyproject.toml'}: project.dependencies is empty, so the app's image would hold no Flower"
-        raise Problem(Code.USAGE, message, 'Name what the app needs, such as dependencies = ["flwr", "numpy"].')
+        message = f"{folder / 'pyproject.toml'}: project.dependencies is empty, so the app's image would not contain Flower"
+        raise Problem(Code.USAGE, message, 'List the app\'s dependencies, such as dependencies = ["flwr", "numpy"].')
     listed = sorted(path.name for path in folder.glob("requirements*.txt")) if "-r" in arguments else []
     env = "".join(f" {name}={_quoted(value.replace('{root}', '/app'))}" for name, value in recipe.env.items())
     prepare = f"RUN cd /app && PATH=/opt/app/bin:$PATH {shlex.join(recipe.prepare)}\n" if recipe.prepare else ""
@@ -113,13 +117,13 @@ def _quoted(value: str) -> str:
 
 
 def _data(app: App, claim: str | None) -> str:
-    """Where clusters have data for the app, as lines of `client`."""
+    """The lines of `client` that select clusters by their data."""
     name = claim or (f"{app.name}.example.com" if app.data else None)
     if name is None:
-        return f"    dataClaim: {NO_DATA} # the app brings its data, or makes them\n    placement:\n      clusterSets: [default]"
+        return f"    dataClaim: {NO_DATA} # the app contains or generates its data\n    placement:\n      clusterSets: [default]"
     if not CLAIM.fullmatch(name) or len(name) > 253:
-        raise Problem(Code.USAGE, f"--data-claim {name}: is no name of a ClusterClaim", f"Such as {app.name}.example.com.")
-    return f"""    dataClaim: {name} # the ClusterClaim by which a site says where its data are
+        raise Problem(Code.USAGE, f"--data-claim {name} is not a valid name of a ClusterClaim", f"An example is {app.name}.example.com.")
+    return f"""    dataClaim: {name} # the ClusterClaim by which a site announces its data
     placement:
       clusterSets: [default]
       predicates:
@@ -131,7 +135,7 @@ def _data(app: App, claim: str | None) -> str:
 
 
 def filled(text: str, words: Mapping[str, str]) -> str:
-    """With what stands for each @WORD@."""
+    """Replaces each @WORD@ in `text`."""
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     return text

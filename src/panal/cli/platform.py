@@ -1,6 +1,6 @@
-"""What panal adds to a bare local platform, so that it is what a hub with panal installed is: the resource, the controller, the images.
+"""Installs panal on the local platform, as on any hub: the CRD, the controller, the images.
 
-Everything here does only what is missing: `up` of a platform that is up changes nothing.
+Everything here is idempotent: `up` of a platform that is up changes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from panal.api import names
 from panal.api.crd import crd
-from panal.cli.addons import let_all_take_part
+from panal.cli.addons import install_everywhere
 from panal.cli.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client
@@ -26,10 +26,10 @@ from panal.local.supervisor.ready import Patience
 from panal.local.supervisor.starting import begin
 from panal.local.supervisor.state import Program, State, kubeconfig, own_version
 
-CLUSTERS = 3  # managed clusters of a platform that nobody has said a number for
+CLUSTERS = 3  # default number of managed clusters
 LIMIT = 180.0  # seconds for everything to be up
-POLICY_DELAY = 1  # seconds; this API server judges by a policy from its creation on
-POLICY_AGE = POLICY_DELAY + 1  # from which on the controller counts on it; times are whole seconds
+POLICY_DELAY = 1  # seconds; this API server applies a policy from its creation on
+POLICY_AGE = POLICY_DELAY + 1  # when the controller relies on it; times are whole seconds
 Claims = Mapping[str, Mapping[str, str]]
 Tell = Callable[[str], None]
 
@@ -42,14 +42,13 @@ def controller() -> Program:
         "PANAL_IMAGE_PULL_POLICY": "Never",
         "POD_NAMESPACE": names.SYSTEM_NAMESPACE,
         "PANAL_POLICY_DELAY_SECONDS": str(POLICY_DELAY),
-        "PANAL_PORT": "0",  # nobody asks for its health here, and every user of the machine could ask for its metrics
+        "PANAL_PORT": "0",  # health is not checked here, and every user of the machine could read the metrics
     }
     return Program("controller", "panal.hub.main:main", env)
 
 
 async def bring_up(folder: Folder, clusters: int, claims: Claims, tell: Tell, limit: float = LIMIT) -> State:
-    """Returns when every cluster is Available on the hub, its node Ready, and it can take part. PlatformError or BuildError if that does
-    not come about."""
+    """Returns when every cluster is Available on the hub, has a Ready node and can take part. Raises PlatformError or BuildError."""
     state = begin(folder, clusters, claims, [controller()])
     tell(f"{folder.root}: {len(state.spokes)} managed clusters and a hub")
     patience = Patience(folder, time.monotonic() + limit)
@@ -57,7 +56,7 @@ async def bring_up(folder: Folder, clusters: int, claims: Claims, tell: Tell, li
     try:
         await _api(folder, state, patience, tell)
     finally:
-        await images  # a thread: it cannot be ended halfway
+        await images  # a thread, which cannot be cancelled
     return state
 
 
@@ -65,18 +64,18 @@ async def _images(folder: Folder, tell: Tell) -> None:
     began = time.monotonic()
     making = asyncio.create_task(asyncio.to_thread(build_own, folder.images))
     if not (await asyncio.wait({making}, timeout=1))[0]:
-        tell("panal's own images are being made, the first time from packages that are fetched: half a minute or so")
+        tell("building panal's images; the first time this downloads packages and takes about half a minute")
     await making
     if (took := time.monotonic() - began) > 1:
-        tell(f"panal's own images are there ({took:.0f} s)")
+        tell(f"panal's images are built ({took:.0f} s)")
 
 
 async def _api(folder: Folder, state: State, patience: Patience, tell: Tell) -> None:
     async with await ready.answers(patience, HUB) as hub:
         await _install(hub)
         tell("hub: its API server answers, panal is installed")
-        taking_part = let_all_take_part(patience, hub, state.spokes, tell)
-        await together(_hub(patience, hub, tell), taking_part, *(_spoke(state, patience, hub, cluster, tell) for cluster in state.spokes))
+        addon = install_everywhere(patience, hub, state.spokes, tell)
+        await together(_hub(patience, hub, tell), addon, *(_spoke(state, patience, hub, cluster, tell) for cluster in state.spokes))
         _write_kubeconfig(folder, state)
 
 
@@ -88,8 +87,8 @@ async def _hub(patience: Patience, hub: Client, tell: Tell) -> None:
         lease = await hub.get(kinds.LEASE, names.SYSTEM_NAMESPACE, names.CONTROLLER_LEASE)
         return bool(lease["spec"].get("holderIdentity")) and await _policy_age(hub) >= POLICY_AGE
 
-    await patience.wait("hub-controller", "panal's controller works", leads)
-    tell("hub: panal's controller works")
+    await patience.wait("hub-controller", "panal's controller runs", leads)
+    tell("hub: panal's controller runs")
 
 
 async def _spoke(state: State, patience: Patience, hub: Client, cluster: str, tell: Tell) -> None:
@@ -100,7 +99,7 @@ async def _spoke(state: State, patience: Patience, hub: Client, cluster: str, te
                 await client.apply(claim(name, value))
             return True
 
-        await patience.wait(cluster, f"ClusterClaims can be made on {cluster}", claimed)
+        await patience.wait(cluster, f"ClusterClaims can be created on {cluster}", claimed)
         await ready.node_ready(patience, client, cluster)
     await ready.joined(patience, hub, cluster)
     tell(f"{cluster}: Available, its node is Ready")
@@ -119,7 +118,7 @@ async def _install(hub: Client) -> None:
 
 
 def _policy() -> list[Object]:
-    """Stands for the chart's: with it the controller binds the cluster sets that runs name. Here everybody may bind any."""
+    """Replaces the chart's policy, which the controller needs to bind the cluster sets of runs. It lets every user bind any set."""
     rules = [{"apiGroups": [names.GROUP], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [names.PLURAL]}]
     api, metadata = kinds.VALIDATING_ADMISSION_POLICY.api_version, {"name": names.BINDING_POLICY}
     spec = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "true"}]}
@@ -139,7 +138,7 @@ async def _policy_age(hub: Client) -> float:
 
 
 def _write_kubeconfig(folder: Folder, state: State) -> None:
-    """One for all clusters, which needs no other file."""
+    """One kubeconfig with all clusters and their credentials."""
     found = {}
     for cluster in state.tokens:
         authority = base64.b64encode(folder.authority(cluster).read_bytes()).decode()

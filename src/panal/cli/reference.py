@@ -1,6 +1,6 @@
-"""The tables of docs/reference/cli.md, made from the commands: `python -m panal.cli.reference FILE` renews them in FILE.
+"""The tables of docs/reference/cli.md, generated from the commands: `python -m panal.cli.reference FILE` updates them in FILE.
 
-They stand between `<!-- commands -->` and `<!-- end -->`. A test holds the page to the commands.
+They are between `<!-- commands -->` and `<!-- end -->`. A test compares the page with the commands.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def commands() -> str:
 
 
 def _of(command: Any, name: str) -> Iterator[str]:
-    """`command` is one of click's, a group of commands or a single one, which has none."""
+    """`command` is a command of click, or a group of commands."""
     for each, found in getattr(command, "commands", {}).items():
-        if getattr(found, "invoke_without_command", True):  # a command, or a group that is one as well
+        if getattr(found, "invoke_without_command", True):  # a command, or a group that is also a command
             yield from _single(found, f"{name} {each}")
         yield from _of(found, f"{name} {each}")
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """`timeout` in seconds; `detach`: does not follow at all."""
+    """`timeout` in seconds; `detach`: do not follow the run."""
 
     detach: bool = False
     timeout: float | None = None
@@ -33,13 +33,13 @@ class Following:
 
 
 def done(work: Coroutine[Any, Any, T], access: Access) -> T:
-    """The work's result, its errors in words. Ctrl-C ends the command, not the run."""
+    """Returns the result of `work`, and converts its errors to Problem. Ctrl-C ends the command, not the run."""
     output.note(f"using {access}")
     try:
         with explained(str(access)):
             return asyncio.run(work)
     except KeyboardInterrupt as stop:
-        raise Problem(Code.INTERRUPTED, "interrupted; what was started goes on", "Follow it again with `panal get NAME -w`.") from stop
+        raise Problem(Code.INTERRUPTED, "interrupted; the run continues", "Follow it again with `panal get NAME -w`.") from stop
 
 
 def run_file(access: Access, file: str, namespace: str | None, create_namespace: bool, following: Following) -> Code:
@@ -60,7 +60,7 @@ def _tell_applied(run: Object) -> None:
     phase = (run.get("status") or {}).get("phase", "")
     output.note(f"federatedlearning {name} in namespace {namespace} applied")
     if phase in story.ENDED:
-        output.note(f"{name} is {phase} already: to run it again, delete it first or give it another name")
+        output.note(f"{name} is already {phase}: to run it again, delete it first or give it another name")
 
 
 async def until_end(client: Client, runs: list[Object], following: Following) -> Code:
@@ -71,21 +71,21 @@ async def until_end(client: Client, runs: list[Object], following: Following) ->
                 output.line(text)
     if following.as_json:
         output.as_json(runs[0] if len(runs) == 1 else {"apiVersion": "v1", "kind": "List", "items": runs})
-    return max((ended(run) for run in runs), key=GRAVITY.index)
+    return max((ended(run) for run in runs), key=SEVERITY.index)
 
 
-# How runs may have ended, the worst last: several that are followed give the worst.
-GRAVITY = (Code.OK, Code.WITHOUT_MODEL, Code.FAILED_WITH_MODEL, Code.RUN_FAILED)
+# The results of runs, the worst last: several runs give the worst of their results.
+SEVERITY = (Code.OK, Code.WITHOUT_MODEL, Code.FAILED_WITH_MODEL, Code.RUN_FAILED)
 
 
 def ended(run: Object) -> Code:
-    """What came of a run: a model or what spec.result asks for, a result without a model, a failure with a model, or nothing."""
+    """The exit code for a run that has ended."""
     status = run.get("status") or {}
     has_model, phase = bool(status.get("model")), status.get("phase")
     if phase == Phase.FAILED:
         return Code.FAILED_WITH_MODEL if has_model else Code.RUN_FAILED
-    asked = run["spec"].get("result")
-    return Code.WITHOUT_MODEL if phase == Phase.COMPLETED and not has_model and asked not in (Result.FILES, Result.NONE) else Code.OK
+    wanted = run["spec"].get("result")
+    return Code.WITHOUT_MODEL if phase == Phase.COMPLETED and not has_model and wanted not in (Result.FILES, Result.NONE) else Code.OK
 
 
 # --- get ---------------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ async def _get_runs(access: Access, namespace: str | None, as_json: bool) -> Cod
 
 
 async def _silent_since(client: Client, runs: list[Object]) -> datetime | None:
-    """Since when nobody has kept the status of these runs up to date, which is said on stderr."""
+    """Since when the status of these runs is not up to date. Prints a warning."""
     since = None if all(map(story.ended, runs)) else await freshness.silent_since(client)
     if since:
         output.warn(freshness.warning(since))
@@ -175,13 +175,13 @@ def _collaborator(each: dict[str, Any]) -> tuple[str, ...]:
 
 
 async def find(client: Client, name: str, namespace: str | None) -> Object:
-    """The run of that name, in whichever namespace it is unless one is given."""
+    """The run of that name, in `namespace` or in any namespace. Raises Problem if there is none, or more than one."""
     if namespace:
         return await client.get(kinds.FEDERATED_LEARNING, namespace, name)
     found = (await client.list(kinds.FEDERATED_LEARNING, Selector(fields=f"metadata.name={name}"))).items
     if len(found) > 1:
         where = ", ".join(sorted(run["metadata"]["namespace"] for run in found))
-        raise Problem(Code.USAGE, f"there is a run {name} in each of the namespaces {where}", "Name one with -n.")
+        raise Problem(Code.USAGE, f"the namespaces {where} each have a run {name}", "Give one namespace with -n.")
     if not found:
-        raise Problem(Code.NOT_FOUND, f"there is no run {name}", "`panal get` lists the runs.")
+        raise Problem(Code.NOT_FOUND, f"the run {name} does not exist", "`panal get` lists the runs.")
     return found[0]

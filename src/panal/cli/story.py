@@ -1,4 +1,4 @@
-"""What happened to a run between two looks at its status, in lines. Pure."""
+"""The changes between two statuses of a run, as lines. No input or output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panal.cli.output import numbers
 Status = dict[str, Any]
 ENDED = (Phase.COMPLETED, Phase.FAILED)
 FAILED = "Failed"  # the state of a collaborator
-# The conditions that every run has; what they say is in its phase and message.
+# The conditions of every run; its phase and message summarize them.
 USUAL = ("SpecAccepted", "ClustersSelected", "AggregatorReady", "CollaboratorsReady", "Progressing", "Complete", "Failed")
 
 
@@ -20,7 +20,7 @@ def ended(run: Mapping[str, Any]) -> bool:
 
 
 def lines(before: Status, now: Status) -> list[str]:
-    """One for each change that somebody who waits wants to know of; none for what is only another way to say the same."""
+    """One line for each change that matters to a user who follows the run."""
     return [*_collaborators(before, now), *_round(before, now), *_notices(before, now), *_phase(before, now)]
 
 
@@ -34,10 +34,10 @@ def _collaborators(before: Status, now: Status) -> Iterator[str]:
         if failed and (not had_failed or each.get("reason") != (old or {}).get("reason")):
             yield f"{each['cluster']}: {each.get('reason') or FAILED}. {each.get('message', '')}".rstrip(" .")
         elif had_failed and not failed:
-            yield f"{each['cluster']} is well again"
+            yield f"{each['cluster']} recovered"
     if now.get("phase") not in ENDED:
         there = {c["cluster"] for c in now.get("collaborators") or ()}
-        yield from (f"{cluster} takes part no more" for cluster in known if cluster not in there)
+        yield from (f"{cluster} no longer takes part" for cluster in known if cluster not in there)
 
 
 def _round(before: Status, now: Status) -> Iterator[str]:
@@ -45,16 +45,16 @@ def _round(before: Status, now: Status) -> Iterator[str]:
     if done <= (before.get("rounds") or {}).get("completed", 0):
         return
     rounds = now["rounds"]
-    how = [f"{rounds['replies']} cluster{'s' if rounds['replies'] > 1 else ''}"] if rounds.get("replies") else []
-    how += [f"{rounds['failures']} failed"] if rounds.get("failures") else []
-    how += [f"{rounds['seconds']:.1f} s"] if rounds.get("seconds") is not None else []
+    details = [f"{rounds['replies']} cluster{'s' if rounds['replies'] > 1 else ''}"] if rounds.get("replies") else []
+    details += [f"{rounds['failures']} failed"] if rounds.get("failures") else []
+    details += [f"{rounds['seconds']:.1f} s"] if rounds.get("seconds") is not None else []
     metrics = numbers(now)
-    said = ", ".join(how)
-    yield f"round {done}/{total}{f': {metrics}' if metrics else ''}{f' ({said})' if said else ''}"
+    described = ", ".join(details)
+    yield f"round {done}/{total}{f': {metrics}' if metrics else ''}{f' ({described})' if described else ''}"
 
 
 def _notices(before: Status, now: Status) -> Iterator[str]:
-    """Conditions that are there only when something is to be told."""
+    """The conditions that exist only if there is something to report."""
     known = {c["type"]: c.get("message") for c in before.get("conditions") or ()}
     for each in now.get("conditions") or ():
         if each["type"] not in USUAL and known.get(each["type"]) != each.get("message"):
@@ -62,7 +62,7 @@ def _notices(before: Status, now: Status) -> Iterator[str]:
 
 
 def _phase(before: Status, now: Status) -> Iterator[str]:
-    """A message of a run that is Running only says which round it is at, unless it is in trouble, which the clusters' lines say."""
+    """The phase and its message when they change. While a run stays Running, other lines report its rounds and problems."""
     phase, message = now.get("phase", ""), now.get("message", "")
     if not phase or (phase == before.get("phase") and (message == before.get("message", "") or phase == "Running")):
         return
@@ -70,7 +70,7 @@ def _phase(before: Status, now: Status) -> Iterator[str]:
 
 
 def summary(status: Status) -> list[str]:
-    """Of a run that has ended: where its model is, and what its app has written."""
+    """The model and the files of a run that has ended."""
     found = []
     if model := status.get("model"):
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]

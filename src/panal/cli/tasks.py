@@ -1,4 +1,4 @@
-"""Several things at the same time, where the first that fails ends the others."""
+"""Runs several coroutines at the same time; the first error cancels the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """All results. The first error is raised as it is (not in a group), once all others have ended."""
+    """Returns all results. Raises the first error itself (not in a group), when all others have ended."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         return await asyncio.gather(*tasks)

@@ -148,9 +148,9 @@ def test_a_cluster_is_shut_out_and_let_in_again(hub, panal, monkeypatch):
     monkeypatch.setattr(certs, "PATIENCE", 0.0)  # there is no controller here
     code, out, _ = panal("revoke", "cluster1")
     since = annotations(hub, "cluster1")[names.ANNOTATION_REVOKED]
-    assert (code, "cluster1 is shut out" in out) == (Code.OK, True)
+    assert (code, "cluster1 is revoked" in out) == (Code.OK, True)
     assert since <= to_time(now_utc())
-    assert "has been shut out since" in panal("revoke", "cluster1")[1]
+    assert "has been revoked since" in panal("revoke", "cluster1")[1]
     assert annotations(hub, "cluster1")[names.ANNOTATION_REVOKED] == since
     assert json.loads(panal("-o", "json")[1])["clusters"][0]["revoked"] == since
     code, _, err = panal("restore", "cluster1")
@@ -158,15 +158,15 @@ def test_a_cluster_is_shut_out_and_let_in_again(hub, panal, monkeypatch):
     assert annotations(hub, "cluster1")[names.ANNOTATION_REVOKED] == since
     revoked = json.dumps([certificate("b2", SOON, revoked=since)])  # as the controller does
     hub.patch(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON, metadata={"annotations": {names.ANNOTATION_CERTIFICATES: revoked}})
-    assert "may take part again" in panal("restore", "cluster1")[1]
+    assert "cluster1 is restored" in panal("restore", "cluster1")[1]
     assert names.ANNOTATION_REVOKED not in annotations(hub, "cluster1")
-    assert "is not shut out" in panal("restore", "cluster1")[1]
+    assert "is not revoked" in panal("restore", "cluster1")[1]
 
 
 @pytest.mark.parametrize("verb", ["revoke", "restore"])
 @pytest.mark.parametrize(
     ("cluster", "said"),
-    [("nowhere", "there is no managed cluster nowhere"), ("cluster3", "cluster3 has not the add-on fl-collaborator")],
+    [("nowhere", "the managed cluster nowhere does not exist"), ("cluster3", "cluster3 does not have the add-on fl-collaborator")],
 )
 def test_a_cluster_that_has_no_certificate_is_named(hub, panal, verb, cluster, said):
     code, out, err = panal(verb, cluster)
@@ -184,16 +184,16 @@ def test_new_authorities_are_asked_for(hub, panal, monkeypatch, words, wanted):
         names.ANNOTATION_ROTATE
     ].partition("@")
     assert (code, which, when <= to_time(now_utc())) == (Code.OK, wanted, True)
-    assert "has not taken it up yet" in out
+    assert "has not started the rotation yet" in out
 
 
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ([("current", OLD)], [("next", NEW), ("current", OLD)], f"{NEW[: certs.SHORT]} is made, and on its way"),
-        ([("next", NEW), ("current", OLD)], [("next", NEW), ("current", OLD)], f"{NEW[: certs.SHORT]} was on its way"),
+        ([("current", OLD)], [("next", NEW), ("current", OLD)], f"{NEW[: certs.SHORT]} is created and is distributed"),
+        ([("next", NEW), ("current", OLD)], [("next", NEW), ("current", OLD)], f"{NEW[: certs.SHORT]} is already being distributed"),
         ([], [("current", NEW)], f"{NEW[: certs.SHORT]} signs now"),
-        ([("current", OLD)], [("current", OLD)], "has not taken it up yet"),
+        ([("current", OLD)], [("current", OLD)], "has not started the rotation yet"),
     ],
 )
 def test_how_far_a_rotation_is(before, after, said):
@@ -202,7 +202,11 @@ def test_how_far_a_rotation_is(before, after, said):
 
 def test_a_hub_without_authorities_is_named(hub, panal):
     code, _, err = panal("-n", "elsewhere")
-    assert (code, "no ConfigMap panal-authorities in the namespace elsewhere" in err, "-n" in err) == (Code.NOT_FOUND, True, True)
+    assert (code, "the ConfigMap panal-authorities does not exist in the namespace elsewhere" in err, "-n" in err) == (
+        Code.NOT_FOUND,
+        True,
+        True,
+    )
 
 
 def test_words_that_mean_nothing_are_refused(panal):

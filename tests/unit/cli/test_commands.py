@@ -49,19 +49,19 @@ def panal(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["run"], Code.USAGE, "either APP or -f FILE is needed"),
+        (["run"], Code.USAGE, "either APP or -f FILE is required"),
         (["run", "-f", "/nowhere.yaml"], Code.USAGE, "/nowhere.yaml cannot be read"),
         (["run", "/nowhere"], Code.USAGE, "/nowhere/pyproject.toml cannot be read"),
         (["run", "/nowhere", "--context", "hub"], Code.USAGE, "APP runs on the local platform"),
-        (["get", "--kubeconfig", "/nowhere"], Code.USAGE, "there is no file /nowhere"),
+        (["get", "--kubeconfig", "/nowhere"], Code.USAGE, "the file /nowhere does not exist"),
         (["get"], Code.UNREACHABLE, "no usable access"),
-        (["get", "-w"], Code.USAGE, "-w follows one run"),
+        (["get", "-w"], Code.USAGE, "-w needs the name of a run"),
         (["logs", "x"], Code.UNREACHABLE, "panal up"),
-        (["status"], Code.PLATFORM, "there is no platform in"),
+        (["status"], Code.PLATFORM, "there is no local platform in"),
         (["up", "--claim", "cluster1"], Code.USAGE, "is not CLUSTER:KEY=VALUE"),
         (["up", "--clusters", "99"], Code.PLATFORM, "too many for one machine"),
         (["image", "build", "/nowhere", "-t", "a:1"], Code.IMAGE, "is missing"),
-        (["new", "Nine Lives"], Code.USAGE, "does not do as an app's name"),
+        (["new", "Nine Lives"], Code.USAGE, "is not a valid name of an app"),
         (["nonsense"], Code.USAGE, "No such command"),
     ],
 )
@@ -91,7 +91,10 @@ def test_the_program_itself(tmp_path):
     words = [sys.executable, "-m", "panal.cli.main", "get", "--kubeconfig", str(tmp_path / "missing")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (Code.USAGE, "")
-    assert done.stderr.splitlines() == [f"error: --kubeconfig: there is no file {tmp_path / 'missing'}", "  Give the path of a kubeconfig."]
+    assert done.stderr.splitlines() == [
+        f"error: --kubeconfig: the file {tmp_path / 'missing'} does not exist",
+        "  Give the path of a kubeconfig.",
+    ]
 
 
 # --- which API server --------------------------------------------------------------------------------------------
@@ -130,11 +133,11 @@ def test_a_platform_that_is_not_up_is_not_taken(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "is no YAML"),
-        ("- a", "document 1: is not an object"),
+        ("a: [", "is not valid YAML"),
+        ("- a", "document 1 is not an object"),
         ("kind: A", "document 1: apiVersion is missing"),
         ("apiVersion: v1\nkind: A", "document 1: metadata.name is missing"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}", "holds no FederatedLearning"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}", "contains no FederatedLearning"),
         (yaml.safe_dump_all([RUN, {"apiVersion": "v1"}]), "document 2: kind is missing"),
     ],
 )
@@ -206,7 +209,7 @@ def test_a_new_app_can_be_run(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     new.new(tmp_path / "my-app")
-    with pytest.raises(Problem, match="is there already"):
+    with pytest.raises(Problem, match="already exists"):
         new.new(tmp_path / "my-app")
 
 
@@ -220,8 +223,8 @@ def _app(tmp_path, **tables):
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
-        ({"components": ""}, "is no Flower app"),
-        ({"run": 'dada = "x"'}, r"\[tool.panal.run\] has dada"),
+        ({"components": ""}, "is not a Flower app"),
+        ({"run": 'dada = "x"'}, r"\[tool.panal.run\] has the unknown key dada"),
         ({"config": "= 1"}, "pyproject.toml"),
     ],
 )
@@ -263,9 +266,9 @@ def test_data_of_ones_own(tmp_path):
     ("text", "said"),
     [
         ("[" * 5000, "nested too deep"),
-        (yaml.safe_dump(RUN) + "spec: &a {b: *a}\n", "cannot be sent as JSON"),
-        (yaml.safe_dump(RUN | {"metadata": {"name": "x", "namespace": 5}}), "metadata.namespace is no text"),
-        ("a: 2020-13-45\n", "is no YAML"),
+        (yaml.safe_dump(RUN) + "spec: &a {b: *a}\n", "cannot be converted to JSON"),
+        (yaml.safe_dump(RUN | {"metadata": {"name": "x", "namespace": 5}}), "metadata.namespace is not a string"),
+        ("a: 2020-13-45\n", "is not valid YAML"),
     ],
 )
 def test_files_that_are_yaml_and_no_resource(panal, tmp_path, text, said):
@@ -278,13 +281,13 @@ def test_files_that_are_yaml_and_no_resource(panal, tmp_path, text, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tool = 5", "tool is no table"),
-        ("[tool]\nflwr = 5", "tool.flwr is no table"),
-        ('[tool.flwr.app]\ncomponents = ["serverapp"]', "tool.flwr.app.components is no table"),
-        ("project = 7\n" + COMPONENTS, "project is no table"),
-        (COMPONENTS + "[tool.flwr.app]\nconfig = 3", "tool.flwr.app.config is no table"),
-        (COMPONENTS + "[tool.panal]\nrun = 5", "tool.panal.run is no table"),
-        (COMPONENTS + "[tool.panal.run]\ndata = 5", "data is no text"),
+        ("tool = 5", "tool is not a table"),
+        ("[tool]\nflwr = 5", "tool.flwr is not a table"),
+        ('[tool.flwr.app]\ncomponents = ["serverapp"]', "tool.flwr.app.components is not a table"),
+        ("project = 7\n" + COMPONENTS, "project is not a table"),
+        (COMPONENTS + "[tool.flwr.app]\nconfig = 3", "tool.flwr.app.config is not a table"),
+        (COMPONENTS + "[tool.panal]\nrun = 5", "tool.panal.run is not a table"),
+        (COMPONENTS + "[tool.panal.run]\ndata = 5", "data is not a string"),
     ],
 )
 def test_a_pyproject_of_other_types_is_named(panal, tmp_path, text, said):
@@ -340,12 +343,12 @@ def test_values_of_the_run_config_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["lrr=1"], "declares no key lrr"),
-        (["optimizer=1"], "declares no key optimizer"),
+        (["lrr=1"], "does not declare lrr"),
+        (["optimizer=1"], "does not declare optimizer"),
         (["name=x"], "name=x"),  # a text without quotes
-        (["lr"], "lr is no key=value"),
+        (["lr"], "lr is not key=value"),
         (["missing.toml"], "missing.toml cannot be read"),
-        (["num-server-rounds=4"], "--rounds is 3, and --run-config says 4"),
+        (["num-server-rounds=4"], "--rounds is 3, but --run-config has 4"),
     ],
 )
 def test_a_run_config_that_cannot_be_is_refused_before_anything_is_made(tmp_path, words, said):

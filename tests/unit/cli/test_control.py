@@ -21,11 +21,11 @@ def spec_of(client):
 @pytest.mark.parametrize(
     ("before", "field", "value", "said"),
     [
-        ({}, "suspend", True, "`panal resume digits-1` starts it again, from the first round"),
-        ({"suspend": True}, "suspend", False, "goes on, from the first round"),
+        ({}, "suspend", True, "`panal resume digits-1` starts it again from the first round"),
+        ({"suspend": True}, "suspend", False, "starts again from the first round"),
         ({}, "stop", True, "ends as Failed with the reason Stopped"),
-        ({"suspend": True}, "suspend", True, "spec.suspend is true already"),
-        ({}, "suspend", False, "spec.suspend is false already"),
+        ({"suspend": True}, "suspend", True, "spec.suspend is already true"),
+        ({}, "suspend", False, "spec.suspend is already false"),
     ],
 )
 def test_a_field_is_set_and_what_follows_is_said(capsys, before, field, value, said):
@@ -38,7 +38,7 @@ def test_a_field_is_set_and_what_follows_is_said(capsys, before, field, value, s
 @pytest.mark.parametrize("phase", ["Completed", "Failed"])
 def test_what_has_ended_stays_so(phase):
     client = FakeClient(run(phase))
-    with pytest.raises(Problem, match=f"digits-1 is {phase} already") as refused:
+    with pytest.raises(Problem, match=f"digits-1 is already {phase}") as refused:
         control.change(FakeAccess({"hub": client}), "digits-1", "ns", "stop", True)
     assert refused.value.code == Code.REFUSED
     assert "stop" not in spec_of(client)
@@ -51,7 +51,7 @@ def test_a_hub_that_does_not_know_the_field_is_named():
         return run()
 
     client.merge_patch = pruned
-    with pytest.raises(Problem, match=r"does not know spec\.stop"):
+    with pytest.raises(Problem, match=r"does not support spec\.stop"):
         control.change(FakeAccess({"hub": client}), "digits-1", None, "stop", True)
 
 
@@ -60,7 +60,7 @@ def test_a_deletion_waits_until_the_run_is_gone_and_says_what_stays(capsys, monk
     client = FakeClient(run("Completed", {"model": {"uri": "pvc://models/ns/digits-1/m"}}), deletions=3)
     assert control.delete(FakeAccess({"hub": client}), "digits-1", None, None) == Code.OK
     assert client.objects == {}
-    said = "digits-1 deleted; the volume models in namespace ns stays, with its model: pvc://models/ns/digits-1/m\n"
+    said = "digits-1 deleted; the volume models in namespace ns is kept, with its model: pvc://models/ns/digits-1/m\n"
     assert capsys.readouterr().out == said
 
 
@@ -83,4 +83,4 @@ def test_another_run_of_the_name_is_not_waited_for(monkeypatch, capsys):
 
     client.get = later
     assert control.delete(FakeAccess({"hub": client}), "digits-1", None, 5) == Code.OK
-    assert "the volume models in namespace ns stays\n" in capsys.readouterr().out
+    assert "the volume models in namespace ns is kept\n" in capsys.readouterr().out

@@ -21,7 +21,7 @@ def folders(place, *names):
 def test_clusters_take_part_that_have_a_folder(tmp_path):
     place = folders(tmp_path / "größe a b", "cluster1", "cluster3", "cluster9")
     assert data.found(place, CLUSTERS) == {"cluster1": f"{place}/cluster1", "cluster3": f"{place}/cluster3"}
-    with pytest.raises(Problem, match="has none of the folders cluster1, cluster2, cluster3") as refused:
+    with pytest.raises(Problem, match="contains none of the folders cluster1, cluster2, cluster3") as refused:
         data.found(tmp_path, CLUSTERS)
     assert refused.value.code == Code.USAGE
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from panal.cli import flower
-from panal.cli.flower import asked_of, newest_allowed, resolve
+from panal.cli.flower import for_flower, newest_allowed, resolve
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.local.node.recipes import BuildError
@@ -52,13 +52,13 @@ def release(version: str) -> Callable[[str, Path], None]:
     ],
 )
 def test_the_newest_known_version_that_every_range_allows(lines: list[str], version: str) -> None:
-    assert newest_allowed(asked_of(lines)) == version
+    assert newest_allowed(for_flower(lines)) == version
 
 
 def test_what_is_chosen_is_installed_and_said() -> None:
     found = resolve(Requirements(["numpy", "flwr[simulation]>=1.27"]), never)
     assert found is not None
-    assert (found.pins, found.told) == ((f"flwr=={NEWEST}",), f"flwr {NEWEST}, of flwr[simulation]>=1.27")
+    assert (found.pins, found.description) == ((f"flwr=={NEWEST}",), f"flwr {NEWEST}, of flwr[simulation]>=1.27")
     assert resolve(Requirements(["numpy", "./flwr", "not a requirement"]), never) is None
 
 
@@ -79,7 +79,7 @@ def test_a_complete_list_is_looked_at_and_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", ["flwr<1.40", "flwr==1.30.0", "flwr~=1.29.0", "flwr>=1.27,<1.40"])
 def test_a_range_without_a_version_that_works_is_refused_with_those_that_do(asked: str) -> None:
-    with pytest.raises(Problem, match="allows no version of Flower that panal knows") as caught:
+    with pytest.raises(Problem, match="allows no version of Flower that panal supports") as caught:
         resolve(Requirements([asked]), never)
     assert asked.partition(",")[0] in str(caught.value) or "<1.40,>=1.27" in str(caught.value)
     assert f'write "flwr=={NEWEST}"' in caught.value.remedy
@@ -95,7 +95,7 @@ def test_a_version_that_is_not_known_by_its_number_is_known_by_its_modules(monke
         fetched.append(requirement)
         release("1.99.0")(requirement, folder)
 
-    with pytest.raises(Problem, match=r"is Flower 1\.99\.0, which panal does not know\. Its flwr\.") as caught:
+    with pytest.raises(Problem, match=r"is Flower 1\.99\.0, which panal does not support\. Its flwr\.") as caught:
         resolve(Requirements([asked]), fetch)
     assert "password" not in str(caught.value)
     monkeypatch.setattr(flower, "difference", lambda read: "" if read("flwr/superlink/main.py") == b"# flwr.superlink.main" else "another")
@@ -127,8 +127,8 @@ def test_a_command_refuses_before_anything_is_made(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == Code.IMAGE
-    remedy = f'Flower {WORKING} work: write "flwr=={NEWEST}" in the dependencies of pyproject.toml.'
-    assert f"flwr<1.40 allows no version of Flower that panal knows\n  {remedy}" in capsys.readouterr().err
+    remedy = f'panal supports Flower {WORKING}: write "flwr=={NEWEST}" in the dependencies of pyproject.toml.'
+    assert f"flwr<1.40 allows no version of Flower that panal supports\n  {remedy}" in capsys.readouterr().err
     assert not (tmp_path / "platform").exists()
 
 

@@ -108,17 +108,17 @@ def test_a_list_shows_how_old_its_phases_are(hub: Embedded, panal: Panal) -> Non
     renew(hub, LONG_AGO)
     out, err = panal()
     assert rows(out) == {"going": "Running, 10m ago", "over": "Completed", "new": "Unknown, 10m ago"}
-    assert "the controller has been away for 10m" in err
+    assert "the controller has been unavailable for 10m" in err
 
 
 def test_so_does_one_run(hub: Embedded, panal: Panal) -> None:
     renew(hub, LONG_AGO)
     out, err = panal("going")
     assert "Running, 10m ago" in out
-    assert "the controller has been away for 10m" in err
+    assert "the controller has been unavailable for 10m" in err
     out, err = panal("going", "-o", "json")
     assert json.loads(out)["status"]["phase"] == "Running"
-    assert "the controller has been away for 10m" in err
+    assert "the controller has been unavailable for 10m" in err
 
 
 @pytest.mark.parametrize(("ago", "words"), [(LONG_AGO, ["over"]), (NOW_AND_THEN, []), (NOW_AND_THEN, ["going"])])
@@ -130,7 +130,7 @@ def test_nothing_is_said_of_a_run_that_has_ended_or_is_looked_after(hub: Embedde
 
 
 async def test_who_follows_is_told_when_it_goes_and_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "LOOK", 0.0)
+    monkeypatch.setattr(freshness, "CHECK_EVERY", 0.0)
     seen = iter([None, now_utc() - LONG_AGO, now_utc() - LONG_AGO, None])
     over = asyncio.Event()
 
@@ -147,8 +147,8 @@ async def test_who_follows_is_told_when_it_goes_and_when_it_is_back(monkeypatch:
     await over.wait()
     telling.cancel()
     assert [text.split("s  ", 1)[1] for text in said] == [
-        "the controller has been away for 10m: what is shown of a run that has not ended may be out of date",
-        "the controller is back: what is shown is up to date",
+        "the controller has been unavailable for 10m: the status of a run that has not ended may be out of date",
+        "the controller is available again: statuses are up to date",
     ]
 
 

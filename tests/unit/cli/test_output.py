@@ -86,7 +86,7 @@ def test_a_log_is_shown_on_a_terminal_and_passed_on_elsewhere():
 
 def test_an_api_servers_words_are_one_line():
     error = from_status(403, {"reason": "Forbidden", "message": "denied by a webhook\nerror: none\x1b[2J"})
-    assert str(of_api(error, "here")) == "the API server (here) forbids it: " + r"denied by a webhook\nerror: none\x1b[2J"
+    assert str(of_api(error, "here")) == "the API server (here) denies permission: " + r"denied by a webhook\nerror: none\x1b[2J"
 
 
 def test_where_there_is_no_terminal_a_few_lines_tell_of_many_steps():

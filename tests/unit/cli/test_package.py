@@ -86,8 +86,8 @@ def test_a_list_of_requirements_is_installed_where_there_is_one(tmp_path):
         ("[]", "", {}, "dependencies is empty"),
         ('["flwr"]', 'requires-python = "<3"', {}, "allows none of Python 3.10, 3.11"),
         ('["flwr"]', 'requires-python = "three"', {}, "requires-python"),
-        ('["flwr"]', "", {"image": "My Image"}, "--image My Image: is no image's name"),
-        ('["flwr"]', "", {"data_claim": "My Data"}, "--data-claim My Data: is no name"),
+        ('["flwr"]', "", {"image": "My Image"}, "--image My Image is not a valid image name"),
+        ('["flwr"]', "", {"data_claim": "My Data"}, "--data-claim My Data is not a valid name"),
     ],
 )
 def test_what_cannot_be_packaged_is_named(tmp_path, dependencies, more, words, said):
@@ -98,7 +98,7 @@ def test_what_cannot_be_packaged_is_named(tmp_path, dependencies, more, words, s
 def test_nothing_is_overwritten_unless_by_force(tmp_path):
     project(tmp_path)
     (tmp_path / "run.yaml").write_text("mine")
-    with pytest.raises(Problem, match=r"has run\.yaml already") as refused:
+    with pytest.raises(Problem, match=r"already has run\.yaml") as refused:
         package(tmp_path, None, None, None, force=False)
     assert refused.value.code == Code.USAGE
     assert not (tmp_path / "Containerfile").exists()

@@ -28,8 +28,8 @@ TABLE = [
     (status(), status(completed=1), ["round 1/3"]),
     (status(collaborators=ONE), status(collaborators=BAD), ["cluster1: ImagePullFailed. no such image"]),
     (status(collaborators=BAD), status(collaborators=BAD), []),
-    (status(collaborators=BAD), status(collaborators=ONE), ["cluster1 is well again"]),
-    (status(collaborators=ONE), status(), ["cluster1 takes part no more"]),
+    (status(collaborators=BAD), status(collaborators=ONE), ["cluster1 recovered"]),
+    (status(collaborators=ONE), status(), ["cluster1 no longer takes part"]),
     (status(collaborators=ONE), status("Completed", "model after 3 rounds"), ["Completed: model after 3 rounds"]),
     (status(), status("Failed", "too bad"), ["Failed: too bad"]),
 ]  # fmt: skip

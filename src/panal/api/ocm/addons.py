@@ -1,4 +1,4 @@
-"""Add-ons, where they are installed, and their configuration."""
+"""Add-ons, their installations, and their configuration."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ClusterManagementAddOnStatus(Model):
 
 
 class ClusterManagementAddOn(Model):
-    """An add-on that can be installed on managed clusters; they get a ManagedClusterAddOn of its name."""
+    """An add-on that can be installed on managed clusters, as a ManagedClusterAddOn with the same name."""
 
     spec: ClusterManagementAddOnSpec
     status: ClusterManagementAddOnStatus | None = Field(default=None)
@@ -157,8 +157,8 @@ class HealthCheck(Model):
 
 class ManagedClusterAddOnStatus(Model):
     conditions: Conditions
-    namespace: str | None = Field(default=None, description="Where the agent puts the Secrets of the registrations.")
-    registrations: list[Registration] = Field(default_factory=list, description="Certificates that the agent is to ask for.")
+    namespace: str | None = Field(default=None, description="The namespace in which the agent stores the Secrets of the registrations.")
+    registrations: list[Registration] = Field(default_factory=list, description="Certificates that the agent requests.")
     supported_configs: list[GroupResource] = Field(default_factory=list, json_schema_extra=keyed("group", "resource"))
     config_references: list[ConfigReference] = Field(default_factory=list)
     health_check: HealthCheck | None = Field(default=None)

@@ -1,4 +1,4 @@
-"""What several kinds have in common."""
+"""Types that several kinds share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INT32: dict[str, Any] = {"format": "int32"}
 
 
 def keyed(*keys: str) -> dict[str, Any]:
-    """A list whose items are told apart by these fields."""
+    """The schema extension of a list whose items are identified by these fields."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
@@ -24,12 +24,14 @@ Quantity = Annotated[Any, WithJsonSchema({"x-kubernetes-int-or-string": True, "p
 
 
 class Condition(Model):
-    type: str = Field(max_length=316, pattern=LABEL_KEY, description="What the condition is about.")
+    type: str = Field(max_length=316, pattern=LABEL_KEY, description="The type of the condition.")
     status: Literal["True", "False", "Unknown"]
     reason: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
-    message: str = Field(max_length=32768, description="For people to read.")
-    last_transition_time: Moment = Field(description="When the status changed last.")
-    observed_generation: int | None = Field(default=None, ge=0, description="The generation of the object that this was said of.")
+    message: str = Field(max_length=32768, description="A human-readable message.")
+    last_transition_time: Moment = Field(description="When the status last changed.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="The generation of the object from which the condition was derived."
+    )
 
 
 Conditions = Annotated[list[Condition], Field(default_factory=list, json_schema_extra=keyed("type"))]

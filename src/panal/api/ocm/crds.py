@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions of Open Cluster Management's kinds, made from their types: `hub()` and `spoke()`."""
+"""The CustomResourceDefinitions of Open Cluster Management's kinds, generated from their types: `hub()` and `spoke()`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Definition:
         return version
 
     def _schema(self) -> Schema:
-        schema = structural(self.model, empty=self.group == ADDON)  # there a group of "" is a key of lists
+        schema = structural(self.model, empty=self.group == ADDON)  # in this group, "" is a valid key of lists
         identity = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
         return schema | {"properties": identity | schema["properties"]}
 

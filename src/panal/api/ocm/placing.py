@@ -1,4 +1,4 @@
-"""Placements, what they decided, and scores that they may count."""
+"""Placements, their decisions, and scores."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Decision(Model):
 
 
 class PlacementDecisionStatus(Model):
-    decisions: list[Decision] = Field(description="The clusters selected, at most a hundred.")
+    decisions: list[Decision] = Field(description="The selected clusters, at most 100.")
 
 
 class PlacementDecision(Model):
-    """Clusters that a Placement selected: label cluster.open-cluster-management.io/placement says which."""
+    """Clusters that a Placement selected. The label cluster.open-cluster-management.io/placement names the Placement."""
 
     status: PlacementDecisionStatus | None = Field(default=None)
 
@@ -54,10 +54,10 @@ class Score(Model):
 class AddOnPlacementScoreStatus(Model):
     conditions: Conditions
     scores: list[Score] = Field(default_factory=list, json_schema_extra=keyed("name"))
-    valid_until: Moment | None = Field(default=None, description="After this the scores count as 0.")
+    valid_until: Moment | None = Field(default=None, description="When the scores expire; from then on they count as 0.")
 
 
 class AddOnPlacementScore(Model):
-    """Scores of one cluster, in its namespace, that placements may count by `scoreCoordinate.addOn`."""
+    """Scores of the cluster in whose namespace it is, for placements with `scoreCoordinate.addOn`."""
 
     status: AddOnPlacementScoreStatus | None = Field(default=None)

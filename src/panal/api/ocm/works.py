@@ -1,4 +1,4 @@
-"""What is to be applied on a managed cluster, and what has been."""
+"""Works: objects to apply on a managed cluster, and objects that were applied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SelectivelyOrphan(Model):
 class DeleteOption(Model):
     propagation_policy: Literal["Foreground", "Orphan", "SelectivelyOrphan"] = Field(
         default="Foreground",
-        description="Whether what was applied goes with the work: all, nothing, or all but what selectivelyOrphans names.",
+        description="Which applied objects are deleted with the work: all, none, or all except those in selectivelyOrphans.",
     )
     selectively_orphans: SelectivelyOrphan | None = Field(default=None)
     ttl_seconds_after_finished: int | None = Field(default=None)
@@ -42,12 +42,12 @@ class DeleteOption(Model):
 class ResourceIdentifier(Model):
     group: str | None = Field(default=None)
     resource: str = Field(description="The kind's plural name.")
-    name: str = Field(description="May hold the wildcard *.")
+    name: str = Field(description="Can contain the wildcard *.")
     namespace: str | None = Field(default=None)
 
 
 class JsonPath(Model):
-    name: str = Field(description="Of the value in the work's status.")
+    name: str = Field(description="The name of the value in the work's status.")
     path: str = Field(description="A JSONPath without braces, such as .status.phase.")
     version: str | None = Field(default=None)
 
@@ -78,9 +78,11 @@ class UpdateStrategy(Model):
 class ConditionRule(Model):
     condition: str = Field(description="The condition's type.")
     type: Literal["WellKnownConditions", "CEL"]
-    cel_expressions: list[str] = Field(default_factory=list, description="Over `object`; the condition is True if all are.")
+    cel_expressions: list[str] = Field(
+        default_factory=list, description="Expressions over `object`; the condition is True if all are true."
+    )
     message: str | None = Field(default=None)
-    message_expression: str | None = Field(default=None, description="Over `object` and `result`.")
+    message_expression: str | None = Field(default=None, description="An expression over `object` and `result`.")
 
     model_config = {"json_schema_extra": {"x-kubernetes-validations": [CEL_NEEDS_NAME]}}
 
@@ -110,8 +112,8 @@ class Executor(Model):
 class ManifestWorkSpec(Model):
     workload: Workload | None = Field(default=None)
     delete_option: DeleteOption | None = Field(default=None, description="What happens on deletion.")
-    manifest_configs: list[ManifestConfig] = Field(default_factory=list, description="How single manifests are treated.")
-    executor: Executor | None = Field(default=None, description="In whose name the manifests are applied.")
+    manifest_configs: list[ManifestConfig] = Field(default_factory=list, description="Settings for individual manifests.")
+    executor: Executor | None = Field(default=None, description="The identity with which the manifests are applied.")
 
 
 class ResourceMeta(Model):
@@ -159,14 +161,14 @@ class ManifestWorkStatus(Model):
 
 
 class ManifestWork(Model):
-    """Objects to apply on the managed cluster in whose namespace it is, and what is said of them there."""
+    """Objects to apply on the managed cluster in whose namespace it is, and their status there."""
 
     spec: ManifestWorkSpec | None = Field(default=None)
     status: ManifestWorkStatus | None = Field(default=None)
 
 
 class AppliedManifestWorkSpec(Model):
-    hub_hash: str = Field(description="Of the hub's URL.")
+    hub_hash: str = Field(description="The hash of the hub's URL.")
     agent_id: str | None = Field(default=None, alias="agentID")
     manifest_work_name: str
 
@@ -186,7 +188,7 @@ class AppliedManifestWorkStatus(Model):
 
 
 class AppliedManifestWork(Model):
-    """What a ManifestWork left on this cluster. It owns those objects."""
+    """The objects that a ManifestWork created on this cluster. It owns them."""
 
     spec: AppliedManifestWorkSpec | None = Field(default=None)
     status: AppliedManifestWorkStatus | None = Field(default=None)
