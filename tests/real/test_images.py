@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panal.gateway import aggregator, collaborator
+from panal.gateway import aggregator, collaborator, limits
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
 
@@ -143,11 +143,13 @@ def test_the_launchers_are_copied_where_the_apps_container_finds_them(container:
 def test_the_gateway_accepts_its_configuration(container: Container, tmp_path: Path) -> None:
     assert container.command == ["envoy"]
     hub = aggregator.bootstrap(8000, listen_health="127.0.0.1", loopback="127.0.0.1") | {"dynamic_resources": {}}  # its files are not there
-    users = tmp_path / "users"
-    users.write_text("panal:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")
-    users.chmod(0o644)
+    files = {"/pod/users": "panal:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", f"/{limits.LOG_FILE}": json.dumps(limits.bucket_file())}
+    mounts = {where: tmp_path / Path(where).name for where in files}
+    for where, text in files.items():
+        mounts[where].write_text(text)
+        mounts[where].chmod(0o644)
     spoke = collaborator.bootstrap(loopback="127.0.0.1", users="/pod/users") | {"dynamic_resources": {}}
     for config in (hub, spoke):
-        done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config), mounts={"/pod/users": users})
+        done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config), mounts=mounts)
         assert done.returncode == 0, done.stderr
         assert "OK" in done.stdout + done.stderr
