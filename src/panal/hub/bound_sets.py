@@ -51,7 +51,7 @@ class BoundSets:
             try:
                 await self._publish()
             except ApiError as error:
-                log.warning("the list of bound cluster sets could not be written: %s (again in %.0f s)", error, AGAIN)
+                log.warning("the list of bound cluster sets could not be written: %s (retry in %.0f s)", error, AGAIN)
                 await asyncio.sleep(AGAIN)
                 continue
             with suppress(TimeoutError):

@@ -78,7 +78,7 @@ class Controller:
                 self._on_change(kind, None, obj)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
-                tasks.create_task(work(self._queue, self._timed, "run", soonest=SETTLE, count=_count))
+                tasks.create_task(work(self._queue, self._timed, "run", min_delay=SETTLE, count=_count))
 
     def look_at_all(self) -> None:
         """Something that concerns every run that has not ended has changed, and no object tells."""

@@ -122,7 +122,7 @@ class Authorities:
             except (KubeError, AuthorityError) as error:
                 failures += 1
                 again, self.problem = RETRIES.delay(failures), f"certificate authorities: {error}"
-                log.warning("%s (again in %.1f s)", self.problem, again)
+                log.warning("%s (retry in %.1f s)", self.problem, again)
             await self._sleep(again)
 
     # --- helpers ------------------------------------------------------------------------------------------------
