@@ -51,7 +51,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ClusterState:
     """The state of a cluster on the hub. `certificates`: the number of its valid certificates."""
 
     accepted: bool
@@ -96,7 +96,7 @@ def requester(csr: Object) -> str:
     return found[1] if found else ""
 
 
-def judge(csr: Object, known: Callable[[str], Known | None]) -> Verdict:
+def judge(csr: Object, known: Callable[[str], ClusterState | None]) -> Verdict:
     """`known` returns the state of the requesting cluster, or None while it is not known."""
     if not is_pending(csr):
         return Ignore()
@@ -168,7 +168,7 @@ def _sans(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
         return []
 
 
-def _ineligible(cluster: str, known: Known) -> tuple[Reason, str] | None:
+def _ineligible(cluster: str, known: ClusterState) -> tuple[Reason, str] | None:
     if not known.accepted:
         return (
             Reason.CLUSTER_NOT_ACCEPTED,

@@ -1,4 +1,4 @@
-"""Applies a Plan: first the finalizer and the objects (`make`), then deletions, the status and the Events (`finish`).
+"""Applies a Plan: first the finalizer and the objects (`apply`), then deletions, the status and the Events (`finish`).
 
 An outage of the API server ends the reconcile, and the queue retries it. A refused object is reported in the run's status: a refused work
 affects only its cluster, any other refused object the whole run.
@@ -45,10 +45,11 @@ class Applier:
         self._cache = cache
         self._recorder = recorder
 
-    async def make(self, plan: Plan, resource: Object) -> tuple[Refusal, ...]:
+    async def apply(self, plan: Plan, resource: Object) -> tuple[Refusal, ...]:
         """Adds the finalizer and applies the objects, kind by kind in the Plan's order, objects of one kind concurrently.
 
-        Returns the refusals. A refusal of any object but a work ends the pass over kinds. Raises KubeError for other failures.
+        Returns the refusals of the first kind that has any; later kinds are not applied. Raises KubeError for other failures. For works,
+        every failure but an outage counts as a refusal.
         """
         if plan.add_finalizer:
             await self._client.add_finalizer(kinds.FEDERATED_LEARNING, *key_of(resource), names.FINALIZER)
@@ -98,7 +99,7 @@ def _is_refused(error: ApiError) -> bool:
 
 
 def _work_is_refused(error: ApiError) -> bool:
-    """Includes a failed webhook (500), so that it does not prevent the status of the run from being written."""
+    """Whether a work is refused. A failed webhook (500) counts, so that it does not prevent the write of the run's status."""
     return error.status not in OUTAGE
 
 

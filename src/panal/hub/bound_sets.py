@@ -1,4 +1,4 @@
-"""Cluster sets bound to a namespace by others than the controller: a run there may name them without the permission to bind them.
+"""Cluster sets that others than the controller have bound to a namespace: a run there may name them without the permission to bind them.
 
 The admission policy cannot read bindings. The controller therefore keeps a list of them in the annotations of a Role, which is the policy's
 parameter: for each namespace the sets that are bound, and separately those that were bound before. The controller creates no binding for

@@ -116,7 +116,7 @@ class Controller:
             return None
         known, decided = self._refused.get(key, ()), self._decision(resource)
         plan = decided(known)
-        refused = await self._applier.make(plan, resource)
+        refused = await self._applier.apply(plan, resource)
         if refused != known:  # decides again on the same World, with the refusals
             self._refused[key] = refused
             plan = decided(refused)

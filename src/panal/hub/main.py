@@ -115,20 +115,20 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
 async def _missing(client: Client) -> frozenset[Kind]:
     """The kinds of the add-on that the hub does not have. Runs continue without them, but no cluster gets a certificate."""
 
-    async def ask() -> frozenset[Kind]:
+    async def find() -> frozenset[Kind]:
         return frozenset([kind for kind in ADDON_KINDS if not await client.serves(kind)])
 
-    missing = await _until_answered(ask)
+    missing = await _until_answered(find)
     if missing:
         log.warning("the hub does not have %s: install OCM's add-on manager", ", ".join(sorted(map(str, missing))))
     return missing
 
 
-async def _until_answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """The result of `ask`, which is retried until the API server answers."""
+async def _until_answered(request: Callable[[], Awaitable[T]]) -> T:
+    """The result of `request`, which is retried until the API server answers."""
     while True:
         try:
-            return await ask()
+            return await request()
         except ApiError as error:
             log.warning("the hub's API server is unavailable: %s", error)
             await asyncio.sleep(RETRY_EVERY)

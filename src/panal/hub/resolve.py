@@ -21,7 +21,7 @@ class _Entry:
 
 
 class Resolver:
-    """Resolves each name that was passed to `want`, again and again. Calls `changed` with a name when its address is new."""
+    """Resolves each name that was passed to `want` periodically. Calls `changed` with a name when its address is new."""
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed

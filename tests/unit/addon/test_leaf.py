@@ -90,8 +90,8 @@ def test_an_invalid_request_is_not_signed(sign: object) -> None:
         sign(AUTHORITY, "nonsense", "c1", NOW, DAY)
 
 
-MINE, OTHERS = key(), key()
-REQUEST = pem(subject("x"), private=MINE)
+KEY, OTHER_KEY = key(), key()
+REQUEST = pem(subject("x"), private=KEY)
 SERVER = "run.ns.fl.panal"
 
 
@@ -103,7 +103,7 @@ SERVER = "run.ns.fl.panal"
         (sign_server(AUTHORITY, REQUEST, SERVER, NOW, DAY), DAY * 0.7, False),
         (sign_server(AUTHORITY, REQUEST, SERVER, NOW, DAY), 2 * DAY, False),
         (sign_server(AUTHORITY, REQUEST, "other.ns.fl.panal", NOW, DAY), 0 * DAY, False),
-        (sign_server(AUTHORITY, pem(subject("x"), private=OTHERS), SERVER, NOW, DAY), 0 * DAY, False),
+        (sign_server(AUTHORITY, pem(subject("x"), private=OTHER_KEY), SERVER, NOW, DAY), 0 * DAY, False),
         (sign_server(create("other", NOW, 10 * DAY), REQUEST, SERVER, NOW, DAY), 0 * DAY, False),
         (AUTHORITY.certificate, 0 * DAY, False),
         ("nonsense", 0 * DAY, False),

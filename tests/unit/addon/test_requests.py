@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
-from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, Approve, Deny, Ignore, Known, Reason, Wait, judge, requester
+from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, Approve, ClusterState, Deny, Ignore, Reason, Wait, judge, requester
 from panal.api import names
 from requests_of_certificates import PREFIX, SAN, USAGES, Key, key, name, pem, request, subject
 
-ELIGIBLE = Known(accepted=True, installed=True, revoked=False, certificates=1)
+ELIGIBLE = ClusterState(accepted=True, installed=True, revoked=False, certificates=1)
 CA = x509.BasicConstraints(ca=True, path_length=None)
 EXPLICIT_CURVE = """-----BEGIN CERTIFICATE REQUEST-----
 MIIB2DCCAX0CAQAwJzEYMBYGA1UECgwPZmwtY29sbGFib3JhdG9yMQswCQYDVQQD
@@ -42,7 +42,7 @@ def labels(cluster: str, addon: str = names.ADDON) -> dict[str, str]:
     return {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: addon}
 
 
-def verdict(csr: dict[str, Any], known: Known | None = ELIGIBLE) -> object:
+def verdict(csr: dict[str, Any], known: ClusterState | None = ELIGIBLE) -> object:
     return judge(csr, lambda _: known)
 
 
@@ -169,8 +169,8 @@ def test_a_curve_with_explicit_parameters_is_denied() -> None:
 
 
 def test_a_request_signed_with_another_key_is_denied() -> None:
-    mine, other = pem(subject("c1")), pem(subject("c1"))
-    found = verdict(request("c1", _with_signature_of(mine, other)))
+    own, other = pem(subject("c1")), pem(subject("c1"))
+    found = verdict(request("c1", _with_signature_of(own, other)))
     assert isinstance(found, Deny)
     assert found.reason is Reason.MALFORMED_REQUEST
 
@@ -190,7 +190,7 @@ def _with_signature_of(text: str, other: str) -> str:
         (replace(ELIGIBLE, certificates=MAX_CERTIFICATES), Reason.TOO_MANY_CERTIFICATES),
     ],
 )
-def test_a_request_of_an_ineligible_cluster_is_denied(known: Known, reason: Reason) -> None:
+def test_a_request_of_an_ineligible_cluster_is_denied(known: ClusterState, reason: Reason) -> None:
     found = verdict(request("c1"), known)
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (reason, "c1")

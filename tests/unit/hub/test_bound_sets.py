@@ -71,12 +71,12 @@ def test_a_set_stays_in_the_list_once_others_have_bound_it(
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = Embedded(tmp_path_factory.mktemp("hub")).start()
+    server = Embedded(tmp_path_factory.mktemp("hub")).start()
     try:
-        asyncio.run(_define(made.kubeconfig))
-        yield made.kubeconfig
+        asyncio.run(_define(server.kubeconfig))
+        yield server.kubeconfig
     finally:
-        made.stop()
+        server.stop()
 
 
 async def _define(kubeconfig: Path) -> None:

@@ -49,11 +49,11 @@ async def settle():
 
 
 class ObjectsInMemory:
-    """get, create and merge_patch with optimistic concurrency, as in an API server. `away` makes it unreachable."""
+    """get, create and merge_patch with optimistic concurrency, as in an API server. `unreachable`: whether requests fail."""
 
     def __init__(self):
         self.objects = {}
-        self.away = False
+        self.unreachable = False
         self._versions = itertools.count(1)
 
     async def get(self, kind, namespace, name):
@@ -84,8 +84,8 @@ class ObjectsInMemory:
         return copy.deepcopy(obj)
 
     def _reach(self):
-        if self.away:
-            raise Unavailable(0, "ConnectError", "away")
+        if self.unreachable:
+            raise Unavailable(0, "ConnectError", "unreachable")
 
 
 def merged(target, patch):

@@ -64,7 +64,7 @@ async def test_another_object_reason_or_message_is_another_event(api, wall, uid,
 
 
 async def test_a_failed_write_is_logged_and_not_raised(api, wall, caplog):
-    api.away = True
+    api.unreachable = True
     await EventRecorder(api, now=wall).record(RUN, "Normal", "Completed", "3 rounds")
     assert "Event Completed on run not written" in caplog.text
 

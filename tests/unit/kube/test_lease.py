@@ -72,10 +72,10 @@ async def test_another_candidate_takes_over_when_the_leader_dies(api, clock, sta
 async def test_an_outage_shorter_than_the_lease_has_no_effect(api, clock, start):
     a, b = start(api, "a"), start(api, "b")
     await clock.advance(10)
-    api.away = True
+    api.unreachable = True
     await clock.advance(20)
     assert a.lease.leading()
-    api.away = False
+    api.unreachable = False
     await clock.advance(60)
     assert (a.lease.leading(), b.lease.leading(), a.lost) == (True, False, "")
 
@@ -84,19 +84,19 @@ async def test_a_disconnected_leader_stops_before_another_can_lead(api, clock, s
     class CutOff:
         """The same store behind a network that fails."""
 
-        away = False
+        unreachable = False
 
         def __getattr__(self, name):
-            return getattr(api if not self.away else broken, name)
+            return getattr(api if not self.unreachable else broken, name)
 
     broken = type(api)()
-    broken.away = True
+    broken.unreachable = True
     view = CutOff()
     a = start(view, "a")
     await clock.advance(1)
     b = start(api, "b")
     await clock.advance(10)
-    view.away = True
+    view.unreachable = True
     leaders = []
     for _ in range(400):
         await clock.advance(0.1)
@@ -145,11 +145,11 @@ async def test_a_restarted_container_leads_immediately(api, clock, start):
 
 
 async def test_a_candidate_survives_an_outage(api, clock, start):
-    api.away = True
+    api.unreachable = True
     a = start(api, "a")
     await clock.advance(100)
     assert not a.lease.leading()
-    api.away = False
+    api.unreachable = False
     await clock.advance(TIMING.every + 1)
     assert a.lease.leading()
 

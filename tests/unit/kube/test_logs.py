@@ -35,7 +35,7 @@ from panal.kube.errors import ApiError
 from panal.kube.kinds import POD
 from panal.kube.logs import log_to_stdout
 
-async def ask():
+async def request():
     client = Client.from_kubeconfig(sys.argv[2])
     async with client:
         try:
@@ -44,7 +44,7 @@ async def ask():
             logging.getLogger("panal.hub").debug("no response")
 
 log_to_stdout(sys.argv[1])
-asyncio.run(ask(), debug=False)
+asyncio.run(request(), debug=False)
 for name in ("httpx2", "httpcore2", "hpack.hpack", "asyncio"):
     logging.getLogger(name).debug("details of a library")
 logging.getLogger("asyncio").error("an error in a library")

@@ -10,7 +10,7 @@ from panal.kube.errors import Unavailable
 from panal.kube.loop import work
 from panal.kube.queue import WorkQueue
 
-AWAY = Unavailable(0, "NoAnswer", "the hub is unavailable")
+UNAVAILABLE = Unavailable(0, "NoAnswer", "the hub is unavailable")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_a_key_is_reconciled_again_after_the_returned_delay(working, clock
 
 async def test_failures_are_retried_and_counted_and_do_not_end_the_worker(working, clock, caplog):
     queue, returns, reconciled, results = working
-    returns[:] = [AWAY, ZeroDivisionError("defect"), None, AWAY, None]
+    returns[:] = [UNAVAILABLE, ZeroDivisionError("defect"), None, UNAVAILABLE, None]
     queue.add(("ns", "a"))
     for seconds, count in ((0.5, 1), (1, 2), (1, 2), (1.5, 3)):
         await clock.advance(seconds)

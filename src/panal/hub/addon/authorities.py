@@ -209,13 +209,13 @@ class Authorities:
         """Removes the annotation once each requested authority has a signer that was created after the request."""
         newest = {name: self._stores[name].kept.state.newest for name in requests}
         if requests and all(moment is not None and moment >= requests[name] for name, moment in newest.items()):
-            log.info("began the requested rotation of the authorities of %s", " and ".join(requests))
+            log.info("began the requested rotation of %s", " and ".join(requests))
             patch = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: None}}}
             await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.AUTHORITIES, patch)
 
 
 def _log_change(name: str, before: Authority, after: Authority) -> None:
     if after.next and after.next != before.next:
-        log.info("added a new authority of %s to the trust bundle: %s", name, after.next.fingerprint)
+        log.info("authority %s: the trust bundle has a new signer: %s", name, after.next.fingerprint)
     if after.current and after.current != before.current:
-        log.info("the authority of %s now signs with: %s", name, after.current.fingerprint)
+        log.info("authority %s: the current signer is %s", name, after.current.fingerprint)

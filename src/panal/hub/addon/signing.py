@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from panal.addon import issued
 from panal.addon.leaf import sign_collaborator
-from panal.addon.requests import Approve, Deny, Known, judge
+from panal.addon.requests import Approve, ClusterState, Deny, judge
 from panal.api import names
 from panal.hub import metrics
 from panal.hub.addon.authorities import Authorities
@@ -56,17 +56,17 @@ class Signing:
             case Deny() as denied:
                 await self._deny(csr, denied)
 
-    def _known(self, csr: Object, cluster: str) -> Known | None:
+    def _known(self, csr: Object, cluster: str) -> ClusterState | None:
         """None while the cache is not synced."""
         if not self._cache.synced(kinds.MANAGED_CLUSTER_ADDON, kinds.MANAGED_CLUSTER):
             return None
         return self._about(csr, cluster, self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON))
 
-    def _about(self, csr: Object, cluster: str, addon: Object | None) -> Known:
+    def _about(self, csr: Object, cluster: str, addon: Object | None) -> ClusterState:
         """The state of the cluster. Does not count a certificate that was recorded for this request."""
         accepted = self._cache.get(kinds.MANAGED_CLUSTER, "", cluster)
         valid = issued.valid(issued.issued(addon), self._now()) if addon else ()
-        return Known(
+        return ClusterState(
             accepted=accepted is not None and holds(accepted, "HubAcceptedManagedCluster"),
             installed=addon is not None and not addon["metadata"].get("deletionTimestamp"),
             revoked=addon is not None and issued.revoked(addon),

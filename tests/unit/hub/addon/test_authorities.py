@@ -43,9 +43,9 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = Embedded(tmp_path_factory.mktemp("hub")).start()
-    yield made.kubeconfig
-    made.stop()
+    embedded = Embedded(tmp_path_factory.mktemp("hub")).start()
+    yield embedded.kubeconfig
+    embedded.stop()
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ async def client(server: Path) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def running(client: Client, clock: Clock | None = None) -> AsyncIterator[Authorities]:
     cache = Cache(client, [Watched(kinds.CONFIG_MAP, label_selector=LABEL)])
-    made = Authorities(client, cache, NS, TIMES, clock or Clock())
-    tasks = [asyncio.create_task(work) for work in (cache.run(), made.run())]
+    authorities = Authorities(client, cache, NS, TIMES, clock or Clock())
+    tasks = [asyncio.create_task(work) for work in (cache.run(), authorities.run())]
     try:
         async with asyncio.timeout(20):
-            await made.ready.wait()
-        yield made
+            await authorities.ready.wait()
+        yield authorities
     finally:
         for task in tasks:
             task.cancel()
@@ -115,15 +115,15 @@ async def test_two_controllers_use_the_same_authorities(client: Client) -> None:
 
 
 async def test_a_deleted_secret_is_created_again_with_its_content(client: Client) -> None:
-    async with running(client) as made:
-        trust, before = made.trust(), await secret(client, names.SERVER_AUTHORITY)
+    async with running(client) as authorities:
+        trust, before = authorities.trust(), await secret(client, names.SERVER_AUTHORITY)
         await client.delete(kinds.SECRET, NS, names.SERVER_AUTHORITY)
         request = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: "nonsense"}}}  # causes a reconcile
         await client.merge_patch(kinds.CONFIG_MAP, NS, names.AUTHORITIES, request)
         async with asyncio.timeout(20):
             while not await _is(client, before):
                 await asyncio.sleep(0.02)
-        assert made.trust() == trust
+        assert authorities.trust() == trust
 
 
 async def _is(client: Client, before: dict[str, str]) -> bool:
@@ -135,28 +135,28 @@ async def _is(client: Client, before: dict[str, str]) -> bool:
 
 async def test_a_requested_rotation_ends_after_the_time_to_spread(client: Client) -> None:
     clock = Clock()
-    async with running(client, clock) as made:
+    async with running(client, clock) as authorities:
         counts: list[int] = []
-        made.subscribe(lambda: counts.append(count(made.trust().server_bundle)))
-        old, request = made.trust(), pem(subject("x"))
-        certificate = made.server_certificate("digits", request, "", NOW)
+        authorities.subscribe(lambda: counts.append(count(authorities.trust().server_bundle)))
+        old, request = authorities.trust(), pem(subject("x"))
+        certificate = authorities.server_certificate("digits", request, "", NOW)
         clock.now += MINUTE
         await _request(client, f"servers@{clock.now.isoformat()}")
         await until(lambda: counts == [2])
-        assert old.server_bundle in made.trust().server_bundle
-        assert made.trust().collaborator_bundle == old.collaborator_bundle, "only the requested authority"
-        assert made.server_certificate("digits", request, certificate, clock.now) == certificate, "the next signer does not sign yet"
+        assert old.server_bundle in authorities.trust().server_bundle
+        assert authorities.trust().collaborator_bundle == old.collaborator_bundle, "only the requested authority"
+        assert authorities.server_certificate("digits", request, certificate, clock.now) == certificate, "the next signer does not sign yet"
         async with asyncio.timeout(20):
             while names.ANNOTATION_ROTATE in (await shown(client))["metadata"].get("annotations", {}):
                 await asyncio.sleep(0.02)
-        assert made.problem == ""
+        assert authorities.problem == ""
         clock.now += TIMES.spread
         await _request(client, "")  # causes a reconcile
         await until(lambda: len(counts) == 2)
-        assert count(made.trust().server_bundle) == 2
-        again = made.server_certificate("digits", request, certificate, clock.now)
+        assert count(authorities.trust().server_bundle) == 2
+        again = authorities.server_certificate("digits", request, certificate, clock.now)
         assert again != certificate, "of the new signer"
-        assert made.server_certificate("digits", request, again, clock.now) == again
+        assert authorities.server_certificate("digits", request, again, clock.now) == again
 
 
 async def _request(client: Client, text: str) -> None:
@@ -165,30 +165,30 @@ async def _request(client: Client, text: str) -> None:
 
 
 async def test_a_server_keeps_its_certificate_while_it_is_current(client: Client) -> None:
-    async with running(client) as made:
+    async with running(client) as authorities:
         request = pem(subject("whatever"))
-        first = made.server_certificate("digits", request, "", NOW)
+        first = authorities.server_certificate("digits", request, "", NOW)
         found = x509.load_pem_x509_certificate(first.encode())
         assert list(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [x509.DNSName("digits")]
-        assert made.server_certificate("digits", request, "", NOW) == first, "until the caller passes it"
-        assert made.server_certificate("digits", request, first, NOW + DAY / 2) == first
-        late = made.server_certificate("digits", request, first, NOW + DAY * 0.7)
+        assert authorities.server_certificate("digits", request, "", NOW) == first, "until the caller passes it"
+        assert authorities.server_certificate("digits", request, first, NOW + DAY / 2) == first
+        late = authorities.server_certificate("digits", request, first, NOW + DAY * 0.7)
         assert late != first
-        assert made.server_certificate("digits", request, first, NOW + DAY * 0.7) == late
-        assert made.server_certificate("digits", pem(subject("x"), private=key()), late, NOW) not in ("", late), "another key"
-        assert made.server_certificate("digits", "", late, NOW) == ""
-        assert made.server_certificate("digits", "nonsense", late, NOW) == ""
+        assert authorities.server_certificate("digits", request, first, NOW + DAY * 0.7) == late
+        assert authorities.server_certificate("digits", pem(subject("x"), private=key()), late, NOW) not in ("", late), "another key"
+        assert authorities.server_certificate("digits", "", late, NOW) == ""
+        assert authorities.server_certificate("digits", "nonsense", late, NOW) == ""
 
 
 async def test_revoked_certificates_are_listed_until_they_expire(client: Client) -> None:
     clock = Clock()
     one, expired = Issued(7, NOW, NOW + DAY), Issued(8, NOW - DAY, NOW)
-    async with running(client, clock) as made:
-        await made.revoke("c1", [one, expired])
-        before = made.trust().crl
+    async with running(client, clock) as authorities:
+        await authorities.revoke("c1", [one, expired])
+        before = authorities.trust().crl
         assert serials(before) == {7}
-        await made.revoke("c1", [one])
-        assert made.trust().crl == before, "it is already listed"
+        await authorities.revoke("c1", [one])
+        assert authorities.trust().crl == before, "it is already listed"
     async with running(client, clock) as later:
         assert later.trust().crl == before, "the same bytes after a restart"
     clock.now += 2 * DAY
@@ -205,11 +205,11 @@ async def test_an_invalid_secret_is_reported_and_not_overwritten(client: Client)
     metadata = {"name": names.SERVER_AUTHORITY, "namespace": NS}
     await client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": invalid})
     cache = Cache(client, [Watched(kinds.CONFIG_MAP, label_selector=LABEL)])
-    made = Authorities(client, cache, NS, TIMES, Clock())
-    tasks = [asyncio.create_task(work) for work in (cache.run(), made.run())]
+    authorities = Authorities(client, cache, NS, TIMES, Clock())
+    tasks = [asyncio.create_task(work) for work in (cache.run(), authorities.run())]
     try:
-        await until(lambda: f"Secret {NS}/{names.SERVER_AUTHORITY} has invalid data" in made.problem)
-        assert not made.ready.is_set()
+        await until(lambda: f"Secret {NS}/{names.SERVER_AUTHORITY} has invalid data" in authorities.problem)
+        assert not authorities.ready.is_set()
         assert (await secret(client, names.SERVER_AUTHORITY))["current.crt"] == "nonsense"
     finally:
         for task in tasks:

@@ -42,15 +42,15 @@ class Hub:
 def controller(hub: Hub, answered: list[str], failure: KubeError | None = None) -> AddOnController:
     authorities: Any = SimpleNamespace(trust=lambda: SimpleNamespace(server_bundle="CA"))
     both: Any = hub
-    made = AddOnController(both, both, both, authorities, Times(), lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
+    found = AddOnController(both, both, both, authorities, Times(), lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
 
     async def answer(csr: Object) -> None:
         answered.append(csr["metadata"]["name"])
         if failure:
             raise failure
 
-    made._signing = SimpleNamespace(answer=answer)  # type: ignore[assignment]
-    return made
+    found._signing = SimpleNamespace(answer=answer)  # type: ignore[assignment]
+    return found
 
 
 @pytest.mark.parametrize("failure", [None, Forbidden(403, "Forbidden", "may not sign")])
