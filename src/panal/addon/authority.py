@@ -39,7 +39,7 @@ NO_USAGE = dict.fromkeys(
 
 
 class AuthorityError(ValueError):
-    """The stored data of an authority is invalid. The message names the field."""
+    """The stored data of an authority is invalid. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class Controller:
         uid = resource["metadata"]["uid"] if resource else ""
         orphans = self._observer.works_of_others(key, uid)
         if orphans:
-            log.warning("run %s/%s does not exist, but %d of its works do: deleting them", *key, len(orphans))
+            log.warning("run %s/%s was deleted, but %d of its works remain: deleting them", *key, len(orphans))
             await self._applier.delete(removal(orphans, self._observer.cleanup_limit, self._now()))
 
     def _log_status(self, key: RunKey, before: Object, after: Object) -> None:

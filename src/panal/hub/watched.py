@@ -61,13 +61,13 @@ def watched() -> list[Watched]:
         Watched(kinds.NODE, trim=_addresses_only),
         Watched(kinds.VALIDATING_ADMISSION_POLICY, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
         Watched(kinds.VALIDATING_ADMISSION_POLICY_BINDING, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
-        Watched(kinds.MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={names.ADDON}", trim=_relevant_status),
+        Watched(kinds.MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={names.ADDON}", trim=_trimmed_addon),
         Watched(kinds.CLUSTER_MANAGEMENT_ADDON, field_selector=f"metadata.name={names.ADDON}"),
         Watched(kinds.ADDON_DEPLOYMENT_CONFIG),
         Watched(
             kinds.CERTIFICATE_SIGNING_REQUEST,
             field_selector=f"spec.signerName={names.SIGNER}",
-            trim=_pending_only,
+            trim=_trimmed_request,
             indexes={BY_REQUESTER: lambda csr: (requester(csr),)},
         ),
     ]
@@ -121,7 +121,7 @@ def _metadata_only(obj: Object) -> Object:
     return drop_managed_fields({key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj})
 
 
-def _relevant_status(addon: Object) -> Object:
+def _trimmed_addon(addon: Object) -> Object:
     """Removes fields that neither runs nor the add-on's controller need."""
     status = addon.get("status") or {}
     for key in ("relatedObjects", "addOnMeta", "addOnConfiguration"):
@@ -131,7 +131,7 @@ def _relevant_status(addon: Object) -> Object:
     return drop_managed_fields(addon)
 
 
-def _pending_only(csr: Object) -> Object:
+def _trimmed_request(csr: Object) -> Object:
     """Keeps little more than the name of a request that has been answered."""
     if is_pending(csr):
         return drop_managed_fields(csr)
