@@ -40,8 +40,8 @@ def quiet(site: AddOnSite, seconds: float) -> bool:
     return site.addon("cluster2")["metadata"]["resourceVersion"] == before
 
 
-def test_of_a_cluster_that_is_away_the_hub_and_the_controller_say_the_same(site: AddOnSite, ocm: Fleet) -> None:
-    """Both write the condition: if they did not agree, they would write without end."""
+def test_hub_and_controller_agree_on_an_unreachable_cluster(site: AddOnSite, ocm: Fleet) -> None:
+    """Both write the condition. If they did not agree, they would overwrite each other forever."""
     site.hub.apply(install.addon([install.placed_everywhere(SYSTEM)]))
     site.certified("cluster2")
     site.hub.patch(kinds.MANAGED_CLUSTER, "", "cluster2", spec={"leaseDurationSeconds": 1})
@@ -49,7 +49,7 @@ def test_of_a_cluster_that_is_away_the_hub_and_the_controller_say_the_same(site:
     ocm.kill("cluster2", "ocm-registration.agent")
     try:
         eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "Unknown", "it is unknown", SOON)
-        eventually(lambda: quiet(site, seconds=4), "nothing is written any more", SOON)
+        eventually(lambda: quiet(site, seconds=4), "the add-on does not change any more", SOON)
     finally:
         ocm.start("cluster2", "ocm-registration.agent")
     eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "True", "it is available again", SOON)

@@ -1,6 +1,6 @@
-"""Who takes part, with what a platform engineer has (manifest, deploy/all-clusters.yaml, `panal certs`) on real Open Cluster Management.
+"""Which clusters take part, on real Open Cluster Management, with the manifest, deploy/all-clusters.yaml and `panal certs`.
 
-The controller has the rights of its ServiceAccount here. What it was refused, and what it was granted in vain, the audit log tells.
+The controller has the permissions of its ServiceAccount. The audit log shows which permissions it lacked and which it did not use.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Hub:
     fleet: Fleet
     api: Api
 
-    def panal(self, *words: str, code: int = 0) -> str:
-        """What it prints on stdout."""
+    def panal(self, *arguments: str, code: int = 0) -> str:
+        """Runs `panal certs`. Returns its stdout."""
         program = Path(sys.executable).with_name("panal")
         env = os.environ | {"KUBECONFIG": str(self.fleet.hub.kubeconfig)}
-        done = subprocess.run([program, "certs", *words], env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run([program, "certs", *arguments], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
@@ -58,7 +58,7 @@ class Hub:
     def addon(self, cluster: str) -> Object:
         return self.api.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON) or {"metadata": {}}
 
-    def says(self, cluster: str, type_: str, reason: str) -> None:
+    def until(self, cluster: str, type_: str, reason: str) -> None:
         eventually(lambda: condition(self.addon(cluster), type_).get("reason") == reason, f"{cluster}: {type_} {reason}", SOON)
 
     def has_key(self, cluster: str, wanted: bool = True) -> None:
@@ -66,7 +66,7 @@ class Hub:
         eventually(lambda: bool(spoke.get(kinds.SECRET, SITE_NS, names.IDENTITY_SECRET)) is wanted, f"{cluster}: key {wanted}", SOON)
 
     def configured(self, cluster: str) -> list[str]:
-        """The configurations that have been applied there, by name."""
+        """The names of the configurations that have been applied on the cluster."""
         references = (self.addon(cluster).get("status") or {}).get("configReferences") or []
         return [r["name"] for r in references if r.get("lastAppliedConfig") == r["desiredConfig"] and r["desiredConfig"]["specHash"]]
 
@@ -78,7 +78,7 @@ class Hub:
 
 @pytest.fixture(scope="module")
 def hub(ocm: Fleet) -> Iterator[Hub]:
-    """With panal as its manifest says, but for the Pod: the controller is a process."""
+    """A hub with panal's manifest, except that the controller is a process instead of a Pod."""
     documents = [d for d in yaml.safe_load_all(MANIFEST.read_text()) if d]
     (deployment,) = (d for d in documents if d["kind"] == "Deployment")
     installed = yaml.safe_dump_all(sorted((d for d in documents if d is not deployment), key=lambda d: d["kind"] != "Namespace"))
@@ -97,7 +97,7 @@ def hub(ocm: Fleet) -> Iterator[Hub]:
 
 
 def _begin(fleet: Fleet) -> None:
-    """Nothing is left of other tests: neither their authorities, nor certificates of those."""
+    """Removes authorities and certificates of other tests."""
     fleet.hub.kubectl("delete", "clustermanagementaddon", names.ADDON, "--ignore-not-found")
     fleet.hub.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", "--timeout=60s")
     for spoke in fleet.spokes:
@@ -115,8 +115,8 @@ def _as_controller(fleet: Fleet) -> Path:
 
 def test_every_cluster_gets_its_certificate(hub: Hub) -> None:
     for cluster in ("cluster1", "cluster2"):
-        hub.says(cluster, "Available", "CollaboratorReady")
-        hub.says(cluster, "Progressing", "Completed")
+        hub.until(cluster, "Available", "CollaboratorReady")
+        hub.until(cluster, "Progressing", "Completed")
         hub.has_key(cluster)
     assert [(c["cluster"], c["available"]) for c in json.loads(hub.panal("-o", "json"))["clusters"]] == [
         ("cluster1", "True"),
@@ -124,27 +124,27 @@ def test_every_cluster_gets_its_certificate(hub: Hub) -> None:
     ]
 
 
-def test_a_cluster_is_shut_out_and_let_in_again(hub: Hub) -> None:
+def test_a_cluster_is_revoked_and_restored(hub: Hub) -> None:
     before = hub.shown("cluster2")["certificates"]
     hub.panal("revoke", "cluster2")
     hub.has_key("cluster2", wanted=False)
-    hub.says("cluster2", "Available", "Revoked")
+    hub.until("cluster2", "Available", "Revoked")
     hub.panal("restore", "cluster2")
     hub.has_key("cluster2")
-    hub.says("cluster2", "Available", "CollaboratorReady")
+    hub.until("cluster2", "Available", "CollaboratorReady")
     now = {c["serial"]: c["revoked"] for c in hub.shown("cluster2")["certificates"]}
     assert all(now[c["serial"]] for c in before)
     assert list(now.values()).count(None) == 1
 
 
-def test_new_authorities_are_made(hub: Hub) -> None:
-    said = hub.panal("rotate")
-    assert said.count("is created and is distributed to every gateway") == 2
+def test_new_authorities_are_created(hub: Hub) -> None:
+    printed = hub.panal("rotate")
+    assert printed.count("is created and is distributed to every gateway") == 2
     shown = {(a["authority"], a["role"]) for a in json.loads(hub.panal("-o", "json"))["authorities"]}
     assert shown >= {("servers", "next"), ("servers", "current"), ("collaborators", "next"), ("collaborators", "current")}
 
 
-def test_a_cluster_that_is_none_is_named(hub: Hub) -> None:
+def test_an_unknown_cluster_is_not_found(hub: Hub) -> None:
     assert hub.panal("revoke", "nowhere", code=Code.NOT_FOUND) == ""
 
 
@@ -157,38 +157,38 @@ def test_a_configuration_for_all_and_one_for_a_cluster_are_rolled_out(hub: Hub) 
     own = [CONFIG | {"namespace": "cluster2", "name": "special"}]
     hub.api.patch(kinds.MANAGED_CLUSTER_ADDON, "cluster2", names.ADDON, spec={"configs": own})
     eventually(lambda: (hub.configured("cluster1"), hub.configured("cluster2")) == (["usual"], ["special"]), "its own is applied", SOON)
-    hub.says("cluster2", "Progressing", "Completed")
+    hub.until("cluster2", "Progressing", "Completed")
 
 
-def test_a_cluster_that_asks_in_anothers_name_gets_nothing(hub: Hub) -> None:
+def test_a_request_with_the_labels_of_another_cluster_is_denied(hub: Hub) -> None:
     labels = {names.CLUSTER_LABEL: "cluster2", names.ADDON_LABEL: names.ADDON}
-    asked = request("cluster1", labels=labels)
+    csr = request("cluster1", labels=labels)
     body = {
-        "apiVersion": asked["apiVersion"],
-        "kind": asked["kind"],
+        "apiVersion": csr["apiVersion"],
+        "kind": csr["kind"],
         "metadata": {"name": "forged", "labels": labels},
-        "spec": asked["spec"],
+        "spec": csr["spec"],
     }
-    user = f"{asked['spec']['username']}"
-    groups = [f"--as-group={group}" for group in asked["spec"]["groups"]]
+    user = f"{csr['spec']['username']}"
+    groups = [f"--as-group={group}" for group in csr["spec"]["groups"]]
     hub.fleet.hub.kubectl("create", f"--as={user}", *groups, "-f", "-", stdin=json.dumps(body))
     forged = lambda: hub.api.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", "forged") or {"metadata": {}}  # noqa: E731
     eventually(lambda: condition(forged(), "Denied"), "it is denied", SOON)
-    eventually(lambda: names.CLUSTER_LABEL not in labels_of(forged()), "it is not cluster2's any more", SOON)
+    eventually(lambda: names.CLUSTER_LABEL not in labels_of(forged()), "it no longer has the label of cluster2", SOON)
     assert not (forged().get("status") or {}).get("certificate")
 
 
-def test_where_no_placement_says_so_nothing_is_left_but_the_sites_own(hub: Hub) -> None:
+def test_clusters_without_a_placement_keep_only_the_namespace(hub: Hub) -> None:
     hub.fleet.hub.kubectl("delete", "-f", str(ALL_CLUSTERS))
     for cluster in ("cluster1", "cluster2"):
-        eventually(lambda cluster=cluster: hub.addon(cluster) == {"metadata": {}}, "the add-on is gone", SOON)
-        eventually(lambda cluster=cluster: hub.api.get(kinds.MANIFEST_WORK, cluster, WORK) is None, "and its work", SOON)
+        eventually(lambda cluster=cluster: hub.addon(cluster) == {"metadata": {}}, "the add-on is deleted", SOON)
+        eventually(lambda cluster=cluster: hub.api.get(kinds.MANIFEST_WORK, cluster, WORK) is None, "its work is deleted", SOON)
         hub.has_key(cluster, wanted=False)
         assert api(hub.fleet[cluster].kubeconfig).get(kinds.NAMESPACE, "", SITE_NS)
 
 
-def test_it_had_the_rights_that_it_needed_and_no_others(hub: Hub) -> None:
-    mine = [entry for entry in entries(hub.fleet.root / "hub/log/audit.log") if of_controller(entry)]
-    assert {right_of(entry) for entry in mine if not allowed(entry)} == set()
-    used = {right_of(entry) for entry in mine} | {right_of(entry)._replace(verb="create") for entry in mine if creates(entry)}
+def test_the_controller_has_exactly_the_permissions_that_it_uses(hub: Hub) -> None:
+    requests = [entry for entry in entries(hub.fleet.root / "hub/log/audit.log") if of_controller(entry)]
+    assert {right_of(entry) for entry in requests if not allowed(entry)} == set()
+    used = {right_of(entry) for entry in requests} | {right_of(entry)._replace(verb="create") for entry in requests if creates(entry)}
     assert {right for right in granted() - used if right.is_about_certificates} == set()

@@ -1,7 +1,7 @@
-"""The add-on and its certificates, from registration to removal: the same tests for Open Cluster Management itself and for the stand-in.
+"""The add-on and its certificates, from registration to removal: the same tests for Open Cluster Management and for its stand-in.
 
-Whoever has a fixture `site` that gives an AddOnSite runs them by a subclass of AddOnSuite. They are in order: the last takes the add-on
-away. The controller is the real process; its authorities spread in SPREAD seconds here, in the place of ten minutes.
+A module with a fixture `site` that returns an AddOnSite runs them as a subclass of AddOnSuite. The tests run in order; the last one removes
+the add-on. The controller is the real process. Its trust bundles have SPREAD seconds to spread instead of ten minutes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CSR = kinds.CERTIFICATE_SIGNING_REQUEST
 
 @dataclass
 class AddOnSite:
-    """`kubeconfigs` are the administrators' ones by cluster, the hub's among them; `agents` the clusters' own ones on the hub."""
+    """`kubeconfigs`: those of administrators, by cluster, including the hub. `agents`: those of the clusters' agents for the hub."""
 
     folder: Path
     kubeconfigs: dict[str, Path]
@@ -57,14 +57,14 @@ class AddOnSite:
         return api(self.kubeconfigs[cluster])
 
     def agent(self, cluster: str) -> Api:
-        """The hub as a cluster's own agent sees it."""
+        """The hub's API with the credentials of a cluster's agent."""
         return api(self.agents[cluster])
 
     def up(self) -> None:
         self.hub.apply(crd())
         self.hub.make_namespace(SYSTEM)
         for obj in (*install.everywhere(SYSTEM), install.addon([install.placed_everywhere(SYSTEM)])):
-            eventually(lambda obj=obj: self._applied(obj), "the hub knows the kind", SOON)
+            eventually(lambda obj=obj: self._applied(obj), "the hub serves the kind", SOON)
         self.start()
 
     def _applied(self, obj: Object) -> bool:
@@ -86,8 +86,8 @@ class AddOnSite:
             "PANAL_CERTIFICATE_LIFE_SECONDS": "7200",
         }
         with (self.folder / "controller.log").open("ab") as log:
-            words = [sys.executable, "-c", "from panal.hub.main import main; main()"]
-            self._controller = subprocess.Popen(words, env=env, stdout=log, stderr=log)
+            command = [sys.executable, "-c", "from panal.hub.main import main; main()"]
+            self._controller = subprocess.Popen(command, env=env, stdout=log, stderr=log)
 
     def stop(self) -> None:
         if self._controller:
@@ -99,17 +99,17 @@ class AddOnSite:
         path = self.folder / "controller.log"
         return path.read_text() if path.exists() else ""
 
-    # --- what the tests ask for ---------------------------------------------------------------------------------
+    # --- readers and requests ----------------------------------------------------------------------------------
     def addon(self, cluster: str) -> Object:
         return self.hub.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON) or {"metadata": {}}
 
     def certificate(self, cluster: str) -> x509.Certificate | None:
-        """As it is at the site."""
+        """The certificate in the Secret on the cluster."""
         secret = self[cluster].get(kinds.SECRET, SPOKE_NS, names.IDENTITY_SECRET)
         return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"])) if secret else None
 
     def certified(self, cluster: str, after: int = 0) -> x509.Certificate:
-        """As soon as it is another than the one of the serial `after`."""
+        """Waits for a certificate with another serial number than `after`."""
 
         def found() -> x509.Certificate | None:
             certificate = self.certificate(cluster)
@@ -120,8 +120,8 @@ class AddOnSite:
     def authorities(self) -> dict[str, Any]:
         return (self.hub.get(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES) or {}).get("data") or {}
 
-    def roles(self, whose: str) -> list[str]:
-        return [one["role"] for one in json.loads(self.authorities().get(whose, "[]"))]
+    def roles(self, authority: str) -> list[str]:
+        return [one["role"] for one in json.loads(self.authorities().get(authority, "[]"))]
 
     def signer(self) -> x509.Certificate:
         secret = self.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY)
@@ -131,20 +131,20 @@ class AddOnSite:
     def annotate(self, cluster: str, value: str | None) -> None:
         self.hub.patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, metadata={"annotations": {names.ANNOTATION_REVOKED: value}})
 
-    def ask(self, who: Api, csr: Object, called: str) -> None:
-        """Sends a request that `request` made, as a client does."""
-        spec = dict(csr["spec"])  # who it says has asked is not what the API server says
-        who.create({**csr, "metadata": {"name": called, "labels": csr["metadata"]["labels"]}, "spec": spec, "status": {}})
+    def send(self, client: Api, csr: Object, name: str) -> None:
+        """Creates a request that `request` has returned, as a client does."""
+        spec = dict(csr["spec"])  # the API server overwrites the username in it
+        client.create({**csr, "metadata": {"name": name, "labels": csr["metadata"]["labels"]}, "spec": spec, "status": {}})
 
-    def answer(self, called: str) -> Object:
-        """The request, once it has its answer."""
+    def answer(self, name: str) -> Object:
+        """Waits until the request is signed, denied or failed."""
 
         def answered() -> Object | None:
-            found = self.hub.get(CSR, "", called)
+            found = self.hub.get(CSR, "", name)
             status = (found or {}).get("status") or {}
             return found if status.get("certificate") or status.get("conditions") else None
 
-        return eventually(answered, f"{called} has its answer", SOON)
+        return eventually(answered, f"{name} is answered", SOON)
 
 
 def labels(cluster: str) -> dict[str, str]:
@@ -156,8 +156,8 @@ def server_names() -> x509.SubjectAlternativeName:
 
 
 FORGED = {
-    "anothers-name": (request("cluster1", pem(subject("cluster2"))), "WrongSubject"),
-    "anothers-name-and-labels": (request("cluster1", pem(subject("cluster2")), labels=labels("cluster2")), "ForgedLabels"),
+    "other-name": (request("cluster1", pem(subject("cluster2"))), "WrongSubject"),
+    "other-name-and-labels": (request("cluster1", pem(subject("cluster2")), labels=labels("cluster2")), "ForgedLabels"),
     "prefix": (request("cluster1", pem(subject("cluster"))), "WrongSubject"),
     "longer": (request("cluster1", pem(subject("cluster10"))), "WrongSubject"),
     "server": (request("cluster1", pem(name((NameOID.COMMON_NAME, "digits.runs.fl.panal")))), "WrongSubject"),
@@ -184,7 +184,7 @@ class AddOnSuite:
         found.verify_directly_issued_by(site.signer())
 
     def test_02_the_add_on_is_available_and_completed(self, site: AddOnSite) -> None:
-        def said() -> dict[str, str]:
+        def conditions() -> dict[str, str]:
             return {c["type"]: f"{c['status']} {c['reason']}" for c in (site.addon("cluster1").get("status") or {}).get("conditions") or ()}
 
         wanted = {
@@ -195,9 +195,9 @@ class AddOnSuite:
             "Progressing": "False Completed",
             "Configured": "True ConfigurationsConfigured",
         }
-        eventually(lambda: wanted.items() <= said().items(), f"all conditions are as wanted: {said()}", SOON)
+        eventually(lambda: wanted.items() <= conditions().items(), f"all conditions are as expected: {conditions()}", SOON)
 
-    def test_02_a_clusters_own_configuration_counts_as_rolled_out(self, site: AddOnSite) -> None:
+    def test_02_a_clusters_own_configuration_is_rolled_out(self, site: AddOnSite) -> None:
         config = {"apiVersion": manifests.ADDON_API, "kind": "AddOnDeploymentConfig", "metadata": {"name": "own", "namespace": "cluster1"}}
         variable = {"name": ADDRESS, "value": "10.1.2.3"}
         site.hub.apply(config | {"spec": {"customizedVariables": [variable], "agentInstallNamespace": ""}})
@@ -210,10 +210,10 @@ class AddOnSuite:
             applied = all(r.get("lastAppliedConfig") == r["desiredConfig"] for r in references)
             return bool(references) and applied and condition(site.addon("cluster1"), "Progressing").get("reason") == "Completed"
 
-        eventually(rolled_out, "the add-on manager takes it for applied", SOON)
-        assert site.certified("cluster1"), "and the certificate stays where it is"
+        eventually(rolled_out, "the add-on manager reports the configuration as applied", SOON)
+        assert site.certified("cluster1"), "the certificate stays"
 
-    def test_03_the_site_has_what_it_needs_and_no_more(self, site: AddOnSite) -> None:
+    def test_03_the_site_has_the_objects_of_the_work(self, site: AddOnSite) -> None:
         trust = site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, names.TRUST)
         account = site["cluster1"].get(kinds.SERVICE_ACCOUNT, SPOKE_NS, manifests.ACCOUNT)
         namespace = site["cluster1"].get(kinds.NAMESPACE, "", SPOKE_NS)
@@ -225,65 +225,65 @@ class AddOnSuite:
         assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
         assert site["cluster1"].get(kinds.NETWORK_POLICY, SPOKE_NS, manifests.DENY_ALL)
 
-    def test_04_no_key_is_where_anybody_may_read_it(self, site: AddOnSite) -> None:
+    def test_04_no_private_key_is_in_readable_objects_or_the_log(self, site: AddOnSite) -> None:
         works = [site.hub.get(kinds.MANIFEST_WORK, c, manifests.WORK) for c in ("cluster1", "cluster2")]
-        told = json.dumps([site.authorities(), *works, site.addon("cluster1")]) + site.log
-        assert "PRIVATE KEY" not in told
+        readable = json.dumps([site.authorities(), *works, site.addon("cluster1")]) + site.log
+        assert "PRIVATE KEY" not in readable
         secret = site.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY)
         assert secret
         assert secret["metadata"]["labels"]["cluster.open-cluster-management.io/backup"] == ""
         key = base64.b64decode(secret["data"]["current.key"]).decode().splitlines()[1]
-        assert key not in told
+        assert key not in readable
 
     @pytest.mark.parametrize("case", FORGED)
-    def test_05_a_cluster_that_asks_for_anything_else_is_denied(self, site: AddOnSite, case: str) -> None:
+    def test_05_any_other_request_of_a_cluster_is_denied(self, site: AddOnSite, case: str) -> None:
         csr, reason = FORGED[case]
-        site.ask(site.agent("cluster1"), csr, f"forged-{case}")
+        site.send(site.agent("cluster1"), csr, f"forged-{case}")
         found = site.answer(f"forged-{case}")
         denied = condition(found, "Denied")
         assert (denied.get("status"), denied.get("reason")) == ("True", reason)
         assert "cluster1" in denied["message"]
         assert "certificate" not in found["status"]
         eventually(
-            lambda: f"forged-{case} denied: {reason}: cluster cluster1 " in site.log, "a line in the log names reason and cluster", SOON
+            lambda: f"forged-{case} denied: {reason}: cluster cluster1 " in site.log, "a log line has the reason and the cluster", SOON
         )
 
-        def told() -> bool:
+        def reported() -> bool:
             events = site.hub.list(kinds.EVENT, "cluster1")
             return any(e["reason"] == "CertificateDenied" and e["message"].startswith(f"{reason}: cluster cluster1") for e in events)
 
-        eventually(told, "an Event on the add-on says so", SOON)
+        eventually(reported, "an Event on the add-on has the reason", SOON)
 
-    def test_05_requests_in_the_name_of_another_do_not_keep_that_one_from_asking(self, site: AddOnSite) -> None:
-        """OCM's agents count requests by label, and give up at ten."""
+    def test_05_requests_with_the_labels_of_another_cluster_lose_them(self, site: AddOnSite) -> None:
+        """OCM's agents count requests by label, and send none while there are ten."""
         selector = ",".join(f"{key}={value}" for key, value in labels("cluster2").items())
 
         def others() -> list[Object]:
             return [csr for csr in site.hub.list(CSR, labels=selector) if "cluster1" in csr["spec"]["username"]]
 
-        eventually(lambda: not others(), "no request of cluster1 is labelled as of cluster2", SOON)
+        eventually(lambda: not others(), "no request of cluster1 has the labels of cluster2", SOON)
 
-    def test_06_whoever_is_no_clusters_agent_is_denied(self, site: AddOnSite) -> None:
-        site.ask(site.hub, request("cluster1"), "foreign")
+    def test_06_a_requester_that_is_not_an_agent_is_denied(self, site: AddOnSite) -> None:
+        site.send(site.hub, request("cluster1"), "foreign")
         assert condition(site.answer("foreign"), "Denied")["reason"] == "ForeignRequester"
         assert "certificate" not in site.answer("foreign")["status"]
 
-    def test_07_a_flood_of_one_cluster_does_not_keep_another_from_its_certificate(self, site: AddOnSite) -> None:
+    def test_07_a_flood_from_one_cluster_does_not_delay_another(self, site: AddOnSite) -> None:
         flood = [f"flood-{number}" for number in range(30)]
-        for called in flood:
-            site.ask(site.agent("cluster1"), request("cluster1", usages=[*USAGES, "server auth"]), called)
-        site.ask(site.agent("cluster2"), request("cluster2"), "honest")
+        for csr_name in flood:
+            site.send(site.agent("cluster1"), request("cluster1", usages=[*USAGES, "server auth"]), csr_name)
+        site.send(site.agent("cluster2"), request("cluster2"), "honest")
         found = site.answer("honest")
-        eventually(lambda: (site.hub.get(CSR, "", "honest") or found)["status"].get("certificate"), "cluster2 is served", SOON)
-        waiting = sum(not (site.hub.get(CSR, "", called) or {}).get("status") for called in flood)
-        assert waiting, "the flood itself is not over"
-        for called in flood:
-            assert condition(site.answer(called), "Denied")["reason"] == "WrongUsages"
-            site.hub.delete(CSR, "", called)  # an agent asks no more once there are ten requests with its labels
+        eventually(lambda: (site.hub.get(CSR, "", "honest") or found)["status"].get("certificate"), "cluster2 gets its certificate", SOON)
+        pending = sum(not (site.hub.get(CSR, "", csr_name) or {}).get("status") for csr_name in flood)
+        assert pending, "the flood is not fully answered yet"
+        for csr_name in flood:
+            assert condition(site.answer(csr_name), "Denied")["reason"] == "WrongUsages"
+            site.hub.delete(CSR, "", csr_name)  # an agent sends no request while ten have its labels
 
-    def test_08_a_cluster_has_a_bounded_number_of_certificates(self, site: AddOnSite) -> None:
+    def test_08_the_number_of_certificates_is_limited(self, site: AddOnSite) -> None:
         for number in range(MAX_CERTIFICATES):
-            site.ask(site.agent("cluster2"), request("cluster2"), f"many-{number}")
+            site.send(site.agent("cluster2"), request("cluster2"), f"many-{number}")
         answers = [site.answer(f"many-{number}") for number in range(MAX_CERTIFICATES)]
         denied = [condition(a, "Denied")["reason"] for a in answers if condition(a, "Denied")]
         assert set(denied) == {"TooManyCertificates"}
@@ -294,13 +294,13 @@ class AddOnSuite:
 
     def test_09_authorities_are_rotated_with_overlap(self, site: AddOnSite) -> None:
         before, old = site.authorities()["ca.crt"], site.certified("cluster1")
-        wish = f"servers,collaborators@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        site.hub.patch(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES, metadata={"annotations": {names.ANNOTATION_ROTATE: wish}})
-        eventually(lambda: site.roles("servers") == ["next", "current"], "the next one is there", SOON)
+        requested = f"servers,collaborators@{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        site.hub.patch(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES, metadata={"annotations": {names.ANNOTATION_ROTATE: requested}})
+        eventually(lambda: site.roles("servers") == ["next", "current"], "the next signer exists", SOON)
         assert site.roles("collaborators") == ["next", "current"]
-        began = time.monotonic()
-        eventually(lambda: site.roles("servers") == ["current", "previous"], "it has taken over", SOON)
-        assert time.monotonic() - began > SPREAD / 2, "not before the bundles had time to spread"
+        started = time.monotonic()
+        eventually(lambda: site.roles("servers") == ["current", "previous"], "the next signer is current", SOON)
+        assert time.monotonic() - started > SPREAD / 2, "not before the bundles have spread"
         bundle = site.authorities()["ca.crt"]
         assert before in bundle
         assert bundle.count("BEGIN CERTIFICATE") == 2
@@ -308,24 +308,24 @@ class AddOnSuite:
         def trusted() -> str:
             return (site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, names.TRUST) or {"data": {}})["data"]["ca.crt"]
 
-        eventually(lambda: trusted() == bundle, "the site trusts both", SOON)
-        shown = site.hub.get(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES) or {}
-        assert names.ANNOTATION_ROTATE not in shown["metadata"]["annotations"], "the wish is fulfilled"
-        assert site.certificate("cluster1") == old, "certificates of the former authority stay in use"
+        eventually(lambda: trusted() == bundle, "the site trusts both signers", SOON)
+        published = site.hub.get(kinds.CONFIG_MAP, SYSTEM, names.AUTHORITIES) or {}
+        assert names.ANNOTATION_ROTATE not in published["metadata"]["annotations"], "the request is removed"
+        assert site.certificate("cluster1") == old, "certificates of the previous signer stay in use"
 
-    def test_10_a_cluster_that_is_shut_out_loses_its_certificate_and_gets_none(self, site: AddOnSite) -> None:
+    def test_10_a_revoked_cluster_loses_its_certificate_and_gets_no_other(self, site: AddOnSite) -> None:
         old = site.certified("cluster2")
         site.annotate("cluster2", "2030-01-01T00:00:00Z")
-        eventually(lambda: site.certificate("cluster2") is None, "its Secret is gone", SOON)
-        site.ask(site.agent("cluster2"), request("cluster2"), "shut-out")
-        assert condition(site.answer("shut-out"), "Denied")["reason"] == "Revoked"
+        eventually(lambda: site.certificate("cluster2") is None, "its Secret is deleted", SOON)
+        site.send(site.agent("cluster2"), request("cluster2"), "revoked")
+        assert condition(site.answer("revoked"), "Denied")["reason"] == "Revoked"
         secret = site.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY)
         assert secret
         assert f"{old.serial_number:x}" in json.loads(base64.b64decode(secret["data"]["revoked.json"]))
-        eventually(lambda: condition(site.addon("cluster2"), "Available").get("reason") == "Revoked", "the status says so", SOON)
-        assert site.certificate("cluster1"), "nobody else is concerned"
+        eventually(lambda: condition(site.addon("cluster2"), "Available").get("reason") == "Revoked", "the status shows it", SOON)
+        assert site.certificate("cluster1"), "other clusters are not affected"
 
-    def test_11_a_cluster_that_is_let_in_again_gets_another_certificate(self, site: AddOnSite) -> None:
+    def test_11_a_restored_cluster_gets_another_certificate(self, site: AddOnSite) -> None:
         site.annotate("cluster2", None)
         found = site.certified("cluster2")
         recorded = json.loads(site.addon("cluster2")["metadata"]["annotations"][names.ANNOTATION_CERTIFICATES])
@@ -333,31 +333,33 @@ class AddOnSuite:
         found.verify_directly_issued_by(site.signer())
         eventually(lambda: condition(site.addon("cluster2"), "Available").get("status") == "True", "it is available again", SOON)
 
-    def test_12_a_controller_that_starts_again_changes_nothing(self, site: AddOnSite) -> None:
+    def test_12_a_restart_of_the_controller_changes_nothing(self, site: AddOnSite) -> None:
         before = self._versions(site)
         site.stop()
         site.start()
-        site.ask(site.hub, request("cluster1"), "after-restart")
+        site.send(site.hub, request("cluster1"), "after-restart")
         site.answer("after-restart")
-        time.sleep(2)  # what it would write, it would write now
+        time.sleep(2)  # time for unexpected writes
         assert self._versions(site) == before
 
     @staticmethod
     def _versions(site: AddOnSite) -> dict[str, str]:
-        """Whatever the controller writes of its own accord, but for status that others write as well."""
+        """Versions of the objects that only the controller writes."""
         objects = {c: site.hub.get(kinds.MANIFEST_WORK, c, manifests.WORK) for c in ("cluster1", "cluster2")}
         found = {name: str((obj or {"metadata": {}})["metadata"].get("generation")) for name, obj in objects.items()}
         kept = [(kinds.SECRET, names.SERVER_AUTHORITY), (kinds.SECRET, names.COLLABORATOR_AUTHORITY), (kinds.CONFIG_MAP, names.AUTHORITIES)]
         return found | {name: (site.hub.get(kind, SYSTEM, name) or {})["metadata"]["resourceVersion"] for kind, name in kept}
 
-    def test_13_removal_takes_the_certificate_and_leaves_the_namespace_with_the_sites_data(self, site: AddOnSite) -> None:
+    def test_13_removal_deletes_the_certificate_and_keeps_the_namespace(self, site: AddOnSite) -> None:
         data = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-the-site", "namespace": SPOKE_NS}}
         site["cluster1"].apply(data)
         old = site.certified("cluster1")
         site.hub.delete(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
-        eventually(lambda: site.hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON) is None, "the add-on is gone", SOON)
-        eventually(lambda: site.certificate("cluster1") is None, "its certificate is gone", SOON)
-        eventually(lambda: site["cluster1"].get(kinds.NETWORK_POLICY, SPOKE_NS, manifests.DENY_ALL) is None, "its objects are gone", SOON)
+        eventually(lambda: site.hub.get(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON) is None, "the add-on is deleted", SOON)
+        eventually(lambda: site.certificate("cluster1") is None, "its certificate is deleted", SOON)
+        eventually(
+            lambda: site["cluster1"].get(kinds.NETWORK_POLICY, SPOKE_NS, manifests.DENY_ALL) is None, "its objects are deleted", SOON
+        )
         namespace = site["cluster1"].get(kinds.NAMESPACE, "", SPOKE_NS)
         assert namespace
         assert not namespace["metadata"].get("deletionTimestamp")
@@ -367,4 +369,4 @@ class AddOnSuite:
             secret = site.hub.get(kinds.SECRET, SYSTEM, names.COLLABORATOR_AUTHORITY) or {"data": {"revoked.json": ""}}
             return f"{old.serial_number:x}" in base64.b64decode(secret["data"]["revoked.json"]).decode()
 
-        eventually(listed, "what it had been issued is revoked", SOON)
+        eventually(listed, "its certificates are revoked", SOON)

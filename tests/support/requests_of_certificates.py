@@ -1,4 +1,4 @@
-"""Certificate requests as OCM's agents make them, and with anything in them that an attacker may want."""
+"""Certificate requests as OCM's agents create them, and forged ones."""
 
 from __future__ import annotations
 
@@ -34,24 +34,23 @@ def subject(cluster: str, organization: str = names.ADDON) -> x509.Name:
 
 
 def pem(
-    whose: x509.Name,
+    subject_name: x509.Name,
     extensions: Sequence[x509.ExtensionType] = (SAN,),
     private: Key | None = None,
     attributes: Sequence[tuple[x509.ObjectIdentifier, bytes]] = (),
 ) -> str:
     private = private or key()
-    made = x509.CertificateSigningRequestBuilder().subject_name(whose)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject_name)
     for each in extensions:
-        made = made.add_extension(each, critical=False)
+        builder = builder.add_extension(each, critical=False)
     for oid, value in attributes:
-        made = made.add_attribute(oid, value)
+        builder = builder.add_attribute(oid, value)
     digest = None if isinstance(private, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
-    return made.sign(private, digest).public_bytes(serialization.Encoding.PEM).decode()
+    return builder.sign(private, digest).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def request(cluster: str, text: str = "", **changes: Any) -> Object:
-    """What the API server shows of the request that the agent of `cluster` has made; `changes` are of its spec, but for `labels`,
-    `signer` and `status`."""
+    """A request of the agent of `cluster`, as the API server returns it. `changes`: fields of its spec, `labels`, `signer`, `status`."""
     labels = changes.pop("labels", {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: names.ADDON})
     status = changes.pop("status", {})
     spec = {

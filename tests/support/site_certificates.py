@@ -1,4 +1,4 @@
-"""The authorities of a hub and the certificates of its clusters, as their administrators see and change them."""
+"""The authorities of a hub and the certificates of its clusters, read and changed as an administrator does."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def held(engine: Engine, cluster: str) -> Pair | None:
     return Pair(x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"])), key)
 
 
-def certified(engine: Engine, cluster: str, besides: Pair | None = None, seconds: float = 60) -> Pair:
-    """As soon as there is one, another than `besides`."""
+def certified(engine: Engine, cluster: str, other_than: Pair | None = None, seconds: float = 60) -> Pair:
+    """Waits for a certificate other than `other_than`."""
 
     def found() -> Pair | None:
         pair = held(engine, cluster)
-        return pair if pair and (besides is None or pair.x509.serial_number != besides.x509.serial_number) else None
+        return pair if pair and (other_than is None or pair.x509.serial_number != other_than.x509.serial_number) else None
 
-    return eventually(found, f"{cluster} has a{'nother' if besides else ''} certificate", seconds)
+    return eventually(found, f"{cluster} has a{'nother' if other_than else ''} certificate", seconds)
 
 
 def public(engine: Engine) -> dict[str, str]:
-    """What anyone may know of the authorities."""
+    """The public data of the authorities."""
     return (engine.hub.get(kinds.CONFIG_MAP, names.SYSTEM_NAMESPACE, names.AUTHORITIES) or {}).get("data") or {}
 
 
-def current(engine: Engine, whose: str) -> str:
-    """The fingerprint of the one that signs."""
-    return next(one["fingerprint"] for one in json.loads(public(engine)[whose]) if one["role"] == "current")
+def current(engine: Engine, authority: str) -> str:
+    """The fingerprint of the current signer."""
+    return next(one["fingerprint"] for one in json.loads(public(engine)[authority]) if one["role"] == "current")
 
 
 def of(bundle: str, wanted: str) -> x509.Certificate:
@@ -65,16 +65,16 @@ def pem(certificate: x509.Certificate) -> str:
 
 
 def replace_authorities(engine: Engine) -> None:
-    """Both, as `panal certs rotate` does; returns when the new ones sign."""
-    old = {whose: current(engine, whose) for whose in ("servers", "collaborators")}
-    wish = {names.ANNOTATION_ROTATE: f"{','.join(old)}@{to_time(now_utc())}"}
-    engine.hub.patch(kinds.CONFIG_MAP, names.SYSTEM_NAMESPACE, names.AUTHORITIES, metadata={"annotations": wish})
-    for whose, before in old.items():
-        eventually(lambda w=whose, b=before: current(engine, w) != b, f"the new one of {whose} signs", SOON + engine.spread)
+    """Rotates both, as `panal certs rotate` does. Returns when the new signers are current."""
+    old = {authority: current(engine, authority) for authority in ("servers", "collaborators")}
+    request = {names.ANNOTATION_ROTATE: f"{','.join(old)}@{to_time(now_utc())}"}
+    engine.hub.patch(kinds.CONFIG_MAP, names.SYSTEM_NAMESPACE, names.AUTHORITIES, metadata={"annotations": request})
+    for authority, before in old.items():
+        eventually(lambda a=authority, b=before: current(engine, a) != b, f"{authority}: the new signer is current", SOON + engine.spread)
 
 
 def renew(engine: Engine, cluster: str) -> None:
-    """The cluster's certificate is deleted; returns when there is a new one."""
+    """Deletes the cluster's certificate. Returns when there is a new one."""
     old = certified(engine, cluster)
     engine.spoke(cluster).delete(kinds.SECRET, names.COLLABORATOR_NAMESPACE, names.IDENTITY_SECRET)
     new = certified(engine, cluster, old)
@@ -82,7 +82,7 @@ def renew(engine: Engine, cluster: str) -> None:
 
 
 def reach_the_sites(engine: Engine) -> None:
-    """What is written now is in the Pods when this returns. No API tells."""
+    """Waits until what is written now has reached the Pods. No API reports it."""
     time.sleep(engine.spread)
 
 
@@ -96,13 +96,13 @@ def signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
 
 def revoke(engine: Engine, cluster: str) -> None:
     """As `panal certs revoke` does."""
-    _shut_out(engine, cluster, to_time(now_utc()))
+    _annotate(engine, cluster, to_time(now_utc()))
 
 
 def restore(engine: Engine, cluster: str) -> None:
     """As `panal certs restore` does."""
-    _shut_out(engine, cluster, None)
+    _annotate(engine, cluster, None)
 
 
-def _shut_out(engine: Engine, cluster: str, since: str | None) -> None:
-    engine.hub.patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, metadata={"annotations": {names.ANNOTATION_REVOKED: since}})
+def _annotate(engine: Engine, cluster: str, revoked: str | None) -> None:
+    engine.hub.patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, metadata={"annotations": {names.ANNOTATION_REVOKED: revoked}})

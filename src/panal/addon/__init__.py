@@ -1,1 +1,1 @@
-"""The add-on fl-collaborator and the authorities behind it: every decision, as pure functions."""
+"""The add-on fl-collaborator and the certificate authorities: all decisions, as pure functions."""

@@ -1,9 +1,9 @@
-"""The two certificate authorities, of servers and of collaborators: when each is made, takes over and goes, and what shows whom to trust.
+"""Rotation, trust bundles and revocation lists of the two certificate authorities: the server and the collaborator authority.
 
-An authority changes in phases, so that whoever checks a certificate knows its signer before the first certificate of it is shown. The
-*next* one is made and goes into the bundles; after the time that bundles need to reach every gateway it becomes the *current* one, which
-signs; the former is *previous* and stays in the bundles until whatever it has signed has expired. Then its key is forgotten; until
-then it is needed for its list of revoked certificates, which a gateway demands of every authority that it trusts.
+An authority is rotated in phases, so that every peer trusts the new signer before it receives a certificate of that signer. First the
+*next* signer is created and added to the trust bundle. Once the bundle has had time to reach every gateway, it becomes the *current*
+signer, and the one before becomes *previous*. A previous signer stays in the bundle until all certificates that it signed have expired.
+Then it is deleted, with its key. Until then the key signs its revocation list, which a gateway requires for every authority that it trusts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-SKEW = timedelta(minutes=5)  # certificates are valid from before they are made: clocks differ
-RENEWED_AT = 2 / 3  # of an authority's life, its successor is made
+SKEW = timedelta(minutes=5)  # a certificate is valid from this long before its creation, since clocks differ
+ROTATE_AT = 2 / 3  # of an authority's lifetime
 PEM = serialization.Encoding.PEM
 NO_USAGE = dict.fromkeys(
     (
@@ -39,12 +39,12 @@ NO_USAGE = dict.fromkeys(
 
 
 class AuthorityError(ValueError):
-    """What is kept of an authority cannot be read; the message says what."""
+    """The stored data of an authority is invalid. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """`life` of an authority, `leaf` of a certificate that it signs, `spread`: in which a bundle has reached every gateway."""
+    """`life`: lifetime of an authority. `leaf`: lifetime of its certificates. `spread`: the time for a bundle to reach every gateway."""
 
     life: timedelta = timedelta(days=365)
     leaf: timedelta = timedelta(days=1)
@@ -53,8 +53,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A certificate of an authority with its key, both PEM. `until`: when the last certificate that it signed expires, once it signs no
-    more."""
+    """The certificate and key of an authority, both PEM. `until`: of a previous signer, when its last certificate expires."""
 
     certificate: str
     key: str
@@ -65,7 +64,7 @@ class Signer:
         return x509.load_pem_x509_certificate(self.certificate.encode())
 
     @property
-    def made(self) -> datetime:
+    def created(self) -> datetime:
         return self.parsed.not_valid_before_utc + SKEW
 
     @property
@@ -74,20 +73,20 @@ class Signer:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` writes it, without the colons."""
+        """SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` prints it, without colons."""
         return fingerprint(self.certificate)
 
     @property
     def private(self) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(self.key.encode(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise AuthorityError("an authority's key is not of an elliptic curve")
+            raise AuthorityError("the key of an authority is not an elliptic curve key")
         return key
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """`previous` is the newest first. Before there is a `current` one nothing can be signed."""
+    """The signers of an authority, by role. `previous` starts with the newest. Without `current`, nothing can be signed."""
 
     current: Signer | None = None
     next: Signer | None = None
@@ -99,16 +98,18 @@ class Authority:
 
     @property
     def newest(self) -> datetime | None:
-        """When the newest was made."""
-        return max((s.made for s in self.trusted), default=None)
+        """When the newest signer was created."""
+        return max((s.created for s in self.trusted), default=None)
 
 
 def decide(
     state: Authority, now: datetime, name: str, times: Times, requested: datetime | None = None, since: datetime | None = None
 ) -> Authority:
-    """The authority as it should be now; `state` itself where that is so. `name` goes into the subject of a new one. `requested` is when
-    somebody asked for another one. `since` is when this controller began to hand bundles out: an authority made before that has
-    not had its time."""
+    """The authority as it should be at `now`; `state` itself if it does not change.
+
+    `name`: part of the subject of a new signer. `requested`: when a rotation was requested. `since`: when this controller began to
+    distribute bundles; the time that a next signer waits starts then at the earliest.
+    """
     state = _without_expired(state, now)
     current = state.current
     if current is None:
@@ -117,44 +118,44 @@ def decide(
         state = replace(state, next=create(name, now, times.life))
     if state.next is None:
         return state
-    spread = max(state.next.made, since or state.next.made) + times.spread
-    return _promoted(state, current, now, times) if now >= spread or current.ends <= now else state
+    distributed = max(state.next.created, since or state.next.created) + times.spread
+    return _promoted(state, current, now, times) if now >= distributed or current.ends <= now else state
 
 
 def _without_expired(state: Authority, now: datetime) -> Authority:
     kept = tuple(s for s in state.previous if s.until is not None and s.until > now and s.ends > now)
-    coming = state.next if state.next and state.next.ends > now else None
-    current = state.current if state.current and (state.current.ends > now or coming) else None
-    found = Authority(current, coming, kept)
+    following = state.next if state.next and state.next.ends > now else None
+    current = state.current if state.current and (state.current.ends > now or following) else None
+    found = Authority(current, following, kept)
     return state if found == state else found
 
 
 def _due(current: Signer, now: datetime, requested: datetime | None) -> bool:
-    return now >= _scheduled(current) or (requested is not None and current.made < requested <= now)
+    return now >= _scheduled(current) or (requested is not None and current.created < requested <= now)
 
 
 def _scheduled(current: Signer) -> datetime:
-    return current.made + (current.ends - current.made) * RENEWED_AT
+    return current.created + (current.ends - current.created) * ROTATE_AT
 
 
 def _promoted(state: Authority, current: Signer, now: datetime, times: Times) -> Authority:
-    former = replace(current, until=min(now + times.leaf + SKEW, current.ends))
-    previous = (former, *state.previous) if former.ends > now else state.previous
+    old = replace(current, until=min(now + times.leaf + SKEW, current.ends))
+    previous = (old, *state.previous) if old.ends > now else state.previous
     return Authority(current=state.next, previous=previous)
 
 
-def look_again(state: Authority, times: Times, since: datetime) -> datetime | None:
-    """When `decide` may come to something else by itself."""
+def next_change(state: Authority, times: Times, since: datetime) -> datetime | None:
+    """When the result of `decide` may change by the passing of time."""
     moments = [s.until for s in state.previous if s.until]
     if state.next:
-        moments.append(max(state.next.made, since) + times.spread)
+        moments.append(max(state.next.created, since) + times.spread)
     elif state.current:
         moments.append(_scheduled(state.current))
     return min(moments, default=None)
 
 
 def create(name: str, now: datetime, life: timedelta) -> Signer:
-    """A new authority; the name is its own, because lists of revoked certificates are found by their authority's name."""
+    """A new signer. Its subject is unique, because gateways find a revocation list by the subject of its authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [
@@ -180,20 +181,22 @@ def create(name: str, now: datetime, life: timedelta) -> Signer:
 
 
 def bundle(state: Authority) -> str:
-    """The PEM of all that are trusted."""
+    """The trust bundle, PEM."""
     return "".join(s.certificate for s in state.trusted)
 
 
 def crl(state: Authority, revoked: Mapping[int, datetime]) -> str:
-    """A list of revoked certificates (serial: since when) for each trusted authority, PEM, one after the other. The same for the same
-    input, and valid as long as its authority: a gateway refuses everybody when a list has expired."""
+    """The revocation lists of all trusted signers, concatenated PEM. `revoked`: the time of revocation by serial number.
+
+    The lists are deterministic. Each is valid as long as its signer, because a gateway refuses all connections when a list has expired.
+    """
     return "".join(_list(s, revoked) for s in state.trusted)
 
 
 def _list(signer: Signer, revoked: Mapping[int, datetime]) -> str:
-    """All serials stand in each list: they are random, so that none is another authority's as well."""
+    """Each list contains all serial numbers. They are random, so no other signer has issued the same number."""
     updated = max([signer.parsed.not_valid_before_utc, *revoked.values()]).replace(microsecond=0)
-    made = (
+    builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(signer.parsed.subject)
         .last_update(updated)
@@ -202,15 +205,15 @@ def _list(signer: Signer, revoked: Mapping[int, datetime]) -> str:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.private.public_key()), critical=False)
     )
     for serial, since in sorted(revoked.items()):
-        made = made.add_revoked_certificate(
+        builder = builder.add_revoked_certificate(
             x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since.astimezone(UTC)).build()
         )
-    return made.sign(signer.private, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(PEM).decode()
+    return builder.sign(signer.private, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(PEM).decode()
 
 
-# --- as it is kept, and as anyone may know it -------------------------------------------------------------------------
+# --- stored and public forms ------------------------------------------------------------------------------------------
 def to_data(state: Authority) -> dict[str, str]:
-    """The data of the Secret."""
+    """The data of the authority's Secret, not encoded."""
     found: dict[str, str] = {}
     for name, signer in _named(state):
         found |= {f"{name}.crt": signer.certificate, f"{name}.key": signer.key}
@@ -220,7 +223,7 @@ def to_data(state: Authority) -> dict[str, str]:
 
 
 def from_data(data: Mapping[str, str]) -> Authority:
-    """AuthorityError if that is none."""
+    """The inverse of `to_data`. Raises AuthorityError for invalid data."""
     names = [name.removesuffix(".crt") for name in data if name.endswith(".crt")]
     try:
         previous = sorted((n for n in names if n.startswith("previous-")), key=lambda n: int(n.rpartition("-")[2]))
@@ -244,7 +247,7 @@ def _signer(data: Mapping[str, str], name: str) -> Signer:
 
 
 def public(state: Authority) -> list[dict[str, str]]:
-    """What anyone may know of it."""
+    """The public data of the signers: role, fingerprint and validity."""
     return [
         {
             "role": name.partition("-")[0],

@@ -1,4 +1,4 @@
-"""What the platform engineer has configured for a site, from the add-on's AddOnDeploymentConfigs, with OCM's precedence."""
+"""The configuration of a site: the AddOnDeploymentConfig that applies, by the precedence of OCM."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from panal.api.addresses import is_ip
 Object = dict[str, Any]
 ConfigKey = tuple[str, str]  # namespace and name
 GROUP, RESOURCE = "addon.open-cluster-management.io", "addondeploymentconfigs"
-ADDRESS = "AGGREGATOR_HOST"  # the customized variable: how a site reaches the hub, where it is not as everybody else
+ADDRESS = "AGGREGATOR_HOST"  # customized variable: the address by which this site reaches the hub
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class SiteConfig:
-    """`registries` are prefixes of images with what takes their place. `proxy` is host and port on the way to the hub. `address_host`, if
-    not empty, is the host by which the site reaches the aggregator. `problems` are sentences for the platform engineer: what
-    they speak of is left out."""
+    """`registries`: prefixes of image names and their mirrors. `proxy`: host and port of the HTTP proxy to the hub. `address_host`: the
+    host by which the site reaches the aggregator; empty for the usual one. `problems`: messages about invalid settings, which have no
+    effect."""
 
     node_selector: Mapping[str, str]
     tolerations: tuple[Mapping[str, Any], ...]
@@ -31,11 +31,11 @@ class SiteConfig:
     problems: tuple[str, ...]
 
     def image(self, name: str) -> str:
-        """The name under which this site finds an image: the longest source that is the name or a folder above it is replaced."""
-        fitting = [(source, mirror) for source, mirror in self.registries if _within(name, source)]
-        if not fitting:
+        """The image name at this site: the longest source that is the name or a path prefix of it is replaced by its mirror."""
+        matching = [(source, mirror) for source, mirror in self.registries if _within(name, source)]
+        if not matching:
             return name
-        source, mirror = max(fitting, key=lambda pair: len(pair[0]))
+        source, mirror = max(matching, key=lambda pair: len(pair[0]))
         rest = name[len(source) :].lstrip("/") if source else name.rpartition("/")[2]
         separator = "" if rest.startswith((":", "@")) or not rest else "/"
         return f"{mirror.rstrip('/')}{separator}{rest}"
@@ -45,13 +45,13 @@ NOTHING = SiteConfig({}, (), (), None, "", ())
 
 
 def _within(name: str, source: str) -> bool:
-    """An empty source is every image: its last part alone is kept, as OCM has it."""
+    """As in OCM, an empty source matches every image; only the last part of the name is kept."""
     rest = name[len(source) :]
     return name.startswith(source) and (not source or source.endswith("/") or not rest or rest[0] in "/:@")
 
 
 def site_config(mca: Object, cma: Object | None, configs: Mapping[ConfigKey, Object]) -> SiteConfig:
-    """`configs` are the AddOnDeploymentConfigs of the hub by namespace and name."""
+    """The configuration of one cluster. `mca`: its ManagedClusterAddOn. `cma`: the ClusterManagementAddOn. `configs`: those of the hub."""
     key = config_key(mca, cma)
     if key is None:
         return NOTHING
@@ -73,8 +73,8 @@ def site_config(mca: Object, cma: Object | None, configs: Mapping[ConfigKey, Obj
 
 
 def config_key(mca: Object, cma: Object | None) -> ConfigKey | None:
-    """The AddOnDeploymentConfig for one cluster: the ManagedClusterAddOn's own, else that which OCM has found by placement, else the
-    add-on's default. Of several the first, as OCM has it."""
+    """The AddOnDeploymentConfig of one cluster: that of the ManagedClusterAddOn's spec, else that which OCM wrote into its status, else the
+    add-on's default. As in OCM, the first of several applies."""
     own = _first((mca.get("spec") or {}).get("configs"))
     references = [(r.get("desiredConfig") or r) | _kind(r) for r in (mca.get("status") or {}).get("configReferences") or ()]
     defaults = ((cma or {}).get("spec") or {}).get("supportedConfigs") or ()
@@ -87,12 +87,12 @@ def _kind(reference: Object) -> Object:
 
 
 def _first(references: Any) -> ConfigKey | None:
-    fitting = (r for r in references or () if _kind(r) == {"group": GROUP, "resource": RESOURCE} and r.get("name"))
-    return next(((r.get("namespace") or "", r["name"]) for r in fitting), None)
+    matching = (r for r in references or () if _kind(r) == {"group": GROUP, "resource": RESOURCE} and r.get("name"))
+    return next(((r.get("namespace") or "", r["name"]) for r in matching), None)
 
 
 def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | None, str]:
-    """Host and port, and what is wrong with it; of a URL of a proxy nothing else is used."""
+    """Host and port of the proxy, and the problem with its URL. Other parts of the URL are ignored."""
     url = config.get("httpsProxy") or config.get("httpProxy") or ""
     if not url:
         return None, ""
@@ -103,9 +103,12 @@ def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | Non
         return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
     if parts.username is not None or parts.password is not None:
         credentials = f"Secret {names.PROXY} in the namespace {names.COLLABORATOR_NAMESPACE} of the site"
-        return None, f"the proxy in {where} holds credentials, which everybody who may read it sees: they belong into the {credentials}"
+        return (
+            None,
+            f"the proxy in {where} contains credentials, which everyone who can read the object sees. Store them in the {credentials}",
+        )
     if parts.scheme != "http" or not host or not port:
         return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
     if not is_ip(host):
-        return None, f"the proxy {host} in {where} is no IP address: Pods of collaborators resolve no names"
+        return None, f"the proxy {host} in {where} is not an IP address. Use one, because the Pods of collaborators cannot resolve names"
     return (host, port), ""

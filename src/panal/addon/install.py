@@ -1,7 +1,7 @@
-"""What makes clusters take part: the add-on as OCM's add-on manager knows it, and the Placement that says which clusters get it.
+"""The objects that install the add-on: the ClusterManagementAddOn, and a Placement that selects all clusters.
 
-The chart renders the same objects (charts/panal/templates/addon.yaml; a test compares them), the local platform applies these, and
-`python -m panal.addon.install` prints deploy/all-clusters.yaml, for hubs on which deploy/panal.yaml was applied.
+The chart renders the same objects (charts/panal/templates/addon.yaml; a test compares them), and the local platform applies them.
+`python -m panal.addon.install` prints deploy/all-clusters.yaml, for hubs with deploy/panal.yaml.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Object = dict[str, Any]
 
 CLUSTER_GROUP = "cluster.open-cluster-management.io"
 CONFIG = {"group": GROUP, "resource": RESOURCE}
-LIFECYCLE = {f"{GROUP}/lifecycle": "addon-manager"}  # OCM's own manager installs and removes it, by Placement
+LIFECYCLE = {f"{GROUP}/lifecycle": "addon-manager"}  # OCM's add-on manager installs and removes the add-on, by Placement
 TITLE = "Federated learning collaborator"
 DESCRIPTION = "Lets a cluster take part in federated learning: its certificate, and what its collaborators need at the site."
-EVERY_SET = "global"  # the cluster set of which every cluster is a member
-# A cluster that is away for a while keeps the add-on: to take it away is to withdraw the certificate.
-AWAY = tuple({"key": f"{CLUSTER_GROUP}/{taint}", "operator": "Exists"} for taint in ("unreachable", "unavailable"))
+EVERY_SET = "global"  # the cluster set that contains every cluster
+# An unreachable cluster keeps the add-on: removing the add-on would revoke its certificate.
+TOLERATIONS = tuple({"key": f"{CLUSTER_GROUP}/{taint}", "operator": "Exists"} for taint in ("unreachable", "unavailable"))
 
 
 def addon(placements: Iterable[Object], default_config: Mapping[str, str] | None = None) -> Object:
-    """The ClusterManagementAddOn. `placements` are entries of its installStrategy, of which the last one's configuration counts where a
-    cluster is in several; `default_config` is the namespace and name of an AddOnDeploymentConfig. Without placements no cluster has it."""
+    """The ClusterManagementAddOn. `placements`: entries of its installStrategy; for a cluster in several, the configuration of the last one
+    applies; without any, no cluster has the add-on. `default_config`: namespace and name of an AddOnDeploymentConfig."""
     config = CONFIG | ({"defaultConfig": dict(default_config)} if default_config else {})
     spec = {
         "addOnMeta": {"displayName": TITLE, "description": DESCRIPTION},
@@ -44,18 +44,18 @@ def _addon(metadata: Object, spec: Object) -> Object:
 
 
 def _strategy(placements: Iterable[Object]) -> Object:
-    """An empty list is left out: who adds placements on the hub keeps them when the add-on is applied again."""
+    """Omits an empty list, so that applying the add-on again keeps placements that were added on the hub."""
     found = list(placements)
     return {"type": "Placements"} | ({"placements": found} if found else {})
 
 
 def placed_everywhere(namespace: str) -> Object:
-    """The entry of `addon` for the Placement that `everywhere` makes."""
+    """The entry for `addon` that names the Placement of `everywhere`."""
     return {"namespace": namespace, "name": ADDON}
 
 
 def everywhere(namespace: str) -> list[Object]:
-    """A Placement over all clusters of the hub, and the binding that it needs."""
+    """A Placement that selects all clusters of the hub, and the ManagedClusterSetBinding that it needs."""
     return [
         {
             "apiVersion": f"{CLUSTER_GROUP}/v1beta2",
@@ -67,28 +67,29 @@ def everywhere(namespace: str) -> list[Object]:
             "apiVersion": f"{CLUSTER_GROUP}/v1beta1",
             "kind": "Placement",
             "metadata": {"name": ADDON, "namespace": namespace},
-            "spec": {"clusterSets": [EVERY_SET], "tolerations": [dict(each) for each in AWAY]},
+            "spec": {"clusterSets": [EVERY_SET], "tolerations": [dict(each) for each in TOLERATIONS]},
         },
     ]
 
 
-def let_all_take_part(namespace: str) -> list[Object]:
-    """For `kubectl apply --server-side` with a field manager of its own: it adds a placement to an add-on that is installed, and owns
-    nothing else of it."""
+def all_clusters(namespace: str) -> list[Object]:
+    """The objects of deploy/all-clusters.yaml. Applied server-side with a separate field manager, they add a Placement to the installed
+    add-on and own no other field of it."""
     strategy = _addon({}, {"installStrategy": _strategy([placed_everywhere(namespace)])})
     return [*everywhere(namespace), strategy]
 
 
 HEADER = f"""\
-# Lets every cluster of the hub take part, beside deploy/panal.yaml. With a field manager of its own, so that each can be applied again:
+# Installs the add-on on all clusters of the hub. Apply it after deploy/panal.yaml, with a separate field manager, so that you can apply
+# each file again:
 #   kubectl apply --server-side --field-manager=panal-placements -f deploy/all-clusters.yaml
-# For some clusters: a Placement of your own, in a namespace with bindings of its cluster sets, named here in the place of {ADDON}.
+# To select some clusters: create a Placement in a namespace with bindings of its cluster sets, and name it here instead of {ADDON}.
 """
 
 
 def main() -> None:
     sys.stdout.write(HEADER)
-    yaml.safe_dump_all(let_all_take_part(SYSTEM_NAMESPACE), sys.stdout, sort_keys=False, width=140)
+    yaml.safe_dump_all(all_clusters(SYSTEM_NAMESPACE), sys.stdout, sort_keys=False, width=140)
 
 
 if __name__ == "__main__":

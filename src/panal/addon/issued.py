@@ -1,5 +1,7 @@
-"""The certificates that a cluster has been issued, as they stand in an annotation of its ManagedClusterAddOn: recorded before they are
-handed out, so that each can be revoked."""
+"""The record of the certificates issued to a cluster, in an annotation of its ManagedClusterAddOn.
+
+A certificate is recorded before the cluster receives it, so that every certificate can be revoked.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """`request` is the uid of the CertificateSigningRequest; `revoked` is since when."""
+    """One certificate. `request`: the uid of its CertificateSigningRequest. `revoked`: when it was revoked."""
 
     serial: int
     begins: datetime
@@ -33,7 +35,7 @@ def certificate(pem: str, request: str) -> Issued:
 
 
 def issued(addon: Object) -> tuple[Issued, ...]:
-    """Those in the annotation; an annotation that cannot be read counts as none."""
+    """The recorded certificates; none if the annotation is invalid."""
     text = _annotations(addon).get(names.ANNOTATION_CERTIFICATES) or "[]"
     try:
         return tuple(_read(entry) for entry in json.loads(text))
@@ -42,12 +44,12 @@ def issued(addon: Object) -> tuple[Issued, ...]:
 
 
 def text(certificates: Iterable[Issued], now: datetime) -> str:
-    """The annotation: without those that have expired."""
+    """The value of the annotation, without certificates that have expired."""
     return json.dumps([_written(c) for c in certificates if c.ends > now], separators=(",", ":"))
 
 
 def valid(certificates: Iterable[Issued], now: datetime) -> list[Issued]:
-    """Neither expired nor revoked."""
+    """The certificates that are neither expired nor revoked."""
     return [c for c in certificates if c.ends > now and not c.revoked]
 
 
@@ -56,7 +58,7 @@ def as_revoked(certificates: Iterable[Issued], now: datetime) -> tuple[Issued, .
 
 
 def revoked(addon: Object) -> bool:
-    """Whether the cluster is shut out."""
+    """Whether the cluster is revoked."""
     return names.ANNOTATION_REVOKED in _annotations(addon)
 
 

@@ -1,4 +1,4 @@
-"""Certificates that the authorities sign: a collaborator's and a server's. Nothing of a request gets into one but its public key."""
+"""Certificates that the authorities sign, for collaborators and for aggregators. Only the public key is copied from a request."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from panal.addon.authority import NO_USAGE, PEM, SKEW, Signer
 from panal.api import names
 
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-REMEDY = "Ask with an ECDSA key on P-256 (as Open Cluster Management's agent makes it), P-384 or P-521"
+REMEDY = "Use an ECDSA key on P-256 (as Open Cluster Management's agent creates it), P-384 or P-521"
 
 
 class BadRequest(ValueError):  # noqa: N818
-    """A certificate request that cannot be read, or is not signed by its own key."""
+    """A certificate request that cannot be parsed, or is not signed with its own key."""
 
 
 class WrongKey(BadRequest):
-    """One whose key is of another kind than OCM's agents make, with what to do about it."""
+    """A certificate request with an unsupported key. The message contains the remedy."""
 
 
-def requested(csr_pem: str) -> x509.CertificateSigningRequest:
-    """The request, whose signature and key are good; BadRequest otherwise."""
+def parsed(csr_pem: str) -> x509.CertificateSigningRequest:
+    """Parses a request and checks its signature and key. Raises BadRequest."""
     try:
         csr = x509.load_pem_x509_csr(csr_pem.encode())
         signed = csr.is_signature_valid
@@ -36,21 +36,21 @@ def requested(csr_pem: str) -> x509.CertificateSigningRequest:
     except BadRequest:
         raise
     except (ValueError, TypeError, InvalidSignature, x509.UnsupportedGeneralNameType) as error:
-        raise BadRequest(f"the request cannot be read: {error}") from error
-    except Exception as error:  # the library has errors of its own for algorithms that it does not know
-        raise BadRequest(f"the request cannot be read: {type(error).__name__}") from error
+        raise BadRequest(f"the request cannot be parsed: {error}") from error
+    except Exception as error:  # the library raises other exceptions for unknown algorithms
+        raise BadRequest(f"the request cannot be parsed: {type(error).__name__}") from error
     if not signed:
-        raise BadRequest("the request is not signed by the key that it holds")
+        raise BadRequest("the request is not signed with its own key")
     return csr
 
 
 def key_of(csr: x509.CertificateSigningRequest) -> ec.EllipticCurvePublicKey:
-    """Its curve must be given by its name, as agents do: one that is spelt out in its parameters is none that anybody has looked at."""
+    """The key of the request. Its curve must be a named one, as in requests of agents: explicit parameters are not checked."""
     key = csr.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, CURVES):
-        raise WrongKey(f"it is {_kind(key)}. {REMEDY}")
+        raise WrongKey(f"its key is {_kind(key)}. {REMEDY}")
     if _encoded(key) not in csr.tbs_certrequest_bytes:
-        raise WrongKey(f"its curve is given by parameters, or its point is compressed. {REMEDY}")
+        raise WrongKey(f"its key has a curve with explicit parameters, or a compressed point. {REMEDY}")
     return key
 
 
@@ -62,17 +62,17 @@ def _kind(key: object) -> str:
 
 
 def sign_collaborator(signer: Signer, csr_pem: str, cluster: str, now: datetime, life: timedelta, serial: int | None = None) -> str:
-    """The certificate of a cluster's collaborators, for the key in the request; PEM. BadRequest for an unusable request."""
+    """The certificate of a cluster's collaborators for the key of the request, PEM. Raises BadRequest."""
     subject = [(NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, cluster)]
     uri = x509.UniformResourceIdentifier(names.cluster_uri(cluster))
     usage = ExtendedKeyUsageOID.CLIENT_AUTH
-    return _sign(signer, requested(csr_pem), subject, uri, usage, (now, life, serial or x509.random_serial_number()))
+    return _sign(signer, parsed(csr_pem), subject, uri, usage, (now, life, serial or x509.random_serial_number()))
 
 
 def sign_server(signer: Signer, csr_pem: str, server_name: str, now: datetime, life: timedelta) -> str:
-    """The certificate of a run's aggregator, for the key in the request; PEM. BadRequest for an unusable request."""
+    """The certificate of a run's aggregator for the key of the request, PEM. Raises BadRequest."""
     usage = ExtendedKeyUsageOID.SERVER_AUTH
-    return _sign(signer, requested(csr_pem), (), x509.DNSName(server_name), usage, (now, life, x509.random_serial_number()))
+    return _sign(signer, parsed(csr_pem), (), x509.DNSName(server_name), usage, (now, life, x509.random_serial_number()))
 
 
 def _sign(
@@ -83,10 +83,10 @@ def _sign(
     usage: x509.ObjectIdentifier,
     terms: tuple[datetime, timedelta, int],
 ) -> str:
-    """No certificate outlives the authority that signed it. One without a subject has its name as a critical extension (RFC 5280)."""
+    """A certificate does not outlive its authority. Without a subject, the alternative name is critical (RFC 5280, 4.2.1.6)."""
     authority, key, (now, life, serial) = signer.parsed, key_of(csr), terms
     whose = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(whose)
         .issuer_name(authority.subject)
@@ -101,11 +101,11 @@ def _sign(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.private.public_key()), critical=False)
     )
-    return made.sign(signer.private, hashes.SHA256()).public_bytes(PEM).decode()
+    return builder.sign(signer.private, hashes.SHA256()).public_bytes(PEM).decode()
 
 
-def still_good(signer: Signer, certificate_pem: str, csr_pem: str, server_name: str, now: datetime) -> bool:
-    """Whether a server's certificate is of this signer, key and name, and has more than a third of its life left."""
+def is_current(signer: Signer, certificate_pem: str, csr_pem: str, server_name: str, now: datetime) -> bool:
+    """Whether a server certificate has this signer, key and name, and more than a third of its lifetime left."""
     try:
         certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
         certificate.verify_directly_issued_by(signer.parsed)
@@ -113,7 +113,7 @@ def still_good(signer: Signer, certificate_pem: str, csr_pem: str, server_name: 
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    same_key = _encoded(key_of(requested(csr_pem))) == _encoded(certificate.public_key())
+    same_key = _encoded(key_of(parsed(csr_pem))) == _encoded(certificate.public_key())
     same_name = list(found) == [x509.DNSName(server_name)]
     return same_key and same_name and ends - now > (ends - begins) / 3
 

@@ -1,9 +1,9 @@
-"""The add-on's ManifestWork: what every cluster that may take part has, whether a run goes on there or not.
+"""The add-on's ManifestWork: the objects on every cluster with the add-on, independent of runs.
 
-The collaborators' namespace, made once and never taken away (the site's data are in it); the account of collaborators, which may do
-nothing; the authorities of servers; and a NetworkPolicy under which a collaborator's Pod reaches nothing at all: each run's own work
-opens the one way to its aggregator. The controller renders all of it, with its namespaces: no AddOnTemplate is involved, so
-`agentInstallNamespace` of an AddOnDeploymentConfig moves nothing.
+These are the collaborators' namespace, which is created once and never deleted (it contains the site's data); the ServiceAccount of
+collaborators, which has no permissions; the trust bundle of the server authority; and a NetworkPolicy that denies all traffic of a
+collaborator's Pod. The work of each run allows the connection to its aggregator. The controller renders the manifests without an
+AddOnTemplate, so `agentInstallNamespace` of an AddOnDeploymentConfig has no effect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIG_HASH = "open-cluster-management.io/config-spec-hash"
 ACCOUNT = names.ADDON  # the ServiceAccount
 DENY_ALL = f"{names.ADDON}-deny-all"  # the NetworkPolicy
 COLLABORATOR = {names.LABEL_COMPONENT: "collaborator"}
-# Of every work that carries the namespace: nothing of ours deletes it.
+# The delete option of every work that contains the namespace, so that panal never deletes it.
 ORPHANED_NAMESPACE: Object = {
     "propagationPolicy": "SelectivelyOrphan",
     "selectivelyOrphans": {
@@ -31,7 +31,7 @@ ORPHANED_NAMESPACE: Object = {
 
 
 def work(addon: Object, trust: str) -> Object:
-    """`addon` is the ManagedClusterAddOn, `trust` the PEM bundle of the authorities of servers."""
+    """`addon`: the ManagedClusterAddOn. `trust`: the trust bundle of the server authority, PEM."""
     return {
         "apiVersion": "work.open-cluster-management.io/v1",
         "kind": "ManifestWork",
@@ -51,7 +51,7 @@ def work(addon: Object, trust: str) -> Object:
 
 
 def config_hashes(addon: Object) -> str:
-    """Of the configurations that the work is made under: by it OCM's add-on manager tells that they have been applied."""
+    """The hashes of the configurations that the work was rendered with. OCM's add-on manager reads them to see what has been applied."""
     found = {}
     for reference in (addon.get("status") or {}).get("configReferences") or ():
         if wanted := reference.get("desiredConfig"):
@@ -73,14 +73,14 @@ def _owner(addon: Object) -> Object:
 
 
 def namespace() -> Object:
-    """Made once and never touched again: its owner may relax or tighten it, and nothing of ours deletes it."""
+    """Created once and never updated or deleted, so that the site's owner can change its Pod Security level."""
     level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     metadata = {"name": names.COLLABORATOR_NAMESPACE, "labels": names.MANAGED_BY | level}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def namespace_config() -> Object:
-    """Of every work that carries the namespace, among its manifestConfigs."""
+    """The manifestConfig of the namespace, for every work that contains it."""
     identifier = {"group": "", "resource": "namespaces", "name": names.COLLABORATOR_NAMESPACE, "namespace": ""}
     return {"resourceIdentifier": identifier, "feedbackScrapeType": "Watch", "updateStrategy": {"type": "CreateOnly"}}
 

@@ -1,8 +1,8 @@
-"""The status of a ManagedClusterAddOn as it should be: what OCM's agent is to ask for, and how the add-on is there.
+"""The desired status of a ManagedClusterAddOn: which certificate OCM's agent requests, and whether the add-on is available.
 
-`healthCheck.mode` is Customized: between runs nothing of ours runs at a site, so nothing could renew the Lease that OCM would otherwise
-look for. The add-on is available when its manifests are there and a certificate that can be used has been issued. What OCM's add-on
-manager says (Configured, Progressing, the configurations) is its own and is not touched.
+`healthCheck.mode` is Customized: OCM would otherwise check a Lease, and between runs nothing of panal runs at a site that could renew it.
+The add-on is available when its manifests are applied and the cluster has a valid certificate. The fields of OCM's add-on manager
+(Configured, Progressing, the configurations) are not changed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from panal.api import names
 from panal.api.text import shown
 
 Object = dict[str, Any]
-ROTATED = "ClusterCertificateRotated"  # said by OCM's agent
+ROTATED = "ClusterCertificateRotated"  # written by OCM's agent
 CLUSTER_AVAILABLE = "ManagedClusterConditionAvailable"
 MESSAGE_LENGTH = 1000
 STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A condition without its time; `status` None is Unknown."""
+class Condition:
+    """A condition without its transition time. `status` None is Unknown."""
 
     type: str
     status: bool | None
@@ -35,13 +35,12 @@ class Said:
 
 
 def status(addon: Object, work: Object | None, cluster: Object | None, now: datetime) -> Object:
-    """What we say of it: to be applied as a whole. `work` is the add-on's on the hub, `cluster` the ManagedCluster."""
-    shut_out = issued.revoked(addon)
+    """The status, to be applied as a whole. `work`: the add-on's ManifestWork. `cluster`: the ManagedCluster."""
     subject = {"user": addon["metadata"]["namespace"], "groups": [names.ADDON]}
     conditions = (_registered(addon), _manifests(work), _available(addon, work, cluster, now))
     return {
         "namespace": names.COLLABORATOR_NAMESPACE,
-        "registrations": [] if shut_out else [{"signerName": names.SIGNER, "subject": subject}],
+        "registrations": [] if issued.revoked(addon) else [{"signerName": names.SIGNER, "subject": subject}],
         "supportedConfigs": [{"group": GROUP, "resource": RESOURCE}],
         "healthCheck": {"mode": "Customized"},
         "conditions": [_timed(c, _conditions(addon), now) for c in conditions],
@@ -49,73 +48,79 @@ def status(addon: Object, work: Object | None, cluster: Object | None, now: date
 
 
 def differs(addon: Object, wanted: Mapping[str, Any]) -> bool:
-    """Whether the ManagedClusterAddOn does not say yet what we want it to."""
-    found, said = addon.get("status") or {}, _conditions(addon)
+    """Whether the status of the ManagedClusterAddOn differs from `wanted`."""
+    found, conditions = addon.get("status") or {}, _conditions(addon)
     rest = any((found.get(key) or None) != (value or None) for key, value in wanted.items() if key != "conditions")
-    return rest or any(said.get(c["type"]) != c for c in wanted["conditions"])
+    return rest or any(conditions.get(c["type"]) != c for c in wanted["conditions"])
 
 
-def _registered(addon: Object) -> Said:
+def _registered(addon: Object) -> Condition:
     if issued.revoked(addon):
         cluster = addon["metadata"]["namespace"]
-        return Said("RegistrationApplied", False, "Revoked", f"Shut out: `panal certs restore {cluster}` lets it take part again")
-    return Said("RegistrationApplied", True, "SetPermissionApplied", "The cluster's agent may ask for its certificate")
+        return Condition("RegistrationApplied", False, "Revoked", f"The cluster is revoked. To restore it: `panal certs restore {cluster}`")
+    return Condition("RegistrationApplied", True, "SetPermissionApplied", "The cluster's agent may request its certificate")
 
 
-def _manifests(work: Object | None) -> Said:
+def _manifests(work: Object | None) -> Condition:
     state, message = _applied(work)
     reason = "AddonManifestApplied" if state else "AddonManifestAppliedFailed" if state is False else "ManifestWorkPending"
-    return Said("ManifestApplied", bool(state), reason, message)
+    return Condition("ManifestApplied", bool(state), reason, message)
 
 
-def _available(addon: Object, work: Object | None, cluster: Object | None, now: datetime) -> Said:
-    """The first that is amiss, what explains the rest first. Of a cluster that does not answer it says what OCM's hub says."""
-    lives = _current(cluster, CLUSTER_AVAILABLE)
-    if lives.get("status") not in ("True", "False"):
-        reason, message = lives.get("reason") or "ManagedClusterUnknown", lives.get("message") or "The cluster has not said that it lives"
-        return Said("Available", None, reason, message)
-    if lives["status"] == "False":
-        return Said("Available", False, lives["reason"], lives.get("message") or "The cluster is not available")
+def _available(addon: Object, work: Object | None, cluster: Object | None, now: datetime) -> Condition:
+    """The first problem, causes before their effects. For a cluster that is not available: the reason and message of OCM."""
+    alive = _current(cluster, CLUSTER_AVAILABLE)
+    if alive.get("status") not in ("True", "False"):
+        reason = alive.get("reason") or "ManagedClusterUnknown"
+        return Condition("Available", None, reason, alive.get("message") or "The cluster has not reported its availability")
+    if alive["status"] == "False":
+        return Condition("Available", False, alive["reason"], alive.get("message") or "The cluster is not available")
     if issued.revoked(addon):
-        return Said("Available", False, "Revoked", _registered(addon).message)
+        return Condition("Available", False, "Revoked", _registered(addon).message)
     applied, why = _applied(work)
     if not applied:
-        return Said("Available", False if applied is False else None, "WorkNotApplied", why)
-    there = _current(work, "Available", of_generation=True)
-    if there.get("status") != "True":
-        return Said("Available", False, "WorkNotAvailable", there.get("message") or "The add-on's objects are not there yet")
+        return Condition("Available", False if applied is False else None, "WorkNotApplied", why)
+    present = _current(work, "Available", of_generation=True)
+    if present.get("status") != "True":
+        return Condition(
+            "Available", False, "WorkNotAvailable", present.get("message") or "The add-on's objects do not exist on the cluster yet"
+        )
     return _certified(addon, now)
 
 
-def _certified(addon: Object, now: datetime) -> Said:
+def _certified(addon: Object, now: datetime) -> Condition:
     rotated, usable = _conditions(addon).get(ROTATED, {}), issued.valid(issued.issued(addon), now)
     if rotated.get("status") == "False":
-        return Said("Available", False, "CertificateNotObtained", rotated.get("message") or "The cluster's agent has got no certificate")
+        return Condition(
+            "Available", False, "CertificateNotObtained", rotated.get("message") or "The cluster's agent has not received a certificate"
+        )
     if not usable:
-        secret = f"Secret {names.IDENTITY_SECRET} in its namespace {names.COLLABORATOR_NAMESPACE}"
-        message = f"No certificate that is valid has been issued. If the cluster's agent does not ask for one, delete the {secret}"
-        return Said("Available", False, "CertificateMissing", message)
+        secret = f"Secret {names.IDENTITY_SECRET} in the namespace {names.COLLABORATOR_NAMESPACE} of the cluster"
+        message = f"The cluster has no valid certificate. If its agent does not request one, delete the {secret}"
+        return Condition("Available", False, "CertificateMissing", message)
     if not rotated:
-        return Said("Available", None, "CertificatePending", "The cluster's agent has not said that it has its certificate")
-    return Said("Available", True, "CollaboratorReady", "The cluster can take part: its certificate is valid and its objects are there")
+        return Condition("Available", None, "CertificatePending", "The cluster's agent has not reported that it has its certificate")
+    return Condition(
+        "Available", True, "CollaboratorReady", "The cluster can take part: it has a valid certificate and the add-on's objects"
+    )
 
 
 def expiry(addon: Object, now: datetime) -> datetime | None:
-    """When the last certificate ends, and the status with it; None without one."""
+    """When the last valid certificate expires, which changes the status; None without one."""
     return max((c.ends for c in issued.valid(issued.issued(addon), now)), default=None)
 
 
 def _applied(work: Object | None) -> tuple[bool | None, str]:
     found = _current(work, "Applied", of_generation=True)
     if not found:
-        return None, "The add-on's work has not been looked at by the cluster's agent yet"
+        return None, "The cluster's agent has not applied the add-on's work yet"
     if found["status"] != "True":
         return False, found.get("message") or "The add-on's work cannot be applied"
     return True, "The add-on's work is applied"
 
 
 def _current(obj: Object | None, type_: str, of_generation: bool = False) -> Mapping[str, Any]:
-    """Empty if there is none, or none of the newest generation."""
+    """The condition; empty if there is none or, with `of_generation`, if it is for an earlier generation of the object."""
     found = _conditions(obj or {}).get(type_, {})
     old = of_generation and obj is not None and found.get("observedGeneration") != obj["metadata"].get("generation")
     return {} if old else found
@@ -126,14 +131,14 @@ def _conditions(obj: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {c["type"]: c for c in found}
 
 
-def _timed(said: Said, before: Mapping[str, Mapping[str, Any]], now: datetime) -> Object:
-    old = before.get(said.type, {})
-    same = old.get("status") == STATUS[said.status]
+def _timed(wanted: Condition, before: Mapping[str, Mapping[str, Any]], now: datetime) -> Object:
+    old = before.get(wanted.type, {})
+    same = old.get("status") == STATUS[wanted.status]
     moment = old["lastTransitionTime"] if same else now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
-        "type": said.type,
-        "status": STATUS[said.status],
-        "reason": said.reason,
-        "message": shown(said.message, MESSAGE_LENGTH),  # some repeat what agents say
+        "type": wanted.type,
+        "status": STATUS[wanted.status],
+        "reason": wanted.reason,
+        "message": shown(wanted.message, MESSAGE_LENGTH),  # may contain text from agents
         "lastTransitionTime": moment,
     }

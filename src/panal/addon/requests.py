@@ -1,8 +1,8 @@
-"""Whether a certificate request gets its certificate. Pure.
+"""Decides which certificate requests are approved. Pure.
 
-The API server says who asks (`spec.username` and `spec.groups` are its own words, whatever the client wrote); everything else in a
-request is a claim. A request is approved only if all of it is what OCM's agent of that very cluster asks for, to the letter.
-Whatever its labels say, a request for our signer is judged: nobody else signs for it.
+The API server sets `spec.username` and `spec.groups`, whatever the client wrote; everything else in a request is an unproven claim. A
+request is approved only if it is exactly what OCM's agent of the requesting cluster creates. Every request for panal's signer is
+judged, whatever its labels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from panal.addon.leaf import BadRequest, WrongKey, requested
+from panal.addon.leaf import BadRequest, WrongKey, parsed
 from panal.api import names
 from panal.api.text import shown
 
@@ -28,13 +28,13 @@ AGENT = re.compile(rf"{PREFIX}:([a-z0-9](?:[-a-z0-9]*[a-z0-9])?):[^:\s]+")
 DNS_NAME = f"{names.ADDON}.addon.open-cluster-management.io"
 USAGES = {"digital signature", "key encipherment", "client auth"}
 MAX_CERTIFICATES = 20
-EXTENSIONS_WANTED = "1.2.840.113549.1.9.14"  # the attribute of a request that holds its extensions
-SHOWN = 60  # characters of what a request says that are repeated in messages
+EXTENSIONS_WANTED = "1.2.840.113549.1.9.14"  # the attribute of a request that contains its extensions
+SHOWN = 60  # characters of a value from a request that a message contains
 SHOWN_OF_ERRORS = 300
 
 
 class Reason(StrEnum):
-    """Why a request is denied."""
+    """The reason of a denial, in the condition of the request and in the Event."""
 
     FOREIGN_REQUESTER = "ForeignRequester"
     FORGED_LABELS = "ForgedLabels"
@@ -51,8 +51,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the hub knows of a cluster. `certificates` are its certificates that have neither expired nor been revoked."""
+class ClusterState:
+    """The state of a cluster on the hub. `certificates`: the number of its valid certificates."""
 
     accepted: bool
     installed: bool
@@ -62,7 +62,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """`request` is the PEM whose key gets a certificate in the name of `cluster`."""
+    """`request`: the PEM request whose key gets a certificate of `cluster`."""
 
     cluster: str
     request: str
@@ -70,7 +70,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """`cluster` is the one that asked, as the API server knows it; empty if it was none."""
+    """`cluster`: the requesting cluster by `spec.username`; empty if the requester is not a cluster's agent."""
 
     reason: Reason
     message: str
@@ -79,27 +79,27 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The hub does not know enough yet."""
+    """The state of the cluster is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class NotOurs:
-    """Another signer's, or one that has its answer."""
+class Ignore:
+    """The request is for another signer, or has been answered."""
 
 
-Verdict = Approve | Deny | Wait | NotOurs
+Verdict = Approve | Deny | Wait | Ignore
 
 
 def requester(csr: Object) -> str:
-    """The cluster whose agent asks; empty if it is no cluster's agent."""
+    """The cluster whose agent created the request; empty if the requester is not a cluster's agent."""
     found = AGENT.fullmatch((csr.get("spec") or {}).get("username") or "")
     return found[1] if found else ""
 
 
-def judge(csr: Object, known: Callable[[str], Known | None]) -> Verdict:
-    """`known` is asked about the cluster that the API server names, and gives None while it cannot say."""
-    if not open_for_us(csr):
-        return NotOurs()
+def judge(csr: Object, known: Callable[[str], ClusterState | None]) -> Verdict:
+    """`known` returns the state of the requesting cluster, or None while it is not known."""
+    if not is_pending(csr):
+        return Ignore()
     cluster = requester(csr)
     if foreign := _foreign(csr, cluster):
         return Deny(Reason.FOREIGN_REQUESTER, foreign, "")
@@ -108,25 +108,23 @@ def judge(csr: Object, known: Callable[[str], Known | None]) -> Verdict:
         return Wait()
     try:
         pem = base64.b64decode(csr["spec"]["request"], validate=True).decode()
-        request = requested(pem)
-        problem = next(_problems(csr, request, cluster), None) or _unwelcome(cluster, found)
+        request = parsed(pem)
+        problem = next(_problems(csr, request, cluster), None) or _ineligible(cluster, found)
     except WrongKey as error:
-        return Deny(Reason.WRONG_KEY, _said(cluster, f"asked with a key that does not do: {error}"), cluster)
+        return Deny(Reason.WRONG_KEY, _message(cluster, f"sent an unsupported request: {error}"), cluster)
     except (BadRequest, binascii.Error, ValueError) as error:
-        return Deny(
-            Reason.MALFORMED_REQUEST, _said(cluster, f"sent a request that is not usable: {shown(str(error), SHOWN_OF_ERRORS)}"), cluster
-        )
-    return Deny(problem[0], _said(cluster, problem[1]), cluster) if problem else Approve(cluster, pem)
+        return Deny(Reason.MALFORMED_REQUEST, _message(cluster, f"sent an invalid request: {shown(str(error), SHOWN_OF_ERRORS)}"), cluster)
+    return Deny(problem[0], _message(cluster, problem[1]), cluster) if problem else Approve(cluster, pem)
 
 
-def open_for_us(csr: Object) -> bool:
-    """Whether it is for our signer and has no answer yet. One that somebody else has approved is judged all the same."""
+def is_pending(csr: Object) -> bool:
+    """Whether a request is for panal's signer and has no answer. One that another client has approved still counts as pending."""
     status = csr.get("status") or {}
     answered = any(c.get("type") in ("Denied", "Failed") for c in status.get("conditions") or ())
     return (csr.get("spec") or {}).get("signerName") == names.SIGNER and not answered and not status.get("certificate")
 
 
-def _said(cluster: str, what: str) -> str:
+def _message(cluster: str, what: str) -> str:
     return f"cluster {cluster} {what}"
 
 
@@ -136,11 +134,11 @@ def _shown(text: object) -> str:
 
 def _foreign(csr: Object, cluster: str) -> str:
     spec = csr["spec"]
-    who, groups = _shown(spec.get("username") or ""), set(spec.get("groups") or ())
+    user, groups = _shown(spec.get("username") or ""), set(spec.get("groups") or ())
     if not cluster:
-        return f"{who} is not the agent of a managed cluster: certificates for {names.SIGNER} are for clusters' agents alone"
+        return f"{user} is not the agent of a managed cluster. Only such agents can request certificates of signer {names.SIGNER}"
     if not {f"{PREFIX}:{cluster}", f"{PREFIX}:managed-clusters"} <= groups:
-        return f"{who} is not in the groups of the agent of cluster {cluster}: let the cluster join the hub again"
+        return f"{user} is not in the groups of the agent of cluster {cluster}. Let the cluster join the hub again"
     return ""
 
 
@@ -148,19 +146,19 @@ def _problems(csr: Object, request: x509.CertificateSigningRequest, cluster: str
     labels = (csr.get("metadata") or {}).get("labels") or {}
     claimed = labels.get(names.CLUSTER_LABEL), labels.get(names.ADDON_LABEL)
     if claimed != (cluster, names.ADDON):
-        yield Reason.FORGED_LABELS, f"labelled its request as of cluster {_shown(claimed[0])}, add-on {_shown(claimed[1])}"
+        yield Reason.FORGED_LABELS, f"sent a request with the labels of cluster {_shown(claimed[0])}, add-on {_shown(claimed[1])}"
     subject = [(attribute.oid, attribute.value) for rdn in request.subject.rdns for attribute in rdn]
     if sorted(subject, key=str) != sorted([(NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, cluster)], key=str):
         wanted = f"O={names.ADDON}, CN={cluster}"
-        yield Reason.WRONG_SUBJECT, f"asked for the subject {_shown(request.subject.rfc4514_string())}, and may have {wanted} only"
+        yield Reason.WRONG_SUBJECT, f"requested the subject {_shown(request.subject.rfc4514_string())}; only {wanted} is allowed"
     if _sans(request) not in ([], [x509.DNSName(DNS_NAME)]):
-        yield Reason.WRONG_NAMES, f"asked for other alternative names than {DNS_NAME}"
+        yield Reason.WRONG_NAMES, f"requested subject alternative names other than {DNS_NAME}"
     others = {e.oid for e in request.extensions} - {ExtensionOID.SUBJECT_ALTERNATIVE_NAME}
     if others or any(a.oid.dotted_string != EXTENSIONS_WANTED for a in request.attributes):
-        yield Reason.WRONG_EXTENSIONS, "asked for extensions or attributes beside its alternative name, and may have none"
+        yield Reason.WRONG_EXTENSIONS, "requested extensions or attributes other than its alternative name; none are allowed"
     usages = csr["spec"].get("usages") or []
     if set(usages) != USAGES:
-        yield Reason.WRONG_USAGES, f"asked for the usages {_shown(', '.join(usages))}, and may have {', '.join(sorted(USAGES))} only"
+        yield Reason.WRONG_USAGES, f"requested the usages {_shown(', '.join(usages))}; only {', '.join(sorted(USAGES))} are allowed"
 
 
 def _sans(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
@@ -170,17 +168,20 @@ def _sans(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
         return []
 
 
-def _unwelcome(cluster: str, known: Known) -> tuple[Reason, str] | None:
+def _ineligible(cluster: str, known: ClusterState) -> tuple[Reason, str] | None:
     if not known.accepted:
-        return Reason.CLUSTER_NOT_ACCEPTED, f"is not accepted by the hub: set spec.hubAcceptsClient of ManagedCluster {cluster}"
+        return (
+            Reason.CLUSTER_NOT_ACCEPTED,
+            f"is not accepted by the hub. To accept it, set spec.hubAcceptsClient of ManagedCluster {cluster}",
+        )
     if not known.installed:
         where = f"ManagedClusterAddOn {names.ADDON} in the namespace {cluster}"
-        return Reason.ADD_ON_NOT_INSTALLED, f"does not have the add-on (or it is being removed): there is no {where}"
+        return Reason.ADD_ON_NOT_INSTALLED, f"does not have the add-on: {where} does not exist, or is being deleted"
     if known.revoked:
-        return Reason.REVOKED, f"has been shut out: `panal certs restore {cluster}` lets it take part again"
+        return Reason.REVOKED, f"is revoked. To restore it: `panal certs restore {cluster}`"
     if known.certificates >= MAX_CERTIFICATES:
         return (
             Reason.TOO_MANY_CERTIFICATES,
-            f"has {known.certificates} certificates that have not expired: find out who asks there, and `panal certs revoke {cluster}`",
+            f"has {known.certificates} valid certificates. Find out what requests them; to revoke them: `panal certs revoke {cluster}`",
         )
     return None

@@ -1,8 +1,8 @@
-"""Which contents of its configuration the add-on has on each cluster: hashes by which OCM's add-on manager tells whether it is rolled out.
+"""Hashes of the add-on's configurations, by which OCM's add-on manager sees whether a configuration is rolled out.
 
-OCM's manager resolves which AddOnDeploymentConfig counts for whom; what is in it the manager of the add-on has to look up, which is
-panal: a hash into the ClusterManagementAddOn's status for defaults and placements' ones, and into a ManagedClusterAddOn's status for
-those that it names itself. The work is made with the hashes that are there then (`manifests.config_hashes`).
+OCM's add-on manager determines which AddOnDeploymentConfig applies to a cluster. The add-on's own controller, here panal, writes the hash
+of its content: for defaults and configurations of placements into the ClusterManagementAddOn's status, and for configurations that a
+ManagedClusterAddOn names into its own status. The work contains the hashes that it was rendered with (`manifests.config_hashes`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from panal.addon.config import GROUP, RESOURCE, ConfigKey
 
 Object = dict[str, Any]
-Configs = Callable[[ConfigKey], Object | None]  # finds an AddOnDeploymentConfig
+Configs = Callable[[ConfigKey], Object | None]  # returns an AddOnDeploymentConfig
 
 
 def spec_hash(config: Object | None) -> str:
-    """Of everything but its metadata; empty for one that does not exist. The same as OCM's addon-framework has."""
+    """The hash of a configuration without its metadata, as OCM's addon-framework computes it; empty if the configuration does not exist."""
     if config is None:
         return ""
     content = {key: value for key, value in config.items() if key not in ("apiVersion", "kind", "metadata", "status")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
 
-def of_all(addon: Object, configs: Configs) -> Object:
-    """What of the ClusterManagementAddOn's status is to be changed; empty if nothing is."""
+def cluster_management_addon(addon: Object, configs: Configs) -> Object:
+    """The fields of the ClusterManagementAddOn's status that must change; empty if none."""
     status = addon.get("status") or {}
     defaults = _hashed(status.get("defaultconfigReferences") or (), configs)
     placements = [
@@ -38,8 +38,8 @@ def of_all(addon: Object, configs: Configs) -> Object:
     return {key: value for key, value in found.items() if value != (status.get(key) or [])}
 
 
-def of_one(addon: Object, configs: Configs) -> Object:
-    """What of a ManagedClusterAddOn's status is to be changed; empty if nothing is."""
+def managed_cluster_addon(addon: Object, configs: Configs) -> Object:
+    """The fields of a ManagedClusterAddOn's status that must change; empty if none."""
     before = (addon.get("status") or {}).get("configReferences") or []
     own = {(c.get("namespace") or "", c["name"]) for c in (addon.get("spec") or {}).get("configs") or () if _ours(c)}
     found = [_observed(r, own, configs) if _ours(r) and r.get("desiredConfig") else r for r in before]
@@ -47,12 +47,13 @@ def of_one(addon: Object, configs: Configs) -> Object:
 
 
 def uses(addon: Object, config: ConfigKey) -> bool:
+    """Whether the status of a ManagedClusterAddOn refers to the configuration."""
     references = (addon.get("status") or {}).get("configReferences") or ()
     return any(_ours(r) and _key(r.get("desiredConfig") or r) == config for r in references)
 
 
 def _observed(reference: Object, own: set[ConfigKey], configs: Configs) -> Object:
-    """Of those of placements the hash comes with them from the ClusterManagementAddOn."""
+    """Sets the hash only for the cluster's own configurations; OCM copies the others from the ClusterManagementAddOn."""
     key = _key(reference["desiredConfig"])
     config = configs(key)
     if config is None:

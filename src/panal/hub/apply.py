@@ -1,7 +1,7 @@
-"""Carrying out a Plan: finalizer and objects (`make`), then deletions, one status, then the Events (`finish`).
+"""Applies a Plan: first the finalizer and the objects (`apply`), then deletions, the status and the Events (`finish`).
 
-An outage of the API server ends the pass, and the queue tries again. A refused object is reported in the run's status and does not keep the
-rest from being applied: a refused work concerns one cluster, a refused Service the whole run.
+An outage of the API server ends the reconcile, and the queue retries it. A refused object is reported in the run's status: a refused work
+affects only its cluster, any other refused object the whole run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from panal.lifecycle.plan import Plan, Ref
 from panal.lifecycle.world import Refusal
 
 T = TypeVar("T")
-AT_ONCE = 16  # writes under way: works of many clusters are independent of each other
-REFUSED = (Invalid, Forbidden, NotFound, Conflict)  # the server has understood, and will not
-OUTAGE = (0, 401, 429, 502, 503, 504)  # codes (0: no answer) that say nothing about the object
+AT_ONCE = 16  # concurrent writes; works of different clusters are independent
+REFUSED = (Invalid, Forbidden, NotFound, Conflict)  # the server has refused the object
+OUTAGE = (0, 401, 429, 502, 503, 504)  # status codes (0: no response) that do not concern the object
 
 
 class NotApplied(KubeError):  # noqa: N818
-    """Some objects were refused; everything else is done."""
+    """Some objects were refused; everything else is applied."""
 
     def __init__(self, refused: Sequence[Refusal]) -> None:
         first = refused[0]
@@ -45,9 +45,12 @@ class Applier:
         self._cache = cache
         self._recorder = recorder
 
-    async def make(self, plan: Plan, resource: Object) -> tuple[Refusal, ...]:
-        """The finalizer and the objects, in the order given, but works of different clusters side by side. What the hub's own objects
-        are refused stops at the first; works are all tried. Raises KubeError for anything but a refusal."""
+    async def apply(self, plan: Plan, resource: Object) -> tuple[Refusal, ...]:
+        """Adds the finalizer and applies the objects, kind by kind in the Plan's order, objects of one kind concurrently.
+
+        Returns the refusals of the first kind that has any; later kinds are not applied. Raises KubeError for other failures. For works,
+        every failure but an outage counts as a refusal.
+        """
         if plan.add_finalizer:
             await self._client.add_finalizer(kinds.FEDERATED_LEARNING, *key_of(resource), names.FINALIZER)
         wanted = [w for w in map(stamped, plan.apply) if needs_apply(w, self._live(w))]
@@ -58,7 +61,7 @@ class Applier:
         return ()
 
     async def finish(self, plan: Plan, resource: Object) -> Object:
-        """Returns the resource as it is afterwards. Raises KubeError."""
+        """Deletes objects and writes the status and Events. Returns the updated resource. Raises KubeError."""
         failed = await _all(self._delete, plan.delete)
         if plan.status is not None:
             resource = await self._client.apply_status(_with_status(resource, plan.status))
@@ -80,7 +83,7 @@ class Applier:
         return self._cache.get(kind_of(wanted), *key_of(wanted))
 
     async def _apply(self, wanted: Object) -> None:
-        """What the cache does not know as ours is not taken by force: it may be the user's own object of that name."""
+        """Forces conflicts only for objects in the cache. Another object of that name may be the user's."""
         await self._client.apply(wanted, force=self._live(wanted) is not None)
 
     async def _delete(self, ref: Ref) -> None:
@@ -96,7 +99,7 @@ def _is_refused(error: ApiError) -> bool:
 
 
 def _work_is_refused(error: ApiError) -> bool:
-    """A webhook that fails (500) for one work must not keep the run's status from being written."""
+    """Whether a work is refused. A failed webhook (500) counts, so that it does not prevent the write of the run's status."""
     return error.status not in OUTAGE
 
 
@@ -112,7 +115,7 @@ def _with_status(resource: Object, status: Status) -> Object:
 
 
 def without_empty(value: Any) -> Any:
-    """Without null, {} and []: server-side apply makes null of a map or list that becomes empty, which the schema then refuses."""
+    """Removes null, {} and []: server-side apply turns a map or list that becomes empty into null, which the schema refuses."""
     if isinstance(value, dict):
         return {k: kept for k, v in value.items() if (kept := without_empty(v)) not in (None, {}, [])}
     if isinstance(value, list):
@@ -123,8 +126,8 @@ def without_empty(value: Any) -> Any:
 async def _all(
     action: Callable[[T], Awaitable[object]], items: Sequence[T], kept: Callable[[ApiError], bool] = lambda _: True
 ) -> list[tuple[T, ApiError]]:
-    """All of them, a few at a time. Answers of the API server that are `kept` are returned with their items; any other failure is raised
-    when all are done."""
+    """Runs the action for all items, at most AT_ONCE concurrently. Returns the items whose errors satisfy `kept`, with the errors. Raises
+    any other error after all have ended."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: T) -> None:

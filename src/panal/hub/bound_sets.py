@@ -1,8 +1,8 @@
-"""Cluster sets that others than the controller have bound in a namespace: naming one in a run there needs no right to bind it.
+"""Cluster sets that others than the controller have bound to a namespace: a run there may name them without the permission to bind them.
 
-The admission policy cannot look for bindings, so the controller keeps a list of them in the annotations of a Role that the policy is
-given: for each namespace the sets that are bound, and apart from them the sets that were bound earlier. The controller never creates a
-binding for either: the API server may have admitted a run because of a binding that its owner has deleted since.
+The admission policy cannot read bindings. The controller therefore keeps a list of them in the annotations of a Role, which is the policy's
+parameter: for each namespace the sets that are bound, and separately those that were bound before. The controller creates no binding for
+either: the API server may have admitted a run because of a binding that was deleted later.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from panal.kube.objects import Object, labels_of, version_of
 
 log = logging.getLogger(__name__)
 
-SETTLE = 0.1  # seconds for which changes are gathered
-AGAIN = 5.0  # seconds until a list that could not be written is tried again
-LOOK_AGAIN = 60.0  # seconds after which the list is looked at although no binding has changed: it may have been made again
+SETTLE = 0.1  # seconds during which changes are collected
+RETRY_AFTER = 5.0  # seconds after a failed write
+CHECK_EVERY = 60.0  # seconds without a change after which the Role is read: it may have been recreated
 Sets = dict[str, frozenset[str]]  # by namespace
 
 
 class BoundSets:
-    """`run` works until cancelled; `ready` is set once it is known what the list says."""
+    """`run` keeps the list up to date until it is cancelled. `ready` is set once the list has been read."""
 
     def __init__(self, client: Client, cache: Cache, namespace: str) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class BoundSets:
         self.ready = asyncio.Event()
 
     def of_others(self, namespace: str) -> frozenset[str]:
-        """The sets that are bound there by others, or were."""
+        """The sets that others have bound to the namespace, now or before."""
         return self._known.get(namespace, frozenset())
 
     async def run(self) -> None:
@@ -51,11 +51,11 @@ class BoundSets:
             try:
                 await self._publish()
             except ApiError as error:
-                log.warning("the list of bound cluster sets could not be written: %s (again in %.0f s)", error, AGAIN)
-                await asyncio.sleep(AGAIN)
+                log.warning("cannot write the list of bound cluster sets: %s (retry in %.0f s)", error, RETRY_AFTER)
+                await asyncio.sleep(RETRY_AFTER)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_AGAIN)
+                await asyncio.wait_for(self._changed.wait(), CHECK_EVERY)
                 await asyncio.sleep(SETTLE)
 
     def _on_change(self, kind: Kind, _old: Object | None, _new: Object | None) -> None:
@@ -63,7 +63,7 @@ class BoundSets:
             self._changed.set()
 
     async def _publish(self) -> None:
-        """Nothing where the list is not there: then there is no policy that reads it."""
+        """Writes the list if it has changed. Does nothing if the Role does not exist."""
         try:
             found = await self._client.get(kinds.ROLE, self._namespace, names.BOUND_SETS)
         except NotFound:
@@ -71,7 +71,7 @@ class BoundSets:
             return
         before = _listed_in(found)
         wanted = listed(before, self._known, self._cache.list(kinds.MANAGED_CLUSTER_SET_BINDING))
-        self._known = known(wanted)  # before anybody can be let in because of it
+        self._known = known(wanted)  # before the policy can admit a run by it
         self.ready.set()
         if wanted != before:
             metadata = {"resourceVersion": version_of(found), "annotations": dict.fromkeys(before) | wanted}
@@ -79,24 +79,24 @@ class BoundSets:
 
 
 def _listed_in(role: Object) -> dict[str, str]:
-    """Its annotations but for those of others, such as helm's."""
+    """The annotations of the list, without others, such as those of Helm."""
     ours = (names.ANNOTATION_BOUND, names.ANNOTATION_GONE)
     return {key: text for key, text in (role["metadata"].get("annotations") or {}).items() if key.startswith(ours)}
 
 
 def listed(before: Mapping[str, str], remembered: Sets, bindings: Iterable[Object]) -> dict[str, str]:
-    """The annotations, of which `before` is what they were. What is `remembered` stays, even if somebody has made the Role again."""
+    """The new annotations. Sets in `before` or in `remembered` stay in the list, so that recreating the Role loses none."""
     bound: Sets = {}
     for binding in bindings:
         if not names.MANAGED_BY.items() <= labels_of(binding).items() and not binding["metadata"].get("deletionTimestamp"):
             namespace = binding["metadata"]["namespace"]
             bound[namespace] = bound.get(namespace, frozenset()) | {binding["metadata"]["name"]}
-    gone = {namespace: sets - bound.get(namespace, frozenset()) for namespace, sets in _union(known(before), remembered).items()}
-    return _annotations(bound, names.ANNOTATION_BOUND) | _annotations(gone, names.ANNOTATION_GONE)
+    former = {namespace: sets - bound.get(namespace, frozenset()) for namespace, sets in _union(known(before), remembered).items()}
+    return _annotations(bound, names.ANNOTATION_BOUND) | _annotations(former, names.ANNOTATION_GONE)
 
 
 def known(annotations: Mapping[str, str]) -> Sets:
-    """Bound or gone, by namespace."""
+    """The sets in the list by namespace, whether still bound or not."""
     found: Sets = {}
     for key, text in annotations.items():
         namespace = key.rpartition("/")[2]

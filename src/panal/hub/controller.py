@@ -1,7 +1,7 @@
-"""The controller's loop: observe a run, supply what that lacks, decide, and apply what was decided; again whenever something changes.
+"""The controller's loop: observe a run, supply, decide and apply, whenever something changes.
 
-Changes come from the watch cache as keys into a queue, one worker at a time for a key. What fails is tried again with a growing wait,
-whatever it was: a hub that is away for a minute, a permission that is missing for a while or a conflict is never the end of a run.
+The watch cache adds the keys of changed runs to a queue, and at most one worker has a key. Every failure is retried with a growing delay:
+an outage of the hub, a missing permission or a conflict never ends a run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from panal.hub import metrics
 from panal.hub.apply import Applier, NotApplied
 from panal.hub.observe import Observer
 from panal.hub.supply import Supplier
-from panal.hub.watched import RunKey, concerned, going, same_for_us
+from panal.hub.watched import RunKey, affected, affects_no_run, unfinished
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
@@ -33,8 +33,8 @@ from panal.lifecycle.world import Refusal
 log = logging.getLogger(__name__)
 
 WORKERS = 4
-SETTLE = 0.2  # seconds for which changes of one run are gathered before it is looked at
-SHARE = 4  # a run of thousands of clusters, which takes long to look at, is looked at less often: at most every SHARE times as long
+SETTLE = 0.2  # seconds during which changes of one run are collected
+SHARE = 4  # a run is reconciled again at the earliest SHARE times its last duration later, which limits runs with thousands of clusters
 
 
 def _count(result: Result) -> None:
@@ -42,13 +42,13 @@ def _count(result: Result) -> None:
 
 
 def utc_now() -> datetime:
-    """To the second, as Kubernetes writes times."""
+    """The time to the second, as in Kubernetes' times."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 class Controller:
-    """`run` works until cancelled; `cache` must be running beside it, and begins when it has all kinds but those that the hub goes
-    `without`."""
+    """`run` reconciles until it is cancelled. It needs a running `cache`, and starts when all kinds are synced, except those in `without`,
+    which the hub does not have."""
 
     def __init__(
         self,
@@ -66,34 +66,34 @@ class Controller:
         self._applier = applier
         self._now = now
         self._queue: WorkQueue[RunKey] = WorkQueue()
-        self._written: dict[RunKey, Object] = {}  # our last write of a run, while the cache does not have it yet
-        self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # what was not applied when it was tried last
-        self._took: dict[RunKey, float] = {}  # seconds of the last look
+        self._written: dict[RunKey, Object] = {}  # the last written resource, until the cache has it
+        self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # the refusals of the last reconcile
+        self._durations: dict[RunKey, float] = {}  # seconds of the last reconcile
 
     async def run(self) -> None:
         self._cache.subscribe(self._on_change)
         await self._cache.wait_synced(*(kind for kind in self._cache.kinds() if kind not in self._without))
-        for kind in (kinds.FEDERATED_LEARNING, kinds.MANIFEST_WORK):  # works of runs that went while no controller was there
+        for kind in (kinds.FEDERATED_LEARNING, kinds.MANIFEST_WORK):  # works of runs that were deleted while no controller was running
             for obj in self._cache.list(kind):
                 self._on_change(kind, None, obj)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
-                tasks.create_task(work(self._queue, self._timed, "run", soonest=SETTLE, count=_count))
+                tasks.create_task(work(self._queue, self._timed, "run", min_delay=SETTLE, count=_count))
 
-    def look_at_all(self) -> None:
-        """Something that concerns every run that has not ended has changed, and no object tells."""
-        for key in going(self._cache, None):
+    def reconcile_all(self) -> None:
+        """Reconciles every run that has not ended, after a change that no watched object shows."""
+        for key in unfinished(self._cache, None):
             self._queue.add_after(key, SETTLE)
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         changed = new or old
-        if changed is None or same_for_us(kind, old, new) or self._is_echo(kind, new):
+        if changed is None or affects_no_run(kind, old, new) or self._is_echo(kind, new):
             return
-        for key in concerned(self._cache, kind, changed):
-            self._queue.add_after(key, max(SETTLE, SHARE * self._took.get(key, 0.0)))
+        for key in affected(self._cache, kind, changed):
+            self._queue.add_after(key, max(SETTLE, SHARE * self._durations.get(key, 0.0)))
 
     def _is_echo(self, kind: Kind, new: Object | None) -> bool:
-        """Our own write of a status, as the watch brings it back."""
+        """Whether the change is the controller's own status write, received by the watch."""
         if kind != kinds.FEDERATED_LEARNING or new is None:
             return False
         written = self._written.get(RunKey(new["metadata"]["namespace"], new["metadata"]["name"]))
@@ -104,58 +104,58 @@ class Controller:
         try:
             return await self._reconcile(key)
         finally:
-            self._took[key] = time.monotonic() - started
-            metrics.SECONDS.observe(self._took[key])
+            self._durations[key] = time.monotonic() - started
+            metrics.SECONDS.observe(self._durations[key])
 
     async def _reconcile(self, key: RunKey) -> float | None:
         resource = self._newest(key)
         await self._remove_orphans(key, resource)
         if resource is None:
-            for kept in (self._written, self._refused, self._took):
+            for kept in (self._written, self._refused, self._durations):
                 kept.pop(key, None)
             return None
         known, decided = self._refused.get(key, ()), self._decision(resource)
         plan = decided(known)
-        refused = await self._applier.make(plan, resource)
-        if refused != known:  # the same look at the run, with what came of it
+        refused = await self._applier.apply(plan, resource)
+        if refused != known:  # decides again on the same World, with the refusals
             self._refused[key] = refused
             plan = decided(refused)
         after = await self._applier.finish(plan, resource)
         if after is not resource:
             self._written[key] = after
-            self._tell(key, resource.get("status") or {}, after["status"])
+            self._log_status(key, resource.get("status") or {}, after["status"])
         if refused:
             raise NotApplied(refused)
         return plan.look_again
 
     async def _remove_orphans(self, key: RunKey, resource: Object | None) -> None:
-        """Works of a run that is not there any more, although our finalizer should have seen to them: somebody took it off."""
+        """Deletes works of a run that no longer exists. They remain if somebody has removed panal's finalizer from the run."""
         uid = resource["metadata"]["uid"] if resource else ""
         orphans = self._observer.works_of_others(key, uid)
         if orphans:
-            log.warning("run %s/%s is gone, but %d of its works are left: removing them", *key, len(orphans))
+            log.warning("run %s/%s was deleted, but %d of its works remain: deleting them", *key, len(orphans))
             await self._applier.delete(removal(orphans, self._observer.cleanup_limit, self._now()))
 
-    def _tell(self, key: RunKey, before: Object, after: Object) -> None:
-        said = after["phase"], after.get("message", "")
-        if said != (before.get("phase"), before.get("message", "")):
-            log.info("run %s/%s: %s: %s", *key, *said)
+    def _log_status(self, key: RunKey, before: Object, after: Object) -> None:
+        shown = after["phase"], after.get("message", "")
+        if shown != (before.get("phase"), before.get("message", "")):
+            log.info("run %s/%s: %s: %s", *key, *shown)
 
     def _decision(self, resource: Object) -> Callable[[tuple[Refusal, ...]], Plan]:
-        """The plan for the run as it is now, by what the hub's API server refuses of it. A resource that cannot be read, which only another
-        version's CRD can have let in, fails with what is wrong."""
+        """A function from refusals to the Plan for the current state of the run. A resource that cannot be parsed, which only the CRD of
+        another version can have admitted, gets a Plan that fails the run."""
         now = self._now()
         try:
             readable = parse(resource)
         except ParseError as error:
-            metadata, said = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
-            plan = refuse(metadata, said, error, self._observer.works(metadata.uid), self._observer.cleanup_limit, now)
+            metadata, message = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
+            plan = refuse(metadata, message, error, self._observer.works(metadata.uid), self._observer.cleanup_limit, now)
             return lambda _: plan
         world = self._supplier.supply(self._observer.world(readable), now)
         return lambda refused: decide(replace(world, refused=refused), now)
 
     def _newest(self, key: RunKey) -> Object | None:
-        """What the cache has, or our own last write where that is newer."""
+        """The resource in the cache, or the last written one if that is newer."""
         cached, written = self._cache.get(kinds.FEDERATED_LEARNING, *key), self._written.get(key)
         if cached is None or written is None or cached["metadata"]["uid"] != written["metadata"]["uid"]:
             return cached

@@ -1,7 +1,7 @@
-"""Whether an object must be applied: a no-op reconcile writes nothing. Pure.
+"""Whether an object must be applied. A reconcile that changes nothing writes nothing. Pure.
 
-An object is as wanted if everything wanted is in it, and if it was applied from the very same wish: the hash tells a field that we no
-longer want from one that the API server or somebody else has set.
+An object is up to date if it contains all fields of the desired object and has its hash. The hash distinguishes a field that is no longer
+desired from one that the API server or another client has set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from panal.kube.objects import Object
 
 
 def stamped(desired: Object) -> Object:
-    """`desired` with the hash of itself as an annotation."""
+    """`desired` with its hash as an annotation."""
     digest = hashlib.sha256(msgspec.json.encode(desired, order="sorted")).hexdigest()[:16]
     metadata = desired["metadata"]
     annotations = {**(metadata.get("annotations") or {}), ANNOTATION_HASH: digest}
@@ -23,7 +23,7 @@ def stamped(desired: Object) -> Object:
 
 
 def needs_apply(wanted: Object, live: Object | None) -> bool:
-    """`wanted` is stamped."""
+    """Whether `live` differs from `wanted`, which is stamped."""
     return live is None or not contains(live, wanted)
 
 

@@ -1,7 +1,7 @@
 """The controller process: settings, watch cache, leader Lease, health endpoints, and the loop. `panal-controller` starts it.
 
-Every replica keeps a warm cache and answers probes; only the leader reconciles. A process that loses its Lease, or whose cache or loop
-ends, ends as well, and is started again by Kubernetes: everything that it knows is on the hub.
+Every replica keeps its cache up to date and responds to probes; only the leader reconciles. A process that loses its Lease, or whose cache
+or loop ends, exits, and Kubernetes restarts it: all its state is on the hub.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ log = logging.getLogger("panal")
 T = TypeVar("T")
 
 OPEN_SHIFT_GROUP = "security.openshift.io"
-FIRST_ANSWER_EVERY = 2.0  # seconds between attempts to reach the API server at the start
+RETRY_EVERY = 2.0  # seconds between attempts to reach the API server at startup
 
 
 def main() -> None:
-    """Runs until SIGTERM; ends with 1 and one line when it cannot go on."""
+    """Runs until SIGTERM. Exits with 1 and one line if the process must be restarted."""
     try:
         settings = load()
     except SettingsError as error:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first of the errors that are in it, however deep."""
+    """The first exception that is not a group, at any depth."""
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, ExceptionGroup) else inner  # type: ignore[return-value]
 
@@ -74,7 +74,7 @@ async def _until_terminated(settings: Settings) -> None:
 
 
 async def run(settings: Settings, kubeconfig: str | None = None) -> None:
-    """The whole controller; cancel it to end it. Raises LeadershipLost, in a group with what it ended."""
+    """Runs the controller until cancelled. Raises LeadershipLost in an exception group."""
     async with Client.from_kubeconfig(kubeconfig) as client:
         cache = Cache(client, watched())
         cache.subscribe(_count_phases)
@@ -87,16 +87,16 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
 
 async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:
     recorder = EventRecorder(client, instance=settings.identity)
-    open_shift = OPEN_SHIFT_GROUP in await _answered(client.groups)
+    open_shift = OPEN_SHIFT_GROUP in await _until_answered(client.groups)
     missing = await _missing(client)
     await lease.acquire()
     metrics.LEADER.set(1)
     addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now)
-    resolver = Resolver(lambda _: controller.look_at_all())
+    resolver = Resolver(lambda _: controller.reconcile_all())
     bound_sets = BoundSets(client, cache, settings.namespace)
     observer = Observer(cache, settings, open_shift, bound_sets)
     controller = Controller(cache, observer, Supplier(authorities, resolver), Applier(client, cache, recorder), without=missing)
-    authorities.subscribe(controller.look_at_all)
+    authorities.subscribe(controller.reconcile_all)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.hold())
@@ -104,7 +104,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
             tasks.create_task(resolver.run())
             tasks.create_task(bound_sets.run())
             await bound_sets.ready.wait()
-            await authorities.ready.wait()  # a run needs its server's certificate, and to know whom to trust
+            await authorities.ready.wait()  # a run needs a server certificate and the trust bundles
             tasks.create_task(addon.run())
             tasks.create_task(controller.run())
     finally:
@@ -113,31 +113,31 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
 
 
 async def _missing(client: Client) -> frozenset[Kind]:
-    """Kinds of add-ons that this hub does not have: runs go on without, but no collaborator gets a certificate."""
+    """The kinds of the add-on that the hub does not have. Runs continue without them, but no cluster gets a certificate."""
 
-    async def ask() -> frozenset[Kind]:
+    async def find() -> frozenset[Kind]:
         return frozenset([kind for kind in ADDON_KINDS if not await client.serves(kind)])
 
-    missing = await _answered(ask)
+    missing = await _until_answered(find)
     if missing:
-        log.warning("this hub has no %s: install OCM's add-on manager", ", ".join(sorted(map(str, missing))))
+        log.warning("the hub does not have %s: install OCM's add-on manager", ", ".join(sorted(map(str, missing))))
     return missing
 
 
-async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """What the hub says, as soon as it answers."""
+async def _until_answered(request: Callable[[], Awaitable[T]]) -> T:
+    """The result of `request`, which is retried until the API server answers."""
     while True:
         try:
-            return await ask()
+            return await request()
         except ApiError as error:
-            log.warning("the hub's API server does not answer: %s", error)
-            await asyncio.sleep(FIRST_ANSWER_EVERY)
+            log.warning("the hub's API server is unavailable: %s", error)
+            await asyncio.sleep(RETRY_EVERY)
 
 
 def _problems(cache: Cache, authorities: Authorities) -> list[str]:
     found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
     found += [authorities.problem] if authorities.problem else []
-    return found if found or cache.synced() else ["the watch cache is being filled"]
+    return found if found or cache.synced() else ["the watch cache is not synced yet"]
 
 
 def _count_phases(kind: Kind, old: Object | None, new: Object | None) -> None:

@@ -1,6 +1,6 @@
-"""From the watch cache to a World: everything on the hub that concerns one run. Reads memory only.
+"""Builds a World from the watch cache: everything on the hub that concerns one run. Reads memory only.
 
-What has to be signed or resolved before a decision is the next step (`supply`).
+The next step, `supply`, adds signed certificates and resolved addresses.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, 
 
 log = logging.getLogger(__name__)
 
-OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # from these is concluded that something is not there
+OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # decisions conclude from these kinds that an object does not exist
 POLICY = (kinds.VALIDATING_ADMISSION_POLICY, kinds.VALIDATING_ADMISSION_POLICY_BINDING)
-# What an ended run does not need; its Job and its progress stay.
+# The objects that a run no longer needs once it has ended. Its Job and its progress stay.
 NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
 
 
@@ -46,11 +46,11 @@ class Observer:
         self._settings = settings
         self._open_shift = open_shift
         self._bound_sets = bound_sets
-        self._clusters: dict[str, tuple[str, ClusterView]] = {}  # parsed once for each version of a cluster
+        self._clusters: dict[str, tuple[str, ClusterView]] = {}  # by name: resourceVersion and view, so that each version is parsed once
         self._sites_seen: dict[str, tuple[str, SiteView]] = {}
 
     def world(self, resource: FederatedLearning) -> World:
-        """`resource` is the newest that the caller knows, which may be newer than the cache."""
+        """The World of a run. `resource` may be newer than the one in the cache."""
         run = _run(resource)
         clusters = self._all_clusters()
         namespace, cache = run.namespace, self._cache
@@ -90,38 +90,37 @@ class Observer:
         return [views.work(w) for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, uid)]
 
     def works_of_others(self, key: RunKey, uid: str) -> list[WorkView]:
-        """Works that carry the name of this run, but belong to one of another uid."""
+        """Works with the name of this run that belong to a run with another uid."""
         found = self._cache.by_index(kinds.MANIFEST_WORK, BY_NAME, "/".join(key))
         return [views.work(w) for w in found if views.run_uid(w) != uid]
 
     def _guarded(self, run: Run) -> bool:
-        """Whether our admission policy has judged this run's author: it is installed, and was at work when the run was made."""
+        """Whether the admission policy has checked the run's author: it was installed and effective when the run was created."""
         parts = [self._cache.get(kind, "", names.BINDING_POLICY) for kind in POLICY]
         return all(part is not None and views.created(part) + self._settings.policy_delay <= run.created for part in parts)
 
     def _sites(self) -> dict[ClusterName, SiteView]:
         configs = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in self._cache.list(kinds.ADDON_DEPLOYMENT_CONFIG)}
         addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
-        of_all = ",".join(sorted(version_of(o) for o in (*configs.values(), *([addon] if addon else ()))))
+        common_version = ",".join(sorted(version_of(o) for o in (*configs.values(), *([addon] if addon else ()))))
         seen: dict[str, tuple[str, SiteView]] = {}
         for obj in self._cache.list(kinds.MANAGED_CLUSTER_ADDON):
-            cluster, version = obj["metadata"]["namespace"], f"{version_of(obj)} {of_all}"
+            cluster, version = obj["metadata"]["namespace"], f"{version_of(obj)} {common_version}"
             known = self._sites_seen.get(cluster)
             if not obj["metadata"].get("deletionTimestamp"):
-                fresh = known and known[0] == version
-                seen[cluster] = known if known and fresh else (version, views.site(obj, site_config(obj, addon, configs)))
+                seen[cluster] = known if known and known[0] == version else (version, views.site(obj, site_config(obj, addon, configs)))
         self._sites_seen = seen
         return {ClusterName(cluster): view for cluster, (_, view) in seen.items()}
 
     def _credentials(self, run: Run) -> Credentials:
         """The reporter's request for a certificate, and the last certificate that it received."""
-        asked = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
-        given = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
-        request, current = ((o or {}).get("data") or {} for o in (asked, given))
+        progress = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
+        gateway = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
+        request, current = ((o or {}).get("data") or {} for o in (progress, gateway))
         return Credentials(request=request.get(names.KEY_REQUEST, ""), certificate=current.get(names.KEY_CERTIFICATE, ""))
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
-        """The run's object of that name; none if it belongs to an earlier run of the same name."""
+        """The run's object of that name; None if it belongs to an earlier run of the same name."""
         found = self._cache.get(kind, run.namespace, name)
         return found if found and views.run_uid(found) == run.uid else None
 
@@ -141,17 +140,17 @@ class Observer:
         return views.placement(found, self._cache.by_index(kinds.PLACEMENT_DECISION, BY_PLACEMENT, f"{run.namespace}/{run.name}"))
 
     def _progress(self, run: Run, job: Object | None) -> Progress | None:
-        """What the reporter of this Job has said; the words of an earlier attempt do not count."""
+        """The progress that this Job's reporter has written; None if it is from an earlier attempt."""
         found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
         text = (found.get("data") or {}).get(names.KEY_PROGRESS) if found else None
         if not text:
             return None
         try:
-            said = Progress.model_validate_json(text)
+            progress = Progress.model_validate_json(text)
         except ValidationError as error:
-            log.warning("run %s/%s: its progress cannot be read: %s", run.namespace, run.name, error.errors(include_input=False)[:3])
+            log.warning("run %s/%s: its progress is invalid: %s", run.namespace, run.name, error.errors(include_input=False)[:3])
             return None
-        return said if job and said.attempt == job["metadata"]["uid"] else None
+        return progress if job and progress.attempt == job["metadata"]["uid"] else None
 
     def _sets_of_others(self, run: Run) -> frozenset[str]:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)

@@ -1,4 +1,4 @@
-"""Names of aggregators' addresses made into IP addresses, because a collaborator's Pod resolves none; kept fresh while asked for."""
+"""Resolves the host names of aggregators to IP addresses, because collaborators' Pods resolve no names."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-FRESH = 30.0  # seconds between two looks at a name
-FORGOTTEN = 3600.0  # a name that nobody has asked for in so long
+RESOLVE_EVERY = 30.0  # seconds
+UNUSED_AFTER = 3600.0  # seconds without a call of `want` after which a name is dropped
 
 
 @dataclass(slots=True)
-class Known:
+class _Entry:
     address: str
     wanted: float
 
 
 class Resolver:
-    """`known` is what names resolve to. A name that is wanted is looked up from then on; `changed` is told when an address is new."""
+    """Resolves each name that was passed to `want` periodically. Calls `changed` with a name when its address is new."""
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
-        self._names: dict[str, Known] = {}
+        self._names: dict[str, _Entry] = {}
         self._new = asyncio.Event()
 
     @property
@@ -34,24 +34,24 @@ class Resolver:
 
     def want(self, name: str) -> None:
         if name not in self._names:
-            self._names[name] = Known("", 0.0)
+            self._names[name] = _Entry("", 0.0)
             self._new.set()
         self._names[name].wanted = time.monotonic()
 
     async def run(self) -> None:
         while True:
             for name in list(self._names):
-                await self._look(name)
+                await self._resolve(name)
             self._new.clear()
             try:
-                async with asyncio.timeout(FRESH if self._names else None):
+                async with asyncio.timeout(RESOLVE_EVERY if self._names else None):
                     await self._new.wait()
             except TimeoutError:
                 continue
 
-    async def _look(self, name: str) -> None:
+    async def _resolve(self, name: str) -> None:
         entry = self._names[name]
-        if time.monotonic() - entry.wanted > FORGOTTEN:
+        if time.monotonic() - entry.wanted > UNUSED_AFTER:
             del self._names[name]
             return
         try:
@@ -60,7 +60,7 @@ class Resolver:
             log.warning("the aggregator's address %s cannot be resolved: %s", name, error)
             return
         addresses = sorted({str(info[4][0]) for info in found}, key=lambda a: (":" in a, a))
-        if addresses and entry.address not in addresses:  # one that is still true stays: a new one has every collaborator connect again
+        if addresses and entry.address not in addresses:  # keeps a valid address, since a change makes every collaborator reconnect
             log.info("the aggregator's address %s is %s", name, addresses[0])
             entry.address = addresses[0]
             self._changed(name)

@@ -1,4 +1,4 @@
-"""The controller's HTTP endpoints: /healthz (the process is alive), /readyz (it can do its work), /metrics (Prometheus)."""
+"""The controller's HTTP endpoints: /healthz (the process is alive), /readyz (it can reconcile), /metrics (Prometheus)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Problems = Callable[[], list[str]]
 
 @asynccontextmanager
 async def served(port: int | None, problems: Problems) -> AsyncIterator[None]:
-    """On all addresses; nothing with None. `problems` says what keeps the controller from its work, a line each."""
+    """Serves on all addresses; with `port` None, not at all. `problems` returns why the controller is not ready, one line each."""
     if port is None:
         yield
         return

@@ -15,13 +15,13 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(ValueError):
-    """An environment variable is missing or wrong; the message names it."""
+    """An environment variable is missing or invalid. The message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`identity` is this process's name in the leader Lease; `port` serves health and metrics (None: nothing is served); `times`
-    are those of certificates and their authorities; `policy_delay` is how long after its creation the admission policy judges requests."""
+    """`identity`: the name of this process in the leader Lease. `port`: for health and metrics (None: not served). `times`: lifetimes of
+    certificates and authorities. `policy_delay`: how long after its creation the admission policy is effective."""
 
     images: Images
     namespace: str
@@ -34,6 +34,7 @@ class Settings:
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
+    """Raises SettingsError."""
     return Settings(
         images=Images(
             pod_tools=_required(env, "PANAL_POD_TOOLS_IMAGE"),
@@ -51,11 +52,11 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _times(env: Mapping[str, str]) -> Times:
-    usual = Times()
+    defaults = Times()
     return Times(
-        life=_seconds(env, "PANAL_AUTHORITY_LIFE_SECONDS", usual.life),
-        leaf=_seconds(env, "PANAL_CERTIFICATE_LIFE_SECONDS", usual.leaf),
-        spread=_seconds(env, "PANAL_AUTHORITY_SPREAD_SECONDS", usual.spread),
+        life=_seconds(env, "PANAL_AUTHORITY_LIFE_SECONDS", defaults.life),
+        leaf=_seconds(env, "PANAL_CERTIFICATE_LIFE_SECONDS", defaults.leaf),
+        spread=_seconds(env, "PANAL_AUTHORITY_SPREAD_SECONDS", defaults.spread),
     )
 
 
@@ -65,19 +66,19 @@ def _seconds(env: Mapping[str, str], name: str, default: timedelta) -> timedelta
 
 def _level(text: str) -> str:
     if text.upper() not in LEVELS:
-        raise SettingsError(f"the environment variable PANAL_LOG_LEVEL is {text!r}: give it one of {', '.join(LEVELS)}")
+        raise SettingsError(f"the environment variable PANAL_LOG_LEVEL is {text!r}: set it to one of {', '.join(LEVELS)}")
     return text.upper()
 
 
 def _required(env: Mapping[str, str], name: str) -> str:
     value = env.get(name)
     if not value:
-        raise SettingsError(f"the environment variable {name} is not set: give it the image's name")
+        raise SettingsError(f"the environment variable {name} is not set: set it to the name of the image")
     return value
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name) or str(default)
     if not text.isdecimal() or int(text) == 0:
-        raise SettingsError(f"the environment variable {name} is {text!r}: give it a positive whole number")
+        raise SettingsError(f"the environment variable {name} is {text!r}: set it to a positive integer")
     return int(text)

@@ -1,7 +1,7 @@
-"""The step between observing a run and deciding: adds to the World what no object on the hub has yet.
+"""The step between observe and decide: adds to a World what no object on the hub has.
 
-That is the certificate of the aggregator's gateway, signed when the reporter requests one or when it must be renewed, and the IP addresses
-of host names. A host name is queued here and resolved by `resolve`, which has the run reconciled again when the address is known.
+These are the certificate of the aggregator's gateway, signed when the reporter requests one or when it must be renewed, and the IP
+addresses of host names. Host names are queued here and resolved by `resolve`, which causes another reconcile when an address is known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Supplier:
         self._resolver = resolver
 
     def supply(self, world: World, now: datetime) -> World:
-        """The World with certificate and addresses. A run that has ended needs neither."""
+        """The World with certificate and addresses; unchanged if the run has ended."""
         if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
             return world
         for host in _hosts(world):
@@ -33,11 +33,11 @@ class Supplier:
         return replace(world, credentials=self._credentials(world, now), resolved=self._resolver.known)
 
     def _credentials(self, world: World, now: datetime) -> Credentials:
-        """The present certificate as long as it is valid for long enough."""
-        run, asked, trust = world.run, world.credentials, self._authorities.trust()
+        """The credentials with the trust bundle, the revocation lists, and the current or a new certificate."""
+        run, known, trust = world.run, world.credentials, self._authorities.trust()
         name = names.server_name(run.name, run.namespace)
-        signed = self._authorities.server_certificate(name, asked.request, asked.certificate, now)
-        return replace(asked, trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
+        signed = self._authorities.server_certificate(name, known.request, known.certificate, now)
+        return replace(known, trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
 
 
 def _hosts(world: World) -> Iterator[str]:

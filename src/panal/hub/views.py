@@ -1,4 +1,4 @@
-"""From Kubernetes objects as JSON to the frozen values that decisions are made from. Pure; tolerant of fields that are not there yet."""
+"""Converts Kubernetes objects to the frozen values of a World. Pure. Fields that do not exist yet are tolerated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from panal.placement.hub import members as members_of
 
 
 def site(obj: Object, config: SiteConfig) -> SiteView:
-    """A ManagedClusterAddOn of ours. Its agent says whether it has a certificate; until when, stands in the record of those issued."""
+    """Reads a ManagedClusterAddOn: from a condition, whether the agent has a certificate; from the annotation, until when."""
     annotations = obj["metadata"].get("annotations") or {}
     rotated = condition(obj, "ClusterCertificateRotated")
     return SiteView(
@@ -51,16 +51,16 @@ def cluster(obj: Object) -> ClusterView:
 
 
 def placement(obj: Object, decisions: Iterable[Object]) -> PlacementView | None:
-    """None until OCM has scheduled it for the first time."""
+    """None until OCM has scheduled the Placement for the first time."""
     satisfied = condition(obj, "PlacementSatisfied")
     if not satisfied:
         return None
-    wrong = condition(obj, "PlacementMisconfigured")
+    invalid = condition(obj, "PlacementMisconfigured")
     selected = frozenset(ClusterName(d["clusterName"]) for o in decisions for d in (o.get("status") or {}).get("decisions") or ())
     return PlacementView(
         selected=selected,
         settled=len(selected) == ((obj.get("status") or {}).get("numberOfSelectedClusters") or 0),
-        misconfigured=wrong.get("message", "") if wrong.get("status") == "True" else "",
+        misconfigured=invalid.get("message", "") if invalid.get("status") == "True" else "",
     )
 
 
@@ -97,7 +97,7 @@ def _feedback(manifest: dict[str, Any]) -> dict[str, str | int | bool]:
 def job(obj: Object, pods: Iterable[Object]) -> JobView:
     failed = condition(obj, "Failed")
     uid = obj["metadata"]["uid"]
-    mine = (p for p in pods if any(o.get("uid") == uid for o in p["metadata"].get("ownerReferences") or ()))
+    own = (p for p in pods if any(o.get("uid") == uid for o in p["metadata"].get("ownerReferences") or ()))
     return JobView(
         uid=uid,
         created=created(obj),
@@ -105,7 +105,7 @@ def job(obj: Object, pods: Iterable[Object]) -> JobView:
         succeeded=holds(obj, "Complete"),
         failed=failed.get("status") == "True",
         failure=f"{failed.get('reason', '')} {failed.get('message', '')}".strip(),
-        pods=tuple(pod(p) for p in mine),
+        pods=tuple(pod(p) for p in own),
     )
 
 
@@ -140,18 +140,18 @@ def container(status: dict[str, Any]) -> ContainerView:
 
 
 def node_addresses(nodes: Iterable[Object]) -> tuple[str, ...]:
-    """An address for each Ready node, those that can be reached from outside first, by the node's name."""
+    """One address of each Ready node, in order of node names, external addresses first."""
     found = []
     for node in sorted(nodes, key=lambda n: str(n["metadata"]["name"])):
         addresses = {a["type"]: a["address"] for a in reversed((node.get("status") or {}).get("addresses") or [])}
         if holds(node, "Ready") and not node["metadata"].get("deletionTimestamp"):
             found.append((addresses.get("ExternalIP", ""), addresses.get("InternalIP", "")))
-    outside = tuple(external for external, _ in found if external)
-    return outside + tuple(internal for external, internal in found if internal and not external)
+    externals = tuple(external for external, _ in found if external)
+    return externals + tuple(internal for external, internal in found if internal and not external)
 
 
 def members(sets: Iterable[Object], clusters: dict[ClusterName, ClusterView]) -> dict[str, frozenset[ClusterName]]:
-    """The clusters of every ManagedClusterSet: by its label, or by the set's own label selector."""
+    """The clusters of each ManagedClusterSet, by the label of clusters or by the label selector of the set."""
     labelled: dict[str, list[ClusterView]] = {}
     for view in clusters.values():
         labelled.setdefault(view.cluster_set, []).append(view)

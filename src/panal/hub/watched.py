@@ -1,6 +1,7 @@
-"""What the controller watches, how it finds a run's objects in the cache, and which runs a change concerns.
+"""The kinds that the controller watches, their indexes in the cache, and which runs a change affects.
 
-Objects of a run carry its uid as a label, and of those kinds nothing else is held in memory; of claims and nodes little more than names.
+Objects of a run have its uid as a label, and the cache holds only labelled objects of these kinds. It holds only a few
+fields of volume claims and nodes.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from panal.addon.requests import open_for_us
+from panal.addon.requests import is_pending
 from panal.addon.requests import requester as cluster_of
 from panal.api import names
 from panal.hub.views import run_uid
@@ -36,12 +37,12 @@ OWN_KINDS = (
     kinds.POD,
 )
 
-# What some hub may not have. Without them no collaborator gets a certificate, but runs that go on are looked after.
+# Kinds that a hub may lack. Without them no cluster gets a certificate, but the controller still reconciles runs.
 ADDON_KINDS = (kinds.MANAGED_CLUSTER_ADDON, kinds.CLUSTER_MANAGEMENT_ADDON, kinds.ADDON_DEPLOYMENT_CONFIG)
 
 
 class RunKey(NamedTuple):
-    """A run as the queue knows it."""
+    """Identifies a run in the queue."""
 
     namespace: str
     name: str
@@ -60,25 +61,25 @@ def watched() -> list[Watched]:
         Watched(kinds.NODE, trim=_addresses_only),
         Watched(kinds.VALIDATING_ADMISSION_POLICY, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
         Watched(kinds.VALIDATING_ADMISSION_POLICY_BINDING, field_selector=f"metadata.name={names.BINDING_POLICY}", trim=_metadata_only),
-        Watched(kinds.MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={names.ADDON}", trim=_without_what_others_say),
+        Watched(kinds.MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={names.ADDON}", trim=_trimmed_addon),
         Watched(kinds.CLUSTER_MANAGEMENT_ADDON, field_selector=f"metadata.name={names.ADDON}"),
         Watched(kinds.ADDON_DEPLOYMENT_CONFIG),
         Watched(
             kinds.CERTIFICATE_SIGNING_REQUEST,
             field_selector=f"spec.signerName={names.SIGNER}",
-            trim=_without_answered_request,
+            trim=_trimmed_request,
             indexes={BY_REQUESTER: lambda csr: (requester(csr),)},
         ),
     ]
 
 
 def requester(csr: Object) -> str:
-    """Who asks, as a key: a cluster, or a user that is no cluster's agent; a cluster's name has no colon."""
+    """The requester as a key: a cluster, or `user:NAME` if it is not a cluster's agent. Names of clusters contain no colon."""
     return cluster_of(csr) or f"user:{(csr.get('spec') or {}).get('username', '')}"
 
 
-def concerned(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
-    """The runs that a change of `changed` may concern."""
+def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
+    """The runs that a change of `changed` may affect."""
     metadata = changed["metadata"]
     labels = metadata.get("labels") or {}
     if kind == kinds.FEDERATED_LEARNING:
@@ -89,13 +90,13 @@ def concerned(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
         if PLACEMENT_LABEL in labels:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
     elif kind in ADDON_KINDS:
-        yield from going(cache)
+        yield from unfinished(cache)
     elif kind != kinds.CERTIFICATE_SIGNING_REQUEST:
-        yield from going(cache, metadata.get("namespace"))
+        yield from unfinished(cache, metadata.get("namespace"))
 
 
-def going(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:
-    """Every run that has not ended: a cluster, a set, a node or a claim may be what it waits for."""
+def unfinished(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:
+    """Every run that has not ended. It may wait for a cluster, a cluster set, a node or a volume claim."""
     for run in cache.list(kinds.FEDERATED_LEARNING, namespace):
         if (run.get("status") or {}).get("phase") not in ("Completed", "Failed"):
             yield RunKey(run["metadata"]["namespace"], run["metadata"]["name"])
@@ -120,8 +121,8 @@ def _metadata_only(obj: Object) -> Object:
     return drop_managed_fields({key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj})
 
 
-def _without_what_others_say(addon: Object) -> Object:
-    """An add-on without what neither runs nor the add-on's own controller read."""
+def _trimmed_addon(addon: Object) -> Object:
+    """Removes fields that neither runs nor the add-on's controller need."""
     status = addon.get("status") or {}
     for key in ("relatedObjects", "addOnMeta", "addOnConfiguration"):
         status.pop(key, None)
@@ -130,16 +131,16 @@ def _without_what_others_say(addon: Object) -> Object:
     return drop_managed_fields(addon)
 
 
-def _without_answered_request(csr: Object) -> Object:
-    """A request that has its answer is kept as a name only: nobody reads more of it."""
-    if open_for_us(csr):
+def _trimmed_request(csr: Object) -> Object:
+    """Keeps little more than the name of a request that has been answered."""
+    if is_pending(csr):
         return drop_managed_fields(csr)
     kept = {key: value for key, value in (csr.get("spec") or {}).items() if key in ("signerName", "username")}
     return _metadata_only(csr) | {"spec": kept, "status": csr.get("status")}
 
 
 def _addresses_only(obj: Object) -> Object:
-    """A node without its images, labels and annotations."""
+    """Keeps the addresses and the condition Ready of a node."""
     status = obj.get("status") or {}
     ready = [{"type": c["type"], "status": c["status"]} for c in status.get("conditions") or () if c["type"] == "Ready"]
     kept = {key: obj["metadata"][key] for key in ("name", "uid", "resourceVersion", "deletionTimestamp") if key in obj["metadata"]}
@@ -151,16 +152,16 @@ def _addresses_only(obj: Object) -> Object:
     }
 
 
-def same_for_us(kind: Kind, old: Object | None, new: Object | None) -> bool:
-    """Changes that no run can notice: heartbeats of nodes and clusters, which come all the time on a large hub."""
+def affects_no_run(kind: Kind, old: Object | None, new: Object | None) -> bool:
+    """Whether a change affects no run, such as the heartbeats of nodes and clusters, which are frequent on a large hub."""
     if old is None or new is None or old is new:
         return False
     if kind == kinds.MANAGED_CLUSTER_ADDON:
-        return _addon_gist(old) == _addon_gist(new)
-    return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _gist(old) == _gist(new)
+        return _relevant_addon_fields(old) == _relevant_addon_fields(new)
+    return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _relevant_fields(old) == _relevant_fields(new)
 
 
-def _gist(obj: Object) -> object:
+def _relevant_fields(obj: Object) -> object:
     status = obj.get("status") or {}
     metadata = obj["metadata"]
     conditions = [(c.get("type"), c.get("status")) for c in status.get("conditions") or ()]
@@ -174,8 +175,8 @@ def _gist(obj: Object) -> object:
     )
 
 
-def _addon_gist(obj: Object) -> object:
-    """What concerns runs: whether the cluster may take part, has a certificate, and how it is configured."""
+def _relevant_addon_fields(obj: Object) -> object:
+    """The fields that runs depend on: whether the cluster is revoked, its certificate, and its configuration."""
     metadata, status = obj["metadata"], obj.get("status") or {}
     rotated = [(c.get("status"), c.get("message")) for c in status.get("conditions") or () if c.get("type") == "ClusterCertificateRotated"]
     return (

@@ -1,13 +1,13 @@
-"""Talking to an API server: one client, a cache kept by watches, a queue of work, leadership, Events.
+"""Access to API servers: client, watch cache, work queue, leader election, Events.
 
-    client.Client          get, list, watch, server-side apply, patch, delete          errors.*  what they raise
-    cache.Cache            list + watch of some kinds, in memory, with indexes          kinds.*   the kinds panal knows
-    queue.WorkQueue        keys to reconcile: once each, one worker a key, back-off     objects   readers of plain JSON objects
-    loop.Loop              watch, queue and a reconcile, put together
-    lease.LeaderLease      one leader among several controllers
-    times, clock, backoff  times as Kubernetes writes them; a clock that tests move; growing waits
-    events.EventRecorder   what `kubectl get events` tells
-    logs                   how processes log
+    client.Client          get, list, watch, server-side apply, patch, delete              errors.*  the exceptions that they raise
+    cache.Cache            list and watch of some kinds, in memory, with indexes           kinds.*   the kinds that panal uses
+    queue.WorkQueue        keys to reconcile: each once, one worker per key, backoff       objects   readers of plain JSON objects
+    loop.Loop              watch, queue and a reconcile function, combined
+    lease.LeaderLease      leader election between controllers
+    times, clock, backoff  Kubernetes' time formats; a clock that tests can replace; growing delays
+    events.EventRecorder   writes what `kubectl get events` shows
+    logs                   the log format of processes
 
-Knows nothing of federated learning but the name of its resource. Only `connection` sees the libraries beneath.
+The package contains nothing about federated learning except the name of its resource. Only `connection` uses the client library.
 """

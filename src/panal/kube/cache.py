@@ -1,10 +1,10 @@
-"""The watch cache: what the API server holds of some kinds, kept up to date in memory.
+"""The watch cache: the objects of some kinds, kept up to date in memory.
 
-Each kind is followed by a loop of its own: list, then watch from the list's version, and from where the last watch ended, so that
-nothing is missed. A version that the server has forgotten (410) means listing again, and comparing, so that deletions are seen as well.
-Watches die silently in practice: a stream that says nothing for `silence` seconds is given up, and every `resync` seconds the
-kind is listed and told again, changed or not. A kind that cannot be had (not installed, forbidden, server away) is tried again with
-a growing wait, is named by `problems`, and stops no other.
+A loop for each kind lists the objects, then watches from the version of the list, and then from where the previous watch ended, so that
+it misses no change. If the server no longer has the version (410), the loop lists again and compares, so that it also notices deletions.
+In practice watches fail silently: the loop ends a stream that receives nothing for `silence` seconds. Every `resync` seconds it lists the
+kind again and notifies subscribers of all objects, changed or not. A kind that is unavailable (not installed, forbidden, server
+unreachable) is retried with growing delays and reported by `problems`; it does not affect the other kinds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Callback = Callable[[Kind, Object | None, Object | None], None]  # kind, old, ne
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """`trim` may change the object it is given; what it returns is kept."""
+    """What to watch of a kind. `trim` may change its argument; the cache stores what it returns."""
 
     kind: Kind
     label_selector: str = ""
@@ -47,8 +47,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `watch`: how long one watch lasts; the server ends it then. `silence`: more than that, because a server sends no
-    bookmark of a kind that has not changed since it started: a stream that outlives its own end is dead, a silent one need not be."""
+    """In seconds. `watch`: the duration of one watch, after which the server ends it. `silence` is longer, because a server sends no
+    bookmark for a kind that has not changed since the server started: only a stream that lasts longer than `watch` is dead."""
 
     watch: float = 90
     silence: float = 110
@@ -57,7 +57,7 @@ class Timing:
 
 
 class Cache:
-    """`run` fills it until cancelled. Objects handed out are shared: never change them."""
+    """`run` keeps the cache up to date until it is cancelled. Returned objects are shared: do not change them."""
 
     def __init__(self, client: Client, watched: Iterable[Watched], timing: Timing | None = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -67,8 +67,8 @@ class Cache:
         self._feeds: dict[Kind, _Feed] = {}
         for each in watched:
             if each.kind in self._feeds:
-                raise ValueError(f"{each.kind} is to be watched twice: one Watched for each kind")
-            self._feeds[each.kind] = _Feed(client, each, timing or Timing(), self._clock, self._tell, self._report)
+                raise ValueError(f"{each.kind} is watched twice: pass one Watched for each kind")
+            self._feeds[each.kind] = _Feed(client, each, timing or Timing(), self._clock, self._notify, self._report)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -86,17 +86,18 @@ class Cache:
         return self._feeds[kind].store.all(namespace)
 
     def by_index(self, kind: Kind, index: str, value: str) -> Objects:
-        """The objects for which the kind's index function of that name gives `value`."""
+        """The objects for which the index function `index` of the kind returns `value`."""
         return self._feeds[kind].store.by_index(index, value)
 
-    # --- following ----------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------
     def subscribe(self, callback: Callback) -> None:
-        """Called at once after each change is in the cache, with (kind, old, new): old None for a new object, new None for a deleted
-        one, both the same object when a resync tells it again. An object deleted and made again unseen comes as one change of uid."""
+        """Calls `callback(kind, old, new)` after each change, when the cache already has it. `old` is None for a new object, `new` is None
+        for a deleted one; on a resync of an unchanged object both are the same. An object that was deleted and created again between two
+        lists is one change, from one uid to another."""
         self._callbacks.append(callback)
 
     def synced(self, *kinds: Kind) -> bool:
-        """Whether these kinds (by default all) have been listed at least once."""
+        """Whether these kinds (default: all) have been listed at least once."""
         return all(self._feeds[kind].synced for kind in kinds or self._feeds)
 
     async def wait_synced(self, *kinds: Kind) -> None:
@@ -105,27 +106,27 @@ class Cache:
             await self._changed.wait()
 
     def problems(self) -> dict[Kind, str]:
-        """The kinds that cannot be followed now, and why. What is cached of them may be old."""
+        """The kinds that cannot be watched at the moment, with the error. Their objects in the cache may be out of date."""
         return dict(self._problems)
 
-    def _tell(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+    def _notify(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         for callback in self._callbacks:
             try:
                 callback(kind, old, new)
-            except Exception:  # a subscriber's mistake must not end the watch
-                log.exception("a subscriber of the watch cache failed on a change of %s", kind)
+            except Exception:  # a defect in a subscriber must not end the watch
+                log.exception("a subscriber of the watch cache failed for a change of %s", kind)
 
     def _report(self, kind: Kind, problem: str) -> None:
         before = self._problems.pop(kind, "")
         if problem:
             self._problems[kind] = problem
         if problem and problem != before:
-            log.warning("cannot follow %s for now: %s", kind, problem)
+            log.warning("cannot watch %s: %s", kind, problem)
         self._changed.set()
 
 
 class _Feed:
-    """One kind: its store, and the loop that keeps it."""
+    """One kind: its store, and the loop that keeps the store up to date."""
 
     def __init__(
         self,
@@ -133,7 +134,7 @@ class _Feed:
         watched: Watched,
         timing: Timing,
         clock: Clock,
-        tell: Callback,
+        notify: Callback,
         report: Callable[[Kind, str], None],
     ) -> None:
         self.kind = watched.kind
@@ -143,9 +144,9 @@ class _Feed:
         self._watched = watched
         self._timing = timing
         self._clock = clock
-        self._tell = tell
+        self._notify = notify
         self._report = report
-        self._version = ""  # where the next watch begins; empty: list first
+        self._version = ""  # where the next watch starts; if empty, list first
         self._listed_at = 0.0
         self._failures = 0
 
@@ -166,65 +167,65 @@ class _Feed:
         self._report(self.kind, str(error))
         await self._clock.sleep(self._timing.retries.delay(self._failures))
 
-    def _going_well(self) -> None:
+    def _recovered(self) -> None:
         self._failures = 0
         self._report(self.kind, "")
 
     # --- list ---------------------------------------------------------------------------------------------------
     async def _list_if_needed(self) -> None:
-        again = self.synced and self._until_resync() <= 0
-        if self._version and not again:
+        resync = self.synced and self._until_resync() <= 0
+        if self._version and not resync:
             return
         listing = await self._client.list(self.kind, self._watched.selector)
         metrics.LISTS.labels(str(self.kind)).inc()
-        self._replace(listing.items, tell_unchanged=again)
+        self._replace(listing.items, notify_unchanged=resync)
         self._version = listing.resource_version
         self._listed_at = self._clock.monotonic()
         self.synced = True
-        self._going_well()
+        self._recovered()
 
     def _until_resync(self) -> float:
         return self._listed_at + self._timing.resync - self._clock.monotonic()
 
-    def _replace(self, items: Iterable[Object], tell_unchanged: bool) -> None:
-        gone = self.store.keys()
+    def _replace(self, items: Iterable[Object], notify_unchanged: bool) -> None:
+        removed = self.store.keys()
         for item in items:
-            gone.discard(key_of(item))
-            self._put(item, tell_unchanged)
-        for key in gone:
+            removed.discard(key_of(item))
+            self._put(item, notify_unchanged)
+        for key in removed:
             self._remove(key)
 
     # --- watch --------------------------------------------------------------------------------------------------
     async def _watch(self) -> None:
         timing = self._timing
         seconds = min(timing.watch, max(1.0, self._until_resync()))
-        began = self._clock.monotonic()
+        started = self._clock.monotonic()
         opened = self._client.watch(self.kind, self._version, self._watched.selector, seconds=seconds, silence=timing.silence)
         async with opened as events:
-            self._going_well()
+            self._recovered()
             async for event in events:
                 self._on_event(event)
                 self._version = version_of(event.object)
-        if self._clock.monotonic() - began < 1:
-            await self._clock.sleep(timing.retries.delay(1))  # a server that ends every watch at once is not asked without pause
+        if self._clock.monotonic() - started < 1:
+            await self._clock.sleep(timing.retries.delay(1))  # delays the next request to a server that ends each watch immediately
 
     def _on_event(self, event: WatchEvent) -> None:
         if event.type == "DELETED":
             self._remove(key_of(event.object))
         elif event.type != "BOOKMARK":
-            self._put(event.object, tell_unchanged=False)
+            self._put(event.object, notify_unchanged=False)
 
-    def _put(self, obj: Object, tell_unchanged: bool) -> None:
+    def _put(self, obj: Object, notify_unchanged: bool) -> None:
         old = self.store.get(key_of(obj))
         if old is not None and version_of(old) == version_of(obj):
-            if tell_unchanged:
-                self._tell(self.kind, old, old)
+            if notify_unchanged:
+                self._notify(self.kind, old, old)
             return
         new = self._watched.trim(obj)
         self.store.put(new)
-        self._tell(self.kind, old, new)
+        self._notify(self.kind, old, new)
 
     def _remove(self, key: Key) -> None:
         old = self.store.remove(key)
         if old is not None:
-            self._tell(self.kind, old, None)
+            self._notify(self.kind, old, None)

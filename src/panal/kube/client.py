@@ -1,7 +1,7 @@
-"""The calls that panal makes to an API server.
+"""The requests that panal sends to an API server.
 
-Objects go in and come out as plain JSON dicts that carry apiVersion and kind. Every call ends within the client's time-out,
-and raises nothing but `panal.kube.errors`. Nothing is retried here: the queue above retries whole reconciles.
+Objects are plain JSON dicts with apiVersion and kind. Every call ends within the client's timeout and raises only exceptions of
+`panal.kube.errors`. The client does not retry: the work queue retries whole reconciles.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from panal.kube.kinds import POD, Kind, kind_of
 from panal.kube.objects import Object, Objects, key_of
 
 PAGE_SIZE = 500
-FOLLOWING = 86400.0  # seconds that a log which is followed may be silent
+FOLLOW_SILENCE = 86400.0  # seconds without output after which following a log ends
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects as they were at `resource_version`; a watch from there misses nothing."""
+    """All objects as of `resource_version`. A watch from that version misses no change."""
 
     items: Objects
     resource_version: str
@@ -33,7 +33,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """A BOOKMARK's object has nothing but its resourceVersion."""
+    """The object of a BOOKMARK has only its resourceVersion."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     object: Object
@@ -41,7 +41,7 @@ class WatchEvent:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which objects of a kind: those of `namespace` (empty: all), by labels and fields in Kubernetes' own syntax."""
+    """Selects objects of a kind: in `namespace` (empty: all namespaces), by label selector and field selector."""
 
     namespace: str = ""
     labels: str = ""
@@ -70,8 +70,12 @@ class Client:
         field_manager: str = FIELD_MANAGER,
         socket: Path | None = None,
     ) -> Client:
-        """Without `path`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
-        file's current one. `socket` is a Unix socket of the API server's on this machine, where it speaks plain HTTP."""
+        """A client with the credentials of a kubeconfig or of the Pod's service account.
+
+        `path`: the kubeconfig (default: the file that KUBECONFIG names, else the service account, else ~/.kube/config). `context`: one of
+        its contexts (default: the current one). `timeout`: in seconds, for each request. `socket`: a Unix socket on which the API server
+        accepts plain HTTP. Raises ConfigError.
+        """
         return cls(Connection.open(Path(path) if path else None, timeout, context, socket), field_manager)
 
     async def __aenter__(self) -> Client:
@@ -84,12 +88,12 @@ class Client:
         await self._connection.close()
 
     def managing(self, field_manager: str) -> Client:
-        """The same connection under another field manager; close only one of the two."""
+        """A client on the same connection with another field manager. Close only one of the two."""
         return Client(self._connection, field_manager)
 
     @property
     def namespace(self) -> str:
-        """Where this process runs, or the namespace of the kubeconfig's context."""
+        """The namespace of this process's Pod, or of the kubeconfig's context."""
         return self._connection.namespace
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -97,7 +101,7 @@ class Client:
         return await self._send(Request("get", "GET", kind.path(namespace, name)))
 
     async def list(self, kind: Kind, selector: Selector = EVERYTHING, *, page_size: int = PAGE_SIZE) -> Listing:
-        """Page after page, all of the same moment; in one piece if that moment is forgotten meanwhile."""
+        """Lists in pages of one resourceVersion. If that version expires meanwhile, lists again without pages."""
         try:
             return await self._pages(kind, selector, page_size)
         except Gone:
@@ -107,10 +111,10 @@ class Client:
     async def watch(
         self, kind: Kind, resource_version: str, selector: Selector = EVERYTHING, *, seconds: float = 90, silence: float = 110
     ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
-        """What happens after `resource_version`: entered once the server has begun to tell, ended by it after about `seconds`.
+        """The changes after `resource_version`. The context is entered when the server answers; the server ends the watch after about
+        `seconds`.
 
-        Unavailable when nothing at all came for `silence` seconds, which is longer than `seconds`: so the server is gone.
-        Gone when the version is not known any more.
+        Raises Unavailable if nothing is received for `silence` seconds (longer than `seconds`), and Gone if the version has expired.
         """
         query = selector.query() | {
             "watch": "1",
@@ -125,49 +129,49 @@ class Client:
     async def logs(
         self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
     ) -> AsyncIterator[bytes]:
-        """A container's log, line by line; with `follow` on and on until it ends. Empty lines are left out."""
+        """The lines of a container's log, without empty ones. With `follow`, continues until the container ends."""
         query = {"container": container} | ({"follow": "true"} if follow else {}) | ({"tailLines": str(tail)} if tail is not None else {})
         request = Request("get", "GET", POD.path(namespace, pod, "log"), query, accept="*/*")
-        async with self._connection.stream(request, silence=FOLLOWING if follow else 60, unended=True) as lines:
+        async with self._connection.stream(request, silence=FOLLOW_SILENCE if follow else 60, partial=True) as lines:
             async for line in lines:
                 yield line
 
     # --- writing ------------------------------------------------------------------------------------------------
     async def apply(self, obj: Object, force: bool = True, kind: Kind | None = None) -> Object:
-        """Server-side apply: creates the object or makes our fields so; a no-op leaves its version as it was. Without `force`,
-        Conflict where another manager has set one of them otherwise. Here as below, `kind` is for one that panal has no constant of."""
+        """Server-side apply. An apply without effect does not change the resourceVersion. Raises Conflict if another manager has set a
+        field to another value, unless `force`. Here and below, pass `kind` for a kind that `panal.kube.kinds` does not have."""
         return await self._apply(obj, "", force, kind)
 
     async def apply_status(self, obj: Object) -> Object:
-        """Server-side apply of `obj`'s status alone; NotFound if the object does not exist."""
+        """Server-side apply of the status only. Raises NotFound if the object does not exist."""
         identity = {name: value for name, value in obj["metadata"].items() if name in ("name", "namespace", "uid")}
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": identity, "status": obj["status"]}
         return await self._apply(body, "status", force=True)
 
     async def create(self, obj: Object, kind: Kind | None = None) -> Object:
-        """AlreadyExists if there is one of that name."""
-        path = (kind or kind_of(obj)).path(obj["metadata"].get("namespace", ""))  # it may have no name yet, but a generateName
+        """Raises AlreadyExists if there is an object of that name."""
+        path = (kind or kind_of(obj)).path(obj["metadata"].get("namespace", ""))  # it may have a generateName instead of a name
         return await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, obj))
 
     async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Object, subresource: str = "") -> Object:
-        """A resourceVersion or uid in the patch's metadata is a condition: Conflict if the object is not at it."""
+        """A resourceVersion or uid in the patch's metadata is a precondition: raises Conflict if the object has another."""
         path = kind.path(namespace, name, subresource)
         return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
 
     async def replace(self, obj: Object, subresource: str = "", kind: Kind | None = None) -> Object:
-        """Conflict if the object is not at the resourceVersion that `obj` has."""
+        """Raises Conflict if the object's resourceVersion is not that of `obj`."""
         path = (kind or kind_of(obj)).path(*key_of(obj), subresource)
         return await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, obj))
 
     async def post(self, kind: Kind, namespace: str, name: str, subresource: str, body: Object) -> Object:
-        """A subresource that is asked for rather than kept, such as `token` of a service account."""
+        """Creates a subresource that is not stored, such as `token` of a service account."""
         return await self._send(Request("create", "POST", kind.path(namespace, name, subresource), body=body))
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, uid: str = "", propagation: Propagation = "Background", grace: int | None = None
     ) -> bool:
-        """False if it was not there. With `uid`, a later object of the same name is left alone, which counts as not there.
-        `grace` is a Pod's, in seconds: 0, which its node alone may say, takes the object away."""
+        """Returns False if the object does not exist or its uid is not `uid`. `grace`: a Pod's grace period in seconds; 0, which only the
+        Pod's node may use, removes the object immediately."""
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if grace is not None:
             body["gracePeriodSeconds"] = grace
@@ -184,7 +188,7 @@ class Client:
         return True
 
     async def add_finalizer(self, kind: Kind, namespace: str, name: str, finalizer: str) -> Object:
-        """The object with the finalizer; writes only if it lacks it. NotFound if the object does not exist."""
+        """Returns the object with the finalizer; writes only if it is missing. Raises NotFound if the object does not exist."""
         obj = await self.get(kind, namespace, name)
         present = obj["metadata"].get("finalizers") or []
         return obj if finalizer in present else await self._set_finalizers(kind, obj, [*present, finalizer])
@@ -192,7 +196,7 @@ class Client:
     async def remove_finalizers(
         self, kind: Kind, namespace: str, name: str, finalizers: Collection[str] | None = None, uid: str = ""
     ) -> bool:
-        """Take these finalizers (None: all) away; false if there was none of them, no object, or with `uid` a later one."""
+        """Removes these finalizers (None: all). Returns False if the object has none, does not exist, or its uid is not `uid`."""
         try:
             obj = await self.get(kind, namespace, name)
             present = obj["metadata"].get("finalizers") or []
@@ -204,18 +208,18 @@ class Client:
             return False
         return True
 
-    # --- about the server ---------------------------------------------------------------------------------------
+    # --- discovery ----------------------------------------------------------------------------------------------
     async def server_version(self) -> str:
-        """Such as v1.34.4."""
+        """The version of the API server, such as v1.34.4."""
         return str((await self._send(Request("get", "GET", "/version")))["gitVersion"])
 
     async def groups(self) -> frozenset[str]:
-        """The named API groups that the server offers, such as route.openshift.io."""
+        """The named API groups that the server has, such as route.openshift.io."""
         answer = await self._send(Request("get", "GET", "/apis"))
         return frozenset(group["name"] for group in answer["groups"])
 
     async def kinds(self) -> Sequence[Kind]:
-        """Every kind that the server has objects of, each in the version that it prefers, or the first that has the kind."""
+        """Every kind that can be listed, in the preferred version of its group, or in the first version that has it."""
         groups = (await self._send(Request("get", "GET", "/apis")))["groups"]
         versions = ["v1", *(g["preferredVersion"]["groupVersion"] for g in groups)]
         versions += [v["groupVersion"] for g in groups for v in g["versions"] if v["groupVersion"] not in versions]
@@ -226,14 +230,14 @@ class Client:
         return list(found.values())
 
     async def kinds_of(self, api_version: str) -> Sequence[Kind]:
-        """Every kind of that group and version that there are objects of; NotFound if the server does not know it."""
+        """Every kind of that group and version that can be listed. Raises NotFound if the server does not have the version."""
         answer = await self._send(Request("get", "GET", f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"))
         group, _, version = api_version.rpartition("/")
         resources = [r for r in answer["resources"] if "/" not in r["name"] and {"list", "watch", "delete"} <= set(r["verbs"])]
         return [Kind(group, version, r["kind"], r["name"], r["namespaced"]) for r in resources]
 
     async def serves(self, kind: Kind) -> bool:
-        """Whether the server knows the kind, in this version."""
+        """Whether the server has the kind in this version."""
         prefix = "/apis" if kind.group else "/api"
         try:
             answer = await self._send(Request("get", "GET", f"{prefix}/{kind.api_version}"))
@@ -269,7 +273,7 @@ class Client:
 
 
 def _typed(kind: Kind, item: Object) -> Object:
-    """Items of a list come without apiVersion and kind."""
+    """The API server omits apiVersion and kind in the items of a list."""
     return {"apiVersion": kind.api_version, "kind": kind.kind} | item
 
 

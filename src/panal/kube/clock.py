@@ -1,4 +1,4 @@
-"""Time that only goes forward, as something to hand in: tests hand in a clock that they move themselves."""
+"""A monotonic clock as a parameter: tests pass one that they control."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The connection to one API server: where it is, who we are, one request at a time, with a deadline.
+"""The connection to one API server: address, credentials, and requests with a deadline.
 
-lightkube reads kubeconfig files and service accounts and makes an HTTP client that trusts the right CA and sends the right
-credentials (client certificate, rotating token file, exec plugin). The requests on it are our own, because lightkube's have no
-bookmarks, no server-side time-out and no raw JSON. This is the only module that sees lightkube and its HTTP library.
+lightkube reads kubeconfig files and service accounts, and creates an HTTP client with the CA and the credentials (client certificate,
+rotating token file, exec plugin). panal builds the requests itself, because those of lightkube have no bookmarks, no server-side timeout
+and no raw JSON. This is the only module that uses lightkube and its HTTP library.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
-# Where Kubernetes mounts the token. A node without mount namespaces (docs/design/local-node.md) names the folder instead.
+# Where Kubernetes mounts the token. A node without mount namespaces (docs/design/local-node.md) sets the variable.
 SERVICE_ACCOUNT = Path(os.environ.get("PANAL_SERVICEACCOUNT_DIR") or "/var/run/secrets/kubernetes.io/serviceaccount")
 EXEC_GROUP = "client.authentication.k8s.io"  # credential plugins
 HOME_KUBECONFIG = Path("~/.kube/config")
-# What reading a kubeconfig raises when it is not there, not YAML, or lacks something.
+# What lightkube raises for a kubeconfig that does not exist, is not YAML, or is incomplete.
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 _LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`verb` is the word of RBAC, for the metrics; `body` is sent as JSON."""
+    """`verb` is the RBAC verb, for the metrics. `body` is sent as JSON."""
 
     verb: str
     method: str
@@ -53,7 +53,7 @@ class Request:
 
 
 class Connection:
-    """`namespace` is the one of the service account or of the kubeconfig's context."""
+    """`namespace` is that of the service account or of the kubeconfig's context."""
 
     def __init__(self, http: httpx2.AsyncClient, namespace: str, timeout: float) -> None:
         self._http = http
@@ -62,9 +62,7 @@ class Connection:
 
     @classmethod
     def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None, socket: Path | None = None) -> Connection:
-        """Without `kubeconfig`: the file that KUBECONFIG names, else the pod's service account, else ~/.kube/config. Without `context`: the
-        file's current one. With `socket`, plain HTTP over that Unix socket. An API server on a loopback address is never asked through a
-        proxy."""
+        """The arguments are those of `Client.from_kubeconfig`. Requests to an API server on a loopback address do not use a proxy."""
         try:
             config = _config(kubeconfig, context)
             params = ConnectionParams(
@@ -82,7 +80,7 @@ class Connection:
         await self._http.aclose()
 
     async def send(self, request: Request) -> Any:
-        """The answer's JSON. The deadline is for the whole exchange."""
+        """Returns the JSON of the response. The timeout is for request and response together."""
         with _counted(request.verb) as outcome, _translated():
             async with asyncio.timeout(self._timeout):
                 response = await self._http.send(self._build(request))
@@ -92,9 +90,9 @@ class Connection:
             return decode(response.content)
 
     @asynccontextmanager
-    async def stream(self, request: Request, silence: float, unended: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The answer's lines as they come, with `unended` a last one that lacks its end too; Unavailable when nothing came for `silence`
-        seconds."""
+    async def stream(self, request: Request, silence: float, partial: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of the response as they arrive; with `partial`, also a last one without a line break. Raises Unavailable if nothing is
+        received for `silence` seconds."""
         timeout = httpx2.Timeout(self._timeout, connect=self._timeout / 3, read=silence)
         with _counted(request.verb) as outcome, _translated():
             async with asyncio.timeout(self._timeout):
@@ -105,7 +103,7 @@ class Connection:
                     async with asyncio.timeout(self._timeout):
                         await response.aread()
                     raise _error(response)
-                yield _lines(response, unended)
+                yield _lines(response, partial)
             finally:
                 await response.aclose()
 
@@ -121,11 +119,11 @@ class Connection:
 
 
 def decode(content: bytes) -> Any:
-    """Unavailable if it is not JSON: a proxy answered, or the answer was cut off."""
+    """Raises Unavailable for anything but JSON: a proxy has answered, or the response is incomplete."""
     try:
         return msgspec.json.decode(content)
     except msgspec.DecodeError as error:
-        raise Unavailable(0, "NotJSON", f"the answer is not JSON: {content[:100]!r}") from error
+        raise Unavailable(0, "NotJSON", f"the response is not JSON: {content[:100]!r}") from error
 
 
 def _on_loopback(server: str) -> bool:
@@ -140,7 +138,7 @@ def _config(kubeconfig: Path | None, context: str | None) -> SingleConfig:
         raise LightkubeConfigError(f"{path} has no current-context")
     plugin = config.user.exec if config.user else None
     if plugin and plugin.apiVersion == f"{EXEC_GROUP}/v1":
-        plugin.apiVersion = f"{EXEC_GROUP}/v1beta1"  # lightkube knows only this one; the token is in the same place of both
+        plugin.apiVersion = f"{EXEC_GROUP}/v1beta1"  # lightkube supports only v1beta1; both have the token in the same field
     return config
 
 
@@ -150,14 +148,14 @@ def _path_from_environment() -> Path | None:
     return None if (SERVICE_ACCOUNT / "token").exists() else HOME_KUBECONFIG
 
 
-async def _lines(response: httpx2.Response, unended: bool) -> AsyncIterator[bytes]:
+async def _lines(response: httpx2.Response, partial: bool) -> AsyncIterator[bytes]:
     rest = b""
     async for chunk in response.aiter_bytes():
         *complete, rest = (rest + chunk).split(b"\n")
         for line in complete:
             if line:
                 yield line
-    if rest and unended:
+    if rest and partial:
         yield rest
 
 
@@ -168,7 +166,7 @@ class _Outcome:
 
 @contextmanager
 def _counted(verb: str) -> Iterator[_Outcome]:
-    """Counts one request under the code that the body sets."""
+    """Counts one request, with the status code that the body of the context sets."""
     outcome = _Outcome()
     try:
         yield outcome
@@ -178,13 +176,13 @@ def _counted(verb: str) -> Iterator[_Outcome]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turns what the libraries beneath raise into errors of ours, the original chained."""
+    """Converts exceptions of the libraries to those of `panal.kube.errors`, with the original as the cause."""
     try:
         yield
     except (TimeoutError, httpx2.TimeoutException) as error:
         raise Unavailable(0, "Timeout", "the API server did not answer in time") from error
     except (httpx2.HTTPError, OSError) as error:
-        raise Unavailable(0, type(error).__name__, str(error) or "the connection to the API server broke") from error
+        raise Unavailable(0, type(error).__name__, str(error) or "the connection to the API server was lost") from error
     except LightkubeConfigError as error:
         raise Unauthorized(0, "NoCredentials", str(error)) from error
 
@@ -194,7 +192,7 @@ def _error(response: httpx2.Response) -> ApiError:
 
 
 def _status(response: httpx2.Response) -> dict[str, Any]:
-    """The Status object of the answer, or one made of the text that a proxy or an unknown path answers with."""
+    """The Status object of the response, or a substitute with the text of a proxy, or for a path that is not served."""
     try:
         body = msgspec.json.decode(response.content)
     except msgspec.DecodeError:

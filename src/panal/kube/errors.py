@@ -1,22 +1,22 @@
-"""Everything that leaves `panal.kube` as an exception; what caused it is chained.
+"""The exceptions of `panal.kube`. Each has its cause chained.
 
 KubeError
 ├── ConfigError            no usable kubeconfig or service account
-├── UnknownKind            an object of a kind that panal does not know
-├── LeadershipLost         the leader lease is another's, or could not be renewed in time
-└── ApiError               the API server said no, or nothing
-    ├── Invalid            400, 422: the object is wrong
+├── UnknownKind            a kind that is not in panal.kube.kinds
+├── LeadershipLost         another process holds the leader lease, or it could not be renewed in time
+└── ApiError               the API server refused the request, or did not answer
+    ├── Invalid            400, 422: the object is invalid
     ├── Unauthorized       401
     ├── Forbidden          403
-    ├── NotFound           404: the object, or its whole kind
-    ├── Conflict           409: somebody else was faster
+    ├── NotFound           404: the object or its kind does not exist
+    ├── Conflict           409: another client has changed the object
     │   └── AlreadyExists
-    ├── Gone               410: the resourceVersion is not known (any more): list again
+    ├── Gone               410: the resourceVersion has expired: list again
     ├── TooManyRequests    429
-    └── Unavailable        5xx, network, time-out: whether a write happened is not known
+    └── Unavailable        5xx, network, timeout: a write may have succeeded
 """
 
-# ruff: noqa: N818 - the names say what happened; "Error" after each would say nothing more
+# ruff: noqa: N818 - the names say what happened without the suffix Error
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from panal.api.text import shown
 
 
 class KubeError(Exception):
-    """Base of all."""
+    """The base class."""
 
 
 class ConfigError(KubeError):
-    """The message says what was looked for, and where."""
+    """No usable kubeconfig or service account. The message names what was tried."""
 
 
 class UnknownKind(KubeError):
@@ -42,10 +42,10 @@ class LeadershipLost(KubeError):
 
 
 class ApiError(KubeError):
-    """`status` is the HTTP code (0: there was no answer), `reason` and `message` are the API server's; `retry_after` is in seconds."""
+    """`status` is the HTTP status code (0: no response); `reason` and `message` are from the API server; `retry_after` is in seconds."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{status or 'no answer'} {reason}: {message}")
+        super().__init__(f"{status or 'no response'} {reason}: {message}")
         self.status = status
         self.reason = reason
         self.message = message
@@ -102,16 +102,16 @@ _TRANSIENT = (Unauthorized, Conflict, Gone, TooManyRequests, Unavailable)
 
 
 def transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later although nobody corrects anything.
+    """Whether the same request may succeed later without a correction.
 
-    401 counts, since tokens rotate; AlreadyExists does not. 403 is left to the caller: the controller retries it as well,
-    for permissions and quotas change, but it is worth telling.
+    401 counts, since tokens rotate; AlreadyExists does not. 403 does not count either: permissions and quotas can change, so the controller
+    retries it, but reports it.
     """
     return isinstance(error, _TRANSIENT) and not isinstance(error, AlreadyExists)
 
 
 def from_status(code: int, status: dict[str, Any], retry_after: float | None = None) -> ApiError:
-    """The error for an HTTP code (or that of a watch's ERROR event) and the Status object that came with it."""
+    """The exception for an HTTP status code (or that of a watch's ERROR event) and its Status object."""
     reason = str(status.get("reason") or "")
     message = shown(str(status.get("message") or "no message"))  # a webhook, a proxy or a kubelet may have written it
     return _class_of(code, reason, status)(code, reason or f"HTTP{code}", message, retry_after)
@@ -122,7 +122,7 @@ def _class_of(code: int, reason: str, status: dict[str, Any]) -> type[ApiError]:
         return AlreadyExists
     causes = (status.get("details") or {}).get("causes") or ()
     if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes):
-        return Gone  # a version from before the server's store was restored: it will not come back
+        return Gone  # a version that existed before the server's store was restored
     if code >= 500:
         return Unavailable
     return _BY_STATUS.get(code, ApiError)

@@ -1,7 +1,7 @@
-"""Events: the story of an object as `kubectl get events` and `kubectl describe` tell it.
+"""Events, as `kubectl get events` and `kubectl describe` show them.
 
-An Event's name is made from its object, reason and message. So the same sentence is one Event however often it is said, by
-whichever process; said again later it counts up. Events are a courtesy: one that cannot be written is logged and forgotten.
+The name of an Event is derived from its object, reason and message. Repeating an Event, from any process, therefore increments the count
+of the existing one. An Event that cannot be written is logged and dropped.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from panal.kube.times import Now, from_time, now_utc, to_micro_time, to_time
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 1024  # Kubernetes' own limit
-REPEATED_AFTER = timedelta(seconds=15)  # sooner, the same sentence is a restart's echo and is not counted
+MAX_MESSAGE_BYTES = 1024  # the API server's limit
+REPEATED_AFTER = timedelta(seconds=15)  # an earlier repetition is the effect of a restart, and not counted
 
 
 class EventApi(Protocol):
-    """What is needed of `panal.kube.client.Client`."""
+    """The methods of `panal.kube.client.Client` that are used."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object: ...
 
@@ -36,7 +36,7 @@ class EventApi(Protocol):
 
 
 class EventRecorder:
-    """`component` is who `kubectl describe` says it is from; `instance` is the Pod's name."""
+    """`component` is what `kubectl describe` shows as the source; `instance` is the Pod's name."""
 
     def __init__(self, api: EventApi, component: str = FIELD_MANAGER, instance: str = "", now: Now = now_utc) -> None:
         self._api = api
@@ -45,13 +45,13 @@ class EventRecorder:
         self._now = now
 
     async def record(self, regarding: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """`regarding` needs apiVersion, kind and metadata with name, namespace and uid. Never raises for an Event not written."""
+        """`regarding` needs apiVersion, kind and metadata with name, namespace and uid. Does not raise if the Event cannot be written."""
         event = self._event(regarding, type_, reason, shortened(shown(message)))
         try:
             await self._create_or_count(event)
         except KubeError as error:
             metrics.EVENTS_LOST.inc()
-            log.warning("event %s on %s not written: %s", reason, regarding["metadata"]["name"], error)
+            log.warning("Event %s on %s not written: %s", reason, regarding["metadata"]["name"], error)
 
     async def _create_or_count(self, event: Object) -> None:
         try:
@@ -92,7 +92,7 @@ class EventRecorder:
             "count": 1,
             "firstTimestamp": to_time(now),
             "lastTimestamp": to_time(now),
-            "eventTime": to_micro_time(now),  # orders what happened within one second
+            "eventTime": to_micro_time(now),  # orders Events of the same second
             "source": {"component": self._component},
             "reportingComponent": self._component,
             "reportingInstance": self._instance,
@@ -100,7 +100,7 @@ class EventRecorder:
 
 
 def shortened(message: str) -> str:
-    """At most MAX_MESSAGE_BYTES of UTF-8; what was cut ends in an ellipsis."""
+    """At most MAX_MESSAGE_BYTES of UTF-8. A truncated message ends in an ellipsis."""
     encoded = message.encode()
     if len(encoded) <= MAX_MESSAGE_BYTES:
         return message

@@ -1,4 +1,4 @@
-"""The kinds of object that panal reads or writes on an API server, each with the path it is served under."""
+"""The kinds of objects that panal reads or writes, with their URL paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panal.kube.objects import Object
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`group` is empty for the core kinds; `namespaced` is false for objects of the whole cluster."""
+    """`group` is empty for the core group; `namespaced` is false for cluster-scoped kinds."""
 
     group: str
     version: str
@@ -25,7 +25,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL's path; without `namespace` that of all namespaces, without `name` that of the collection."""
+        """The URL path. Without `namespace`: in all namespaces. Without `name`: of the collection."""
         parts = ["/apis" if self.group else "/api", self.api_version]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace, safe="")]
@@ -69,7 +69,7 @@ PERSISTENT_VOLUME_CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvol
 SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
 NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-EVENT = Kind("", "v1", "Event", "events")  # core/v1: what `kubectl get events` and `kubectl describe` ask for
+EVENT = Kind("", "v1", "Event", "events")  # core/v1, which `kubectl get events` and `kubectl describe` read
 
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
@@ -90,11 +90,11 @@ _BY_NAME = {(kind.api_version, kind.kind): kind for kind in ALL}
 
 
 def kind_named(api_version: str, kind: str) -> Kind:
-    """The constant of that kind; UnknownKind if panal has none."""
+    """The constant for that kind. Raises UnknownKind."""
     try:
         return _BY_NAME[api_version, kind]
     except KeyError as error:
-        raise UnknownKind(f"{api_version} {kind} is not among the kinds of panal.kube.kinds: add it there") from error
+        raise UnknownKind(f"{api_version} {kind} is not in panal.kube.kinds: add it there") from error
 
 
 def kind_of(obj: Object) -> Kind:

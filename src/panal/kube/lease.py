@@ -1,12 +1,12 @@
-"""One leader among several controllers, by a coordination.k8s.io Lease.
+"""Leader election between controllers, with a coordination.k8s.io Lease.
 
-The leader renews; a candidate takes over when it saw no renewal for the lease's duration. Each side measures with its own clock that
-only goes forward, so clocks that disagree do no harm: the leader counts from **before** it sent its last successful renewal and
-stops `margin` earlier, the candidate from **after** it saw it. An API server that is away for less than that changes nothing.
+The leader renews the lease; a candidate acquires it after it has seen no renewal for the lease's duration. Each process measures with its
+own monotonic clock, so clocks may differ: the leader measures from **before** it sent its last successful renewal and stops `margin`
+earlier, the candidate from **after** it saw that renewal. A shorter outage of the API server has no effect.
 
-    await lease.acquire()        # waits until we lead
-    await lease.hold()           # renews; raises LeadershipLost: end the process then
-    await lease.release()        # on shutdown: the next candidate need not wait
+    await lease.acquire()        # waits until this process is the leader
+    await lease.hold()           # renews; raises LeadershipLost, after which the process must end
+    await lease.release()        # on shutdown, so that the next candidate does not wait
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class LeaseApi(Protocol):
-    """What is needed of `panal.kube.client.Client`."""
+    """The methods of `panal.kube.client.Client` that are used."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object: ...
 
@@ -39,8 +39,8 @@ class LeaseApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """Seconds: how long a leader that is silent stays leader, how often it renews and others look, how much earlier it gives up
-    by itself, and how long one attempt may take."""
+    """In seconds. `duration`: how long the lease is valid without a renewal. `every`: how often the leader renews and candidates try.
+    `margin`: how much earlier the leader stops by itself. `attempt`: the timeout of one attempt."""
 
     duration: int = 30
     every: float = 4
@@ -49,7 +49,7 @@ class LeaseTiming:
 
 
 class LeaderLease:
-    """`identity` is the Pod's name: unique, and the same after a restart of its container, which then goes on at once."""
+    """`identity` is the Pod's name: unique, and unchanged by a restart of the container, which then leads again immediately."""
 
     def __init__(
         self,
@@ -76,17 +76,17 @@ class LeaderLease:
         self._seen_at = 0.0
 
     def leading(self) -> bool:
-        """Whether nobody else can lead now. Cheap: ask before every write."""
+        """Whether no other process can be the leader now. Reads memory only."""
         return self._clock.monotonic() < self._leads_until
 
     async def acquire(self) -> None:
-        """Returns when we lead. Outages of the API server only make it later."""
+        """Returns when this process is the leader. Outages of the API server delay it."""
         while not await self._attempt():
             await self._clock.sleep(self._timing.every * (0.75 + self._jitter() / 2))
-        log.info("%s leads (lease %s/%s)", self._identity, self._namespace, self._name)
+        log.info("%s is the leader (lease %s/%s)", self._identity, self._namespace, self._name)
 
     async def hold(self) -> NoReturn:
-        """Renews until that fails for too long or another leads."""
+        """Renews the lease. Raises LeadershipLost if that fails for too long, or if another process holds the lease."""
         tasks = [asyncio.create_task(self._renew()), asyncio.create_task(self._expire())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -101,7 +101,7 @@ class LeaderLease:
         raise LeadershipLost(f"the lease {self._namespace}/{self._name} could not be renewed in time")
 
     async def release(self) -> None:
-        """Let others lead at once, if the lease is ours; failing to is not an error, since it expires anyway."""
+        """Releases the lease if this process holds it. Does not raise if that fails, since the lease expires."""
         self._leads_until = float("-inf")
         try:
             async with asyncio.timeout(self._timing.attempt):
@@ -117,7 +117,7 @@ class LeaderLease:
             await self._clock.sleep(self._timing.every)
             await self._attempt()
             if not self.leading():
-                raise LeadershipLost(f"the lease {self._namespace}/{self._name} is held by another")
+                raise LeadershipLost(f"the lease {self._namespace}/{self._name} is held by another process")
 
     async def _expire(self) -> None:
         while self.leading():
@@ -125,21 +125,21 @@ class LeaderLease:
 
     # --- one attempt --------------------------------------------------------------------------------------------
     async def _attempt(self) -> bool:
-        """Whether the lease was taken or renewed. On an error nothing is known, and what was known stays."""
+        """Whether the lease was acquired or renewed. An error leaves the known state unchanged."""
         sent = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._timing.attempt):
-                taken = await self._take()
+                held = await self._acquire_or_renew()
         except Conflict:
             return False
         except (ApiError, TimeoutError) as error:
-            log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no answer in time")
+            log.warning("lease %s/%s: %s", self._namespace, self._name, str(error) or "no response in time")
             return False
-        self._leads_until = sent + self._timing.duration - self._timing.margin if taken else float("-inf")
-        return taken
+        self._leads_until = sent + self._timing.duration - self._timing.margin if held else float("-inf")
+        return held
 
-    async def _take(self) -> bool:
-        """Create it, renew it, or take it over if it is free; false if another holds it."""
+    async def _acquire_or_renew(self) -> bool:
+        """False if another process holds the lease."""
         try:
             lease = await self._api.get(LEASE, self._namespace, self._name)
         except NotFound:
@@ -152,12 +152,12 @@ class LeaderLease:
         return True
 
     def _expired(self, lease: Object) -> bool:
-        """Whether its holder was silent for the duration that it promised, as far as we saw."""
+        """Whether this process has seen no renewal for the lease's duration."""
         if version_of(lease) != self._seen_version:
             self._seen_version = version_of(lease)
             self._seen_at = self._clock.monotonic()
-        promised = (lease.get("spec") or {}).get("leaseDurationSeconds") or self._timing.duration
-        return self._clock.monotonic() >= self._seen_at + float(promised)
+        duration = (lease.get("spec") or {}).get("leaseDurationSeconds") or self._timing.duration
+        return self._clock.monotonic() >= self._seen_at + float(duration)
 
     def _spec(self, lease: Object | None) -> Object:
         now = to_micro_time(self._now())
@@ -172,7 +172,7 @@ class LeaderLease:
         await self._api.create({"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": metadata, "spec": self._spec(None)})
 
     async def _write(self, lease: Object, spec: Object) -> None:
-        """Conflict if somebody else wrote since we read."""
+        """Raises Conflict if the lease has changed since it was read."""
         patch = {"metadata": {"resourceVersion": version_of(lease)}, "spec": spec}
         await self._api.merge_patch(LEASE, self._namespace, self._name, patch)
 

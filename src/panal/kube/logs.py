@@ -1,6 +1,6 @@
-"""How processes log that talk to an API server: lines on stdout, none for each single request.
+"""The log of processes that use an API server: lines on stdout, without a line for each request.
 
-What others have said stands in many of them, so a line shows it as `panal.api.text` does: nobody else begins a line here.
+Many lines contain text from other programs. Each line is escaped by `panal.api.text`, so that such text cannot forge a log line.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Plain(logging.Formatter):
         return shown(super().formatMessage(record))
 
     def formatException(self, ei: Raised) -> str:  # noqa: N802
-        """The lines of a traceback stay lines, each set in: so none looks like another message."""
+        """Indents the lines of a traceback, so that none looks like another message."""
         return "  " + block(super().formatException(ei)).replace("\n", "\n  ")
 
 
 def log_to_stdout(level: int | str = logging.INFO) -> None:
-    """`level` is panal's own. Libraries are not heard below WARNING: at DEBUG, those for HTTP write dozens of lines for each request."""
+    """`level` applies to panal. Libraries log from WARNING: at DEBUG, the HTTP libraries write dozens of lines for each request."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(Plain(FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

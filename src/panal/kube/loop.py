@@ -1,4 +1,4 @@
-"""What all control loops share: keys of changed objects go into a queue, and workers reconcile them. What fails is tried again."""
+"""What all control loops share: changes add keys to a queue, and workers reconcile the keys. Failures are retried."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from panal.kube.queue import WorkQueue
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
-Result = Literal["ok", "error", "defect"]  # error: tried again; defect: a bug, tried again as well
+Result = Literal["ok", "error", "defect"]  # error and defect (a bug) are retried
 
-SOONEST = 0.05  # seconds until a key is reconciled again
+MIN_DELAY = 0.05  # seconds until a key is reconciled again
 
-Reconcile = Callable[[Key], Awaitable[float | None]]  # returns when to look again, in seconds
-Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object may concern
+Reconcile = Callable[[Key], Awaitable[float | None]]  # returns the seconds until the next reconcile, or None
+Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object affects
 
 
 class Loop:
-    """`also` are further caches, such as that of another cluster, whose changes are told to `concerns` as well."""
+    """Reconciles the keys that `concerns` returns for changes in `cache` and in the caches `also`, such as that of another cluster."""
 
     def __init__(self, name: str, cache: Cache, concerns: Concerns, reconcile: Reconcile, *, also: Sequence[Cache] = ()) -> None:
         self._name = name
@@ -35,7 +35,7 @@ class Loop:
         self._queue: WorkQueue[Key] = WorkQueue()
 
     async def run(self) -> None:
-        """Until cancelled. Everything that the cache holds when it begins is looked at once."""
+        """Runs until cancelled. First reconciles the keys of all objects in the caches."""
         for cache in self._caches:
             cache.subscribe(self._on_change)
         for cache in self._caches:
@@ -47,7 +47,7 @@ class Loop:
         await work(self._queue, self._reconciled, self._name)
 
     def look_at(self, key: Key) -> None:
-        """As if something that concerns the key had changed."""
+        """Adds the key to the queue."""
         self._queue.add(key)
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
@@ -57,7 +57,7 @@ class Loop:
                     self._queue.add(key)
 
     async def _reconciled(self, key: Key) -> float | None:
-        """A conflict or an object that went meanwhile is no failure: the change that caused it brings the key back."""
+        """A conflict or a deleted object is not a failure: the change that caused it adds the key again."""
         try:
             return await self._reconcile(key)
         except (Conflict, NotFound):
@@ -69,24 +69,24 @@ async def work(
     reconcile: Callable[[K], Awaitable[float | None]],
     name: str,
     *,
-    soonest: float = SOONEST,
+    min_delay: float = MIN_DELAY,
     count: Callable[[Result], None] = lambda _: None,
 ) -> None:
-    """One worker, until cancelled. `reconcile` returns the seconds until the key is reconciled again, if it must be. `name` stands before
-    the key in the log; `count` receives the result of each pass."""
+    """Runs one worker until cancelled. `reconcile` returns the seconds until the key's next reconcile, or None. `name` precedes the key in
+    the log. `count` receives the result of each reconcile."""
     while True:
         key = await queue.get()
         try:
             again = await reconcile(key)
             queue.forget(key)
             if again is not None:
-                queue.add_after(key, max(again, soonest))
+                queue.add_after(key, max(again, min_delay))
             count("ok")
         except KubeError as error:
-            log.warning("%s %s: %s (again in %.1f s)", name, _shown(key), error, queue.retry(key))
+            log.warning("%s %s: %s (retry in %.1f s)", name, _shown(key), error, queue.retry(key))
             count("error")
-        except Exception:  # a defect of ours must not end the other loops
-            log.exception("%s %s: defect (again in %.1f s)", name, _shown(key), queue.retry(key))
+        except Exception:  # a defect must not end the other loops
+            log.exception("%s %s: defect (retry in %.1f s)", name, _shown(key), queue.retry(key))
             count("defect")
         finally:
             queue.done(key)

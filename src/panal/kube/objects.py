@@ -1,4 +1,4 @@
-"""Kubernetes objects as they travel: plain JSON dicts, and the few readers that every part needs."""
+"""Kubernetes objects as plain JSON dicts, and functions that read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Objects = list[Object]
 
 
 class Key(NamedTuple):
-    """Where an object is within its kind; `namespace` is empty for objects of the whole cluster."""
+    """Identifies an object within its kind. `namespace` is empty for cluster-scoped objects."""
 
     namespace: str
     name: str
@@ -21,7 +21,7 @@ def key_of(obj: Object) -> Key:
 
 
 def uid_of(obj: Object) -> str:
-    """Empty for an object that no API server has stored yet."""
+    """Empty for an object that no API server has stored."""
     return str(obj["metadata"].get("uid", ""))
 
 
@@ -39,7 +39,7 @@ def conditions_of(obj: Object) -> Objects:
 
 
 def condition(obj: Object, type_: str) -> Object:
-    """Empty if there is none of that type."""
+    """Empty if there is no condition of that type."""
     return next((c for c in conditions_of(obj) if c.get("type") == type_), {})
 
 
@@ -53,6 +53,6 @@ def owner_uids(obj: Object) -> tuple[str, ...]:
 
 
 def drop_managed_fields(obj: Object) -> Object:
-    """The object without managedFields, which are often half of it and which nothing here reads; changes `obj` itself."""
+    """Removes managedFields, which are often half of an object and are not needed. Changes `obj`."""
     obj["metadata"].pop("managedFields", None)
     return obj

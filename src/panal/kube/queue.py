@@ -1,7 +1,7 @@
-"""The work queue between what happened and the workers that reconcile it.
+"""The work queue between changes and the workers that reconcile them.
 
-A key is in it at most once, and with one worker at a time: a key that is added while a worker has it waits until that worker
-says `done`. Workers do `key = await queue.get()`, then `forget` or `retry`, then always `done`.
+A key is in the queue at most once, and at most one worker has it: a key that is added meanwhile waits until the worker calls `done`.
+A worker calls `key = await queue.get()`, then `forget` or `retry`, and always `done`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class WorkQueue(Generic[K]):
         self._clock = clock or SystemClock()
         self._retries = retries
         self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._wanted: set[K] = set()  # in `_ready`, or to be put there as soon as its worker is done
+        self._wanted: set[K] = set()  # in `_ready`, or added to it when its worker is done
         self._active: set[K] = set()
         self._timers: dict[K, _Timer] = {}
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
-        """Keys that a worker could have now, were there more workers."""
+        """The number of keys that wait for a worker."""
         return self._ready.qsize()
 
     def add(self, key: K) -> None:
@@ -47,7 +47,7 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Add the key then; of several such wishes for one key the earliest counts, and comes once."""
+        """Adds the key after that time. Of several calls for one key only the earliest counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -60,18 +60,18 @@ class WorkQueue(Generic[K]):
         self._timers[key] = _Timer(due, asyncio.create_task(self._add_later(key, seconds)))
 
     def retry(self, key: K) -> float:
-        """Add the key after a wait that doubles with every `retry` since the last `forget`; returns the wait in seconds."""
+        """Adds the key after a delay that doubles with each `retry` since the last `forget`. Returns the delay in seconds."""
         self._failures[key] = self.failures(key) + 1
         seconds = self._retries.delay(self._failures[key])
         self.add_after(key, seconds)
         return seconds
 
     def failures(self, key: K) -> int:
-        """How many times in a row the key was retried."""
+        """The number of retries since the last `forget`."""
         return self._failures.get(key, 0)
 
     def forget(self, key: K) -> None:
-        """The key went well: its next `retry` starts small again."""
+        """Resets the delay of the next `retry`. Called after a successful reconcile."""
         self._failures.pop(key, None)
 
     async def get(self) -> K:
@@ -86,7 +86,7 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def close(self) -> None:
-        """Drop what is to be added later."""
+        """Drops all keys that are due later."""
         for timer in self._timers.values():
             timer.task.cancel()
         self._timers.clear()

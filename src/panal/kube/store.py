@@ -1,4 +1,4 @@
-"""The objects of one kind as the watch cache knows them, found by key, by namespace and by the indexes asked for."""
+"""The objects of one kind in the watch cache, by key, by namespace and by indexes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from panal.kube.objects import Key, Object, key_of
 
-IndexFunction = Callable[[Object], Iterable[str]]  # the values under which an object is found
+IndexFunction = Callable[[Object], Iterable[str]]  # the index values of an object
 _NAMESPACE = "namespace of the object"
 
 
 class Store:
-    """Objects handed out are those kept: they are for reading only."""
+    """Returned objects are shared: do not change them."""
 
     def __init__(self, indexes: Mapping[str, IndexFunction]) -> None:
         self._objects: dict[Key, Object] = {}
@@ -36,7 +36,7 @@ class Store:
         return list(self._found[index].get(value, {}).values())
 
     def put(self, obj: Object) -> Object | None:
-        """Keep it; returns what it replaces."""
+        """Stores the object and returns the one that it replaces."""
         key = key_of(obj)
         old = self.remove(key)
         self._objects[key] = obj
@@ -45,18 +45,18 @@ class Store:
         return old
 
     def remove(self, key: Key) -> Object | None:
-        """Returns what it was."""
+        """Removes and returns the object."""
         old = self._objects.pop(key, None)
         if old is not None:
             for values, value in self._entries(old):
-                self._take_out(values, value, key)
+                self._remove_entry(values, value, key)
         return old
 
     def _entries(self, obj: Object) -> Iterable[tuple[dict[str, dict[Key, Object]], str]]:
         return ((self._found[name], value) for name, function in self._functions.items() for value in function(obj))
 
     @staticmethod
-    def _take_out(values: dict[str, dict[Key, Object]], value: str, key: Key) -> None:
+    def _remove_entry(values: dict[str, dict[Key, Object]], value: str, key: Key) -> None:
         keys = values.get(value, {})
         keys.pop(key, None)
         if not keys:

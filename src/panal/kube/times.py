@@ -1,4 +1,4 @@
-"""Kubernetes' two spellings of a moment: to the second (Time), and to the microsecond (MicroTime)."""
+"""Kubernetes' two time formats: to the second (Time) and to the microsecond (MicroTime)."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def to_micro_time(moment: datetime) -> str:
 
 
 def from_time(text: str) -> datetime:
-    """Reads both spellings."""
+    """Parses both formats."""
     return datetime.fromisoformat(text)

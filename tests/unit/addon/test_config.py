@@ -1,4 +1,4 @@
-"""A site's configuration: whose counts, and what is made of it."""
+"""A site's configuration: which AddOnDeploymentConfig applies, and how it is read."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ CONFIGS = {key: config(key, customizedVariables=[{"name": "AGGREGATOR_HOST", "va
         (addon(), None, ""),
         ({"metadata": {"namespace": "c1"}}, None, ""),
     ],
-    ids=["its own", "a placement's", "of an old hub", "the default", "of another kind", "the first", "no default", "no add-on", "bare"],
+    ids=["own", "by placement", "of an old hub", "default", "of another kind", "the first", "no default", "no add-on", "no spec"],
 )
-def test_the_nearest_configuration_counts(mca: dict[str, Any], cma: dict[str, Any] | None, host: str) -> None:
+def test_the_most_specific_configuration_applies(mca: dict[str, Any], cma: dict[str, Any] | None, host: str) -> None:
     found = site_config(mca, cma, CONFIGS)
     assert (found.address_host, found.problems) == (host, ())
 
@@ -66,12 +66,12 @@ def of(**spec: Any) -> SiteConfig:
     return site_config(addon([reference(OWN)]), None, {OWN: config(OWN, **spec)})
 
 
-def test_one_that_does_not_exist_is_a_problem() -> None:
+def test_a_missing_configuration_is_a_problem() -> None:
     found = site_config(addon([reference(OWN)]), CMA, {})
     assert found.problems == ("AddOnDeploymentConfig c1/own does not exist",)
 
 
-def test_where_pods_may_run_is_taken_over() -> None:
+def test_node_placement() -> None:
     toleration = {"key": "gpu", "operator": "Exists"}
     found = of(nodePlacement={"nodeSelector": {"gpu": "yes"}, "tolerations": [toleration]})
     assert (found.node_selector, found.tolerations) == ({"gpu": "yes"}, (toleration,))
@@ -97,11 +97,11 @@ REGISTRIES = [
         ("docker.io/app:1", "docker.io/app:1"),
     ],
 )
-def test_the_longest_source_decides_the_mirror(name: str, image: str) -> None:
+def test_the_longest_matching_source_determines_the_mirror(name: str, image: str) -> None:
     assert of(registries=REGISTRIES).image(name) == image
 
 
-def test_a_mirror_without_source_is_for_all() -> None:
+def test_a_mirror_without_source_applies_to_all_images() -> None:
     assert of(registries=[{"mirror": "mirror.example/all"}]).image("quay.io/panal/app:1") == "mirror.example/all/app:1"
 
 
@@ -117,24 +117,24 @@ def test_a_mirror_without_source_is_for_all() -> None:
         ({"noProxy": "x"}, None),
     ],
 )
-def test_a_proxy_is_a_host_and_a_port(proxy: dict[str, str], found: tuple[str, int] | None) -> None:
+def test_a_proxy_has_a_host_and_a_port(proxy: dict[str, str], found: tuple[str, int] | None) -> None:
     assert (of(proxyConfig=proxy).proxy, of(proxyConfig=proxy).problems) == (found, ())
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("http://user:secret@proxy.example:3128", PROXY),
         ("http://user@proxy.example:3128", PROXY),
         ("https://proxy.example:3128", "not a URL such as"),
         ("socks5://proxy.example:3128", "not a URL such as"),
-        ("http://proxy.example:3128", "no IP address"),
+        ("http://proxy.example:3128", "not an IP address"),
         ("http://proxy.example:many", "not a URL such as"),
         ("http://", "not a URL such as"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_a_problem_and_none(url: str, words: str) -> None:
+def test_an_invalid_proxy_is_a_problem_and_is_ignored(url: str, message: str) -> None:
     found = of(proxyConfig={"httpsProxy": url})
     assert found.proxy is None
-    assert words in found.problems[0]
+    assert message in found.problems[0]
     assert "secret" not in found.problems[0]

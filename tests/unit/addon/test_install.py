@@ -1,4 +1,4 @@
-"""What is installed so that clusters can take part; charts/panal is held to the same by tests/real/test_chart.py."""
+"""The objects that install the add-on. tests/real/test_chart.py compares them with charts/panal."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ ROOT = Path(__file__).parents[3]
 PLACED = {"namespace": "n", "name": "p"}
 
 
-def test_the_file_in_deploy_is_the_one_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_file_in_deploy_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     install.main()
     printed = capsys.readouterr().out
     assert (ROOT / "deploy/all-clusters.yaml").read_text() == printed, "run `make manifest` and commit deploy/all-clusters.yaml"
-    assert list(yaml.safe_load_all(printed)) == install.let_all_take_part(SYSTEM_NAMESPACE)
+    assert list(yaml.safe_load_all(printed)) == install.all_clusters(SYSTEM_NAMESPACE)
 
 
 @pytest.mark.parametrize(("placements", "written"), [([], {}), ([PLACED], {"placements": [PLACED]})])
-def test_without_placements_the_list_is_left_to_whoever_makes_one(placements: list[install.Object], written: install.Object) -> None:
+def test_an_empty_list_of_placements_is_omitted(placements: list[install.Object], written: install.Object) -> None:
     assert install.addon(placements)["spec"]["installStrategy"] == {"type": "Placements"} | written
 
 
-def test_who_lets_clusters_in_owns_nothing_else_of_the_add_on() -> None:
-    *_, addon = install.let_all_take_part("n")
+def test_all_clusters_owns_no_other_field_of_the_add_on() -> None:
+    *_, addon = install.all_clusters("n")
     assert addon["metadata"] == {"name": "fl-collaborator"}
     assert addon["spec"] == {"installStrategy": {"type": "Placements", "placements": [install.placed_everywhere("n")]}}
 
 
-def test_the_add_on_is_the_add_on_managers_and_can_be_configured() -> None:
-    addon = install.addon([PLACED], {"namespace": "n", "name": "usual"})
+def test_the_add_on_manager_installs_the_add_on_with_its_default_configuration() -> None:
+    addon = install.addon([PLACED], {"namespace": "n", "name": "default"})
     assert addon["metadata"]["annotations"] == {"addon.open-cluster-management.io/lifecycle": "addon-manager"}
     parsed = ClusterManagementAddOn.model_validate({"spec": addon["spec"]})
-    assert [c.default_config.name for c in parsed.spec.supported_configs if c.default_config] == ["usual"]
+    assert [c.default_config.name for c in parsed.spec.supported_configs if c.default_config] == ["default"]
 
 
-def test_a_cluster_that_is_away_keeps_its_certificate() -> None:
+def test_an_unreachable_cluster_keeps_the_add_on() -> None:
     binding, placement = install.everywhere("n")
     assert [binding["spec"]["clusterSet"]] == placement["spec"]["clusterSets"]
     tolerated = {t.key for t in Placement.model_validate({"spec": placement["spec"]}).spec.tolerations}

@@ -1,4 +1,4 @@
-"""Certificates: what is in them, whatever was asked for, and when a server's is still good."""
+"""Certificates: their content, whatever the request, and when a server certificate is current."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from panal.addon.authority import SKEW, create
-from panal.addon.leaf import BadRequest, sign_collaborator, sign_server, still_good
+from panal.addon.leaf import BadRequest, is_current, sign_collaborator, sign_server
 from panal.api.names import cluster_uri
 from requests_of_certificates import key, name, pem, subject
 
@@ -55,7 +55,7 @@ def common(certificate: x509.Certificate, request: str) -> None:
     }
 
 
-def test_of_a_request_nothing_but_the_key_is_in_a_collaborators_certificate() -> None:
+def test_a_collaborators_certificate_has_only_the_key_of_the_request() -> None:
     found = parsed(sign_collaborator(AUTHORITY, GREEDY, "c1", NOW, DAY))
     common(found, GREEDY)
     assert found.subject == subject("c1")
@@ -65,7 +65,7 @@ def test_of_a_request_nothing_but_the_key_is_in_a_collaborators_certificate() ->
     assert found.not_valid_after_utc == NOW + DAY
 
 
-def test_of_a_request_nothing_but_the_key_is_in_a_servers_certificate() -> None:
+def test_a_server_certificate_has_only_the_key_of_the_request() -> None:
     found = parsed(sign_server(AUTHORITY, GREEDY, "run.ns.fl.panal", NOW, DAY))
     common(found, GREEDY)
     assert found.subject == x509.Name([])
@@ -73,42 +73,52 @@ def test_of_a_request_nothing_but_the_key_is_in_a_servers_certificate() -> None:
     assert extensions(found)["ExtendedKeyUsage"][1] == x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 
 
-def test_a_serial_is_random_or_the_one_that_was_recorded() -> None:
+def test_a_serial_number_is_random_or_the_recorded_one() -> None:
     found = {parsed(sign_collaborator(AUTHORITY, GREEDY, "c1", NOW, DAY)).serial_number for _ in range(3)}
     assert len(found) == 3
     assert parsed(sign_collaborator(AUTHORITY, GREEDY, "c1", NOW, DAY, 77)).serial_number == 77
 
 
-def test_no_certificate_outlives_its_authority() -> None:
+def test_a_certificate_does_not_outlive_its_authority() -> None:
     assert parsed(sign_server(AUTHORITY, GREEDY, "s", NOW + 9 * DAY, 5 * DAY)).not_valid_after_utc == AUTHORITY.ends
 
 
 @pytest.mark.parametrize("sign", [sign_collaborator, sign_server])
-def test_an_unusable_request_is_not_signed(sign: object) -> None:
+def test_an_invalid_request_is_not_signed(sign: object) -> None:
     assert callable(sign)
     with pytest.raises(BadRequest):
         sign(AUTHORITY, "nonsense", "c1", NOW, DAY)
 
 
-MINE, OTHERS = key(), key()
-REQUEST = pem(subject("x"), private=MINE)
+KEY, OTHER_KEY = key(), key()
+REQUEST = pem(subject("x"), private=KEY)
 SERVER = "run.ns.fl.panal"
 
 
 @pytest.mark.parametrize(
-    ("certificate", "after", "good"),
+    ("certificate", "after", "current"),
     [
         (sign_server(AUTHORITY, REQUEST, SERVER, NOW, DAY), 0 * DAY, True),
         (sign_server(AUTHORITY, REQUEST, SERVER, NOW, DAY), DAY / 2, True),
         (sign_server(AUTHORITY, REQUEST, SERVER, NOW, DAY), DAY * 0.7, False),
         (sign_server(AUTHORITY, REQUEST, SERVER, NOW, DAY), 2 * DAY, False),
         (sign_server(AUTHORITY, REQUEST, "other.ns.fl.panal", NOW, DAY), 0 * DAY, False),
-        (sign_server(AUTHORITY, pem(subject("x"), private=OTHERS), SERVER, NOW, DAY), 0 * DAY, False),
+        (sign_server(AUTHORITY, pem(subject("x"), private=OTHER_KEY), SERVER, NOW, DAY), 0 * DAY, False),
         (sign_server(create("other", NOW, 10 * DAY), REQUEST, SERVER, NOW, DAY), 0 * DAY, False),
         (AUTHORITY.certificate, 0 * DAY, False),
         ("nonsense", 0 * DAY, False),
     ],
-    ids=["new", "half over", "a third left", "expired", "other name", "other key", "other authority", "no server's", "nonsense"],
+    ids=[
+        "new",
+        "half of its lifetime left",
+        "a third left",
+        "expired",
+        "other name",
+        "other key",
+        "other authority",
+        "no server certificate",
+        "nonsense",
+    ],
 )
-def test_a_servers_certificate_is_good_until_a_third_of_its_life_is_left(certificate: str, after: timedelta, good: bool) -> None:
-    assert still_good(AUTHORITY, certificate, REQUEST, SERVER, NOW + after) is good
+def test_a_server_certificate_is_current_until_a_third_of_its_lifetime_is_left(certificate: str, after: timedelta, current: bool) -> None:
+    assert is_current(AUTHORITY, certificate, REQUEST, SERVER, NOW + after) is current

@@ -1,4 +1,4 @@
-"""What is said of the add-on on a cluster, and the work that brings it there."""
+"""The status of a ManagedClusterAddOn, the record of certificates, and the add-on's work."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def condition(type_: str, value: str, **more: Any) -> dict[str, Any]:
     return {"type": type_, "status": value, "reason": "Because", "message": f"{type_} is {value}", "lastTransitionTime": "x"} | more
 
 
-def addon(*conditions: dict[str, Any], certificates: tuple[Issued, ...] = (GOOD,), revoked: bool = False, **said: Any) -> dict[str, Any]:
+def addon(*conditions: dict[str, Any], certificates: tuple[Issued, ...] = (GOOD,), revoked: bool = False, **more: Any) -> dict[str, Any]:
     annotations = {names.ANNOTATION_CERTIFICATES: issued.text(certificates, NOW - 9 * DAY)}
     annotations |= {names.ANNOTATION_REVOKED: "2030-01-01T00:00:00Z"} if revoked else {}
     metadata = {"name": names.ADDON, "namespace": "c1", "uid": "u", "annotations": annotations}
-    return {"metadata": metadata, "spec": {}, "status": {"conditions": list(conditions or (ROTATED,))} | said}
+    return {"metadata": metadata, "spec": {}, "status": {"conditions": list(conditions or (ROTATED,))} | more}
 
 
 def work(generation: int = 2, **conditions: str) -> dict[str, Any]:
@@ -42,33 +42,33 @@ def cluster(available: str = "True", **more: Any) -> dict[str, Any]:
 WORKS = work(Applied="True", Available="True")
 
 
-def said(wanted: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {c["type"]: (c["status"], c["reason"]) for c in wanted["conditions"]}
+def conditions_of(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in found["conditions"]}
 
 
-def test_the_agent_is_told_to_ask_for_the_clusters_own_certificate() -> None:
+def test_the_agent_requests_a_certificate_for_its_own_cluster() -> None:
     found = status(addon(), WORKS, cluster(), NOW)
     subject = {"user": "c1", "groups": ["fl-collaborator"]}
     assert found["registrations"] == [{"signerName": "fl.panal/collaborator", "subject": subject}]
     assert found["namespace"] == "panal-collaborator"
     assert found["healthCheck"] == {"mode": "Customized"}
     assert found["supportedConfigs"] == [{"group": "addon.open-cluster-management.io", "resource": "addondeploymentconfigs"}]
-    assert said(found) == {
+    assert conditions_of(found) == {
         "RegistrationApplied": ("True", "SetPermissionApplied"),
         "ManifestApplied": ("True", "AddonManifestApplied"),
         "Available": ("True", "CollaboratorReady"),
     }
 
 
-def test_while_a_cluster_is_shut_out_its_agent_is_to_ask_for_nothing() -> None:
+def test_the_agent_of_a_revoked_cluster_requests_nothing() -> None:
     found = status(addon(revoked=True), WORKS, cluster(), NOW)
     assert found["registrations"] == []
-    assert said(found)["RegistrationApplied"] == ("False", "Revoked")
-    assert said(found)["Available"] == ("False", "Revoked")
+    assert conditions_of(found)["RegistrationApplied"] == ("False", "Revoked")
+    assert conditions_of(found)["Available"] == ("False", "Revoked")
 
 
 @pytest.mark.parametrize(
-    ("there", "brought", "managed", "available"),
+    ("installed", "applied_work", "managed", "available"),
     [
         (addon(), WORKS, None, ("Unknown", "ManagedClusterUnknown")),
         (addon(), WORKS, {"metadata": {}}, ("Unknown", "ManagedClusterUnknown")),
@@ -102,64 +102,68 @@ def test_while_a_cluster_is_shut_out_its_agent_is_to_ask_for_nothing() -> None:
         ),
     ],
 )
-def test_the_add_on_is_available_only_if_everything_is_there(
-    there: dict[str, Any], brought: dict[str, Any] | None, managed: dict[str, Any] | None, available: tuple[str, str]
+def test_the_add_on_is_available_only_if_nothing_is_missing(
+    installed: dict[str, Any], applied_work: dict[str, Any] | None, managed: dict[str, Any] | None, available: tuple[str, str]
 ) -> None:
-    assert said(status(there, brought, managed, NOW))["Available"] == available
+    assert conditions_of(status(installed, applied_work, managed, NOW))["Available"] == available
 
 
 @pytest.mark.parametrize(
-    ("brought", "applied"),
+    ("applied_work", "applied"),
     [
         (None, ("False", "ManifestWorkPending")),
         (work(Applied="False"), ("False", "AddonManifestAppliedFailed")),
         (work(3, Applied="True"), ("False", "ManifestWorkPending")),
     ],
 )
-def test_manifests_are_applied_when_the_agent_has_said_so_of_the_newest(brought: dict[str, Any] | None, applied: tuple[str, str]) -> None:
-    assert said(status(addon(), brought, cluster(), NOW))["ManifestApplied"] == applied
+def test_manifests_are_applied_when_the_agent_has_reported_the_current_generation(
+    applied_work: dict[str, Any] | None, applied: tuple[str, str]
+) -> None:
+    assert conditions_of(status(addon(), applied_work, cluster(), NOW))["ManifestApplied"] == applied
 
 
-def test_what_is_said_already_is_not_said_again() -> None:
+def test_an_up_to_date_status_does_not_differ() -> None:
     first = status(addon(), WORKS, cluster(), NOW)
     assert differs(addon(), first)
-    there = addon(ROTATED, condition("Configured", "True"), *first["conditions"], **{k: v for k, v in first.items() if k != "conditions"})
-    later = status(there, WORKS, cluster(), NOW + DAY / 4)
-    assert not differs(there, later), "times stay as long as the condition does"
-    assert differs(there, status(there, WORKS, cluster("False"), NOW))
-    there["status"]["registrations"] = []
-    assert differs(there, later)
+    installed = addon(
+        ROTATED, condition("Configured", "True"), *first["conditions"], **{k: v for k, v in first.items() if k != "conditions"}
+    )
+    later = status(installed, WORKS, cluster(), NOW + DAY / 4)
+    assert not differs(installed, later), "an unchanged condition keeps its transition time"
+    assert differs(installed, status(installed, WORKS, cluster("False"), NOW))
+    installed["status"]["registrations"] = []
+    assert differs(installed, later)
 
 
-def test_a_shut_out_cluster_without_registrations_is_as_it_should_be() -> None:
-    there = addon(revoked=True)
-    wanted = status(there, WORKS, cluster(), NOW)
-    there["status"] = {k: v for k, v in wanted.items() if k != "registrations"}
-    assert not differs(there, wanted), "an empty list may be stored as none"
+def test_an_empty_list_of_registrations_equals_none() -> None:
+    installed = addon(revoked=True)
+    wanted = status(installed, WORKS, cluster(), NOW)
+    installed["status"] = {k: v for k, v in wanted.items() if k != "registrations"}
+    assert not differs(installed, wanted), "the API server may omit an empty list"
 
 
-def test_the_last_certificate_tells_when_to_look_again() -> None:
+def test_the_status_expires_with_the_last_certificate() -> None:
     assert expiry(addon(), NOW) == GOOD.ends
     assert expiry(addon(certificates=()), NOW) is None
 
 
 # --- certificates in the annotation -------------------------------------------------------------------------------------
-def test_issued_certificates_are_read_as_they_were_written() -> None:
+def test_recorded_certificates_are_read_again() -> None:
     both = (GOOD, Issued(1 << 158, NOW, NOW + DAY, "other", revoked=NOW))
     assert issued.issued(addon(certificates=both)) == both
     assert issued.valid(both, NOW) == [GOOD]
     assert issued.as_revoked(both, NOW + DAY)[0].revoked == NOW + DAY
-    assert issued.as_revoked(both, NOW + DAY)[1] == both[1], "since when stays"
+    assert issued.as_revoked(both, NOW + DAY)[1] == both[1], "the time of revocation stays"
     assert json.loads(issued.text(both, NOW + 2 * DAY)) == []
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", "[1]", '[{"serial": "x"}]'])
-def test_an_annotation_that_cannot_be_read_counts_as_none(text: str) -> None:
+def test_an_invalid_annotation_counts_as_empty(text: str) -> None:
     assert issued.issued({"metadata": {"annotations": {names.ANNOTATION_CERTIFICATES: text}}}) == ()
 
 
 # --- the work -----------------------------------------------------------------------------------------------------------
-def test_the_work_brings_what_every_site_has() -> None:
+def test_the_work_contains_the_objects_of_every_site() -> None:
     reference = {
         "group": "addon.open-cluster-management.io",
         "resource": "addondeploymentconfigs",
@@ -167,7 +171,7 @@ def test_the_work_brings_what_every_site_has() -> None:
     }
     found = manifests.work(addon(configReferences=[reference]), "BUNDLE")
     by_kind = {m["kind"]: m for m in found["spec"]["workload"]["manifests"]}
-    assert list(by_kind) == ["Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"], "in the order of their dependence"
+    assert list(by_kind) == ["Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"], "in the order of their dependencies"
     assert by_kind["ServiceAccount"]["automountServiceAccountToken"] is False
     assert by_kind["ConfigMap"]["data"] == {"ca.crt": "BUNDLE"}
     spec = {"podSelector": {"matchLabels": {"fl.panal/component": "collaborator"}}, "policyTypes": ["Ingress", "Egress"]}
@@ -182,7 +186,7 @@ def test_the_work_brings_what_every_site_has() -> None:
     assert hashes == {"addondeploymentconfigs.addon.open-cluster-management.io/panal-system/all": "abc"}
 
 
-def test_nothing_of_ours_deletes_the_namespace() -> None:
+def test_the_work_never_updates_or_deletes_the_namespace() -> None:
     spec = manifests.work(addon(), "")["spec"]
     rules = spec["deleteOption"]["selectivelyOrphans"]["orphaningRules"]
     assert spec["deleteOption"]["propagationPolicy"] == "SelectivelyOrphan"

@@ -1,4 +1,4 @@
-"""Which certificate requests are approved: the agent's own, to the letter, and nothing else that a cluster may try."""
+"""Which certificate requests are approved: exactly those that the cluster's own agent creates."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
-from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, Approve, Deny, Known, NotOurs, Reason, Wait, judge, requester
+from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, Approve, ClusterState, Deny, Ignore, Reason, Wait, judge, requester
 from panal.api import names
 from requests_of_certificates import PREFIX, SAN, USAGES, Key, key, name, pem, request, subject
 
-WELCOME = Known(accepted=True, installed=True, revoked=False, certificates=1)
+ELIGIBLE = ClusterState(accepted=True, installed=True, revoked=False, certificates=1)
 CA = x509.BasicConstraints(ca=True, path_length=None)
-SPELT_OUT = """-----BEGIN CERTIFICATE REQUEST-----
+EXPLICIT_CURVE = """-----BEGIN CERTIFICATE REQUEST-----
 MIIB2DCCAX0CAQAwJzEYMBYGA1UECgwPZmwtY29sbGFib3JhdG9yMQswCQYDVQQD
 DAJjMTCCAUswggEDBgcqhkjOPQIBMIH3AgEBMCwGByqGSM49AQECIQD/////AAAA
 AQAAAAAAAAAAAAAAAP///////////////zBbBCD/////AAAAAQAAAAAAAAAAAAAA
@@ -42,7 +42,7 @@ def labels(cluster: str, addon: str = names.ADDON) -> dict[str, str]:
     return {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: addon}
 
 
-def verdict(csr: dict[str, Any], known: Known | None = WELCOME) -> object:
+def verdict(csr: dict[str, Any], known: ClusterState | None = ELIGIBLE) -> object:
     return judge(csr, lambda _: known)
 
 
@@ -55,7 +55,7 @@ def verdict(csr: dict[str, Any], known: Known | None = WELCOME) -> object:
         pem(subject("c1"), private=ec.generate_private_key(ec.SECP384R1())),
         pem(subject("c1"), private=ec.generate_private_key(ec.SECP521R1())),
     ],
-    ids=["as the agent", "without the DNS name", "in another order", "P-384", "P-521"],
+    ids=["as the agent", "without the DNS name", "other order", "P-384", "P-521"],
 )
 def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
     assert verdict(request("c1", text)) == Approve("c1", text)
@@ -64,7 +64,7 @@ def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
 @pytest.mark.parametrize(
     ("csr", "reason"),
     [
-        # another's name
+        # another subject
         (request("c1", pem(subject("c2"))), Reason.WRONG_SUBJECT),
         (request("c1", pem(subject("c10"))), Reason.WRONG_SUBJECT),
         (request("c10", pem(subject("c1"))), Reason.WRONG_SUBJECT),
@@ -93,7 +93,7 @@ def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
         ),
         (request("c1", pem(subject("c1"), [sans(x509.UniformResourceIdentifier(names.cluster_uri("c1")))])), Reason.WRONG_NAMES),
         (request("c1", pem(subject("c1"), [sans(x509.DNSName(f"*.{DNS_NAME}"))])), Reason.WRONG_NAMES),
-        # what a certificate may be used for
+        # usages and extensions
         (request("c1", usages=[*USAGES, "server auth"]), Reason.WRONG_USAGES),
         (request("c1", usages=["digital signature", "key encipherment", "server auth"]), Reason.WRONG_USAGES),
         (request("c1", usages=["digital signature", "client auth"]), Reason.WRONG_USAGES),
@@ -102,13 +102,13 @@ def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
         (request("c1", pem(subject("c1"), [SAN, CA])), Reason.WRONG_EXTENSIONS),
         (request("c1", pem(subject("c1"), [SAN, SERVER])), Reason.WRONG_EXTENSIONS),
         (request("c1", pem(subject("c1"), attributes=[(AttributeOID.CHALLENGE_PASSWORD, b"secret")])), Reason.WRONG_EXTENSIONS),
-        # labels, which anybody may set
+        # labels, which any client may set
         (request("c1", labels=labels("c2")), Reason.FORGED_LABELS),
         (request("c1", labels=labels("c10")), Reason.FORGED_LABELS),
         (request("c1", labels=labels("c1", "another")), Reason.FORGED_LABELS),
         (request("c1", labels={}), Reason.FORGED_LABELS),
         (request("c1", pem(subject("c2")), labels=labels("c2")), Reason.FORGED_LABELS),
-        # who asks
+        # requesters
         (request("c1", username=f"{PREFIX}:c1"), Reason.FOREIGN_REQUESTER),
         (request("c1", username=f"{PREFIX}:c1:"), Reason.FOREIGN_REQUESTER),
         (request("c1", username=f"{PREFIX}:c1:agent:more"), Reason.FOREIGN_REQUESTER),
@@ -123,13 +123,13 @@ def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
         (request("c1", groups=[f"{PREFIX}:c1"]), Reason.FOREIGN_REQUESTER),
         (request("c1", groups=[f"{PREFIX}:managed-clusters", "system:authenticated"]), Reason.FOREIGN_REQUESTER),
         (request("c1", groups=None), Reason.FOREIGN_REQUESTER),
-        # nonsense
+        # malformed
         (request("c1", "nonsense"), Reason.MALFORMED_REQUEST),
         (request("c1") | {"spec": request("c1")["spec"] | {"request": "%%%"}}, Reason.MALFORMED_REQUEST),
         (request("c1") | {"spec": request("c1")["spec"] | {"request": "/w=="}}, Reason.MALFORMED_REQUEST),
     ],
 )
-def test_whatever_else_is_asked_for_is_denied(csr: dict[str, Any], reason: Reason) -> None:
+def test_any_other_request_is_denied(csr: dict[str, Any], reason: Reason) -> None:
     found = verdict(csr)
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (reason, "" if reason is Reason.FOREIGN_REQUESTER else requester(csr))
@@ -152,7 +152,7 @@ def test_whatever_else_is_asked_for_is_denied(csr: dict[str, Any], reason: Reaso
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_key_of_another_kind_is_denied_with_what_to_do(private: Key, kind: str) -> None:
+def test_an_unsupported_key_is_denied_with_the_remedy(private: Key, kind: str) -> None:
     found = verdict(request("c1", pem(subject("c1"), private=private)))
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (Reason.WRONG_KEY, "c1")
@@ -160,17 +160,17 @@ def test_a_key_of_another_kind_is_denied_with_what_to_do(private: Key, kind: str
     assert "P-256" in found.message
 
 
-def test_a_curve_that_is_spelt_out_is_denied_even_where_it_is_one_that_is_known() -> None:
-    """`openssl ecparam -name prime256v1 -genkey -param_enc explicit`: Python's library takes it for the curve of that name."""
-    assert x509.load_pem_x509_csr(SPELT_OUT.encode()).is_signature_valid
-    found = verdict(request("c1", SPELT_OUT))
+def test_a_curve_with_explicit_parameters_is_denied() -> None:
+    """`openssl ecparam -name prime256v1 -genkey -param_enc explicit`: the library recognizes it as the named curve."""
+    assert x509.load_pem_x509_csr(EXPLICIT_CURVE.encode()).is_signature_valid
+    found = verdict(request("c1", EXPLICIT_CURVE))
     assert isinstance(found, Deny)
     assert (found.reason, "parameters" in found.message) == (Reason.WRONG_KEY, True)
 
 
-def test_a_request_that_another_key_has_signed_is_denied() -> None:
-    mine, other = pem(subject("c1")), pem(subject("c1"))
-    found = verdict(request("c1", _with_signature_of(mine, other)))
+def test_a_request_signed_with_another_key_is_denied() -> None:
+    own, other = pem(subject("c1")), pem(subject("c1"))
+    found = verdict(request("c1", _with_signature_of(own, other)))
     assert isinstance(found, Deny)
     assert found.reason is Reason.MALFORMED_REQUEST
 
@@ -184,13 +184,13 @@ def _with_signature_of(text: str, other: str) -> str:
 @pytest.mark.parametrize(
     ("known", "reason"),
     [
-        (replace(WELCOME, accepted=False), Reason.CLUSTER_NOT_ACCEPTED),
-        (replace(WELCOME, installed=False), Reason.ADD_ON_NOT_INSTALLED),
-        (replace(WELCOME, revoked=True), Reason.REVOKED),
-        (replace(WELCOME, certificates=MAX_CERTIFICATES), Reason.TOO_MANY_CERTIFICATES),
+        (replace(ELIGIBLE, accepted=False), Reason.CLUSTER_NOT_ACCEPTED),
+        (replace(ELIGIBLE, installed=False), Reason.ADD_ON_NOT_INSTALLED),
+        (replace(ELIGIBLE, revoked=True), Reason.REVOKED),
+        (replace(ELIGIBLE, certificates=MAX_CERTIFICATES), Reason.TOO_MANY_CERTIFICATES),
     ],
 )
-def test_a_cluster_that_is_not_welcome_is_told_why(known: Known, reason: Reason) -> None:
+def test_a_request_of_an_ineligible_cluster_is_denied(known: ClusterState, reason: Reason) -> None:
     found = verdict(request("c1"), known)
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (reason, "c1")
@@ -207,27 +207,27 @@ def test_a_cluster_that_is_not_welcome_is_told_why(known: Known, reason: Reason)
         request("c1", status={"conditions": [{"type": "Approved"}], "certificate": "eA=="}),
     ],
 )
-def test_what_is_not_ours_or_has_its_answer_is_left_alone(csr: dict[str, Any]) -> None:
-    assert verdict(csr) == NotOurs()
+def test_requests_for_other_signers_and_answered_requests_are_ignored(csr: dict[str, Any]) -> None:
+    assert verdict(csr) == Ignore()
 
 
-def test_what_somebody_else_has_approved_is_judged_all_the_same() -> None:
+def test_a_request_that_another_client_approved_is_judged() -> None:
     approved = {"conditions": [{"type": "Approved"}]}
     assert isinstance(verdict(request("c1", pem(subject("c2")), status=approved)), Deny)
     assert isinstance(verdict(request("c1", status=approved)), Approve)
 
 
-def test_while_the_hub_cannot_say_the_request_waits() -> None:
+def test_a_request_waits_while_the_cluster_is_not_known() -> None:
     assert verdict(request("c1"), None) == Wait()
 
 
-def test_the_cluster_that_is_looked_up_is_the_one_that_the_api_server_names() -> None:
-    asked: list[str] = []
-    judge(request("c1", pem(subject("c2")), labels=labels("c2")), lambda c: asked.append(c) or WELCOME)
-    assert asked == ["c1"]
+def test_the_cluster_is_that_of_the_username() -> None:
+    looked_up: list[str] = []
+    judge(request("c1", pem(subject("c2")), labels=labels("c2")), lambda c: looked_up.append(c) or ELIGIBLE)
+    assert looked_up == ["c1"]
 
 
-def test_what_a_request_says_is_not_repeated_at_length() -> None:
+def test_text_from_a_request_is_truncated_and_escaped() -> None:
     long = name((NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, "c1\nforged line " + "x" * 40))
     found = verdict(request("c1", pem(long, private=key())))
     assert isinstance(found, Deny)

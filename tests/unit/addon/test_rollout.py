@@ -1,11 +1,11 @@
-"""Hashes of configurations, where OCM's add-on manager looks for them."""
+"""Hashes of configurations in the status fields that OCM's add-on manager reads."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from panal.addon.config import GROUP, RESOURCE, ConfigKey
-from panal.addon.rollout import of_all, of_one, spec_hash, uses
+from panal.addon.rollout import cluster_management_addon, managed_cluster_addon, spec_hash, uses
 
 OWN, SHARED = ("c1", "own"), ("panal-system", "all")
 
@@ -26,11 +26,11 @@ def reference(key: ConfigKey, text: str = "", **more: Any) -> dict[str, Any]:
 OTHER = {"group": "other", "resource": "things", "desiredConfig": {"name": "x", "specHash": ""}}
 
 
-def test_a_hash_is_of_the_content_alone() -> None:
+def test_a_hash_does_not_depend_on_metadata() -> None:
     assert spec_hash(config(OWN, 1, a=1, b="ü")) == spec_hash(config(SHARED, 2, b="ü", a=1))
     assert spec_hash(config(OWN, a=1)) != spec_hash(config(OWN, a=2))
     assert spec_hash(None) == ""
-    # as the addon-framework has it: SHA-256 of {"spec":{"agentInstallNamespace":""}}
+    # as the addon-framework computes it: SHA-256 of {"spec":{"agentInstallNamespace":""}}
     assert spec_hash(CONFIGS[OWN]) == "f242aa3828110ab047168877d0f8e9c7f29ee3f25919eb6ee506c2aff35f1b3f"
 
 
@@ -39,8 +39,8 @@ def addon(*references: dict[str, Any], own: tuple[ConfigKey, ...] = ()) -> dict[
     return {"spec": {"configs": configs}, "status": {"configReferences": list(references)}}
 
 
-def test_what_a_cluster_names_itself_gets_its_hash_and_what_comes_from_placements_keeps_it() -> None:
-    found = of_one(addon(reference(OWN), reference(SHARED, "theirs"), OTHER, own=(OWN,)), CONFIGS.get)
+def test_only_own_configurations_of_a_cluster_get_a_hash() -> None:
+    found = managed_cluster_addon(addon(reference(OWN), reference(SHARED, "theirs"), OTHER, own=(OWN,)), CONFIGS.get)
     assert found == {
         "configReferences": [
             reference(OWN, spec_hash(CONFIGS[OWN]), lastObservedGeneration=3),
@@ -48,29 +48,29 @@ def test_what_a_cluster_names_itself_gets_its_hash_and_what_comes_from_placement
             OTHER,
         ]
     }
-    assert of_one(addon(*found["configReferences"], own=(OWN,)), CONFIGS.get) == {}, "nothing more is to be changed"
-    assert of_one(addon(reference(("c1", "missing")), own=(("c1", "missing"),)), CONFIGS.get) == {}
-    assert of_one({"metadata": {}}, CONFIGS.get) == {}
+    assert managed_cluster_addon(addon(*found["configReferences"], own=(OWN,)), CONFIGS.get) == {}, "no field must change"
+    assert managed_cluster_addon(addon(reference(("c1", "missing")), own=(("c1", "missing"),)), CONFIGS.get) == {}
+    assert managed_cluster_addon({"metadata": {}}, CONFIGS.get) == {}
 
 
-def test_defaults_and_what_placements_name_get_their_hashes_in_the_add_on() -> None:
+def test_defaults_and_configurations_of_placements_get_a_hash() -> None:
     placement = {"namespace": "ns", "name": "all", "conditions": []}
     status = {
         "defaultconfigReferences": [reference(SHARED)],
         "installProgressions": [placement, placement | {"configReferences": [reference(OWN), OTHER]}],
     }
-    found = of_all({"status": status}, CONFIGS.get)
+    found = cluster_management_addon({"status": status}, CONFIGS.get)
     assert found == {
         "defaultconfigReferences": [reference(SHARED, spec_hash(CONFIGS[SHARED]))],
         "installProgressions": [placement, placement | {"configReferences": [reference(OWN, spec_hash(CONFIGS[OWN])), OTHER]}],
     }
-    assert of_all({"status": found}, CONFIGS.get) == {}
-    assert of_all({"status": {"installProgressions": [placement]}}, CONFIGS.get) == {}
-    gone = of_all({"status": found}, lambda _: None)
-    assert gone["defaultconfigReferences"] == [reference(SHARED)], "of one that is gone there is no hash"
+    assert cluster_management_addon({"status": found}, CONFIGS.get) == {}
+    assert cluster_management_addon({"status": {"installProgressions": [placement]}}, CONFIGS.get) == {}
+    deleted = cluster_management_addon({"status": found}, lambda _: None)
+    assert deleted["defaultconfigReferences"] == [reference(SHARED)], "a deleted configuration has no hash"
 
 
-def test_a_change_of_a_configuration_concerns_who_uses_it() -> None:
+def test_uses() -> None:
     assert uses(addon(reference(OWN)), OWN)
     assert not uses(addon(reference(OWN)), SHARED)
     assert not uses({}, OWN)

@@ -54,7 +54,7 @@ def hub(server: Embedded) -> Api:
         found.apply({"apiVersion": kinds.MANAGED_CLUSTER.api_version, "kind": "ManagedCluster", "metadata": {"name": name}, "spec": {}})
     certificates = [certificate("a1", PAST), certificate("b2", SOON), certificate("c3", SOON, revoked=to_time(PAST))]
     install(found, "cluster1", certificates, "True", "CollaboratorReady", "")
-    install(found, "cluster2", [certificate("d4", PAST)], "False", "CertificateMissing", "No certificate that is valid has been issued.")
+    install(found, "cluster2", [certificate("d4", PAST)], "False", "CertificateMissing", "The cluster has no valid certificate.")
     found.make_namespace(names.SYSTEM_NAMESPACE)
     publish(found, authority("current", OLD))
     return found
@@ -125,7 +125,7 @@ def test_it_shows_whose_until_when_and_for_which_runs(hub, panal):
     ends = to_time(SOON)[:16].split("T")
     assert ["cluster1", "Available", ends[0], f"{ends[1]}Z", "mnist/digits"] in lines
     assert ["cluster2", "Unavailable", "-"] in lines
-    assert "cluster2: No certificate that is valid has been issued." in out
+    assert "cluster2: The cluster has no valid certificate." in out
     assert "cluster3" not in out
 
 

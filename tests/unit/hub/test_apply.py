@@ -1,4 +1,4 @@
-"""What a status becomes on its way to the API server."""
+"""The status as it is sent to the API server."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from panal.hub.apply import without_empty
 from worlds import progress, running, seen, status_after
 
 
-def test_a_status_that_loses_its_numbers_has_no_empty_maps() -> None:
-    """A failed collaborator has no metrics any more; as {} they would reach the API server as null."""
+def test_empty_maps_are_removed_from_a_status() -> None:
+    """A failed collaborator no longer has metrics. The API server would turn {} into null."""
     status = status_after(running(progress=progress(metrics={}, collaborators={"cluster1": seen(failed=True, reason="NoReply")})))
     body = without_empty(status.model_dump(mode="json", by_alias=True))
     assert "metrics" not in body

@@ -1,4 +1,4 @@
-"""The list of cluster sets that others have bound: what it says, and that a set in it is never bound by the controller."""
+"""The list of cluster sets that others have bound, and that it keeps every set."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_a_set_stays_in_the_list_once_others_have_bound_it(
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = Embedded(tmp_path_factory.mktemp("hub")).start()
+    server = Embedded(tmp_path_factory.mktemp("hub")).start()
     try:
-        asyncio.run(_define(made.kubeconfig))
-        yield made.kubeconfig
+        asyncio.run(_define(server.kubeconfig))
+        yield server.kubeconfig
     finally:
-        made.stop()
+        server.stop()
 
 
 async def _define(kubeconfig: Path) -> None:
@@ -86,7 +86,7 @@ async def _define(kubeconfig: Path) -> None:
             await client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
 
 
-THE_LIST: Object = {
+ROLE: Object = {
     "apiVersion": kinds.ROLE.api_version,
     "kind": kinds.ROLE.kind,
     "metadata": {"name": names.BOUND_SETS, "namespace": NS, "annotations": {"helm.example/of-others": "kept"}},
@@ -101,7 +101,7 @@ async def _annotations(client: Client) -> dict[str, str]:
 
 @asynccontextmanager
 async def working(client: Client, namespace: str = NS) -> AsyncIterator[BoundSets]:
-    """The list as a controller keeps it, from when it is known."""
+    """Runs BoundSets as a controller does, from when it is ready."""
     cache = Cache(client, [Watched(kinds.MANAGED_CLUSTER_SET_BINDING)])
     sets = BoundSets(client, cache, namespace)
     tasks = [asyncio.create_task(cache.run()), asyncio.create_task(sets.run())]
@@ -133,9 +133,9 @@ async def _until_refilled(client: Client) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_the_list_follows_the_bindings_and_outlives_the_controller(hub: Path) -> None:
+async def test_the_list_follows_the_bindings_and_survives_the_controller(hub: Path) -> None:
     async with Client.from_kubeconfig(hub) as client:
-        await client.apply(THE_LIST)
+        await client.apply(ROLE)
         async with working(client) as sets:
             await client.apply(binding("a"))
             await _until_listed(client, annotations({"team": "a"}))
@@ -147,25 +147,25 @@ async def test_the_list_follows_the_bindings_and_outlives_the_controller(hub: Pa
         await _until_listed(client, annotations({}, {"team": "a"}))
 
 
-async def test_a_list_that_was_made_again_is_filled_with_what_is_known(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bound_sets, "LOOK_AGAIN", 0.1)
+async def test_a_recreated_role_is_filled_again(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bound_sets, "CHECK_EVERY", 0.1)
     async with Client.from_kubeconfig(hub) as client:
-        await client.apply(THE_LIST)
+        await client.apply(ROLE)
         async with working(client) as sets:
             await client.apply(binding("kept"))
             await client.apply(binding("former"))
             await _until_known(sets, {"kept", "former"})
             await client.delete(kinds.MANAGED_CLUSTER_SET_BINDING, "team", "former")
             await client.delete(kinds.ROLE, NS, names.BOUND_SETS)
-            await client.apply(THE_LIST)
+            await client.apply(ROLE)
             await _until_refilled(client)
             assert {"kept", "former"} <= sets.of_others("team")
 
 
-async def test_a_list_that_cannot_be_written_holds_up_no_controller(hub: Path) -> None:
-    """Its size is limited. What it does not hold lets nobody in."""
+async def test_a_failed_write_does_not_block_the_controller(hub: Path) -> None:
+    """The size of annotations is limited. The policy admits no run by a set that is not in the list."""
     async with Client.from_kubeconfig(hub) as client:
-        await client.apply(THE_LIST)
+        await client.apply(ROLE)
         await client.apply(binding("b"))
 
         async def refused(*_: object) -> Object:
@@ -176,7 +176,7 @@ async def test_a_list_that_cannot_be_written_holds_up_no_controller(hub: Path) -
             assert "b" in sets.of_others("team")
 
 
-async def test_without_the_list_there_is_nothing_to_do(hub: Path) -> None:
+async def test_without_the_role_the_list_is_empty(hub: Path) -> None:
     api(hub).make_namespace("elsewhere")
     async with Client.from_kubeconfig(hub) as client, working(client, "elsewhere") as sets:
         assert sets.of_others("team") == frozenset()

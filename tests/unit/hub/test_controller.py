@@ -1,4 +1,4 @@
-"""The loop against an API server in memory that refuses what a test says: what is told, what is done all the same, what is tried again."""
+"""The loop with an in-memory API server that refuses what a test specifies: statuses, unaffected objects, retries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SETTINGS = Settings(Images("tools:1", "gateway:1"), "panal-system", "me", 8080, 
 
 
 class Hub:
-    """Just enough of `panal.kube.client.Client`; `refusals` maps kind, or kind and namespace, to what an apply of it raises."""
+    """The methods of `panal.kube.client.Client` that are used. `refusals`: what an apply raises, by kind, or by kind and namespace."""
 
     def __init__(self, *objects: Object) -> None:
         self.objects: dict[tuple[Kind, str, str], Object] = {}
@@ -85,8 +85,8 @@ class Hub:
         return self.objects.pop((kind, namespace, name), None) is not None
 
 
-class Silent:
-    async def record(self, *said: object) -> None: ...
+class NoEvents:
+    async def record(self, *event: object) -> None: ...
 
 
 def managed(name: str) -> Object:
@@ -122,8 +122,8 @@ def node() -> Object:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": status}
 
 
-class Unasked:
-    """Authorities of which nobody has asked for a certificate yet."""
+class NoRequests:
+    """Authorities without a request for a certificate."""
 
     def trust(self) -> Trust:
         return Trust("SERVERS", "COLLABORATORS", "CRL")
@@ -139,27 +139,27 @@ def service() -> Object:
 
 
 def started(*clusters: str) -> list[Object]:
-    """The aggregator is there and has announced its app, and the clusters have the add-on."""
+    """An aggregator that has announced its app, and the add-ons of the clusters."""
     labels = {names.LABEL_RUN_UID: UID, names.LABEL_RUN: "digits", names.LABEL_RUN_NAMESPACE: "ns"}
     created, api = to_time(now_utc()), kinds.MANAGED_CLUSTER_ADDON.api_version
     job = {"name": "digits-aggregator", "namespace": "ns", "uid": JOB_UID, "labels": labels, "creationTimestamp": created}
-    said = Progress(attempt=JOB_UID, app_hash=APP_HASH).model_dump_json(by_alias=True)
+    text = Progress(attempt=JOB_UID, app_hash=APP_HASH).model_dump_json(by_alias=True)
     progress = {"name": "digits-progress", "namespace": "ns", "labels": labels}
     addons = [{"apiVersion": api, "kind": "ManagedClusterAddOn", "metadata": {"name": names.ADDON, "namespace": c}} for c in clusters]
     return [
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": job},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": progress, "data": {"progress": said}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": progress, "data": {"progress": text}},
         *addons,
     ]
 
 
 async def controlled(hub: Hub, until: Callable[[], object], authorities: object = None) -> None:
-    """The controller at work on `hub` until that is so."""
+    """Runs the controller on `hub` until `until` returns true."""
     cache = Cache(hub, watched())  # type: ignore[arg-type]
     unlisted = BoundSets(hub, cache, "ns")  # type: ignore[arg-type]
     observer = Observer(cache, SETTINGS, False, unlisted)
-    supplier = Supplier(authorities or Unasked(), Resolver(print))  # type: ignore[arg-type]
-    controller = Controller(cache, observer, supplier, Applier(hub, cache, Silent()))  # type: ignore[arg-type]
+    supplier = Supplier(authorities or NoRequests(), Resolver(print))  # type: ignore[arg-type]
+    controller = Controller(cache, observer, supplier, Applier(hub, cache, NoEvents()))  # type: ignore[arg-type]
     tasks = [asyncio.create_task(work) for work in (cache.run(), controller.run())]
     async with asyncio.timeout(30):
         while not until():
@@ -173,7 +173,7 @@ def ready(*more: Object) -> Hub:
     return Hub(resource(), node(), service(), *selected("cluster1", "cluster2", "cluster3"), *more)
 
 
-async def test_a_service_that_is_never_accepted_ends_the_run() -> None:
+async def test_an_invalid_service_fails_the_run() -> None:
     hub = ready()
     hub.objects.pop((kinds.SERVICE, "ns", "digits-aggregator"))
     hub.refusals["Service"] = Invalid(422, "Invalid", "provided port is already allocated")
@@ -182,7 +182,7 @@ async def test_a_service_that_is_never_accepted_ends_the_run() -> None:
     assert "provided port is already allocated" in hub.statuses[-1]["message"]
 
 
-async def test_a_forbidden_job_is_told_and_the_run_waits() -> None:
+async def test_a_forbidden_job_is_reported_and_the_run_waits() -> None:
     hub = ready()
     hub.refusals["Job"] = Forbidden(403, "Forbidden", "exceeded quota: jobs")
     await controlled(hub, lambda: hub.statuses)
@@ -190,7 +190,7 @@ async def test_a_forbidden_job_is_told_and_the_run_waits() -> None:
     assert "exceeded quota" in hub.statuses[-1]["message"]
 
 
-async def test_one_cluster_whose_work_is_refused_does_not_keep_the_others_from_theirs() -> None:
+async def test_a_refused_work_does_not_affect_other_clusters() -> None:
     hub = ready(*started("cluster1", "cluster2", "cluster3"))
     hub.refusals["ManifestWork", "cluster2"] = Forbidden(403, "Forbidden", "namespace cluster2 is being terminated")
     await controlled(hub, lambda: hub.statuses)
@@ -200,64 +200,64 @@ async def test_one_cluster_whose_work_is_refused_does_not_keep_the_others_from_t
     ]
 
 
-async def test_an_api_server_that_does_not_answer_is_no_news() -> None:
+async def test_an_outage_does_not_change_the_status() -> None:
     hub = ready()
-    hub.refusals["Job"] = Unavailable(503, "ServiceUnavailable", "etcd is away")
+    hub.refusals["Job"] = Unavailable(503, "ServiceUnavailable", "etcd is unavailable")
     await controlled(hub, lambda: hub.refused > 1)
     assert hub.statuses == []
 
 
 @pytest.mark.parametrize("code", [0, 429, 503])
-async def test_a_hub_that_is_away_is_no_refusal_of_a_work(code: int) -> None:
+async def test_an_outage_is_not_a_refusal_of_a_work(code: int) -> None:
     hub = ready(*started("cluster1", "cluster2", "cluster3"))
-    hub.refusals["ManifestWork", "cluster2"] = Unavailable(code, "Unavailable", "the hub is away")
+    hub.refusals["ManifestWork", "cluster2"] = Unavailable(code, "Unavailable", "the hub is unavailable")
     await controlled(hub, lambda: hub.refused > 1)
     assert hub.statuses == []
     assert {ns for kind, ns, _ in hub.objects if kind == kinds.MANIFEST_WORK} == {"cluster1", "cluster3"}
 
 
-async def test_a_webhook_that_fails_for_a_work_is_told() -> None:
+async def test_a_webhook_that_fails_for_a_work_is_reported() -> None:
     hub = ready(*started("cluster1", "cluster2", "cluster3"))
     hub.refusals["ManifestWork", "cluster2"] = Unavailable(500, "InternalError", "failed calling webhook")
     await controlled(hub, lambda: hub.statuses)
     assert [c["reason"] for c in hub.statuses[-1]["collaborators"]] == ["WorkRefused", "", ""]
 
 
-class Signing(Unasked):
-    """Authorities that sign, and remember what they were asked."""
+class Signing(NoRequests):
+    """Authorities that sign, and record the requests."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[object, ...]] = []
+        self.requests: list[tuple[object, ...]] = []
 
-    def server_certificate(self, *asked: object) -> str:
-        self.asked.append(asked[:3])
+    def server_certificate(self, *request: object) -> str:
+        self.requests.append(request[:3])
         return "SIGNED"
 
 
-async def test_a_refusal_is_told_from_the_same_look_at_the_run() -> None:
+async def test_a_refusal_is_reported_in_the_same_reconcile() -> None:
     hub, authorities = ready(), Signing()
     hub.refusals["Job"] = Invalid(422, "Invalid", "no such image")
     await controlled(hub, lambda: hub.statuses, authorities)
     assert hub.statuses[-1]["phase"] == "Failed"
-    assert len(authorities.asked) == hub.refused == 1
+    assert len(authorities.requests) == hub.refused == 1
 
 
-async def test_the_aggregators_gateway_gets_the_certificate_that_its_reporter_asks_for() -> None:
+async def test_the_gateway_gets_the_certificate_that_the_reporter_requests() -> None:
     hub, authorities = ready(*started("cluster1", "cluster2", "cluster3")), Signing()
     hub.objects[kinds.CONFIG_MAP, "ns", "digits-progress"]["data"][names.KEY_REQUEST] = "REQUEST"
-    given = kinds.CONFIG_MAP, "ns", names.gateway("digits")
-    await controlled(hub, lambda: given in hub.objects, authorities)
-    assert authorities.asked[0] == (names.server_name("digits", "ns"), "REQUEST", "")
-    data = hub.objects[given]["data"]
+    gateway = kinds.CONFIG_MAP, "ns", names.gateway("digits")
+    await controlled(hub, lambda: gateway in hub.objects, authorities)
+    assert authorities.requests[0] == (names.server_name("digits", "ns"), "REQUEST", "")
+    data = hub.objects[gateway]["data"]
     assert (data[names.KEY_TRUST], data[names.KEY_CRL], data[names.KEY_CERTIFICATE]) == ("COLLABORATORS", "CRL", "SIGNED")
 
 
-@pytest.mark.parametrize("there", [True, False], ids=["made anew", "gone"])
-async def test_works_of_a_run_that_was_removed_by_force_go(there: bool) -> None:
+@pytest.mark.parametrize("exists", [True, False], ids=["created again", "deleted"])
+async def test_works_of_a_run_without_finalizer_are_deleted(exists: bool) -> None:
     labels = {names.LABEL_RUN: "digits", names.LABEL_RUN_NAMESPACE: "ns", names.LABEL_RUN_UID: "former"}
     created = "2026-03-01T11:00:00Z"
     metadata = {"name": "fl-digits-x", "namespace": "cluster9", "labels": labels, "creationTimestamp": created}
     work = {"apiVersion": kinds.MANIFEST_WORK.api_version, "kind": "ManifestWork", "metadata": metadata}
-    hub = Hub(work, *([resource()] if there else []))
+    hub = Hub(work, *([resource()] if exists else []))
     await controlled(hub, lambda: hub.deleted)
     assert hub.deleted == [("ManifestWork", "cluster9")]

@@ -1,4 +1,4 @@
-"""A no-op reconcile writes nothing; anything else that we want is written."""
+"""Which objects must be applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DESIRED: dict[str, Any] = {
 
 
 def live(**spec: Any) -> dict[str, Any]:
-    """What the API server has after DESIRED was applied, with its own defaults."""
+    """DESIRED as the API server returns it, with defaults."""
     wanted = stamped(DESIRED)
     metadata = wanted["metadata"] | {"uid": "u", "labels": {"a": "1", "b": "2"}}
     return {
@@ -26,19 +26,19 @@ def live(**spec: Any) -> dict[str, Any]:
     }
 
 
-def test_what_is_as_wanted_is_left_alone() -> None:
+def test_an_up_to_date_object_is_not_applied() -> None:
     assert not needs_apply(stamped(DESIRED), live())
 
 
 @pytest.mark.parametrize("spec", [{"type": "ClusterIP"}, {"ports": []}, {"ports": [{"port": 2}]}, {"ports": [{"port": 1}, {"port": 2}]}])
-def test_what_somebody_changed_is_applied_again(spec: dict[str, Any]) -> None:
+def test_a_changed_object_is_applied_again(spec: dict[str, Any]) -> None:
     assert needs_apply(stamped(DESIRED), live(**spec))
 
 
-def test_a_field_that_is_no_longer_wanted_is_noticed() -> None:
+def test_a_field_that_is_no_longer_desired_is_noticed() -> None:
     less = {**DESIRED, "spec": {"ports": [{"port": 1}]}}
     assert needs_apply(stamped(less), live())
 
 
-def test_what_is_missing_is_applied() -> None:
+def test_a_missing_object_is_applied() -> None:
     assert needs_apply(stamped(DESIRED), None)

@@ -25,6 +25,6 @@ def test_defaults() -> None:
         ({"PANAL_CLEANUP_LIMIT_SECONDS": "-5"}, "PANAL_CLEANUP_LIMIT_SECONDS"),
     ],
 )
-def test_a_wrong_setting_is_named(change: dict[str, str], name: str) -> None:
+def test_an_invalid_setting_is_named(change: dict[str, str], name: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load(ENV | change)

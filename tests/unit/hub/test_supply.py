@@ -1,4 +1,4 @@
-"""What a World is supplied with between observing and deciding."""
+"""What `supply` adds to a World."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worlds import NOW, fresh, job, pod, run, service, sites
 
 
 class Signer:
-    """Signs whatever it is asked to, and counts."""
+    """Signs every request, and counts them."""
 
     def __init__(self) -> None:
         self.signed = 0
@@ -29,7 +29,7 @@ class Signer:
 
 
 class Names:
-    """Knows one name, and which it was asked for."""
+    """A resolver that knows one name, and records the wanted names."""
 
     def __init__(self) -> None:
         self.wanted: set[str] = set()
@@ -39,8 +39,8 @@ class Names:
         self.wanted.add(name)
 
 
-def test_it_has_the_certificate_and_the_addresses_that_are_asked_for() -> None:
-    asking = fresh(
+def test_certificate_and_addresses_are_added() -> None:
+    observed = fresh(
         run=run(server={"listeners": [{"name": "main", "type": "NodePort", "ip": "hub.example"}]}),
         service=service(),
         job=job(pod()),
@@ -52,16 +52,16 @@ def test_it_has_the_certificate_and_the_addresses_that_are_asked_for() -> None:
         credentials=Credentials(request="REQUEST", certificate="OLD"),
     )
     names = Names()
-    found = Supplier(Signer(), names).supply(asking, NOW)  # type: ignore[arg-type]
+    found = Supplier(Signer(), names).supply(observed, NOW)  # type: ignore[arg-type]
     signed = "digits.ns.fl.panal REQUEST after OLD"
     assert found.credentials == Credentials(request="REQUEST", trust="COLLABORATORS", crl="CRL", certificate=signed)
     assert found.resolved == {"hub.example": "10.1.2.3"}
     assert names.wanted == {"hub.example", "way.example"}
-    assert replace(found, credentials=asking.credentials, resolved={}) == asking
+    assert replace(found, credentials=observed.credentials, resolved={}) == observed
 
 
 @pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.FAILED])
-def test_a_run_that_has_ended_is_not_signed_for(phase: Phase) -> None:
+def test_no_certificate_is_signed_for_an_ended_run(phase: Phase) -> None:
     ended, signer = fresh(run=run(Status(phase=phase))), Signer()
     assert Supplier(signer, Names()).supply(ended, NOW) is ended  # type: ignore[arg-type]
     assert not signer.signed

@@ -1,4 +1,4 @@
-"""What is read off Kubernetes objects, also those that are not complete yet."""
+"""Views of Kubernetes objects, including incomplete ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cluster(**status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "c1", "labels": {CLUSTER_SET_LABEL: "default"}}, "spec": {}, "status": status}
 
 
-def test_a_new_cluster_is_unknown() -> None:
+def test_the_availability_of_a_new_cluster_is_unknown() -> None:
     view = views.cluster({"metadata": {"name": "c1"}})
     assert (view.accepted, view.available, view.claims, view.cluster_set) == (False, None, {}, "")
 
@@ -39,20 +39,20 @@ def decision(*names: str) -> dict[str, Any]:
     return {"metadata": {}, "status": {"decisions": [{"clusterName": n} for n in names]}}
 
 
-def test_decisions_count_when_the_placement_agrees_with_them() -> None:
+def test_decisions_are_settled_when_the_placement_has_their_number() -> None:
     view = views.placement(placement(3), [decision("c1", "c2"), decision("c3")])
     assert view is not None
     assert (view.selected, view.settled) == ({"c1", "c2", "c3"}, True)
 
 
 @pytest.mark.parametrize("decisions", [[{"metadata": {}}], [decision("c1")], []])
-def test_decisions_that_are_being_rewritten_are_not_settled(decisions: list[dict[str, Any]]) -> None:
+def test_incomplete_decisions_are_not_settled(decisions: list[dict[str, Any]]) -> None:
     view = views.placement(placement(2), decisions)
     assert view is not None
     assert not view.settled
 
 
-def test_a_placement_that_was_never_scheduled_says_nothing() -> None:
+def test_a_placement_that_was_never_scheduled_has_no_view() -> None:
     assert views.placement({"metadata": {}}, []) is None
 
 
@@ -81,22 +81,22 @@ def test_feedback_has_values_of_every_type() -> None:
     assert views.work(work(manifests=[pod_manifest("True")])).feedback == {"phase": "Running", "restarts": 2, "ready": True}
 
 
-def test_feedback_of_a_pod_that_is_gone_is_stale() -> None:
+def test_feedback_of_a_deleted_pod_is_ignored() -> None:
     view = views.work(work(manifests=[pod_manifest("False")]))
     assert (view.pod_exists, view.feedback) == (False, {})
 
 
-def test_an_older_generations_word_does_not_count() -> None:
+def test_a_condition_of_an_earlier_generation_is_ignored() -> None:
     assert views.work(work(generation=0)).applied is None
     assert views.work(work()).applied is True
 
 
-def test_why_a_work_is_not_applied_is_the_manifests_own_message() -> None:
+def test_the_message_of_an_unapplied_work_is_that_of_the_manifest() -> None:
     failed = {"resourceMeta": {"kind": "StatefulSet"}, "conditions": [{"type": "Applied", "status": "False", "message": "forbidden"}]}
     assert views.work(work(manifests=[failed])).applied_message == "forbidden"
 
 
-def test_a_jobs_pods_are_those_it_owns() -> None:
+def test_pods_of_a_job_are_those_it_owns() -> None:
     def pod(reason: str, owner: str) -> dict[str, Any]:
         metadata = {"creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [{"uid": owner}]}
         return {"metadata": metadata, "status": {"reason": reason}}
@@ -121,7 +121,7 @@ def node(name: str, ready: str = "True", **addresses: str) -> dict[str, Any]:
     }
 
 
-def test_addresses_from_outside_come_first_and_unready_nodes_not_at_all() -> None:
+def test_external_addresses_come_first_and_unready_nodes_are_omitted() -> None:
     nodes = [
         node("b", InternalIP="10.0.0.2"),
         node("c", ExternalIP="1.2.3.4", InternalIP="10.0.0.3"),

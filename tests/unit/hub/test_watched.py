@@ -1,4 +1,4 @@
-"""Which runs a change concerns, and which changes are noise."""
+"""Which runs a change affects."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from panal.api.names import LABEL_RUN, LABEL_RUN_NAMESPACE
-from panal.hub.watched import BY_REQUESTER, PLACEMENT_LABEL, concerned, same_for_us, watched
+from panal.hub.watched import BY_REQUESTER, PLACEMENT_LABEL, affected, affects_no_run, watched
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 
 
 class Runs(Cache):
-    """A cache that holds three runs: one waits, one ended, one waits elsewhere."""
+    """A cache with three runs: one waits, one has ended, one runs in another namespace."""
 
     def __init__(self) -> None:
         self.runs = [self.run("a", "ns", "Waiting"), self.run("b", "ns", "Completed"), self.run("c", "other", "Running")]
@@ -41,8 +41,8 @@ class Runs(Cache):
         (kinds.MANAGED_CLUSTER_SET_BINDING, {"name": "global", "namespace": "ns"}, ["ns/a"]),
     ],
 )
-def test_a_change_concerns_its_run_or_all_that_go_on(kind: Kind, metadata: dict[str, Any], runs: list[str]) -> None:
-    assert [f"{k.namespace}/{k.name}" for k in concerned(Runs(), kind, {"metadata": metadata})] == runs
+def test_a_change_affects_its_run_or_all_unfinished_runs(kind: Kind, metadata: dict[str, Any], runs: list[str]) -> None:
+    assert [f"{k.namespace}/{k.name}" for k in affected(Runs(), kind, {"metadata": metadata})] == runs
 
 
 def cluster(heartbeat: str, **more: Any) -> dict[str, Any]:
@@ -50,12 +50,12 @@ def cluster(heartbeat: str, **more: Any) -> dict[str, Any]:
     return {"metadata": {"name": "c1"}, "status": {"conditions": conditions} | more}
 
 
-def test_a_heartbeat_wakes_no_run() -> None:
-    assert same_for_us(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2"))
+def test_a_heartbeat_affects_no_run() -> None:
+    assert affects_no_run(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2"))
 
 
-def test_a_new_claim_does() -> None:
-    assert not same_for_us(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2", clusterClaims=[{"name": "a", "value": "b"}]))
+def test_a_new_cluster_claim_affects_runs() -> None:
+    assert not affects_no_run(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2", clusterClaims=[{"name": "a", "value": "b"}]))
 
 
 def test_each_kind_is_watched_once() -> None:
@@ -70,7 +70,7 @@ def addon(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "noticed"),
+    ("change", "affects"),
     [
         ({"available": "False"}, False),
         ({"annotations": {"fl.panal/certificates": "[]"}}, False),
@@ -79,11 +79,11 @@ def addon(**more: Any) -> dict[str, Any]:
         ({"spec": {"configs": [{"name": "own"}]}}, True),
     ],
 )
-def test_of_an_add_on_runs_notice_what_concerns_them(change: dict[str, Any], noticed: bool) -> None:
-    assert same_for_us(kinds.MANAGED_CLUSTER_ADDON, addon(), addon(**change)) is not noticed
+def test_which_changes_of_an_add_on_affect_runs(change: dict[str, Any], affects: bool) -> None:
+    assert affects_no_run(kinds.MANAGED_CLUSTER_ADDON, addon(), addon(**change)) is not affects
 
 
-def test_requests_are_found_by_who_asks_and_those_with_an_answer_are_kept_as_names() -> None:
+def test_requests_are_indexed_by_requester_and_answered_ones_are_trimmed() -> None:
     watch = next(w for w in watched() if w.kind == kinds.CERTIFICATE_SIGNING_REQUEST)
     assert watch.field_selector == "spec.signerName=fl.panal/collaborator"
     spec = {"username": "system:open-cluster-management:c1:a", "signerName": "fl.panal/collaborator", "request": "x"}

@@ -1,4 +1,4 @@
-"""A clock that tests move by hand, and an API server's store in memory for the logic above the client."""
+"""A clock that tests control, and an in-memory API server for the code that uses the client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from panal.kube.objects import key_of
 
 
 class FakeClock:
-    """Time stands still until `advance`, which wakes sleepers in the order of their time and lets tasks run on between."""
+    """The time changes only by `advance`, which wakes sleeping tasks in order of their due time and lets all tasks run in between."""
 
     def __init__(self):
         self.time = 1000.0
@@ -43,17 +43,17 @@ class FakeClock:
 
 
 async def settle():
-    """Let every task run until it waits for something."""
+    """Lets every task run until it waits."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
 class ObjectsInMemory:
-    """get, create and merge_patch with optimistic concurrency, as an API server does; `away` makes it unreachable."""
+    """get, create and merge_patch with optimistic concurrency, as in an API server. `unreachable`: whether requests fail."""
 
     def __init__(self):
         self.objects = {}
-        self.away = False
+        self.unreachable = False
         self._versions = itertools.count(1)
 
     async def get(self, kind, namespace, name):
@@ -84,8 +84,8 @@ class ObjectsInMemory:
         return copy.deepcopy(obj)
 
     def _reach(self):
-        if self.away:
-            raise Unavailable(0, "ConnectError", "away")
+        if self.unreachable:
+            raise Unavailable(0, "ConnectError", "unreachable")
 
 
 def merged(target, patch):

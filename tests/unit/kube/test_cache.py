@@ -1,4 +1,4 @@
-"""The client and the watch cache against servers that behave badly on purpose, over a real socket."""
+"""The client and the watch cache with misbehaving servers, over a real socket."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ def status(code, reason, **more):
 
 
 def stream(*events):
-    """The start of a watch that does not end."""
+    """The beginning of a watch that does not end."""
     lines = b"".join(json.dumps({"type": type_, "object": obj}).encode() + b"\n" for type_, obj in events)
     chunk = f"{len(lines):x}\r\n".encode() + lines + b"\r\n" if lines else b""
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk
@@ -44,7 +44,7 @@ ENDED = b"0\r\n\r\n"
 
 
 class Server:
-    """Answers a request by what the test's function makes of its path; None: silence. Bytes that are no whole answer leave it open."""
+    """Sends what the test's function `respond` returns for the path of a request. None: no response. An incomplete response stays open."""
 
     def __init__(self):
         self.paths = []
@@ -114,7 +114,7 @@ async def eventually(condition):
         (answer({"kind": "Status", "reason": "TooManyRequests"}, 429, "Retry-After: 7\r\n"), TooManyRequests),
     ],
 )
-async def test_what_passes_by_itself_is_transient(server, client, response, expected):
+async def test_temporary_errors_are_transient(server, client, response, expected):
     server.respond = lambda path: response
     with pytest.raises(expected) as error:
         await client.get(CONFIG_MAP, "ns", "a")
@@ -125,14 +125,14 @@ async def test_what_passes_by_itself_is_transient(server, client, response, expe
 @pytest.mark.parametrize(
     "response", [status(422, "Invalid"), status(400, "BadRequest"), status(409, "AlreadyExists"), status(404, "NotFound")]
 )
-async def test_what_does_not_pass_is_not(server, client, response):
+async def test_permanent_errors_are_not_transient(server, client, response):
     server.respond = lambda path: response
     with pytest.raises(ApiError, match="no") as error:
         await client.get(CONFIG_MAP, "ns", "a")
     assert not transient(error.value)
 
 
-async def test_a_listing_whose_moment_is_forgotten_is_taken_in_one_piece(server, client):
+async def test_a_list_whose_version_expires_is_repeated_without_pages(server, client):
     def respond(path):
         if "continue=" in path:
             return status(410, "Expired")
@@ -145,12 +145,12 @@ async def test_a_listing_whose_moment_is_forgotten_is_taken_in_one_piece(server,
     assert ([o["metadata"]["name"] for o in complete.items], complete.resource_version) == (["a", "b"], "9")
 
 
-async def test_names_in_the_kubeconfig(client):
+async def test_the_namespace_is_that_of_the_kubeconfig(client):
     assert client.namespace == "here"
 
 
 # --- cache --------------------------------------------------------------------------------------------------------
-async def test_a_silent_watch_is_given_up_and_goes_on_where_it_was(server, client):
+async def test_a_silent_watch_ends_and_continues_at_its_last_version(server, client):
     watches = []
 
     def respond(path):
@@ -179,9 +179,9 @@ async def test_a_silent_watch_is_given_up_and_goes_on_where_it_was(server, clien
         status(410, "Expired"),
         status(504, "Timeout", details={"causes": [{"reason": "ResourceVersionTooLarge"}]}),
     ],
-    ids=["event", "answer", "restored from an older backup"],
+    ids=["event", "response", "restored from an older backup"],
 )
-async def test_a_version_that_is_not_known_means_listing_anew_and_comparing(server, client, expired):
+async def test_an_expired_version_causes_another_list_and_a_comparison(server, client, expired):
     lists = [listing(10, config_map("stays", 1), config_map("goes", 2)), listing(20, config_map("stays", 1), config_map("comes", 15))]
 
     def respond(path):
@@ -190,15 +190,15 @@ async def test_a_version_that_is_not_known_means_listing_anew_and_comparing(serv
         return expired if "resourceVersion=10" in path else stream()
 
     server.respond = respond
-    told = []
+    changes = []
     cache = Cache(client, [Watched(CONFIG_MAP)], Timing(retries=QUICK))
-    cache.subscribe(lambda kind, old, new: told.append((old and old["metadata"]["name"], new and new["metadata"]["name"])))
+    cache.subscribe(lambda kind, old, new: changes.append((old and old["metadata"]["name"], new and new["metadata"]["name"])))
     async with running(cache):
-        await eventually(lambda: ("goes", None) in told)
-    assert told == [(None, "stays"), (None, "goes"), (None, "comes"), ("goes", None)]
+        await eventually(lambda: ("goes", None) in changes)
+    assert changes == [(None, "stays"), (None, "goes"), (None, "comes"), ("goes", None)]
 
 
-async def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_pause(server, client):
+async def test_watches_that_end_immediately_are_retried_with_a_delay(server, client):
     server.respond = lambda path: stream() + ENDED if "watch=1" in path else answer(listing(1))
     cache = Cache(client, [Watched(CONFIG_MAP)], Timing(retries=Backoff(first=0.2, cap=0.2, jitter=lambda: 0.0)))
     async with running(cache):
@@ -207,7 +207,7 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_asked_without_pause
     assert 2 <= len(server.paths) <= 5
 
 
-async def test_a_kind_in_trouble_stops_no_other_and_says_so(server, client):
+async def test_an_unavailable_kind_is_reported_and_does_not_affect_others(server, client):
     def respond(path):
         if path.startswith("/api/v1/secrets"):
             return status(403, "Forbidden")
@@ -226,7 +226,7 @@ async def test_a_kind_in_trouble_stops_no_other_and_says_so(server, client):
         await eventually(lambda: not cache.problems())
 
 
-async def test_indexes_follow_changes_and_a_subscriber_sees_the_store_changed(server, client, caplog):
+async def test_indexes_are_updated_before_subscribers_are_called(server, client, caplog):
     changes = stream(
         ("MODIFIED", config_map("a", 3, {"run": "new"})),
         ("ADDED", config_map("b", 4, {"run": "new"})),
@@ -238,7 +238,7 @@ async def test_indexes_follow_changes_and_a_subscriber_sees_the_store_changed(se
     cache = Cache(client, [Watched(CONFIG_MAP, indexes={"run": lambda obj: labels_of(obj).values()})], Timing(retries=QUICK))
 
     def failing(kind, old, new):
-        raise RuntimeError("a subscriber's mistake")
+        raise RuntimeError("a defect in a subscriber")
 
     cache.subscribe(failing)
     cache.subscribe(lambda *_: seen.append([len(cache.by_index(CONFIG_MAP, "run", value)) for value in ("old", "new")]))
@@ -251,12 +251,12 @@ async def test_indexes_follow_changes_and_a_subscriber_sees_the_store_changed(se
     assert "a subscriber of the watch cache failed" in caplog.text
 
 
-def test_one_kind_is_watched_once(server, client):
-    with pytest.raises(ValueError, match="configmaps is to be watched twice"):
+def test_a_kind_cannot_be_watched_twice(server, client):
+    with pytest.raises(ValueError, match="configmaps is watched twice"):
         Cache(client, [Watched(CONFIG_MAP), Watched(CONFIG_MAP, namespace="ns")])
 
 
-async def test_an_object_that_is_wrong_is_invalid(server, client):
+async def test_status_422_raises_invalid(server, client):
     server.respond = lambda path: status(422, "Invalid")
     with pytest.raises(Invalid):
         await client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "ns", "name": "a"}})

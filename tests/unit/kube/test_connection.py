@@ -1,4 +1,4 @@
-"""Who we are, from a kubeconfig to the header that an API server gets."""
+"""Credentials, from a kubeconfig to the header that an API server receives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from panal.kube.connection import Connection, Request
 
 @pytest.fixture
 async def server():
-    """Answers with the credentials that it was given."""
+    """Responds with the credentials of the request."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.json_response({"given": request.headers.get("Authorization", "")})
@@ -42,7 +42,7 @@ def kubeconfig(folder: Path, server: str, user: dict[str, object]) -> Path:
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1beta1", "v1"])
-async def test_a_credential_plugin_of_every_version_is_asked(server, tmp_path, version):
+async def test_credential_plugins_of_every_version_are_used(server, tmp_path, version):
     api = f"client.authentication.k8s.io/{version}"
     print_token = f'import json; print(json.dumps({{"apiVersion": "{api}", "kind": "ExecCredential", "status": {{"token": "secret"}}}}))'
     plugin = {"apiVersion": api, "command": sys.executable, "args": ["-c", print_token], "interactiveMode": "Never"}
@@ -51,7 +51,7 @@ async def test_a_credential_plugin_of_every_version_is_asked(server, tmp_path, v
     await connection.close()
 
 
-async def test_a_token_is_sent_as_it_is(server, tmp_path):
+async def test_a_token_is_sent_unchanged(server, tmp_path):
     connection = Connection.open(kubeconfig(tmp_path, server, {"token": "mine"}), 10)
     assert await connection.send(Request("get", "GET", "/")) == {"given": "Bearer mine"}
     await connection.close()

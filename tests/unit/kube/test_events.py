@@ -1,4 +1,4 @@
-"""Events: the same sentence is one Event, and none is worth an exception."""
+"""Events: a repeated message is one Event, and a failed write raises nothing."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ def events(api):
     return [obj for (kind, *_), obj in api.objects.items() if kind == EVENT]
 
 
-async def test_what_it_says(api, wall):
+async def test_fields_of_an_event(api, wall):
     await EventRecorder(api, "panal", "panal-0", wall).record(RUN, "Warning", "Crashing", "cluster1: exit code 3")
     (event,) = events(api)
     assert event["involvedObject"] == {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "ns", "name": "run", "uid": "u1"}
@@ -36,7 +36,7 @@ async def test_what_it_says(api, wall):
     assert (event["source"]["component"], event["reportingInstance"]) == ("panal", "panal-0")
 
 
-async def test_a_restart_does_not_double_the_story(api, wall):
+async def test_an_early_repetition_is_not_counted(api, wall):
     for _ in range(2):
         await EventRecorder(api, now=wall).record(RUN, "Normal", "Completed", "3 rounds")
         wall.time += timedelta(seconds=5)
@@ -44,7 +44,7 @@ async def test_a_restart_does_not_double_the_story(api, wall):
     assert event["count"] == 1
 
 
-async def test_said_again_later_it_counts_up(api, wall):
+async def test_a_later_repetition_increments_the_count(api, wall):
     recorder = EventRecorder(api, now=wall)
     for _ in range(3):
         await recorder.record(RUN, "Normal", "Completed", "3 rounds")
@@ -63,19 +63,19 @@ async def test_another_object_reason_or_message_is_another_event(api, wall, uid,
     assert len(events(api)) == 2
 
 
-async def test_an_event_that_cannot_be_written_is_logged_not_raised(api, wall, caplog):
-    api.away = True
+async def test_a_failed_write_is_logged_and_not_raised(api, wall, caplog):
+    api.unreachable = True
     await EventRecorder(api, now=wall).record(RUN, "Normal", "Completed", "3 rounds")
-    assert "event Completed on run not written" in caplog.text
+    assert "Event Completed on run not written" in caplog.text
 
 
 @pytest.mark.parametrize("message", ["x" * 5000, "é" * 900, "€" * 800, "x" * 1023 + "é"])
-def test_long_messages_are_cut_at_a_character(message):
+def test_long_messages_are_truncated_at_a_character(message):
     short = shortened(message)
     assert MAX_MESSAGE_BYTES - 6 <= len(short.encode()) <= MAX_MESSAGE_BYTES
     assert short.endswith("…")
     assert message.startswith(short[:-1])
 
 
-def test_a_message_that_fits_stays():
+def test_a_short_message_is_unchanged():
     assert shortened("é" * 512) == "é" * 512

@@ -1,4 +1,4 @@
-"""Kinds and their paths; where access to a server comes from."""
+"""Kinds and their paths; kubeconfigs."""
 
 import pytest
 
@@ -21,19 +21,19 @@ def test_paths(path, expected):
     assert path == expected
 
 
-def test_every_kind_is_found_by_its_objects():
+def test_every_kind_is_found_for_its_objects():
     assert len(kinds.ALL) >= 24
     for kind in kinds.ALL:
         assert kinds.kind_of({"apiVersion": kind.api_version, "kind": kind.kind}) is kind
 
 
-def test_an_unknown_kind_says_what_to_do():
+def test_an_unknown_kind_has_a_remedy():
     with pytest.raises(UnknownKind, match=r"v1 Pud .* add it there"):
         kinds.kind_of({"apiVersion": "v1", "kind": "Pud"})
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[", '{"current-context": "x", "clusters": [], "contexts": []}'])
-def test_a_kubeconfig_that_is_of_no_use_is_a_configuration_error(tmp_path, text):
+def test_an_unusable_kubeconfig_is_a_configuration_error(tmp_path, text):
     path = tmp_path / "kubeconfig"
     if text is not None:
         path.write_text(text)
@@ -41,7 +41,7 @@ def test_a_kubeconfig_that_is_of_no_use_is_a_configuration_error(tmp_path, text)
         Client.from_kubeconfig(path)
 
 
-def test_without_anything_it_says_where_it_looked(tmp_path, monkeypatch):
+def test_without_credentials_the_error_names_the_paths(tmp_path, monkeypatch):
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setattr(connection, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setattr(connection, "HOME_KUBECONFIG", tmp_path / "none")

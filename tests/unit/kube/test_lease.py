@@ -1,4 +1,4 @@
-"""Leadership as a story over time: who leads when, whatever the API server does. The real server's part is in tests/real."""
+"""Leader election over time, with outages of the API server. tests/real has the tests with a real server."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ TIMING = LeaseTiming(duration=30, every=4, margin=4, attempt=8)
 
 
 class Candidate:
-    """A controller: waits for the lease, holds it, remembers how it ended."""
+    """A controller that acquires the lease, holds it, and records why it lost it."""
 
     def __init__(self, api, clock, identity):
         self.lease = LeaderLease(api, "panal", "controller", identity, TIMING, clock=clock, jitter=lambda: 0.5)
@@ -27,7 +27,7 @@ class Candidate:
             self.lost = str(error)
 
     async def die(self):
-        """As by SIGKILL: nothing is released."""
+        """As by SIGKILL, without a release."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
@@ -49,7 +49,7 @@ def spec(api):
     return api.objects[LEASE, "panal", "controller"]["spec"]
 
 
-async def test_one_of_two_leads_and_goes_on_leading(api, clock, start):
+async def test_one_of_two_stays_the_leader(api, clock, start):
     a, b = start(api, "a"), start(api, "b")
     for _ in range(60):
         await clock.advance(5)
@@ -58,7 +58,7 @@ async def test_one_of_two_leads_and_goes_on_leading(api, clock, start):
     assert spec(api)["leaseTransitions"] == 0
 
 
-async def test_the_other_takes_over_when_the_leader_dies(api, clock, start):
+async def test_another_candidate_takes_over_when_the_leader_dies(api, clock, start):
     a, b = start(api, "a"), start(api, "b")
     await clock.advance(10)
     await a.die()
@@ -69,34 +69,34 @@ async def test_the_other_takes_over_when_the_leader_dies(api, clock, start):
     assert spec(api)["leaseTransitions"] == 1
 
 
-async def test_an_outage_shorter_than_the_lease_changes_nothing(api, clock, start):
+async def test_an_outage_shorter_than_the_lease_has_no_effect(api, clock, start):
     a, b = start(api, "a"), start(api, "b")
     await clock.advance(10)
-    api.away = True
+    api.unreachable = True
     await clock.advance(20)
     assert a.lease.leading()
-    api.away = False
+    api.unreachable = False
     await clock.advance(60)
     assert (a.lease.leading(), b.lease.leading(), a.lost) == (True, False, "")
 
 
-async def test_a_leader_cut_off_gives_up_before_another_can_lead(api, clock, start):
+async def test_a_disconnected_leader_stops_before_another_can_lead(api, clock, start):
     class CutOff:
-        """The same store seen from a network that breaks."""
+        """The same store behind a network that fails."""
 
-        away = False
+        unreachable = False
 
         def __getattr__(self, name):
-            return getattr(api if not self.away else broken, name)
+            return getattr(api if not self.unreachable else broken, name)
 
     broken = type(api)()
-    broken.away = True
+    broken.unreachable = True
     view = CutOff()
     a = start(view, "a")
     await clock.advance(1)
     b = start(api, "b")
     await clock.advance(10)
-    view.away = True
+    view.unreachable = True
     leaders = []
     for _ in range(400):
         await clock.advance(0.1)
@@ -107,7 +107,7 @@ async def test_a_leader_cut_off_gives_up_before_another_can_lead(api, clock, sta
     assert "could not be renewed in time" in a.lost
 
 
-async def test_a_leader_that_was_frozen_learns_that_another_leads(api, clock, start):
+async def test_a_leader_that_was_stopped_notices_another_leader(api, clock, start):
     a = start(api, "a")
     await clock.advance(1)
     frozen = api.objects[LEASE, "panal", "controller"]
@@ -117,7 +117,7 @@ async def test_a_leader_that_was_frozen_learns_that_another_leads(api, clock, st
     assert not a.lease.leading()
 
 
-async def test_release_lets_the_other_lead_at_its_next_look(api, clock, start):
+async def test_after_a_release_the_next_attempt_succeeds(api, clock, start):
     a, b = start(api, "a"), start(api, "b")
     await clock.advance(10)
     await a.die()
@@ -127,14 +127,14 @@ async def test_release_lets_the_other_lead_at_its_next_look(api, clock, start):
     assert b.lease.leading()
 
 
-async def test_release_leaves_a_lease_of_another_alone(api, clock, start):
+async def test_release_does_not_change_the_lease_of_another(api, clock, start):
     start(api, "a")
     await clock.advance(1)
     await LeaderLease(api, "panal", "controller", "b", TIMING, clock=clock).release()
     assert spec(api)["holderIdentity"] == "a"
 
 
-async def test_a_restarted_container_goes_on_at_once(api, clock, start):
+async def test_a_restarted_container_leads_immediately(api, clock, start):
     a = start(api, "a")
     await clock.advance(10)
     await a.die()
@@ -144,18 +144,18 @@ async def test_a_restarted_container_goes_on_at_once(api, clock, start):
     assert spec(api)["leaseTransitions"] == 0
 
 
-async def test_a_candidate_outlives_an_outage(api, clock, start):
-    api.away = True
+async def test_a_candidate_survives_an_outage(api, clock, start):
+    api.unreachable = True
     a = start(api, "a")
     await clock.advance(100)
     assert not a.lease.leading()
-    api.away = False
+    api.unreachable = False
     await clock.advance(TIMING.every + 1)
     assert a.lease.leading()
 
 
-async def test_a_process_that_slept_does_not_believe_that_it_leads(api, clock, start):
+async def test_a_process_that_was_stopped_is_no_longer_the_leader(api, clock, start):
     a = start(api, "a")
     await clock.advance(1)
-    clock.time += TIMING.duration  # the process stood still; no task has run yet
+    clock.time += TIMING.duration  # the process was stopped; no task has run since
     assert not a.lease.leading()

@@ -1,4 +1,4 @@
-"""What a process logs: one line for each message, whatever stands in it."""
+"""The log format: one line for each message, whatever the message contains."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ def logged(message: str, error: Exception | None = None) -> str:
 
 
 def test_a_message_is_one_line() -> None:
-    line = logged("a: refused\n2026-01-01 00:00:00 INFO panal: all is well\x1b[2A")
-    assert line.endswith(r"WARNING panal: run a: refused\n2026-01-01 00:00:00 INFO panal: all is well\x1b[2A")
+    line = logged("a: refused\n2026-01-01 00:00:00 INFO panal: ready\x1b[2A")
+    assert line.endswith(r"WARNING panal: run a: refused\n2026-01-01 00:00:00 INFO panal: ready\x1b[2A")
     assert line.isprintable()
 
 
-def test_a_traceback_is_set_in() -> None:
-    first, *rest = logged("a", ValueError("no number\n2026-01-01 00:00:00 INFO panal: all is well\x1b[2A")).split("\n")
+def test_a_traceback_is_indented() -> None:
+    first, *rest = logged("a", ValueError("no number\n2026-01-01 00:00:00 INFO panal: ready\x1b[2A")).split("\n")
     assert first.endswith("run a")
-    assert rest == ["  ValueError: no number", r"  2026-01-01 00:00:00 INFO panal: all is well\x1b[2A"]
+    assert rest == ["  ValueError: no number", r"  2026-01-01 00:00:00 INFO panal: ready\x1b[2A"]
 
 
-TALK = """
+PROGRAM = """
 import asyncio, logging, sys
 from panal.kube.client import Client
 from panal.kube.errors import ApiError
 from panal.kube.kinds import POD
 from panal.kube.logs import log_to_stdout
 
-async def ask():
+async def request():
     client = Client.from_kubeconfig(sys.argv[2])
     async with client:
         try:
             await client.get(POD, "a", "b")
         except ApiError:
-            logging.getLogger("panal.hub").debug("no answer")
+            logging.getLogger("panal.hub").debug("no response")
 
 log_to_stdout(sys.argv[1])
-asyncio.run(ask(), debug=False)
+asyncio.run(request(), debug=False)
 for name in ("httpx2", "httpcore2", "hpack.hpack", "asyncio"):
-    logging.getLogger(name).debug("a library's particulars")
-logging.getLogger("asyncio").error("a library's trouble")
+    logging.getLogger(name).debug("details of a library")
+logging.getLogger("asyncio").error("an error in a library")
 """
 CONFIG = """
 current-context: c
@@ -57,10 +57,10 @@ users: [{name: u, user: {token: t}}]
 """
 
 
-@pytest.mark.parametrize(("level", "ours"), [("DEBUG", ["panal.hub: no answer"]), ("INFO", [])])
-def test_only_panals_own_messages_are_logged_below_a_warning(tmp_path, level: str, ours: list[str]) -> None:
+@pytest.mark.parametrize(("level", "expected"), [("DEBUG", ["panal.hub: no response"]), ("INFO", [])])
+def test_below_warning_only_panal_logs(tmp_path, level: str, expected: list[str]) -> None:
     (tmp_path / "config").write_text(CONFIG)
-    command = [sys.executable, "-c", TALK, level, str(tmp_path / "config")]
+    command = [sys.executable, "-c", PROGRAM, level, str(tmp_path / "config")]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert [line.split(" ", 3)[-1] for line in lines if "panal" in line] == ours
-    assert [line.split(" ", 3)[-1] for line in lines if "panal" not in line] == ["asyncio: a library's trouble"]
+    assert [line.split(" ", 3)[-1] for line in lines if "panal" in line] == expected
+    assert [line.split(" ", 3)[-1] for line in lines if "panal" not in line] == ["asyncio: an error in a library"]

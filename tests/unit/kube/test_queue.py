@@ -1,4 +1,4 @@
-"""The work queue under a clock that the test moves."""
+"""The work queue, under a clock that the test controls."""
 
 import asyncio
 
@@ -24,14 +24,14 @@ async def take(queue):
     return await asyncio.wait_for(queue.get(), 1)
 
 
-async def test_a_key_is_in_it_once(queue):
+async def test_a_key_is_queued_once(queue):
     for key in ("a", "b", "a", "a"):
         queue.add(key)
     assert [await take(queue), await take(queue)] == ["a", "b"]
     assert len(queue) == 0
 
 
-async def test_a_key_added_during_its_work_comes_again_but_only_after_done(queue):
+async def test_a_key_added_while_a_worker_has_it_waits_for_done(queue):
     queue.add("a")
     await take(queue)
     queue.add("a")
@@ -43,7 +43,7 @@ async def test_a_key_added_during_its_work_comes_again_but_only_after_done(queue
     assert len(queue) == 0
 
 
-async def test_of_several_wishes_the_earliest_counts(queue, clock):
+async def test_the_earliest_of_several_delays_counts(queue, clock):
     queue.add_after("a", 30)
     queue.add_after("a", 10)
     queue.add_after("a", 20)
@@ -57,12 +57,12 @@ async def test_of_several_wishes_the_earliest_counts(queue, clock):
     assert len(queue) == 0
 
 
-async def test_no_wait_means_at_once(queue):
+async def test_a_delay_of_zero_adds_immediately(queue):
     queue.add_after("a", 0)
     assert len(queue) == 1
 
 
-async def test_retries_double_up_to_the_cap_and_forget_begins_anew(queue):
+async def test_retry_delays_double_up_to_the_cap_until_forget(queue):
     assert [queue.retry("a") for _ in range(8)] == [1, 2, 4, 8, 16, 32, 45, 45]
     assert queue.failures("a") == 8
     queue.forget("a")
@@ -70,7 +70,7 @@ async def test_retries_double_up_to_the_cap_and_forget_begins_anew(queue):
     assert queue.retry("b") == 1
 
 
-async def test_a_retried_key_comes_after_its_wait(queue, clock):
+async def test_a_retried_key_is_added_after_its_delay(queue, clock):
     queue.add("a")
     await take(queue)
     queue.retry("a")
@@ -81,21 +81,21 @@ async def test_a_retried_key_comes_after_its_wait(queue, clock):
     assert await take(queue) == "a"
 
 
-async def test_closing_drops_what_is_to_come(queue, clock):
+async def test_close_drops_delayed_keys(queue, clock):
     queue.add_after("a", 5)
     queue.close()
     await clock.advance(10)
     assert len(queue) == 0
 
 
-def test_jitter_takes_at_most_half():
+def test_jitter_removes_at_most_half():
     assert Backoff(2, 100, jitter=lambda: 1.0).delay(3) == 4
     assert Backoff(2, 100, jitter=lambda: 0.0).delay(3) == 8
     assert Backoff(2, 100, jitter=lambda: 0.0).delay(10_000) == 100
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["add", "get", "done"])), max_size=60))
-def test_whatever_happens_no_key_has_two_workers_and_no_wish_is_lost(steps):
+def test_no_key_has_two_workers_and_no_key_is_lost(steps):
     async def play():
         queue, active, wanted = WorkQueue[str](), set(), set()
         for key, step in steps:

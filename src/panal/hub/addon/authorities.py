@@ -1,8 +1,8 @@
-"""The two certificate authorities on the hub: kept in Secrets, turned over in time, and asked for signatures.
+"""The two certificate authorities on the hub: stored in Secrets, rotated, and used to sign.
 
-Leader only. `run` loads or makes them, then looks at them whenever `panal.addon.authority` says that something is due, somebody asks for
-a rotation (an annotation on the ConfigMap that shows what anyone may know), or a minute has passed, for the Secrets may have been
-restored from a backup. Their keys are in the Secrets and in this process's memory, and nowhere else.
+Only the leader uses this module. `run` loads or creates the authorities. Then it reconciles them when `panal.addon.authority` has a change
+due, when a rotation is requested (by an annotation on the public ConfigMap), and every minute, since the Secrets may have been restored
+from a backup. The keys are only in the Secrets and in the memory of this process.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ log = logging.getLogger(__name__)
 
 SERVERS, COLLABORATORS = "servers", "collaborators"
 SECRETS = {SERVERS: names.SERVER_AUTHORITY, COLLABORATORS: names.COLLABORATOR_AUTHORITY}
-LOOK = timedelta(minutes=1)
-SOONEST = 0.5  # seconds between two looks
+CHECK_EVERY = timedelta(minutes=1)
+MIN_DELAY = 0.5  # seconds between two reconciles
 RETRIES = Backoff(first=0.5, cap=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """PEM: who may sign servers' certificates, who collaborators' ones, and the lists of the latter's revoked certificates."""
+    """PEM: the trust bundles of the two authorities, and the revocation lists of the collaborator authority."""
 
     server_bundle: str
     collaborator_bundle: str
@@ -48,7 +48,7 @@ class Trust:
 
 
 class Authorities:
-    """Nothing may be asked of it before `ready` is set. `problem` says why it is not, or why what is due is not done."""
+    """Do not use it before `ready` is set. `problem`: the error of the last reconcile, if it failed."""
 
     def __init__(self, client: Client, cache: Cache, namespace: str, times: Times, now: Callable[[], datetime]) -> None:
         self.ready = asyncio.Event()
@@ -58,17 +58,17 @@ class Authorities:
         self._namespace = namespace
         self._times = times
         self._now = now
-        self._since = now()  # from when on this process hands bundles out
+        self._since = now()  # when this process began to distribute bundles
         self._stores = {name: AuthorityStore(client, namespace, secret) for name, secret in SECRETS.items()}
         self._trust = Trust("", "", "")
         self._signers: tuple[Signer | None, ...] = ()
-        self._signed: dict[str, tuple[str, str]] = {}  # by server: the request, and what was signed for it last
+        self._signed: dict[str, tuple[str, str]] = {}  # by server name: the last request and its certificate
         self._callbacks: list[Callable[[], None]] = []
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """Called after each change of what `trust` gives, or of who signs."""
+        """Calls `callback` after each change of `trust` or of a current signer."""
         self._callbacks.append(callback)
 
     def trust(self) -> Trust:
@@ -76,29 +76,32 @@ class Authorities:
 
     @property
     def collaborators(self) -> Signer:
-        """Who signs collaborators' certificates now."""
+        """The current signer of the collaborator authority."""
         return self._signer(COLLABORATORS)
 
     def server_certificate(self, name: str, csr_pem: str, current_pem: str, now: datetime) -> str:
-        """PEM; empty for a request that is empty or bad. `current_pem` as long as it is for the same key and name, has a third of its
-        life left and is of the authority that signs now; otherwise a new one, which is remembered until it is handed back."""
+        """The certificate of an aggregator, PEM; empty if the request is empty or invalid.
+
+        Returns `current_pem` while it has this key, this name, a third of its lifetime and the current signer. Otherwise signs a new
+        certificate, and returns that one until the caller passes it as `current_pem`.
+        """
         if not csr_pem:
             return ""
         signer, (request, signed) = self._signer(SERVERS), self._signed.get(name, ("", ""))
         try:
             for known in (current_pem, signed if request == csr_pem else ""):
-                if known and leaf.still_good(signer, known, csr_pem, name, now):
+                if known and leaf.is_current(signer, known, csr_pem, name, now):
                     return known
-            made = leaf.sign_server(signer, csr_pem, name, now, self._times.leaf)
+            certificate = leaf.sign_server(signer, csr_pem, name, now, self._times.leaf)
         except BadRequest as error:
             log.warning("no certificate for the aggregator %s: %s", name, error)
             return ""
-        self._signed[name] = csr_pem, made
+        self._signed[name] = csr_pem, certificate
         log.info("signed a certificate for the aggregator %s", name)
-        return made
+        return certificate
 
     async def revoke(self, cluster: str, certificates: list[Issued]) -> None:
-        """Put a cluster's certificates into the lists; those that are there stay as they are. Raises KubeError."""
+        """Adds certificates of a cluster to the revocation lists. Keeps existing entries. Raises KubeError."""
         async with self._lock:
             store, now = self._stores[COLLABORATORS], self._now()
             known = (await store.read()).revoked
@@ -106,10 +109,10 @@ class Authorities:
             if new:
                 await store.write(store.kept.state, {**known, **new})
                 log.info("revoked certificates of cluster %s: %s", cluster, ", ".join(f"{serial:x}" for serial in new))
-                self._announce()
+                self._notify()
 
     async def run(self) -> None:
-        """Until cancelled. A hub that refuses is asked again; meanwhile what was loaded stays in force."""
+        """Runs until cancelled. A failed reconcile is retried; meanwhile the loaded authorities stay in use."""
         self._cache.subscribe(self._on_change)
         await self._cache.wait_synced(kinds.CONFIG_MAP)
         self._since = self._now()
@@ -117,18 +120,18 @@ class Authorities:
         while True:
             try:
                 async with self._lock:
-                    again = await self._look()
+                    again = await self._reconcile()
                 failures, self.problem = 0, ""
             except (KubeError, AuthorityError) as error:
                 failures += 1
                 again, self.problem = RETRIES.delay(failures), f"certificate authorities: {error}"
-                log.warning("%s (again in %.1f s)", self.problem, again)
+                log.warning("%s (retry in %.1f s)", self.problem, again)
             await self._sleep(again)
 
     # --- helpers ------------------------------------------------------------------------------------------------
     def _signer(self, name: str) -> Signer:
         found = self._stores[name].kept.state.current
-        assert found, "`ready` is set once there is one"
+        assert found, "`ready` is set once there is a current signer"
         return found
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
@@ -145,8 +148,8 @@ class Authorities:
         finally:
             self._wake.clear()
 
-    async def _look(self) -> float:
-        """One look at both; seconds to the next."""
+    async def _reconcile(self) -> float:
+        """Reconciles both authorities. Returns the seconds until the next reconcile."""
         requests = self._requests()
         for name, store in self._stores.items():
             kept, now = await store.read(), self._now()
@@ -154,18 +157,18 @@ class Authorities:
             revoked = {serial: one for serial, one in kept.revoked.items() if one.until > now}
             if state != kept.state or revoked != kept.revoked or not kept.version:
                 await store.write(state, revoked)
-                _tell(name, kept.state, state)
+                _log_change(name, kept.state, state)
         await self._publish()
-        self._announce()
+        self._notify()
         self.ready.set()
-        await self._settle(requests)
+        await self._complete(requests)
         return self._next(requests)
 
     def _next(self, requests: Mapping[str, datetime]) -> float:
         now = self._now()
-        due = [authority.look_again(store.kept.state, self._times, self._since) for store in self._stores.values()]
+        due = [authority.next_change(store.kept.state, self._times, self._since) for store in self._stores.values()]
         seconds = [(moment - now).total_seconds() for moment in (*due, *requests.values()) if moment and moment > now]
-        return min([LOOK.total_seconds(), *(max(SOONEST, each) for each in seconds)])
+        return min([CHECK_EVERY.total_seconds(), *(max(MIN_DELAY, each) for each in seconds)])
 
     async def _publish(self) -> None:
         states = {name: store.kept.state for name, store in self._stores.items()}
@@ -173,11 +176,11 @@ class Authorities:
         data["ca.crt"] = authority.bundle(states[SERVERS])
         metadata = {"name": names.AUTHORITIES, "namespace": self._namespace, "labels": dict(names.MANAGED_BY)}
         wanted = stamped({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-        if needs_apply(wanted, self._shown()):
+        if needs_apply(wanted, self._published()):
             await self._client.apply(wanted)
 
-    def _announce(self) -> None:
-        """Tell the others, if anything is new for them."""
+    def _notify(self) -> None:
+        """Updates `trust` and calls the subscribers, if anything has changed."""
         servers, kept = self._stores[SERVERS].kept.state, self._stores[COLLABORATORS].kept
         crl = authority.crl(kept.state, {serial: one.since for serial, one in kept.revoked.items()})
         trust, signers = Trust(authority.bundle(servers), authority.bundle(kept.state), crl), (servers.current, kept.state.current)
@@ -187,32 +190,32 @@ class Authorities:
         for callback in self._callbacks:
             callback()
 
-    # --- rotation on demand -------------------------------------------------------------------------------------
-    def _shown(self) -> Object | None:
+    # --- requested rotation -------------------------------------------------------------------------------------
+    def _published(self) -> Object | None:
         return self._cache.get(kinds.CONFIG_MAP, self._namespace, names.AUTHORITIES)
 
     def _requests(self) -> dict[str, datetime]:
-        """Which authorities somebody asks to replace, and since when."""
-        text = ((self._shown() or {"metadata": {}})["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROTATE, "")
+        """The authorities whose rotation is requested, and when it was requested."""
+        text = ((self._published() or {"metadata": {}})["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROTATE, "")
         which, _, when = text.partition("@")
         wanted = [name for name in map(str.strip, which.split(",")) if name in SECRETS]
         try:
             return dict.fromkeys(wanted, datetime.fromisoformat(when).astimezone(UTC)) if wanted else {}
         except ValueError:
-            log.warning("annotation %s on ConfigMap %s: %r has no time", names.ANNOTATION_ROTATE, names.AUTHORITIES, text[:100])
+            log.warning("annotation %s of ConfigMap %s: %r has no valid time", names.ANNOTATION_ROTATE, names.AUTHORITIES, text[:100])
             return {}
 
-    async def _settle(self, requests: Mapping[str, datetime]) -> None:
-        """The wish is taken away once each authority that it names has one that is younger."""
-        made = {name: self._stores[name].kept.state.newest for name in requests}
-        if requests and all(moment is not None and moment >= requests[name] for name, moment in made.items()):
-            log.info("rotation of the authorities of %s has begun, as was asked for", " and ".join(requests))
+    async def _complete(self, requests: Mapping[str, datetime]) -> None:
+        """Removes the annotation once each requested authority has a signer that was created after the request."""
+        newest = {name: self._stores[name].kept.state.newest for name in requests}
+        if requests and all(moment is not None and moment >= requests[name] for name, moment in newest.items()):
+            log.info("began the requested rotation of %s", " and ".join(requests))
             patch = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: None}}}
             await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.AUTHORITIES, patch)
 
 
-def _tell(name: str, before: Authority, after: Authority) -> None:
+def _log_change(name: str, before: Authority, after: Authority) -> None:
     if after.next and after.next != before.next:
-        log.info("a new authority of %s is in the bundles: %s", name, after.next.fingerprint)
+        log.info("authority %s: the trust bundle has a new signer: %s", name, after.next.fingerprint)
     if after.current and after.current != before.current:
-        log.info("the authority of %s that signs now: %s", name, after.current.fingerprint)
+        log.info("authority %s: the current signer is %s", name, after.current.fingerprint)

@@ -1,6 +1,6 @@
-"""The Secret in which an authority is kept, with the serials of its certificates that were revoked.
+"""The Secret with an authority and the serial numbers of its revoked certificates.
 
-A write goes over nothing but what was read: of two controllers one is told that the other was faster, and reads again.
+A write requires the version that was read: of two controllers that write at once, one gets a Conflict and reads again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists, Conflict, NotFound
 from panal.kube.objects import Object, version_of
 
-BACKUP = {"cluster.open-cluster-management.io/backup": ""}  # OCM's backup takes what has this label
+BACKUP = {"cluster.open-cluster-management.io/backup": ""}  # OCM's backup includes objects with this label
 REVOKED = "revoked.json"
 
 
 class Revocation(NamedTuple):
-    """`until`: then the certificate has expired, and need not be listed."""
+    """`since`: when the certificate was revoked. `until`: when it expires, after which it need not be listed."""
 
     since: datetime
     until: datetime
@@ -33,7 +33,7 @@ class Revocation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """As it was read or written last; without `version` it is not on the hub."""
+    """The content last read or written. `version`: the resourceVersion; empty if the Secret does not exist."""
 
     version: str = ""
     state: Authority = field(default_factory=Authority)
@@ -48,8 +48,8 @@ class AuthorityStore:
         self._name = name
 
     async def read(self) -> Kept:
-        """What is on the hub. Of a Secret that somebody deleted, what is remembered: it is to be written again. AuthorityError for one
-        that cannot be read."""
+        """The content of the Secret. If the Secret was deleted, the last known content, so that the caller writes it again. Raises
+        AuthorityError for invalid data."""
         try:
             found = await self._client.get(kinds.SECRET, self._namespace, self._name)
         except NotFound:
@@ -60,7 +60,7 @@ class AuthorityStore:
         return self.kept
 
     async def write(self, state: Authority, revoked: Mapping[int, Revocation]) -> Kept:
-        """Raises Conflict if somebody else has written since; `kept` is then what they wrote."""
+        """Raises Conflict if the Secret has changed since it was read; `kept` then has the new content."""
         secret = self._secret(state, revoked)
         try:
             written = await (self._client.replace(secret) if self.kept.version else self._client.create(secret))
@@ -76,7 +76,7 @@ class AuthorityStore:
             revoked = {int(k, 16): Revocation(*map(datetime.fromisoformat, v)) for k, v in json.loads(data.get(REVOKED, "{}")).items()}
             return Kept(version_of(secret), authority.from_data(data), revoked)
         except (ValueError, TypeError, AttributeError) as error:
-            raise AuthorityError(f"Secret {self._namespace}/{self._name} cannot be read: {error}") from error
+            raise AuthorityError(f"Secret {self._namespace}/{self._name} has invalid data: {error}") from error
 
     def _secret(self, state: Authority, revoked: Mapping[int, Revocation]) -> Object:
         data = authority.to_data(state)

@@ -1,8 +1,8 @@
-"""The add-on's loop: for each cluster its ManagedClusterAddOn, the add-on's work, what is to be revoked, and its certificate requests.
+"""The add-on's loop: reconciles each cluster's ManagedClusterAddOn, the add-on's work, revocations and certificate requests.
 
-One worker at a time has a cluster, and answers a few requests of it before the next cluster's turn: who floods the hub with requests waits
-for himself. Requests of users that are no cluster's agent are answered in the same way, by user. Requests are answered whatever becomes
-of the rest: a hub that refuses the work must not cost the cluster its certificate.
+At most one worker has a cluster, and it answers a few requests before the next cluster's turn: a cluster that floods the hub with requests
+delays only itself. Requests of users that are not a cluster's agent are handled in the same way, per user. Requests are answered even if
+the rest of the reconcile fails: a refused work must not prevent a cluster from getting its certificate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from panal.addon import issued, manifests, registration, rollout
 from panal.addon.authority import Times
 from panal.addon.config import ConfigKey
 from panal.addon.issued import Issued
-from panal.addon.requests import open_for_us
+from panal.addon.requests import is_pending
 from panal.api import names
 from panal.hub import metrics
 from panal.hub.addon.authorities import Authorities
@@ -33,11 +33,11 @@ from panal.kube.objects import Object, condition, key_of, labels_of, uid_of, ver
 from panal.kube.queue import WorkQueue
 
 WORKERS = 4
-SETTLE = 0.1  # seconds for which changes of one cluster are gathered
-BATCH = 5  # requests of one cluster that are answered in a row
-PAUSE = 1.0  # seconds, until it is that cluster's turn again
+SETTLE = 0.1  # seconds during which changes of one cluster are collected
+BATCH = 5  # requests of one cluster that are answered in one reconcile
+PAUSE = 1.0  # seconds until that cluster's next reconcile
 EVERYWHERE = "*"  # the key of the ClusterManagementAddOn
-EACH = 0.01  # seconds between clusters, where all of them have to be looked at
+STAGGER = 0.01  # seconds between clusters when all are reconciled
 
 
 def _count(result: Result) -> None:
@@ -45,7 +45,7 @@ def _count(result: Result) -> None:
 
 
 class AddOnController:
-    """`run` works until cancelled; `cache` must be running beside it, and the authorities ready."""
+    """`run` reconciles until it is cancelled. It needs a running `cache`, and authorities that are ready."""
 
     def __init__(
         self,
@@ -62,14 +62,14 @@ class AddOnController:
         self._signing = Signing(client, cache, recorder, authorities, times.leaf, now)
         self._now = now
         self._queue: WorkQueue[str] = WorkQueue()
-        self._paused: dict[str, float] = {}  # until when requests of somebody who floods the hub have to wait
-        self._gone: dict[str, tuple[Issued, ...]] = {}  # certificates of clusters that have the add-on no more
+        self._paused: dict[str, float] = {}  # by requester: until when its further requests wait
+        self._removed: dict[str, tuple[Issued, ...]] = {}  # by cluster: certificates to revoke, since its add-on was removed
 
     async def run(self) -> None:
         await self._cache.wait_synced(*ADDON_KINDS, kinds.MANAGED_CLUSTER, kinds.MANIFEST_WORK, kinds.CERTIFICATE_SIGNING_REQUEST)
         self._cache.subscribe(self._on_change)
-        self._authorities.subscribe(self._look_at_all)
-        self._look_at_all()
+        self._authorities.subscribe(self._reconcile_all)
+        self._reconcile_all()
         self._queue.add(EVERYWHERE)
         for csr in self._cache.list(kinds.CERTIFICATE_SIGNING_REQUEST):
             self._on_change(kinds.CERTIFICATE_SIGNING_REQUEST, None, csr)
@@ -77,16 +77,16 @@ class AddOnController:
             for _ in range(WORKERS):
                 tasks.create_task(work(self._queue, self._reconcile, "add-on of", count=_count))
 
-    def _look_at_all(self) -> None:
+    def _reconcile_all(self) -> None:
         for number, addon in enumerate(self._cache.list(kinds.MANAGED_CLUSTER_ADDON)):
-            self._queue.add_after(addon["metadata"]["namespace"], number * EACH)
+            self._queue.add_after(addon["metadata"]["namespace"], number * STAGGER)
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         changed = new or old
         if changed is None:
             return
         if kind == kinds.MANAGED_CLUSTER_ADDON:
-            self._remember(old, new)
+            self._note_removal(old, new)
             self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
         elif kind == kinds.CLUSTER_MANAGEMENT_ADDON:
             self._queue.add_after(EVERYWHERE, SETTLE)
@@ -97,39 +97,39 @@ class AddOnController:
                     self._queue.add_after(addon["metadata"]["namespace"], SETTLE)
         elif kind == kinds.MANIFEST_WORK and labels_of(changed).get(names.ADDON_LABEL) == names.ADDON:
             self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
-        elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _gist(old) != _gist(new)):
+        elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _relevant_fields(old) != _relevant_fields(new)):
             self._queue.add_after(changed["metadata"]["name"], SETTLE)
-        elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and new is not None and open_for_us(new):
+        elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and new is not None and is_pending(new):
             key = requester(new)
             self._queue.add_after(key, max(SETTLE, self._paused.get(key, 0.0) - time.monotonic()))
 
-    def _remember(self, old: Object | None, new: Object | None) -> None:
-        """Of an add-on that was removed: what it had been issued is revoked, although its agent deletes it."""
+    def _note_removal(self, old: Object | None, new: Object | None) -> None:
+        """Notes the certificates of a removed add-on, to be revoked, although the cluster's agent also deletes them."""
         if old is not None and (new is None or uid_of(new) != uid_of(old)):
             cluster = old["metadata"]["namespace"]
-            self._gone[cluster] = (*self._gone.get(cluster, ()), *issued.valid(issued.issued(old), self._now()))
+            self._removed[cluster] = (*self._removed.get(cluster, ()), *issued.valid(issued.issued(old), self._now()))
 
     async def _reconcile(self, key: str) -> float | None:
-        """Seconds to the next look, if there is anything to look at."""
+        """Returns the seconds until the next reconcile, or None."""
         if key == EVERYWHERE:
             await self._hash_configs()
             return None
-        if gone := self._gone.get(key):
-            await self._authorities.revoke(key, list(gone))
-            self._gone.pop(key)
+        if certificates := self._removed.get(key):
+            await self._authorities.revoke(key, list(certificates))
+            self._removed.pop(key)
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, key, names.ADDON)
         again = None
         try:
             if addon is not None and not addon["metadata"].get("deletionTimestamp"):
-                again = await self._keep(addon)
+                again = await self._reconcile_addon(addon)
         except Exception:
             await self._answer(key)
             raise
         return await self._answer(key) or again
 
     async def _answer(self, key: str) -> float | None:
-        """A few of the requests that wait, the oldest first."""
-        waiting = [csr for csr in self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, key) if open_for_us(csr)]
+        """Answers up to BATCH pending requests, the oldest first."""
+        waiting = [csr for csr in self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, key) if is_pending(csr)]
         for csr in sorted(waiting, key=lambda c: str(c["metadata"]["creationTimestamp"]))[:BATCH]:
             await self._signing.answer(csr)
         if len(waiting) <= BATCH:
@@ -138,22 +138,22 @@ class AddOnController:
         self._paused[key] = time.monotonic() + PAUSE
         return PAUSE
 
-    async def _keep(self, addon: Object) -> float | None:
-        """The add-on on one cluster as it should be; seconds until its certificate ends."""
+    async def _reconcile_addon(self, addon: Object) -> float | None:
+        """Reconciles the add-on on one cluster. Returns the seconds until its certificate expires."""
         cluster = addon["metadata"]["namespace"]
         if issued.revoked(addon):
-            await self._shut_out(addon)
-        if changed := rollout.of_one(addon, self._config):
+            await self._revoke(addon)
+        if changed := rollout.managed_cluster_addon(addon, self._config):
             await self._patch_status(addon, changed)
-            return None  # the change comes back by the watch
+            return None  # the watch reports the change, which causes another reconcile
         work = self._cache.get(kinds.MANIFEST_WORK, cluster, manifests.WORK)
         wanted = stamped(manifests.work(addon, self._authorities.trust().server_bundle))
         if needs_apply(wanted, work):
             await self._client.apply(wanted, force=work is not None)
         now = self._now()
-        said = registration.status(addon, work, self._cache.get(kinds.MANAGED_CLUSTER, "", cluster), now)
-        if registration.differs(addon, said):
-            await self._client.apply_status(addon | {"status": said})
+        status = registration.status(addon, work, self._cache.get(kinds.MANAGED_CLUSTER, "", cluster), now)
+        if registration.differs(addon, status):
+            await self._client.apply_status(addon | {"status": status})
         ends = registration.expiry(addon, now)
         return max(1.0, (ends - now).total_seconds()) if ends else None
 
@@ -162,27 +162,27 @@ class AddOnController:
 
     async def _hash_configs(self) -> None:
         addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
-        if addon and (changed := rollout.of_all(addon, self._config)):
+        if addon and (changed := rollout.cluster_management_addon(addon, self._config)):
             await self._patch_status(addon, changed)
 
     async def _patch_status(self, addon: Object, changed: Object) -> None:
-        """Lists that OCM's add-on manager writes, too: Conflict if it has done so since they were read."""
+        """Patches lists that OCM's add-on manager also writes. Raises Conflict if the add-on has changed since it was read."""
         patch = {"metadata": {"resourceVersion": version_of(addon)}, "status": changed}
         await self._client.merge_patch(kind_of(addon), *key_of(addon), patch, "status")
 
-    async def _shut_out(self, addon: Object) -> None:
+    async def _revoke(self, addon: Object) -> None:
         certificates, now = issued.issued(addon), self._now()
-        fresh = issued.valid(certificates, now)
-        if not fresh:
+        valid = issued.valid(certificates, now)
+        if not valid:
             return
         cluster = addon["metadata"]["namespace"]
-        await self._authorities.revoke(cluster, fresh)
+        await self._authorities.revoke(cluster, valid)
         text = issued.text(issued.as_revoked(certificates, now), now)
         patch = {"metadata": {"resourceVersion": version_of(addon), "annotations": {names.ANNOTATION_CERTIFICATES: text}}}
         await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, patch)
 
 
-def _gist(cluster: Object) -> object:
-    """What the add-on's status says of its cluster."""
+def _relevant_fields(cluster: Object) -> object:
+    """The fields of a ManagedCluster that the add-on's status depends on."""
     about = [condition(cluster, type_) for type_ in (registration.CLUSTER_AVAILABLE, "HubAcceptedManagedCluster")]
     return [(c.get("status"), c.get("reason"), c.get("message")) for c in about]

@@ -1,8 +1,8 @@
-"""Certificate requests on the hub: judged, recorded, approved and signed; or denied, with an Event and a line in the log.
+"""Answers certificate requests on the hub: approves, records and signs them, or denies them with an Event and a log line.
 
-A certificate is recorded in an annotation of the cluster's ManagedClusterAddOn before it is handed out, so that it can be revoked whatever
-happens next. A request that is tried again gets the serial that was recorded for it. What the last judgement goes by is read
-from the hub, not from the watch cache.
+A certificate is recorded in an annotation of the cluster's ManagedClusterAddOn before it is written to the request, so that it can always
+be revoked. A retried request gets the serial number that was recorded for it. The final decision uses the ManagedClusterAddOn as read from
+the API server, not from the watch cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from panal.addon import issued
 from panal.addon.leaf import sign_collaborator
-from panal.addon.requests import Approve, Deny, Known, judge
+from panal.addon.requests import Approve, ClusterState, Deny, judge
 from panal.api import names
 from panal.hub import metrics
 from panal.hub.addon.authorities import Authorities
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Signing:
-    """Certificates live for `life`."""
+    """Answers certificate requests. `life`: the lifetime of certificates."""
 
     def __init__(
         self,
@@ -49,24 +49,24 @@ class Signing:
         self._now = now
 
     async def answer(self, csr: Object) -> None:
-        """Nothing if it has its answer, or cannot have it yet. Raises KubeError."""
+        """Approves and signs, or denies, a pending request. Raises KubeError."""
         match judge(csr, lambda cluster: self._known(csr, cluster)):
             case Approve(cluster, request):
                 await self._sign(csr, cluster, request)
             case Deny() as denied:
                 await self._deny(csr, denied)
 
-    def _known(self, csr: Object, cluster: str) -> Known | None:
-        """None while the add-ons cannot be seen."""
+    def _known(self, csr: Object, cluster: str) -> ClusterState | None:
+        """None while the cache is not synced."""
         if not self._cache.synced(kinds.MANAGED_CLUSTER_ADDON, kinds.MANAGED_CLUSTER):
             return None
         return self._about(csr, cluster, self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON))
 
-    def _about(self, csr: Object, cluster: str, addon: Object | None) -> Known:
-        """What was recorded for this very request is not one certificate more."""
+    def _about(self, csr: Object, cluster: str, addon: Object | None) -> ClusterState:
+        """The state of the cluster. Does not count a certificate that was recorded for this request."""
         accepted = self._cache.get(kinds.MANAGED_CLUSTER, "", cluster)
         valid = issued.valid(issued.issued(addon), self._now()) if addon else ()
-        return Known(
+        return ClusterState(
             accepted=accepted is not None and holds(accepted, "HubAcceptedManagedCluster"),
             installed=addon is not None and not addon["metadata"].get("deletionTimestamp"),
             revoked=addon is not None and issued.revoked(addon),
@@ -82,14 +82,16 @@ class Signing:
         if isinstance(verdict, Deny):
             await self._deny(csr, verdict)
             return
-        assert addon, "without an add-on nothing is approved"
+        assert addon, "no request is approved without an add-on"
         recorded, now = issued.issued(addon), self._now()
         serial = next((c.serial for c in recorded if c.request == uid_of(csr)), None)
         pem = sign_collaborator(self._authorities.collaborators, request, cluster, now, self._life, serial)
         one = issued.certificate(pem, uid_of(csr))
         await self._record(addon, [*(c for c in recorded if c.serial != one.serial), one], now)
         if not any(c["type"] == "Approved" for c in conditions_of(csr)):
-            csr = await self._say(csr, "Approved", "ApprovedByPanal", f"The agent of cluster {cluster} asks for its own certificate")
+            csr = await self._add_condition(
+                csr, "Approved", "ApprovedByPanal", f"The agent of cluster {cluster} requests its own certificate"
+            )
         await self._patch(csr, {"certificate": base64.b64encode(pem.encode()).decode()}, "status")
         metrics.CERTIFICATE_REQUESTS.labels("signed").inc()
         log.info("signed a certificate for cluster %s, serial %x, valid until %s", cluster, one.serial, to_time(one.ends))
@@ -100,9 +102,9 @@ class Signing:
         await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, addon["metadata"]["namespace"], names.ADDON, patch)
 
     async def _deny(self, csr: Object, denied: Deny) -> None:
-        """What somebody else has approved cannot be denied any more: it fails instead."""
+        """Denies a request. One that another client has approved cannot be denied; it gets the condition Failed instead."""
         approved = any(c["type"] == "Approved" for c in conditions_of(csr))
-        await self._say(csr, "Failed" if approved else "Denied", str(denied.reason), denied.message)
+        await self._add_condition(csr, "Failed" if approved else "Denied", str(denied.reason), denied.message)
         metrics.CERTIFICATE_REQUESTS.labels(str(denied.reason)).inc()
         log.warning("certificate request %s denied: %s: %s", csr["metadata"]["name"], denied.reason, denied.message)
         await self._unlabel(csr, denied.cluster)
@@ -110,19 +112,19 @@ class Signing:
         await self._recorder.record(addon or csr, "Warning", "CertificateDenied", f"{denied.reason}: {denied.message}")
 
     async def _unlabel(self, csr: Object, cluster: str) -> None:
-        """Take another cluster's label off: OCM's agents ask no more once there are ten requests with their label, whoever made them."""
+        """Removes the label of another cluster: OCM's agents send no request while ten have their label, whoever created them."""
         claimed = labels_of(csr).get(names.CLUSTER_LABEL, "")
         if claimed and claimed != cluster:
             patch = {"metadata": {"uid": uid_of(csr), "labels": {names.CLUSTER_LABEL: None, names.ADDON_LABEL: None}}}
             await self._client.merge_patch(kinds.CERTIFICATE_SIGNING_REQUEST, "", csr["metadata"]["name"], patch)
 
-    async def _say(self, csr: Object, type_: str, reason: str, message: str) -> Object:
+    async def _add_condition(self, csr: Object, type_: str, reason: str, message: str) -> Object:
         moment = to_time(self._now())
-        said = {"type": type_, "status": "True", "reason": reason, "message": message, "lastUpdateTime": moment}
-        return await self._patch(csr, {"conditions": [*conditions_of(csr), said]}, "status" if type_ == "Failed" else "approval")
+        condition = {"type": type_, "status": "True", "reason": reason, "message": message, "lastUpdateTime": moment}
+        return await self._patch(csr, {"conditions": [*conditions_of(csr), condition]}, "status" if type_ == "Failed" else "approval")
 
     async def _patch(self, csr: Object, status: Object, subresource: str) -> Object:
-        """Conflict if anything of the request has changed since it was looked at."""
+        """Raises Conflict if the request has changed since it was read."""
         patch = {"metadata": {"uid": uid_of(csr), "resourceVersion": version_of(csr)}, "status": status}
         name = csr["metadata"]["name"]
         return await self._client.merge_patch(kinds.CERTIFICATE_SIGNING_REQUEST, "", name, patch, subresource)

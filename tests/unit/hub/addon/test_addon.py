@@ -13,16 +13,18 @@ from standin import Standin
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AddOnSite]:
     root = tmp_path_factory.mktemp("addon")
-    made = Standin(root, ("cluster1", "cluster2"))
-    found = AddOnSite(root, {c: made.kubeconfig(c) for c in ("hub", *made.clusters)}, {c: made.own_kubeconfig(c) for c in made.clusters})
+    standin = Standin(root, ("cluster1", "cluster2"))
+    found = AddOnSite(
+        root, {c: standin.kubeconfig(c) for c in ("hub", *standin.clusters)}, {c: standin.own_kubeconfig(c) for c in standin.clusters}
+    )
     try:
-        made.up()
-        made.control("hub")
+        standin.up()
+        standin.control("hub")
         found.up()
         yield found
     finally:
         found.stop()
-        made.down()
+        standin.down()
         print(found.log[-6000:])
 
 

@@ -1,4 +1,4 @@
-"""The authorities in their Secrets, on an embedded API server: made once, whoever comes first; rotated; asked for signatures."""
+"""The authorities in their Secrets, on an embedded API server: creation, rotation, signing and revocation."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = Embedded(tmp_path_factory.mktemp("hub")).start()
-    yield made.kubeconfig
-    made.stop()
+    embedded = Embedded(tmp_path_factory.mktemp("hub")).start()
+    yield embedded.kubeconfig
+    embedded.stop()
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ async def client(server: Path) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def at_work(client: Client, clock: Clock | None = None) -> AsyncIterator[Authorities]:
+async def running(client: Client, clock: Clock | None = None) -> AsyncIterator[Authorities]:
     cache = Cache(client, [Watched(kinds.CONFIG_MAP, label_selector=LABEL)])
-    made = Authorities(client, cache, NS, TIMES, clock or Clock())
-    tasks = [asyncio.create_task(work) for work in (cache.run(), made.run())]
+    authorities = Authorities(client, cache, NS, TIMES, clock or Clock())
+    tasks = [asyncio.create_task(work) for work in (cache.run(), authorities.run())]
     try:
         async with asyncio.timeout(20):
-            await made.ready.wait()
-        yield made
+            await authorities.ready.wait()
+        yield authorities
     finally:
         for task in tasks:
             task.cancel()
@@ -92,13 +92,13 @@ def count(bundle: str) -> int:
     return bundle.count("BEGIN CERTIFICATE")
 
 
-async def test_they_are_made_at_the_first_start_and_loaded_at_the_next(client: Client) -> None:
-    async with at_work(client) as first:
+async def test_authorities_are_created_at_the_first_start_and_loaded_at_the_next(client: Client) -> None:
+    async with running(client) as first:
         trust = first.trust()
     assert count(trust.server_bundle) == count(trust.collaborator_bundle) == 1
     assert trust.crl.count("BEGIN X509 CRL") == 1
     assert trust.server_bundle != trust.collaborator_bundle
-    async with at_work(client) as second:
+    async with running(client) as second:
         assert second.trust() == trust
     for name in BOTH:
         found = await client.get(kinds.SECRET, NS, name)
@@ -108,22 +108,22 @@ async def test_they_are_made_at_the_first_start_and_loaded_at_the_next(client: C
     assert "KEY" not in json.dumps(public)
 
 
-async def test_of_two_controllers_one_makes_them_and_both_have_the_same(client: Client) -> None:
-    async with at_work(client) as one, at_work(client) as other:
+async def test_two_controllers_use_the_same_authorities(client: Client) -> None:
+    async with running(client) as one, running(client) as other:
         await until(lambda: one.trust() == other.trust())
         assert count(one.trust().server_bundle) == 1
 
 
-async def test_a_deleted_secret_comes_back_with_what_was_in_it(client: Client) -> None:
-    async with at_work(client) as made:
-        trust, before = made.trust(), await secret(client, names.SERVER_AUTHORITY)
+async def test_a_deleted_secret_is_created_again_with_its_content(client: Client) -> None:
+    async with running(client) as authorities:
+        trust, before = authorities.trust(), await secret(client, names.SERVER_AUTHORITY)
         await client.delete(kinds.SECRET, NS, names.SERVER_AUTHORITY)
-        wish = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: "nonsense"}}}  # has it look at once
-        await client.merge_patch(kinds.CONFIG_MAP, NS, names.AUTHORITIES, wish)
+        request = {"metadata": {"annotations": {names.ANNOTATION_ROTATE: "nonsense"}}}  # causes a reconcile
+        await client.merge_patch(kinds.CONFIG_MAP, NS, names.AUTHORITIES, request)
         async with asyncio.timeout(20):
             while not await _is(client, before):
                 await asyncio.sleep(0.02)
-        assert made.trust() == trust
+        assert authorities.trust() == trust
 
 
 async def _is(client: Client, before: dict[str, str]) -> bool:
@@ -133,66 +133,66 @@ async def _is(client: Client, before: dict[str, str]) -> bool:
         return False
 
 
-async def test_a_rotation_is_begun_by_a_wish_and_ended_by_time(client: Client) -> None:
+async def test_a_requested_rotation_ends_after_the_time_to_spread(client: Client) -> None:
     clock = Clock()
-    async with at_work(client, clock) as made:
-        told: list[int] = []
-        made.subscribe(lambda: told.append(count(made.trust().server_bundle)))
-        old, request = made.trust(), pem(subject("x"))
-        certificate = made.server_certificate("digits", request, "", NOW)
+    async with running(client, clock) as authorities:
+        counts: list[int] = []
+        authorities.subscribe(lambda: counts.append(count(authorities.trust().server_bundle)))
+        old, request = authorities.trust(), pem(subject("x"))
+        certificate = authorities.server_certificate("digits", request, "", NOW)
         clock.now += MINUTE
-        await _wish(client, f"servers@{clock.now.isoformat()}")
-        await until(lambda: told == [2])
-        assert old.server_bundle in made.trust().server_bundle
-        assert made.trust().collaborator_bundle == old.collaborator_bundle, "only what was asked for"
-        assert made.server_certificate("digits", request, certificate, clock.now) == certificate, "the next one does not sign yet"
+        await _request(client, f"servers@{clock.now.isoformat()}")
+        await until(lambda: counts == [2])
+        assert old.server_bundle in authorities.trust().server_bundle
+        assert authorities.trust().collaborator_bundle == old.collaborator_bundle, "only the requested authority"
+        assert authorities.server_certificate("digits", request, certificate, clock.now) == certificate, "the next signer does not sign yet"
         async with asyncio.timeout(20):
             while names.ANNOTATION_ROTATE in (await shown(client))["metadata"].get("annotations", {}):
                 await asyncio.sleep(0.02)
-        assert made.problem == ""
+        assert authorities.problem == ""
         clock.now += TIMES.spread
-        await _wish(client, "")  # has it look at once
-        await until(lambda: len(told) == 2)
-        assert count(made.trust().server_bundle) == 2
-        again = made.server_certificate("digits", request, certificate, clock.now)
-        assert again != certificate, "of the authority that signs now"
-        assert made.server_certificate("digits", request, again, clock.now) == again
+        await _request(client, "")  # causes a reconcile
+        await until(lambda: len(counts) == 2)
+        assert count(authorities.trust().server_bundle) == 2
+        again = authorities.server_certificate("digits", request, certificate, clock.now)
+        assert again != certificate, "of the new signer"
+        assert authorities.server_certificate("digits", request, again, clock.now) == again
 
 
-async def _wish(client: Client, text: str) -> None:
+async def _request(client: Client, text: str) -> None:
     annotations = {names.ANNOTATION_ROTATE: text, "tests/at": str(datetime.now(UTC))}
     await client.merge_patch(kinds.CONFIG_MAP, NS, names.AUTHORITIES, {"metadata": {"annotations": annotations}})
 
 
-async def test_a_server_gets_one_certificate_however_often_it_is_looked_at(client: Client) -> None:
-    async with at_work(client) as made:
+async def test_a_server_keeps_its_certificate_while_it_is_current(client: Client) -> None:
+    async with running(client) as authorities:
         request = pem(subject("whatever"))
-        first = made.server_certificate("digits", request, "", NOW)
+        first = authorities.server_certificate("digits", request, "", NOW)
         found = x509.load_pem_x509_certificate(first.encode())
         assert list(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [x509.DNSName("digits")]
-        assert made.server_certificate("digits", request, "", NOW) == first, "while the hub has not got it yet"
-        assert made.server_certificate("digits", request, first, NOW + DAY / 2) == first
-        late = made.server_certificate("digits", request, first, NOW + DAY * 0.7)
+        assert authorities.server_certificate("digits", request, "", NOW) == first, "until the caller passes it"
+        assert authorities.server_certificate("digits", request, first, NOW + DAY / 2) == first
+        late = authorities.server_certificate("digits", request, first, NOW + DAY * 0.7)
         assert late != first
-        assert made.server_certificate("digits", request, first, NOW + DAY * 0.7) == late
-        assert made.server_certificate("digits", pem(subject("x"), private=key()), late, NOW) not in ("", late), "another key"
-        assert made.server_certificate("digits", "", late, NOW) == ""
-        assert made.server_certificate("digits", "nonsense", late, NOW) == ""
+        assert authorities.server_certificate("digits", request, first, NOW + DAY * 0.7) == late
+        assert authorities.server_certificate("digits", pem(subject("x"), private=key()), late, NOW) not in ("", late), "another key"
+        assert authorities.server_certificate("digits", "", late, NOW) == ""
+        assert authorities.server_certificate("digits", "nonsense", late, NOW) == ""
 
 
-async def test_revoked_certificates_are_listed_until_they_have_expired(client: Client) -> None:
+async def test_revoked_certificates_are_listed_until_they_expire(client: Client) -> None:
     clock = Clock()
-    one, gone = Issued(7, NOW, NOW + DAY), Issued(8, NOW - DAY, NOW)
-    async with at_work(client, clock) as made:
-        await made.revoke("c1", [one, gone])
-        before = made.trust().crl
+    one, expired = Issued(7, NOW, NOW + DAY), Issued(8, NOW - DAY, NOW)
+    async with running(client, clock) as authorities:
+        await authorities.revoke("c1", [one, expired])
+        before = authorities.trust().crl
         assert serials(before) == {7}
-        await made.revoke("c1", [one])
-        assert made.trust().crl == before, "it is listed already"
-    async with at_work(client, clock) as later:
-        assert later.trust().crl == before, "the same list after a restart, to the byte"
+        await authorities.revoke("c1", [one])
+        assert authorities.trust().crl == before, "it is already listed"
+    async with running(client, clock) as later:
+        assert later.trust().crl == before, "the same bytes after a restart"
     clock.now += 2 * DAY
-    async with at_work(client, clock) as much_later:
+    async with running(client, clock) as much_later:
         assert serials(much_later.trust().crl) == set()
 
 
@@ -200,16 +200,16 @@ def serials(crl: str) -> set[int]:
     return {revoked.serial_number for revoked in x509.load_pem_x509_crl(crl.encode())}
 
 
-async def test_a_secret_that_cannot_be_read_is_said_and_never_overwritten(client: Client) -> None:
-    spoilt = {"current.crt": base64.b64encode(b"nonsense").decode(), "current.key": ""}
+async def test_an_invalid_secret_is_reported_and_not_overwritten(client: Client) -> None:
+    invalid = {"current.crt": base64.b64encode(b"nonsense").decode(), "current.key": ""}
     metadata = {"name": names.SERVER_AUTHORITY, "namespace": NS}
-    await client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": spoilt})
+    await client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": invalid})
     cache = Cache(client, [Watched(kinds.CONFIG_MAP, label_selector=LABEL)])
-    made = Authorities(client, cache, NS, TIMES, Clock())
-    tasks = [asyncio.create_task(work) for work in (cache.run(), made.run())]
+    authorities = Authorities(client, cache, NS, TIMES, Clock())
+    tasks = [asyncio.create_task(work) for work in (cache.run(), authorities.run())]
     try:
-        await until(lambda: f"Secret {NS}/{names.SERVER_AUTHORITY} cannot be read" in made.problem)
-        assert not made.ready.is_set()
+        await until(lambda: f"Secret {NS}/{names.SERVER_AUTHORITY} has invalid data" in authorities.problem)
+        assert not authorities.ready.is_set()
         assert (await secret(client, names.SERVER_AUTHORITY))["current.crt"] == "nonsense"
     finally:
         for task in tasks:

@@ -1,4 +1,4 @@
-"""The add-on's loop while the hub refuses its writes: certificate requests get their answers all the same."""
+"""The add-on's loop while the hub refuses its writes: certificate requests are still answered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CSR = {"metadata": {"name": "csr-1", "creationTimestamp": "2026-03-01T12:00:00Z"
 
 
 class Hub:
-    """As cache and client: it has one cluster with the add-on and one request, and refuses whatever is applied."""
+    """Cache and client in one: one cluster with the add-on, one request; every apply is refused."""
 
     def get(self, kind: Kind, *_: str) -> Object | None:
         return ADDON if kind == kinds.MANAGED_CLUSTER_ADDON else None
@@ -42,20 +42,20 @@ class Hub:
 def controller(hub: Hub, answered: list[str], failure: KubeError | None = None) -> AddOnController:
     authorities: Any = SimpleNamespace(trust=lambda: SimpleNamespace(server_bundle="CA"))
     both: Any = hub
-    made = AddOnController(both, both, both, authorities, Times(), lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
+    found = AddOnController(both, both, both, authorities, Times(), lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
 
     async def answer(csr: Object) -> None:
         answered.append(csr["metadata"]["name"])
         if failure:
             raise failure
 
-    made._signing = SimpleNamespace(answer=answer)  # type: ignore[assignment]
-    return made
+    found._signing = SimpleNamespace(answer=answer)  # type: ignore[assignment]
+    return found
 
 
 @pytest.mark.parametrize("failure", [None, Forbidden(403, "Forbidden", "may not sign")])
 async def test_requests_are_answered_while_the_work_is_refused(failure: KubeError | None) -> None:
-    """And the refusal is raised, so that the cluster is tried again."""
+    """The refusal is raised, so that the cluster is retried."""
     answered: list[str] = []
     with pytest.raises(Forbidden, match="may not sign" if failure else f"exceeded quota: {WORK}"):
         await controller(Hub(), answered, failure)._reconcile(CLUSTER)
