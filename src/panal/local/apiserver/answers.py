@@ -60,8 +60,3 @@ def _choices(accept: str) -> list[dict[str, str]]:
         pairs = (p.partition("=") for p in parameters)
         found.append({"": media.lower(), **{name: value for name, _, value in pairs}})
     return found
-
-
-def wants_aggregated(accept: str) -> bool:
-    """Whether discovery is asked for in one piece."""
-    return any(c.get("as") == "APIGroupDiscoveryList" and c.get("v") == "v2" for c in _choices(accept)[:1])

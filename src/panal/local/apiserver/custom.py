@@ -40,12 +40,11 @@ def _resource(spec: Object, names: Object, version: Object, storage: str) -> Res
         singular=names.get("singular") or names["kind"].lower(),
         short=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
-        subresources=tuple(s for s in ("status", "scale") if s in sub),
+        subresources=("status",) if "status" in sub else (),
         columns=(NAME, *(columns or (AGE,))),
         custom=True,
         storage_version=storage,
         list_kind=names.get("listKind") or f"{names['kind']}List",
-        scale=sub.get("scale") or {},
         given=lambda: with_metadata(schema),
     )
 

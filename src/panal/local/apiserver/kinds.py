@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from panal.local.apiserver import builtin
 from panal.local.apiserver.schema import Schema
-
-VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Resource:
-    """`stored` names the objects' place in the store: all versions of a kind share it. `scale`: the paths of that subresource."""
+    """`stored` names the objects' place in the store: all versions of a kind share it."""
 
     group: str
     version: str
@@ -42,7 +40,6 @@ class Resource:
     custom: bool = False
     storage_version: str = ""
     list_kind: str = ""
-    scale: dict[str, str] = field(default_factory=dict)
     given: Callable[[], Schema] = dict
 
     @property
@@ -110,12 +107,12 @@ class Registry:
         return [r for r in self._found.values() if (r.group, r.version) == (group, version)]
 
     def groups(self) -> dict[str, list[str]]:
-        """The versions of every named group, the preferred one first."""
-        found: dict[str, dict[str, None]] = {}
+        """The versions of every named group, v1 first."""
+        found: dict[str, set[str]] = {}
         for r in self._found.values():
             if r.group:
-                found.setdefault(r.group, {})[r.version] = None
-        return {g: sorted(v, key=version_order) for g, v in found.items()}
+                found.setdefault(r.group, set()).add(r.version)
+        return {group: sorted(versions) for group, versions in found.items()}
 
     def replace(self, group: str, plural: str, resources: list[Resource]) -> None:
         """What a CRD serves from now on."""
@@ -123,16 +120,6 @@ class Registry:
         for resource in resources:
             self._found[resource.group, resource.version, resource.plural] = resource
         self.changed += 1
-
-
-def version_order(version: str) -> tuple[int, int, int, str]:
-    """v2 before v1 before v1beta2 before v1alpha1 before everything else."""
-    rest = version.removeprefix("v")
-    for rank, word in enumerate(("", "beta", "alpha")):
-        major, found, minor = rest.partition(word) if word else (rest, "", "")
-        if major.isdigit() and (minor.isdigit() or not word) and (found or not word):
-            return rank, -int(major), -int(minor or 0), version
-    return 9, 0, 0, version
 
 
 # --- built in -----------------------------------------------------------------------------------------------------
@@ -155,7 +142,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("", "v1", "Node", "nodes", "no", "status", "Status=node_status Version=.status.nodeInfo.kubeletVersion"),
     ("", "v1", "Event", "events", "ev", "", "Type=.type Reason=.reason Object=involved Message=.message"),
     ("", "v1", "Endpoints", "endpoints", "ep", "", ""),
-    ("apps", "v1", "StatefulSet", "statefulsets", "sts", "status scale", "Ready=replicas"),
+    ("apps", "v1", "StatefulSet", "statefulsets", "sts", "status", "Ready=replicas"),
     ("batch", "v1", "Job", "jobs", "", "status", "Status=job_status Completions=completions"),
     ("coordination.k8s.io", "v1", "Lease", "leases", "", "", "Holder=.spec.holderIdentity"),
     ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", "status approval",

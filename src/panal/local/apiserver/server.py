@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from panal.local.apiserver import discovery, errors, openapi, protobuf, requests, reviews
-from panal.local.apiserver.answers import Answer, form_of, json_answer, plain, refused, wants_aggregated
+from panal.local.apiserver import discovery, errors, openapi, protobuf, requests
+from panal.local.apiserver.answers import Answer, form_of, json_answer, plain, refused
 from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import NotServed, StatusError
 from panal.local.apiserver.identity import Identity
@@ -78,26 +78,21 @@ class Api:
         if parts[0] == "openapi":
             return self._schemas(parts[1:])
         if parts[0] in ("api", "apis"):
-            return self._kinds(parts, request.headers.get("Accept", ""))
+            return self._kinds(parts)
         if parts == ["version"]:
             return json_answer(discovery.version())
         if parts == [""]:
             return json_answer({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
         return None
 
-    def _kinds(self, parts: list[str], accept: str) -> Answer | None:
+    def _kinds(self, parts: list[str]) -> Answer | None:
         match parts:
-            case ["api" | "apis"] if wants_aggregated(accept):
-                kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-                return Answer(json_answer(discovery.aggregated(self._registry, parts == ["apis"])).body, content_type=kind)
             case ["api"]:
                 return json_answer(discovery.core(self._address))
             case ["apis"]:
                 return json_answer(discovery.groups(self._registry))
             case ["api", version]:
                 return json_answer(discovery.resources(self._registry, "", version))
-            case ["apis", group]:
-                return json_answer(discovery.group(self._registry, group))
             case ["apis", group, version]:
                 return json_answer(discovery.resources(self._registry, group, version))
         return None
@@ -123,8 +118,6 @@ class Api:
 
     # --- resources ----------------------------------------------------------------------------------------------
     async def _resource(self, request: web.BaseRequest, path: requests.Path, user: User) -> Answer | web.StreamResponse:
-        if reviews.is_review(path.group, path.version, path.plural) and not path.name:
-            return await self._review(request, path, user)
         resource = self._registry.get(path.group, path.version, path.plural)
         if resource is None or (path.namespace and not resource.namespaced) or (path.name and resource.namespaced and not path.namespace):
             raise NotServed
@@ -150,14 +143,6 @@ class Api:
             return call
         query = {**call.query, "fieldSelector": f"metadata.name={call.name}"}
         return Call(call.resource, call.namespace, "", "", query, call.user, call.agent)
-
-    async def _review(self, request: web.BaseRequest, path: requests.Path, user: User) -> Answer:
-        if request.method != "POST":
-            raise errors.method_not_allowed()
-        body = requests.read(await request.read(), request.headers.get("Content-Type", ""), path.plural)
-        if not isinstance(body, dict):
-            raise errors.bad_request("the object provided is unrecognized: not an object")
-        return json_answer(reviews.answer(path.plural, body, user, self._identity), 201)
 
     async def _log(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         async with self._logs.open(call, self._writer.live(call)) as chunks:

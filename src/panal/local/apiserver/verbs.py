@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from panal.local.apiserver import deletion, errors, patch, requests, scale
+from panal.local.apiserver import deletion, errors, patch, requests
 from panal.local.apiserver.answers import Answer, json_answer
 from panal.local.apiserver.identity import Identity
 from panal.local.apiserver.reads import Form, Selection, listing
@@ -25,8 +25,6 @@ class Verbs:
         self._identity = identity
 
     def handle(self, method: str, call: Call, body: bytes, content_type: str, form: Form) -> Answer:
-        if call.subresource == "scale":
-            return self._scale(method, call, body, content_type)
         if call.subresource and method == "POST":
             return self._posted(call, body, content_type)
         if call.subresource not in STORED:
@@ -175,15 +173,3 @@ class Verbs:
         uid = (binding.get("metadata") or {}).get("uid") if isinstance(binding.get("metadata"), dict) else None
         self._writer.bind(call, str(node), uid)
         return json_answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
-
-    def _scale(self, method: str, call: Call, body: bytes, content_type: str) -> Answer:
-        entry = self._writer.live(call)
-        if method == "GET":
-            return json_answer(scale.of(call.resource, entry.object))
-        if method not in ("PUT", "PATCH"):
-            raise errors.method_not_allowed()
-        wanted = requests.read(body, content_type, "Scale")
-        if method == "PATCH":
-            wanted = patch.merged(scale.of(call.resource, entry.object), wanted)
-        outcome = self._writer.update(scale.main(call), lambda old: scale.changed(call.resource, old, wanted))
-        return json_answer(scale.of(call.resource, outcome.object))

@@ -116,9 +116,8 @@ def test_a_certificate_request_tells_who_asked_whatever_it_says(tmp_path):
             tokens.write_text("other,somebody,u2\n")
             assert agent.get(CSRS).status_code == 401
         with as_user(server, "other") as somebody:
-            review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-            told = made(somebody, "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
-            assert told["status"]["userInfo"] == {"username": "somebody", "uid": "u2", "groups": ["system:authenticated"]}
+            asked = made(somebody, CSRS, samples.csr("s"))["spec"]
+            assert (asked["username"], asked["uid"], asked["groups"]) == ("somebody", "u2", ["system:authenticated"])
     finally:
         assert server.stop() == 0
 
@@ -128,10 +127,9 @@ def test_a_token_of_a_service_account_ends_with_its_account(server, http):
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     status = made(http, f"{ACCOUNTS}/runner/token", request)["status"]
     with as_user(server, status["token"]) as runner:
-        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-        told = made(runner, "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"]
-        assert told["username"] == "system:serviceaccount:default:runner"
-        assert "system:serviceaccounts:default" in told["groups"]
+        asked = made(runner, CSRS, samples.csr("of-the-runner"))["spec"]
+        assert asked["username"] == "system:serviceaccount:default:runner"
+        assert "system:serviceaccounts:default" in asked["groups"]
         http.delete(f"{ACCOUNTS}/runner")
         assert runner.get("/version").status_code == 401
     with as_user(server, status["token"][:-2] + "AA") as forger:
