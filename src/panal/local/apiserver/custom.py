@@ -18,13 +18,9 @@ TYPES = {"object", "array", "string", "integer", "number", "boolean"}
 
 
 # --- what is served -----------------------------------------------------------------------------------------------
-def resources(crd: Object) -> list[Resource]:
+def resource(crd: Object) -> Resource:
     spec, names = crd["spec"], crd["spec"]["names"]
-    storage = next(v["name"] for v in spec["versions"] if v.get("storage"))
-    return [_resource(spec, names, v, storage) for v in spec["versions"] if v.get("served")]
-
-
-def _resource(spec: Object, names: Object, version: Object, storage: str) -> Resource:
+    (version,) = spec["versions"]
     sub = version.get("subresources") or {}
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
     columns = [
@@ -43,7 +39,6 @@ def _resource(spec: Object, names: Object, version: Object, storage: str) -> Res
         subresources=("status",) if "status" in sub else (),
         columns=(NAME, *(columns or (AGE,))),
         custom=True,
-        storage_version=storage,
         list_kind=names.get("listKind") or f"{names['kind']}List",
         given=lambda: with_metadata(schema),
     )
@@ -77,14 +72,8 @@ def served(crd: Object, time: str) -> None:
         },
     ]
     kept = [known.get(str(c["type"]), c) for c in conditions]
-    storage = next(v["name"] for v in spec["versions"] if v.get("storage"))
-    stored = (crd.get("status") or {}).get("storedVersions") or []
     names = {k: v for k, v in spec["names"].items() if v}
-    crd["status"] = {
-        "acceptedNames": names,
-        "conditions": kept,
-        "storedVersions": [*stored, *([storage] if storage not in stored else [])],
-    }
+    crd["status"] = {"acceptedNames": names, "conditions": kept, "storedVersions": [v["name"] for v in spec["versions"]]}
 
 
 def fill(crd: Object) -> None:
@@ -163,14 +152,12 @@ def check(crd: Object) -> Iterator[Cause]:
         yield Cause("FieldValueNotSupported", text, "spec.scope")
     if (spec.get("conversion") or {}).get("strategy", "None") != "None":
         yield Cause(FORBIDDEN, "Forbidden: the local platform has no conversion webhooks; use strategy None", "spec.conversion.strategy")
-    if sum(1 for v in versions if v.get("storage")) != 1:
-        text = 'Invalid value: "object": must have exactly one version marked as storage version'
-        yield Cause(INVALID, text, "spec.versions")
-    if len({v.get("name") for v in versions}) != len(versions):
-        yield Cause(INVALID, 'Invalid value: "object": must contain unique version names', "spec.versions")
-    for i, version in enumerate(versions):
-        path = f"spec.versions[{i}].schema" if len(versions) > 1 else "spec.validation"
-        yield from _version(version, f"{path}.openAPIV3Schema")
+    if len(versions) != 1 or not versions[0].get("storage") or not versions[0].get("served"):
+        yield Cause(
+            FORBIDDEN, "Forbidden: the local platform needs one version, which is served and stored", "spec.versions"
+        )
+        return
+    yield from _version(versions[0], "spec.validation.openAPIV3Schema")
 
 
 def _version(version: Object, path: str) -> Iterator[Cause]:
@@ -301,4 +288,4 @@ def _plainly(error: cel.RuleError) -> str:
     return f"no such key: {text.rsplit(': ', 1)[-1].strip(chr(34))}" if "Key not found" in text else text
 
 
-__all__ = ["DUPLICATE", "check", "fill", "resources", "rules", "served"]
+__all__ = ["DUPLICATE", "check", "fill", "resource", "rules", "served"]

@@ -100,13 +100,14 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Status
     )
 
 
-def method_not_allowed(why: str = "the server does not allow this method on the requested resource") -> StatusError:
-    return StatusError(405, "MethodNotAllowed", why, {})
+def invalid_option(kind: str, field: str, message: str, reason: str = FORBIDDEN) -> StatusError:
+    """Of the options of a request, such as ListOptions."""
+    return invalid("meta.k8s.io", kind, "", [Cause(reason, message, field)])
+
+
+def method_not_allowed() -> StatusError:
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def unsupported_media(message: str) -> StatusError:
     return StatusError(415, "UnsupportedMediaType", message)
-
-
-def expired(message: str = "The provided continue parameter is too old") -> StatusError:
-    return StatusError(410, "Expired", message)

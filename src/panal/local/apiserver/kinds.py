@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Resource:
-    """`stored` names the objects' place in the store: all versions of a kind share it."""
+    """`stored` names the objects' place in the store."""
 
     group: str
     version: str
@@ -38,7 +38,6 @@ class Resource:
     subresources: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     custom: bool = False
-    storage_version: str = ""
     list_kind: str = ""
     given: Callable[[], Schema] = dict
 
@@ -49,10 +48,6 @@ class Resource:
     @property
     def stored(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def stored_api_version(self) -> str:
-        return f"{self.group}/{self.storage_version}" if self.storage_version else self.api_version
 
     @property
     def list(self) -> str:
@@ -114,11 +109,13 @@ class Registry:
                 found.setdefault(r.group, set()).add(r.version)
         return {group: sorted(versions) for group, versions in found.items()}
 
-    def replace(self, group: str, plural: str, resources: list[Resource]) -> None:
+    def add(self, resource: Resource) -> None:
         """What a CRD serves from now on."""
-        self._found = {k: r for k, r in self._found.items() if not (r.custom and (r.group, r.plural) == (group, plural))}
-        for resource in resources:
-            self._found[resource.group, resource.version, resource.plural] = resource
+        self.remove(resource)
+        self._found[resource.group, resource.version, resource.plural] = resource
+
+    def remove(self, resource: Resource) -> None:
+        self._found = {key: r for key, r in self._found.items() if r.stored != resource.stored}
         self.changed += 1
 
 

@@ -130,7 +130,7 @@ class Api:
         if request.method == "GET" and path.subresource == "log":
             return await self._log(request, call)
         form = form_of(request.headers.get("Accept", ""), query)
-        if request.method == "GET" and not path.subresource and (call.flag("watch") or ("watch" in query and query["watch"] == "")):
+        if request.method == "GET" and not path.subresource and (call.flag("watch")):
             watch = Watch(self._one_name(call), self._store, form, self.closing)
             return await self._stream(request, watch.lines(), "application/json")
         body = await request.read()

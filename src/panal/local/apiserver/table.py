@@ -39,7 +39,7 @@ def _shown(resource: Resource, entry: Entry, include: str) -> Object | None:
     if include == "None":
         return None
     if include == "Object":
-        return {**entry.object, "apiVersion": resource.api_version}
+        return entry.object
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": entry.object["metadata"]}
 
 

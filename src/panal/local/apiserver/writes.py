@@ -121,8 +121,7 @@ class Writer:
     def update(self, call: Call, change: Callable[[Object], Object], put: bool = False) -> Outcome:
         """`change` makes the wanted object of the one that is there, which it is given a copy of."""
         entry = self.live(call)
-        obj = change(self.served(call.resource, entry))
-        old = self.served(call.resource, entry)
+        obj, old = change(entry.copy()), entry.copy()
         self._preconditions(call, obj, old, put)
         kept = self._combined(call, obj, old)
         warnings = self._admission.admit(call, kept, old, self._manager(call))
@@ -134,11 +133,6 @@ class Writer:
         if entry is None:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
         return entry
-
-    @staticmethod
-    def served(resource: Resource, entry: Entry) -> Object:
-        """A copy in the version that was asked for."""
-        return entry.copy() | {"apiVersion": resource.api_version}
 
     def _preconditions(self, call: Call, obj: Object, old: Object, put: bool) -> None:
         resource, given = call.resource, obj["metadata"]
@@ -217,7 +211,7 @@ class Writer:
         entry = self._store.get(call.resource.stored, call.key)
         if entry is None:
             return self._apply_new(call, config, manager)
-        old = self.served(call.resource, entry)
+        old = entry.copy()
         self._preconditions(call, config, old, put=False)
         merged = apply.applied(old, self._visible(call, config), call.resource.schema, manager, call.flag("force"), to_time(self._clock()))
         managers = merged["metadata"].get("managedFields")
@@ -263,7 +257,7 @@ class Writer:
             raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
         if call.resource.namespaced:
             metadata.setdefault("namespace", call.namespace)
-        unknown = prune(requests.bounded(config), call.resource.schema, "", root=True)
+        unknown = prune(config, call.resource.schema, "", root=True)
         if unknown:
             raise self._untyped(call, f".{unknown[0]}: field not declared in schema", namespace)
         if call.resource.custom and (why := _misfit(config, call.resource.schema)):
@@ -297,8 +291,7 @@ class Writer:
         """A Pod to a node; 409 if it has one."""
         pod = self.live(call).copy()
         if uid and uid != pod["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
-            raise errors.conflict("", "pods/binding", call.name, why)
+            raise errors.conflict("", "pods/binding", call.name, f"its uid is {pod['metadata']['uid']}, not {uid}")
         if pod["metadata"].get("deletionTimestamp"):
             raise errors.conflict("", "pods/binding", call.name, f"pod {call.name} is being deleted, cannot be assigned to a host")
         if pod["spec"].get("nodeName"):
@@ -327,37 +320,34 @@ class Writer:
         if deletion.may_go(obj):
             if not dry:
                 obj = self._remove(call.resource, call.key, obj).object
-            return obj | {"apiVersion": call.resource.api_version}, True
+            return obj, True
         if not dry and before != obj["metadata"]:
             if call.resource.kind == "Namespace":
                 obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
             obj = self._put(call.resource, call.key, obj).object
-        return obj | {"apiVersion": call.resource.api_version}, False
+        return obj, False
 
     # --- keeping ------------------------------------------------------------------------------------------------
     def _put(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
-        obj["apiVersion"] = resource.stored_api_version
         identity: Object = {name: obj.pop(name) for name in ("kind", "apiVersion", "metadata")}
         ordered = identity | obj
         entry = self._store.put(resource.stored, key, ordered)
         if resource.kind == "CustomResourceDefinition":
             self._serve(entry.object)
-        return replace(entry, object={**entry.object, "apiVersion": resource.api_version})
+        return entry
 
     def _remove(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
-        entry = self._store.delete(resource.stored, key, {**obj, "apiVersion": resource.stored_api_version})
+        entry = self._store.delete(resource.stored, key, obj)
         if resource.kind == "CustomResourceDefinition":
-            spec = obj["spec"]
-            self._registry.replace(spec["group"], spec["names"]["plural"], [])
-            self._store.drop(f"{spec['names']['plural']}.{spec['group']}")
+            gone = custom.resource(obj)
+            self._registry.remove(gone)
+            self._store.drop(gone.stored)
         return entry
 
     def _serve(self, crd: Object) -> None:
-        found = custom.resources(crd)
-        self._registry.replace(crd["spec"]["group"], crd["spec"]["names"]["plural"], found)
-        stored = next((r for r in found if r.version == r.storage_version), None)
-        if stored:
-            self._store.revise(stored.stored, lambda obj: _as_read(obj, stored.schema))
+        resource = custom.resource(crd)
+        self._registry.add(resource)
+        self._store.revise(resource.stored, lambda obj: _as_read(obj, resource))
 
     def serve_all(self) -> None:
         """What the CRDs that are kept serve, at the start."""
@@ -365,10 +355,11 @@ class Writer:
             self._serve(entry.object)
 
 
-def _as_read(obj: Object, schema: Schema) -> None:
-    """What is stored is pruned and defaulted again by the schema of today."""
-    prune(obj, schema)
-    default(obj, schema)
+def _as_read(obj: Object, resource: Resource) -> None:
+    """What is stored is pruned and defaulted again by the definition of today."""
+    obj["apiVersion"] = resource.api_version
+    prune(obj, resource.schema)
+    default(obj, resource.schema)
 
 
 def _misfit(config: Object, schema: Schema) -> str:

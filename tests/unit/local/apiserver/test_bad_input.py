@@ -27,7 +27,7 @@ PATHS = [
     "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", "/api/v1/namespaces/default/persistentvolumeclaims",
     "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", "/apis/coordination.k8s.io/v1/namespaces/default/leases",
 ]  # fmt: skip
-QUERIES = ["limit", "continue", "labelSelector", "fieldSelector", "resourceVersion", "timeoutSeconds"]
+QUERIES = ["labelSelector", "fieldSelector", "limit", "resourceVersion"]
 TYPES = [samples.J, samples.MP, samples.SM, samples.AP]
 
 
@@ -124,7 +124,7 @@ def test_schemas_of_any_shape(ready, schema, value):
 @given(path=st.sampled_from(PATHS), name=st.sampled_from(QUERIES),
        value=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12))  # fmt: skip
 def test_queries_of_any_shape(ready, path, name, value):
-    assert ready.get(path, params={name: value}).status_code in (200, 400, 410, 504)
+    assert ready.get(path, params={name: value}).status_code in (200, 400)
 
 
 HARD = ["[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000, "\ud800".encode("utf-8", "surrogatepass"), b"\xff\xfe", "{}}", "nan"]

@@ -41,7 +41,8 @@ CREATED = [
     ("label", WIDGETS, widget("x", {"labels": {"a b": "c"}}), 422, 'metadata.labels: Invalid value: "a b": name part must consist of'),
     ("label's value", WIDGETS, widget("x", {"labels": {"a": "b c"}}), 422,
      'metadata.labels: Invalid value: "b c": a valid label must be an empty string or'),
-    ("kind", WIDGETS, {**widget("x"), "kind": "Other"}, 422, 'kind: Invalid value: "Other": must be Widget'),
+    ("kind", WIDGETS, {**widget("x"), "kind": "Other"}, 400,
+     'Other in version "samples.example.com/v1" cannot be handled as a Widget'),
     ("version", WIDGETS, {**widget("x"), "apiVersion": "samples.example.com/v2"}, 400,
      "the API version in the data (samples.example.com/v2) does not match the expected API version (samples.example.com/v1)"),
     ("namespace", WIDGETS, widget("x", {"namespace": "other"}), 400,
@@ -140,7 +141,10 @@ def test_an_update_may_keep_what_was_wrong_before(there):
 DEFINITIONS = [
     ({"names": {"kind": "X", "plural": "x"}}, 'must be spec.names.plural+"."+spec.group'),
     ({"conversion": {"strategy": "Webhook"}}, "the local platform has no conversion webhooks; use strategy None"),
-    ({"versions": [{**samples.VERSION, "storage": False}]}, "must have exactly one version marked as storage version"),
+    (
+        {"versions": [{**samples.VERSION, "storage": False}]},
+        "the local platform needs one version, which is served and stored",
+    ),
     ({"versions": [{"name": "v1", "served": True, "storage": True}]}, "schemas are required"),
 ]
 
