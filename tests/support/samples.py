@@ -10,7 +10,9 @@ from typing import Any
 import httpx2
 import yaml
 
-J, MP, SM, AP = (f"application/{n}" for n in ("json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"))
+J, MP, JP, SM, AP = (
+    f"application/{n}" for n in ("json", "merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
+)
 CSR = """-----BEGIN CERTIFICATE REQUEST-----
 MIHIMG8CAQAwDTELMAkGA1UEAwwCYzEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
 AAS2M57+kBCiaUBJ56146KnONfCtS/ASET6wSrUYCfNIUePHW6oHn8+7vru1fj/C

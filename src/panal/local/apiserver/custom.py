@@ -153,9 +153,7 @@ def check(crd: Object) -> Iterator[Cause]:
     if (spec.get("conversion") or {}).get("strategy", "None") != "None":
         yield Cause(FORBIDDEN, "Forbidden: the local platform has no conversion webhooks; use strategy None", "spec.conversion.strategy")
     if len(versions) != 1 or not versions[0].get("storage") or not versions[0].get("served"):
-        yield Cause(
-            FORBIDDEN, "Forbidden: the local platform needs one version, which is served and stored", "spec.versions"
-        )
+        yield Cause(FORBIDDEN, "Forbidden: the local platform needs one version, which is served and stored", "spec.versions")
         return
     yield from _version(versions[0], "spec.validation.openAPIV3Schema")
 

@@ -1,4 +1,4 @@
-"""Patches: merge patch (RFC 7386), and strategic merge patch, by which kubectl changes built-in kinds.
+"""Patches: merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge patch, by which kubectl changes built-in kinds.
 
 Strategic merge knows the keys of lists from the schema, `$patch: delete | replace`, `$deleteFromPrimitiveList`, `$retainKeys` and
 `$setElementOrder`.
@@ -9,10 +9,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from panal.local.apiserver.errors import bad_request
+import jsonpatch
+import jsonpointer
+
+from panal.local.apiserver.errors import StatusError, bad_request
 from panal.local.apiserver.schema import ANY, Schema, child
 
-MERGE, STRATEGIC, APPLY = (f"application/{name}" for name in ("merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml"))
+MERGE, JSON, STRATEGIC, APPLY = (
+    f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
+)
 DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiveList/")
 Object = dict[str, Any]
 
@@ -27,6 +32,13 @@ def merged(value: Any, patch: Any) -> Any:
         else:
             result[name] = merged(result.get(name), item)
     return result
+
+
+def json_patched(value: Object, patch: Any) -> Any:
+    try:
+        return jsonpatch.JsonPatch(patch).apply(value)
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, LookupError, ValueError, AttributeError) as error:
+        raise StatusError(422, "Invalid", f"the JSON patch cannot be applied: {error}") from error
 
 
 # --- strategic merge ----------------------------------------------------------------------------------------------

@@ -83,18 +83,24 @@ def read(body: bytes, content_type: str, kind: str) -> Object:
         )
     if media not in ("", "application/json") and not media.endswith(("+json", "+yaml")):
         raise unsupported_media("the body of the request was in an unknown format - accepted media types include: application/json")
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        why = str(error) if body else "unexpected end of JSON input"
-        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): json parse error: {why}") from error
+    value = read_json(body, kind)
     if not isinstance(value, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): not an object")
     return value
 
 
-def as_object(value: Object, resource: Resource) -> Object:
+def read_json(body: bytes, kind: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        why = str(error) if body else "unexpected end of JSON input"
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): json parse error: {why}") from error
+
+
+def as_object(value: Any, resource: Resource) -> Object:
     """The body as an object of the resource's kind, with apiVersion, kind and metadata filled in."""
+    if not isinstance(value, dict):
+        raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): not an object")
     kind, version = value.get("kind"), value.get("apiVersion")
     if kind not in (None, "", resource.kind):
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}')

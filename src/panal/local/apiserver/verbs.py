@@ -64,23 +64,26 @@ class Verbs:
         if media == patch.APPLY:
             return self._writer.apply(call, self._object(call, body, content_type))
         try:
-            return self._writer.update(call, self._change(call, media, requests.read(body, media, call.resource.kind)))
+            return self._writer.update(call, self._change(call, media, body))
         except errors.UndecodableError as error:
             shown = f"Invalid value: {json.dumps(body.decode(errors='replace'))}: {error.why}"
             raise errors.invalid("", "", "", [errors.Cause(errors.INVALID, shown, "patch")]) from error
 
     @staticmethod
-    def _change(call: Call, media: str, wanted: Object) -> Callable[[Object], Object]:
-        known = [patch.MERGE, *([] if call.resource.custom else [patch.STRATEGIC])]
+    def _change(call: Call, media: str, body: bytes) -> Callable[[Object], Object]:
+        known = [patch.JSON, patch.MERGE, *([] if call.resource.custom else [patch.STRATEGIC])]
         if media not in known:
             accepted = ", ".join([*known, patch.APPLY])
             raise errors.unsupported_media(f"the body of the request was in an unknown format - accepted media types include: {accepted}")
 
-        def change(old: Object) -> Object:
-            result = patch.merged(old, wanted) if media == patch.MERGE else patch.strategic(old, wanted, call.resource.schema)
-            return requests.as_object(result, call.resource)
-
-        return change
+        resource = call.resource
+        if media == patch.JSON:
+            operations = requests.read_json(body, "Patch")
+            return lambda old: requests.as_object(patch.json_patched(old, operations), resource)
+        wanted = requests.read(body, media, resource.kind)
+        if media == patch.MERGE:
+            return lambda old: requests.as_object(patch.merged(old, wanted), resource)
+        return lambda old: requests.as_object(patch.strategic(old, wanted, resource.schema), resource)
 
     def _outcome(self, call: Call, outcome: Outcome, form: Form) -> Answer:
         entry = Entry(outcome.object, b"", 0)

@@ -28,7 +28,7 @@ PATHS = [
     "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", "/apis/coordination.k8s.io/v1/namespaces/default/leases",
 ]  # fmt: skip
 QUERIES = ["labelSelector", "fieldSelector", "limit", "resourceVersion"]
-TYPES = [samples.J, samples.MP, samples.SM, samples.AP]
+TYPES = [samples.J, samples.MP, samples.JP, samples.SM, samples.AP]
 
 
 @pytest.fixture(scope="module")

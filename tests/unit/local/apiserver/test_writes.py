@@ -71,6 +71,15 @@ def test_a_replacement_must_know_the_latest_version(widgets):
     assert widgets.put(f"{WIDGETS}/put", json={**obj, "spec": {"rounds": 5}}).json()["reason"] == "Conflict"
 
 
+def test_a_json_patch_is_applied_whole_or_not_at_all(widgets):
+    """kubectl sends one when it goes over to server-side apply."""
+    made(widgets, WIDGETS, widget("jp"))
+    operations = [{"op": "replace", "path": "/spec/rounds", "value": 4}, {"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]
+    refused = widgets.patch(f"{WIDGETS}/jp", json=operations, headers={"Content-Type": samples.JP})
+    assert (refused.status_code, widgets.get(f"{WIDGETS}/jp").json()["spec"]["rounds"]) == (422, 3)
+    assert patched(widgets, f"{WIDGETS}/jp", operations[:1], samples.JP)["spec"]["rounds"] == 4
+
+
 def test_a_strategic_merge_knows_the_keys_of_lists(http):
     made(http, SERVICES, samples.service("s", ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}]))
     obj = patched(http, f"{SERVICES}/s", {"spec": {"ports": [{"port": 2, "name": "c"}, {"port": 1, "$patch": "delete"}]}}, SM)
