@@ -33,6 +33,7 @@ class Admission:
         if not resource.custom:
             self._decode(resource, obj)
         default(obj, schema, nulls=manager is None)  # of apply alone nulls are kept, and refused
+        self._refuse(resource, obj, self._causes(resource, obj, old))
         if not resource.custom:
             defaults.plain(obj)
         if manager:
@@ -40,12 +41,15 @@ class Admission:
         if not resource.custom:
             defaults.fill(obj, Setting(self._store, call.user, old))
         tidy(obj["metadata"])
-        causes = self._causes(resource, obj, old)
-        if causes:
-            raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
+        self._refuse(resource, obj, [] if resource.custom else list(checks.of_kind(obj, old)))
         if resource.kind == "CustomResourceDefinition":
             custom.served(obj, to_time(self._clock()))
         return warnings
+
+    @staticmethod
+    def _refuse(resource: Resource, obj: Object, causes: list[Cause]) -> None:
+        if causes:
+            raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
 
     def _prune(self, call: Call, obj: Object) -> list[str]:
         unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema, "", root=not call.resource.custom)]
@@ -74,11 +78,9 @@ class Admission:
             custom.fill(obj)
 
     def _causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-        found = list(checks.metadata(obj, resource.kind, resource.custom)) + _finalizers(obj, old) * (2 if resource.custom else 1)
+        found = list(checks.metadata(obj, resource.kind)) + _finalizers(obj, old)
         if not resource.custom:
             found += [c for c in check(obj, resource.schema, status=False) if c.reason not in (errors.TYPE, errors.DUPLICATE)]
-            if not found:
-                found += checks.of_kind(obj, old)
             if resource.kind == "CustomResourceDefinition" and not found:
                 found += custom.check(obj)
             return found

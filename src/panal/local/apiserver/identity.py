@@ -22,11 +22,20 @@ import msgspec
 
 from panal.kube.times import to_time
 from panal.local.apiserver import errors
-from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import INVALID, Cause
 from panal.local.apiserver.store import Entry, Store
 
 Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
 ADMIN = User("admin", "admin", ("system:masters", "system:authenticated"))
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 SHORTEST, USUAL, LONGEST = 600, 3600, 1 << 32

@@ -145,7 +145,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", "status approval",
      "SignerName=.spec.signerName Requestor=.spec.username Condition=csr_condition"),
     ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", "", "AddressType=.addressType Endpoints=addresses"),
-    ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", "", "Pod-Selector=pod_selector"),
+    ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", "", ""),
     ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", "", "Provisioner=.provisioner ReclaimPolicy=.reclaimPolicy"),
     (_RBAC, "v1", "Role", "roles", "", "", ""),
     (_RBAC, "v1", "RoleBinding", "rolebindings", "", "", "Role=role_ref"),

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import REQUIRED, StatusError, UndecodableError, bad_request, invalid_option, unsupported_media
+from panal.local.apiserver.identity import User
 from panal.local.apiserver.kinds import Resource
 
 Object = dict[str, Any]

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from panal.local.apiserver import tls
-from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import StatusError
-from panal.local.apiserver.identity import ADMIN, Identity, static_tokens
+from panal.local.apiserver.identity import ADMIN, Identity, User, static_tokens
 from panal.local.apiserver.kinds import Registry
 from panal.local.apiserver.logs import Logs
 from panal.local.apiserver.requests import Call

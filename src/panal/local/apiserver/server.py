@@ -12,9 +12,8 @@ from aiohttp import web
 
 from panal.local.apiserver import discovery, errors, openapi, protobuf, requests
 from panal.local.apiserver.answers import Answer, form_of, json_answer, plain, refused
-from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import NotServed, StatusError
-from panal.local.apiserver.identity import Identity
+from panal.local.apiserver.identity import Identity, User
 from panal.local.apiserver.kinds import Registry
 from panal.local.apiserver.logs import Logs
 from panal.local.apiserver.reads import Watch

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from panal.local.apiserver import policies
 from panal.local.apiserver.kinds import Column, Resource
 from panal.local.apiserver.store import Entry
 
@@ -214,6 +213,5 @@ MADE: dict[str, Callable[[Object], Any]] = {
     "involved": _involved,
     "csr_condition": _csr,
     "addresses": _addresses,
-    "pod_selector": policies.selected,
     "role_ref": lambda o: f"{o['roleRef'].get('kind')}/{o['roleRef'].get('name')}",
 }

@@ -166,14 +166,14 @@ class Writer:
                 **metadata,
                 **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {}),
             }
-            if call.resource.kind == certificates.KIND and (causes := list(certificates.judged_elsewhere(kept, old))):
+            if call.resource.kind == certificates.KIND and (causes := list(certificates.approved_elsewhere(kept, old))):
                 raise errors.invalid(call.resource.group, call.resource.kind, call.name, causes)
             return kept
         if subresource == "finalize":
             finalizers = (obj.get("spec") or {}).get("finalizers") or []
             return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
         if subresource == "approval":
-            return certificates.judged(obj, old)
+            return certificates.approved(obj, old)
         kept = dict(obj)
         kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in SYSTEM}
         kept["metadata"] |= {k: metadata[k] for k in (*SYSTEM, "name", "namespace", "generateName") if k in metadata}
