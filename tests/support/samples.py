@@ -54,7 +54,7 @@ SPEC = {
     },
     "x-kubernetes-validations": [
         {"rule": "!has(self.low) || !has(self.high) || self.low <= self.high", "message": "low must not exceed high", "fieldPath": ".low"},
-        {"rule": "self.rounds != 13", "messageExpression": "self.rounds > 5 ? 'not that' : 'not this'", "reason": "FieldValueForbidden"},
+        {"rule": "self.rounds != 13", "message": "not that", "reason": "FieldValueForbidden"},
     ],
 }
 CONDITIONS = {

@@ -75,34 +75,11 @@ def _entry(manager: Manager, ownership: Ownership) -> Object:
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
-# Structs that the types of built-in kinds hold in themselves: they are there from the beginning, so nobody owns them.
-ALWAYS_THERE = {
-    ("f:spec",),
-    ("f:status",),
-    ("f:source",),
-    *(
-        ("f:spec", *(f"f:{name}" for name in names.split()))
-        for names in (
-            "containers",
-            "template",
-            "template metadata",
-            "template spec",
-            "template spec containers",
-            "updateStrategy",
-            "resources",
-        )
-    ),
-}
-
-
 # --- updates ------------------------------------------------------------------------------------------------------
-def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str, custom: bool) -> None:
+def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str) -> None:
     """Writes who owns what after `manager` has made `new` of `old` by any other way than apply."""
     known = managers_of(new) if "managedFields" in new["metadata"] else (managers_of(old) if old else {})
     difference = compare(old if old is not None else {}, new, schema)
-    if not custom:
-        difference.added -= ALWAYS_THERE
-        difference.modified -= ALWAYS_THERE
     written, removed = frozenset(difference.written), frozenset(difference.removed)
     result: Managers = {}
     for each, ownership in known.items():

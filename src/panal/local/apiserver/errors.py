@@ -22,6 +22,14 @@ class Cause:
         return f"{self.field}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Mistyped(Cause):
+    """A value of another type than its schema's."""
+
+    wanted: str
+    given: str
+
+
 class StatusError(Exception):
     """Ends a request; `body` is the Status object of the answer."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from panal.local.apiserver import builtin
 from panal.local.apiserver.schema import Schema
@@ -38,7 +37,6 @@ class Resource:
     subresources: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     custom: bool = False
-    list_kind: str = ""
     given: Callable[[], Schema] = dict
 
     @property
@@ -51,7 +49,7 @@ class Resource:
 
     @property
     def list(self) -> str:
-        return self.list_kind or f"{self.kind}List"
+        return f"{self.kind}List"
 
     @property
     def has_status(self) -> bool:
@@ -62,22 +60,9 @@ class Resource:
         """With apiVersion, kind and metadata."""
         return self.given()
 
-    @cached_property
-    def rules(self) -> bool:
-        """Whether there are CEL rules anywhere in the schema."""
-        return self.custom and any(_rules(self.schema))
-
     def path(self, namespace: str = "", name: str = "") -> str:
         parts = ["/apis" if self.group else "/api", self.api_version, *(["namespaces", namespace] if namespace else []), self.plural]
         return "/".join([*parts, *([name] if name else [])])
-
-
-def _rules(schema: Any) -> Iterator[bool]:
-    if isinstance(schema, dict):
-        if "x-kubernetes-validations" in schema:
-            yield True
-        for part in schema.values():
-            yield from _rules(part)
 
 
 class Registry:

@@ -107,11 +107,9 @@ class Watch:
 
     def _unknown_version(self) -> errors.StatusError | None:
         since, store = self._since, self._store
-        if since and since < store.oldest:
-            return errors.StatusError(410, "Expired", f"too old resource version: {since} ({store.oldest})")
-        if since > store.version:
-            return errors.StatusError(504, "Timeout", f"Too large resource version: {since}, current: {store.version}")
-        return None
+        if not since or store.oldest <= since <= store.version:
+            return None
+        return errors.StatusError(410, "Expired", f"too old resource version: {since} ({store.oldest})")
 
     def _beginning(self) -> Iterator[bytes]:
         if self._since:

@@ -46,10 +46,10 @@ def ready(http):
 
 def blamed(answer):
     """The client, or nobody. What apply cannot fit into the schema is 500 at the real server too, with the words that say why."""
-    return answer.status_code < 500 or "typed patch object" in answer.text or "should not be set on objects" in answer.text
+    return answer.status_code < 500 or "typed patch object" in answer.text
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     method=st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]), path=st.sampled_from(PATHS), content=st.sampled_from(TYPES), value=VALUES
 )
@@ -59,15 +59,7 @@ def test_bodies_of_any_shape(ready, method, path, content, value):
     assert blamed(answer), answer.text
 
 
-@settings(max_examples=60)
-@given(subresource=st.sampled_from(["approval", "status"]), part=st.sampled_from(["", "conditions", "certificate"]), value=VALUES)
-def test_judgements_of_any_shape(ready, subresource, part, value):
-    body = json.dumps({"status": {part: value} if part else value})
-    answer = ready.patch(f"{PATHS[7]}/here/{subresource}", content=body, headers={"Content-Type": samples.MP})
-    assert answer.status_code < 500, answer.text
-
-
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(path=st.sampled_from(PATHS), spec=VALUES, meta=VALUES)
 def test_objects_of_any_shape(ready, path, spec, meta):
     kind = {"widgets": ("Widget", "samples.example.com/v1")}.get(path.rpartition("/")[2])
@@ -79,48 +71,7 @@ def test_objects_of_any_shape(ready, path, spec, meta):
         assert blamed(answer), answer.text
 
 
-SCHEMA_WORDS = ["type", "properties", "items", "additionalProperties", "required", "enum", "default", "x-kubernetes-list-type", "format",
-                "x-kubernetes-list-map-keys", "x-kubernetes-validations", "rule", "pattern", "minimum", "maxItems", "anyOf", "object",
-                "array", "map", "a", "nullable", "x-kubernetes-map-type", "x-kubernetes-preserve-unknown-fields"]  # fmt: skip
-SCHEMA_LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from(SCHEMA_WORDS))
-SCHEMAS = st.recursive(
-    SCHEMA_LEAVES,
-    lambda v: st.one_of(st.lists(v, max_size=3), st.dictionaries(st.sampled_from(SCHEMA_WORDS), v, max_size=5)),
-    max_leaves=20,
-)
-
-
-@settings(max_examples=100)
-@given(schema=SCHEMAS, value=VALUES)
-def test_schemas_of_any_shape(ready, schema, value):
-    names = {"plural": "odds", "kind": "Odd"}
-    version = {"name": "v1", "served": True, "storage": True}
-    version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": schema}}}
-    spec = {"group": "fuzz.example.com", "scope": "Cluster", "names": names, "versions": [version]}
-    body = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "odds.fuzz.example.com"},
-        "spec": spec,
-    }
-    answer = ready.post(PATHS[8], json=body)
-    assert blamed(answer), answer.text
-    if answer.status_code == 201:
-        odd = {"apiVersion": "fuzz.example.com/v1", "kind": "Odd", "metadata": {"name": "o"}, "spec": value}
-        for found in (
-            ready.post("/apis/fuzz.example.com/v1/odds", json=odd),
-            ready.patch(
-                "/apis/fuzz.example.com/v1/odds/p?fieldManager=f",
-                json=odd | {"metadata": {"name": "p"}},
-                headers={"Content-Type": samples.AP},
-            ),
-            ready.get("/openapi/v3/apis/fuzz.example.com/v1"),
-        ):
-            assert blamed(found), found.text
-        assert ready.delete(f"{PATHS[8]}/odds.fuzz.example.com").status_code == 200
-
-
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(path=st.sampled_from(PATHS), name=st.sampled_from(QUERIES),
        value=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12))  # fmt: skip
 def test_queries_of_any_shape(ready, path, name, value):

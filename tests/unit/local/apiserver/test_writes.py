@@ -171,7 +171,7 @@ def test_the_status_is_applied_by_itself(widgets):
 TYPED = "failed to create typed patch object (default/x; samples.example.com/v1, Kind=Widget): "
 MISFITS = [
     (widget("x", bogus=1), TYPED + ".spec.bogus: field not declared in schema"),
-    (widget("x", rounds="x"), TYPED + ".spec.rounds: expected numeric (int or float), got string"),
+    (widget("x", rounds="x"), "spec.rounds in body must be of type integer"),
     (widget("x", clients=[{"name": "a"}] * 2), TYPED + '.spec.clients: duplicate entries for key [name="a"]'),
     (widget("x", {"managedFields": [{"manager": "x"}]}), "metadata.managedFields must be nil"),
     (widget("x", {"uid": "abc"}), "uid mismatch: the provided object specified uid abc, and no existing object was found"),
