@@ -23,7 +23,7 @@ def resource(crd: Object) -> Resource:
     spec, names = crd["spec"], crd["spec"]["names"]
     (version,) = spec["versions"]
     columns = [
-        Column(c["name"], c["type"], c["jsonPath"], c.get("description", ""), c.get("priority", 0), c.get("format", ""))
+        Column(c["name"], c["type"], c["jsonPath"], c.get("priority", 0), c.get("format", ""))
         for c in version.get("additionalPrinterColumns") or ()
     ]
     return Resource(

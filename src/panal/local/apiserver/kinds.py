@@ -17,7 +17,6 @@ class Column:
     name: str
     type: str
     path: str
-    description: str = ""
     priority: int = 0
     format: str = ""
 
@@ -105,66 +104,56 @@ class Registry:
 
 
 # --- built in -----------------------------------------------------------------------------------------------------
-NAME = Column("Name", "string", ".metadata.name", "", format="name")
+NAME = Column("Name", "string", ".metadata.name", format="name")
 AGE = Column("Age", "date", ".metadata.creationTimestamp")
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
-_CLUSTER = {"namespaced": False}
-# group, version, kind, plural, short names, subresources, columns besides name and age (a word is a function of `columns`)
-_TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
-    ("", "v1", "Namespace", "namespaces", "ns", "status finalize", "Status=.status.phase"),
+# group, version, kind, plural, short names, subresources, columns besides name and age: JSONPaths and names of functions in `table`.
+_NAMESPACED: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("", "v1", "Pod", "pods", "po", "status log binding", "Ready=pod_ready Status=pod_status Restarts=pod_restarts"),
-    ("", "v1", "Service", "services", "svc", "status", "Type=.spec.type Cluster-IP=.spec.clusterIP External-IP=external Port(s)=ports"),
+    ("", "v1", "Service", "services", "svc", "status", "Type=.spec.type Cluster-IP=.spec.clusterIP Port(s)=ports"),
     ("", "v1", "ConfigMap", "configmaps", "cm", "", "Data=data"),
     ("", "v1", "Secret", "secrets", "", "", "Type=.type Data=data"),
-    ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "token", "Secrets=secrets"),
-    ("", "v1", "PersistentVolume", "persistentvolumes", "pv", "status", "Capacity=.spec.capacity.storage Status=.status.phase Claim=claim"),
+    ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "token", ""),
     ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "status",
      "Status=.status.phase Volume=.spec.volumeName Capacity=.status.capacity.storage StorageClass=.spec.storageClassName"),
-    ("", "v1", "Node", "nodes", "no", "status", "Status=node_status Version=.status.nodeInfo.kubeletVersion"),
     ("", "v1", "Event", "events", "ev", "", "Type=.type Reason=.reason Object=involved Message=.message"),
-    ("", "v1", "Endpoints", "endpoints", "ep", "", ""),
-    ("apps", "v1", "StatefulSet", "statefulsets", "sts", "status", "Ready=replicas"),
+    ("apps", "v1", "StatefulSet", "statefulsets", "sts", "status", ""),
     ("batch", "v1", "Job", "jobs", "", "status", "Status=job_status Completions=completions"),
     ("coordination.k8s.io", "v1", "Lease", "leases", "", "", "Holder=.spec.holderIdentity"),
-    ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", "status approval",
-     "SignerName=.spec.signerName Requestor=.spec.username Condition=csr_condition"),
-    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", "", "AddressType=.addressType Endpoints=addresses"),
+    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", "", ""),
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", "", ""),
-    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", "", "Provisioner=.provisioner ReclaimPolicy=.reclaimPolicy"),
     (_RBAC, "v1", "Role", "roles", "", "", ""),
-    (_RBAC, "v1", "RoleBinding", "rolebindings", "", "", "Role=role_ref"),
+    (_RBAC, "v1", "RoleBinding", "rolebindings", "", "", ""),
+)  # fmt: skip
+_OF_THE_CLUSTER: tuple[tuple[str, str, str, str, str, str, str], ...] = (
+    ("", "v1", "Namespace", "namespaces", "ns", "status finalize", "Status=.status.phase"),
+    ("", "v1", "PersistentVolume", "persistentvolumes", "pv", "status", "Capacity=.spec.capacity.storage Status=.status.phase"),
+    ("", "v1", "Node", "nodes", "no", "status", "Status=node_status Version=.status.nodeInfo.kubeletVersion"),
+    ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", "status approval",
+     "SignerName=.spec.signerName Requestor=.spec.username Condition=.status.conditions[*].type"),
+    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", "", "Provisioner=.provisioner ReclaimPolicy=.reclaimPolicy"),
     (_RBAC, "v1", "ClusterRole", "clusterroles", "", "", ""),
-    (_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", "", "", "Role=role_ref"),
+    (_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", "", "", ""),
     (_ADMISSION, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", "", "status", ""),
-    (_ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "", "", "PolicyName=.spec.policyName"),
+    (_ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "", "", ""),
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", "crd crds", "status", ""),
 )  # fmt: skip
-_OF_THE_CLUSTER = {
-    "Namespace", "PersistentVolume", "Node", "CertificateSigningRequest", "StorageClass", "ClusterRole", "ClusterRoleBinding",
-    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "CustomResourceDefinition",
-}  # fmt: skip
-_ALL = {"Pod", "Service", "StatefulSet", "Job"}
-
-
-def _pair(entry: str) -> tuple[str, str, str]:
-    name, _, path = entry.partition("=")
-    return name, "string", path
 
 
 def builtin_resources() -> Iterator[Resource]:
-    for group, version, kind, plural, short, subresources, columns in _TABLE:
-        named = tuple(Column(*_pair(entry)) for entry in columns.split())
+    for group, version, kind, plural, short, subresources, columns in (*_NAMESPACED, *_OF_THE_CLUSTER):
+        pairs = (entry.partition("=") for entry in columns.split())
         yield Resource(
             group,
             version,
             kind,
             plural,
-            namespaced=kind not in _OF_THE_CLUSTER,
+            namespaced=(group, version, kind, plural, short, subresources, columns) in _NAMESPACED,
             singular=kind.lower(),
             short=tuple(short.split()),
-            categories=("all",) if kind in _ALL else (),
+            categories=("all",) if kind in ("Pod", "Service", "Job") else (),
             subresources=tuple(subresources.split()),
-            columns=(NAME, *named, AGE),
+            columns=(NAME, *(Column(name, "string", path) for name, _, path in pairs), AGE),
             given=builtin.maker(group, version, kind),
         )
