@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from panal.local.apiserver import errors
 from panal.local.apiserver.errors import StatusError
 from panal.local.apiserver.fields import (
     EMPTY,
@@ -20,7 +19,6 @@ from panal.local.apiserver.fields import (
     NOT_OWNED,
     Fields,
     Path,
-    children,
     compare,
     element,
     from_v1,
@@ -199,13 +197,9 @@ def _conflicts(found: dict[Manager, Fields]) -> StatusError:
         with_ = f' with subresource "{manager.subresource}"' if manager.subresource else ""
         text = f'conflict with "{manager.name}"{with_}{using}'
         causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields, key=_order)]
-    count = len(causes)
-    told = "\n".join(f"- {c['field']}" for c in causes)
-    first = causes[0]["message"]
-    message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: "
-    same = len({c["message"] for c in causes}) == 1
-    message += f"{first}: {causes[0]['field']}" if count == 1 else (f"{'conflicts' + first[8:] if same else 'conflicts'}:\n{told}")
-    return errors.StatusError(409, "Conflict", message, {"causes": causes})
-
-
-__all__ = ["Manager", "applied", "children", "managers_of", "updated", "write_managers"]
+    first, fields_ = causes[0]["message"], [cause["field"] for cause in causes]
+    if len(causes) == 1:
+        return StatusError(409, "Conflict", f"Apply failed with 1 conflict: {first}: {fields_[0]}", {"causes": causes})
+    told = "\n".join(f"- {each}" for each in fields_)
+    of = f"conflicts{first.removeprefix('conflict')}" if len(found) == 1 else "conflicts"
+    return StatusError(409, "Conflict", f"Apply failed with {len(causes)} conflicts: {of}:\n{told}", {"causes": causes})

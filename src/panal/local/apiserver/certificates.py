@@ -21,8 +21,8 @@ def fill(csr: Object, user: User, old: Object | None) -> None:
     if old:
         csr["spec"] = old["spec"]
         return
-    extra = {key: list(values) for key, values in user.extra}
-    csr["spec"] |= {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": extra}
+    csr["spec"].pop("extra", None)
+    csr["spec"] |= {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
 
 
 def conditions(csr: Object) -> list[Object]:
