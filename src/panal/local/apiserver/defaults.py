@@ -18,7 +18,6 @@ from panal.local.apiserver.store import Entry, Store
 Object = dict[str, Any]
 SERVICES = "10.96.0.0/16"
 NODE_PORTS = range(30000, 32768)
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -49,8 +48,8 @@ def plain(obj: Object) -> None:
     """Defaults that go by the object alone; the writer owns them. Changes `obj` itself."""
     if obj["kind"] in WITH_SPEC:
         obj.setdefault("spec", {})
-    if obj["kind"] in PLAIN:
-        PLAIN[obj["kind"]](obj)
+    if obj["kind"] == "Secret":
+        _secret(obj)
     for container in _containers(obj):
         resources = container.get("resources") or {}
         for name, amount in (resources.get("limits") or {}).items():
@@ -105,13 +104,6 @@ def _token_sources() -> list[Object]:
     ]
 
 
-def _plain_job(job: Object) -> None:
-    spec = job["spec"]
-    if spec.get("completions") is None and spec.get("parallelism") is None:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
-
-
 def _job(job: Object, setting: Setting) -> None:
     if setting.old is None:
         uid, name = job["metadata"]["uid"], job["metadata"]["name"]
@@ -119,15 +111,9 @@ def _job(job: Object, setting: Setting) -> None:
         template = job["spec"].setdefault("template", {})
         template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
         job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        job["metadata"].setdefault("labels", dict(template["metadata"]["labels"]))
 
 
 # --- Services -----------------------------------------------------------------------------------------------------
-def _plain_service(service: Object) -> None:
-    for port in service["spec"].get("ports") or ():
-        port.setdefault("targetPort", port["port"])
-
-
 def _service(service: Object, setting: Setting) -> None:
     spec, old = service["spec"], (setting.old or {}).get("spec") or {}
     service.setdefault("status", {"loadBalancer": {}})
@@ -174,14 +160,6 @@ def _check_port(service: Object, port: int, taken: bool, index: int) -> None:
 
 
 # --- other kinds --------------------------------------------------------------------------------------------------
-def _claim(claim: Object, setting: Setting) -> None:
-    claim.setdefault("status", {"phase": "Pending"})
-    if setting.old is None and "storageClassName" not in claim["spec"]:
-        for entry in setting.store.all("storageclasses.storage.k8s.io"):
-            if (entry.object["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-                claim["spec"]["storageClassName"] = entry.object["metadata"]["name"]
-
-
 def _namespace(namespace: Object, setting: Setting) -> None:
     namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"].get("name", "")
     if setting.old is None:
@@ -195,18 +173,12 @@ def _secret(secret: Object) -> None:
         secret["data"] = (secret.get("data") or {}) | {k: base64.b64encode(v.encode()).decode() for k, v in strings.items()}
 
 
-def _volume(volume: Object, setting: Setting) -> None:
-    volume.setdefault("status", {"phase": "Pending"})
-
-
 WITH_SPEC = {"Pod", "Job", "Service", "PersistentVolumeClaim"}
-PLAIN: dict[str, Callable[[Object], None]] = {"Job": _plain_job, "Service": _plain_service, "Secret": _secret}
-FILL: dict[str, Callable[[Object, Setting], None]] = {
+FILL: dict[str, Callable[[Object, Setting], Any]] = {
     "Pod": _pod,
     "Job": _job,
     "Service": _service,
-    "PersistentVolumeClaim": _claim,
-    "PersistentVolume": _volume,
+    "PersistentVolumeClaim": lambda claim, _: claim.setdefault("status", {"phase": "Pending"}),
     "Namespace": _namespace,
     "CertificateSigningRequest": lambda csr, setting: certificates.fill(csr, setting.user, setting.old),
 }

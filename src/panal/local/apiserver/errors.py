@@ -50,6 +50,10 @@ class StatusError(Exception):
         return found | {"code": self.code}
 
 
+class AlreadyExists(StatusError):  # noqa: N818
+    """There is an object of that name."""
+
+
 class UndecodableError(StatusError):
     """An object that cannot be read as its kind; `why` alone is what remains of it where a patch made it."""
 
@@ -84,7 +88,7 @@ def not_found(group: str, plural: str, name: str) -> StatusError:
 
 
 def already_exists(group: str, plural: str, name: str) -> StatusError:
-    return StatusError(409, "AlreadyExists", f'{qualified(plural, group)} "{name}" already exists', details(group, plural, name))
+    return AlreadyExists(409, "AlreadyExists", f'{qualified(plural, group)} "{name}" already exists', details(group, plural, name))
 
 
 def conflict(group: str, plural: str, name: str, why: str) -> StatusError:

@@ -76,9 +76,6 @@ class Registry:
     def get(self, group: str, version: str, plural: str) -> Resource | None:
         return self._found.get((group, version, plural))
 
-    def by_kind(self, api_version: str, kind: str) -> Resource | None:
-        return next((r for r in self._found.values() if r.kind == kind and r.api_version == api_version), None)
-
     def all(self) -> list[Resource]:
         return list(self._found.values())
 

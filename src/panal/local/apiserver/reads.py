@@ -1,7 +1,7 @@
 """Reading: one object, lists, and watches.
 
 Bodies are those that the store holds, encoded once, when they were written; they are made again only for the tables that kubectl asks for.
-Lists come in one piece: a limit is an offer that a server may decline.
+Lists come in one piece, and watches without bookmarks: a server may decline both.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from panal.local.apiserver.requests import Call
 from panal.local.apiserver.store import Change, Entry, Store, encode
 
 Object = dict[str, Any]
-BOOKMARKS = 15.0  # seconds
-BEFORE_END = 2.0
 FULL = 10_000  # events that a watcher may be behind before its watch is ended
 
 
@@ -77,7 +75,6 @@ class Watch:
         self._since = self._version(call.query.get("resourceVersion") or "0")
         if call.flag("sendInitialEvents"):  # clients list instead
             raise errors.invalid_option("ListOptions", "sendInitialEvents", "Forbidden: the local platform sends no initial events")
-        self._bookmarks = call.flag("allowWatchBookmarks")
         self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
         self._columns = True
         self._closing = closing
@@ -119,17 +116,11 @@ class Watch:
 
     async def _following(self, deadline: float) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
-        marks = self._marks(deadline)
         while not self._closing.is_set():
-            until = min(next(marks), deadline) if self._queue.empty() else deadline
             try:
-                change = await asyncio.wait_for(self._queue.get(), max(0.0, until - loop.time()))
+                change = await asyncio.wait_for(self._queue.get(), max(0.0, deadline - loop.time()))
             except TimeoutError:
-                if loop.time() >= deadline:
-                    return
-                if self._bookmarks:
-                    yield self._bookmark()
-                continue
+                return
             if change is None:
                 return  # too slow: the client comes again, and gets what it missed or lists again
             lines = [self._change(change)]
@@ -137,14 +128,6 @@ class Watch:
                 lines.append(self._change(more))
             if joined := b"".join(line for line in lines if line):
                 yield joined
-
-    @staticmethod
-    def _marks(deadline: float) -> Iterator[float]:
-        """When bookmarks are due: now and then, and a little before the end."""
-        loop = asyncio.get_running_loop()
-        while True:
-            left = deadline - BEFORE_END - loop.time()
-            yield loop.time() + min(BOOKMARKS, left) if left > 0 else deadline
 
     def _change(self, change: Change) -> bytes | None:
         before, after = self._selection.has(change.old), self._selection.has(change.new)
@@ -163,12 +146,6 @@ class Watch:
         shown = table.of(self._call.resource, [entry], self._form.include, columns=self._columns)
         self._columns = False  # they come once
         return self._line(kind, encode(shown))
-
-    def _bookmark(self) -> bytes:
-        resource, metadata = self._call.resource, {"resourceVersion": str(self._store.version)}
-        if self._form.table:
-            return self._line("BOOKMARK", encode(table.of(resource, [], self._form.include, metadata, columns=False)))
-        return self._line("BOOKMARK", encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}))
 
     @staticmethod
     def _line(kind: str, obj: bytes) -> bytes:

@@ -29,10 +29,11 @@ class Path:
 
 
 def parse_path(parts: list[str]) -> Path | None:
-    """`parts` come after /api or /apis, with the group first, which is empty for /api."""
-    if len(parts) < 3:
+    """None for what is no path of a resource."""
+    root, *parts = parts
+    group, version, *rest = ["", *parts] if root == "api" else parts if root == "apis" and len(parts) > 2 else ["", ""]
+    if not rest:
         return None
-    group, version, *rest = parts
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]

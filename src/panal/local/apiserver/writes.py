@@ -132,7 +132,6 @@ class Writer:
         entry, schema, time = self._store.get(call.resource.stored, call.key), call.resource.schema, to_time(self._clock())
         if entry:
             old = entry.copy()
-            _preconditions(call, config, old)
             return self._update(call, apply.applied(old, _visible(call, config), schema, manager, call.flag("force"), time), old, None)
         if call.subresource:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
