@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-import contract
+import samples
 
 pytestmark = pytest.mark.real
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.real
 @pytest.fixture(scope="module")
 def api(embedded_api):
     embedded_api.namespaces("kc")
-    embedded_api.apply(contract.CRD)
-    embedded_api.kubectl("wait", "--for=condition=Established", "crd/widgets.contract.example.com", "--timeout=10s")
+    embedded_api.apply(samples.CRD)
+    embedded_api.kubectl("wait", "--for=condition=Established", "crd/widgets.samples.example.com", "--timeout=10s")
     return embedded_api
 
 
@@ -27,46 +27,45 @@ def applied(api, obj, *options):
 
 
 def test_apply_says_what_it_did(api):
-    name = "widget.contract.example.com/w"
-    assert applied(api, contract.widget("w", strategy="FedProx")) == f"{name} created"
-    assert applied(api, contract.widget("w", strategy="FedProx")) == f"{name} unchanged"
-    assert applied(api, contract.widget("w", rounds=4)) == f"{name} configured"
+    name = "widget.samples.example.com/w"
+    assert applied(api, samples.widget("w", strategy="FedProx")) == f"{name} created"
+    assert applied(api, samples.widget("w", strategy="FedProx")) == f"{name} unchanged"
+    assert applied(api, samples.widget("w", rounds=4)) == f"{name} configured"
     assert json.loads(api.kubectl("get", "wd", "w", "-n", "kc", "-o", "json"))["spec"] == {"rounds": 4, "strategy": "FedAvg"}
     with pytest.raises(RuntimeError, match=r"spec.rounds in body should be greater than or equal to 1"):
-        applied(api, contract.widget("w", rounds=0))
+        applied(api, samples.widget("w", rounds=0))
     with pytest.raises(RuntimeError, match=r'unknown field "spec.bogus"'):
-        applied(api, contract.widget("w", bogus=1))
+        applied(api, samples.widget("w", bogus=1))
 
 
 def test_apply_of_built_in_kinds_merges_lists(api):
-    assert applied(api, contract.service("s", ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}])) == "service/s created"
+    assert applied(api, samples.service("s", ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}])) == "service/s created"
     api.kubectl("patch", "svc", "s", "-n", "kc", "-p", json.dumps({"spec": {"ports": [{"name": "c", "port": 3}]}}))
-    applied(api, contract.service("s", ports=[{"name": "b", "port": 2}]))
+    applied(api, samples.service("s", ports=[{"name": "b", "port": 2}]))
     ports = json.loads(api.kubectl("get", "svc", "s", "-n", "kc", "-o", "json"))["spec"]["ports"]
     assert sorted(p["name"] for p in ports) == ["b", "c"]
-    assert applied(api, contract.stateful_set("sts")) == "statefulset.apps/sts created"
-    assert applied(api, contract.stateful_set("sts")) == "statefulset.apps/sts unchanged"
-    assert "scaled" in api.kubectl("scale", "sts/sts", "-n", "kc", "--replicas=3")
+    assert applied(api, samples.job("j")) == "job.batch/j created"
+    assert applied(api, samples.job("j")) == "job.batch/j unchanged"
 
 
 def test_server_side_apply_with_conflicts(api):
     options = ("--server-side", "--field-manager=one")
-    assert applied(api, contract.config_map("c", data={"a": "1"}), *options) == "configmap/c serverside-applied"
+    assert applied(api, samples.config_map("c", data={"a": "1"}), *options) == "configmap/c serverside-applied"
     with pytest.raises(RuntimeError, match=r'conflict with "one": .data.a'):
-        applied(api, contract.config_map("c", data={"a": "2"}), "--server-side", "--field-manager=two")
-    applied(api, contract.config_map("c", data={"a": "2"}), "--server-side", "--field-manager=two", "--force-conflicts")
-    applied(api, contract.config_map("c", data={"b": "1"}), *options)
+        applied(api, samples.config_map("c", data={"a": "2"}), "--server-side", "--field-manager=two")
+    applied(api, samples.config_map("c", data={"a": "2"}), "--server-side", "--field-manager=two", "--force-conflicts")
+    applied(api, samples.config_map("c", data={"b": "1"}), *options)
     assert json.loads(api.kubectl("get", "cm", "c", "-n", "kc", "-o", "json"))["data"] == {"a": "2", "b": "1"}
 
 
 def test_from_client_side_to_server_side(api):
-    applied(api, contract.config_map("moved", data={"a": "1", "b": "1"}))
-    applied(api, contract.config_map("moved", data={"a": "2"}), "--server-side")
+    applied(api, samples.config_map("moved", data={"a": "1", "b": "1"}))
+    applied(api, samples.config_map("moved", data={"a": "2"}), "--server-side")
     assert json.loads(api.kubectl("get", "cm", "moved", "-n", "kc", "-o", "json"))["data"] == {"a": "2"}
 
 
 def test_get_watches(api):
-    applied(api, contract.widget("seen"))
+    applied(api, samples.widget("seen"))
     command = [*api.command("get", "widgets", "-n", "kc", "-w", "--field-selector=metadata.name=seen")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=api.env()) as watching:
         lines = [watching.stdout.readline().split() for _ in range(2)]
@@ -77,10 +76,10 @@ def test_get_watches(api):
 
 
 def test_describe_shows_events(api):
-    about = {"kind": "Widget", "name": "told", "namespace": "kc", "apiVersion": "contract.example.com/v1"}
-    applied(api, contract.widget("told"))
+    about = {"kind": "Widget", "name": "told", "namespace": "kc", "apiVersion": "samples.example.com/v1"}
+    applied(api, samples.widget("told"))
     about["uid"] = json.loads(api.kubectl("get", "wd", "told", "-n", "kc", "-o", "json"))["metadata"]["uid"]
-    api.kubectl("create", "-n", "kc", "-f", "-", stdin=json.dumps(contract.event("e", "kc") | {"involvedObject": about, "count": 1}))
+    api.kubectl("create", "-n", "kc", "-f", "-", stdin=json.dumps(samples.event("e", "kc", about)))
     text = api.kubectl("describe", "widget", "told", "-n", "kc")
     assert "Tested" in text
     assert "Tested" in api.kubectl("events", "-n", "kc")
@@ -88,12 +87,12 @@ def test_describe_shows_events(api):
 
 
 def test_wait_ends_when_the_condition_holds(api):
-    applied(api, contract.widget("waited"))
+    applied(api, samples.widget("waited"))
 
     def later():
         time.sleep(0.3)
         api.kubectl(
-            "patch", "wd", "waited", "-n", "kc", "--subresource=status", "--type=merge", "-p", json.dumps({"status": contract.READY})
+            "patch", "wd", "waited", "-n", "kc", "--subresource=status", "--type=merge", "-p", json.dumps({"status": samples.READY})
         )
 
     changing = threading.Thread(target=later)
@@ -103,7 +102,7 @@ def test_wait_ends_when_the_condition_holds(api):
 
 
 def test_delete_waits_until_it_is_gone(api):
-    applied(api, contract.widget("gone"))
+    applied(api, samples.widget("gone"))
     assert "deleted" in api.kubectl("delete", "wd", "gone", "-n", "kc", "--timeout=20s")
     with pytest.raises(RuntimeError, match="NotFound"):
         api.kubectl("get", "wd", "gone", "-n", "kc")
@@ -118,7 +117,7 @@ def test_explain_and_api_resources(api):
 
 def test_logs_of_a_pod_without_a_node_and_of_none(api):
     api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "kc"}})
-    applied(api, contract.pod("p"))
+    applied(api, samples.pod("p"))
     assert api.kubectl("logs", "p", "-n", "kc") == ""
     with pytest.raises(RuntimeError, match="container zz is not valid for pod p"):
         api.kubectl("logs", "p", "-n", "kc", "-c", "zz")

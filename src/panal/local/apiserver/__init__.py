@@ -5,8 +5,8 @@
     writes, admission, deletion    every write           apply, fields   server-side apply: structured merge, and who owns what
     store       SQLite, memory, history           kinds    what is served              builtin  schemas of built-in kinds
     schema      prune, default, validate          custom, cel      CRDs and their rules
-    defaults, checks    what is particular to built-in kinds       patch, selectors, table, scale
-    discovery, openapi, protobuf  what clients ask first    tls, identity, reviews, logs
+    defaults, checks    what is particular to built-in kinds       patch, selectors, table
+    discovery, openapi, protobuf  what clients ask first    tls, identity, logs
 
 docs/design/local-apiserver.md says what is and is not served.
 """

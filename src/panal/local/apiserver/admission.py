@@ -1,4 +1,4 @@
-"""Admission: what becomes of an object before it is kept. Pruned, read as its kind, defaulted, owned, filled in, checked."""
+"""Admission: what becomes of an object before it is kept. Pruned, read as its kind, defaulted, checked, owned, filled in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import re
 from typing import Any
 
 from panal.kube.times import Now, to_time
-from panal.local.apiserver import apply, checks, custom, defaults, errors, requests
+from panal.local.apiserver import apply, checks, custom, defaults, errors, requests, rules
 from panal.local.apiserver.apply import Manager
 from panal.local.apiserver.defaults import Setting
-from panal.local.apiserver.errors import FORBIDDEN, INVALID, REQUIRED, Cause
+from panal.local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, TYPE, Cause, Mistyped
 from panal.local.apiserver.kinds import Resource
 from panal.local.apiserver.requests import Call
 from panal.local.apiserver.schema import Schema, check, default, prune
 from panal.local.apiserver.store import Store
 
 Object = dict[str, Any]
-STANDARD = ("orphan", "foregroundDeletion", "kubernetes")
-BLOCKING = (errors.TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # of rules in CEL
+BLOCKING = (TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # of rules in CEL
+UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+# Go's names of types.
+GIVEN = {"integer": "number", "boolean": "bool"}
+WANTED = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}
 
 
 class Admission:
@@ -25,99 +28,31 @@ class Admission:
         self._store = store
         self._clock = clock
 
-    def admit(self, call: Call, obj: Object, old: Object | None, manager: Manager | None = None) -> list[str]:
+    def admit(self, call: Call, obj: Object, old: Object | None, manager: Manager | None) -> list[str]:
         """Changes `obj` itself to what is kept; 400 and 422 for what may not be. With `manager`, says what it owns. Returns warnings."""
-        resource, schema = call.resource, call.resource.schema
-        warnings = self._prune(call, obj) + _finalizer_warnings(resource, obj)
-        self._metadata_types(call, obj)
-        if not resource.custom:
-            self._decode(resource, obj)
-        default(obj, schema, nulls=manager is None)  # of apply alone nulls are kept, and refused
+        resource = call.resource
+        warnings = self._prune(call, obj)
+        _decode(resource, obj)
+        default(obj, resource.schema)
+        _refuse(resource, obj, _of_custom(resource, obj, old) if resource.custom else _of_builtin(resource, obj, old))
         if not resource.custom:
             defaults.plain(obj)
         if manager:
-            apply.updated(old, obj, schema, manager, to_time(self._clock()), resource.custom)
+            apply.updated(old, obj, resource.schema, manager, to_time(self._clock()))
         if not resource.custom:
             defaults.fill(obj, Setting(self._store, call.user, old))
-        tidy(obj["metadata"])
-        causes = self._causes(resource, obj, old)
-        if causes:
-            raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
-        if resource.kind == "CustomResourceDefinition":
+            _refuse(resource, obj, list(checks.of_kind(obj, old)))
+        if resource.kind == custom.KIND:
             custom.served(obj, to_time(self._clock()))
+        tidy(obj["metadata"])
         return warnings
 
-    def _prune(self, call: Call, obj: Object) -> list[str]:
-        unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema, "", root=not call.resource.custom)]
+    @staticmethod
+    def _prune(call: Call, obj: Object) -> list[str]:
+        unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema)]
         if unknown and call.validation == "Strict":
             raise requests.cannot_be(call.resource, f"strict decoding error: {', '.join(unknown)}")
         return unknown if call.validation == "Warn" else []
-
-    def _metadata_types(self, call: Call, obj: Object) -> None:
-        defaults.coerce(obj["metadata"], call.resource.schema["properties"]["metadata"])
-        known = call.resource.schema["properties"]["metadata"]
-        wrong = check(obj["metadata"], known, status=True)
-        if wrong:
-            raise requests.cannot_be(call.resource, _go_problem("ObjectMeta.metadata", known, wrong[0]))
-
-    def _decode(self, resource: Resource, obj: Object) -> None:
-        """What the real server cannot even read into its types is refused with 400, before it is looked at."""
-        defaults.coerce(obj, resource.schema)
-        for cause in check(obj, resource.schema, status=True):
-            if cause.reason == errors.TYPE:
-                raise requests.cannot_be(resource, _go_problem(resource.kind, resource.schema, cause))
-        if why := checks.undecodable(obj, resource.schema):
-            raise requests.cannot_be(resource, why)
-        if resource.kind == "CustomResourceDefinition":
-            if why := custom.malformed(obj):
-                raise requests.cannot_be(resource, why)
-            custom.fill(obj)
-
-    def _causes(self, resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-        found = list(checks.metadata(obj, resource.kind, resource.custom)) + _finalizers(obj, old) * (2 if resource.custom else 1)
-        if not resource.custom:
-            found += [c for c in check(obj, resource.schema, status=False) if c.reason not in (errors.TYPE, errors.DUPLICATE)]
-            if not found:
-                found += checks.of_kind(obj, old)
-            if resource.kind == "CustomResourceDefinition" and not found:
-                found += custom.check(obj)
-            return found
-        wrong = [
-            c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema, status=True) if not _same(c, obj, old)
-        ]
-        if resource.rules and not found and not wrong:
-            return list(custom.rules(obj, old, resource.schema))
-        blocked = any(c.reason in BLOCKING for c in wrong)
-        if resource.rules and (blocked or (found and any(c.reason == REQUIRED for c in found))):
-            told = (
-                "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
-            )
-            wrong.append(Cause(INVALID, f"Invalid value: null: {told}", "<nil>"))
-        return found + wrong
-
-
-def _go_problem(of: str, schema: Schema, cause: Cause) -> str:
-    """As Go's decoder says it."""
-    given = cause.message.rpartition(": ")[2].strip('"')
-    wanted = cause.message.partition("must be of type ")[2].partition(":")[0]
-    names, known = [], schema
-    for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
-        if "properties" not in known:
-            break  # keys of maps are not told
-        names.append(name)
-        known = known["properties"].get(name, {})
-        known = known.get("items", known)
-    given = {"integer": "number", "boolean": "bool"}.get(given, given)
-    wanted = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}.get(wanted, wanted)
-    return f"json: cannot unmarshal {given} into Go struct field {of}.{'.'.join(names)} of type {wanted}"
-
-
-def _finalizer_warnings(resource: Resource, obj: Object) -> list[str]:
-    found = obj["metadata"].get("finalizers")
-    if not resource.custom or not isinstance(found, list):
-        return []
-    told = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-    return [f'metadata.finalizers: "{f}": {told}' for f in found if isinstance(f, str) and "/" not in f and f not in STANDARD]
 
 
 def tidy(metadata: Object) -> None:
@@ -126,21 +61,72 @@ def tidy(metadata: Object) -> None:
             del metadata[name]
 
 
+def _refuse(resource: Resource, obj: Object, causes: list[Cause]) -> None:
+    if causes:
+        raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
+
+
+# --- types --------------------------------------------------------------------------------------------------------
+def _decode(resource: Resource, obj: Object) -> None:
+    """What kube-apiserver could not even read into its types, metadata and built-in kinds, is refused with 400, in Go's words."""
+    schema, value = resource.schema, obj
+    if resource.custom:
+        schema = {"type": "object", "properties": {"metadata": schema["properties"]["metadata"]}}
+        value = {"metadata": obj["metadata"]}
+    defaults.coerce(value, schema)
+    for cause in check(value, schema):
+        if isinstance(cause, Mistyped):
+            raise requests.cannot_be(resource, _in_go(resource, schema, cause))
+    if why := checks.undecodable(value, schema):
+        raise requests.cannot_be(resource, why)
+    if resource.kind == custom.KIND:
+        custom.fill(obj)
+
+
+def _in_go(resource: Resource, schema: Schema, cause: Mistyped) -> str:
+    names = ["ObjectMeta" if cause.field.startswith("metadata") else resource.kind]
+    for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
+        if "properties" not in schema:
+            break  # keys of maps are not named
+        names.append(name)
+        schema = schema["properties"].get(name, {})
+        schema = schema.get("items", schema)
+    given, wanted = GIVEN.get(cause.given, cause.given), WANTED.get(cause.wanted, cause.wanted)
+    return f"json: cannot unmarshal {given} into Go struct field {'.'.join(names)} of type {wanted}"
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+def _of_builtin(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
+    """Items of lists with the same key are left to the programs that read them, as at kube-apiserver."""
+    found = [*checks.metadata(obj, resource.kind), *_finalizers(obj, old)]
+    found += [cause for cause in check(obj, resource.schema) if cause.reason != DUPLICATE]
+    return found or (list(custom.check(obj)) if resource.kind == custom.KIND else [])
+
+
+def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
+    found = [*checks.metadata(obj, ""), *_finalizers(obj, old)]
+    found += [c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema) if not _as_before(c, obj, old)]
+    if not found:
+        return list(rules.check(obj, old, resource.schema))
+    if "x-kubernetes-validations" in str(resource.schema) and any(cause.reason in BLOCKING for cause in found):
+        found.append(Cause(INVALID, f"Invalid value: null: {UNCHECKED}", "<nil>"))
+    return found
+
+
 def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
     if old is None or not old["metadata"].get("deletionTimestamp"):
         return []
     before = old["metadata"].get("finalizers") or []
-    new = [f for f in obj["metadata"].get("finalizers") or () if f not in before]
+    if not (new := [f for f in obj["metadata"].get("finalizers") or () if f not in before]):
+        return []
     shown = ", ".join(f'"{f}"' for f in new)
-    told = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-    return [Cause(FORBIDDEN, told, "metadata.finalizers")] if new else []
+    text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
+    return [Cause(FORBIDDEN, text, "metadata.finalizers")]
 
 
-def _same(cause: Cause, obj: Object, old: Object | None) -> bool:
+def _as_before(cause: Cause, obj: Object, old: Object | None) -> bool:
     """Whether what is wrong there was so before: it is not held against an update."""
-    if old is None:
-        return False
-    path = cause.field.replace("[", ".[").split(".") if cause.field else []
+    path = cause.field.replace("[", ".[").split(".") if cause.field and old is not None else []
     if cause.reason == REQUIRED:
         path = path[:-1]
     after: Any = obj

@@ -1,4 +1,4 @@
-"""Answers and what clients accept: JSON alone, and the forms of it that they ask for."""
+"""Answers: JSON alone, as objects or as the tables that kubectl asks for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 from panal.local.apiserver.errors import StatusError
 from panal.local.apiserver.reads import Form
 from panal.local.apiserver.store import encode
-
-KINDS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-TYPES = {"application/json", "application/*", "*/*"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +41,4 @@ def refused(error: StatusError) -> Answer:
 
 
 def form_of(accept: str, query: Mapping[str, str]) -> Form:
-    """406 if the client takes nothing that can be had here."""
-    for choice in _choices(accept):
-        kind = choice.get("as", "")
-        if choice[""] in TYPES and (not kind or (kind in KINDS and choice.get("v") == "v1")):
-            return Form(kind, query.get("includeObject") or "Metadata")
-    told = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
-    raise StatusError(406, "NotAcceptable", told)
-
-
-def _choices(accept: str) -> list[dict[str, str]]:
-    found = []
-    for part in (accept or "*/*").split(","):
-        media, *parameters = (p.strip() for p in part.split(";"))
-        pairs = (p.partition("=") for p in parameters)
-        found.append({"": media.lower(), **{name: value for name, _, value in pairs}})
-    return found
-
-
-def wants_aggregated(accept: str) -> bool:
-    """Whether discovery is asked for in one piece."""
-    return any(c.get("as") == "APIGroupDiscoveryList" and c.get("v") == "v2" for c in _choices(accept)[:1])
+    return Form("as=Table" in accept and "v=v1;" in f"{accept};".replace(",", ";"), query.get("includeObject") or "Metadata")

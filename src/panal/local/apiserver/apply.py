@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from panal.local.apiserver import errors
 from panal.local.apiserver.errors import StatusError
 from panal.local.apiserver.fields import (
     EMPTY,
@@ -20,7 +19,6 @@ from panal.local.apiserver.fields import (
     NOT_OWNED,
     Fields,
     Path,
-    children,
     compare,
     element,
     from_v1,
@@ -75,34 +73,11 @@ def _entry(manager: Manager, ownership: Ownership) -> Object:
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
-# Structs that the types of built-in kinds hold in themselves: they are there from the beginning, so nobody owns them.
-ALWAYS_THERE = {
-    ("f:spec",),
-    ("f:status",),
-    ("f:source",),
-    *(
-        ("f:spec", *(f"f:{name}" for name in names.split()))
-        for names in (
-            "containers",
-            "template",
-            "template metadata",
-            "template spec",
-            "template spec containers",
-            "updateStrategy",
-            "resources",
-        )
-    ),
-}
-
-
 # --- updates ------------------------------------------------------------------------------------------------------
-def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str, custom: bool) -> None:
+def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str) -> None:
     """Writes who owns what after `manager` has made `new` of `old` by any other way than apply."""
     known = managers_of(new) if "managedFields" in new["metadata"] else (managers_of(old) if old else {})
     difference = compare(old if old is not None else {}, new, schema)
-    if not custom:
-        difference.added -= ALWAYS_THERE
-        difference.modified -= ALWAYS_THERE
     written, removed = frozenset(difference.written), frozenset(difference.removed)
     result: Managers = {}
     for each, ownership in known.items():
@@ -222,13 +197,9 @@ def _conflicts(found: dict[Manager, Fields]) -> StatusError:
         with_ = f' with subresource "{manager.subresource}"' if manager.subresource else ""
         text = f'conflict with "{manager.name}"{with_}{using}'
         causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields, key=_order)]
-    count = len(causes)
-    told = "\n".join(f"- {c['field']}" for c in causes)
-    first = causes[0]["message"]
-    message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: "
-    same = len({c["message"] for c in causes}) == 1
-    message += f"{first}: {causes[0]['field']}" if count == 1 else (f"{'conflicts' + first[8:] if same else 'conflicts'}:\n{told}")
-    return errors.StatusError(409, "Conflict", message, {"causes": causes})
-
-
-__all__ = ["Manager", "applied", "children", "managers_of", "updated", "write_managers"]
+    first, fields_ = causes[0]["message"], [cause["field"] for cause in causes]
+    if len(causes) == 1:
+        return StatusError(409, "Conflict", f"Apply failed with 1 conflict: {first}: {fields_[0]}", {"causes": causes})
+    told = "\n".join(f"- {each}" for each in fields_)
+    of = f"conflicts{first.removeprefix('conflict')}" if len(found) == 1 else "conflicts"
+    return StatusError(409, "Conflict", f"Apply failed with {len(causes)} conflicts: {of}:\n{told}", {"causes": causes})

@@ -1,6 +1,7 @@
 """Schemas of the kinds that are built in: fields, types and descriptions from lightkube's models, the rest from the tables here.
 
-The tables say what models do not: keys of lists that merge, defaults, and what may not change. Schemas are made when first asked for.
+The tables say what models do not: keys of lists that merge, and the defaults that something here relies on. Schemas are made when first
+asked for.
 """
 
 from __future__ import annotations
@@ -31,74 +32,29 @@ SCALARS: dict[str, Schema] = {
 STRINGS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 QUANTITIES: Schema = {"type": "object", "additionalProperties": SCALARS["resource.Quantity"]}
 LISTS: Schema = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
-UNTYPED = {"FieldsV1", "runtime.RawExtension", "RawExtension", "JSON", "Any", "JSONSchemaProps", "JSONSchemaPropsOrBool", "Dict"}
-OF_QUANTITIES = {"capacity", "allocatable", "requests", "limits", "overhead", "allocatedResources", "hard", "used", "default", "allocated"}
-OF_LISTS = {"extra"}
-# Model.field: keys by which items merge; by which a strategic merge patch finds them, where that differs; "" for a set.
+CODED: Schema = {"type": "object", "additionalProperties": BYTES}
+UNTYPED = {"FieldsV1", "RawExtension", "JSON", "Any", "JSONSchemaProps", "JSONSchemaPropsOrBool"}
+OF_QUANTITIES = {"capacity", "allocatable", "requests", "limits"}
+# Model.field: the keys by which items merge, and by which a strategic merge patch finds them where that differs; "" for a set.
 MERGED = {
     "ObjectMeta.ownerReferences": "uid", "ObjectMeta.finalizers": "",
-    "PodSpec.containers": "name", "PodSpec.initContainers": "name", "PodSpec.ephemeralContainers": "name", "PodSpec.volumes": "name",
-    "PodSpec.imagePullSecrets": "name", "PodSpec.hostAliases": "ip", "PodSpec.topologySpreadConstraints": "topologyKey whenUnsatisfiable",
+    "PodSpec.containers": "name", "PodSpec.initContainers": "name", "PodSpec.volumes": "name", "PodSpec.imagePullSecrets": "name",
     "Container.env": "name", "Container.ports": "containerPort protocol", "Container.volumeMounts": "mountPath",
-    "Container.volumeDevices": "devicePath",
-    "PodStatus.conditions": "type", "PodStatus.podIPs": "ip", "PodStatus.hostIPs": "ip",
-    "ServiceSpec.ports": "port protocol", "ServiceStatus.conditions": "type",
-    "ServiceAccount.secrets": "name",
-    "NodeStatus.conditions": "type", "NodeStatus.addresses": "type", "NodeSpec.podCIDRs": "",
-    "NamespaceStatus.conditions": "type", "PersistentVolumeClaimStatus.conditions": "type",
-    "JobStatus.conditions": "type", "StatefulSetStatus.conditions": "type", "CertificateSigningRequestStatus.conditions": "type",
-    "CustomResourceDefinitionStatus.conditions": "type", "ValidatingAdmissionPolicyStatus.conditions": "type",
-    "ValidatingAdmissionPolicySpec.validations": None, "ServiceSpec.clusterIPs": None,
+    "ServiceSpec.ports": "port protocol",
 }  # fmt: skip
-PATCHED = {"Container.ports": "containerPort", "ServiceSpec.ports": "port", "PodSpec.topologySpreadConstraints": "topologyKey"}
-ATOMIC_MAPS = {
-    "LabelSelector", "OwnerReference", "SecretKeySelector", "ConfigMapKeySelector", "ObjectFieldSelector", "ResourceFieldSelector",
-    "LocalObjectReference", "ObjectReference", "TypedLocalObjectReference", "NodeSelector", "SecretReference",
-    "RoleRef", "TypedObjectReference",
-}  # fmt: skip
-ATOMIC_FIELDS = {"PodSpec.nodeSelector", "ServiceSpec.selector"}
-CODED: dict[str, Schema] = {
-    "Secret.data": {"type": "object", "additionalProperties": BYTES},
-    "ConfigMap.binaryData": {"type": "object", "additionalProperties": BYTES},
-    "CertificateSigningRequestSpec.request": BYTES,
-    "CertificateSigningRequestStatus.certificate": BYTES,
-}
+PATCHED = {"Container.ports": "containerPort", "ServiceSpec.ports": "port"}
 DEFAULTS: dict[str, Any] = {
-    "PodSpec.restartPolicy": "Always", "PodSpec.dnsPolicy": "ClusterFirst", "PodSpec.terminationGracePeriodSeconds": 30,
-    "PodSpec.schedulerName": "default-scheduler", "PodSpec.securityContext": {},
-    "Container.terminationMessagePath": "/dev/termination-log", "Container.terminationMessagePolicy": "File", "Container.resources": {},
-    "ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "EndpointPort.protocol": "TCP", "NetworkPolicyPort.protocol": "TCP",
-    "Probe.timeoutSeconds": 1, "Probe.periodSeconds": 10, "Probe.successThreshold": 1, "Probe.failureThreshold": 3,
-    "HTTPGetAction.scheme": "HTTP", "HTTPGetAction.path": "/", "HostPathVolumeSource.type": "", "GRPCAction.service": "",
-    "ConfigMapVolumeSource.defaultMode": 420, "SecretVolumeSource.defaultMode": 420, "ProjectedVolumeSource.defaultMode": 420,
-    "DownwardAPIVolumeSource.defaultMode": 420, "ServiceAccountTokenProjection.expirationSeconds": 3600,
-    "ObjectFieldSelector.apiVersion": "v1",
-    "JobSpec.backoffLimit": 6, "JobSpec.completionMode": "NonIndexed", "JobSpec.suspend": False,
-    "JobSpec.podReplacementPolicy": "TerminatingOrFailed", "JobSpec.manualSelector": False,
-    "StatefulSetSpec.replicas": 1, "StatefulSetSpec.podManagementPolicy": "OrderedReady", "StatefulSetSpec.revisionHistoryLimit": 10,
-    "StatefulSetSpec.updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
-    "StatefulSetSpec.persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-    "ServiceSpec.type": "ClusterIP", "ServiceSpec.sessionAffinity": "None", "ServiceSpec.internalTrafficPolicy": "Cluster",
-    "PersistentVolumeClaimSpec.volumeMode": "Filesystem", "PersistentVolumeSpec.volumeMode": "Filesystem",
+    "ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "ServiceSpec.type": "ClusterIP", "PodSpec.restartPolicy": "Always",
+    "JobSpec.backoffLimit": 6, "StatefulSetSpec.replicas": 1, "StorageClass.reclaimPolicy": "Delete", "Secret.type": "Opaque",
     "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Retain",
-    "StorageClass.reclaimPolicy": "Delete", "StorageClass.volumeBindingMode": "Immediate", "Secret.type": "Opaque",
-    "CustomResourceDefinitionSpec.conversion": {"strategy": "None"},
 }  # fmt: skip
-ENUMS = {
-    "PodSpec.restartPolicy": "Always OnFailure Never", "Container.imagePullPolicy": "Always IfNotPresent Never",
-    "ContainerPort.protocol": "TCP UDP SCTP", "ServicePort.protocol": "TCP UDP SCTP", "ServiceSpec.sessionAffinity": "ClientIP None",
-    "ServiceSpec.type": "ClusterIP ExternalName LoadBalancer NodePort",
-    "PodSpec.dnsPolicy": "ClusterFirst ClusterFirstWithHostNet Default None",
-    "Container.terminationMessagePolicy": "File FallbackToLogsOnError", "JobSpec.completionMode": "NonIndexed Indexed",
-    "StatefulSetSpec.podManagementPolicy": "OrderedReady Parallel",
-    "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Delete Recycle Retain",
-    "EndpointSlice.addressType": "IPv4 IPv6 FQDN", "StorageClass.volumeBindingMode": "Immediate WaitForFirstConsumer",
+GIVEN: dict[str, Schema] = {
+    "Secret.data": CODED, "ConfigMap.binaryData": CODED,
+    "CertificateSigningRequestSpec.request": BYTES, "CertificateSigningRequestStatus.certificate": BYTES,
+    "CertificateSigningRequestSpec.extra": LISTS,
 }  # fmt: skip
-# Required by the models, but filled with zero values or by the server itself where it is left out.
-NOT_REQUIRED = {
-    "StatefulSetSpec.serviceName", "JobSpec.template", "CertificateSigningRequestSpec.signerName", "CertificateSigningRequestSpec.username",
-    "CustomResourceDefinitionStatus.storedVersions", "Event.metadata",
-}  # fmt: skip
+# Required by the models, but filled in by the server or not by every writer.
+NOT_REQUIRED = {"StatefulSetSpec.serviceName", "CustomResourceDefinitionStatus.storedVersions", "Event.metadata"}
 
 
 def maker(group: str, version: str, kind: str) -> Callable[[], Schema]:
@@ -121,11 +77,7 @@ def _object(module: ModuleType, model: str, seen: dict[str, Schema]) -> Schema:
         properties[_plain(field)] = _field(module, model, _plain(field), annotation, {**seen, name: ANY}, about)
     required = [f for f in found.__annotations__ if "Optional" not in found.__annotations__[f] and f"{model}.{f}" not in NOT_REQUIRED]
     schema: Schema = {"type": "object", "description": about.get("", ""), "properties": properties}
-    if required:
-        schema["required"] = [_plain(f) for f in required]
-    if model in ATOMIC_MAPS:
-        schema["x-kubernetes-map-type"] = "atomic"
-    return schema
+    return schema | ({"required": [_plain(f) for f in required]} if required else {})
 
 
 def _plain(field: str) -> str:
@@ -138,21 +90,15 @@ def _field(module: ModuleType, model: str, field: str, annotation: str, seen: di
     schema = dict(_type(module, field, re.sub(r"^Optional\[(.*)\]$", r"\1", annotation), seen))
     if field in about:
         schema["description"] = about[field]
-    keys = MERGED.get(name)
     if schema.get("type") == "array":
+        keys = "type" if name.endswith("Status.conditions") else MERGED.get(name)
         schema["x-kubernetes-list-type"] = "atomic" if keys is None else "map" if keys else "set"
         if keys:
             schema["x-kubernetes-list-map-keys"] = keys.split()
             schema["x-kubernetes-patch-merge-key"] = PATCHED.get(name, keys)
-    if name in CODED:
-        schema = {"description": schema.get("description", ""), **CODED[name]}
-    if name in ATOMIC_FIELDS:
-        schema["x-kubernetes-map-type"] = "atomic"
     if name in DEFAULTS:
         schema["default"] = DEFAULTS[name]
-    if name in ENUMS:
-        schema["enum"] = ENUMS[name].split()
-    return schema
+    return schema | GIVEN.get(name, {})
 
 
 def _type(module: ModuleType, field: str, annotation: str, seen: dict[str, Schema]) -> Schema:
@@ -161,8 +107,8 @@ def _type(module: ModuleType, field: str, annotation: str, seen: dict[str, Schem
     if annotation in SCALARS:
         return SCALARS[annotation]
     if annotation in ("dict", "Dict"):
-        return QUANTITIES if field in OF_QUANTITIES else LISTS if field in OF_LISTS else STRINGS
-    if annotation.split(".")[-1] in {u.split(".")[-1] for u in UNTYPED}:
+        return QUANTITIES if field in OF_QUANTITIES else STRINGS
+    if annotation.split(".")[-1] in UNTYPED:
         return ANY
     owner, _, model = annotation.rpartition(".")
     home = import_module(f"{MODELS}.{owner}") if owner else module

@@ -1,4 +1,4 @@
-"""What the API server itself fills in for built-in kinds beyond the defaults of their schemas: names, addresses, ports, labels, phases."""
+"""What the API server itself fills in for built-in kinds beyond the defaults of their schemas: addresses, ports, labels, accounts."""
 
 from __future__ import annotations
 
@@ -9,28 +9,16 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from panal.kube.times import now_utc, to_time
-from panal.local.apiserver import certificates, errors, policies
+from panal.local.apiserver import certificates, errors
 from panal.local.apiserver.errors import INVALID, Cause
+from panal.local.apiserver.identity import User
 from panal.local.apiserver.schema import Schema, child
 from panal.local.apiserver.store import Entry, Store
 
 Object = dict[str, Any]
 SERVICES = "10.96.0.0/16"
 NODE_PORTS = range(30000, 32768)
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
-NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who asks."""
-
-    name: str
-    uid: str = ""
-    groups: tuple[str, ...] = ()
-    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +45,15 @@ def coerce(value: Any, schema: Schema) -> Any:
 
 
 def plain(obj: Object) -> None:
-    """Defaults that go by the object alone; whoever writes it owns them. Changes `obj` itself."""
-    if obj["kind"] in PLAIN:
-        PLAIN[obj["kind"]](obj)
-    for spec in _pod_specs(obj):
-        _pod_spec(spec)
+    """Defaults that go by the object alone; the writer owns them. Changes `obj` itself."""
+    if obj["kind"] in WITH_SPEC:
+        obj.setdefault("spec", {})
+    if obj["kind"] == "Secret":
+        _secret(obj)
+    for container in _containers(obj):
+        resources = container.get("resources") or {}
+        for name, amount in (resources.get("limits") or {}).items():
+            resources.setdefault("requests", {}).setdefault(name, amount)
 
 
 def fill(obj: Object, setting: Setting) -> None:
@@ -70,80 +62,35 @@ def fill(obj: Object, setting: Setting) -> None:
         FILL[obj["kind"]](obj, setting)
 
 
-def _pod_specs(obj: Object) -> Iterator[Object]:
-    if obj["kind"] == "Pod" and isinstance(obj.get("spec"), dict):
-        yield obj["spec"]
-    template = (obj.get("spec") or {}).get("template") if obj["kind"] in ("Job", "StatefulSet") else None
-    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-        template.setdefault("metadata", {})
-        yield template["spec"]
+def _containers(obj: Object) -> Iterator[Object]:
+    spec = obj.get("spec") or {}
+    if obj["kind"] in ("Job", "StatefulSet"):
+        spec = (spec.get("template") or {}).get("spec") or {}
+    if obj["kind"] in ("Pod", "Job", "StatefulSet"):
+        yield from (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
 
 
-def _pod_spec(spec: Object) -> None:
-    if spec.get("serviceAccountName"):
-        spec["serviceAccount"] = spec["serviceAccountName"]
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-        _container(container)
-    for volume in spec.get("volumes") or ():
-        if isinstance(volume, dict) and set(volume) == {"name"}:
-            volume["emptyDir"] = {}
-
-
-def _container(container: Object) -> None:
-    image = str(container.get("image", ""))
-    tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
-    latest = tag in ("", "latest") and "@" not in image
-    container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
-    resources = container.get("resources") or {}
-    for name, amount in (resources.get("limits") or {}).items():
-        resources.setdefault("requests", {}).setdefault(name, amount)
-
-
-def _plain_pod(pod: Object) -> None:
-    pod.setdefault("spec", {}).setdefault("enableServiceLinks", True)
-
-
+# --- Pods and Jobs ------------------------------------------------------------------------------------------------
 def _pod(pod: Object, setting: Setting) -> None:
-    spec = pod["spec"]
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        condition.setdefault("lastProbeTime", None)
-        condition.setdefault("lastTransitionTime", None)
     if setting.old is None:
         _account(pod, setting.store)
-        pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
-        spec.setdefault("priority", 0)
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-        known = {t.get("key") for t in spec.get("tolerations") or () if t.get("effect") in ("NoExecute", None)}
-        for key in NOT_READY:
-            if key not in known:
-                toleration = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-                spec.setdefault("tolerations", []).append(toleration)
-
-
-def _quality(spec: Object) -> str:
-    asked = [c.get("resources") or {} for c in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]]
-    if not any(r.get("requests") or r.get("limits") for r in asked):
-        return "BestEffort"
-    sure = all({"cpu", "memory"} <= set(r.get("limits") or ()) and (r.get("requests") or r["limits"]) == r["limits"] for r in asked)
-    return "Guaranteed" if sure else "Burstable"
+        pod["status"] = {"phase": "Pending"}
 
 
 def _account(pod: Object, store: Store) -> None:
     """The Pod's service account, which must exist, and its token where the Pod mounts none of its own."""
     spec, metadata = pod["spec"], pod["metadata"]
-    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    spec["serviceAccountName"] = spec["serviceAccount"] = name
+    name = spec.setdefault("serviceAccountName", "default")
     account = store.get("serviceaccounts", (metadata["namespace"], name))
     if account is None:
         why = f'error looking up service account {metadata["namespace"]}/{name}: serviceaccount "{name}" not found'
         raise errors.forbidden("", "pods", metadata.get("name", ""), why)
-    mount = spec.get("automountServiceAccountToken", account.object.get("automountServiceAccountToken", True))
-    containers = [c for c in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())] if isinstance(c, dict)]
-    bare = [c for c in containers if all(m.get("mountPath") != TOKEN_DIR for m in c.get("volumeMounts") or ())]
-    if not mount or not bare:
+    wanted = spec.get("automountServiceAccountToken", account.object.get("automountServiceAccountToken", True))
+    without = [c for c in _containers(pod) if all(m.get("mountPath") != TOKEN_DIR for m in c.get("volumeMounts") or ())]
+    if not wanted or not without:
         return
     volume = f"kube-api-access-{metadata['uid'][:5]}"
-    for container in bare:
+    for container in without:
         container.setdefault("volumeMounts", []).append({"name": volume, "readOnly": True, "mountPath": TOKEN_DIR})
     spec.setdefault("volumes", []).append({"name": volume, "projected": {"sources": _token_sources(), "defaultMode": 420}})
 
@@ -157,65 +104,21 @@ def _token_sources() -> list[Object]:
     ]
 
 
-def _plain_job(job: Object) -> None:
-    spec = job.setdefault("spec", {})
-    if spec.get("completions") is None and spec.get("parallelism") is None:
-        spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
-    if spec.get("podFailurePolicy"):
-        spec["podReplacementPolicy"] = "Failed"
-
-
 def _job(job: Object, setting: Setting) -> None:
-    spec = job["spec"]
-    job.setdefault("status", {})
-    if setting.old is None and not spec.get("manualSelector"):
+    if setting.old is None:
         uid, name = job["metadata"]["uid"], job["metadata"]["name"]
         labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name}
-        template = spec.setdefault("template", {})
+        template = job["spec"].setdefault("template", {})
         template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
-        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        job["metadata"].setdefault("labels", dict(template["metadata"]["labels"]))
+        job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
 
 
-def _stateful_set(found: Object, setting: Setting) -> None:
-    status = found.setdefault("status", {})
-    status.setdefault("replicas", 0)
-    status.setdefault("availableReplicas", 0)
-
-
-def _event(event: Object, setting: Setting) -> None:
-    """Fields that are told even if there is nothing to tell."""
-    for name in ("eventTime", "firstTimestamp", "lastTimestamp"):
-        event.setdefault(name, None)
-    for name in ("reportingComponent", "reportingInstance"):
-        event.setdefault(name, "")
-
-
-def _plain_service(service: Object) -> None:
-    spec = service.setdefault("spec", {})
-    for port in spec.get("ports") or ():
-        if isinstance(port, dict) and "port" in port:
-            port.setdefault("targetPort", port["port"])
-    if spec.get("type") in ("NodePort", "LoadBalancer"):
-        spec.setdefault("externalTrafficPolicy", "Cluster")
-        if spec["type"] == "LoadBalancer":
-            spec.setdefault("allocateLoadBalancerNodePorts", True)
-
-
+# --- Services -----------------------------------------------------------------------------------------------------
 def _service(service: Object, setting: Setting) -> None:
     spec, old = service["spec"], (setting.old or {}).get("spec") or {}
     service.setdefault("status", {"loadBalancer": {}})
-    if spec.get("type") == "ExternalName":
-        return
-    for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-        if not spec.get(name) and old.get(name):
-            spec[name] = old[name]
     if not spec.get("clusterIP"):
-        spec["clusterIP"] = _free_address(setting.store)
-    spec.setdefault("clusterIPs", [spec["clusterIP"]])
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+        spec["clusterIP"] = old.get("clusterIP") or _free_address(setting.store)
     if spec.get("type") in ("NodePort", "LoadBalancer"):
         _node_ports(service, old, setting.store)
 
@@ -235,114 +138,47 @@ def _node_ports(service: Object, old: Object, store: Store) -> None:
     taken = {p.get("nodePort") for e in _others(store, service) for p in (e.object.get("spec") or {}).get("ports") or ()}
     before = {(p.get("name"), p["port"]): p.get("nodePort") for p in old.get("ports") or ()}
     for i, port in enumerate(service["spec"].get("ports") or ()):
-        wanted = port.get("nodePort") or before.get((port.get("name"), port.get("port")))
-        if wanted and port.get("nodePort") and wanted not in before.values():
+        wanted = port.get("nodePort") or before.get((port.get("name"), port["port"]))
+        if wanted and wanted not in before.values():
             _check_port(service, wanted, wanted in taken, i)
         port["nodePort"] = wanted or _any_port(taken)
         taken.add(port["nodePort"])
 
 
 def _any_port(taken: set[int | None]) -> int:
-    """At random, as the real one: who still dials the port of a Service that is gone must not reach the next one made."""
+    """At random: a client that still dials the port of a Service that is gone must not reach the next one made."""
     return random.choice([port for port in NODE_PORTS if port not in taken])
 
 
 def _check_port(service: Object, port: int, taken: bool, index: int) -> None:
-    path, name = f"spec.ports[{index}].nodePort", service["metadata"]["name"]
+    problem = "provided port is already allocated" if taken else ""
     if port not in NODE_PORTS:
-        text = f"Invalid value: {port}: provided port is not in the valid range. The range of valid ports is 30000-32767"
-        raise errors.invalid("", "Service", name, [Cause(INVALID, text, path)])
-    if taken:
-        raise errors.invalid("", "Service", name, [Cause(INVALID, f"Invalid value: {port}: provided port is already allocated", path)])
+        problem = "provided port is not in the valid range. The range of valid ports is 30000-32767"
+    if problem:
+        cause = Cause(INVALID, f"Invalid value: {port}: {problem}", f"spec.ports[{index}].nodePort")
+        raise errors.invalid("", "Service", service["metadata"]["name"], [cause])
 
 
-def _claim(claim: Object, setting: Setting) -> None:
-    claim.setdefault("status", {"phase": "Pending"})
-    spec = claim.setdefault("spec", {})
-    if setting.old is None and "storageClassName" not in spec:
-        for entry in setting.store.all("storageclasses.storage.k8s.io"):
-            if (entry.object["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-                spec["storageClassName"] = entry.object["metadata"]["name"]
-
-
-def _plain_namespace(namespace: Object) -> None:
-    if namespace["metadata"].get("name"):
-        namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"]["name"]
-
-
+# --- other kinds --------------------------------------------------------------------------------------------------
 def _namespace(namespace: Object, setting: Setting) -> None:
+    namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"].get("name", "")
     if setting.old is None:
         namespace["spec"] = {"finalizers": ["kubernetes"]}
-        namespace["status"] = {"phase": "Active"}
     namespace.setdefault("status", {"phase": "Active"})
 
 
 def _secret(secret: Object) -> None:
-    strings = secret.pop("stringData", None)
-    if isinstance(strings, dict):
-        coded = {k: base64.b64encode(str(v).encode()).decode() for k, v in strings.items()}
-        secret["data"] = (secret.get("data") or {}) | coded
+    strings = secret.pop("stringData", None) or {}
+    if strings:
+        secret["data"] = (secret.get("data") or {}) | {k: base64.b64encode(v.encode()).decode() for k, v in strings.items()}
 
 
-def _request(csr: Object, setting: Setting) -> None:
-    """Who asks is recorded by the server, never by the one who asks. What was asked for stays as it was."""
-    spec, old = csr.setdefault("spec", {}), (setting.old or {}).get("spec")
-    csr.setdefault("status", {})
-    for condition in certificates.conditions_of(csr):
-        for name in ("lastUpdateTime", "lastTransitionTime"):
-            condition[name] = condition.get(name) or to_time(now_utc())
-    if old:
-        csr["spec"] = old
-        return
-    user = setting.user
-    found = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": {k: list(v) for k, v in user.extra}}
-    for name in ("username", "uid", "groups", "extra"):
-        spec.pop(name, None)
-    spec.update({k: v for k, v in found.items() if v})
-
-
-def _binding(binding: Object) -> None:
-    for subject in binding.get("subjects") or ():
-        if isinstance(subject, dict):
-            subject.setdefault("apiGroup", "" if subject.get("kind") == "ServiceAccount" else "rbac.authorization.k8s.io")
-            if not subject["apiGroup"]:
-                del subject["apiGroup"]
-    if isinstance(binding.get("roleRef"), dict):
-        binding["roleRef"].setdefault("apiGroup", "rbac.authorization.k8s.io")
-
-
-def _policy(policy: Object, setting: Setting) -> None:
-    policy["spec"].setdefault("podSelector", {})
-
-
-def _volume(volume: Object, setting: Setting) -> None:
-    volume.setdefault("status", {"phase": "Pending"})
-
-
-def _status(obj: Object, setting: Setting) -> None:
-    obj.setdefault("status", {})
-
-
-PLAIN: dict[str, Callable[[Object], None]] = {
-    "Pod": _plain_pod,
-    "Job": _plain_job,
-    "Service": _plain_service,
-    "Namespace": _plain_namespace,
-    "Secret": _secret,
-    "RoleBinding": _binding,
-    "ClusterRoleBinding": _binding,
-    "NetworkPolicy": policies.fill,
-}
-FILL: dict[str, Callable[[Object, Setting], None]] = {
+WITH_SPEC = {"Pod", "Job", "Service", "PersistentVolumeClaim"}
+FILL: dict[str, Callable[[Object, Setting], Any]] = {
     "Pod": _pod,
     "Job": _job,
-    "StatefulSet": _stateful_set,
     "Service": _service,
-    "PersistentVolumeClaim": _claim,
-    "PersistentVolume": _volume,
+    "PersistentVolumeClaim": lambda claim, _: claim.setdefault("status", {"phase": "Pending"}),
     "Namespace": _namespace,
-    "CertificateSigningRequest": _request,
-    "NetworkPolicy": _policy,
-    "Event": _event,
-    "Node": _status,
+    "CertificateSigningRequest": lambda csr, setting: certificates.fill(csr, setting.user, setting.old),
 }

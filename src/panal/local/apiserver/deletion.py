@@ -12,52 +12,48 @@ from panal.local.apiserver.requests import Call
 
 Object = dict[str, Any]
 RETURNED = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount"}  # a DELETE answers with them
+POLICIES = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}  # propagation: the finalizer that the garbage collector acts on
 
 
 def preconditions(call: Call, obj: Object, options: Object) -> None:
     wanted, metadata = options.get("preconditions") or {}, obj["metadata"]
-    for name, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+    for name in ("uid", "resourceVersion"):
         if wanted.get(name) and str(wanted[name]) != metadata[name]:
-            why = f"Precondition failed: {called} in precondition: {wanted[name]}, {called} in object meta: {metadata[name]}"
-            if call.resource.custom and name == "uid":
-                why = f"the UID in the precondition ({wanted[name]}) does not match the UID in record ({metadata[name]})."
-                why += " The object might have been deleted and then recreated"
-            raise errors.conflict(call.resource.group, call.resource.kind if call.resource.custom else call.resource.plural, call.name, why)
+            why = f"Precondition failed: {name} in precondition: {wanted[name]}, {name} in object meta: {metadata[name]}"
+            raise errors.conflict(call.resource.group, call.resource.plural, call.name, why)
 
 
-def grace(obj: Object, options: Object) -> int:
+def mark(obj: Object, options: Object, now: datetime) -> None:
+    """Notes on the object itself that it is to go, and what holds it back."""
+    metadata, policy = obj["metadata"], options.get("propagationPolicy")
+    if policy and not metadata.get("deletionTimestamp"):
+        kept = [f for f in metadata.get("finalizers") or () if f not in POLICIES.values()]
+        metadata["finalizers"] = [*kept, *([POLICIES[policy]] if policy in POLICIES else [])]
+    tidy(metadata)
+    if obj["kind"] == "Pod" or not may_go(obj):
+        _time(obj, _grace(obj, options), now)
+    if obj["kind"] == "Namespace":
+        obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
+
+
+def _grace(obj: Object, options: Object) -> int:
     """Seconds that a Pod has for its end; 0 for everything else."""
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
     if obj["kind"] != "Pod" or not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0
     asked = options.get("gracePeriodSeconds")
-    grace = int(asked if isinstance(asked, int) else spec.get("terminationGracePeriodSeconds", 30))
+    grace = int(asked if asked is not None else spec.get("terminationGracePeriodSeconds", 30))
     return grace if grace >= 0 else 1
 
 
-def propagation(obj: Object, options: Object) -> None:
-    policy, metadata = options.get("propagationPolicy"), obj["metadata"]
-    if options.get("orphanDependents") is True:
-        policy = "Orphan"
-    wanted = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}.get(str(policy))
-    finalizers = metadata.get("finalizers") or []
-    if policy is not None and not metadata.get("deletionTimestamp"):
-        finalizers = [f for f in finalizers if f not in ("orphan", "foregroundDeletion")] + ([wanted] if wanted else [])
-    metadata["finalizers"] = finalizers
-    tidy(metadata)
-
-
-def mark(obj: Object, grace: int, now: datetime) -> None:
+def _time(obj: Object, grace: int, now: datetime) -> None:
     metadata = obj["metadata"]
     if "deletionTimestamp" not in metadata:
-        metadata["deletionTimestamp"] = to_time(now + timedelta(seconds=grace))
-        if obj["kind"] != "Namespace":
-            metadata["deletionGracePeriodSeconds"] = grace
-        if "generation" in metadata:
-            metadata["generation"] += 1
-    elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-        metadata["deletionTimestamp"] = to_time(now + timedelta(seconds=grace))
-        metadata["deletionGracePeriodSeconds"] = grace
+        metadata |= {"generation": metadata["generation"] + 1} if "generation" in metadata else {}
+    elif grace >= metadata.get("deletionGracePeriodSeconds", 0):
+        return
+    metadata["deletionTimestamp"] = to_time(now + timedelta(seconds=grace))
+    metadata["deletionGracePeriodSeconds"] = grace
 
 
 def may_go(obj: Object) -> bool:

@@ -22,6 +22,14 @@ class Cause:
         return f"{self.field}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Mistyped(Cause):
+    """A value of another type than its schema's."""
+
+    wanted: str
+    given: str
+
+
 class StatusError(Exception):
     """Ends a request; `body` is the Status object of the answer."""
 
@@ -40,6 +48,10 @@ class StatusError(Exception):
         if self.details is not None:
             found["details"] = self.details
         return found | {"code": self.code}
+
+
+class AlreadyExists(StatusError):  # noqa: N818
+    """There is an object of that name."""
 
 
 class UndecodableError(StatusError):
@@ -76,7 +88,7 @@ def not_found(group: str, plural: str, name: str) -> StatusError:
 
 
 def already_exists(group: str, plural: str, name: str) -> StatusError:
-    return StatusError(409, "AlreadyExists", f'{qualified(plural, group)} "{name}" already exists', details(group, plural, name))
+    return AlreadyExists(409, "AlreadyExists", f'{qualified(plural, group)} "{name}" already exists', details(group, plural, name))
 
 
 def conflict(group: str, plural: str, name: str, why: str) -> StatusError:
@@ -100,13 +112,14 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Status
     )
 
 
-def method_not_allowed(why: str = "the server does not allow this method on the requested resource") -> StatusError:
-    return StatusError(405, "MethodNotAllowed", why, {})
+def invalid_option(kind: str, field: str, message: str, reason: str = FORBIDDEN) -> StatusError:
+    """Of the options of a request, such as ListOptions."""
+    return invalid("meta.k8s.io", kind, "", [Cause(reason, message, field)])
+
+
+def method_not_allowed() -> StatusError:
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def unsupported_media(message: str) -> StatusError:
     return StatusError(415, "UnsupportedMediaType", message)
-
-
-def expired(message: str = "The provided continue parameter is too old") -> StatusError:
-    return StatusError(410, "Expired", message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from panal.local.apiserver.schema import ANY, Schema, child, key
@@ -17,25 +17,8 @@ Path = tuple[str, ...]
 Fields = frozenset[Path]
 EMPTY: Fields = frozenset()
 MISSING: Any = object()
-NOT_OWNED = {
-    ("f:apiVersion",),
-    ("f:kind",),
-    ("f:metadata",),
-    *(
-        ("f:metadata", f"f:{n}")
-        for n in (
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "selfLink",
-            "uid",
-            "clusterName",
-            "generation",
-            "managedFields",
-            "resourceVersion",
-        )
-    ),
-}
+_UNOWNED = ["name", "namespace", "creationTimestamp", "uid", "generation", "managedFields", "resourceVersion"]
+NOT_OWNED = {("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in _UNOWNED)}
 
 
 class DuplicateKey(ValueError):  # noqa: N818
@@ -73,13 +56,12 @@ def items(schema: Schema, value: list[Any], path: Path = ()) -> dict[str, Any]:
     return found
 
 
-def children(value: Any, schema: Schema, path: Path = ()) -> Iterator[tuple[str, Any, Schema]] | None:
+def children(value: Any, schema: Schema, path: Path = ()) -> dict[str, tuple[Any, Schema]] | None:
     """The parts of a granular map or list with their schemas; None for what is one piece."""
     if is_granular_map(value, schema):
-        return ((f"f:{name}", item, child(schema, name) or ANY) for name, item in value.items())
+        return {f"f:{name}": (item, child(schema, name) or ANY) for name, item in value.items()}
     if is_granular_list(value, schema):
-        inner = schema.get("items", ANY)
-        return ((name, item, inner) for name, item in items(schema, value, path).items())
+        return {name: (item, schema.get("items", ANY)) for name, item in items(schema, value, path).items()}
     return None
 
 
@@ -92,7 +74,7 @@ def _owned(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
     if parts is None or value == {}:
         yield path
         return
-    for name, item, inner in parts:
+    for name, (item, inner) in parts.items():
         if not name.startswith("f:"):
             yield (*path, name)
         yield from _owned(item, inner, (*path, name))
@@ -101,66 +83,44 @@ def _owned(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
 # --- differences --------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class Difference:
-    added: set[Path]
-    modified: set[Path]
-    removed: set[Path]
+    """What was written, added or changed, and what was removed."""
 
-    @property
-    def written(self) -> set[Path]:
-        return self.added | self.modified
+    written: set[Path] = field(default_factory=set)
+    removed: set[Path] = field(default_factory=set)
 
 
 def compare(old: Any, new: Any, schema: Schema) -> Difference:
-    found = Difference(set(), set(), set())
+    found = Difference()
     _compare(old, new, schema, (), found)
-    for paths in (found.added, found.modified, found.removed):
-        paths -= NOT_OWNED
-        paths.discard(())
+    for paths in (found.written, found.removed):
+        paths -= {*NOT_OWNED, ()}
     return found
 
 
 def _compare(old: Any, new: Any, schema: Schema, path: Path, found: Difference) -> None:
-    if old is MISSING or new is MISSING:
-        side = found.added if old is MISSING else found.removed
-        side.update(_every(new if old is MISSING else old, schema, path))
-        return
     try:
         before, after = children(old, schema, path), children(new, schema, path)
     except DuplicateKey:
         before = after = None
-    if before is None or after is None or not old or not new:
-        _as_a_whole(old, new, schema, path, found)
-        return
-    lhs, rhs = ({name: (item, inner) for name, item, inner in parts} for parts in (before, after))
-    for name in [*lhs, *(n for n in rhs if n not in lhs)]:
-        inner = (lhs.get(name) or rhs[name])[1]
-        a, b = (side[name][0] if name in side else MISSING for side in (lhs, rhs))
-        if a is not b:
-            _compare(a, b, inner, (*path, name), found)
-
-
-def _as_a_whole(old: Any, new: Any, schema: Schema, path: Path, found: Difference) -> None:
-    if old == new and type(old) is type(new):
-        return
-    granular = (is_granular_map(old, schema) and is_granular_map(new, schema)) or (
-        is_granular_list(old, schema) and is_granular_list(new, schema)
-    )
-    if granular:  # one of them is empty
-        found.removed.update(_every(old, schema, path) - {path})
-        found.added.update(_every(new, schema, path) - {path})
-    else:
-        found.modified.add(path)
-        found.removed.update(_every(old, schema, path) - {path})
-        found.added.update(_every(new, schema, path) - {path})
+    if before is not None and after is not None:
+        for name, (_, inner) in {**before, **after}.items():
+            a, b = (parts[name][0] if name in parts else MISSING for parts in (before, after))
+            if a is not b:
+                _compare(a, b, inner, (*path, name), found)
+    elif old != new or type(old) is not type(new):
+        found.written.update(_every(new, schema, path))
+        found.removed.update(_every(old, schema, path) - _every(new, schema, path))
 
 
 def _every(value: Any, schema: Schema, path: Path) -> set[Path]:
     """The path itself and all beneath it."""
+    if value is MISSING:
+        return set()
     try:
-        parts = list(children(value, schema, path) or ())
+        parts = children(value, schema, path) or {}
     except DuplicateKey:
-        parts = []
-    return {path}.union(*(_every(item, inner, (*path, name)) for name, item, inner in parts))
+        parts = {}
+    return {path}.union(*(_every(item, inner, (*path, name)) for name, (item, inner) in parts.items()))
 
 
 # --- as managedFields are written ---------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ that they are bound to.
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import hashlib
 import hmac
@@ -22,15 +21,21 @@ import msgspec
 
 from panal.kube.times import to_time
 from panal.local.apiserver import errors
-from panal.local.apiserver.defaults import User
 from panal.local.apiserver.errors import INVALID, Cause
 from panal.local.apiserver.store import Entry, Store
 
 Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+
 ADMIN = User("admin", "admin", ("system:masters", "system:authenticated"))
-ISSUER = "https://kubernetes.default.svc.cluster.local"
 SHORTEST, USUAL, LONGEST = 600, 3600, 1 << 32
-BOUND = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 UNAUTHORIZED = errors.StatusError(401, "Unauthorized", "Unauthorized")
 
 
@@ -89,19 +94,14 @@ class Identity:
         text, _, signature = token.rpartition(".")
         if not token.isascii() or not hmac.compare_digest(self._sign(text), signature):
             return None
-        try:
-            claims = msgspec.json.decode(_decoded(text.partition(".")[2]))
-        except (msgspec.DecodeError, binascii.Error, ValueError):
+        claims = msgspec.json.decode(_decoded(text.partition(".")[2]))
+        namespace, account, pod = claims["namespace"], claims["account"], claims.get("pod")
+        if claims["exp"] < time.time() or not self._there("serviceaccounts", namespace, account):
             return None
-        if claims["exp"] < time.time():
+        if pod and not self._there("pods", namespace, pod):
             return None
-        about = claims["kubernetes.io"]
-        if not self._there("serviceaccounts", about["namespace"], about["serviceaccount"]):
-            return None
-        for part, plural in (("pod", "pods"), ("secret", "secrets")):
-            if part in about and not self._there(plural, about["namespace"], about[part]):
-                return None
-        return _user(about, claims["jti"])
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        return User(claims["sub"], account["uid"], groups)
 
     def _there(self, plural: str, namespace: str, about: Object) -> bool:
         entry = self.store.get(plural, (namespace, about["name"]))
@@ -110,55 +110,34 @@ class Identity:
     def issue(self, account: Entry, request: Object) -> Object:
         """Answers a TokenRequest."""
         spec, metadata = request.get("spec") or {}, account.object["metadata"]
-        wanted = spec.get("expirationSeconds", USUAL)
-        if not isinstance(wanted, int) or not SHORTEST <= wanted <= LONGEST:
-            text = f"Invalid value: {wanted}: may not specify a duration less than 10 minutes"
+        namespace, name, now = metadata["namespace"], metadata["name"], int(time.time())
+        seconds = spec.get("expirationSeconds", USUAL)
+        if not isinstance(seconds, int) or not SHORTEST <= seconds <= LONGEST:
+            text = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
             raise errors.invalid("authentication.k8s.io", "TokenRequest", "", [Cause(INVALID, text, "spec.expirationSeconds")])
-        about: Object = {
-            "namespace": metadata["namespace"],
-            "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
-            **self._bound(metadata["namespace"], spec.get("boundObjectRef")),
-        }
-        now = int(time.time())
         claims = {
-            "aud": spec.get("audiences") or [ISSUER],
-            "exp": now + wanted,
+            "exp": now + seconds,
             "iat": now,
-            "iss": ISSUER,
-            "jti": hashlib.sha256(f"{time.time_ns()}{metadata['uid']}".encode()).hexdigest()[:32],
-            "kubernetes.io": about,
-            "nbf": now,
-            "sub": f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}",
+            "sub": f"system:serviceaccount:{namespace}:{name}",
+            "namespace": namespace,
+            "account": {"name": name, "uid": metadata["uid"]},
+            **self._bound(namespace, spec.get("boundObjectRef")),
         }
         text = ".".join(_coded(msgspec.json.encode(part)) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-        ends = to_time(datetime.fromtimestamp(now + wanted, UTC))
-        return {
-            "kind": "TokenRequest",
-            "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "creationTimestamp": None},
-            "spec": {"audiences": claims["aud"], "expirationSeconds": wanted, "boundObjectRef": spec.get("boundObjectRef")},
-            "status": {"token": f"{text}.{self._sign(text)}", "expirationTimestamp": ends},
-        }
+        ends = to_time(datetime.fromtimestamp(now + seconds, UTC))
+        identity = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": name, "namespace": namespace}}
+        return identity | {"spec": spec, "status": {"token": f"{text}.{self._sign(text)}", "expirationTimestamp": ends}}
 
     def _bound(self, namespace: str, ref: Any) -> Object:
-        if not isinstance(ref, dict) or ref.get("kind") not in BOUND:
+        """The Pod that the token ends with."""
+        if not isinstance(ref, dict) or ref.get("kind") != "Pod":
             return {}
-        kind, name = str(ref["kind"]), str(ref.get("name", ""))
-        entry = self.store.get(BOUND[kind], ("" if kind == "Node" else namespace, name))
+        name = str(ref.get("name", ""))
+        entry = self.store.get("pods", (namespace, name))
         if entry is None:
-            raise errors.not_found("", BOUND[kind], name)
+            raise errors.not_found("", "pods", name)
         uid = entry.object["metadata"]["uid"]
         if ref.get("uid") not in (None, "", uid):
-            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record."
-            why += " The object might have been deleted and then recreated"
-            raise errors.conflict("", BOUND[kind], name, why)
-        return {kind.lower(): {"name": name, "uid": uid}}
-
-
-def _user(about: Object, jti: str) -> User:
-    namespace, account = about["namespace"], about["serviceaccount"]
-    extra = {"authentication.kubernetes.io/credential-id": (f"JTI={jti}",)}
-    if pod := about.get("pod"):
-        extra |= {"authentication.kubernetes.io/pod-name": (pod["name"],), "authentication.kubernetes.io/pod-uid": (pod["uid"],)}
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-    return User(f"system:serviceaccount:{namespace}:{account['name']}", account["uid"], groups, tuple(extra.items()))
+            why = f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record ({uid})"
+            raise errors.conflict("", "pods", name, why)
+        return {"pod": {"name": name, "uid": uid}}

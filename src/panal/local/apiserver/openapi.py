@@ -7,7 +7,6 @@ from typing import Any
 
 from panal.local.apiserver.errors import NotServed
 from panal.local.apiserver.kinds import Registry, Resource
-from panal.local.apiserver.store import encode
 
 Object = dict[str, Any]
 
@@ -21,18 +20,16 @@ def index(registry: Registry) -> Object:
     return {"paths": paths}
 
 
-def document(registry: Registry, group: str, version: str) -> bytes:
+def document(registry: Registry, group: str, version: str) -> Object:
     found = registry.of_version(group, version)
     if not found:
         raise NotServed
-    return encode(
-        {
-            "openapi": "3.0.0",
-            "info": {"title": "Kubernetes API of panal's local platform", "version": "v1"},
-            "paths": {path: item for r in found for path, item in _paths(r).items()},
-            "components": {"schemas": {_name(r): _schema(r) for r in found}},
-        }
-    )
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes API of the local platform", "version": "v1"},
+        "paths": {path: item for r in found for path, item in _paths(r).items()},
+        "components": {"schemas": {_name(r): _schema(r) for r in found}},
+    }
 
 
 def _name(r: Resource) -> str:
@@ -56,25 +53,14 @@ def _public(schema: Any) -> Any:
 
 
 def _paths(r: Resource) -> Object:
-    gvk = {"group": r.group, "kind": r.kind, "version": r.version}
-    ref = {"$ref": f"#/components/schemas/{_name(r)}"}
-    query = [{"name": n, "in": "query", "schema": {"type": "string"}} for n in ("dryRun", "fieldManager", "fieldValidation")]
-
-    def operation(action: str, body: bool) -> Object:
-        content = {"application/json": {"schema": ref}}
-        found: Object = {
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": gvk,
-            "responses": {"200": {"description": "OK", "content": content}},
-        }
-        return found | ({"parameters": query, "requestBody": {"content": content}} if body else {})
-
-    every = {"get": operation("list", False), "post": operation("post", True)}
-    one = {
-        "get": operation("get", False),
-        "put": operation("put", True),
-        "patch": operation("patch", True),
-        "delete": operation("delete", False),
+    """`explain` looks for what can be read, and `apply` for patches that know `fieldValidation`."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{_name(r)}"}}}
+    operation = {
+        "x-kubernetes-group-version-kind": {"group": r.group, "kind": r.kind, "version": r.version},
+        "responses": {"200": {"description": "OK", "content": content}},
     }
+    query = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in ("dryRun", "fieldManager", "fieldValidation")]
+    change = {**operation, "x-kubernetes-action": "patch", "parameters": query, "requestBody": {"content": content}}
     path = r.path("{namespace}" if r.namespaced else "")
-    return {path: every, f"{path}/{{name}}": one}
+    read = [{**operation, "x-kubernetes-action": action} for action in ("list", "get")]
+    return {path: {"get": read[0]}, f"{path}/{{name}}": {"get": read[1], "patch": change}}

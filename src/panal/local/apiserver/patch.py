@@ -1,7 +1,7 @@
 """Patches: merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge patch, by which kubectl changes built-in kinds.
 
-Strategic merge knows the keys of lists from the schema, `$patch: delete | replace | merge`, `$deleteFromPrimitiveList`, `$retainKeys`
-and `$setElementOrder`.
+Strategic merge knows the keys of lists from the schema, `$patch: delete | replace`, `$deleteFromPrimitiveList`, `$retainKeys` and
+`$setElementOrder`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,7 @@ MERGE, JSON, STRATEGIC, APPLY = (
     f"application/{name}" for name in ("merge-patch+json", "json-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
 )
 DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimitiveList/")
-MOST_OPERATIONS = 10_000
-
-
-def go_kind(value: Any) -> str:
-    known = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
-    return known.get(type(value), "null")
+Object = dict[str, Any]
 
 
 def merged(value: Any, patch: Any) -> Any:
@@ -39,27 +34,15 @@ def merged(value: Any, patch: Any) -> Any:
     return result
 
 
-def json_patched(value: Any, patch: Any) -> Any:
-    if not isinstance(patch, list):
-        raise bad_request(f"error decoding patch: json: cannot unmarshal {go_kind(patch)} into Go value of type []handlers.jsonPatchOp")
-    if len(patch) > MOST_OPERATIONS:
-        raise StatusError(
-            413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(patch)}"
-        )
+def json_patched(value: Object, patch: Any) -> Any:
     try:
         return jsonpatch.JsonPatch(patch).apply(value)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise StatusError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from error
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, LookupError, ValueError, AttributeError) as error:
+        raise StatusError(422, "Invalid", f"the JSON patch cannot be applied: {error}") from error
 
 
 # --- strategic merge ----------------------------------------------------------------------------------------------
-def strategic(value: Any, patch: Any, schema: Schema) -> Any:
-    if not isinstance(patch, dict):
-        raise bad_request("a strategic merge patch must be an object")
-    return _maps(value if isinstance(value, dict) else {}, patch, schema)
-
-
-def _maps(value: dict[str, Any], patch: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def strategic(value: Object, patch: Object, schema: Schema) -> Object:
     order = patch.get("$patch")
     if order == "replace":
         return {k: _clean(v) for k, v in patch.items() if k != "$patch"}
@@ -70,23 +53,22 @@ def _maps(value: dict[str, Any], patch: dict[str, Any], schema: Schema) -> dict[
     for name, item in patch.items():
         if name.startswith(DIRECTIVES):
             continue
-        known = child(schema, name) or ANY
+        known, before = child(schema, name) or ANY, result.get(name)
         if item is None:
             result.pop(name, None)
         elif isinstance(item, dict):
-            before = result.get(name)
-            result[name] = _maps(before if isinstance(before, dict) else {}, item, known)
-        elif isinstance(item, list) and isinstance(result.get(name), list):
-            result[name] = _lists(result[name], item, known)
+            result[name] = strategic(before if isinstance(before, dict) else {}, item, known)
+        elif isinstance(item, list):
+            result[name] = _lists(before, item, known) if isinstance(before, list) else _clean(item)
         else:
-            result[name] = _clean(item) if isinstance(item, list) else item
+            result[name] = item
     _from_primitive_lists(result, patch)
     _ordered(result, patch, schema)
     return result
 
 
 def _clean(value: Any) -> Any:
-    """Without directives, for there is nothing that they could be about."""
+    """Without directives: there is nothing that they could be about."""
     if isinstance(value, dict):
         return {k: _clean(v) for k, v in value.items() if not k.startswith(DIRECTIVES) and v is not None}
     if isinstance(value, list):
@@ -98,39 +80,27 @@ def _lists(value: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
     if schema.get("x-kubernetes-list-type") == "set":
         return [*value, *(item for item in patch if item not in value)]
     key = schema.get("x-kubernetes-patch-merge-key")
-    if key is None or any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
-        return [_clean(i) for i in patch if not (isinstance(i, dict) and i.get("$patch") == "replace")]
+    if key is None:
+        return _clean(patch)  # type: ignore[no-any-return]
     known = {item.get(key): item for item in value if isinstance(item, dict)}
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
-    gone = [item[key] for item in patch if item.get("$patch") == "delete"]
-    new = {i[key]: _maps(known[i[key]], i, schema.get("items", ANY)) if i[key] in known else _clean(i) for i in patch if i[key] not in gone}
-    return _in_order({k: v for k, v in known.items() if k not in gone}, new)
+        if item.get("$patch") == "delete":
+            known.pop(item[key], None)
+        else:
+            known[item[key]] = strategic(known.get(item[key], {}), item, schema.get("items", ANY))
+    return [*known.values()]
 
 
-def _in_order(old: dict[Any, Any], new: dict[Any, Any]) -> list[Any]:
-    """The patch's order prevails; what only the object has keeps its place."""
-    result, names = [], iter(new)
-    for name in old:
-        if name not in new:
-            result.append(old[name])
-            continue
-        for following in names:
-            result.append(new[following])
-            if following == name or following in old:
-                break
-    return result + [new[name] for name in names]
-
-
-def _from_primitive_lists(result: dict[str, Any], patch: dict[str, Any]) -> None:
+def _from_primitive_lists(result: Object, patch: Object) -> None:
     for name, gone in patch.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             field = name.partition("/")[2]
             result[field] = [item for item in result.get(field) or () if item not in gone]
 
 
-def _ordered(result: dict[str, Any], patch: dict[str, Any], schema: Schema) -> None:
+def _ordered(result: Object, patch: Object, schema: Schema) -> None:
     for name, wanted in patch.items():
         field = name.partition("/")[2]
         if not name.startswith("$setElementOrder/") or not isinstance(result.get(field), list) or not isinstance(wanted, list):

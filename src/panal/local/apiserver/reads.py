@@ -1,63 +1,35 @@
-"""Reading: one object, lists page by page, and watches.
+"""Reading: one object, lists, and watches.
 
-Bodies are those that the store holds, encoded once, when they were written; they are made again only for another version of a kind, or
-for the forms that kubectl asks for (Table, PartialObjectMetadata).
+Bodies are those that the store holds, encoded once, when they were written; they are made again only for the tables that kubectl asks for.
+Lists come in one piece, and watches without bookmarks: a server may decline both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from panal.local.apiserver import errors, selectors, table
 from panal.local.apiserver.kinds import Resource
 from panal.local.apiserver.requests import Call
-from panal.local.apiserver.store import Change, Entry, Store, decode, encode
+from panal.local.apiserver.store import Change, Entry, Store, encode
 
 Object = dict[str, Any]
-BOOKMARKS = 15.0  # seconds
-BEFORE_END = 2.0
 FULL = 10_000  # events that a watcher may be behind before its watch is ended
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How objects are to be told: as they are, or as one of the kinds of meta.k8s.io/v1."""
+    """How objects are shown: as they are, or as a Table, whose rows hold objects as `include` says: None, Metadata or Object."""
 
-    kind: str = ""  # Table, PartialObjectMetadata, or empty
+    table: bool = False
     include: str = "Metadata"
 
     def one(self, resource: Resource, entry: Entry) -> bytes:
-        if self.kind.startswith("Table"):
-            return encode(table.of(resource, [entry], self.include))
-        if self.kind.startswith("PartialObjectMetadata"):
-            return encode(partial(entry.object))
-        return body(resource, entry)
-
-
-def partial(obj: Object) -> Object:
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
-
-
-def body(resource: Resource, entry: Entry) -> bytes:
-    if entry.object["apiVersion"] == resource.api_version:
-        return entry.body
-    return encode({**entry.object, "apiVersion": resource.api_version})
-
-
-def item(resource: Resource, entry: Entry) -> bytes:
-    """Items of lists of built-in kinds do not say what they are."""
-    found = body(resource, entry)
-    if resource.custom:
-        return found
-    return b"{" + found[found.index(b'"metadata"') :]
+        return encode(table.of(resource, [entry], self.include)) if self.table else entry.body
 
 
 class Selection:
@@ -67,7 +39,6 @@ class Selection:
         self.namespace = call.namespace
         self._labels = selectors.labels(call.query.get("labelSelector", ""))
         self._fields = selectors.fields(call.query.get("fieldSelector", ""), call.resource)
-        self.any = self._labels is None and self._fields is None
 
     def has(self, entry: Entry | None) -> bool:
         if entry is None:
@@ -76,74 +47,17 @@ class Selection:
             return False
         return (self._labels is None or self._labels(entry.labels)) and (self._fields is None or self._fields(entry.object))
 
-
-# --- lists --------------------------------------------------------------------------------------------------------
-def version_asked(call: Call, store: Store) -> int:
-    """0 if none is; 400 for what is no version, 504 for one that is yet to come."""
-    given = call.query.get("resourceVersion", "")
-    if given in ("", "0"):
-        return 0
-    if not given.isdigit():
-        first = "" if call.flag("watch") else "invalid resource version: "
-        why = f'{first}resourceVersion: Invalid value: "{given}": strconv.ParseUint: parsing "{given}": invalid syntax'
-        raise errors.StatusError(400 if not call.flag("watch") else 500, "BadRequest" if not call.flag("watch") else "", why)
-    if int(given) > store.version and not call.flag("watch"):
-        cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-        found = {"causes": [cause], "retryAfterSeconds": 1}
-        raise errors.StatusError(504, "Timeout", f"Timeout: Too large resource version: {given}, current: {store.version}", found)
-    return int(given)
+    def of(self, call: Call, store: Store) -> list[Entry]:
+        return [entry for entry in store.all(call.resource.stored, self.namespace) if self.has(entry)]
 
 
 def listing(call: Call, store: Store, form: Form) -> bytes:
-    selection = Selection(call)
-    version, start = _continued(call)
-    if not version:
-        asked = version_asked(call, store)
-        version = asked if call.query.get("resourceVersionMatch") == "Exact" and asked else store.version
-    entries = (
-        store.all(call.resource.stored, call.namespace)
-        if version == store.version
-        else store.at(call.resource.stored, call.namespace, version)
-    )
-    if entries is None:
-        raise errors.expired("The provided continue parameter is too old to display a consistent list result.")
-    found = [e for e in entries if (not start or _place(e) > start) and selection.has(e)]
-    limit = call.query.get("limit", "")
-    if limit and not limit.isdigit():
-        raise errors.bad_request(f'limit: Invalid value: "{limit}": must be a number')
-    page = found[: int(limit)] if limit and int(limit) else found
-    metadata: Object = {**({"continue": ""} if call.resource.custom and not form.kind else {}), "resourceVersion": str(version)}
-    if len(page) < len(found):
-        metadata["continue"] = base64.urlsafe_b64encode(encode([version, *_place(page[-1])])).decode()
-        if selection.any:
-            metadata["remainingItemCount"] = len(found) - len(page)
-    return _pack(call.resource, page, metadata, form)
-
-
-def _place(entry: Entry) -> tuple[str, str]:
-    metadata = entry.object["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
-
-
-def _continued(call: Call) -> tuple[int, tuple[str, str] | None]:
-    token = call.query.get("continue", "")
-    if not token:
-        return 0, None
-    try:
-        version, namespace, name = msgspec.json.decode(base64.urlsafe_b64decode(token), type=tuple[int, str, str])
-    except (binascii.Error, msgspec.MsgspecError, ValueError) as error:
-        raise errors.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
-    return version, (namespace, name)
-
-
-def _pack(resource: Resource, entries: list[Entry], metadata: Object, form: Form) -> bytes:
-    if form.kind.startswith("Table"):
-        return encode(table.of(resource, entries, form.include, metadata))
-    if form.kind.startswith("PartialObjectMetadata"):
-        items = [partial(e.object) for e in entries]
-        return encode({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items})
+    found, resource = Selection(call).of(call, store), call.resource
+    metadata = {"resourceVersion": str(store.version)}
+    if form.table:
+        return encode(table.of(resource, found, form.include, metadata))
     head = encode({"kind": resource.list, "apiVersion": resource.api_version, "metadata": metadata})
-    return head[:-1] + b',"items":[' + b",".join(item(resource, e) for e in entries) + b"]}"
+    return head[:-1] + b',"items":[' + b",".join(entry.body for entry in found) + b"]}"
 
 
 # --- watches ------------------------------------------------------------------------------------------------------
@@ -153,91 +67,67 @@ def seconds(call: Call) -> float:
 
 
 class Watch:
-    """`async for` gives lines, each an event, until the time is over. Made before anything is answered, so that what is wrong is told."""
+    """`lines` gives events until the time is over. Made before anything is answered, so that what is wrong is refused."""
 
     def __init__(self, call: Call, store: Store, form: Form, closing: asyncio.Event) -> None:
         self._call, self._store, self._form = call, store, form
         self._selection = Selection(call)
-        self._since = version_asked(call, store)
-        self._initial = call.flag("sendInitialEvents")
-        if self._initial and call.query.get("resourceVersionMatch") != "NotOlderThan":
-            told = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            cause = errors.Cause(errors.FORBIDDEN, told, "resourceVersionMatch")
-            raise errors.invalid("meta.k8s.io", "ListOptions", "", [cause])
-        self._bookmarks = call.flag("allowWatchBookmarks")
+        self._since = self._version(call.query.get("resourceVersion") or "0")
+        if call.flag("sendInitialEvents"):  # clients list instead
+            raise errors.invalid_option("ListOptions", "sendInitialEvents", "Forbidden: the local platform sends no initial events")
         self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
-        self._told_table = False
+        self._columns = True
         self._closing = closing
 
+    @staticmethod
+    def _version(given: str) -> int:
+        if not given.isdigit():
+            raise errors.bad_request(f'resourceVersion: Invalid value: "{given}": must be a number')
+        return int(given)
+
     async def lines(self) -> AsyncGenerator[bytes, None]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds(self._call)
+        deadline = asyncio.get_running_loop().time() + seconds(self._call)
         end = self._store.listen(self._call.resource.stored, self._listen)
         try:
+            if error := self._unknown_version():
+                yield self._line("ERROR", encode(error.body))
+                return
             for line in self._beginning():
                 yield line
-                if line.startswith(b'{"type":"ERROR"'):
-                    return
             async for line in self._following(deadline):
                 yield line
         finally:
             end()
 
     def _listen(self, change: Change) -> None:
-        if self._queue.qsize() > FULL:
-            self._queue.put_nowait(None)
-        else:
-            self._queue.put_nowait(change)
+        self._queue.put_nowait(None if self._queue.qsize() > FULL else change)
 
-    def _beginning(self) -> Iterable[bytes]:
-        store, since = self._store, self._since
-        if since and since < store.oldest and not self._initial:
-            told = errors.StatusError(410, "Expired", f"too old resource version: {since} ({store.oldest})")
-            return [self._line("ERROR", encode(told.body))]
-        if since > store.version:
-            told = errors.StatusError(
-                504,
-                "Timeout",
-                f"Too large resource version: {since}, current: {store.version}",
-                {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1},
-            )
-            return [self._line("ERROR", encode(told.body))]
-        if not since or self._initial:
-            found = [e for e in store.all(self._call.resource.stored, self._call.namespace) if self._selection.has(e)]
-            lines = [self._event("ADDED", e) for e in found]
-            mark = {"k8s.io/initial-events-end": "true"} if self._initial else {}
-            return [*lines, *([self._bookmark(mark)] if self._initial and self._bookmarks else [])]
-        return [line for change in store.since(self._call.resource.stored, since) if (line := self._change(change))]
+    def _unknown_version(self) -> errors.StatusError | None:
+        since, store = self._since, self._store
+        if not since or store.oldest <= since <= store.version:
+            return None
+        return errors.StatusError(410, "Expired", f"too old resource version: {since} ({store.oldest})")
+
+    def _beginning(self) -> Iterator[bytes]:
+        if self._since:
+            yield from filter(None, map(self._change, self._store.since(self._call.resource.stored, self._since)))
+        else:
+            yield from (self._event("ADDED", entry) for entry in self._selection.of(self._call, self._store))
 
     async def _following(self, deadline: float) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
-        marks = self._marks(deadline)
         while not self._closing.is_set():
-            until = min(next(marks), deadline) if self._queue.empty() else deadline
             try:
-                change = await asyncio.wait_for(self._queue.get(), max(0.0, until - loop.time()))
+                change = await asyncio.wait_for(self._queue.get(), max(0.0, deadline - loop.time()))
             except TimeoutError:
-                if loop.time() >= deadline:
-                    return
-                if self._bookmarks:
-                    yield self._bookmark({})
-                continue
+                return
             if change is None:
-                return  # too slow: it comes again, and is told what it missed or to list again
+                return  # too slow: the client comes again, and gets what it missed or lists again
             lines = [self._change(change)]
             while not self._queue.empty() and (more := self._queue.get_nowait()):
                 lines.append(self._change(more))
-            told = b"".join(line for line in lines if line)
-            if told:
-                yield told
-
-    @staticmethod
-    def _marks(deadline: float) -> Iterator[float]:
-        """When bookmarks are due: now and then, and a little before the end."""
-        loop = asyncio.get_running_loop()
-        while True:
-            left = deadline - BEFORE_END - loop.time()
-            yield loop.time() + min(BOOKMARKS, left) if left > 0 else deadline
+            if joined := b"".join(line for line in lines if line):
+                yield joined
 
     def _change(self, change: Change) -> bytes | None:
         before, after = self._selection.has(change.old), self._selection.has(change.new)
@@ -251,28 +141,12 @@ class Watch:
         return self._event("DELETED", Entry(left, encode(left), change.version))
 
     def _event(self, kind: str, entry: Entry) -> bytes:
-        if self._form.kind.startswith("Table"):
-            found = table.of(self._call.resource, [entry], self._form.include, columns=not self._told_table)
-            self._told_table = True
-            return self._line(kind, encode(found))
-        return self._line(kind, self._form.one(self._call.resource, entry))
-
-    def _bookmark(self, annotations: Object) -> bytes:
-        resource = self._call.resource
-        metadata: Object = {"resourceVersion": str(self._store.version), **({} if resource.custom else {"creationTimestamp": None})}
-        if annotations:
-            metadata["annotations"] = annotations
-        if self._form.kind.startswith("Table"):
-            row = {"cells": [None] * len(resource.columns), "object": partial({"metadata": metadata})}
-            return self._line(
-                "BOOKMARK",
-                encode({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": None, "rows": [row]}),
-            )
-        return self._line("BOOKMARK", encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}))
+        if not self._form.table:
+            return self._line(kind, entry.body)
+        shown = table.of(self._call.resource, [entry], self._form.include, columns=self._columns)
+        self._columns = False  # they come once
+        return self._line(kind, encode(shown))
 
     @staticmethod
     def _line(kind: str, obj: bytes) -> bytes:
         return b'{"type":"' + kind.encode() + b'","object":' + obj + b"}\n"
-
-
-__all__ = ["Callable", "Form", "Watch", "decode", "listing"]

@@ -6,15 +6,14 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from panal.local.apiserver import tls
-from panal.local.apiserver.defaults import User
-from panal.local.apiserver.errors import StatusError
-from panal.local.apiserver.identity import ADMIN, Identity, static_tokens
+from panal.local.apiserver.errors import AlreadyExists
+from panal.local.apiserver.identity import ADMIN, Identity, User, static_tokens
 from panal.local.apiserver.kinds import Registry
 from panal.local.apiserver.logs import Logs
 from panal.local.apiserver.requests import Call
@@ -23,7 +22,7 @@ from panal.local.apiserver.store import Store
 from panal.local.apiserver.writes import Writer
 
 log = logging.getLogger("panal.apiserver")
-NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+NAMESPACES = ("default", "kube-system", "kube-node-lease")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ async def serving(config: Config) -> AsyncIterator[Path]:
     store, registry = Store(folder / "db.sqlite"), Registry()
     identity = Identity(store, (folder / "admin.token").read_text().strip(), (folder / "sa.key").read_bytes(), _tokens(config.token_file))
     api = Api(store, registry, identity, Logs(store, config.node_token), f"{config.host}:{config.port}")
-    _first_objects(Writer(store, registry), registry, (folder / "ca.crt").read_text())
+    _first_objects(Writer(store, registry), registry)
     loop, answering = asyncio.get_running_loop(), http(api)
     server = await loop.create_server(answering, config.host, config.port, ssl=tls.context(folder), backlog=512)
     handle = os.open(folder, os.O_PATH)
@@ -66,33 +65,22 @@ async def serving(config: Config) -> AsyncIterator[Path]:
 
 def _tokens(path: Path | None) -> Callable[[], dict[str, User]]:
     """Read again whenever the file has changed."""
-    if path is None:
-        return dict
-    known: dict[str, Any] = {"at": None, "tokens": static_tokens(path) if path.exists() else {}}
+
+    @lru_cache(maxsize=1)
+    def at(path: Path, moment: int) -> dict[str, User]:
+        return static_tokens(path)
 
     def found() -> dict[str, User]:
-        try:
-            at = path.stat().st_mtime_ns
-        except OSError:
-            return {}
-        if at != known["at"]:
-            known.update(at=at, tokens=static_tokens(path))
-        tokens: dict[str, User] = known["tokens"]
-        return tokens
+        return at(path, path.stat().st_mtime_ns) if path and path.exists() else {}
 
+    found()  # a file that cannot be read ends the start
     return found
 
 
-def _first_objects(writer: Writer, registry: Registry, certificate: str) -> None:
-    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES]
-    metadata = {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
-    authority = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"client-ca-file": certificate}}
-    for obj in (*spaces, authority):
-        resource = registry.by_kind(str(obj["apiVersion"]), str(obj["kind"]))
-        assert resource
-        found: Any = obj["metadata"]
-        try:
-            writer.create(Call(resource, found.get("namespace", ""), "", "", {}, ADMIN, "kube-apiserver"), obj)
-        except StatusError as error:
-            if error.code != 409:
-                raise
+def _first_objects(writer: Writer, registry: Registry) -> None:
+    resource = registry.get("", "v1", "namespaces")
+    assert resource
+    for name in NAMESPACES:
+        with suppress(AlreadyExists):
+            obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            writer.create(Call(resource, "", "", "", {}, ADMIN, "kube-apiserver"), obj)

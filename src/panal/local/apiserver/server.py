@@ -10,11 +10,10 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from panal.local.apiserver import discovery, errors, openapi, protobuf, requests, reviews
-from panal.local.apiserver.answers import Answer, form_of, json_answer, plain, refused, wants_aggregated
-from panal.local.apiserver.defaults import User
+from panal.local.apiserver import discovery, errors, openapi, protobuf, requests
+from panal.local.apiserver.answers import Answer, form_of, json_answer, plain, refused
 from panal.local.apiserver.errors import NotServed, StatusError
-from panal.local.apiserver.identity import Identity
+from panal.local.apiserver.identity import Identity, User
 from panal.local.apiserver.kinds import Registry
 from panal.local.apiserver.logs import Logs
 from panal.local.apiserver.reads import Watch
@@ -39,7 +38,6 @@ class Api:
         self._writer = Writer(store, registry)
         self._writer.serve_all()
         self._verbs = Verbs(store, self._writer, identity)
-        self._documents: dict[tuple[str, str], tuple[int, bytes]] = {}
         self.closing = asyncio.Event()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -65,99 +63,51 @@ class Api:
         if parts[0] in HEALTH:
             return plain("ok")
         user = self._identity.user(request.headers.get("Authorization", ""))
-        if about := self._about(request, parts):
+        if (about := self._about(parts)) is not None:
             return about
-        group, *rest = parts[1:] if parts[0] == "apis" else ["", *parts[1:]]
-        path = requests.parse_path([group, *rest])
-        if parts[0] not in ("api", "apis") or path is None:
+        path = requests.parse_path(parts)
+        if path is None:
             raise NotServed
         return await self._resource(request, path, user)
 
-    # --- about the server ---------------------------------------------------------------------------------------
-    def _about(self, request: web.BaseRequest, parts: list[str]) -> Answer | None:
-        if parts[0] == "openapi":
-            return self._schemas(parts[1:])
-        if parts[0] in ("api", "apis"):
-            return self._kinds(parts, request.headers.get("Accept", ""))
-        if parts == ["version"]:
-            return json_answer(discovery.version())
-        if parts == [""]:
-            return json_answer({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})
-        return None
-
-    def _kinds(self, parts: list[str], accept: str) -> Answer | None:
+    def _about(self, parts: list[str]) -> Answer | None:
+        """What is served, and its schemas."""
+        known = self._registry
         match parts:
-            case ["api" | "apis"] if wants_aggregated(accept):
-                kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-                return Answer(json_answer(discovery.aggregated(self._registry, parts == ["apis"])).body, content_type=kind)
+            case ["version"]:
+                return json_answer(discovery.version())
             case ["api"]:
                 return json_answer(discovery.core(self._address))
             case ["apis"]:
-                return json_answer(discovery.groups(self._registry))
+                return json_answer(discovery.groups(known))
             case ["api", version]:
-                return json_answer(discovery.resources(self._registry, "", version))
-            case ["apis", group]:
-                return json_answer(discovery.group(self._registry, group))
+                return json_answer(discovery.resources(known, "", version))
             case ["apis", group, version]:
-                return json_answer(discovery.resources(self._registry, group, version))
+                return json_answer(discovery.resources(known, group, version))
+            case ["openapi", "v2"]:
+                return Answer(protobuf.document(known), content_type=protobuf.CONTENT_TYPE)
+            case ["openapi", "v3"]:
+                return json_answer(openapi.index(known))
+            case ["openapi", "v3", "api", version]:
+                return json_answer(openapi.document(known, "", version))
+            case ["openapi", "v3", "apis", group, version]:
+                return json_answer(openapi.document(known, group, version))
         return None
-
-    def _schemas(self, parts: list[str]) -> Answer | None:
-        match parts:
-            case ["v2"]:
-                return Answer(protobuf.document(self._registry), content_type=protobuf.CONTENT_TYPE)
-            case ["v3"]:
-                return json_answer(openapi.index(self._registry))
-            case ["v3", "api", version]:
-                return self._document("", version)
-            case ["v3", "apis", group, version]:
-                return self._document(group, version)
-        return None
-
-    def _document(self, group: str, version: str) -> Answer:
-        known = self._documents.get((group, version))
-        if known is None or known[0] != self._registry.changed:
-            known = self._registry.changed, openapi.document(self._registry, group, version)
-            self._documents[group, version] = known
-        return Answer(known[1])
 
     # --- resources ----------------------------------------------------------------------------------------------
     async def _resource(self, request: web.BaseRequest, path: requests.Path, user: User) -> Answer | web.StreamResponse:
-        if reviews.is_review(path.group, path.version, path.plural) and not path.name:
-            return await self._review(request, path, user)
         resource = self._registry.get(path.group, path.version, path.plural)
         if resource is None or (path.namespace and not resource.namespaced) or (path.name and resource.namespaced and not path.namespace):
             raise NotServed
         if path.subresource and path.subresource not in resource.subresources:
-            if resource.custom:
-                raise errors.not_found(resource.group, resource.plural, path.name)
-            raise errors.StatusError(404, "NotFound", "the server could not find the requested resource", {})
-        query = {name: request.query[name] for name in request.query}
-        call = Call(resource, path.namespace, path.name, path.subresource, query, user, request.headers.get("User-Agent", ""))
+            raise errors.not_found(resource.group, resource.plural, f"{path.name}/{path.subresource}")
+        call = Call(resource, path.namespace, path.name, path.subresource, dict(request.query), user, request.headers.get("User-Agent", ""))
         if request.method == "GET" and path.subresource == "log":
             return await self._log(request, call)
-        form = form_of(request.headers.get("Accept", ""), query)
-        if request.method == "GET" and not path.subresource and (call.flag("watch") or ("watch" in query and query["watch"] == "")):
-            watch = Watch(self._one_name(call), self._store, form, self.closing)
-            return await self._stream(request, watch.lines(), "application/json")
-        body = await request.read()
-        return self._verbs.handle(request.method, call, body, request.headers.get("Content-Type", ""), form)
-
-    @staticmethod
-    def _one_name(call: Call) -> Call:
-        """A watch of one object is one with a field selector."""
-        if not call.name:
-            return call
-        query = {**call.query, "fieldSelector": f"metadata.name={call.name}"}
-        return Call(call.resource, call.namespace, "", "", query, call.user, call.agent)
-
-    async def _review(self, request: web.BaseRequest, path: requests.Path, user: User) -> Answer:
-        if request.method != "POST":
-            raise errors.method_not_allowed()
-        body = requests.read(await request.read(), request.headers.get("Content-Type", ""), path.plural)
-        if not isinstance(body, dict):
-            raise errors.bad_request("the object provided is unrecognized: not an object")
-        return json_answer(reviews.answer(path.plural, body, user, self._identity), 201)
+        form = form_of(request.headers.get("Accept", ""), call.query)
+        if request.method == "GET" and not path.name and call.flag("watch"):
+            return await self._stream(request, Watch(call, self._store, form, self.closing).lines(), "application/json")
+        return self._verbs.handle(request.method, call, await request.read(), request.headers.get("Content-Type", ""), form)
 
     async def _log(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         async with self._logs.open(call, self._writer.live(call)) as chunks:

@@ -98,20 +98,6 @@ class Store:
         kept = self._objects.get(resource, {})
         return [kept[k] for k in sorted(kept) if not namespace or k[0] == namespace]
 
-    def at(self, resource: str, namespace: str, version: int) -> list[Entry] | None:
-        """As `all`, at an earlier version; None if that is forgotten."""
-        if version < self.oldest:
-            return None
-        state = dict(self._objects.get(resource, {}))
-        for change in reversed(self._history):
-            if change.version <= version:
-                break
-            if change.resource == resource:
-                state.pop(change.key, None)
-                if change.old:
-                    state[change.key] = change.old
-        return [state[k] for k in sorted(state) if not namespace or k[0] == namespace]
-
     def since(self, resource: str, version: int) -> Iterable[Change]:
         """What happened after `version`, which must not be older than `oldest`."""
         found = []

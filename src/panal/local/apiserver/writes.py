@@ -10,7 +10,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from panal.kube.times import Now, now_utc, to_time
@@ -21,25 +21,14 @@ from panal.local.apiserver.errors import CHANGED, INVALID, Cause
 from panal.local.apiserver.fields import DuplicateKey, owned
 from panal.local.apiserver.kinds import Registry, Resource
 from panal.local.apiserver.requests import Call
-from panal.local.apiserver.schema import Schema, check, default, prune
+from panal.local.apiserver.schema import default, prune
 from panal.local.apiserver.store import Entry, Store
 
 Object = dict[str, Any]
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation")
-WITH_GENERATION = {
-    "Pod", "Job", "StatefulSet", "NetworkPolicy", "CustomResourceDefinition", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-}  # fmt: skip
-EXPECTED = {
-    "string": "string",
-    "integer": "numeric (int or float)",
-    "number": "numeric (int or float)",
-    "boolean": "boolean",
-    "array": "list",
-    "object": "map",
-}
+SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+WITH_GENERATION = {"Pod", "Job", "StatefulSet", custom.KIND}
 
 
 @dataclass(slots=True)
@@ -60,44 +49,32 @@ class Writer:
 
     # --- create -------------------------------------------------------------------------------------------------
     def create(self, call: Call, obj: Object) -> Outcome:
-        resource, metadata = call.resource, obj["metadata"]
-        if metadata.get("resourceVersion"):
-            raise errors.StatusError(500, "", "resourceVersion should not be set on objects to be created")
-        self._place(call, obj)
-        self._open_namespace(call, metadata.get("name", ""))
-        self._give_birth(resource, metadata)
-        if resource.has_status and resource.kind != "CustomResourceDefinition":
+        if obj["metadata"].get("resourceVersion"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        if call.resource.has_status and call.resource.kind != custom.KIND:
             obj.pop("status", None)
-        warnings = self._admission.admit(call, obj, None, self._manager(call))
-        return self._create(call, obj, warnings)
+        return self._create(call, obj, _updating(call))
 
-    def _create(self, call: Call, obj: Object, warnings: list[str]) -> Outcome:
-        key = (call.namespace, obj["metadata"]["name"])
+    def _create(self, call: Call, obj: Object, manager: Manager | None) -> Outcome:
+        metadata = obj["metadata"]
+        _place(call, metadata)
+        self._open_namespace(call, str(metadata.get("name", "")))
+        self._identify(call.resource, metadata)
+        warnings = self._admission.admit(call, obj, None, manager)
+        key = (call.namespace, metadata["name"])
         if self._store.get(call.resource.stored, key):
             raise errors.already_exists(call.resource.group, call.resource.plural, key[1])
         if not call.dry_run:
             obj = self._put(call.resource, key, obj).object
         return Outcome(obj, warnings, created=True)
 
-    def _give_birth(self, resource: Resource, metadata: Object) -> None:
+    def _identify(self, resource: Resource, metadata: Object) -> None:
         """What the server alone says of a new object."""
         for name in SYSTEM:
             metadata.pop(name, None)
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
         if resource.custom or resource.kind in WITH_GENERATION:
             metadata["generation"] = 1
-
-    def _place(self, call: Call, obj: Object) -> None:
-        """Name and namespace, which may come from the path."""
-        metadata = obj["metadata"]
-        if call.resource.namespaced:
-            if metadata.get("namespace") not in (None, "", call.namespace):
-                raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
-            metadata["namespace"] = call.namespace
-        else:
-            metadata.pop("namespace", None)
-        if not metadata.get("name") and isinstance(metadata.get("generateName"), str) and metadata["generateName"]:
-            metadata["name"] = metadata["generateName"][:58] + "".join(secrets.choice(LETTERS) for _ in range(5))
 
     def _open_namespace(self, call: Call, name: str) -> None:
         if not call.resource.namespaced:
@@ -106,28 +83,22 @@ class Writer:
         if found is None:
             raise errors.not_found("", "namespaces", call.namespace)
         if found.object["metadata"].get("deletionTimestamp"):
-            resource = call.resource
             why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
-            error = errors.forbidden(resource.group, resource.plural, str(name), why)
-            cause = {
-                "reason": "NamespaceTerminating",
-                "message": f"namespace {call.namespace} is being terminated",
-                "field": "metadata.namespace",
-            }
-            error.details = (error.details or {}) | {"causes": [cause]}
-            raise error
+            raise errors.forbidden(call.resource.group, call.resource.plural, name, why)
 
     # --- update -------------------------------------------------------------------------------------------------
     def update(self, call: Call, change: Callable[[Object], Object], put: bool = False) -> Outcome:
         """`change` makes the wanted object of the one that is there, which it is given a copy of."""
         entry = self.live(call)
-        obj = change(self.served(call.resource, entry))
-        old = self.served(call.resource, entry)
-        self._preconditions(call, obj, old, put)
-        kept = self._combined(call, obj, old)
-        warnings = self._admission.admit(call, kept, old, self._manager(call))
-        self._count_generation(call, kept, old)
-        return self._keep(call, kept, old, warnings)
+        obj, old = change(entry.copy()), entry.copy()
+        given, uid = obj["metadata"], old["metadata"]["uid"]
+        if put and given.get("uid") not in (None, "", uid):
+            why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {uid}"
+            raise errors.conflict(call.resource.group, call.resource.plural, call.name, why)
+        if put and call.resource.custom and not given.get("resourceVersion"):
+            cause = Cause(INVALID, "Invalid value: 0: must be specified for an update", "metadata.resourceVersion")
+            raise errors.invalid(call.resource.group, call.resource.kind, call.name, [cause])
+        return self._update(call, obj, old, _updating(call))
 
     def live(self, call: Call) -> Entry:
         entry = self._store.get(call.resource.stored, call.key)
@@ -135,68 +106,13 @@ class Writer:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
         return entry
 
-    @staticmethod
-    def served(resource: Resource, entry: Entry) -> Object:
-        """A copy in the version that was asked for."""
-        return entry.copy() | {"apiVersion": resource.api_version}
-
-    def _preconditions(self, call: Call, obj: Object, old: Object, put: bool) -> None:
-        resource, given = call.resource, obj["metadata"]
-        if given.get("name") not in (None, "", call.name):
-            text = f"the name of the object ({given['name']}) does not match the name on the URL ({call.name})"
-            raise errors.bad_request(text)
-        if resource.namespaced and given.get("namespace") not in (None, "", call.namespace):
-            raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        if given.get("uid") not in (None, "", old["metadata"]["uid"]):
-            if not put:
-                shown = json.dumps(given["uid"])
-                causes = [Cause(INVALID, f"Invalid value: {shown}: field is immutable", "metadata.uid")] * 2
-                raise errors.invalid(resource.group, resource.kind, call.name, causes)
-            why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {old['metadata']['uid']}"
-            raise errors.conflict(resource.group, resource.plural, call.name, why)
-        version = given.get("resourceVersion")
-        if not version and put and resource.custom:
-            cause = Cause(INVALID, "Invalid value: 0: must be specified for an update", "metadata.resourceVersion")
-            raise errors.invalid(resource.group, resource.plural, call.name, [cause])
-        if version and str(version) != old["metadata"]["resourceVersion"]:
-            raise errors.conflict(resource.group, resource.plural, call.name, CHANGED)
-
-    def _combined(self, call: Call, obj: Object, old: Object) -> Object:
-        """What the verb may change, from `obj`; all else, as it was."""
-        subresource, metadata = call.subresource, old["metadata"]
-        if subresource == "status":
-            kept = {**old, **({"status": obj["status"]} if "status" in obj else {})}
-            if "status" not in obj:
-                kept.pop("status", None)
-            kept["metadata"] = {
-                **metadata,
-                **({"managedFields": obj["metadata"]["managedFields"]} if obj["metadata"].get("managedFields") else {}),
-            }
-            if call.resource.kind == certificates.KIND and (causes := list(certificates.judged_elsewhere(kept, old))):
-                raise errors.invalid(call.resource.group, call.resource.kind, call.name, causes)
-            return kept
-        if subresource == "finalize":
-            finalizers = (obj.get("spec") or {}).get("finalizers") or []
-            return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
-        if subresource == "approval":
-            return certificates.judged(obj, old)
-        kept = dict(obj)
-        kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in SYSTEM}
-        kept["metadata"] |= {k: metadata[k] for k in (*SYSTEM, "name", "namespace", "generateName") if k in metadata}
-        if call.resource.has_status:
-            kept.pop("status", None)
-            if "status" in old:
-                kept["status"] = old["status"]
-        if call.resource.kind == "Namespace":
-            kept["spec"] = old.get("spec", {})
-        return kept
-
-    def _count_generation(self, call: Call, obj: Object, old: Object) -> None:
-        if "generation" not in old["metadata"]:
-            return
-        apart = {"metadata", "status"} if call.resource.has_status else {"metadata"}
-        same = {k: v for k, v in obj.items() if k not in apart} == {k: v for k, v in old.items() if k not in apart}
-        obj["metadata"]["generation"] = old["metadata"]["generation"] + (0 if same else 1)
+    def _update(self, call: Call, obj: Object, old: Object, manager: Manager | None) -> Outcome:
+        _preconditions(call, obj, old)
+        kept = _combined(call, obj, old)
+        warnings = self._admission.admit(call, kept, old, manager)
+        if "generation" in old["metadata"] and _spec(call, kept) != _spec(call, old):
+            kept["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        return self._keep(call, kept, old, warnings)
 
     def _keep(self, call: Call, obj: Object, old: Object, warnings: list[str]) -> Outcome:
         if _content(obj) == _content(old):
@@ -205,159 +121,81 @@ class Writer:
         if call.dry_run:
             return Outcome(obj, warnings)
         if obj["metadata"].get("deletionTimestamp") and deletion.may_go(obj):
-            gone = self._remove(call.resource, call.key, obj)
-            return Outcome(gone.object, warnings)
+            return Outcome(self._remove(call.resource, call.key, obj).object, warnings)
         return Outcome(self._put(call.resource, call.key, obj).object, warnings)
 
     # --- server-side apply --------------------------------------------------------------------------------------
     def apply(self, call: Call, config: Object) -> Outcome:
         """409 for conflicts without force, 500 for what does not fit the schema, as the real server has it."""
         manager = Manager(requests.need_manager(call), "Apply", call.resource.api_version, call.subresource)
-        self._check_config(call, config)
-        entry = self._store.get(call.resource.stored, call.key)
-        if entry is None:
-            return self._apply_new(call, config, manager)
-        old = self.served(call.resource, entry)
-        self._preconditions(call, config, old, put=False)
-        merged = apply.applied(old, self._visible(call, config), call.resource.schema, manager, call.flag("force"), to_time(self._clock()))
-        managers = merged["metadata"].get("managedFields")
-        kept = self._combined(call, merged, old)
-        kept["metadata"].pop("managedFields", None)
-        warnings = self._admission.admit(call, kept, old)
-        self._count_generation(call, kept, old)
-        if managers:
-            kept["metadata"]["managedFields"] = managers
-        return self._keep(call, kept, old, warnings)
-
-    def _apply_new(self, call: Call, config: Object, manager: Manager) -> Outcome:
+        _check_config(call, config)
+        entry, schema, time = self._store.get(call.resource.stored, call.key), call.resource.schema, to_time(self._clock())
+        if entry:
+            old = entry.copy()
+            return self._update(call, apply.applied(old, _visible(call, config), schema, manager, call.flag("force"), time), old, None)
         if call.subresource:
             raise errors.not_found(call.resource.group, call.resource.plural, call.name)
-        if config["metadata"].get("uid"):
-            why = f"uid mismatch: the provided object specified uid {config['metadata']['uid']}, and no existing object was found"
+        if uid := config["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, why)
         if config["metadata"].get("resourceVersion"):
             raise errors.conflict(call.resource.group, call.resource.plural, call.name, CHANGED)
-        created = replace(call, query={**call.query, "fieldManager": manager.name})
-        merged = apply.applied(None, self._visible(call, config), call.resource.schema, manager, True, to_time(self._clock()))
-        managers = merged["metadata"].pop("managedFields", None)
-        self._place(created, merged)
-        return self._created_by_apply(created, merged, managers)
-
-    def _created_by_apply(self, call: Call, obj: Object, managers: Any) -> Outcome:
-        self._open_namespace(call, call.name)
-        metadata = obj["metadata"]
-        self._give_birth(call.resource, metadata)
-        warnings = self._admission.admit(call, obj, None)
-        if managers:
-            metadata["managedFields"] = managers
-        return self._create(call, obj, warnings)
-
-    def _check_config(self, call: Call, config: Object) -> None:
-        metadata = config["metadata"]
-        if metadata.get("managedFields"):
-            raise errors.bad_request("metadata.managedFields must be nil")
-        metadata.pop("managedFields", None)
-        namespace = str(metadata.get("namespace") or "")
-        metadata.setdefault("name", call.name)
-        if metadata["name"] != call.name:
-            raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
-        if call.resource.namespaced:
-            metadata.setdefault("namespace", call.namespace)
-        unknown = prune(requests.bounded(config), call.resource.schema, "", root=True)
-        if unknown:
-            raise self._untyped(call, f".{unknown[0]}: field not declared in schema", namespace)
-        if call.resource.custom and (why := _misfit(config, call.resource.schema)):
-            raise self._untyped(call, why, namespace)
-        try:
-            owned(config, call.resource.schema)
-        except DuplicateKey as error:
-            raise self._untyped(call, str(error), namespace) from error
-
-    def _untyped(self, call: Call, why: str, namespace: str = "") -> errors.StatusError:
-        resource = call.resource
-        of = f"({namespace}/{call.name}; {resource.api_version}, Kind={resource.kind})"
-        return errors.StatusError(500, "", f"failed to create typed patch object {of}: {why}")
-
-    def _visible(self, call: Call, config: Object) -> Object:
-        """What this subresource may apply: the status there, everything else here."""
-        identity: Object = {k: config[k] for k in ("apiVersion", "kind") if k in config}
-        if call.subresource == "status":
-            metadata = {k: v for k, v in config["metadata"].items() if k in ("name", "namespace")}
-            return {**identity, "metadata": metadata, **({"status": config["status"]} if "status" in config else {})}
-        if call.resource.has_status:
-            return {k: v for k, v in config.items() if k != "status"}
-        return config
-
-    @staticmethod
-    def _manager(call: Call) -> Manager:
-        return Manager(call.manager, "Update", call.resource.api_version, call.subresource if call.subresource != "finalize" else "")
+        return self._create(call, apply.applied(None, _visible(call, config), schema, manager, True, time), None)
 
     # --- binding ------------------------------------------------------------------------------------------------
     def bind(self, call: Call, node: str, uid: str | None) -> None:
         """A Pod to a node; 409 if it has one."""
         pod = self.live(call).copy()
+        why = ""
         if uid and uid != pod["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata']['uid']}"
-            raise errors.conflict("", "pods/binding", call.name, why)
-        if pod["metadata"].get("deletionTimestamp"):
-            raise errors.conflict("", "pods/binding", call.name, f"pod {call.name} is being deleted, cannot be assigned to a host")
-        if pod["spec"].get("nodeName"):
+            why = f"its uid is {pod['metadata']['uid']}, not {uid}"
+        elif pod["metadata"].get("deletionTimestamp"):
+            why = f"pod {call.name} is being deleted, cannot be assigned to a host"
+        elif pod["spec"].get("nodeName"):
             why = f'pod {call.name} is already assigned to node "{pod["spec"]["nodeName"]}"'
+        if why:
             raise errors.conflict("", "pods/binding", call.name, why)
         pod["spec"]["nodeName"] = node
         status = pod.setdefault("status", {})
         kept = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
-        done = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": to_time(self._clock())}
-        status["conditions"] = [*kept, done]
+        status["conditions"] = [*kept, {"type": "PodScheduled", "status": "True", "lastTransitionTime": to_time(self._clock())}]
         if not call.dry_run:
             self._put(call.resource, call.key, pod)
 
     # --- delete -------------------------------------------------------------------------------------------------
     def delete(self, call: Call, options: Object) -> tuple[Object, bool]:
         """The object as it is afterwards, and whether it is gone."""
-        entry = self.live(call)
-        obj = entry.copy()
+        obj = self.live(call).copy()
+        dry, before = call.dry_run or bool(options.get("dryRun")), dict(obj["metadata"])
         deletion.preconditions(call, obj, options)
-        dry = call.dry_run or options.get("dryRun") == ["All"]
-        grace = deletion.grace(obj, options)
-        before = dict(obj["metadata"])
-        deletion.propagation(obj, options)
-        if obj["kind"] == "Pod" or not deletion.may_go(obj):
-            deletion.mark(obj, grace, self._clock())
-        if deletion.may_go(obj):
-            if not dry:
-                obj = self._remove(call.resource, call.key, obj).object
-            return obj | {"apiVersion": call.resource.api_version}, True
-        if not dry and before != obj["metadata"]:
-            if call.resource.kind == "Namespace":
-                obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
+        deletion.mark(obj, options, self._clock())
+        gone = deletion.may_go(obj)
+        if gone and not dry:
+            obj = self._remove(call.resource, call.key, obj).object
+        elif before != obj["metadata"] and not dry:
             obj = self._put(call.resource, call.key, obj).object
-        return obj | {"apiVersion": call.resource.api_version}, False
+        return obj, gone
 
     # --- keeping ------------------------------------------------------------------------------------------------
     def _put(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
-        obj["apiVersion"] = resource.stored_api_version
         identity: Object = {name: obj.pop(name) for name in ("kind", "apiVersion", "metadata")}
-        ordered = identity | obj
-        entry = self._store.put(resource.stored, key, ordered)
-        if resource.kind == "CustomResourceDefinition":
+        entry = self._store.put(resource.stored, key, identity | obj)
+        if resource.kind == custom.KIND:
             self._serve(entry.object)
-        return replace(entry, object={**entry.object, "apiVersion": resource.api_version})
+        return entry
 
     def _remove(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
-        entry = self._store.delete(resource.stored, key, {**obj, "apiVersion": resource.stored_api_version})
-        if resource.kind == "CustomResourceDefinition":
-            spec = obj["spec"]
-            self._registry.replace(spec["group"], spec["names"]["plural"], [])
-            self._store.drop(f"{spec['names']['plural']}.{spec['group']}")
+        entry = self._store.delete(resource.stored, key, obj)
+        if resource.kind == custom.KIND:
+            gone = custom.resource(obj)
+            self._registry.remove(gone)
+            self._store.drop(gone.stored)
         return entry
 
     def _serve(self, crd: Object) -> None:
-        found = custom.resources(crd)
-        self._registry.replace(crd["spec"]["group"], crd["spec"]["names"]["plural"], found)
-        stored = next((r for r in found if r.version == r.storage_version), None)
-        if stored:
-            self._store.revise(stored.stored, lambda obj: _as_read(obj, stored.schema))
+        resource = custom.resource(crd)
+        self._registry.add(resource)
+        self._store.revise(resource.stored, lambda obj: _as_read(obj, resource))
 
     def serve_all(self) -> None:
         """What the CRDs that are kept serve, at the start."""
@@ -365,20 +203,95 @@ class Writer:
             self._serve(entry.object)
 
 
-def _as_read(obj: Object, schema: Schema) -> None:
-    """What is stored is pruned and defaulted again by the schema of today."""
-    prune(obj, schema)
-    default(obj, schema)
+def _updating(call: Call) -> Manager:
+    return Manager(call.manager, "Update", call.resource.api_version, call.subresource if call.subresource != "finalize" else "")
 
 
-def _misfit(config: Object, schema: Schema) -> str:
-    """What of a configuration has not the type that the schema says."""
-    for cause in check(config, schema, status=True):
-        wanted = EXPECTED.get(cause.message.partition("must be of type ")[2].partition(":")[0])
-        given = cause.message.rpartition(": ")[2].strip('"')
-        if cause.reason == errors.TYPE and wanted and given != "null":
-            return f".{cause.field}: expected {wanted}, got {given}"
-    return ""
+def _place(call: Call, metadata: Object) -> None:
+    """Name and namespace, which may come from the path."""
+    if call.resource.namespaced:
+        if metadata.get("namespace") not in (None, "", call.namespace):
+            raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        metadata["namespace"] = call.namespace
+    else:
+        metadata.pop("namespace", None)
+    if not metadata.get("name") and isinstance(metadata.get("generateName"), str) and metadata["generateName"]:
+        metadata["name"] = metadata["generateName"][:58] + "".join(secrets.choice(LETTERS) for _ in range(5))
+
+
+def _preconditions(call: Call, obj: Object, old: Object) -> None:
+    resource, given, live = call.resource, obj["metadata"], old["metadata"]
+    if given.get("name") not in (None, "", call.name):
+        raise errors.bad_request(f"the name of the object ({given['name']}) does not match the name on the URL ({call.name})")
+    if resource.namespaced and given.get("namespace") not in (None, "", call.namespace):
+        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if given.get("uid") not in (None, "", live["uid"]):
+        cause = Cause(INVALID, f"Invalid value: {json.dumps(given['uid'])}: field is immutable", "metadata.uid")
+        raise errors.invalid(resource.group, resource.kind, call.name, [cause])
+    if given.get("resourceVersion") and str(given["resourceVersion"]) != live["resourceVersion"]:
+        raise errors.conflict(resource.group, resource.plural, call.name, CHANGED)
+
+
+def _combined(call: Call, obj: Object, old: Object) -> Object:
+    """What the verb may change, from `obj`; all else, as it was."""
+    metadata, resource = old["metadata"], call.resource
+    if call.subresource == "finalize":
+        finalizers = (obj.get("spec") or {}).get("finalizers") or []
+        return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
+    if call.subresource == "approval":
+        return certificates.approved(obj, old)
+    if call.subresource == "status":
+        managed = obj["metadata"].get("managedFields") or metadata.get("managedFields")
+        kept = {**old, "metadata": {**metadata, **({"managedFields": managed} if managed else {})}}
+        if resource.kind == certificates.KIND and (causes := list(certificates.approved_elsewhere(obj, old))):
+            raise errors.invalid(resource.group, resource.kind, call.name, causes)
+    else:
+        kept = dict(obj)
+        kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in SYSTEM}
+        kept["metadata"] |= {k: metadata[k] for k in (*SYSTEM, "name", "namespace", "generateName") if k in metadata}
+    if resource.has_status:
+        status = (obj if call.subresource else old).get("status")
+        kept = {k: v for k, v in kept.items() if k != "status"} | ({"status": status} if status is not None else {})
+    return kept | ({"spec": old.get("spec", {})} if resource.kind == "Namespace" else {})
+
+
+def _spec(call: Call, obj: Object) -> Object:
+    """What the generation counts changes of."""
+    return {k: v for k, v in obj.items() if k != "metadata" and not (k == "status" and call.resource.has_status)}
+
+
+def _check_config(call: Call, config: Object) -> None:
+    """Of server-side apply: it names the object of the URL, and has known fields alone, each once."""
+    metadata, resource = config["metadata"], call.resource
+    if metadata.pop("managedFields", None):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    of = f"({metadata.get('namespace') or ''}/{call.name}; {resource.api_version}, Kind={resource.kind})"
+    if metadata.setdefault("name", call.name) != call.name:
+        raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})")
+    if resource.namespaced:
+        metadata.setdefault("namespace", call.namespace)
+    problem = "".join(f".{path}: field not declared in schema" for path in prune(config, resource.schema)[:1])
+    try:
+        owned(config, resource.schema)
+    except DuplicateKey as error:
+        problem = problem or str(error)
+    if problem:
+        raise errors.StatusError(500, "", f"failed to create typed patch object {of}: {problem}")
+
+
+def _visible(call: Call, config: Object) -> Object:
+    """What this subresource may apply: the status there, everything else here."""
+    if call.subresource == "status":
+        identity = {k: v for k, v in config["metadata"].items() if k in ("name", "namespace")}
+        return {k: v for k, v in config.items() if k in ("apiVersion", "kind", "status")} | {"metadata": identity}
+    return {k: v for k, v in config.items() if k != "status" or not call.resource.has_status}
+
+
+def _as_read(obj: Object, resource: Resource) -> None:
+    """What is stored is pruned and defaulted again by the definition of today."""
+    obj["apiVersion"] = resource.api_version
+    prune(obj, resource.schema)
+    default(obj, resource.schema)
 
 
 def _content(obj: Object) -> Object:

@@ -1,10 +1,10 @@
-"""One embedded server for the tests of a module, as a process, and ways to ask it."""
+"""One local API server for the tests of a module, as a process, and ways to ask it."""
 
 from __future__ import annotations
 
 import pytest
 
-import contract
+import samples
 from embedded import Embedded
 
 
@@ -19,5 +19,12 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def http(server):
-    with contract.client(server.kubeconfig) as client:
+    with samples.client(server.kubeconfig) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def widgets(http):
+    """The server with a definition of widgets."""
+    assert http.post(samples.CRDS, json=samples.CRD).status_code == 201
+    return http

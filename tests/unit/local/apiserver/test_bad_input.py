@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import contract
+import samples
 
 WORDS = ["metadata", "spec", "status", "name", "labels", "finalizers", "containers", "template", "data", "kind", "apiVersion", "ports",
          "ownerReferences", "clients", "tags", "rounds", "conditions", "resourceVersion", "managedFields", "volumes",
@@ -23,21 +23,21 @@ PATHS = [
     "/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/services",
     "/apis/batch/v1/namespaces/default/jobs", "/apis/apps/v1/namespaces/default/statefulsets", "/api/v1/namespaces", "/api/v1/nodes",
     "/apis/certificates.k8s.io/v1/certificatesigningrequests", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-    "/apis/contract.example.com/v1/namespaces/default/widgets", "/api/v1/namespaces/default/events",
+    "/apis/samples.example.com/v1/namespaces/default/widgets", "/api/v1/namespaces/default/events",
     "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", "/api/v1/namespaces/default/persistentvolumeclaims",
     "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", "/apis/coordination.k8s.io/v1/namespaces/default/leases",
 ]  # fmt: skip
-QUERIES = ["limit", "continue", "labelSelector", "fieldSelector", "resourceVersion", "timeoutSeconds"]
-TYPES = [contract.J, contract.MP, contract.JP, contract.SM, contract.AP]
+QUERIES = ["labelSelector", "fieldSelector", "limit", "resourceVersion"]
+TYPES = [samples.J, samples.MP, samples.JP, samples.SM, samples.AP]
 
 
 @pytest.fixture(scope="module")
 def ready(http):
-    assert http.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=contract.CRD).status_code == 201
+    assert http.post(samples.CRDS, json=samples.CRD).status_code == 201
     there = (
-        (PATHS[0], contract.config_map("here", data={"a": "b"})),
-        (PATHS[9], contract.widget("here")),
-        (PATHS[7], contract.csr("here")),
+        (PATHS[0], samples.config_map("here", data={"a": "b"})),
+        (PATHS[9], samples.widget("here")),
+        (PATHS[7], samples.csr("here")),
     )
     for path, body in there:
         assert http.post(path, json=body).status_code == 201
@@ -46,10 +46,10 @@ def ready(http):
 
 def blamed(answer):
     """The client, or nobody. What apply cannot fit into the schema is 500 at the real server too, with the words that say why."""
-    return answer.status_code < 500 or "typed patch object" in answer.text or "should not be set on objects" in answer.text
+    return answer.status_code < 500 or "typed patch object" in answer.text
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     method=st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]), path=st.sampled_from(PATHS), content=st.sampled_from(TYPES), value=VALUES
 )
@@ -59,18 +59,10 @@ def test_bodies_of_any_shape(ready, method, path, content, value):
     assert blamed(answer), answer.text
 
 
-@settings(max_examples=60)
-@given(subresource=st.sampled_from(["approval", "status"]), part=st.sampled_from(["", "conditions", "certificate"]), value=VALUES)
-def test_judgements_of_any_shape(ready, subresource, part, value):
-    body = json.dumps({"status": {part: value} if part else value})
-    answer = ready.patch(f"{PATHS[7]}/here/{subresource}", content=body, headers={"Content-Type": contract.MP})
-    assert answer.status_code < 500, answer.text
-
-
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(path=st.sampled_from(PATHS), spec=VALUES, meta=VALUES)
 def test_objects_of_any_shape(ready, path, spec, meta):
-    kind = {"widgets": ("Widget", "contract.example.com/v1")}.get(path.rpartition("/")[2])
+    kind = {"widgets": ("Widget", "samples.example.com/v1")}.get(path.rpartition("/")[2])
     body = {"metadata": {"name": "x", **(meta if isinstance(meta, dict) else {"labels": meta})}, "spec": spec, "data": spec, "status": spec}
     if kind:
         body |= {"kind": kind[0], "apiVersion": kind[1]}
@@ -79,61 +71,20 @@ def test_objects_of_any_shape(ready, path, spec, meta):
         assert blamed(answer), answer.text
 
 
-SCHEMA_WORDS = ["type", "properties", "items", "additionalProperties", "required", "enum", "default", "x-kubernetes-list-type", "format",
-                "x-kubernetes-list-map-keys", "x-kubernetes-validations", "rule", "pattern", "minimum", "maxItems", "anyOf", "object",
-                "array", "map", "a", "nullable", "x-kubernetes-map-type", "x-kubernetes-preserve-unknown-fields"]  # fmt: skip
-SCHEMA_LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from(SCHEMA_WORDS))
-SCHEMAS = st.recursive(
-    SCHEMA_LEAVES,
-    lambda v: st.one_of(st.lists(v, max_size=3), st.dictionaries(st.sampled_from(SCHEMA_WORDS), v, max_size=5)),
-    max_leaves=20,
-)
-
-
-@settings(max_examples=100)
-@given(schema=SCHEMAS, value=VALUES)
-def test_schemas_of_any_shape(ready, schema, value):
-    names = {"plural": "odds", "kind": "Odd"}
-    version = {"name": "v1", "served": True, "storage": True}
-    version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": schema}}}
-    spec = {"group": "fuzz.example.com", "scope": "Cluster", "names": names, "versions": [version]}
-    body = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "odds.fuzz.example.com"},
-        "spec": spec,
-    }
-    answer = ready.post(PATHS[8], json=body)
-    assert blamed(answer), answer.text
-    if answer.status_code == 201:
-        odd = {"apiVersion": "fuzz.example.com/v1", "kind": "Odd", "metadata": {"name": "o"}, "spec": value}
-        for found in (
-            ready.post("/apis/fuzz.example.com/v1/odds", json=odd),
-            ready.patch(
-                "/apis/fuzz.example.com/v1/odds/p?fieldManager=f",
-                json=odd | {"metadata": {"name": "p"}},
-                headers={"Content-Type": contract.AP},
-            ),
-            ready.get("/openapi/v3/apis/fuzz.example.com/v1"),
-        ):
-            assert blamed(found), found.text
-        assert ready.delete(f"{PATHS[8]}/odds.fuzz.example.com").status_code == 200
-
-
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(path=st.sampled_from(PATHS), name=st.sampled_from(QUERIES),
        value=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12))  # fmt: skip
 def test_queries_of_any_shape(ready, path, name, value):
-    assert ready.get(path, params={name: value}).status_code in (200, 400, 410, 504)
+    assert ready.get(path, params={name: value}).status_code in (200, 400)
 
 
 HARD = ["[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000, "\ud800".encode("utf-8", "surrogatepass"), b"\xff\xfe", "{}}", "nan"]
 
 
 @pytest.mark.parametrize("body", HARD, ids=range(len(HARD)))
-@pytest.mark.parametrize("content", [contract.J, contract.AP])
+@pytest.mark.parametrize("content", [samples.J, samples.AP])
 def test_bodies_that_are_hard_to_read(ready, body, content):
-    method, path = ("POST", PATHS[0]) if content == contract.J else ("PATCH", f"{PATHS[0]}/here?fieldManager=f")
+    method, path = ("POST", PATHS[0]) if content == samples.J else ("PATCH", f"{PATHS[0]}/here?fieldManager=f")
     answer = ready.request(method, path, content=body, headers={"Content-Type": content})
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.json()["kind"] == "Status"
@@ -151,12 +102,3 @@ def test_tokens_that_are_no_tokens(server, token):
     asked.endheaders()
     assert asked.getresponse().status == 401
     asked.close()
-
-
-def test_annotations_have_a_limit_together(ready):
-    many = contract.config_map("many", {"annotations": {"a": "x" * (256 << 10)}})
-    answer = ready.post(PATHS[0], json=many)
-    assert answer.status_code == 422
-    assert "metadata.annotations: Too long: may not be more than 262144 bytes" in answer.json()["message"]
-    many["metadata"]["annotations"]["a"] = "x" * ((256 << 10) - 1)
-    assert ready.post(PATHS[0], json=many).status_code == 201

@@ -13,14 +13,11 @@ import httpx2
 import pytest
 from aiohttp import web
 
-import contract
+import samples
 from embedded import Embedded
 from part import command
 from processes import free_port
-
-MAPS = "/api/v1/namespaces/default/configmaps"
-ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
-CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+from samples import ACCOUNTS, CSRS, MAPS
 
 
 def config_map(name, **data):
@@ -51,7 +48,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path):
     server = Embedded(tmp_path / "s").start()
     for _ in range(3):
         acknowledged: dict = {}
-        with contract.client(server.kubeconfig) as http:
+        with samples.client(server.kubeconfig) as http:
             for old in http.get(MAPS).json()["items"]:
                 http.delete(f"{MAPS}/{old['metadata']['name']}")
             writing = threading.Thread(target=write_until_killed, args=(http, acknowledged))
@@ -61,7 +58,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path):
             server.stop(signal.SIGKILL)
             writing.join()
         server.start()
-        with contract.client(server.kubeconfig) as http:
+        with samples.client(server.kubeconfig) as http:
             listed = http.get(MAPS).json()
             found = {o["metadata"]["name"]: o["metadata"] for o in listed["items"]}
             assert {k: found.get(k) for k in acknowledged} == acknowledged
@@ -71,14 +68,13 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path):
 
 def test_a_restart_keeps_definitions_certificates_and_tokens(tmp_path):
     server = Embedded(tmp_path / "s").start()
-    with contract.client(server.kubeconfig) as http:
-        made(http, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", contract.CRD)
-        path = contract.W.replace("/namespaces/contract/", "/namespaces/default/")
-        before = made(http, path, contract.widget("a"))
+    with samples.client(server.kubeconfig) as http:
+        made(http, samples.CRDS, samples.CRD)
+        before = made(http, samples.WIDGETS, samples.widget("a"))
         config = server.kubeconfig.read_text()
         assert server.stop() == 0
         server.start()
-        assert http.get(f"{path}/a").json() == before
+        assert http.get(f"{samples.WIDGETS}/a").json() == before
         assert server.kubeconfig.read_text() == config
     assert server.stop() == 0
     for name in ("admin.token", "admin.kubeconfig", "tls.key", "sa.key"):
@@ -108,21 +104,20 @@ def test_a_certificate_request_tells_who_asked_whatever_it_says(tmp_path):
     server = Embedded(tmp_path / "s", token_file=tokens).start()
     try:
         with as_user(server, "secret") as agent:
-            body = contract.csr("r", username="admin", groups=["system:masters"])
+            body = samples.csr("r", username="admin", groups=["system:masters"])
             spec = made(agent, CSRS, body)["spec"]
             assert (spec["username"], spec["uid"]) == ("system:open-cluster-management:c1:agent", "u1")
             assert spec["groups"] == ["group-a", "group-b", "system:authenticated"]
             change = {"spec": {"username": "admin"}, "metadata": {"labels": {"a": "b"}}}
-            assert agent.patch(f"{CSRS}/r", json=change, headers={"Content-Type": contract.MP}).json()["spec"] == spec
+            assert agent.patch(f"{CSRS}/r", json=change, headers={"Content-Type": samples.MP}).json()["spec"] == spec
             approval = {"status": {"conditions": [{"type": "Approved", "status": "True", "reason": "r", "message": "m"}]}}
-            found = agent.patch(f"{CSRS}/r/approval", json=approval, headers={"Content-Type": contract.MP}).json()
+            found = agent.patch(f"{CSRS}/r/approval", json=approval, headers={"Content-Type": samples.MP}).json()
             assert found["status"]["conditions"][0]["type"] == "Approved"
             tokens.write_text("other,somebody,u2\n")
             assert agent.get(CSRS).status_code == 401
         with as_user(server, "other") as somebody:
-            review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-            told = made(somebody, "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
-            assert told["status"]["userInfo"] == {"username": "somebody", "uid": "u2", "groups": ["system:authenticated"]}
+            asked = made(somebody, CSRS, samples.csr("s"))["spec"]
+            assert (asked["username"], asked["uid"], asked["groups"]) == ("somebody", "u2", ["system:authenticated"])
     finally:
         assert server.stop() == 0
 
@@ -132,10 +127,9 @@ def test_a_token_of_a_service_account_ends_with_its_account(server, http):
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     status = made(http, f"{ACCOUNTS}/runner/token", request)["status"]
     with as_user(server, status["token"]) as runner:
-        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-        told = made(runner, "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"]
-        assert told["username"] == "system:serviceaccount:default:runner"
-        assert "system:serviceaccounts:default" in told["groups"]
+        asked = made(runner, CSRS, samples.csr("of-the-runner"))["spec"]
+        assert asked["username"] == "system:serviceaccount:default:runner"
+        assert "system:serviceaccounts:default" in asked["groups"]
         http.delete(f"{ACCOUNTS}/runner")
         assert runner.get("/version").status_code == 401
     with as_user(server, status["token"][:-2] + "AA") as forger:
@@ -171,14 +165,14 @@ async def test_logs_come_from_the_pod_s_node(node, tmp_path):
     server = Embedded(tmp_path / "s", node_token=token).start()
 
     def ask():
-        with contract.client(server.kubeconfig) as http:
+        with samples.client(server.kubeconfig) as http:
             made(http, "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
             status = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}], "daemonEndpoints": {"kubeletEndpoint": {"Port": node}}}
-            http.patch("/api/v1/nodes/n/status", json={"status": status}, headers={"Content-Type": contract.MP})
+            http.patch("/api/v1/nodes/n/status", json={"status": status}, headers={"Content-Type": samples.MP})
             made(http, ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
             pods = "/api/v1/namespaces/default/pods"
             two = [{"name": "c", "image": "x"}, {"name": "d", "image": "x"}]
-            made(http, pods, contract.pod("p", containers=two))
+            made(http, pods, samples.pod("p", containers=two))
             assert http.get(f"{pods}/p/log?container=c").text == ""  # no node yet
             made(http, f"{pods}/p/binding", {"target": {"name": "n"}})
             return [http.get(f"{pods}/p/log{q}") for q in ("?container=c&tailLines=3", "", "?container=zz", "?container=c&previous=true")]
