@@ -59,7 +59,7 @@ def _unsatisfied(reason: str, message: str) -> Condition:
 
 
 def misconfigured(message: str) -> Condition:
-    """`message` is `<plugin>:<what is wrong>`; empty: nothing is wrong."""
+    """`message` is empty if nothing is wrong."""
     if message:
         return Condition(MISCONFIGURED, True, "Misconfigured", message)
     return Condition(MISCONFIGURED, False, "Succeedconfigured", "Placement configurations check pass")

@@ -41,11 +41,9 @@ def _compile(raw: Mapping[str, Any], path: str) -> Toleration:
     operator = raw.get("operator") or "Equal"
     toleration = Toleration(raw.get("key") or "", operator, raw.get("value") or "", raw.get("effect") or "", raw.get("tolerationSeconds"))
     if operator != "Exists" and not toleration.key:
-        raise MisconfiguredError(
-            f"{path}.key: missing; a toleration without a key needs operator Exists", "If the key is empty, operator must be Exists."
-        )
+        raise MisconfiguredError(f"{path}.key: missing; a toleration without a key needs operator Exists")
     if operator == "Exists" and toleration.value:
-        raise MisconfiguredError(f"{path}.value: operator Exists takes no value", "If the operator is Exists, the value should be empty.")
+        raise MisconfiguredError(f"{path}.value: operator Exists takes no value")
     return toleration
 
 
@@ -91,9 +89,4 @@ def _end(toleration: Toleration, taint: Mapping[str, Any]) -> int:
     if toleration.seconds is None:
         return END_OF_TIME
     added = taint.get("timeAdded")
-    return nanoseconds(added) + _wrapped(toleration.seconds * 10**9) if added else 0
-
-
-def _wrapped(duration: int) -> int:
-    """As a signed number of 64 bits: so long a toleration (over 292 years) has an end that lies anywhere."""
-    return (duration + 2**63) % 2**64 - 2**63
+    return nanoseconds(added) + toleration.seconds * 10**9 if added else 0

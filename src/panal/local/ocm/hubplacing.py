@@ -17,7 +17,7 @@ from panal.local.ocm import addons, clusters, placing
 from panal.local.ocm.certificates import ADDON_LABEL
 from panal.local.ocm.conditions import merged
 from panal.local.ocm.writing import ensure, patch_status
-from panal.placement.hub import Hub
+from panal.placement.hub import Hub, placement_of
 from panal.placement.schedule import Outcome, schedule
 from panal.placement.selectors import MisconfiguredError
 
@@ -28,7 +28,6 @@ READ_BY_THE_SCHEDULER = (
     kinds.MANAGED_CLUSTER_SET,
     kinds.MANAGED_CLUSTER_SET_BINDING,
     kinds.PLACEMENT_DECISION,
-    kinds.ADDON_PLACEMENT_SCORE,
 )
 
 
@@ -90,7 +89,7 @@ class PlacingControllers:
             return None
 
     def _decisions(self, key: Key) -> list[Object]:
-        return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placing.of_placement(d) == key.name]
+        return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placement_of(d) == key.name]
 
     async def _write_decisions(self, placement: Object, difference: placing.Difference) -> None:
         """Objects first, then what they say; surplus ones go last, so that no reader sees a cluster missing in between."""
@@ -99,9 +98,6 @@ class PlacingControllers:
             await ensure(self._client, obj)
         for decision in difference.statuses:
             await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, {"status": decision.status}, "status")
-        for decision in difference.labels:
-            labels = {"metadata": {"labels": dict(decision.labels)}}
-            await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, labels)
         for name in difference.surplus:
             await self._client.delete(kinds.PLACEMENT_DECISION, namespace, name)
 

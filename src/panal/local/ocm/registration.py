@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
+from panal.api.quantity import exact
 from panal.kube.objects import Object, conditions_of, holds, labels_of
 from panal.local.ocm.clusters import ACCEPTED, AVAILABLE
 from panal.local.ocm.conditions import Condition, merged, said
-from panal.placement.quantity import NANO, Quantity, quantity
 
 MAX_CUSTOM_CLAIMS = 20
 SPOKE_ONLY = "open-cluster-management.io/spoke-only"
@@ -61,19 +62,17 @@ def _with(news: list[Condition], cluster: Object, now: datetime) -> Object:
 
 
 def _total(nodes: Iterable[Object], part: str) -> dict[str, str]:
-    total: dict[str, Quantity] = {}
+    """What one node alone has is written as there."""
+    amounts: dict[str, list[str]] = {}
     for node in nodes:
         for name, amount in ((node.get("status") or {}).get(part) or {}).items():
-            total[name] = _sum(total.get(name), quantity(str(amount)))
-    return {name: str(total[name]) for name in sorted(total)}
+            amounts.setdefault(name, []).append(str(amount))
+    return {name: found[0] if len(found) == 1 else _sum(found) for name, found in sorted(amounts.items())}
 
 
-def _sum(one: Quantity | None, other: Quantity) -> Quantity:
-    """Written as the first was."""
-    if one is None:
-        return other
-    exact = (one.exact + other.exact) / Fraction(10) ** NANO
-    return Quantity(int(exact), NANO, one.style)
+def _sum(amounts: Iterable[str]) -> str:
+    total = sum(map(exact, amounts), Fraction())
+    return str(total) if total.denominator == 1 else f"{math.ceil(total * 1000)}m"
 
 
 def _exposed(claims: Iterable[Object]) -> list[dict[str, Any]]:

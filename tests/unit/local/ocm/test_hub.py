@@ -11,7 +11,8 @@ from panal.api.names import ClusterName
 from panal.kube.objects import Key
 from panal.local.ocm import addons, placing, sets
 from panal.local.ocm.clusters import NAME_LABEL
-from panal.placement.groups import Decision
+from panal.placement.hub import PLACEMENT_LABEL
+from panal.placement.schedule import Decision
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -49,7 +50,7 @@ PLACEMENT = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}}
 
 
 def decision(number: int, *clusters: str) -> Decision:
-    return Decision(f"p-decision-{number}", {placing.PLACEMENT_LABEL: "p", "i": "0"}, tuple(map(ClusterName, clusters)))
+    return Decision(f"p-decision-{number}", {PLACEMENT_LABEL: "p"}, tuple(map(ClusterName, clusters)))
 
 
 def written(decision: Decision) -> dict[str, Any]:
@@ -58,17 +59,15 @@ def written(decision: Decision) -> dict[str, Any]:
 
 def test_decisions_that_are_there_are_not_written_again() -> None:
     wanted = [decision(1, "a"), decision(2, "b")]
-    assert placing.difference(PLACEMENT, wanted, map(written, wanted)) == placing.Difference((), (), (), ())
+    assert placing.difference(PLACEMENT, wanted, map(written, wanted)) == placing.Difference((), (), ())
 
 
 def test_decisions_are_made_changed_and_taken_away() -> None:
-    relabelled = written(decision(3)) | {"metadata": {"name": "p-decision-3", "labels": {placing.PLACEMENT_LABEL: "p"}}}
-    present = [written(decision(1, "a")), relabelled, written(decision(9))]
+    present = [written(decision(1, "a")), written(decision(3)), written(decision(9))]
     found = placing.difference(PLACEMENT, [decision(1, "b"), decision(2, "c"), decision(3)], present)
     assert [o["metadata"]["name"] for o in found.create] == ["p-decision-2"]
     assert found.create[0]["metadata"]["ownerReferences"][0]["uid"] == "u"
     assert [d.name for d in found.statuses] == ["p-decision-1", "p-decision-2"]
-    assert [d.name for d in found.labels] == ["p-decision-3"]
     assert found.surplus == ("p-decision-9",)
     assert placing.clusters(present) == {"a"}
 
