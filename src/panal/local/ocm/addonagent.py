@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from panal.api.ocm.addons import INSTALL_NAMESPACE
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client, Selector
@@ -22,7 +21,7 @@ from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, key_of, labels_of
 from panal.kube.times import from_time, now_utc
 from panal.local.ocm import certificates
-from panal.local.ocm.certificates import ADDON_LABEL, Registration
+from panal.local.ocm.certificates import ADDON_LABEL, INSTALL_NAMESPACE, Registration
 from panal.local.ocm.conditions import Condition
 from panal.local.ocm.writing import say
 
@@ -63,7 +62,7 @@ class AddonAgent:
 
     async def _reconcile(self, key: Key) -> float | None:
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
-        wanted = certificates.registrations(addon, INSTALL_NAMESPACE) if addon else []
+        wanted = certificates.registrations(addon) if addon else []
         await self._remove_others(key.name, wanted)
         if addon is None or addon["metadata"].get("deletionTimestamp"):
             return None

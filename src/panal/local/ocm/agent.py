@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable
 
 from panal.api.ocm import crds
-from panal.api.ocm.addons import INSTALL_NAMESPACE
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
@@ -20,6 +19,7 @@ from panal.kube.objects import Key, Object, holds
 from panal.kube.times import now_utc, to_micro_time
 from panal.local.ocm import registration
 from panal.local.ocm.addonagent import AddonAgent
+from panal.local.ocm.certificates import INSTALL_NAMESPACE
 from panal.local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL
 from panal.local.ocm.workagent import WorkAgent
 from panal.local.ocm.writing import ensure, patch_status, serve, started

@@ -18,6 +18,7 @@ from panal.local.ocm.clusters import NAME_LABEL
 from panal.local.ocm.conditions import Condition, said
 
 ADDON_LABEL = "open-cluster-management.io/addon-name"
+INSTALL_NAMESPACE = "open-cluster-management-agent-addon"  # of an add-on that names none
 CREDENTIALS = "kubernetes.io/kube-apiserver-client"
 USAGES = ["digital signature", "key encipherment", "client auth"]
 RENEWED_AT = 0.2  # of its life left
@@ -39,10 +40,10 @@ class Registration:
         return f"{self.addon}-{self.signer.replace('/', '-')}-client-cert"
 
 
-def registrations(addon: Object, default_namespace: str) -> list[Registration]:
+def registrations(addon: Object) -> list[Registration]:
     """What a ManagedClusterAddOn is registered for, but credentials for the hub's own API: on the local platform nothing signs those."""
     status, metadata = addon.get("status") or {}, addon["metadata"]
-    namespace = status.get("namespace") or (addon.get("spec") or {}).get("installNamespace") or default_namespace
+    namespace = status.get("namespace") or (addon.get("spec") or {}).get("installNamespace") or INSTALL_NAMESPACE
     found = []
     for one in status.get("registrations") or ():
         subject = one.get("subject") or {}

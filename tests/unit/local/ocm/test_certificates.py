@@ -38,10 +38,10 @@ def issue(csr: dict[str, Any], life: timedelta = timedelta(hours=10)) -> bytes:
 
 
 def test_what_an_add_on_is_registered_for() -> None:
-    found = certificates.registrations(addon(registered("example.com/fed"), registered(CREDENTIALS), namespace="ns"), "default-ns")
+    found = certificates.registrations(addon(registered("example.com/fed"), registered(CREDENTIALS), namespace="ns"))
     assert found == [REGISTERED]
     assert found[0].secret == "fed-example.com-fed-client-cert"
-    assert certificates.registrations(addon(registered("example.com/fed")), "default-ns")[0].namespace == "default-ns"
+    assert certificates.registrations(addon(registered("example.com/fed")))[0].namespace == "open-cluster-management-agent-addon"
 
 
 def test_a_request_asks_for_the_registered_subject_and_the_name_of_the_add_on() -> None:
