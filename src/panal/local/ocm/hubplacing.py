@@ -115,12 +115,11 @@ class PlacingControllers:
         if addon is None:
             return None
         installed = [a for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == key.name]
-        plan = addons.decide(addon, self._decided(addon), self._cache.list(kinds.MANAGED_CLUSTER), installed, now_utc())
+        plan = addons.decide(addon, self._decided(addon), self._cache.list(kinds.MANAGED_CLUSTER), installed)
         for obj in plan.create:
             await ensure(self._client, obj)
         for surplus in plan.remove:
             await self._client.delete(kinds.MANAGED_CLUSTER_ADDON, *surplus)
-        await patch_status(self._client, kinds.CLUSTER_MANAGEMENT_ADDON, addon, _told(addon, plan.status))
         return None
 
     def _decided(self, addon: Object) -> dict[Key, set[str]]:
@@ -154,9 +153,3 @@ class PlacingControllers:
         conditions = {"conditions": merged(conditions_of(installed), news, now_utc())}
         await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status | conditions)
         return None
-
-
-def _told(addon: Object, status: Object) -> Object:
-    """Without what is empty and was not there."""
-    before = addon.get("status") or {}
-    return {key: value for key, value in status.items() if value or before.get(key)}

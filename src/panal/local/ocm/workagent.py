@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from panal.kube import kinds
 from panal.kube.backoff import Backoff
@@ -20,8 +19,8 @@ from panal.kube.client import Client
 from panal.kube.errors import ApiError, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
-from panal.kube.objects import Key, Object, conditions_of, key_of, labels_of, uid_of
-from panal.kube.times import from_time, now_utc, to_time
+from panal.kube.objects import Key, Object, key_of, uid_of
+from panal.kube.times import now_utc
 from panal.local.ocm import statuses, works
 from panal.local.ocm.applying import MANAGER, Applier, Discovery
 from panal.local.ocm.conditions import Condition
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 RETRIES = Backoff(first=0.25, cap=60)
 RESYNC = 240.0  # seconds, times 1 to 1.5
 AGAIN = 0.3  # seconds after which what is being deleted is looked at again
-EVICTED_AFTER = timedelta(minutes=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class WorkAgent:
         if work is None:
             self._following.follow(key, ())
             self._applied.pop(key, None)
-            return await self._without_work(applied) if applied else None
+            return await self._finish(applied, works.applied_resources(applied), {}) if applied else None  # the work went without us
         if work["metadata"].get("deletionTimestamp"):
             return await self._delete(work, applied)
         finalizers = work["metadata"].get("finalizers") or []
@@ -95,8 +93,8 @@ class WorkAgent:
     async def _keep(self, key: Key, work: Object, applied: Object) -> float | None:
         manifests = await self._manifests(work)
         self._following.follow(key, [_followed(m) for m in manifests if m.kind and m.name])
-        due = not works.complete(conditions_of(work)) and self._due(key, _gist(work, applied))
-        said = await self._apply(work, manifests, applied) if due else {}
+        due = self._due(key, _gist(work, applied))
+        said = await self._apply(manifests, applied) if due else {}
         seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
@@ -125,18 +123,10 @@ class WorkAgent:
             found.append(works.manifest(work, ordinal, obj, kind))
         return found
 
-    async def _apply(self, work: Object, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
-        """One after the other, what others need first. A manifest that is Complete is not applied again."""
-        said: dict[int, Condition] = {}
+    async def _apply(self, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
+        """One after the other, what others need first."""
         owner = works.owner(applied)
-        for manifest in sorted(manifests, key=lambda m: m.rank):
-            if works.complete(statuses.manifest_conditions(work, manifest)):
-                continue
-            said[manifest.ordinal] = await self._applier.apply(manifest, owner, statuses.applied_before(work, manifest))
-        if labels_of(applied) != labels_of(work):
-            labels = dict.fromkeys(labels_of(applied)) | labels_of(work)
-            await patch(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, {"metadata": {"labels": labels}})
-        return said
+        return {m.ordinal: await self._applier.apply(m, owner) for m in sorted(manifests, key=lambda m: m.rank)}
 
     async def _see(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Seen:
         live, problem = None, ""
@@ -190,24 +180,10 @@ class WorkAgent:
         await self._spoke.remove_finalizers(kinds.APPLIED_MANIFEST_WORK, *key_of(applied), [works.APPLIED_FINALIZER], uid_of(applied))
         return None
 
-    async def _without_work(self, applied: Object) -> float | None:
-        """The work went without our seeing to it. It may be a mistake of the hub's, so what was applied stays for a while."""
-        if applied["metadata"].get("deletionTimestamp"):
-            return await self._finish(applied, works.applied_resources(applied), {})
-        now = now_utc()
-        began = (applied.get("status") or {}).get("evictionStartTime")
-        if began is None:
-            await patch_status(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, {"evictionStartTime": to_time(now)})
-            return EVICTED_AFTER.total_seconds()
-        left = from_time(began) + EVICTED_AFTER - now
-        if left > timedelta():
-            return left.total_seconds()
-        return await self._finish(applied, [], {})
-
 
 def _gist(work: Object, applied: Object) -> tuple[object, ...]:
     """What makes a work one to be applied again: it is another, or the record of what was applied is."""
-    return uid_of(work), work["metadata"]["generation"], labels_of(work), uid_of(applied)
+    return uid_of(work), work["metadata"]["generation"], uid_of(applied)
 
 
 def _followed(manifest: Manifest) -> Followed:
@@ -221,4 +197,4 @@ def _identity(manifest: Manifest) -> tuple[str, str, str, str]:
 
 
 def _listed(resources: Iterable[works.Resource]) -> Object:
-    return {"appliedResources": [r.json() for r in sorted(resources)] or None, "evictionStartTime": None}
+    return {"appliedResources": [r.json() for r in sorted(resources)] or None}

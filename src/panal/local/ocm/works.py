@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -110,7 +110,7 @@ def applied_name(hub_hash: str, work: str) -> str:
 
 def applied_work(work: Object, hub_hash: str) -> Object:
     name = work["metadata"]["name"]
-    metadata = {"name": applied_name(hub_hash, name), "finalizers": [APPLIED_FINALIZER], "labels": work["metadata"].get("labels") or {}}
+    metadata = {"name": applied_name(hub_hash, name), "finalizers": [APPLIED_FINALIZER]}
     spec = {"hubHash": hub_hash, "agentID": hub_hash, "manifestWorkName": name}
     return {"apiVersion": API, "kind": "AppliedManifestWork", "metadata": metadata, "spec": spec}
 
@@ -154,8 +154,3 @@ def applied_resources(applied: Object) -> list[Resource]:
 def resource(manifest: Manifest, live: Object) -> Resource:
     meta = manifest.meta
     return Resource(meta["group"], meta["version"], meta["resource"], meta["namespace"], meta["name"], live["metadata"]["uid"])
-
-
-def complete(conditions: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether it is not to be applied any more, of a work or of one manifest."""
-    return any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)

@@ -74,29 +74,16 @@ def test_a_secret_of_another_subject_or_key_or_without_sense_is_not_good() -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "pending", "refused"),
+    ("status", "issued", "refused"),
     [
-        ({}, True, ""),
-        ({"certificate": "eA=="}, False, ""),
-        ({"conditions": [{"type": "Approved"}]}, True, ""),
-        ({"conditions": [{"type": "Denied", "message": "never"}]}, False, "x is denied: never"),
-        ({"conditions": [{"type": "Failed", "reason": "Bad"}]}, False, "x is failed: Bad"),
+        ({}, None, ""),
+        ({"certificate": "eA=="}, b"x", ""),
+        ({"conditions": [{"type": "Approved"}]}, None, ""),
+        ({"conditions": [{"type": "Denied", "message": "never"}]}, None, "x is denied: never"),
+        ({"conditions": [{"type": "Failed", "reason": "Bad"}]}, None, "x is failed: Bad"),
     ],
 )
-def test_requests_wait_until_they_are_issued_or_refused(status: Any, pending: bool, refused: str) -> None:
-    csr = {"metadata": {"name": "x", "labels": {ADDON_LABEL: "fed"}}, "spec": {"signerName": "example.com/fed"}, "status": status}
-    assert certificates.pending(csr, REGISTERED) is pending
+def test_requests_wait_until_they_are_issued_or_refused(status: Any, issued: bytes | None, refused: str) -> None:
+    csr = {"metadata": {"name": "x"}, "status": status}
+    assert certificates.issued(csr) == issued
     assert certificates.refused(csr) == refused
-
-
-@pytest.mark.parametrize(
-    ("age", "status", "reason"),
-    [
-        (None, "Unknown", "ManagedClusterAddOnLeaseNotFound"),
-        (299, "True", "ManagedClusterAddOnLeaseUpdated"),
-        (300, "False", "ManagedClusterAddOnLeaseUpdateStopped"),
-    ],
-)
-def test_the_health_of_an_add_on_is_its_lease(age: float | None, status: str, reason: str) -> None:
-    found = certificates.health("fed", None if age is None else timedelta(seconds=age), timedelta(minutes=5))
-    assert (found["status"], found["reason"]) == (status, reason)
