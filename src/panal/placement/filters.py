@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from panal.placement.hub import Object, claims_of, labels_of, name_of
 from panal.placement.selectors import compile_claims, compile_labels
-from panal.placement.taints import compile_tolerations, tolerated_until
-from panal.placement.times import END_OF_TIME
+from panal.placement.taints import FOREVER, compile_tolerations, tolerated_until
 
 Test = Callable[[Object], bool]
 
@@ -48,23 +48,23 @@ def _compile_cel(selector: Mapping[str, Any], path: str) -> Test:
 
 @dataclass(frozen=True, slots=True)
 class Tolerated:
-    """`until` has the clusters of which a toleration ends, with the earliest such time in nanoseconds since 1970."""
+    """`until` has the clusters of which a toleration ends, with the earliest such time."""
 
     clusters: Sequence[Object]
-    until: Mapping[str, int]
+    until: Mapping[str, datetime]
 
 
-def by_taints(spec: Mapping[str, Any], clusters: Sequence[Object], selected: Collection[str], now: int) -> Tolerated:
+def by_taints(spec: Mapping[str, Any], clusters: Sequence[Object], selected: Collection[str], now: datetime) -> Tolerated:
     """Those whose taints are tolerated at `now`. Where there is no cluster nothing is looked at; raises MisconfiguredError."""
     if not clusters:
         return Tolerated((), {})
     tolerations = compile_tolerations(spec.get("tolerations") or ())
     passed: list[Object] = []
-    until: dict[str, int] = {}
+    until: dict[str, datetime] = {}
     for cluster in clusters:
         taints, name = (cluster.get("spec") or {}).get("taints") or (), name_of(cluster)
         end = tolerated_until(taints, tolerations, name in selected, now)
         if end is not None:
             passed.append(cluster)
             until[name] = end
-    return Tolerated(passed, {name: end for name, end in until.items() if end < END_OF_TIME})
+    return Tolerated(passed, {name: end for name, end in until.items() if end < FOREVER})

@@ -19,7 +19,6 @@ from panal.placement.filters import by_predicates, by_taints
 from panal.placement.hub import DISABLED_ANNOTATION, PLACEMENT_LABEL, Hub, Object, name_of, namespace_of
 from panal.placement.prioritizers import Contest, scores
 from panal.placement.selectors import MisconfiguredError
-from panal.placement.times import END_OF_TIME, moment, nanoseconds
 
 MAX_DECISIONS = 100  # in one object
 
@@ -63,7 +62,7 @@ class _Pass:
 
     selected: Sequence[Object] = ()
     unscheduled: int = 0
-    until: Mapping[str, int] = field(default_factory=dict)
+    until: Mapping[str, datetime] = field(default_factory=dict)
     wrong: str = ""
 
 
@@ -79,7 +78,7 @@ def schedule(placement: Object, hub: Hub, now: datetime) -> Outcome | None:
     wanted, bound = spec.get("clusterSets") or (), hub.bound_sets(namespace_of(placement))
     eligible = sorted({name for name in bound if not wanted or name in wanted})
     available = _available(eligible, hub)
-    result = _select(placement, available, hub, nanoseconds(now))
+    result = _select(placement, available, hub, now)
     counts = Counts(wanted, bound, eligible, len(available), len(result.selected), result.unscheduled)
     return Outcome(
         decisions=_decisions(name_of(placement), result.selected),
@@ -95,7 +94,7 @@ def _available(eligible: Sequence[str], hub: Hub) -> list[Object]:
     return [cluster for cluster in members.values() if not cluster["metadata"].get("deletionTimestamp")]
 
 
-def _select(placement: Object, available: Sequence[Object], hub: Hub, now: int) -> _Pass:
+def _select(placement: Object, available: Sequence[Object], hub: Hub, now: datetime) -> _Pass:
     spec, namespace, name = placement.get("spec") or {}, namespace_of(placement), name_of(placement)
     try:
         matching = by_predicates(spec, available)
@@ -117,5 +116,4 @@ def _decisions(placement: str, selected: Sequence[Object]) -> tuple[Decision, ..
 
 
 def _requeue(result: _Pass) -> datetime | None:
-    ends = min((result.until.get(name_of(cluster), END_OF_TIME) for cluster in result.selected), default=END_OF_TIME)
-    return moment(ends) if ends < END_OF_TIME else None
+    return min((result.until[name] for name in map(name_of, result.selected) if name in result.until), default=None)

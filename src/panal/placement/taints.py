@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from panal.placement.selectors import MisconfiguredError
-from panal.placement.times import END_OF_TIME, nanoseconds
 
 Taint = tuple[str, str, str]  # key, value, effect
+FOREVER, NEVER = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,14 @@ def _harmless(effect: str, selected: bool) -> bool:
     return effect == "PreferNoSelect" or (effect == "NoSelectIfNew" and selected)
 
 
-def tolerated_until(taints: Iterable[Mapping[str, Any]], tolerations: Sequence[Toleration], selected: bool, now: int) -> int | None:
-    """When the first toleration that counts ends, as nanoseconds since 1970: END_OF_TIME if none does. None: not tolerated at `now`.
+def tolerated_until(
+    taints: Iterable[Mapping[str, Any]], tolerations: Sequence[Toleration], selected: bool, now: datetime
+) -> datetime | None:
+    """When the first toleration that counts ends: FOREVER if none does. None: not tolerated at `now`.
 
     For each taint the first toleration counts that matches and has not ended.
     """
-    ends = END_OF_TIME
+    ends = FOREVER
     for taint in taints:
         if _harmless(taint["effect"], selected):
             continue
@@ -82,11 +85,14 @@ def tolerated_until(taints: Iterable[Mapping[str, Any]], tolerations: Sequence[T
     return ends
 
 
-def _end(toleration: Toleration, taint: Mapping[str, Any]) -> int:
-    """0 if it does not match; a taint without a time was set at the beginning of time."""
+def _end(toleration: Toleration, taint: Mapping[str, Any]) -> datetime:
+    """NEVER if it does not match; a taint without a time was set at the beginning of time."""
     if not toleration.matches((taint["key"], taint.get("value") or "", taint["effect"])):
-        return 0
+        return NEVER
     if toleration.seconds is None:
-        return END_OF_TIME
+        return FOREVER
     added = taint.get("timeAdded")
-    return nanoseconds(added) + toleration.seconds * 10**9 if added else 0
+    try:
+        return datetime.fromisoformat(added) + timedelta(seconds=toleration.seconds) if added else NEVER
+    except OverflowError:
+        return FOREVER

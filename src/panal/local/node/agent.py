@@ -232,11 +232,8 @@ def _architecture() -> str:
 
 
 def _node_info() -> Object:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {
-        "machineID": "",
-        "systemUUID": "",
-        "bootID": boot,
+        **dict.fromkeys(("machineID", "systemUUID", "bootID"), ""),
         "kernelVersion": platform.release(),
         "osImage": "panal local node",
         "containerRuntimeVersion": f"panal://{version('panal')}",

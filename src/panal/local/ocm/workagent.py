@@ -124,9 +124,9 @@ class WorkAgent:
         return found
 
     async def _apply(self, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
-        """One after the other, what others need first."""
+        """In the order of the work. What needs a later one is tried again soon."""
         owner = works.owner(applied)
-        return {m.ordinal: await self._applier.apply(m, owner) for m in sorted(manifests, key=lambda m: m.rank)}
+        return {m.ordinal: await self._applier.apply(m, owner) for m in manifests}
 
     async def _see(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Seen:
         live, problem = None, ""

@@ -1,4 +1,4 @@
-"""What a ManifestWork says about its manifests: which options hold for one, in what order they are applied, which are left behind."""
+"""What a ManifestWork says about its manifests: which options hold for one, which are left behind."""
 
 from __future__ import annotations
 
@@ -13,17 +13,6 @@ from panal.kube.objects import Object
 FINALIZER = "cluster.open-cluster-management.io/manifest-work-cleanup"
 APPLIED_FINALIZER = "cluster.open-cluster-management.io/applied-manifest-work-cleanup"
 API = "work.open-cluster-management.io/v1"
-
-_ORDER: tuple[tuple[str, ...], ...] = (
-    ("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "PersistentVolume"),
-    ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
-    ("ServiceAccount", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget"),
-    ("Secret", "ConfigMap", "PersistentVolumeClaim"),
-    ("Service",),
-    ("Pod", "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Ingress"),
-    ("APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"),
-)
-RANK = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +49,6 @@ class Manifest:
     @property
     def strategy(self) -> str:
         return str((self.options.get("updateStrategy") or {}).get("type") or "Update")
-
-    @property
-    def rank(self) -> int:
-        return RANK.get(str(self.object.get("kind")), 1000)
 
 
 def manifest(work: Object, ordinal: int, obj: Object, kind: Kind | None) -> Manifest:

@@ -75,12 +75,6 @@ def test_what_is_orphaned_is_not_owned(option: Any, orphan: bool) -> None:
     assert owners == ([] if orphan else [OWNER])
 
 
-def test_manifests_are_applied_in_the_order_of_their_needs() -> None:
-    order = ["Namespace", "Role", "ServiceAccount", "ConfigMap", "Service", "StatefulSet", "FederatedLearning"]
-    made = [works.manifest(work(), 0, {"apiVersion": "v1", "kind": kind}, None) for kind in order]
-    assert [m.rank for m in made] == sorted(m.rank for m in made)
-
-
 # --- status -----------------------------------------------------------------------------------------------------------
 def live(**data: str) -> dict[str, Any]:
     return config_map(data=data)
