@@ -38,22 +38,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What has to be there after a pass: these PlacementDecisions and no other ones with the Placement's label, then this status.
+    """What has to be there after a pass: these PlacementDecisions and no other ones with the Placement's label, then the status.
 
-    `requeue` is when a toleration of a selected cluster ends.
+    `selected` is the number of clusters, `requeue` when a toleration of a selected cluster ends.
     """
 
     decisions: tuple[Decision, ...]
     selected: int
     conditions: tuple[Condition, Condition]
     requeue: datetime | None = None
-
-    def status(self, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """The Placement's status; equal to `previous` if there is nothing to write."""
-        return dict(previous) | {
-            "numberOfSelectedClusters": self.selected,
-            "conditions": conditions.merged(self.conditions, previous.get("conditions") or (), now),
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,9 @@ class PlacingControllers:
         if placement is None or outcome is None:
             return None
         await self._write_decisions(placement, placing.difference(placement, outcome.decisions, self._decisions(key)))
-        await patch_status(self._client, kinds.PLACEMENT, placement, outcome.status(placement.get("status") or {}, now))
+        conditions = merged(conditions_of(placement), outcome.conditions, now)
+        status = {"numberOfSelectedClusters": outcome.selected, "conditions": conditions}
+        await patch_status(self._client, kinds.PLACEMENT, placement, status)
         return None if outcome.requeue is None else (outcome.requeue - now).total_seconds()
 
     def _schedule(self, placement: Object, now: datetime) -> Outcome | None:
