@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-_SUFFIXES: dict[str, int | Fraction] = {
+_SUFFIXES: dict[str, int] = {
     "": 1,
-    **{s: Fraction(1, 1000**n) for n, s in enumerate("mun", 1)},
     **{s: 1000**n for n, s in enumerate("kMGTPE", 1)},
     **{f"{s}i": 1024**n for n, s in enumerate("KMGTPE", 1)},
 }
@@ -15,12 +14,7 @@ _SUFFIXES: dict[str, int | Fraction] = {
 
 def in_bytes(quantity: str) -> int:
     """`quantity` has the form that `panal.api.spec.SIZE` allows; the number of bytes is rounded up."""
-    return math.ceil(exact(quantity))
-
-
-def exact(quantity: str) -> Fraction:
-    """ValueError for what is none."""
     digits = quantity.rstrip("".join({c for s in _SUFFIXES for c in s}))
     if quantity[len(digits) :] in _SUFFIXES:
-        return Fraction(digits) * _SUFFIXES[quantity[len(digits) :]]
-    return Fraction(quantity)
+        return math.ceil(Fraction(digits) * _SUFFIXES[quantity[len(digits) :]])
+    return math.ceil(Fraction(quantity))

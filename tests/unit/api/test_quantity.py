@@ -1,8 +1,6 @@
-from fractions import Fraction
-
 import pytest
 
-from panal.api.quantity import exact, in_bytes
+from panal.api.quantity import in_bytes
 
 
 @pytest.mark.parametrize(
@@ -21,10 +19,3 @@ from panal.api.quantity import exact, in_bytes
 )
 def test_in_bytes(text, expected):
     assert in_bytes(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("1500m", Fraction(3, 2)), ("0.5", Fraction(1, 2)), ("-20u", Fraction(-1, 50_000)), ("3n", Fraction(3, 10**9))]
-)
-def test_exact(text, expected):
-    assert exact(text) == expected

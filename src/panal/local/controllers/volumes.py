@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from panal.api.quantity import exact
 from panal.kube.objects import Object, uid_of
+from panal.local.quantity import exact
 
 CLASS = "local"
 MADE_BY = {"pv.kubernetes.io/provisioned-by": "panal.io/folder"}

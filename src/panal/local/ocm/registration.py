@@ -8,10 +8,10 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from panal.api.quantity import exact
 from panal.kube.objects import Object, conditions_of, holds
 from panal.local.ocm.clusters import ACCEPTED, AVAILABLE
 from panal.local.ocm.conditions import merged, said
+from panal.local.quantity import exact
 
 JOINED = said("ManagedClusterJoined", True, "ManagedClusterJoined", "Managed cluster joined")
 LIVES = said(AVAILABLE, True, "ManagedClusterAvailable", "Managed cluster is available")
