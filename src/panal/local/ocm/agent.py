@@ -45,7 +45,7 @@ async def run(hub: Client, spoke: Client, cluster: str, hub_url: str, *, lease_s
             Watched(kinds.CERTIFICATE_SIGNING_REQUEST, label_selector=f"{NAME_LABEL}={cluster}"),
         ],
     )
-    spoke_cache = Cache(spoke, [Watched(kinds.NODE), Watched(kinds.CLUSTER_CLAIM), Watched(kinds.APPLIED_MANIFEST_WORK)])
+    spoke_cache = Cache(spoke, [*map(Watched, (kinds.NODE, kinds.POD, kinds.CLUSTER_CLAIM, kinds.APPLIED_MANIFEST_WORK))])
     registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache))
     work = WorkAgent(cluster, hub_hash(hub_url), (hub, hub_cache), (spoke, spoke_cache))
     addons = AddonAgent((hub, hub_cache), spoke)

@@ -24,7 +24,6 @@ from panal.kube.times import now_utc
 from panal.local.ocm import statuses, works
 from panal.local.ocm.applying import MANAGER, Applier, Discovery
 from panal.local.ocm.conditions import Condition
-from panal.local.ocm.following import Followed, Following
 from panal.local.ocm.statuses import Seen
 from panal.local.ocm.works import Manifest
 from panal.local.ocm.writing import ensure, patch, patch_status
@@ -55,25 +54,22 @@ class WorkAgent:
         self._applier = Applier(self._spoke.managing(MANAGER))
         self._applied: dict[Key, Applied] = {}
         self._loop = Loop("work", self._hub_cache, self._concerns, self._reconcile, also=[self._spoke_cache])
-        self._following = Following(self._spoke, self._loop.look_at)
 
     async def run(self) -> None:
-        try:
-            await self._loop.run()
-        finally:
-            self._following.close()
+        await self._loop.run()
 
     def _concerns(self, kind: Kind, obj: Object) -> Iterable[Key]:
         if kind == kinds.MANIFEST_WORK:
             yield key_of(obj)
         elif kind == kinds.APPLIED_MANIFEST_WORK and obj["spec"]["hubHash"] == self._hash:
             yield Key(self._cluster, obj["spec"]["manifestWorkName"])
+        elif kind == kinds.POD:  # so that what a work says of its Pods is prompt
+            yield from (key_of(work) for work in self._hub_cache.list(kinds.MANIFEST_WORK) if works.has_pod(work, key_of(obj)))
 
     async def _reconcile(self, key: Key) -> float | None:
         work = self._hub_cache.get(kinds.MANIFEST_WORK, *key)
         applied = self._spoke_cache.get(kinds.APPLIED_MANIFEST_WORK, "", works.applied_name(self._hash, key.name))
         if work is None:
-            self._following.follow(key, ())
             self._applied.pop(key, None)
             return await self._finish(applied, works.applied_resources(applied), {}) if applied else None  # the work went without us
         if work["metadata"].get("deletionTimestamp"):
@@ -92,7 +88,6 @@ class WorkAgent:
     # --- a work that is there -----------------------------------------------------------------------------------
     async def _keep(self, key: Key, work: Object, applied: Object) -> float | None:
         manifests = await self._manifests(work)
-        self._following.follow(key, [_followed(m) for m in manifests if m.kind and m.name])
         due = self._due(key, _gist(work, applied))
         said = await self._apply(manifests, applied) if due else {}
         seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
@@ -132,7 +127,7 @@ class WorkAgent:
         live, problem = None, ""
         if manifest.kind and manifest.name:
             try:
-                live = await self._following.read(_followed(manifest), fresh=fresh)
+                live = await self._live(manifest.kind, Key(manifest.namespace, manifest.name), fresh)
             except Unavailable:
                 raise
             except ApiError as error:
@@ -140,6 +135,9 @@ class WorkAgent:
         if live is not None and manifest.kind:
             live = {"apiVersion": manifest.kind.api_version, "kind": manifest.kind.kind} | live
         return Seen(manifest, live, problem, applied)
+
+    async def _live(self, kind: Kind, key: Key, fresh: bool) -> Object | None:
+        return self._spoke_cache.get(kind, *key) if kind == kinds.POD and not fresh else await self._applier.get(kind, *key)
 
     async def _take_stock(self, work: Object, applied: Object, seen: Sequence[Seen]) -> float | None:
         """Writes down what is applied now, and takes away what is not in the work any more."""
@@ -157,7 +155,6 @@ class WorkAgent:
 
     # --- a work that goes ---------------------------------------------------------------------------------------
     async def _delete(self, work: Object, applied: Object | None) -> float | None:
-        self._following.follow(key_of(work), ())
         self._applied.pop(key_of(work), None)
         if works.FINALIZER not in (work["metadata"].get("finalizers") or []):
             return None
@@ -184,11 +181,6 @@ class WorkAgent:
 def _gist(work: Object, applied: Object) -> tuple[object, ...]:
     """What makes a work one to be applied again: it is another, or the record of what was applied is."""
     return uid_of(work), work["metadata"]["generation"], uid_of(applied)
-
-
-def _followed(manifest: Manifest) -> Followed:
-    assert manifest.kind, "asked for known kinds alone"
-    return Followed(manifest.kind, manifest.namespace, manifest.name)
 
 
 def _identity(manifest: Manifest) -> tuple[str, str, str, str]:

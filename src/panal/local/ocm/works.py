@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object
+from panal.kube.objects import Key, Object
 
 FINALIZER = "cluster.open-cluster-management.io/manifest-work-cleanup"
 APPLIED_FINALIZER = "cluster.open-cluster-management.io/applied-manifest-work-cleanup"
@@ -59,6 +59,11 @@ def manifest(work: Object, ordinal: int, obj: Object, kind: Kind | None) -> Mani
 
 def objects(work: Object) -> list[Object]:
     return ((work.get("spec") or {}).get("workload") or {}).get("manifests") or []
+
+
+def has_pod(work: Object, pod: Key) -> bool:
+    named = ((m.get("kind"), m.get("metadata") or {}) for m in objects(work))
+    return any(kind == "Pod" and (meta.get("namespace"), meta.get("name")) == pod for kind, meta in named)
 
 
 def _options(work: Object, where: tuple[str, str, str, str]) -> dict[str, Any]:

@@ -145,21 +145,23 @@ def value(fleet: Standin, name: str) -> Any:
 
 
 def watched(name: str) -> dict[str, Any]:
-    rules = [{"type": "JSONPaths", "jsonPaths": [{"name": "v", "path": ".data.v"}]}]
-    identifier = {"group": "", "resource": "configmaps", "name": name, "namespace": "default"}
+    rules = [{"type": "JSONPaths", "jsonPaths": [{"name": "v", "path": ".status.message"}]}]
+    identifier = {"group": "", "resource": "pods", "name": name, "namespace": "default"}
     return {"resourceIdentifier": identifier, "updateStrategy": {"type": "ReadOnly"}, "feedbackRules": rules}
 
 
-def test_feedback_is_prompt_and_a_killed_agent_goes_on(fleet: Standin) -> None:
+def test_feedback_of_a_pod_is_prompt_and_a_killed_agent_goes_on(fleet: Standin) -> None:
     hub, spoke = fleet["hub"], fleet["cluster1"]
-    spoke.apply(cluster_object("v1", "ConfigMap", "progress", "default", data={"v": "1"}))
+    spoke.apply(cluster_object("v1", "ServiceAccount", "default", "default"))
+    spoke.apply(cluster_object("v1", "Pod", "progress", "default", spec={"containers": [{"name": "c", "image": "x:1"}]}))
+    spoke.patch_status(kinds.POD, "default", "progress", message="1")
     mine = cluster_object("v1", "ConfigMap", "mine", "default", data={"k": "v"})
-    hub.apply(work("progress", cluster_object("v1", "ConfigMap", "progress", "default"), mine, manifestConfigs=[watched("progress")]))
+    hub.apply(work("progress", cluster_object("v1", "Pod", "progress", "default"), mine, manifestConfigs=[watched("progress")]))
     eventually(lambda: value(fleet, "progress") == ["1"], "the first value", SOON)
-    spoke.patch(kinds.CONFIG_MAP, "default", "progress", data={"v": "2"})
+    spoke.patch_status(kinds.POD, "default", "progress", message="2")
     eventually(lambda: value(fleet, "progress") == ["2"], "the next one, long before a poll", 5)
     fleet.kill("cluster1-agent")
-    spoke.patch(kinds.CONFIG_MAP, "default", "progress", data={"v": "3"})
+    spoke.patch_status(kinds.POD, "default", "progress", message="3")
     spoke.patch(kinds.CONFIG_MAP, "default", "mine", data={"k": "edited"})
     fleet.start("cluster1-agent")
     eventually(lambda: value(fleet, "progress") == ["3"], "what happened meanwhile", SOON)
@@ -221,7 +223,7 @@ def test_a_work_deleted_while_its_agent_is_dead_goes_when_it_is_back(fleet: Stan
     fleet.start("cluster1-agent")
     eventually(lambda: hub.get(kinds.MANIFEST_WORK, "cluster1", "progress") is None, "the work is gone", SOON)
     assert spoke.get(kinds.CONFIG_MAP, "default", "mine") is None
-    assert spoke.get(kinds.CONFIG_MAP, "default", "progress"), "read only, so it stays"
+    assert spoke.get(kinds.POD, "default", "progress"), "read only, so it stays"
     assert spoke.list(kinds.APPLIED_MANIFEST_WORK) == []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from panal.kube import kinds
+from panal.kube.objects import Key
 from panal.local.ocm import applying, statuses, works
 from panal.local.ocm.conditions import said
 from panal.local.ocm.statuses import Seen
@@ -73,6 +74,13 @@ def test_what_is_orphaned_is_not_owned(option: Any, orphan: bool) -> None:
     assert manifest.orphan is orphan
     owners = applying.with_owner(config_map(), OWNER, manifest.orphan)["metadata"].get("ownerReferences", [])
     assert owners == ([] if orphan else [OWNER])
+
+
+def test_which_pods_a_work_names() -> None:
+    named = {"metadata": {"name": "w"}, "spec": {"workload": {"manifests": [config_map(), config_map("p") | {"kind": "Pod"}]}}}
+    assert works.has_pod(named, Key("n", "p"))
+    assert not works.has_pod(named, Key("n", "c"))
+    assert not works.has_pod(named, Key("m", "p"))
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
