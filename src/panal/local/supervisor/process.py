@@ -133,6 +133,8 @@ def start(folder: Folder, part: Part, not_for_it: Iterable[int]) -> int:
 def _become(folder: Folder, part: Part, supervisor: int, not_for_it: Iterable[int]) -> NoReturn:
     code = 1
     try:
+        for handle in not_for_it:
+            os.close(handle)
         os.setsid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != supervisor:
@@ -140,8 +142,6 @@ def _become(folder: Folder, part: Part, supervisor: int, not_for_it: Iterable[in
         for number in (*SIGNALS, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for handle in not_for_it:
-            os.close(handle)
         open_log(folder.log(part.name))
         logging.root.handlers.clear()  # the part says itself how it logs
         os.environ.update(part.env)
