@@ -87,13 +87,10 @@ def test_a_job_whose_pod_fails_fails_with_its_reason(hub: Api) -> None:
     eventually(lambda: conditions(hub.get(kinds.JOB, NS, "bad")).get("Failed") == "BackoffLimitExceeded", "Failed", 20)
 
 
-def test_a_job_ends_at_its_deadline_and_goes_after_its_time(hub: Api) -> None:
-    hub.apply(job("late", activeDeadlineSeconds=1, ttlSecondsAfterFinished=1))
-    eventually(lambda: pods_of(hub, "late"), "its Pod", 20)
-    # No kubelet takes the Pod away here: the test does, as one that ended.
-    eventually(lambda: pods_of(hub, "late")[0]["metadata"].get("deletionTimestamp"), "its Pod is told to go", 20)
-    hub.delete(kinds.POD, NS, pods_of(hub, "late")[0]["metadata"]["name"], grace=0)
-    eventually(lambda: hub.get(kinds.JOB, NS, "late") is None, "it is gone", 20)
+def test_a_job_that_asks_for_more_than_one_pod_after_the_other_is_told_so(hub: Api) -> None:
+    hub.apply(job("late", activeDeadlineSeconds=1))
+    eventually(lambda: conditions(hub.get(kinds.JOB, NS, "late")).get("Failed") == "NotSupported", "Failed", 20)
+    assert pods_of(hub, "late") == []
 
 
 def test_a_pod_that_no_node_suits_is_told_why(hub: Api) -> None:
@@ -159,24 +156,6 @@ def test_a_claim_gets_a_folder_of_its_own_and_a_site_owners_volume_stays(hub: Ap
         return left is None
 
     eventually(gone, "the folder's volume is gone", 20)
-
-
-def test_a_services_slice_tells_its_ready_pods(hub: Api) -> None:
-    spec = {"selector": {"job-name": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
-    hub.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": NS}, "spec": spec})
-    hub.apply(job("web"))
-    pod = eventually(lambda: next(iter(pods_of(hub, "web")), None), "its Pod", 20)
-    ready = [{"type": "Ready", "status": "True"}]
-    hub.patch_status(
-        kinds.POD, NS, pod["metadata"]["name"], phase="Running", conditions=ready, podIP="10.1.2.3", podIPs=[{"ip": "10.1.2.3"}]
-    )
-
-    def slices() -> list[Object]:
-        return hub.list(kinds.ENDPOINT_SLICE, NS, "kubernetes.io/service-name=web")
-
-    found = eventually(lambda: slices() and slices()[0]["endpoints"] and slices()[0], "the slice", 20)
-    assert (found["endpoints"][0]["addresses"], found["endpoints"][0]["conditions"]["ready"]) == (["10.1.2.3"], True)
-    assert found["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
 
 
 def test_what_is_owned_goes_with_its_owner_and_a_namespace_with_all_that_is_in_it(hub: Api) -> None:

@@ -29,8 +29,6 @@ from panal.local.node.agent import Config as NodeConfig
 from panal.local.node.agent import serve as serve_node
 from panal.local.ocm import agent, hub
 
-HEALTH_CHECK = 1.0  # seconds between an agent's looks at its cluster's API server
-
 
 def command(name: str, /, **arguments: object) -> list[str]:
     """The command line that runs the part."""
@@ -81,7 +79,7 @@ async def run_hub(kubeconfig: str) -> None:
 async def run_agent(hub_kubeconfig: str, kubeconfig: str, cluster: str, lease_seconds: str) -> None:
     url = yaml.safe_load(Path(hub_kubeconfig).read_text())["clusters"][0]["cluster"]["server"]
     async with Client.from_kubeconfig(hub_kubeconfig) as at_hub, Client.from_kubeconfig(kubeconfig) as own:
-        await agent.run(at_hub, own, cluster, url, lease_seconds=int(lease_seconds), health_check=HEALTH_CHECK)
+        await agent.run(at_hub, own, cluster, url, lease_seconds=int(lease_seconds))
 
 
 PARTS: dict[str, Any] = {"apiserver": run_apiserver, "controllers": run_loops, "node": run_node, "hub": run_hub, "agent": run_agent}

@@ -28,12 +28,11 @@ def rule(expression: str, message: str, **more: Any) -> Schema:
     return {"rule": expression, "message": message, **more}
 
 
-def structural(model: type[BaseModel], *, defaults: bool = True, empty: bool = False) -> Schema:
+def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
     """The structural schema of `model`. A status has no `defaults`: a field that is absent there is not known yet. A default of `""` is
-    dropped, since in most models it means that the value may be absent; `empty` keeps it."""
+    dropped, since it means that the value may be absent."""
     raw = model.model_json_schema(by_alias=True)
-    dropped = (None,) if empty else (None, "")
-    return _clean(raw, raw.get("$defs", {}), lambda value: defaults and value not in dropped)
+    return _clean(raw, raw.get("$defs", {}), lambda value: defaults and value not in (None, ""))
 
 
 def _clean(node: Mapping[str, Any], definitions: Mapping[str, Schema], defaults: Callable[[Any], bool]) -> Schema:

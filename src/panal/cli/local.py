@@ -13,7 +13,7 @@ from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
 from panal.local.node.recipes import build
 from panal.local.supervisor.folder import SUPERVISOR, Folder
-from panal.local.supervisor.process import find
+from panal.local.supervisor.process import find, known
 from panal.local.supervisor.state import State, load
 from panal.local.supervisor.stopping import end
 
@@ -55,7 +55,7 @@ def status(folder: Folder, as_json: bool) -> Code:
         state = load(folder)
     if state is None:
         raise Problem(Code.PLATFORM, f"there is no local platform in {folder.root}", "Start one with `panal up`.")
-    found = [_part(folder, name) for name in _names(folder)]
+    found = [_part(folder, name) for name in (SUPERVISOR, *known(folder))]
     whole = all(part["pid"] for part in found) and len(found) > 1
     if as_json:
         servers = {cluster: state.server(cluster) for cluster in state.tokens}
@@ -67,11 +67,6 @@ def status(folder: Folder, as_json: bool) -> Code:
     output.line("")
     output.line(f"{folder.root}: {'up' if whole else 'not up'}, {total} MB, kubeconfig {folder.kubeconfig}")
     return Code.OK if whole else Code.PLATFORM
-
-
-def _names(folder: Folder) -> list[str]:
-    locks = sorted(lock.stem for lock in (folder.root / "run").glob("*.lock") if lock.stem not in ("command", SUPERVISOR))
-    return [SUPERVISOR, *locks]
 
 
 def _part(folder: Folder, name: str) -> dict[str, Any]:

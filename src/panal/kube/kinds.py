@@ -49,7 +49,6 @@ MANAGED_CLUSTER_SET = Kind(_CLUSTER, "v1beta2", "ManagedClusterSet", "managedclu
 MANAGED_CLUSTER_SET_BINDING = Kind(_CLUSTER, "v1beta2", "ManagedClusterSetBinding", "managedclustersetbindings")
 PLACEMENT = Kind(_CLUSTER, "v1beta1", "Placement", "placements")
 PLACEMENT_DECISION = Kind(_CLUSTER, "v1beta1", "PlacementDecision", "placementdecisions")
-ADDON_PLACEMENT_SCORE = Kind(_CLUSTER, "v1alpha1", "AddOnPlacementScore", "addonplacementscores")
 CLUSTER_CLAIM = Kind(_CLUSTER, "v1alpha1", "ClusterClaim", "clusterclaims", namespaced=False)
 MANIFEST_WORK = Kind(_WORK, "v1", "ManifestWork", "manifestworks")
 APPLIED_MANIFEST_WORK = Kind(_WORK, "v1", "AppliedManifestWork", "appliedmanifestworks", namespaced=False)
@@ -71,7 +70,6 @@ NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENT = Kind("", "v1", "Event", "events")  # core/v1, which `kubectl get events` and `kubectl describe` read
 
-ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 

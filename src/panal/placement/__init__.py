@@ -2,9 +2,8 @@
 
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation, data_claim, data_location
 from panal.placement.explain import Cluster, Explanation, Verdict, explain
-from panal.placement.groups import Decision
 from panal.placement.hub import Hub
-from panal.placement.schedule import Outcome, schedule
+from panal.placement.schedule import Decision, Outcome, schedule
 from panal.placement.selectors import MisconfiguredError
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -12,52 +12,33 @@ from panal.api.names import CLUSTER_SET_LABEL, ClusterName
 from panal.placement.selectors import compile_labels
 
 Object = Mapping[str, Any]
-Remembered = TypeVar("Remembered")
 Cluster = TypeVar("Cluster")
 
 GROUP = "cluster.open-cluster-management.io"
 PLACEMENT_LABEL = f"{GROUP}/placement"
-GROUP_INDEX_LABEL = f"{GROUP}/decision-group-index"
-GROUP_NAME_LABEL = f"{GROUP}/decision-group-name"
 DISABLED_ANNOTATION = f"{GROUP}/experimental-scheduling-disable"
 
 
 @dataclass(frozen=True)
 class Hub:
-    """All objects of the five kinds, of all namespaces, none changed while the Hub is in use: make another one after a change."""
+    """All objects of the four kinds, of all namespaces, none changed while the Hub is in use: make another one after a change."""
 
     clusters: Sequence[Object] = ()
     sets: Sequence[Object] = ()
     bindings: Sequence[Object] = ()
     decisions: Sequence[Object] = ()
-    scores: Sequence[Object] = ()
-    _memory: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
-    def sets_by_name(self) -> Mapping[str, Object]:
+    def _sets_by_name(self) -> Mapping[str, Object]:
         return {name_of(each): each for each in self.sets}
-
-    @cached_property
-    def scores_by_name(self) -> Mapping[tuple[str, str], Object]:
-        """By namespace, which is the cluster's name, and name."""
-        return {(namespace_of(each), name_of(each)): each for each in self.scores}
-
-    @cached_property
-    def _bound(self) -> Mapping[str, list[str]]:
-        bound: dict[str, list[str]] = {}
-        for binding in self.bindings:
-            if name_of(binding) in self.sets_by_name:
-                bound.setdefault(namespace_of(binding), []).append(name_of(binding))
-        return bound
 
     @cached_property
     def _selected(self) -> Mapping[tuple[str, str], list[str]]:
         """The clusters in the decisions of each Placement, by its namespace and name; of no Placement, the name is empty."""
         selected: dict[tuple[str, str], list[str]] = {}
         for each in self.decisions:
-            placement = (each["metadata"].get("labels") or {}).get(PLACEMENT_LABEL, "")
             decided = (each.get("status") or {}).get("decisions") or ()
-            selected.setdefault((namespace_of(each), placement), []).extend(d["clusterName"] for d in decided)
+            selected.setdefault((namespace_of(each), placement_of(each)), []).extend(d["clusterName"] for d in decided)
         return selected
 
     @cached_property
@@ -69,11 +50,11 @@ class Hub:
 
     def bound_sets(self, namespace: str) -> list[str]:
         """The existing sets bound there. Only a binding's name counts, neither its condition nor whether it is being deleted."""
-        return self._bound.get(namespace, [])
+        return [name for b in self.bindings if namespace_of(b) == namespace and (name := name_of(b)) in self._sets_by_name]
 
     def members(self, set_name: str) -> Sequence[Object]:
         """A set's clusters; raises MisconfiguredError where its own label selector is wrong."""
-        return members(self.sets_by_name[set_name], self.clusters, self._by_set_label, labels_of)
+        return members(self._sets_by_name[set_name], self.clusters, self._by_set_label, labels_of)
 
     def selected_by(self, namespace: str, placement: str) -> frozenset[ClusterName]:
         """The clusters in a Placement's present decisions."""
@@ -86,14 +67,6 @@ class Hub:
             if key != (namespace, placement):
                 counts.update(names)
         return counts
-
-    def remembered(self, key: tuple[str, str], make: Callable[[], Remembered]) -> Remembered:
-        """What was made of an object for another Placement before; `key` is what it is made for and the object's name."""
-        found: Remembered = self._memory[key] if key in self._memory else self._memory.setdefault(key, make())
-        return found
-
-    def claims_of(self, cluster: Object) -> Mapping[str, str]:
-        return self.remembered(("claims", name_of(cluster)), lambda: _claims(cluster))
 
 
 def members(
@@ -114,7 +87,12 @@ def members(
     return [cluster for cluster in clusters if all(r.met(labels(cluster)) for r in requirements)]
 
 
-def _claims(cluster: Object) -> Mapping[str, str]:
+def placement_of(decision: Object) -> str:
+    """The name of the Placement that a PlacementDecision belongs to; empty if it does not say."""
+    return str(labels_of(decision).get(PLACEMENT_LABEL, ""))
+
+
+def claims_of(cluster: Object) -> Mapping[str, str]:
     claims = (cluster.get("status") or {}).get("clusterClaims") or ()
     return {claim.get("name", ""): claim.get("value", "") for claim in claims}
 

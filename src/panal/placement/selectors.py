@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from panal.placement.requirement_errors import official
-
 KEY = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
 VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?")
 SHOWN_VALUES = 5
@@ -21,14 +19,7 @@ SHOWN_LENGTH = 63
 
 
 class MisconfiguredError(ValueError):
-    """The placement is wrong in itself: Open Cluster Management then selects nothing at all. The text names the field.
-
-    `official` is what the condition PlacementMisconfigured says of it, after the name of the scheduler's part that found it.
-    """
-
-    def __init__(self, text: str, official: str) -> None:
-        super().__init__(text)
-        self.official = official
+    """The placement is wrong in itself: Open Cluster Management then selects nothing at all. The text names the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +68,19 @@ def compile_claims(selector: Mapping[str, Any], path: str) -> tuple[Requirement,
 
 
 def _exact(key: str, value: str, path: str) -> Requirement:
-    wrong = official(key, "Equals", (value,))
-    return _checked(Requirement("label", key, "In", frozenset({value})), path, wrong)
+    return _checked(Requirement("label", key, "In", frozenset({value})), path)
 
 
 def _expressions(subject: str, selector: Mapping[str, Any], path: str) -> Iterable[Requirement]:
     for number, expression in enumerate(selector.get("matchExpressions") or ()):
         key, operator, values = expression.get("key", ""), expression.get("operator", ""), expression.get("values") or ()
         requirement = Requirement(subject, key, operator, frozenset(values))
-        yield _checked(requirement, f"{path}.matchExpressions[{number}]", official(key, operator, values))
+        yield _checked(requirement, f"{path}.matchExpressions[{number}]")
 
 
-def _checked(requirement: Requirement, path: str, wrong: str) -> Requirement:
-    """`wrong` are the official words, if it is wrong."""
-    if wrong:
-        raise MisconfiguredError(f"{path}: {_problem(requirement)}", wrong)
+def _checked(requirement: Requirement, path: str) -> Requirement:
+    if problem := _problem(requirement):
+        raise MisconfiguredError(f"{path}: {problem}")
     return requirement
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from panal.placement.selectors import MisconfiguredError
-from panal.placement.times import END_OF_TIME, nanoseconds
 
 Taint = tuple[str, str, str]  # key, value, effect
+FOREVER, NEVER = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,9 @@ def _compile(raw: Mapping[str, Any], path: str) -> Toleration:
     operator = raw.get("operator") or "Equal"
     toleration = Toleration(raw.get("key") or "", operator, raw.get("value") or "", raw.get("effect") or "", raw.get("tolerationSeconds"))
     if operator != "Exists" and not toleration.key:
-        raise MisconfiguredError(
-            f"{path}.key: missing; a toleration without a key needs operator Exists", "If the key is empty, operator must be Exists."
-        )
+        raise MisconfiguredError(f"{path}.key: missing; a toleration without a key needs operator Exists")
     if operator == "Exists" and toleration.value:
-        raise MisconfiguredError(f"{path}.value: operator Exists takes no value", "If the operator is Exists, the value should be empty.")
+        raise MisconfiguredError(f"{path}.value: operator Exists takes no value")
     return toleration
 
 
@@ -68,12 +67,14 @@ def _harmless(effect: str, selected: bool) -> bool:
     return effect == "PreferNoSelect" or (effect == "NoSelectIfNew" and selected)
 
 
-def tolerated_until(taints: Iterable[Mapping[str, Any]], tolerations: Sequence[Toleration], selected: bool, now: int) -> int | None:
-    """When the first toleration that counts ends, as nanoseconds since 1970: END_OF_TIME if none does. None: not tolerated at `now`.
+def tolerated_until(
+    taints: Iterable[Mapping[str, Any]], tolerations: Sequence[Toleration], selected: bool, now: datetime
+) -> datetime | None:
+    """When the first toleration that counts ends: FOREVER if none does. None: not tolerated at `now`.
 
     For each taint the first toleration counts that matches and has not ended.
     """
-    ends = END_OF_TIME
+    ends = FOREVER
     for taint in taints:
         if _harmless(taint["effect"], selected):
             continue
@@ -84,16 +85,14 @@ def tolerated_until(taints: Iterable[Mapping[str, Any]], tolerations: Sequence[T
     return ends
 
 
-def _end(toleration: Toleration, taint: Mapping[str, Any]) -> int:
-    """0 if it does not match; a taint without a time was set at the beginning of time."""
+def _end(toleration: Toleration, taint: Mapping[str, Any]) -> datetime:
+    """NEVER if it does not match; a taint without a time was set at the beginning of time."""
     if not toleration.matches((taint["key"], taint.get("value") or "", taint["effect"])):
-        return 0
+        return NEVER
     if toleration.seconds is None:
-        return END_OF_TIME
+        return FOREVER
     added = taint.get("timeAdded")
-    return nanoseconds(added) + _wrapped(toleration.seconds * 10**9) if added else 0
-
-
-def _wrapped(duration: int) -> int:
-    """As a signed number of 64 bits: so long a toleration (over 292 years) has an end that lies anywhere."""
-    return (duration + 2**63) % 2**64 - 2**63
+    try:
+        return datetime.fromisoformat(added) + timedelta(seconds=toleration.seconds) if added else NEVER
+    except OverflowError:
+        return FOREVER

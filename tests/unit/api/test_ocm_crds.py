@@ -57,14 +57,8 @@ def test_keys_of_lists_are_always_there(crd: dict[str, Any]) -> None:
     [
         ("ManagedCluster", ".spec.leaseDurationSeconds", 60),
         ("ManagedClusterSet", ".spec", {"clusterSelector": {"selectorType": "ExclusiveClusterSetLabel"}}),
-        ("ManifestWork", ".spec.deleteOption.propagationPolicy", "Foreground"),
-        ("ManifestWork", ".spec.manifestConfigs[].feedbackScrapeType", "Poll"),
-        ("ManifestWork", ".spec.manifestConfigs[].updateStrategy.type", "Update"),
-        ("ManifestWork", ".spec.manifestConfigs[].updateStrategy.serverSideApply.fieldManager", "work-agent"),
         ("ClusterManagementAddOn", ".spec.installStrategy", {"type": "Manual"}),
-        ("ManagedClusterAddOn", ".spec.installNamespace", "open-cluster-management-agent-addon"),
-        ("ManagedClusterAddOn", ".status.supportedConfigs[].group", ""),
-        ("AddOnDeploymentConfig", ".spec.agentInstallNamespace", "open-cluster-management-agent-addon"),
+        ("ClusterManagementAddOn", ".spec.supportedConfigs[].group", ""),
     ],
 )
 def test_defaults(kind: str, path: str, default: Any) -> None:
@@ -79,3 +73,15 @@ def test_manifests_are_kept_as_they_are() -> None:
 def test_which_kinds_have_a_status_of_their_own() -> None:
     without = {c["spec"]["names"]["kind"] for c in CRDS if "subresources" not in c["spec"]["versions"][0]}
     assert without == {"ClusterClaim", "AddOnDeploymentConfig"}
+
+
+@pytest.mark.parametrize("kind", ["ManagedCluster", "Placement", "ManifestWork", "ManagedClusterAddOn"])
+def test_conditions_of_several_writers_are_known_by_their_type(kind: str) -> None:
+    assert at(kind, ".status.conditions")["x-kubernetes-list-map-keys"] == ["type"]
+
+
+def test_what_people_write_of_a_cluster_is_checked() -> None:
+    assert at("ManagedCluster", ".spec.taints[]")["required"] == ["effect", "key"]
+    assert at("ManagedCluster", ".spec.taints[].effect")["enum"] == ["NoSelect", "PreferNoSelect", "NoSelectIfNew"]
+    assert at("ClusterClaim", ".spec.value")["maxLength"] == 1024
+    assert at("Placement", ".spec.predicates[].requiredClusterSelector.labelSelector.matchExpressions[].operator")["enum"]

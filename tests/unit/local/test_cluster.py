@@ -28,7 +28,6 @@ CONTAINER = {
     "name": "main",
     "image": "test/python:1",
     "command": ["sleep", "1000"],
-    "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
 }
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [CONTAINER]}}
 NOTE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "note", "namespace": "default"}, "data": {"a": "b"}}

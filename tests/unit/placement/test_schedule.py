@@ -1,4 +1,4 @@
-"""Tables of the scheduler's edges that random fleets hardly reach."""
+"""What the scheduler selects, and what it says of the Placement."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -34,17 +34,9 @@ def selected(outcome):
     return [name for each in outcome.decisions for name in each.clusters]
 
 
-def test_a_hundred_decisions_are_in_an_object_and_groups_go_on_counting():
+def test_a_hundred_decisions_are_in_an_object():
     outcome = schedule(placement(), hub(*(cluster(f"c{n:03}") for n in range(250))), NOW)
     assert [(d.name, len(d.clusters)) for d in outcome.decisions] == [("p-decision-1", 100), ("p-decision-2", 100), ("p-decision-3", 50)]
-    assert [(g["clusterCount"], len(g["decisions"])) for g in outcome.groups] == [(250, 3)]
-
-
-@pytest.mark.parametrize(("per_group", "sizes"), [("7%", [8, 8, 8]), ("34%", [34, 34, 32]), (0, [100]), (-1, [100]), (200, [100])])
-def test_a_percentage_is_rounded_up_from_a_floating_number(per_group, sizes):
-    strategy = {"groupStrategy": {"clustersPerDecisionGroup": per_group}}
-    outcome = schedule(placement(decisionStrategy=strategy), hub(*(cluster(f"c{n:03}") for n in range(100))), NOW)
-    assert [g["clusterCount"] for g in outcome.groups][:3] == sizes
 
 
 def test_a_toleration_ends_and_the_pass_is_due_again_then():
@@ -106,15 +98,105 @@ def test_nothing_is_done_for_a_placement_that_goes_or_is_switched_off(metadata):
 
 def test_a_negative_number_of_clusters_selects_none():
     outcome = schedule(placement(numberOfClusters=-1), hub(cluster("a")), NOW)
-    assert (outcome.selected, [c.reason for c in outcome.conditions]) == (0, ["Succeedconfigured", "NoManagedClusterMatched"])
+    assert (outcome.selected, [c["reason"] for c in outcome.conditions]) == (0, ["Succeedconfigured", "NoManagedClusterMatched"])
 
 
-def test_a_second_pass_has_nothing_to_write_and_conditions_keep_their_time():
-    world = hub(cluster("a"))
-    foreign = {"type": "Mine", "status": "True"}
-    first = schedule(placement(), world, NOW).status({"conditions": [foreign]}, NOW)
-    assert schedule(placement(), world, NOW).status(first, NOW + timedelta(hours=1)) == first
-    assert foreign in first["conditions"]
-    emptied = schedule(placement(), hub(), NOW).status(first, NOW + timedelta(hours=1))
-    times = {c["type"]: c.get("lastTransitionTime") for c in emptied["conditions"]}
-    assert times == {"Mine": None, "PlacementMisconfigured": "2026-01-01T00:00:00Z", "PlacementSatisfied": "2026-01-01T01:00:00Z"}
+def wrong(outcome):
+    misconfigured, _ = outcome.conditions
+    return misconfigured["message"] if misconfigured["status"] == "True" else ""
+
+
+def by_cel(*expressions):
+    return placement(predicates=[{"requiredClusterSelector": {"celSelector": {"celExpressions": list(expressions)}}}])
+
+
+@pytest.mark.parametrize(
+    ("expressions", "expected"),
+    [
+        (['managedCluster.metadata.name == "a"'], ["a"]),
+        (['managedCluster.metadata.labels["x"].startsWith("1")'], ["b"]),
+        (["true", 'has(managedCluster.metadata.labels.x) && managedCluster.metadata.labels.x == "1"'], ["b"]),
+        (["managedCluster.spec.taints.size() == 0"], ["a", "b"]),
+        (["managedCluster.metadata.name"], []),
+    ],
+)
+def test_by_cel(expressions, expected):
+    outcome = schedule(by_cel(*expressions), hub(cluster("a"), cluster("b", x="1")), NOW)
+    assert (selected(outcome), wrong(outcome)) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ('managedCluster.scores("load").size() > 0', "undeclared reference to 'scores'"),
+        ('quantity(managedCluster.status.allocatable.cpu).isGreaterThan(quantity("1"))', "undeclared reference to 'quantity'"),
+        ("managedCluster.", "Syntax error"),
+    ],
+)
+def test_cel_that_is_not_evaluated_here_selects_none_and_says_so(expression, words):
+    outcome = schedule(by_cel("true", expression), hub(cluster("a")), NOW)
+    assert selected(outcome) == []
+    assert "predicates[0].requiredClusterSelector.celSelector.celExpressions[1]: " in wrong(outcome)
+    assert words in wrong(outcome)
+    assert "the local platform evaluates standard CEL" in wrong(outcome)
+
+
+def prioritized(*coordinates, mode="Additive"):
+    return placement(prioritizerPolicy={"mode": mode, "configurations": [{"scoreCoordinate": c, "weight": w} for c, w in coordinates]})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (placement(tolerations=[{"operator": "Exists", "value": "x"}]), "tolerations[0].value: operator Exists takes no value"),
+        (placement(predicates=[{"requiredClusterSelector": {"labelSelector": {"matchLabels": {"a b": ""}}}}]), "labelSelector.matchLabels"),
+        (prioritized(({"type": "AddOn", "addOn": {"resourceName": "r", "scoreName": "s"}}, 1)), "knows no scores of add-ons; use BuiltIn"),
+        (
+            prioritized(({"builtIn": "Balance"}, 1), ({"builtIn": "Size"}, 1)),
+            'configurations[1].scoreCoordinate.builtIn: "Size" is not one of',
+        ),
+        (prioritized(mode="Random"), "prioritizerPolicy.mode: Random is neither Additive nor Exact"),
+    ],
+)
+def test_what_is_wrong_selects_none_and_is_named(wanted, words):
+    outcome = schedule(wanted, hub(cluster("a")), NOW)
+    assert selected(outcome) == []
+    assert words in wrong(outcome)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (prioritized(({"builtIn": "Steady"}, 0)), "a"),
+        (prioritized(({"builtIn": "Steady"}, 3), mode="Exact"), "b"),
+        (prioritized(({"builtIn": "ResourceAllocatableCPU"}, 5), ({"builtIn": "ResourceAllocatableMemory"}, 5)), "b"),
+        (prioritized(mode="Exact"), "a"),
+    ],
+)
+def test_weights(wanted, expected):
+    one = wanted | {"spec": wanted["spec"] | {"numberOfClusters": 1}}
+    assert selected(schedule(one, hub(cluster("a"), cluster("b"), decisions=[decision("p-decision-1", "b")]), NOW)) == [expected]
+
+
+def test_of_decision_groups_all_clusters_are_selected():
+    strategy = {
+        "groupStrategy": {"decisionGroups": [{"groupName": "g", "groupClusterSelector": {"labelSelector": {"matchLabels": {"x": "1"}}}}]}
+    }
+    assert selected(schedule(placement(decisionStrategy=strategy), hub(cluster("a"), cluster("b", x="1")), NOW)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "world", "reason"),
+    [
+        (placement(), hub(cluster("a"), bindings=()), "NoManagedClusterSetBindings"),
+        (placement(clusterSets=["other"]), hub(cluster("a")), "NoIntersection"),
+        (placement(), hub(), "AllManagedClusterSetsEmpty"),
+        (placement(), hub(cluster("a", {"key": "k", "effect": "NoSelect"})), "NoManagedClusterMatched"),
+        (placement(numberOfClusters=2), hub(cluster("a")), "NotAllDecisionsScheduled"),
+        (placement(numberOfClusters=1), hub(cluster("a"), cluster("b")), "AllDecisionsScheduled"),
+    ],
+)
+def test_the_first_reason_that_applies_is_said(given, world, reason):
+    _, satisfied = schedule(given, world, NOW).conditions
+    assert (satisfied["type"], satisfied["reason"]) == ("PlacementSatisfied", reason)
+    assert satisfied["status"] == str(reason == "AllDecisionsScheduled")

@@ -40,7 +40,3 @@ def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], *
     if given.get("annotations"):
         own["annotations"] = dict(given["annotations"])
     return {"apiVersion": "v1", "kind": "Pod", "metadata": own | {"ownerReferences": [owned_by(of)]}, "spec": dict(template["spec"])}
-
-
-def matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return selector.items() <= labels.items()

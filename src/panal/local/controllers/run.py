@@ -16,7 +16,7 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, key_of, uid_of
 from panal.kube.times import now_utc, to_time
-from panal.local.controllers import endpoints, jobs, namespaces, scheduler, statefulsets, volumes
+from panal.local.controllers import jobs, namespaces, scheduler, statefulsets, volumes
 from panal.local.controllers.garbage import Garbage
 from panal.local.controllers.objects import deleting, owner, phase
 
@@ -25,8 +25,6 @@ WATCHED = (
     kinds.JOB,
     kinds.STATEFUL_SET,
     kinds.NODE,
-    kinds.SERVICE,
-    kinds.ENDPOINT_SLICE,
     kinds.PERSISTENT_VOLUME,
     kinds.PERSISTENT_VOLUME_CLAIM,
     kinds.NAMESPACE,
@@ -59,7 +57,6 @@ class Controllers:
             Loop("scheduler", self._cache, self._unscheduled, self._schedule),
             Loop("volume", self._cache, self._unbound, self._claim),
             Loop("reclaim", self._cache, self._volumes, self._volume),
-            Loop("endpoints", self._cache, self._services, self._service),
             Loop("namespace", self._cache, _only(kinds.NAMESPACE, kinds.SERVICE_ACCOUNT), self._namespace),
         ]
 
@@ -72,9 +69,6 @@ class Controllers:
         if job is None:
             return None
         plan = jobs.decide(_typed(kinds.JOB, job), self._pods(job), now_utc())
-        if plan.remove:
-            await self._client.delete(kinds.JOB, *key, uid_of(job))
-            return None
         await self._write(kinds.JOB, job, plan.status)  # first, so that startTime is there before the Pod
         await self._replace_pods(key.namespace, plan.delete, plan.create)
         return plan.look_again
@@ -189,30 +183,7 @@ class Controllers:
             await self._client.merge_patch(kinds.PERSISTENT_VOLUME, "", key.name, {"status": {"phase": "Released"}}, "status")
         return None
 
-    # --- Services and namespaces --------------------------------------------------------------------------------
-    def _services(self, kind: Kind, obj: Object) -> Iterable[Key]:
-        if kind == kinds.SERVICE:
-            return (key_of(obj),)
-        if kind != kinds.POD:
-            return ()
-        labels = obj["metadata"].get("labels") or {}
-        near = self._cache.list(kinds.SERVICE, obj["metadata"]["namespace"])
-        return [key_of(s) for s in near if s["spec"].get("selector") and s["spec"]["selector"].items() <= labels.items()]
-
-    async def _service(self, key: Key) -> float | None:
-        service = self._cache.get(kinds.SERVICE, *key)
-        wanted = (
-            None
-            if service is None or deleting(service)
-            else endpoints.decide(_typed(kinds.SERVICE, service), self._cache.list(kinds.POD, key.namespace))
-        )
-        if wanted is None:
-            return None
-        live = self._cache.get(kinds.ENDPOINT_SLICE, *key_of(wanted))
-        if live is None or any(live.get(part) != wanted[part] for part in ("endpoints", "ports")):
-            await self._client.apply(wanted)
-        return None
-
+    # --- namespaces ---------------------------------------------------------------------------------------------
     async def _namespace(self, key: Key) -> float | None:
         namespace = self._cache.get(kinds.NAMESPACE, "", key.namespace or key.name)
         for wanted in namespaces.decide(namespace, self._certificate) if namespace else ():

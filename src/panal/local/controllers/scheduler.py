@@ -55,36 +55,18 @@ def _claim_problem(pod: Object, claims: Mapping[str, Object]) -> str:
 
 
 def _problem(spec: Mapping[str, Any], node: Object) -> str:
+    if (spec.get("affinity") or {}).get("nodeAffinity"):
+        return "node(s) of the local platform, which do not evaluate spec.affinity.nodeAffinity (use nodeSelector)"
     labels, selector = node["metadata"].get("labels") or {}, spec.get("nodeSelector") or {}
     if (node.get("spec") or {}).get("unschedulable"):
         return "node(s) were unschedulable"
     if not holds(node, "Ready"):
         return "node(s) had untolerated taint(s)"
-    if not selector.items() <= labels.items() or not _affine(spec, labels):
+    if not selector.items() <= labels.items():
         return "node(s) didn't match Pod's node affinity/selector"
     if not all(_tolerated(t, spec.get("tolerations") or ()) for t in (node.get("spec") or {}).get("taints") or ()):
         return "node(s) had untolerated taint(s)"
     return _resources(spec, node)
-
-
-def _affine(spec: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    terms = required.get("nodeSelectorTerms")
-    return terms is None or any(all(_expression(e, labels) for e in term.get("matchExpressions") or ()) for term in terms)
-
-
-def _expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(expression["key"]), expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    return False  # Gt and Lt: nobody here labels nodes with numbers
 
 
 def _tolerated(taint: Mapping[str, str], tolerations: Iterable[Mapping[str, str]]) -> bool:

@@ -38,7 +38,7 @@ def decide(found: Object, pods: Mapping[str, Object]) -> Plan:
             return Plan(delete=surplus, status=status)
         if phase(pod) in ("Failed", "Succeeded") or pod["metadata"]["labels"].get(REVISION) != revision:
             return Plan(delete=[*surplus, each], status=status)
-        if not holds(pod, "Ready") and spec.get("podManagementPolicy") != "Parallel":
+        if not holds(pod, "Ready"):
             return Plan(delete=surplus, status=status)
     return Plan(delete=surplus, status=status)
 
@@ -69,5 +69,4 @@ def _status(found: Object, names: list[str], pods: Mapping[str, Object], revisio
         "updatedReplicas": current,
         "currentRevision": revision,
         "updateRevision": revision,
-        "collisionCount": 0,
     }

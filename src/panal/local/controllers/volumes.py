@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from panal.kube.objects import Object, uid_of
-from panal.placement.quantity import quantity
+from panal.local.quantity import exact
 
 CLASS = "local"
 MADE_BY = {"pv.kubernetes.io/provisioned-by": "panal.io/folder"}
@@ -62,7 +62,7 @@ def _fits(volume: Object, claim: Object) -> bool:
 
 
 def _size(resources: dict[str, Any]) -> Fraction:
-    return quantity(str(resources["storage"])).exact
+    return exact(str(resources["storage"]))
 
 
 def _volume(claim: Object, folder: Path) -> Object:

@@ -4,7 +4,8 @@
     pod         one Pod: observe its files and its object, decide, do, tell                   logs       what `kubectl logs` reads
     decide      which container starts or ends next (pure)          status       what to tell the API server (pure)
     environment env, command and paths of a container (pure)        content      the files of ConfigMaps, Secrets ... (pure)
-    volumes     folders in the place of mounts                      probes       startup, readiness, liveness
+    volumes     folders in the place of mounts                      probes       startup, readiness
+    starting    what a container's process gets, tokens (one Pod)
     records     a container's attempts, as files                    shim         the small program around each container
     images      the image store                                     recipes      makes images
 

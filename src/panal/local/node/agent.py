@@ -32,8 +32,9 @@ from panal.kube.objects import Object, key_of, uid_of
 from panal.kube.times import now_utc, to_micro_time, to_time
 from panal.local.files import write
 from panal.local.node.logs import LogServer
-from panal.local.node.pod import PodWorker, Settings
+from panal.local.node.pod import PodWorker
 from panal.local.node.services import Services
+from panal.local.node.starting import Settings
 
 log = logging.getLogger("panal.node")
 
@@ -188,14 +189,11 @@ class Agent:
         await self._client.merge_patch(NODE, "", name, {"status": self._status(node, port)}, "status")
 
     def _status(self, node: Object, port: int) -> Object:
-        before = {c["type"]: c for c in node.get("status", {}).get("conditions") or ()}
         now = to_time(now_utc())
-        conditions = [
-            _condition(before, "MemoryPressure", "False", "KubeletHasSufficientMemory", now),
-            _condition(before, "DiskPressure", "False", "KubeletHasNoDiskPressure", now),
-            _condition(before, "PIDPressure", "False", "KubeletHasSufficientPID", now),
-            _condition(before, "Ready", "True", "KubeletReady", now),
-        ]
+        old: Object = next(
+            (c for c in node.get("status", {}).get("conditions") or () if c["type"] == "Ready" and c["status"] == "True"), {}
+        )
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "", "lastHeartbeatTime": now}
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
         room = ip_network(self._config.pod_range).num_addresses - 2
         capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory}Ki", "pods": str(room), "ephemeral-storage": "1Ti"}
@@ -204,7 +202,7 @@ class Agent:
             "allocatable": capacity,
             "addresses": [{"type": "InternalIP", "address": self._config.address}, {"type": "Hostname", "address": self._config.name}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
-            "conditions": [*(c for t, c in before.items() if t not in {x["type"] for x in conditions}), *conditions],
+            "conditions": [ready | {"lastTransitionTime": old.get("lastTransitionTime", now)}],
             "nodeInfo": _node_info(),
         }
 
@@ -229,22 +227,13 @@ def _saved(folder: Path) -> dict[str, Any] | None:
     return saved
 
 
-def _condition(before: dict[str, Object], type_: str, status: str, reason: str, now: str) -> Object:
-    old = before.get(type_)
-    since = old["lastTransitionTime"] if old and old["status"] == status else now
-    return {"type": type_, "status": status, "reason": reason, "message": "", "lastHeartbeatTime": now, "lastTransitionTime": since}
-
-
 def _architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def _node_info() -> Object:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {
-        "machineID": "",
-        "systemUUID": "",
-        "bootID": boot,
+        **dict.fromkeys(("machineID", "systemUUID", "bootID"), ""),
         "kernelVersion": platform.release(),
         "osImage": "panal local node",
         "containerRuntimeVersion": f"panal://{version('panal')}",

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import json
 import secrets
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +103,8 @@ async def _send(response: web.StreamResponse, attempt: Attempt, query: Any) -> N
 def tail_offset(path: Path, lines: int) -> int:
     """Where the last `lines` lines begin; a newline at the very end begins none."""
     with path.open("rb") as file:
-        position = last = end = file.seek(0, 2)
-        if lines <= 0:
-            return end
-        while position > 0:
-            position = max(0, position - CHUNK)
-            file.seek(position)
-            block = file.read(last - position)
-            before = len(block) - (last == end and block.endswith(b"\n"))
-            while (at := block.rfind(b"\n", 0, before)) >= 0:
-                lines, before = lines - 1, at
-                if lines == 0:
-                    return position + at + 1
-            last = position
-    return 0
+        last = deque(file, maxlen=max(0, lines))
+        return file.tell() - sum(map(len, last))
 
 
 def _token(path: Path) -> str:

@@ -7,49 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import shutil
-import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from panal.kube.client import Client
 from panal.kube.errors import ApiError, NotFound
-from panal.kube.kinds import POD, SERVICE_ACCOUNT
+from panal.kube.kinds import POD
 from panal.kube.objects import Object, uid_of
 from panal.kube.times import from_time
-from panal.local.node import content, images, records, volumes
-from panal.local.node.content import TokenRequest
+from panal.local.node import records
 from panal.local.node.decide import Container, Plan, decide
-from panal.local.node.environment import Lookup, Mounts, NotReadyError, Process, command, environment, real, rewrite
+from panal.local.node.environment import Lookup, NotReadyError
 from panal.local.node.probes import Health
 from panal.local.node.records import Attempt
+from panal.local.node.starting import Settings, Starter
 from panal.local.node.status import Facts, container_id, pod_status
 
 log = logging.getLogger("panal.node")
 
-TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 RETRY = 3.0  # seconds, while something is missing that nobody tells us of, such as an image
 SHORTEST_GRACE = 2.0  # of sidecars, when the main containers have used up the Pod's
 
 
 class Tell(Protocol):
     def __call__(self, pod: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """`api` is host and port of the API server as Pods see it; `restart_delay` the first wait of a container that failed twice."""
-
-    address: str
-    images: Path
-    api: tuple[str, int]
-    restart_delay: float = 10.0
 
 
 class PodWorker:
@@ -60,14 +44,13 @@ class PodWorker:
         self.health: dict[Path, Health] = {}
         self._folder = folder
         self._client = client
-        self._lookup = lookup
         self._tell_always = tell
         self._said: set[tuple[str, str]] = set()
         self._settings = settings
         self._wake = asyncio.Event()
         self._follows: dict[Path, asyncio.Task[None]] = {}
         self._stops: dict[Path, tuple[float, asyncio.Task[None]]] = {}
-        self._tokens: dict[TokenRequest, tuple[str, float]] = {}  # and when to renew
+        self._starter = Starter(ip, folder, client, lookup, settings)
         self._waiting: dict[str, tuple[str, str]] = {}
         self._digests: dict[str, str] = {}
         self._mounted = False
@@ -144,7 +127,7 @@ class PodWorker:
 
     def _next_look(self, plan: Plan) -> float:
         now = time.time()
-        times = [*plan.waits.values(), *(renew for _, renew in self._tokens.values())]
+        times = [*plan.waits.values(), *self._starter.renewals]
         if self._waiting or not (self._mounted or plan.over):
             times.append(now + RETRY)
         return max(0.0, min([*times, now + 60]) - now)
@@ -183,34 +166,25 @@ class PodWorker:
 
     def _probed(self, spec: Object, attempt: Attempt) -> Health:
         """As ready as the API server was told of this very attempt, so that a restart of the node changes nothing."""
-        process = json.loads((attempt.folder / "spec.json").read_text())
-        try:
-            mounts = volumes.mounts(spec, self._volumes())
-        except (NotReadyError, KeyError):
-            mounts = []
 
         def unhealthy(probe: str, problem: str) -> None:
             self._tell("Warning", "Unhealthy", f"{probe.removesuffix('Probe').capitalize()} probe failed: {problem}")
-            if probe != "readinessProbe":
+            if probe == "startupProbe":
                 grace = (spec.get(probe) or {}).get("terminationGracePeriodSeconds", self._grace())
                 self._tell("Normal", "Killing", f"Container {spec['name']} failed {probe}, will be restarted")
                 self._stop(spec["name"], time.time() + grace)
 
-        health = Health(spec, self.ip, Process(**process), mounts, self.changed, unhealthy)
+        health = Health(spec, self.ip, self.changed, unhealthy)
         status = self.pod.get("status", {})
         told = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
         same: Object = next((s for s in told if s.get("containerID") == container_id(self.pod, spec["name"], attempt)), {})
         health.started, health.ready = bool(same.get("started")), bool(same.get("ready"))
         return health
 
-    def _volumes(self) -> dict[str, Path]:
-        tokens = {request: token for request, (token, _) in self._tokens.items()}
-        return volumes.prepare(self.pod, self._folder / "volumes", self._lookup, tokens)
-
     async def _follow(self, attempt: Attempt) -> None:
-        pid = await _shim_of(attempt)
+        pid = await records.shim_of(attempt)
         if pid:
-            await ended(pid)
+            await records.ended(pid)
         self.changed()
 
     def _end_stale(self) -> None:
@@ -242,15 +216,14 @@ class PodWorker:
         if before:
             before[1].cancel()
         self._tell("Normal", "Killing", f"Stopping container {name}")
-        self._stops[attempt.folder] = (deadline, asyncio.create_task(_end(attempt, deadline), name=f"stop {attempt.folder}"))
+        self._stops[attempt.folder] = (deadline, asyncio.create_task(records.end(attempt, deadline), name=f"stop {attempt.folder}"))
 
     # --- starting ------------------------------------------------------------------------------------------------
     async def _start_all(self, plan: Plan) -> None:
         """Brings volumes up to date as well, whether or not something starts."""
         self._waiting = {}
         try:
-            await self._renew_tokens()
-            folders = self._volumes()
+            folders = await self._starter.mount(self.pod)
             self._mounted = True
         except NotReadyError as error:
             self._tell("Warning", error.reason, error.message)
@@ -265,76 +238,19 @@ class PodWorker:
 
     def _start_or_say_why(self, spec: Object, folders: dict[str, Path]) -> None:
         try:
-            self._start(spec, folders)
+            attempt = self._starter.start(self.pod, spec, folders)
         except NotReadyError as error:
             self._waiting[spec["name"]] = (error.reason, error.message)
             self._tell("Warning", "Failed", f"Error: {error.reason}: {error.message}")
-
-    def _start(self, spec: Object, folders: dict[str, Path]) -> None:
-        if "lifecycle" in spec:
-            raise NotReadyError("CreateContainerConfigError", f"containers {spec['name']}: lifecycle hooks are not supported by this node")
-        image = images.find(self._settings.images, spec["image"])
-        container = self._folder / "containers" / spec["name"]
-        before = records.attempts(container)
-        number = before[-1].number + 1 if before else 0
-        message_file = container / str(number) / "termination"
-        mounts = [*volumes.mounts(spec, folders), (spec.get("terminationMessagePath") or "/dev/termination-log", str(message_file))]
-        base, fixed = {**image.env, **self._base(mounts)}, self._injected(mounts, message_file)
-        env = environment(spec, self._with_ip(), self._lookup, mounts, base, fixed)
-        words = command(spec, env, mounts, image.entrypoint, image.cmd)
-        cwd = rewrite(spec["workingDir"], mounts) if spec.get("workingDir") else image.working_dir
-        attempt = records.start(container, number, words, env, cwd)
-        self._digests[spec["image"]] = image.digest
+            return
         self._attend(spec, attempt)
         self._tell("Normal", "Started", f"Started container {spec['name']}")
 
-    def _with_ip(self) -> Object:
-        addresses = {"podIP": self.ip, "podIPs": [{"ip": self.ip}], "hostIP": self._settings.address}
-        return {**self.pod, "status": {**self.pod.get("status", {}), **addresses}}
-
-    def _base(self, mounts: Mounts) -> dict[str, str]:
-        """What the Pod may override."""
-        tmp, home = self._folder / "tmp", self._folder / "home"
-        for folder in (tmp, home):
-            folder.mkdir(exist_ok=True)
-        host, port = self._settings.api
-        address = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port), "KUBERNETES_SERVICE_PORT_HTTPS": str(port)}
-        mounted = real("/tmp", mounts)
-        tmp_dir = str(tmp) if mounted == "/tmp" else mounted
-        return address | {"HOSTNAME": self.pod["metadata"]["name"], "HOME": str(home), "TMPDIR": tmp_dir, "PANAL_TMP": tmp_dir}
-
-    def _injected(self, mounts: Mounts, message_file: Path) -> dict[str, str]:
-        """What stands for the container's own network and paths: programs that know of it find their places by it."""
-        found = {"PANAL_LOOPBACK": self.ip, "PANAL_TERMINATION_LOG": str(message_file)}
-        token = real(TOKEN_DIR, mounts)
-        return found if token == TOKEN_DIR else found | {"PANAL_SERVICEACCOUNT_DIR": token}
-
-    async def _renew_tokens(self) -> None:
-        """A new token when four fifths of the old one's time are over, as a kubelet does."""
-        metadata = self.pod["metadata"]
-        for wanted in set(content.token_requests(self.pod)):
-            if self._tokens.get(wanted, ("", 0.0))[1] > time.time():
-                continue
-            bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
-            spec: Object = {
-                "expirationSeconds": wanted.seconds,
-                "boundObjectRef": bound,
-                "audiences": [wanted.audience] if wanted.audience else [],
-            }
-            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-            account = self.pod["spec"].get("serviceAccountName") or "default"
-            try:
-                answer = await self._client.post(SERVICE_ACCOUNT, metadata["namespace"], account, "token", body)
-            except ApiError as error:
-                raise NotReadyError("FailedMount", f"no token for the service account {account}: {error}") from error
-            lasts = from_time(answer["status"]["expirationTimestamp"]).timestamp() - time.time()
-            self._tokens[wanted] = (answer["status"]["token"], time.time() + 0.8 * lasts)
-
     # --- telling -------------------------------------------------------------------------------------------------
     async def _tell_status(self, plan: Plan) -> None:
-        for spec in self._specs():
-            with contextlib.suppress(NotReadyError):
-                self._digests.setdefault(spec["image"], images.find(self._settings.images, spec["image"]).digest)
+        for image in {spec["image"] for spec in self._specs()} - self._digests.keys():
+            if digest := self._starter.digest(image):
+                self._digests[image] = digest
         started = self._folder.stat().st_ctime if not (made := self._folder / "pod.json").exists() else made.stat().st_mtime
         now = time.time()
         after = Plan(waits=plan.waits, over=plan.over)
@@ -349,38 +265,3 @@ class PodWorker:
         patch = {"metadata": {"uid": uid_of(self.pod)}, "status": status}
         self.pod = await self._client.merge_patch(POD, metadata["namespace"], metadata["name"], patch, "status")
         log.info("pod %s: %s", self.name, status["phase"])
-
-
-async def _shim_of(attempt: Attempt) -> int | None:
-    """Its process id, which it writes down first of all; None if it has ended."""
-    while records.held(attempt.folder):
-        if pid := records.shim_pid(attempt):
-            return pid
-        await asyncio.sleep(0.02)
-    return None
-
-
-async def _end(attempt: Attempt, deadline: float) -> None:
-    """SIGTERM, and at the deadline SIGKILL."""
-    if await _shim_of(attempt) is None:
-        return
-    records.send(attempt, signal.SIGTERM)
-    await asyncio.sleep(max(0.0, deadline - time.time()))
-    records.send(attempt, signal.SIGUSR1)
-
-
-async def ended(pid: int, open_: Callable[[int], int] = os.pidfd_open) -> None:
-    """Returns when the process has ended, a child of ours or not; a child is collected."""
-    try:
-        handle = open_(pid)
-    except ProcessLookupError:
-        return
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(handle, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  does not wait

@@ -1,26 +1,22 @@
-"""Startup, readiness and liveness of one container: httpGet, tcpSocket and exec, by a kubelet's rules.
+"""Startup and readiness of one container by httpGet probes, with a kubelet's rules.
 
-Readiness and liveness begin when the startup probe has succeeded. A failed startup or liveness probe ends the container; restartPolicy
-says what comes then.
+Readiness begins when the startup probe has succeeded. A failed startup probe ends the container; restartPolicy says what comes then.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import aiohttp
 
 from panal.kube.objects import Object
-from panal.local.node.environment import Process, expand, rewrite_argument
 
-ProbeName = Literal["startupProbe", "readinessProbe", "livenessProbe"]
+ProbeName = Literal["startupProbe", "readinessProbe"]
 Unhealthy = Callable[[ProbeName, str], None]  # too many failures in a row, and what the last one said
-NAMES = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 
 
 @dataclass(slots=True)
@@ -29,8 +25,6 @@ class Health:
 
     spec: Object
     ip: str
-    process: Process
-    mounts: Any
     changed: Callable[[], None]
     unhealthy: Unhealthy
     started: bool = False
@@ -52,22 +46,13 @@ class Health:
                 if passed:
                     break
             self._set(started=True, ready="readinessProbe" not in self.spec)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._readiness())
-            tasks.create_task(self._liveness())
+        async for passed in self._verdicts("readinessProbe"):
+            self._set(started=True, ready=passed)
 
     def _set(self, *, started: bool, ready: bool) -> None:
         if (started, ready) != (self.started, self.ready):
             self.started, self.ready = started, ready
             self.changed()
-
-    async def _readiness(self) -> None:
-        async for passed in self._verdicts("readinessProbe"):
-            self._set(started=True, ready=passed)
-
-    async def _liveness(self) -> None:
-        async for _ in self._verdicts("livenessProbe"):
-            pass
 
     async def _verdicts(self, name: ProbeName) -> AsyncIterator[bool]:
         """True or false whenever the thresholds are reached; nothing if there is no such probe."""
@@ -89,48 +74,25 @@ class Health:
 
     async def _problem(self, probe: Object) -> str:
         """Why it failed; empty if it did not."""
+        if "httpGet" not in probe:
+            what = ", ".join(k for k in probe if not k.endswith(("Seconds", "Threshold")))
+            return f"{what} is not supported by this node, which knows httpGet"
         try:
             async with asyncio.timeout(probe.get("timeoutSeconds") or 1):
-                if "httpGet" in probe:
-                    return await self._http(probe["httpGet"])
-                if "tcpSocket" in probe:
-                    return await self._tcp(probe["tcpSocket"])
-                if "exec" in probe:
-                    return await self._exec(probe["exec"]["command"])
+                return await self._http(probe["httpGet"])
         except TimeoutError:
             return f"no answer within {probe.get('timeoutSeconds') or 1} s"
         except (OSError, aiohttp.ClientError) as error:
             return str(error)
-        return f"{', '.join(k for k in probe if not k.endswith(('Seconds', 'Threshold')))} is not supported by this node"
-
-    def _port(self, action: Object) -> int:
-        return port_number(self.spec, action["port"])
 
     async def _http(self, action: Object) -> str:
-        url = f"{action.get('scheme', 'HTTP').lower()}://{action.get('host') or self.ip}:{self._port(action)}{action.get('path') or '/'}"
+        port = port_number(self.spec, action["port"])
+        url = f"{action.get('scheme', 'HTTP').lower()}://{action.get('host') or self.ip}:{port}{action.get('path') or '/'}"
         headers = {h["name"]: h["value"] for h in action.get("httpHeaders") or ()}
         unverified = ssl.create_default_context()
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
         async with aiohttp.ClientSession() as http, http.get(url, headers=headers, ssl=unverified, allow_redirects=False) as answer:
             return "" if 200 <= answer.status < 400 else f"HTTP probe failed with statuscode: {answer.status}"
-
-    async def _tcp(self, action: Object) -> str:
-        _, writer = await asyncio.open_connection(action.get("host") or self.ip, self._port(action))
-        writer.close()
-        return ""
-
-    async def _exec(self, command: list[str]) -> str:
-        words = [rewrite_argument(expand(word, {}), self.mounts) for word in command]
-        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(
-            *words, env=self.process.env, cwd=self.process.cwd, stdin=null, stdout=pipe, stderr=asyncio.subprocess.STDOUT
-        )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        return "" if process.returncode == 0 else output.decode(errors="replace").strip() or f"exit code {process.returncode}"
 
 
 def port_number(container: Object, port: int | str) -> int:

@@ -5,6 +5,7 @@ Each holds spec.json (0600: env values may be secret), lock, started.json, ended
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -13,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,41 @@ def send(attempt: Attempt, number: signal.Signals) -> None:
     if pid:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+async def shim_of(attempt: Attempt) -> int | None:
+    """Its process id, which it writes down first of all; None if it has ended."""
+    while held(attempt.folder):
+        if pid := shim_pid(attempt):
+            return pid
+        await asyncio.sleep(0.02)
+    return None
+
+
+async def end(attempt: Attempt, deadline: float) -> None:
+    """SIGTERM, and at the deadline SIGKILL."""
+    if await shim_of(attempt) is None:
+        return
+    send(attempt, signal.SIGTERM)
+    await asyncio.sleep(max(0.0, deadline - time.time()))
+    send(attempt, signal.SIGUSR1)
+
+
+async def ended(pid: int, open_: Callable[[int], int] = os.pidfd_open) -> None:
+    """Returns when the process has ended, a child of ours or not; a child is collected."""
+    try:
+        handle = open_(pid)
+    except ProcessLookupError:
+        return
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(handle, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  does not wait
 
 
 def sweep(folder: Path) -> None:

@@ -2,9 +2,9 @@
 
     hub            its loops: clusters (accepted, lost, deleted: removal), sets; hubplacing: placing, addons
     agent          its loops: registration (joining, status, lease); workagent: works; addonagent: certificates
-    works          what a ManifestWork says of its manifests; applying makes them so, following watches them
+    works          what a ManifestWork says of its manifests; applying makes them so
     statuses       what is said of them: feedback, jsonpath, rules
     conditions, writing    what all share
 
-Decisions are functions of plain objects; the loops, `applying`, `following` and `writing` do what they say.
+Decisions are functions of plain objects; the loops, `applying` and `writing` do what they say.
 """

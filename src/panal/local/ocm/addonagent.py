@@ -1,4 +1,4 @@
-"""Add-ons on a managed cluster: certificates that they are registered for, and whether their leases are renewed.
+"""Add-ons on a managed cluster: the certificates that they are registered for.
 
 For each registration in a ManagedClusterAddOn's status the agent makes a key, asks the hub for a certificate with a
 CertificateSigningRequest, and keeps both in a Secret on its cluster. Approving and signing is the add-on manager's task. The key of a
@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
-from panal.api.ocm.addons import INSTALL_NAMESPACE
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client, Selector
@@ -20,7 +18,7 @@ from panal.kube.errors import NotFound
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, key_of, labels_of
-from panal.kube.times import from_time, now_utc
+from panal.kube.times import now_utc
 from panal.local.ocm import certificates
 from panal.local.ocm.certificates import ADDON_LABEL, Registration
 from panal.local.ocm.conditions import Condition
@@ -28,9 +26,7 @@ from panal.local.ocm.writing import say
 
 log = logging.getLogger(__name__)
 
-CHECK = 30.0  # seconds between looks at an add-on's lease
-LEASE_GRACE = timedelta(seconds=5 * 60)
-MAX_PENDING = 10
+CHECK = 30.0  # seconds between looks at an add-on
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class AddonAgent:
 
     async def _reconcile(self, key: Key) -> float | None:
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
-        wanted = certificates.registrations(addon, INSTALL_NAMESPACE) if addon else []
+        wanted = certificates.registrations(addon) if addon else []
         await self._remove_others(key.name, wanted)
         if addon is None or addon["metadata"].get("deletionTimestamp"):
             return None
@@ -72,8 +68,6 @@ class AddonAgent:
             condition, renewal = await self._certified(registration)
             news += [condition] if condition else []
             again = min(again, renewal)
-        if (addon.get("status") or {}).get("healthCheck", {}).get("mode", "Lease") == "Lease":
-            news.append(await self._health(addon))
         await say(self._hub, kinds.MANAGED_CLUSTER_ADDON, addon, news, now_utc())
         return again
 
@@ -103,11 +97,13 @@ class AddonAgent:
         """One step towards the certificate: ask for it, or take it; None while it is waited for."""
         asked = self._asked.get((registration.addon, registration.signer))
         if asked is None or asked.registration != registration:
-            return await self._ask(registration)
+            await self._ask(registration)
+            return None
         try:
             csr = await self._hub.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", asked.name)
         except NotFound:
-            return await self._ask(registration)
+            await self._ask(registration)
+            return None
         if why := certificates.refused(csr):
             self._asked.pop((registration.addon, registration.signer))
             return certificates.not_rotated(why)
@@ -117,24 +113,8 @@ class AddonAgent:
         await self._spoke.apply(certificates.secret(registration, asked.key, certificate))
         return certificates.rotated(certificate)
 
-    async def _ask(self, registration: Registration) -> Condition | None:
-        waiting = [c for c in self._cache.list(kinds.CERTIFICATE_SIGNING_REQUEST) if certificates.pending(c, registration)]
-        if len(waiting) >= MAX_PENDING:
-            return certificates.not_rotated(
-                f"{len(waiting)} requests wait for approval: kubectl get csr -l {ADDON_LABEL}={registration.addon}"
-            )
+    async def _ask(self, registration: Registration) -> None:
         key = certificates.new_key()
         made = await self._hub.create(certificates.request(registration, key))
         self._asked[registration.addon, registration.signer] = Asked(made["metadata"]["name"], key, registration)
         log.info("add-on %s: asked %s for a certificate (%s)", registration.addon, registration.signer, made["metadata"]["name"])
-        return None
-
-    async def _health(self, addon: Object) -> Condition:
-        name, namespace = addon["metadata"]["name"], (addon.get("status") or {}).get("namespace")
-        where = namespace or (addon.get("spec") or {}).get("installNamespace") or INSTALL_NAMESPACE
-        try:
-            renewed = (await self._spoke.get(kinds.LEASE, where, name))["spec"].get("renewTime")
-        except NotFound:
-            renewed = None
-        age = now_utc() - from_time(renewed) if renewed else None
-        return certificates.health(name, age, LEASE_GRACE)

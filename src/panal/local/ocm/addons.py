@@ -1,34 +1,32 @@
-"""Add-ons on the hub: which clusters get one, and what is said of those installed.
+"""Add-ons on the hub: which clusters get one, its configuration there, and whether that has been rolled out.
 
 A ClusterManagementAddOn with installStrategy Placements has a ManagedClusterAddOn in the namespace of every cluster decided on, and
 nowhere else. One with the annotation lifecycle `self` is left to a manager of its own. AddOnTemplates are not known here, so nothing
 is deployed: an add-on's manager writes ManifestWorks, and asks for certificates by `status.registrations` (see `certificates`).
-Which configuration each has is in `configs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
-from panal.kube.objects import Key, Object, uid_of
-from panal.local.ocm import configs
-from panal.local.ocm.conditions import Condition, merged, said
+from panal.kube.objects import Key, Object, condition, uid_of
+from panal.local.ocm.conditions import Condition, said
 
 API = "addon.open-cluster-management.io/v1alpha1"
 LIFECYCLE = "addon.open-cluster-management.io/lifecycle"
 CONFIGURED = said("Configured", True, "ConfigurationsConfigured", "Configurations configured")
 
+Kind = tuple[str, str]  # group and resource
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`create` are ManagedClusterAddOns; `remove` are the keys of surplus ones; `status` is the ClusterManagementAddOn's."""
+    """`create` are ManagedClusterAddOns; `remove` are the keys of surplus ones."""
 
     create: tuple[Object, ...] = ()
     remove: tuple[Key, ...] = ()
-    status: Object = field(default_factory=dict)
 
 
 def managed(addon: Object) -> bool:
@@ -38,26 +36,21 @@ def managed(addon: Object) -> bool:
 
 def placements(addon: Object) -> tuple[Key, ...] | None:
     """Those that decide where it is installed; None if people do."""
-    strategy = (addon.get("spec") or {}).get("installStrategy") or {}
-    return tuple(Key(p["namespace"], p["name"]) for p in strategy.get("placements") or ()) if strategy.get("type") == "Placements" else None
+    strategy = _strategy(addon)
+    return tuple(map(_place, strategy.get("placements") or ())) if strategy.get("type") == "Placements" else None
 
 
-def decide(addon: Object, decided: Mapping[Key, set[str]], clusters: Iterable[Object], installed: Iterable[Object], now: datetime) -> Plan:
+def decide(addon: Object, decided: Mapping[Key, set[str]], clusters: Iterable[Object], installed: Iterable[Object]) -> Plan:
     """`decided` are the clusters of each of its placements, `installed` the ManagedClusterAddOns of its name."""
-    if addon["metadata"].get("deletionTimestamp"):
+    if addon["metadata"].get("deletionTimestamp") or not managed(addon) or placements(addon) is None:
         return Plan()
-    default = {"defaultconfigReferences": configs.defaults(addon)}
-    if not managed(addon) or placements(addon) is None:
-        return Plan(status=default | ({} if placements(addon) else {"installProgressions": []}))
-    present = {each["metadata"]["namespace"]: each for each in installed}
+    present = {each["metadata"]["namespace"] for each in installed}
     there = {c["metadata"]["name"] for c in clusters if not c["metadata"].get("deletionTimestamp")}
     wanted = set[str]().union(*decided.values()) & there
     name = addon["metadata"]["name"]
-    chosen = {key: [present.get(c) for c in sorted(found & there)] for key, found in decided.items()}
     return Plan(
-        create=tuple(_managed_cluster_addon(addon, cluster) for cluster in sorted(wanted - present.keys())),
-        remove=tuple(Key(cluster, name) for cluster in sorted(present.keys() - wanted)),
-        status=default | {"installProgressions": _progressions(addon, chosen, now)},
+        create=tuple(_managed_cluster_addon(addon, cluster) for cluster in sorted(wanted - present)),
+        remove=tuple(Key(cluster, name) for cluster in sorted(present - wanted)),
     )
 
 
@@ -65,47 +58,65 @@ def installed_status(
     addon: Object, installed: Object, decided: Mapping[Key, set[str]], works: Sequence[Object]
 ) -> tuple[Object, list[Condition]]:
     """What the add-on manager writes into a ManagedClusterAddOn's status, but for conditions, and its conditions."""
-    cluster = installed["metadata"]["namespace"]
-    mine = [p for p in (addon.get("status") or {}).get("installProgressions") or () if cluster in decided.get(_place(p), ())]
-    references = configs.references(installed, configs.desired(addon, installed, mine[-1] if mine else None))
-    progress = configs.progressing({**installed, "status": {**(installed.get("status") or {}), "configReferences": references}}, works)
+    references = _references(addon, installed, decided)
+    progress = _progressing(installed, works)
     if progress["reason"] == "Completed":
         references = [{**r, "lastAppliedConfig": r["desiredConfig"]} for r in references]
     before = (installed.get("status") or {}).get("configReferences")
     return {"configReferences": references} if references or before else {}, [progress, CONFIGURED]
 
 
-def _place(progression: Mapping[str, Any]) -> Key:
-    return Key(progression["namespace"], progression["name"])
+def _strategy(addon: Object) -> Object:
+    return (addon.get("spec") or {}).get("installStrategy") or {}
 
 
-def _progressions(addon: Object, chosen: Mapping[Key, Sequence[Object | None]], now: datetime) -> list[dict[str, Any]]:
-    """Its status.installProgressions; `chosen` are the ManagedClusterAddOns of the clusters of each placement, None where it is to come."""
-    before = {_place(p): p for p in (addon.get("status") or {}).get("installProgressions") or ()}
-    strategies = addon["spec"]["installStrategy"].get("placements") or ()
-    return [_progression(addon, each, before.get(_place(each), {}), chosen[_place(each)], now) for each in strategies]
+def _place(placement: Mapping[str, Any]) -> Key:
+    return Key(placement["namespace"], placement["name"])
 
 
-def _progression(
-    addon: Object, placement: Mapping[str, Any], before: Mapping[str, Any], chosen: Sequence[Object | None], now: datetime
-) -> dict[str, Any]:
-    references = configs.of_placement(addon, placement, before.get("configReferences") or ())
-    made: dict[str, Any] = {"namespace": placement["namespace"], "name": placement["name"], "configReferences": references}
-    there = [each for each in chosen if each is not None]
-    done = sum(_done(addon, each, made) for each in there)
-    if done == len(chosen) > 0:
-        made["configReferences"] = configs.applied(references)
-        progress = said("Progressing", False, "Completed", f"{done}/{len(chosen)} completed with no errors, 0 failed 0 timeout.")
-    else:
-        progress = said("Progressing", True, "Progressing", f"{len(there)}/{len(chosen)} progressing..., 0 failed 0 timeout.")
-    return made | {"conditions": merged(before.get("conditions") or [], [progress], now)}
+def _references(addon: Object, installed: Object, decided: Mapping[Key, set[str]]) -> list[Object]:
+    """Its status.configReferences: what the add-on names as defaults, in the place of that what the last placement names that has the
+    cluster, and in the place of that what it names itself. What was written about a configuration stays."""
+    cluster = installed["metadata"]["namespace"]
+    defaults = [
+        {**config, **config["defaultConfig"]} for config in addon["spec"].get("supportedConfigs") or () if config.get("defaultConfig")
+    ]
+    placed = [p.get("configs") or () for p in _strategy(addon).get("placements") or () if cluster in decided.get(_place(p), ())]
+    own = (installed.get("spec") or {}).get("configs") or ()
+    wanted = _by_kind(defaults) | _by_kind(placed[-1] if placed else ()) | _by_kind(own)
+    known = {_identity(r): r for r in (installed.get("status") or {}).get("configReferences") or ()}
+    return [known.get(_identity(config)) or _reference(config) for kind in sorted(wanted) for config in wanted[kind]]
 
 
-def _done(addon: Object, installed: Object, progression: Mapping[str, Any]) -> bool:
-    """One with configuration of its own never counts as done, with the real one either."""
-    if (installed.get("spec") or {}).get("configs"):
-        return False
-    return configs.rolled_out(installed, configs.desired(addon, installed, progression))
+def _by_kind(configs: Iterable[Object]) -> dict[Kind, list[Object]]:
+    found: dict[Kind, list[Object]] = {}
+    for config in configs:
+        found.setdefault((config.get("group", ""), config["resource"]), []).append(config)
+    return found
+
+
+def _identity(config: Object) -> tuple[str, ...]:
+    return tuple(config.get(part) or "" for part in ("group", "resource", "namespace", "name"))
+
+
+def _reference(config: Object) -> Object:
+    place = {part: config[part] for part in ("namespace", "name") if config.get(part)}
+    kind = {"group": config.get("group", ""), "resource": config["resource"]}
+    return kind | place | {"lastObservedGeneration": 0, "desiredConfig": place | {"specHash": ""}}
+
+
+def _progressing(installed: Object, works: Sequence[Object]) -> Condition:
+    """By the works that the add-on's own manager has made."""
+    if not condition(installed, "ManifestApplied"):
+        return said("Progressing", False, "WaitingForManifestApplied", "Waiting for ManagedClusterAddOn ManifestApplied condition")
+    if not works or not all(_says(work, type_) for work in works for type_ in ("Available", "Applied")):
+        return said("Progressing", True, "Progressing", "progressing... work is not ready")
+    return said("Progressing", False, "Completed", "completed with no errors.")
+
+
+def _says(work: Object, type_: str) -> bool:
+    found = condition(work, type_)
+    return found.get("status") == "True" and found.get("observedGeneration") == work["metadata"].get("generation")
 
 
 def _managed_cluster_addon(addon: Object, cluster: str) -> Object:

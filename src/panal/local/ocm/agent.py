@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import random
 import time
 from collections.abc import Iterable
 
 from panal.api.ocm import crds
-from panal.api.ocm.addons import INSTALL_NAMESPACE
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
-from panal.kube.errors import ApiError
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop, together
 from panal.kube.objects import Key, Object, holds
 from panal.kube.times import now_utc, to_micro_time
 from panal.local.ocm import registration
 from panal.local.ocm.addonagent import AddonAgent
+from panal.local.ocm.certificates import INSTALL_NAMESPACE
 from panal.local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL
 from panal.local.ocm.workagent import WorkAgent
 from panal.local.ocm.writing import ensure, patch_status, serve, started
 
 LEASE_SECONDS = 60
-HEALTH_CHECK = 10.0  # seconds between looks at the cluster's API server, by default
-GLITCHES = 2  # looks in vain after which it is said to be unavailable
-ANSWER = 5.0  # seconds within which it has to answer
+STATUS_AGAIN = 60.0  # seconds between looks at the version of the cluster's API server
 
 
 async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) -> None:
@@ -36,9 +32,7 @@ async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) 
     await ensure(spoke, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": INSTALL_NAMESPACE}})
 
 
-async def run(
-    hub: Client, spoke: Client, cluster: str, hub_url: str, *, lease_seconds: int = LEASE_SECONDS, health_check: float = HEALTH_CHECK
-) -> None:
+async def run(hub: Client, spoke: Client, cluster: str, hub_url: str, *, lease_seconds: int = LEASE_SECONDS) -> None:
     """Until cancelled. `lease_seconds` is how often the lease of a new cluster is renewed."""
     await started(lambda: serve(spoke, crds.spoke()))
     await started(lambda: prepare(hub, spoke, cluster, lease_seconds))
@@ -51,20 +45,18 @@ async def run(
             Watched(kinds.CERTIFICATE_SIGNING_REQUEST, label_selector=f"{NAME_LABEL}={cluster}"),
         ],
     )
-    spoke_cache = Cache(spoke, [Watched(kinds.NODE), Watched(kinds.CLUSTER_CLAIM), Watched(kinds.APPLIED_MANIFEST_WORK)])
-    registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache), health_check)
+    spoke_cache = Cache(spoke, [*map(Watched, (kinds.NODE, kinds.POD, kinds.CLUSTER_CLAIM, kinds.APPLIED_MANIFEST_WORK))])
+    registered = Registration(cluster, (hub, hub_cache), (spoke, spoke_cache))
     work = WorkAgent(cluster, hub_hash(hub_url), (hub, hub_cache), (spoke, spoke_cache))
     addons = AddonAgent((hub, hub_cache), spoke)
     await together(hub_cache.run(), spoke_cache.run(), work.run(), addons.run(), *(loop.run() for loop in registered.loops()))
 
 
 class Registration:
-    def __init__(self, cluster: str, hub: tuple[Client, Cache], spoke: tuple[Client, Cache], health_check: float) -> None:
+    def __init__(self, cluster: str, hub: tuple[Client, Cache], spoke: tuple[Client, Cache]) -> None:
         self._cluster = cluster
         self._hub, self._hub_cache = hub
         self._spoke, self._spoke_cache = spoke
-        self._health_check = health_check
-        self._silent_since: float | None = None
         self._renew_at = 0.0
 
     def loops(self) -> list[Loop]:
@@ -83,21 +75,10 @@ class Registration:
         cluster = self._hub_cache.get(kinds.MANAGED_CLUSTER, *key)
         if cluster is None:
             return None
-        await patch_status(self._hub, kinds.MANAGED_CLUSTER, cluster, await self._report(cluster))
-        return self._health_check
-
-    async def _report(self, cluster: Object) -> Object:
-        now = now_utc()
-        try:
-            version = await asyncio.wait_for(self._spoke.server_version(), ANSWER)
-        except (ApiError, TimeoutError) as error:
-            self._silent_since = self._silent_since or time.monotonic()
-            if time.monotonic() - self._silent_since < GLITCHES * self._health_check:
-                return registration.joined(cluster, now)
-            return registration.unavailable(cluster, _problem(error), now)
-        self._silent_since = None
         nodes, claims = self._spoke_cache.list(kinds.NODE), self._spoke_cache.list(kinds.CLUSTER_CLAIM)
-        return registration.available(cluster, version, nodes, claims, now)
+        status = registration.available(cluster, await self._spoke.server_version(), nodes, claims, now_utc())
+        await patch_status(self._hub, kinds.MANAGED_CLUSTER, cluster, status)
+        return STATUS_AGAIN
 
     async def _lease(self, key: Key) -> float | None:
         cluster = self._hub_cache.get(kinds.MANAGED_CLUSTER, *key)
@@ -115,7 +96,3 @@ class Registration:
 def hub_hash(url: str) -> str:
     """Tells hubs apart."""
     return hashlib.sha256(url.encode()).hexdigest()
-
-
-def _problem(error: ApiError | TimeoutError) -> str:
-    return f"status code: {error.status}, {error.message}" if isinstance(error, ApiError) else "status code: 0, no answer in time"

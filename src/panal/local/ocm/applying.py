@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from panal.kube.client import Client
-from panal.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
+from panal.kube.errors import ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, key_of, owner_uids, version_of
 from panal.local.ocm.conditions import Condition, said
@@ -14,8 +11,8 @@ from panal.local.ocm.works import Manifest, Resource
 
 MANAGER = "work-agent"
 DONE = said("Applied", True, "AppliedManifestComplete", "Apply manifest complete")
-_LATER = (Unauthorized, TooManyRequests, Unavailable)  # says nothing about the manifest
-_IGNORE = "Failed to process ignoreFields: the local platform does not know them"
+KNOWN = ("Update", "CreateOnly", "ReadOnly")
+_LATER = (Conflict, Unauthorized, TooManyRequests, Unavailable)  # says nothing about the manifest
 
 
 class Discovery:
@@ -41,9 +38,10 @@ class Applier:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def apply(self, manifest: Manifest, owner: Object, again: bool) -> Condition:
-        """What is said of it then. With `again`, the manifest is as it was when it was applied with success: only drift is mended.
-        Raises what is no answer to this manifest: the server is away, or somebody else wrote meanwhile."""
+    async def apply(self, manifest: Manifest, owner: Object) -> Condition:
+        """What is said of it then. Raises what is no answer to this manifest: the server is away, or somebody else wrote meanwhile."""
+        if manifest.strategy not in KNOWN:
+            return _failed(f"updateStrategy {manifest.strategy} is not known to the local platform, which knows {', '.join(KNOWN)}")
         if manifest.strategy == "ReadOnly":
             return DONE
         if manifest.kind is None:
@@ -53,42 +51,22 @@ class Applier:
         if manifest.kind.namespaced and not manifest.namespace:
             return _failed("an empty namespace may not be set during creation")
         try:
-            return await self._by_strategy(manifest, manifest.kind, owner, again)
+            await self._write(manifest, manifest.kind, owner)
         except _LATER:
             raise
-        except Conflict as error:
-            if manifest.strategy != "ServerSideApply" and not isinstance(error, AlreadyExists):
-                raise
-            return _failed(error.message)
         except ApiError as error:
             return _failed(error.message)
+        return DONE
 
-    async def _by_strategy(self, manifest: Manifest, kind: Kind, owner: Object, again: bool) -> Condition:
-        if manifest.strategy == "ServerSideApply":
-            return await self._server_side(manifest, kind, owner)
-        live = await self.get(kind, manifest.namespace, manifest.name)
-        if live is None:
-            await self._client.create(with_owner(manifest.object, owner, manifest.orphan), kind)
-        elif manifest.strategy == "CreateOnly":
+    async def _write(self, manifest: Manifest, kind: Kind, owner: Object) -> None:
+        """Update is a server-side apply: what the manifest has becomes so, what it has no more goes, fields of others stay."""
+        wanted = with_owner(manifest.object, owner, manifest.orphan)
+        if manifest.strategy == "Update":
+            await self._client.apply(wanted, kind=kind)
+        elif live := await self.get(kind, manifest.namespace, manifest.name):
             await self._own(kind, live, owner, manifest.orphan)
         else:
-            await self._update(kind, live, manifest, owner, again)
-        return DONE
-
-    async def _server_side(self, manifest: Manifest, kind: Kind, owner: Object) -> Condition:
-        option = (manifest.options["updateStrategy"]).get("serverSideApply") or {}
-        if option.get("ignoreFields"):
-            return said("Applied", False, "AppliedManifestSSAIgnoreFieldError", _IGNORE)
-        client = self._client.managing(option.get("fieldManager") or MANAGER)
-        await client.apply(with_owner(manifest.object, owner, manifest.orphan), force=bool(option.get("force")), kind=kind)
-        return DONE
-
-    async def _update(self, kind: Kind, live: Object, manifest: Manifest, owner: Object, again: bool) -> None:
-        wanted = updated(live, manifest.object, owner, manifest.orphan)
-        metadata_same = wanted["metadata"] == live["metadata"]
-        if metadata_same and (wanted == live or (again and covers(live, manifest.object))):
-            return
-        await self._client.replace(wanted, kind=kind)
+            await self._client.create(wanted, kind)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
@@ -132,28 +110,3 @@ def owners(obj: Object, owner: Object, orphan: bool) -> list[Object]:
 def with_owner(manifest: Object, owner: Object, orphan: bool) -> Object:
     references = owners(manifest, owner, orphan)
     return manifest | {"metadata": manifest["metadata"] | ({"ownerReferences": references} if references else {})}
-
-
-def updated(live: Object, manifest: Object, owner: Object, orphan: bool) -> Object:
-    """`live` with everything as the manifest has it; labels and annotations of others stay."""
-    metadata = dict(live["metadata"])
-    for part in ("labels", "annotations"):
-        if given := manifest["metadata"].get(part):
-            metadata[part] = {**(metadata.get(part) or {}), **given}
-    references = owners(live, owner, orphan)
-    if references != (metadata.get("ownerReferences") or []):
-        metadata["ownerReferences"] = references
-    rest = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata", "status")}
-    return live | rest | {"metadata": metadata}
-
-
-def covers(live: Any, wanted: Any) -> bool:
-    """Whether everything wanted is there, beside what a server adds."""
-    match wanted:
-        case Mapping():
-            return isinstance(live, Mapping) and all(covers(live.get(key), value) for key, value in wanted.items() if key != "status")
-        case str() | bytes():
-            return bool(live == wanted)
-        case Sequence():
-            return isinstance(live, Sequence) and len(live) == len(wanted) and all(map(covers, live, wanted))
-    return bool(live == wanted)

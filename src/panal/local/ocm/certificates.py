@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from cryptography import x509
@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from panal.kube.objects import Object, conditions_of, labels_of
+from panal.kube.objects import Object, conditions_of
 from panal.local.ocm.clusters import NAME_LABEL
 from panal.local.ocm.conditions import Condition, said
 
 ADDON_LABEL = "open-cluster-management.io/addon-name"
+INSTALL_NAMESPACE = "open-cluster-management-agent-addon"  # of an add-on that names none
 CREDENTIALS = "kubernetes.io/kube-apiserver-client"
 USAGES = ["digital signature", "key encipherment", "client auth"]
 RENEWED_AT = 0.2  # of its life left
@@ -39,10 +40,10 @@ class Registration:
         return f"{self.addon}-{self.signer.replace('/', '-')}-client-cert"
 
 
-def registrations(addon: Object, default_namespace: str) -> list[Registration]:
+def registrations(addon: Object) -> list[Registration]:
     """What a ManagedClusterAddOn is registered for, but credentials for the hub's own API: on the local platform nothing signs those."""
     status, metadata = addon.get("status") or {}, addon["metadata"]
-    namespace = status.get("namespace") or (addon.get("spec") or {}).get("installNamespace") or default_namespace
+    namespace = status.get("namespace") or (addon.get("spec") or {}).get("installNamespace") or INSTALL_NAMESPACE
     found = []
     for one in status.get("registrations") or ():
         subject = one.get("subject") or {}
@@ -125,11 +126,6 @@ def refused(csr: Object) -> str:
     )
 
 
-def pending(csr: Object, registration: Registration) -> bool:
-    mine = csr["spec"]["signerName"] == registration.signer and labels_of(csr).get(ADDON_LABEL) == registration.addon
-    return mine and not issued(csr) and not refused(csr)
-
-
 def rotated(certificate: bytes) -> Condition:
     parsed = x509.load_pem_x509_certificate(certificate)
     life = f"starting from {parsed.not_valid_before_utc} to be expired after {parsed.not_valid_after_utc - parsed.not_valid_before_utc}"
@@ -138,12 +134,3 @@ def rotated(certificate: bytes) -> Condition:
 
 def not_rotated(why: str) -> Condition:
     return said(ROTATED, False, "ClientCertificateUpdateFailed", f"Failed to rotated client certificate {why}")
-
-
-def health(addon: str, lease_age: timedelta | None, grace: timedelta) -> Condition:
-    """By the lease that the add-on's agent renews on its cluster; None: there is no such lease."""
-    if lease_age is None:
-        return said("Available", "Unknown", "ManagedClusterAddOnLeaseNotFound", f"The status of {addon} add-on is unknown.")
-    if lease_age < grace:
-        return said("Available", True, "ManagedClusterAddOnLeaseUpdated", f"{addon} add-on is available.")
-    return said("Available", False, "ManagedClusterAddOnLeaseUpdateStopped", f"{addon} add-on is not available.")

@@ -6,28 +6,26 @@ cluster afterwards (spec.hubAcceptsClient: false) is obeyed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from panal.api.names import CLUSTER_SET_LABEL
+from panal.kube import kinds
+from panal.kube.kinds import Kind
 from panal.kube.objects import Object, condition
 from panal.kube.times import from_time, to_micro_time, to_time
 from panal.local.ocm.conditions import Condition, said
 
 NAME_LABEL = "open-cluster-management.io/cluster-name"
-ADDON_LABEL = "feature.open-cluster-management.io/addon-"
 ACCEPTED_ON = "open-cluster-management.io/automatically-accepted-on"
 FINALIZERS = ("cluster.open-cluster-management.io/resource-cleanup", "cluster.open-cluster-management.io/api-resource-cleanup")
 UNREACHABLE = "cluster.open-cluster-management.io/unreachable"
-UNAVAILABLE = "cluster.open-cluster-management.io/unavailable"
 ACCEPTED = "HubAcceptedManagedCluster"
 AVAILABLE = "ManagedClusterConditionAvailable"
-CLOCK_SYNCED = "ManagedClusterConditionClockSynced"
 LEASE = "managed-cluster-lease"
 GRACE = 5  # times the lease's duration
-FEATURES = {"True": "available", "False": "unhealthy"}
 LOST = said(AVAILABLE, "Unknown", "ManagedClusterLeaseUpdateStopped", "Registration agent stopped updating its lease.")
 
 
@@ -40,15 +38,13 @@ class Plan:
     look_again: float | None = None
 
 
-def decide(cluster: Object, lease: Object | None, addons: Iterable[Object], now: datetime, grace: float = GRACE) -> Plan:
+def decide(cluster: Object, lease: Object | None, now: datetime, grace: float = GRACE) -> Plan:
     """For a cluster that is not being deleted. While its metadata or spec is to change, nothing else is decided."""
-    changes = _metadata(cluster, addons, now) | _spec(cluster, now)
+    changes = _metadata(cluster, now) | _spec(cluster, now)
     if changes:
         return Plan(changes)
     expiry = expires(cluster, lease, grace)
-    return Plan(
-        {}, tuple(_conditions(cluster, lease, expiry, now)), None if expiry is None or expiry <= now else (expiry - now).total_seconds()
-    )
+    return Plan({}, tuple(_conditions(cluster, expiry, now)), None if expiry is None or expiry <= now else (expiry - now).total_seconds())
 
 
 def accepted(cluster: Object) -> bool:
@@ -78,11 +74,11 @@ def lost(cluster: Object) -> tuple[Condition, ...]:
 
 
 # --- metadata and spec ------------------------------------------------------------------------------------------------
-def _metadata(cluster: Object, addons: Iterable[Object], now: datetime) -> Object:
+def _metadata(cluster: Object, now: datetime) -> Object:
     metadata = cluster["metadata"]
     changes: Object = {}
-    if labels := _labels(cluster, addons):
-        changes["labels"] = labels
+    if not (metadata.get("labels") or {}).get(CLUSTER_SET_LABEL):
+        changes["labels"] = {CLUSTER_SET_LABEL: "default"}
     if _is_new(cluster):
         changes["annotations"] = {ACCEPTED_ON: to_time(now)}
     present = metadata.get("finalizers") or []
@@ -93,17 +89,6 @@ def _metadata(cluster: Object, addons: Iterable[Object], now: datetime) -> Objec
 
 def _is_new(cluster: Object) -> bool:
     return ACCEPTED_ON not in (cluster["metadata"].get("annotations") or {}) and not condition(cluster, ACCEPTED)
-
-
-def _labels(cluster: Object, addons: Iterable[Object]) -> dict[str, str | None]:
-    """A cluster is in a set, by default in `default`; and it tells how its add-ons are."""
-    labels = cluster["metadata"].get("labels") or {}
-    wanted: dict[str, str | None] = {} if labels.get(CLUSTER_SET_LABEL) else {CLUSTER_SET_LABEL: "default"}
-    if condition(cluster, AVAILABLE):
-        wanted |= dict.fromkeys(label for label in labels if label.startswith(ADDON_LABEL))
-        for addon in addons:
-            wanted[ADDON_LABEL + addon["metadata"]["name"]] = FEATURES.get(condition(addon, "Available").get("status", ""), "unreachable")
-    return {name: value for name, value in wanted.items() if labels.get(name) != value}
 
 
 def _spec(cluster: Object, now: datetime) -> Object:
@@ -118,36 +103,41 @@ def _spec(cluster: Object, now: datetime) -> Object:
 
 
 def _taints(present: list[dict[str, Any]], available: str | None, now: datetime) -> list[dict[str, Any]]:
-    """Every taint has the time when it was set; of the two that the hub sets itself, the one that is due."""
-    due = {"True": "", "False": UNAVAILABLE}.get(available or "", UNREACHABLE)
-    kept = [
-        t if t.get("timeAdded") else t | {"timeAdded": to_time(now)} for t in present if t["key"] not in {UNREACHABLE, UNAVAILABLE} - {due}
-    ]
-    if due and all(t["key"] != due for t in kept):
-        kept.append({"key": due, "effect": "NoSelect", "timeAdded": to_time(now)})
+    """Every taint has the time when it was set; the hub's own is there while the cluster is not available."""
+    due = available != "True"
+    kept = [t if t.get("timeAdded") else t | {"timeAdded": to_time(now)} for t in present if due or t["key"] != UNREACHABLE]
+    if due and all(t["key"] != UNREACHABLE for t in kept):
+        kept.append({"key": UNREACHABLE, "effect": "NoSelect", "timeAdded": to_time(now)})
     return kept
 
 
 # --- conditions -------------------------------------------------------------------------------------------------------
-def _conditions(cluster: Object, lease: Object | None, expiry: datetime | None, now: datetime) -> Iterable[Condition]:
+def _conditions(cluster: Object, expiry: datetime | None, now: datetime) -> Iterable[Condition]:
     if accepted(cluster):
         yield said(ACCEPTED, True, "HubClusterAdminAccepted", "Accepted by hub cluster admin")
     elif condition(cluster, ACCEPTED):
         yield said(ACCEPTED, False, "HubClusterAdminDenied", "Denied by hub cluster admin")
-    if expiry is None or lease is None:
-        return
-    if expiry <= now:
+    if expiry is not None and expiry <= now:
         yield LOST
-    elif condition(cluster, AVAILABLE):
-        yield _clock(abs(from_time(lease["spec"]["renewTime"]) - now) < timedelta(seconds=GRACE * _duration(cluster)))
-
-
-def _clock(synced: bool) -> Condition:
-    if synced:
-        return said(CLOCK_SYNCED, True, "ManagedClusterClockSynced", "The clock of the managed cluster is synced with the hub.")
-    message = "The clock of hub and agent is out of sync. This may cause the Unknown status and affect agent functionalities."
-    return said(CLOCK_SYNCED, False, "ManagedClusterClockOutOfSync", message)
 
 
 def _duration(cluster: Object) -> int:
     return int((cluster.get("spec") or {}).get("leaseDurationSeconds") or 60)
+
+
+# --- the end of a cluster ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Towards the end of a deleted cluster: its add-ons go, then its works, then it. `done`: its finalizers can go."""
+
+    condition: Condition
+    delete: tuple[tuple[Kind, Object], ...] = ()
+    done: bool = False
+
+
+def remove(addons: Sequence[Object], works: Sequence[Object]) -> Step:
+    for kind, left in ((kinds.MANAGED_CLUSTER_ADDON, addons), (kinds.MANIFEST_WORK, works)):
+        if left:
+            going = tuple((kind, obj) for obj in left if not obj["metadata"].get("deletionTimestamp"))
+            return Step(said("Deleting", False, "ResourceRemaining", f"{len(left)} {kind.plural} remain"), going)
+    return Step(said("Deleting", True, "NoResource", "No cleaned resource in cluster ns."), done=True)

@@ -14,7 +14,7 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, conditions_of, drop_managed_fields, key_of, uid_of
 from panal.kube.times import now_utc
-from panal.local.ocm import clusters, removal, sets
+from panal.local.ocm import clusters, sets
 from panal.local.ocm.hubplacing import PlacingControllers, Snapshot
 from panal.local.ocm.writing import ensure, patch, say, serve, started
 from panal.placement.selectors import MisconfiguredError
@@ -27,7 +27,6 @@ WATCHED = (
     kinds.MANAGED_CLUSTER_SET_BINDING,
     kinds.PLACEMENT,
     kinds.PLACEMENT_DECISION,
-    kinds.ADDON_PLACEMENT_SCORE,
     kinds.CLUSTER_MANAGEMENT_ADDON,
     kinds.MANAGED_CLUSTER_ADDON,
     kinds.NAMESPACE,
@@ -95,7 +94,7 @@ class HubControllers:
         if clusters.accepted(cluster):
             await self._make_room(cluster, now)
         lease = self._cache.get(kinds.LEASE, key.name, clusters.LEASE)
-        plan = clusters.decide(cluster, lease, self._cache.list(kinds.MANAGED_CLUSTER_ADDON, key.name), now, self._grace)
+        plan = clusters.decide(cluster, lease, now, self._grace)
         if not await patch(self._client, kinds.MANAGED_CLUSTER, cluster, plan.changes):
             await say(self._client, kinds.MANAGED_CLUSTER, cluster, plan.conditions, now)
         return plan.look_again
@@ -113,7 +112,7 @@ class HubControllers:
 
     async def _remove(self, cluster: Object) -> float | None:
         name = cluster["metadata"]["name"]
-        step = removal.decide(self._cache.list(kinds.MANAGED_CLUSTER_ADDON, name), self._cache.list(kinds.MANIFEST_WORK, name))
+        step = clusters.remove(self._cache.list(kinds.MANAGED_CLUSTER_ADDON, name), self._cache.list(kinds.MANIFEST_WORK, name))
         for kind, obj in step.delete:
             await self._client.delete(kind, *key_of(obj), uid_of(obj))
         await say(self._client, kinds.MANAGED_CLUSTER, cluster, [step.condition], now_utc())
@@ -133,8 +132,6 @@ class HubControllers:
         if found is None:
             await prepare(self._client)
             return None
-        if sets.was_changed(found):
-            await patch(self._client, kinds.MANAGED_CLUSTER_SET, found, {"spec": sets.OURS[key.name] | {"managedNamespaces": None}})
         try:
             count = len(self._snapshot.hub().members(key.name))
         except MisconfiguredError as error:

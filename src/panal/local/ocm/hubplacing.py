@@ -17,7 +17,7 @@ from panal.local.ocm import addons, clusters, placing
 from panal.local.ocm.certificates import ADDON_LABEL
 from panal.local.ocm.conditions import merged
 from panal.local.ocm.writing import ensure, patch_status
-from panal.placement.hub import Hub
+from panal.placement.hub import Hub, placement_of
 from panal.placement.schedule import Outcome, schedule
 from panal.placement.selectors import MisconfiguredError
 
@@ -28,7 +28,6 @@ READ_BY_THE_SCHEDULER = (
     kinds.MANAGED_CLUSTER_SET,
     kinds.MANAGED_CLUSTER_SET_BINDING,
     kinds.PLACEMENT_DECISION,
-    kinds.ADDON_PLACEMENT_SCORE,
 )
 
 
@@ -79,7 +78,9 @@ class PlacingControllers:
         if placement is None or outcome is None:
             return None
         await self._write_decisions(placement, placing.difference(placement, outcome.decisions, self._decisions(key)))
-        await patch_status(self._client, kinds.PLACEMENT, placement, outcome.status(placement.get("status") or {}, now))
+        conditions = merged(conditions_of(placement), outcome.conditions, now)
+        status = {"numberOfSelectedClusters": outcome.selected, "conditions": conditions}
+        await patch_status(self._client, kinds.PLACEMENT, placement, status)
         return None if outcome.requeue is None else (outcome.requeue - now).total_seconds()
 
     def _schedule(self, placement: Object, now: datetime) -> Outcome | None:
@@ -90,7 +91,7 @@ class PlacingControllers:
             return None
 
     def _decisions(self, key: Key) -> list[Object]:
-        return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placing.of_placement(d) == key.name]
+        return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placement_of(d) == key.name]
 
     async def _write_decisions(self, placement: Object, difference: placing.Difference) -> None:
         """Objects first, then what they say; surplus ones go last, so that no reader sees a cluster missing in between."""
@@ -99,9 +100,6 @@ class PlacingControllers:
             await ensure(self._client, obj)
         for decision in difference.statuses:
             await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, {"status": decision.status}, "status")
-        for decision in difference.labels:
-            labels = {"metadata": {"labels": dict(decision.labels)}}
-            await self._client.merge_patch(kinds.PLACEMENT_DECISION, namespace, decision.name, labels)
         for name in difference.surplus:
             await self._client.delete(kinds.PLACEMENT_DECISION, namespace, name)
 
@@ -119,12 +117,11 @@ class PlacingControllers:
         if addon is None:
             return None
         installed = [a for a in self._cache.list(kinds.MANAGED_CLUSTER_ADDON) if a["metadata"]["name"] == key.name]
-        plan = addons.decide(addon, self._decided(addon), self._cache.list(kinds.MANAGED_CLUSTER), installed, now_utc())
+        plan = addons.decide(addon, self._decided(addon), self._cache.list(kinds.MANAGED_CLUSTER), installed)
         for obj in plan.create:
             await ensure(self._client, obj)
         for surplus in plan.remove:
             await self._client.delete(kinds.MANAGED_CLUSTER_ADDON, *surplus)
-        await patch_status(self._client, kinds.CLUSTER_MANAGEMENT_ADDON, addon, _told(addon, plan.status))
         return None
 
     def _decided(self, addon: Object) -> dict[Key, set[str]]:
@@ -158,9 +155,3 @@ class PlacingControllers:
         conditions = {"conditions": merged(conditions_of(installed), news, now_utc())}
         await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status | conditions)
         return None
-
-
-def _told(addon: Object, status: Object) -> Object:
-    """Without what is empty and was not there."""
-    before = addon.get("status") or {}
-    return {key: value for key, value in status.items() if value or before.get(key)}

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from panal.kube.objects import Object, uid_of
-from panal.placement.groups import Decision
-from panal.placement.hub import PLACEMENT_LABEL
+from panal.placement.schedule import Decision
 
 API = "cluster.open-cluster-management.io/v1beta1"
 
@@ -18,7 +17,6 @@ class Difference:
 
     create: tuple[Object, ...]
     statuses: tuple[Decision, ...]
-    labels: tuple[Decision, ...]
     surplus: tuple[str, ...]
 
 
@@ -28,16 +26,8 @@ def difference(placement: Object, wanted: Iterable[Decision], present: Iterable[
     return Difference(
         create=tuple(_object(placement, d) for d in wanted if d.name not in known),
         statuses=tuple(d for d in wanted if (known.get(d.name) or {}).get("status") != d.status),
-        labels=tuple(
-            d for d in wanted if d.name in known and not d.labels.items() <= (known[d.name]["metadata"].get("labels") or {}).items()
-        ),
         surplus=tuple(sorted(known.keys() - {d.name for d in wanted})),
     )
-
-
-def of_placement(decision: Object) -> str:
-    """The name of the Placement that it belongs to; empty if it does not say."""
-    return str((decision["metadata"].get("labels") or {}).get(PLACEMENT_LABEL, ""))
 
 
 def clusters(decisions: Iterable[Object]) -> set[str]:

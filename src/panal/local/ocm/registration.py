@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from panal.kube.objects import Object, conditions_of, holds, labels_of
+from panal.kube.objects import Object, conditions_of, holds
 from panal.local.ocm.clusters import ACCEPTED, AVAILABLE
-from panal.local.ocm.conditions import Condition, merged, said
-from panal.placement.quantity import NANO, Quantity, quantity
+from panal.local.ocm.conditions import merged, said
+from panal.local.quantity import exact
 
-MAX_CUSTOM_CLAIMS = 20
-SPOKE_ONLY = "open-cluster-management.io/spoke-only"
-RESERVED = (
-    "id.k8s.io",
-    "kubeversion.open-cluster-management.io",
-    "platform.open-cluster-management.io",
-    "product.open-cluster-management.io",
-)
 JOINED = said("ManagedClusterJoined", True, "ManagedClusterJoined", "Managed cluster joined")
 LIVES = said(AVAILABLE, True, "ManagedClusterAvailable", "Managed cluster is available")
 
@@ -30,17 +23,6 @@ def managed_cluster(name: str, lease_seconds: int) -> Object:
     return {"apiVersion": "cluster.open-cluster-management.io/v1", "kind": "ManagedCluster", "metadata": {"name": name}, "spec": spec}
 
 
-def joined(cluster: Object, now: datetime) -> Object:
-    """The status of a cluster whose own API server does not answer, while that is not known to last; {} if it is not accepted."""
-    return _with([JOINED], cluster, now) if holds(cluster, ACCEPTED) else {}
-
-
-def unavailable(cluster: Object, problem: str, now: datetime) -> Object:
-    message = f"The kube-apiserver is not ok, {problem}"
-    dead = said(AVAILABLE, False, "ManagedClusterKubeAPIServerUnavailable", message)
-    return _with([JOINED, dead], cluster, now) if holds(cluster, ACCEPTED) else {}
-
-
 def available(cluster: Object, version: str, nodes: Iterable[Object], claims: Iterable[Object], now: datetime) -> Object:
     """Resources that no node has are kept where others wrote them into the capacity."""
     if not holds(cluster, ACCEPTED):
@@ -48,7 +30,8 @@ def available(cluster: Object, version: str, nodes: Iterable[Object], claims: It
     nodes = list(nodes)
     open_nodes = [n for n in nodes if not (n.get("spec") or {}).get("unschedulable")]
     capacity = {**((cluster.get("status") or {}).get("capacity") or {}), **_total(nodes, "capacity")}
-    return _with([JOINED, LIVES], cluster, now) | {
+    return {
+        "conditions": merged(conditions_of(cluster), [JOINED, LIVES], now),
         "version": {"kubernetes": version},
         "capacity": capacity or None,
         "allocatable": _total(open_nodes, "allocatable") or None,
@@ -56,29 +39,20 @@ def available(cluster: Object, version: str, nodes: Iterable[Object], claims: It
     }
 
 
-def _with(news: list[Condition], cluster: Object, now: datetime) -> Object:
-    return {"conditions": merged(conditions_of(cluster), news, now)}
-
-
 def _total(nodes: Iterable[Object], part: str) -> dict[str, str]:
-    total: dict[str, Quantity] = {}
+    """What one node alone has is written as there."""
+    amounts: dict[str, list[str]] = {}
     for node in nodes:
         for name, amount in ((node.get("status") or {}).get(part) or {}).items():
-            total[name] = _sum(total.get(name), quantity(str(amount)))
-    return {name: str(total[name]) for name in sorted(total)}
+            amounts.setdefault(name, []).append(str(amount))
+    return {name: found[0] if len(found) == 1 else _sum(found) for name, found in sorted(amounts.items())}
 
 
-def _sum(one: Quantity | None, other: Quantity) -> Quantity:
-    """Written as the first was."""
-    if one is None:
-        return other
-    exact = (one.exact + other.exact) / Fraction(10) ** NANO
-    return Quantity(int(exact), NANO, one.style)
+def _sum(amounts: Iterable[str]) -> str:
+    total = sum(map(exact, amounts), Fraction())
+    return str(total) if total.denominator == 1 else f"{math.ceil(total * 1000)}m"
 
 
 def _exposed(claims: Iterable[Object]) -> list[dict[str, Any]]:
-    """Reserved names first, then the others by name, as many as the hub takes."""
-    values = {c["metadata"]["name"]: (c.get("spec") or {}).get("value", "") for c in claims if SPOKE_ONLY not in labels_of(c)}
-    reserved = [name for name in RESERVED if name in values]
-    custom = sorted(values.keys() - set(RESERVED))[:MAX_CUSTOM_CLAIMS]
-    return [{"name": name, "value": values[name]} for name in (*reserved, *custom)]
+    values = {c["metadata"]["name"]: (c.get("spec") or {}).get("value", "") for c in claims}
+    return [{"name": name, "value": values[name]} for name in sorted(values)]

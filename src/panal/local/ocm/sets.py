@@ -18,20 +18,12 @@ OURS: dict[str, dict[str, Any]] = {
     DEFAULT: {"clusterSelector": {"selectorType": "ExclusiveClusterSetLabel"}},
     "global": {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {}}},
 }
-NOT_OVERWRITTEN = "cluster.open-cluster-management.io/autoupdate"
 BOUND = "panal.local/default-set-bound"  # a namespace's annotation
 SYSTEM = ("kube-", "open-cluster-management")
 
 
 def default_set(name: str) -> Object:
     return {"apiVersion": API, "kind": "ManagedClusterSet", "metadata": {"name": name}, "spec": OURS[name]}
-
-
-def was_changed(cluster_set: Object) -> bool:
-    """Whether the spec of one of ours is to be put back."""
-    metadata = cluster_set["metadata"]
-    wanted = OURS.get(metadata["name"])
-    return bool(wanted) and cluster_set.get("spec") != wanted and (metadata.get("annotations") or {}).get(NOT_OVERWRITTEN) != "false"
 
 
 def emptiness(count: int) -> Condition:

@@ -8,13 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from panal.kube.objects import Object, conditions_of
-from panal.local.ocm import feedback, rules
+from panal.local.ocm import feedback
 from panal.local.ocm.conditions import Condition, merged, said
 from panal.local.ocm.works import Manifest
 
-SYNCED = feedback.TYPE
 DELETING = said("Deleting", True, "WorkDeleting", "ManifestWork is being deleted")
-OURS = ("Applied", "Available", "Deleting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +32,10 @@ def status(work: Object, seen: Sequence[Seen], now: datetime) -> dict[str, Any]:
     before = {_identity(m["resourceMeta"]): m for m in _manifests(work)}
     manifests = [_manifest(one, before.get(_identity(one.manifest.meta), {}), generation, now) for one in seen]
     conditions = [m["conditions"] for m in manifests]
-    rule_types = {c["type"] for each in conditions for c in each}
     news = [_applied(conditions)] if any(s.applied for s in seen) or not seen else []
-    news += [_available(conditions), *_aggregated(seen, conditions)]
+    news.append(_available(conditions))
     news = [c | {"observedGeneration": generation} for c in news] + ([DELETING] if work["metadata"].get("deletionTimestamp") else [])
-    kept = [c for c in conditions_of(work) if c["type"] in OURS or c["type"] in rule_types]
-    return {"conditions": merged(kept, news, now), "resourceStatus": {"manifests": manifests}}
-
-
-def manifest_conditions(work: Object, manifest: Manifest) -> list[Condition]:
-    return next((m["conditions"] for m in _manifests(work) if _identity(m["resourceMeta"]) == _identity(manifest.meta)), [])
-
-
-def applied_before(work: Object, manifest: Manifest) -> bool:
-    """Whether the manifest as it is now has been applied with success."""
-    wanted = {"type": "Applied", "status": "True", "observedGeneration": work["metadata"]["generation"]}
-    return any(wanted.items() <= c.items() for c in manifest_conditions(work, manifest))
+    return {"conditions": merged(conditions_of(work), news, now), "resourceStatus": {"manifests": manifests}}
 
 
 def _manifests(work: Object) -> list[dict[str, Any]]:
@@ -67,17 +53,14 @@ def _manifest(seen: Seen, before: Mapping[str, Any], generation: int, now: datet
     news = [seen.applied | {"observedGeneration": generation}] if seen.applied else []
     news.append(_availability(seen))
     if seen.live is not None:
-        options = seen.manifest.options
-        read, synced = feedback.read(seen.live, options.get("feedbackRules") or [])
+        read, synced = feedback.read(seen.live, seen.manifest.options.get("feedbackRules") or [])
         if read != values:  # the condition's time is that of the last change of a value
-            conditions = [c for c in conditions if c["type"] != SYNCED]
+            conditions = [c for c in conditions if c["type"] != feedback.TYPE]
         values = read
-        news += [synced, *rules.evaluate(seen.live, options.get("conditionRules") or [], generation)]
-    ruled = {rule["condition"] for rule in seen.manifest.options.get("conditionRules") or ()}
-    kept = [c for c in conditions if c["type"] in {"Applied", "Available", SYNCED} | ruled]
+        news.append(synced)
     return {
         "resourceMeta": seen.manifest.meta,
-        "conditions": merged(kept, news, now),
+        "conditions": merged(conditions, news, now),
         "statusFeedback": {"values": values} if values else {},
     }
 
@@ -112,19 +95,3 @@ def _available(manifests: Sequence[Sequence[Condition]]) -> Condition:
     if not total:
         return said("Available", "Unknown", "ResourcesStatusUnknown", "cannot get any available resource ")
     return said("Available", True, "ResourcesAvailable", "All resources are available")
-
-
-def _aggregated(seen: Iterable[Seen], manifests: Sequence[Sequence[Condition]]) -> list[Condition]:
-    """One condition of the work for each that the rules make of its manifests."""
-    types = sorted({rule["condition"] for one in seen for rule in one.manifest.options.get("conditionRules") or ()} - set(OURS))
-    return [c for type_ in types if (c := _aggregate(type_, [m for cs in manifests for m in cs if m["type"] == type_]))]
-
-
-def _aggregate(type_: str, conditions: Sequence[Condition]) -> Condition | None:
-    """False wins, then Unknown; of Progressing, True."""
-    if not conditions:
-        return None
-    order = ("True", "False", "Unknown") if type_ == "Progressing" else ("False", "Unknown", "True")
-    found = {c["status"] for c in conditions}
-    message = conditions[0]["message"] if len(conditions) == 1 else f"Aggregated from {len(conditions)} manifest conditions"
-    return said(type_, next(s for s in order if s in found), "ConditionRulesAggregated", message)

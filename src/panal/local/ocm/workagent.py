@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from panal.kube import kinds
 from panal.kube.backoff import Backoff
@@ -20,12 +19,11 @@ from panal.kube.client import Client
 from panal.kube.errors import ApiError, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
-from panal.kube.objects import Key, Object, conditions_of, key_of, labels_of, uid_of
-from panal.kube.times import from_time, now_utc, to_time
+from panal.kube.objects import Key, Object, key_of, uid_of
+from panal.kube.times import now_utc
 from panal.local.ocm import statuses, works
 from panal.local.ocm.applying import MANAGER, Applier, Discovery
 from panal.local.ocm.conditions import Condition
-from panal.local.ocm.following import Followed, Following
 from panal.local.ocm.statuses import Seen
 from panal.local.ocm.works import Manifest
 from panal.local.ocm.writing import ensure, patch, patch_status
@@ -35,7 +33,6 @@ log = logging.getLogger(__name__)
 RETRIES = Backoff(first=0.25, cap=60)
 RESYNC = 240.0  # seconds, times 1 to 1.5
 AGAIN = 0.3  # seconds after which what is being deleted is looked at again
-EVICTED_AFTER = timedelta(minutes=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +54,24 @@ class WorkAgent:
         self._applier = Applier(self._spoke.managing(MANAGER))
         self._applied: dict[Key, Applied] = {}
         self._loop = Loop("work", self._hub_cache, self._concerns, self._reconcile, also=[self._spoke_cache])
-        self._following = Following(self._spoke, self._loop.look_at)
 
     async def run(self) -> None:
-        try:
-            await self._loop.run()
-        finally:
-            self._following.close()
+        await self._loop.run()
 
     def _concerns(self, kind: Kind, obj: Object) -> Iterable[Key]:
         if kind == kinds.MANIFEST_WORK:
             yield key_of(obj)
         elif kind == kinds.APPLIED_MANIFEST_WORK and obj["spec"]["hubHash"] == self._hash:
             yield Key(self._cluster, obj["spec"]["manifestWorkName"])
+        elif kind == kinds.POD:  # so that what a work says of its Pods is prompt
+            yield from (key_of(work) for work in self._hub_cache.list(kinds.MANIFEST_WORK) if works.has_pod(work, key_of(obj)))
 
     async def _reconcile(self, key: Key) -> float | None:
         work = self._hub_cache.get(kinds.MANIFEST_WORK, *key)
         applied = self._spoke_cache.get(kinds.APPLIED_MANIFEST_WORK, "", works.applied_name(self._hash, key.name))
         if work is None:
-            self._following.follow(key, ())
             self._applied.pop(key, None)
-            return await self._without_work(applied) if applied else None
+            return await self._finish(applied, works.applied_resources(applied), {}) if applied else None  # the work went without us
         if work["metadata"].get("deletionTimestamp"):
             return await self._delete(work, applied)
         finalizers = work["metadata"].get("finalizers") or []
@@ -94,9 +88,8 @@ class WorkAgent:
     # --- a work that is there -----------------------------------------------------------------------------------
     async def _keep(self, key: Key, work: Object, applied: Object) -> float | None:
         manifests = await self._manifests(work)
-        self._following.follow(key, [_followed(m) for m in manifests if m.kind and m.name])
-        due = not works.complete(conditions_of(work)) and self._due(key, _gist(work, applied))
-        said = await self._apply(work, manifests, applied) if due else {}
+        due = self._due(key, _gist(work, applied))
+        said = await self._apply(manifests, applied) if due else {}
         seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
@@ -125,24 +118,16 @@ class WorkAgent:
             found.append(works.manifest(work, ordinal, obj, kind))
         return found
 
-    async def _apply(self, work: Object, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
-        """One after the other, what others need first. A manifest that is Complete is not applied again."""
-        said: dict[int, Condition] = {}
+    async def _apply(self, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
+        """In the order of the work. What needs a later one is tried again soon."""
         owner = works.owner(applied)
-        for manifest in sorted(manifests, key=lambda m: m.rank):
-            if works.complete(statuses.manifest_conditions(work, manifest)):
-                continue
-            said[manifest.ordinal] = await self._applier.apply(manifest, owner, statuses.applied_before(work, manifest))
-        if labels_of(applied) != labels_of(work):
-            labels = dict.fromkeys(labels_of(applied)) | labels_of(work)
-            await patch(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, {"metadata": {"labels": labels}})
-        return said
+        return {m.ordinal: await self._applier.apply(m, owner) for m in manifests}
 
     async def _see(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Seen:
         live, problem = None, ""
         if manifest.kind and manifest.name:
             try:
-                live = await self._following.read(_followed(manifest), fresh=fresh)
+                live = await self._live(manifest.kind, Key(manifest.namespace, manifest.name), fresh)
             except Unavailable:
                 raise
             except ApiError as error:
@@ -150,6 +135,9 @@ class WorkAgent:
         if live is not None and manifest.kind:
             live = {"apiVersion": manifest.kind.api_version, "kind": manifest.kind.kind} | live
         return Seen(manifest, live, problem, applied)
+
+    async def _live(self, kind: Kind, key: Key, fresh: bool) -> Object | None:
+        return self._spoke_cache.get(kind, *key) if kind == kinds.POD and not fresh else await self._applier.get(kind, *key)
 
     async def _take_stock(self, work: Object, applied: Object, seen: Sequence[Seen]) -> float | None:
         """Writes down what is applied now, and takes away what is not in the work any more."""
@@ -167,7 +155,6 @@ class WorkAgent:
 
     # --- a work that goes ---------------------------------------------------------------------------------------
     async def _delete(self, work: Object, applied: Object | None) -> float | None:
-        self._following.follow(key_of(work), ())
         self._applied.pop(key_of(work), None)
         if works.FINALIZER not in (work["metadata"].get("finalizers") or []):
             return None
@@ -190,29 +177,10 @@ class WorkAgent:
         await self._spoke.remove_finalizers(kinds.APPLIED_MANIFEST_WORK, *key_of(applied), [works.APPLIED_FINALIZER], uid_of(applied))
         return None
 
-    async def _without_work(self, applied: Object) -> float | None:
-        """The work went without our seeing to it. It may be a mistake of the hub's, so what was applied stays for a while."""
-        if applied["metadata"].get("deletionTimestamp"):
-            return await self._finish(applied, works.applied_resources(applied), {})
-        now = now_utc()
-        began = (applied.get("status") or {}).get("evictionStartTime")
-        if began is None:
-            await patch_status(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, {"evictionStartTime": to_time(now)})
-            return EVICTED_AFTER.total_seconds()
-        left = from_time(began) + EVICTED_AFTER - now
-        if left > timedelta():
-            return left.total_seconds()
-        return await self._finish(applied, [], {})
-
 
 def _gist(work: Object, applied: Object) -> tuple[object, ...]:
     """What makes a work one to be applied again: it is another, or the record of what was applied is."""
-    return uid_of(work), work["metadata"]["generation"], labels_of(work), uid_of(applied)
-
-
-def _followed(manifest: Manifest) -> Followed:
-    assert manifest.kind, "asked for known kinds alone"
-    return Followed(manifest.kind, manifest.namespace, manifest.name)
+    return uid_of(work), work["metadata"]["generation"], uid_of(applied)
 
 
 def _identity(manifest: Manifest) -> tuple[str, str, str, str]:
@@ -221,4 +189,4 @@ def _identity(manifest: Manifest) -> tuple[str, str, str, str]:
 
 
 def _listed(resources: Iterable[works.Resource]) -> Object:
-    return {"appliedResources": [r.json() for r in sorted(resources)] or None, "evictionStartTime": None}
+    return {"appliedResources": [r.json() for r in sorted(resources)] or None}

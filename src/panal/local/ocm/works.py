@@ -1,29 +1,18 @@
-"""What a ManifestWork says about its manifests: which options hold for one, in what order they are applied, which are left behind."""
+"""What a ManifestWork says about its manifests: which options hold for one, which are left behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object
+from panal.kube.objects import Key, Object
 
 FINALIZER = "cluster.open-cluster-management.io/manifest-work-cleanup"
 APPLIED_FINALIZER = "cluster.open-cluster-management.io/applied-manifest-work-cleanup"
 API = "work.open-cluster-management.io/v1"
-
-_ORDER: tuple[tuple[str, ...], ...] = (
-    ("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "PersistentVolume"),
-    ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
-    ("ServiceAccount", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget"),
-    ("Secret", "ConfigMap", "PersistentVolumeClaim"),
-    ("Service",),
-    ("Pod", "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Ingress"),
-    ("APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"),
-)
-RANK = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +50,6 @@ class Manifest:
     def strategy(self) -> str:
         return str((self.options.get("updateStrategy") or {}).get("type") or "Update")
 
-    @property
-    def rank(self) -> int:
-        return RANK.get(str(self.object.get("kind")), 1000)
-
 
 def manifest(work: Object, ordinal: int, obj: Object, kind: Kind | None) -> Manifest:
     meta = obj.get("metadata") or {}
@@ -74,6 +59,11 @@ def manifest(work: Object, ordinal: int, obj: Object, kind: Kind | None) -> Mani
 
 def objects(work: Object) -> list[Object]:
     return ((work.get("spec") or {}).get("workload") or {}).get("manifests") or []
+
+
+def has_pod(work: Object, pod: Key) -> bool:
+    named = ((m.get("kind"), m.get("metadata") or {}) for m in objects(work))
+    return any(kind == "Pod" and (meta.get("namespace"), meta.get("name")) == pod for kind, meta in named)
 
 
 def _options(work: Object, where: tuple[str, str, str, str]) -> dict[str, Any]:
@@ -110,7 +100,7 @@ def applied_name(hub_hash: str, work: str) -> str:
 
 def applied_work(work: Object, hub_hash: str) -> Object:
     name = work["metadata"]["name"]
-    metadata = {"name": applied_name(hub_hash, name), "finalizers": [APPLIED_FINALIZER], "labels": work["metadata"].get("labels") or {}}
+    metadata = {"name": applied_name(hub_hash, name), "finalizers": [APPLIED_FINALIZER]}
     spec = {"hubHash": hub_hash, "agentID": hub_hash, "manifestWorkName": name}
     return {"apiVersion": API, "kind": "AppliedManifestWork", "metadata": metadata, "spec": spec}
 
@@ -154,8 +144,3 @@ def applied_resources(applied: Object) -> list[Resource]:
 def resource(manifest: Manifest, live: Object) -> Resource:
     meta = manifest.meta
     return Resource(meta["group"], meta["version"], meta["resource"], meta["namespace"], meta["name"], live["metadata"]["uid"])
-
-
-def complete(conditions: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether it is not to be applied any more, of a work or of one manifest."""
-    return any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -26,9 +25,7 @@ def main() -> int:
     log_to_stdout()
     for name in [n for n in os.environ if n.lower() in PROXIES]:
         del os.environ[name]  # all that parts speak to is on this machine
-    reserved = socket.socket(fileno=given.reserved) if given.reserved is not None else None
-    if reserved:
-        reserved.set_inheritable(False)  # parts have it, as they are forked; containers, which outlive them, must not
+    reserved = [given.reserved] if given.reserved is not None else []
 
     def wanted() -> list[Part]:
         state = load(folder)

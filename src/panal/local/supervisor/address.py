@@ -1,7 +1,7 @@
 """The range of loopback addresses that is ours alone: 127.R, one for each platform on the machine.
 
-Who listens on the abstract socket `panal-127.R` owns it. Such names are as wide as the loopback device itself (one network namespace), and
-go with the last process that holds them: the supervisor hands the socket to all parts.
+Who listens on the abstract socket `panal-127.R` owns it: the supervisor. Such names are as wide as the loopback device itself (one network
+namespace), and go with the process that holds them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where everything of a platform lies: one folder, of one person.
 
 state.json   what was chosen once           kubeconfig   a context for each cluster
-run/         a locked file for each part    log/         a log for each part
+run/         the supervisor's lock, its parts     log/         a log for each part
 images/      the image store                hub/, cluster1/, ...   each with apiserver/, node/, volumes/
 """
 
@@ -52,8 +52,15 @@ class Folder:
     def images(self) -> Path:
         return self.root / "images"
 
-    def lock(self, part: str) -> Path:
-        return self.root / "run" / f"{part}.lock"
+    @property
+    def lock(self) -> Path:
+        """Locked by the supervisor while it lives."""
+        return self.root / "run" / "supervisor.lock"
+
+    @property
+    def parts(self) -> Path:
+        """Which processes the parts are."""
+        return self.root / "run" / "parts.json"
 
     def log(self, part: str) -> Path:
         return self.root / "log" / f"{part}.log"

@@ -1,40 +1,37 @@
 """The supervisor: one process without threads that forks the parts, waits for their ends, and starts them again after a short wait.
 
-It knows its parts by handles (pidfd), whether it started them or found them, left by a supervisor before it. SIGHUP: the state has changed.
-SIGTERM: it ends, and the parts stay; `panal down` ends those.
+SIGHUP: the state has changed. SIGTERM: it ends the parts, the hub last, and then itself. If it is killed, the parts end with it (see
+`process`), and the next `panal up` starts everything from what is on disk.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import selectors
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
 
 from panal.local.supervisor import process
-from panal.local.supervisor.folder import SUPERVISOR, Folder
+from panal.local.supervisor.folder import HUB, Folder
 from panal.local.supervisor.parts import Part
+from panal.local.supervisor.process import Process
 
 log = logging.getLogger("panal.supervisor")
 
 FIRST, LONGEST = 0.1, 10.0  # seconds before a part that ended is started again, doubled each time
 LIVED = 20.0  # a part that ran so long begins with the first wait again
-PATIENCE = 10.0  # between asking an outdated part to end and killing it
+PATIENCE = 10.0  # between asking a part to end and killing it
+LOOK = 60.0  # seconds between looks while nothing happens
 
 
 @dataclass(slots=True)
 class Kept:
-    """A part and what is known of its process. `handle` is None while there is none; `again` is when to start it, or to kill it if it is
-    `outdated`."""
+    """A part and what is known of its process. `pid` is 0 while there is none. `since` is in seconds since 1970; `again`, on the monotonic
+    clock, is when to start it, or to kill it if it is `outdated`."""
 
     part: Part
-    handle: int | None = None
     pid: int = 0
     since: float = 0.0
     again: float = 0.0
@@ -43,125 +40,91 @@ class Kept:
 
 
 class Keeper:
-    """`parts` is asked at the start and at each SIGHUP. `reserved` is the socket that makes the range of addresses ours."""
+    """`parts` is asked at the start and at each SIGHUP."""
 
-    def __init__(self, folder: Folder, parts: Callable[[], Sequence[Part]], reserved: socket.socket | None = None) -> None:
+    def __init__(self, folder: Folder, parts: Callable[[], Sequence[Part]], not_for_parts: Sequence[int] = ()) -> None:
+        """`not_for_parts` are file descriptors of the supervisor's own."""
         self._folder = folder
         self._parts = parts
-        self._reserved = reserved
+        self._own = [*not_for_parts]
         self._kept: dict[str, Kept] = {}
-        self._selector = selectors.DefaultSelector()
-        self._signals, self._wake = socket.socketpair()
-        self._asked: set[int] = set()
 
     def run(self) -> int:
         """Until SIGTERM. Returns 1 if another supervisor has the folder."""
-        lock = process.take_lock(self._folder, SUPERVISOR)
+        lock = process.take_lock(self._folder)
         if lock is None:
             log.error("another supervisor has %s", self._folder.root)
             return 1
-        self._listen()
-        process.write_down(lock, "", 0)
-        self._own = [lock, self._signals.fileno(), self._wake.fileno(), self._selector.fileno()]
+        self._own.append(lock)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
         self._read_state()
-        while signal.SIGTERM not in self._asked:
-            if signal.SIGHUP in self._asked:
+        while (received := self._wait()) != signal.SIGTERM:
+            if received == signal.SIGHUP:
                 self._read_state()
-            self._asked.clear()
-            self._look()
-            self._wait()
-        log.info("ended; the parts stay")
+        self._end([k for k in self._kept.values() if k.part.name != HUB])  # they have things to tell it
+        self._end([k for k in self._kept.values() if k.part.name == HUB])
+        log.info("ended, and all parts")
         return 0
 
-    # --- signals -------------------------------------------------------------------------------------------------
-    def _listen(self) -> None:
-        for end in (self._signals, self._wake):
-            end.setblocking(False)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.set_wakeup_fd(self._wake.fileno())
-        self._selector.register(self._signals, selectors.EVENT_READ, None)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._asked.add(number)
-
     def _read_state(self) -> None:
+        """A part that is meant otherwise than its process was started is asked to end, and started as it is meant."""
         for part in self._parts():
-            self._kept.setdefault(part.name, Kept(part)).part = part
-        for kept in self._kept.values():
-            self._check(kept)
+            kept = self._kept.setdefault(part.name, Kept(part))
+            if kept.part != part and kept.pid and not kept.outdated:
+                log.info("%s: is started again, since it has changed", part.name)
+                kept.outdated, kept.again = True, time.monotonic() + PATIENCE
+                os.kill(kept.pid, signal.SIGTERM)
+            kept.part = part
 
-    # --- parts ---------------------------------------------------------------------------------------------------
-    def _look(self) -> None:
+    def _wait(self) -> int | None:
+        """Does what is due, and waits for a signal or for what is due next."""
         now = time.monotonic()
         for kept in self._kept.values():
-            if kept.again > now:
-                continue
-            if kept.handle is None:
+            if kept.again <= now and not kept.pid:
                 self._begin(kept)
-            elif kept.outdated:
-                self._signal(kept, signal.SIGKILL)
+            elif kept.again <= now and kept.outdated:
+                os.kill(kept.pid, signal.SIGKILL)
                 kept.again = now + PATIENCE
+        times = [k.again for k in self._kept.values() if not k.pid or k.outdated]
+        received = signal.sigtimedwait(process.SIGNALS, max(0.0, min([*times, now + LOOK]) - time.monotonic()))
+        self._collect()
+        return received.si_signo if received else None
 
     def _begin(self, kept: Kept) -> None:
-        handles = [*self._own, *(k.handle for k in self._kept.values() if k.handle is not None)]
-        pid = process.start(self._folder, kept.part, kept.failures, handles)
-        if pid is not None:
-            self._follow(kept, pid, os.pidfd_open(pid), time.monotonic())
-            log.info("%s: started, process %d", kept.part.name, pid)
-        elif found := process.open_process(self._folder, kept.part.name):
-            self._follow(kept, found[0].pid, found[1], time.monotonic() - (time.time() - found[0].since))
-            log.info("%s: found, process %d", kept.part.name, kept.pid)
-            self._check(kept)
+        kept.pid, kept.since = process.start(self._folder, kept.part, self._own), time.time()
+        log.info("%s: started, process %d", kept.part.name, kept.pid)
+        self._write_down()
 
-    def _follow(self, kept: Kept, pid: int, handle: int, since: float) -> None:
-        kept.pid, kept.handle, kept.since, kept.outdated = pid, handle, since, False
-        self._selector.register(handle, selectors.EVENT_READ, kept)
+    # --- ends ----------------------------------------------------------------------------------------------------
+    def _collect(self) -> None:
+        """Every part that has ended."""
+        for kept in self._kept.values():
+            if kept.pid:
+                ended, status = os.waitpid(kept.pid, os.WNOHANG)
+                if ended:
+                    self._on_end(kept, os.waitstatus_to_exitcode(status))
 
-    def _check(self, kept: Kept) -> None:
-        """Asks a process to end that was started otherwise than the part is meant now."""
-        found = process.find(self._folder, kept.part.name) if kept.handle is not None else None
-        if found and found.digest != kept.part.digest and not kept.outdated:
-            log.info("%s: is started again, since it has changed", kept.part.name)
-            kept.outdated, kept.again = True, time.monotonic() + PATIENCE
-            self._signal(kept, signal.SIGTERM)
-
-    def _signal(self, kept: Kept, number: signal.Signals) -> None:
-        assert kept.handle is not None
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(kept.handle, number)
-
-    # --- waiting -------------------------------------------------------------------------------------------------
-    def _wait(self) -> None:
-        times = [k.again for k in self._kept.values() if k.handle is None or k.outdated]
-        timeout = max(0.0, min(times) - time.monotonic()) if times else None
-        for key, _ in self._selector.select(timeout):
-            if key.data is None:
-                with suppress(BlockingIOError):
-                    self._signals.recv(100)
-            else:
-                self._on_end(key.data)
-
-    def _on_end(self, kept: Kept) -> None:
-        assert kept.handle is not None
-        self._selector.unregister(kept.handle)
-        os.close(kept.handle)
-        how = self._collect(kept.pid)
-        now = time.monotonic()
-        wanted = kept.outdated
-        kept.failures = 0 if wanted else 1 if now - kept.since > LIVED else kept.failures + 1
+    def _on_end(self, kept: Kept, code: int) -> None:
+        now, wanted = time.monotonic(), kept.outdated
+        kept.failures = 0 if wanted else 1 if time.time() - kept.since > LIVED else kept.failures + 1
         wait = 0.0 if wanted else min(FIRST * 2 ** (kept.failures - 1), LONGEST)
-        kept.handle, kept.outdated, kept.again = None, False, now + wait
-        log.log(logging.INFO if wanted else logging.WARNING, "%s: ended%s; again in %.1f s", kept.part.name, how, wait)
+        kept.pid, kept.outdated, kept.again = 0, False, now + wait
+        how = f"by signal {-code}" if code < 0 else f"with {code}"
+        log.log(logging.INFO if wanted else logging.WARNING, "%s: ended %s; again in %.1f s", kept.part.name, how, wait)
+        self._write_down()
 
-    def _collect(self, pid: int) -> str:
-        """How it ended, if it was our child."""
-        try:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return ""
-        if not ended:
-            return ""
-        code = os.waitstatus_to_exitcode(status)
-        return f" by signal {-code}" if code < 0 else f" with {code}"
+    def _end(self, group: Sequence[Kept]) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for kept in group:
+                if kept.pid:
+                    os.kill(kept.pid, number)
+            until = time.monotonic() + PATIENCE
+            while any(kept.pid for kept in group) and (left := until - time.monotonic()) > 0:
+                signal.sigtimedwait(process.SIGNALS, left)
+                self._collect()
+
+    def _write_down(self) -> None:
+        """For `panal status` and for who waits for a part."""
+        found = {name: Process(kept.pid, kept.since, kept.failures) for name, kept in self._kept.items()}
+        process.write_down(self._folder, found)

@@ -5,10 +5,8 @@ None waits for another by time: a part begins when the files that it reads are t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from panal.local.supervisor.folder import HUB, Folder
@@ -32,11 +30,6 @@ class Part:
     @property
     def module(self) -> str:
         return self.entry.partition(":")[0]
-
-    @property
-    def digest(self) -> str:
-        """Tells whether a process that is found was started as this part is meant now."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def parts(folder: Folder, state: State) -> list[Part]:

@@ -1,13 +1,13 @@
 """One part as a process: forked from the supervisor, which has imported what all of them need, so that it starts in milliseconds.
 
-A part holds a lock on its file under run/ for as long as it lives, inherited from the supervisor as a file descriptor, and writes down
-there who it is. So a supervisor that comes later finds it, and a process id that was given to another process confuses nobody. Parts are
-sessions of their own: they outlive the supervisor.
+The supervisor holds a lock on its file under run/ for as long as it lives, and writes down there which processes the parts are. A part ends
+with the supervisor (parent-death signal), so what is written down is true while the lock is held, and nothing runs when it is not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -19,27 +19,29 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from panal.local.supervisor.folder import Folder
+from panal.local import files
+from panal.local.supervisor.folder import SUPERVISOR, Folder
 from panal.local.supervisor.parts import Part
 
 LOG_SIZE = 10_000_000
 LOOK_AGAIN = 0.02  # seconds between looks at what a part waits for
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)  # that the supervisor waits for
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A living process. `failures` counts how often in a row the part ended soon before this one."""
+    """`pid` is 0 while a part waits to be started again. `failures` counts how often in a row the part ended soon."""
 
     pid: int
-    digest: str
     since: float  # seconds since 1970
-    failures: int
+    failures: int = 0
 
 
 def preload(name: str) -> None:
@@ -54,10 +56,29 @@ def preload(name: str) -> None:
 
 
 def find(folder: Folder, name: str) -> Process | None:
-    """The process that holds the part's lock. While it has not written down who it is yet: waits for that, for a second."""
+    """The supervisor's process, or that of one of its parts; None if it does not run."""
+    supervisor = _supervisor(folder)
+    found = supervisor if name == SUPERVISOR else known(folder).get(name) if supervisor else None
+    return found if found and found.pid else None
+
+
+def known(folder: Folder) -> dict[str, Process]:
+    """The parts as the supervisor has written them down last."""
+    try:
+        return {name: Process(**found) for name, found in json.loads(folder.parts.read_text()).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def write_down(folder: Folder, parts: Mapping[str, Process]) -> None:
+    files.write(folder.parts, json.dumps({name: asdict(found) for name, found in parts.items()}))
+
+
+def _supervisor(folder: Folder) -> Process | None:
+    """The process that holds the lock. While it has not written down who it is yet: waits for that, for a second."""
     for _ in range(500):
         try:
-            handle = os.open(folder.lock(name), os.O_RDWR)
+            handle = os.open(folder.lock, os.O_RDWR)
         except FileNotFoundError:
             return None
         try:
@@ -73,72 +94,54 @@ def find(folder: Folder, name: str) -> Process | None:
     return None
 
 
-def open_process(folder: Folder, name: str) -> tuple[Process, int] | None:
-    """The part's process and a handle of it (a pidfd) that never means another process."""
-    process = find(folder, name)
-    if process is None:
-        return None
-    try:
-        handle = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return None
-    if find(folder, name) == process:
-        return process, handle
-    os.close(handle)
-    return None
-
-
 def signal_process(folder: Folder, name: str, number: signal.Signals) -> bool:
     """False if there is none."""
-    found = open_process(folder, name)
+    found = find(folder, name)
     if found is None:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(found[1], number)
-    os.close(found[1])
+    try:
+        os.kill(found.pid, number)
+    except ProcessLookupError:
+        return False
     return True
 
 
-def take_lock(folder: Folder, name: str) -> int | None:
-    """The locked file, emptied; None if somebody holds it."""
-    handle = os.open(folder.lock(name), os.O_RDWR | os.O_CREAT, 0o600)
+def take_lock(folder: Folder) -> int | None:
+    """The supervisor's locked file, which says who we are; None if somebody holds it."""
+    handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
     os.ftruncate(handle, 0)
+    write_down(folder, {})  # before we say who we are: what another has left is true no more
+    os.pwrite(handle, json.dumps(asdict(Process(os.getpid(), time.time()))).encode(), 0)
     return handle
 
 
-def write_down(handle: int, digest: str, failures: int) -> None:
-    """Who we are, into the locked file: at once, so that nobody reads half of it."""
-    os.pwrite(handle, json.dumps({"pid": os.getpid(), "digest": digest, "since": time.time(), "failures": failures}).encode(), 0)
-
-
-def start(folder: Folder, part: Part, failures: int, not_for_it: Iterable[int]) -> int | None:
-    """The new process's id; None if the part runs already. `not_for_it` are file descriptors of the supervisor's own."""
+def start(folder: Folder, part: Part, not_for_it: Iterable[int]) -> int:
+    """The new process's id. `not_for_it` are file descriptors of the supervisor's own."""
     preload(part.module)
-    lock = take_lock(folder, part.name)
-    if lock is None:
-        return None
+    supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(folder, part, lock, failures, not_for_it)
-    os.close(lock)
+        _become(folder, part, supervisor, not_for_it)
     return pid
 
 
-def _become(folder: Folder, part: Part, lock: int, failures: int, not_for_it: Iterable[int]) -> NoReturn:
+def _become(folder: Folder, part: Part, supervisor: int, not_for_it: Iterable[int]) -> NoReturn:
     code = 1
     try:
-        os.setsid()
-        write_down(lock, part.digest, failures)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
         for handle in not_for_it:
             os.close(handle)
+        os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != supervisor:
+            sys.exit("the supervisor has ended")
+        for number in (*SIGNALS, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         open_log(folder.log(part.name))
         logging.root.handlers.clear()  # the part says itself how it logs
         os.environ.update(part.env)

@@ -17,7 +17,7 @@ from panal.kube.errors import ApiError, ConfigError
 from panal.kube.objects import holds
 from panal.kube.times import from_time
 from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
-from panal.local.supervisor.process import find
+from panal.local.supervisor.process import find, known
 
 ASK_AGAIN = 0.2  # seconds; asking takes computing time from what is to come up
 HOPELESS = 6  # so often in a row a part ended soon after its start
@@ -48,7 +48,7 @@ class Patience:
             await asyncio.sleep(ASK_AGAIN)
 
     def _check(self, part: str, what: str, said: str) -> None:
-        process = find(self.folder, part)
+        process = known(self.folder).get(part)
         if process and process.failures >= HOPELESS:
             raise _error(self.folder, part, f"{part} ends again and again")
         if time.monotonic() < self.until:

@@ -7,6 +7,7 @@ import platform
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
@@ -17,6 +18,7 @@ from panal.local.supervisor.state import Program, State, grown, load, own_versio
 from panal.local.supervisor.stopping import living
 
 OLDEST = (3, 11)
+ENDING = 2.0  # seconds
 
 
 def begin(folder: Folder, clusters: int, claims: Mapping[str, Mapping[str, str]], programs: Sequence[Program]) -> State:
@@ -60,11 +62,21 @@ def _check_addresses(folder: Folder, state: State, mine: bool) -> None:
         )
     for cluster in state.tokens:
         where = state.api_address(cluster)
-        if not find(folder, cluster) and not address.is_free(where, state.port):
+        if not find(folder, cluster) and not _free_soon(where, state.port):
             raise PlatformError(
                 f"port {state.port} at {where}, where the API server of {cluster} is to be, is taken by another program",
                 f"End that program (`ss -ltnp sport = :{state.port}` names it), or choose another folder with --folder.",
             )
+
+
+def _free_soon(where: str, port: int) -> bool:
+    """The parts of a supervisor that was killed end a moment after it."""
+    until = time.monotonic() + ENDING
+    while not address.is_free(where, port):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _spawn(folder: Folder, held: socket.socket | None) -> None:

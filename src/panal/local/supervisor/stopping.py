@@ -1,4 +1,4 @@
-"""`panal down`: ends the supervisor, every part, the hub last, then the containers that the nodes left. Everything stays in the folder."""
+"""`panal down`: ends the supervisor and with it every part, then the containers that the nodes left. Everything stays in the folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 from panal.local.node.drain import drain
-from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder, PlatformError
-from panal.local.supervisor.process import find, signal_process
+from panal.local.supervisor.folder import SUPERVISOR, Folder, PlatformError
+from panal.local.supervisor.process import find, known, signal_process
 
-PATIENCE = 10.0  # seconds between asking parts to end and killing them
-GRACE = 5.0  # the same for containers
+PATIENCE = 45.0  # seconds that the supervisor has to end all parts; it kills those that do not end
+GRACE = 5.0  # between asking containers to end and killing them
 
 
 def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
@@ -21,30 +21,29 @@ def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
         return False
     with folder.one_at_a_time():
         found = living(folder)
-        _end(folder, [SUPERVISOR])  # or it would start again what ends
         if found:
             tell(f"{len(found)} processes end")
-        _end(folder, [name for name in living(folder) if name != HUB])  # they have things to tell it
-        _end(folder, [HUB])
+        _end_supervisor(folder)
         drained = asyncio.run(_drain(folder))
     return bool(found or drained)
 
 
 def living(folder: Folder) -> list[str]:
     """The parts that run, the supervisor among them."""
-    return [lock.stem for lock in sorted((folder.root / "run").glob("*.lock")) if lock.stem != "command" and find(folder, lock.stem)]
+    return [name for name in (SUPERVISOR, *known(folder)) if find(folder, name)]
 
 
-def _end(folder: Folder, names: list[str]) -> None:
+def _end_supervisor(folder: Folder) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        left = [name for name in names if signal_process(folder, name, number)]
         until = time.monotonic() + PATIENCE
-        while left and time.monotonic() < until:
+        signal_process(folder, SUPERVISOR, number)
+        while find(folder, SUPERVISOR):
+            if time.monotonic() > until:
+                break
             time.sleep(0.02)
-            left = [name for name in left if find(folder, name)]
-        if not left:
+        else:
             return
-    raise PlatformError(f"{', '.join(left)} cannot be ended", "Look at the processes of the folder's run/*.lock.")
+    raise PlatformError("the supervisor cannot be ended", f"Look at the process that {folder.lock} names.")
 
 
 async def _drain(folder: Folder) -> int:

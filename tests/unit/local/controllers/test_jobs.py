@@ -65,11 +65,9 @@ def test_it_goes_on_while_its_pod_does() -> None:
     [
         ({}, [pod("Succeeded")], ("Complete", "CompletionsReached")),
         ({}, [pod("Failed")], ("Failed", "BackoffLimitExceeded")),
-        ({"completions": 2}, [pod("Succeeded"), pod("Succeeded", "q")], ("Complete", "CompletionsReached")),
-        ({"activeDeadlineSeconds": 60}, [], ("Failed", "DeadlineExceeded")),
         ({"backoffLimit": 1}, [pod("Failed"), pod("Failed", "q")], ("Failed", "BackoffLimitExceeded")),
     ],
-    ids=["success", "failure", "two", "deadline", "one more try"],
+    ids=["success", "failure", "one more try"],
 )
 def test_it_ends(spec: dict[str, Any], pods: list[Object], end: tuple[str, str]) -> None:
     plan = decide(job(**spec), pods, NOW)
@@ -79,9 +77,19 @@ def test_it_ends(spec: dict[str, Any], pods: list[Object], end: tuple[str, str])
 
 
 def test_it_has_not_ended_while_a_pod_is_going() -> None:
-    plan = decide(job(activeDeadlineSeconds=60), [pod("Running")], NOW)
-    assert told(plan) == [("FailureTarget", "DeadlineExceeded")]
-    assert plan.delete == ["p"]
+    plan = decide(job(), [pod("Failed"), pod("Running", "q")], NOW)
+    assert told(plan) == [("FailureTarget", "BackoffLimitExceeded")]
+    assert plan.delete == ["q"]
+
+
+@pytest.mark.parametrize(
+    "spec", [{"completions": 2}, {"parallelism": 3}, {"suspend": True}, {"activeDeadlineSeconds": 60}, {"completionMode": "Indexed"}]
+)
+def test_what_it_asks_for_and_does_not_get_is_named(spec: dict[str, Any]) -> None:
+    plan = decide(job(**spec), [], NOW)
+    assert ("Failed", "NotSupported") in told(plan)
+    assert f"leave out spec.{next(iter(spec))}" in plan.status["conditions"][-1]["message"]
+    assert plan.create == []
 
 
 def test_it_waits_before_it_tries_again() -> None:
@@ -97,19 +105,3 @@ def test_restarts_of_a_container_count_as_failures() -> None:
     )
     plan = decide(job(backoffLimit=2), [pod("Running", containerStatuses=[{"restartCount": 3}])], NOW)
     assert told(plan) == [("FailureTarget", "BackoffLimitExceeded")]
-
-
-def test_suspended_it_has_no_pods_and_no_start() -> None:
-    plan = decide(job(suspend=True), [pod("Running")], NOW)
-    assert plan.delete == ["p"]
-    assert "startTime" not in plan.status
-    assert told(plan) == [("Suspended", "JobSuspended")]
-    resumed = decide(job(status=plan.status), [], NOW)
-    assert (len(resumed.create), told(resumed)) == (1, [])
-
-
-def test_what_has_ended_stays_for_its_time() -> None:
-    done = [{"type": "Complete", "status": "True", "lastTransitionTime": ago(30)}]
-    assert not decide(job(status={"conditions": done}), [pod("Succeeded")], NOW).remove
-    assert decide(job(status={"conditions": done}, ttlSecondsAfterFinished=40), [], NOW).look_again == 10
-    assert decide(job(status={"conditions": done}, ttlSecondsAfterFinished=30), [], NOW).remove

@@ -1,4 +1,4 @@
-"""Pods to nodes, claims to volumes, Services to Pods."""
+"""Pods to nodes, claims to volumes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from panal.kube.objects import Object
-from panal.local.controllers import endpoints, scheduler, volumes
+from panal.local.controllers import scheduler, volumes
 
 READY = {"type": "Ready", "status": "True"}
 
@@ -20,11 +20,6 @@ def node(name: str = "n", ready: bool = True, labels: dict[str, str] | None = No
 
 def pod(**spec: Any) -> Object:
     return {"metadata": {"name": "p", "namespace": "ns"}, "spec": {"containers": [{"name": "c"}]} | spec}
-
-
-def affinity(**expression: Any) -> dict[str, Any]:
-    term = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
 
 
 TAINT = {"key": "k", "value": "v", "effect": "NoSchedule"}
@@ -39,7 +34,7 @@ GPU = {"containers": [{"name": "c", "resources": {"requests": {"nvidia.com/gpu":
         (pod(), [node(ready=False)], "0/1 nodes are available: 1 node(s) had untolerated taint"),
         (pod(), [node(unschedulable=True)], "unschedulable"),
         (pod(nodeSelector={"disk": "ssd"}), [node(), node("m", labels={"disk": "hdd"})], "0/2 nodes are available: 2 node(s) didn't match"),
-        (pod(affinity=affinity(key="disk", operator="Exists")), [node()], "didn't match"),
+        (pod(affinity={"nodeAffinity": {"x": {}}}), [node()], "which do not evaluate spec.affinity.nodeAffinity (use nodeSelector)"),
         (pod(), [node(taints=[TAINT])], "untolerated taint"),
         (pod(tolerations=[{"key": "k", "value": "other"}]), [node(taints=[TAINT])], "untolerated taint"),
         (pod(**GPU), [node()], "Insufficient nvidia.com/gpu"),
@@ -57,7 +52,6 @@ def test_a_pod_that_fits_nowhere_is_told_why(wish: Object, nodes: list[Object], 
     [
         pod(),
         pod(nodeSelector={"disk": "ssd"}),
-        pod(affinity=affinity(key="disk", operator="In", values=["ssd"])),
         pod(tolerations=[{"operator": "Exists"}]),
         pod(tolerations=[{"key": "k", "value": "v", "effect": "NoSchedule"}]),
         pod(**CLAIM),
@@ -116,19 +110,3 @@ def test_a_volume_that_its_owner_reserved_goes_to_that_claim(tmp_path: Path) -> 
     bound = volumes.decide(claim(storageClassName="mine"), [volume("small"), reserved], tmp_path)
     assert bound is not None
     assert bound.volume["metadata"]["name"] == "reserved"
-
-
-def test_a_slice_has_the_pods_that_the_service_selects() -> None:
-    def served(name: str, ready: bool, phase: str = "Running", **labels: str) -> Object:
-        status = {"phase": phase, "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}]}
-        ports = [{"containers": [{"ports": [{"name": "web", "containerPort": 8080}]}]}]
-        return {"metadata": {"name": name, "namespace": "ns", "uid": name, "labels": labels}, "spec": ports[0], "status": status}
-
-    spec = {"selector": {"app": "a"}, "ports": [{"port": 80, "targetPort": "web"}]}
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "ns", "uid": "su"}, "spec": spec}
-    pods = [served("b", True, app="a"), served("a", False, app="a"), served("c", True, app="x"), served("d", True, "Succeeded", app="a")]
-    found = endpoints.decide(service, pods)
-    assert found is not None
-    assert [(e["targetRef"]["name"], e["conditions"]["ready"]) for e in found["endpoints"]] == [("a", False), ("b", True)]
-    assert found["ports"] == [{"name": "", "port": 8080, "protocol": "TCP"}]
-    assert endpoints.decide({**service, "spec": {"ports": []}}, pods) is None

@@ -13,7 +13,7 @@ import pytest
 
 from panal.local.node import records
 from panal.local.node.drain import drain
-from panal.local.node.pod import ended
+from panal.local.node.records import ended
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ def issue(csr: dict[str, Any], life: timedelta = timedelta(hours=10)) -> bytes:
 
 
 def test_what_an_add_on_is_registered_for() -> None:
-    found = certificates.registrations(addon(registered("example.com/fed"), registered(CREDENTIALS), namespace="ns"), "default-ns")
+    found = certificates.registrations(addon(registered("example.com/fed"), registered(CREDENTIALS), namespace="ns"))
     assert found == [REGISTERED]
     assert found[0].secret == "fed-example.com-fed-client-cert"
-    assert certificates.registrations(addon(registered("example.com/fed")), "default-ns")[0].namespace == "default-ns"
+    assert certificates.registrations(addon(registered("example.com/fed")))[0].namespace == "open-cluster-management-agent-addon"
 
 
 def test_a_request_asks_for_the_registered_subject_and_the_name_of_the_add_on() -> None:
@@ -74,29 +74,16 @@ def test_a_secret_of_another_subject_or_key_or_without_sense_is_not_good() -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "pending", "refused"),
+    ("status", "issued", "refused"),
     [
-        ({}, True, ""),
-        ({"certificate": "eA=="}, False, ""),
-        ({"conditions": [{"type": "Approved"}]}, True, ""),
-        ({"conditions": [{"type": "Denied", "message": "never"}]}, False, "x is denied: never"),
-        ({"conditions": [{"type": "Failed", "reason": "Bad"}]}, False, "x is failed: Bad"),
+        ({}, None, ""),
+        ({"certificate": "eA=="}, b"x", ""),
+        ({"conditions": [{"type": "Approved"}]}, None, ""),
+        ({"conditions": [{"type": "Denied", "message": "never"}]}, None, "x is denied: never"),
+        ({"conditions": [{"type": "Failed", "reason": "Bad"}]}, None, "x is failed: Bad"),
     ],
 )
-def test_requests_wait_until_they_are_issued_or_refused(status: Any, pending: bool, refused: str) -> None:
-    csr = {"metadata": {"name": "x", "labels": {ADDON_LABEL: "fed"}}, "spec": {"signerName": "example.com/fed"}, "status": status}
-    assert certificates.pending(csr, REGISTERED) is pending
+def test_requests_wait_until_they_are_issued_or_refused(status: Any, issued: bytes | None, refused: str) -> None:
+    csr = {"metadata": {"name": "x"}, "status": status}
+    assert certificates.issued(csr) == issued
     assert certificates.refused(csr) == refused
-
-
-@pytest.mark.parametrize(
-    ("age", "status", "reason"),
-    [
-        (None, "Unknown", "ManagedClusterAddOnLeaseNotFound"),
-        (299, "True", "ManagedClusterAddOnLeaseUpdated"),
-        (300, "False", "ManagedClusterAddOnLeaseUpdateStopped"),
-    ],
-)
-def test_the_health_of_an_add_on_is_its_lease(age: float | None, status: str, reason: str) -> None:
-    found = certificates.health("fed", None if age is None else timedelta(seconds=age), timedelta(minutes=5))
-    assert (found["status"], found["reason"]) == (status, reason)

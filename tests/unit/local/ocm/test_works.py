@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from panal.kube import kinds
+from panal.kube.objects import Key
 from panal.local.ocm import applying, statuses, works
 from panal.local.ocm.conditions import said
 from panal.local.ocm.statuses import Seen
@@ -75,10 +76,11 @@ def test_what_is_orphaned_is_not_owned(option: Any, orphan: bool) -> None:
     assert owners == ([] if orphan else [OWNER])
 
 
-def test_manifests_are_applied_in_the_order_of_their_needs() -> None:
-    order = ["Namespace", "Role", "ServiceAccount", "ConfigMap", "Service", "StatefulSet", "FederatedLearning"]
-    made = [works.manifest(work(), 0, {"apiVersion": "v1", "kind": kind}, None) for kind in order]
-    assert [m.rank for m in made] == sorted(m.rank for m in made)
+def test_which_pods_a_work_names() -> None:
+    named = {"metadata": {"name": "w"}, "spec": {"workload": {"manifests": [config_map(), config_map("p") | {"kind": "Pod"}]}}}
+    assert works.has_pod(named, Key("n", "p"))
+    assert not works.has_pod(named, Key("n", "c"))
+    assert not works.has_pod(named, Key("m", "p"))
 
 
 # --- status -----------------------------------------------------------------------------------------------------------
@@ -146,74 +148,9 @@ def test_a_look_alone_does_not_say_that_a_new_generation_is_applied() -> None:
     status = look(work(), live(), NOW, applying.DONE)
     later = work(generation=2, status=status)
     assert {c["type"]: c["observedGeneration"] for c in look(later, live(), NOW)["conditions"]} == {"Applied": 1, "Available": 2}
-    assert not statuses.applied_before(later, one(later))
-    assert statuses.applied_before(work(status=status), one(work()))
-
-
-@pytest.mark.parametrize(
-    ("type_", "values", "status"),
-    [
-        ("Ok", ["a", "a"], "True"),
-        ("Ok", ["a", "b"], "False"),
-        ("Progressing", ["a", "b"], "True"),
-        ("Progressing", ["b", "b"], "False"),
-    ],
-)
-def test_conditions_of_rules_are_put_together(type_: str, values: list[str], status: str) -> None:
-    rule = {"type": "CEL", "condition": type_, "celExpressions": ["object.data.k == 'a'"], "message": "m"}
-    of = work(config("*", conditionRules=[rule]))
-    found = statuses.status(of, [Seen(one(of, n, f"c{n}"), live(k=v), applied=applying.DONE) for n, v in enumerate(values)], NOW)
-    condition = next(c for c in found["conditions"] if c["type"] == type_)
-    assert (condition["status"], condition["message"]) == (status, "Aggregated from 2 manifest conditions")
-
-
-def test_a_condition_whose_rule_went_goes() -> None:
-    rule = {"type": "CEL", "condition": "Ok", "celExpressions": [], "message": "m"}
-    with_rule = work(config(conditionRules=[rule]))
-    status = look(with_rule, live(), NOW, applying.DONE)
-    without = look(work(status=status), live(), NOW)
-    assert [c["type"] for c in status["conditions"]] == ["Applied", "Available", "Ok"]
-    assert [c["type"] for c in without["conditions"]] == ["Applied", "Available"]
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
-def stored(**metadata: Any) -> dict[str, Any]:
-    return config_map(data={"k": "v", "theirs": "x"}) | {"metadata": {"name": "c", "namespace": "n", "resourceVersion": "7", **metadata}}
-
-
-def test_an_update_replaces_what_the_manifest_has_and_keeps_labels_of_others() -> None:
-    manifest = config_map(data={"k": "w"})
-    manifest["metadata"]["labels"] = {"mine": "2"}
-    wanted = applying.updated(stored(labels={"theirs": "1", "mine": "1"}, ownerReferences=[OTHER]), manifest, OWNER, orphan=False)
-    assert wanted["data"] == {"k": "w"}
-    assert wanted["metadata"]["labels"] == {"theirs": "1", "mine": "2"}
-    assert wanted["metadata"]["ownerReferences"] == [OTHER, OWNER]
-    assert wanted["metadata"]["resourceVersion"] == "7"
-
-
-def test_an_update_that_changes_nothing_is_the_same() -> None:
-    known = stored(ownerReferences=[OWNER])
-    assert applying.updated(known, config_map(data=known["data"]), OWNER, orphan=False) == known
-
-
-@pytest.mark.parametrize(
-    ("wanted", "covered"),
-    [
-        ({"a": 1}, True),
-        ({"a": 2}, False),
-        ({"d": {"x": "1"}}, True),
-        ({"d": {"y": "1"}}, False),
-        ({"l": [{"n": "a"}]}, True),
-        ({"l": [{"n": "a"}, {"n": "b"}]}, False),
-        ({"absent": None}, True),
-        ({"t": "text"}, True),
-        ({"status": {"x": 1}}, True),
-    ],
-)
-def test_drift_is_what_the_server_would_not_have_added(wanted: Any, covered: bool) -> None:
-    assert applying.covers({"a": 1, "d": {"x": "1", "z": "2"}, "l": [{"n": "a", "added": True}], "t": "text"}, wanted) is covered
-
-
 def test_what_was_applied_is_listed_and_read_again() -> None:
     listed = works.resource(one(work()), {"metadata": {"uid": "u"}})
     applied = {"status": {"appliedResources": [listed.json()]}}
@@ -222,6 +159,7 @@ def test_what_was_applied_is_listed_and_read_again() -> None:
 
 
 def test_two_works_that_share_an_object_do_not_take_turns() -> None:
-    shared = stored(ownerReferences=[OWNER, OTHER])
+    shared = {"metadata": {"name": "c", "ownerReferences": [OWNER, OTHER]}}
     for owner in (OWNER, OTHER):
-        assert applying.updated(shared, config_map(), owner, orphan=False)["metadata"] == shared["metadata"]
+        assert applying.owners(shared, owner, orphan=False) == [OWNER, OTHER]
+    assert applying.owners(shared, OWNER, orphan=True) == [OTHER]

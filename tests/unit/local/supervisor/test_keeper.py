@@ -1,4 +1,4 @@
-"""The supervisor with small programs in the place of the parts: ends, kills, adoption."""
+"""The supervisor with small programs in the place of the parts: ends, kills, changes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ KEEP = """
 import json, sys
 from pathlib import Path
 from panal.local.supervisor.folder import Folder
+from panal.local.supervisor import keeper
 from panal.local.supervisor.keeper import Keeper
 from panal.local.supervisor.parts import Part
 import logging
+keeper.PATIENCE = 1.0
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 root = Path(sys.argv[1])
 read = lambda: [Part(name, entry, env={"VALUE": value}, files=[root / f for f in files])
@@ -61,7 +63,7 @@ class Platform:
         part.replace(self.root / "parts.json")
 
     def start(self):
-        env = {**os.environ, "PYTHONPATH": str(self.root / "modules")}
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(self.root / "modules"), os.environ.get("PYTHONPATH", "")])}
         with (self.root / "keeper.log").open("ab") as log:
             self.processes.append(subprocess.Popen([sys.executable, "-c", KEEP, str(self.root)], env=env, stdout=log, stderr=log))
         return self.processes[-1]
@@ -131,19 +133,17 @@ def test_a_part_that_ends_at_once_is_tried_less_and_less_often(platform):
     assert platform.folder.log("bad").read_text().startswith("no luck\n")
 
 
-def test_parts_outlive_the_supervisor_and_the_next_one_finds_them(platform):
-    platform.want(["a", "standin:stay"], ["b", "standin:stay"])
+def test_parts_end_with_a_supervisor_that_is_killed_and_the_next_one_starts_them(platform):
+    platform.want(["a", "standin:stubborn"], ["b", "standin:stay"])
     first = platform.start()
-    a, b = platform.running("a"), platform.running("b")
+    before = platform.running("a"), platform.running("b")
     first.kill()
     first.wait()
-    signal_process(platform.folder, "b", signal.SIGKILL)
-    platform.until(lambda: find(platform.folder, "b") is None, "b is gone")
+    platform.until(lambda: living(platform.folder) == [], "nothing runs")
+    platform.until(lambda: of_folder(platform.root) == [], "no process is left")
     platform.start()
-    assert platform.running("b").pid != b.pid
-    assert platform.running("a") == a
-    signal_process(platform.folder, "a", signal.SIGKILL)
-    assert platform.running("a", other_than=a.pid)
+    assert platform.running("a").pid not in {p.pid for p in before}
+    assert platform.running("b").failures == 0
 
 
 def test_there_is_one_supervisor(platform):
@@ -177,8 +177,7 @@ def test_a_part_waits_for_its_files(platform):
     platform.until(lambda: platform.said("a") == "here 1\n", "it began")
 
 
-def test_down_ends_everything_also_what_does_not_want_to(platform, monkeypatch):
-    monkeypatch.setattr("panal.local.supervisor.stopping.PATIENCE", 1.0)
+def test_down_ends_everything_also_what_does_not_want_to(platform):
     platform.want(["a", "standin:stay"], ["s", "standin:stubborn"])
     supervisor = platform.start()
     platform.running("a")
@@ -186,15 +185,41 @@ def test_down_ends_everything_also_what_does_not_want_to(platform, monkeypatch):
     assert set(living(platform.folder)) == {"a", "s", SUPERVISOR}
     assert end(platform.folder)
     assert living(platform.folder) == []
-    supervisor.wait(10)
+    assert supervisor.wait(10) == 0
     assert not end(platform.folder)
 
 
+def test_down_ends_a_supervisor_that_does_not_answer(platform, monkeypatch):
+    monkeypatch.setattr("panal.local.supervisor.stopping.PATIENCE", 0.5)
+    platform.want(["a", "standin:stay"])
+    supervisor = platform.start()
+    platform.running("a")
+    signal_process(platform.folder, SUPERVISOR, signal.SIGSTOP)
+    assert end(platform.folder)
+    assert supervisor.wait(10) == -signal.SIGKILL
+    platform.until(lambda: of_folder(platform.root) == [], "no process is left")
+
+
+def test_the_hub_ends_last(platform):
+    platform.want(["hub", "standin:stay"], ["a", "standin:stubborn"])
+    supervisor = platform.start()
+    hub = platform.running("hub")
+    platform.running("a")
+    signal_process(platform.folder, SUPERVISOR, signal.SIGTERM)
+    platform.until(lambda: "a: ended by signal 9" in platform.log(), "a is killed")
+    assert supervisor.wait(10) == 0
+    log = platform.log()
+    assert log.index("a: ended by signal 9") < log.index(f"hub: ended by signal {signal.SIGTERM:d}")
+    assert hub.pid not in of_folder(platform.root)
+
+
 def test_a_number_that_another_process_has_now_confuses_nobody(platform):
-    """The file of a part that was killed names a process id which then became somebody else's: nobody holds the lock."""
+    """What a supervisor that was killed has left names process ids which then became somebody else's: nobody holds the lock."""
     stranger = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-    platform.folder.lock("a").write_text(json.dumps({"pid": stranger.pid, "digest": "", "since": 0, "failures": 0}))
-    assert find(platform.folder, "a") is None
+    left = {"pid": stranger.pid, "since": 0, "failures": 0}
+    platform.folder.lock.write_text(json.dumps(left))
+    platform.folder.parts.write_text(json.dumps({"a": left}))
+    assert find(platform.folder, "a") is find(platform.folder, SUPERVISOR) is None
     assert not end(platform.folder)
     assert stranger.poll() is None
     stranger.kill()
