@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from panal.pod.tools import flower_known
-from panal.pod.tools.flower_known import MODULES, NEWEST
+from panal.pod.tools.flower import known
+from panal.pod.tools.flower.known import MODULES, NEWEST
 
 from .conftest import Pods, flower_venv
 
 pytestmark = pytest.mark.flower
 
 Make = Callable[..., Pods]
-TOOLS = Path(flower_known.__file__).parent
+TOOLS = Path(known.__file__).parent
 
 # Used by their public interface: nothing in them is replaced, and what is called says so by its name if it goes.
 AS_THEY_ARE = {
@@ -39,7 +39,7 @@ def package() -> Path:
 def used() -> Iterator[tuple[str, str]]:
     """Each module of Flower that our programs name, in an import or a text, and who names it."""
     for file in sorted(TOOLS.glob("*.py")):
-        if file.name not in ("flower_known.py", "flower_digests.py"):
+        if file.name not in ("known.py", "digests.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 yield from ((name, file.name) for name in named(node) if name.startswith("flwr."))
 
@@ -64,7 +64,7 @@ def is_module(name: str) -> bool:
 def test_what_is_hooked_is_known_by_its_digest() -> None:
     found = dict(used())
     assert set(MODULES) <= found.keys(), "a module that nothing hooks refuses releases for nothing"
-    assert found.keys() <= AS_THEY_ARE | set(MODULES), "into flower_known.MODULES with what is hooked, then `make flower-known`"
+    assert found.keys() <= AS_THEY_ARE | set(MODULES), "into known.MODULES with what is hooked, then `make flower-known`"
     hooks = runpy.run_path(str(TOOLS / "sitecustomize.py"))["HOOKS"]
     assert {module for each in hooks.values() for module in each} <= set(MODULES)
 

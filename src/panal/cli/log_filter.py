@@ -14,7 +14,7 @@ LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) :(?: {2,}(.*))?")  # as
 NOISE = re.compile(
     "|".join(
         (
-            r"panal: \S+ \S+/run\.py flower-super(link|node) .*",
+            r"panal: \S+ \S+/run\.py flower start flower-super(link|node) .*",
             r"\S+Z [A-Z]+ \[(uvicorn|httpx|httpcore)[\w.]*\] .*",
             r"INFO: +(Started|Finished) server process .*",
             r"INFO: +(Waiting for (application|connections|background)|Application (startup|shutdown)|Uvicorn running|Shutting down).*",

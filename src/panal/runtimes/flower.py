@@ -77,7 +77,7 @@ def _container(name: str, image: str, settings: PodSettings, env: list[dict[str,
     container: Container = {
         "name": name,
         "image": image,
-        "command": ["python3", f"{TOOLS_DIR}/run.py", name],
+        "command": ["python3", f"{TOOLS_DIR}/run.py", "flower", name],
         "env": env,
         "volumeMounts": volume_mounts,
     }

@@ -20,7 +20,7 @@ def left(*lines: str) -> list[str]:
 @pytest.mark.parametrize(
     "line",
     [
-        "panal: /images/x/venv/bin/python3 /volumes/tools/run.py flower-superlink --insecure --host 127.34.128.2 --port 8000",
+        "panal: /images/x/venv/bin/python3 /volumes/tools/run.py flower start flower-superlink --insecure --host 127.34.128.2 --port 8000",
         f"{WARNING}Option `--insecure` was set. Starting insecure HTTP server with unencrypted communication (TLS disabled).",
         f"{WARNING}SuperNode authentication is disabled. The SuperLink will accept connections from any SuperNode.",
         f"{INFO}Starting Flower SuperLink",

@@ -16,7 +16,6 @@ Json = dict[str, Any]
 
 # In the run's folder, which the reporter and the containers of the user's image share.
 PROGRESS = "progress.jsonl"  # `records`, by the launcher and the hooks
-NODES = "nodes.jsonl"  # by the SuperLink: which node is of which cluster
 MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the hooks: a folder for each call of `start`, with these in it
 STORED, STORING = "stored.json", "storing"  # by the reporter: what came of each model; touched while it gets on
 APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the launcher; what came of it, by the reporter
@@ -49,10 +48,6 @@ def loopback() -> str:
     return os.environ.get("PANAL_LOOPBACK") or "127.0.0.1"
 
 
-def superlink_port() -> int:
-    return number("PANAL_SUPERLINK_PORT", 8000)
-
-
 def gateway_port() -> int:
     """Where a collaborator finds the aggregator: its own pod's gateway, on loopback."""
     return number("PANAL_GATEWAY_PORT", 8000)
@@ -60,16 +55,11 @@ def gateway_port() -> int:
 
 def append(record: Record) -> None:
     """Adds `record` to progress.jsonl."""
-    _append(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
+    append_line(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
 
 
-def append_node(node: int, cluster: str) -> None:
-    """Adds to nodes.jsonl that this node of Flower's is that cluster's collaborator."""
-    _append(NODES, {"node": node, "cluster": cluster})
-
-
-def _append(name: str, content: Json) -> None:
-    """In one write, so that lines of several processes never mix."""
+def append_line(name: str, content: Json) -> None:
+    """Adds `content` to the file `name` of the run's folder, in one write, so that lines of several processes never mix."""
     line = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
     handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
     try:
@@ -151,22 +141,3 @@ def terminate(reason: Ending, message: str) -> None:
         path.write_bytes(text)
     except OSError as error:
         say(f"cannot write {path}: {error}")
-
-
-def flower_environment(hook: str) -> dict[str, str]:
-    """The environment of Flower's processes: no calls home, a writable home, and our hook (`server` or `client`) in front of the path.
-    No switch of Flower's own that would open other ports, or install what an app asks for."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("FLWR_INTERNAL_")}
-    env["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
-    tools = str(Path(__file__).resolve().parent.parent)
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (tools, env.get("PYTHONPATH", "")) if p)
-    env["PANAL_HOOK"] = hook
-    env["PYTHONUNBUFFERED"] = "1"
-    env["FLWR_TELEMETRY_ENABLED"] = "0"
-    env["FLWR_DISABLE_UPDATE_CHECK"] = "1"
-    env.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.2")
-    tmp = os.environ.get("PANAL_TMP", "/tmp")
-    env["HOME"] = tmp
-    env["FLWR_HOME"] = f"{tmp}/flwr"
-    Path(env["FLWR_HOME"]).mkdir(parents=True, exist_ok=True)
-    return env
