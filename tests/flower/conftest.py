@@ -102,7 +102,7 @@ class Pods:
             "PANAL_GATEWAY_PORT": str(self.gateways.port(cluster or name)),
             "PANAL_SUPERNODE_PORT": str(free_port()),
             "PANAL_APP_HASH": self.app_hash,
-            "PANAL_FLOWER_VERSION": (self.record(event="bundle") or {}).get("flower", ""),
+            "PANAL_FLOWER_VERSION": (self.record(event="bundle") or {}).get("version", ""),
         }
         self.start(name, "supernode", own | (env or {}))
 

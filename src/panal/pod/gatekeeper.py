@@ -53,7 +53,8 @@ class Gatekeeper:
         rules = gateway.Rules(
             run_id=env["PANAL_RUN_ID"],
             paths=tuple(env["PANAL_GATEWAY_PATHS"].split()),
-            largest_request=int(env["PANAL_GATEWAY_LARGEST_REQUEST"]),
+            methods=tuple(env["PANAL_GATEWAY_METHODS"].split()),
+            largest_request=int(env["PANAL_GATEWAY_LARGEST_REQUEST"]) if env["PANAL_GATEWAY_LARGEST_REQUEST"] else None,
             listen=env["POD_IP"],
             secret=(Path(env.get("PANAL_POD_DIR", names.POD_DIR)) / names.POD_SECRET).read_text().strip(),
         )

@@ -15,11 +15,12 @@ from unittest.mock import ANY
 import pytest
 
 from panal.api.text import shown
-from panal.lifecycle.diagnosis import launcher_said
+from panal.lifecycle.diagnosis import said_at_end
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
 from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
+from panal.pod.tools.flower.codes import FlowerEnding
 from panal.pod.tools.flower.control import overrides, uncompressed
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.errors import arrived, leaving
@@ -159,7 +160,7 @@ def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -
 
 def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
     raise_if_stopped()
-    files.append(Stopped(reason=Ending.FLOWER_NOT_SUPPORTED, message="no guard"))
+    files.append(Stopped(reason=FlowerEnding.FLOWER_NOT_SUPPORTED, message="no guard"))
     with pytest.raises(RunError, match="no guard") as caught:
         raise_if_stopped()
     assert caught.value.reason == "FlowerNotSupported"
@@ -216,7 +217,7 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
     files.terminate(Ending.APP_INVALID, message)
     written = (tmp_path / "log").read_bytes()
     assert len(written) <= 4096
-    reason, said = launcher_said(written.decode())
+    reason, said = said_at_end(written.decode(), ())
     assert (reason, said[:1]) == ("AppInvalid", shown(message)[:1])
     assert len(said) >= min(len(message), 700)
     line = capsys.readouterr().out

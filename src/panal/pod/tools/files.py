@@ -9,27 +9,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .codes import MAX_TERMINATION, Ending, termination
+from .codes import MAX_TERMINATION, termination
 from .records import Record, UnfitError, parse
 
 Json = dict[str, Any]
 
 # In the run's folder, which the reporter and the containers of the user's image share.
-PROGRESS = "progress.jsonl"  # `records`, by the launcher and the hooks
-MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the hooks: a folder for each call of `start`, with these in it
+PROGRESS = "progress.jsonl"  # `records`, by the runtime
+MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the runtime: a folder for each model, by number, with these in it
 STORED, STORING = "stored.json", "storing"  # by the reporter: what came of each model; touched while it gets on
-APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the launcher; what came of it, by the reporter
+APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the runtime; what came of it, by the reporter
 PARTICIPANTS = "participants.json"  # by the reporter: the clusters that take part now
 ROUNDS = "rounds"  # by the reporter: how many rounds are wanted now
 
 MESSAGE_LENGTH = 1500
-LONGEST = 2000  # characters of what is said, some of which is the app's or Flower's
+LONGEST = 2000  # characters of what is said, some of which is the app's or the framework's
 
 
 class RunError(Exception):
     """The program's end, with a reason and a sentence for people."""
 
-    def __init__(self, reason: Ending, message: str) -> None:
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -130,7 +130,7 @@ def shown(text: str, most: int = LONGEST) -> str:
     return found if len(found) <= most else found[: most - 1] + "…"
 
 
-def terminate(reason: Ending, message: str) -> None:
+def terminate(reason: str, message: str) -> None:
     """The last word for the controller, which reads it from the container's status."""
     say(f"{reason}: {message}")
     path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))

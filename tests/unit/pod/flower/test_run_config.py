@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from panal.api.run_config import as_json
-from panal.api.types import Framework, Server, Spec
+from panal.api.types import Server, Spec
 from panal.local.node.environment import expand
 from panal.pod.tools.files import RunError
 from panal.pod.tools.flower.control import overrides
@@ -20,7 +20,7 @@ PROJECT = {"tool": {"flwr": {"app": {"config": DECLARED}}}}
 
 def launched(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> dict[str, Any]:
     """Through the spec, the container's environment and a kubelet's expansion to what Flower is told."""
-    spec = Spec(framework=Framework.FLOWER, server=Server.model_validate({"image": "i", "runConfig": given}))
+    spec = Spec(framework="flower", server=Server.model_validate({"image": "i", "runConfig": given}))
     env = {entry["name"]: entry["value"] for entry in Flower().aggregator(spec).main["env"]}
     monkeypatch.setenv("PANAL_RUN_CONFIG", expand(env.get("PANAL_RUN_CONFIG", ""), env))
     monkeypatch.setenv("PANAL_ROUNDS", "7")

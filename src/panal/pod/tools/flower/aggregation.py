@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..codes import EVALUATE, TRAIN
+from ..codes import TRAIN
 from ..files import say
+from .codes import EVALUATE
 from .exchange import Exchange
 from .judge import Rules, not_finite
 from .replies import Phase

@@ -15,13 +15,13 @@ from ..codes import Ending
 from ..files import Json, RunError, loopback, number
 from . import secret
 from .app_folder import refuse_unfit
+from .codes import ROUNDS_KEYS, FlowerEnding
 from .environment import superlink_port
 from .known import PIN, unknown
 from .left_out import App, left_out, told
 from .run_config import declared, given
 
-# Keys of an app's run-config that take the run's values where the app declares them as whole numbers; `_` counts as `-`.
-ROUNDS_KEYS = {"num-server-rounds", "num-rounds", "server-rounds", "rounds"}
+# Keys of an app's run-config that take the run's values where the app declares them as whole numbers, as ROUNDS_KEYS do; `_` counts as `-`.
 MIN_CLIENTS_KEYS = {
     f"min-{what}"
     for what in (
@@ -47,13 +47,13 @@ class RunState:
 class Control:
     def __init__(self) -> None:
         if why := unknown():
-            raise RunError(Ending.FLOWER_NOT_SUPPORTED, why)
+            raise RunError(FlowerEnding.FLOWER_NOT_SUPPORTED, why)
         try:
             import httpx
             from flwr.proto import control_pb2
             from flwr.supercore.control import ControlHttpClient
         except ImportError as error:
-            raise RunError(Ending.FLOWER_NOT_SUPPORTED, f"Flower cannot be imported ({error}). Install {PIN} in the image") from error
+            raise RunError(FlowerEnding.FLOWER_NOT_SUPPORTED, f"Flower cannot be imported ({error}). Install {PIN} in the image") from error
         secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
         self._httpx, self._pb = httpx, control_pb2
         self._client = ControlHttpClient.from_server_address(f"{loopback()}:{superlink_port()}", True, None, [])

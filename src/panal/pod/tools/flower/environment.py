@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from ..files import append_line, number
+from .codes import SUPERLINK_PORT
 
 NODES = "nodes.jsonl"  # in the run's folder, by the SuperLink: which node is of which cluster
 
 
 def superlink_port() -> int:
-    return number("PANAL_SUPERLINK_PORT", 8000)
+    return number("PANAL_SUPERLINK_PORT", SUPERLINK_PORT)
 
 
 def append_node(node: int, cluster: str) -> None:

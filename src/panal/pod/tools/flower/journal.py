@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from ..codes import END, EVALUATE, QUERY, SERVER, TRAIN, Doubt, Ending
+from ..codes import END, QUERY, TRAIN, Word
 from ..files import append
 from ..records import NoModel, Notice, Number, Round, Started, Stopped, Waiting
+from .codes import EVALUATE, SERVER
 from .replies import Phase, merged
 
 History = dict[str, dict[int, dict[str, Number]]]
@@ -39,7 +40,7 @@ class Journal:
     def end(self, number: int, seconds: float) -> None:
         append(Round(round=number, phase=END, seconds=round(seconds, 3)))
 
-    def notice(self, kind: Doubt, message: str) -> None:
+    def notice(self, kind: Word, message: str) -> None:
         """What a person should know although the run goes on; a later one of the same kind takes its place."""
         append(Notice(kind=kind, message=message))
 
@@ -51,7 +52,7 @@ class Journal:
         """Until the next round is written down."""
         append(Waiting(message=message))
 
-    def stopped(self, reason: Ending, message: str) -> None:
+    def stopped(self, reason: Word, message: str) -> None:
         """The launcher ends the run with this reason, whatever the app does."""
         append(Stopped(reason=reason, message=message))
 

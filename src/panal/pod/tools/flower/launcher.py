@@ -40,6 +40,7 @@ from ..files import (
 )
 from ..records import Bundle, Connected, Ended, NoModel, Record, Round, Stopped
 from .app_folder import find_app
+from .codes import ENDINGS
 from .control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
 from .known import installed
 
@@ -87,7 +88,7 @@ class Launcher:
         folder, project = find_app()
         bundle, config = bundle_app(folder), overrides(project)
         refuse_incomplete(folder, project, bundle)
-        append(Bundle(sha256=hashlib.sha256(bundle).hexdigest(), flower=installed()))
+        append(Bundle(sha256=hashlib.sha256(bundle).hexdigest(), version=installed()))
         self._wait_for_superlink()
         self._wait_for_quorum()
         say(f"submitting {folder} with {config or 'its own configuration'}")
@@ -193,7 +194,7 @@ def raise_if_stopped() -> None:
 
 
 def stopped(events: list[Record]) -> RunError | None:
-    return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped)), None)
+    return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped) and each.reason in ENDINGS), None)
 
 
 def failed(state: RunState) -> RunError | None:

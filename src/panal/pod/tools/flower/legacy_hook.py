@@ -12,8 +12,9 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from ..codes import EVALUATE, SERVER, TRAIN, Ending
+from ..codes import TRAIN
 from ..files import RunError, number
+from .codes import EVALUATE, SERVER, FlowerEnding
 from .minimum import set_minimums
 from .model import hand_over
 from .watch import Watch, current, watch_of
@@ -126,8 +127,8 @@ class Came:
         if self.last or not self.rounds:
             return
         message = f"No model came of any of the {self.rounds} rounds: the app's workflow has stopped in each"
-        watch.journal.stopped(Ending.WORKFLOW_HALTED, message)
-        raise RunError(Ending.WORKFLOW_HALTED, message)
+        watch.journal.stopped(FlowerEnding.WORKFLOW_HALTED, message)
+        raise RunError(FlowerEnding.WORKFLOW_HALTED, message)
 
 
 def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from ..codes import Doubt, Ending
 from ..files import RunError
 from . import trees
+from .codes import FlowerDoubt
 from .journal import Journal
 from .model import change, unstorable
 
@@ -45,7 +46,7 @@ class Made:
             if before and (told := change(before, arrays)):
                 self._journal.notice(Doubt.MODEL_CHANGED, told)
         if trees.bags(self._strategy) and (told := trees.lost_trees(before, arrays, replies)):
-            self._journal.notice(Doubt.TREES_LOST, f"round {server_round}: {told}")
+            self._journal.notice(FlowerDoubt.TREES_LOST, f"round {server_round}: {told}")
 
     def tell_rounds_without(self) -> None:
         if self._without:

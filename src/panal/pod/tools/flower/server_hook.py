@@ -17,10 +17,11 @@ from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-from ..codes import EVALUATE, SERVER, TRAIN, Ending
+from ..codes import TRAIN, Ending
 from ..files import ROUNDS, RunError, number, run_dir, say
 from ..records import Number
 from .aggregation import Aggregation, rules
+from .codes import EVALUATE, SERVER
 from .context import with_key
 from .exchange import Exchange
 from .journal import Journal

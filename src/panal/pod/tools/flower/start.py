@@ -11,9 +11,9 @@ import importlib
 import shutil
 import sys
 
-from ..codes import Ending
 from ..files import RunError, append, terminate
 from ..records import Stopped
+from .codes import FlowerEnding
 from .known import PIN, unknown
 
 PROGRAMS = {
@@ -39,9 +39,9 @@ def main() -> int:
     if not why and shutil.which("flower-superexec") is None:
         why = f"flower-superexec, which starts Flower's other programs, is not on the PATH. Install {PIN} where the image's PATH leads"
     if why:
-        terminate(Ending.FLOWER_NOT_SUPPORTED, why)
+        terminate(FlowerEnding.FLOWER_NOT_SUPPORTED, why)
         if name == "flower-superlink":
-            append(Stopped(reason=Ending.FLOWER_NOT_SUPPORTED, message=why))  # the launcher has the last word of the Pod
+            append(Stopped(reason=FlowerEnding.FLOWER_NOT_SUPPORTED, message=why))  # the launcher has the last word of the Pod
         return UNGUARDED
     sys.argv = [name, *sys.argv[2:]]
     getattr(program, function)()

@@ -19,6 +19,7 @@ from ..codes import Ending
 from ..files import RunError, gateway_port, loopback, number, say, terminate
 from ..working_directory import enter
 from .app_folder import app_folder
+from .codes import FlowerEnding
 from .environment import flower_environment
 from .known import differs, unknown
 from .site import app_hash
@@ -34,9 +35,9 @@ def main() -> int:
     try:
         check_data(os.environ.get("PANAL_DATA_PATH", ""))
         if why := unknown():
-            raise RunError(Ending.FLOWER_NOT_SUPPORTED, why)
+            raise RunError(FlowerEnding.FLOWER_NOT_SUPPORTED, why)
         if why := differs(os.environ.get("PANAL_FLOWER_VERSION", "")):
-            raise RunError(Ending.FLOWER_VERSIONS_DIFFER, why)
+            raise RunError(FlowerEnding.FLOWER_VERSIONS_DIFFER, why)
         app_hash()
         enter(app_folder)
         return Keeper().run()
