@@ -11,7 +11,7 @@ else the run starts. Each of these steps changes an object on the hub, and so ha
 3. With what it has announced and an address, each participant gets its collaborator, which runs this app and no other.
 4. Collaborators connect, and the same ConfigMap has their number. With the quorum the run is Running.
 5. Clusters come and go by the Placement's decisions, and their collaborators with them.
-6. The Job's end is the run's: Completed, or Failed for the reason that the launcher gives.
+6. The Job's end is the run's: Completed, or Failed for the reason that its main container gives.
 Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
 """
 

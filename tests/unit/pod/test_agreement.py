@@ -6,9 +6,9 @@ import pytest
 
 from panal.api import names, text
 from panal.lifecycle.reasons import Reason
-from panal.pod.tools import files
+from panal.pod.tools import files, pod_secret
 from panal.pod.tools.codes import Doubt, Ending, Refused, Unanswered
-from panal.pod.tools.flower import introduction, secret
+from panal.pod.tools.flower import introduction
 from panal.pod.tools.flower.codes import FlowerDoubt, FlowerEnding
 from panal.pod.tools.flower.errors import CODES, USER_CODES
 from panal.runtimes.flower import Flower
@@ -28,7 +28,7 @@ def test_flowers_errors_of_nodes_that_do_not_answer_are_told_from_those_of_their
 
 
 def test_the_pods_secret_is_in_the_same_header() -> None:
-    assert secret.HEADER == names.POD_HEADER
+    assert pod_secret.HEADER == names.POD_HEADER
 
 
 def test_the_gateway_lets_pass_what_the_introduction_takes() -> None:

@@ -18,6 +18,8 @@ from panal.api.text import shown
 from panal.lifecycle.diagnosis import said_at_end
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
+from panal.pod.tools.data import check_data
+from panal.pod.tools.ending import judged, wait_until_stored
 from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
 from panal.pod.tools.flower.codes import FlowerEnding
@@ -25,10 +27,10 @@ from panal.pod.tools.flower.control import overrides, uncompressed
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.errors import arrived, leaving
 from panal.pod.tools.flower.known import PIN
-from panal.pod.tools.flower.launcher import judged, raise_if_stopped, wait_until_stored
+from panal.pod.tools.flower.launcher import raise_if_stopped
 from panal.pod.tools.flower.replies import Clusters, numbers
 from panal.pod.tools.flower.site import app_hash, share_errors
-from panal.pod.tools.flower.supernode import check_data, node_config
+from panal.pod.tools.flower.supernode import node_config
 from panal.pod.tools.install import install
 from panal.pod.tools.records import Connected, Ended, NoModel, Record, Round, Stopped
 

@@ -2,43 +2,27 @@
 
 The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone. A Flower
 that panal does not know ends the run before that (`Control`), so that nothing is scheduled for it.
-Flower calls a run completed whatever its clients did, so the end is judged here: a site has to have answered, and what the app has trained
-has to be stored by the reporter. A model that was handed over is stored although the app fails afterwards.
+Flower calls a run completed whatever its clients did, so the end is judged (`ending`): a site has to have answered, and what the app has
+trained has to be stored by the reporter.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from .. import working_directory
-from ..codes import Ending, Result
-from ..files import (
-    COLLECTED,
-    MODEL,
-    MODELS,
-    STORED,
-    STORING,
-    Json,
-    RunError,
-    append,
-    number,
-    read_json,
-    read_records,
-    run_dir,
-    say,
-    terminate,
-)
-from ..records import Bundle, Connected, Ended, NoModel, Record, Round, Stopped
+from ..codes import Ending
+from ..ending import FILES, handed_over, judged, stopped
+from ..files import RunError, append, number, read_records, run_dir, say, terminate
+from ..records import Bundle, Connected
 from .app_folder import find_app
 from .codes import ENDINGS
 from .control import Control, RunState, UnreachableError, bundle_app, overrides, refuse_incomplete
@@ -49,10 +33,8 @@ T = TypeVar("T")
 POLL = 0.5  # seconds, while it waits for something that takes seconds
 WATCH = 1.0  # while the run goes on: each look asks the SuperLink for all nodes
 SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most runs end, and how much longer each look makes the next wait
-FILES = 0.1  # between looks at files of the Pod's own
 STARTING = 180.0  # the SuperLink's first answer
 SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
-PATIENCE = 600.0  # the reporter without progress
 
 
 def main() -> int:
@@ -95,7 +77,7 @@ class Launcher:
         run = self._ask(lambda: self.control.start(bundle, config))
         end = self._end(run)
         working_directory.hand_over()
-        return judged(end)
+        return judged(end, ENDINGS)
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Asks until there is an answer; a SuperLink that is silent for too long is lost, and the run with it."""
@@ -164,80 +146,13 @@ class Launcher:
             return end
 
 
-def judged(end: RunError | None) -> str:
-    """What the run came to, or RunError. A model that was handed over is stored first, however the app has ended."""
-    kept = wait_until_stored(run_dir())
-    events = read_records()
-    files = number_of_files()
-    trouble = stopped(events) or end or nothing_came(events, bool(kept), files)
-    if trouble:
-        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
-    append(Ended(result=Result.MODEL if kept else Result.FILES if files else Result.METRICS))
-    return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
-
-
-def number_of_files() -> int:
-    """Those of the app that the reporter has collected."""
-    found = read_json(run_dir() / COLLECTED) or {}
-    return int(found.get("status", {}).get("count", 0))
-
-
-def handed_over(folder: Path) -> list[int]:
-    """The calls of `start` that have left a model."""
-    return sorted(int(each.parent.name) for each in folder.glob(f"{MODELS}/*/{MODEL}"))
-
-
 def raise_if_stopped() -> None:
     """The SuperLink, or the hook in the server app, has ended the run with a reason."""
-    if found := stopped(read_records()):
+    if found := stopped(read_records(), ENDINGS):
         raise found
-
-
-def stopped(events: list[Record]) -> RunError | None:
-    return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped) and each.reason in ENDINGS), None)
 
 
 def failed(state: RunState) -> RunError | None:
     if state.outcome == "completed":
         return None
     return RunError(Ending.SERVER_APP_FAILED, state.details or f"Flower says that the run {state.outcome}")
-
-
-def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
-    """Why a run that Flower calls completed is not: Flower calls it so whatever the sites did. `spec.result` says what has to come out."""
-    if not any(isinstance(each, Round) and each.replies for each in events):
-        return RunError(Ending.NO_RESULT, "The server app has ended without a usable reply of any site")
-    wanted = os.environ.get("PANAL_RESULT", "")
-    missing = next((each.message for each in events if isinstance(each, NoModel)), "")
-    if wanted == "Files" and not files:
-        return RunError(Ending.MODEL_MISSING, "spec.result is Files, and the server app has left none in its working directory")
-    if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
-        return None
-    return RunError(Ending.MODEL_MISSING, missing or "The server app has ended and left no model")
-
-
-def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
-    """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
-    by it as long as it gets on."""
-    since, touched = time.monotonic(), 0.0
-    while True:
-        handed = handed_over(folder)
-        stored = read_json(folder / STORED) or {}
-        found = [stored[str(start)] for start in handed if str(start) in stored]
-        if error := next((each["error"] for each in found if each.get("error")), ""):
-            raise RunError(Ending.MODEL_NOT_STORED, str(error))
-        if len(found) == len(handed):
-            return told(found)
-        mark = folder / STORING
-        if mark.exists() and mark.stat().st_mtime != touched:
-            touched, since = mark.stat().st_mtime, time.monotonic()
-        if time.monotonic() - since >= patience:
-            raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; its log tells more")
-        time.sleep(FILES)
-
-
-def told(models: list[Json]) -> str:
-    if not models:
-        return ""
-    earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""
-    return f"Model of round {models[-1]['round']} stored as {models[-1]['uri']}{earlier}"

@@ -1,38 +1,16 @@
-"""The Pod's secret: what listens on loopback answers those who know it, and nobody else.
-
-Flower's Control and Runtime APIs run what they are sent, and a gateway passes on whatever reaches it on loopback in the site's name. In a
-container nobody else is there; on the local platform every user of the machine is. The init container writes the secret into a folder
-that only this Pod's containers mount (docs/design/pods.md): one line, the value of the header HEADER.
-"""
+"""The Pod's secret (`pod_secret`) in Flower's programs: its servers require it, as their Control and Runtime APIs run what they are sent,
+and its clients send it."""
 
 from __future__ import annotations
 
 import hmac
-import os
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..codes import Ending
-from ..files import RunError, loopback
-
-HEADER = "x-panal-pod"
-
-
-@cache
-def secret() -> str:
-    """Raises RunError if there is none: then nothing is served, and nothing sent."""
-    file = Path(os.environ.get("PANAL_POD_DIR") or "/panal/pod") / "secret"
-    try:
-        found = file.read_text().strip()
-    except OSError as error:
-        raise RunError(Ending.AGGREGATOR_FAILED, f"The Pod's secret cannot be read: {error}") from error
-    if not found:
-        raise RunError(Ending.AGGREGATOR_FAILED, f"The Pod's secret {file} is empty")
-    return found
+from ..files import loopback
+from ..pod_secret import HEADER, secret
 
 
 class Locked:

@@ -12,10 +12,9 @@ import signal
 import subprocess
 import time
 import uuid
-from pathlib import Path
 from types import FrameType
 
-from ..codes import Ending
+from ..data import check_data
 from ..files import RunError, gateway_port, loopback, number, say, terminate
 from ..working_directory import enter
 from .app_folder import app_folder
@@ -44,21 +43,6 @@ def main() -> int:
     except RunError as end:
         terminate(end.reason, end.message)
         return 1
-
-
-def check_data(path: str) -> None:
-    """Where data is used it has to be there: a missing volume must not look like a site that learnt nothing."""
-    if not path:
-        return
-    try:
-        empty = Path(path).is_dir() and not any(Path(path).iterdir())
-        readable = os.access(path, os.R_OK)
-        exists = Path(path).exists()
-    except OSError as error:
-        raise RunError(Ending.DATA_NOT_FOUND, f"The data cannot be read: {error}") from error
-    if not exists or not readable or empty:
-        what = "does not exist" if not exists else "is empty" if empty else "cannot be read by this user id"
-        raise RunError(Ending.DATA_NOT_FOUND, f"The data at {path} {what}")
 
 
 def node_config() -> str:
