@@ -6,7 +6,7 @@ They are found by the entry points of the group `panal.runtimes`, so that other 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import entry_points
 
 from panal.runtimes.base import AggregatorContainers, Announced, Container, GatewayRules, Partition, Runtime
@@ -16,7 +16,7 @@ __all__ = ["AggregatorContainers", "Announced", "Container", "GatewayRules", "Pa
 GROUP = "panal.runtimes"
 
 
-@cache
+@lru_cache(maxsize=64)  # names come from resources
 def runtime_for(framework: str) -> Runtime | None:
     """The runtime of `framework`; None if it is not installed."""
     for point in entry_points(group=GROUP, name=framework):
