@@ -193,13 +193,13 @@ def _health(address: str, port: int) -> Json:
 
 
 def _runtime(address: str, port: int, protocol: str) -> Json:
-    spoken = {"http2_protocol_options": envoy.http2()} if protocol == "HTTP/2" else {"http_protocol_options": {}}
+    spoken: dict[str, Json] = {"HTTP/1.1": {"http_protocol_options": {}}, "HTTP/2": {"http2_protocol_options": envoy.http2()}}
     return {
         "name": "runtime",
         "type": "STATIC",
         "connect_timeout": "2s",
         **envoy.unlimited(),
         # Shorter than the server's own keep-alive (5 s): a connection that it closes must not be picked for a request.
-        **envoy.http_upstream(spoken, idle_timeout="3s"),
+        **envoy.http_upstream(spoken[protocol], idle_timeout="3s"),
         "load_assignment": envoy.endpoints("runtime", envoy.socket(address, port)),
     }

@@ -68,8 +68,7 @@ class GatewayRules:
 
 
 class Runtime(Protocol):
-    """One FL framework: what an entry point of the group `panal.runtimes` makes. A class that derives from this one has the answers below
-    that are given here, and must give the others."""
+    """One federated learning framework. A runtime derives from this class; what has a body here has that default, the rest is required."""
 
     @property
     def gateway(self) -> GatewayRules: ...

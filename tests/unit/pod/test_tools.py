@@ -263,6 +263,7 @@ ITS_WORDS = RunError(Ending.SERVER_APP_FAILED, "its words")
         ([ANSWERED], None, "Model", "ModelMissing"),
         ([ANSWERED], ITS_WORDS, "", "ServerAppFailed"),
         ([ANSWERED, Stopped(reason=Ending.QUORUM_LOST, message="x")], ITS_WORDS, "", "QuorumLost"),
+        ([ANSWERED, Stopped(reason="OfTheAppsOwn", message="x")], None, "", ""),
     ],
 )
 def test_how_a_run_has_ended(

@@ -1,8 +1,8 @@
-"""The Pod's secret: what listens on loopback answers those who know it, and nobody else.
+"""The Pod's secret: a server on loopback answers only requests that have it.
 
-A gateway passes on whatever reaches it on loopback in the site's name, and the runtime's server may run what it is sent. In a container
-nobody else is there; on the local platform every user of the machine is. The init container writes the secret into a folder that only this
-Pod's containers mount (docs/design/pods.md): one line, the value of the header HEADER.
+A gateway sends what reaches it on loopback in the site's name, and a runtime's server may run what it receives. In a container only the
+Pod's processes reach loopback; on the local platform every user of the machine does. The init container writes the secret into a folder
+that only this Pod's containers mount (docs/design/pods.md): one line, the value of the header HEADER.
 """
 
 from __future__ import annotations
