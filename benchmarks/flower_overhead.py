@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from panal.pod.tools.flower_known import NEWEST, minor
+from panal.pod.tools.flower.known import NEWEST, minor
 from panal.pod.tools.install import install
 
 ROOT = Path(__file__).parents[1]
@@ -38,12 +38,12 @@ SECRET = "Basic cGFuYWw6b2YtdGhpcy1wb2Q="
 HASH = """
 import hashlib, sys
 from pathlib import Path
-from panal_tools.flower_control import bundle_app
+from panal_tools.flower.control import bundle_app
 print(hashlib.sha256(bundle_app(Path(sys.argv[1]))).hexdigest())
 """
 SUBMIT = """
 import sys, time
-from panal_tools.flower_control import Control, UnreachableError, bundle_app
+from panal_tools.flower.control import Control, UnreachableError, bundle_app
 from pathlib import Path
 control = Control()
 def ask(question):
@@ -115,7 +115,7 @@ class Pods:
         return common | (flower if self.way == "bare" else ours | site | log)
 
     def start(self, name: str, bare: list[str], ours: str, **env: str) -> None:
-        command = bare if self.way == "bare" else [str(VENV / "bin/python"), str(self.folder / "tools/run.py"), ours]
+        command = bare if self.way == "bare" else [str(VENV / "bin/python"), str(self.folder / "tools/run.py"), "flower", ours]
         environment = self.environment(name) | env
         with (self.folder / f"{name}.log").open("wb") as log:
             self.processes.append(

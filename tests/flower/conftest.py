@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from panal.pod.tools.flower_known import NEWEST, PIN, minor
+from panal.pod.tools.flower.known import NEWEST, PIN, minor
 from panal.pod.tools.install import install
 from processes import free_port
 from standin_gateway import StandInGateways
@@ -81,7 +81,7 @@ class Pods:
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [str(self.venv / "bin/python"), str(self.folder / "tools/run.py"), program],
+                [str(self.venv / "bin/python"), str(self.folder / "tools/run.py"), "flower", program],
                 env=common | env,
                 cwd=tmp,
                 stdout=log,
@@ -102,7 +102,7 @@ class Pods:
             "PANAL_GATEWAY_PORT": str(self.gateways.port(cluster or name)),
             "PANAL_SUPERNODE_PORT": str(free_port()),
             "PANAL_APP_HASH": self.app_hash,
-            "PANAL_FLOWER_VERSION": (self.record(event="bundle") or {}).get("flower", ""),
+            "PANAL_FLOWER_VERSION": (self.record(event="bundle") or {}).get("version", ""),
         }
         self.start(name, "supernode", own | (env or {}))
 
@@ -113,7 +113,7 @@ class Pods:
 
     def bundle(self, app: Path) -> str:
         """The hash of the app, by a process of its own."""
-        script = "import sys, hashlib; from pathlib import Path; from panal_tools.flower_control import bundle_app as b; "
+        script = "import sys, hashlib; from pathlib import Path; from panal_tools.flower.control import bundle_app as b; "
         script += "print(hashlib.sha256(b(Path(sys.argv[1]))).hexdigest())"
         env = {"PYTHONPATH": str(self.folder / "tools"), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)}
         command = [str(self.venv / "bin/python"), "-c", script, str(app)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from panal.pod.tools.flower_arrivals import SHORTEST
+from panal.pod.tools.flower.arrivals import SHORTEST
 from waiting import eventually
 
 from .conftest import Pods

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
-import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from panal.pod.tools import flower_known
-from panal.pod.tools.flower_known import MODULES, NEWEST
+from panal.pod.tools.flower import known
+from panal.pod.tools.flower.hooks import HOOKS
+from panal.pod.tools.flower.known import MODULES, NEWEST
 
 from .conftest import Pods, flower_venv
 
 pytestmark = pytest.mark.flower
 
 Make = Callable[..., Pods]
-TOOLS = Path(flower_known.__file__).parent
+TOOLS = Path(known.__file__).parent
 
 # Used by their public interface: nothing in them is replaced, and what is called says so by its name if it goes.
 AS_THEY_ARE = {
@@ -39,7 +39,7 @@ def package() -> Path:
 def used() -> Iterator[tuple[str, str]]:
     """Each module of Flower that our programs name, in an import or a text, and who names it."""
     for file in sorted(TOOLS.glob("*.py")):
-        if file.name not in ("flower_known.py", "flower_digests.py"):
+        if file.name not in ("known.py", "digests.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 yield from ((name, file.name) for name in named(node) if name.startswith("flwr."))
 
@@ -64,9 +64,8 @@ def is_module(name: str) -> bool:
 def test_what_is_hooked_is_known_by_its_digest() -> None:
     found = dict(used())
     assert set(MODULES) <= found.keys(), "a module that nothing hooks refuses releases for nothing"
-    assert found.keys() <= AS_THEY_ARE | set(MODULES), "into flower_known.MODULES with what is hooked, then `make flower-known`"
-    hooks = runpy.run_path(str(TOOLS / "sitecustomize.py"))["HOOKS"]
-    assert {module for each in hooks.values() for module in each} <= set(MODULES)
+    assert found.keys() <= AS_THEY_ARE | set(MODULES), "into known.MODULES with what is hooked, then `make flower-known`"
+    assert {module for each in HOOKS.values() for module in each} <= set(MODULES)
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_a_newer_version_whose_hooked_modules_are_the_same_runs(pods: Make, made
     run.announce(run.app())
     bundle = run.record(event="bundle")
     assert bundle is not None
-    assert bundle["flower"] == "1.99.0"
+    assert bundle["version"] == "1.99.0"
     run.start_site("site1", {"PYTHONPATH": str(made_up)})
     run.connected("site1")
 

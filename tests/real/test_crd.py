@@ -157,7 +157,7 @@ def api(request):
     wait_established(hub_api)
     left = Namespace(hub_api, "fl-former")
     wrong = {"rounds": 0, "listeners": [{"type": "Tunnel", "port": 0}] * 9, "storage": {"type": "S3Bucket", "path": "../x"}}
-    left.create({"framework": "fate", "server": wrong}, name=OLD_NAME)
+    left.create({"framework": "Fate", "server": wrong}, name=OLD_NAME)
     left.patch({"metadata": {"finalizers": ["federated-learning.io/cleanup"]}}, name=OLD_NAME)
     left.status(name=OLD_NAME, phase="Start", listeners=[{"name": "l", "type": "NodePort", "port": 31166, "address": "172.18.0.2:31166"}])
     hub_api.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(crd()))
@@ -276,7 +276,7 @@ REFUSED = {
     "reply-size": (server(replies={"maxSize": "much"}), "spec.server.replies.maxSize", "should match"),
     "round-timeout": (server(roundTimeoutSeconds=0), "spec.server.roundTimeoutSeconds", "greater than or equal to 1"),
     "deadline": ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds", "greater than or equal to 1"),
-    "framework": ({"framework": "fate"}, "spec.framework", 'supported values: "flower", "openfl", "other"'),
+    "framework": ({"framework": "Fate"}, "spec.framework", "should match"),
     "port-0": (server(listeners=[{"port": 0}]), "spec.server.listeners[0].port", "greater than or equal to 1"),
     "port-65536": (server(listeners=[{"port": 65536}]), "spec.server.listeners[0].port", "less than or equal to 65535"),
     "listener-type": (server(listeners=[{"type": "Tunnel"}]), "spec.server.listeners[0].type", '"Gateway"'),

@@ -125,7 +125,9 @@ class Hub:
     folder: Path
     upstream_port: int
     run_id: str = RUN
-    largest_request: int = 4 << 20
+    largest_request: int | None = 4 << 20
+    methods: tuple[str, ...] = ("POST",)
+    protocol: str = "HTTP/1.1"
     servers: Authority = field(default_factory=lambda: authority("servers"))
     collaborators: Authority = field(default_factory=lambda: authority("collaborators"))
     port: int = field(default_factory=free_port)
@@ -134,9 +136,17 @@ class Hub:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rules = aggregator.Rules(
-            self.run_id, paths=("/v1/fleet/",), largest_request=self.largest_request, listen=LOOPBACK, secret=HUBS_SECRET, port=self.port
+            self.run_id,
+            paths=("/v1/fleet/",),
+            methods=self.methods,
+            largest_request=self.largest_request,
+            listen=LOOPBACK,
+            secret=HUBS_SECRET,
+            port=self.port,
         )
-        started = aggregator.bootstrap(self.upstream_port, listen_health=LOOPBACK, health_port=self.health_port, loopback=LOOPBACK)
+        started = aggregator.bootstrap(
+            self.upstream_port, protocol=self.protocol, listen_health=LOOPBACK, health_port=self.health_port, loopback=LOOPBACK
+        )
         self.envoy = Envoy(self.folder, started, aggregator.ARGUMENTS)
 
     def identify(self, pair: Pair | None = None) -> None:

@@ -69,7 +69,7 @@ def test_a_collaborator_is_killed_three_times(engine: Engine) -> None:
     run = start(engine, "site-killed")
     for site, moment in zip(SITES, WHEN.values(), strict=True):
         moment(run)
-        run.kill(site, "run.py supernode")
+        run.kill(site, "run.py flower supernode")
     complete(run)
 
 
@@ -88,7 +88,7 @@ def test_a_cable_is_cut_three_times(engine: Engine) -> None:
 def test_the_aggregators_launcher_is_killed(engine: Engine, moment: str) -> None:
     run = start(engine, f"launcher-killed-{moment}", seconds=SLOW)
     WHEN[moment](run)
-    run.kill(HUB, "run.py launcher")
+    run.kill(HUB, "run.py flower launcher")
     lost(run)
 
 
@@ -96,7 +96,7 @@ def test_the_aggregators_launcher_is_killed(engine: Engine, moment: str) -> None
 def test_the_aggregators_superlink_is_killed(engine: Engine, moment: str) -> None:
     run = start(engine, f"superlink-killed-{moment}", seconds=SLOW)
     WHEN[moment](run)
-    run.kill(HUB, "run.py superlink|flower-superlink")
+    run.kill(HUB, "run.py flower superlink|flower-superlink")
     lost(run)
 
 
@@ -104,5 +104,5 @@ def test_the_aggregators_superlink_is_killed(engine: Engine, moment: str) -> Non
 def test_a_superlink_that_is_killed_before_the_run_was_submitted_costs_nothing(engine: Engine) -> None:
     run = start(engine, "superlink-killed-early")
     WHEN["connecting"](run)
-    run.kill(HUB, "run.py superlink|flower-superlink")
+    run.kill(HUB, "run.py flower superlink|flower-superlink")
     complete(run)

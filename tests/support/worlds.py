@@ -13,6 +13,7 @@ from panal.api.progress import CollaboratorProgress, Progress
 from panal.api.types import ModelStatus, Status
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
+from panal.lifecycle.reasons import REMEDY
 from panal.lifecycle.world import (
     ClusterView,
     ContainerView,
@@ -27,6 +28,7 @@ from panal.lifecycle.world import (
     WorkView,
     World,
 )
+from panal.runtimes.flower import Flower
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 UID, JOB_UID = "11111111-2222-3333-4444-555555555555", "99999999-8888-7777-6666-555555555555"
@@ -219,6 +221,11 @@ def deleted(plan: Plan, kind: str) -> list[str]:
 
 def reason_of(status: Status) -> str:
     return next(c.reason for c in status.conditions if c.type == "Progressing")
+
+
+def remedy(reason: str) -> str:
+    """What a message with this reason ends with, in a run of Flower."""
+    return Flower().remedies.get(reason) or REMEDY[reason]
 
 
 def said(reason: str, message: str) -> World:

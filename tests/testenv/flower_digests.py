@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from panal.pod.tools.flower_known import MODULES, digests
+from panal.pod.tools.flower.known import MODULES, digests
 
 HEAD = '''"""SHA-256 of the modules of Flower that panal hooks, for each release that it was tested with. Made by `make flower-known`."""
 
@@ -22,7 +22,7 @@ def main(venvs: list[str]) -> None:
         )
         root = Path(place.strip())
         found[version] = digests(lambda path, root=root: (root / path).read_bytes())
-    target = Path(sys.modules["panal.pod.tools.flower_known"].__file__ or "").with_name("flower_digests.py")
+    target = Path(sys.modules["panal.pod.tools.flower.known"].__file__ or "").with_name("digests.py")
     target.write_text(HEAD + table(found))
 
 

@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from panal.api.crd import crd
-from panal.pod.tools.flower_known import VERSIONS, WORKING, minor
+from panal.pod.tools.flower.known import VERSIONS, WORKING, minor
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -67,7 +67,6 @@ KEY_CRL = "crl"  # PEM: its revocation lists
 KEY_CERTIFICATE = "certificate"  # PEM: the certificate for KEY_REQUEST
 
 # Ports inside the pods.
-SUPERLINK_PORT = 8000  # loopback, never reachable from outside the aggregator's Pod
 GATEWAY_PORT = 8080  # the only port of the aggregator that is reachable from outside
 GATEWAY_HEALTH_PORT = 8081
 COLLABORATOR_PORT = 8000  # loopback in a collaborator's Pod: its gateway, to which the runtime connects

@@ -61,9 +61,9 @@ class CollaboratorProgress(Model):
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that progress of an older attempt is not mistaken for the current one's.
     `app_hash` is the SHA-256 of the app bundle, which is the only one that collaborators run; empty until it is known.
-    `runtime_version` is the version of Flower in the aggregator's image; those in the collaborators' images must be compatible with it.
+    `runtime_version` is the framework's version in the aggregator's image; those in the collaborators' images must be compatible with it.
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
-    `started` is true once the server app's strategy runs, `rounds_completed` counts finished rounds of `rounds_total`;
+    `started` is true once the training has begun, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
     `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
     `waiting` is what the app waits for before it sends anything more. `notices` are conditions that do not end the run, each with

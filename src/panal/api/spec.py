@@ -22,12 +22,8 @@ MAX_PATH = 1024
 SIZE = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"
 SUBDOMAIN = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
 HOST = r"^[A-Za-z0-9.:-]*$"
-
-
-class Framework(StrEnum):
-    FLOWER = "flower"
-    OPENFL = "openfl"
-    OTHER = "other"
+FRAMEWORK = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DEFAULT_FRAMEWORK = "other"
 
 
 class ListenerType(StrEnum):
@@ -220,7 +216,12 @@ class Acceleration(StrEnum):
 class Spec(Model):
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [ENOUGH_CLUSTERS]})
 
-    framework: Framework = Field(default=Framework.OTHER, description="The federated learning framework in the images.")
+    framework: str = Field(
+        default=DEFAULT_FRAMEWORK,
+        max_length=63,
+        pattern=FRAMEWORK,
+        description="The federated learning framework in the images, such as flower. It must be installed on the hub.",
+    )
     server: Server = Field(default_factory=Server, description="The aggregator, on the hub.", json_schema_extra={"default": {}})
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}

@@ -16,6 +16,8 @@ from panal.api.schema import Model
 from panal.api.spec import ListenerType
 from panal.api.text import shown
 
+# The conditions that every run has. A further one exists only if there is something to report.
+USUAL_CONDITIONS = ("SpecAccepted", "ClustersSelected", "AggregatorReady", "CollaboratorsReady", "Progressing", "Complete", "Failed")
 MAX_COLLABORATORS = 50  # in the status' list; the counts include all
 
 NON_FINITE = "The metrics that are not finite: NaN, Infinity or -Infinity."

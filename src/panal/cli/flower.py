@@ -21,7 +21,7 @@ from panal.cli import output
 from panal.cli.problem import Code, Problem
 from panal.local.node.recipes import BuildError, fetch_alone, read
 from panal.local.node.requirements import Requirements
-from panal.pod.tools.flower_known import PIN, VERSIONS, WORKING, difference
+from panal.pod.tools.flower.known import PIN, VERSIONS, WORKING, difference
 
 Fetch = Callable[[str, Path], None]
 

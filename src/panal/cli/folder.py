@@ -28,9 +28,11 @@ from panal.kube.objects import Object
 from panal.local.node.recipes import build
 from panal.local.supervisor.folder import Folder
 from panal.local.supervisor.state import load
+from panal.runtimes import installed, runtime_for
+from panal.runtimes.app import App as Declared
+from panal.runtimes.app import AppError, table
 
 ROUNDS = 3
-ROUND_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
 NAMESPACE = "default"
 
 
@@ -39,6 +41,7 @@ class App:
     """`name` is valid in names of runs and images."""
 
     folder: Path
+    framework: str
     name: str
     rounds: int
     data: Path | None
@@ -46,7 +49,7 @@ class App:
 
 
 def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] = ()) -> App:
-    """Raises Problem if the folder is not a valid Flower app."""
+    """Raises Problem if the folder is not a valid app of an installed framework."""
     file = folder / "pyproject.toml"
     try:
         content = tomllib.loads(file.read_text())
@@ -54,10 +57,7 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None, valu
         raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "`panal new myapp` creates an app.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(Code.USAGE, f"{file}: {error}", "Correct the file.") from error
-    components, config = (_table(file, content, "tool", "flwr", "app", name) for name in ("components", "config"))
-    if not {"serverapp", "clientapp"} <= components.keys():
-        message = f"{file}: [tool.flwr.app.components] has no serverapp and clientapp, so it is not a Flower app"
-        raise Problem(Code.USAGE, message, "`panal new myapp` creates an app.")
+    framework, declared = _declared(file, content)
     own = _table(file, content, "tool", "panal", "run")
     if unknown := sorted(own.keys() - {"data"}):
         raise Problem(Code.USAGE, f"{file}: [tool.panal.run] has the unknown key {', '.join(unknown)}; the only key is data", "Remove it.")
@@ -65,20 +65,32 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None, valu
         raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is not a string", "Give the path of a folder, in quotes.")
     place = data or (folder / own["data"] if "data" in own else None)
     name = fit(str(_table(file, content, "project").get("name") or folder.resolve().name))
-    chosen = run_config.read(values, config)
-    if rounds and _rounds(chosen, rounds) != rounds:
-        raise Problem(Code.USAGE, f"--rounds is {rounds}, but --run-config has {_rounds(chosen)} rounds", "Omit one of them.")
-    return App(folder, name, rounds or _rounds({**config, **chosen}), place, chosen)
+    chosen = run_config.read(values, declared.config, declared.config_table)
+    keys = declared.rounds_keys
+    if rounds and _rounds(chosen, keys, rounds) != rounds:
+        raise Problem(Code.USAGE, f"--rounds is {rounds}, but --run-config has {_rounds(chosen, keys)} rounds", "Omit one of them.")
+    return App(folder, framework, name, rounds or _rounds({**declared.config, **chosen}, keys), place, chosen)
+
+
+def _declared(file: Path, content: Mapping[str, Any]) -> tuple[str, Declared]:
+    """The framework whose app it is, and what it declares."""
+    errors: list[AppError] = []
+    for framework in installed():
+        runtime = runtime_for(framework)
+        try:
+            if runtime and (declared := runtime.app(content)):
+                return framework, declared
+        except AppError as error:
+            errors.append(error)
+    problems = "; ".join(error.message for error in errors) or "no framework is installed"
+    raise Problem(Code.USAGE, f"{file}: {problems}", " ".join(dict.fromkeys(error.remedy for error in errors)))
 
 
 def _table(file: Path, content: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """The table at `path`; empty if it does not exist."""
-    found: Any = content
-    for number, key in enumerate(path, 1):
-        found = found.get(key, {})
-        if not isinstance(found, dict):
-            raise Problem(Code.USAGE, f"{file}: {'.'.join(path[:number])} is not a table", f"Write it as [{'.'.join(path[:number])}].")
-    return dict(found)
+    try:
+        return table(content, *path)
+    except AppError as error:
+        raise Problem(Code.USAGE, f"{file}: {error.message}", error.remedy) from error
 
 
 def fit(name: str) -> str:
@@ -87,8 +99,8 @@ def fit(name: str) -> str:
     return (plain if plain[:1].isalpha() else f"app-{plain}")[: MAX_RUN_NAME - 6].strip("-")
 
 
-def _rounds(config: Mapping[str, Any], default: int = ROUNDS) -> int:
-    found = (config.get(key, config.get(key.replace("-", "_"))) for key in ROUND_KEYS)
+def _rounds(config: Mapping[str, Any], keys: Sequence[str], default: int = ROUNDS) -> int:
+    found = (config.get(key, config.get(key.replace("-", "_"))) for key in keys)
     return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), default)
 
 
@@ -101,7 +113,7 @@ def manifest(app: App, name: str, image: str, clusters: int) -> Object:
     if app.run_config:
         server["runConfig"] = dict(app.run_config)
     client = {"image": image, "placement": placement} | ({"dataClaim": names.NO_DATA} if app.data is None else {})
-    spec = {"framework": "flower", "server": server, "client": client}
+    spec = {"framework": app.framework, "server": server, "client": client}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 

@@ -19,19 +19,21 @@ from panal.kube.kinds import POD
 from panal.kube.objects import Object
 from panal.local.node.records import kept_logs
 from panal.local.supervisor.folder import Folder
+from panal.runtimes import runtime_for
+from panal.runtimes.logs import Logs
 
 LONGEST = 100_000  # characters of a line on a terminal
-APP_CONTAINERS = ("superlink", "supernode")  # the containers that run the app
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`raw`: without the filter of `log_filter`."""
+    """`container`: the one asked for, else the one that runs the app; empty if it is not known. `rules` are those of `log_filter`; None:
+    nothing is filtered."""
 
-    container: str | None
+    container: str
     follow: bool
     tail: int | None
-    raw: bool
+    rules: Logs | None
 
 
 def logs(
@@ -46,22 +48,29 @@ def logs(
     tail: int | None,
     raw: bool = False,
 ) -> Code:
-    wanted = Wanted(container, follow, tail, raw)
     there = _at_cluster(access, cluster, cluster_context) if cluster else None
 
     async def work() -> Code:
         async with access.open() as hub:
             run = await find(hub, name, namespace)
+            rules = _rules(run)
+            wanted = Wanted(container or (rules.collaborator if there else rules.aggregator), follow, tail, None if raw else rules)
             if there is None:
                 pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
                 return await _print(hub, pod, wanted)
-        if ended := _ended(there, run, container):
+        if ended := _ended(there, run, wanted.container):
             return await _write_all(_each(ended.read_bytes().split(b"\n")[:-1]), wanted)
         async with there.open() as spoke:
             pod = await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator")
             return await _print(spoke, pod, wanted)
 
     return done(work(), there or access)
+
+
+def _rules(run: Object) -> Logs:
+    """Of the run's framework; an unknown one's output is shown as it is."""
+    runtime = runtime_for(str(run["spec"].get("framework", "")))
+    return runtime.logs if runtime else Logs()
 
 
 def _at_cluster(access: Access, cluster: str, context: str | None) -> Access:
@@ -78,14 +87,14 @@ def _at_cluster(access: Access, cluster: str, context: str | None) -> Access:
     return access.at(wanted)
 
 
-def _ended(access: Access, run: Object, container: str | None) -> Path | None:
+def _ended(access: Access, run: Object, container: str) -> Path | None:
     """The log of a removed collaborator, which only a node of the local platform keeps."""
     if not access.local or not isinstance(access.kubeconfig, Path):
         return None
     metadata = run["metadata"]
     name = collaborator(metadata["name"], run_id(metadata["namespace"], metadata["name"], metadata["uid"]))
     node = Folder(access.kubeconfig.parent).node(access.context or "")
-    file = kept_logs(node, COLLABORATOR_NAMESPACE, f"{name}-0") / f"{container or APP_CONTAINERS[-1]}.log"
+    file = kept_logs(node, COLLABORATOR_NAMESPACE, f"{name}-0") / f"{container}.log"
     return file if file.is_file() and (run.get("status") or {}).get("completionTime") else None
 
 
@@ -103,7 +112,7 @@ async def _pod(client: Client, namespace: str, run: Object, component: str) -> O
 
 async def _print(client: Client, pod: Object, wanted: Wanted) -> Code:
     metadata, container = pod["metadata"], _container(pod, wanted.container)
-    tail = wanted.tail if wanted.follow or wanted.raw else None  # of the filtered lines, unless the log is followed
+    tail = wanted.tail if wanted.follow or wanted.rules is None else None  # of the filtered lines, unless the log is followed
     return await _write_all(client.logs(metadata["namespace"], metadata["name"], container, follow=wanted.follow, tail=tail), wanted)
 
 
@@ -113,7 +122,7 @@ async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _write_all(lines: AsyncIterator[bytes], wanted: Wanted) -> Code:
-    kept = lines if wanted.raw else filtered(lines)
+    kept = filtered(lines, wanted.rules) if wanted.rules else lines
     if wanted.follow or wanted.tail is None:
         async for line in kept:
             _write(line)
@@ -135,9 +144,9 @@ def on_terminal(text: bytes) -> bytes:
     return found.encode()
 
 
-def _container(pod: Object, wanted: str | None) -> str:
+def _container(pod: Object, wanted: str) -> str:
     spec = pod["spec"]
     found = [str(c["name"]) for c in [*(spec.get("initContainers") or ()), *spec["containers"]]]
     if wanted and wanted not in found:
         raise Problem(Code.NOT_FOUND, f"the Pod has no container {wanted}", f"Its containers are {', '.join(found)}.")
-    return wanted or next((name for name in APP_CONTAINERS if name in found), str(spec["containers"][0]["name"]))
+    return wanted or str(spec["containers"][0]["name"])

@@ -60,6 +60,7 @@ def contents(folder: Path, image: str | None = None, target: Path | None = None,
     elsewhere = target.resolve() if target and target.resolve() != folder.resolve() else None
     words = {
         "NAME": app.name,
+        "FRAMEWORK": app.framework,
         "IMAGE": named,
         "BUILD": f"docker build -t {named} -f {shlex.quote(f'{elsewhere}/Containerfile') if elsewhere else 'Containerfile'} .",
         "PYTHON": _python(folder, str(project.get("requires-python", ""))),

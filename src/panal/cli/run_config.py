@@ -14,15 +14,13 @@ PAIR = re.compile(r"""(\S+?)=('[^']*'|"[^"]*"|\S+)""")  # values are TOML's
 EXAMPLE = "An example is --run-config 'lr=0.1 optimizer.name=\"sgd\" augment=true', or --run-config values.toml."
 
 
-def read(words: Sequence[str], declared: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by key; keys of tables contain dots, as in Flower. Raises Problem."""
+def read(words: Sequence[str], declared: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """The values by key; keys of tables contain dots, as in Flower. `declared` is the app's `table` in pyproject.toml. Raises Problem."""
     found = {key: value for word in words for key, value in _of(word).items()}
     known = dict(flat(declared))
     if unknown := sorted(found.keys() - known.keys()):
         message = f"--run-config: the app does not declare {', '.join(unknown)}"
-        raise Problem(
-            Code.USAGE, message, f"[tool.flwr.app.config] in its pyproject.toml declares {', '.join(sorted(known)) or 'no keys'}."
-        )
+        raise Problem(Code.USAGE, message, f"[{table}] in its pyproject.toml declares {', '.join(sorted(known)) or 'no keys'}.")
     return found
 
 

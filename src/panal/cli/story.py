@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from panal.api.status import Phase
+from panal.api.status import USUAL_CONDITIONS, Phase
 from panal.cli.output import numbers
 
 Status = dict[str, Any]
 ENDED = (Phase.COMPLETED, Phase.FAILED)
 FAILED = "Failed"  # the state of a collaborator
-# The conditions of every run; its phase and message summarize them.
-USUAL = ("SpecAccepted", "ClustersSelected", "AggregatorReady", "CollaboratorsReady", "Progressing", "Complete", "Failed")
 
 
 def ended(run: Mapping[str, Any]) -> bool:
@@ -57,7 +55,7 @@ def _notices(before: Status, now: Status) -> Iterator[str]:
     """The conditions that exist only if there is something to report."""
     known = {c["type"]: c.get("message") for c in before.get("conditions") or ()}
     for each in now.get("conditions") or ():
-        if each["type"] not in USUAL and known.get(each["type"]) != each.get("message"):
+        if each["type"] not in USUAL_CONDITIONS and known.get(each["type"]) != each.get("message"):
             yield f"{each['type']}: {each.get('message', '')}"
 
 

@@ -38,9 +38,12 @@ _NOT_TRUSTED = [
 ]  # fmt: skip
 
 
-def bootstrap(upstream_port: int, *, listen_health: str, health_port: int = GATEWAY_HEALTH_PORT, loopback: str) -> Json:
+def bootstrap(
+    upstream_port: int, *, protocol: str = "HTTP/1.1", listen_health: str, health_port: int = GATEWAY_HEALTH_PORT, loopback: str
+) -> Json:
     """What Envoy starts with: `/ready` for kubelet's probes at `listen_health`, because the runtime itself is out of their reach, the
-    runtime at `loopback:upstream_port`, and where the rest comes from. Statistics alone are served, at the socket `./admin.sock`."""
+    runtime at `loopback:upstream_port`, which speaks `protocol` (HTTP/1.1 or HTTP/2), and where the rest comes from. Statistics alone are
+    served, at the socket `./admin.sock`."""
     return {
         "node": {"id": "aggregator", "cluster": "panal"},
         "admin": {
@@ -48,26 +51,30 @@ def bootstrap(upstream_port: int, *, listen_health: str, health_port: int = GATE
             "allow_paths": [{"prefix": "/stats?"}],
         },
         "dynamic_resources": {"lds_config": envoy.watched("lds.json")},
-        "static_resources": {"listeners": [_health(listen_health, health_port)], "clusters": [_runtime(loopback, upstream_port)]},
+        "static_resources": {"listeners": [_health(listen_health, health_port)], "clusters": [_runtime(loopback, upstream_port, protocol)]},
         **envoy.connection_limit(limits.CONNECTIONS_OF_ALL),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is the same for all of the run `run_id`: at `listen:port`, POST on each prefix of `paths` with a body of at most
-    `largest_request` bytes is let through, and the runtime is told the Pod's `secret`, by which it knows that the gateway speaks."""
+    """What is the same for all of the run `run_id`: at `listen:port`, each of `methods` on each prefix of `paths` with a body of at most
+    `largest_request` bytes passes (None: of any length), and the runtime gets the Pod's `secret`, by which it knows that the gateway
+    speaks."""
 
     run_id: str
     paths: tuple[str, ...]
-    largest_request: int
+    largest_request: int | None
     listen: str
     secret: str = field(repr=False)
     port: int = GATEWAY_PORT
+    methods: tuple[str, ...] = ("POST",)
 
     def __post_init__(self) -> None:
         if not self.paths or not all(p.startswith("/") and p.endswith("/") and p != "/" for p in self.paths):
             raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, not {self.paths}")
+        if not self.methods or not all(m.isalpha() and m.isupper() for m in self.methods):
+            raise ValueError(f"gateway methods must be methods such as POST, not {self.methods}")
 
 
 def files(participants: Iterable[ClusterName], rules: Rules) -> dict[str, Json]:
@@ -76,7 +83,7 @@ def files(participants: Iterable[ClusterName], rules: Rules) -> dict[str, Json]:
     Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of collaborators) and `crl.pem` (a list of each of them), all PEM, and
     there before `lds.json` is.
     """
-    routes = [route for prefix in rules.paths for route in limits.routes(prefix, rules.largest_request, _to_runtime())]
+    routes = [route for prefix in rules.paths for route in limits.routes(prefix, rules.methods, rules.largest_request, _to_runtime())]
     chains = [_participant(cluster, rules, routes) for cluster in sorted(set(participants))]
     listener = {
         "name": LISTENER,
@@ -185,13 +192,14 @@ def _health(address: str, port: int) -> Json:
     }
 
 
-def _runtime(address: str, port: int) -> Json:
+def _runtime(address: str, port: int, protocol: str) -> Json:
+    spoken: dict[str, Json] = {"HTTP/1.1": {"http_protocol_options": {}}, "HTTP/2": {"http2_protocol_options": envoy.http2()}}
     return {
         "name": "runtime",
         "type": "STATIC",
         "connect_timeout": "2s",
         **envoy.unlimited(),
         # Shorter than the server's own keep-alive (5 s): a connection that it closes must not be picked for a request.
-        **envoy.http_upstream({"http_protocol_options": {}}, idle_timeout="3s"),
+        **envoy.http_upstream(spoken[protocol], idle_timeout="3s"),
         "load_assignment": envoy.endpoints("runtime", envoy.socket(address, port)),
     }

@@ -7,13 +7,15 @@ that never end needs a rate at which the cluster still gets one of the places th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from panal.gateway import envoy
 from panal.gateway.envoy import Json
 
 CONNECTIONS_OF_ALL = 20_000
 CONNECTIONS = 256  # of one chain; a collaborator's gateway needs two or three
-STREAMS = 32  # of one connection; a SuperNode needs about ten
-REQUESTS = 64  # of one cluster at a time, so two SuperNodes of it, while one takes the other's place
+STREAMS = 32  # of one connection; a collaborator needs about ten
+REQUESTS = 64  # of one cluster at a time, so two collaborators of it, while one takes the other's place
 HANDSHAKE = "5s"
 WHOLE_REQUEST = "600s"  # until the last byte of it is there
 
@@ -82,18 +84,21 @@ def bounded(condition: Json) -> Json:
     return {"and_filter": {"filters": [condition, {"extension_filter": rule}]}}
 
 
-def routes(prefix: str, largest: int, allowed: Json) -> list[Json]:
-    """POST on `prefix` with a body of at most `largest` bytes gets to `allowed`. The length is the one that a request declares: HTTP/2
-    holds it to that, and nothing is kept back until all of it is there."""
+def routes(prefix: str, methods: Sequence[str], largest: int | None, allowed: Json) -> list[Json]:
+    """One of `methods` on `prefix` with a body of at most `largest` bytes gets to `allowed`. The length is the one that a request
+    declares: HTTP/2 holds it to that, and nothing is kept back until all of it is there. None: of any length, declared or not."""
+    one = {"exact": methods[0]} if len(methods) == 1 else {"safe_regex": {"regex": "|".join(methods)}}
 
-    def post(*headers: Json) -> Json:
-        return {"prefix": prefix, "headers": [{"name": ":method", "string_match": {"exact": "POST"}}, *headers]}
+    def match(*headers: Json) -> Json:
+        return {"prefix": prefix, "headers": [{"name": ":method", "string_match": one}, *headers]}
 
+    if largest is None:
+        return [{"match": match(), **allowed, **uncounted()}]
     length = {"name": "content-length"}
     return [
-        {"match": post(length | {"range_match": {"start": 0, "end": largest + 1}}), **allowed, **uncounted()},
-        {"match": post(length | {"present_match": True}), "direct_response": {"status": 413}},
-        {"match": post(), "direct_response": {"status": 411}},
+        {"match": match(length | {"range_match": {"start": 0, "end": largest + 1}}), **allowed, **uncounted()},
+        {"match": match(length | {"present_match": True}), "direct_response": {"status": 413}},
+        {"match": match(), "direct_response": {"status": 411}},
     ]
 
 

@@ -17,10 +17,10 @@ from panal.gateway import aggregator as gateway
 from panal.lifecycle import pods
 from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.participants import gateway as gateway_config
+from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.storage import storage
 from panal.lifecycle.world import Object, Run, World
-from panal.runtimes import runtime_for
-from panal.runtimes.base import Runtime
+from panal.runtimes import AggregatorContainers, GatewayRules, Runtime
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 GATEWAY_MOUNT = {"name": "gateway", "mountPath": names.GATEWAY_DIR}
@@ -30,17 +30,11 @@ TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 def objects(world: World, participants: Iterable[ClusterName]) -> list[Object]:
     """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
-    run, runtime = world.run, _runtime(world)
+    run, runtime = world.run, runtime_of(world)
     found = [_progress(run), gateway_config(world, participants), *_reporter_rights(run), *storage(run).objects(world)]
     if world.job is None:
         found.append(_job(world, runtime))
     return found
-
-
-def _runtime(world: World) -> Runtime:
-    runtime = runtime_for(world.run.spec.framework)
-    assert runtime, "support.unsupported ends such a run"
-    return runtime
 
 
 def _progress(run: Run) -> Object:
@@ -83,15 +77,15 @@ def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 30,
         "securityContext": pods.security(world.open_shift),
         "initContainers": [_tools(world), _reporter(world, runtime), _gateway(world, runtime), *sidecars],
-        "containers": [pods.with_settings(containers.main, _main_settings(server))],
+        "containers": [pods.with_settings(containers.main, _main_settings(server, containers))],
         "volumes": _volumes(run),
         **pods.scheduling(server),
     }
 
 
-def _main_settings(server: PodSettings) -> PodSettings:
-    """The user's resources are meant for the training, which the runtime's sidecar does; the launcher only watches."""
-    return server.model_copy(update={"resources": pods.OUR_RESOURCES})
+def _main_settings(server: PodSettings, containers: AggregatorContainers) -> PodSettings:
+    """The user's resources are meant for the training. Where a sidecar does it, the main container only watches."""
+    return server.model_copy(update={"resources": pods.OUR_RESOURCES}) if containers.sidecars else server
 
 
 def _tools(world: World) -> dict[str, Any]:
@@ -102,7 +96,8 @@ def _tools(world: World) -> dict[str, Any]:
 
 
 def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
-    static = gateway.bootstrap(runtime.port, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
+    rules = runtime.gateway
+    static = gateway.bootstrap(rules.port, protocol=rules.protocol, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
     container = pods.gateway_container(world.images, gateway.ARGUMENTS, static, GATEWAY_MOUNT)
     probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
     return {
@@ -112,6 +107,15 @@ def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
         "startupProbe": probe | {"periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": probe | {"periodSeconds": 5},
         "resources": GATEWAY_RESOURCES,
+    }
+
+
+def _gateway_rules(rules: GatewayRules) -> dict[str, str]:
+    """For the reporter, which writes the gateway's files (`pod.gatekeeper`)."""
+    return {
+        "PANAL_GATEWAY_PATHS": " ".join(rules.paths),
+        "PANAL_GATEWAY_METHODS": " ".join(rules.methods),
+        "PANAL_GATEWAY_LARGEST_REQUEST": "" if rules.largest_request is None else str(rules.largest_request),
     }
 
 
@@ -129,8 +133,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         "PANAL_STORAGE_URI": stored.uri(run),
         "PANAL_STORAGE_PATH": stored.folder(run),
         "PANAL_GATEWAY_DIR": names.GATEWAY_DIR,
-        "PANAL_GATEWAY_PATHS": " ".join(runtime.gateway_paths),
-        "PANAL_GATEWAY_LARGEST_REQUEST": str(runtime.largest_request),
+        **_gateway_rules(runtime.gateway),
         "PANAL_RUN_ID": identity(run),
     }
     return pods.secured(

@@ -1,16 +1,17 @@
-"""How the aggregator is doing: starting, at work, ended well or ended badly, from its Job, its Pod and what the launcher said."""
+"""How the aggregator is doing: starting, at work, ended well or ended badly, from its Job, its Pod and what its main container said."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from panal.api.types import ModelStatus
-from panal.lifecycle.diagnosis import IMAGE_REASONS, launcher_said
+from panal.lifecycle.diagnosis import IMAGE_REASONS, said_at_end
 from panal.lifecycle.reasons import Reason, Trouble
+from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import ContainerView, JobView, PodView, World
 
-LAUNCHER = "launcher"
 KILLED = 137  # 128 + SIGKILL
 TERMINATED = 143  # 128 + SIGTERM: a node that is drained
 LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
@@ -20,8 +21,8 @@ JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead
 
 @dataclass(frozen=True, slots=True)
 class AggregatorState:
-    """`at_work`: the launcher runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`; `model` is
-    None then for an app that trains none.
+    """`at_work`: the main container runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`; `model`
+    is None then for an app that trains none.
     """
 
     at_work: bool = False
@@ -42,10 +43,10 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     if job.succeeded:
         return _succeeded(world, job, now)
     if job.failed:
-        return AggregatorState(stop=_why_failed(job))
+        return AggregatorState(stop=_why_failed(world, job))
     pod = newest(job)
-    launcher = _container(pod, LAUNCHER) if pod else None
-    if launcher and (launcher.running or launcher.exit_code is not None):
+    main = _main(world, pod)
+    if main and (main.running or main.exit_code is not None):
         return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job will say how it went
     return _starting(world, job, pod, now)
 
@@ -66,7 +67,7 @@ def newest(job: JobView) -> PodView | None:
 
 
 def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
-    """The launcher ends well after the hub knew of the stored model, or that there is none: at most our cache is late."""
+    """The main container ends well after the hub knew of the stored model, or that there is none: at most our cache is late."""
     progress = world.progress
     if progress and (progress.model or progress.result):
         return AggregatorState(completed=True, model=progress.model)
@@ -77,36 +78,35 @@ def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
     return AggregatorState(at_work=True, look_again=1.0)
 
 
-def _why_failed(job: JobView) -> Trouble:
-    pod = newest(job)
-    launcher = _container(pod, LAUNCHER) if pod else None
-    if pod is None or launcher is None or launcher.exit_code is None:
+def _why_failed(world: World, job: JobView) -> Trouble:
+    pod, remedies = newest(job), runtime_of(world).remedies
+    main = _main(world, pod)
+    if pod is None or main is None or main.exit_code is None:
         why = f"{pod.reason} {pod.message}".strip() if pod else job.failure
         return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator's Pod was lost ({why or 'no reason given'})")
-    reason, message = launcher_said(launcher.message)
+    reason, message = said_at_end(main.message, remedies)
     if reason:
-        return Trouble.of(reason, message)
-    if launcher.exit_code in (KILLED, TERMINATED):
-        return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({launcher.terminated}, exit code {launcher.exit_code})")
-    return Trouble.of(
-        Reason.AGGREGATOR_FAILED, f"the aggregator's launcher ended with exit code {launcher.exit_code} ({launcher.terminated})"
-    )
+        return Trouble.of(reason, message, remedies)
+    if main.exit_code in (KILLED, TERMINATED):
+        return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({main.terminated}, exit code {main.exit_code})")
+    ended = f"the aggregator's {main.name} ended with exit code {main.exit_code} ({main.terminated})"
+    return Trouble.of(Reason.AGGREGATOR_FAILED, ended, remedies)
 
 
 def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) -> AggregatorState:
-    trouble = _start_trouble(job, pod, now)
+    remedies = runtime_of(world).remedies
+    trouble = _start_trouble(job, pod, now, remedies)
     patience = timedelta(seconds=world.run.spec.server.quorum_timeout_seconds)
     left = (job.created + patience - now).total_seconds()
     if left > 0:
         return AggregatorState(trouble=trouble, look_again=min(left + 0.1, 10.0))
     if trouble:
         return AggregatorState(stop=trouble)
-    return AggregatorState(
-        stop=Trouble.of(Reason.AGGREGATOR_FAILED, f"the aggregator did not start within {patience.total_seconds():.0f} s")
-    )
+    late = f"the aggregator did not start within {patience.total_seconds():.0f} s"
+    return AggregatorState(stop=Trouble.of(Reason.AGGREGATOR_FAILED, late, remedies))
 
 
-def _start_trouble(job: JobView, pod: PodView | None, now: datetime) -> Trouble | None:
+def _start_trouble(job: JobView, pod: PodView | None, now: datetime, remedies: Mapping[str, str]) -> Trouble | None:
     if pod is None:
         late = now - job.created > POD_SHOULD_EXIST_AFTER
         return Trouble.of(Reason.POD_NOT_CREATED, "hub: the aggregator's Job has no Pod") if late else None
@@ -119,9 +119,11 @@ def _start_trouble(job: JobView, pod: PodView | None, now: datetime) -> Trouble 
             why = f"{container.waiting} {container.waiting_message}".strip()
             wrong = container.waiting.startswith("CreateContainer")
             reason = Reason.CONTAINER_CONFIG_INVALID if wrong else Reason.AGGREGATOR_FAILED
-            return Trouble.of(reason, f"hub: the aggregator's container {container.name}: {why}")
+            return Trouble.of(reason, f"hub: the aggregator's container {container.name}: {why}", remedies)
     return None
 
 
-def _container(pod: PodView, name: str) -> ContainerView | None:
-    return next((c for c in pod.containers if c.name == name), None)
+def _main(world: World, pod: PodView | None) -> ContainerView | None:
+    """The container whose end is the Job's."""
+    name = runtime_of(world).aggregator(world.run.spec).main["name"]
+    return next((c for c in pod.containers if c.name == name), None) if pod else None

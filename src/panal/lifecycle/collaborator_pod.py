@@ -17,9 +17,10 @@ from panal.api.names import ClusterName
 from panal.gateway import collaborator as gateway
 from panal.lifecycle import partitions, pods
 from panal.lifecycle.metadata import identity, labels
+from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import Address, ClusterView, Object, World
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
-from panal.runtimes import Announced, Partition, runtime_for
+from panal.runtimes import Announced, Partition
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 OPEN_SHIFT_CLAIM = "version.openshift.io"  # Red Hat's claim; without a claim we set the group that may read the key ourselves
@@ -70,13 +71,13 @@ def way_out(world: World, name: str, site: Site) -> Object:
     return _frame(world, "networking.k8s.io/v1", "NetworkPolicy", name) | {"spec": spec}
 
 
-def stateful_set(world: World, name: str, site: Site, app_hash: str) -> Object:
+def stateful_set(world: World, name: str, site: Site, announced: Announced) -> Object:
     run = world.run
     spec = {
         "serviceName": name,
         "replicas": 1,
         "selector": {"matchLabels": {names.LABEL_RUN_UID: run.uid}},
-        "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(world, name, site, app_hash)},
+        "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(world, name, site, announced)},
     }
     frame = _frame(world, "apps/v1", "StatefulSet", name)
     frame["metadata"]["annotations"] = partitions.annotation(site.partition)
@@ -88,12 +89,9 @@ def _frame(world: World, api_version: str, kind: str, name: str) -> Object:
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def _pod(world: World, name: str, site: Site, app_hash: str) -> dict[str, Any]:
+def _pod(world: World, name: str, site: Site, announced: Announced) -> dict[str, Any]:
     run, client = world.run, world.run.spec.client
-    runtime = runtime_for(run.spec.framework)
-    assert runtime, "support.unsupported ends such a run"
-    announced = Announced(app_hash, world.progress.runtime_version if world.progress else "")
-    container = runtime.collaborator(run.spec, site.cluster, site.partition, names.DATA_DIR if site.data else "", announced)
+    container = runtime_of(world).collaborator(run.spec, site.cluster, site.partition, names.DATA_DIR if site.data else "", announced)
     volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)

@@ -20,15 +20,15 @@ from panal.lifecycle.participants import barred
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import Address, Object, WorkView, World
 from panal.placement.data import DataLocation, data_claim, data_location
-from panal.runtimes import Partition
+from panal.runtimes import Announced, Partition
 
 WORK_API = "work.open-cluster-management.io/v1"
 
 
-def works(world: World, clusters: Iterable[ClusterName], address: Address, app_hash: str) -> list[Object]:
+def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> list[Object]:
     """The works of `clusters`, which must be able to take part. One whose way to the aggregator is not known yet gets none."""
     numbers = partitions.assign(clusters, world.works)
-    found = (_work(world, cluster, numbers[cluster], address, app_hash) for cluster in sorted(numbers))
+    found = (_work(world, cluster, numbers[cluster], address, announced) for cluster in sorted(numbers))
     return [w for w in found if w]
 
 
@@ -67,14 +67,14 @@ def _site(world: World, cluster: ClusterName, partition: Partition, address: Add
     return Site(cluster, partition, config, _location(world, cluster), open_shift, way, config.address_host or address.host)
 
 
-def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, app_hash: str) -> Object | None:
+def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, announced: Announced) -> Object | None:
     """What exists keeps its StatefulSet. Policies come first: OCM before 1.3 applies in the order given."""
     run = world.run
     name = names.collaborator(run.name, identity(run))
     site = _site(world, cluster, partition, address)
     if site is None:
         return None
-    stateful_set = _manifest(world.works.get(cluster), "StatefulSet") or collaborator_pod.stateful_set(world, name, site, app_hash)
+    stateful_set = _manifest(world.works.get(cluster), "StatefulSet") or collaborator_pod.stateful_set(world, name, site, announced)
     manifests = [
         collaborator_pod.way_out(world, name, site),
         collaborator_pod.config(world, name, site),

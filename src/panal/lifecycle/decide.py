@@ -6,11 +6,12 @@ suspended?                                     -> Waiting; aggregator and collab
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
 else the run starts. Each of these steps changes an object on the hub, and so has the run decided on again:
 1. Placement, Service and the aggregator's Job are applied, with the list of participants for its gateway.
-2. The aggregator announces its app's hash through the ConfigMap `<run>-progress`.
-3. With that hash and an address, each participant gets its collaborator, which runs this app and no other.
+2. The runtime says that the aggregator is ready for collaborators. Flower's is when it has announced its app's hash through the ConfigMap
+   `<run>-progress`.
+3. With what it has announced and an address, each participant gets its collaborator, which runs this app and no other.
 4. Collaborators connect, and the same ConfigMap has their number. With the quorum the run is Running.
 5. Clusters come and go by the Placement's decisions, and their collaborators with them.
-6. The Job's end is the run's: Completed, or Failed for the reason that the launcher gives.
+6. The Job's end is the run's: Completed, or Failed for the reason that its main container gives.
 Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
 """
 
@@ -30,6 +31,7 @@ from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
 from panal.lifecycle.reasons import Reason, Trouble, with_remedy
+from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.stopping import deadline_left, stopped
 from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
@@ -136,11 +138,11 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
 
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     """The run needs its aggregator and a collaborator on each selected cluster, and what they are doing says where it stands."""
-    address, app_hash = exposure.address(world), world.progress.app_hash if world.progress else ""
+    address, announced = exposure.address(world), runtime_of(world).announced(world.progress)
     participants = _participants(world, selection)
     apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
-    if address and app_hash:  # the Job comes before them: a refusal stops before it
-        apply += collaborators.works(world, participants, address, app_hash)
+    if address and announced:  # the Job comes before them: a refusal stops before it
+        apply += collaborators.works(world, participants, address, announced)
     gone = [c for c in world.works if _leaves(world, selection, c)]
     states = diagnosis.states(world, selection.clusters, now)
     state = aggregator_state(world, now)

@@ -6,7 +6,7 @@ an earlier collaborator of the cluster, of before it was shut out and let in aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 
 from panal.api.names import ClusterName
@@ -15,9 +15,10 @@ from panal.api.text import shown
 from panal.api.types import CollaboratorStatus
 from panal.lifecycle.collaborators import cannot_take_part
 from panal.lifecycle.participants import uncertified
-from panal.lifecycle.reasons import Reason, Trouble
+from panal.lifecycle.reasons import NONE, Reason, Trouble
+from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
-from panal.pod.tools.codes import Refused, Unanswered, read_termination
+from panal.pod.tools.codes import Ending, Refused, Unanswered, read_termination
 
 PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
 IMAGE_REASONS = frozenset(
@@ -27,6 +28,7 @@ POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 # How long it may take the runtime to notice that a collaborator no longer answers.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 300
+_ENDINGS = frozenset(Ending)
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 
 Feedback = Mapping[str, str | int | bool]
@@ -97,7 +99,7 @@ def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
             return _told(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
     if said.get("phase") == "Pending" and said.get("unschedulable"):
         return _unschedulable(cluster, str(said["unschedulable"]))
-    return _container_trouble(cluster, said)
+    return _container_trouble(cluster, said, runtime_of(world).remedies)
 
 
 def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
@@ -105,7 +107,7 @@ def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
     return _told(Reason.DATA_NOT_FOUND if claim_is_missing else Reason.UNSCHEDULABLE, f"{cluster}: {message}")
 
 
-def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
+def _container_trouble(cluster: ClusterName, said: Feedback, remedies: Mapping[str, str]) -> Trouble | None:
     waiting, message = str(said.get("waiting") or ""), str(said.get("waitingMessage") or "")
     if waiting.startswith(("CreateContainer", "RunContainer")):
         reason = Reason.DATA_NOT_FOUND if "subPath" in message else Reason.CONTAINER_CONFIG_INVALID
@@ -113,17 +115,18 @@ def _container_trouble(cluster: ClusterName, said: Feedback) -> Trouble | None:
     ended = bool(said.get("restarts")) and said.get("ready") is not True
     if waiting != "CrashLoopBackOff" and not ended:
         return None
-    told, message = launcher_said(str(said.get("lastMessage") or ""))
+    told, message = said_at_end(str(said.get("lastMessage") or ""), remedies)
     if told:
-        return _told(told, f"{cluster}: {message}")
+        return _told(told, f"{cluster}: {message}", remedies)
     why = f"exit code {said.get('lastExitCode', '?')}, {said.get('lastReason', 'Error')}"
     return _told(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
 
 
-def launcher_said(text: str) -> tuple[Reason | None, str]:
-    """Reason and message of a launcher's termination message; (None, "") for any other text, which may be of user code."""
+def said_at_end(text: str, own: Container[str]) -> tuple[str | None, str]:
+    """Reason and message of a container's termination message, if its code is an Ending or one of the runtime's `own`; (None, "") for any
+    other text, which may be of user code."""
     said = read_termination(text)
-    return (Reason(said[0].value), said[1]) if said else (None, "")
+    return said if said and (said[0] in _ENDINGS or said[0] in own) else (None, "")
 
 
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:
@@ -152,8 +155,8 @@ def _created(work: WorkView) -> datetime:
     return datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
 
 
-def _told(reason: Reason, message: str) -> Trouble:
-    return Trouble.of(reason, shown(message, MESSAGE_LENGTH - 100))
+def _told(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> Trouble:
+    return Trouble.of(reason, shown(message, MESSAGE_LENGTH - 100), remedies)
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
@@ -169,6 +172,6 @@ def explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
     troubled = {c.reason for c in states if c.state == FAILED}
     if why.reason not in QUORUM or not troubled:
         return why
-    shared = len(troubled) == 1 and why.reason is Reason.QUORUM_NOT_REACHED
-    reason = Reason(troubled.pop()) if shared else why.reason
+    shared = len(troubled) == 1 and why.reason == Reason.QUORUM_NOT_REACHED
+    reason = troubled.pop() if shared else why.reason
     return Trouble(reason, f"{why.message} {in_trouble(states)}")

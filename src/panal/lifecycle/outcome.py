@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from panal.api.types import ClientsStatus, CollaboratorStatus, ModelStatus, Phase
-from panal.lifecycle.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +13,7 @@ class Outcome:
     """Where the run stands after this cycle's policies. `reason` and `message` explain the phase to programs and to people."""
 
     phase: Phase
-    reason: Reason
+    reason: str
     message: str
     selected: int = 0
     clusters_selected: bool = False
@@ -25,5 +24,5 @@ class Outcome:
     started: datetime | None = None
     clients: ClientsStatus | None = None  # None: counted from `collaborators`, which is all of them then
 
-    def ended(self, phase: Phase, reason: Reason, message: str) -> Outcome:
+    def ended(self, phase: Phase, reason: str, message: str) -> Outcome:
         return replace(self, phase=phase, reason=reason, message=message)

@@ -1,4 +1,4 @@
-"""What the pods of a run have in common: restricted security, the volumes, the init container that hands in the launchers,
+"""What the pods of a run have in common: restricted security, the volumes, the init container that hands in the pod tools,
 and the settings of the user. A runtime gives the containers; nothing of its framework is known here.
 """
 
@@ -46,7 +46,7 @@ def with_settings(container: dict[str, Any], settings: PodSettings) -> dict[str,
 
 
 def tools_container(images: Images) -> dict[str, Any]:
-    """Copies the launchers to where the user's containers find them, and makes the Pod's secret."""
+    """Copies the pod tools to where the user's containers find them, and makes the Pod's secret."""
     return secured(
         {
             "name": TOOLS,

@@ -2,11 +2,12 @@
 
 A reason is a CamelCase code for programs; the remedy tells a person what to do about it. Messages that name the particulars
 (cluster, image, claim) are made by the policy that finds the reason, and end with the remedy. Codes that Pods write are declared with them,
-in `panal.pod.tools.codes`.
+in `panal.pod.tools.codes`. A runtime adds reasons of its own, and remedies that name its parts (`Runtime.remedies`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from panal.api.text import shown
 from panal.pod.tools.codes import Doubt, Ending, Unanswered
 
 LONGEST = 2000  # characters of a message without its remedy
+NONE: Mapping[str, str] = {}
 
 
 class Reason(StrEnum):
@@ -49,7 +51,6 @@ class Reason(StrEnum):
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
-    FLOWER_VERSIONS_DIFFER = Ending.FLOWER_VERSIONS_DIFFER.value
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
@@ -65,9 +66,7 @@ class Reason(StrEnum):
     QUORUM_LOST = Ending.QUORUM_LOST.value
     ALL_COLLABORATORS_FAILED = Ending.ALL_COLLABORATORS_FAILED.value
     APP_INVALID = Ending.APP_INVALID.value
-    FLOWER_NOT_SUPPORTED = Ending.FLOWER_NOT_SUPPORTED.value
     SERVER_APP_FAILED = Ending.SERVER_APP_FAILED.value
-    WORKFLOW_HALTED = Ending.WORKFLOW_HALTED.value
     NO_RESULT = Ending.NO_RESULT.value
     ARRAYS_NOT_STORABLE = Ending.ARRAYS_NOT_STORABLE.value
     MODEL_MISSING = Ending.MODEL_MISSING.value
@@ -86,7 +85,6 @@ class Reason(StrEnum):
     MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
     MODEL_CHANGED = Doubt.MODEL_CHANGED.value
     NOT_AGGREGATED = Doubt.NOT_AGGREGATED.value
-    TREES_LOST = Doubt.TREES_LOST.value
 
 
 NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
@@ -106,7 +104,7 @@ CALM = frozenset(
     }
 )
 
-REMEDY: dict[Reason, str] = {
+REMEDY: dict[str, str] = {
     Reason.SUSPENDED: "Set spec.suspend to false to go on.",
     Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
     Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
@@ -128,7 +126,7 @@ REMEDY: dict[Reason, str] = {
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
     Reason.APP_HASH_MISMATCH: "The hub sent another app than the run announced: find out who changed it before anything else.",
     Reason.REPLY_REFUSED: "Compare its app and data with the others'; `panal certs revoke CLUSTER` shuts it out.",
-    Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with spec.framework: flower.",
+    Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
     Reason.LISTENER_NOT_SUPPORTED: "Create the run again with a listener of type NodePort, LoadBalancer or ClusterIP.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run again with storage of type PersistentVolumeClaim.",
     Reason.INVALID_SPEC: "Correct the field and create the run again.",
@@ -140,39 +138,37 @@ REMEDY: dict[Reason, str] = {
     Reason.QUORUM_NOT_REACHED: "Look at status.collaborators for what keeps them, or raise spec.server.quorumTimeoutSeconds.",
     Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
     Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",
-    Reason.APP_INVALID: "Check that the image's working directory holds a Flower app (`flwr build` there tells).",
-    Reason.FLOWER_NOT_SUPPORTED: "Build the image with such a version, then create a new run.",
-    Reason.FLOWER_VERSIONS_DIFFER: "Install the same minor version of flwr in spec.server.image and spec.client.image.",
-    Reason.SERVER_APP_FAILED: "Read the log of the aggregator's container superlink.",
-    Reason.MODEL_MISSING: "Check that the server app's strategy returns arrays, or set spec.result to Files or None.",
+    Reason.APP_INVALID: "Check that spec.server.image holds an app of the run's framework.",
+    Reason.SERVER_APP_FAILED: "Read the log of the aggregator.",
+    Reason.MODEL_MISSING: "Check that the app leaves a model, or set spec.result to Files or None.",
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",
     Reason.AGGREGATOR_LOST: "Create the run again; the reason is in the events of the aggregator's Pod.",
-    Reason.AGGREGATOR_FAILED: "Read the log of the aggregator's container launcher.",
-    Reason.WORKFLOW_HALTED: "Read the log of the aggregator's container superlink for why; secure aggregation needs enough collaborators.",
-    Reason.NO_RESULT: "Look at status.collaborators for what failed, and at the log of the aggregator's container superlink.",
+    Reason.AGGREGATOR_FAILED: "Read the log of the aggregator.",
+    Reason.NO_RESULT: "Look at status.collaborators for what failed, and at the log of the aggregator.",
     Reason.ARRAYS_NOT_STORABLE: "Keep such arrays as arrays of real numbers, or set spec.result to Files and have the app save its model.",
     Reason.MODEL_SUSPECT: "Do not use the model before this is explained; metrics of each round are in metadata.json beside it.",
     Reason.MODEL_CHANGED: "Convert the arrays in the app if the type matters to those who load the model.",
-    Reason.NOT_AGGREGATED: "The strategy may need more collaborators than took part; its own log tells.",
-    Reason.TREES_LOST: "Have each site send one tree a round, or aggregate with a strategy of the app's own.",
+    Reason.NOT_AGGREGATED: "The app may need more collaborators than took part; read the log of the aggregator.",
     Reason.CLEANUP_INCOMPLETE: "When the cluster is back, its agent removes what is left (within an hour), or you do.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a run or a collaborator cannot start or continue. `message` says what happened, and ends with the remedy."""
+    """Why a run or a collaborator cannot start or continue. `reason` is a Reason, or one of the runtime's own. `message` says what
+    happened, and ends with the remedy."""
 
-    reason: Reason
+    reason: str
     message: str
 
     @classmethod
-    def of(cls, reason: Reason, message: str) -> Trouble:
-        return cls(reason, with_remedy(reason, message))
+    def of(cls, reason: str, message: str, remedies: Mapping[str, str] = NONE) -> Trouble:
+        return cls(reason, with_remedy(reason, message, remedies))
 
 
-def with_remedy(reason: Reason, message: str) -> str:
-    """`message`, in which words of others may stand, then what to do about it, where there is something to do."""
+def with_remedy(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> str:
+    """`message`, in which words of others may stand, then what to do about it, where there is something to do: what the runtime says in
+    its `remedies`, else what is said here."""
     message = shown(message, LONGEST)
-    remedy = REMEDY.get(reason)
+    remedy = remedies.get(reason) or REMEDY.get(reason)
     return f"{message.rstrip('.')}. {remedy}" if remedy else message

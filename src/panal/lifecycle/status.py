@@ -12,9 +12,10 @@ from panal.api.text import shown
 from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, Phase, RoundsStatus, Status
 from panal.lifecycle import diagnosis, exposure
 from panal.lifecycle.outcome import Outcome
-from panal.lifecycle.reasons import NOTICES, Reason, with_remedy
+from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
+from panal.runtimes import runtime_for
 
 HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends so is the headline
 
@@ -114,22 +115,24 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
         ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), _if(outcome.phase is Phase.COMPLETED, outcome)),
         ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), _if(outcome.phase is Phase.FAILED, outcome)),
     ]
-    rows += [(str(reason), "True", str(reason), message) for reason, message in notices(world.progress)]
+    rows += [(reason, "True", reason, message) for reason, message in notices(world)]
     old = {c.type: c for c in world.run.status.conditions}
     return [_condition(old.get(row[0]), row, world.run.generation, now) for row in rows]
 
 
-def notices(progress: Progress | None) -> list[tuple[Reason, str]]:
+def notices(world: World) -> list[tuple[str, str]]:
     """What a person should know although the run goes on, or has ended well."""
-    found = progress.notices if progress else {}
-    return [(reason, with_remedy(reason, found[reason])) for reason in NOTICES if reason in found]
+    found = world.progress.notices if world.progress else {}
+    runtime = runtime_for(world.run.spec.framework)
+    own, remedies = (runtime.notices, runtime.remedies) if runtime else ((), NONE)
+    return [(reason, with_remedy(reason, found[reason], remedies)) for reason in (*map(str, NOTICES), *own) if reason in found]
 
 
 def _if(true: bool, outcome: Outcome) -> str:
     return outcome.message if true else ""
 
 
-def _waiting_reason(outcome: Outcome) -> Reason:
+def _waiting_reason(outcome: Outcome) -> str:
     return outcome.reason if outcome.phase is Phase.WAITING else Reason.NOT_ENOUGH_CLUSTERS
 
 

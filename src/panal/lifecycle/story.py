@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from panal.api.names import ClusterName
+from panal.api.status import USUAL_CONDITIONS
 from panal.api.types import CollaboratorStatus, Phase, Status
 from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
-from panal.lifecycle.reasons import CALM, NOTICES, Reason
+from panal.lifecycle.reasons import CALM, Reason
 
 AT_ONCE = 5  # clusters or rounds named in the events of one cycle; the status has the rest
 
@@ -67,7 +68,7 @@ def _rounds(old: Status, new: Status) -> list[Event]:
 
 def _notices(old: Status, new: Status) -> list[Event]:
     before = {c.type: c.message for c in old.conditions}
-    fresh = [c for c in new.conditions if c.type in NOTICES and before.get(c.type) != c.message]
+    fresh = [c for c in new.conditions if c.type not in USUAL_CONDITIONS and before.get(c.type) != c.message]
     return [Event("Warning", c.reason, c.message) for c in fresh]
 
 

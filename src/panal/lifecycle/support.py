@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.types import Framework, Spec
+from panal.api.spec import DEFAULT_FRAMEWORK
+from panal.api.types import Spec
 from panal.lifecycle import exposure, storage
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
-from panal.runtimes import runtime_for
+from panal.runtimes import installed, runtime_for
 
 RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
 
@@ -19,7 +20,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     if not RUN_NAME.fullmatch(name):  # the CRD refuses such a name; resources of the former controller may have one
         return Trouble.of(Reason.INVALID_SPEC, f"metadata.name: {name} is not a DNS label of at most {MAX_RUN_NAME} characters")
     if runtime_for(spec.framework) is None:
-        return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, f"spec.framework: {_framework(spec.framework)} cannot be run by this version")
+        return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(spec.framework))
     for i, listener in enumerate(spec.server.listeners[:1]):
         if listener.type not in exposure.KINDS:
             message = f"spec.server.listeners[{i}].type: {listener.type} cannot be made by this version"
@@ -38,15 +39,13 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
 
 def ignored_fields(spec: Spec) -> list[str]:
     """Fields that are accepted for the sake of older resources and have no effect."""
-    found = []
-    if spec.server.superlink:
-        found.append("spec.server.superlink")
-    if spec.client.supernode:
-        found.append("spec.client.supernode")
+    runtime = runtime_for(spec.framework)
+    found = [*runtime.ignored_fields(spec)] if runtime else []
     if len(spec.server.listeners) > 1:
         found.append("spec.server.listeners after the first")
     return found
 
 
-def _framework(framework: Framework) -> str:
-    return f"{framework} (OpenFL's form)" if framework is Framework.OTHER else str(framework)
+def _not_installed(framework: str) -> str:
+    named = f"{framework} (the default)" if framework == DEFAULT_FRAMEWORK else framework
+    return f"spec.framework: {named} is not installed on the hub; installed are: {', '.join(installed()) or 'none'}"

@@ -1,6 +1,6 @@
 """Collects what the server app has written into its working directory: the files go beside the model, and their list into metadata.json.
 
-The list comes from the launcher, and all of it was made in the user's image: paths lead nowhere but below the working directory, no link
+The list comes from the runtime, and all of it was made in the user's image: paths lead nowhere but below the working directory, no link
 is followed in any part of them, and what is no regular file is left out. Number and size are bounded, because the volume is for models.
 What is left out is named, with the reason. Done again, after a restart, it comes to the same.
 """
@@ -29,7 +29,7 @@ log = logging.getLogger("panal.reporter")
 FILES, SIZE = 200, 512 << 20
 NAMED = 100  # of those left out
 LONGEST = 1000  # characters of a path
-LIST_SIZE = 8 << 20  # bytes of the launcher's list
+LIST_SIZE = 8 << 20  # bytes of the runtime's list
 PIECE = 1 << 20
 MOST = 1_000_000  # what is counted
 
@@ -57,7 +57,7 @@ class Collected:
 
 @dataclass(slots=True)
 class Collector:
-    """`run_dir` has the launcher's list, `work_dir` the files. `run` is for a metadata.json that a model has not made."""
+    """`run_dir` has the runtime's list, `work_dir` the files. `run` is for a metadata.json that a model has not made."""
 
     run_dir: Path
     work_dir: Path
@@ -71,7 +71,7 @@ class Collector:
         return (self.run_dir / APP_FILES).exists()
 
     async def look(self) -> FilesStatus | None:
-        """Does it when the launcher has asked for it; what is done already is not done again."""
+        """Does it when the runtime has asked for it; what is done already is not done again."""
         if self.known or not self.asked():
             return None
         self.known = True
@@ -112,12 +112,12 @@ def _wanted(path: Path) -> Mapping[str, Any]:
         text = file.read(LIST_SIZE + 1)
     found = json.loads(text) if len(text) <= LIST_SIZE else None
     if not isinstance(found, dict) or not isinstance(found.get("files"), list) or not isinstance(found.get("left_out"), dict):
-        raise ValueError("the list of the app's files is not in the form that the launcher gives it")
+        raise ValueError("the list of the app's files is not in the form that the runtime gives it")
     return found
 
 
 def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callable[[], None]) -> Collected:
-    """`wanted` as the launcher says. Into `target`/files, which has nothing else afterwards. OSError if there is no working directory."""
+    """`wanted` as the runtime says. Into `target`/files, which has nothing else afterwards. OSError if there is no working directory."""
     more = wanted.get("more")
     found = Collected(more=min(max(more, 0), MOST) if isinstance(more, int) else 0)
     shutil.rmtree(target / "files", ignore_errors=True)

@@ -1,6 +1,6 @@
 """Records of progress.jsonl folded into one Progress: pure, so reading the file again from its beginning comes to the same.
 
-The records come from two programs of ours in the user's image and hold numbers and words of user code: names and codes are such as can be
+The records come from the runtime's programs in the user's image and hold numbers and words of user code: names and codes are such as can be
 shown, and what a record declares otherwise is left out as it is read (`records.parse`). `bounded` makes the result fit a ConfigMap.
 """
 
@@ -53,7 +53,7 @@ def _bundle(progress: Progress, record: Bundle) -> dict[str, Any]:
     """Said once: a container of the user's image that writes another one later must not change what sites were told."""
     if progress.app_hash or not _DIGEST.fullmatch(record.sha256):
         return {}
-    return {"app_hash": record.sha256, "runtime_version": record.flower if _VERSION.fullmatch(record.flower) else ""}
+    return {"app_hash": record.sha256, "runtime_version": record.version if _VERSION.fullmatch(record.version) else ""}
 
 
 def _notice(progress: Progress, record: Notice) -> dict[str, Any]:

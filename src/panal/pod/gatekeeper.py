@@ -43,7 +43,7 @@ class Gatekeeper:
     def __init__(self, folder: Path, rules: gateway.Rules, run_dir: Path) -> None:
         self._folder = folder
         self._run_dir = run_dir
-        self._rules = rules
+        self.rules = rules
         self._key = _key(folder / "tls.key")
         self.request = _request(self._key)
         self._traffic = ""
@@ -53,7 +53,8 @@ class Gatekeeper:
         rules = gateway.Rules(
             run_id=env["PANAL_RUN_ID"],
             paths=tuple(env["PANAL_GATEWAY_PATHS"].split()),
-            largest_request=int(env["PANAL_GATEWAY_LARGEST_REQUEST"]),
+            methods=tuple(env["PANAL_GATEWAY_METHODS"].split()),
+            largest_request=int(env["PANAL_GATEWAY_LARGEST_REQUEST"]) if env["PANAL_GATEWAY_LARGEST_REQUEST"] else None,
             listen=env["POD_IP"],
             secret=(Path(env.get("PANAL_POD_DIR", names.POD_DIR)) / names.POD_SECRET).read_text().strip(),
         )
@@ -100,7 +101,7 @@ class Gatekeeper:
             return
         taking_part = _participants(data)
         self._write(PARTICIPANTS, json.dumps({"clusters": sorted(taking_part)}), self._run_dir)
-        files = gateway.files(taking_part, self._rules)
+        files = gateway.files(taking_part, self.rules)
         for name in sorted(files, key=lambda n: n == "lds.json"):
             self._write(name, json.dumps(files[name]))
 

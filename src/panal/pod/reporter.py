@@ -3,7 +3,7 @@ gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
 
 It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
 and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
-launcher, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that calls `start` several
+main container, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that trains several
 times leaves a model each time; they are stored in that order.
 """
 
@@ -47,7 +47,7 @@ PAUSE = 0.5  # between two writes, so that a burst of records is one
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
 BESIDES = 300.0  # what is beside the progress is news by itself after so long
-TELLING = 540.0  # how long the launcher waits on an API server that is away, before the model counts as stored without it
+TELLING = 540.0  # how long the main container waits on an API server that is away, before the model counts as stored without it
 FAREWELL = 20.0  # after SIGTERM; the pod's grace period is longer
 ATTEMPTS = 3  # at storing, for file systems that come and go
 MAX_ANSWER = 1000  # characters

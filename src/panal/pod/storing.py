@@ -1,7 +1,7 @@
 """Puts the model into the run's storage: model.safetensors and metadata.json, complete or not at all.
 
 Both are written beside and renamed, the model last: where it is, all of it is. Written again, after a restart, it comes to the same.
-An app that calls Strategy.start several times leaves several models: the last one is at the top, each earlier one in `start-N`. Beside a
+An app that trains in several stages leaves several models: the last one is at the top, each earlier one in `start-N`. Beside a
 model that XGBoost or CatBoost has made is the file that these load; one with types that safetensors lacks is kept as numpy's npz.
 """
 

@@ -1,24 +1,30 @@
-"""FL frameworks as pure functions from a run's spec to containers and gateway rules.
+"""FL frameworks as pure functions from a run's spec to containers and gateway rules (`base.Runtime`), one folder each.
 
-`runtime_for` finds a framework's runtime among the entry points of the group `panal.runtimes`, so others can ship theirs: an entry
-point is named as `spec.framework` and leads to a class that is made without arguments.
+They are found by the entry points of the group `panal.runtimes`, so that other distributions can add theirs: an entry point is named as
+`spec.framework` and leads to a class that is created without arguments.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import entry_points
 
-from panal.api.types import Framework
-from panal.runtimes.base import AggregatorContainers, Announced, Container, Partition, Runtime
+from panal.runtimes.base import AggregatorContainers, Announced, Container, GatewayRules, Partition, Runtime
 
-__all__ = ["AggregatorContainers", "Announced", "Container", "Partition", "Runtime", "runtime_for"]
+__all__ = ["AggregatorContainers", "Announced", "Container", "GatewayRules", "Partition", "Runtime", "installed", "runtime_for"]
+
+GROUP = "panal.runtimes"
 
 
-@cache
-def runtime_for(framework: Framework) -> Runtime | None:
-    """The runtime of `framework`; None if none is installed."""
-    for point in entry_points(group="panal.runtimes", name=framework.value):
+@lru_cache(maxsize=64)  # names come from resources
+def runtime_for(framework: str) -> Runtime | None:
+    """The runtime of `framework`; None if it is not installed."""
+    for point in entry_points(group=GROUP, name=framework):
         runtime: Runtime = point.load()()
         return runtime
     return None
+
+
+def installed() -> tuple[str, ...]:
+    """The values of `spec.framework` that have a runtime, in alphabetical order."""
+    return tuple(sorted(entry_points(group=GROUP).names))

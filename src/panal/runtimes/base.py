@@ -1,4 +1,4 @@
-"""What a runtime must tell lifecycle, and nothing more: which containers, with which environment, behind which paths.
+"""What a runtime answers, one question each.
 
 A runtime is pure. It returns containers as Kubernetes JSON without security context, resources or the user's environment: lifecycle adds
 those, the pod's volumes (by the names of VOLUMES below), the gateway and the reporter, so that all runtimes get the same security.
@@ -6,11 +6,15 @@ those, the pod's volumes (by the names of VOLUMES below), the gateway and the re
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from panal.api.names import POD_DIR, RUN_DIR, TOOLS_DIR, WORK_DIR, ClusterName
+from panal.api.progress import Progress
 from panal.api.types import Spec
+from panal.runtimes.app import App
+from panal.runtimes.logs import Logs
 
 Container = dict[str, Any]  # a Kubernetes Container as JSON
 
@@ -22,7 +26,8 @@ _READ_ONLY = ("tools", "pod")
 
 @dataclass(frozen=True, slots=True)
 class AggregatorContainers:
-    """`sidecars` start first and live as long as the pod (init containers with restartPolicy Always); the Job ends as `main` ends."""
+    """`sidecars` start first and live as long as the pod (init containers with restartPolicy Always); the Job ends as `main` ends. The
+    user's resources are for the sidecars; for `main` where there are none."""
 
     sidecars: tuple[Container, ...]
     main: Container
@@ -38,30 +43,35 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the launcher has said of the aggregator. `app_hash` is the SHA-256 of the app bundle: a collaborator runs no other that the
-    aggregator sends it. `version` is the framework's, empty if it did not say: a collaborator whose own does not go with it ends."""
+    """What the aggregator has announced. `app_hash` is the SHA-256 of the app: a collaborator runs no other that the aggregator sends it;
+    empty if the app does not come from the aggregator. `version` is the framework's, empty if the aggregator did not say: a collaborator
+    whose own does not go with it ends."""
 
-    app_hash: str
-    version: str
+    app_hash: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRules:
+    """What collaborators may ask of the runtime's server: requests of these `methods` whose path begins with one of `paths` (each begins
+    and ends with a slash). The aggregator's gateway refuses everything else.
+
+    The server listens on loopback at `port`, and speaks `protocol` without TLS; gRPC is HTTP/2. A request declares the length of its body,
+    of at most `largest_request` bytes. None: any length, declared or not, as gRPC and GET need it; the server has a limit of its own then.
+    """
+
+    port: int
+    paths: tuple[str, ...]
+    largest_request: int | None
+    methods: tuple[str, ...] = ("POST",)
+    protocol: Literal["HTTP/1.1", "HTTP/2"] = "HTTP/1.1"
 
 
 class Runtime(Protocol):
-    """One FL framework: what an entry point of the group `panal.runtimes` makes."""
+    """One federated learning framework. A runtime derives from this class; what has a body here has that default, the rest is required."""
 
     @property
-    def port(self) -> int:
-        """Where the runtime's server listens on loopback, in the aggregator's pod."""
-        ...
-
-    @property
-    def gateway_paths(self) -> tuple[str, ...]:
-        """Path prefixes that collaborators need; the gateway lets POST on these through and nothing else."""
-        ...
-
-    @property
-    def largest_request(self) -> int:
-        """Bytes of the largest body that a collaborator needs to send in one request; the gateway refuses what is longer."""
-        ...
+    def gateway(self) -> GatewayRules: ...
 
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
@@ -69,6 +79,34 @@ class Runtime(Protocol):
         """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. It finds the aggregator
         at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
         ...
+
+    def announced(self, progress: Progress | None) -> Announced | None:
+        """What collaborators are created with; None while the aggregator is not ready for any. `progress` is None before there is any."""
+        return Announced()
+
+    def ignored_fields(self, spec: Spec) -> Sequence[str]:
+        """The fields of this spec, such as `spec.server.superlink`, that are set and have no effect with this runtime."""
+        return ()
+
+    @property
+    def remedies(self) -> Mapping[str, str]:
+        """By reason: what a person can do. Reasons of the runtime's own, and those of `lifecycle.reasons` where it knows better."""
+        return {}
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """Reasons of the runtime's own that do not end a run, each a condition of it. `remedies` has them as well."""
+        return ()
+
+    @property
+    def logs(self) -> Logs:
+        """Which containers run the app, and how `panal logs` filters their output."""
+        return Logs()
+
+    def app(self, project: Mapping[str, Any]) -> App | None:
+        """The app that a folder's pyproject.toml declares. Raises AppError if it declares none of this framework. None if the framework
+        has no apps that are run from a folder."""
+        return None
 
 
 def mounts(*names: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from panal.api.crd import crd, fixed_paths
+from panal.api.spec import FRAMEWORK
 
 VERSION = crd()["spec"]["versions"][0]
 ROOT = VERSION["schema"]["openAPIV3Schema"]
@@ -48,7 +49,7 @@ def test_the_status_has_no_defaults():
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("spec.framework", {"default": "other", "enum": ["flower", "openfl", "other"], "type": "string"}),
+        ("spec.framework", {"default": "other", "maxLength": 63, "pattern": FRAMEWORK, "type": "string"}),
         ("spec.server.minAvailableClients", {"default": 1, "minimum": 1, "type": "integer"}),
         ("spec.server.rounds", {"default": 1, "minimum": 1}),
         ("spec.server.quorumTimeoutSeconds", {"default": 600, "minimum": 1}),

@@ -18,8 +18,7 @@ from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.kube import errors
 from panal.local.supervisor.folder import PlatformError
-from panal.pod.tools.flower_control import ROUNDS_KEYS
-from panal.pod.tools.flower_known import NEWEST, minor
+from panal.pod.tools.flower.known import NEWEST, minor
 
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}
@@ -307,11 +306,6 @@ def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
     for words in (["up"], ["down"]):
         code, _, err = panal(*words, "--folder", str(tmp_path / "home"))
         assert (code, "command.lock" in err) == (Code.PLATFORM, True), err
-
-
-def test_the_rounds_of_an_app_are_read_where_its_launcher_sets_them():
-    """Two lists, since a launcher imports nothing of panal's, and nothing imports a launcher."""
-    assert set(folder.ROUND_KEYS) == ROUNDS_KEYS
 
 
 CONFIG = 'num-server-rounds = 2\nlr = 0.1\nname = "a"\n[tool.flwr.app.config.optimizer]\nmomentum = 0.9'

@@ -14,7 +14,7 @@ from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.local.node.recipes import BuildError
 from panal.local.node.requirements import Requirements
-from panal.pod.tools.flower_known import MODULES, NEWEST, VERSIONS, WORKING
+from panal.pod.tools.flower.known import MODULES, NEWEST, VERSIONS, WORKING
 
 OLDEST = VERSIONS[0]
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from panal.cli.log_filter import LogFilter, filtered
+from panal.runtimes.flower.logs import LOGS
 
 INFO, WARNING, ERROR = "\x1b[92mINFO \x1b[0m:      ", "\x1b[93mWARNING \x1b[0m:   ", "\x1b[91mERROR \x1b[0m:     "
 LIB = "/images/app/1/0123/venv/lib/python3.11/site-packages"
@@ -12,7 +13,7 @@ APP = "/volumes/tmp/flwr/apps/me.tiny.0.1.0.4c981e3d"
 
 
 def left(*lines: str) -> list[str]:
-    kept = LogFilter()
+    kept = LogFilter(LOGS)
     found = [each for line in lines for each in kept.feed(line.encode(errors="surrogateescape"))]
     return [line.decode(errors="surrogateescape") for line in [*found, *kept.end()]]
 
@@ -20,7 +21,7 @@ def left(*lines: str) -> list[str]:
 @pytest.mark.parametrize(
     "line",
     [
-        "panal: /images/x/venv/bin/python3 /volumes/tools/run.py flower-superlink --insecure --host 127.34.128.2 --port 8000",
+        "panal: /images/x/venv/bin/python3 /volumes/tools/run.py flower start flower-superlink --insecure --host 127.34.128.2 --port 8000",
         f"{WARNING}Option `--insecure` was set. Starting insecure HTTP server with unencrypted communication (TLS disabled).",
         f"{WARNING}SuperNode authentication is disabled. The SuperLink will accept connections from any SuperNode.",
         f"{INFO}Starting Flower SuperLink",
@@ -182,7 +183,7 @@ def test_a_log_that_ends_within_a_traceback():
 
 
 def test_a_traceback_without_end_is_not_kept_for_ever():
-    kept = LogFilter()
+    kept = LogFilter(LOGS)
     printed = [line for number in range(5000) for line in kept.feed(HEAD.encode() if number == 0 else b'  File "a.py", line 1')]
     assert len(printed) >= 2000
 
@@ -193,6 +194,6 @@ def test_a_log_is_filtered_as_it_comes():
             yield line.encode()
 
     async def found():
-        return [line async for line in filtered(lines())]
+        return [line async for line in filtered(lines(), LOGS)]
 
     assert asyncio.run(found()) == [b"[ROUND 1/3]", HEAD.encode()]

@@ -28,6 +28,8 @@ def hub_variants() -> dict[str, dict[str, Any]]:
         "two": static(started, aggregator.files([C1, C2], RULES)),
         "many": static(started, aggregator.files([ClusterName(f"c{n}") for n in range(300)], RULES)),
         "two paths": static(started, aggregator.files([C1, DOTTED], replace(RULES, paths=("/v1/fleet/", "/other/")))),
+        "two methods, any length": static(started, aggregator.files([C1], replace(RULES, methods=("GET", "POST"), largest_request=None))),
+        "HTTP/2": static(aggregator.bootstrap(8000, protocol="HTTP/2", listen_health="127.0.0.1", loopback="127.0.0.1"), {}),
         "empty": static(started, aggregator.EMPTY),
     }
 
@@ -100,6 +102,12 @@ def test_a_cluster_more_changes_nothing_of_the_others() -> None:
 
     fewer, more = chains(C1), chains(C1, C2)
     assert {name: more[name] for name in fewer} == fewer
+
+
+@pytest.mark.parametrize("methods", [(), ("post",), ("GET|POST",), ("",)])
+def test_a_method_that_could_match_others_is_refused(methods: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="gateway methods"):
+        replace(RULES, methods=methods)
 
 
 @pytest.mark.parametrize("paths", [(), ("/",), ("/v1/fleet",), ("v1/",), ("/v1/fleet/", "/")])

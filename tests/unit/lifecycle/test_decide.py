@@ -8,7 +8,7 @@ import pytest
 
 from panal.api.types import FilesStatus, Phase
 from panal.lifecycle.decide import decide
-from panal.lifecycle.reasons import REMEDY, Reason
+from panal.lifecycle.reasons import Reason
 from panal.lifecycle.world import PlacementView, Refusal, World
 from worlds import (
     MODEL,
@@ -24,6 +24,7 @@ from worlds import (
     pod,
     progress,
     reason_of,
+    remedy,
     run,
     running,
     said,
@@ -31,7 +32,7 @@ from worlds import (
 )
 
 FAILURES: list[tuple[str, World, Reason, str]] = [
-    ("OpenFL is not built yet", fresh(run=run(framework="openfl")), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework"),
+    ("OpenFL is not installed", fresh(run=run(framework="openfl")), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework"),
     ("deadline while waiting", fresh(run=run(activeDeadlineSeconds=3600), placement=None), Reason.DEADLINE_EXCEEDED, "3600"),
     ("deadline while running", running(run=run(status_after(running()), activeDeadlineSeconds=60)), Reason.DEADLINE_EXCEEDED, "Running"),
     (
@@ -56,7 +57,7 @@ def test_a_run_that_cannot_go_on_fails_with_reason_and_remedy(world: World, reas
     assert plan.status.phase is Phase.FAILED
     assert reason_of(plan.status) == reason
     assert words in plan.status.message
-    assert plan.status.message.endswith(REMEDY[reason])
+    assert plan.status.message.endswith(remedy(reason))
     assert plan.status.completion_time == NOW
     assert not plan.apply
     assert [e for e in plan.events if e.type == "Warning" and e.reason == reason]

@@ -12,6 +12,7 @@ from panal.api.types import CollaboratorStatus, Phase
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Refusal, World
+from panal.pod.tools.flower.codes import FlowerEnding
 from worlds import (
     NOW,
     ago,
@@ -22,6 +23,7 @@ from worlds import (
     pod,
     progress,
     reason_of,
+    remedy,
     running,
     said,
     seen,
@@ -159,15 +161,15 @@ def test_a_termination_message_that_is_none_of_ours_is_not_taken_for_one(text: s
     assert (found.reason, "ended (exit code ?" in found.message) == (Reason.CRASHING, True)
 
 
-@pytest.mark.parametrize("reason", [Reason.FLOWER_NOT_SUPPORTED, Reason.FLOWER_VERSIONS_DIFFER])
-def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: Reason) -> None:
+@pytest.mark.parametrize("reason", [FlowerEnding.FLOWER_NOT_SUPPORTED, FlowerEnding.FLOWER_VERSIONS_DIFFER])
+def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: FlowerEnding) -> None:
     """At a site, on the hub, and as the run's reason where no site could start for it."""
     text = json.dumps({"reason": reason, "message": "The image holds Flower 1.99.0"})
     site = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
     hub = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=text)), failed=True)))
     assert (site.state, site.reason) == ("Failed", reason)
     for message in (site.message, hub.message):
-        assert message.endswith(f"The image holds Flower 1.99.0. {REMEDY[reason]}")
+        assert message.endswith(f"The image holds Flower 1.99.0. {remedy(reason)}")
         assert "flwr build" not in message
     assert next(c.reason for c in hub.conditions if c.type == "Failed") == reason
 

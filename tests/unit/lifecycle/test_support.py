@@ -12,7 +12,13 @@ from panal.lifecycle.world import Run
 from worlds import run
 
 UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
-    ("OpenFL is not built yet", run(framework="openfl"), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework"),
+    (
+        "OpenFL is not installed",
+        run(framework="openfl"),
+        Reason.RUNTIME_NOT_SUPPORTED,
+        "spec.framework: openfl is not installed on the hub; installed are: flower",
+    ),
+    ("no framework is named", run(framework="other"), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework: other (the default) is not installed"),
     (
         "a Route is not built yet",
         run(server={"listeners": [{"name": "l", "type": "Route", "port": 443}]}),
@@ -41,7 +47,7 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
 def test_what_cannot_be_run_is_said_with_the_field_and_the_remedy(wanted: Run, reason: Reason, words: str) -> None:
     trouble = unsupported(wanted.name, wanted.spec)
     assert trouble
-    assert trouble.reason is reason
+    assert trouble.reason == reason
     assert words in trouble.message
     assert trouble.message.endswith(REMEDY[reason])
 

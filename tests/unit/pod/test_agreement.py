@@ -6,14 +6,19 @@ import pytest
 
 from panal.api import names, text
 from panal.lifecycle.reasons import Reason
-from panal.pod.tools import files, flower_introduction, flower_secret
+from panal.pod.tools import files, pod_secret
 from panal.pod.tools.codes import Doubt, Ending, Refused, Unanswered
-from panal.pod.tools.flower_errors import CODES, USER_CODES
-from panal.runtimes import flower
+from panal.pod.tools.flower import introduction
+from panal.pod.tools.flower.codes import FlowerDoubt, FlowerEnding
+from panal.pod.tools.flower.errors import CODES, USER_CODES
+from panal.runtimes.flower import Flower
+from panal.runtimes.flower.gateway import LARGEST_REQUEST
 
 
 def test_every_code_that_ends_a_run_or_is_a_condition_of_it_is_a_reason() -> None:
     assert {*Ending, *Doubt} <= set(Reason)
+    assert {*FlowerEnding, *FlowerDoubt} <= Flower().remedies.keys()
+    assert set(Flower().notices) == set(FlowerDoubt)
 
 
 def test_flowers_errors_of_nodes_that_do_not_answer_are_told_from_those_of_their_code() -> None:
@@ -23,11 +28,11 @@ def test_flowers_errors_of_nodes_that_do_not_answer_are_told_from_those_of_their
 
 
 def test_the_pods_secret_is_in_the_same_header() -> None:
-    assert flower_secret.HEADER == names.POD_HEADER
+    assert pod_secret.HEADER == names.POD_HEADER
 
 
 def test_the_gateway_lets_pass_what_the_introduction_takes() -> None:
-    assert max(flower_introduction.LARGEST.values()) == flower._LARGEST_REQUEST
+    assert max(introduction.LARGEST.values()) == LARGEST_REQUEST
 
 
 TEXTS = ["plain", "", "a\nb", "\x1b[2A", "\u202eabc", "tab\there", "back\\slash", "é", "x" * 30, "\n" * 30, "a" * 9 + "\x00b"]

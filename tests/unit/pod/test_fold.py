@@ -37,9 +37,9 @@ def after(*records: dict[str, object], start: Progress | None = None) -> Progres
         ({"event": "connected", "count": 3}, Progress(connected=3)),
         ({"event": "started", "rounds": 4}, Progress(started=True, rounds_total=4)),
         ({"event": "bundle", "sha256": "a1" * 32}, Progress(app_hash="a1" * 32)),
-        ({"event": "bundle", "sha256": "a1" * 32, "flower": "1.42.0"}, Progress(app_hash="a1" * 32, runtime_version="1.42.0")),
-        ({"event": "bundle", "sha256": "a1" * 32, "flower": "1" * 33}, Progress(app_hash="a1" * 32)),
-        ({"event": "bundle", "sha256": "a1" * 32, "flower": "\x1b[2J"}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1" * 32, "version": "1.42.0"}, Progress(app_hash="a1" * 32, runtime_version="1.42.0")),
+        ({"event": "bundle", "sha256": "a1" * 32, "version": "1" * 33}, Progress(app_hash="a1" * 32)),
+        ({"event": "bundle", "sha256": "a1" * 32, "version": "\x1b[2J"}, Progress(app_hash="a1" * 32)),
         ({"event": "bundle", "sha256": "a1"}, Progress()),
         ({"event": "waiting", "message": "for 5 nodes"}, Progress(waiting="for 5 nodes")),
         ({"event": "notice", "kind": "ModelSuspect", "message": "w"}, Progress(notices={"ModelSuspect": "w"})),
@@ -61,7 +61,7 @@ def test_what_each_record_changes(record: dict[str, object], expected: Progress)
 
 
 def test_the_announced_app_stays_the_one_that_was_announced_first() -> None:
-    first, second = ({"event": "bundle", "sha256": digit * 64, "flower": version} for digit, version in (("a", "1.42.0"), ("b", "1.41.0")))
+    first, second = ({"event": "bundle", "sha256": digit * 64, "version": version} for digit, version in (("a", "1.42.0"), ("b", "1.41.0")))
     assert after(first, second) == Progress(app_hash="a" * 64, runtime_version="1.42.0")
 
 
@@ -146,7 +146,7 @@ def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> No
         {"event": "connected", "count": 10**400},
         {"event": "connected", "count": "many"},
         {"event": "started"},
-        {"event": "stopped", "reason": "OfTheAppsOwn", "message": "x"},
+        {"event": "stopped", "reason": "of the app's own", "message": "x"},
         {**TRAIN, "phase": "of the app's own"},
         {**TRAIN, "failed": ["c"]},
         {**TRAIN, "metrics": [1]},

@@ -94,7 +94,7 @@ def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     env = {
         "PANAL_GATEWAY_DIR": str(tmp_path / "gateway"), "PANAL_POD_DIR": str(tmp_path), "PANAL_RUN_DIR": str(tmp_path),
-        "PANAL_GATEWAY_PATHS": "/v1/fleet/",
+        "PANAL_GATEWAY_PATHS": "/v1/fleet/", "PANAL_GATEWAY_METHODS": "POST",
         "PANAL_GATEWAY_LARGEST_REQUEST": "1000", "PANAL_RUN_ID": "abcdef0123", "POD_IP": "127.0.0.1",
     }  # fmt: skip
     keeper = Gatekeeper.of(env)

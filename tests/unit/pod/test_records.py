@@ -26,7 +26,7 @@ from panal.pod.tools.records import (
 )
 
 ALL: list[Record] = [
-    Bundle(time=1.5, sha256="a" * 64, flower="1.42.0"),
+    Bundle(time=1.5, sha256="a" * 64, version="1.42.0"),
     Connected(time=1.5, count=2),
     Started(time=1.5, rounds=0),
     Round(
@@ -78,7 +78,7 @@ def test_what_is_no_record_is_passed_over(line: bytes) -> None:
         {"event": "round", "round": 1},
         {"event": "round", "round": 1, "phase": "of the app's own"},
         {"event": "round", "round": 1, "phase": TRAIN, "collaborators": {"c1": []}},
-        {"event": "stopped", "reason": "OfTheAppsOwn", "message": "x"},
+        {"event": "stopped", "reason": "of the app's own", "message": "x"},
     ],
 )
 def test_a_known_event_that_cannot_be_read_is_said_to_be(found: dict[str, object]) -> None:
@@ -92,7 +92,7 @@ def test_codes_are_their_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "free text", "{}", '{"reason": "OfTheAppsOwn", "message": ""}', '{"reason": [], "message": ""}', "[" * 9999]
+    "text", ["", "free text", "{}", '{"reason": "of the app", "message": ""}', '{"reason": [], "message": ""}', "[" * 9999]
 )
 def test_only_our_own_termination_messages_are_read(text: str) -> None:
     assert read_termination(text) is None

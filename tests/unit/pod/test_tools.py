@@ -15,18 +15,22 @@ from unittest.mock import ANY
 import pytest
 
 from panal.api.text import shown
-from panal.lifecycle.diagnosis import launcher_said
+from panal.lifecycle.diagnosis import said_at_end
 from panal.pod.tools import files
-from panal.pod.tools.app_folder import find_app, refuse_unfit
 from panal.pod.tools.codes import Ending
+from panal.pod.tools.data import check_data
+from panal.pod.tools.ending import judged, wait_until_stored
 from panal.pod.tools.files import RunError, read_records
-from panal.pod.tools.flower_control import overrides, uncompressed
-from panal.pod.tools.flower_errors import arrived, leaving
-from panal.pod.tools.flower_known import PIN
-from panal.pod.tools.flower_launcher import judged, raise_if_stopped, wait_until_stored
-from panal.pod.tools.flower_replies import Clusters, numbers
-from panal.pod.tools.flower_site import app_hash, share_errors
-from panal.pod.tools.flower_supernode import check_data, node_config
+from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
+from panal.pod.tools.flower.codes import FlowerEnding
+from panal.pod.tools.flower.control import overrides, uncompressed
+from panal.pod.tools.flower.environment import append_node
+from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.known import PIN
+from panal.pod.tools.flower.launcher import raise_if_stopped
+from panal.pod.tools.flower.replies import Clusters, numbers
+from panal.pod.tools.flower.site import app_hash, share_errors
+from panal.pod.tools.flower.supernode import node_config
 from panal.pod.tools.install import install
 from panal.pod.tools.records import Connected, Ended, NoModel, Record, Round, Stopped
 
@@ -145,8 +149,8 @@ def test_a_bundle_says_nothing_of_the_machine_that_made_it() -> None:
 def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -> None:
     clusters = Clusters()
     assert clusters.of(7) == ""
-    files.append_node(7, "c1")
-    files.append_node(2**63 + 5, "c2")
+    append_node(7, "c1")
+    append_node(2**63 + 5, "c2")
     assert [clusters.of(n) for n in (7, 2**63 + 5, 8, None)] == ["c1", "c2", "", ""]
     with (run_dir / "nodes.jsonl").open("a") as file:
         file.write('{"node":8,"cluster"')
@@ -158,7 +162,7 @@ def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -
 
 def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
     raise_if_stopped()
-    files.append(Stopped(reason=Ending.FLOWER_NOT_SUPPORTED, message="no guard"))
+    files.append(Stopped(reason=FlowerEnding.FLOWER_NOT_SUPPORTED, message="no guard"))
     with pytest.raises(RunError, match="no guard") as caught:
         raise_if_stopped()
     assert caught.value.reason == "FlowerNotSupported"
@@ -215,7 +219,7 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
     files.terminate(Ending.APP_INVALID, message)
     written = (tmp_path / "log").read_bytes()
     assert len(written) <= 4096
-    reason, said = launcher_said(written.decode())
+    reason, said = said_at_end(written.decode(), ())
     assert (reason, said[:1]) == ("AppInvalid", shown(message)[:1])
     assert len(said) >= min(len(message), 700)
     line = capsys.readouterr().out
@@ -259,6 +263,7 @@ ITS_WORDS = RunError(Ending.SERVER_APP_FAILED, "its words")
         ([ANSWERED], None, "Model", "ModelMissing"),
         ([ANSWERED], ITS_WORDS, "", "ServerAppFailed"),
         ([ANSWERED, Stopped(reason=Ending.QUORUM_LOST, message="x")], ITS_WORDS, "", "QuorumLost"),
+        ([ANSWERED, Stopped(reason="OfTheAppsOwn", message="x")], None, "", ""),
     ],
 )
 def test_how_a_run_has_ended(
@@ -289,12 +294,17 @@ def test_the_tools_run_from_where_they_are_put_and_leave_other_programs_alone(tm
     install(tools)  # again, as when the init container is repeated
     own.mkdir()
     (own / "sitecustomize.py").write_text("print('the image has one too')")
-    env = {"PYTHONPATH": os.pathsep.join((str(tools), str(own))), "PANAL_HOOK": "server", "PATH": os.environ["PATH"]}
+    env = {
+        "PYTHONPATH": os.pathsep.join((str(tools), str(own))),
+        "PANAL_RUNTIME": "flower",
+        "PANAL_HOOK": "server",
+        "PATH": os.environ["PATH"],
+    }
     done = subprocess.run([sys.executable, "-c", "print('hello')"], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "the image has one too\nhello\n"
     assert done.stderr == ""
     usage = subprocess.run([sys.executable, str(tools / "run.py")], capture_output=True, text=True, check=False)
-    assert (usage.returncode, usage.stderr) == (1, "usage: run.py superlink|launcher|supernode\n")
+    assert (usage.returncode, usage.stderr) == (1, "usage: run.py RUNTIME PROGRAM [ARGUMENTS]\n")
 
 
 @pytest.mark.parametrize("source", ["raise RuntimeError('x')", "class Strategy:\n    def start(self, unknown): return 'its own'\n"])
@@ -307,7 +317,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
         (folder / "__init__.py").touch()
     (package / "strategy.py").write_text(source)
     program = "import flwr.serverapp.strategy.strategy as s; print(s.Strategy().start(1))"
-    env = {"PYTHONPATH": str(tmp_path), "PANAL_HOOK": "server", "PATH": os.environ["PATH"]}
+    env = {"PYTHONPATH": str(tmp_path), "PANAL_RUNTIME": "flower", "PANAL_HOOK": "server", "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     if "raise" in source:
         assert "RuntimeError: x" in done.stderr  # the module's own error, as without us
@@ -340,7 +350,7 @@ def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: st
         "PYTHONPATH": str(tmp_path / "site"), "PATH": os.environ["PATH"],
         "PANAL_RUN_DIR": str(tmp_path), "PANAL_TERMINATION_LOG": str(tmp_path / "end"),
     }  # fmt: skip
-    command = [sys.executable, str(tmp_path / "tools/run.py"), f"flower-{name}"]
+    command = [sys.executable, str(tmp_path / "tools/run.py"), "flower", "start", f"flower-{name}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, "serves" in done.stdout) == (78, False)
     told_launcher = tmp_path / "progress.jsonl"

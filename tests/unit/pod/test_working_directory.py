@@ -16,6 +16,7 @@ from panal.pod import collecting
 from panal.pod.collecting import Collector
 from panal.pod.storing import Place
 from panal.pod.tools import working_directory
+from panal.pod.tools.flower.app_folder import app_folder
 
 PYPROJECT = '[tool.flwr.app]\npublisher = "p"\n'
 
@@ -47,7 +48,7 @@ def listed(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_apps_files_are_in_it_and_can_be_written(app: Path, tmp_path: Path) -> None:
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert Path.cwd() == tmp_path / "work/app"
     assert tree(Path.cwd()) == {"pyproject.toml", "data/x.csv", "out/log.csv", "run.sh"}
     assert os.access("run.sh", os.X_OK)
@@ -60,10 +61,10 @@ def test_the_apps_files_are_in_it_and_can_be_written(app: Path, tmp_path: Path) 
 
 
 def test_a_container_that_is_started_again_finds_it_as_it_was_left(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    working_directory.enter()
+    working_directory.enter(app_folder)
     Path("checkpoint").write_text("1")
     monkeypatch.chdir(app)
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert Path("checkpoint").read_text() == "1"
     assert [path for path, _ in listed(tmp_path)["files"]] == ["checkpoint"]
 
@@ -71,7 +72,7 @@ def test_a_container_that_is_started_again_finds_it_as_it_was_left(app: Path, tm
 def test_one_that_was_killed_while_it_copied_begins_again(app: Path, tmp_path: Path) -> None:
     (tmp_path / "work/app/data").mkdir(parents=True)
     (tmp_path / "work/app/data/x.csv").write_text("half")
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert Path("data/x.csv").read_text() == "1,2\n"
 
 
@@ -80,7 +81,7 @@ def test_a_folder_that_is_too_large_is_linked(
     app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: str
 ) -> None:
     monkeypatch.setattr(working_directory, limit, 3)
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert "too large for the working directory" in capsys.readouterr().out
     assert Path("data/x.csv").read_text() == "1,2\n"
     assert not Path("venv").exists()
@@ -95,7 +96,7 @@ def test_links_of_the_image_lead_where_they_did(app: Path, tmp_path: Path) -> No
     links = {"set": tmp_path / "elsewhere", "own": app / "data", "one": app / "data/x.csv", "up": app, "gone": "nowhere"}
     for name, target in links.items():
         (app / name).symlink_to(target)
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert Path("set/big.bin").read_text() == "big"
     assert Path("own").resolve() == tmp_path / "work/app/data"  # not the image's
     assert Path("up").resolve() == tmp_path / "work/app"
@@ -106,19 +107,19 @@ def test_links_of_the_image_lead_where_they_did(app: Path, tmp_path: Path) -> No
 
 def test_an_image_without_an_app_has_an_empty_one(app: Path, tmp_path: Path) -> None:
     (app / "pyproject.toml").unlink()
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert tree(tmp_path / "work/app") == set()
 
 
 def test_without_a_volume_everything_stays_as_it_is(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PANAL_WORK_DIR")
-    working_directory.enter()
+    working_directory.enter(app_folder)
     assert Path.cwd() == app
     working_directory.hand_over()
 
 
 def test_what_is_no_file_is_named(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    working_directory.enter()
+    working_directory.enter(app_folder)
     Path("link").symlink_to("/etc/passwd")
     os.mkfifo("pipe")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -155,7 +156,7 @@ def ask(tmp_path: Path, *paths: str, **more: Any) -> None:
 
 
 def test_files_go_beside_the_model_and_into_its_metadata(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    working_directory.enter()
+    working_directory.enter(app_folder)
     Path("plots").mkdir(mode=0o700)
     Path("plots/loss ☃.txt").write_text("0.1")
     Path("plots/loss ☃.txt").chmod(0o600)
@@ -176,7 +177,7 @@ def test_files_go_beside_the_model_and_into_its_metadata(app: Path, tmp_path: Pa
 
 
 def test_nothing_written_nothing_asked(app: Path, tmp_path: Path) -> None:
-    working_directory.enter()
+    working_directory.enter(app_folder)
     working_directory.hand_over()
     assert not (tmp_path / "files.json").exists()
 

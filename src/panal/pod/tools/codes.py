@@ -8,6 +8,7 @@ folder that all of panal may import.
 from __future__ import annotations
 
 import json
+import re
 from enum import Enum
 from typing import Literal
 
@@ -20,10 +21,11 @@ MAX_TERMINATION = 4096  # bytes of a termination message: the kubelet cuts what 
 CLUSTER = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 DIGEST = r"[0-9a-f]{64}"  # SHA-256
 
-TRAIN, EVALUATE, QUERY = "train", "evaluate", "query"  # phases of a round in which sites are asked
-SERVER = "server"  # what the server app evaluates itself; may be of round 0
-END = "end"  # the round is complete
-PHASES = (TRAIN, EVALUATE, QUERY, SERVER, END)
+# Phases of a round. A runtime gives its phases names of its own (PHASE), but for those that count for every run: in TRAIN and QUERY sites
+# contribute to the round, with END it is complete.
+TRAIN, QUERY, END = "train", "query", "end"
+PHASE = r"[a-z][a-z0-9-]{0,31}"
+CODE = r"[A-Z][A-Za-z0-9]{0,63}"  # of a termination message, or of a record that ends the run
 
 NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # what JSON has no number for
 
@@ -36,20 +38,18 @@ class Word(str, Enum):
 
 
 class Ending(Word):
-    """Why a program of a Pod ends, or ends the run: a reason of `panal.lifecycle.reasons`."""
+    """Why a program of a Pod ends, or ends the run: a reason of `panal.lifecycle.reasons`. A runtime may have further codes of its own,
+    beside this (`panal.pod.tools.NAME.codes`)."""
 
     COMPLETED = "Completed"
     APP_INVALID = "AppInvalid"
     INVALID_SPEC = "InvalidSpec"
-    FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
-    FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     APP_HASH_MISMATCH = "AppHashMismatch"
     DATA_NOT_FOUND = "DataNotFound"
     QUORUM_NOT_REACHED = "QuorumNotReached"
     QUORUM_LOST = "QuorumLost"
     ALL_COLLABORATORS_FAILED = "AllCollaboratorsFailed"
     SERVER_APP_FAILED = "ServerAppFailed"
-    WORKFLOW_HALTED = "WorkflowHalted"
     NO_RESULT = "NoResult"
     ARRAYS_NOT_STORABLE = "ArraysNotStorable"
     MODEL_MISSING = "ModelMissing"
@@ -64,7 +64,6 @@ class Doubt(Word):
     MODEL_SUSPECT = "ModelSuspect"
     MODEL_CHANGED = "ModelChanged"
     NOT_AGGREGATED = "NotAggregated"
-    TREES_LOST = "TreesLost"
 
 
 class Unanswered(Word):
@@ -97,15 +96,15 @@ class Result(Word):
     METRICS = "Metrics"
 
 
-def termination(reason: Ending, message: str) -> bytes:
+def termination(reason: str, message: str) -> bytes:
     """A container's termination message."""
     return json.dumps({"reason": reason, "message": message}, ensure_ascii=False).encode()
 
 
-def read_termination(text: str) -> tuple[Ending, str] | None:
-    """None for any other text, which may be of user code."""
+def read_termination(text: str) -> tuple[str, str] | None:
+    """None for any text of another form, which may be of user code."""
     try:
         said = json.loads(text)
-        return Ending(said["reason"]), str(said["message"])
+        return (said["reason"], str(said["message"])) if re.fullmatch(CODE, said["reason"]) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -9,28 +9,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .codes import MAX_TERMINATION, Ending, termination
+from .codes import MAX_TERMINATION, termination
 from .records import Record, UnfitError, parse
 
 Json = dict[str, Any]
 
 # In the run's folder, which the reporter and the containers of the user's image share.
-PROGRESS = "progress.jsonl"  # `records`, by the launcher and the hooks
-NODES = "nodes.jsonl"  # by the SuperLink: which node is of which cluster
-MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the hooks: a folder for each call of `start`, with these in it
+PROGRESS = "progress.jsonl"  # `records`, by the runtime
+MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the runtime: a folder for each model, by number, with these in it
 STORED, STORING = "stored.json", "storing"  # by the reporter: what came of each model; touched while it gets on
-APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the launcher; what came of it, by the reporter
+APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the runtime; what came of it, by the reporter
 PARTICIPANTS = "participants.json"  # by the reporter: the clusters that take part now
 ROUNDS = "rounds"  # by the reporter: how many rounds are wanted now
 
 MESSAGE_LENGTH = 1500
-LONGEST = 2000  # characters of what is said, some of which is the app's or Flower's
+LONGEST = 2000  # characters of what is said, some of which is the app's or the framework's
 
 
 class RunError(Exception):
     """The program's end, with a reason and a sentence for people."""
 
-    def __init__(self, reason: Ending, message: str) -> None:
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -49,10 +48,6 @@ def loopback() -> str:
     return os.environ.get("PANAL_LOOPBACK") or "127.0.0.1"
 
 
-def superlink_port() -> int:
-    return number("PANAL_SUPERLINK_PORT", 8000)
-
-
 def gateway_port() -> int:
     """Where a collaborator finds the aggregator: its own pod's gateway, on loopback."""
     return number("PANAL_GATEWAY_PORT", 8000)
@@ -60,16 +55,11 @@ def gateway_port() -> int:
 
 def append(record: Record) -> None:
     """Adds `record` to progress.jsonl."""
-    _append(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
+    append_line(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
 
 
-def append_node(node: int, cluster: str) -> None:
-    """Adds to nodes.jsonl that this node of Flower's is that cluster's collaborator."""
-    _append(NODES, {"node": node, "cluster": cluster})
-
-
-def _append(name: str, content: Json) -> None:
-    """In one write, so that lines of several processes never mix."""
+def append_line(name: str, content: Json) -> None:
+    """Adds `content` to the file `name` of the run's folder, in one write, so that lines of several processes never mix."""
     line = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
     handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
     try:
@@ -140,7 +130,7 @@ def shown(text: str, most: int = LONGEST) -> str:
     return found if len(found) <= most else found[: most - 1] + "…"
 
 
-def terminate(reason: Ending, message: str) -> None:
+def terminate(reason: str, message: str) -> None:
     """The last word for the controller, which reads it from the container's status."""
     say(f"{reason}: {message}")
     path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))
@@ -151,22 +141,3 @@ def terminate(reason: Ending, message: str) -> None:
         path.write_bytes(text)
     except OSError as error:
         say(f"cannot write {path}: {error}")
-
-
-def flower_environment(hook: str) -> dict[str, str]:
-    """The environment of Flower's processes: no calls home, a writable home, and our hook (`server` or `client`) in front of the path.
-    No switch of Flower's own that would open other ports, or install what an app asks for."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("FLWR_INTERNAL_")}
-    env["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
-    tools = str(Path(__file__).resolve().parent.parent)
-    env["PYTHONPATH"] = os.pathsep.join(p for p in (tools, env.get("PYTHONPATH", "")) if p)
-    env["PANAL_HOOK"] = hook
-    env["PYTHONUNBUFFERED"] = "1"
-    env["FLWR_TELEMETRY_ENABLED"] = "0"
-    env["FLWR_DISABLE_UPDATE_CHECK"] = "1"
-    env.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.2")
-    tmp = os.environ.get("PANAL_TMP", "/tmp")
-    env["HOME"] = tmp
-    env["FLWR_HOME"] = f"{tmp}/flwr"
-    Path(env["FLWR_HOME"]).mkdir(parents=True, exist_ok=True)
-    return env

@@ -26,10 +26,11 @@ GROUP_READS = 0o440  # the Pod's containers have different users and one group
 
 def install(folder: Path) -> None:
     here = Path(__file__).parent
-    package = folder / "panal_tools"
-    package.mkdir(parents=True, exist_ok=True)
-    for source in sorted(here.glob("*.py")):
-        shutil.copyfile(source, (folder if source.name in TOP else package) / source.name)
+    for source in sorted(here.rglob("*.py")):
+        name = source.relative_to(here)
+        target = folder / name if str(name) in TOP else folder / "panal_tools" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def write_new(file: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypedDict
 
-from .codes import CLUSTER, MAX_COUNT, PHASES, Ending, NotFinite
+from .codes import CLUSTER, CODE, MAX_COUNT, PHASE, NotFinite
 
 Number = float | NotFinite
 
@@ -48,7 +48,17 @@ def _number(value: Any) -> float | None:
 
 
 def _phase(value: Any) -> str:
-    return PHASES[PHASES.index(value)]
+    return _matching(PHASE, value)
+
+
+def _code(value: Any) -> str:
+    return _matching(CODE, value)
+
+
+def _matching(pattern: str, value: Any) -> str:
+    if not re.fullmatch(pattern, value):
+        raise ValueError(f"{value} is not {pattern}")
+    return str(value)
 
 
 def _metrics(value: Any) -> dict[str, Number]:
@@ -95,16 +105,16 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle(Record):
-    """The app's bundle, which collaborators run and nothing else, and the version of Flower. By the launcher, first of all."""
+    """The app's bundle, which collaborators run and nothing else, and the version of the framework. First of all."""
 
     event = "bundle"
     sha256: str = field(metadata=_as(str))
-    flower: str = field(default="", metadata=_as(str))
+    version: str = field(default="", metadata=_as(str))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connected(Record):
-    """How many collaborators are connected. By the launcher, whenever it changes."""
+    """How many collaborators are connected. Whenever it changes."""
 
     event = "connected"
     count: int = field(metadata=_as(_count))
@@ -112,7 +122,7 @@ class Connected(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Record):
-    """The strategy starts, or the app sends its first messages; `rounds` is 0 if the app does not say how many."""
+    """The training begins; `rounds` is 0 if the app does not say how many."""
 
     event = "started"
     rounds: int = field(metadata=_as(_count))
@@ -120,8 +130,8 @@ class Started(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Round(Record):
-    """One phase of a round is over; with END the round is. By cluster: `collaborators` that replied, `failed` with a code, and `messages`
-    of those whose sites share them."""
+    """One phase of a round is over, by the runtime's name for it; with END the round is. By cluster: `collaborators` that replied,
+    `failed` with a code, and `messages` of those whose sites share them."""
 
     event = "round"
     round: int = field(metadata=_as(_count))
@@ -137,7 +147,7 @@ class Round(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelMade(Record):
-    """The call number `start` of `Strategy.start` has handed over its model, which is of this round."""
+    """The model number `start` of the run was handed over, which is of this round. An app may train several, one after the other."""
 
     event = "model"
     start: int = field(metadata=_as(_count))
@@ -146,7 +156,7 @@ class ModelMade(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class NoModel(Record):
-    """The app has trained, and its strategy has returned nothing."""
+    """The app has trained, and there is no model."""
 
     event = "no-model"
     message: str = field(metadata=_as(str))
@@ -162,7 +172,8 @@ class Waiting(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Notice(Record):
-    """What a person should know although the run goes on. `kind` is a Doubt; a later notice of the same kind takes the place of this."""
+    """What a person should know although the run goes on. `kind` is a Doubt, or one of the runtime's own; a later notice of the same kind
+    takes the place of this."""
 
     event = "notice"
     kind: str = field(metadata=_as(str))
@@ -171,7 +182,7 @@ class Notice(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Ended(Record):
-    """The run has ended well. By the launcher, last of all. `result` is a Result."""
+    """The run has ended well. Last of all. `result` is a Result."""
 
     event = "ended"
     result: str = field(metadata=_as(str))
@@ -179,10 +190,10 @@ class Ended(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped(Record):
-    """The launcher has to end the run with this reason, whatever the app does."""
+    """The run has to end with this reason, an Ending or one of the runtime's own, whatever the app does."""
 
     event = "stopped"
-    reason: Ending = field(metadata=_as(Ending))
+    reason: str = field(metadata=_as(_code))
     message: str = field(metadata=_as(str))
 
 

@@ -1,19 +1,17 @@
-"""`python3 /panal/tools/run.py superlink|launcher|supernode`: starts one of our programs inside a user's image. By themselves they start
-Flower's: `run.py flower-superlink|flower-supernode ARGUMENTS`.
+"""`python3 /panal/tools/run.py RUNTIME PROGRAM [ARGUMENTS]`: starts one of a runtime's programs inside a user's image.
 
-Lies beside the folder `panal_tools`, which holds them; Python puts this file's folder on the path.
+It is the module PROGRAM of the folder `panal_tools/RUNTIME` beside this file, whose `main` gives the exit code. Python puts this file's
+folder on the path.
 """
 
 import importlib
 import os
 import sys
 
-PROGRAMS = ("superlink", "launcher", "supernode")
-FLOWERS = ("flower-superlink", "flower-supernode")
-
 if __name__ == "__main__":
-    name = "".join(sys.argv[1:2])
-    if name not in (*PROGRAMS, *FLOWERS):
-        sys.exit(f"usage: run.py {'|'.join(PROGRAMS)}")
+    names, arguments = sys.argv[1:3], sys.argv[3:]
+    if len(names) < 2 or not all(name.isidentifier() for name in names):
+        sys.exit("usage: run.py RUNTIME PROGRAM [ARGUMENTS]")
+    sys.argv[1:] = arguments
     importlib.import_module("panal_tools.proxies").spare_loopback(os.environ)
-    sys.exit(importlib.import_module(f"panal_tools.flower_{'start' if name in FLOWERS else name}").main())
+    sys.exit(importlib.import_module(".".join(("panal_tools", *names))).main())

@@ -1,8 +1,8 @@
 """The app's working directory: a folder of the Pod that it may write into, with the app's files in it, as where it was developed.
 
-Images are read-only. `superlink` and `supernode` copy the app's folder out of the image and start Flower there, and so all of the app's
-processes are there. One that is too large to be copied is linked, entry by entry: its files can be read, and new ones made beside them.
-What the server app has made or changed by the end the launcher lists for the reporter, which alone has the model's volume.
+Images are read-only. The programs that start the framework copy the app's folder out of the image and start it there, and so all of the
+app's processes are there. One that is too large to be copied is linked, entry by entry: its files can be read, and new ones made beside
+them. What the aggregator's side of the app has made or changed by the end is listed for the reporter, which alone has the model's volume.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .app_folder import find_app
-from .files import APP_FILES, COLLECTED, STORING, Json, RunError, read_json, run_dir, say, shown, write_json
+from .files import APP_FILES, COLLECTED, STORING, Json, read_json, run_dir, say, shown, write_json
 
 FILES, SIZE = 10_000, 256 << 20  # of an app's folder that is copied
 SKIPPED = frozenset({"__pycache__", ".git", ".venv", "venv", "node_modules"})
@@ -32,8 +31,9 @@ def place() -> Path | None:
     return Path(named) if named else None
 
 
-def enter() -> None:
-    """From now on this process and all that it starts are in the working directory. After a restart it is as it was left."""
+def enter(app_folder: Callable[[], Path | None]) -> None:
+    """From now on this process and all that it starts are in the working directory. After a restart it is as it was left.
+    `app_folder` finds the app's folder in the image; None where there is none: a client's image may be no more than an environment."""
     volume = place()
     if volume is None:
         return
@@ -41,15 +41,13 @@ def enter() -> None:
     if read_json(volume / COPIED) is None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        write_json(volume / COPIED, _filled(folder))
+        write_json(volume / COPIED, _filled(folder, app_folder()))
     os.chdir(folder)
 
 
-def _filled(folder: Path) -> Json:
-    try:
-        source, _ = find_app()
-    except RunError:
-        return _listed(folder)  # a client's image may be no more than an environment
+def _filled(folder: Path, source: Path | None) -> Json:
+    if source is None:
+        return _listed(folder)
     if _fits(source):
         _copy(source, folder)
     else:

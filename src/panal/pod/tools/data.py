@@ -1,0 +1,24 @@
+"""The site's data, before a collaborator starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .codes import Ending
+from .files import RunError
+
+
+def check_data(path: str) -> None:
+    """Where data is used it has to be there: a missing volume must not look like a site that learnt nothing."""
+    if not path:
+        return
+    try:
+        empty = Path(path).is_dir() and not any(Path(path).iterdir())
+        readable = os.access(path, os.R_OK)
+        exists = Path(path).exists()
+    except OSError as error:
+        raise RunError(Ending.DATA_NOT_FOUND, f"The data cannot be read: {error}") from error
+    if not exists or not readable or empty:
+        what = "does not exist" if not exists else "is empty" if empty else "cannot be read by this user id"
+        raise RunError(Ending.DATA_NOT_FOUND, f"The data at {path} {what}")

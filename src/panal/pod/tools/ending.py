@@ -1,0 +1,89 @@
+"""How a run ends, for the main container of any runtime: what the sites, the app and the reporter have made of it.
+
+A run needs a reply of a site that counts. A model that was handed over is stored first, however the app has ended, and only then may the
+container end: the Job's end is the run's.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Container
+from pathlib import Path
+
+from .codes import Ending, Result
+from .files import COLLECTED, MODEL, MODELS, STORED, STORING, Json, RunError, append, read_json, read_records, run_dir
+from .records import Ended, NoModel, Record, Round, Stopped
+
+FILES = 0.1  # seconds between looks at files of the Pod's own
+PATIENCE = 600.0  # the reporter without progress
+ENDINGS: frozenset[str] = frozenset(Ending)
+
+
+def judged(end: RunError | None, endings: Container[str] = ENDINGS) -> str:
+    """What the run came to, or RunError. `end` is why it has failed as far as the framework knows; `endings` are the codes that a record
+    may end it with."""
+    kept = wait_until_stored(run_dir())
+    events = read_records()
+    files = number_of_files()
+    trouble = stopped(events, endings) or end or nothing_came(events, bool(kept), files)
+    if trouble:
+        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
+    append(Ended(result=Result.MODEL if kept else Result.FILES if files else Result.METRICS))
+    return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
+
+
+def number_of_files() -> int:
+    """Those of the app that the reporter has collected."""
+    found = read_json(run_dir() / COLLECTED) or {}
+    return int(found.get("status", {}).get("count", 0))
+
+
+def handed_over(folder: Path) -> list[int]:
+    """The numbers of the models so far."""
+    return sorted(int(each.parent.name) for each in folder.glob(f"{MODELS}/*/{MODEL}"))
+
+
+def stopped(events: list[Record], endings: Container[str] = ENDINGS) -> RunError | None:
+    """Another program of the Pod has ended the run with a reason."""
+    return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped) and each.reason in endings), None)
+
+
+def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
+    """Why a run that the framework calls completed is not: `spec.result` says what has to come out."""
+    if not any(isinstance(each, Round) and each.replies for each in events):
+        return RunError(Ending.NO_RESULT, "The server app has ended without a usable reply of any site")
+    wanted = os.environ.get("PANAL_RESULT", "")
+    missing = next((each.message for each in events if isinstance(each, NoModel)), "")
+    if wanted == "Files" and not files:
+        return RunError(Ending.MODEL_MISSING, "spec.result is Files, and the server app has left none in its working directory")
+    if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
+        return None
+    return RunError(Ending.MODEL_MISSING, missing or "The server app has ended and left no model")
+
+
+def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
+    """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
+    by it as long as it gets on."""
+    since, touched = time.monotonic(), 0.0
+    while True:
+        handed = handed_over(folder)
+        stored = read_json(folder / STORED) or {}
+        found = [stored[str(start)] for start in handed if str(start) in stored]
+        if error := next((each["error"] for each in found if each.get("error")), ""):
+            raise RunError(Ending.MODEL_NOT_STORED, str(error))
+        if len(found) == len(handed):
+            return told(found)
+        mark = folder / STORING
+        if mark.exists() and mark.stat().st_mtime != touched:
+            touched, since = mark.stat().st_mtime, time.monotonic()
+        if time.monotonic() - since >= patience:
+            raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; its log tells more")
+        time.sleep(FILES)
+
+
+def told(models: list[Json]) -> str:
+    if not models:
+        return ""
+    earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""
+    return f"Model of round {models[-1]['round']} stored as {models[-1]['uri']}{earlier}"

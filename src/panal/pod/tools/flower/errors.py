@@ -1,0 +1,58 @@
+"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it, or
+if it is ours and names a missing key of the configs (`context`).
+
+Whatever else stands in a reply's error is free text of user code: it is not sent, and were it sent, not taken over.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..codes import MAX_CODE, MAX_TEXT, Unanswered
+from .context import MISSING, SENTENCE
+
+# Flower's error codes (flwr.common.constant.ErrorCode) as reason codes; those of user code carry the exception's class instead.
+CODES = {
+    0: "Unknown",
+    1: "LoadClientAppError",
+    2: "ClientAppError",
+    3: Unanswered.MESSAGE_UNAVAILABLE.value,
+    4: Unanswered.REPLY_UNAVAILABLE.value,
+    5: Unanswered.NODE_UNAVAILABLE.value,
+    6: "ModFailedPrecondition",
+    7: "InvalidApp",
+    8: "ClientAppCrashed",
+}
+USER_CODES = frozenset({1, 2, 6, 7, 8})
+
+_RAISED = re.compile(r"<class '([^']{1,300})'>(?::<'(.*)'>)?", re.DOTALL)  # as Flower writes an exception
+_WRITTEN = re.compile(rf"exception=(\w{{1,{MAX_CODE}}})(?: message=(.{{0,{MAX_TEXT}}}))?")
+
+
+def leaving(code: int, reason: str | None, share: bool) -> str:
+    """What is sent of an error's reason."""
+    found, own = _RAISED.fullmatch(reason or ""), _WRITTEN.fullmatch(reason or "")
+    if own is not None:  # one of ours
+        name, text = own[1], own[2] or ""
+    elif found is not None:
+        name, text = re.sub(r"\W", "", found[1].rpartition(".")[2])[:MAX_CODE] or "Exception", found[2] or ""
+    else:
+        name, text = CODES.get(code, "Unknown"), reason or ""
+    ours = name in MISSING and SENTENCE.fullmatch(text)
+    return written(name, text if share or ours else "")
+
+
+def printable(text: str) -> str:
+    """One line of at most MAX_TEXT characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
+
+
+def written(name: str, text: str = "") -> str:
+    line = printable(text)
+    return f"exception={name} message={line}" if line else f"exception={name}"
+
+
+def arrived(code: int, reason: str | None) -> tuple[str, str]:
+    """Reason code and shared text, empty if there is none, of an error in a reply."""
+    found = _WRITTEN.fullmatch(reason or "")
+    return (found[1], found[2] or "") if found else (CODES.get(code, "Unknown"), "")

@@ -1,0 +1,191 @@
+"""Inside the SuperLink: every request of the Fleet API comes from a cluster, by the gateway's word, and from that cluster's one node.
+
+The cluster that `introduction` has read is held against the node that the request names, in front of each of Flower's handlers:
+there is no other way to them. Flower's own check stays as well: a node signs with a key that it made itself. Which node is which cluster
+goes to the server app's process by a file.
+
+What a node may fetch and send of messages is `messages`; that requests come from this Pod at all is `secret`.
+
+What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
+keeper starts it anew); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
+a reply that is not usable.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from ..files import number, participants, say
+from .arrivals import Arrivals, BadReplyError
+from .bindings import Bindings, Caller, RefusedError
+from .environment import append_node
+from .introduction import CALLER, PREFIX, Introduction, say_refused
+from .messages import Messages
+from .secret import lock
+
+LOOK = 0.5  # seconds between two looks at who takes part
+
+# Flower's handlers by their path, each with its request and how that names the node.
+HANDLERS = {
+    "register-node": ("register_node", "RegisterNodeFleetRequest"),
+    "activate-node": ("activate_node", "ActivateNodeRequest"),
+    "deactivate-node": ("deactivate_node", "DeactivateNodeRequest"),
+    "unregister-node": ("unregister_node", "UnregisterNodeFleetRequest"),
+    "send-node-heartbeat": ("send_node_heartbeat", "SendNodeHeartbeatRequest"),
+    "pull-messages": ("pull_messages", "PullMessagesRequest"),
+    "push-messages": ("push_messages", "PushMessagesRequest"),
+    "get-run": ("get_run", "GetRunRequest"),
+    "get-fab": ("get_fab", "GetFabRequest"),
+    "push-object": ("push_object", "PushObjectRequest"),
+    "pull-object": ("pull_object", "PullObjectRequest"),
+    "confirm-message-received": ("confirm_message_received", "ConfirmMessageReceivedRequest"),
+}
+
+
+def install() -> None:
+    """Raises if this Flower's Fleet API is not the one that is known: then it must not serve."""
+    main = importlib.import_module("flwr.superlink.main")
+    router = importlib.import_module("flwr.superlink.routers.fleet.router")
+    handlers = importlib.import_module("flwr.superlink.servicer.fleet.fleet_handlers")
+    paths = {route.path for route in router.router.routes}
+    if paths != {f"{PREFIX}/{path}" for path in HANDLERS} or router.fleet_handlers is not handlers:
+        raise TypeError(f"its Fleet API is another: {sorted(paths)}")
+    auth = importlib.import_module("flwr.superlink.routers.fleet.node_auth")
+    auth.authenticate_node = telling(auth.authenticate_node)  # type: ignore[attr-defined]
+    guard = Guard(Bindings())
+    for name, kind in HANDLERS.values():
+        setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
+    runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
+    runtime.pull_messages = guard.looking(runtime.pull_messages)  # type: ignore[attr-defined]
+    lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard)}))
+
+
+def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
+    """Flower's own check of the node's signature, which says nothing when it refuses."""
+
+    def authenticate_node(request: Any) -> Any:
+        try:
+            return authenticate(request)
+        except Exception:
+            who = CALLER.get()
+            what = f"{who.cluster if who else '-'} does not sign as the node that it names"
+            say_refused(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
+            raise
+
+    return authenticate_node
+
+
+class Guard:
+    """In front of each handler. They run in threads, one request in each, with the context of the request."""
+
+    def __init__(self, bindings: Bindings) -> None:
+        self.bindings = bindings
+        self.arrivals = Arrivals(number("PANAL_LARGEST_REPLY", 0))
+        self.messages = Messages(self.arrivals, bindings.cluster_of)
+        self._looked = 0.0
+
+    def handler(self, name: str, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        judge = getattr(self, name, self.any_other)
+        handle = getattr(self.messages, name, None)
+
+        @wraps(original)
+        def guarded(*, request: Any, state: Any, **rest: Any) -> Any:
+            who = CALLER.get()
+            try:
+                if who is None:
+                    raise RefusedError("NoCluster", "the request did not come through the gateway")
+                if type(request).__name__ != kind:
+                    raise RefusedError("BadRequest", f"{who.cluster} sends a {type(request).__name__}")
+                judge(who, request, state)
+                if handle is not None:
+                    return handle(original, who, request, state, **rest)
+            except RefusedError as refusal:
+                say_refused(who.cluster if who else "", name, refusal)
+                raise refused(refusal) from refusal
+            except BadReplyError as bad:
+                raise bad_request(bad) from bad
+            response = original(request=request, state=state, **rest)
+            if name in ("deactivate_node", "unregister_node"):
+                self.bindings.leave(who, request.node_id)
+                self.arrivals.drop(request.node_id)
+            return response
+
+        return guarded
+
+    def heard(self, who: Caller) -> None:
+        if (node := self.bindings.node_of(who.cluster)) is not None:
+            self.arrivals.heard(node)
+
+    def looking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Before the server app looks for replies: those that stand still are given up, and nodes of clusters that left are removed."""
+
+        @wraps(original)
+        def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
+            if time.monotonic() - self._looked > LOOK:
+                self._looked = time.monotonic()
+                self.messages.give_up_stalled(state)
+                self.show_out(participants(), state)
+            return original(request, state, *rest)
+
+        return pull_messages
+
+    def show_out(self, taking_part: frozenset[str] | None, state: Any) -> None:
+        if taking_part is None:
+            return
+        for cluster, node in self.bindings.nodes().items():
+            if cluster not in taking_part:
+                say(f"{cluster} takes part no longer: node {node} is removed")
+                self.bindings.forget(cluster)
+                self.remove(state, node)
+
+    def remove(self, state: Any, node: int) -> None:
+        """It counts no more, and what it was asked is answered with an error at once."""
+        self.arrivals.drop(node)
+        constants: ModuleType = importlib.import_module("flwr.common.constant")
+        state.deactivate_node(node)
+        try:
+            state.delete_node(constants.NOOP_FLWR_AID, node)
+        except ValueError as error:  # it has unregistered itself
+            say(f"node {node}: {error}")
+
+    def register_node(self, who: Caller, request: Any, state: Any) -> None:
+        self.bindings.may_join(who)
+
+    def activate_node(self, who: Caller, request: Any, state: Any) -> None:
+        node = state.get_node_id_by_public_key(request.public_key)
+        if node is None:
+            raise RefusedError("ForeignNode", f"{who.cluster} activates a node that nobody knows")
+        replaced = self.bindings.join(who, node)
+        append_node(node, who.cluster)
+        if replaced is not None:
+            say(f"{who.cluster}: node {node} takes the place of {replaced}")
+            self.remove(state, replaced)
+
+    def deactivate_node(self, who: Caller, request: Any, state: Any) -> None:
+        self.bindings.check(who, request.node_id)
+
+    unregister_node = deactivate_node
+
+    def any_other(self, who: Caller, request: Any, state: Any) -> None:
+        self.bindings.check(who, request.node.node_id)
+
+
+def refused(refusal: RefusedError) -> Exception:
+    if refusal.reason == "SecondCollaborator":
+        errors: ModuleType = importlib.import_module("flwr.supercore.error")
+        error: Exception = errors.FlowerError(errors.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED, str(refusal), str(refusal))
+        return error
+    fastapi: ModuleType = importlib.import_module("fastapi")
+    unauthorized: Exception = fastapi.HTTPException(401, "Not authenticated")
+    return unauthorized
+
+
+def bad_request(bad: BadReplyError) -> Exception:
+    fastapi: ModuleType = importlib.import_module("fastapi")
+    error: Exception = fastapi.HTTPException(400, f"{bad.reason}: {bad}")
+    return error

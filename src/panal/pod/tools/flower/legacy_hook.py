@@ -1,0 +1,150 @@
+"""Inside the ServerApp process: servers and workflows of Flower's older interface, which secure aggregation still needs.
+
+Their messages pass the grid like any other's (`watch`). Here the run's rounds and minimum are given to them, what they aggregate is
+written down, and the model is handed over when they have ended.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from ..codes import TRAIN
+from ..files import RunError, number
+from .codes import EVALUATE, SERVER, FlowerEnding
+from .minimum import set_minimums
+from .model import hand_over
+from .watch import Watch, current, watch_of
+
+# How a History is told what came out of a round: the kind, and the name of the one number, empty where there are several.
+TOLD = {
+    "add_loss_distributed": (EVALUATE, "loss"),
+    "add_metrics_distributed": (EVALUATE, ""),
+    "add_metrics_distributed_fit": (TRAIN, ""),
+    "add_loss_centralized": (SERVER, "loss"),
+    "add_metrics_centralized": (SERVER, ""),
+}
+PARAMETERS = "parameters"  # the record in which a workflow keeps its model
+
+
+def patch(module: ModuleType) -> None:
+    """`module` is flwr.server.history, flwr.server.server or flwr.server.workflow.default_workflows."""
+    {"history": patch_history, "server": patch_server, "default_workflows": patch_workflow}[module.__name__.rpartition(".")[2]](module)
+
+
+def patch_history(module: Any) -> None:
+    for name, (kind, single) in TOLD.items():
+        setattr(module.History, name, telling(getattr(module.History, name), kind, single))
+
+
+def telling(original: Callable[..., Any], kind: str, single: str) -> Callable[..., Any]:
+    @wraps(original)
+    def add(self: Any, server_round: int, *args: Any, **kwargs: Any) -> Any:
+        (found,) = (*args, *kwargs.values())
+        if (watch := current()) is not None:
+            watch.report(kind, server_round, {single: found} if single else found)
+        return original(self, server_round, *args, **kwargs)
+
+    return add
+
+
+def patch_server(module: Any) -> None:
+    """Its Server asks each client by itself."""
+    original = module.Server.fit
+
+    @wraps(original)
+    def fit(self: Any, num_rounds: int, timeout: float | None) -> Any:
+        watch = current()
+        if watch is None:
+            return original(self, num_rounds, timeout)
+        set_minimums(self.strategy, number("PANAL_MIN_CLIENTS", 1))
+        came = Came()
+        self.fit_round = came.counting(self.fit_round, lambda out: bool(out and out[0] is not None))
+        rounds = number("PANAL_ROUNDS", num_rounds)
+        watch.started(rounds)
+        found = original(self, rounds, timeout)
+        came.to_something(watch)
+        finish(watch, self.strategy, as_arrays(self.parameters.tensors), came)
+        return found
+
+    module.Server.fit = fit
+
+
+def patch_workflow(module: Any) -> None:
+    original = module.DefaultWorkflow.__call__
+
+    @wraps(original)
+    def call(self: Any, grid: Any, context: Any) -> Any:
+        watch = watch_of(grid)
+        set_minimums(context.strategy, number("PANAL_MIN_CLIENTS", 1))
+        context.config.num_rounds = number("PANAL_ROUNDS", context.config.num_rounds)
+        came = Came()
+        fit = self.fit_workflow
+
+        def counting(grid: Any, context: Any) -> None:
+            before = context.state.array_records.get(PARAMETERS)
+            fit(grid, context)
+            came.count(context.state.array_records.get(PARAMETERS) is not before)
+
+        self.fit_workflow = counting
+        try:
+            watch.started(context.config.num_rounds)
+            original(self, grid, context)
+        finally:
+            self.fit_workflow = fit
+        came.to_something(watch)
+        tensors = [array.data for array in context.state.array_records[PARAMETERS].values()]
+        finish(watch, context.strategy, as_arrays(tensors), came)
+
+    module.DefaultWorkflow.__call__ = call
+
+
+class Came:
+    """In which rounds something came of the training."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.last = 0
+
+    def count(self, something: bool) -> None:
+        self.rounds += 1
+        if something:
+            self.last = self.rounds
+
+    def counting(self, original: Callable[..., Any], judge: Callable[[Any], bool]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            out = original(*args, **kwargs)
+            self.count(judge(out))
+            return out
+
+        return call
+
+    def to_something(self, watch: Watch) -> None:
+        """Raises RunError if every round came to nothing, as secure aggregation that halts each time: it only logs that."""
+        if self.last or not self.rounds:
+            return
+        message = f"No model came of any of the {self.rounds} rounds: the app's workflow has stopped in each"
+        watch.journal.stopped(FlowerEnding.WORKFLOW_HALTED, message)
+        raise RunError(FlowerEnding.WORKFLOW_HALTED, message)
+
+
+def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:
+    """The parameters of Flower's older interface: numpy's format, or bytes of the app's own such as trees."""
+    import numpy as np
+    from flwr.app import Array
+
+    found = {}
+    for number_, tensor in enumerate(tensors):
+        plain = not tensor.startswith(np.lib.format.MAGIC_PREFIX)
+        found[str(number_)] = Array(np.frombuffer(tensor, np.uint8) if plain else np.load(io.BytesIO(tensor), allow_pickle=False))
+    return found
+
+
+def finish(watch: Watch, strategy: Any, arrays: Any, came: Came) -> None:
+    watch.close()
+    if arrays:
+        name, metrics = type(strategy).__name__, watch.journal.metrics(came.rounds)
+        hand_over(watch.journal, watch.grid, arrays, round_=came.last, strategy=name, metrics=metrics)

@@ -1,0 +1,240 @@
+"""Inside the SuperLink: what a node may fetch and send, in the place of Flower's own handlers for messages and objects.
+
+Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share: whoever
+announces objects that never come makes every reply with the same content wait for them. Here a reply is first collected apart
+(`arrivals`), examined, and handed to Flower when it is complete. One that stands still, or is no reply to what the node was
+asked, is answered with an error in its node's name, so that a round waits for nobody longer than it must. A node fetches the objects
+of its own instructions and no others, and confirms no others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..codes import Refused
+from ..files import say
+from .arrivals import OBJECTS, TIMES, Arrivals, BadReplyError, Instruction, Reply, read_tree
+from .bindings import Caller, RefusedError
+from .errors import written
+
+Handler = Callable[..., Any]
+
+_CHUNK, _ARRAY, _REFERRING = "ArrayChunk", "Array", ("ArrayRecord", "RecordDict")
+
+
+class Messages:
+    """`tell(node)` is the cluster of a node, for the log. Each public method stands before Flower's handler of that name."""
+
+    def __init__(self, arrivals: Arrivals, tell: Callable[[int], str]) -> None:
+        self.arrivals = arrivals
+        self._tell = tell
+        self._storing = threading.Lock()
+        self._pb = importlib.import_module("flwr.proto.message_pb2")
+        self._fleet = importlib.import_module("flwr.proto.fleet_pb2")
+        self._serde = importlib.import_module("flwr.common.serde")
+        self._inflatable = importlib.import_module("flwr.supercore.inflatable.inflatable_object")
+        self._utils = importlib.import_module("flwr.supercore.inflatable.inflatable_utils")
+
+    # What a node fetches.
+
+    def pull_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        node = request.node.node_id
+        response = original(request=request, state=state, **rest)
+        for message, tree in zip(response.messages_list, response.message_object_trees):
+            names = {each.object_id for each in self._inflatable.iterate_object_tree(tree)}
+            self.arrivals.hand_out(node, message.metadata.message_id, message.metadata.run_id, names, message, tree)
+        if not response.messages_list and (lost := self.arrivals.again(node)) is not None:
+            say(f"{who.cluster} has not received the message {lost.name[:12]}, which is sent again")
+            response = self._fleet.PullMessagesResponse(messages_list=[lost.message], message_object_trees=[lost.tree])
+        return response
+
+    def pull_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        instruction = self.arrivals.pulls(request.node.node_id, request.run_id, request.object_id)
+        if instruction is None:
+            return self._pb.PullObjectResponse(object_found=False, object_available=False)
+        response = original(request=request, state=state, **rest)
+        if response.object_available:
+            instruction.pulled[request.object_id] = len(response.object_content)
+        return response
+
+    def confirm_message_received(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        if not self.arrivals.confirm(request.node.node_id, request.run_id, request.message_object_id):
+            raise RefusedError("ForeignMessage", f"{who.cluster} confirms a message that it was not handed")
+        return original(request=request, state=state, **rest)
+
+    # What a node sends.
+
+    def push_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        message = one_reply(who, request)
+        self._raise_if_over(message.metadata.run_id, state)
+        node, asked = request.node.node_id, message.metadata.reply_to_message_id
+        try:
+            known, root, error = self.arrivals.open(node, asked), message.metadata.message_id, message.HasField("error")
+            first = known is not None and (known.reply is None or known.reply.gives_way(root, error))
+            tree = read_tree(request.message_object_trees[0]) if first else {}  # the others' count for nothing, and cost half a second
+            reply = self.arrivals.announce(node, asked, root, tree, request, error)
+            if reply is not None:
+                fits(reply)
+        except BadReplyError as bad:
+            self._fail(self.arrivals.open(node, asked), bad, state)
+            raise
+        missing, session = (reply.missing(), reply.session) if reply is not None else ([], "")
+        reconnect = self._fleet.Reconnect(reconnect=5)
+        results = {message.metadata.message_id: 0}
+        return self._fleet.PushMessagesResponse(reconnect=reconnect, results=results, objects_to_push=missing, session_id=session)
+
+    def push_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        self._raise_if_over(request.run_id, state)
+        reply = self.arrivals.announced(request.node.node_id, request.run_id, request.session_id)
+        if reply is None:  # never announced, or given up meanwhile
+            return self._pb.PushObjectResponse(stored=False)
+        try:
+            content = request.object_content
+            if self.arrivals.put(reply, request.object_id, content, self._children(content)):
+                self._deliver(reply, state)
+        except BadReplyError as bad:
+            self._fail(reply.instruction, bad, state)
+            raise
+        return self._pb.PushObjectResponse(stored=True)
+
+    def _raise_if_over(self, run: int, state: Any) -> None:
+        """As Flower does: a node must learn that the run goes on no longer."""
+        utils: Any = importlib.import_module("flwr.server.superlink.utils")
+        status: Any = importlib.import_module("flwr.common.constant").Status
+        if why := utils.check_abort(run, [status.PENDING, status.STARTING, status.FINISHED], state):
+            errors: Any = importlib.import_module("flwr.supercore.error")
+            raise errors.FlowerError(errors.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED, why)
+
+    def _children(self, content: bytes) -> tuple[str, ...]:
+        """Flower looks at the rest of an object's head when it is stored, which is too late."""
+        try:
+            self._utils.validate_object_content(content)
+            return tuple(self._inflatable.get_object_children_ids_from_object_content(content))
+        except (ValueError, self._utils.UnexpectedObjectContentError) as error:
+            raise BadReplyError(Refused.REPLY_INVALID, "one of its objects is not in Flower's form") from error
+
+    # What becomes of a reply.
+
+    def _deliver(self, reply: Reply, state: Any) -> None:
+        message = self._examined(reply)
+        if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
+            raise BadReplyError(Refused.REPLY_INVALID, "Flower does not take it: it has expired, or comes too late")
+        self.arrivals.close(reply.instruction)
+        state.store_traffic(reply.instruction.run, bytes_sent=0, bytes_recv=reply.size + reply.request.ByteSize())
+        if reply.request.clientapp_runtime_list:
+            state.add_clientapp_runtime(reply.instruction.run, reply.request.clientapp_runtime_list[0])
+
+    def _stored(self, tree: Any, contents: dict[str, bytes], message: Any, state: Any) -> bool:
+        """Objects first, then the message: the server app finds all of it or none."""
+        store = state.object_store
+        with self._storing:
+            store.preregister(message.metadata.run_id, tree)
+            stored = False
+            try:
+                for name, content in contents.items():
+                    store.put(name, content)
+                stored = state.store_message_res(message) is not None
+            finally:
+                if not stored:
+                    store.delete(message.metadata.message_id)
+            return stored
+
+    def _examined(self, reply: Reply) -> Any:
+        """The message as the server app will see it, without the arrays' bytes. Whatever is wrong with it must show here, where it costs
+        this node's reply and nothing else."""
+        try:
+            size, count = Weigher(self._utils, reply).of(reply.root)
+            if size > reply.largest:
+                raise BadReplyError(Refused.REPLY_TOO_LARGE, f"it unfolds to {size} bytes; a reply of this run may have {reply.largest}")
+            if count > (most := max(OBJECTS, TIMES * len(reply.instruction.objects))):
+                raise BadReplyError(Refused.REPLY_TOO_LARGE, f"it unfolds to {count} objects; a reply of this run may have {most}")
+            message = self._utils.inflate_object_from_contents(reply.root, self._without_chunks(reply))
+            said, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
+        except BadReplyError:
+            raise
+        except Exception as error:
+            raise BadReplyError(Refused.REPLY_INVALID, f"it is not in Flower's form ({type(error).__name__})") from error
+        found.message_id = said.message_id
+        if found != said:
+            raise BadReplyError(Refused.REPLY_INVALID, "its metadata are not those that were announced")
+        message.metadata.__dict__["_message_id"] = said.message_id
+        return message
+
+    def _without_chunks(self, reply: Reply) -> dict[str, bytes]:
+        chunk: Any = importlib.import_module("flwr.app.message.arraychunk").ArrayChunk
+        empty = chunk(memoryview(b"")).deflate()
+        kinds = {name: self._inflatable.get_object_type_from_object_content(content) for name, content in reply.contents.items()}
+        return {name: empty if kinds[name] == _CHUNK else content for name, content in reply.contents.items()}
+
+    def _fail(self, instruction: Instruction | None, bad: BadReplyError, state: Any) -> None:
+        """The node's instruction is answered with an error in its name."""
+        if instruction is None or not self.arrivals.close(instruction):
+            return
+        say(f"reply of {self._tell(instruction.node)} is not taken: reason={bad.reason}: {bad}")
+        error: Any = importlib.import_module("flwr.app.error").Error
+        asked = self._serde.message_from_proto(instruction.message)
+        answer = type(asked)(error(0, written(bad.reason, str(bad))), reply_to=asked)
+        with self._inflatable.no_object_id_recompute():
+            answer.metadata.__dict__["_message_id"] = answer.object_id
+            tree = self._inflatable.get_object_tree(answer)
+            self._stored(tree, {answer.object_id: answer.deflate()}, answer, state)
+
+    def give_up_stalled(self, state: Any) -> None:
+        for reply in self.arrivals.stalled():
+            left, all_ = len(reply.missing()), len(reply.tree)
+            why = f"{left} of its {all_} objects have not come, and none for {reply.patience:.0f} s"
+            self._fail(reply.instruction, BadReplyError(Refused.REPLY_INCOMPLETE, why), state)
+
+
+def one_reply(who: Caller, request: Any) -> Any:
+    """The one message of an announcement; raises RefusedError unless it is a reply of the node's own with one tree, whose root it is.
+    Flower would take what says that it comes from the server for an instruction to another node."""
+    if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
+        raise RefusedError("ForeignMessage", f"{who.cluster} sends {len(request.messages_list)} messages at a time")
+    message, tree = request.messages_list[0], request.message_object_trees[0]
+    if message.metadata.src_node_id != request.node.node_id or not message.metadata.reply_to_message_id:
+        raise RefusedError("ForeignMessage", f"{who.cluster} sends a message that is no reply of its own node")
+    if tree.object_id != message.metadata.message_id:
+        raise RefusedError("ForeignMessage", f"{who.cluster} sends a message under another name than its own")
+    return message
+
+
+def fits(reply: Reply) -> None:
+    """Its metadata are those of a reply to this instruction."""
+    said, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
+    pairs = ((said.run_id, asked.run_id), (said.src_node_id, asked.dst_node_id), (said.dst_node_id, asked.src_node_id))
+    if any(a != b for a, b in pairs) or (said.group_id, said.message_type) != (asked.group_id, asked.message_type):
+        raise BadReplyError(Refused.REPLY_INVALID, "its metadata are not those of a reply to this message")
+
+
+class Weigher:
+    """How many bytes and objects an object unfolds to: one that is referred to twice counts twice. Chunks are no objects of their own."""
+
+    def __init__(self, utils: Any, reply: Reply) -> None:
+        self._head = utils.get_object_head_values_from_object_content
+        self._reply = reply
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def of(self, name: str) -> tuple[int, int]:
+        if name not in self._known:
+            self._known[name] = self._weigh(name)
+        return self._known[name]
+
+    def _weigh(self, name: str) -> tuple[int, int]:
+        content = self._reply.contents[name]
+        kind, children, length = self._head(content)
+        if kind == _ARRAY:
+            referred = [children[index] for index in json.loads(content[len(content) - length :])["arraychunk_ids"]]
+        elif kind in _REFERRING:
+            referred = list(json.loads(content[len(content) - length :]).values())
+        else:
+            referred = children
+        size, count = len(content), int(kind != _CHUNK)
+        for child in referred:
+            more, number = self.of(child)
+            size, count = size + more, count + number
+        return size, count

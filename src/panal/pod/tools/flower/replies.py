@@ -1,0 +1,160 @@
+"""What the hub's hook learns from replies about each cluster, and nothing that the app would notice."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
+from ..files import run_dir, say
+from ..records import Number, Reply
+from .client_hook import RECORD
+from .environment import NODES
+from .errors import USER_CODES, arrived, printable
+from .judge import Description, Verdict
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one message: what a usable reply told (its metrics, and seconds), or why there is none, as a code and a text."""
+
+    reason: str = Unanswered.NO_REPLY
+    text: str = ""
+    told: Reply | None = None
+    by_user_code: bool = False
+
+
+@dataclass
+class Phase:
+    """What came back in one phase of a round, by cluster: `messages` are the texts of those failures that a site shares."""
+
+    sent: int = 0
+    replies: int = 0
+    failures: int = 0
+    user_failures: int = 0
+    seconds: float = 0.0
+    collaborators: dict[str, Reply] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+
+    def take(self, cluster: str, answer: Answer) -> None:
+        """Counts one; `cluster` is empty if it is not known."""
+        if answer.told is not None:
+            self.replies += 1
+            self.collaborators |= {cluster: answer.told} if cluster else {}
+            return
+        self.failures += 1
+        self.user_failures += answer.by_user_code
+        self.failed |= {cluster: answer.reason} if cluster else {}
+        self.messages |= {cluster: answer.text} if cluster and answer.text else {}
+
+    def told(self) -> dict[str, Any]:
+        """The fields of the phase's record."""
+        counted = {"replies": self.replies, "failures": self.failures, "collaborators": self.collaborators, "failed": self.failed}
+        return counted | ({"messages": self.messages} if self.messages else {})
+
+
+class Clusters:
+    """Which cluster a node is: the SuperLink writes it down as nodes join, by the certificate that their gateway came with."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+        self._newest: dict[str, int] = {}
+        self._read = 0  # bytes of the file
+        self._lock = threading.Lock()
+
+    def of(self, node: int | None) -> str:
+        """Empty if it is not known."""
+        if node is not None and node not in self._known:
+            self._look()
+        return self._known.get(node, "") if node is not None else ""
+
+    def successor(self, node: int) -> int:
+        """The node that the cluster of `node` has now: its SuperNode may have been started again."""
+        self._look()
+        return self._newest.get(self._known.get(node, ""), node)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        try:
+            with (run_dir() / NODES).open("rb") as file:
+                file.seek(self._read)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return
+        self._read += len(whole + newline)
+        for line in whole.splitlines():
+            record = json.loads(line)
+            self._known[record["node"]] = record["cluster"]
+            self._newest[record["cluster"]] = record["node"]
+
+
+def answer_of(reply: Any, seconds: float | None) -> Answer:
+    """Of a reply that was not refused, without our record."""
+    if reply.has_error():
+        reason, text = arrived(reply.error.code, reply.error.reason)
+        return Answer(reason, text, None, reply.error.code in USER_CODES)
+    told: Reply = {"metrics": merged(reply.content.metric_records.values())}
+    if seconds is not None:
+        told["seconds"] = seconds
+    return Answer("", "", told)
+
+
+def say_refused(cluster: str, told: Verdict) -> None:
+    say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
+
+
+def take_record(content: Any) -> float | None:
+    """Takes our record out of a reply: the seconds that it tells, if it does."""
+    record = content.config_records.get(RECORD)
+    if record is None:
+        return None
+    del content[RECORD]
+    seconds = record.get("seconds")
+    return seconds if isinstance(seconds, float) and math.isfinite(seconds) else None
+
+
+def in_order(contents: Mapping[str, Any], got: Mapping[str, Description]) -> None:
+    """Arrays of the same names come in the order that most replies have. A strategy takes the order of the first one over into the model,
+    and apps go by it: the site that answers first must not be able to exchange one layer for another."""
+    orders: dict[frozenset[Any], Counter[tuple[Any, ...]]] = {}
+    for each in got.values():
+        orders.setdefault(frozenset(each.arrays), Counter())[tuple(each.arrays)] += 1
+    for key, each in got.items():
+        counted = orders[frozenset(each.arrays)]
+        wanted = max(counted, key=lambda order: (counted[order], order == tuple(sorted(order))))
+        if tuple(each.arrays) != wanted:
+            _reorder(contents[key], wanted)
+
+
+def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
+    records = {name: content.array_records[name] for name in content.array_records}
+    for name in records:
+        del content[name]
+    for name in dict.fromkeys([*(record for record, _ in wanted), *records]):
+        old = records[name]
+        content[name] = type(old)({key: old[key] for record, key in wanted if record == name})
+
+
+def numbers(metrics: Mapping[str, Any] | None) -> dict[str, Number]:
+    """The single numbers among a MetricRecord's values. What JSON has no number for is a word: NaN, Infinity or -Infinity."""
+    found = {k: number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
+    return {k[:MAX_METRIC_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
+
+
+def number(value: float) -> Number:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def merged(records: Iterable[Mapping[str, Any]]) -> dict[str, Number]:
+    return numbers({k: v for record in records for k, v in record.items()})

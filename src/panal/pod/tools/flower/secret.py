@@ -1,0 +1,72 @@
+"""The Pod's secret (`pod_secret`) in Flower's programs: its servers require it, as their Control and Runtime APIs run what they are sent,
+and its clients send it."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..files import loopback
+from ..pod_secret import HEADER, secret
+
+
+class Locked:
+    """ASGI, outermost: a request with the secret goes on without it; any other gets 401 before a byte of its body is read."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self.app = app
+        self._name, self._value = HEADER.encode(), secret().encode()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        said = [value for name, value in scope["headers"] if name == self._name]
+        if scope["type"] != "http" or len(said) != 1 or not hmac.compare_digest(said[0], self._value):
+            await unauthorized(send)
+            return
+        headers = [pair for pair in scope["headers"] if pair[0] != self._name]
+        await self.app({**scope, "headers": headers}, receive, send)
+
+
+async def unauthorized(send: Any) -> None:
+    await rejected(send, 401, "Not authenticated")
+
+
+async def rejected(send: Any, status: int, detail: str) -> None:
+    body = b'{"detail": "%s"}' % detail.encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def lock(module: ModuleType, *inner: type) -> None:
+    """What `module.create_app` makes is locked; `inner` are middlewares within the lock, the outermost last."""
+    create: Callable[..., Any] = module.create_app
+
+    def create_app(*args: Any, **kwargs: Any) -> Any:
+        app = create(*args, **kwargs)
+        for middleware in (*inner, Locked):
+            app.add_middleware(middleware)
+        return app
+
+    module.create_app = create_app  # type: ignore[attr-defined]
+
+
+def patch(module: ModuleType) -> None:
+    """`module` is flwr.supercore.protobuf.client: what Flower's programs send to this Pod's loopback address carries the secret."""
+    client: Any = module.ProtobufClient
+    if getattr(client, "panal_secret", False):
+        return
+    send, value = client._send, secret()
+    own = {loopback(), "127.0.0.1"}
+
+    def _send(self: Any, context: Any, **kwargs: Any) -> Any:
+        if urlsplit(str(context.request.url)).hostname in own:
+            context.request.headers[HEADER] = value
+        return send(self, context, **kwargs)
+
+    client._send, client.panal_secret = _send, True

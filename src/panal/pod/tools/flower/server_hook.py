@@ -1,0 +1,264 @@
+"""Inside the ServerApp process on the hub: watches `Strategy.start`, and gives it the run's rounds, minimum and time limit.
+
+The app is a plain Flower app and notices nothing. Methods are wrapped on the strategy's and the grid's instance for the length of one
+`start`, so that other strategies within (as those for differential privacy have) stay as they are; a `start` of the app's own strategy is
+watched like Flower's. A training phase with fewer replies than the run's minimum is done again with the same messages, up to REPEATS
+times, before the run is given up: a collaborator that was just restarted is then back. After the strategy's rounds are over, more are done
+while the controller asks for more.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from functools import partial, wraps
+from types import ModuleType
+from typing import Any
+
+from ..codes import TRAIN, Ending
+from ..files import ROUNDS, RunError, number, run_dir, say
+from ..records import Number
+from .aggregation import Aggregation, rules
+from .codes import EVALUATE, SERVER
+from .context import with_key
+from .exchange import Exchange
+from .journal import Journal
+from .judge import Judge
+from .made import Made
+from .minimum import set_minimums
+from .model import hand_over
+from .replies import Phase, numbers
+from .watch import ROUND_TIMEOUT, watch_of
+
+REPEATS = 2
+NAMED = 10  # kinds of failure in one message
+METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
+_NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
+
+
+def patch(module: ModuleType) -> None:
+    """`module` is flwr.serverapp.strategy.strategy."""
+    strategy_class: Any = module.Strategy
+    if missing := _NEEDED - set(inspect.signature(strategy_class.start).parameters):
+        raise TypeError(f"Strategy.start has no {sorted(missing)}")
+    strategy_class.start = observed(strategy_class.start)
+
+    def watch_own_start(cls: Any, /, **kwargs: Any) -> None:
+        super(strategy_class, cls).__init_subclass__(**kwargs)
+        if "start" in vars(cls):
+            cls.start = observed(vars(cls)["start"])
+
+    strategy_class.__init_subclass__ = classmethod(watch_own_start)
+
+
+def observed(original: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
+    @wraps(original)
+    def start(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "grid" not in signature.parameters or "_panal_observed" in vars(self):
+            return original(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        call = {k: v for k, v in bound.arguments.items() if k != next(iter(signature.parameters))}
+        try:
+            observation = Observation(self, call, original)
+        except TypeError as error:  # an unknown kind of strategy or grid: the app runs, and is watched by its messages alone
+            say(f"this strategy cannot be observed: {error!r}")
+            return original(self, *args, **kwargs)
+        return observation.run()
+
+    return start
+
+
+class Observation:
+    """One call of `Strategy.start`. `offset` is what has to be added to the strategy's own round numbers."""
+
+    def __init__(self, strategy: Any, call: dict[str, Any], original: Callable[..., Any]) -> None:
+        self.strategy, self.call, self.original = strategy, call, original
+        self.grid, self.evaluate_fn = call["grid"], call.get("evaluate_fn")
+        vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
+        self.watch = watch_of(self.grid)
+        self.journal: Journal = self.watch.journal
+        self.exchange = Exchange(self.watch.beneath(self.grid), Judge(rules(strategy)), self.watch.clusters)
+        self.aggregation = Aggregation(strategy, self.exchange)
+        self.min_clients = number("PANAL_MIN_CLIENTS", 1)
+        self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
+        given = int(call.get("num_rounds", 0))
+        self.several = self.watch.starts.several(sys._getframe())
+        self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
+        self.watch.close()  # a main loop of the app's own before this
+        self.offset = self.before = self.last = self.ended = self.journal.rounds
+        self.training = False  # whether the messages that come next are of a training phase
+        self.made = Made(strategy, self.journal, call.get("initial_arrays"))
+        self.phase = Phase()
+        self.round_began = self.phase_began = time.monotonic()
+        self.methods = {name: getattr(strategy, name) for name in METHODS}
+
+    def run(self) -> Any:
+        self.made.check_types()
+        call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
+        if self.evaluate_fn is not None:
+            call["evaluate_fn"] = self.evaluate
+        set_minimums(self.strategy, self.min_clients)
+        self._wrap()
+        result, raised = None, True
+        try:
+            self.journal.started(self.offset + self.rounds if self.rounds else 0)
+            result = self.original(self.strategy, **call)
+            result = self._more_rounds(result, call)
+            self._end()
+            raised = False
+        finally:
+            self._unwrap()
+            self.journal.rounds = self.last
+            self._hand_over(getattr(result, "arrays", None), raised)
+        return result
+
+    def _more_rounds(self, result: Any, call: dict[str, Any]) -> Any:
+        if self.several or not {"num_rounds", "initial_arrays"} <= call.keys():
+            return result
+        while (wanted := rounds_wanted()) > self.offset + self.rounds:
+            done = self.offset + self.rounds
+            say(f"{wanted} rounds are asked for now: going on after round {done}")
+            self.journal.started(wanted)
+            self.offset, self.rounds = done, wanted - done
+            arrays = result.arrays if len(result.arrays) else call["initial_arrays"]
+            more = self.original(self.strategy, **{**call, "initial_arrays": arrays, "num_rounds": self.rounds})
+            merge(result, more, done - self.before)
+        return result
+
+    # What the strategy and the grid do, with their own round numbers shifted by `offset`.
+
+    def _wrap(self) -> None:
+        for name in self.methods:
+            setattr(self.strategy, name, getattr(self, name))
+        self.strategy._panal_observed = True
+        self.outer = vars(self.grid).get("send_and_receive")
+        self.grid.send_and_receive = self.send_and_receive
+        self.watch.observing = True
+
+    def _unwrap(self) -> None:
+        for name in (*self.methods, "_panal_observed"):
+            vars(self.strategy).pop(name, None)
+        vars(self.grid).pop("send_and_receive", None)
+        if self.outer is not None:
+            self.grid.send_and_receive = self.outer
+        self.watch.observing = False
+
+    def configure_train(self, server_round: int, *args: Any, **kwargs: Any) -> Any:
+        self.training = True
+        self._end()
+        self.round_began = self.phase_began = time.monotonic()
+        self.last = server_round + self.offset
+        return self.methods["configure_train"](self.last, *args, **kwargs)
+
+    def configure_evaluate(self, server_round: int, *args: Any, **kwargs: Any) -> Any:
+        self.phase_began = time.monotonic()
+        self.training = False
+        return self.methods["configure_evaluate"](server_round + self.offset, *args, **kwargs)
+
+    def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
+        """The strategy is asked once for the messages of a round: it may change its settings while it makes them."""
+        timeout = self.timeout if timeout is None else min(timeout, self.timeout)
+        kind = TRAIN if self.training else EVALUATE
+        replies, self.phase = self.exchange(messages, timeout, kind)
+        for _ in range(REPEATS if self.training else 0):
+            if not self._too_few():
+                break
+            self._record(self.last, TRAIN, {})
+            say(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; what failed is sent again")
+            del replies
+            self.phase_began = time.monotonic()
+            replies, self.phase = self.exchange.again(timeout, kind)
+        self.exchange.forget()
+        if self.training and self._too_few():
+            self._give_up()
+        return replies
+
+    def _too_few(self) -> bool:
+        return self.phase.replies < min(self.min_clients, self.phase.sent)
+
+    def _give_up(self) -> None:
+        server_round, phase = self.last, self.phase
+        self._record(server_round, TRAIN, {})
+        reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
+        said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
+        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
+        all_raised = phase.replies == 0 and phase.user_failures == phase.failures
+        reason = Ending.ALL_COLLABORATORS_FAILED if all_raised else Ending.QUORUM_LOST
+        self.journal.stopped(reason, message)
+        raise RunError(reason, message)
+
+    def aggregate_train(self, server_round: int, replies: Any) -> Any:
+        given = list(replies)
+        out = self._aggregated(TRAIN, server_round + self.offset, given)
+        try:
+            self.made.look_at(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
+        except (AttributeError, TypeError, ValueError, KeyError) as error:
+            say(f"what this strategy returns cannot be looked at: {error!r}")
+        self._record(server_round + self.offset, TRAIN, numbers(out[1]))
+        return out
+
+    def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
+        metrics = self._aggregated(EVALUATE, server_round + self.offset, list(replies))
+        self._record(server_round + self.offset, EVALUATE, numbers(metrics))
+        if self.evaluate_fn is None:
+            self._end()
+        return metrics
+
+    def _aggregated(self, kind: str, server_round: int, replies: list[Any]) -> Any:
+        before = self.phase.replies
+        out = self.aggregation(kind, partial(self.methods[f"aggregate_{kind}"], server_round), replies, self.phase)
+        if kind == TRAIN and self.phase.replies < before and self._too_few():
+            self._give_up()
+        return out
+
+    def evaluate(self, server_round: int, arrays: Any) -> Any:
+        assert self.evaluate_fn is not None
+        if server_round == 0 and self.offset > self.before:
+            return None  # more rounds: the arrays were evaluated as the last round's
+        began = time.monotonic()
+        metrics = self.evaluate_fn(server_round + self.offset, arrays)
+        self.phase, self.phase_began = Phase(), began
+        self._record(server_round + self.offset, SERVER, numbers(metrics))
+        if server_round > 0:
+            self._end()
+        return metrics
+
+    def _record(self, server_round: int, kind: str, metrics: dict[str, Number]) -> None:
+        self.journal.phase(server_round, kind, self.phase, time.monotonic() - self.phase_began, metrics)
+
+    def _end(self) -> None:
+        """The round that was begun last, once."""
+        if self.last > self.ended:
+            self.journal.end(self.last, time.monotonic() - self.round_began)
+            self.ended = self.last
+
+    def _hand_over(self, returned: Any, raised: bool) -> None:
+        """What `start` has returned. Where it raised, or returned nothing, the last arrays that the strategy has made."""
+        arrays = returned or (self.made.arrays if self.made.round else None)
+        self.made.tell_rounds_without()
+        if not arrays:
+            if not raised:
+                self.made.tell_none()
+            return
+        name, metrics = type(self.strategy).__name__, self.journal.metrics(self.last)
+        hand_over(self.journal, self.grid, arrays, round_=self.made.round or self.last, strategy=name, metrics=metrics)
+
+
+def rounds_wanted() -> int:
+    try:
+        return int((run_dir() / ROUNDS).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def merge(result: Any, more: Any, shift: int) -> None:
+    """Adds what `more` rounds came to, so that the app sees one result."""
+    if len(more.arrays):
+        result.arrays = more.arrays
+    for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):
+        getattr(result, name).update({n + shift: metrics for n, metrics in getattr(more, name).items() if n > 0})

@@ -1,0 +1,188 @@
+"""Inside a SuperNode: it runs the announced app and nothing else, and an exception's text leaves the site only if its owner allows it.
+
+Code comes from the hub in one way alone, the app's bundle (FAB): it is asked for when a message of a new run arrives, stored, and handed to
+the process of the ClientApp, which unpacks and imports it. So it is judged here, before it is stored, with all that the hub says of the run
+and that decides what is imported from where: the content's SHA-256, the bundle's name and version, and the kind of the run (an agent's
+could start other programs of Flower's). Dependencies of the bundle are never installed. A run that is refused gets an error for a reply.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from ..codes import DIGEST, Ending
+from ..files import RunError, say
+from . import secret, unanswered
+from .errors import leaving, written
+
+INSTANCE_HEADER = "x-panal-instance"
+INVALID_FAB = 7  # of Flower's error codes
+HANDED_OVER = 5.0  # seconds for the ClientApp to hand over the rest of an error
+
+_PULL = {"state", "object_store", "receive", "get_run", "get_fab"}
+_PUSH = {"state", "object_store", "send", "push_object"}
+
+
+class WrongAppError(Exception):
+    """The hub sends what was not announced."""
+
+
+def app_hash() -> str:
+    """What this site was told that it will run."""
+    told = os.environ.get("PANAL_APP_HASH", "")
+    if not re.fullmatch(DIGEST, told):
+        raise RunError(
+            Ending.APP_HASH_MISMATCH, f"PANAL_APP_HASH is {told!r}, which is no SHA-256: the hub did not announce what is to run here"
+        )
+    return told
+
+
+def share_errors() -> bool:
+    return os.environ.get("PANAL_SHARE_ERRORS", "").strip() == "true"
+
+
+def install() -> None:
+    """Raises if this Flower's SuperNode is not the one that is known: then it must not run."""
+    module = importlib.import_module("flwr.supernode.start_client_internal")
+    connection = importlib.import_module("flwr.supernode.fleet_http_connection")
+    for name, needed in (("_pull_and_store_message", _PULL), ("_push_messages", _PUSH)):
+        if missing := needed - set(inspect.signature(getattr(module, name)).parameters):
+            raise TypeError(f"{name} has no {sorted(missing)}")
+    unanswered.install(module)
+    module._pull_and_store_message = judging(module, app_hash())  # type: ignore[attr-defined]
+    module._push_messages = withholding(module, share_errors())  # type: ignore[attr-defined]
+    introduce(connection, os.environ.get("PANAL_INSTANCE", ""))
+    secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
+    secret.lock(importlib.import_module("flwr.supernode.main"))
+
+
+def introduce(connection: ModuleType, instance: str) -> None:
+    """The hub is told from which Pod a node comes: there one that is started anew may take the place of the one before."""
+    signing: Any = connection.NodeAuthHttpInterceptor
+
+    class Introducing(signing):  # type: ignore[misc]
+        def intercept(self, context: Any, call_next: Any) -> Any:
+            context.request.headers[INSTANCE_HEADER] = instance
+            return super().intercept(context, call_next)
+
+    connection.NodeAuthHttpInterceptor = Introducing  # type: ignore[attr-defined]
+
+
+# What comes in.
+
+
+def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
+    original: Callable[..., Any] = module._pull_and_store_message
+
+    def pull_and_store_message(*, state: Any, object_store: Any, receive: Any, get_run: Any, get_fab: Any, **rest: Any) -> Any:
+        received: list[Any] = []
+
+        def keep() -> Any:
+            found = receive()
+            received[:] = found[:1] if found else []
+            return found
+
+        runs: dict[int, Any] = {}
+
+        def judged_run(run_id: int) -> Any:
+            runs[run_id] = run = get_run(run_id)
+            judge_run(run, announced)
+            return run
+
+        def judged_bundle(fab_hash: str, run_id: int) -> Any:
+            bundle = get_fab(fab_hash, run_id)
+            judge_bundle(bundle.content, runs[run_id], announced)
+            return bundle
+
+        try:
+            return original(state=state, object_store=object_store, receive=keep, get_run=judged_run, get_fab=judged_bundle, **rest)
+        except WrongAppError as refusal:
+            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. Nothing of it is installed or run")
+            return refuse(module, received[0], state, object_store)
+
+    return pull_and_store_message
+
+
+def judge_run(run: Any, announced: str) -> None:
+    if run.fab_hash != announced:
+        raise WrongAppError(f"the hub wants to run an app of SHA-256 {run.fab_hash or '(none)'}, announced was {announced}")
+    if run.primary_task_type != "flwr-serverapp":
+        raise WrongAppError(f"the hub wants a run of the kind {run.primary_task_type}, announced was a server app with the app {announced}")
+
+
+def judge_bundle(content: bytes, run: Any, announced: str) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != announced:
+        raise WrongAppError(f"the hub sent an app of SHA-256 {digest}, announced was {announced}")
+    config = importlib.import_module("flwr.common.config")
+    named = config.get_metadata_from_config(config.get_fab_config(content))
+    if (run.fab_id, run.fab_version) != named:
+        raise WrongAppError(f"the hub calls the app {announced} {run.fab_id} {run.fab_version}, which is {' '.join(named)}")
+
+
+def refuse(module: ModuleType, message: Any, state: Any, object_store: Any) -> Any:
+    error: Any = importlib.import_module("flwr.app.error").Error
+    reply = type(message)(error(INVALID_FAB, written(Ending.APP_HASH_MISMATCH)), reply_to=message)
+    module._insert_message(reply, state, object_store)
+    return message.metadata.run_id
+
+
+# What goes out.
+
+
+def withholding(module: ModuleType, share: bool) -> Callable[..., Any]:
+    original: Callable[..., Any] = module._push_messages
+
+    def push_messages(*, state: Any, object_store: Any, **rest: Any) -> Any:
+        return original(state=Replies(state, object_store, share), object_store=object_store, **rest)
+
+    return push_messages
+
+
+class Replies:
+    """The SuperNode's state, whose replies say no more of an error than they may."""
+
+    def __init__(self, state: Any, object_store: Any, share: bool) -> None:
+        self._state, self._store, self._share = state, object_store, share
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._state, name)
+        return self._bounding(found) if name.startswith("get_messages") else found  # get_messages_legacy since 1.41
+
+    def _bounding(self, get: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+        return lambda **wanted: [self._bounded(message) for message in get(**wanted)]
+
+    def _bounded(self, message: Any) -> Any:
+        if not message.has_error():
+            return message
+        code, reason = message.error.code, message.error.reason
+        said = leaving(code, reason, self._share)
+        return message if said == reason else self._said_so(message, code, said)
+
+    def _said_so(self, message: Any, code: int, reason: str) -> Any:
+        """Another message in the place of this one: it is named by the hash of what it says."""
+        error: Any = importlib.import_module("flwr.app.error").Error
+        inflatable: Any = importlib.import_module("flwr.supercore.inflatable.inflatable_object")
+        self._forget(message)
+        message.error = error(code, reason)
+        with inflatable.no_object_id_recompute():
+            message.metadata.__dict__["_message_id"] = message.object_id
+            self._store.preregister(message.metadata.run_id, inflatable.get_object_tree(message))
+            self._store.put(message.object_id, message.deflate())
+        return message
+
+    def _forget(self, message: Any) -> None:
+        """The ClientApp may be handing it over still."""
+        name, end = message.metadata.message_id, time.monotonic() + HANDED_OVER
+        while self._store.get(name) == b"" and time.monotonic() < end:
+            time.sleep(0.05)
+        self._state.delete_messages(message_ids=[name])
+        self._store.delete(name)

@@ -1,0 +1,135 @@
+"""Inside a SuperNode: a message whose ClientApp has ended without a reply is answered with an error at once.
+
+A SuperNode works on one message at a time: it makes a task for it, and then waits for a reply. Flower writes one itself if the app raises,
+or a minute after the last heartbeat of a process that had fetched the message; for all others, and for the rest of a reply that was
+announced and not handed over, it waits for ever. Here it waits until the task is over (`deaths` ends that of a process that died).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ..files import say
+
+CRASHED = 8  # of Flower's error codes
+FINISHED = "finished"  # of its task states
+
+
+class IncompleteReplyError(Exception):
+    """The ClientApp ended before it had handed over all of its reply."""
+
+
+@dataclass
+class Work:
+    """What the SuperNode works on: a task, and the message that it is for."""
+
+    task: int | None = None
+    message: Any = None
+
+
+def install(module: ModuleType) -> None:
+    """`module` is flwr.supernode.start_client_internal."""
+    pull: Callable[..., Any] = module._pull_and_store_message
+    push: Callable[..., Any] = module._push_messages
+    work = Work()
+
+    def pull_and_store_message(*, state: Any, **rest: Any) -> Any:
+        work.task = work.message = None
+        return pull(state=Beginning(state, work), **rest)
+
+    def push_messages(*, state: Any, object_store: Any, **rest: Any) -> Any:
+        waiting = Waiting(module, state, object_store, work)
+        push(state=waiting, object_store=waiting.objects, **rest)
+        if waiting.objects.cut_off:
+            waiting.give_up()
+            push(state=state, object_store=object_store, **rest)
+
+    module._pull_and_store_message = pull_and_store_message  # type: ignore[attr-defined]
+    module._push_messages = push_messages  # type: ignore[attr-defined]
+
+
+class Beginning:
+    """The SuperNode's state while a message is fetched."""
+
+    def __init__(self, state: Any, work: Work) -> None:
+        self._state, self._work = state, work
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def create_task(self, **task: Any) -> Any:
+        self._work.task = self._state.create_task(**task)
+        return self._work.task
+
+    def store_message(self, message: Any) -> Any:
+        if not message.metadata.reply_to_message_id:
+            self._work.message = message
+        return self._state.store_message(message)
+
+
+class Waiting:
+    """The SuperNode's state while it waits for a reply and sends it."""
+
+    def __init__(self, module: ModuleType, state: Any, store: Any, work: Work) -> None:
+        self._module, self._state, self._store, self._work = module, state, store, work
+        self.objects = Objects(store, self.over)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def over(self) -> str | None:
+        """How the task ended; None if it goes on."""
+        if self._work.task is None:
+            return None
+        tasks = self._state.get_tasks(task_ids=[self._work.task])
+        if tasks and tasks[0].status.status != FINISHED:
+            return None
+        return str(tasks[0].status.details) if tasks else ""
+
+    def get_messages_legacy(self, **wanted: Any) -> Sequence[Any]:
+        return self._replies(self._state.get_messages_legacy, wanted)
+
+    def get_messages(self, **wanted: Any) -> Sequence[Any]:
+        """Its name in Flower 1.40."""
+        return self._replies(self._state.get_messages, wanted)
+
+    def _replies(self, find: Callable[..., Sequence[Any]], wanted: dict[str, Any]) -> Sequence[Any]:
+        over = self.over()  # before it looks: an app stores its reply, and ends its task then
+        found = find(**wanted)
+        if found or over is None or self._work.message is None:
+            return found
+        self.give_up(over)
+        return find(**wanted)
+
+    def give_up(self, why: str | None = None) -> None:
+        """An error takes the place of the reply. What Flower still holds of the message is let go when it has been sent."""
+        message, why = self._work.message, why or self.over() or ""
+        say("the ClientApp ended without a reply, so an error is sent")
+        error: Any = importlib.import_module("flwr.app.error").Error
+        self._store.delete(message.metadata.message_id)
+        self._module._insert_message(type(message)(error(CRASHED, why), reply_to=message), self._state, self._store)
+
+
+class Objects:
+    """The SuperNode's store of objects: the rest of a reply is not waited for when nobody is there to hand it over."""
+
+    def __init__(self, store: Any, over: Callable[[], str | None]) -> None:
+        self._store, self._over = store, over
+        self.cut_off = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def get(self, name: str) -> Any:
+        found = self._store.get(name)
+        if found != b"" or self._over() is None:
+            return found
+        found = self._store.get(name)  # it may have come just before the end
+        if found == b"":
+            self.cut_off = True
+            raise IncompleteReplyError("the ClientApp ended before it had handed over all of its reply")
+        return found

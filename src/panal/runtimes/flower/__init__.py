@@ -1,0 +1,44 @@
+"""Flower: a SuperLink and a launcher on the hub, a SuperNode at each site. Its programs in the Pods are `panal.pod.tools.flower`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from panal.api.names import ClusterName
+from panal.api.progress import Progress
+from panal.api.types import Spec
+from panal.runtimes.app import App
+from panal.runtimes.base import AggregatorContainers, Announced, Container, GatewayRules, Partition, Runtime
+from panal.runtimes.flower import app, containers
+from panal.runtimes.flower.gateway import RULES
+from panal.runtimes.flower.logs import LOGS
+from panal.runtimes.flower.remedies import NOTICES, REMEDIES
+from panal.runtimes.logs import Logs
+
+__all__ = ["Flower"]
+
+
+class Flower(Runtime):
+    gateway: GatewayRules = RULES
+    remedies: Mapping[str, str] = REMEDIES
+    notices: Sequence[str] = NOTICES
+    logs: Logs = LOGS
+
+    def aggregator(self, spec: Spec) -> AggregatorContainers:
+        return containers.aggregator(spec)
+
+    def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, announced: Announced) -> Container:
+        return containers.collaborator(spec, cluster, partition, data_path, announced)
+
+    def announced(self, progress: Progress | None) -> Announced | None:
+        """The hash comes first: a site runs the announced app and no other."""
+        return Announced(progress.app_hash, progress.runtime_version) if progress and progress.app_hash else None
+
+    def ignored_fields(self, spec: Spec) -> Sequence[str]:
+        """Each run has a SuperLink and SuperNodes of its own."""
+        named = {"spec.server.superlink": spec.server.superlink, "spec.client.supernode": spec.client.supernode}
+        return [field for field, value in named.items() if value]
+
+    def app(self, project: Mapping[str, Any]) -> App:
+        return app.read(project)

@@ -1,0 +1,131 @@
+"""One certificate is one collaborator: who may join, who speaks for whom, and when another may take the place."""
+
+from __future__ import annotations
+
+import pytest
+
+from panal.pod.tools.flower.bindings import JOINS, PERIOD, SILENT, Bindings, Caller, RefusedError, caller
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+ONE, OTHER_POD, NAMELESS = Caller("c1", "pod-a"), Caller("c1", "pod-b"), Caller("c1", "")
+TWO = Caller("c2", "pod-c")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def bindings(clock: Clock) -> Bindings:
+    """Node 1 is c1's, from pod-a."""
+    found = Bindings(clock)
+    found.may_join(ONE)
+    assert found.join(ONE, 1) is None
+    return found
+
+
+def refused(reason: str) -> pytest.RaisesExc[RefusedError]:
+    return pytest.RaisesExc(RefusedError, check=lambda error: error.reason == reason)
+
+
+@pytest.mark.parametrize("second", [OTHER_POD, NAMELESS])
+def test_a_second_node_is_refused_while_the_first_is_alive(bindings: Bindings, clock: Clock, second: Caller) -> None:
+    for _ in range(10):
+        clock.now += SILENT - 1
+        bindings.check(ONE, 1)  # a heartbeat
+        with refused("SecondCollaborator"):
+            bindings.may_join(second)
+        with refused("SecondCollaborator"):
+            bindings.join(second, 2)  # it registered before the first did
+    bindings.check(ONE, 1)
+
+
+def test_who_says_nothing_of_its_pod_is_never_a_restart() -> None:
+    bindings = Bindings(Clock())
+    bindings.join(NAMELESS, 1)
+    with refused("SecondCollaborator"):
+        bindings.may_join(NAMELESS)
+
+
+def test_a_node_started_anew_in_its_pod_takes_the_place_at_once(bindings: Bindings) -> None:
+    bindings.may_join(ONE)
+    bindings.check(ONE, 1)  # registration alone replaces nobody
+    assert bindings.join(ONE, 2) == 1
+    bindings.check(ONE, 2)
+    with refused("ForeignNode"):
+        bindings.check(ONE, 1)
+    assert bindings.join(ONE, 2) is None  # said twice
+
+
+def test_another_pod_takes_the_place_of_one_that_is_silent_or_has_said_good_bye(bindings: Bindings, clock: Clock) -> None:
+    clock.now += SILENT
+    assert bindings.join(OTHER_POD, 2) == 1
+    bindings.leave(ONE, 1)  # too late to matter
+    with refused("SecondCollaborator"):
+        bindings.may_join(ONE)
+    bindings.leave(OTHER_POD, 2)
+    assert bindings.join(ONE, 3) == 2
+
+
+def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
+    bindings.join(TWO, 2)
+    for who, node, what in (
+        (TWO, 1, "another cluster"),
+        (ONE, 2, "another cluster"),
+        (ONE, 99, "nobody knows"),
+        (Caller("c3", ""), 1, "another"),
+    ):
+        with pytest.raises(RefusedError, match=f"{who.cluster} names a node .*{what}") as caught:
+            bindings.check(who, node)
+        assert caught.value.reason == "ForeignNode"
+    with refused("ForeignNode"):
+        bindings.join(Caller("c3", "x"), 1)  # with a key that it was given
+    bindings.leave(TWO, 1)
+    with refused("SecondCollaborator"):
+        bindings.may_join(OTHER_POD)  # nobody else can say good-bye for it
+
+
+@pytest.mark.parametrize(
+    ("clusters", "known"),
+    [
+        (["c1"], True),
+        (["a.b-c"], True),
+        ([], False),
+        ([""], False),
+        (["c1", "c2"], False),
+        (["c1,c2"], False),
+        (["C1"], False),
+        (["-c1"], False),
+        (["c1\n"], False),
+    ],
+)
+def test_a_request_has_exactly_one_cluster(clusters: list[str], known: bool) -> None:
+    if known:
+        assert caller(clusters, ["pod"]) == Caller(clusters[0], "pod")
+        assert caller(clusters, []).instance == caller(clusters, ["a", "b"]).instance == ""
+        return
+    with refused("NoCluster"):
+        caller(clusters, ["pod"])
+
+
+def test_a_cluster_registers_few_nodes_a_minute() -> None:
+    clock = Clock()
+    bindings = Bindings(clock)
+    who = Caller("c1", "pod")
+    for _ in range(JOINS):
+        bindings.may_join(who)
+    with pytest.raises(RefusedError) as refusal:
+        bindings.may_join(who)
+    assert refusal.value.reason == "TooOften"
+    bindings.may_join(Caller("c2", "pod"))
+    clock.now += PERIOD
+    bindings.may_join(who)

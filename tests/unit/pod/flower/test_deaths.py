@@ -1,0 +1,84 @@
+"""What is told of an app process that has died."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from panal.pod.tools.flower import deaths
+from panal.pod.tools.flower.errors import arrived, leaving
+
+CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token", "t"]
+
+
+@pytest.mark.parametrize(
+    ("code", "starved", "reason", "words"),
+    [
+        (-9, False, "KilledBySIGKILL", "was killed by SIGKILL"),
+        (-9, True, "OutOfMemory", "was killed by SIGKILL: its container was out of memory"),
+        (-11, True, "KilledBySIGSEGV", "was killed by SIGSEGV"),
+        (-63, False, "KilledBySignal63", "was killed by Signal63"),
+        (3, False, "ClientAppExited", "ended with exit code 3 before it had a result"),
+        (deaths.EXITED, False, "ClientAppExited", "ended by sys.exit before it had a result"),
+    ],
+)
+def test_the_signal_is_named_and_want_of_memory_only_where_the_kernel_says_so(code: int, starved: bool, reason: str, words: str) -> None:
+    told = deaths.why(CLIENT, code, starved)
+    assert arrived(8, leaving(8, told, share=True)) == (reason, f"the client app {words}")
+    assert arrived(8, leaving(8, told, share=False)) == (reason, "")
+    assert deaths.why(SERVER, code, starved) == f"The server app {words}"
+
+
+def test_nothing_is_told_of_a_good_end_or_of_other_programs() -> None:
+    assert not deaths.why(CLIENT, 0, True)
+    assert not deaths.why(["flwr-agentapp"], -9, False)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "file", "text"),
+    [
+        ("0::/", "/sys/fs/cgroup/memory.events", "low 0\noom 7\noom_kill 2\noom_group_kill 0\n"),
+        ("0::/user.slice/a", "/sys/fs/cgroup/user.slice/a/memory.events", "oom_kill 2\n"),
+        ("9:name=systemd:/\n4:memory:/pod/a\n0::/", "/sys/fs/cgroup/memory/pod/a/memory.oom_control", "under_oom 0\noom_kill 2\n"),
+        ("4:memory:/pod/a", "/sys/fs/cgroup/memory/memory.oom_control", "oom_kill 2\n"),
+        ("4:memory:/pod/a", "/nowhere", ""),
+    ],
+)
+def test_the_kernels_count_is_found_in_either_version_of_cgroups(
+    monkeypatch: pytest.MonkeyPatch, cgroup: str, file: str, text: str
+) -> None:
+    files = {"/proc/self/cgroup": cgroup, file: text}
+    monkeypatch.setattr(deaths, "_lines", lambda path: files.get(str(path).replace("//", "/"), "").splitlines())
+    assert deaths.kills() == (2 if text else 0)
+
+
+def ending(how: object) -> SimpleNamespace:
+    """A module as Flower's, whose app ends in this way."""
+
+    def flwr_exit(code: int) -> None:
+        raise SystemExit(code)
+
+    def run_app() -> None:
+        if isinstance(how, SystemExit):
+            raise how
+        module.flwr_exit(how)
+
+    module = SimpleNamespace(run_app=run_app, flwr_exit=flwr_exit)
+    deaths.reporting(module, "run_app")  # type: ignore[arg-type]
+    return module
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [(0, 0), (1, 1), (SystemExit(), deaths.EXITED), (SystemExit(0), deaths.EXITED), (SystemExit(4), 4)],
+)
+def test_an_app_that_calls_sys_exit_does_not_look_as_if_it_had_ended_well(how: object, code: int) -> None:
+    with pytest.raises(SystemExit) as end:
+        ending(how).run_app()
+    assert end.value.code == code
+
+
+def test_where_the_kernel_says_nothing_there_were_no_kills(tmp_path: Path) -> None:
+    assert deaths._lines(tmp_path / "missing") == []

@@ -1,0 +1,189 @@
+"""What the hub's hook makes of replies that a strategy cannot bear, with strategies and grids that are none of Flower's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panal.pod.tools.codes import MAX_METRIC_NAME
+from panal.pod.tools.files import read_records
+from panal.pod.tools.flower import trees
+from panal.pod.tools.flower.aggregation import rules
+from panal.pod.tools.flower.environment import append_node
+from panal.pod.tools.flower.judge import Description
+from panal.pod.tools.flower.replies import Answer, in_order, numbers
+from panal.pod.tools.flower.server_hook import Observation
+from panal.pod.tools.flower.watch import Part
+
+
+class Trees:
+    """As Flower's own for trees: it raises at a tree that is none, when it has taken those before."""
+
+    def __init__(self) -> None:
+        self.forest: list[int] = []
+
+    def aggregate_train(self, server_round: int, replies: Any) -> Any:
+        for reply in replies:
+            self.forest.append(int(reply.tree))
+        return sum(self.forest), {}
+
+    def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
+        return {}
+
+    configure_train = configure_evaluate = aggregate_evaluate
+
+
+@dataclass
+class Reply:
+    tree: str
+    node: int
+
+    @property
+    def metadata(self) -> Any:
+        return SimpleNamespace(src_node_id=self.node, reply_to_message_id=str(self.node))
+
+    def has_error(self) -> bool:
+        return False
+
+
+def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, minimum: int = 1) -> tuple[Observation, list[Any]]:
+    monkeypatch.setattr("panal.pod.tools.flower.watch._watch", None)  # one a process
+    monkeypatch.setenv("PANAL_RUN_DIR", str(run_dir))
+    monkeypatch.setenv("PANAL_MIN_CLIENTS", str(minimum))
+    for kind in ("train", "evaluate"):
+        monkeypatch.setattr(getattr(Trees, f"aggregate_{kind}"), "__module__", module)
+    grid = SimpleNamespace(push_messages=None, pull_messages=None, get_node_ids=None)
+    made = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
+    replies = [Reply("1", 11), Reply("no tree", 22), Reply("5", 33)]
+    for reply in replies:
+        append_node(reply.node, f"c{reply.node}")
+    made.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
+    made.phase.sent = made.phase.replies = 3
+    made.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
+    made.last = 1
+    return made, replies
+
+
+def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    assert made.aggregate_train(1, replies)[0] == 6
+    assert made.strategy.forest == [1, 5]  # what it took before it raised does not count twice
+    assert made.phase.failed == {"c22": "ReplyInvalid"}
+    assert (made.phase.replies, sorted(made.phase.collaborators)) == (2, ["c11", "c33"])
+    assert "ValueError" in made.phase.messages["c22"]
+    assert [r.content()["failed"] for r in read_records()] == [{"c22": "ReplyInvalid"}]
+
+
+def test_a_strategy_of_the_users_own_may_mean_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, replies = observed(tmp_path, monkeypatch, module="app.strategy")
+    with pytest.raises(ValueError, match="no tree"):
+        made.aggregate_train(1, replies)
+    assert made.phase.failed == {}
+
+
+def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    replies = [Reply("1", 11), Reply("-1", 22), Reply("5", 33)]
+    monkeypatch.setitem(made.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
+    monkeypatch.setattr("panal.pod.tools.flower.aggregation.not_finite", lambda each: -1 in each)
+    assert made.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
+    assert made.phase.failed == {"c22": "ReplyInvalid"}
+    made.phase.failed.clear()
+    assert made.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two of them: as it would be
+    assert made.phase.failed == {}
+
+
+def test_of_two_replies_neither_is_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without either of them the strategy could go on, and who is right cannot be told."""
+    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    with pytest.raises(ValueError, match="no tree"):
+        made.aggregate_train(1, replies[:2])
+    assert made.phase.failed == {}
+
+
+def array(*numbers: float) -> tuple[float, ...]:
+    return numbers
+
+
+def test_nobody_is_accused_where_leaving_one_out_is_no_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    with pytest.raises(ValueError, match="no tree"):
+        made.aggregate_train(1, [*replies, Reply("no tree either", 44)])
+    assert made.phase.failed == {}
+
+
+def test_a_wrapped_strategy_weighs_as_the_one_within() -> None:
+    inner = Trees()
+    outer = Trees()
+    vars(inner)["weighted_by_key"], vars(outer)["strategy"] = "n", inner
+    assert (rules(inner).weighted_by, rules(outer).weighted_by, rules(Trees()).weighted_by) == ("n", "n", "")
+
+
+class Content(dict[str, dict[str, int]]):
+    @property
+    def array_records(self) -> dict[str, dict[str, int]]:
+        return dict(self)
+
+
+@pytest.mark.parametrize(
+    ("orders", "expected"),
+    [
+        (["ab", "ba", "ab"], ["ab", "ab", "ab"]),
+        (["ba", "ba", "ab"], ["ba", "ba", "ba"]),
+        (["ba", "ab"], ["ab", "ab"]),  # nobody knows better: by name
+        (["ab", "abc", "ba", "ab"], ["ab", "abc", "ab", "ab"]),
+    ],
+)
+def test_arrays_come_in_the_order_of_most(orders: list[str], expected: list[str]) -> None:
+    contents = {str(i): Content(r=dict.fromkeys(order, i)) for i, order in enumerate(orders)}
+    in_order(contents, {key: Description({("r", n): "" for n in each["r"]}, {}, {}) for key, each in contents.items()})
+    assert ["".join(each["r"]) for each in contents.values()] == expected
+    assert all(set(each["r"].values()) == {int(key)} for key, each in contents.items())
+
+
+def test_names_of_metrics_are_bounded() -> None:
+    assert numbers({"x" * 10_000_000: 1.0}) == {"x" * MAX_METRIC_NAME: 1.0}
+
+
+def model(*classes: int) -> bytes:
+    return json.dumps({"learner": {"gradient_booster": {"model": {"tree_info": classes}}}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "sent", "after", "words"),
+    [
+        ((), [(0,), (0,)], (0, 0), ""),
+        ((0,), [(0, 0), (0, 0)], (0, 0, 0), "2 of the 4 trees that the sites sent are not in the model"),
+        ((), [(0, 1, 2), (0, 1, 2)], (0, 1, 2, 0), "2 of the 6 trees that the sites sent are not in the model"),
+        (
+            (),
+            [(0, 1), (0, 1)],
+            (0, 1, 2),
+            "1 of the 4 trees that the sites sent are not in the model; 1 trees of the sites are in the model under another class",
+        ),
+        ((0, 1, 2), [(0, 1, 2)], (0, 1, 2, 0, 0, 0), "2 trees of the sites are in the model under another class"),
+    ],
+)
+def test_trees_that_bagging_loses_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
+    counted = [trees.by_class(model(*each) if each else b"") for each in (before, after, *sent)]
+    assert None not in counted
+    assert trees.lost(counted[0], counted[2:], counted[1]) == words  # type: ignore[arg-type]
+
+
+def test_only_models_of_xgboost_in_json_are_counted() -> None:
+    assert [trees.by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
+    bagging = type("FedXgbBagging", (), {})
+    assert trees.bags(type("Own", (bagging,), {})())
+    assert not trees.bags(Trees())
+
+
+def test_a_reply_that_is_never_looked_for_is_no_failure() -> None:
+    came = Answer("", "", {"metrics": {}})
+    part = Part("train", answers={1: came, 2: None, 3: None}, asked={1, 2})
+    part.give_up()
+    assert part.answers == {1: came, 2: Answer()}
