@@ -10,8 +10,8 @@ import yaml
 
 from panal.cli.problem import Code, Problem
 from panal.kube.client import Client
-from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
-from panal.local.supervisor.process import find
+from panal_local.supervisor.folder import HUB, SUPERVISOR, Folder
+from panal_local.supervisor.process import find
 
 KUBECTL_FILE = Path("~/.kube/config")
 

@@ -17,8 +17,8 @@ from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists, NotFound
 from panal.kube.objects import Object, condition, holds, key_of
 from panal.kube.times import now_utc
-from panal.local.supervisor.folder import HUB
-from panal.local.supervisor.ready import NotYetError, Patience
+from panal_local.supervisor.folder import HUB
+from panal_local.supervisor.ready import NotYetError, Patience
 
 LATER = 1.0  # seconds after all other limits: an error below the add-on explains more
 REPORT_AFTER = 25  # failed checks, five seconds: then the cause is reported

@@ -19,9 +19,9 @@ from packaging.version import InvalidVersion, Version
 
 from panal.cli import output
 from panal.cli.problem import Code, Problem
-from panal.local.node.recipes import BuildError, fetch_alone, read
-from panal.local.node.requirements import Requirements
 from panal.pod.tools.flower_known import PIN, VERSIONS, WORKING, difference
+from panal_local.node.recipes import BuildError, fetch_alone, read
+from panal_local.node.requirements import Requirements
 
 Fetch = Callable[[str, Path], None]
 

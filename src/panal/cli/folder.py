@@ -25,9 +25,9 @@ from panal.cli.run import Following, done, until_end
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.objects import Object
-from panal.local.node.recipes import build
-from panal.local.supervisor.folder import Folder
-from panal.local.supervisor.state import load
+from panal_local.node.recipes import build
+from panal_local.supervisor.folder import Folder
+from panal_local.supervisor.state import load
 
 ROUNDS = 3
 ROUND_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")

@@ -11,11 +11,11 @@ from typing import Any
 from panal.cli import flower, output
 from panal.cli.platform import CLUSTERS, bring_up
 from panal.cli.problem import Code, Problem, explained
-from panal.local.node.recipes import build
-from panal.local.supervisor.folder import SUPERVISOR, Folder
-from panal.local.supervisor.process import find
-from panal.local.supervisor.state import State, load
-from panal.local.supervisor.stopping import end
+from panal_local.node.recipes import build
+from panal_local.supervisor.folder import SUPERVISOR, Folder
+from panal_local.supervisor.process import find
+from panal_local.supervisor.state import State, load
+from panal_local.supervisor.stopping import end
 
 
 def up(folder: Folder, clusters: int | None, claims: list[str]) -> State:

@@ -17,8 +17,8 @@ from panal.cli.run import done, find
 from panal.kube.client import Client, Selector
 from panal.kube.kinds import POD
 from panal.kube.objects import Object
-from panal.local.node.records import kept_logs
-from panal.local.supervisor.folder import Folder
+from panal_local.node.records import kept_logs
+from panal_local.supervisor.folder import Folder
 
 LONGEST = 100_000  # characters of a line on a terminal
 APP_CONTAINERS = ("superlink", "supernode")  # the containers that run the app

@@ -15,8 +15,8 @@ from panal.cli.access import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
-from panal.local.supervisor.folder import Folder
-from panal.local.supervisor.state import own_version
+from panal_local.supervisor.folder import Folder
+from panal_local.supervisor.state import own_version
 
 app = typer.Typer(
     name="panal",

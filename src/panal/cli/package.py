@@ -20,7 +20,7 @@ from panal.api.names import NO_DATA
 from panal.cli import flower
 from panal.cli.folder import App, read
 from panal.cli.problem import Code, Problem, explained
-from panal.local.node import recipes
+from panal_local.node import recipes
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the image gets the first version that the app allows
 REGISTRY = "registry.example.com"

@@ -19,12 +19,12 @@ from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.objects import Object
 from panal.kube.times import from_time, now_utc
-from panal.local.node.recipes import build_own
-from panal.local.supervisor import ready
-from panal.local.supervisor.folder import HUB, Folder, write
-from panal.local.supervisor.ready import Patience
-from panal.local.supervisor.starting import begin
-from panal.local.supervisor.state import Program, State, kubeconfig, own_version
+from panal_local.node.recipes import build_own
+from panal_local.supervisor import ready
+from panal_local.supervisor.folder import HUB, Folder, write
+from panal_local.supervisor.ready import Patience
+from panal_local.supervisor.starting import begin
+from panal_local.supervisor.state import Program, State, kubeconfig, own_version
 
 CLUSTERS = 3  # default number of managed clusters
 LIMIT = 180.0  # seconds for everything to be up

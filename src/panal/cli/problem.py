@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from panal.kube import errors
-from panal.local.node.recipes import BuildError
-from panal.local.supervisor.folder import PlatformError
+from panal_local.node.recipes import BuildError
+from panal_local.supervisor.folder import PlatformError
 
 MISFIT = "failed to create typed patch object"  # how an API server's message begins if a field is unknown or has the wrong type
 

@@ -17,9 +17,9 @@ from panal.cli.local import parse_claims
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.kube import errors
-from panal.local.supervisor.folder import PlatformError
 from panal.pod.tools.flower_control import ROUNDS_KEYS
 from panal.pod.tools.flower_known import NEWEST, minor
+from panal_local.supervisor.folder import PlatformError
 
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}

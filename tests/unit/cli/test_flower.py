@@ -12,9 +12,9 @@ from panal.cli import flower
 from panal.cli.flower import for_flower, newest_allowed, resolve
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
-from panal.local.node.recipes import BuildError
-from panal.local.node.requirements import Requirements
 from panal.pod.tools.flower_known import MODULES, NEWEST, VERSIONS, WORKING
+from panal_local.node.recipes import BuildError
+from panal_local.node.requirements import Requirements
 
 OLDEST = VERSIONS[0]
 

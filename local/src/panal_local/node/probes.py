@@ -1,0 +1,141 @@
+"""Startup, readiness and liveness of one container: httpGet, tcpSocket and exec, by a kubelet's rules.
+
+Readiness and liveness begin when the startup probe has succeeded. A failed startup or liveness probe ends the container; restartPolicy
+says what comes then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import aiohttp
+
+from panal.kube.objects import Object
+from panal_local.node.environment import Process, expand, rewrite_argument
+
+ProbeName = Literal["startupProbe", "readinessProbe", "livenessProbe"]
+Unhealthy = Callable[[ProbeName, str], None]  # too many failures in a row, and what the last one said
+NAMES = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
+
+
+@dataclass(slots=True)
+class Health:
+    """`changed` is called after every change; `ready` and `started` count only while the container runs."""
+
+    spec: Object
+    ip: str
+    process: Process
+    mounts: Any
+    changed: Callable[[], None]
+    unhealthy: Unhealthy
+    started: bool = False
+    ready: bool = False
+    task: asyncio.Task[None] | None = field(default=None)
+
+    def begin(self) -> None:
+        self.started = self.started or "startupProbe" not in self.spec
+        self.ready = self.started and (self.ready or "readinessProbe" not in self.spec)
+        self.task = asyncio.create_task(self.run(), name=f"probes of {self.spec['name']}")
+
+    def end(self) -> None:
+        if self.task:
+            self.task.cancel()
+
+    async def run(self) -> None:
+        if not self.started:
+            async for passed in self._verdicts("startupProbe"):
+                if passed:
+                    break
+            self._set(started=True, ready="readinessProbe" not in self.spec)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._readiness())
+            tasks.create_task(self._liveness())
+
+    def _set(self, *, started: bool, ready: bool) -> None:
+        if (started, ready) != (self.started, self.ready):
+            self.started, self.ready = started, ready
+            self.changed()
+
+    async def _readiness(self) -> None:
+        async for passed in self._verdicts("readinessProbe"):
+            self._set(started=True, ready=passed)
+
+    async def _liveness(self) -> None:
+        async for _ in self._verdicts("livenessProbe"):
+            pass
+
+    async def _verdicts(self, name: ProbeName) -> AsyncIterator[bool]:
+        """True or false whenever the thresholds are reached; nothing if there is no such probe."""
+        probe = self.spec.get(name)
+        if not probe:
+            return
+        await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
+        in_row = {True: 0, False: 0}
+        needed = {True: probe.get("successThreshold") or 1, False: probe.get("failureThreshold") or 3}
+        while True:
+            problem = await self._problem(probe)
+            passed = not problem
+            in_row = {passed: in_row[passed] + 1, not passed: 0}
+            if in_row[passed] >= needed[passed]:
+                if problem:
+                    self.unhealthy(name, problem)
+                yield passed
+            await asyncio.sleep(probe.get("periodSeconds") or 10)
+
+    async def _problem(self, probe: Object) -> str:
+        """Why it failed; empty if it did not."""
+        try:
+            async with asyncio.timeout(probe.get("timeoutSeconds") or 1):
+                if "httpGet" in probe:
+                    return await self._http(probe["httpGet"])
+                if "tcpSocket" in probe:
+                    return await self._tcp(probe["tcpSocket"])
+                if "exec" in probe:
+                    return await self._exec(probe["exec"]["command"])
+        except TimeoutError:
+            return f"no answer within {probe.get('timeoutSeconds') or 1} s"
+        except (OSError, aiohttp.ClientError) as error:
+            return str(error)
+        return f"{', '.join(k for k in probe if not k.endswith(('Seconds', 'Threshold')))} is not supported by this node"
+
+    def _port(self, action: Object) -> int:
+        return port_number(self.spec, action["port"])
+
+    async def _http(self, action: Object) -> str:
+        url = f"{action.get('scheme', 'HTTP').lower()}://{action.get('host') or self.ip}:{self._port(action)}{action.get('path') or '/'}"
+        headers = {h["name"]: h["value"] for h in action.get("httpHeaders") or ()}
+        unverified = ssl.create_default_context()
+        unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+        async with aiohttp.ClientSession() as http, http.get(url, headers=headers, ssl=unverified, allow_redirects=False) as answer:
+            return "" if 200 <= answer.status < 400 else f"HTTP probe failed with statuscode: {answer.status}"
+
+    async def _tcp(self, action: Object) -> str:
+        _, writer = await asyncio.open_connection(action.get("host") or self.ip, self._port(action))
+        writer.close()
+        return ""
+
+    async def _exec(self, command: list[str]) -> str:
+        words = [rewrite_argument(expand(word, {}), self.mounts) for word in command]
+        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            *words, env=self.process.env, cwd=self.process.cwd, stdin=null, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+        )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        return "" if process.returncode == 0 else output.decode(errors="replace").strip() or f"exit code {process.returncode}"
+
+
+def port_number(container: Object, port: int | str) -> int:
+    """A number, or the name of one of the container's ports."""
+    if isinstance(port, int) or port.isdigit():
+        return int(port)
+    named = [p["containerPort"] for p in container.get("ports") or () if p.get("name") == port]
+    return int(named[0]) if named else 0
