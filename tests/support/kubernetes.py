@@ -28,8 +28,8 @@ from node import local_volumes
 from panal.api.names import BINDING_POLICY, BINDING_POLICY_WORKS_AFTER
 from panal.kube import kinds
 from panal.kube.times import from_time, now_utc
+from panal_local.commands.images import build_own
 from panal_local.node.drain import drain
-from panal_local.node.recipes import build_own
 from panal_local.supervisor import address
 from part import command
 from processes import free_port, wait

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from api import Api
 from panal.kube import kinds
-from panal_local.node.recipes import build
+from panal_local.commands.images import build
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".cache/local-images"  # Python environments take half a minute to make

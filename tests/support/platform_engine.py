@@ -15,7 +15,7 @@ from pathlib import Path
 
 from api import Api, api
 from local_pods import LocalPods, begin_store, leftovers, make_app
-from panal.cli.platform import bring_up, controller
+from panal_local.commands.install import bring_up, controller
 from panal_local.supervisor.folder import HUB, SUPERVISOR, Folder
 from panal_local.supervisor.process import find, signal_process
 from panal_local.supervisor.starting import begin

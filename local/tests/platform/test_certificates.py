@@ -95,8 +95,8 @@ def test_who_chooses_clusters_is_not_overruled(up):
 
 
 async def test_what_is_missing_is_said_when_time_is_over(up):
-    from panal.cli.addons import install_everywhere
     from panal.kube.client import Client
+    from panal_local.commands.addons import install_everywhere
 
     async with Client.from_kubeconfig(up.folder.admin("hub")) as client:
         with pytest.raises(PlatformError, match=r"cluster9 can take part: not in time .Open Cluster Management has not installed"):

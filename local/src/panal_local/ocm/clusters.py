@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from panal.api.names import CLUSTER_SET_LABEL
 from panal.kube.objects import Object, condition
 from panal.kube.times import from_time, to_micro_time, to_time
 from panal_local.ocm.conditions import Condition, said
 
+CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
 NAME_LABEL = "open-cluster-management.io/cluster-name"
 ADDON_LABEL = "feature.open-cluster-management.io/addon-"
 ACCEPTED_ON = "open-cluster-management.io/automatically-accepted-on"

@@ -66,7 +66,7 @@ def names(count: int) -> list[str]:
 
 
 def own_version() -> str:
-    return version("panal")
+    return version("panal-local")
 
 
 def grown(state: State, clusters: int, claims: Mapping[str, Mapping[str, str]], programs: Sequence[Program]) -> State:
@@ -117,7 +117,7 @@ def load(folder: Folder) -> State | None:
 def _check_version(folder: Folder, found: str) -> None:
     if found != own_version():
         raise PlatformError(
-            f"the folder {folder.root} is in use by panal {found}, and this is {own_version()}",
+            f"the folder {folder.root} is in use by version {found} of the local platform, and this is version {own_version()}",
             f"Use that version, or `panal down` and remove the folder, or choose another with --folder: {folder.root} holds its models.",
         )
 

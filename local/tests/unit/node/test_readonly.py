@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from panal_local.node import readonly, shim
-from panal_local.node.recipes import build
+from panal_local.node.recipes import Recipe, build
 
 NOBODY = 65534
 # Every way in which an app might; what succeeds is printed.
@@ -51,7 +51,7 @@ def app(tmp_path: Path) -> Path:
 
 
 def test_a_container_cannot_write_into_its_image(app: Path, tmp_path: Path) -> None:
-    image = build(app, "app:1", tmp_path / "images")
+    image = build(Recipe(app), "app:1", tmp_path / "images")
     assert run(tmp_path / "container", image.working_dir, image.env["PATH"]) == ""
     assert Path(image.working_dir, "main.py").read_text() == "one"
 
@@ -64,15 +64,15 @@ def test_where_it_may_write_it_can(app: Path, tmp_path: Path) -> None:
 def test_an_image_can_be_made_again_and_old_ones_go(app: Path, tmp_path: Path) -> None:
     for number in range(5):
         (app / "main.py").write_text(f"{number}")
-        image = build(app, "app:1", tmp_path / "images")
+        image = build(Recipe(app), "app:1", tmp_path / "images")
     assert Path(image.working_dir, "main.py").read_text() == "4"
     assert sum(path.is_dir() for path in (tmp_path / "images/app/1").iterdir()) == 3
 
 
 def test_what_was_left_of_one_that_was_not_completed_goes(app: Path, tmp_path: Path) -> None:
-    image = build(app, "app:1", tmp_path / "images")
+    image = build(Recipe(app), "app:1", tmp_path / "images")
     (tmp_path / "images/app/1/image.json").unlink()
-    assert build(app, "app:1", tmp_path / "images") == image
+    assert build(Recipe(app), "app:1", tmp_path / "images") == image
 
 
 def test_links_and_files_with_other_names_are_left_alone(tmp_path: Path) -> None:

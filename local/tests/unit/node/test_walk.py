@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from panal_local.node import walk
-from panal_local.node.recipes import BuildError, build
+from panal_local.node.recipes import BuildError, Recipe, build
 from panal_local.node.walk import WalkError, files
 
 
@@ -160,7 +160,7 @@ def test_an_image_is_made_of_the_rest(app, tmp_path):
     os.mkfifo(app / "pipe")
     (app / "up").symlink_to("..")
     told: list[str] = []
-    image = build(app, "app:1", tmp_path / "images", tell=told.append)
+    image = build(Recipe(app), "app:1", tmp_path / "images", tell=told.append)
     root = Path(image.working_dir)
     assert (root / "package/data.csv").exists()
     assert not (root / "pipe").exists()
@@ -171,10 +171,4 @@ def test_an_image_is_made_of_the_rest(app, tmp_path):
 def test_a_build_says_what_the_walk_says(app, tmp_path, monkeypatch):
     monkeypatch.setattr(walk, "MOST", 1)
     with pytest.raises(BuildError, match="has more than 1 files"):
-        build(app, "app:1", tmp_path / "images")
-
-
-def test_a_pyproject_that_is_not_utf_8(app, tmp_path):
-    (app / "pyproject.toml").write_bytes(b'[project]\nname = "caf\xe9"\n')
-    with pytest.raises(BuildError, match=r"pyproject\.toml cannot be read"):
-        build(app, "app:1", tmp_path / "images")
+        build(Recipe(app), "app:1", tmp_path / "images")

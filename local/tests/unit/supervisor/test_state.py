@@ -71,7 +71,7 @@ def test_what_was_saved_is_loaded_and_secrets_are_the_owners_alone(folder):
 def test_a_folder_of_another_version_is_refused(folder):
     save(folder, FIRST)
     folder.state.write_text(json.dumps(json.loads(folder.state.read_text()) | {"version": "0.0.1"}))
-    with pytest.raises(PlatformError, match=r"in use by panal 0\.0\.1, and this is") as refused:
+    with pytest.raises(PlatformError, match=r"in use by version 0\.0\.1 of the local platform, and this is") as refused:
         load(folder)
     assert "--folder" in refused.value.remedy
 

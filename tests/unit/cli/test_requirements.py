@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from panal_local.node.requirements import Requirements
+from panal.cli.requirements import Requirements
 
 DEPENDENCIES = ["flwr==1.41.*", "numpy>=2.0"]
 LOCK = "flwr==1.41.0 ; sys_platform == 'linux' \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\nnumpy==2.3.0 --hash=sha256:22\n"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from panal.cli import story
 from panal.cli.access import Access
-from panal.cli.platform import claim
 from panal.cli.problem import Code, Problem
 from panal.cli.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.objects import Object
 from panal.placement.data import HostPathLocation, data_claim, data_location
+from panal_local.commands.install import claim
 
 PREFIX = "data-"  # and SUFFIX: of the claims that this module creates
 SUFFIX = ".panal"

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from fake_client import FakeAccess, FakeClient
-from panal.cli import data
-from panal.cli.platform import claim
 from panal.cli.problem import Code, Problem
+from panal_local.commands import data
+from panal_local.commands.install import claim
 
 CLUSTERS = ["cluster1", "cluster2", "cluster3"]
 

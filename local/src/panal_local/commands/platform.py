@@ -1,4 +1,4 @@
-"""`panal up`, `panal down`, `panal status`, `panal image build`."""
+"""`panal up`, `panal down`, `panal status`, and access to the platform for other commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from panal.cli import flower, output
-from panal.cli.platform import CLUSTERS, bring_up
-from panal.cli.problem import Code, Problem, explained
-from panal_local.node.recipes import build
-from panal_local.supervisor.folder import SUPERVISOR, Folder
+from panal.cli import output
+from panal.cli.access import Access
+from panal.cli.problem import Code, Problem
+from panal_local.commands.errors import explained
+from panal_local.commands.install import CLUSTERS, bring_up
+from panal_local.node.records import kept_logs
+from panal_local.supervisor.folder import HUB, SUPERVISOR, Folder
 from panal_local.supervisor.process import find
 from panal_local.supervisor.state import State, load
 from panal_local.supervisor.stopping import end
@@ -90,12 +92,19 @@ def memory(pid: int) -> int:
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
-# --- images ------------------------------------------------------------------------------------------------------
-def image_build(folder: Folder, source: Path, name: str) -> None:
-    began = time.monotonic()
-    with explained():
-        pins = flower.pins(source)
-        folder.make()
-        with output.steps(f"{name}: installing the dependencies of {source}; later builds use the cache") as step:
-            image = build(source, name, folder.images, pins, tell=output.note, step=step)
-    output.line(f"{image.name} {image.digest} ({time.monotonic() - began:.1f} s)")
+# --- access ------------------------------------------------------------------------------------------------------
+def is_up(folder: Folder) -> bool:
+    return folder.kubeconfig.exists() and bool(find(folder, SUPERVISOR) or find(folder, HUB))
+
+
+def access(folder: Folder) -> Access:
+    """To the hub; each cluster's context has its name."""
+    return Access(folder.kubeconfig, None, f"the local platform in {folder.root}", local=True)
+
+
+def kept_log(at: Access, namespace: str, pod: str, container: str) -> Path | None:
+    """The log of a container whose Pod is removed, which the node of its cluster keeps for some time."""
+    if not at.local or at.kubeconfig is None:
+        return None
+    file = kept_logs(Folder(at.kubeconfig.parent).node(at.context or HUB), namespace, pod) / f"{container}.log"
+    return file if file.is_file() else None
