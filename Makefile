@@ -17,8 +17,8 @@ PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help demo verify build test test-unit test-integration test-long test-real test-e2e check lint format types layers unit venv \
-	lock images crd manifest clean flower-known flower-versions
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-flower test-platform test-long test-real \
+	test-e2e check lint format types layers unit venv lock images crd manifest clean flower-known flower-versions
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -52,12 +52,26 @@ build: $(VENV)/.ready ## build the wheels and sdists of panal and panal-local in
 
 unit: test-unit test-integration
 
-test-unit: $(VENV)/.ready ## run the unit tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/unit local/tests/unit
+UNIT = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-test-integration: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready ## run the tests with real Flower and on the local platform
+test-unit: $(VENV)/.ready ## run the unit tests
+	$(UNIT) tests/unit local/tests/unit
+
+test-integration: test-flower test-platform ## run the tests with real Flower and on the local platform
+
+test-product: $(VENV)/.ready ## run the tests of the product
+	$(UNIT) tests/unit
+	$(MAKE) test-flower
+
+test-local: $(VENV)/.ready ## run the tests of the local platform
+	$(UNIT) local/tests/unit
+	$(MAKE) test-platform
+
+test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"
 	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
+
+test-platform: $(VENV)/.ready
 	$(BIN)/pytest local/tests/platform local/tests/embedded -m "not long"
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: kill -9 of every part, and the demo
