@@ -14,11 +14,11 @@ flower = .cache/flower-$1
 WORKERS ?= auto
 DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
-CODE := src tests benchmarks $(wildcard examples)
+CODE := src local tests benchmarks conftest.py $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help demo verify build test test-unit test-integration test-long test-real test-e2e check lint format types layers unit venv \
-	lock images crd manifest clean flower-known flower-versions
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-flower test-platform test-long test-real \
+	test-e2e check lint format types layers unit venv lock images crd manifest clean flower-known flower-versions
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -46,21 +46,36 @@ types: $(VENV)/.ready
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports
 
-build: $(VENV)/.ready ## build the wheel and the sdist into dist/, with the locked hatchling
+build: $(VENV)/.ready ## build the wheels and sdists of panal and panal-local into dist/, with the locked hatchling
 	$(BIN)/hatchling build -d dist
+	cd local && ../$(BIN)/hatchling build -d ../dist
 
 unit: test-unit test-integration
 
-test-unit: $(VENV)/.ready ## run the unit tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile tests/unit
+UNIT = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
-test-integration: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready ## run the tests with real Flower and on the local platform
+test-unit: $(VENV)/.ready ## run the unit tests
+	$(UNIT) tests/unit local/tests/unit
+
+test-integration: test-flower test-platform ## run the tests with real Flower and on the local platform
+
+test-product: $(VENV)/.ready ## run the tests of the product
+	$(UNIT) tests/unit
+	$(MAKE) test-flower
+
+test-local: $(VENV)/.ready ## run the tests of the local platform
+	$(UNIT) local/tests/unit
+	$(MAKE) test-platform
+
+test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"
 	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
-	$(BIN)/pytest tests/platform tests/embedded -m "not long"
+
+test-platform: $(VENV)/.ready
+	$(BIN)/pytest local/tests/platform local/tests/embedded -m "not long"
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: kill -9 of every part, and the demo
-	$(BIN)/pytest tests/platform tests/embedded -m long
+	$(BIN)/pytest local/tests/platform local/tests/embedded -m long
 
 # To add a version of Flower: add it to FLOWERS, then `make lock flower-known flower-versions`.
 flower-known: $(VENV)/.ready $(foreach v,$(FLOWERS),$(call flower,$v)/.ready) ## record the digests of the Flower modules that panal hooks
@@ -84,14 +99,14 @@ endif
 
 test-e2e: test-real ## alias of test-real
 
-venv: $(VENV)/.ready ## create the virtual environment, with panal installed as editable
+venv: $(VENV)/.ready ## create the virtual environment, with panal and panal-local installed as editable
 
-$(VENV)/.ready: pyproject.toml requirements/dev.txt requirements/gateway.txt
+$(VENV)/.ready: pyproject.toml local/pyproject.toml requirements/dev.txt requirements/gateway.txt
 	@echo "creating panal's environment in $(VENV); the first time this takes a minute or two without output"
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) install --require-hashes -r requirements/dev.txt -r requirements/gateway.txt
-	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e . -e local
 	touch $@
 
 .cache/flower-%/.ready: requirements/flower-%.txt
@@ -108,7 +123,8 @@ COMPILE = UV_DEFAULT_INDEX="$$($(PYTHON) -m pip config get global.index-url 2>/d
 lock: .cache/lock-venv/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra reporter -c requirements/runtime.txt -o requirements/reporter.txt
-	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements/reporter.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml local/pyproject.toml --all-extras --group dev --no-emit-package panal -c requirements/reporter.txt \
+		-o requirements/dev.txt
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt

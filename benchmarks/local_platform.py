@@ -1,9 +1,9 @@
 """What the local platform costs: seconds of `panal up` and `panal down`, processes and memory of a hub and its clusters, in turns.
 
     make venv
-    .venv/bin/python benchmarks/local_platform.py [--clusters 4] [--repeats 3] [--images .cache/local-images] [SRC ...]
+    .venv/bin/python benchmarks/local_platform.py [--clusters 4] [--repeats 3] [--images .cache/local-images] [TREE ...]
 
-SRC is the `src` folder of a source tree; two of them are compared side by side. Each turn begins with an empty folder. The Python
+TREE is the root of a source tree; two of them are compared side by side. Each turn begins with an empty folder. The Python
 environments of panal's own images come from `--images`, where they are made once; the time to make them is not counted. Processes are all
 that name the folder in their arguments or environment, Pods apart, of which there are none; memory is their PSS: pages that processes share
 are counted once. The seconds of computing, of `panal up` and of all processes soon after, say more than the clock on a busy machine.
@@ -39,7 +39,7 @@ class Turn:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", nargs="*", type=Path, default=[ROOT / "src"])
+    parser.add_argument("sources", nargs="*", type=Path, default=[ROOT])
     parser.add_argument("--clusters", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--images", type=Path, default=ROOT / ".cache/local-images")
@@ -80,7 +80,7 @@ def turn(source: Path, clusters: int, images: Path) -> Turn:
 
 def panal(source: Path, home: Path, *words: str) -> float:
     """Seconds that the command takes."""
-    env = {**os.environ, "PYTHONPATH": str(source), "PANAL_HOME": str(home)}
+    env = {**os.environ, "PYTHONPATH": f"{source}/src:{source}/local/src", "PANAL_HOME": str(home)}
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "panal.cli.main", *words], env=env, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began

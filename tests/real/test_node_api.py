@@ -16,8 +16,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from panal.local.node.drain import drain
-from panal.local.node.forward import CHUNK
+from panal_local.node.drain import drain
+from panal_local.node.forward import CHUNK
 from part import command
 
 pytestmark = pytest.mark.real

@@ -1,4 +1,4 @@
-"""docs/how-to/bring-your-flower-app.md on real nodes, followed literally from the image on. The first half is in tests/platform."""
+"""docs/how-to/bring-your-flower-app.md on real nodes, followed literally from the image on. The first half is in local/tests/platform."""
 
 from __future__ import annotations
 

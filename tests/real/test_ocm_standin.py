@@ -1,7 +1,7 @@
 """The stand-in for Open Cluster Management against the real one: the same list of works, the same situations of clusters, the same kinds.
 
 What is expected of works stands in tests/support/ocm_contract.yaml. Here the real one is held to it; on the embedded API server the
-stand-in is (tests/unit/local/ocm/test_end_to_end.py), and here on a real API server too, which is hub and managed cluster at once.
+stand-in is (local/tests/unit/ocm/test_end_to_end.py), and here on a real API server too, which is hub and managed cluster at once.
 """
 
 from __future__ import annotations

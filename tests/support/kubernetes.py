@@ -1,6 +1,6 @@
 """The engine with real API servers, controllers, scheduler and Open Cluster Management, and panal's own nodes: no root, no containers.
 
-Each cluster has a local node (`panal.local.node`), whose Pods are processes; panal's controller is a process with the rights of its
+Each cluster has a local node (`panal_local.node`), whose Pods are processes; panal's controller is a process with the rights of its
 ServiceAccount, from deploy/panal.yaml without the Deployment. Volumes are a few folders of the hub's node, as a real API server knows no
 provisioner. A cluster that is cut off is stopped: its agents, its node and all its Pods.
 """
@@ -28,9 +28,9 @@ from node import local_volumes
 from panal.api.names import BINDING_POLICY, BINDING_POLICY_WORKS_AFTER
 from panal.kube import kinds
 from panal.kube.times import from_time, now_utc
-from panal.local.node.drain import drain
-from panal.local.node.recipes import build_own
-from panal.local.supervisor import address
+from panal_local.commands.images import build_own
+from panal_local.node.drain import drain
+from panal_local.supervisor import address
 from part import command
 from processes import free_port, wait
 from real_servers import RealServers

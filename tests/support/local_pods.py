@@ -1,6 +1,6 @@
 """Pods that are processes of this machine: how tests find them, kill them and stop them, and what their images are made of.
 
-The node marks everything that it starts (`panal.local.node.records`); a node is known by the folder of its state.
+The node marks everything that it starts (`panal_local.node.records`); a node is known by the folder of its state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from api import Api
 from panal.kube import kinds
-from panal.local.node.recipes import build
+from panal_local.commands.images import build
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".cache/local-images"  # Python environments take half a minute to make

@@ -22,12 +22,12 @@ import yaml
 
 from panal.kube.client import Client
 from panal.kube.logs import log_to_stdout
-from panal.local.apiserver.run import Config, serving
-from panal.local.apiserver.store import Busy
-from panal.local.controllers.run import run as run_controllers
-from panal.local.node.agent import Config as NodeConfig
-from panal.local.node.agent import serve as serve_node
-from panal.local.ocm import agent, hub
+from panal_local.apiserver.run import Config, serving
+from panal_local.apiserver.store import Busy
+from panal_local.controllers.run import run as run_controllers
+from panal_local.node.agent import Config as NodeConfig
+from panal_local.node.agent import serve as serve_node
+from panal_local.ocm import agent, hub
 
 
 def command(name: str, /, **arguments: object) -> list[str]:

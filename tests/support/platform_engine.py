@@ -15,12 +15,12 @@ from pathlib import Path
 
 from api import Api, api
 from local_pods import LocalPods, begin_store, leftovers, make_app
-from panal.cli.platform import bring_up, controller
-from panal.local.supervisor.folder import HUB, SUPERVISOR, Folder
-from panal.local.supervisor.process import find, signal_process
-from panal.local.supervisor.starting import begin
-from panal.local.supervisor.state import Program, State
-from panal.local.supervisor.stopping import end, living
+from panal_local.commands.install import bring_up, controller
+from panal_local.supervisor.folder import HUB, SUPERVISOR, Folder
+from panal_local.supervisor.process import find, signal_process
+from panal_local.supervisor.starting import begin
+from panal_local.supervisor.state import Program, State
+from panal_local.supervisor.stopping import end, living
 from runs import SPOKES
 from waiting import eventually
 

@@ -17,12 +17,15 @@ from panal.pod.tools.flower.known import VERSIONS, WORKING, minor
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCAL = tomllib.loads((ROOT / "local/pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-ASKED = [*PROJECT["project"]["dependencies"], *chain(*EXTRAS.values()), *PROJECT["dependency-groups"]["dev"]]
+OURS = f"panal[cli]=={PROJECT['project']['version']}"
+PLATFORM = [line for line in LOCAL["project"]["dependencies"] if line != OURS]
+ASKED = [*PROJECT["project"]["dependencies"], *chain(*EXTRAS.values()), *PLATFORM, *PROJECT["dependency-groups"]["dev"]]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 FLOWERS = [lock for lock in LOCKS if lock.name.startswith("flower-")]
 LAUNCHERS = sorted((ROOT / "src/panal/pod/tools").rglob("*.py"))
-PAGES = sorted(page for where in ("*.md", "docs/**/*.md", "findings/*.md", "examples/**/*.md") for page in ROOT.glob(where))
+PAGES = sorted(page for where in ("*.md", "local/*.md", "docs/**/*.md", "findings/*.md", "examples/**/*.md") for page in ROOT.glob(where))
 
 
 def locked(lock: Path) -> dict[str, list[str]]:
@@ -92,7 +95,7 @@ def test_links_between_pages_lead_to_a_file_and_a_heading(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name in (ROOT.name, "docs", "design")], ids=lambda page: page.name)
 def test_source_files_that_pages_name_exist(page: Path) -> None:
     for name in re.findall(r"(?<![\w/])\w+/[\w/]+\.py\b", prose(page)):
-        assert (ROOT / name).exists() or (ROOT / "src/panal" / name).exists(), name
+        assert any((ROOT / place / name).exists() for place in ("", "src/panal", "local/src/panal_local")), name
 
 
 def test_there_is_a_lock_for_each_version_of_flower_that_panal_knows() -> None:
@@ -115,13 +118,21 @@ def test_every_dependency_has_one_row_that_says_what_for() -> None:
 
 
 def test_every_package_has_a_layer() -> None:
-    packages = {f"panal.{p.parent.name}" for p in (ROOT / "src/panal").glob("*/__init__.py")}
+    roots = (ROOT / "src/panal", ROOT / "local/src/panal_local")
+    packages = {f"{p.parents[1].name}.{p.parent.name}" for root in roots for p in root.glob("*/__init__.py")}
     contracts = PROJECT["tool"]["importlinter"]["contracts"]
-    assert packages == {source for c in contracts for source in c.get("source_modules", ()) if source.count(".") == 1}
+    assert packages <= {source for c in contracts for source in c.get("source_modules", ())}
 
 
 def test_the_chart_has_the_crd_that_the_types_make() -> None:
     assert yaml.safe_load((ROOT / "charts/panal/files/crd.yaml").read_text()) == crd(), "run `make manifest`"
+
+
+def test_the_local_platform_is_released_with_the_product() -> None:
+    assert LOCAL["project"]["version"] == PROJECT["project"]["version"]
+    assert OURS in LOCAL["project"]["dependencies"]
+    for name in ("LICENSE", "NOTICE"):
+        assert (ROOT / "local" / name).read_bytes() == (ROOT / name).read_bytes()
 
 
 @pytest.mark.parametrize("script", ["panal", "panal-controller", "panal-reporter"])

@@ -1,10 +1,11 @@
-"""The command line. Each command calls an API server or the local platform and prints the result.
+"""The command line. Each command calls an API server and prints the result.
 
-main      the commands and their options        access    which API server a command uses
-problem   exit codes; errors with a remedy       output    tables, JSON, lines
-local     up, down, status, image build          platform  what panal installs on the local platform
-run       run and get                            follow    prints a run's progress      apply  resources of a file
-folder    a run from an app's folder             logs      the log of a run's Pods   new    a new app
-story     changes of a run, as lines             tasks     several coroutines at the same time
+main      the commands and their options        choose    which API server a command uses     access  one API server
+problem   exit codes; errors with a remedy      output    tables, JSON, lines
+platform  the local platform, where the distribution panal-local is installed: its commands, and what other commands ask of it
+run       run and get                           follow    prints a run's progress             apply   resources of a file
+apps      an app's folder, for a run            logs      the log of a run's Pods             new     a new app
+package   the files for a hub                   recipe    how an app's image is made          flower  which Flower it gets
+story     changes of a run, as lines            tasks     several coroutines at the same time
 reference the list of commands in docs/reference/cli.md
 """

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from panal.cli import control
-from panal.cli.access import choose
+from panal.cli.choose import choose
 from panal.cli.options import Context, Home, Kubeconfig, Namespace, Run
 
 

@@ -18,9 +18,10 @@ from packaging.specifiers import Specifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from panal.cli import output
+from panal.cli.fetch import FetchError, fetch_alone
 from panal.cli.problem import Code, Problem
-from panal.local.node.recipes import BuildError, fetch_alone, read
-from panal.local.node.requirements import Requirements
+from panal.cli.recipe import read
+from panal.cli.requirements import Requirements
 from panal.pod.tools.flower.known import PIN, VERSIONS, WORKING, difference
 
 Fetch = Callable[[str, Path], None]
@@ -103,7 +104,7 @@ def _fetched(requirement: str, requirements: Sequence[Requirement], fetch: Fetch
     with TemporaryDirectory(prefix="panal-") as place:
         try:
             fetch(requirement, Path(place))
-        except BuildError as error:
+        except FetchError as error:
             raise UnknownError(f"allows no version of Flower that panal supports, and {error}") from error
         version = next((path.stem.removeprefix("flwr-") for path in Path(place).glob("flwr-*.dist-info")), "of no version")
         if unlike := difference(lambda path: (Path(place) / path).read_bytes()):

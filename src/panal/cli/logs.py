@@ -12,13 +12,12 @@ from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_U
 from panal.api.text import block
 from panal.cli.access import Access, contexts
 from panal.cli.log_filter import filtered
+from panal.cli.platform import installed
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
 from panal.kube.client import Client, Selector
 from panal.kube.kinds import POD
 from panal.kube.objects import Object
-from panal.local.node.records import kept_logs
-from panal.local.supervisor.folder import Folder
 from panal.runtimes import runtime_for
 from panal.runtimes.logs import Logs
 
@@ -89,13 +88,12 @@ def _at_cluster(access: Access, cluster: str, context: str | None) -> Access:
 
 def _ended(access: Access, run: Object, container: str) -> Path | None:
     """The log of a removed collaborator, which only a node of the local platform keeps."""
-    if not access.local or not isinstance(access.kubeconfig, Path):
+    platform = installed()
+    if platform is None or not (run.get("status") or {}).get("completionTime"):
         return None
     metadata = run["metadata"]
     name = collaborator(metadata["name"], run_id(metadata["namespace"], metadata["name"], metadata["uid"]))
-    node = Folder(access.kubeconfig.parent).node(access.context or "")
-    file = kept_logs(node, COLLABORATOR_NAMESPACE, f"{name}-0") / f"{container}.log"
-    return file if file.is_file() and (run.get("status") or {}).get("completionTime") else None
+    return platform.kept_log(access, COLLABORATOR_NAMESPACE, f"{name}-0", container)
 
 
 async def _pod(client: Client, namespace: str, run: Object, component: str) -> Object:

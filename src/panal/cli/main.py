@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import certs, ending, local, logs, new, output, package, run
-from panal.cli import folder as apps
-from panal.cli.access import choose
+from panal.cli import apps, certs, ending, logs, new, output, package, platform, run
+from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
-from panal.local.supervisor.folder import Folder
-from panal.local.supervisor.state import own_version
 
 app = typer.Typer(
     name="panal",
@@ -26,8 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-images = typer.Typer(help="Images of the local platform.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(images, name="image")
+platform.add_commands(app)
 certificates = typer.Typer(rich_markup_mode=None)
 app.add_typer(certificates, name="certs")
 
@@ -46,7 +43,7 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        output.line(f"panal {own_version()}")
+        output.line(f"panal {version_of('panal')}")
         raise typer.Exit
 
 
@@ -55,28 +52,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def up(
-    clusters: Annotated[int | None, typer.Option(help="The number of managed clusters.  [default: as before, else 3]", min=1)] = None,
-    claim: Annotated[list[str] | None, typer.Option(metavar="CLUSTER:KEY=VALUE", help="A ClusterClaim to create; can be repeated.")] = None,
-    folder: Home = None,
-) -> None:
-    """Start the local platform, or the parts that do not run, and wait until every cluster is ready."""
-    local.up(Folder.chosen(folder), clusters, claim or [])
-
-
-@app.command()
-def down(folder: Home = None) -> None:
-    """Stop the local platform and everything that runs on it. Models, runs and images stay in its folder."""
-    local.down(Folder.chosen(folder))
-
-
-@app.command()
-def status(folder: Home = None, output: Output = Format.TEXT) -> None:
-    """Show which parts of the local platform run."""
-    raise typer.Exit(int(local.status(Folder.chosen(folder), output is Format.JSON)))
 
 
 @app.command("run")
@@ -113,7 +88,8 @@ def run_(
         if kubeconfig or context or namespace:
             message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n cannot be used with it"
             raise Problem(Code.USAGE, message, "To run on a hub, build and push an image, and give a FederatedLearning with -f.")
-        code = apps.run_folder(Folder.chosen(folder), apps.read(app_folder, rounds, data, run_config or ()), following)
+        local = platform.required("`panal run APP`")
+        code = local.run_folder(folder, apps.read(app_folder, rounds, data, run_config or ()), following)
     raise typer.Exit(int(code))
 
 
@@ -192,16 +168,6 @@ def package_(
     for path in made:
         output.note(str(path))
     output.line(f"wrote {made[0]} and {made[-1]}: build and push the image, then `panal run -f {made[-1]} --context HUB`")
-
-
-@images.command("build")
-def image_build(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with a pyproject.toml.")],
-    tag: Annotated[str, typer.Option("--tag", "-t", metavar="NAME", help="The name of the image, such as example/digits:1.0.")],
-    folder: Home = None,
-) -> None:
-    """Build or update an image of the local platform from a folder."""
-    local.image_build(Folder.chosen(folder), source, tag)
 
 
 @certificates.callback(invoke_without_command=True)

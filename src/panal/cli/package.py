@@ -17,10 +17,9 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from panal.api.names import NO_DATA
-from panal.cli import flower
-from panal.cli.folder import App, read
+from panal.cli import flower, recipe
+from panal.cli.apps import App, read
 from panal.cli.problem import Code, Problem, explained
-from panal.local.node import recipes
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the image gets the first version that the app allows
 REGISTRY = "registry.example.com"
@@ -96,15 +95,14 @@ def _python(folder: Path, required: str) -> str:
 
 def _image(folder: Path) -> dict[str, str]:
     """The parts of the Containerfile for dependencies and `[tool.panal.image]`."""
-    with explained():
-        recipe = recipes.read(folder, flower.pins(folder))
-    arguments = ["requirements.txt" if word == str(recipe.requirements.file) else word for word in recipe.requirements.arguments]
+    found = recipe.read(folder, flower.pins(folder))
+    arguments = ["requirements.txt" if word == str(found.requirements.file) else word for word in found.requirements.arguments]
     if not arguments:
         message = f"{folder / 'pyproject.toml'}: project.dependencies is empty, so the app's image would not contain Flower"
         raise Problem(Code.USAGE, message, 'List the app\'s dependencies, such as dependencies = ["flwr", "numpy"].')
     listed = sorted(path.name for path in folder.glob("requirements*.txt")) if "-r" in arguments else []
-    env = "".join(f" {name}={_quoted(value.replace('{root}', '/app'))}" for name, value in recipe.env.items())
-    prepare = f"RUN cd /app && PATH=/opt/app/bin:$PATH {shlex.join(recipe.prepare)}\n" if recipe.prepare else ""
+    env = "".join(f" {name}={_quoted(value.replace('{root}', '/app'))}" for name, value in found.env.items())
+    prepare = f"RUN cd /app && PATH=/opt/app/bin:$PATH {shlex.join(found.prepare)}\n" if found.prepare else ""
     return {
         "COPY": f"COPY {' '.join(listed)} /build/\nWORKDIR /build\n" if listed else "",
         "INSTALLED": shlex.join(arguments),

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from panal.kube import errors
-from panal.local.node.recipes import BuildError
-from panal.local.supervisor.folder import PlatformError
 
 MISFIT = "failed to create typed patch object"  # how an API server's message begins if a field is unknown or has the wrong type
 
@@ -42,10 +40,6 @@ def explained(where: str = "") -> Iterator[None]:
     """Converts errors of other packages to Problem. `where` names the API server."""
     try:
         yield
-    except PlatformError as error:
-        raise Problem(Code.PLATFORM, str(error), error.remedy) from error
-    except BuildError as error:
-        raise Problem(Code.IMAGE, str(error)) from error
     except errors.UnknownKind as error:
         raise Problem(Code.USAGE, str(error), "Apply objects of other kinds with kubectl.") from error
     except (errors.ConfigError, errors.ApiError) as error:

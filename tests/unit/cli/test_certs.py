@@ -23,7 +23,7 @@ from panal.cli.problem import Code
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.times import now_utc, to_time
-from panal.local.ocm.writing import serve
+from panal_local.ocm.writing import serve
 
 SOON, PAST = now_utc() + timedelta(hours=20), now_utc() - timedelta(hours=1)
 OLD, NEW = "0ld" + "0" * 61, "11e" + "1" * 61

@@ -10,14 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from panal.api.names import NO_DATA
-from panal.api.parse import parse
-from panal.cli import access, apply, data, folder, new, problem
-from panal.cli.local import parse_claims
+from panal.cli import apply, apps, new, problem
+from panal.cli.choose import choose
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.kube import errors
-from panal.local.supervisor.folder import PlatformError
 from panal.pod.tools.flower.known import NEWEST, minor
 
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
@@ -56,10 +53,6 @@ def panal(monkeypatch, capsys):
         (["get"], Code.UNREACHABLE, "no usable access"),
         (["get", "-w"], Code.USAGE, "-w needs the name of a run"),
         (["logs", "x"], Code.UNREACHABLE, "panal up"),
-        (["status"], Code.PLATFORM, "there is no local platform in"),
-        (["up", "--claim", "cluster1"], Code.USAGE, "is not CLUSTER:KEY=VALUE"),
-        (["up", "--clusters", "99"], Code.PLATFORM, "too many for one machine"),
-        (["image", "build", "/nowhere", "-t", "a:1"], Code.IMAGE, "is missing"),
         (["new", "Nine Lives"], Code.USAGE, "is not a valid name of an app"),
         (["nonsense"], Code.USAGE, "No such command"),
     ],
@@ -82,10 +75,6 @@ def test_an_api_server_that_is_away_is_named(panal, tmp_path):
     assert (code, "Context 'near' not found" in err) == (Code.UNREACHABLE, True)
 
 
-def test_down_without_a_platform_is_fine(panal):
-    assert panal("down")[0] == Code.OK
-
-
 def test_the_program_itself(tmp_path):
     words = [sys.executable, "-m", "panal.cli.main", "get", "--kubeconfig", str(tmp_path / "missing")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -105,27 +94,17 @@ def _config(path: Path, *contexts: str) -> Path:
 def test_a_kubeconfig_that_is_named_wins(tmp_path, monkeypatch):
     given, named = _config(tmp_path / "given", "a"), _config(tmp_path / "named", "b")
     monkeypatch.setenv("KUBECONFIG", str(named))
-    assert access.choose(given, None).kubeconfig == given
-    assert access.choose(None, None).kubeconfig == named
+    assert choose(given, None).kubeconfig == given
+    assert choose(None, None).kubeconfig == named
 
 
 def test_of_several_files_the_one_with_the_context_is_taken(tmp_path, monkeypatch):
     first, second = _config(tmp_path / "first", "a"), _config(tmp_path / "second", "b", "c")
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{first}:{second}")
-    assert access.choose(None, None).kubeconfig == first
-    assert access.choose(None, "c").kubeconfig == second
+    assert choose(None, None).kubeconfig == first
+    assert choose(None, "c").kubeconfig == second
     with pytest.raises(Problem, match=r"none of .* has the context d"):
-        access.choose(None, "d")
-
-
-def test_a_platform_that_is_not_up_is_not_taken(tmp_path):
-    kubectls = tmp_path / ".kube" / "config"
-    kubectls.parent.mkdir()
-    _config(kubectls, "a")
-    (tmp_path / "platform" / "run").mkdir(parents=True)
-    _config(tmp_path / "platform" / "kubeconfig", "hub")
-    found = access.choose(None, None)
-    assert (found.kubeconfig, found.local) == (kubectls, False)
+        choose(None, "d")
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -154,11 +133,6 @@ def test_the_examples_are_readable():
     assert len(apply.documents(str(root / "alone.yaml"))) == 3
 
 
-def test_claims():
-    given = ["cluster1:a.b/c=pvc://x", "cluster1:d=/e=f:g", "cluster2:a=b"]
-    assert parse_claims(given) == {"cluster1": {"a.b/c": "pvc://x", "d": "/e=f:g"}, "cluster2": {"a": "b"}}
-
-
 # --- errors ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("error", "code"),
@@ -172,7 +146,7 @@ def test_claims():
         (errors.Invalid(422, "Invalid", "x"), Code.REFUSED),
         (errors.Conflict(409, "Conflict", "x"), Code.REFUSED),
         (errors.UnknownKind("x"), Code.USAGE),
-        (PlatformError("x", "y"), Code.PLATFORM),
+        (OSError("x"), Code.PLATFORM),
     ],
 )
 def test_every_error_has_an_exit_code_and_a_remedy(error, code):
@@ -190,20 +164,9 @@ def test_a_new_app_can_be_run(tmp_path):
         "my_app/__init__.py", "my_app/task.py", "my_app/client_app.py", "my_app/server_app.py",
     }  # fmt: skip
     assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
-    app = folder.read(tmp_path / "my-app")
+    app = apps.read(tmp_path / "my-app")
     assert (app.name, app.rounds, app.data) == ("my-app", 5, None)
     assert f"flwr=={minor(NEWEST)}.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
-    metadata = {
-        "name": "a",
-        "namespace": "b",
-        "uid": "c",
-        "creationTimestamp": "2026-01-01T00:00:00Z",
-        "generation": 1,
-        "resourceVersion": "1",
-    }
-    run = parse(folder.manifest(app, "my-app-1", "app/my-app:latest", 3) | {"metadata": metadata})
-    assert (run.spec.server.rounds, run.spec.server.min_available_clients) == (5, 3)
-    assert run.spec.client.data_claim == NO_DATA
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -229,35 +192,21 @@ def _app(tmp_path, **tables):
 )
 def test_a_folder_that_is_no_app_is_named(tmp_path, tables, said):
     with pytest.raises(Problem, match=said):
-        folder.read(_app(tmp_path, **tables))
+        apps.read(_app(tmp_path, **tables))
 
 
 @pytest.mark.parametrize(
     ("config", "rounds"), [("", 3), ("num-server-rounds = 7", 7), ("num_rounds = 2", 2), ('rounds = "many"', 3), ("rounds = true", 3)]
 )
 def test_rounds_are_those_of_the_run_config(tmp_path, config, rounds):
-    assert folder.read(_app(tmp_path, config=config)).rounds == rounds
+    assert apps.read(_app(tmp_path, config=config)).rounds == rounds
 
 
 @pytest.mark.parametrize(
     ("name", "fits"), [("My App", "my-app"), ("9lives", "app-9lives"), ("a--b_c", "a-b-c"), ("x" * 50, "x" * 34), ("Ünï", "n")]
 )
 def test_names_of_runs_are_made_to_fit(name, fits):
-    assert folder.fit(name) == fits
-
-
-def test_every_run_has_a_name_of_its_own(tmp_path):
-    app = folder.read(_app(tmp_path, project='name = "digits"'))
-    assert folder.next_name(app, set()) == "digits-1"
-    assert folder.next_name(app, {"digits-1", "digits-10", "digits-x", "other-11"}) == "digits-11"
-
-
-def test_data_of_ones_own(tmp_path):
-    app = folder.read(_app(tmp_path, run='data = "../data"'))
-    key = data.claim_name(app.name, app.data)
-    client = folder.manifest(app, "x-1", "i:1", 2)["spec"]["client"]
-    assert "dataClaim" not in client
-    assert client["placement"]["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key
+    assert apps.fit(name) == fits
 
 
 # --- what nobody would write on purpose --------------------------------------------------------------------------
@@ -301,13 +250,6 @@ def test_what_an_api_server_makes_no_sense_of_is_not_called_away():
     assert problem.of_api(errors.from_status(503, {}), "a hub").code == Code.UNREACHABLE
 
 
-def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
-    (tmp_path / "home/run/command.lock").mkdir(parents=True)
-    for words in (["up"], ["down"]):
-        code, _, err = panal(*words, "--folder", str(tmp_path / "home"))
-        assert (code, "command.lock" in err) == (Code.PLATFORM, True), err
-
-
 CONFIG = 'num-server-rounds = 2\nlr = 0.1\nname = "a"\n[tool.flwr.app.config.optimizer]\nmomentum = 0.9'
 
 
@@ -321,16 +263,14 @@ CONFIG = 'num-server-rounds = 2\nlr = 0.1\nname = "a"\n[tool.flwr.app.config.opt
     ],
 )
 def test_values_of_the_run_config_reach_the_run(tmp_path, words, expected):
-    app = folder.read(_app(tmp_path, config=CONFIG), values=words)
+    app = apps.read(_app(tmp_path, config=CONFIG), values=words)
     assert dict(app.run_config) == expected
-    server = folder.manifest(app, "x-1", "i:1", 2)["spec"]["server"]
-    assert server.get("runConfig", {}) == expected
-    assert server["rounds"] == expected.get("num-server-rounds", 2)
+    assert app.rounds == expected.get("num-server-rounds", 2)
 
 
 def test_values_of_the_run_config_from_a_file(tmp_path):
     (tmp_path / "values.toml").write_text("lr = 0.5\n[optimizer]\nmomentum = 0.1\n")
-    app = folder.read(_app(tmp_path, config=CONFIG), values=[str(tmp_path / "values.toml")])
+    app = apps.read(_app(tmp_path, config=CONFIG), values=[str(tmp_path / "values.toml")])
     assert dict(app.run_config) == {"lr": 0.5, "optimizer.momentum": 0.1}
 
 
@@ -347,4 +287,4 @@ def test_values_of_the_run_config_from_a_file(tmp_path):
 )
 def test_a_run_config_that_cannot_be_is_refused_before_anything_is_made(tmp_path, words, said):
     with pytest.raises(Problem, match=said):
-        folder.read(_app(tmp_path, config=CONFIG), 3, values=words)
+        apps.read(_app(tmp_path, config=CONFIG), 3, values=words)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from panal.cli import flower
+from panal.cli.fetch import FetchError
 from panal.cli.flower import for_flower, newest_allowed, resolve
 from panal.cli.main import main
 from panal.cli.problem import Code, Problem
-from panal.local.node.recipes import BuildError
-from panal.local.node.requirements import Requirements
+from panal.cli.requirements import Requirements
 from panal.pod.tools.flower.known import MODULES, NEWEST, VERSIONS, WORKING
 
 OLDEST = VERSIONS[0]
@@ -107,7 +107,7 @@ def test_a_version_that_is_not_known_by_its_number_is_known_by_its_modules(monke
 
 def test_a_version_that_cannot_be_fetched_is_refused_with_those_that_work() -> None:
     def fetch(requirement: str, _: Path) -> None:
-        raise BuildError(f"fetching {requirement} failed: no such version")
+        raise FetchError(f"fetching {requirement} failed: no such version")
 
     with pytest.raises(Problem, match=r"fetching flwr==1\.99\.0 failed") as caught:
         resolve(Requirements(["flwr==1.99.0"]), fetch)

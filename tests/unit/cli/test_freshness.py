@@ -21,7 +21,7 @@ from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import Forbidden
 from panal.kube.times import now_utc, to_micro_time
-from panal.local.ocm.writing import serve
+from panal_local.ocm.writing import serve
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG_AGO, NOW_AND_THEN = timedelta(minutes=10), timedelta(seconds=20)

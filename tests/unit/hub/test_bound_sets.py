@@ -20,7 +20,7 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.errors import Invalid
 from panal.kube.objects import Object
-from panal.local.ocm.writing import serve
+from panal_local.ocm.writing import serve
 
 NS = names.SYSTEM_NAMESPACE
 

@@ -7,7 +7,7 @@ from typing import Any
 from panal.api.names import ClusterName
 from panal.kube.objects import Object
 from panal.lifecycle.decide import decide
-from panal.local.ocm.feedback import read
+from panal_local.ocm.feedback import read
 from worlds import NOW, applied, fresh, job, pod, progress, service, work, works
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from panal.api.run_config import as_json
 from panal.api.types import Server, Spec
-from panal.local.node.environment import expand
 from panal.pod.tools.files import RunError
 from panal.pod.tools.flower.control import overrides
 from panal.runtimes.flower import Flower
+from panal_local.node.environment import expand
 
 DECLARED = {"num-server-rounds": 1, "lr": 0.1, "name": "a", "augment": False, "optimizer": {"momentum": 0.9, "steps": 3}}
 PROJECT = {"tool": {"flwr": {"app": {"config": DECLARED}}}}

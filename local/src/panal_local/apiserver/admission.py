@@ -1,0 +1,143 @@
+"""Admission: what becomes of an object before it is kept. Pruned, read as its kind, defaulted, checked, owned, filled in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from panal.kube.times import Now, to_time
+from panal_local.apiserver import apply, checks, custom, defaults, errors, requests, rules
+from panal_local.apiserver.apply import Manager
+from panal_local.apiserver.defaults import Setting
+from panal_local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, TYPE, Cause, Mistyped
+from panal_local.apiserver.kinds import Resource
+from panal_local.apiserver.requests import Call
+from panal_local.apiserver.schema import Schema, check, default, prune
+from panal_local.apiserver.store import Store
+
+Object = dict[str, Any]
+BLOCKING = (TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # of rules in CEL
+UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
+# Go's names of types.
+GIVEN = {"integer": "number", "boolean": "bool"}
+WANTED = {"integer": "int32", "boolean": "bool", "array": "[]string", "object": "map[string]string"}
+
+
+class Admission:
+    def __init__(self, store: Store, clock: Now) -> None:
+        self._store = store
+        self._clock = clock
+
+    def admit(self, call: Call, obj: Object, old: Object | None, manager: Manager | None) -> list[str]:
+        """Changes `obj` itself to what is kept; 400 and 422 for what may not be. With `manager`, says what it owns. Returns warnings."""
+        resource = call.resource
+        warnings = self._prune(call, obj)
+        _decode(resource, obj)
+        default(obj, resource.schema)
+        _refuse(resource, obj, _of_custom(resource, obj, old) if resource.custom else _of_builtin(resource, obj, old))
+        if not resource.custom:
+            defaults.plain(obj)
+        if manager:
+            apply.updated(old, obj, resource.schema, manager, to_time(self._clock()))
+        if not resource.custom:
+            defaults.fill(obj, Setting(self._store, call.user, old))
+            _refuse(resource, obj, list(checks.of_kind(obj, old)))
+        if resource.kind == custom.KIND:
+            custom.served(obj, to_time(self._clock()))
+        tidy(obj["metadata"])
+        return warnings
+
+    @staticmethod
+    def _prune(call: Call, obj: Object) -> list[str]:
+        unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema)]
+        if unknown and call.validation == "Strict":
+            raise requests.cannot_be(call.resource, f"strict decoding error: {', '.join(unknown)}")
+        return unknown if call.validation == "Warn" else []
+
+
+def tidy(metadata: Object) -> None:
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if name in metadata and not metadata[name]:
+            del metadata[name]
+
+
+def _refuse(resource: Resource, obj: Object, causes: list[Cause]) -> None:
+    if causes:
+        raise errors.invalid(resource.group, resource.kind, str(obj["metadata"].get("name", "")), causes)
+
+
+# --- types --------------------------------------------------------------------------------------------------------
+def _decode(resource: Resource, obj: Object) -> None:
+    """What kube-apiserver could not even read into its types, metadata and built-in kinds, is refused with 400, in Go's words."""
+    schema, value = resource.schema, obj
+    if resource.custom:
+        schema = {"type": "object", "properties": {"metadata": schema["properties"]["metadata"]}}
+        value = {"metadata": obj["metadata"]}
+    defaults.coerce(value, schema)
+    for cause in check(value, schema):
+        if isinstance(cause, Mistyped):
+            raise requests.cannot_be(resource, _in_go(resource, schema, cause))
+    if why := checks.undecodable(value, schema):
+        raise requests.cannot_be(resource, why)
+    if resource.kind == custom.KIND:
+        custom.fill(obj)
+
+
+def _in_go(resource: Resource, schema: Schema, cause: Mistyped) -> str:
+    names = ["ObjectMeta" if cause.field.startswith("metadata") else resource.kind]
+    for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
+        if "properties" not in schema:
+            break  # keys of maps are not named
+        names.append(name)
+        schema = schema["properties"].get(name, {})
+        schema = schema.get("items", schema)
+    given, wanted = GIVEN.get(cause.given, cause.given), WANTED.get(cause.wanted, cause.wanted)
+    return f"json: cannot unmarshal {given} into Go struct field {'.'.join(names)} of type {wanted}"
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+def _of_builtin(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
+    """Items of lists with the same key are left to the programs that read them, as at kube-apiserver."""
+    found = [*checks.metadata(obj, resource.kind), *_finalizers(obj, old)]
+    found += [cause for cause in check(obj, resource.schema) if cause.reason != DUPLICATE]
+    return found or (list(custom.check(obj)) if resource.kind == custom.KIND else [])
+
+
+def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
+    found = [*checks.metadata(obj, ""), *_finalizers(obj, old)]
+    found += [c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema) if not _as_before(c, obj, old)]
+    if not found:
+        return list(rules.check(obj, old, resource.schema))
+    if "x-kubernetes-validations" in str(resource.schema) and any(cause.reason in BLOCKING for cause in found):
+        found.append(Cause(INVALID, f"Invalid value: null: {UNCHECKED}", "<nil>"))
+    return found
+
+
+def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
+    if old is None or not old["metadata"].get("deletionTimestamp"):
+        return []
+    before = old["metadata"].get("finalizers") or []
+    if not (new := [f for f in obj["metadata"].get("finalizers") or () if f not in before]):
+        return []
+    shown = ", ".join(f'"{f}"' for f in new)
+    text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
+    return [Cause(FORBIDDEN, text, "metadata.finalizers")]
+
+
+def _as_before(cause: Cause, obj: Object, old: Object | None) -> bool:
+    """Whether what is wrong there was so before: it is not held against an update."""
+    path = cause.field.replace("[", ".[").split(".") if cause.field and old is not None else []
+    if cause.reason == REQUIRED:
+        path = path[:-1]
+    after: Any = obj
+    before: Any = old
+    for name in path:
+        after, before = _step(after, name), _step(before, name)
+    return after is not None and bool(path) and after == before
+
+
+def _step(value: Any, name: str) -> Any:
+    if name.startswith("[") and isinstance(value, list):
+        index = int(name[1:-1])
+        return value[index] if index < len(value) else None
+    return value.get(name) if isinstance(value, dict) else None

@@ -1,0 +1,205 @@
+"""Server-side apply: merging a configuration into an object, taking away what its manager gave up, and who owns what.
+
+Follows Kubernetes' structured merge: a manager owns the fields of its last configuration; what it leaves out and nobody else owns is
+removed; setting a field of another manager to something else is a conflict, unless forced.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from panal_local.apiserver.errors import StatusError
+from panal_local.apiserver.fields import (
+    EMPTY,
+    MISSING,
+    NOT_OWNED,
+    Fields,
+    Path,
+    compare,
+    element,
+    from_v1,
+    is_granular_list,
+    is_granular_map,
+    items,
+    owned,
+    readable,
+    to_v1,
+)
+from panal_local.apiserver.schema import ANY, Schema, child
+
+Object = dict[str, Any]
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    name: str
+    operation: str  # Apply or Update
+    api_version: str
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    fields: Fields
+    time: str
+
+
+Managers = dict[Manager, Ownership]
+
+
+def managers_of(obj: Object) -> Managers:
+    found: Managers = {}
+    for entry in obj["metadata"].get("managedFields") or ():
+        manager = Manager(entry.get("manager", ""), entry["operation"], entry["apiVersion"], entry.get("subresource", ""))
+        found[manager] = Ownership(frozenset(from_v1(entry.get("fieldsV1"))), entry.get("time", ""))
+    return found
+
+
+def write_managers(obj: Object, managers: Managers) -> None:
+    entries = [_entry(m, o) for m, o in sorted(managers.items(), key=lambda i: (i[0].operation, i[1].time, i[0].name)) if o.fields]
+    obj["metadata"].pop("managedFields", None)
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+
+
+def _entry(manager: Manager, ownership: Ownership) -> Object:
+    entry: Object = {"manager": manager.name, "operation": manager.operation, "apiVersion": manager.api_version, "time": ownership.time}
+    entry |= {"fieldsType": "FieldsV1", "fieldsV1": to_v1(ownership.fields)}
+    return entry | ({"subresource": manager.subresource} if manager.subresource else {})
+
+
+# --- updates ------------------------------------------------------------------------------------------------------
+def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str) -> None:
+    """Writes who owns what after `manager` has made `new` of `old` by any other way than apply."""
+    known = managers_of(new) if "managedFields" in new["metadata"] else (managers_of(old) if old else {})
+    difference = compare(old if old is not None else {}, new, schema)
+    written, removed = frozenset(difference.written), frozenset(difference.removed)
+    result: Managers = {}
+    for each, ownership in known.items():
+        result[each] = replace(ownership, fields=_without(ownership.fields, removed | (written if each != manager else EMPTY)))
+    before = known.get(manager, Ownership(EMPTY, time)).fields
+    fields = _without((before | written), removed - written)
+    if fields:
+        result[manager] = Ownership(fields, time if fields != before else known[manager].time)
+    write_managers(new, result)
+
+
+def _without(fields: Fields, gone: Iterable[Path]) -> Fields:
+    """What is gone takes along all beneath it."""
+    lost = gone if isinstance(gone, frozenset) else frozenset(gone)
+    return frozenset(p for p in fields if not any(p[:i] in lost for i in range(1, len(p) + 1))) if lost else fields
+
+
+# --- apply --------------------------------------------------------------------------------------------------------
+def applied(live: Object | None, config: Object, schema: Schema, manager: Manager, force: bool, time: str) -> Object:
+    """The object after the configuration was applied, with its managers; 409 for conflicts."""
+    known = managers_of(live) if live else {}
+    last = known.get(manager, Ownership(EMPTY, time))
+    mine = owned(config, schema)
+    merged = merge(live, config, schema) if live else copy.deepcopy(config)
+    others = {m: o for m, o in known.items() if m != manager}
+    kept = _named(mine.union(*(o.fields for o in others.values()))) | NOT_OWNED
+    remove(merged, _named(last.fields) - kept, schema)
+    difference = compare(live or {}, merged, schema)
+    taken = {m: o.fields & difference.written for m, o in others.items()}
+    disputed = {m: left for m, f in taken.items() if (left := f - _moved(live, manager, schema))}
+    if disputed and not force:
+        raise _conflicts(disputed)
+    after = {m: replace(o, fields=_without(o.fields - taken[m], difference.removed)) for m, o in others.items()}
+    after[manager] = Ownership(mine, time if mine != last.fields else last.time)
+    merged["metadata"].pop("managedFields", None)
+    write_managers(merged, after)
+    return merged
+
+
+def _moved(live: Object | None, manager: Manager, schema: Schema) -> Fields:
+    """What kubectl applied on the client's side before: it may take that over when it goes on by server-side apply."""
+    noted = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
+    if manager.name != "kubectl" or not noted:
+        return EMPTY
+    try:
+        return owned(json.loads(noted), schema)
+    except (ValueError, AttributeError, TypeError):
+        return EMPTY
+
+
+def _named(fields: Fields) -> Fields:
+    """With the named fields above each."""
+    return fields | {p[:i] for p in fields for i in range(1, len(p)) if p[i - 1].startswith("f:")}
+
+
+def merge(old: Any, new: Any, schema: Schema) -> Any:
+    if is_granular_map(old, schema) and is_granular_map(new, schema):
+        result = {name: copy.deepcopy(item) for name, item in old.items() if name not in new}
+        both = {name: merge(old.get(name, MISSING), item, child(schema, name) or ANY) for name, item in new.items()}
+        return {name: both[name] if name in both else result[name] for name in [*old, *(n for n in new if n not in old)]}
+    if is_granular_list(old, schema) and is_granular_list(new, schema):
+        return _merge_lists(items(schema, old), items(schema, new), schema)
+    return copy.deepcopy(new)
+
+
+def _merge_lists(old: dict[str, Any], new: dict[str, Any], schema: Schema) -> list[Any]:
+    """The items of both; the new ones' order prevails, others keep their places."""
+    result, names, rest = [], iter(new), [n for n in old if n not in new]
+    for name in old:
+        if name not in new:
+            result.append(copy.deepcopy(old[name]))
+            rest.remove(name)
+            continue
+        for following in names:
+            result.append(merge(old.get(following, MISSING), new[following], schema.get("items", ANY)))
+            if following == name or following in old:
+                break
+    result += [merge(old.get(n, MISSING), new[n], schema.get("items", ANY)) for n in names]
+    return result
+
+
+def remove(value: Any, gone: Fields, schema: Schema, path: Path = ()) -> Any:
+    """Takes fields away from `value` itself; what loses its last part but is not gone itself becomes null, as Kubernetes does it."""
+    if not gone:
+        return value
+    prefixes = {p[:i] for p in gone for i in range(len(p))}
+    return _remove(value, gone, prefixes, schema, path)
+
+
+def _remove(value: Any, gone: Fields, prefixes: set[Path], schema: Schema, path: Path) -> Any:
+    if path not in prefixes:
+        return value
+    if is_granular_map(value, schema):
+        for name in list(value):
+            here = (*path, f"f:{name}")
+            if here in gone:
+                del value[name]
+            else:
+                value[name] = _remove(value[name], gone, prefixes, child(schema, name) or ANY, here)
+        return value if value or not path else None
+    if is_granular_list(value, schema):
+        named = [((*path, element(schema, item)), item) for item in value]
+        value[:] = [_remove(item, gone, prefixes, schema.get("items", ANY), here) for here, item in named if here not in gone]
+        return value or None
+    return value
+
+
+def _order(path: Path) -> tuple[tuple[bool, str], ...]:
+    """Fields of a level before what is beneath them."""
+    return tuple((i < len(path) - 1, name) for i, name in enumerate(path))
+
+
+def _conflicts(found: dict[Manager, Fields]) -> StatusError:
+    causes = []
+    for manager, fields in sorted(found.items(), key=lambda i: i[0].name):
+        using = f" using {manager.api_version}" if manager.operation == "Update" or manager.subresource else ""
+        with_ = f' with subresource "{manager.subresource}"' if manager.subresource else ""
+        text = f'conflict with "{manager.name}"{with_}{using}'
+        causes += [{"reason": "FieldManagerConflict", "message": text, "field": readable(p)} for p in sorted(fields, key=_order)]
+    first, fields_ = causes[0]["message"], [cause["field"] for cause in causes]
+    if len(causes) == 1:
+        return StatusError(409, "Conflict", f"Apply failed with 1 conflict: {first}: {fields_[0]}", {"causes": causes})
+    told = "\n".join(f"- {each}" for each in fields_)
+    of = f"conflicts{first.removeprefix('conflict')}" if len(found) == 1 else "conflicts"
+    return StatusError(409, "Conflict", f"Apply failed with {len(causes)} conflicts: {of}:\n{told}", {"causes": causes})

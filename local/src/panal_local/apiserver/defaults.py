@@ -1,0 +1,184 @@
+"""What the API server itself fills in for built-in kinds beyond the defaults of their schemas: addresses, ports, labels, accounts."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+from panal_local.apiserver import certificates, errors
+from panal_local.apiserver.errors import INVALID, Cause
+from panal_local.apiserver.identity import User
+from panal_local.apiserver.schema import Schema, child
+from panal_local.apiserver.store import Entry, Store
+
+Object = dict[str, Any]
+SERVICES = "10.96.0.0/16"
+NODE_PORTS = range(30000, 32768)
+TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What defaults depend on besides the object: what is there already, who asks, the object as it was."""
+
+    store: Store
+    user: User
+    old: Object | None
+
+
+def coerce(value: Any, schema: Schema) -> Any:
+    """As Kubernetes decodes built-in kinds: null is left out, quantities are strings."""
+    if isinstance(value, dict):
+        for name in [n for n, item in value.items() if item is None]:
+            del value[name]
+        for name, item in value.items():
+            value[name] = coerce(item, child(schema, name) or {})
+    elif isinstance(value, list):
+        value[:] = [coerce(item, schema.get("items", {})) for item in value]
+    elif schema.get("x-quantity") and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if isinstance(value, int) or value.is_integer() else f"{round(value * 1000)}m"
+    return value
+
+
+def plain(obj: Object) -> None:
+    """Defaults that go by the object alone; the writer owns them. Changes `obj` itself."""
+    if obj["kind"] in WITH_SPEC:
+        obj.setdefault("spec", {})
+    if obj["kind"] == "Secret":
+        _secret(obj)
+    for container in _containers(obj):
+        resources = container.get("resources") or {}
+        for name, amount in (resources.get("limits") or {}).items():
+            resources.setdefault("requests", {}).setdefault(name, amount)
+
+
+def fill(obj: Object, setting: Setting) -> None:
+    """What the server gives by itself, which nobody owns. Changes `obj` itself."""
+    if obj["kind"] in FILL:
+        FILL[obj["kind"]](obj, setting)
+
+
+def _containers(obj: Object) -> Iterator[Object]:
+    spec = obj.get("spec") or {}
+    if obj["kind"] in ("Job", "StatefulSet"):
+        spec = (spec.get("template") or {}).get("spec") or {}
+    if obj["kind"] in ("Pod", "Job", "StatefulSet"):
+        yield from (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+
+
+# --- Pods and Jobs ------------------------------------------------------------------------------------------------
+def _pod(pod: Object, setting: Setting) -> None:
+    if setting.old is None:
+        _account(pod, setting.store)
+        pod["status"] = {"phase": "Pending"}
+
+
+def _account(pod: Object, store: Store) -> None:
+    """The Pod's service account, which must exist, and its token where the Pod mounts none of its own."""
+    spec, metadata = pod["spec"], pod["metadata"]
+    name = spec.setdefault("serviceAccountName", "default")
+    account = store.get("serviceaccounts", (metadata["namespace"], name))
+    if account is None:
+        why = f'error looking up service account {metadata["namespace"]}/{name}: serviceaccount "{name}" not found'
+        raise errors.forbidden("", "pods", metadata.get("name", ""), why)
+    wanted = spec.get("automountServiceAccountToken", account.object.get("automountServiceAccountToken", True))
+    without = [c for c in _containers(pod) if all(m.get("mountPath") != TOKEN_DIR for m in c.get("volumeMounts") or ())]
+    if not wanted or not without:
+        return
+    volume = f"kube-api-access-{metadata['uid'][:5]}"
+    for container in without:
+        container.setdefault("volumeMounts", []).append({"name": volume, "readOnly": True, "mountPath": TOKEN_DIR})
+    spec.setdefault("volumes", []).append({"name": volume, "projected": {"sources": _token_sources(), "defaultMode": 420}})
+
+
+def _token_sources() -> list[Object]:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    return [
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [namespace]}},
+    ]
+
+
+def _job(job: Object, setting: Setting) -> None:
+    if setting.old is None:
+        uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+        labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name}
+        template = job["spec"].setdefault("template", {})
+        template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
+        job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+
+
+# --- Services -----------------------------------------------------------------------------------------------------
+def _service(service: Object, setting: Setting) -> None:
+    spec, old = service["spec"], (setting.old or {}).get("spec") or {}
+    service.setdefault("status", {"loadBalancer": {}})
+    if not spec.get("clusterIP"):
+        spec["clusterIP"] = old.get("clusterIP") or _free_address(setting.store)
+    if spec.get("type") in ("NodePort", "LoadBalancer"):
+        _node_ports(service, old, setting.store)
+
+
+def _others(store: Store, service: Object) -> Iterable[Entry]:
+    uid = service["metadata"]["uid"]
+    return (e for e in store.all("services") if e.object["metadata"]["uid"] != uid)
+
+
+def _free_address(store: Store) -> str:
+    taken = {(e.object.get("spec") or {}).get("clusterIP") for e in store.all("services")}
+    network = ip_network(SERVICES)
+    return next(a for i in range(10, network.num_addresses - 1) if (a := str(network[i])) not in taken)
+
+
+def _node_ports(service: Object, old: Object, store: Store) -> None:
+    taken = {p.get("nodePort") for e in _others(store, service) for p in (e.object.get("spec") or {}).get("ports") or ()}
+    before = {(p.get("name"), p["port"]): p.get("nodePort") for p in old.get("ports") or ()}
+    for i, port in enumerate(service["spec"].get("ports") or ()):
+        wanted = port.get("nodePort") or before.get((port.get("name"), port["port"]))
+        if wanted and wanted not in before.values():
+            _check_port(service, wanted, wanted in taken, i)
+        port["nodePort"] = wanted or _any_port(taken)
+        taken.add(port["nodePort"])
+
+
+def _any_port(taken: set[int | None]) -> int:
+    """At random: a client that still dials the port of a Service that is gone must not reach the next one made."""
+    return random.choice([port for port in NODE_PORTS if port not in taken])
+
+
+def _check_port(service: Object, port: int, taken: bool, index: int) -> None:
+    problem = "provided port is already allocated" if taken else ""
+    if port not in NODE_PORTS:
+        problem = "provided port is not in the valid range. The range of valid ports is 30000-32767"
+    if problem:
+        cause = Cause(INVALID, f"Invalid value: {port}: {problem}", f"spec.ports[{index}].nodePort")
+        raise errors.invalid("", "Service", service["metadata"]["name"], [cause])
+
+
+# --- other kinds --------------------------------------------------------------------------------------------------
+def _namespace(namespace: Object, setting: Setting) -> None:
+    namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"].get("name", "")
+    if setting.old is None:
+        namespace["spec"] = {"finalizers": ["kubernetes"]}
+    namespace.setdefault("status", {"phase": "Active"})
+
+
+def _secret(secret: Object) -> None:
+    strings = secret.pop("stringData", None) or {}
+    if strings:
+        secret["data"] = (secret.get("data") or {}) | {k: base64.b64encode(v.encode()).decode() for k, v in strings.items()}
+
+
+WITH_SPEC = {"Pod", "Job", "Service", "PersistentVolumeClaim"}
+FILL: dict[str, Callable[[Object, Setting], Any]] = {
+    "Pod": _pod,
+    "Job": _job,
+    "Service": _service,
+    "PersistentVolumeClaim": lambda claim, _: claim.setdefault("status", {"phase": "Pending"}),
+    "Namespace": _namespace,
+    "CertificateSigningRequest": lambda csr, setting: certificates.fill(csr, setting.user, setting.old),
+}

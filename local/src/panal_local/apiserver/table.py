@@ -1,0 +1,143 @@
+"""Tables: what `kubectl get` prints. Columns of custom kinds are JSONPaths of their CRD, those of built-in kinds are few, and made here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from panal_local.apiserver.kinds import Column, Resource
+from panal_local.apiserver.store import Entry
+
+Object = dict[str, Any]
+UNITS = ((86400, 48 * 3600, "d"), (3600, 3 * 3600, "h"), (60, 120, "m"))  # seconds of each, the age from which it is used
+
+
+def of(resource: Resource, entries: list[Entry], include: str, metadata: Object | None = None, columns: bool = True) -> Object:
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata or {},
+        "columnDefinitions": [_definition(c) for c in resource.columns] if columns else None,
+        "rows": [{"cells": [cell(e.object, c) for c in resource.columns], "object": _shown(e, include)} for e in entries],
+    }
+
+
+def _definition(column: Column) -> Object:
+    return {"name": column.name, "type": column.type, "format": column.format, "description": "", "priority": column.priority}
+
+
+def _shown(entry: Entry, include: str) -> Object | None:
+    metadata = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": entry.object["metadata"]}
+    return {"None": None, "Object": entry.object}.get(include, metadata)
+
+
+def cell(obj: Object, column: Column) -> Any:
+    if column.path in MADE:
+        return MADE[column.path](obj)
+    found = next(find(obj, column.path), None)
+    if column.type == "date":
+        return age(found)
+    return json.dumps(found) if column.type == "string" and isinstance(found, dict | list | bool) else found
+
+
+def age(moment: Any) -> str:
+    try:
+        seconds = int((datetime.now(UTC) - datetime.fromisoformat(str(moment))).total_seconds())
+    except (ValueError, TypeError):
+        return "<unknown>"
+    return next((f"{seconds // size}{unit}" for size, since, unit in UNITS if seconds >= since), f"{max(0, seconds)}s")
+
+
+# --- JSONPath -----------------------------------------------------------------------------------------------------
+STEP = re.compile(r"""\.(?P<name>[\w-]+)|(?P<all>\[\*\])|\[\?\(@\.(?P<field>\w+)\s*==\s*["'](?P<wanted>[^"']*)["']\)\]""")
+
+
+def find(obj: Any, path: str) -> Iterator[Any]:
+    """The values at a JSONPath of fields, [*] and [?(@.field=="text")]; nothing at a path of another form."""
+    step = STEP.match(path)
+    if not path:
+        yield obj
+    elif step and step["name"]:
+        if isinstance(obj, dict) and step["name"] in obj:
+            yield from find(obj[step["name"]], path[step.end() :])
+    elif step and isinstance(obj, list):
+        for item in obj:
+            if step["all"] or (isinstance(item, dict) and str(item.get(step["field"])) == step["wanted"]):
+                yield from find(item, path[step.end() :])
+
+
+# --- columns of built-in kinds ------------------------------------------------------------------------------------
+def _statuses(pod: Object) -> list[Object]:
+    return (pod.get("status") or {}).get("containerStatuses") or []
+
+
+def _pod_ready(pod: Object) -> str:
+    return f"{sum(bool(s.get('ready')) for s in _statuses(pod))}/{len((pod.get('spec') or {}).get('containers') or ())}"
+
+
+def _pod_status(pod: Object) -> str:
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    reason = next(filter(None, (_init_status(status), *map(_reason, _statuses(pod)))), None)
+    return str(reason or status.get("reason") or status.get("phase") or "Unknown")
+
+
+def _init_status(status: Object) -> str:
+    every = status.get("initContainerStatuses") or ()
+    for i, one in enumerate(every):
+        state = one.get("state") or {}
+        failed = (state.get("terminated") or {}).get("exitCode")
+        if (failed or "waiting" in state) and _reason(one) not in ("", "PodInitializing"):
+            return f"Init:{_reason(one)}"
+        if failed or ("running" in state and not one.get("started")):
+            return "Init:Error" if failed else f"Init:{i}/{len(every)}"
+    return ""
+
+
+def _reason(status: Object) -> str:
+    state = status.get("state") or {}
+    return next((state[part]["reason"] for part in ("waiting", "terminated") if (state.get(part) or {}).get("reason")), "")
+
+
+def _holds(obj: Object, kind: str) -> bool:
+    return next(find(obj, f'.status.conditions[?(@.type=="{kind}")].status'), None) == "True"
+
+
+def _job_status(job: Object) -> str:
+    return next((kind for kind in ("Complete", "Failed", "Suspended") if _holds(job, kind)), "Running")
+
+
+def _completions(job: Object) -> str:
+    return f"{(job.get('status') or {}).get('succeeded', 0)}/{job['spec'].get('completions', 1)}"
+
+
+def _ports(service: Object) -> str:
+    ports = service["spec"].get("ports") or ()
+    shown = (f"{p['port']}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p.get('protocol', 'TCP')}" for p in ports)
+    return ",".join(shown) or "<none>"
+
+
+def _node_status(node: Object) -> str:
+    return "Ready" if _holds(node, "Ready") else "NotReady"
+
+
+def _involved(event: Object) -> str:
+    about = event.get("involvedObject") or {}
+    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+
+
+MADE: dict[str, Callable[[Object], Any]] = {
+    "pod_ready": _pod_ready,
+    "pod_status": _pod_status,
+    "pod_restarts": lambda pod: sum(int(s.get("restartCount", 0)) for s in _statuses(pod)),
+    "data": lambda o: len(o.get("data") or {}) + len(o.get("binaryData") or {}),
+    "job_status": _job_status,
+    "completions": _completions,
+    "ports": _ports,
+    "node_status": _node_status,
+    "involved": _involved,
+}

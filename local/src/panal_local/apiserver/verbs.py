@@ -1,0 +1,128 @@
+"""From a call to its answer: what each HTTP method means on a collection, on an object, and on a subresource."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from panal_local.apiserver import deletion, errors, patch, requests
+from panal_local.apiserver.answers import Answer, json_answer
+from panal_local.apiserver.identity import Identity
+from panal_local.apiserver.reads import Form, listing
+from panal_local.apiserver.requests import Call
+from panal_local.apiserver.store import Entry, Store
+from panal_local.apiserver.writes import Outcome, Writer
+
+Object = dict[str, Any]
+STORED = ("", "status", "finalize", "approval")
+
+
+class Verbs:
+    def __init__(self, store: Store, writer: Writer, identity: Identity) -> None:
+        self._store = store
+        self._writer = writer
+        self._identity = identity
+
+    def handle(self, method: str, call: Call, body: bytes, content_type: str, form: Form) -> Answer:
+        if call.subresource and method == "POST":
+            return self._posted(call, requests.read(body, content_type, call.subresource))
+        if call.subresource not in STORED:
+            raise errors.method_not_allowed()
+        return self._one(method, call, body, content_type, form) if call.name else self._collection(method, call, body, content_type, form)
+
+    def _collection(self, method: str, call: Call, body: bytes, content_type: str, form: Form) -> Answer:
+        if method == "GET":
+            return Answer(listing(call, self._store, form))
+        if method == "POST" and (call.namespace or not call.resource.namespaced):
+            return self._outcome(call, self._writer.create(call, self._object(call, body, content_type)), form)
+        raise errors.method_not_allowed()
+
+    # --- objects ------------------------------------------------------------------------------------------------
+    def _one(self, method: str, call: Call, body: bytes, content_type: str, form: Form) -> Answer:
+        if method == "GET":
+            return Answer(form.one(call.resource, self._writer.live(call)))
+        if method == "PUT":
+            return self._outcome(call, self._put(call, self._object(call, body, content_type)), form)
+        if method == "PATCH":
+            return self._outcome(call, self._patch(call, body, content_type), form)
+        if method == "DELETE" and not call.subresource:
+            return self._delete(call, _delete_options(requests.read(body, content_type, "DeleteOptions") if body else {}))
+        raise errors.method_not_allowed()
+
+    @staticmethod
+    def _object(call: Call, body: bytes, content_type: str) -> Object:
+        return requests.as_object(requests.read(body, content_type, call.resource.kind), call.resource)
+
+    def _put(self, call: Call, obj: Object) -> Outcome:
+        if not obj["metadata"].get("name"):
+            raise errors.bad_request("name must be provided")
+        return self._writer.update(call, lambda old: obj, put=True)
+
+    def _patch(self, call: Call, body: bytes, content_type: str) -> Outcome:
+        media = content_type.partition(";")[0].strip()
+        if media == patch.APPLY:
+            return self._writer.apply(call, self._object(call, body, content_type))
+        try:
+            return self._writer.update(call, self._change(call, media, body))
+        except errors.UndecodableError as error:
+            shown = f"Invalid value: {json.dumps(body.decode(errors='replace'))}: {error.why}"
+            raise errors.invalid("", "", "", [errors.Cause(errors.INVALID, shown, "patch")]) from error
+
+    @staticmethod
+    def _change(call: Call, media: str, body: bytes) -> Callable[[Object], Object]:
+        known = [patch.JSON, patch.MERGE, *([] if call.resource.custom else [patch.STRATEGIC])]
+        if media not in known:
+            accepted = ", ".join([*known, patch.APPLY])
+            raise errors.unsupported_media(f"the body of the request was in an unknown format - accepted media types include: {accepted}")
+
+        resource = call.resource
+        if media == patch.JSON:
+            operations = requests.read_json(body, "Patch")
+            return lambda old: requests.as_object(patch.json_patched(old, operations), resource)
+        wanted = requests.read(body, media, resource.kind)
+        if media == patch.MERGE:
+            return lambda old: requests.as_object(patch.merged(old, wanted), resource)
+        return lambda old: requests.as_object(patch.strategic(old, wanted, resource.schema), resource)
+
+    def _outcome(self, call: Call, outcome: Outcome, form: Form) -> Answer:
+        entry = Entry(outcome.object, b"", 0)
+        body = form.one(call.resource, entry) if form.table else json_answer(outcome.object).body
+        return Answer(body, 201 if outcome.created else 200, warnings=outcome.warnings)
+
+    def _delete(self, call: Call, options: Object) -> Answer:
+        obj, gone = self._writer.delete(call, options)
+        resource = call.resource
+        if not gone or resource.kind in deletion.RETURNED:
+            return json_answer(obj)
+        found = errors.details(resource.group, resource.plural, call.name, uid=obj["metadata"]["uid"])
+        return json_answer(errors.success(found))
+
+    # --- subresources -------------------------------------------------------------------------------------------
+    def _posted(self, call: Call, value: Object) -> Answer:
+        if call.subresource == "token":
+            return json_answer(self._identity.issue(self._writer.live(call), value), 201)
+        if call.subresource == "binding":
+            return self._bind(call, value)
+        raise errors.method_not_allowed()
+
+    def _bind(self, call: Call, binding: Object) -> Answer:
+        """A Pod to its node, once."""
+        target = binding.get("target")
+        if not isinstance(target, dict) or not target.get("name"):
+            raise errors.invalid("", "Binding", call.name, [errors.Cause(errors.REQUIRED, "Required value", "target.name")])
+        metadata = binding.get("metadata")
+        self._writer.bind(call, str(target["name"]), metadata.get("uid") if isinstance(metadata, dict) else None)
+        return json_answer(errors.success({}), 201)
+
+
+def _delete_options(options: Object) -> Object:
+    grace, policy = options.get("gracePeriodSeconds"), options.get("propagationPolicy")
+    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
+        raise errors.invalid_option("DeleteOptions", "gracePeriodSeconds", "Invalid value: must be a whole number", errors.INVALID)
+    if not isinstance(options.get("preconditions") or {}, dict):
+        raise errors.invalid_option("DeleteOptions", "preconditions", "Invalid value: must be an object", errors.INVALID)
+    if policy not in (None, "Background", "Foreground", "Orphan"):
+        shown = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan"'
+        raise errors.invalid_option("DeleteOptions", "propagationPolicy", shown, errors.UNSUPPORTED)
+    return options

@@ -1,0 +1,133 @@
+"""Add-ons on the hub: which clusters get one, its configuration there, and whether that has been rolled out.
+
+A ClusterManagementAddOn with installStrategy Placements has a ManagedClusterAddOn in the namespace of every cluster decided on, and
+nowhere else. One with the annotation lifecycle `self` is left to a manager of its own. AddOnTemplates are not known here, so nothing
+is deployed: an add-on's manager writes ManifestWorks, and asks for certificates by `status.registrations` (see `certificates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from panal.kube.objects import Key, Object, condition, uid_of
+from panal_local.ocm.conditions import Condition, said
+
+API = "addon.open-cluster-management.io/v1alpha1"
+LIFECYCLE = "addon.open-cluster-management.io/lifecycle"
+CONFIGURED = said("Configured", True, "ConfigurationsConfigured", "Configurations configured")
+
+Kind = tuple[str, str]  # group and resource
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`create` are ManagedClusterAddOns; `remove` are the keys of surplus ones."""
+
+    create: tuple[Object, ...] = ()
+    remove: tuple[Key, ...] = ()
+
+
+def managed(addon: Object) -> bool:
+    annotations = addon["metadata"].get("annotations") or {}
+    return bool(annotations.get(LIFECYCLE, "addon-manager") == "addon-manager")
+
+
+def placements(addon: Object) -> tuple[Key, ...] | None:
+    """Those that decide where it is installed; None if people do."""
+    strategy = _strategy(addon)
+    return tuple(map(_place, strategy.get("placements") or ())) if strategy.get("type") == "Placements" else None
+
+
+def decide(addon: Object, decided: Mapping[Key, set[str]], clusters: Iterable[Object], installed: Iterable[Object]) -> Plan:
+    """`decided` are the clusters of each of its placements, `installed` the ManagedClusterAddOns of its name."""
+    if addon["metadata"].get("deletionTimestamp") or not managed(addon) or placements(addon) is None:
+        return Plan()
+    present = {each["metadata"]["namespace"] for each in installed}
+    there = {c["metadata"]["name"] for c in clusters if not c["metadata"].get("deletionTimestamp")}
+    wanted = set[str]().union(*decided.values()) & there
+    name = addon["metadata"]["name"]
+    return Plan(
+        create=tuple(_managed_cluster_addon(addon, cluster) for cluster in sorted(wanted - present)),
+        remove=tuple(Key(cluster, name) for cluster in sorted(present - wanted)),
+    )
+
+
+def installed_status(
+    addon: Object, installed: Object, decided: Mapping[Key, set[str]], works: Sequence[Object]
+) -> tuple[Object, list[Condition]]:
+    """What the add-on manager writes into a ManagedClusterAddOn's status, but for conditions, and its conditions."""
+    references = _references(addon, installed, decided)
+    progress = _progressing(installed, works)
+    if progress["reason"] == "Completed":
+        references = [{**r, "lastAppliedConfig": r["desiredConfig"]} for r in references]
+    before = (installed.get("status") or {}).get("configReferences")
+    return {"configReferences": references} if references or before else {}, [progress, CONFIGURED]
+
+
+def _strategy(addon: Object) -> Object:
+    return (addon.get("spec") or {}).get("installStrategy") or {}
+
+
+def _place(placement: Mapping[str, Any]) -> Key:
+    return Key(placement["namespace"], placement["name"])
+
+
+def _references(addon: Object, installed: Object, decided: Mapping[Key, set[str]]) -> list[Object]:
+    """Its status.configReferences: what the add-on names as defaults, in the place of that what the last placement names that has the
+    cluster, and in the place of that what it names itself. What was written about a configuration stays."""
+    cluster = installed["metadata"]["namespace"]
+    defaults = [
+        {**config, **config["defaultConfig"]} for config in addon["spec"].get("supportedConfigs") or () if config.get("defaultConfig")
+    ]
+    placed = [p.get("configs") or () for p in _strategy(addon).get("placements") or () if cluster in decided.get(_place(p), ())]
+    own = (installed.get("spec") or {}).get("configs") or ()
+    wanted = _by_kind(defaults) | _by_kind(placed[-1] if placed else ()) | _by_kind(own)
+    known = {_identity(r): r for r in (installed.get("status") or {}).get("configReferences") or ()}
+    return [known.get(_identity(config)) or _reference(config) for kind in sorted(wanted) for config in wanted[kind]]
+
+
+def _by_kind(configs: Iterable[Object]) -> dict[Kind, list[Object]]:
+    found: dict[Kind, list[Object]] = {}
+    for config in configs:
+        found.setdefault((config.get("group", ""), config["resource"]), []).append(config)
+    return found
+
+
+def _identity(config: Object) -> tuple[str, ...]:
+    return tuple(config.get(part) or "" for part in ("group", "resource", "namespace", "name"))
+
+
+def _reference(config: Object) -> Object:
+    place = {part: config[part] for part in ("namespace", "name") if config.get(part)}
+    kind = {"group": config.get("group", ""), "resource": config["resource"]}
+    return kind | place | {"lastObservedGeneration": 0, "desiredConfig": place | {"specHash": ""}}
+
+
+def _progressing(installed: Object, works: Sequence[Object]) -> Condition:
+    """By the works that the add-on's own manager has made."""
+    if not condition(installed, "ManifestApplied"):
+        return said("Progressing", False, "WaitingForManifestApplied", "Waiting for ManagedClusterAddOn ManifestApplied condition")
+    if not works or not all(_says(work, type_) for work in works for type_ in ("Available", "Applied")):
+        return said("Progressing", True, "Progressing", "progressing... work is not ready")
+    return said("Progressing", False, "Completed", "completed with no errors.")
+
+
+def _says(work: Object, type_: str) -> bool:
+    found = condition(work, type_)
+    return found.get("status") == "True" and found.get("observedGeneration") == work["metadata"].get("generation")
+
+
+def _managed_cluster_addon(addon: Object, cluster: str) -> Object:
+    name = addon["metadata"]["name"]
+    owner = {
+        "apiVersion": API,
+        "kind": "ClusterManagementAddOn",
+        "name": name,
+        "uid": uid_of(addon),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    metadata = {"name": name, "namespace": cluster, "ownerReferences": [owner]}
+    return {"apiVersion": API, "kind": "ManagedClusterAddOn", "metadata": metadata, "spec": {}}

@@ -1,0 +1,112 @@
+"""Making a manifest so on the cluster, by its update strategy, and taking away what was applied."""
+
+from __future__ import annotations
+
+from panal.kube.client import Client
+from panal.kube.errors import ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
+from panal.kube.kinds import Kind
+from panal.kube.objects import Object, key_of, owner_uids, version_of
+from panal_local.ocm.conditions import Condition, said
+from panal_local.ocm.works import Manifest, Resource
+
+MANAGER = "work-agent"
+DONE = said("Applied", True, "AppliedManifestComplete", "Apply manifest complete")
+KNOWN = ("Update", "CreateOnly", "ReadOnly")
+_LATER = (Conflict, Unauthorized, TooManyRequests, Unavailable)  # says nothing about the manifest
+
+
+class Discovery:
+    """The kinds that the cluster knows. What is not known is asked for each time: a CRD may have come."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[tuple[str, str], Kind] = {}
+
+    async def find(self, api_version: str, kind: str) -> Kind | None:
+        if (api_version, kind) not in self._known:
+            try:
+                found = await self._client.kinds_of(api_version)
+            except NotFound:
+                return None
+            self._known |= {(api_version, each.kind): each for each in found}
+        return self._known.get((api_version, kind))
+
+
+class Applier:
+    """`client` writes as the field manager `work-agent`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def apply(self, manifest: Manifest, owner: Object) -> Condition:
+        """What is said of it then. Raises what is no answer to this manifest: the server is away, or somebody else wrote meanwhile."""
+        if manifest.strategy not in KNOWN:
+            return _failed(f"updateStrategy {manifest.strategy} is not known to the local platform, which knows {', '.join(KNOWN)}")
+        if manifest.strategy == "ReadOnly":
+            return DONE
+        if manifest.kind is None:
+            return _failed(f'the server doesn\'t have a resource type "{manifest.object.get("kind", "")}"')
+        if not manifest.name:
+            return _failed("metadata.name is missing")
+        if manifest.kind.namespaced and not manifest.namespace:
+            return _failed("an empty namespace may not be set during creation")
+        try:
+            await self._write(manifest, manifest.kind, owner)
+        except _LATER:
+            raise
+        except ApiError as error:
+            return _failed(error.message)
+        return DONE
+
+    async def _write(self, manifest: Manifest, kind: Kind, owner: Object) -> None:
+        """Update is a server-side apply: what the manifest has becomes so, what it has no more goes, fields of others stay."""
+        wanted = with_owner(manifest.object, owner, manifest.orphan)
+        if manifest.strategy == "Update":
+            await self._client.apply(wanted, kind=kind)
+        elif live := await self.get(kind, manifest.namespace, manifest.name):
+            await self._own(kind, live, owner, manifest.orphan)
+        else:
+            await self._client.create(wanted, kind)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._client.get(kind, namespace, name)
+        except NotFound:
+            return None
+
+    async def _own(self, kind: Kind, live: Object, owner: Object, orphan: bool) -> None:
+        references = owners(live, owner, orphan)
+        if references != (live["metadata"].get("ownerReferences") or []):
+            metadata = {"resourceVersion": version_of(live), "ownerReferences": references}
+            await self._client.merge_patch(kind, *key_of(live), {"metadata": metadata})
+
+    # --- taking away ----------------------------------------------------------------------------------------------
+    async def release(self, resource: Resource, owner: Object, orphan: bool) -> bool:
+        """Whether nothing of ours holds it any more: it is gone, is another, has other owners, or is to stay. False: look again."""
+        live = await self.get(resource.kind, resource.namespace, resource.name)
+        if live is None or live["metadata"]["uid"] != resource.uid or owner["uid"] not in owner_uids(live):
+            return True
+        others = [o for o in live["metadata"]["ownerReferences"] if o["kind"] == "AppliedManifestWork" and o["uid"] != owner["uid"]]
+        if orphan or others:
+            await self._own(resource.kind, live, owner, orphan=True)
+            return True
+        if not live["metadata"].get("deletionTimestamp"):
+            await self._client.delete(resource.kind, resource.namespace, resource.name, resource.uid)
+        return False
+
+
+def _failed(why: str) -> Condition:
+    return said("Applied", False, "AppliedManifestFailed", f"Failed to apply manifest: {why}")
+
+
+def owners(obj: Object, owner: Object, orphan: bool) -> list[Object]:
+    """Those of others stay, each in its place: two works that share an object must not take turns."""
+    present = obj["metadata"].get("ownerReferences") or []
+    if orphan:
+        return [o for o in present if o["uid"] != owner["uid"]]
+    return present if any(o["uid"] == owner["uid"] for o in present) else [*present, owner]
+
+
+def with_owner(manifest: Object, owner: Object, orphan: bool) -> Object:
+    references = owners(manifest, owner, orphan)
+    return manifest | {"metadata": manifest["metadata"] | ({"ownerReferences": references} if references else {})}

@@ -1,0 +1,53 @@
+"""Values that a ManifestWork asks to be read off its objects, by JSONPath."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from panal.kube.objects import Object
+from panal_local.ocm.conditions import Condition, said
+from panal_local.ocm.jsonpath import PathError, find
+
+Values = list[dict[str, Any]]
+TYPE = "StatusFeedbackSynced"
+NO_RULES = said(TYPE, True, "NoStatusFeedbackSynced")
+SYNCED = said(TYPE, True, "StatusFeedbackSynced")
+INT64 = 1 << 63
+
+
+def read(obj: Object, rules: list[Mapping[str, Any]]) -> tuple[Values, Condition]:
+    """The values found, and the condition that tells whether anything was wrong."""
+    if not rules:
+        return [], NO_RULES
+    values: Values = []
+    errors: list[str] = []
+    for rule in rules:
+        if rule["type"] != "JSONPaths":
+            errors.append(f"feedback rules of type {rule['type']} are not evaluated by the local platform; use JSONPaths")
+        for path in rule.get("jsonPaths") or ():
+            try:
+                values += _value(path["name"], path["path"], obj)
+            except PathError as error:
+                errors.append(f"{path['name']}: {error}")
+    return values, SYNCED if not errors else _failed(errors)
+
+
+def _value(name: str, path: str, obj: Object) -> Values:
+    """One value or none: of several hits, the first."""
+    found = find(path, obj)
+    if not found or found[0] is None:
+        return []
+    match found[0]:
+        case bool(value):
+            return [{"name": name, "fieldValue": {"type": "Boolean", "boolean": value}}]
+        case int(value) if -INT64 <= value < INT64:
+            return [{"name": name, "fieldValue": {"type": "Integer", "integer": value}}]
+        case str(value):
+            return [{"name": name, "fieldValue": {"type": "String", "string": value}}]
+        case _:
+            raise PathError(f"{path} is neither a text, a whole number nor true or false")
+
+
+def _failed(errors: list[str]) -> Condition:
+    return said(TYPE, False, "StatusFeedbackSyncFailed", f"Sync status feedback failed with error {'; '.join(errors)}")

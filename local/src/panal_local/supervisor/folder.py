@@ -1,0 +1,118 @@
+"""Where everything of a platform lies: one folder, of one person.
+
+state.json   what was chosen once           kubeconfig   a context for each cluster
+run/         the supervisor's lock, its parts     log/         a log for each part
+images/      the image store                hub/, cluster1/, ...   each with apiserver/, node/, volumes/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from panal_local import files
+
+HUB = "hub"
+SUPERVISOR = "supervisor"
+DEFAULT = Path("~/.local/share/panal")
+
+
+class PlatformError(Exception):
+    """Why the platform cannot be as it was asked to be; `remedy` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    root: Path
+
+    @classmethod
+    def chosen(cls, given: Path | None = None) -> Folder:
+        """The one given, else the one that PANAL_HOME names, else ~/.local/share/panal."""
+        named = os.environ.get("PANAL_HOME")
+        return cls((given or (Path(named) if named else DEFAULT)).expanduser().resolve())
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.json"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.root / "kubeconfig"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the supervisor while it lives."""
+        return self.root / "run" / "supervisor.lock"
+
+    @property
+    def parts(self) -> Path:
+        """Which processes the parts are."""
+        return self.root / "run" / "parts.json"
+
+    def log(self, part: str) -> Path:
+        return self.root / "log" / f"{part}.log"
+
+    def apiserver(self, cluster: str) -> Path:
+        return self.root / cluster / "apiserver"
+
+    def admin(self, cluster: str) -> Path:
+        """The cluster's own kubeconfig, which its API server writes."""
+        return self.apiserver(cluster) / "admin.kubeconfig"
+
+    def authority(self, cluster: str) -> Path:
+        """The certificate by which clients check the cluster's API server."""
+        return self.apiserver(cluster) / "ca.crt"
+
+    def node(self, cluster: str) -> Path:
+        return self.root / cluster / "node"
+
+    def volumes(self, cluster: str) -> Path:
+        return self.root / cluster / "volumes"
+
+    def node_token(self, cluster: str) -> Path:
+        return self.root / cluster / "node.token"
+
+    def hub_access(self, cluster: str) -> Path:
+        """The kubeconfig with which a managed cluster's agent speaks to the hub."""
+        return self.root / cluster / "hub.kubeconfig"
+
+    @property
+    def agent_tokens(self) -> Path:
+        return self.root / HUB / "tokens.csv"
+
+    def make(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name in ("run", "log", "images"):
+                (self.root / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise PlatformError(f"the folder {self.root} cannot be made: {error.strerror}", "Choose another with --folder.") from error
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """`panal up` and `panal down` of one folder wait for each other."""
+        with (self.root / "run" / "command.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def write(path: Path, text: str) -> None:
+    """All of it or nothing, for its owner's eyes only; what is the same already stays untouched."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text() == text:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, text, durable=True)

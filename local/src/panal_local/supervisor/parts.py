@@ -1,0 +1,44 @@
+"""Which processes a platform consists of, in the order in which they are started. Pure.
+
+None waits for another by time: a part begins when the files that it reads are there and the API servers that it speaks to can be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from panal_local.supervisor.folder import HUB, Folder
+from panal_local.supervisor.state import Program, State
+
+CLUSTER = "panal_local.cluster:main"
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`entry` is `module:function`, called with the arguments. It begins when `files` are there and `servers` can be reached."""
+
+    name: str
+    entry: str
+    arguments: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+    servers: Sequence[Address] = ()
+
+    @property
+    def module(self) -> str:
+        return self.entry.partition(":")[0]
+
+
+def parts(folder: Folder, state: State) -> list[Part]:
+    """A process for each cluster, the hub's first, since all others speak to it; and one for each program."""
+    authority = folder.authority(HUB)  # is there as soon as the hub's process has begun for the first time
+    spokes = [Part(name, CLUSTER, (str(folder.root), name), files=[authority]) for name in state.spokes]
+    return [Part(HUB, CLUSTER, (str(folder.root), HUB)), *spokes, *(_program(folder, state, program) for program in state.programs)]
+
+
+def _program(folder: Folder, state: State, program: Program) -> Part:
+    env = {**program.env, "KUBECONFIG": str(folder.admin(HUB)), "POD_NAME": program.name}
+    return Part(f"{HUB}-{program.name}", program.entry, (), env, [folder.admin(HUB)], [(state.api_address(HUB), state.port)])

@@ -1,0 +1,58 @@
+"""docs/tutorial/first-run.md, followed literally: its commands one after the other, as they stand. (The demo has a test of its own.)"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs/tutorial/first-run.md"
+
+
+def commands() -> str:
+    blocks = re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    return "".join(f"echo '### {number}'\n{block}" for number, block in enumerate(blocks))
+
+
+@pytest.fixture(scope="module")
+def said(home):
+    command = ["bash", "-euo", "pipefail", "-c", commands()]
+    done = subprocess.run(
+        command, cwd=ROOT, env=home.env | {"TMPDIR": str(home.work)}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout.split("### ")
+
+
+def accuracies(text):
+    return [float(found) for found in re.findall(r"round \d+/\d+: accuracy ([\d.]+)", text)]
+
+
+def test_the_app_learns_what_no_cluster_could_learn_alone(said):
+    rounds = accuracies(said[2])
+    assert len(rounds) == 5
+    assert rounds[-1] > 0.85
+    assert "model   pvc://models/default/myapp-1/" in said[2]
+
+
+def test_what_was_edited_is_what_runs(said):
+    """More rounds, on harder points."""
+    rounds = accuracies(said[3])
+    assert len(rounds) == 8
+    assert rounds[-1] < accuracies(said[2])[-1]
+    assert re.search(r"default +myapp-1 +Completed.*\n.*default +myapp-2 +Completed", said[3])
+
+
+def test_one_can_look_closer(said):
+    assert re.search(r"cluster3 +Done +8 ", said[4])
+    assert len(re.findall(r"^cluster1: 600 points, accuracy 0\.\d+$", said[4], re.MULTILINE)) == 3  # a client app's last words
+    assert re.search(r"^/.*/myapp-2/.*/model.safetensors$", said[4], re.MULTILINE)
+
+
+def test_nothing_is_left(said, home):
+    assert "down; everything stays in" in said[5]
+    assert home.processes() == []

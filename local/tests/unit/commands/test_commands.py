@@ -1,0 +1,136 @@
+"""The platform's commands as a person types them, and what they make of an app."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from panal.api.names import NO_DATA
+from panal.api.parse import parse
+from panal.cli.apps import App
+from panal.cli.choose import choose
+from panal.cli.main import main
+from panal.cli.platform import COMMANDS, installed
+from panal.cli.problem import Code, Problem
+from panal_local.commands import data, folder
+from panal_local.commands.entry import Local
+from panal_local.commands.errors import explained
+from panal_local.commands.platform import parse_claims
+from panal_local.node.recipes import BuildError
+from panal_local.supervisor.folder import PlatformError
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch, tmp_path):
+    monkeypatch.setenv("PANAL_HOME", str(tmp_path / "platform"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
+@pytest.fixture
+def panal(monkeypatch, capsys):
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["panal", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return end.value.code or 0, said.out, said.err
+
+    return run
+
+
+def test_the_product_finds_the_platform_and_its_commands(panal):
+    assert isinstance(installed(), Local)
+    assert all(panal(name, "--help")[0] == Code.OK for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["status"], Code.PLATFORM, "there is no local platform in"),
+        (["up", "--claim", "cluster1"], Code.USAGE, "is not CLUSTER:KEY=VALUE"),
+        (["up", "--clusters", "99"], Code.PLATFORM, "too many for one machine"),
+        (["image", "build", "/nowhere", "-t", "a:1"], Code.IMAGE, "is missing"),
+    ],
+)
+def test_what_is_wrong_is_named(panal, words, code, said):
+    ended, out, err = panal(*words)
+    assert (ended, out) == (code, "")
+    assert said in err
+
+
+def test_down_without_a_platform_is_fine(panal):
+    assert panal("down")[0] == Code.OK
+
+
+def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
+    (tmp_path / "home/run/command.lock").mkdir(parents=True)
+    for words in (["up"], ["down"]):
+        code, _, err = panal(*words, "--folder", str(tmp_path / "home"))
+        assert (code, "command.lock" in err) == (Code.PLATFORM, True), err
+
+
+def test_a_platform_that_is_not_up_is_not_taken(tmp_path):
+    kubectls = tmp_path / ".kube" / "config"
+    kubectls.parent.mkdir()
+    _config(kubectls, "a")
+    (tmp_path / "platform" / "run").mkdir(parents=True)
+    _config(tmp_path / "platform" / "kubeconfig", "hub")
+    found = choose(None, None)
+    assert (found.kubeconfig, found.local) == (kubectls, False)
+
+
+def _config(path: Path, *contexts: str) -> None:
+    path.write_text(yaml.safe_dump({"current-context": contexts[0], "contexts": [{"name": name} for name in contexts]}))
+
+
+def test_claims():
+    given = ["cluster1:a.b/c=pvc://x", "cluster1:d=/e=f:g", "cluster2:a=b"]
+    assert parse_claims(given) == {"cluster1": {"a.b/c": "pvc://x", "d": "/e=f:g"}, "cluster2": {"a": "b"}}
+
+
+@pytest.mark.parametrize(("error", "code"), [(PlatformError("x", "y"), Code.PLATFORM), (BuildError("x"), Code.IMAGE)])
+def test_the_platforms_errors_are_those_of_commands(error, code):
+    with pytest.raises(Problem, match="x") as found, explained():
+        raise error
+    assert (found.value.code, found.value.remedy) == (code, getattr(error, "remedy", ""))
+
+
+# --- the run of an app's folder ----------------------------------------------------------------------------------
+def app(name: str = "my-app", **more) -> App:
+    return App(**{"folder": Path(name), "name": name, "rounds": 5, "data": None, **more})
+
+
+def test_a_run_of_an_app():
+    metadata = {
+        "name": "a",
+        "namespace": "b",
+        "uid": "c",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "generation": 1,
+        "resourceVersion": "1",
+    }
+    made = folder.manifest(app(run_config={"lr": 0.5}), "my-app-1", "app/my-app:latest", 3)
+    run = parse(made | {"metadata": metadata})
+    assert (run.spec.server.rounds, run.spec.server.min_available_clients) == (5, 3)
+    assert run.spec.client.data_claim == NO_DATA
+    assert made["spec"]["server"]["runConfig"] == {"lr": 0.5}
+    assert "runConfig" not in folder.manifest(app(), "my-app-1", "app/my-app:latest", 3)["spec"]["server"]
+
+
+def test_every_run_has_a_name_of_its_own():
+    digits = app("digits")
+    assert folder.next_name(digits, set()) == "digits-1"
+    assert folder.next_name(digits, {"digits-1", "digits-10", "digits-x", "other-11"}) == "digits-11"
+
+
+def test_data_of_ones_own(tmp_path):
+    key = data.claim_name("my-app", tmp_path)
+    client = folder.manifest(app(data=tmp_path), "x-1", "i:1", 2)["spec"]["client"]
+    assert "dataClaim" not in client
+    assert client["placement"]["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key

@@ -1,0 +1,181 @@
+"""Containers as processes under a shim: what the files say of them, whoever looks."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from panal_local.node import records
+from panal_local.node.drain import drain
+from panal_local.node.records import ended
+
+
+@pytest.fixture
+def container(tmp_path):
+    folder = tmp_path / "pods/u/containers/c"
+    yield folder
+    asyncio.run(drain(tmp_path, 0))
+
+
+def start(container, *command, number=0, **env):
+    return records.start(container, number, list(command), {"PATH": os.environ["PATH"], **env}, "/")
+
+
+def wait(container, seconds=10.0):
+    """The last attempt, once it has ended and its shim is collected."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        last = records.attempts(container)[-1]
+        if last.ended:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+            return last
+        time.sleep(0.01)
+    raise AssertionError(f"{container} still runs")
+
+
+def until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(("code", "says"), [(0, "fine"), (7, "bad")])
+def test_exit_code_and_log(container, code, says):
+    start(container, "sh", "-c", f"echo {says}; echo err >&2; exit {code}")
+    last = wait(container)
+    assert (last.ended.code, last.ended.signal, last.ended.reason) == (code, 0, "")
+    assert (last.folder / "log").read_text() == f"{says}\nerr\n"
+    assert last.started <= last.ended.at
+
+
+def test_a_signal_is_128_and_its_number(container):
+    start(container, "sh", "-c", "kill -9 $$")
+    last = wait(container)
+    assert (last.ended.code, last.ended.signal) == (137, 9)
+
+
+def test_a_command_that_is_not_there(container):
+    start(container, "no-such-program")
+    last = wait(container)
+    assert (last.ended.code, last.ended.reason) == (128, "StartError")
+    assert "executable file not found in $PATH" in last.ended.message
+
+
+def test_sigterm_reaches_the_first_process(container):
+    attempt = start(container, "sh", "-c", 'trap "echo asked; exit 3" TERM; echo up; while :; do sleep 0.05; done')
+    until(lambda: "up" in (attempt.folder / "log").read_text())
+    records.send(attempt, signal.SIGTERM)
+    assert wait(container).ended.code == 3
+    assert "asked" in (attempt.folder / "log").read_text()
+
+
+def test_nothing_that_the_container_started_outlives_it(container, tmp_path):
+    """Other sessions and orphans as well."""
+    script = f"""
+import os, subprocess, sys, time
+a = subprocess.Popen(["sleep", "60"], start_new_session=True)
+b = subprocess.run(["sh", "-c", "setsid sleep 61 >/dev/null 2>&1 & echo $!"], capture_output=True, text=True).stdout.strip()
+open({str(tmp_path / "pids")!r}, "w").write(f"{{a.pid}} {{b}}")
+"""
+    start(container, sys.executable, "-c", script)
+    assert wait(container).ended.code == 0
+    pids = [int(p) for p in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 2
+    assert not any(alive(p) for p in pids)
+
+
+def test_the_container_outlives_who_started_it(container, tmp_path):
+    """The end is recorded although nobody waits for it."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from panal_local.node import records
+records.start(Path({str(container)!r}), 0, ["sh", "-c", "echo $PPID; sleep 0.3; exit 5"], {{"PATH": "/bin:/usr/bin"}}, "/")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", script]) == -signal.SIGKILL
+    assert records.attempts(container)[-1].running
+    assert wait(container).ended.code == 5
+
+
+def test_a_lost_shim_is_told_and_leaves_nothing(container, tmp_path):
+    attempt = start(container, "sh", "-c", f"setsid sleep 60 & echo $! $$ > {tmp_path}/pids; wait")
+    until(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
+    os.kill(records.shim_pid(attempt), signal.SIGKILL)
+    last = wait(container)
+    assert (last.ended.code, last.ended.reason) == (137, "ContainerStatusUnknown")
+    until(lambda: not any(alive(int(p)) for p in (tmp_path / "pids").read_text().split()))
+    assert records.attempts(container)[-1].ended == last.ended, "said again it is the same"
+
+
+def test_an_attempt_that_never_began_is_forgotten(container):
+    """As a node leaves it that is killed before there is a shim."""
+    begun = container / "0"
+    begun.mkdir(parents=True)
+    (begun / "spec.json").write_text("{}")
+    (begun / "lock").touch()
+    assert records.attempts(container) == []
+    start(container, "true")
+    assert wait(container).ended.code == 0
+
+
+async def test_the_end_of_a_process_is_told_whoever_its_parent_is(container):
+    attempt = start(container, "sleep", "0.2")
+    while not (pid := records.shim_pid(attempt)):
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(ended(pid), 10)
+    assert records.attempts(container)[-1].ended.code == 0
+    await ended(2**22 - 3)  # no such process: told at once
+
+
+def test_environments_may_hold_secrets_and_are_the_owners_alone(container):
+    attempt = start(container, "true", SECRET="s")
+    assert (attempt.folder / "spec.json").stat().st_mode & 0o077 == 0
+    assert json.loads((attempt.folder / "spec.json").read_text())["env"]["SECRET"] == "s"
+    assert (attempt.folder / "log").stat().st_mode & 0o077 == 0
+    wait(container)
+
+
+def test_the_last_logs_are_kept(container):
+    for number in range(5):
+        start(container, "echo", str(number), number=number)
+        wait(container)
+    assert [a.number for a in records.attempts(container)] == [2, 3, 4]
+
+
+async def test_drain_ends_the_willing_and_the_unwilling(container, tmp_path):
+    attempt = start(container, "sh", "-c", 'trap "" TERM; echo up; while :; do sleep 0.05; done')
+    while "up" not in (attempt.folder / "log").read_text():
+        await asyncio.sleep(0.01)
+    assert await drain(tmp_path, 0.2) == []
+    assert records.attempts(container)[-1].ended.code == 137
+
+
+def test_the_last_logs_of_the_latest_pods_stay_when_they_are_gone(container, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ENDED", 1)
+    start(container, "sh", "-c", "echo first")
+    wait(container)
+    start(container, "sh", "-c", "echo second", number=1)
+    wait(container)
+    for name in ("ns_a", "ns_b", "ns_b"):  # the last: again, by a node that was killed before the Pod's folder was gone
+        records.keep_logs(container.parents[1], tmp_path / "ended" / name)
+    assert [p.name for p in (tmp_path / "ended").iterdir()] == ["ns_b"]
+    start(container, "sh", "-c", "echo third", number=2)
+    wait(container)
+    records.keep_logs(container.parents[1], tmp_path / "ended" / "ns_c")
+    assert (tmp_path / "ended/ns_c/c.log").read_text() == "third\n"

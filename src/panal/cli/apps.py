@@ -1,0 +1,87 @@
+"""Reads the folder of an app: the name, rounds and data of its runs, from its pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from panal.api.names import MAX_RUN_NAME
+from panal.cli import run_config
+from panal.cli.problem import Code, Problem
+from panal.runtimes import installed, runtime_for
+from panal.runtimes.app import App as Declared
+from panal.runtimes.app import AppError, table
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """`name` is valid in names of runs and images."""
+
+    folder: Path
+    framework: str
+    name: str
+    rounds: int
+    data: Path | None
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] = ()) -> App:
+    """Raises Problem if the folder is not a valid app of an installed framework."""
+    file = folder / "pyproject.toml"
+    try:
+        content = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise Problem(Code.USAGE, f"{file} cannot be read: {error.strerror}", "`panal new myapp` creates an app.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(Code.USAGE, f"{file}: {error}", "Correct the file.") from error
+    framework, declared = _declared(file, content)
+    own = _table(file, content, "tool", "panal", "run")
+    if unknown := sorted(own.keys() - {"data"}):
+        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] has the unknown key {', '.join(unknown)}; the only key is data", "Remove it.")
+    if not isinstance(own.get("data", ""), str):
+        raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is not a string", "Give the path of a folder, in quotes.")
+    place = data or (folder / own["data"] if "data" in own else None)
+    name = fit(str(_table(file, content, "project").get("name") or folder.resolve().name))
+    chosen = run_config.read(values, declared.config, declared.config_table)
+    keys = declared.rounds_keys
+    if rounds and _rounds(chosen, keys, rounds) != rounds:
+        raise Problem(Code.USAGE, f"--rounds is {rounds}, but --run-config has {_rounds(chosen, keys)} rounds", "Omit one of them.")
+    return App(folder, framework, name, rounds or _rounds({**declared.config, **chosen}, keys), place, chosen)
+
+
+def _declared(file: Path, content: Mapping[str, Any]) -> tuple[str, Declared]:
+    """The framework whose app it is, and what it declares."""
+    errors: list[AppError] = []
+    for framework in installed():
+        runtime = runtime_for(framework)
+        try:
+            if runtime and (declared := runtime.app(content)):
+                return framework, declared
+        except AppError as error:
+            errors.append(error)
+    problems = "; ".join(error.message for error in errors) or "no framework is installed"
+    raise Problem(Code.USAGE, f"{file}: {problems}", " ".join(dict.fromkeys(error.remedy for error in errors)))
+
+
+def _table(file: Path, content: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    try:
+        return table(content, *path)
+    except AppError as error:
+        raise Problem(Code.USAGE, f"{file}: {error.message}", error.remedy) from error
+
+
+def fit(name: str) -> str:
+    """`name` with only lowercase letters, digits and single dashes, starting with a letter, and short enough to append a number."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (plain if plain[:1].isalpha() else f"app-{plain}")[: MAX_RUN_NAME - 6].strip("-")
+
+
+def _rounds(config: Mapping[str, Any], keys: Sequence[str], default: int = ROUNDS) -> int:
+    found = (config.get(key, config.get(key.replace("-", "_"))) for key in keys)
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), default)
