@@ -33,10 +33,10 @@ def test_all_clusters_owns_no_other_field_of_the_add_on() -> None:
 
 
 def test_the_add_on_manager_installs_the_add_on_with_its_default_configuration() -> None:
-    addon = install.addon([PLACED], {"namespace": "n", "name": "default"})
+    addon = install.addon([PLACED], {"namespace": "n", "name": "usual"})
     assert addon["metadata"]["annotations"] == {"addon.open-cluster-management.io/lifecycle": "addon-manager"}
     (config,) = addon["spec"]["supportedConfigs"]
-    assert config["defaultConfig"] == {"namespace": "n", "name": "default"}
+    assert config["defaultConfig"] == {"namespace": "n", "name": "usual"}
 
 
 def test_an_unreachable_cluster_keeps_the_add_on() -> None:

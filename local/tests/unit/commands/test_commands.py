@@ -103,7 +103,7 @@ def test_the_platforms_errors_are_those_of_commands(error, code):
 
 # --- the run of an app's folder ----------------------------------------------------------------------------------
 def app(name: str = "my-app", **more) -> App:
-    return App(**{"folder": Path(name), "name": name, "rounds": 5, "data": None, **more})
+    return App(**{"folder": Path(name), "framework": "flower", "name": name, "rounds": 5, "data": None, **more})
 
 
 def test_a_run_of_an_app():
