@@ -8,11 +8,10 @@ from typing import Any
 from panal.kube.times import Now, to_time
 from panal.local.apiserver import apply, checks, custom, defaults, errors, requests, rules
 from panal.local.apiserver.apply import Manager
-from panal.local.apiserver.defaults import Setting
 from panal.local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, TYPE, Cause, Mistyped
 from panal.local.apiserver.kinds import Resource
 from panal.local.apiserver.requests import Call
-from panal.local.apiserver.schema import Schema, check, default, prune
+from panal.local.apiserver.schema import UNREADABLE, Schema, check, default, prune
 from panal.local.apiserver.store import Store
 
 Object = dict[str, Any]
@@ -40,7 +39,7 @@ class Admission:
         if manager:
             apply.updated(old, obj, resource.schema, manager, to_time(self._clock()))
         if not resource.custom:
-            defaults.fill(obj, Setting(self._store, call.user, old))
+            defaults.fill(obj, self._store, call.user, old)
             _refuse(resource, obj, list(checks.of_kind(obj, old)))
         if resource.kind == custom.KIND:
             custom.served(obj, to_time(self._clock()))
@@ -77,8 +76,8 @@ def _decode(resource: Resource, obj: Object) -> None:
     for cause in check(value, schema):
         if isinstance(cause, Mistyped):
             raise requests.cannot_be(resource, _in_go(resource, schema, cause))
-    if why := checks.undecodable(value, schema):
-        raise requests.cannot_be(resource, why)
+        if cause.reason == UNREADABLE:
+            raise requests.cannot_be(resource, cause.message)
     if resource.kind == custom.KIND:
         custom.fill(obj)
 
