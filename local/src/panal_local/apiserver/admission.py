@@ -8,11 +8,10 @@ from typing import Any
 from panal.kube.times import Now, to_time
 from panal_local.apiserver import apply, checks, custom, defaults, errors, requests, rules
 from panal_local.apiserver.apply import Manager
-from panal_local.apiserver.defaults import Setting
 from panal_local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, TYPE, Cause, Mistyped
 from panal_local.apiserver.kinds import Resource
 from panal_local.apiserver.requests import Call
-from panal_local.apiserver.schema import Schema, check, default, prune
+from panal_local.apiserver.schema import UNREADABLE, Schema, check, default, prune
 from panal_local.apiserver.store import Store
 
 Object = dict[str, Any]
@@ -40,7 +39,7 @@ class Admission:
         if manager:
             apply.updated(old, obj, resource.schema, manager, to_time(self._clock()))
         if not resource.custom:
-            defaults.fill(obj, Setting(self._store, call.user, old))
+            defaults.fill(obj, self._store, call.user, old)
             _refuse(resource, obj, list(checks.of_kind(obj, old)))
         if resource.kind == custom.KIND:
             custom.served(obj, to_time(self._clock()))
@@ -77,8 +76,8 @@ def _decode(resource: Resource, obj: Object) -> None:
     for cause in check(value, schema):
         if isinstance(cause, Mistyped):
             raise requests.cannot_be(resource, _in_go(resource, schema, cause))
-    if why := checks.undecodable(value, schema):
-        raise requests.cannot_be(resource, why)
+        if cause.reason == UNREADABLE:
+            raise requests.cannot_be(resource, cause.message)
     if resource.kind == custom.KIND:
         custom.fill(obj)
 
@@ -105,12 +104,18 @@ def _of_builtin(resource: Resource, obj: Object, old: Object | None) -> list[Cau
 
 def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
     found = [*checks.metadata(obj, ""), *_finalizers(obj, old)]
-    found += [c for c in check({k: v for k, v in obj.items() if k != "metadata"}, resource.schema) if not _as_before(c, obj, old)]
+    if wrong := [*check(_own(obj), resource.schema)]:
+        before = {*check(_own(old), resource.schema)} if old else set()  # what was wrong before is not held against an update
+        found += [cause for cause in wrong if cause not in before]
     if not found:
         return list(rules.check(obj, old, resource.schema))
     if "x-kubernetes-validations" in str(resource.schema) and any(cause.reason in BLOCKING for cause in found):
         found.append(Cause(INVALID, f"Invalid value: null: {UNCHECKED}", "<nil>"))
     return found
+
+
+def _own(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key != "metadata"}
 
 
 def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
@@ -122,22 +127,3 @@ def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
     shown = ", ".join(f'"{f}"' for f in new)
     text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
     return [Cause(FORBIDDEN, text, "metadata.finalizers")]
-
-
-def _as_before(cause: Cause, obj: Object, old: Object | None) -> bool:
-    """Whether what is wrong there was so before: it is not held against an update."""
-    path = cause.field.replace("[", ".[").split(".") if cause.field and old is not None else []
-    if cause.reason == REQUIRED:
-        path = path[:-1]
-    after: Any = obj
-    before: Any = old
-    for name in path:
-        after, before = _step(after, name), _step(before, name)
-    return after is not None and bool(path) and after == before
-
-
-def _step(value: Any, name: str) -> Any:
-    if name.startswith("[") and isinstance(value, list):
-        index = int(name[1:-1])
-        return value[index] if index < len(value) else None
-    return value.get(name) if isinstance(value, dict) else None

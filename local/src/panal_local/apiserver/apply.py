@@ -144,19 +144,10 @@ def merge(old: Any, new: Any, schema: Schema) -> Any:
 
 
 def _merge_lists(old: dict[str, Any], new: dict[str, Any], schema: Schema) -> list[Any]:
-    """The items of both; the new ones' order prevails, others keep their places."""
-    result, names, rest = [], iter(new), [n for n in old if n not in new]
-    for name in old:
-        if name not in new:
-            result.append(copy.deepcopy(old[name]))
-            rest.remove(name)
-            continue
-        for following in names:
-            result.append(merge(old.get(following, MISSING), new[following], schema.get("items", ANY)))
-            if following == name or following in old:
-                break
-    result += [merge(old.get(n, MISSING), new[n], schema.get("items", ANY)) for n in names]
-    return result
+    """The items of both. Where others have items as well, theirs and mine keep their places, so that applying again changes nothing."""
+    names = new if old.keys() <= new.keys() else {**old, **new}
+    inner = schema.get("items", ANY)
+    return [merge(old.get(name, MISSING), new[name], inner) if name in new else copy.deepcopy(old[name]) for name in names]
 
 
 def remove(value: Any, gone: Fields, schema: Schema, path: Path = ()) -> Any:

@@ -5,11 +5,9 @@ Other built-in kinds come from programs, which are tested on real API servers.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from panal_local.apiserver.errors import FORBIDDEN, INVALID, REQUIRED, Cause
@@ -32,7 +30,6 @@ NAMES = {"Namespace": LABEL, "Service": LABEL, **dict.fromkeys(("Role", "RoleBin
 KEY = re.compile(r"(?!\.{1,2}$)[-._a-zA-Z0-9]{1,253}")
 QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 ANNOTATIONS = 256 << 10  # bytes, of all together
 DATA = 1 << 20  # bytes, of a ConfigMap or Secret
 
@@ -80,32 +77,13 @@ def _label_value(value: str) -> Causes:
         yield Cause(INVALID, f"Invalid value: {json.dumps(value)}: {text}", "metadata.labels")
 
 
-def undecodable(value: Any, schema: dict[str, Any]) -> str:
-    """Why kube-apiserver could not even read a built-in kind's values into its types; empty if it could."""
-    if isinstance(value, dict):
-        parts = [(item, schema.get("properties", {}).get(name) or schema.get("additionalProperties")) for name, item in value.items()]
-    elif isinstance(value, list):
-        parts = [(item, schema.get("items")) for item in value]
-    elif schema.get("x-quantity") and not QUANTITY.fullmatch(str(value)):
-        return "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-    else:
-        return _base64_problem(str(value)) if schema.get("format") == "byte" else ""
-    return next((p for item, inner in parts if isinstance(inner, dict) and (p := undecodable(item, inner))), "")
-
-
-def _base64_problem(text: str) -> str:
-    try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        known = re.match(r"[A-Za-z0-9+/]*={0,2}", text)
-        return f"illegal base64 data at input byte {known.end() if known else 0}"
-    return ""
-
-
 # --- kinds --------------------------------------------------------------------------------------------------------
 def of_kind(obj: Object, old: Object | None) -> Causes:
-    if obj["kind"] in CHECKS:
-        yield from CHECKS[obj["kind"]](obj, old)
+    match obj["kind"]:
+        case "PersistentVolumeClaim":
+            yield from _claim(obj, old)
+        case "ConfigMap" | "Secret":
+            yield from _data(obj, old)
 
 
 def _claim(claim: Object, old: Object | None) -> Causes:
@@ -137,6 +115,3 @@ def _data(obj: Object, old: Object | None) -> Causes:
     for part in (*parts, "immutable") if old.get("immutable") else ():
         if obj.get(part) != old.get(part):
             yield Cause(FORBIDDEN, "Forbidden: field is immutable when `immutable` is set", part)
-
-
-CHECKS: dict[str, Callable[[Object, Object | None], Causes]] = {"PersistentVolumeClaim": _claim, "ConfigMap": _data, "Secret": _data}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,21 +12,13 @@ from panal_local.apiserver import certificates, errors
 from panal_local.apiserver.errors import INVALID, Cause
 from panal_local.apiserver.identity import User
 from panal_local.apiserver.schema import Schema, child
-from panal_local.apiserver.store import Entry, Store
+from panal_local.apiserver.store import Store
 
 Object = dict[str, Any]
 SERVICES = "10.96.0.0/16"
 NODE_PORTS = range(30000, 32768)
+WITH_SPEC = {"Pod", "Job", "Service", "PersistentVolumeClaim"}
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What defaults depend on besides the object: what is there already, who asks, the object as it was."""
-
-    store: Store
-    user: User
-    old: Object | None
 
 
 def coerce(value: Any, schema: Schema) -> Any:
@@ -56,10 +47,22 @@ def plain(obj: Object) -> None:
             resources.setdefault("requests", {}).setdefault(name, amount)
 
 
-def fill(obj: Object, setting: Setting) -> None:
+def fill(obj: Object, store: Store, user: User, old: Object | None) -> None:
     """What the server gives by itself, which nobody owns. Changes `obj` itself."""
-    if obj["kind"] in FILL:
-        FILL[obj["kind"]](obj, setting)
+    match obj["kind"]:
+        case "Pod" if old is None:
+            _account(obj, store)
+            obj["status"] = {"phase": "Pending"}
+        case "Job" if old is None:
+            _select_pods(obj)
+        case "Service":
+            _service(obj, (old or {}).get("spec") or {}, store)
+        case "PersistentVolumeClaim":
+            obj.setdefault("status", {"phase": "Pending"})
+        case "Namespace":
+            _namespace(obj, old)
+        case "CertificateSigningRequest":
+            certificates.fill(obj, user, old)
 
 
 def _containers(obj: Object) -> Iterator[Object]:
@@ -71,12 +74,6 @@ def _containers(obj: Object) -> Iterator[Object]:
 
 
 # --- Pods and Jobs ------------------------------------------------------------------------------------------------
-def _pod(pod: Object, setting: Setting) -> None:
-    if setting.old is None:
-        _account(pod, setting.store)
-        pod["status"] = {"phase": "Pending"}
-
-
 def _account(pod: Object, store: Store) -> None:
     """The Pod's service account, which must exist, and its token where the Pod mounts none of its own."""
     spec, metadata = pod["spec"], pod["metadata"]
@@ -104,28 +101,22 @@ def _token_sources() -> list[Object]:
     ]
 
 
-def _job(job: Object, setting: Setting) -> None:
-    if setting.old is None:
-        uid, name = job["metadata"]["uid"], job["metadata"]["name"]
-        labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name}
-        template = job["spec"].setdefault("template", {})
-        template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
-        job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+def _select_pods(job: Object) -> None:
+    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+    labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid, "job-name": name}
+    template = job["spec"].setdefault("template", {})
+    template.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
+    job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
 
 
 # --- Services -----------------------------------------------------------------------------------------------------
-def _service(service: Object, setting: Setting) -> None:
-    spec, old = service["spec"], (setting.old or {}).get("spec") or {}
+def _service(service: Object, old: Object, store: Store) -> None:
+    spec = service["spec"]
     service.setdefault("status", {"loadBalancer": {}})
     if not spec.get("clusterIP"):
-        spec["clusterIP"] = old.get("clusterIP") or _free_address(setting.store)
+        spec["clusterIP"] = old.get("clusterIP") or _free_address(store)
     if spec.get("type") in ("NodePort", "LoadBalancer"):
-        _node_ports(service, old, setting.store)
-
-
-def _others(store: Store, service: Object) -> Iterable[Entry]:
-    uid = service["metadata"]["uid"]
-    return (e for e in store.all("services") if e.object["metadata"]["uid"] != uid)
+        _node_ports(service, old, store)
 
 
 def _free_address(store: Store) -> str:
@@ -135,7 +126,8 @@ def _free_address(store: Store) -> str:
 
 
 def _node_ports(service: Object, old: Object, store: Store) -> None:
-    taken = {p.get("nodePort") for e in _others(store, service) for p in (e.object.get("spec") or {}).get("ports") or ()}
+    others = (e.object for e in store.all("services") if e.object["metadata"]["uid"] != service["metadata"]["uid"])
+    taken = {port.get("nodePort") for other in others for port in other["spec"].get("ports") or ()}
     before = {(p.get("name"), p["port"]): p.get("nodePort") for p in old.get("ports") or ()}
     for i, port in enumerate(service["spec"].get("ports") or ()):
         wanted = port.get("nodePort") or before.get((port.get("name"), port["port"]))
@@ -160,9 +152,9 @@ def _check_port(service: Object, port: int, taken: bool, index: int) -> None:
 
 
 # --- other kinds --------------------------------------------------------------------------------------------------
-def _namespace(namespace: Object, setting: Setting) -> None:
+def _namespace(namespace: Object, old: Object | None) -> None:
     namespace["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = namespace["metadata"].get("name", "")
-    if setting.old is None:
+    if old is None:
         namespace["spec"] = {"finalizers": ["kubernetes"]}
     namespace.setdefault("status", {"phase": "Active"})
 
@@ -171,14 +163,3 @@ def _secret(secret: Object) -> None:
     strings = secret.pop("stringData", None) or {}
     if strings:
         secret["data"] = (secret.get("data") or {}) | {k: base64.b64encode(v.encode()).decode() for k, v in strings.items()}
-
-
-WITH_SPEC = {"Pod", "Job", "Service", "PersistentVolumeClaim"}
-FILL: dict[str, Callable[[Object, Setting], Any]] = {
-    "Pod": _pod,
-    "Job": _job,
-    "Service": _service,
-    "PersistentVolumeClaim": lambda claim, _: claim.setdefault("status", {"phase": "Pending"}),
-    "Namespace": _namespace,
-    "CertificateSigningRequest": lambda csr, setting: certificates.fill(csr, setting.user, setting.old),
-}

@@ -49,7 +49,7 @@ def _grace(obj: Object, options: Object) -> int:
 def _time(obj: Object, grace: int, now: datetime) -> None:
     metadata = obj["metadata"]
     if "deletionTimestamp" not in metadata:
-        metadata |= {"generation": metadata["generation"] + 1} if "generation" in metadata else {}
+        metadata["generation"] = metadata.get("generation", 0) + 1
     elif grace >= metadata.get("deletionGracePeriodSeconds", 0):
         return
     metadata["deletionTimestamp"] = to_time(now + timedelta(seconds=grace))

@@ -27,9 +27,8 @@ def version() -> Object:
     return {"major": "1", "minor": VERSION.split(".")[1], "gitVersion": VERSION, "platform": f"linux/{machine}"}
 
 
-def core(address: str) -> Object:
-    addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
-    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}
+def core() -> Object:
+    return {"kind": "APIVersions", "versions": ["v1"]}
 
 
 def groups(registry: Registry) -> Object:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ class Logs:
         self._store = store
         self._token_file = token_file
 
-    @asynccontextmanager
-    async def open(self, call: Call, pod: Entry) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-        """What the node has; StatusError if it has nothing, with its reason."""
+    async def chunks(self, call: Call, pod: Entry) -> AsyncGenerator[bytes, None]:
+        """What the node has, nothing for a Pod without one; StatusError, with the reason, before the first chunk."""
         container = _container(call, pod.object)
-        url = self._url(pod.object, container)
-        if not url:
-            yield _nothing()
+        if not pod.object["spec"].get("nodeName"):
+            yield b""
             return
+        url = self._url(pod.object, container)
         query = {k: v for k, v in call.query.items() if k in PASSED}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         async with aiohttp.ClientSession(timeout=timeout, headers=self._headers()) as session:
@@ -40,7 +38,9 @@ class Logs:
             async with response:
                 if response.status != 200:
                     raise errors.StatusError(response.status, "BadRequest", (await response.text())[:2000])
-                yield _chunks(response)
+                yield b""  # it answers
+                async for chunk in response.content.iter_any():
+                    yield chunk
 
     def _headers(self) -> dict[str, str]:
         if self._token_file is None or not self._token_file.exists():
@@ -48,30 +48,13 @@ class Logs:
         return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
 
     def _url(self, pod: Object, container: str) -> str:
-        """Empty for a Pod that has no node yet."""
-        name = pod["spec"].get("nodeName")
-        if not name:
-            return ""
-        node = self._store.get("nodes", ("", name))
-        if node is None:
-            raise errors.not_found("", "nodes", name)
-        status = node.object.get("status") or {}
+        node = self._store.get("nodes", ("", pod["spec"]["nodeName"]))
+        status = (node.object.get("status") or {}) if node else {}
         address = next((a["address"] for a in status.get("addresses") or () if a.get("type") == "InternalIP"), None)
         port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
         if not address or not port:
-            raise errors.StatusError(500, "InternalError", f"node {name} tells no address of its log server")
-        metadata = pod["metadata"]
-        return f"http://{address}:{port}/containerLogs/{metadata['namespace']}/{metadata['name']}/{container}"
-
-
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-    async for chunk in response.content.iter_any():
-        yield chunk
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    for chunk in (b"",):
-        yield chunk
+            raise errors.StatusError(500, "InternalError", f"node {pod['spec']['nodeName']} has no log server")
+        return f"http://{address}:{port}/containerLogs/{pod['metadata']['namespace']}/{pod['metadata']['name']}/{container}"
 
 
 def _container(call: Call, pod: Object) -> str:

@@ -87,6 +87,7 @@ class Watch:
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
         deadline = asyncio.get_running_loop().time() + seconds(self._call)
+        yield b""  # the watch has begun
         end = self._store.listen(self._call.resource.stored, self._listen)
         try:
             if error := self._unknown_version():

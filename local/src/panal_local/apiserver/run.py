@@ -43,7 +43,7 @@ async def serving(config: Config) -> AsyncIterator[Path]:
     tls.prepare(folder, config.host)
     store, registry = Store(folder / "db.sqlite"), Registry()
     identity = Identity(store, (folder / "admin.token").read_text().strip(), (folder / "sa.key").read_bytes(), _tokens(config.token_file))
-    api = Api(store, registry, identity, Logs(store, config.node_token), f"{config.host}:{config.port}")
+    api = Api(store, registry, identity, Logs(store, config.node_token))
     _first_objects(Writer(store, registry), registry)
     loop, answering = asyncio.get_running_loop(), http(api)
     server = await loop.create_server(answering, config.host, config.port, ssl=tls.context(folder), backlog=512)

@@ -6,6 +6,7 @@ Schemas are plain OpenAPI v3 dicts with Kubernetes' extensions, those of CRDs as
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import re
@@ -19,6 +20,8 @@ from panal_local.apiserver.errors import DUPLICATE, INVALID, REQUIRED, TYPE, UNS
 Schema = dict[str, Any]
 ANY: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 IDENTITY = ("apiVersion", "kind", "metadata")
+UNREADABLE = "Unreadable"  # what kube-apiserver cannot read into the types of built-in kinds
+QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 RANGES = {"int32": 31, "int64": 63}
 
 
@@ -93,6 +96,9 @@ def check(value: Any, schema: Schema, path: str = "") -> Iterator[Cause]:
     if "enum" in schema and value not in schema["enum"]:
         allowed = ", ".join(json.dumps(v) for v in schema["enum"])
         yield Cause(UNSUPPORTED, f"Unsupported value: {json.dumps(value)}: supported values: {allowed}", path)
+    if schema.get("x-quantity") and not QUANTITY.fullmatch(str(value)):
+        text = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        yield Cause(UNREADABLE, text, path)
     if given in CHECKS:
         yield from CHECKS[given](value, schema, path)
 
@@ -126,8 +132,19 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
         yield _wrong(value, path, f"should be at least {schema['minLength']} chars long")
     if "pattern" in schema and not pattern(schema["pattern"]).search(value):
         yield _wrong(value, path, f"should match '{schema['pattern']}'")
+    if schema.get("format") == "byte" and (problem := _base64_problem(value)):
+        yield Cause(UNREADABLE, problem, path)
     if schema.get("format") == "date-time" and not _is_time(value):
         yield _mistyped("date-time", value, path)
+
+
+def _base64_problem(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        known = re.match(r"[A-Za-z0-9+/]*={0,2}", text)
+        return f"illegal base64 data at input byte {known.end() if known else 0}"
+    return ""
 
 
 @cache

@@ -29,12 +29,11 @@ NOTHING = plain("404 page not found\n", 404)
 
 
 class Api:
-    def __init__(self, store: Store, registry: Registry, identity: Identity, logs: Logs, address: str) -> None:
+    def __init__(self, store: Store, registry: Registry, identity: Identity, logs: Logs) -> None:
         self._store = store
         self._registry = registry
         self._identity = identity
         self._logs = logs
-        self._address = address
         self._writer = Writer(store, registry)
         self._writer.serve_all()
         self._verbs = Verbs(store, self._writer, identity)
@@ -77,7 +76,7 @@ class Api:
             case ["version"]:
                 return json_answer(discovery.version())
             case ["api"]:
-                return json_answer(discovery.core(self._address))
+                return json_answer(discovery.core())
             case ["apis"]:
                 return json_answer(discovery.groups(known))
             case ["api", version]:
@@ -103,24 +102,23 @@ class Api:
             raise errors.not_found(resource.group, resource.plural, f"{path.name}/{path.subresource}")
         call = Call(resource, path.namespace, path.name, path.subresource, dict(request.query), user, request.headers.get("User-Agent", ""))
         if request.method == "GET" and path.subresource == "log":
-            return await self._log(request, call)
+            return await self._stream(request, self._logs.chunks(call, self._writer.live(call)), "text/plain")
         form = form_of(request.headers.get("Accept", ""), call.query)
         if request.method == "GET" and not path.name and call.flag("watch"):
             return await self._stream(request, Watch(call, self._store, form, self.closing).lines(), "application/json")
         return self._verbs.handle(request.method, call, await request.read(), request.headers.get("Content-Type", ""), form)
 
-    async def _log(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
-        async with self._logs.open(call, self._writer.live(call)) as chunks:
-            return await self._stream(request, chunks, "text/plain")
-
     @staticmethod
     async def _stream(request: web.BaseRequest, chunks: AsyncGenerator[bytes, None], content_type: str) -> web.StreamResponse:
+        """Where `chunks` end in an error before the first, that is the answer."""
         response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
         try:
             async for chunk in chunks:
-                await response.write(chunk)
+                if not response.prepared:
+                    await response.prepare(request)
+                if chunk:
+                    await response.write(chunk)
             await response.write_eof()
         finally:
             await chunks.aclose()

@@ -14,6 +14,8 @@ from panal_local.apiserver.store import Entry
 Object = dict[str, Any]
 UNITS = ((86400, 48 * 3600, "d"), (3600, 3 * 3600, "h"), (60, 120, "m"))  # seconds of each, the age from which it is used
 
+STARTING = ("", "Completed", "PodInitializing")  # reasons of init containers with which nothing is wrong
+
 
 def of(resource: Resource, entries: list[Entry], include: str, metadata: Object | None = None, columns: bool = True) -> Object:
     return {
@@ -82,20 +84,9 @@ def _pod_status(pod: Object) -> str:
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    reason = next(filter(None, (_init_status(status), *map(_reason, _statuses(pod)))), None)
-    return str(reason or status.get("reason") or status.get("phase") or "Unknown")
-
-
-def _init_status(status: Object) -> str:
-    every = status.get("initContainerStatuses") or ()
-    for i, one in enumerate(every):
-        state = one.get("state") or {}
-        failed = (state.get("terminated") or {}).get("exitCode")
-        if (failed or "waiting" in state) and _reason(one) not in ("", "PodInitializing"):
-            return f"Init:{_reason(one)}"
-        if failed or ("running" in state and not one.get("started")):
-            return "Init:Error" if failed else f"Init:{i}/{len(every)}"
-    return ""
+    beginning = (f"Init:{_reason(s)}" for s in status.get("initContainerStatuses") or () if _reason(s) not in STARTING)
+    reasons = (*beginning, *filter(None, map(_reason, _statuses(pod))))
+    return str(next(iter(reasons), "") or status.get("reason") or status.get("phase") or "Unknown")
 
 
 def _reason(status: Object) -> str:

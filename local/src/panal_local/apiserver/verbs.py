@@ -8,9 +8,11 @@ from typing import Any
 
 from panal_local.apiserver import deletion, errors, patch, requests
 from panal_local.apiserver.answers import Answer, json_answer
+from panal_local.apiserver.builtin import schema_of
 from panal_local.apiserver.identity import Identity
 from panal_local.apiserver.reads import Form, listing
 from panal_local.apiserver.requests import Call
+from panal_local.apiserver.schema import check
 from panal_local.apiserver.store import Entry, Store
 from panal_local.apiserver.writes import Outcome, Writer
 
@@ -117,12 +119,10 @@ class Verbs:
 
 
 def _delete_options(options: Object) -> Object:
-    grace, policy = options.get("gracePeriodSeconds"), options.get("propagationPolicy")
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise errors.invalid_option("DeleteOptions", "gracePeriodSeconds", "Invalid value: must be a whole number", errors.INVALID)
-    if not isinstance(options.get("preconditions") or {}, dict):
-        raise errors.invalid_option("DeleteOptions", "preconditions", "Invalid value: must be an object", errors.INVALID)
-    if policy not in (None, "Background", "Foreground", "Orphan"):
-        shown = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan"'
-        raise errors.invalid_option("DeleteOptions", "propagationPolicy", shown, errors.UNSUPPORTED)
+    causes = [*check(options, schema_of("meta_v1", "DeleteOptions"))]
+    if options.get("propagationPolicy") not in (None, "Background", "Foreground", "Orphan"):
+        message = f'Unsupported value: "{options["propagationPolicy"]}": supported values: "Foreground", "Background", "Orphan"'
+        causes.append(errors.Cause(errors.UNSUPPORTED, message, "propagationPolicy"))
+    if causes:
+        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", causes)
     return options

@@ -28,7 +28,6 @@ Object = dict[str, Any]
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-WITH_GENERATION = {"Pod", "Job", "StatefulSet", custom.KIND}
 
 
 @dataclass(slots=True)
@@ -59,7 +58,7 @@ class Writer:
         metadata = obj["metadata"]
         _place(call, metadata)
         self._open_namespace(call, str(metadata.get("name", "")))
-        self._identify(call.resource, metadata)
+        self._identify(metadata)
         warnings = self._admission.admit(call, obj, None, manager)
         key = (call.namespace, metadata["name"])
         if self._store.get(call.resource.stored, key):
@@ -68,13 +67,11 @@ class Writer:
             obj = self._put(call.resource, key, obj).object
         return Outcome(obj, warnings, created=True)
 
-    def _identify(self, resource: Resource, metadata: Object) -> None:
+    def _identify(self, metadata: Object) -> None:
         """What the server alone says of a new object."""
         for name in SYSTEM:
             metadata.pop(name, None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock())}
-        if resource.custom or resource.kind in WITH_GENERATION:
-            metadata["generation"] = 1
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock()), "generation": 1}
 
     def _open_namespace(self, call: Call, name: str) -> None:
         if not call.resource.namespaced:
@@ -110,8 +107,8 @@ class Writer:
         _preconditions(call, obj, old)
         kept = _combined(call, obj, old)
         warnings = self._admission.admit(call, kept, old, manager)
-        if "generation" in old["metadata"] and _spec(call, kept) != _spec(call, old):
-            kept["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        if _spec(call, kept) != _spec(call, old):
+            kept["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return self._keep(call, kept, old, warnings)
 
     def _keep(self, call: Call, obj: Object, old: Object, warnings: list[str]) -> Outcome:
