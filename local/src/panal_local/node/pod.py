@@ -72,7 +72,8 @@ class PodWorker:
                 if delay is None:
                     return
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), delay)
+                    async with asyncio.timeout(delay):  # `wait_for` of Python 3.11 loses a cancellation that comes with the event
+                        await self._wake.wait()
         finally:
             self._let_go()
 
