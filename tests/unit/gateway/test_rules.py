@@ -28,16 +28,21 @@ class Http2Server:
         self.server = self.background.run(asyncio.start_server(self._serve, LOOPBACK, 0))
         self.port = self.server.sockets[0].getsockname()[1]
 
+    def stop(self) -> None:
+        self.background.loop.call_soon_threadsafe(self.server.close)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         connection.initiate_connection()
         requests: dict[int, tuple[dict[str, str], list[bytes]]] = {}
         writer.write(connection.data_to_send())
-        while data := await reader.read(1 << 16):
-            for event in connection.receive_data(data):
-                self._take(connection, requests, event)
-            writer.write(connection.data_to_send())
-        writer.close()
+        try:
+            while data := await reader.read(1 << 16):
+                for event in connection.receive_data(data):
+                    self._take(connection, requests, event)
+                writer.write(connection.data_to_send())
+        finally:
+            writer.close()
 
     def _take(self, connection: H2Connection, requests: dict[int, tuple[dict[str, str], list[bytes]]], event: Event) -> None:
         match event:
@@ -53,10 +58,11 @@ class Http2Server:
 
 
 @pytest.fixture(scope="module")
-def server(background: Background) -> Http2Server:
+def server(background: Background) -> Iterator[Http2Server]:
     found = Http2Server(background)
     found.start()
-    return found
+    yield found
+    found.stop()
 
 
 @pytest.fixture(scope="module")
