@@ -24,6 +24,7 @@ from stories import story
 NS = "runs"
 ROUNDS = 3
 SITES = ["cluster1", "cluster2", "cluster3"]
+SLOW = 6  # seconds of a round whose end must not come before the kill, on a busy machine as well
 CUT_SECONDS = 15
 
 WHEN: dict[str, Callable[[Run], object]] = {
@@ -85,7 +86,7 @@ def test_a_cable_is_cut_three_times(engine: Engine) -> None:
 
 @story(*WHEN)
 def test_the_aggregators_launcher_is_killed(engine: Engine, moment: str) -> None:
-    run = start(engine, f"launcher-killed-{moment}")
+    run = start(engine, f"launcher-killed-{moment}", seconds=SLOW)
     WHEN[moment](run)
     run.kill(HUB, "run.py launcher")
     lost(run)
@@ -93,7 +94,7 @@ def test_the_aggregators_launcher_is_killed(engine: Engine, moment: str) -> None
 
 @story("first", "last")
 def test_the_aggregators_superlink_is_killed(engine: Engine, moment: str) -> None:
-    run = start(engine, f"superlink-killed-{moment}")
+    run = start(engine, f"superlink-killed-{moment}", seconds=SLOW)
     WHEN[moment](run)
     run.kill(HUB, "run.py superlink|flower-superlink")
     lost(run)

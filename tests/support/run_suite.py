@@ -149,7 +149,7 @@ def test_stopped_it_ends_and_its_record_stays(engine: Engine) -> None:
     assert status["rounds"]["completed"] >= 1
     run.until_cleaned()
     eventually(lambda: not run.collaborators("cluster3") and not run.aggregators(), "its Pods are gone", 60)
-    with pytest.raises(Invalid, match="the run is over"):
+    with pytest.raises(Invalid, match="the run has ended"):
         run.patch(stop=False)
     run.delete()
 

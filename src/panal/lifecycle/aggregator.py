@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from panal.api import names
@@ -18,6 +17,7 @@ from panal.gateway import aggregator as gateway
 from panal.lifecycle import pods
 from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.participants import gateway as gateway_config
+from panal.lifecycle.storage import storage
 from panal.lifecycle.world import Object, Run, World
 from panal.runtimes import runtime_for
 from panal.runtimes.base import Runtime
@@ -28,25 +28,10 @@ POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podI
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where the model goes: a claim and the folder in it."""
-
-    claim: str
-    path: str
-
-
-def storage(run: Run) -> Storage:
-    wanted = run.spec.server.storage
-    return Storage(wanted.name or f"{run.name}-model", wanted.path.strip("/"))
-
-
 def objects(world: World, participants: Iterable[ClusterName]) -> list[Object]:
     """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
     run, runtime = world.run, _runtime(world)
-    found = [_progress(run), gateway_config(world, participants), *_reporter_rights(run)]
-    if not world.has_claim:
-        found.append(_claim(run))
+    found = [_progress(run), gateway_config(world, participants), *_reporter_rights(run), *storage(run).objects(world)]
     if world.job is None:
         found.append(_job(world, runtime))
     return found
@@ -77,13 +62,6 @@ def _reporter_rights(run: Run) -> list[Object]:
         owned(run, f"{rbac}/v1", "RoleBinding", name, "aggregator")
         | {"roleRef": {"apiGroup": rbac, "kind": "Role", "name": name}, "subjects": [subject]},
     ]
-
-
-def _claim(run: Run) -> Object:
-    """The model's volume. It has no owner: it outlives the run, as the model does."""
-    metadata = {"name": storage(run).claim, "namespace": run.namespace, "labels": labels(run, "aggregator")}
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": run.spec.server.storage.size}}}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
 def _job(world: World, runtime: Runtime) -> Object:
@@ -138,7 +116,7 @@ def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
 
 
 def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
-    run, where = world.run, storage(world.run)
+    run, stored = world.run, storage(world.run)
     attempt = "metadata.labels['batch.kubernetes.io/controller-uid']"
     env = {
         "PANAL_NAMESPACE": run.namespace,
@@ -148,8 +126,8 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         "PANAL_POD_DIR": names.POD_DIR,
         "PANAL_WORK_DIR": names.WORK_DIR,
         "PANAL_STORAGE_DIR": names.STORAGE_DIR,
-        "PANAL_STORAGE_URI": f"pvc://{where.claim}",
-        "PANAL_STORAGE_PATH": where.path,
+        "PANAL_STORAGE_URI": stored.uri(run),
+        "PANAL_STORAGE_PATH": stored.folder(run),
         "PANAL_GATEWAY_DIR": names.GATEWAY_DIR,
         "PANAL_GATEWAY_PATHS": " ".join(runtime.gateway_paths),
         "PANAL_GATEWAY_LARGEST_REQUEST": str(runtime.largest_request),
@@ -191,6 +169,6 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
         *pods.empty_dirs("tools", "run", "tmp"),
         pods.work_dir(),
         *pods.memory_dirs("gateway", "pod"),
-        {"name": "storage", "persistentVolumeClaim": {"claimName": storage(run).claim}},
+        {"name": "storage", **storage(run).volume(run)},
         {"name": "token", "projected": {"sources": token}},
     ]

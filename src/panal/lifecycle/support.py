@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.types import Framework, ListenerType, Spec, StorageType
+from panal.api.types import Framework, Spec
+from panal.lifecycle import exposure, storage
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
 from panal.runtimes import runtime_for
 
 RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
-LISTENERS = (ListenerType.NODE_PORT, ListenerType.LOAD_BALANCER, ListenerType.CLUSTER_IP)
 
 
 def unsupported(name: str, spec: Spec) -> Trouble | None:
@@ -21,10 +21,10 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     if runtime_for(spec.framework) is None:
         return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, f"spec.framework: {_framework(spec.framework)} cannot be run by this version")
     for i, listener in enumerate(spec.server.listeners[:1]):
-        if listener.type not in LISTENERS:
+        if listener.type not in exposure.KINDS:
             message = f"spec.server.listeners[{i}].type: {listener.type} cannot be made by this version"
             return Trouble.of(Reason.LISTENER_NOT_SUPPORTED, message)
-    if spec.server.storage.type is not StorageType.PERSISTENT_VOLUME_CLAIM:
+    if spec.server.storage.type not in storage.KINDS:
         return Trouble.of(
             Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} cannot be used by this version"
         )

@@ -22,7 +22,7 @@ def balanced(ingress: list[dict[str, str]], **more: Any) -> World:
 
 
 ADDRESSES: list[tuple[str, World, Address | None, str]] = [
-    ("no Service yet", fresh(), None, "the Service of the aggregator is being made"),
+    ("no Service yet", fresh(), None, "the Service of the aggregator is being created"),
     ("a node", fresh(service=service()), Address("10.0.0.1", 30123), "does not resolve the aggregator's address 10.0.0.1"),
     ("no node", fresh(service=service(), node_addresses=()), None, "no Ready node"),
     ("no load balancer yet", balanced([]), None, "has not given the Service an address"),

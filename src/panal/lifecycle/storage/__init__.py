@@ -1,0 +1,16 @@
+"""Where the model is stored. Each storage type has a file of its own, and an entry in KINDS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panal.api.types import StorageType
+from panal.lifecycle.storage.claim import Claim
+from panal.lifecycle.storage.kind import StorageKind
+from panal.lifecycle.world import Run
+
+KINDS: Mapping[StorageType, StorageKind] = {StorageType.PERSISTENT_VOLUME_CLAIM: Claim()}
+
+
+def storage(run: Run) -> StorageKind:
+    return KINDS[run.spec.server.storage.type]
