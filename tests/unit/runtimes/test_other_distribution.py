@@ -11,7 +11,7 @@ import pytest
 
 from panal.api.progress import Progress
 from panal.api.types import Phase
-from panal.cli import folder
+from panal.cli import apps
 from panal.cli.log_filter import LogFilter
 from panal.cli.problem import Problem
 from panal.lifecycle.decide import decide
@@ -153,15 +153,15 @@ def test_fields_without_effect_are_its_own_to_name() -> None:
 def test_its_apps_run_from_a_folder(tmp_path: Path) -> None:
     file = tmp_path / "pyproject.toml"
     file.write_text('[project]\nname = "own"\n[tool.tiny.config]\nepochs = 4\nlr = 0.1\n')
-    app = folder.read(tmp_path, values=["lr=0.2"])
+    app = apps.read(tmp_path, values=["lr=0.2"])
     assert (app.framework, app.rounds, app.run_config) == ("tiny", 4, {"lr": 0.2})
     assert folder.manifest(app, "own-1", "app/own", 2)["spec"]["framework"] == "tiny"
     with pytest.raises(Problem) as unknown:
-        folder.read(tmp_path, values=["momentum=1"])
+        apps.read(tmp_path, values=["momentum=1"])
     assert unknown.value.remedy == "[tool.tiny.config] in its pyproject.toml declares epochs, lr."
     file.write_text('[project]\nname = "own"\n')
     with pytest.raises(Problem, match=r"not a Flower app; .* not an app of tiny"):
-        folder.read(tmp_path)
+        apps.read(tmp_path)
 
 
 def test_its_logs_are_filtered_by_its_rules() -> None:
