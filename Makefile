@@ -105,34 +105,35 @@ $(VENV)/.ready: pyproject.toml local/pyproject.toml requirements/dev.txt require
 	@echo "creating panal's environment in $(VENV); the first time this takes a minute or two without output"
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/$(PIP) install --require-hashes -r requirements/dev.txt -r requirements/gateway.txt
+	$(BIN)/$(PIP) install --require-hashes -r requirements/uv.txt
+	$(call install,$(VENV),--require-hashes -r requirements/dev.txt -r requirements/gateway.txt)
 	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e . -e local
 	touch $@
 
-.cache/flower-%/.ready: requirements/flower-%.txt
-	@echo "creating Flower's environment for the tests in $(@D); the first time this takes a minute or two without output"
+.cache/flower-%/.ready: requirements/flower-%.txt $(VENV)/.ready
+	@echo "creating Flower's environment for the tests in $(@D)"
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/$(PIP) install --require-hashes -r $<
+	$(call install,$(@D),--require-hashes -r $<)
 	touch $@
 
-# Every lock is compiled for Python 3.11 and later on Linux. The files hold hashes, and no index or file addresses.
-COMPILE = UV_DEFAULT_INDEX="$$($(PYTHON) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)" \
-	.cache/lock-venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --no-annotate $(UPGRADE)
+# uv installs many times faster than pip. It does not read all of pip's settings, so pip does it where uv cannot.
+UV = UV_DEFAULT_INDEX="$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}" \
+	$(BIN)/uv pip
+install = $(UV) install --quiet --compile-bytecode --python $1/bin/python $2 || $1/bin/$(PIP) install $2
 
-lock: .cache/lock-venv/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes newer versions)
+# Every lock is compiled for Python 3.11 and later on Linux. The files hold hashes, and no index or file addresses.
+COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	--no-annotate $(UPGRADE)
+
+lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes newer versions)
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra reporter -c requirements/runtime.txt -o requirements/reporter.txt
 	$(COMPILE) pyproject.toml local/pyproject.toml --all-extras --group dev --no-emit-package panal -c requirements/reporter.txt \
 		-o requirements/dev.txt
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
+	$(COMPILE) <(echo uv) -o requirements/uv.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
-
-.cache/lock-venv/.ready:
-	$(PYTHON) -m venv .cache/lock-venv
-	.cache/lock-venv/bin/$(PIP) install uv
-	touch $@
 
 # Images as archives for tests/testenv/clusters.py; docker and podman build the same images from the Containerfiles.
 VERSION := 0.1.0

@@ -41,4 +41,4 @@ def refused(error: StatusError) -> Answer:
 
 
 def form_of(accept: str, query: Mapping[str, str]) -> Form:
-    return Form("as=Table" in accept and "v=v1;" in f"{accept};".replace(",", ";"), query.get("includeObject") or "Metadata")
+    return Form("as=Table;v=v1;" in accept, query.get("includeObject") or "Metadata")

@@ -11,7 +11,6 @@ from panal_local.apiserver.admission import tidy
 from panal_local.apiserver.requests import Call
 
 Object = dict[str, Any]
-RETURNED = {"Pod", "Service", "PersistentVolumeClaim", "PersistentVolume", "ServiceAccount"}  # a DELETE answers with them
 POLICIES = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}  # propagation: the finalizer that the garbage collector acts on
 
 

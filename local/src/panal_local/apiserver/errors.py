@@ -66,17 +66,16 @@ class NotServed(Exception):  # noqa: N818
     """A path that nothing is served under: plain text, as clients of unknown groups expect."""
 
 
-def success(details: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+def success() -> dict[str, Any]:
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
 def qualified(plural: str, group: str) -> str:
     return f"{plural}.{group}" if group else plural
 
 
-def details(group: str, kind: str, name: str = "", **more: Any) -> dict[str, Any]:
-    named = {"name": name, "group": group, "kind": kind} | more
-    return {key: value for key, value in named.items() if value}
+def details(group: str, kind: str, name: str) -> dict[str, Any]:
+    return {key: value for key, value in {"name": name, "group": group, "kind": kind}.items() if value}
 
 
 def bad_request(message: str) -> StatusError:

@@ -139,18 +139,22 @@ _OF_THE_CLUSTER: tuple[tuple[str, str, str, str, str, str, str], ...] = (
 
 
 def builtin_resources() -> Iterator[Resource]:
-    for group, version, kind, plural, short, subresources, columns in (*_NAMESPACED, *_OF_THE_CLUSTER):
-        pairs = (entry.partition("=") for entry in columns.split())
-        yield Resource(
-            group,
-            version,
-            kind,
-            plural,
-            namespaced=(group, version, kind, plural, short, subresources, columns) in _NAMESPACED,
-            singular=kind.lower(),
-            short=tuple(short.split()),
-            categories=("all",) if kind in ("Pod", "Service", "Job") else (),
-            subresources=tuple(subresources.split()),
-            columns=(NAME, *(Column(name, "string", path) for name, _, path in pairs), AGE),
-            given=builtin.maker(group, version, kind),
-        )
+    yield from (_resource(*row, namespaced=True) for row in _NAMESPACED)
+    yield from (_resource(*row, namespaced=False) for row in _OF_THE_CLUSTER)
+
+
+def _resource(group: str, version: str, kind: str, plural: str, short: str, subresources: str, columns: str, namespaced: bool) -> Resource:
+    pairs = (entry.partition("=") for entry in columns.split())
+    return Resource(
+        group,
+        version,
+        kind,
+        plural,
+        namespaced,
+        singular=kind.lower(),
+        short=tuple(short.split()),
+        categories=("all",) if kind in ("Pod", "Service", "Job") else (),
+        subresources=tuple(subresources.split()),
+        columns=(NAME, *(Column(name, "string", path) for name, _, path in pairs), AGE),
+        given=builtin.maker(group, version, kind),
+    )

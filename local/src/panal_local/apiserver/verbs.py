@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from panal_local.apiserver import deletion, errors, patch, requests
+from panal_local.apiserver import errors, patch, requests
 from panal_local.apiserver.answers import Answer, json_answer
 from panal_local.apiserver.builtin import schema_of
 from panal_local.apiserver.identity import Identity
@@ -49,7 +49,8 @@ class Verbs:
         if method == "PATCH":
             return self._outcome(call, self._patch(call, body, content_type), form)
         if method == "DELETE" and not call.subresource:
-            return self._delete(call, _delete_options(requests.read(body, content_type, "DeleteOptions") if body else {}))
+            options = requests.read(body, content_type, "DeleteOptions") if body else {}
+            return json_answer(self._writer.delete(call, _checked(options)))
         raise errors.method_not_allowed()
 
     @staticmethod
@@ -77,7 +78,6 @@ class Verbs:
         if media not in known:
             accepted = ", ".join([*known, patch.APPLY])
             raise errors.unsupported_media(f"the body of the request was in an unknown format - accepted media types include: {accepted}")
-
         resource = call.resource
         if media == patch.JSON:
             operations = requests.read_json(body, "Patch")
@@ -91,14 +91,6 @@ class Verbs:
         entry = Entry(outcome.object, b"", 0)
         body = form.one(call.resource, entry) if form.table else json_answer(outcome.object).body
         return Answer(body, 201 if outcome.created else 200, warnings=outcome.warnings)
-
-    def _delete(self, call: Call, options: Object) -> Answer:
-        obj, gone = self._writer.delete(call, options)
-        resource = call.resource
-        if not gone or resource.kind in deletion.RETURNED:
-            return json_answer(obj)
-        found = errors.details(resource.group, resource.plural, call.name, uid=obj["metadata"]["uid"])
-        return json_answer(errors.success(found))
 
     # --- subresources -------------------------------------------------------------------------------------------
     def _posted(self, call: Call, value: Object) -> Answer:
@@ -115,10 +107,10 @@ class Verbs:
             raise errors.invalid("", "Binding", call.name, [errors.Cause(errors.REQUIRED, "Required value", "target.name")])
         metadata = binding.get("metadata")
         self._writer.bind(call, str(target["name"]), metadata.get("uid") if isinstance(metadata, dict) else None)
-        return json_answer(errors.success({}), 201)
+        return json_answer(errors.success(), 201)
 
 
-def _delete_options(options: Object) -> Object:
+def _checked(options: Object) -> Object:
     causes = [*check(options, schema_of("meta_v1", "DeleteOptions"))]
     if options.get("propagationPolicy") not in (None, "Background", "Foreground", "Orphan"):
         message = f'Unsupported value: "{options["propagationPolicy"]}": supported values: "Foreground", "Background", "Orphan"'

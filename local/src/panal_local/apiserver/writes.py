@@ -160,18 +160,16 @@ class Writer:
             self._put(call.resource, call.key, pod)
 
     # --- delete -------------------------------------------------------------------------------------------------
-    def delete(self, call: Call, options: Object) -> tuple[Object, bool]:
-        """The object as it is afterwards, and whether it is gone."""
+    def delete(self, call: Call, options: Object) -> Object:
+        """The object as it is afterwards, or was last."""
         obj = self.live(call).copy()
         dry, before = call.dry_run or bool(options.get("dryRun")), dict(obj["metadata"])
         deletion.preconditions(call, obj, options)
         deletion.mark(obj, options, self._clock())
-        gone = deletion.may_go(obj)
-        if gone and not dry:
-            obj = self._remove(call.resource, call.key, obj).object
-        elif before != obj["metadata"] and not dry:
-            obj = self._put(call.resource, call.key, obj).object
-        return obj, gone
+        if dry or (before == obj["metadata"] and not deletion.may_go(obj)):
+            return obj
+        kept = self._remove if deletion.may_go(obj) else self._put
+        return kept(call.resource, call.key, obj).object
 
     # --- keeping ------------------------------------------------------------------------------------------------
     def _put(self, resource: Resource, key: tuple[str, str], obj: Object) -> Entry:
