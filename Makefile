@@ -26,7 +26,7 @@ help: ## list the targets
 demo: $(VENV)/.ready ## run the example on a hub and four clusters on this machine (KEEP=1 leaves them up)
 	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
 
-test: check unit ## verify, test-unit and test-integration: all that needs Python and make alone
+test: check test-unit test-short ## verify, test-unit, and the most important tests of test-integration
 
 verify: check ## check lint, format, types and layers
 
@@ -67,14 +67,18 @@ test-local: $(VENV)/.ready ## run the tests of the local platform
 	$(UNIT) local/tests/unit
 	$(MAKE) test-platform
 
+test-short: $(VENV)/.ready $(FLOWER)/.ready
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
+	$(BIN)/pytest local/tests/platform/test_platform.py local/tests/platform/test_control.py
+
 test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"
 	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
 
 test-platform: $(VENV)/.ready
-	$(BIN)/pytest local/tests/platform local/tests/embedded -m "not long"
+	$(BIN)/pytest local/tests/platform -m "not long"
 
-test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: kill -9 of every part, and the demo
+test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: runs, failures, kill -9 of every part, and the demo
 	$(BIN)/pytest local/tests/platform local/tests/embedded -m long
 
 # To add a version of Flower: add it to FLOWERS, then `make lock flower-known flower-versions`.
@@ -87,6 +91,7 @@ flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/.cache/flower-1.$* $(BIN)/pytest -n $(WORKERS) tests/flower
 
 ENGINES := kubernetes nodes
+MARKS := real
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -p no:cacheprovider
 
 test-real: $(VENV)/.ready $(FLOWER)/.ready ## run the tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
@@ -94,7 +99,7 @@ ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
 	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*'
-	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py; done
+	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
 
 test-e2e: test-real ## alias of test-real

@@ -16,7 +16,7 @@ import pages
 from fleet import Fleet
 from processes import assets
 
-pytestmark = [pytest.mark.real, pytest.mark.nodes]
+pytestmark = [pytest.mark.real, pytest.mark.nodes, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/bring-your-flower-app.md"

@@ -15,12 +15,15 @@ import pytest
 from engine import Engine
 from panal.kube import kinds
 from panal.lifecycle.reasons import REMEDY, Reason
+from panal.pod.tools.flower.codes import FlowerEnding
+from panal.runtimes.flower.remedies import REMEDIES
 from runs import APP_IMAGE, Run, apply
 from waiting import eventually
 
 NS = "failures"
 PARTIAL_IMAGE = "panal/test-app:partial"  # on the hub and, where clusters have stores of their own, on cluster1
 TAKEN = 30999
+ALL_REMEDIES = {**REMEDY, **REMEDIES}
 
 
 def raising(where: str) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def raising(where: str) -> dict[str, Any]:
 class Failure:
     """What is asked for, and how it has to end; every one of `words` is in the message."""
 
-    reason: Reason
+    reason: Reason | FlowerEnding
     words: tuple[str, ...]
     clusters: list[str] = field(default_factory=lambda: ["cluster1", "cluster2"])
     server: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +88,7 @@ FAILURES: dict[str, Failure] = {
     ),
     "one-raises": Failure(Reason.QUORUM_LOST, ("cluster4", "ValueError"), clusters=["cluster3", "cluster4"], client=raising("cluster4")),
     "no-flower": Failure(
-        Reason.FLOWER_NOT_SUPPORTED,
+        FlowerEnding.FLOWER_NOT_SUPPORTED,
         ("holds no Flower", "install flwr=="),
         clusters=["cluster4"],
         server={"image": "panal/pod-tools:0.1.0"},
@@ -142,7 +145,7 @@ def test_a_failure_ends_the_run_with_reason_and_remedy(failing: dict[str, Run], 
     run, failure = failing[name], FAILURES[name]
     status = run.until_ended("Failed", 240)
     assert run.reason() == failure.reason, run.story()
-    for words in (*failure.words, REMEDY[failure.reason]):
+    for words in (*failure.words, ALL_REMEDIES[failure.reason]):
         assert words in status["message"]
     assert ("Warning", failure.reason) in [e[:2] for e in run.events()]
     run.until_cleaned()

@@ -6,4 +6,4 @@ import pytest
 
 from failure_suite import *  # noqa: F403
 
-pytestmark = pytest.mark.flower
+pytestmark = [pytest.mark.flower, pytest.mark.long]
