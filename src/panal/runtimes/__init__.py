@@ -27,4 +27,4 @@ def runtime_for(framework: str) -> Runtime | None:
 
 def installed() -> tuple[str, ...]:
     """The values of `spec.framework` that have a runtime, in alphabetical order."""
-    return tuple(sorted(entry_points(group=GROUP).names))
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
