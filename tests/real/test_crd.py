@@ -443,4 +443,4 @@ def test_explain_tells_what_a_field_means(api):
     assert all(
         word in text for word in ("name\t<string>", "port\t<integer>", "enum: NodePort, LoadBalancer, Route", "chooses the node port")
     )
-    assert "Which clusters qualify" in api.kubectl("explain", "fl.spec.client.placement.predicates")
+    assert "A cluster qualifies if it matches one of the predicates" in api.kubectl("explain", "fl.spec.client.placement.predicates")
