@@ -35,7 +35,7 @@ class Blocked:
             raise ModuleNotFoundError(f"No module named {name!r}")
 
 def without(**wanted):
-    return [point for point in found(**wanted) if not point.value.startswith("panal_local")]
+    return importlib.metadata.EntryPoints(point for point in found(**wanted) if not point.value.startswith("panal_local"))
 
 found, importlib.metadata.entry_points = importlib.metadata.entry_points, without
 sys.meta_path.insert(0, Blocked())
