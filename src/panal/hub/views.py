@@ -12,7 +12,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
 from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, SiteView, WorkView
-from panal.placement.hub import members as members_of
+from panal.placement.sets import members as members_of
 
 
 def site(obj: Object, config: SiteConfig) -> SiteView:

@@ -120,6 +120,6 @@ def _usable(schema: Schema, path: str) -> Iterator[Cause]:
     for i, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         try:
             cel.program(rule.get("rule", ""), bool(rule.get("optionalOldSelf")))
-        except cel.RuleError as error:
+        except cel.CelError as error:
             text = f"Invalid value: {json.dumps(rule.get('rule', ''))}: compilation failed: {error}"
             yield Cause(INVALID, text, f"{path}.x-kubernetes-validations[{i}].rule")

@@ -54,7 +54,7 @@ def _broken(rule: Object, new: Any, old: Any, path: str) -> Iterator[Cause]:
     try:
         if cel.holds(rule["rule"], new, old, optional):
             return
-    except cel.RuleError as error:
+    except cel.CelError as error:
         message = f"{error} evaluating rule: {message}"
     reason = rule.get("reason") or INVALID
     field = f"{path}{rule.get('fieldPath', '')}".removeprefix(".") or "<nil>"

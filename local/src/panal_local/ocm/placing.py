@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from panal.kube.objects import Object, uid_of
-from panal.placement.schedule import Decision
+from panal_local.scheduling.schedule import Decision
 
 API = "cluster.open-cluster-management.io/v1beta1"
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from panal.api.names import ClusterName
-from panal.placement import conditions
-from panal.placement.conditions import Condition, Counts
-from panal.placement.filters import by_predicates, by_taints
-from panal.placement.hub import DISABLED_ANNOTATION, PLACEMENT_LABEL, Hub, Object, name_of, namespace_of
-from panal.placement.prioritizers import Contest, scores
 from panal.placement.selectors import MisconfiguredError
+from panal_local.scheduling import conditions
+from panal_local.scheduling.conditions import Condition, Counts
+from panal_local.scheduling.filters import by_predicates, by_taints
+from panal_local.scheduling.hub import DISABLED_ANNOTATION, PLACEMENT_LABEL, Hub, Object, name_of, namespace_of
+from panal_local.scheduling.prioritizers import Contest, scores
 
 MAX_DECISIONS = 100  # in one object
 
@@ -29,7 +28,7 @@ class Decision:
 
     name: str
     labels: Mapping[str, str]
-    clusters: tuple[ClusterName, ...]
+    clusters: tuple[str, ...]
 
     @property
     def status(self) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def _select(placement: Object, available: Sequence[Object], hub: Hub, now: datet
 
 def _decisions(placement: str, selected: Sequence[Object]) -> tuple[Decision, ...]:
     """By name; one object without a cluster says that nothing is selected."""
-    names = sorted(ClusterName(name_of(cluster)) for cluster in selected)
+    names = sorted(str(name_of(cluster)) for cluster in selected)
     parts = [tuple(names[start : start + MAX_DECISIONS]) for start in range(0, max(len(names), 1), MAX_DECISIONS)]
     return tuple(Decision(f"{placement}-decision-{n}", {PLACEMENT_LABEL: placement}, part) for n, part in enumerate(parts, start=1))
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from panal.placement.hub import Object, claims_of, labels_of, name_of
-from panal.placement.selectors import compile_claims, compile_labels
+from panal.placement.selectors import MisconfiguredError, compile_claims, compile_labels
 from panal.placement.taints import FOREVER, compile_tolerations, tolerated_until
+from panal_local import cel
+from panal_local.scheduling.hub import Object, claims_of, labels_of, name_of
 
 Test = Callable[[Object], bool]
+
+CEL_REMEDY = "the local platform evaluates standard CEL, without the functions of Kubernetes and Open Cluster Management"
 
 
 def by_predicates(spec: Mapping[str, Any], clusters: Sequence[Object]) -> Sequence[Object]:
@@ -41,9 +45,24 @@ def _compile_cel(selector: Mapping[str, Any], path: str) -> Test:
     expressions = selector.get("celExpressions")
     if not expressions:
         return lambda _: True
-    from panal.placement.cel import compile_expressions  # its library is no dependency of the hub's controller, which needs no CEL
+    compiled = [_compiled(expression, f"{path}.celExpressions[{number}]") for number, expression in enumerate(expressions)]
+    return lambda cluster: all(_true(one, cluster) for one in compiled)
 
-    return compile_expressions(expressions, f"{path}.celExpressions")
+
+@lru_cache(maxsize=512)
+def _compiled(expression: str, path: str) -> Any:
+    try:
+        return cel.compiled(expression, "managedCluster")
+    except cel.CelError as error:
+        raise MisconfiguredError(f"{path}: {error} ({CEL_REMEDY})") from error
+
+
+def _true(expression: Any, cluster: Object) -> bool:
+    """An expression that fails, or whose value is not a boolean, is not true."""
+    try:
+        return cel.evaluated(expression, managedCluster=cluster) is True
+    except cel.CelError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

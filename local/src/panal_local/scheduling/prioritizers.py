@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from panal.placement.hub import Hub, Object, name_of
 from panal.placement.selectors import MisconfiguredError
+from panal_local.scheduling.hub import Hub, Object, name_of
 
 MAX_SCORE = 100
 

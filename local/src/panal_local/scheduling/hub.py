@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from panal.api.names import CLUSTER_SET_LABEL, ClusterName
-from panal.placement.selectors import compile_labels
+from panal.placement.sets import members
 
 Object = Mapping[str, Any]
-Cluster = TypeVar("Cluster")
 
 GROUP = "cluster.open-cluster-management.io"
+CLUSTER_SET_LABEL = f"{GROUP}/clusterset"
 PLACEMENT_LABEL = f"{GROUP}/placement"
 DISABLED_ANNOTATION = f"{GROUP}/experimental-scheduling-disable"
 
@@ -56,9 +55,9 @@ class Hub:
         """A set's clusters; raises MisconfiguredError where its own label selector is wrong."""
         return members(self._sets_by_name[set_name], self.clusters, self._by_set_label, labels_of)
 
-    def selected_by(self, namespace: str, placement: str) -> frozenset[ClusterName]:
+    def selected_by(self, namespace: str, placement: str) -> frozenset[str]:
         """The clusters in a Placement's present decisions."""
-        return frozenset(map(ClusterName, self._selected.get((namespace, placement), ())))
+        return frozenset(self._selected.get((namespace, placement), ()))
 
     def selected_by_others(self, namespace: str, placement: str) -> Counter[str]:
         """How often each cluster is in decisions of all other Placements."""
@@ -67,24 +66,6 @@ class Hub:
             if key != (namespace, placement):
                 counts.update(names)
         return counts
-
-
-def members(
-    cluster_set: Object,
-    clusters: Iterable[Cluster],
-    labelled: Mapping[str, Sequence[Cluster]],
-    labels: Callable[[Cluster], Mapping[str, str]],
-) -> Sequence[Cluster]:
-    """Those of the `clusters` that are in the set, whatever they are given as; `labelled` has them by their label of a set. Raises
-    MisconfiguredError where the set's own label selector is wrong."""
-    selector = (cluster_set.get("spec") or {}).get("clusterSelector") or {}
-    if selector.get("selectorType", "ExclusiveClusterSetLabel") == "ExclusiveClusterSetLabel":
-        return labelled.get(name_of(cluster_set), ())
-    wanted = selector.get("labelSelector")
-    if wanted is None:
-        return ()  # as for Kubernetes: an empty selector selects all, none at all selects nothing
-    requirements = compile_labels(wanted, "spec.clusterSelector.labelSelector")
-    return [cluster for cluster in clusters if all(r.met(labels(cluster)) for r in requirements)]
 
 
 def placement_of(decision: Object) -> str:

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from panal.placement import Hub, MisconfiguredError, schedule
+from panal.placement import MisconfiguredError
+from panal_local.scheduling.hub import Hub
+from panal_local.scheduling.schedule import schedule
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEFAULT = {"metadata": {"name": "default"}, "spec": {}}
