@@ -55,7 +55,8 @@ class BoundSets:
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), CHECK_EVERY)
+                async with asyncio.timeout(CHECK_EVERY):
+                    await self._changed.wait()
                 await asyncio.sleep(SETTLE)
 
     def _on_change(self, kind: Kind, _old: Object | None, _new: Object | None) -> None:

@@ -180,3 +180,22 @@ async def test_without_the_role_the_list_is_empty(hub: Path) -> None:
     api(hub).make_namespace("elsewhere")
     async with Client.from_kubeconfig(hub) as client, working(client, "elsewhere") as sets:
         assert sets.of_others("team") == frozenset()
+
+
+async def test_a_cancellation_that_comes_with_a_change_is_not_lost(hub: Path) -> None:
+    """`asyncio.wait_for` of Python 3.11 returns the change, and forgets the cancellation."""
+    async with Client.from_kubeconfig(hub) as client:
+        await client.apply(ROLE)
+        cache = Cache(client, [Watched(kinds.MANAGED_CLUSTER_SET_BINDING)])
+        sets = BoundSets(client, cache, NS)
+        following, task = asyncio.create_task(cache.run()), asyncio.create_task(sets.run())
+        await asyncio.wait_for(sets.ready.wait(), 60)
+        async with asyncio.timeout(60):
+            while not sets._changed._waiters:
+                await asyncio.sleep(0.01)
+        sets._changed.set()
+        task.cancel()
+        following.cancel()
+        done, _ = await asyncio.wait([task, following], timeout=60)
+        assert task in done
+        assert task.cancelled()

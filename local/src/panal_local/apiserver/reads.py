@@ -116,10 +116,10 @@ class Watch:
             yield from (self._event("ADDED", entry) for entry in self._selection.of(self._call, self._store))
 
     async def _following(self, deadline: float) -> AsyncGenerator[bytes]:
-        loop = asyncio.get_running_loop()
         while not self._closing.is_set():
             try:
-                change = await asyncio.wait_for(self._queue.get(), max(0.0, deadline - loop.time()))
+                async with asyncio.timeout_at(deadline):
+                    change = await self._queue.get()
             except TimeoutError:
                 return
             if change is None:
