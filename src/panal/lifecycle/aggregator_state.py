@@ -16,6 +16,7 @@ KILLED = 137  # 128 + SIGKILL
 TERMINATED = 143  # 128 + SIGTERM: a node that is drained
 LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
+SCHEDULED_AFTER = timedelta(seconds=10)  # a volume that was just claimed is bound by then
 JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
 
 
@@ -110,7 +111,7 @@ def _start_trouble(job: JobView, pod: PodView | None, now: datetime, remedies: M
     if pod is None:
         late = now - job.created > POD_SHOULD_EXIST_AFTER
         return Trouble.of(Reason.POD_NOT_CREATED, "hub: the aggregator's Job has no Pod") if late else None
-    if not pod.scheduled and pod.unschedulable:
+    if not pod.scheduled and pod.unschedulable and now - pod.created > SCHEDULED_AFTER:
         return Trouble.of(Reason.UNSCHEDULABLE, f"hub: the aggregator: {pod.unschedulable}")
     for container in pod.containers:
         if container.waiting in IMAGE_REASONS:

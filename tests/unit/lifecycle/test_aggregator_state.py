@@ -69,6 +69,13 @@ def test_an_aggregator_that_cannot_go_on_says_why_and_what_to_do(world: World, r
     assert stopped.message.endswith(remedy(reason))
 
 
+def test_a_pod_whose_volume_is_being_bound_is_not_reported() -> None:
+    waits = pod(launcher(running=False), scheduled=False, unschedulable="pod has unbound immediate PersistentVolumeClaims", created=ago(9))
+    state = aggregator_state(running(job=job(waits)), NOW)
+    assert state.trouble is None
+    assert state.look_again is not None
+
+
 STARTING: list[tuple[str, World, Reason]] = [
     ("its image", running(job=job(pod(launcher(running=False, waiting="ErrImagePull")))), Reason.IMAGE_PULL_FAILED),
     ("its place", running(job=job(pod(launcher(running=False), scheduled=False, unschedulable="0/1 nodes"))), Reason.UNSCHEDULABLE),
