@@ -32,7 +32,7 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
         "spec.server.storage.type: S3Bucket",
     ),
     ("a name of the former controller", replace(run(), name="digits.v2"), Reason.INVALID_SPEC, "metadata.name"),
-    ("no word of the data", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "write None if the run needs none"),
+    ("no data claim", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "to None if the run needs none"),
     ("no server image", run(server={"image": ""}), Reason.INVALID_SPEC, "spec.server.image"),
     (
         "no client image",

@@ -15,7 +15,7 @@ from unittest.mock import ANY
 import pytest
 
 from panal.api.text import shown
-from panal.lifecycle.diagnosis import said_at_end
+from panal.lifecycle.diagnosis import termination_of
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
 from panal.pod.tools.data import check_data
@@ -219,7 +219,7 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
     files.terminate(Ending.APP_INVALID, message)
     written = (tmp_path / "log").read_bytes()
     assert len(written) <= 4096
-    reason, said = said_at_end(written.decode(), ())
+    reason, said = termination_of(written.decode(), ())
     assert (reason, said[:1]) == ("AppInvalid", shown(message)[:1])
     assert len(said) >= min(len(message), 700)
     line = capsys.readouterr().out
