@@ -150,7 +150,7 @@ class Reporter:
             try:
                 record = parse(line)
             except UnfitError as error:
-                log.warning("a record of progress.jsonl is passed over: %s", error)
+                log.warning("ignored a record of progress.jsonl: %s", error)
                 continue
             self.state = fold(self.state, record)
             if isinstance(record, Round) and record.phase == TRAIN:
@@ -209,12 +209,12 @@ class Reporter:
             status = await self._attempt(folder, model)
         except UNSTORABLE as error:
             log.error("the model is not stored: %s", error)
-            told = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
-            self._answer(folder.name, {"error": told})
+            message = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
+            self._answer(folder.name, {"error": message})
             return
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
-        await self._until_told(status)
+        await self._until_written(status)
         self._answer(folder.name, status.model_dump())
         (folder / ARRAYS).unlink(missing_ok=True)  # an app may leave many
 
@@ -239,8 +239,8 @@ class Reporter:
                 await self._sleep(float(attempt))
         raise AssertionError("unreachable")
 
-    async def _until_told(self, status: ModelStatus) -> None:
-        """The hub should know of the model before the Job ends; an API server that is away for long does not cost the run."""
+    async def _until_written(self, status: ModelStatus) -> None:
+        """The hub should know of the model before the Job ends; an API server that is unavailable for long does not fail the run."""
         end = time.monotonic() + TELLING
         while not self.stop.is_set() and time.monotonic() < end:
             if self.written and Progress.model_validate_json(self.written).model == status:
@@ -277,7 +277,7 @@ async def _main() -> None:
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
         namespace, run = settings.run["namespace"], settings.run["name"]
-        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.words)
+        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.report)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, reporter.stop.set)

@@ -323,7 +323,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
         assert "RuntimeError: x" in done.stderr  # the module's own error, as without us
     else:
         assert done.stdout == "its own\n"
-        assert "flwr.serverapp.strategy.strategy is left as it is" in done.stderr
+        assert "flwr.serverapp.strategy.strategy is not hooked" in done.stderr
         assert done.stderr.count("\n") == 1
 
 

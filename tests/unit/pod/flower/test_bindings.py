@@ -81,7 +81,7 @@ def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
     for who, node, what in (
         (TWO, 1, "another cluster"),
         (ONE, 2, "another cluster"),
-        (ONE, 99, "nobody knows"),
+        (ONE, 99, "that is unknown"),
         (Caller("c3", ""), 1, "another"),
     ):
         with pytest.raises(RefusedError, match=f"{who.cluster} names a node .*{what}") as caught:

@@ -179,7 +179,7 @@ class Server:
             try:
                 self.tell.send(lesson, socket.MSG_DONTWAIT)
             except OSError as error:
-                say(f"what was imported is not told: {error!r}")
+                say(f"cannot report what was imported: {error!r}")
 
 
 def ended_child(wait: int) -> tuple[int, int] | None:

@@ -105,7 +105,7 @@ def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
         try:
             return original(state=state, object_store=object_store, receive=keep, get_run=judged_run, get_fab=judged_bundle, **rest)
         except WrongAppError as refusal:
-            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. Nothing of it is installed or run")
+            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. None of it is installed or run")
             return refuse(module, received[0], state, object_store)
 
     return pull_and_store_message

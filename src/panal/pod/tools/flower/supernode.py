@@ -90,7 +90,7 @@ class Keeper:
     def _ended(self, code: int) -> None:
         ran = time.monotonic() - self.started
         self.pause = 0.0 if ran > HEALTHY else min(LONGEST_PAUSE, max(1.0, self.pause * 2))
-        say(f"the SuperNode ended with {code} after {ran:.0f} s; starting it anew in {self.pause:.0f} s")
+        say(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
         self._signal(signal.SIGKILL)  # what it left behind
         self.child, self.started = None, time.monotonic()
 

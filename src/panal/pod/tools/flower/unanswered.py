@@ -108,7 +108,7 @@ class Waiting:
     def give_up(self, why: str | None = None) -> None:
         """An error takes the place of the reply. What Flower still holds of the message is let go when it has been sent."""
         message, why = self._work.message, why or self.over() or ""
-        say("the ClientApp ended without a reply, so an error is sent")
+        say("the ClientApp ended without a reply; sending an error")
         error: Any = importlib.import_module("flwr.app.error").Error
         self._store.delete(message.metadata.message_id)
         self._module._insert_message(type(message)(error(CRASHED, why), reply_to=message), self._state, self._store)
