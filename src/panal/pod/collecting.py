@@ -157,7 +157,7 @@ def _take(root: int, path: str, size: int, target: Path, found: Collected) -> tu
 
 
 def _opened(root: int, path: str) -> int:
-    """One name after the other, none of which may be a link. A pipe is opened without waiting for whoever writes into it."""
+    """One name after the other, none of which may be a link. A pipe is opened without waiting for a writer."""
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts) or len(path) > LONGEST:
         raise LeftOutError("it has no path of a file in the working directory")

@@ -107,7 +107,7 @@ class Gatekeeper:
             self._write(name, json.dumps(files[name]))
 
     async def traffic(self) -> dict[ClusterName, gateway.Traffic]:
-        """Admitted and refused requests of each cluster since the gateway started. OSError or aiohttp.ClientError while it does not answer."""
+        """Requests and refusals of each cluster since the gateway started. OSError or aiohttp.ClientError if it does not answer."""
         # A socket's path may have 107 characters; the folder's may be longer.
         folder = os.open(self._folder, os.O_PATH)
         try:

@@ -2,7 +2,7 @@
 gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
 
 It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
-and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
+and restarted at any time: it reads from the beginning and has the same result. While the API server is unavailable it retries; the
 main container, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that trains several
 times leaves a model each time; they are stored in that order.
 """
@@ -106,7 +106,7 @@ class Settings:
 class Reporter:
     settings: Settings
     sink: Sink
-    besides: Callable[[], Mapping[str, str]] = dict  # what goes into the ConfigMap with the progress: the gateway's words
+    more: Callable[[], Mapping[str, str]] = dict  # other data for the ConfigMap: the gateway's request and traffic
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
     clusters: dict[str, list[int]] = field(default_factory=dict)  # in which rounds each took part, for the metadata
@@ -130,9 +130,9 @@ class Reporter:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._store_models())
             tasks.create_task(self._tell_always())
-        await self._farewell()
+        await self._write_last()
 
-    async def _farewell(self) -> None:
+    async def _write_last(self) -> None:
         self._take_in()
         end = time.monotonic() + FAREWELL
         while self.text() != self.written and time.monotonic() < end:
@@ -166,10 +166,10 @@ class Reporter:
             text = self.text()
             try:
                 if text != self.written or time.monotonic() - self.wrote >= BESIDES:
-                    self._heed(await self.sink.write({KEY_PROGRESS: text, **self.besides()}))
+                    self._update_rounds(await self.sink.write({KEY_PROGRESS: text, **self.more()}))
                     self.written, self.wrote = text, time.monotonic()
                 elif time.monotonic() - self.looked >= LOOK:
-                    self._heed(await self.sink.read())
+                    self._update_rounds(await self.sink.read())
                 return
             except KubeError as error:
                 log.warning("the hub's API: %s", error)
@@ -179,7 +179,7 @@ class Reporter:
             pause = min(pause * 2, LONGEST_RETRY)
             self._take_in()
 
-    def _heed(self, data: Mapping[str, str]) -> None:
+    def _update_rounds(self, data: Mapping[str, str]) -> None:
         self.looked = time.monotonic()
         if self.written and data.get(KEY_PROGRESS) != self.written:
             self.written = ""  # somebody has deleted it or written over it

@@ -7,7 +7,7 @@ goes to the server app's process by a file.
 What a node may fetch and send of messages is `messages`; that requests come from this Pod at all is `secret`.
 
 What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
-keeper starts it anew); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
+keeper restarts it); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
 a reply that is not usable.
 """
 

@@ -3,7 +3,7 @@
 Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share: whoever
 announces objects that never come makes every reply with the same content wait for them. Here a reply is first collected apart
 (`arrivals`), examined, and handed to Flower when it is complete. One that stands still, or is no reply to what the node was
-asked, is answered with an error in its node's name, so that a round waits for nobody longer than it must. A node fetches the objects
+asked, is answered with an error in its node's name, so that a round waits no longer than necessary. A node fetches the objects
 of its own instructions and no others, and confirms no others.
 """
 

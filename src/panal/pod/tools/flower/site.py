@@ -36,7 +36,7 @@ class WrongAppError(Exception):
 
 
 def app_hash() -> str:
-    """What this site was told that it will run."""
+    """The app hash that the aggregator announced to this site."""
     told = os.environ.get("PANAL_APP_HASH", "")
     if not re.fullmatch(DIGEST, told):
         raise RunError(
@@ -65,7 +65,7 @@ def install() -> None:
 
 
 def introduce(connection: ModuleType, instance: str) -> None:
-    """The hub is told from which Pod a node comes: there one that is started anew may take the place of the one before."""
+    """Sends the hub the Pod of a node: a node that is restarted in the same Pod may replace the previous one."""
     signing: Any = connection.NodeAuthHttpInterceptor
 
     class Introducing(signing):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Main container of a collaborator: keeps a SuperNode running, and starts it anew when it has to.
+"""Main container of a collaborator: keeps a SuperNode running, and restarts it when necessary.
 
 To the SuperNode the aggregator is the Pod's own gateway, plain HTTP on loopback: it asks again while that is not up, or finds no way to the
 hub. As process 1 of its container this program also collects the processes that Flower leaves behind.
@@ -26,7 +26,7 @@ from .start import UNGUARDED, command
 
 POLL = 0.5  # seconds
 LONGEST_PAUSE = 10.0  # between two starts
-HEALTHY = 60.0  # a SuperNode that ran for so long starts anew without a pause
+HEALTHY = 60.0  # a SuperNode that ran for so long restarts without a pause
 GRACE = 10.0  # between SIGTERM and SIGKILL
 
 

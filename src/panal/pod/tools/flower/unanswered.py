@@ -115,7 +115,7 @@ class Waiting:
 
 
 class Objects:
-    """The SuperNode's store of objects: the rest of a reply is not waited for when nobody is there to hand it over."""
+    """The SuperNode's store of objects: it does not wait for the rest of a reply after its sender has ended."""
 
     def __init__(self, store: Any, over: Callable[[], str | None]) -> None:
         self._store, self._over = store, over
