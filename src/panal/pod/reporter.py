@@ -48,7 +48,7 @@ LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
 BESIDES = 300.0  # what is beside the progress is news by itself after so long
 TELLING = 540.0  # how long the main container waits on an API server that is away, before the model counts as stored without it
-FAREWELL = 20.0  # after SIGTERM; the pod's grace period is longer
+LAST_WRITE = 20.0  # after SIGTERM; the pod's grace period is longer
 ATTEMPTS = 3  # at storing, for file systems that come and go
 MAX_ANSWER = 1000  # characters
 # What comes of a model.json or model.npz that is none: it is made in the user's image.
@@ -134,7 +134,7 @@ class Reporter:
 
     async def _write_last(self) -> None:
         self._take_in()
-        end = time.monotonic() + FAREWELL
+        end = time.monotonic() + LAST_WRITE
         while self.text() != self.written and time.monotonic() < end:
             await self.tell()
             await asyncio.sleep(POLL)

@@ -44,7 +44,7 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("wanted", "reason", "words"), [case[1:] for case in UNSUPPORTED], ids=[case[0] for case in UNSUPPORTED])
-def test_what_cannot_be_run_is_said_with_the_field_and_the_remedy(wanted: Run, reason: Reason, words: str) -> None:
+def test_the_message_names_the_unsupported_field_and_the_remedy(wanted: Run, reason: Reason, words: str) -> None:
     trouble = unsupported(wanted.name, wanted.spec)
     assert trouble
     assert trouble.reason == reason

@@ -187,7 +187,7 @@ def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monke
     assert overrides({"tool": {"flwr": {"app": {}}}}) == {}
 
 
-def test_an_app_that_cannot_be_found_or_read_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_that_cannot_be_found_or_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_APP_DIR", str(tmp_path))
     for text, what in (("", "no pyproject.toml with"), ("[tool.other]", "no pyproject.toml with"), ("[broken", "cannot be read")):
         if text:
@@ -228,7 +228,7 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("text", ["plain é字", "a\tb\r\n\x1b[2J", "\u202e\u2066\ud800\0\x85\x9b", r"C:\new"])
-def test_what_is_said_here_is_shown_as_it_is_everywhere(text: str) -> None:
+def test_text_is_escaped_as_everywhere(text: str) -> None:
     assert files.shown(text) == shown(text)
 
 
