@@ -107,7 +107,7 @@ def test_every_attack_costs_the_site_its_own_part_alone(pods: Make, expected: di
         assert record["seconds"] <= 1.5 * undisturbed + SHORTEST + 2, attack  # under 10 s more, on a machine that is busy or not
     assert load_file(folder / "model.safetensors")["w"].tolist() == pytest.approx([float(rounds)] * 3)  # each site added one a round
     for reason in {r for r in expected.values() if r}:
-        assert f"reply of hostile is not taken: reason={reason}: " in run.log("superlink")
+        assert f"reply of hostile is refused: reason={reason}: " in run.log("superlink")
     assert "\x1b[2J" not in run.log("superlink") + (run.run_dir / "progress.jsonl").read_text()
     met = statuses(run)
     assert set(met) == set(expected)
@@ -140,7 +140,7 @@ def test_a_site_that_leaves_the_run_is_answered_for_at_once(pods: Make) -> None:
     first, second = [r for r in run.records() if r.get("phase") == "train"]
     assert first["failed"] == {"hostile": "NodeUnavailable"}
     assert second["failed"] == {}
-    assert "hostile takes part no longer" in run.log("superlink")
+    assert "hostile no longer takes part" in run.log("superlink")
     assert [r["count"] for r in run.records() if r["event"] == "connected"][-1] == 2
 
 

@@ -47,7 +47,7 @@ def test_a_hostile_site_costs_its_own_part_and_is_named(engine: Engine) -> None:
     assert [e for e in run.events() if e[1] == "ReplyRefused" and "cluster3" in e[2]]
     logs = "\n".join(engine.logs(NS, pod, 2000) for pod in run.aggregators())
     for attack, reason in ATTACKS.items():
-        assert f"reply of cluster3 is not taken: reason={reason}: " in logs, attack
+        assert f"reply of cluster3 is refused: reason={reason}: " in logs, attack
     path = str(status["model"]["uri"]).removeprefix("pvc://models/").replace("model.safetensors", "metadata.json")
     assert json.loads(engine.read(NS, "models", path))["clusters"] == {c: list(range(1, rounds + 1)) for c in HONEST}
     assert "\x1b[2J" not in run.story()

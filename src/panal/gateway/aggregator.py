@@ -1,10 +1,10 @@
-"""The aggregator's gateway: who may reach the runtime, and with which requests.
+"""The aggregator's gateway: which clusters reach the runtime, and with which requests.
 
-Started with `bootstrap`, Envoy takes its one listener that spokes reach from `files`, which the reporter writes and changes while the run
-goes on. That listener has one filter chain for each cluster of the run, chosen by the protocol that the collaborator offers in its TLS
-handshake (`names.protocol`): the choice proves nothing, but within the chain only this very cluster's certificate passes, and its name is
-put on every request. So a cluster that leaves the run takes its chain, and with it its connections, along; the others' stay as they are.
-What offers anything else meets the last chain: its certificate is checked, so that the log tells who it was, and then it is refused.
+Started with `bootstrap`, Envoy takes the listener that clusters reach from `files`, which the reporter writes and changes during the run.
+That listener has one filter chain for each cluster of the run, chosen by the protocol that the collaborator offers in its TLS handshake
+(`names.protocol`). The choice proves nothing, but within the chain only this cluster's certificate passes, and its name is put on every
+request. When a cluster leaves the run, its chain is removed, which closes its connections; those of other clusters stay. A client that
+offers anything else gets the last chain: its certificate is checked, so that the log names it, and then it is refused.
 
 Paths are normalised before they are matched, and one that hides a slash or a dot segment behind an escape is refused, so no spelling of
 `/v1/control` starts with a client path.
@@ -29,7 +29,7 @@ EMPTY: dict[str, Json] = {"lds.json": {"resources": []}, limits.LOG_FILE: limits
 
 _LISTENER_KIND = "config.listener.v3.Listener"
 _GROUP_MAY = 0o660  # the reporter has another user's id in some clusters, and the volume's group
-# What a proxy before us might have said, and what Envoy's router would obey: neither is a collaborator's to say.
+# Headers that a proxy sets or Envoy's router obeys. Collaborators may set neither.
 _NOT_TRUSTED = [
     "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-client-cert", "x-real-ip",
     "x-envoy-expected-rq-timeout-ms", "x-envoy-hedge-on-per-try-timeout", "x-envoy-max-retries", "x-envoy-original-host",
@@ -41,8 +41,8 @@ _NOT_TRUSTED = [
 def bootstrap(
     upstream_port: int, *, protocol: str = "HTTP/1.1", listen_health: str, health_port: int = GATEWAY_HEALTH_PORT, loopback: str
 ) -> Json:
-    """What Envoy starts with: `/ready` for kubelet's probes at `listen_health`, because the runtime itself is out of their reach, the
-    runtime at `loopback:upstream_port`, which speaks `protocol` (HTTP/1.1 or HTTP/2), and where the rest comes from. Statistics alone are
+    """What Envoy starts with: `/ready` for kubelet's probes at `listen_health`, because they cannot reach the runtime, the
+    runtime at `loopback:upstream_port`, which speaks `protocol` (HTTP/1.1 or HTTP/2), and where the rest comes from. Only statistics are
     served, at the socket `./admin.sock`."""
     return {
         "node": {"id": "aggregator", "cluster": "panal"},
@@ -105,10 +105,10 @@ def files(participants: Iterable[ClusterName], rules: Rules) -> dict[str, Json]:
 
 
 def _participant(cluster: ClusterName, rules: Rules, routes: list[Json]) -> Json:
-    told = [_header(names.CLUSTER_HEADER, cluster), _header(names.POD_HEADER, rules.secret)]
+    added = [_header(names.CLUSTER_HEADER, cluster), _header(names.POD_HEADER, rules.secret)]
     uri = {"san_type": "URI", "matcher": {"exact": names.cluster_uri(cluster)}}
     prefix = stat_prefix(cluster)
-    changes = {"request_headers_to_add": told, "request_headers_to_remove": _NOT_TRUSTED}
+    changes = {"request_headers_to_add": added, "request_headers_to_remove": _NOT_TRUSTED}
     return {
         "name": cluster,
         "filter_chain_match": {"application_protocols": [names.protocol(rules.run_id, cluster)]},
@@ -121,20 +121,24 @@ def _participant(cluster: ClusterName, rules: Rules, routes: list[Json]) -> Json
 
 
 def _header(name: str, value: str) -> Json:
-    """In the place of what a collaborator has sent."""
+    """Replaces the value that a collaborator sent."""
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _stranger() -> Json:
-    """Who is not in the run. The refusal waits for the handshake's end: only then is it known whom it concerns."""
-    nobody = envoy.extension(
+    """For clients outside the run. It refuses after the handshake: only then is the client known."""
+    refuse_all = envoy.extension(
         "envoy.filters.network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix=f"{STRANGERS}.", rules={"action": "ALLOW", "policies": {}}
     )
-    return {"name": STRANGERS, "filters": [limits.connections(STRANGERS), nobody, _manager(STRANGERS, [], idle="5s")], **_transport(None)}
+    return {
+        "name": STRANGERS,
+        "filters": [limits.connections(STRANGERS), refuse_all, _manager(STRANGERS, [], idle="5s")],
+        **_transport(None),
+    }
 
 
 def _transport(uri: Json | None) -> Json:
-    """No session is ever resumed: that would pass by a certificate that was revoked meanwhile."""
+    """Sessions are not resumed: that would skip the check of a certificate that has been revoked."""
     socket = envoy.extension(
         "envoy.transport_sockets.tls",
         "transport_sockets.tls.v3.DownstreamTlsContext",
@@ -159,7 +163,7 @@ def _manager(
         normalize_path=True,
         merge_slashes=False,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        # A certificate that has expired or was replaced is not used for longer than this; streams end in peace.
+        # The longest use of a certificate that has expired or was replaced; open streams are completed.
         common_http_protocol_options={
             "headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": idle, "max_connection_duration": "3600s",
         },

@@ -1,7 +1,7 @@
 """The collaborator's gateway: plain HTTP on loopback, which the runtime takes for the aggregator, becomes mutual TLS to the real one.
 
 Started with `bootstrap`, Envoy takes from `files` where the aggregator is. They lie in one folder with the site's certificate, all of it a
-mounted volume in which kubelet switches a link: an address, a certificate or an authority may change while the run goes on.
+mounted volume in which kubelet switches a link: an address, a certificate or an authority may change during the run.
 
 Where the site has a proxy, the TLS connection goes through its CONNECT. Envoy connects to itself for that, twice: the listener `tunnel`
 turns the connection into a CONNECT, and `credentials` passes it on to the proxy with the credentials that a file holds at that moment.
@@ -22,7 +22,7 @@ ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "1", "--drain-time-s", "2")
 
 _CLUSTER_KIND = "config.cluster.v3.Cluster"
 _CONNECTIONS = 1_000
-_ABOUT = "panal"  # metadata: what the log and the tunnel have to know of the aggregator
+_ABOUT = "panal"  # metadata: what the log and the tunnel need of the aggregator
 # Read again for every connection: the file may come, change and go.
 _ADD_CREDENTIALS = """
 function envoy_on_request(request)
@@ -37,7 +37,7 @@ end
 
 
 def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Json:
-    """What Envoy starts with: a listener at `loopback:port` for those who know the Pod's secret (`users` is the htpasswd file), the way
+    """What Envoy starts with: a listener at `loopback:port` for clients that have the Pod's secret (`users` is the htpasswd file), the way
     through a proxy, should there be one, and where the rest comes from. There is no admin interface."""
     internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
     return {
@@ -53,7 +53,7 @@ def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Js
 
 
 def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str, proxy: tuple[str, int] | None = None) -> dict[str, Json]:
-    """The files that change: the aggregator is at `address`, has a certificate for `server_name` and is told `sni` and `protocol`; it is
+    """The files that change: the aggregator is at `address`, has a certificate for `server_name` and receives `sni` and `protocol`; it is
     reached through `proxy` if there is one.
 
     Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of aggregators) and, if the proxy wants it, `proxy-authorization`: the
@@ -70,7 +70,7 @@ def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str
 
 
 def _listener(address: str, port: int, users: str) -> Json:
-    """Paths pass as they are: what is let through is the aggregator's gateway's to say. The secret stays in the Pod."""
+    """Paths pass unchanged: the aggregator's gateway decides which it admits. The secret stays in the Pod."""
     route = {
         "match": {"prefix": "/"},
         "route": {
@@ -128,7 +128,7 @@ def _aggregator(address: tuple[str, int], server_name: str, sni: str, protocol: 
 
 
 def _cluster(name: str, address: tuple[str, int]) -> Json:
-    """A name is looked up again and again, an address never: collaborators have no DNS but where the site lets them."""
+    """A name is resolved repeatedly, an address never: collaborators have DNS only where the site permits it."""
     kind = {"type": "STATIC"} if is_ip(address[0]) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
     return {"name": name, **kind, "load_assignment": envoy.endpoints(name, envoy.socket(*address))}
 
@@ -142,12 +142,12 @@ def _through_tunnel(address: tuple[str, int], tls: Json) -> Json:
         passthrough_metadata=[{"kind": {"host": {}}, "name": _ABOUT}],
         transport_socket=tls,
     )
-    told = {"filter_metadata": {_ABOUT: {"target": target}}}
-    return _inside("aggregator", "tunnel", metadata=told) | {"transport_socket": inside}
+    metadata = {"filter_metadata": {_ABOUT: {"target": target}}}
+    return _inside("aggregator", "tunnel", metadata=metadata) | {"transport_socket": inside}
 
 
 def _inside(name: str, listener: str | None = None, **endpoint: Json) -> Json:
-    """A cluster that is a listener of this very process."""
+    """A cluster that is a listener of this process."""
     address = {"envoy_internal_address": {"server_listener_name": listener or name}}
     return {"name": name, "type": "STATIC", "load_assignment": envoy.endpoints(name, address, **endpoint)}
 
@@ -177,7 +177,7 @@ def _failed_tunnels() -> Json:
 
 
 def _credentials() -> Json:
-    """Between the tunnel and the proxy: passes CONNECT on, with the credentials that there are at that moment."""
+    """Between the tunnel and the proxy: forwards CONNECT with the current credentials."""
     lua = envoy.extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code={"inline_string": _ADD_CREDENTIALS})
     route = {
         "match": {"connect_matcher": {}},

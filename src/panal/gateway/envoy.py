@@ -98,13 +98,13 @@ def http_upstream(explicit: Json, **common: Any) -> Json:
 
 
 def unlimited() -> Json:
-    """Circuit breakers that never open: who may send how much is decided elsewhere."""
+    """Circuit breakers that never open: limits are set elsewhere."""
     limits = {"max_connections": MANY, "max_pending_requests": MANY, "max_requests": MANY, "max_retries": 100}
     return {"circuit_breakers": {"thresholds": [limits]}}
 
 
 def connection_limit(most: int) -> Json:
-    """Past it connections are refused, so that nobody can use up all files that the process may open."""
+    """Refuses further connections, so that no client can use up the file descriptors of the process."""
     monitor = extension(
         "envoy.resource_monitors.global_downstream_max_connections",
         "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
@@ -114,7 +114,7 @@ def connection_limit(most: int) -> Json:
 
 
 def log(fields: dict[str, str], condition: Json) -> Json:
-    """One line of JSON on standard output for what meets `condition`. JSON, because names and paths in it are the peer's own words."""
+    """One line of JSON on standard output for what meets `condition`. JSON, because names and paths in it come from the peer."""
     form = {"json_format": {"time": "%START_TIME%", **fields}, "omit_empty_values": True}
     written = extension("envoy.access_loggers.stdout", "access_loggers.stream.v3.StdoutAccessLog", log_format=form)
     return written | {"filter": condition}

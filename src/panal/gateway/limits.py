@@ -1,8 +1,8 @@
-"""What one peer of the aggregator's gateway may take: how much at a time, and how many lines of the log.
+"""The limits of one peer of the aggregator's gateway: connections, requests, and lines of the log.
 
-What is counted for a cluster is counted after its certificate was proven, but for the number of connections: Envoy counts those as they
-come, when nobody has proven anything. So that limit is wide, and a handshake short: who keeps a cluster's places taken by handshakes
-that never end needs a rate at which the cluster still gets one of the places that fall free, and it stays connected for an hour.
+All counts of a cluster start after its certificate is verified, except the number of connections: Envoy counts those before the
+handshake. So that limit is wide, and a handshake short: at the rate an attacker needs to fill a cluster's places with unfinished
+handshakes, the cluster still gets one of the places that become free, and then stays connected for an hour.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def requests() -> Json:
 
 
 def refusals(prefix: str) -> Json:
-    """The filter that counts what is not let through by path, method or length, so that a flood of it is no flood of lines."""
+    """The filter that counts requests refused for their path, method or length, so that a flood of them does not flood the log."""
     return envoy.extension(
         _LOCAL_RATE,
         "filters.http.local_ratelimit.v3.LocalRateLimit",

@@ -1,7 +1,7 @@
-"""The log of the aggregator's gateway: a line for each refusal that tells who and why, and never so many that they hide the others.
+"""The log of the aggregator's gateway: one line for each refusal, with the client and the reason, in bounded number.
 
 A request that is refused by what it asks for is proven to be a cluster's, and a limit of that cluster bounds such lines. What is broken
-(a handshake, HTTP's rules) is bounded by one limit for all. Words of the peer are cut.
+(a handshake, HTTP's rules) is bounded by one limit for all. Text from the peer is cut.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def connections() -> Json:
         "received": "%BYTES_RECEIVED%",
         "sent": "%BYTES_SENT%",
     }
-    told = envoy.condition("connection.transport_failure_reason != '' || connection.termination_details != ''")
-    return envoy.log(fields, limits.bounded(_any(told, {"response_flag_filter": {}})))
+    failed = envoy.condition("connection.transport_failure_reason != '' || connection.termination_details != ''")
+    return envoy.log(fields, limits.bounded(_any(failed, {"response_flag_filter": {}})))
 
 
 def requests() -> Json:

@@ -1,4 +1,4 @@
-"""How the aggregator is doing: starting, at work, ended well or ended badly, from its Job, its Pod and what its main container said."""
+"""The state of the aggregator (starting, running, succeeded or failed), from its Job, its Pod and its termination message."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from panal.api.types import ModelStatus
-from panal.lifecycle.diagnosis import IMAGE_REASONS, said_at_end
+from panal.lifecycle.diagnosis import IMAGE_REASONS, termination_of
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import ContainerView, JobView, PodView, World
 
 KILLED = 137  # 128 + SIGKILL
 TERMINATED = 143  # 128 + SIGTERM: a node that is drained
-LATE_WORD = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
+PROGRESS_DELAY = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
 SCHEDULED_AFTER = timedelta(seconds=10)  # a volume that was just claimed is bound by then
 JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
@@ -22,8 +22,8 @@ JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead
 
 @dataclass(frozen=True, slots=True)
 class AggregatorState:
-    """`at_work`: the main container runs. `trouble` is why it does not start, in words. Once it has ended, `stop` or `completed`; `model`
-    is None then for an app that trains none.
+    """`at_work`: the main container runs. `trouble` is why it does not start. Once it has ended, `stop` or `completed` is set; `model`
+    is then None for an app that trains none.
     """
 
     at_work: bool = False
@@ -48,12 +48,12 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     pod = newest(job)
     main = _main(world, pod)
     if main and (main.running or main.exit_code is not None):
-        return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job will say how it went
+        return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job's conditions follow
     return _starting(world, job, pod, now)
 
 
 def _vanished(world: World, now: datetime) -> Trouble | None:
-    """A Job that was at work and is not there any more was deleted; one that was never seen may have escaped the watch."""
+    """A Job that ran and no longer exists was deleted. One that was never seen may be missing from the watch cache."""
     started = world.run.status.start_time
     if started is None:
         return None
@@ -68,14 +68,14 @@ def newest(job: JobView) -> PodView | None:
 
 
 def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
-    """The main container ends well after the hub knew of the stored model, or that there is none: at most our cache is late."""
+    """The main container succeeds only after the progress names the stored model, or that there is none: only the cache can be late."""
     progress = world.progress
     if progress and (progress.model or progress.result):
         return AggregatorState(completed=True, model=progress.model)
     pod = newest(job)
     ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
-    if now - ended > LATE_WORD and not world.blind:
-        return AggregatorState(stop=Trouble.of(Reason.MODEL_NOT_STORED, "the aggregator ended without telling where the model is"))
+    if now - ended > PROGRESS_DELAY and not world.blind:
+        return AggregatorState(stop=Trouble.of(Reason.MODEL_NOT_STORED, "the aggregator ended without reporting where the model is"))
     return AggregatorState(at_work=True, look_again=1.0)
 
 
@@ -85,7 +85,7 @@ def _why_failed(world: World, job: JobView) -> Trouble:
     if pod is None or main is None or main.exit_code is None:
         why = f"{pod.reason} {pod.message}".strip() if pod else job.failure
         return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator's Pod was lost ({why or 'no reason given'})")
-    reason, message = said_at_end(main.message, remedies)
+    reason, message = termination_of(main.message, remedies)
     if reason:
         return Trouble.of(reason, message, remedies)
     if main.exit_code in (KILLED, TERMINATED):
@@ -125,6 +125,6 @@ def _start_trouble(job: JobView, pod: PodView | None, now: datetime, remedies: M
 
 
 def _main(world: World, pod: PodView | None) -> ContainerView | None:
-    """The container whose end is the Job's."""
+    """The container whose exit code decides the Job."""
     name = runtime_of(world).aggregator(world.run.spec).main["name"]
     return next((c for c in pod.containers if c.name == name), None) if pod else None

@@ -1,7 +1,7 @@
-"""What goes when: clusters that left, everything but the model when a run ends, and everything on the hub when it is deleted.
+"""What is deleted, and when: works of clusters that left, all but the model when a run ends, and everything on the hub when it is deleted.
 
-An agent removes what a work made before the work itself goes. An unreachable agent would hold a deletion for ever, so after a limit the
-work is given up: its finalizer is taken off, an Event names the cluster, and the agent evicts the rest by itself when it is back.
+An agent removes the objects of a work before the work. An unreachable agent would block a deletion for ever. So after a limit the work's
+finalizer is removed, and an Event names the cluster; the agent removes the objects when the cluster is available again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def job(world: World) -> list[Ref]:
 
 
 def after_end(world: World) -> Plan:
-    """A run that ended keeps its Job (for the logs), its progress and its model; all else goes. Its Service goes after the last work: a
-    collaborator that still dials its port must not find another run there."""
+    """A run that ended keeps its Job (for the logs), its progress and its model; all else is deleted. The Service is deleted after the last
+    work: a collaborator that still dials its port must not reach another run."""
     going = works_of(world, world.works)
     going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers if kind != "Service" or not world.works]
     if world.job and not (world.job.succeeded or world.job.failed):
@@ -45,7 +45,7 @@ def after_end(world: World) -> Plan:
 
 
 def deletion(world: World, now: datetime) -> Plan:
-    """Works first; when the last one is gone, so is our finalizer, and Kubernetes removes what the run owned."""
+    """Deletes the works first. Then our finalizer is removed, and Kubernetes deletes what the run owns."""
     if names.FINALIZER not in world.run.finalizers:
         return Plan()
     given_up = [w for w in world.works.values() if _overdue(world, w, now)]
@@ -69,7 +69,7 @@ def _next_look(world: World, now: datetime) -> float:
 def _given_up(works: list[WorkView]) -> Event:
     clusters = sorted(w.cluster for w in works)
     named = ", ".join(clusters[:NAMED]) + (f" and {len(clusters) - NAMED} more" if len(clusters) > NAMED else "")
-    message = f"{named} did not remove its collaborator in time; the hub has given it up"
+    message = f"{named} did not remove its collaborator in time; the hub no longer waits for it"
     return Event("Warning", Reason.CLEANUP_INCOMPLETE.value, with_remedy(Reason.CLEANUP_INCOMPLETE, message))
 
 

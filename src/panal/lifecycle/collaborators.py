@@ -2,7 +2,7 @@
 
 A collaborator is a StatefulSet of one replica with its Pod, whose name is then known, in the same work as ReadOnly: only so can the hub see
 why a Pod does not start. The pod template never changes during a run, whatever else does: a work that exists keeps its StatefulSet.
-Namespace and ServiceAccount are the add-on's, so that nothing of a run ever deletes them.
+Namespace and ServiceAccount are the add-on's, so no run ever deletes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from panal.lifecycle import collaborator_pod, feedback, partitions
 from panal.lifecycle.collaborator_pod import Site, on_open_shift
 from panal.lifecycle.exposure import route
 from panal.lifecycle.metadata import identity, labels
-from panal.lifecycle.participants import barred
+from panal.lifecycle.participants import not_admitted
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import Address, Object, WorkView, World
 from panal.placement.data import DataLocation, data_claim, data_location
@@ -26,16 +26,15 @@ WORK_API = "work.open-cluster-management.io/v1"
 
 
 def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> list[Object]:
-    """The works of `clusters`, which must be able to take part. One whose way to the aggregator is not known yet gets none."""
+    """The works of `clusters`, which must be able to take part. A cluster without a known route to the aggregator gets none yet."""
     numbers = partitions.assign(clusters, world.works)
     found = (_work(world, cluster, numbers[cluster], address, announced) for cluster in sorted(numbers))
     return [w for w in found if w]
 
 
 def cannot_take_part(world: World, cluster: ClusterName) -> Trouble | None:
-    """Why a selected cluster gets no collaborator, or loses it: it is not let in, or its data cannot be located or are not offered any
-    more."""
-    return barred(world, cluster) or _without_data(world, cluster)
+    """Why a selected cluster gets no collaborator, or loses it: it is not admitted, or it no longer announces valid data."""
+    return not_admitted(world, cluster) or _without_data(world, cluster)
 
 
 def _without_data(world: World, cluster: ClusterName) -> Trouble | None:
@@ -68,7 +67,7 @@ def _site(world: World, cluster: ClusterName, partition: Partition, address: Add
 
 
 def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, announced: Announced) -> Object | None:
-    """What exists keeps its StatefulSet. Policies come first: OCM before 1.3 applies in the order given."""
+    """An existing work keeps its StatefulSet. Policies come first: OCM before 1.3 applies in the order given."""
     run = world.run
     name = names.collaborator(run.name, identity(run))
     site = _site(world, cluster, partition, address)

@@ -4,13 +4,13 @@ deleted? ended?                                -> cleanup
 cannot run here? stopped? deadline over?       -> Failed
 suspended?                                     -> Waiting; aggregator and collaborators are removed
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
-else the run starts. Each of these steps changes an object on the hub, and so has the run decided on again:
-1. Placement, Service and the aggregator's Job are applied, with the list of participants for its gateway.
+else the run starts. Each of these steps changes an object on the hub, which triggers the next reconcile:
+1. The plan applies the Placement, the Service and the aggregator's Job, with the list of participants for its gateway.
 2. The runtime says that the aggregator is ready for collaborators. Flower's is when it has announced its app's hash through the ConfigMap
    `<run>-progress`.
 3. With what it has announced and an address, each participant gets its collaborator, which runs this app and no other.
-4. Collaborators connect, and the same ConfigMap has their number. With the quorum the run is Running.
-5. Clusters come and go by the Placement's decisions, and their collaborators with them.
+4. Collaborators connect, and the same ConfigMap reports their number. With the quorum the run is Running.
+5. When the Placement's decisions add or remove a cluster, its collaborator is created or deleted.
 6. The Job's end is the run's: Completed, or Failed for the reason that its main container gives.
 Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
 """
@@ -37,12 +37,12 @@ from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
-CERTIFICATES_SEEN_TO_EVERY = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
+CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one policy path comes to; `_plan` makes the Plan of it."""
+    """The result of one policy; `_plan` makes the Plan from it."""
 
     outcome: Outcome
     apply: Sequence[Object] = ()
@@ -78,7 +78,7 @@ def _step(world: World, now: datetime) -> Step:
 
 
 def _refused(world: World, step: Step) -> Step:
-    """What the API server would not have before the run started: told, and the end where trying again cannot help."""
+    """Reports an object that the API server refused before the run started; the run fails if a retry cannot help."""
     found = next((r for r in world.refused if r.kind != "ManifestWork"), None)
     if found is None or world.job is not None or step.outcome.phase is not Phase.WAITING:
         return step
@@ -98,7 +98,7 @@ def _job_is_there(world: World) -> bool:
 
 
 def _before(world: World) -> Outcome:
-    """What was known of the run, for a phase that is decided without looking further."""
+    """The outcome as the status has it, for a phase that needs nothing else."""
     old = world.run.status
     return Outcome(
         phase=old.phase,
@@ -113,7 +113,7 @@ def _before(world: World) -> Outcome:
 
 
 def _suspended(world: World) -> Step:
-    """The aggregator and the collaborators go; going on starts from the first round, for the rounds so far went with them."""
+    """Deletes the aggregator and the collaborators. A resumed run starts from the first round."""
     message = with_remedy(Reason.SUSPENDED, "suspended")
     outcome = Outcome(phase=Phase.WAITING, reason=Reason.SUSPENDED, message=message)
     return Step(outcome, delete=[*cleanup.works_of(world, world.works), *cleanup.job(world)])
@@ -137,7 +137,7 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
 
 
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
-    """The run needs its aggregator and a collaborator on each selected cluster, and what they are doing says where it stands."""
+    """Applies the aggregator and a collaborator on each selected cluster, and derives the run's phase from their states."""
     address, announced = exposure.address(world), runtime_of(world).announced(world.progress)
     participants = _participants(world, selection)
     apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
@@ -160,7 +160,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         return _completed(world, outcome, state)
     if state.stop:
         return _failed(world, outcome, diagnosis.explained(state.stop, states))
-    waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATES_SEEN_TO_EVERY
+    waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATE_CHECK_INTERVAL
     looks = [s for s in waits if s is not None]
     return Step(
         _going(world, outcome, state, address),
@@ -173,13 +173,13 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
 
 
 def _participants(world: World, selection: Selection) -> list[ClusterName]:
-    """Whom the aggregator lets in. While OCM rewrites its decisions nobody is shown the door."""
+    """The clusters that the aggregator admits. While OCM rewrites its decisions, none is removed."""
     staying = selection.clusters if selection.settled else selection.clusters | world.works.keys()
     return [c for c in sorted(staying) if collaborators.cannot_take_part(world, c) is None]
 
 
 def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
-    """OCM selects it no more, or its site has withdrawn the claim that offered the data."""
+    """Whether OCM no longer selects the cluster, or it can no longer take part."""
     return (selection.settled and cluster not in selection.clusters) or collaborators.cannot_take_part(world, cluster) is not None
 
 
@@ -191,9 +191,9 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
     trouble = diagnosis.in_trouble(outcome.collaborators)
     if progress and (progress.started or connected >= needed):
         total = max(progress.rounds_total, world.run.spec.server.rounds)
-        doing = f"round {min(progress.rounds_completed + 1, total)} of {total}"
-        doing = f"{doing}: {progress.waiting}" if progress.waiting else doing
-        return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{doing}. {trouble}" if trouble else doing)
+        current = f"round {min(progress.rounds_completed + 1, total)} of {total}"
+        current = f"{current}: {progress.waiting}" if progress.waiting else current
+        return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
     if not state.at_work:
         message = state.trouble.message if state.trouble else "the aggregator is starting"
@@ -230,7 +230,7 @@ def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:
     going = cleanup.works_of(world, world.works)
     if world.job and not (world.job.failed or world.job.succeeded):
         going += cleanup.job(world)
-    model = world.progress.model if world.progress else None  # what was trained is there, however the run has ended
+    model = world.progress.model if world.progress else None  # a stored model stays, also if the run fails
     return Step(replace(outcome.ended(Phase.FAILED, why.reason, why.message), model=model or outcome.model), delete=going)
 
 
@@ -240,13 +240,13 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     look_again = step.look_again
     if look_again is None and step.outcome.phase is Phase.WAITING:
         look_again = deadline_left(world, now)
-    told = story.events(world.run.status if world.run.has_status else Status(), new) if changed else []
+    changes = story.events(world.run.status if world.run.has_status else Status(), new) if changed else []
     named = world.run.spec.client.placement.get("clusterSets") or ()
     return Plan(
         apply=tuple(step.apply),
         delete=(*step.delete, *cleanup.bindings(world, named)),
         status=new if changed else None,
-        events=(*story.clusters(step.added, step.removed), *told),
+        events=(*story.clusters(step.added, step.removed), *changes),
         add_finalizer=names.FINALIZER not in world.run.finalizers and bool(step.apply),
         look_again=look_again,
     )

@@ -1,7 +1,7 @@
-"""How each collaborator is doing, from what its cluster's agent reports, what the aggregator saw of it, and whether the cluster is there.
+"""The state of each collaborator, from the feedback of its cluster's agent, the aggregator's progress and the cluster's availability.
 
-The first rule that applies wins; a collaborator in trouble is Failed for now and may recover: only the quorum ends a run. What is known of
-an earlier collaborator of the cluster, of before it was shut out and let in again, is not held against the present one.
+The first rule that applies wins. A collaborator that has failed may recover; only a lost quorum ends a run. Failures of an earlier
+collaborator of the same cluster, from before it was excluded and admitted again, do not count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Feedback = Mapping[str, str | int | bool]
 
 
 def states(world: World, selected: frozenset[ClusterName], now: datetime) -> tuple[CollaboratorStatus, ...]:
-    """One status for each selected cluster: those in trouble first, then by name."""
+    """One status for each selected cluster: failed collaborators first, then by name."""
     known = world.progress.collaborators if world.progress else {}
     found = [_state(world, cluster, known.get(cluster), now) for cluster in selected]
     return tuple(sorted(found, key=lambda s: (s.state != FAILED, s.cluster)))
@@ -65,7 +65,7 @@ def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None
 
 
 def _present(world: World, cluster: ClusterName) -> WorkView | None:
-    """The cluster's collaborator, if it is not on its way out: another one takes its place if the cluster stays."""
+    """The cluster's collaborator, unless it is being deleted: if the cluster stays selected, it gets a new one."""
     work = world.works.get(cluster)
     return work if work and work.deleting_since is None else None
 
@@ -75,77 +75,77 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
         return outside
     view = world.clusters.get(cluster)
     if view is None or view.available is not True:
-        return _told(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has lost contact with the cluster")
+        return _trouble_of(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has no contact with the cluster")
     refused = next((r for r in world.refused if r.kind == "ManifestWork" and r.namespace == cluster), None)
     if refused:
-        return _told(Reason.WORK_REFUSED, f"{cluster}: {refused.message}")
+        return _trouble_of(Reason.WORK_REFUSED, f"{cluster}: {refused.message}")
     work = _present(world, cluster)
     if work is None:
         return None
     if work.applied is False:
-        return _told(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
+        return _trouble_of(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
     return uncertified(world, cluster, now) or _pod_trouble(world, work, now)
 
 
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
-    said, cluster = work.feedback, work.cluster
+    feedback, cluster = work.feedback, work.cluster
     if not work.pod_exists:
         late = work.applied and now - _created(work) > POD_SHOULD_EXIST_AFTER
-        return _told(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
+        return _trouble_of(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
     images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
     for name, image in images.items():
-        waiting = said.get(name)
+        waiting = feedback.get(name)
         if waiting in IMAGE_REASONS:
-            return _told(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
-    if said.get("phase") == "Pending" and said.get("unschedulable"):
-        return _unschedulable(cluster, str(said["unschedulable"]))
-    return _container_trouble(cluster, said, runtime_of(world).remedies)
+            return _trouble_of(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
+    if feedback.get("phase") == "Pending" and feedback.get("unschedulable"):
+        return _unschedulable(cluster, str(feedback["unschedulable"]))
+    return _container_trouble(cluster, feedback, runtime_of(world).remedies)
 
 
 def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
     claim_is_missing = "persistentvolumeclaim" in message and "not found" in message
-    return _told(Reason.DATA_NOT_FOUND if claim_is_missing else Reason.UNSCHEDULABLE, f"{cluster}: {message}")
+    return _trouble_of(Reason.DATA_NOT_FOUND if claim_is_missing else Reason.UNSCHEDULABLE, f"{cluster}: {message}")
 
 
-def _container_trouble(cluster: ClusterName, said: Feedback, remedies: Mapping[str, str]) -> Trouble | None:
-    waiting, message = str(said.get("waiting") or ""), str(said.get("waitingMessage") or "")
+def _container_trouble(cluster: ClusterName, feedback: Feedback, remedies: Mapping[str, str]) -> Trouble | None:
+    waiting, message = str(feedback.get("waiting") or ""), str(feedback.get("waitingMessage") or "")
     if waiting.startswith(("CreateContainer", "RunContainer")):
         reason = Reason.DATA_NOT_FOUND if "subPath" in message else Reason.CONTAINER_CONFIG_INVALID
-        return _told(reason, f"{cluster}: {waiting}: {message}")
-    ended = bool(said.get("restarts")) and said.get("ready") is not True
+        return _trouble_of(reason, f"{cluster}: {waiting}: {message}")
+    ended = bool(feedback.get("restarts")) and feedback.get("ready") is not True
     if waiting != "CrashLoopBackOff" and not ended:
         return None
-    told, message = said_at_end(str(said.get("lastMessage") or ""), remedies)
-    if told:
-        return _told(told, f"{cluster}: {message}", remedies)
-    why = f"exit code {said.get('lastExitCode', '?')}, {said.get('lastReason', 'Error')}"
-    return _told(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
+    reason_at_end, message = termination_of(str(feedback.get("lastMessage") or ""), remedies)
+    if reason_at_end:
+        return _trouble_of(reason_at_end, f"{cluster}: {message}", remedies)
+    why = f"exit code {feedback.get('lastExitCode', '?')}, {feedback.get('lastReason', 'Error')}"
+    return _trouble_of(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
 
 
-def said_at_end(text: str, own: Container[str]) -> tuple[str | None, str]:
+def termination_of(text: str, own: Container[str]) -> tuple[str | None, str]:
     """Reason and message of a container's termination message, if its code is an Ending or one of the runtime's `own`; (None, "") for any
     other text, which may be of user code."""
-    said = read_termination(text)
-    return said if said and (said[0] in _ENDINGS or said[0] in own) else (None, "")
+    found = read_termination(text)
+    return found if found and (found[0] in _ENDINGS or found[0] in own) else (None, "")
 
 
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:
-    if seen is None or not seen.failed or _of_former(seen, work):
+    if seen is None or not seen.failed or _is_previous(seen, work):
         return None
     if seen.reason in set(Unanswered):
-        return _told(Reason.NO_REPLY, f"{cluster}: it did not answer in round {seen.round} ({seen.reason})")
+        return _trouble_of(Reason.NO_REPLY, f"{cluster}: it did not reply in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
-    shared = f": {seen.message}" if seen.message else ""  # by the word of the site's owner, or the aggregator's own
+    shared = f": {seen.message}" if seen.message else ""  # the site's owner permits it, or the aggregator wrote it
     if seen.reason in set(Refused):
-        return _told(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
-    return _told(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
+        return _trouble_of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
+    return _trouble_of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
 
-def _of_former(seen: CollaboratorProgress, work: WorkView | None) -> bool:
-    """Whether what failed was an earlier collaborator of the cluster: that it is gone may be noticed after the present one was made."""
+def _is_previous(seen: CollaboratorProgress, work: WorkView | None) -> bool:
+    """Whether an earlier collaborator of the cluster failed: the aggregator may notice that after the current one was created."""
     if work is None:
         return True
-    if seen.time is None:  # of a reporter that does not say
+    if seen.time is None:  # from a reporter that does not write it
         return False
     noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in set(Unanswered) else 0.0
     return seen.time < _created(work).timestamp() + noticed_after
@@ -155,20 +155,20 @@ def _created(work: WorkView) -> datetime:
     return datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
 
 
-def _told(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> Trouble:
+def _trouble_of(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> Trouble:
     return Trouble.of(reason, shown(message, MESSAGE_LENGTH - 100), remedies)
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
-    """The troubled clusters in one sentence, the first `limit` of them by their messages."""
+    """The failed collaborators in one text, the first `limit` of them with their messages."""
     troubled = [s for s in found if s.state == FAILED]
     text = " ".join(s.message for s in troubled[:limit])
     more = len(troubled) - limit
-    return f"{text} And {more} more clusters in trouble." if more > 0 else text
+    return f"{text} And {more} more clusters have failed." if more > 0 else text
 
 
 def explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
-    """A missing quorum with the clusters' own reasons; if none could start and they share one, it is the run's."""
+    """A missing quorum with the reasons of the failed collaborators. If none could start and all share one reason, it is the run's."""
     troubled = {c.reason for c in states if c.state == FAILED}
     if why.reason not in QUORUM or not troubled:
         return why

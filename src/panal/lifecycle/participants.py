@@ -1,4 +1,4 @@
-"""Who may take part, as far as certificates go: which clusters the aggregator's gateway lets in, and why another stays outside.
+"""Which clusters the aggregator's gateway admits, and why it refuses another.
 
 A cluster takes part through the add-on fl-collaborator, which brings it a certificate in its own name. The gateway reads the list of
 participants from a ConfigMap; a cluster that leaves the list loses its connections within seconds.
@@ -17,8 +17,8 @@ from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.world import Object, World
 
 
-def barred(world: World, cluster: ClusterName) -> Trouble | None:
-    """Why a selected cluster cannot be let in, or must leave."""
+def not_admitted(world: World, cluster: ClusterName) -> Trouble | None:
+    """Why the gateway does not admit a selected cluster; None if it does."""
     site = world.sites.get(cluster)
     if site is None:
         return Trouble.of(Reason.ADDON_NOT_INSTALLED, f"{cluster}: the add-on {names.ADDON} is not installed")
@@ -30,7 +30,7 @@ def barred(world: World, cluster: ClusterName) -> Trouble | None:
 
 
 def uncertified(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
-    """Why a cluster that may take part has no certificate to do so."""
+    """Why an admitted cluster has no valid certificate; None if it has one."""
     site = world.sites.get(cluster)
     if site is None or (site.certified and now < site.certified):
         return None

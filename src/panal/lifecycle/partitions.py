@@ -1,8 +1,9 @@
 """Which part of the data is whose, for apps that divide one data set among clients: a number for each cluster, and how many there are.
 
-The numbers are those of the clusters' names in order when the collaborators are made. They are kept where they are used, in the
-collaborator's own StatefulSet, which never changes: so they outlive the controller, and whoever comes or goes changes no other's. A cluster
-that comes later gets the lowest number that no other has; if that is beyond the first ones, it is told so many parts that its own exists.
+The numbers follow the order of the clusters' names when the collaborators are created. They are kept where they are used, in the
+collaborator's own StatefulSet, which never changes: so they outlive the controller, and a cluster that joins or leaves changes no other's
+number. A cluster that joins later gets the lowest free number; if that is beyond the first ones, its number of partitions is raised so that
+its own exists.
 """
 
 from __future__ import annotations

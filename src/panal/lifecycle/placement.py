@@ -1,4 +1,4 @@
-"""Which clusters take part: the Placement that OCM's scheduler answers, the cluster set bindings it needs, and what is missing.
+"""Which clusters are selected: the run's Placement, the cluster set bindings that it needs, and what is missing.
 
 Works and Placements tolerate unreachable and unavailable clusters without end: the loss of a cluster is judged by the run's own
 quorum, not by the scheduler, which would evict a cluster in the middle of its training.
@@ -23,7 +23,7 @@ NAMED_CLUSTERS = 5  # how many clusters a message names before it only counts
 @dataclass(frozen=True, slots=True)
 class Selection:
     """`clusters` are those selected. Without enough of them `reason` and `message` say what is missing.
-    `settled` is false while OCM is rewriting its decisions, or has emptied them because it cannot work with the Placement: nothing may
+    `settled` is false while OCM is rewriting its decisions, or has emptied them because the Placement is misconfigured: nothing may
     be removed then."""
 
     clusters: frozenset[ClusterName]
@@ -42,7 +42,9 @@ def select(world: World) -> Selection:
     """What the scheduler chose, and whether it is enough to start."""
     view = world.placement
     if view is None:
-        return Selection(frozenset(), False, False, Reason.PLACEMENT_PENDING, "OCM's placement controller has not answered yet")
+        return Selection(
+            frozenset(), False, False, Reason.PLACEMENT_PENDING, "OCM's placement controller has not scheduled the Placement yet"
+        )
     needed = world.run.spec.server.min_available_clients
     settled = view.settled and not view.misconfigured
     selected = _accepted(world, view.selected if settled else view.selected | world.works.keys())
@@ -54,12 +56,12 @@ def select(world: World) -> Selection:
 
 
 def misconfigured(world: World) -> str:
-    """OCM's words when it cannot work with the Placement, else an empty string."""
+    """OCM's message if the Placement is misconfigured, else an empty string."""
     return world.placement.misconfigured if world.placement else ""
 
 
 def _accepted(world: World, selected: frozenset[ClusterName]) -> frozenset[ClusterName]:
-    """OCM's scheduler looks at taints only, and our tolerations let a cluster pass that the hub never accepted, or does no more."""
+    """Without clusters that the hub does not accept: OCM's scheduler checks only taints, and our tolerations cover theirs."""
     return frozenset(c for c in selected if c in world.clusters and world.clusters[c].accepted)
 
 
@@ -91,7 +93,7 @@ def _named_sets(world: World) -> list[str]:
 
 
 def _sets_to_bind(world: World) -> list[str]:
-    """Not those that others bind: a run may name such a set because they do, and has no right to it when they do no more."""
+    """Without sets that others bind: a run may use such a set only as long as its binding exists."""
     if not world.binding_policy:
         return []
     ours = [name for name in _named_sets(world) if name not in world.sets_left_to_others]
@@ -103,7 +105,7 @@ def _placement(world: World) -> Object:
 
 
 def _binding(world: World, name: str) -> Object:
-    """Not owned by one run: others of the namespace may name the same set. It goes with the last of them (`cleanup`)."""
+    """Not owned by one run: others of the namespace may name the same set. `cleanup` deletes it with the last of them."""
     metadata = {"name": name, "namespace": world.run.namespace, "labels": labels(None)}
     return {
         "apiVersion": f"{CLUSTER_API}/v1beta2",

@@ -24,7 +24,7 @@ OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 
 def security(open_shift: bool) -> dict[str, Any]:
     """The pod's security context: Pod Security `restricted`, with any user id that the image or OpenShift gives. The group is for volumes
-    that are written, and for the key, which nobody else may read; OpenShift gives one by itself."""
+    that are written, and for the key, which no other user may read; OpenShift gives one by itself."""
     context: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     return context if open_shift else context | {"fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
 

@@ -1,8 +1,8 @@
-"""Every reason that a condition, an Event or a failed run may carry: one place for its name and its remedy.
+"""The reasons of conditions, Events and failed runs, each with its remedy.
 
-A reason is a CamelCase code for programs; the remedy tells a person what to do about it. Messages that name the particulars
-(cluster, image, claim) are made by the policy that finds the reason, and end with the remedy. Codes that Pods write are declared with them,
-in `panal.pod.tools.codes`. A runtime adds reasons of its own, and remedies that name its parts (`Runtime.remedies`).
+A reason is a CamelCase code for programs; the remedy is the sentence that says what to do. The policy that finds a reason writes the
+message with the particulars (cluster, image, claim), and the message ends with the remedy. `panal.pod.tools.codes` declares the codes that
+Pods write. A runtime adds its own reasons, and remedies that name its parts (`Runtime.remedies`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Reason(StrEnum):
     ADDRESS_PENDING = "AddressPending"
     AGGREGATOR_STARTING = "AggregatorStarting"
     COLLABORATORS_STARTING = "CollaboratorsStarting"
-    # going well
+    # normal progress
     CLUSTERS_SELECTED = "ClustersSelected"
     AGGREGATOR_READY = "AggregatorReady"
     COLLABORATORS_READY = "CollaboratorsReady"
     TRAINING = "Training"
     COMPLETED = Ending.COMPLETED.value
-    # one collaborator in trouble; not terminal by itself
+    # a failed collaborator; does not end the run by itself
     IMAGE_PULL_FAILED = "ImagePullFailed"
     DATA_NOT_FOUND = Ending.DATA_NOT_FOUND.value
     DATA_LOCATION_INVALID = "DataLocationInvalid"
@@ -73,7 +73,7 @@ class Reason(StrEnum):
     MODEL_NOT_STORED = Ending.MODEL_NOT_STORED.value
     AGGREGATOR_LOST = Ending.AGGREGATOR_LOST.value
     AGGREGATOR_FAILED = Ending.AGGREGATOR_FAILED.value
-    # what happens beside the phase
+    # Events that do not change the phase
     CLUSTER_ADDED = "ClusterAdded"
     CLUSTER_REMOVED = "ClusterRemoved"
     ROUND_COMPLETED = "RoundCompleted"
@@ -81,7 +81,7 @@ class Reason(StrEnum):
     CLEANUP_INCOMPLETE = "CleanupIncomplete"
     FIELD_IGNORED = "FieldIgnored"
     WITHOUT_MODEL = "CompletedWithoutModel"
-    # conditions of a run that goes on: what the app has made may not be what it should be
+    # conditions that do not end a run: the app's result may be wrong
     MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
     MODEL_CHANGED = Doubt.MODEL_CHANGED.value
     NOT_AGGREGATED = Doubt.NOT_AGGREGATED.value
@@ -89,8 +89,8 @@ class Reason(StrEnum):
 
 NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
 
-# What a run may say of its progress while nothing is wrong; any other reason is a Warning.
-CALM = frozenset(
+# The reasons whose Events are of type Normal. Events of all other reasons are Warnings.
+NORMAL = frozenset(
     {
         Reason.SUSPENDED,
         Reason.NOT_ENOUGH_CLUSTERS,
@@ -105,51 +105,51 @@ CALM = frozenset(
 )
 
 REMEDY: dict[str, str] = {
-    Reason.SUSPENDED: "Set spec.suspend to false to go on.",
+    Reason.SUSPENDED: "Set spec.suspend to false to resume the run.",
     Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
     Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
     Reason.IMAGE_PULL_FAILED: "Check the image's name, tag, registry and imagePullSecrets; on the local platform: `panal image build`.",
-    Reason.DATA_NOT_FOUND: "Create the PersistentVolumeClaim in namespace panal-collaborator there, or correct the ClusterClaim.",
+    Reason.DATA_NOT_FOUND: "Create the PersistentVolumeClaim in namespace panal-collaborator of that cluster, or correct the ClusterClaim.",
     Reason.DATA_LOCATION_INVALID: "Give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path.",
     Reason.UNSCHEDULABLE: "Free resources on the cluster's nodes, or change resources, nodeSelector or tolerations.",
-    Reason.NO_REPLY: "Look at the cluster's connection to the hub, and at the collaborator's log there.",
+    Reason.NO_REPLY: "Check the cluster's connection to the hub, and read the collaborator's log on that cluster.",
     Reason.CRASHING: "Read the collaborator's log on that cluster.",
     Reason.WORK_NOT_APPLIED: "Check the work agent's permissions on that cluster.",
-    Reason.WORK_REFUSED: "Look at the cluster's namespace on the hub: it may be going, or a quota or webhook may forbid the work.",
-    Reason.POD_NOT_CREATED: "Look at the events of the Job or StatefulSet there: quota or pod security may forbid the Pod.",
-    Reason.CONTAINER_CONFIG_INVALID: "Give the image a numeric USER other than root; Secrets and ConfigMaps in env must exist there.",
+    Reason.WORK_REFUSED: "Check the cluster's namespace on the hub: it may be terminating, or a quota or webhook may forbid the work.",
+    Reason.POD_NOT_CREATED: "Check the Events of the Job or StatefulSet on that cluster: a quota or pod security may forbid the Pod.",
+    Reason.CONTAINER_CONFIG_INVALID: "Give the image a numeric USER other than root, and create the Secrets and ConfigMaps of env there.",
     Reason.CLUSTER_UNREACHABLE: "Check the cluster's connection to the hub.",
-    Reason.ADDON_NOT_INSTALLED: "Have the Placement of the ClusterManagementAddOn fl-collaborator select the cluster.",
-    Reason.CERTIFICATE_PENDING: "Look at the cluster's registration agent, and at `panal certs`.",
-    Reason.CERTIFICATE_DENIED: "Look at the Events of ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
-    Reason.CERTIFICATE_REVOKED: "`panal certs restore CLUSTER` lets the cluster ask for a new one.",
+    Reason.ADDON_NOT_INSTALLED: "Make the Placement of the ClusterManagementAddOn fl-collaborator select the cluster.",
+    Reason.CERTIFICATE_PENDING: "Check the cluster's registration agent and the output of `panal certs`.",
+    Reason.CERTIFICATE_DENIED: "Check the Events of the ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
+    Reason.CERTIFICATE_REVOKED: "Run `panal certs restore CLUSTER` to allow the cluster a new certificate.",
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
-    Reason.APP_HASH_MISMATCH: "The hub sent another app than the run announced: find out who changed it before anything else.",
-    Reason.REPLY_REFUSED: "Compare its app and data with the others'; `panal certs revoke CLUSTER` shuts it out.",
+    Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
+    Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
     Reason.LISTENER_NOT_SUPPORTED: "Create the run again with a listener of type NodePort, LoadBalancer or ClusterIP.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run again with storage of type PersistentVolumeClaim.",
     Reason.INVALID_SPEC: "Correct the field and create the run again.",
-    Reason.DATA_CLAIM_MISSING: "Name the ClusterClaim of the sites' data, or write None if the run needs none, and create it again.",
-    Reason.OBJECT_REFUSED: "Correct what the message names; a run that has failed has to be created again.",
+    Reason.DATA_CLAIM_MISSING: "Set it to the ClusterClaim of the sites' data, or to None if the run needs none. Create the run again.",
+    Reason.OBJECT_REFUSED: "Correct what the message names. If the run has failed, create it again.",
     Reason.PLACEMENT_MISCONFIGURED: "Correct spec.client.placement.",
     Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds and create the run again.",
     Reason.STOPPED: "Create a new run to train again.",
-    Reason.QUORUM_NOT_REACHED: "Look at status.collaborators for what keeps them, or raise spec.server.quorumTimeoutSeconds.",
-    Reason.QUORUM_LOST: "Look at status.collaborators for what failed, or lower spec.server.minAvailableClients.",
-    Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster; the text of exceptions stays there.",
+    Reason.QUORUM_NOT_REACHED: "Check status.collaborators for the causes, or raise spec.server.quorumTimeoutSeconds.",
+    Reason.QUORUM_LOST: "Check status.collaborators for the causes, or lower spec.server.minAvailableClients.",
+    Reason.ALL_COLLABORATORS_FAILED: "Read the log of a collaborator on its cluster: the text of exceptions does not leave the cluster.",
     Reason.APP_INVALID: "Check that spec.server.image holds an app of the run's framework.",
     Reason.SERVER_APP_FAILED: "Read the log of the aggregator.",
-    Reason.MODEL_MISSING: "Check that the app leaves a model, or set spec.result to Files or None.",
+    Reason.MODEL_MISSING: "Check that the app returns a model, or set spec.result to Files or None.",
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",
-    Reason.AGGREGATOR_LOST: "Create the run again; the reason is in the events of the aggregator's Pod.",
+    Reason.AGGREGATOR_LOST: "Check the Events of the aggregator's Pod for the cause, and create the run again.",
     Reason.AGGREGATOR_FAILED: "Read the log of the aggregator.",
-    Reason.NO_RESULT: "Look at status.collaborators for what failed, and at the log of the aggregator.",
-    Reason.ARRAYS_NOT_STORABLE: "Keep such arrays as arrays of real numbers, or set spec.result to Files and have the app save its model.",
-    Reason.MODEL_SUSPECT: "Do not use the model before this is explained; metrics of each round are in metadata.json beside it.",
-    Reason.MODEL_CHANGED: "Convert the arrays in the app if the type matters to those who load the model.",
-    Reason.NOT_AGGREGATED: "The app may need more collaborators than took part; read the log of the aggregator.",
-    Reason.CLEANUP_INCOMPLETE: "When the cluster is back, its agent removes what is left (within an hour), or you do.",
+    Reason.NO_RESULT: "Check status.collaborators for the causes, and read the log of the aggregator.",
+    Reason.ARRAYS_NOT_STORABLE: "Use arrays of real numbers, or set spec.result to Files and let the app save its model.",
+    Reason.MODEL_SUSPECT: "Do not use the model until the cause is known. The metrics of each round are in metadata.json beside it.",
+    Reason.MODEL_CHANGED: "If programs that load the model depend on the type, convert the arrays in the app.",
+    Reason.NOT_AGGREGATED: "The app may need more collaborators than took part. Read the log of the aggregator.",
+    Reason.CLEANUP_INCOMPLETE: "When the cluster is available again, its agent removes the rest within an hour. Else remove it yourself.",
 }
 
 
@@ -167,8 +167,8 @@ class Trouble:
 
 
 def with_remedy(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> str:
-    """`message`, in which words of others may stand, then what to do about it, where there is something to do: what the runtime says in
-    its `remedies`, else what is said here."""
+    """`message` and then the remedy of `reason`, if it has one: from `remedies`, which are the runtime's, else from REMEDY.
+    `message` may contain text from outside."""
     message = shown(message, LONGEST)
     remedy = remedies.get(reason) or REMEDY.get(reason)
     return f"{message.rstrip('.')}. {remedy}" if remedy else message

@@ -1,6 +1,6 @@
-"""What becomes of a resource that cannot be read: it fails with the field's name, its collaborators go, and it can be deleted.
+"""The plan for a resource that cannot be read: it fails with the field's name, its collaborators are deleted, and it can be deleted.
 
-The API server has validated it, so it is of a former CRD, or of a later version of panal: then it may have works.
+The API server has validated it, so it comes from a previous CRD, or from a later version of panal. It may have works.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from panal.lifecycle.reasons import Reason, with_remedy
 from panal.lifecycle.world import WorkView
 
 
-def refuse(metadata: Metadata, said: str, error: ParseError, works: Iterable[WorkView], limit: timedelta, now: datetime) -> Plan:
-    """`said` is the message that the resource's status has now; `limit` is how long a deletion waits for a cluster's agent."""
+def refuse(metadata: Metadata, current: str, error: ParseError, works: Iterable[WorkView], limit: timedelta, now: datetime) -> Plan:
+    """`current` is the message that the resource's status has now; `limit` is how long a deletion waits for a cluster's agent."""
     left = list(works)
     going = removal(left, limit, now)
     look_again = 10.0 if left else None
@@ -26,7 +26,7 @@ def refuse(metadata: Metadata, said: str, error: ParseError, works: Iterable[Wor
         held = names.FINALIZER in metadata.finalizers
         return Plan(delete=going, remove_finalizer=held and not left, look_again=look_again)
     message = with_remedy(Reason.INVALID_SPEC, str(error))
-    if said == message:
+    if current == message:
         return Plan(delete=going, look_again=look_again)
     status = Status(
         phase=Phase.FAILED,
@@ -39,7 +39,7 @@ def refuse(metadata: Metadata, said: str, error: ParseError, works: Iterable[Wor
 
 
 def removal(works: Iterable[WorkView], limit: timedelta, now: datetime) -> tuple[Ref, ...]:
-    """Works whose run cannot be read, or is not there any more: deleted, and given up after the limit."""
+    """Deletes works whose run cannot be read or no longer exists; after the limit, their finalizers are removed."""
     return tuple(_ref(w, strip=w.deleting_since is not None) for w in works if w.deleting_since is None or now - w.deleting_since > limit)
 
 

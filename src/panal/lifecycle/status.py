@@ -1,4 +1,4 @@
-"""The one status that a cycle writes: built from what is known now; only history (times, conditions) is kept from the old one."""
+"""The status that a reconcile writes. It is built from the World; only history (times, conditions) is kept from the old status."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
 from panal.runtimes import runtime_for
 
-HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends so is the headline
+HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends with one of these is the headline
 
 Truth = Literal["True", "False", "Unknown"]
 
 
 def build(world: World, outcome: Outcome, now: datetime) -> Status:
-    """The status of this cycle. Nothing in it depends on `now` unless something changed, so that a quiet run writes nothing."""
+    """The status of this reconcile. `now` enters it only if something changed, so an unchanged run writes nothing."""
     old = world.run.status
     ended = outcome.phase in (Phase.COMPLETED, Phase.FAILED)
     progress = world.progress if outcome.started else None
@@ -48,20 +48,20 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
 
 
 def _metrics_of(status: Status) -> dict[str, Metric]:
-    return {**status.metrics, **status.non_finite_metrics}  # type: ignore[dict-item]  # the schema does not tell which words
+    return {**status.metrics, **status.non_finite_metrics}  # type: ignore[dict-item]  # the schema does not list the words
 
 
 def headline(metrics: Mapping[str, Metric]) -> str:
-    """The number that a person asks for first, such as "accuracy 0.934"."""
+    """The metric that summarizes a run, such as "accuracy 0.934"."""
     for wanted in HEADLINES:
         for name in sorted(metrics):
             if name.lower().endswith(wanted):
-                return _said(name, metrics[name])
+                return _named_value(name, metrics[name])
     name = min(metrics, default="")
-    return _said(name, metrics[name]) if name else ""
+    return _named_value(name, metrics[name]) if name else ""
 
 
-def _said(name: str, value: Metric) -> str:
+def _named_value(name: str, value: Metric) -> str:
     return f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g}"
 
 
@@ -70,7 +70,7 @@ def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> Rounds
     completed = progress.rounds_completed if progress else 0
     total = max(wanted, progress.rounds_total) if progress and progress.started else wanted
     if outcome.phase is Phase.COMPLETED and progress:
-        total = progress.rounds_total or completed  # what was asked too late has not been done
+        total = progress.rounds_total or completed  # rounds requested too late were not trained
     last = progress or Progress()
     return RoundsStatus(
         completed=completed,
@@ -102,7 +102,7 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
     needed = world.run.spec.server.min_available_clients
     clients = _clients(outcome)
     enough = clients.ready >= needed
-    told = _truth(enough), Reason.COLLABORATORS_READY if enough else Reason.COLLABORATORS_STARTING
+    collaborators = Reason.COLLABORATORS_READY if enough else Reason.COLLABORATORS_STARTING
     selection = Reason.CLUSTERS_SELECTED if outcome.clusters_selected else _waiting_reason(outcome)
     starting = Reason.AGGREGATOR_STARTING if going else outcome.reason
     aggregator = Reason.AGGREGATOR_READY if outcome.aggregator_ready else starting
@@ -110,7 +110,7 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
         ("SpecAccepted", "True", str(Reason.FIELD_IGNORED) if ignored else "Accepted", accepted),
         ("ClustersSelected", _truth(outcome.clusters_selected), str(selection), outcome.selection_message),
         ("AggregatorReady", _truth(outcome.aggregator_ready), str(aggregator), ""),
-        ("CollaboratorsReady", told[0], str(told[1]), f"{clients.ready} of {needed} needed"),
+        ("CollaboratorsReady", _truth(enough), str(collaborators), f"{clients.ready} of {needed} needed"),
         ("Progressing", _truth(going), str(outcome.reason), outcome.message if going else ""),
         ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), _if(outcome.phase is Phase.COMPLETED, outcome)),
         ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), _if(outcome.phase is Phase.FAILED, outcome)),
@@ -121,7 +121,7 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
 
 
 def notices(world: World) -> list[tuple[str, str]]:
-    """What a person should know although the run goes on, or has ended well."""
+    """Reason and message of each condition that does not end the run."""
     found = world.progress.notices if world.progress else {}
     runtime = runtime_for(world.run.spec.framework)
     own, remedies = (runtime.notices, runtime.remedies) if runtime else ((), NONE)

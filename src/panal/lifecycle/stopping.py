@@ -20,18 +20,18 @@ def deadline_left(world: World, now: datetime) -> float | None:
 
 
 def _asked_to(world: World, now: datetime) -> Trouble | None:
-    """A run that has its model already has come to its end before."""
+    """None for a run that has its model already: it is complete."""
     if not world.run.spec.stop or aggregator_state(world, now).completed:
         return None
-    return Trouble.of(Reason.STOPPED, f"spec.stop is set; the run was {_doing(world)}")
+    return Trouble.of(Reason.STOPPED, f"spec.stop is set; the run was {_progress(world)}")
 
 
 def _late(world: World, now: datetime) -> Trouble | None:
     seconds = world.run.spec.active_deadline_seconds
     if seconds is None or now < world.run.created + timedelta(seconds=seconds):
         return None
-    return Trouble.of(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_doing(world)}")
+    return Trouble.of(Reason.DEADLINE_EXCEEDED, f"spec.activeDeadlineSeconds ({seconds}) is over; the run was {_progress(world)}")
 
 
-def _doing(world: World) -> str:
+def _progress(world: World) -> str:
     return f"{world.run.status.phase}: {world.run.status.message}" if world.run.has_status else "Waiting"

@@ -1,4 +1,4 @@
-"""The run's story in Events: what changed between two statuses, in the order in which it happened."""
+"""The Events of a run: what changed between two statuses, in the order in which it happened."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Literal
 
 from panal.api.names import ClusterName
 from panal.api.status import USUAL_CONDITIONS
-from panal.api.types import CollaboratorStatus, Phase, Status
+from panal.api.types import Phase, Status
 from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
-from panal.lifecycle.reasons import CALM, Reason
+from panal.lifecycle.reasons import NORMAL, Reason
 
-AT_ONCE = 5  # clusters or rounds named in the events of one cycle; the status has the rest
+AT_ONCE = 5  # clusters or rounds named in the Events of one reconcile; the status has the rest
 
 
 def events(old: Status, new: Status) -> list[Event]:
-    """Nothing for nothing changed. A cycle that was cut off between the status and its events loses these events, no more."""
+    """Empty if nothing changed. If the controller stops between writing the status and its Events, only these Events are lost."""
     return [*_ignored(old, new), *_trouble(old, new), *_rounds(old, new), *_notices(old, new), *_model(old, new), *_phase(old, new)]
 
 
@@ -49,15 +49,11 @@ def _named(reason: Reason, what: str, clusters: Sequence[str]) -> list[Event]:
 def _trouble(old: Status, new: Status) -> list[Event]:
     before = {c.cluster: c.reason for c in old.collaborators if c.state == diagnosis.FAILED}
     fresh = [c for c in new.collaborators if c.state == diagnosis.FAILED and before.get(c.cluster) != c.reason]
-    return [_told(c) for c in fresh[:AT_ONCE]]
-
-
-def _told(collaborator: CollaboratorStatus) -> Event:
-    return Event("Warning", collaborator.reason, collaborator.message)
+    return [Event("Warning", c.reason, c.message) for c in fresh[:AT_ONCE]]
 
 
 def _rounds(old: Status, new: Status) -> list[Event]:
-    """The last rounds that went by between two looks are told by number; the metrics are those of the last."""
+    """One Event for each of the last rounds completed between two reconciles; the metrics are those of the last one."""
     before = old.rounds.completed if old.start_time == new.start_time else 0
     found = []
     for number in range(max(before, new.rounds.completed - AT_ONCE) + 1, new.rounds.completed + 1):
@@ -84,5 +80,5 @@ def _phase(old: Status, new: Status) -> list[Event]:
         return []
     if new.phase is Phase.FAILED:
         return [Event("Warning", reason, f"Failed: {new.message}")]
-    kind: Literal["Normal", "Warning"] = "Normal" if reason in CALM else "Warning"
+    kind: Literal["Normal", "Warning"] = "Normal" if reason in NORMAL else "Warning"
     return [Event(kind, reason, new.message)]

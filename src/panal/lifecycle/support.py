@@ -1,4 +1,4 @@
-"""What this version can run: everything else ends at once, with a reason that names the field, instead of waiting for ever."""
+"""What this version supports. Any other run fails at once, with a reason that names the field."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
 
 def unsupported(name: str, spec: Spec) -> Trouble | None:
     """Why this run cannot run here, or None."""
-    if not RUN_NAME.fullmatch(name):  # the CRD refuses such a name; resources of the former controller may have one
+    if not RUN_NAME.fullmatch(name):  # the CRD refuses such a name; resources of the previous controller may have one
         return Trouble.of(Reason.INVALID_SPEC, f"metadata.name: {name} is not a DNS label of at most {MAX_RUN_NAME} characters")
     if runtime_for(spec.framework) is None:
         return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(spec.framework))
     for i, listener in enumerate(spec.server.listeners[:1]):
         if listener.type not in exposure.KINDS:
-            message = f"spec.server.listeners[{i}].type: {listener.type} cannot be made by this version"
+            message = f"spec.server.listeners[{i}].type: {listener.type} is not supported by this version"
             return Trouble.of(Reason.LISTENER_NOT_SUPPORTED, message)
     if spec.server.storage.type not in storage.KINDS:
         return Trouble.of(
-            Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} cannot be used by this version"
+            Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} is not supported by this version"
         )
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
             return Trouble.of(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
     if not data_claim(spec.client.placement, spec.client.data_claim):
-        return Trouble.of(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not say which data of the clusters it needs")
+        return Trouble.of(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not name the data that it needs")
     return None
 
 
 def ignored_fields(spec: Spec) -> list[str]:
-    """Fields that are accepted for the sake of older resources and have no effect."""
+    """Fields that are accepted for compatibility with older resources and have no effect."""
     runtime = runtime_for(spec.framework)
     found = [*runtime.ignored_fields(spec)] if runtime else []
     if len(spec.server.listeners) > 1:

@@ -87,7 +87,7 @@ class WorkView:
     cluster: ClusterName
     object: Object
     deleting_since: datetime | None
-    applied: bool | None  # None: the agent has not said yet (or said it of an older generation)
+    applied: bool | None  # None: the agent has not reported yet (or only for an older generation)
     applied_message: str
     pod_exists: bool
     feedback: Mapping[str, str | int | bool] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object that the hub's API server would not have when it was applied last. `invalid`: not as long as it is as it is."""
+    """An object that the hub's API server refused when it was last applied. `invalid`: it refuses the object until it changes."""
 
     kind: str
     namespace: str

@@ -86,7 +86,7 @@ class Collector:
             found = collect(_wanted(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
             record(self.place, self.run, found)
         except (OSError, ValueError) as error:
-            log.error("the app's files are not collected: %s", error)
+            log.error("the app's files were not collected: %s", error)
             return {"error": shown(str(error), LONGEST)}
         log.info("collected %d files, %d bytes; left out: %d", len(found.files), found.size, len(found.left_out) + found.more)
         left_out = {shown(path, LONGEST): why for path, why in found.left_out.items()}
@@ -112,7 +112,7 @@ def _wanted(path: Path) -> Mapping[str, Any]:
         text = file.read(LIST_SIZE + 1)
     found = json.loads(text) if len(text) <= LIST_SIZE else None
     if not isinstance(found, dict) or not isinstance(found.get("files"), list) or not isinstance(found.get("left_out"), dict):
-        raise ValueError("the list of the app's files is not in the form that the runtime gives it")
+        raise ValueError("the list of the app's files is malformed")
     return found
 
 
@@ -147,17 +147,17 @@ def _pairs(files: list[Any]) -> Iterator[tuple[str, int]]:
 
 def _take(root: int, path: str, size: int, target: Path, found: Collected) -> tuple[int, str]:
     if len(found.files) >= FILES:
-        raise LeftOutError(f"{FILES} files are collected, and no more")
+        raise LeftOutError(f"{FILES} files is the limit of collected files")
     if size > SIZE - found.size:
-        raise LeftOutError(f"{SIZE >> 20} MiB are collected, and no more")
+        raise LeftOutError(f"{SIZE >> 20} MiB is the limit of collected files")
     with os.fdopen(_opened(root, path), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise LeftOutError("it is no regular file")
+            raise LeftOutError("it is not a regular file")
         return _written(file, target / ".files.part", target / "files" / path, SIZE - found.size)
 
 
 def _opened(root: int, path: str) -> int:
-    """One name after the other, none of which may be a link. A pipe is opened without waiting for whoever writes into it."""
+    """One name after the other, none of which may be a link. A pipe is opened without waiting for a writer."""
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts) or len(path) > LONGEST:
         raise LeftOutError("it has no path of a file in the working directory")
@@ -181,7 +181,7 @@ def _written(file: Any, part: Path, target: Path, most: int) -> tuple[int, str]:
         while piece := file.read(PIECE):
             size += len(piece)
             if size > most:
-                raise LeftOutError(f"{SIZE >> 20} MiB are collected, and no more")
+                raise LeftOutError(f"{SIZE >> 20} MiB is the limit of collected files")
             digest.update(piece)
             copy.write(piece)
         copy.flush()

@@ -93,5 +93,5 @@ def _collaborators(known: Mapping[str, CollaboratorProgress], record: Round) -> 
 
 
 def _metrics(before: Mapping[str, Metric], new: Mapping[str, Metric] | None) -> dict[str, Metric]:
-    said = by_name(new or {}, MAX_NAME)
-    return dict(list({**said, **{name: value for name, value in before.items() if name not in said}}.items())[:MAX_METRICS])
+    named = by_name(new or {}, MAX_NAME)
+    return dict(list({**named, **{name: value for name, value in before.items() if name not in named}}.items())[:MAX_METRICS])

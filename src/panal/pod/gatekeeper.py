@@ -1,8 +1,8 @@
-"""The files of the aggregator's gateway, kept up to date by the reporter: whom it lets in, by which authorities, with which certificate.
+"""The files of the aggregator's gateway, kept up to date by the reporter: participants, authorities and certificate.
 
-The key is made here, in a folder in memory that only gateway and reporter mount, and never leaves the Pod: the hub gets a request for
-a certificate. What the hub says comes as the ConfigMap `<run>-gateway`. Envoy watches the folder: every file is replaced as a whole, and
-the list of participants is written last, when all that it needs is there.
+The key is created here, in a folder in memory that only gateway and reporter mount, and never leaves the Pod: the hub gets a request for
+a certificate. The hub's data comes in the ConfigMap `<run>-gateway`. Envoy watches the folder: every file is replaced as a whole, and
+the list of participants is written last, after the files that it needs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from panal.pod.tools.files import PARTICIPANTS, replace
 
 log = logging.getLogger("panal.reporter")
 
-COUNT, SHARE = 2.0, 20  # seconds between two looks at what has passed: at least so many, and so many times as long as a look takes
+# Seconds between two reads of the statistics: at least COUNT, and SHARE times as long as a read takes.
+COUNT, SHARE = 2.0, 20
 STATS = f"http://gateway{gateway.STATS_PATH}"
-GROUP_READS = 0o640  # the Pod's secret is among it, and the gateway may have another user's id
+GROUP_READS = 0o640  # the files contain the Pod's secret, and the gateway may run as another user
 ANSWER = aiohttp.ClientTimeout(total=5)
 
 
@@ -60,8 +61,8 @@ class Gatekeeper:
         )
         return cls(Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR)), rules, Path(env.get("PANAL_RUN_DIR", names.RUN_DIR)))
 
-    def words(self) -> dict[str, str]:
-        """What the hub is told beside the progress: the request, and per cluster [requests, refused, bytes received, bytes sent]."""
+    def report(self) -> dict[str, str]:
+        """Also for the progress ConfigMap: the certificate request, and per cluster [requests, refused, bytes received, bytes sent]."""
         return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: self._traffic} if self._traffic else {})
 
     async def run(self, client: Client, namespace: str, run: str) -> None:
@@ -75,7 +76,7 @@ class Gatekeeper:
 
     def _on_change(self, _kind: Kind, _old: Object | None, new: Object | None) -> None:
         if new is not None:
-            self.heed(new.get("data") or {})
+            self.update(new.get("data") or {})
 
     async def _count(self) -> None:
         took = 0.0
@@ -85,13 +86,13 @@ class Gatekeeper:
             try:
                 found = await self.traffic()
             except (OSError, aiohttp.ClientError) as error:
-                log.info("the gateway does not tell what has passed: %r", error)
+                log.info("the gateway's statistics are not available: %r", error)
                 continue
             took = time.monotonic() - began
             self._traffic = json.dumps({c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(found.items())})
 
-    def heed(self, data: Mapping[str, str]) -> None:
-        """`data` of the ConfigMap. What is missing or meant for another key stays as it was; without everything nobody is let in."""
+    def update(self, data: Mapping[str, str]) -> None:
+        """`data` of the ConfigMap. A missing value, or one for another key, changes nothing. No cluster is admitted until all are there."""
         if _is_for(certificate := data.get(names.KEY_CERTIFICATE, ""), self._key):
             self._write("tls.crt", certificate)
         for name, file in ((names.KEY_TRUST, "ca.crt"), (names.KEY_CRL, "crl.pem")):
@@ -106,8 +107,9 @@ class Gatekeeper:
             self._write(name, json.dumps(files[name]))
 
     async def traffic(self) -> dict[ClusterName, gateway.Traffic]:
-        """What has passed, and what was refused, since the gateway started. OSError or aiohttp.ClientError while it does not answer."""
-        folder = os.open(self._folder, os.O_PATH)  # a socket's path may have 107 characters; how long the folder's is, is not ours to say
+        """Requests and refusals of each cluster since the gateway started. OSError or aiohttp.ClientError if it does not answer."""
+        # A socket's path may have 107 characters; the folder's may be longer.
+        folder = os.open(self._folder, os.O_PATH)
         try:
             socket = aiohttp.UnixConnector(f"/proc/self/fd/{folder}/admin.sock")
             async with aiohttp.ClientSession(connector=socket, timeout=ANSWER) as session, session.get(STATS) as answer:
@@ -128,7 +130,7 @@ def _participants(data: Mapping[str, str]) -> list[ClusterName]:
 
 
 def _key(file: Path) -> ec.EllipticCurvePrivateKey:
-    """The key in `file`, made if it is not there."""
+    """The key in `file`, created if it does not exist."""
     if file.exists():
         found = serialization.load_pem_private_key(file.read_bytes(), None)
         assert isinstance(found, ec.EllipticCurvePrivateKey)
@@ -140,7 +142,7 @@ def _key(file: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _request(key: ec.EllipticCurvePrivateKey) -> str:
-    """Without a name: which one the certificate gets is the hub's to say."""
+    """Without a name: the hub decides which name the certificate gets."""
     made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return made.public_bytes(serialization.Encoding.PEM).decode()
 

@@ -2,7 +2,7 @@
 gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
 
 It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
-and started anew at any time: it reads from the beginning and comes to the same. While the API server is away it goes on trying; the
+and restarted at any time: it reads from the beginning and has the same result. While the API server is unavailable it retries; the
 main container, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that trains several
 times leaves a model each time; they are stored in that order.
 """
@@ -48,7 +48,7 @@ LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
 BESIDES = 300.0  # what is beside the progress is news by itself after so long
 TELLING = 540.0  # how long the main container waits on an API server that is away, before the model counts as stored without it
-FAREWELL = 20.0  # after SIGTERM; the pod's grace period is longer
+LAST_WRITE = 20.0  # after SIGTERM; the pod's grace period is longer
 ATTEMPTS = 3  # at storing, for file systems that come and go
 MAX_ANSWER = 1000  # characters
 # What comes of a model.json or model.npz that is none: it is made in the user's image.
@@ -106,7 +106,7 @@ class Settings:
 class Reporter:
     settings: Settings
     sink: Sink
-    besides: Callable[[], Mapping[str, str]] = dict  # what goes into the ConfigMap with the progress: the gateway's words
+    more: Callable[[], Mapping[str, str]] = dict  # other data for the ConfigMap: the gateway's request and traffic
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
     clusters: dict[str, list[int]] = field(default_factory=dict)  # in which rounds each took part, for the metadata
@@ -130,11 +130,11 @@ class Reporter:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._store_models())
             tasks.create_task(self._tell_always())
-        await self._farewell()
+        await self._write_last()
 
-    async def _farewell(self) -> None:
+    async def _write_last(self) -> None:
         self._take_in()
-        end = time.monotonic() + FAREWELL
+        end = time.monotonic() + LAST_WRITE
         while self.text() != self.written and time.monotonic() < end:
             await self.tell()
             await asyncio.sleep(POLL)
@@ -150,7 +150,7 @@ class Reporter:
             try:
                 record = parse(line)
             except UnfitError as error:
-                log.warning("a record of progress.jsonl is passed over: %s", error)
+                log.warning("ignored a record of progress.jsonl: %s", error)
                 continue
             self.state = fold(self.state, record)
             if isinstance(record, Round) and record.phase == TRAIN:
@@ -166,10 +166,10 @@ class Reporter:
             text = self.text()
             try:
                 if text != self.written or time.monotonic() - self.wrote >= BESIDES:
-                    self._heed(await self.sink.write({KEY_PROGRESS: text, **self.besides()}))
+                    self._update_rounds(await self.sink.write({KEY_PROGRESS: text, **self.more()}))
                     self.written, self.wrote = text, time.monotonic()
                 elif time.monotonic() - self.looked >= LOOK:
-                    self._heed(await self.sink.read())
+                    self._update_rounds(await self.sink.read())
                 return
             except KubeError as error:
                 log.warning("the hub's API: %s", error)
@@ -179,7 +179,7 @@ class Reporter:
             pause = min(pause * 2, LONGEST_RETRY)
             self._take_in()
 
-    def _heed(self, data: Mapping[str, str]) -> None:
+    def _update_rounds(self, data: Mapping[str, str]) -> None:
         self.looked = time.monotonic()
         if self.written and data.get(KEY_PROGRESS) != self.written:
             self.written = ""  # somebody has deleted it or written over it
@@ -209,12 +209,12 @@ class Reporter:
             status = await self._attempt(folder, model)
         except UNSTORABLE as error:
             log.error("the model is not stored: %s", error)
-            told = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
-            self._answer(folder.name, {"error": told})
+            message = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
+            self._answer(folder.name, {"error": message})
             return
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
-        await self._until_told(status)
+        await self._until_written(status)
         self._answer(folder.name, status.model_dump())
         (folder / ARRAYS).unlink(missing_ok=True)  # an app may leave many
 
@@ -239,8 +239,8 @@ class Reporter:
                 await self._sleep(float(attempt))
         raise AssertionError("unreachable")
 
-    async def _until_told(self, status: ModelStatus) -> None:
-        """The hub should know of the model before the Job ends; an API server that is away for long does not cost the run."""
+    async def _until_written(self, status: ModelStatus) -> None:
+        """The hub should know of the model before the Job ends; an API server that is unavailable for long does not fail the run."""
         end = time.monotonic() + TELLING
         while not self.stop.is_set() and time.monotonic() < end:
             if self.written and Progress.model_validate_json(self.written).model == status:
@@ -277,7 +277,7 @@ async def _main() -> None:
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
         namespace, run = settings.run["namespace"], settings.run["name"]
-        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.words)
+        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.report)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, reporter.stop.set)

@@ -54,8 +54,8 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
         name, written = _written(source, model, part, tick)
         status = ModelStatus(uri=f"{place.uri}/{name}", digest=written.digest, size=written.size, round=int(model["round"]))
         natives = boosters.extract(source, model["arrays"], place.folder)
-        told = _shown({**about, "versions": _versions(model), "arrays": _arrays(model, name), "modelFiles": natives})
-        replace(place.folder / METADATA, json.dumps({"model": status.model_dump(), **told}, indent=1), durable=True)
+        printable = _shown({**about, "versions": _versions(model), "arrays": _arrays(model, name), "modelFiles": natives})
+        replace(place.folder / METADATA, json.dumps({"model": status.model_dump(), **printable}, indent=1), durable=True)
         part.replace(place.folder / name)
     finally:
         part.unlink(missing_ok=True)
@@ -100,13 +100,13 @@ def participated(rounds: dict[str, list[int]], training: Round) -> None:
             known.append(training.round)
 
 
-def _shown(said: Any) -> Any:
+def _shown(value: Any) -> Any:
     """Texts and names of the app as they can be shown. (The arrays' names, in the model itself, are what the app calls them.)"""
-    if isinstance(said, str):
-        return shown(said, MAX_TEXT)
-    if isinstance(said, Mapping):
-        return {name: _shown(value) for name, value in by_name({str(key): value for key, value in said.items()}, MAX_NAME).items()}
-    return [_shown(each) for each in said] if isinstance(said, list | tuple) else said
+    if isinstance(value, str):
+        return shown(value, MAX_TEXT)
+    if isinstance(value, Mapping):
+        return {name: _shown(each) for name, each in by_name({str(key): each for key, each in value.items()}, MAX_NAME).items()}
+    return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _versions(model: Mapping[str, Any]) -> dict[str, str]:

@@ -88,7 +88,7 @@ def test_one_that_is_ended_in_time_lives_no_longer_than_the_clusters_other_conne
     handshake.plain.close()
 
 
-def test_a_connection_that_has_said_nothing_is_closed(own_hub: Hub, runtime: Runtime) -> None:
+def test_a_silent_connection_is_closed(own_hub: Hub, runtime: Runtime) -> None:
     with connect(own_hub.port, context(own_hub)) as silent:
         remove(own_hub)
         runtime.reached.clear()

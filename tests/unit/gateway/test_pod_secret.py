@@ -42,7 +42,7 @@ def test_it_is_not_taken_from_elsewhere(hub: Hub, spoke: Callable[..., Spoke]) -
     assert post(one.port, x_panal_pod="", authorization=SITES_SECRET).status == 401
 
 
-def test_the_runtime_is_told_the_hubs(hub: Hub, runtime: Runtime, spoke: Callable[..., Spoke]) -> None:
+def test_the_runtime_receives_the_hubs_secret(hub: Hub, runtime: Runtime, spoke: Callable[..., Spoke]) -> None:
     one = spoke(hub, "c1")
     runtime.reached.clear()
     assert post(one.port).status == 200

@@ -38,14 +38,14 @@ def test_a_model_goes_through_the_proxy(hub: Hub, runtime: Runtime, spoke: Calla
 @pytest.mark.parametrize(
     ("host", "target"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("fl.example.org", "fl.example.org")], ids=["v4", "v6", "name"]
 )
-def test_the_proxy_is_told_the_address(hub: Hub, spoke: Callable[..., Spoke], proxy: Proxy, host: str, target: str) -> None:
+def test_the_proxy_receives_the_address(hub: Hub, spoke: Callable[..., Spoke], proxy: Proxy, host: str, target: str) -> None:
     proxy.authorization = "wanted, so that the tunnel ends here"
     one = spoke(hub, "c1", **through(proxy, hub, address=(host, 443)))
     assert post(one.port).status == 503
     assert {asked for asked, _ in proxy.asked} == {f"{target}:443"}
 
 
-def test_a_proxys_refusal_is_told(hub: Hub, spoke: Callable[..., Spoke], proxy: Proxy) -> None:
+def test_a_refusal_of_the_proxy_is_logged(hub: Hub, spoke: Callable[..., Spoke], proxy: Proxy) -> None:
     proxy.authorization = "Basic right"
     one = spoke(hub, "c1", **through(proxy, hub, authorization=b"Basic wrong"))
     assert post(one.port).status == 503

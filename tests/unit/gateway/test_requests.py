@@ -111,7 +111,7 @@ def test_a_trailer_does_not_become_a_header(ask: Callable[[bytes], str], runtime
     assert (headers[names.CLUSTER_HEADER], body) == ("c1", b"x")
 
 
-def test_a_collaborator_does_not_choose_its_name_nor_what_a_proxy_might_have_said(ask: Callable[[bytes], str], runtime: Runtime) -> None:
+def test_a_collaborator_sets_neither_its_name_nor_headers_of_a_proxy(ask: Callable[[bytes], str], runtime: Runtime) -> None:
     forged = {
         names.CLUSTER_HEADER: "c2", "x-forwarded-for": "10.0.0.1", "x-forwarded-host": "evil", "x-forwarded-proto": "http",
         "forwarded": "for=1",

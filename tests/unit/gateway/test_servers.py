@@ -93,7 +93,7 @@ def listening(pair: Pair | None, newest: ssl.TLSVersion) -> Iterator[tuple[int, 
 
 
 @pytest.mark.parametrize("impostor", IMPOSTORS, ids=lambda i: i.name)
-def test_an_impostor_is_refused_and_the_reason_told(hub: Hub, spoke: Callable[..., Spoke], impostor: Impostor) -> None:
+def test_an_impostor_is_refused_and_the_reason_logged(hub: Hub, spoke: Callable[..., Spoke], impostor: Impostor) -> None:
     with listening(impostor.pair(hub), impostor.newest) as (port, heard):
         one = spoke(hub, "c1", address=(LOOPBACK, port))
         assert post(one.port, body=b"a model").status == 503

@@ -86,7 +86,7 @@ STARTING: list[tuple[str, World, Reason]] = [
 
 
 @pytest.mark.parametrize(("world", "reason"), [case[1:] for case in STARTING], ids=[case[0] for case in STARTING])
-def test_what_keeps_it_from_starting_is_told_while_there_is_time(world: World, reason: Reason) -> None:
+def test_the_cause_is_reported_while_it_may_still_start(world: World, reason: Reason) -> None:
     state = aggregator_state(world, NOW)
     assert state.trouble
     assert state.trouble.reason == reason

@@ -42,7 +42,7 @@ def test_collaborators_are_made_when_address_and_app_are_known() -> None:
     assert {"name": "PANAL_FLOWER_VERSION", "value": "1.42.0"} in environment
 
 
-def test_no_collaborator_starts_before_the_hub_has_said_which_app_it_will_run() -> None:
+def test_no_collaborator_starts_before_the_app_hash_is_announced() -> None:
     unknown = progress(app_hash="", connected=0, started=False)
     assert not applied(decide(fresh(service=service(), job=job(pod()), progress=unknown), NOW), "ManifestWork")
 

@@ -239,7 +239,7 @@ def test_what_the_api_server_never_accepts_ends_the_run_before_it_starts() -> No
     assert "Service digits-aggregator: provided port is already allocated" in status.message
 
 
-def test_what_is_forbidden_for_now_is_told_and_tried_again() -> None:
+def test_a_temporary_refusal_is_reported_and_retried() -> None:
     plan = decide(fresh(refused=(replace(REFUSED, message="exceeded quota", invalid=False),)), NOW)
     assert plan.status is not None
     assert (plan.status.phase, reason_of(plan.status), plan.status.start_time) == (Phase.WAITING, Reason.OBJECT_REFUSED, None)

@@ -115,7 +115,7 @@ def no_data(text: str) -> str:
     ],
     ids=["terminated", "launcher", "unschedulable", "waiting", "code", "agent", "API server", "claim", "denied", "revoked", "exception"],
 )
-def test_words_of_a_site_are_shown_as_escapes_in_all_that_is_said_of_it(world: World) -> None:
+def test_text_from_a_site_is_escaped_in_every_message(world: World) -> None:
     found = of_cluster3(world)
     assert SEEN in found.message
     assert len(found.message) <= 300
@@ -182,7 +182,7 @@ def test_running_stays_running_when_a_collaborator_is_lost() -> None:
     assert "cluster3" in status.message
 
 
-def test_what_an_exception_says_is_told_where_the_site_shares_it() -> None:
+def test_the_text_of_an_exception_is_shown_if_the_site_shares_it() -> None:
     failed = seen(failed=True, reason="ValueError")
     shared = failed.model_copy(update={"message": "no number in column 3"})
     status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
@@ -197,7 +197,7 @@ def test_a_refused_work_is_the_trouble_of_its_cluster_alone() -> None:
     assert [(c.cluster, c.reason) for c in status.collaborators if c.state == "Failed"] == [("cluster2", Reason.WORK_REFUSED)]
 
 
-def test_a_missing_quorum_is_told_with_the_clusters_own_reason() -> None:
+def test_a_missing_quorum_names_the_reason_of_the_clusters() -> None:
     world = said("QuorumNotReached", "1 of 2 collaborators connected within 600 s")
     missing = replace(world, works=works(work(1), work(2, phase="Pending", waiting="ErrImagePull", ready=False), work(3)))
     status = status_after(missing)

@@ -32,7 +32,9 @@ ADDRESSES: list[tuple[str, World, Address | None, str]] = [
 
 
 @pytest.mark.parametrize(("world", "expected", "words"), [case[1:] for case in ADDRESSES], ids=[case[0] for case in ADDRESSES])
-def test_the_address_comes_of_the_service_and_what_is_missing_is_said(world: World, expected: Address | None, words: str) -> None:
+def test_the_address_comes_from_the_service_or_the_message_names_what_is_missing(
+    world: World, expected: Address | None, words: str
+) -> None:
     assert address(world) == expected
     assert words in waiting_for(world)
 

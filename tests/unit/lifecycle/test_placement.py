@@ -34,7 +34,7 @@ MISSING: list[tuple[str, World, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("world", "reason", "words"), [case[1:] for case in MISSING], ids=[case[0] for case in MISSING])
-def test_what_is_missing_is_said(world: World, reason: Reason, words: str) -> None:
+def test_the_message_names_what_is_missing(world: World, reason: Reason, words: str) -> None:
     selection = select(world)
     assert not selection.enough
     assert selection.reason is reason

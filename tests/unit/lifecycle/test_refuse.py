@@ -37,7 +37,7 @@ def test_it_fails_with_the_fields_name() -> None:
     assert [e.reason for e in made.events] == ["InvalidSpec"]
 
 
-def test_it_is_told_once() -> None:
+def test_it_is_reported_once() -> None:
     found, error = unreadable()
     told = plan(found, error).status
     assert told is not None

@@ -40,7 +40,7 @@ def test_what_a_person_should_know_of_a_model_is_a_condition() -> None:
     assert (plan.status.metrics, plan.status.non_finite_metrics, plan.status.headline_metric) == ({}, {"loss": "NaN"}, "loss NaN")
 
 
-def test_clusters_are_counted_and_told_beyond_those_listed() -> None:
+def test_clusters_are_counted_beyond_those_listed() -> None:
     """The status lists some; adding, removing and counting go by all."""
     many = range(1, 61)
     views = clusters(*(cluster(n) for n in many))
@@ -55,7 +55,7 @@ def test_clusters_are_counted_and_told_beyond_those_listed() -> None:
     assert late.clients.summary == "60/60"
 
 
-def test_replies_failures_and_seconds_of_the_round_are_told() -> None:
+def test_the_status_has_replies_failures_and_seconds_of_the_round() -> None:
     rounds = status_after(running(progress=progress(replies=3, failures=1, seconds=4.5))).rounds
     assert (rounds.replies, rounds.failures, rounds.seconds) == (3, 1, 4.5)
 

@@ -37,13 +37,13 @@ def test_only_trouble_is_a_warning(phase: Phase, reason: Reason, kind: str) -> N
     assert [(e.type, e.reason) for e in events(WAITING, progressing(phase, reason, "why"))] == [(kind, reason)]
 
 
-def test_the_end_is_told_even_when_it_says_what_was_said_while_waiting() -> None:
+def test_the_end_has_an_event_even_if_the_message_is_unchanged() -> None:
     before = progressing(Phase.WAITING, Reason.IMAGE_PULL_FAILED, "hub: image x:1")
     after = progressing(Phase.FAILED, Reason.IMAGE_PULL_FAILED, "hub: image x:1")
     assert [e.message for e in events(WAITING, before) + events(before, after)] == ["hub: image x:1", "Failed: hub: image x:1"]
 
 
-def test_many_rounds_at_once_are_told_by_the_last_of_them() -> None:
+def test_of_many_rounds_at_once_the_last_ones_have_events() -> None:
     before = run(status_after(running()))
     plan = decide(running(run=before, progress=progress(rounds_completed=900, rounds_total=900)), NOW)
     told = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
@@ -51,7 +51,7 @@ def test_many_rounds_at_once_are_told_by_the_last_of_them() -> None:
     assert told[-1].startswith("round 900 of 900")
 
 
-def test_fields_without_effect_are_told_once() -> None:
+def test_fields_without_effect_have_one_event() -> None:
     world = fresh(run=run(server={"superlink": "superlink.flower-system:9091"}))
     plan = decide(world, NOW)
     assert [e.reason for e in plan.events if e.reason == Reason.FIELD_IGNORED] == [Reason.FIELD_IGNORED]

@@ -32,7 +32,7 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
         "spec.server.storage.type: S3Bucket",
     ),
     ("a name of the former controller", replace(run(), name="digits.v2"), Reason.INVALID_SPEC, "metadata.name"),
-    ("no word of the data", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "write None if the run needs none"),
+    ("no data claim", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "to None if the run needs none"),
     ("no server image", run(server={"image": ""}), Reason.INVALID_SPEC, "spec.server.image"),
     (
         "no client image",
@@ -44,7 +44,7 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("wanted", "reason", "words"), [case[1:] for case in UNSUPPORTED], ids=[case[0] for case in UNSUPPORTED])
-def test_what_cannot_be_run_is_said_with_the_field_and_the_remedy(wanted: Run, reason: Reason, words: str) -> None:
+def test_the_message_names_the_unsupported_field_and_the_remedy(wanted: Run, reason: Reason, words: str) -> None:
     trouble = unsupported(wanted.name, wanted.spec)
     assert trouble
     assert trouble.reason == reason

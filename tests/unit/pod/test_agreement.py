@@ -21,7 +21,7 @@ def test_every_code_that_ends_a_run_or_is_a_condition_of_it_is_a_reason() -> Non
     assert set(Flower().notices) == set(FlowerDoubt)
 
 
-def test_flowers_errors_of_nodes_that_do_not_answer_are_told_from_those_of_their_code() -> None:
+def test_errors_of_unreachable_nodes_differ_from_errors_of_their_code() -> None:
     of_flower = {name for code, name in CODES.items() if code not in USER_CODES} - {"Unknown"}
     assert of_flower | {Unanswered.NO_REPLY} == set(Unanswered)
     assert not set(Unanswered) & set(Refused)

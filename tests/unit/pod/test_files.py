@@ -27,7 +27,7 @@ def test_a_file_has_its_mode_whatever_the_umask_is_and_takes_the_place_of_the_on
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_a_killed_process_has_left_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_files_left_by_a_killed_process_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / ".file.part").write_text("half of")
     (tmp_path / ".file.part").chmod(0o400)
     replace(tmp_path / "file", "whole")

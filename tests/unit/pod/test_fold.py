@@ -154,7 +154,7 @@ def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> No
         {**TRAIN, "round": None},
     ],
 )
-def test_a_record_that_is_none_of_ours_is_told_from_the_others(record: dict[str, object]) -> None:
+def test_a_foreign_record_is_recognized(record: dict[str, object]) -> None:
     with pytest.raises(UnfitError):
         after(record)
 
@@ -176,7 +176,7 @@ def test_reading_again_from_the_beginning_comes_to_the_same() -> None:
     assert after(*records, *records) == after(*records)
 
 
-def test_as_many_rounds_as_a_run_may_ask_for_can_be_told():
+def test_the_largest_number_of_rounds_can_be_reported():
     told = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
     assert Progress.model_validate_json(told).rounds_total == 2**63 - 1
 

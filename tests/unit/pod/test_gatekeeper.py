@@ -52,21 +52,21 @@ def test_the_key_is_for_its_owner_alone_and_outlives_a_restart(tmp_path: Path) -
 def test_no_participant_is_let_in_while_something_is_missing(tmp_path: Path, missing: str) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1")
-    keeper.heed({k: v for k, v in whole.items() if k != missing})
+    keeper.update({k: v for k, v in whole.items() if k != missing})
     assert not (tmp_path / "lds.json").exists()
     assert not (tmp_path / "run/participants.json").exists()
-    keeper.heed({missing: whole[missing], "participants": whole["participants"]})
+    keeper.update({missing: whole[missing], "participants": whole["participants"]})
     assert "abcdef0123.c1" in (tmp_path / "lds.json").read_text()
 
 
 def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1", "c2")
-    keeper.heed(whole)
+    keeper.update(whole)
     text = (tmp_path / "lds.json").read_text()
     assert "abcdef0123.c1" in text
     assert "abcdef0123.c2" in text
-    keeper.heed({**whole, "participants": '["c2"]'})
+    keeper.update({**whole, "participants": '["c2"]'})
     assert "abcdef0123.c1" not in (tmp_path / "lds.json").read_text()
     assert json.loads((tmp_path / "run/participants.json").read_text()) == {"clusters": ["c2"]}  # what the runtime goes by
     assert (tmp_path / "ca.crt").read_text() == "CA"
@@ -78,9 +78,9 @@ def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> Non
 def test_a_certificate_that_is_not_for_the_key_is_left_alone(tmp_path: Path, text: str) -> None:
     keeper = gatekeeper(tmp_path)
     good = data(keeper.request, "c1")
-    keeper.heed(good)
+    keeper.update(good)
     other = gatekeeper_of_another(tmp_path).request
-    keeper.heed({**good, "certificate": certificate(other) if text == "another key's" else text})
+    keeper.update({**good, "certificate": certificate(other) if text == "another key's" else text})
     assert (tmp_path / "tls.crt").read_text() == good["certificate"]
 
 
@@ -98,7 +98,7 @@ def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
         "PANAL_GATEWAY_LARGEST_REQUEST": "1000", "PANAL_RUN_ID": "abcdef0123", "POD_IP": "127.0.0.1",
     }  # fmt: skip
     keeper = Gatekeeper.of(env)
-    keeper.heed(data(keeper.request, "c1"))
+    keeper.update(data(keeper.request, "c1"))
     text = (tmp_path / "gateway/lds.json").read_text()
     assert json.dumps({"key": "x-panal-pod", "value": SECRET}) in text
     assert json.dumps({"start": 0, "end": 1001}) in text
@@ -107,7 +107,7 @@ def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
 def test_what_holds_the_pods_secret_is_for_the_pods_group_alone(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
     (tmp_path / "lds.json").write_text(json.dumps(gateway.EMPTY["lds.json"]))  # as the init container leaves it, for everybody
-    keeper.heed(data(keeper.request, "c1"))
+    keeper.update(data(keeper.request, "c1"))
     assert SECRET in (tmp_path / "lds.json").read_text()
     assert stat.S_IMODE((tmp_path / "lds.json").stat().st_mode) == 0o640
 
@@ -115,7 +115,7 @@ def test_what_holds_the_pods_secret_is_for_the_pods_group_alone(tmp_path: Path) 
 def test_nothing_is_written_without_need(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1")
-    keeper.heed(whole)
+    keeper.update(whole)
     before = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
-    keeper.heed(whole)
+    keeper.update(whole)
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before

@@ -44,7 +44,7 @@ def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_pa
 
 
 @pytest.mark.usefixtures("umask")
-def test_the_group_reads_it_and_nobody_else(tmp_path: Path) -> None:
+def test_only_owner_and_group_read_it(tmp_path: Path) -> None:
     made(tmp_path)
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o440}
 

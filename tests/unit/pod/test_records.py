@@ -81,7 +81,7 @@ def test_what_is_no_record_is_passed_over(line: bytes) -> None:
         {"event": "stopped", "reason": "of the app's own", "message": "x"},
     ],
 )
-def test_a_known_event_that_cannot_be_read_is_said_to_be(found: dict[str, object]) -> None:
+def test_a_known_record_that_cannot_be_read_is_reported(found: dict[str, object]) -> None:
     with pytest.raises(UnfitError):
         parse(json.dumps(found).encode())
 

@@ -99,7 +99,7 @@ async def test_a_burst_of_records_is_one_write_and_silence_is_none(folder: Path)
     assert sink.writes == 1
 
 
-async def test_the_last_word_is_said_at_the_end(folder: Path) -> None:
+async def test_the_last_progress_is_written_at_the_end(folder: Path) -> None:
     sink = ConfigMap()
     async with running(folder, sink) as reporter:
         await eventually(lambda: sink.writes)
@@ -125,7 +125,7 @@ async def test_an_outage_delays_progress_and_the_model_and_loses_neither(folder:
     assert stored(folder)["uri"] == "pvc://models/team/digits/u/model.safetensors"
 
 
-async def test_started_anew_it_comes_to_the_same(folder: Path) -> None:
+async def test_a_restart_has_the_same_result(folder: Path) -> None:
     first, second = ConfigMap(), ConfigMap()
     append(folder, {"event": "started", "rounds": 1}, {"event": "round", "round": 1, "phase": "end", "seconds": 1.0})
     leave_model(folder)

@@ -15,7 +15,7 @@ from unittest.mock import ANY
 import pytest
 
 from panal.api.text import shown
-from panal.lifecycle.diagnosis import said_at_end
+from panal.lifecycle.diagnosis import termination_of
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
 from panal.pod.tools.data import check_data
@@ -187,7 +187,7 @@ def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monke
     assert overrides({"tool": {"flwr": {"app": {}}}}) == {}
 
 
-def test_an_app_that_cannot_be_found_or_read_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_that_cannot_be_found_or_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_APP_DIR", str(tmp_path))
     for text, what in (("", "no pyproject.toml with"), ("[tool.other]", "no pyproject.toml with"), ("[broken", "cannot be read")):
         if text:
@@ -219,7 +219,7 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
     files.terminate(Ending.APP_INVALID, message)
     written = (tmp_path / "log").read_bytes()
     assert len(written) <= 4096
-    reason, said = said_at_end(written.decode(), ())
+    reason, said = termination_of(written.decode(), ())
     assert (reason, said[:1]) == ("AppInvalid", shown(message)[:1])
     assert len(said) >= min(len(message), 700)
     line = capsys.readouterr().out
@@ -228,7 +228,7 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("text", ["plain é字", "a\tb\r\n\x1b[2J", "\u202e\u2066\ud800\0\x85\x9b", r"C:\new"])
-def test_what_is_said_here_is_shown_as_it_is_everywhere(text: str) -> None:
+def test_text_is_escaped_as_everywhere(text: str) -> None:
     assert files.shown(text) == shown(text)
 
 
@@ -323,7 +323,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
         assert "RuntimeError: x" in done.stderr  # the module's own error, as without us
     else:
         assert done.stdout == "its own\n"
-        assert "flwr.serverapp.strategy.strategy is left as it is" in done.stderr
+        assert "flwr.serverapp.strategy.strategy is not hooked" in done.stderr
         assert done.stderr.count("\n") == 1
 
 

@@ -125,7 +125,7 @@ def test_what_is_no_file_is_named(app: Path, tmp_path: Path, monkeypatch: pytest
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         assert listed(tmp_path)["left_out"] == {
-            "link": "it is a link", "pipe": "it is no regular file", "socket": "it is no regular file",
+            "link": "it is a link", "pipe": "it is not a regular file", "socket": "it is not a regular file",
         }  # fmt: skip
     monkeypatch.setattr(working_directory, "LISTED", 2)
     assert listed(tmp_path)["more"] == 1
@@ -195,7 +195,7 @@ def test_paths_lead_nowhere_else_and_no_link_is_followed(tmp_path: Path) -> None
     answer = collected(tmp_path)
     assert (answer["status"]["count"], tree(tmp_path / STORED)) == (1, {"files/good", "metadata.json"})
     assert len(answer["left_out"]) == len(paths) - 1
-    assert answer["left_out"]["pipe"] == "it is no regular file"
+    assert answer["left_out"]["pipe"] == "it is not a regular file"
     assert answer["left_out"]["gone"] == "No such file or directory"
     assert "token" not in (tmp_path / "collected.json").read_text()
 
@@ -220,7 +220,7 @@ def test_number_and_size_are_bounded_by_what_is_there(tmp_path: Path, monkeypatc
     answer = collected(tmp_path)
     assert (answer["status"]["count"], answer["status"]["size"], set(answer["left_out"])) == (2, 9, {"b", "d", "l"})
     assert answer["status"]["left_out"] == 6
-    assert answer["left_out"]["d"] == "2 files are collected, and no more"
+    assert answer["left_out"]["d"] == "2 files is the limit of collected files"
     assert metadata(tmp_path)["files"]["more"] == 3
     assert tree(tmp_path / STORED) == {"files/a", "files/c", "metadata.json"}
 

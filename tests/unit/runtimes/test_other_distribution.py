@@ -57,7 +57,7 @@ def named(containers: list[Object], name: str) -> Object:
     return next(each for each in containers if each["name"] == name)
 
 
-def test_it_is_found_by_its_name_and_others_are_told_of_it() -> None:
+def test_it_is_found_by_its_name_and_listed() -> None:
     assert installed() == ("flower", "tiny")
     assert unsupported("digits", run(framework="tiny").spec) is None
     trouble = unsupported("digits", run(framework="tinny").spec)

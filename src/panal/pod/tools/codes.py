@@ -67,7 +67,7 @@ class Doubt(Word):
 
 
 class Unanswered(Word):
-    """Why there is no reply of a cluster: nobody was there to give one."""
+    """Why a cluster sent no reply: no collaborator was there to send one."""
 
     NO_REPLY = "NoReply"
     MESSAGE_UNAVAILABLE = "MessageUnavailable"
@@ -104,7 +104,7 @@ def termination(reason: str, message: str) -> bytes:
 def read_termination(text: str) -> tuple[str, str] | None:
     """None for any text of another form, which may be of user code."""
     try:
-        said = json.loads(text)
-        return (said["reason"], str(said["message"])) if re.fullmatch(CODE, said["reason"]) else None
+        record = json.loads(text)
+        return (record["reason"], str(record["message"])) if re.fullmatch(CODE, record["reason"]) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

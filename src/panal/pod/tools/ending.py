@@ -52,14 +52,14 @@ def stopped(events: list[Record], endings: Container[str] = ENDINGS) -> RunError
 def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
     """Why a run that the framework calls completed is not: `spec.result` says what has to come out."""
     if not any(isinstance(each, Round) and each.replies for each in events):
-        return RunError(Ending.NO_RESULT, "The server app has ended without a usable reply of any site")
+        return RunError(Ending.NO_RESULT, "The server app ended without a reply that counts from any site")
     wanted = os.environ.get("PANAL_RESULT", "")
     missing = next((each.message for each in events if isinstance(each, NoModel)), "")
     if wanted == "Files" and not files:
-        return RunError(Ending.MODEL_MISSING, "spec.result is Files, and the server app has left none in its working directory")
+        return RunError(Ending.MODEL_MISSING, "spec.result is Files, and the server app wrote no file to its working directory")
     if has_model or wanted in ("Files", "None") or not (missing or wanted == "Model"):
         return None
-    return RunError(Ending.MODEL_MISSING, missing or "The server app has ended and left no model")
+    return RunError(Ending.MODEL_MISSING, missing or "The server app ended without a model")
 
 
 def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
@@ -78,7 +78,7 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
         if time.monotonic() - since >= patience:
-            raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; its log tells more")
+            raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; see its log")
         time.sleep(FILES)
 
 

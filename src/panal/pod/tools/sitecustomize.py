@@ -46,7 +46,7 @@ class Waiter(importlib.abc.MetaPathFinder):
         try:
             importlib.import_module(self.hook).patch(module)
         except Exception as error:  # noqa: BLE001  whatever is wrong with our hook must not stop the user's app
-            print(f"panal: {self.wanted} is left as it is: {error!r}", file=sys.stderr, flush=True)
+            print(f"panal: {self.wanted} is not hooked: {error!r}", file=sys.stderr, flush=True)
 
 
 def run_hidden() -> None:

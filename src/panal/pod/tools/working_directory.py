@@ -51,7 +51,7 @@ def _filled(folder: Path, source: Path | None) -> Json:
     if _fits(source):
         _copy(source, folder)
     else:
-        say(f"{source} is too large for the working directory, which has links to what is in it instead")
+        say(f"{source} is too large for the working directory, which links to its contents instead")
         for entry in os.scandir(source):
             if entry.name not in SKIPPED:
                 (folder / entry.name).symlink_to(entry.path)
@@ -97,7 +97,7 @@ def _copy(source: Path, folder: Path) -> None:
             elif entry.is_dir():
                 target.symlink_to(_linked(source.resolve(), folder, Path(entry.path).resolve()))
         except OSError as error:
-            say(f"{entry.path} is not in the working directory: {error}")
+            say(f"{entry.path} was not copied to the working directory: {error}")
 
 
 def _linked(source: Path, folder: Path, where: Path) -> Path:
@@ -139,7 +139,7 @@ def changed(folder: Path, before: Json) -> Json:
         if len(files) + len(left_out) >= LISTED:
             more += 1
         elif mark is None:
-            left_out[path] = "it is a link" if entry.is_symlink() else "it is no regular file"
+            left_out[path] = "it is a link" if entry.is_symlink() else "it is not a regular file"
         else:
             files.append((path, mark[0]))
     return {"files": files, "left_out": left_out, "more": more}
@@ -187,9 +187,9 @@ def _wait() -> Json | None:
 
 def _tell(answer: Json | None) -> None:
     if answer is None:
-        say(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; its log tells more")
+        say(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; see its log")
     elif answer.get("error"):
-        say(f"the app's files are not collected: {answer['error']}")
+        say(f"the app's files were not collected: {answer['error']}")
     else:
         status = answer["status"]
         say(f"{status['count']} files of the app, {status['size']} bytes, are in {status['uri']}")

@@ -89,7 +89,7 @@ def test_an_error_may_take_the_place_of_half_a_reply_and_nothing_that_of_an_erro
 
 
 @pytest.mark.parametrize(("node", "asked"), [(OTHER, "asked"), (NODE, "another")])
-def test_nobody_replies_to_what_he_was_not_handed(arrivals: Arrivals, node: int, asked: str) -> None:
+def test_a_node_replies_only_to_its_own_messages(arrivals: Arrivals, node: int, asked: str) -> None:
     with pytest.raises(RefusedError) as refusal:
         arrivals.announce(node, asked, name(ROOT), TREE, None)
     assert refusal.value.reason == "ForeignMessage"

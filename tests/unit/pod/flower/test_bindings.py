@@ -56,7 +56,7 @@ def test_who_says_nothing_of_its_pod_is_never_a_restart() -> None:
         bindings.may_join(NAMELESS)
 
 
-def test_a_node_started_anew_in_its_pod_takes_the_place_at_once(bindings: Bindings) -> None:
+def test_a_node_restarted_in_its_pod_replaces_the_previous_one_at_once(bindings: Bindings) -> None:
     bindings.may_join(ONE)
     bindings.check(ONE, 1)  # registration alone replaces nobody
     assert bindings.join(ONE, 2) == 1
@@ -81,7 +81,7 @@ def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
     for who, node, what in (
         (TWO, 1, "another cluster"),
         (ONE, 2, "another cluster"),
-        (ONE, 99, "nobody knows"),
+        (ONE, 99, "that is unknown"),
         (Caller("c3", ""), 1, "another"),
     ):
         with pytest.raises(RefusedError, match=f"{who.cluster} names a node .*{what}") as caught:

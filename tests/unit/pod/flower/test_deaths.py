@@ -31,7 +31,7 @@ def test_the_signal_is_named_and_want_of_memory_only_where_the_kernel_says_so(co
     assert deaths.why(SERVER, code, starved) == f"The server app {words}"
 
 
-def test_nothing_is_told_of_a_good_end_or_of_other_programs() -> None:
+def test_success_and_other_programs_are_not_reported() -> None:
     assert not deaths.why(CLIENT, 0, True)
     assert not deaths.why(["flwr-agentapp"], -9, False)
 

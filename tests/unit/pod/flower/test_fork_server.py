@@ -174,7 +174,7 @@ def test_libraries_are_found_where_site_packages_is_reached_by_a_link(tmp_path: 
         assert libraries({"taught_by_link", "another_name", "json"}) == ["taught_by_link"]
 
 
-def test_the_death_of_a_forked_app_is_told_with_its_signal(run: Callable[..., Path]) -> None:
+def test_the_death_of_a_forked_app_is_reported_with_its_signal(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a"), "9"])
 asked.start(["flwr-clientapp", str(out / "b"), "0"])
@@ -186,7 +186,7 @@ wait("a", "b", "c")
     assert "KilledBySIGSEGV" in (out / "c").read_text()
 
 
-def test_the_death_of_an_app_that_was_started_as_ever_is_told_as_well(run: Callable[..., Path]) -> None:
+def test_the_death_of_an_app_that_was_not_forked_is_reported(run: Callable[..., Path]) -> None:
     out = run("""
 deaths.started(["flwr-clientapp", str(out / "a"), "9"])
 wait("a")

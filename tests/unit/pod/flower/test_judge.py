@@ -75,7 +75,7 @@ def test_an_app_may_want_them_all() -> None:
     assert judged(BROKEN, judge=judge) == {"0": "ReplyInvalid"}
 
 
-def test_many_differences_are_told_in_few_words() -> None:
+def test_many_differences_are_summarized() -> None:
     many = Description({("arrays", str(n)): "float32 (1,)" for n in range(1000)}, GOOD.metrics, {})
     ((_reason, text),) = Judge(Rules()).refused("train", {"0": SENT, "1": SENT}, {"0": GOOD, "1": many}).values()
     assert text.endswith("; and 998 more")

@@ -4,7 +4,7 @@ from panal.pod.tools.flower.hooks import Sparing
 from panal.pod.tools.flower.refusals import LINES, PERIOD, Refusals
 
 
-def test_a_flood_of_one_cluster_is_cut_and_counted_and_hides_nobody():
+def test_a_flood_of_one_cluster_is_counted_and_hides_no_other():
     now = [0.0]
     refusals = Refusals(lambda: now[0])
     told = [line for number in range(10 * LINES) for line in refusals.lines("c1", f"line {number}")]

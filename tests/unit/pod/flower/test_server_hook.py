@@ -110,7 +110,7 @@ def array(*numbers: float) -> tuple[float, ...]:
     return numbers
 
 
-def test_nobody_is_accused_where_leaving_one_out_is_no_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_cluster_is_blamed_if_leaving_it_out_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
         made.aggregate_train(1, [*replies, Reply("no tree either", 44)])

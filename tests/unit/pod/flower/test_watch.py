@@ -114,7 +114,7 @@ def look(waiting: Waiting, there: int) -> None:
         break
 
 
-def test_a_wait_for_nodes_is_told_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_nodes_is_reported_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
     monkeypatch.setenv("PANAL_QUORUM_TIMEOUT", "100")

@@ -37,7 +37,7 @@ class Aggregation:
             kept = self._exchange.without_odd_ones(kind, given, phase) or self._without_one(aggregate, given, phase, error, state)
             if kept is None:
                 raise
-            say(f"the strategy raised {error!r}; it is asked again without what may have made it raise")
+            say(f"the strategy raised {error!r}; the aggregation is repeated without the replies that may be the cause")
             out = aggregate(kept)
         else:
             if self._is_spoilt(out) and (kept := self._without_one(aggregate, given, phase, NotFiniteError(), state)) is not None:

@@ -86,7 +86,7 @@ class Bindings:
             bound = self._bound.get(who.cluster)
             if bound is None or bound.node != node:
                 known = self._ever.get(node)
-                what = "of another cluster" if known not in (None, who.cluster) else "that was replaced" if known else "that nobody knows"
+                what = "of another cluster" if known not in (None, who.cluster) else "that was replaced" if known else "that is unknown"
                 raise RefusedError("ForeignNode", f"{who.cluster} names a node {what}: {node}")
             bound.heard = self._clock()
 

@@ -89,7 +89,7 @@ def report(arguments: list[str], details: str) -> None:
             if not (error := _end_task(client, details)):
                 return
             time.sleep(PAUSE if left else 0)
-        say(f"{details}, which could not be told: {error}")
+        say(f"{details}, which could not be reported: {error}")
     finally:
         client.close()
 
@@ -128,7 +128,7 @@ def _watch(child: subprocess.Popen[bytes], arguments: list[str], before: int) ->
 def end_without_superexec(process: int, code: int) -> None:
     """A SuperNode or SuperLink whose SuperExec has died runs no app any more. It is started again when it ends."""
     if code:
-        say(f"the SuperExec ended with {code}: the process that it served is ended as well")
+        say(f"the SuperExec ended with {code}: stopping the process that it served")
         os.kill(process, signal.SIGTERM)
 
 

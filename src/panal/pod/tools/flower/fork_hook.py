@@ -100,6 +100,6 @@ class ForkServer:
         try:
             self.socket.send(json.dumps(request).encode())
         except OSError as error:
-            say(f"no fork server ({error}): {arguments[0]} is started anew")
+            say(f"no fork server ({error}): {arguments[0]} is started again")
             return deaths.started(arguments, **options)
         return Forked()

@@ -2,7 +2,7 @@
 
 Never the user's own code: only what lies in the environment's site-packages is imported ahead, and that is learnt from the first app
 process. It has no threads and no connections of its own when it forks. Every child draws its random numbers from a state of its own, as
-processes that were started anew do.
+processes that are started from scratch do.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Server:
             try:
                 self.tell.send(lesson, socket.MSG_DONTWAIT)
             except OSError as error:
-                say(f"what was imported is not told: {error!r}")
+                say(f"cannot report what was imported: {error!r}")
 
 
 def ended_child(wait: int) -> tuple[int, int] | None:
@@ -192,7 +192,7 @@ def ended_child(wait: int) -> tuple[int, int] | None:
 
 
 def reseed() -> None:
-    """Python's own generator is seeded anew by the fork; those of numpy and torch that are global would go on alike in all children."""
+    """Python's own generator is seeded again by the fork; those of numpy and torch that are global would go on alike in all children."""
     for name, seed in (("numpy.random", lambda m: m.seed()), ("torch", lambda m: m.manual_seed(secrets.randbits(63)))):
         if name in sys.modules:
             seed(sys.modules[name])  # type: ignore[no-untyped-call]

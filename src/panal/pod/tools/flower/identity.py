@@ -7,7 +7,7 @@ goes to the server app's process by a file.
 What a node may fetch and send of messages is `messages`; that requests come from this Pod at all is `secret`.
 
 What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
-keeper starts it anew); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
+keeper restarts it); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
 a reply that is not usable.
 """
 
@@ -139,7 +139,7 @@ class Guard:
             return
         for cluster, node in self.bindings.nodes().items():
             if cluster not in taking_part:
-                say(f"{cluster} takes part no longer: node {node} is removed")
+                say(f"{cluster} no longer takes part: node {node} is removed")
                 self.bindings.forget(cluster)
                 self.remove(state, node)
 
@@ -159,7 +159,7 @@ class Guard:
     def activate_node(self, who: Caller, request: Any, state: Any) -> None:
         node = state.get_node_id_by_public_key(request.public_key)
         if node is None:
-            raise RefusedError("ForeignNode", f"{who.cluster} activates a node that nobody knows")
+            raise RefusedError("ForeignNode", f"{who.cluster} activates an unknown node")
         replaced = self.bindings.join(who, node)
         append_node(node, who.cluster)
         if replaced is not None:

@@ -87,7 +87,7 @@ class Launcher:
             except UnreachableError as error:
                 raise_if_stopped()
                 if time.monotonic() - self.answered > SILENT:
-                    raise RunError(Ending.AGGREGATOR_LOST, f"The SuperLink does not answer any more: {error}") from error
+                    raise RunError(Ending.AGGREGATOR_LOST, f"The SuperLink no longer answers: {error}") from error
                 time.sleep(POLL)
                 continue
             self.answered = time.monotonic()
@@ -118,7 +118,7 @@ class Launcher:
         while True:
             state = self._ask(lambda: self.control.state(run))
             if state is None:
-                raise RunError(Ending.AGGREGATOR_LOST, "The SuperLink was restarted and does not know the run any more")
+                raise RunError(Ending.AGGREGATOR_LOST, "The SuperLink was restarted and no longer has the run")
             if state.finished:
                 return state
             if self._count() >= self.min_clients:

@@ -73,7 +73,7 @@ def imports(source: str, path: str) -> list[str]:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        return []  # whoever imports it tells
+        return []  # the importing module reports it
     return [name for node in _needed(tree) for name in _names(node, path)]
 
 

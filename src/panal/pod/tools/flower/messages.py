@@ -3,7 +3,7 @@
 Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share: whoever
 announces objects that never come makes every reply with the same content wait for them. Here a reply is first collected apart
 (`arrivals`), examined, and handed to Flower when it is complete. One that stands still, or is no reply to what the node was
-asked, is answered with an error in its node's name, so that a round waits for nobody longer than it must. A node fetches the objects
+asked, is answered with an error in its node's name, so that a round waits no longer than necessary. A node fetches the objects
 of its own instructions and no others, and confirms no others.
 """
 
@@ -48,7 +48,7 @@ class Messages:
             names = {each.object_id for each in self._inflatable.iterate_object_tree(tree)}
             self.arrivals.hand_out(node, message.metadata.message_id, message.metadata.run_id, names, message, tree)
         if not response.messages_list and (lost := self.arrivals.again(node)) is not None:
-            say(f"{who.cluster} has not received the message {lost.name[:12]}, which is sent again")
+            say(f"{who.cluster} did not receive the message {lost.name[:12]}; sending it again")
             response = self._fleet.PullMessagesResponse(messages_list=[lost.message], message_object_trees=[lost.tree])
         return response
 
@@ -122,7 +122,7 @@ class Messages:
     def _deliver(self, reply: Reply, state: Any) -> None:
         message = self._examined(reply)
         if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
-            raise BadReplyError(Refused.REPLY_INVALID, "Flower does not take it: it has expired, or comes too late")
+            raise BadReplyError(Refused.REPLY_INVALID, "Flower refuses it: it has expired or came too late")
         self.arrivals.close(reply.instruction)
         state.store_traffic(reply.instruction.run, bytes_sent=0, bytes_recv=reply.size + reply.request.ByteSize())
         if reply.request.clientapp_runtime_list:
@@ -160,7 +160,7 @@ class Messages:
             raise BadReplyError(Refused.REPLY_INVALID, f"it is not in Flower's form ({type(error).__name__})") from error
         found.message_id = said.message_id
         if found != said:
-            raise BadReplyError(Refused.REPLY_INVALID, "its metadata are not those that were announced")
+            raise BadReplyError(Refused.REPLY_INVALID, "its metadata differs from the announced metadata")
         message.metadata.__dict__["_message_id"] = said.message_id
         return message
 
@@ -174,7 +174,7 @@ class Messages:
         """The node's instruction is answered with an error in its name."""
         if instruction is None or not self.arrivals.close(instruction):
             return
-        say(f"reply of {self._tell(instruction.node)} is not taken: reason={bad.reason}: {bad}")
+        say(f"reply of {self._tell(instruction.node)} is refused: reason={bad.reason}: {bad}")
         error: Any = importlib.import_module("flwr.app.error").Error
         asked = self._serde.message_from_proto(instruction.message)
         answer = type(asked)(error(0, written(bad.reason, str(bad))), reply_to=asked)
@@ -208,7 +208,7 @@ def fits(reply: Reply) -> None:
     said, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
     pairs = ((said.run_id, asked.run_id), (said.src_node_id, asked.dst_node_id), (said.dst_node_id, asked.src_node_id))
     if any(a != b for a, b in pairs) or (said.group_id, said.message_type) != (asked.group_id, asked.message_type):
-        raise BadReplyError(Refused.REPLY_INVALID, "its metadata are not those of a reply to this message")
+        raise BadReplyError(Refused.REPLY_INVALID, "its metadata does not match this message")
 
 
 class Weigher:

@@ -82,8 +82,8 @@ def suspicious(arrays: Mapping[str, Any]) -> Iterator[str]:
 
 def named(names: list[str]) -> str:
     """Such as `a, b and 3 more`."""
-    told = ", ".join(shown(str(name), LONGEST_NAME) for name in names[:SHOWN])
-    return f"{told} and {len(names) - SHOWN} more" if len(names) > SHOWN else told
+    listed = ", ".join(shown(str(name), LONGEST_NAME) for name in names[:SHOWN])
+    return f"{listed} and {len(names) - SHOWN} more" if len(names) > SHOWN else listed
 
 
 def unstorable(arrays: Mapping[str, Any]) -> str:
@@ -96,8 +96,8 @@ def change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     found = {n: (_type(before[n]), _type(after[n])) for n in before if n in after and _type(before[n]) != _type(after[n])}
     if not found:
         return ""
-    told = named([f"{shown(str(name), LONGEST_NAME)} {old} → {new}" for name, (old, new) in found.items()])
-    return f"{told}: the model's size goes from {sum(map(_size, before.values()))} to {sum(map(_size, after.values()))} bytes"
+    listed = named([f"{shown(str(name), LONGEST_NAME)} {old} → {new}" for name, (old, new) in found.items()])
+    return f"{listed}: the model's size goes from {sum(map(_size, before.values()))} to {sum(map(_size, after.values()))} bytes"
 
 
 def _type(array: Any) -> str:

@@ -109,7 +109,7 @@ def answer_of(reply: Any, seconds: float | None) -> Answer:
 
 
 def say_refused(cluster: str, told: Verdict) -> None:
-    say(f"reply of {cluster or 'a node'} is not taken: reason={told[0]}: {printable(told[1])}")
+    say(f"reply of {cluster or 'a node'} is refused: reason={told[0]}: {printable(told[1])}")
 
 
 def take_record(content: Any) -> float | None:

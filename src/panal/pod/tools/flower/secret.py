@@ -24,8 +24,8 @@ class Locked:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        said = [value for name, value in scope["headers"] if name == self._name]
-        if scope["type"] != "http" or len(said) != 1 or not hmac.compare_digest(said[0], self._value):
+        sent = [value for name, value in scope["headers"] if name == self._name]
+        if scope["type"] != "http" or len(sent) != 1 or not hmac.compare_digest(sent[0], self._value):
             await unauthorized(send)
             return
         headers = [pair for pair in scope["headers"] if pair[0] != self._name]

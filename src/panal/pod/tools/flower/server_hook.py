@@ -122,7 +122,7 @@ class Observation:
             return result
         while (wanted := rounds_wanted()) > self.offset + self.rounds:
             done = self.offset + self.rounds
-            say(f"{wanted} rounds are asked for now: going on after round {done}")
+            say(f"{wanted} rounds are requested now: continuing after round {done}")
             self.journal.started(wanted)
             self.offset, self.rounds = done, wanted - done
             arrays = result.arrays if len(result.arrays) else call["initial_arrays"]
@@ -169,7 +169,7 @@ class Observation:
             if not self._too_few():
                 break
             self._record(self.last, TRAIN, {})
-            say(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; what failed is sent again")
+            say(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
             del replies
             self.phase_began = time.monotonic()
             replies, self.phase = self.exchange.again(timeout, kind)
@@ -198,7 +198,7 @@ class Observation:
         try:
             self.made.look_at(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
         except (AttributeError, TypeError, ValueError, KeyError) as error:
-            say(f"what this strategy returns cannot be looked at: {error!r}")
+            say(f"cannot read what this strategy returns: {error!r}")
         self._record(server_round + self.offset, TRAIN, numbers(out[1]))
         return out
 

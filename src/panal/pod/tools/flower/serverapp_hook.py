@@ -25,7 +25,7 @@ def patch(module: ModuleType) -> None:
         return uploaders[-1]
 
     def flush_logs(log_queue: Any) -> None:
-        """An uploader that is told to stop sends what is left, and ends then."""
+        """An uploader that gets the signal to stop sends the rest and ends."""
         for uploader in uploaders:
             stop(log_queue, uploader)
 

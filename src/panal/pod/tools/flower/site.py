@@ -36,7 +36,7 @@ class WrongAppError(Exception):
 
 
 def app_hash() -> str:
-    """What this site was told that it will run."""
+    """The app hash that the aggregator announced to this site."""
     told = os.environ.get("PANAL_APP_HASH", "")
     if not re.fullmatch(DIGEST, told):
         raise RunError(
@@ -65,7 +65,7 @@ def install() -> None:
 
 
 def introduce(connection: ModuleType, instance: str) -> None:
-    """The hub is told from which Pod a node comes: there one that is started anew may take the place of the one before."""
+    """Sends the hub the Pod of a node: a node that is restarted in the same Pod may replace the previous one."""
     signing: Any = connection.NodeAuthHttpInterceptor
 
     class Introducing(signing):  # type: ignore[misc]
@@ -105,7 +105,7 @@ def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
         try:
             return original(state=state, object_store=object_store, receive=keep, get_run=judged_run, get_fab=judged_bundle, **rest)
         except WrongAppError as refusal:
-            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. Nothing of it is installed or run")
+            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. None of it is installed or run")
             return refuse(module, received[0], state, object_store)
 
     return pull_and_store_message

@@ -1,4 +1,4 @@
-"""Main container of a collaborator: keeps a SuperNode running, and starts it anew when it has to.
+"""Main container of a collaborator: keeps a SuperNode running, and restarts it when necessary.
 
 To the SuperNode the aggregator is the Pod's own gateway, plain HTTP on loopback: it asks again while that is not up, or finds no way to the
 hub. As process 1 of its container this program also collects the processes that Flower leaves behind.
@@ -26,7 +26,7 @@ from .start import UNGUARDED, command
 
 POLL = 0.5  # seconds
 LONGEST_PAUSE = 10.0  # between two starts
-HEALTHY = 60.0  # a SuperNode that ran for so long starts anew without a pause
+HEALTHY = 60.0  # a SuperNode that ran for so long restarts without a pause
 GRACE = 10.0  # between SIGTERM and SIGKILL
 
 
@@ -90,7 +90,7 @@ class Keeper:
     def _ended(self, code: int) -> None:
         ran = time.monotonic() - self.started
         self.pause = 0.0 if ran > HEALTHY else min(LONGEST_PAUSE, max(1.0, self.pause * 2))
-        say(f"the SuperNode ended with {code} after {ran:.0f} s; starting it anew in {self.pause:.0f} s")
+        say(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
         self._signal(signal.SIGKILL)  # what it left behind
         self.child, self.started = None, time.monotonic()
 

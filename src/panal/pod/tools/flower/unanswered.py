@@ -108,14 +108,14 @@ class Waiting:
     def give_up(self, why: str | None = None) -> None:
         """An error takes the place of the reply. What Flower still holds of the message is let go when it has been sent."""
         message, why = self._work.message, why or self.over() or ""
-        say("the ClientApp ended without a reply, so an error is sent")
+        say("the ClientApp ended without a reply; sending an error")
         error: Any = importlib.import_module("flwr.app.error").Error
         self._store.delete(message.metadata.message_id)
         self._module._insert_message(type(message)(error(CRASHED, why), reply_to=message), self._state, self._store)
 
 
 class Objects:
-    """The SuperNode's store of objects: the rest of a reply is not waited for when nobody is there to hand it over."""
+    """The SuperNode's store of objects: it does not wait for the rest of a reply after its sender has ended."""
 
     def __init__(self, store: Any, over: Callable[[], str | None]) -> None:
         self._store, self._over = store, over
