@@ -161,4 +161,4 @@ def test_an_answer_that_is_lost_on_the_way_costs_nothing(pods: Make) -> None:
     assert sorted(lost) == ["/v1/fleet/pull-messages", "/v1/fleet/push-messages"]
     (record,) = [r for r in run.records() if r.get("phase") == "train"]
     assert (record["replies"], record["failures"]) == (1, 0)
-    assert "has not received the message" in run.log("superlink")
+    assert "did not receive the message" in run.log("superlink")
