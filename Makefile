@@ -17,8 +17,8 @@ PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-flower test-platform test-long test-real \
-	test-e2e check lint format types layers unit venv lock images crd manifest clean flower-known flower-versions
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-platform test-long test-real \
+	test-e2e check lint format types layers venv lock images crd manifest clean flower-known flower-versions
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -49,8 +49,6 @@ layers: $(VENV)/.ready
 build: $(VENV)/.ready ## build the wheels and sdists of panal and panal-local into dist/, with the locked hatchling
 	$(BIN)/hatchling build -d dist
 	cd local && ../$(BIN)/hatchling build -d ../dist
-
-unit: test-unit test-integration
 
 UNIT = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 

@@ -1,7 +1,7 @@
 """An aggregator's and its collaborators' containers as processes on loopback: the real programs, real Flower, no Kubernetes.
 
 In the place of the gateways is a proxy that says whose request it is (`standin_gateway`).
-Flower lives in an environment of its own, as in a user's image; PANAL_FLOWER_VENV names it (`make unit` makes it).
+Flower lives in an environment of its own, as in a user's image; PANAL_FLOWER_VENV names it (`make test-flower` creates it).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parents[2]
 def flower_venv() -> Path:
     venv = Path(os.environ.get("PANAL_FLOWER_VENV") or REPOSITORY / f".cache/flower-{minor(NEWEST)}")
     if not (venv / "bin/flower-superlink").exists():
-        pytest.fail(f"no Flower in {venv}: run `make unit`, or set PANAL_FLOWER_VENV to an environment with {PIN} and numpy")
+        pytest.fail(f"no Flower in {venv}: run `make test-flower`, or set PANAL_FLOWER_VENV to an environment with {PIN} and numpy")
     return venv
 
 

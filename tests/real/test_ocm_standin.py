@@ -18,8 +18,8 @@ from api import Api, api
 from cluster import Cluster, ocm_crds
 from fleet import Fleet
 from ocm_contract import Runner
-from panal.api.ocm import crds
 from panal.kube import kinds
+from panal_local.ocm import crds
 from standin import Standin
 from waiting import eventually
 

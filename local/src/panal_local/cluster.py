@@ -15,7 +15,6 @@ from pathlib import Path
 
 import uvloop
 
-from panal.api.ocm import crds
 from panal.kube.client import Client
 from panal.kube.logs import log_to_stdout
 from panal.kube.loop import together
@@ -27,7 +26,7 @@ from panal_local.apiserver.store import Busy
 from panal_local.controllers.run import run as run_controllers
 from panal_local.node.agent import Config as NodeConfig
 from panal_local.node.agent import serve as serve_node
-from panal_local.ocm import agent, hub
+from panal_local.ocm import agent, crds, hub
 from panal_local.supervisor.folder import HUB, Folder
 from panal_local.supervisor.state import State, load
 

@@ -58,7 +58,6 @@ ADDON_DEPLOYMENT_CONFIG = Kind(_ADDON, "v1alpha1", "AddOnDeploymentConfig", "add
 
 JOB = Kind("batch", "v1", "Job", "jobs")
 STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
-DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 POD = Kind("", "v1", "Pod", "pods")
 SERVICE = Kind("", "v1", "Service", "services")
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
@@ -71,7 +70,6 @@ NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENT = Kind("", "v1", "Event", "events")  # core/v1, which `kubectl get events` and `kubectl describe` read
 
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
-STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 
 ROLE = Kind(_RBAC, "v1", "Role", "roles")
 ROLE_BINDING = Kind(_RBAC, "v1", "RoleBinding", "rolebindings")

@@ -16,13 +16,13 @@ from api import Api, api
 from embedded import Embedded
 from panal.api import names
 from panal.api.crd import crd
-from panal.api.ocm import crds
 from panal.cli import certs
 from panal.cli.main import main
 from panal.cli.problem import Code
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.times import now_utc, to_time
+from panal_local.ocm import crds
 from panal_local.ocm.writing import serve
 
 SOON, PAST = now_utc() + timedelta(hours=20), now_utc() - timedelta(hours=1)

@@ -101,7 +101,7 @@ def test_of_an_exception_the_apps_own_part_is_at_the_end():
         f'  File "{APP}/tiny/client_app.py", line 17, in train',
         "    return fit(x)",
         "           ^^^^^^",
-        '  File "/volumes/tools/panal_tools/flower_server_hook.py", line 50, in start',
+        '  File "/volumes/tools/panal_tools/flower/server_hook.py", line 50, in start',
         "    return observation.run()",
         f'  File "{LIB}/numpy/linalg.py", line 9, in solve',
         "    raise LinAlgError",

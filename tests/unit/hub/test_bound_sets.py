@@ -12,7 +12,6 @@ import pytest
 from api import api
 from embedded import Embedded
 from panal.api import names
-from panal.api.ocm import crds
 from panal.hub import bound_sets
 from panal.hub.bound_sets import BoundSets, known, listed
 from panal.kube import kinds
@@ -20,6 +19,7 @@ from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.errors import Invalid
 from panal.kube.objects import Object
+from panal_local.ocm import crds
 from panal_local.ocm.writing import serve
 
 NS = names.SYSTEM_NAMESPACE

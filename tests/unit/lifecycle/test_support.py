@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from panal.lifecycle import exposure, storage
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.support import ignored_fields, unsupported
 from panal.lifecycle.world import Run
@@ -50,6 +51,11 @@ def test_the_message_names_the_unsupported_field_and_the_remedy(wanted: Run, rea
     assert trouble.reason == reason
     assert words in trouble.message
     assert trouble.message.endswith(REMEDY[reason])
+
+
+def test_the_remedies_name_every_supported_type() -> None:
+    assert [kind for kind in exposure.KINDS if kind not in REMEDY[Reason.LISTENER_NOT_SUPPORTED]] == []
+    assert [kind for kind in storage.KINDS if kind not in REMEDY[Reason.STORAGE_NOT_SUPPORTED]] == []
 
 
 def test_a_run_as_it_should_be_is_supported() -> None:

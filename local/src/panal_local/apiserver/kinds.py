@@ -118,7 +118,6 @@ _NAMESPACED: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("apps", "v1", "StatefulSet", "statefulsets", "sts", "status", ""),
     ("batch", "v1", "Job", "jobs", "", "status", "Status=job_status Completions=completions"),
     ("coordination.k8s.io", "v1", "Lease", "leases", "", "", "Holder=.spec.holderIdentity"),
-    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", "", ""),
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", "", ""),
     (_RBAC, "v1", "Role", "roles", "", "", ""),
     (_RBAC, "v1", "RoleBinding", "rolebindings", "", "", ""),

@@ -68,7 +68,7 @@ def build(recipe: Recipe, name: str, images: Path, *, tell: Tell = silent, step:
     try:
         place = folder_of(images, name)
     except NotReadyError as error:
-        raise BuildError(f"{name!r} is no image name; one looks like example/digits:1.0") from error
+        raise BuildError(f"{name!r} is not a valid image name; an example is example/digits:1.0") from error
     try:
         digest = _digest(recipe, tell)
     except WalkError as error:

@@ -2,9 +2,10 @@
 
     hub            its loops: clusters (accepted, lost, deleted: removal), sets; hubplacing: placing, addons
     agent          its loops: registration (joining, status, lease); workagent: works; addonagent: certificates
-    works          what a ManifestWork says of its manifests; applying makes them so
-    statuses       what is said of them: feedback, jsonpath, rules
-    conditions, writing    what all share
+    works          the manifests of a ManifestWork; applying applies them
+    statuses       the status of each manifest: feedback, jsonpath
+    crds           the definitions of the kinds that both serve
+    conditions, writing    shared by all
 
-Decisions are functions of plain objects; the loops, `applying` and `writing` do what they say.
+Decisions are functions of plain objects; the loops, `applying` and `writing` carry them out.
 """

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Iterable
 
-from panal.api.ocm import crds
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
@@ -15,7 +14,7 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Loop, together
 from panal.kube.objects import Key, Object, holds
 from panal.kube.times import now_utc, to_micro_time
-from panal_local.ocm import registration
+from panal_local.ocm import crds, registration
 from panal_local.ocm.addonagent import AddonAgent
 from panal_local.ocm.certificates import INSTALL_NAMESPACE
 from panal_local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL

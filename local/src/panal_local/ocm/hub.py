@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime
 
-from panal.api.ocm import crds
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
@@ -15,7 +14,7 @@ from panal.kube.loop import Concerns, Loop, together
 from panal.kube.objects import Key, Object, conditions_of, drop_managed_fields, key_of, uid_of
 from panal.kube.times import now_utc
 from panal.placement.selectors import MisconfiguredError
-from panal_local.ocm import clusters, sets
+from panal_local.ocm import clusters, crds, sets
 from panal_local.ocm.hubplacing import PlacingControllers, Snapshot
 from panal_local.ocm.writing import ensure, patch, say, serve, started
 

@@ -1,4 +1,4 @@
-"""From the scheduler's outcome to the PlacementDecisions that have to be written. What is selected, `panal.placement` decides."""
+"""From the scheduler's outcome to the PlacementDecisions that have to be written. `panal_local.scheduling` selects the clusters."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Folder:
             for name in ("run", "log", "images"):
                 (self.root / name).mkdir(exist_ok=True)
         except OSError as error:
-            raise PlatformError(f"the folder {self.root} cannot be made: {error.strerror}", "Choose another with --folder.") from error
+            raise PlatformError(f"the folder {self.root} cannot be created: {error.strerror}", "Choose another with --folder.") from error
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:

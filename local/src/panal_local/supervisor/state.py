@@ -89,7 +89,7 @@ def grown(state: State, clusters: int, claims: Mapping[str, Mapping[str, str]], 
 def _check_claim(cluster: str, name: str, value: str) -> None:
     """What is kept here is made at each `up`: what no API server takes would keep the platform from coming up ever after."""
     if not CLAIM_NAME.fullmatch(name):
-        raise PlatformError(f"the claim {name!r} of {cluster}: its name does not do", "Use small letters, digits, - and dots.")
+        raise PlatformError(f"the claim {name!r} of {cluster}: its name is invalid", "Use lowercase letters, digits, - and dots.")
     if not 1 <= len(value) <= CLAIM_VALUE:
         raise PlatformError(
             f"the claim {name} of {cluster}: its value has {len(value)} characters", f"Give it 1 to {CLAIM_VALUE} characters."

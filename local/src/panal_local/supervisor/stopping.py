@@ -22,7 +22,7 @@ def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
     with folder.one_at_a_time():
         found = living(folder)
         if found:
-            tell(f"{len(found)} processes end")
+            tell(f"stopping {len(found)} processes")
         _end_supervisor(folder)
         drained = asyncio.run(_drain(folder))
     return bool(found or drained)
@@ -43,7 +43,7 @@ def _end_supervisor(folder: Folder) -> None:
             time.sleep(0.02)
         else:
             return
-    raise PlatformError("the supervisor cannot be ended", f"Look at the process that {folder.lock} names.")
+    raise PlatformError("the supervisor did not stop", f"Check the process that {folder.lock} names.")
 
 
 async def _drain(folder: Folder) -> int:
@@ -54,5 +54,5 @@ async def _drain(folder: Folder) -> int:
     left = await asyncio.gather(*(drain(node, GRACE) for node in nodes))
     if any(left):
         names = ", ".join(str(node) for node, attempts in zip(nodes, left) if attempts)
-        raise PlatformError(f"containers of {names} cannot be ended", "Run `panal down` again.")
+        raise PlatformError(f"containers of {names} did not stop", "Run `panal down` again.")
     return len(nodes)

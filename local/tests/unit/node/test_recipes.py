@@ -62,8 +62,8 @@ def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
 @pytest.mark.parametrize(
     ("name", "fields", "says"),
     [
-        ("App:1", {}, "no image name"),
-        ("../app", {}, "no image name"),
+        ("App:1", {}, "not a valid image name"),
+        ("../app", {}, "not a valid image name"),
         ("app:1", {"packages": ["no_such"]}, "no package no_such"),
         ("app:1", {"prepare": ["sh", "-c", "echo broken; exit 1"]}, "(?s)prepare of .* failed.*broken"),
         ("app:1", {"install": ["no such requirement"]}, "installing what .* asks for failed"),

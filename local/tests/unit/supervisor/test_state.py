@@ -38,10 +38,10 @@ def test_growing_keeps_what_was_chosen_and_adds_what_is_missing():
 CLAIMS = [
     (1, {"cluster1": {name: value}}, words)
     for name, value, words in [
-        ("A B", "c", "its name does not do"),
-        ("../x", "c", "its name does not do"),
-        ("größe", "c", "its name does not do"),
-        ("a" * 254, "c", "its name does not do"),
+        ("A B", "c", "its name is invalid"),
+        ("../x", "c", "its name is invalid"),
+        ("größe", "c", "its name is invalid"),
+        ("a" * 254, "c", "its name is invalid"),
         ("a", "", "its value has 0"),
         ("a", "x" * 1025, "its value has 1025"),
     ]

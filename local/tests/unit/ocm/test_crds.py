@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from panal.api.ocm import crds
+from panal_local.ocm import crds
 
 CRDS = [*crds.hub(), *crds.spoke()]
 ALLOWED = {
