@@ -41,6 +41,7 @@ def stay():
 
 def stubborn():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("ignores SIGTERM", flush=True)
     while True:
         signal.pause()
 
@@ -204,7 +205,7 @@ def test_the_hub_ends_last(platform):
     platform.want(["hub", "standin:stay"], ["a", "standin:stubborn"])
     supervisor = platform.start()
     hub = platform.running("hub")
-    platform.running("a")
+    platform.until(lambda: "ignores SIGTERM" in platform.said("a"), "a ignores SIGTERM")
     signal_process(platform.folder, SUPERVISOR, signal.SIGTERM)
     platform.until(lambda: "a: ended by signal 9" in platform.log(), "a is killed")
     assert supervisor.wait(10) == 0
