@@ -67,7 +67,7 @@ test-local: $(VENV)/.ready ## run the tests of the local platform
 
 test-short: $(VENV)/.ready $(FLOWER)/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
-	$(BIN)/pytest local/tests/platform/test_platform.py local/tests/platform/test_control.py
+	$(BIN)/pytest local/tests/platform/test_platform.py
 
 test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
 	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"

@@ -54,7 +54,7 @@ def required(command: str) -> Platform:
     if platform := installed():
         return platform
     message = f"{command} needs the local platform, which is not installed"
-    raise Problem(Code.PLATFORM, message, f"Install it: pip install panal-local=={version('panal')}")
+    raise Problem(Code.PLATFORM, message, f"Install panal-local {version('panal')}: `pip install ./local` in a clone of panal.")
 
 
 def add_commands(app: typer.Typer) -> None:

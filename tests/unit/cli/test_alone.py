@@ -98,7 +98,7 @@ def test_the_commands_of_the_local_platform_say_what_to_install(panal: Panal) ->
     )
     assert (code, new) == (Code.OK, Code.OK)
     assert help_.count("(needs panal-local)") == len(COMMANDS)
-    install = f"Install it: pip install panal-local=={version('panal')}"
+    install = f"Install panal-local {version('panal')}: `pip install ./local` in a clone of panal."
     for code, said in ended:
         assert code == Code.PLATFORM
         assert said.endswith(f" needs the local platform, which is not installed\n  {install}\n")
