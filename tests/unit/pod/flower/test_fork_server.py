@@ -17,10 +17,10 @@ from panal.pod.tools.install import install
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from panal_tools.flower import deaths, fork_hook as hook, fork_server as server
+from panal_tools.flower import deaths, fork_client as client, fork_hook as hook, fork_server as server
 os.environ["PANAL_HOOK"] = "client"
 server.AHEAD = {"client": ("imported_ahead",)}
-hook.PROGRAMS.update({"flwr-clientapp": ("app", "main"), "flower-superexec": ("executor", "main")})
+client.PROGRAMS.update({"flwr-clientapp": ("app", "main"), "flower-superexec": ("executor", "main")})
 server.EXECUTOR = "executor"
 deaths.report = lambda arguments, details: written(arguments[1], details)
 def written(name, text):

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import glob
 import importlib
-import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 from ..files import say
 from . import deaths
+from .fork_client import ForkClient
+from .fork_server import Server
 
 GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd")  # a device that was opened before the fork cannot be used after it
-# What is forked, as the module and the function that the program of that name is. Others are started as ever.
-PROGRAMS = {
-    "flower-superexec": ("flwr.supercore.cli", "flower_superexec"),
-    "flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"),
-    "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp"),
-}
 # Where each of the two starts its SuperExec, by `subprocess.Popen` alone.
 STARTS = {"flower_supernode": "flwr.supernode.start_client_internal", "flower_superlink": "flwr.superlink.cli.flower_superlink"}
 
@@ -65,41 +59,11 @@ def patch(module: ModuleType) -> None:
     setattr(module, name, forking)
 
 
-def begin() -> tuple[ForkServer | None, Callable[[], None]]:
+def begin() -> tuple[ForkClient | None, Callable[[], None]]:
     """In this process: whom to ask. In the fork server, when it has ended, and in all that it forked: what is left to do."""
-    from .fork_server import Server
-
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent = os.getpid()
     if os.fork():
         its.close()
-        return ForkServer(ours), lambda: None
+        return ForkClient(ours), lambda: None
     return None, Server(its, ours, parent).serve() or (lambda: None)
-
-
-class Forked:
-    """In the place of a Popen: all programs here watch the process that started them, and end when it does."""
-
-    def terminate(self) -> None: ...
-
-    def wait(self, timeout: float | None = None) -> int:
-        return 0
-
-
-class ForkServer:
-    """As its clients see it."""
-
-    def __init__(self, ours: socket.socket) -> None:
-        self.socket = ours
-
-    def start(self, arguments: list[str], **options: Any) -> Any:
-        """In the place of `subprocess.Popen`."""
-        if arguments[0] not in PROGRAMS:
-            return deaths.started(arguments, **options)
-        request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
-        try:
-            self.socket.send(json.dumps(request).encode())
-        except OSError as error:
-            say(f"no fork server ({error}): {arguments[0]} is started again")
-            return deaths.started(arguments, **options)
-        return Forked()

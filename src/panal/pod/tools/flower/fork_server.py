@@ -29,7 +29,7 @@ from typing import Any
 
 from ..files import say
 from . import deaths
-from .fork_hook import PROGRAMS, ForkServer
+from .fork_client import PROGRAMS, ForkClient
 
 EXECUTOR = "flwr.supercore.superexec.executor.subprocess_executor"  # where a SuperExec starts programs
 AHEAD = {
@@ -160,7 +160,7 @@ class Server:
         sys.argv = request["arguments"]
         module, function = PROGRAMS[sys.argv[0]]
         if sys.argv[0] == deaths.SUPEREXEC:
-            deaths.replace(importlib.import_module(EXECUTOR), ForkServer(self.asking).start)
+            deaths.replace(importlib.import_module(EXECUTOR), ForkClient(self.asking).start)
             return lambda: getattr(importlib.import_module(module), function)()
 
         def app() -> None:

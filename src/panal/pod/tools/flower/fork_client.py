@@ -1,0 +1,45 @@
+"""The client of the fork server: it requests a program in place of `subprocess.Popen`."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+from ..files import say
+from . import deaths
+
+# What is forked, as the module and the function that the program of that name is. Others are started as ever.
+PROGRAMS = {
+    "flower-superexec": ("flwr.supercore.cli", "flower_superexec"),
+    "flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"),
+    "flwr-serverapp": ("flwr.superlink.cli", "flwr_serverapp"),
+}
+
+
+class Forked:
+    """In the place of a Popen: all programs here watch the process that started them, and end when it does."""
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+
+class ForkClient:
+    """Requests programs over the socket `ours`."""
+
+    def __init__(self, ours: socket.socket) -> None:
+        self.socket = ours
+
+    def start(self, arguments: list[str], **options: Any) -> Any:
+        """In the place of `subprocess.Popen`."""
+        if arguments[0] not in PROGRAMS:
+            return deaths.started(arguments, **options)
+        request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
+        try:
+            self.socket.send(json.dumps(request).encode())
+        except OSError as error:
+            say(f"no fork server ({error}): {arguments[0]} is started again")
+            return deaths.started(arguments, **options)
+        return Forked()
