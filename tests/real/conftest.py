@@ -44,7 +44,7 @@ SPOKES = 4
 
 def need(problems: list[str]) -> None:
     if problems:
-        pytest.skip("; ".join(problems))  # a failure where CI is set: see tests/conftest.py
+        pytest.skip("; ".join(problems))  # a failure where CI is set: see conftest.py
 
 
 def programs_missing() -> list[str]:

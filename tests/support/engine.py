@@ -1,6 +1,6 @@
 """What the tests of a run need of an engine: clusters that can be asked and disturbed, and what no API server tells.
 
-Three engines have the same tests (`run_suite`, `failure_suite`, `kill_suite`, `identity_suite`): `containers` (everything real),
+Three engines have the same tests (`run_suite`, `failure_suite`, `kill_suite`, `identity_suite`): `nodes` (everything real),
 `kubernetes` (real API servers and Open Cluster Management, panal's own node) and `embedded` (the local platform).
 """
 
