@@ -36,7 +36,7 @@ SYSTEM, SITE_NS = names.SYSTEM_NAMESPACE, names.COLLABORATOR_NAMESPACE
 ALL_CLUSTERS = MANIFEST.with_name("all-clusters.yaml")
 CONTROLLER = "panal-controller"
 CONFIG = {"group": GROUP, "resource": RESOURCE}
-SOON = 90
+SOON = 240  # an agent whose request was denied or lost tries again ever later
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from waiting import eventually
 
 SYSTEM, SPOKE_NS = names.SYSTEM_NAMESPACE, names.COLLABORATOR_NAMESPACE
 SPREAD = 4
-SOON = 90
+SOON = 240  # an agent whose request was denied or lost tries again ever later
 CSR = kinds.CERTIFICATE_SIGNING_REQUEST
 
 
