@@ -54,7 +54,7 @@ class Containers(RealServers):
         hub.kubectl("-n", "panal-system", "delete", "pod", "-l", CONTROLLER, "--wait")
         hub.kubectl("-n", "panal-system", "rollout", "status", "deployment/panal-controller", "--timeout=120s")
         said = ("-n", "panal-system", "logs", "deployment/panal-controller")
-        eventually(lambda: " leads " in hub.kubectl(*said, check=False), "the new controller leads", 60)
+        eventually(lambda: " is the leader " in hub.kubectl(*said, check=False), "the new controller leads", 60)
 
     def logs(self, namespace: str, pod: str, last: int = 40) -> str:
         return self.fleet.hub.kubectl("-n", namespace, "logs", pod, "--all-containers", f"--tail={last}", "--prefix", check=False)

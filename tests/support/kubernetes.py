@@ -145,7 +145,7 @@ class Kubernetes(RealServers, LocalPods):
         return path
 
     def _times_led(self) -> int:
-        return (self.fleet.hub.processes.logs / f"{CONTROLLER}.log").read_text().count(" leads ")
+        return (self.fleet.hub.processes.logs / f"{CONTROLLER}.log").read_text().count(" is the leader ")
 
     # --- as tests see it ------------------------------------------------------------------------------------------
     def node(self, cluster: str) -> Path:

@@ -104,7 +104,7 @@ class Platform(LocalPods):
         eventually(lambda: self._times_led() > before, "the new controller leads", 60)
 
     def _times_led(self) -> int:
-        return self.folder.log(CONTROLLER).read_text().count(" leads ")
+        return self.folder.log(CONTROLLER).read_text().count(" is the leader ")
 
     @contextmanager
     def without_api(self) -> Iterator[None]:
