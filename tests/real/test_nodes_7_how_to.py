@@ -14,7 +14,7 @@ import pages
 from fleet import Fleet
 from processes import assets
 
-pytestmark = [pytest.mark.real, pytest.mark.nodes, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.nodes]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/how-to/real-hub.md"
