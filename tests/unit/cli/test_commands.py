@@ -10,36 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from command_line import *  # noqa: F403
 from panal.cli import apply, apps, new, problem
 from panal.cli.choose import choose
-from panal.cli.main import main
 from panal.cli.problem import Code, Problem
 from panal.kube import errors
 from panal.pod.tools.flower.known import NEWEST, minor
 
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "metadata": {"name": "x"}}
-
-
-@pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch, tmp_path):
-    monkeypatch.setenv("PANAL_HOME", str(tmp_path / "platform"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-
-@pytest.fixture
-def panal(monkeypatch, capsys):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["panal", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return end.value.code or 0, said.out, said.err
-
-    return run
 
 
 @pytest.mark.parametrize(

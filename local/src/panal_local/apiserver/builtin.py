@@ -1,4 +1,4 @@
-"""Schemas of the kinds that are built in: fields, types and descriptions from lightkube's models, the rest from the tables here.
+"""Schemas of the built-in kinds: fields, types and descriptions from lightkube's models, the rest from the tables here.
 
 The tables say what models do not: keys of lists that merge, and the defaults that something here relies on. Schemas are made when first
 asked for.

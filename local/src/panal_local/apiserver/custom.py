@@ -58,7 +58,7 @@ def fill(crd: Object) -> None:
 
 
 def served(crd: Object, time: str) -> None:
-    """The status of a CRD that is accepted: served at once."""
+    """The status of an accepted CRD, which is served immediately."""
     known = {c["type"]: c for c in (crd.get("status") or {}).get("conditions") or ()}
     reasons = {"NamesAccepted": "NoConflicts", "Established": "InitialNamesAccepted"}
     conditions = [{"lastTransitionTime": time, "message": "", "reason": r, "status": "True", "type": t} for t, r in reasons.items()]

@@ -48,7 +48,7 @@ def plain(obj: Object) -> None:
 
 
 def fill(obj: Object, store: Store, user: User, old: Object | None) -> None:
-    """What the server gives by itself, which nobody owns. Changes `obj` itself."""
+    """Sets the fields that the server assigns; they have no field manager. Changes `obj` in place."""
     match obj["kind"]:
         case "Pod" if old is None:
             _account(obj, store)

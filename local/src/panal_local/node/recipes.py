@@ -63,8 +63,8 @@ class Recipe:
 
 
 def build(recipe: Recipe, name: str, images: Path, *, tell: Tell = silent, step: Tell = silent) -> Image:
-    """The image as it is in the store now. `tell` is told of what of the folder is left out, `step` of each step of an installation.
-    BuildError if it cannot be made."""
+    """Builds the image and returns it. `tell` receives the files that are left out, `step` each step of an installation. Raises
+    BuildError."""
     try:
         place = folder_of(images, name)
     except NotReadyError as error:

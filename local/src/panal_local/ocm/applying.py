@@ -59,7 +59,7 @@ class Applier:
         return DONE
 
     async def _write(self, manifest: Manifest, kind: Kind, owner: Object) -> None:
-        """Update is a server-side apply: what the manifest has becomes so, what it has no more goes, fields of others stay."""
+        """Update is a server-side apply: it sets the manifest's fields, removes fields that left it, and keeps fields of others."""
         wanted = with_owner(manifest.object, owner, manifest.orphan)
         if manifest.strategy == "Update":
             await self._client.apply(wanted, kind=kind)

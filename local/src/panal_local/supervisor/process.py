@@ -115,7 +115,7 @@ def take_lock(folder: Folder) -> int | None:
         os.close(handle)
         return None
     os.ftruncate(handle, 0)
-    write_down(folder, {})  # before we say who we are: what another has left is true no more
+    write_down(folder, {})  # before this process names itself: an earlier supervisor's entries are no longer valid
     os.pwrite(handle, json.dumps(asdict(Process(os.getpid(), time.time()))).encode(), 0)
     return handle
 

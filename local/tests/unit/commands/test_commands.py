@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from command_line import *  # noqa: F403
 from panal.api.names import NO_DATA
 from panal.api.parse import parse
 from panal.cli.apps import App
 from panal.cli.choose import choose
-from panal.cli.main import main
 from panal.cli.platform import COMMANDS, installed
 from panal.cli.problem import Code, Problem
 from panal_local.commands import data, folder
@@ -21,27 +20,6 @@ from panal_local.commands.errors import explained
 from panal_local.commands.platform import parse_claims
 from panal_local.node.recipes import BuildError
 from panal_local.supervisor.folder import PlatformError
-
-
-@pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch, tmp_path):
-    monkeypatch.setenv("PANAL_HOME", str(tmp_path / "platform"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-
-@pytest.fixture
-def panal(monkeypatch, capsys):
-    """Runs the command line in this process: exit code, stdout, stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["panal", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return end.value.code or 0, said.out, said.err
-
-    return run
 
 
 def test_the_product_finds_the_platform_and_its_commands(panal):

@@ -215,7 +215,7 @@ def test_the_hub_ends_last(platform):
 
 
 def test_a_number_that_another_process_has_now_confuses_nobody(platform):
-    """What a supervisor that was killed has left names process ids which then became somebody else's: nobody holds the lock."""
+    """The files of a killed supervisor name process ids that other processes have now: the lock is free."""
     stranger = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     left = {"pid": stranger.pid, "since": 0, "failures": 0}
     platform.folder.lock.write_text(json.dumps(left))

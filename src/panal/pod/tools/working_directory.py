@@ -33,7 +33,7 @@ def place() -> Path | None:
 
 def enter(app_folder: Callable[[], Path | None]) -> None:
     """From now on this process and all that it starts are in the working directory. After a restart it is as it was left.
-    `app_folder` finds the app's folder in the image; None where there is none: a client's image may be no more than an environment."""
+    `app_folder` finds the app's folder in the image. It returns None if there is none: a client's image may hold only an environment."""
     volume = place()
     if volume is None:
         return
