@@ -36,7 +36,7 @@ SYSTEM, SITE_NS = names.SYSTEM_NAMESPACE, names.COLLABORATOR_NAMESPACE
 ALL_CLUSTERS = MANIFEST.with_name("all-clusters.yaml")
 CONTROLLER = "panal-controller"
 CONFIG = {"group": GROUP, "resource": RESOURCE}
-SOON = 240  # an agent whose request was denied or lost tries again ever later
+SOON = 90
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,24 @@ class Hub:
         return self.api.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON) or {"metadata": {}}
 
     def until(self, cluster: str, type_: str, reason: str) -> None:
-        eventually(lambda: condition(self.addon(cluster), type_).get("reason") == reason, f"{cluster}: {type_} {reason}", SOON)
+        state = lambda: f"{cluster}: {type_} {reason}: {self.state(cluster)}"  # noqa: E731
+        eventually(lambda: condition(self.addon(cluster), type_).get("reason") == reason, state, SOON)
+
+    def state(self, cluster: str) -> str:
+        """The add-on of a cluster, its work and the certificate requests, with the end of its agent's log."""
+        requests = self.fleet.hub.kubectl("get", "csr", "-o", "wide")
+        work = self.fleet.hub.kubectl("-n", cluster, "get", "manifestwork", "-o", "yaml")
+        agent = (self.fleet[cluster].processes.logs / "ocm-registration.agent.log").read_text()[-3000:]
+        return f"{json.dumps(self.addon(cluster), indent=1)}\n{requests}\n{work}\n{agent}"
+
+    def send(self, name: str, csr: Object, labels: dict[str, str]) -> None:
+        """Sends a certificate request as the user and the groups in its spec, which the API server sets."""
+        body = {key: csr[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": name, "labels": labels}}
+        groups = [f"--as-group={group}" for group in csr["spec"]["groups"]]
+        self.fleet.hub.kubectl("create", f"--as={csr['spec']['username']}", *groups, "-f", "-", stdin=json.dumps(body))
+
+    def csr(self, name: str) -> Object:
+        return self.api.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", name) or {"metadata": {}}
 
     def has_key(self, cluster: str, wanted: bool = True) -> None:
         spoke = api(self.fleet[cluster].kubeconfig)
@@ -97,9 +114,10 @@ def hub(ocm: Fleet) -> Iterator[Hub]:
 
 
 def _begin(fleet: Fleet) -> None:
-    """Removes authorities and certificates of other tests."""
+    """Removes authorities, certificates and requests of other tests: an agent sends no request while ten have its labels."""
     fleet.hub.kubectl("delete", "clustermanagementaddon", names.ADDON, "--ignore-not-found")
     fleet.hub.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", "--timeout=60s")
+    fleet.hub.kubectl("delete", "csr", "-l", f"{names.ADDON_LABEL}={names.ADDON}")
     for spoke in fleet.spokes:
         server = api(spoke.kubeconfig)
         eventually(lambda server=server: not server.get(kinds.SECRET, SITE_NS, names.IDENTITY_SECRET), f"{spoke.name} has no key", SOON)
@@ -137,6 +155,23 @@ def test_a_cluster_is_revoked_and_restored(hub: Hub) -> None:
     assert list(now.values()).count(None) == 1
 
 
+def test_ten_requests_keep_the_agent_from_sending_another_and_the_status_says_so(hub: Hub) -> None:
+    labels = {names.CLUSTER_LABEL: "cluster1", names.ADDON_LABEL: names.ADDON}
+    hub.panal("revoke", "cluster1")
+    hub.until("cluster1", "Available", "Revoked")
+    hub.has_key("cluster1", wanted=False)
+    for number in range(10):
+        hub.send(f"many-{number}", request("cluster1", labels=labels), labels)
+        eventually(lambda n=number: condition(hub.csr(f"many-{n}"), "Denied"), "it is denied", SOON)
+    hub.panal("restore", "cluster1")
+    hub.until("cluster1", "Available", "TooManyCertificateRequests")
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    assert selector in condition(hub.addon("cluster1"), "Available")["message"]
+    hub.fleet.hub.kubectl("delete", "csr", "-l", selector)
+    hub.until("cluster1", "Available", "CollaboratorReady")
+    hub.has_key("cluster1")
+
+
 def test_new_authorities_are_created(hub: Hub) -> None:
     printed = hub.panal("rotate")
     assert printed.count("is created and is distributed to every gateway") == 2
@@ -162,17 +197,8 @@ def test_a_configuration_for_all_and_one_for_a_cluster_are_rolled_out(hub: Hub) 
 
 def test_a_request_with_the_labels_of_another_cluster_is_denied(hub: Hub) -> None:
     labels = {names.CLUSTER_LABEL: "cluster2", names.ADDON_LABEL: names.ADDON}
-    csr = request("cluster1", labels=labels)
-    body = {
-        "apiVersion": csr["apiVersion"],
-        "kind": csr["kind"],
-        "metadata": {"name": "forged", "labels": labels},
-        "spec": csr["spec"],
-    }
-    user = f"{csr['spec']['username']}"
-    groups = [f"--as-group={group}" for group in csr["spec"]["groups"]]
-    hub.fleet.hub.kubectl("create", f"--as={user}", *groups, "-f", "-", stdin=json.dumps(body))
-    forged = lambda: hub.api.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", "forged") or {"metadata": {}}  # noqa: E731
+    hub.send("forged", request("cluster1", labels=labels), labels)
+    forged = lambda: hub.csr("forged")  # noqa: E731
     eventually(lambda: condition(forged(), "Denied"), "it is denied", SOON)
     eventually(lambda: names.CLUSTER_LABEL not in labels_of(forged()), "it no longer has the label of cluster2", SOON)
     assert not (forged().get("status") or {}).get("certificate")

@@ -12,11 +12,11 @@ T = TypeVar("T")
 DEADLINE = float(os.environ.get("PANAL_TEST_DEADLINE", "300"))
 
 
-def eventually(question: Callable[[], T | None], what: str, seconds: float = DEADLINE) -> T:
-    """The first answer that is true; asks ten times a second."""
+def eventually(question: Callable[[], T | None], what: str | Callable[[], str], seconds: float = DEADLINE) -> T:
+    """The first answer that is true; asks ten times a second. A `what` that is called shows the state in which the wait ended."""
     end = time.monotonic() + seconds
     while True:
         if answer := question():
             return answer
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.1)

@@ -21,6 +21,7 @@ Object = dict[str, Any]
 ROTATED = "ClusterCertificateRotated"  # written by OCM's agent
 CLUSTER_AVAILABLE = "ManagedClusterConditionAvailable"
 MESSAGE_LENGTH = 1000
+MAX_REQUESTS = 10  # OCM's agent sends no request while so many CertificateSigningRequests, answered or not, have the labels of its add-on
 STATUS = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -34,10 +35,11 @@ class Condition:
     message: str
 
 
-def status(addon: Object, work: Object | None, cluster: Object | None, now: datetime) -> Object:
-    """The status, to be applied as a whole. `work`: the add-on's ManifestWork. `cluster`: the ManagedCluster."""
+def status(addon: Object, work: Object | None, cluster: Object | None, now: datetime, requests: int = 0) -> Object:
+    """The status, to be applied as a whole. `work`: the add-on's ManifestWork. `cluster`: the ManagedCluster. `requests`: the number of
+    CertificateSigningRequests with the labels of the cluster and the add-on."""
     subject = {"user": addon["metadata"]["namespace"], "groups": [names.ADDON]}
-    conditions = (_registered(addon), _manifests(work), _available(addon, work, cluster, now))
+    conditions = (_registered(addon), _manifests(work), _available(addon, work, cluster, now, requests))
     return {
         "namespace": names.COLLABORATOR_NAMESPACE,
         "registrations": [] if issued.revoked(addon) else [{"signerName": names.SIGNER, "subject": subject}],
@@ -67,7 +69,7 @@ def _manifests(work: Object | None) -> Condition:
     return Condition("ManifestApplied", bool(state), reason, message)
 
 
-def _available(addon: Object, work: Object | None, cluster: Object | None, now: datetime) -> Condition:
+def _available(addon: Object, work: Object | None, cluster: Object | None, now: datetime, requests: int) -> Condition:
     """The first problem, causes before their effects. For a cluster that is not available: the reason and message of OCM."""
     alive = _current(cluster, CLUSTER_AVAILABLE)
     if alive.get("status") not in ("True", "False"):
@@ -85,15 +87,22 @@ def _available(addon: Object, work: Object | None, cluster: Object | None, now: 
         return Condition(
             "Available", False, "WorkNotAvailable", present.get("message") or "The add-on's objects do not exist on the cluster yet"
         )
-    return _certified(addon, now)
+    return _certified(addon, now, requests)
 
 
-def _certified(addon: Object, now: datetime) -> Condition:
+def _certified(addon: Object, now: datetime, requests: int) -> Condition:
     rotated, usable = _conditions(addon).get(ROTATED, {}), issued.valid(issued.issued(addon), now)
     if rotated.get("status") == "False":
         return Condition(
             "Available", False, "CertificateNotObtained", rotated.get("message") or "The cluster's agent has not received a certificate"
         )
+    if not usable and requests >= MAX_REQUESTS:
+        labels = f"{names.CLUSTER_LABEL}={addon['metadata']['namespace']},{names.ADDON_LABEL}={names.ADDON}"
+        message = (
+            f"The cluster's agent requests no certificate while {MAX_REQUESTS} or more requests have its labels. Kubernetes deletes a "
+            f"request an hour after its answer; to delete them now: kubectl delete csr -l {labels}"
+        )
+        return Condition("Available", False, "TooManyCertificateRequests", message)
     if not usable:
         secret = f"Secret {names.IDENTITY_SECRET} in the namespace {names.COLLABORATOR_NAMESPACE} of the cluster"
         message = f"The cluster has no valid certificate. If its agent does not request one, delete the {secret}"

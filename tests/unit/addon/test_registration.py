@@ -108,6 +108,17 @@ def test_the_add_on_is_available_only_if_nothing_is_missing(
     assert conditions_of(status(installed, applied_work, managed, NOW))["Available"] == available
 
 
+def test_ten_requests_are_named_as_the_reason_for_a_missing_certificate() -> None:
+    """OCM's agent counts requests of its add-on by label, and sends none while there are ten."""
+    found = status(addon(certificates=()), WORKS, cluster(), NOW, requests=10)
+    assert conditions_of(found)["Available"] == ("False", "TooManyCertificateRequests")
+    assert "kubectl delete csr -l open-cluster-management.io/cluster-name=c1," in next(
+        c["message"] for c in found["conditions"] if c["type"] == "Available"
+    )
+    assert conditions_of(status(addon(certificates=()), WORKS, cluster(), NOW, requests=9))["Available"][1] == "CertificateMissing"
+    assert conditions_of(status(addon(), WORKS, cluster(), NOW, requests=12))["Available"][1] == "CollaboratorReady"
+
+
 @pytest.mark.parametrize(
     ("applied_work", "applied"),
     [

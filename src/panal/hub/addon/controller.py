@@ -99,8 +99,8 @@ class AddOnController:
             self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
         elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _relevant_fields(old) != _relevant_fields(new)):
             self._queue.add_after(changed["metadata"]["name"], SETTLE)
-        elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and new is not None and is_pending(new):
-            key = requester(new)
+        elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and (new is None or is_pending(new)):  # a deleted one no longer counts
+            key = requester(changed)
             self._queue.add_after(key, max(SETTLE, self._paused.get(key, 0.0) - time.monotonic()))
 
     def _note_removal(self, old: Object | None, new: Object | None) -> None:
@@ -151,11 +151,17 @@ class AddOnController:
         if needs_apply(wanted, work):
             await self._client.apply(wanted, force=work is not None)
         now = self._now()
-        status = registration.status(addon, work, self._cache.get(kinds.MANAGED_CLUSTER, "", cluster), now)
+        status = registration.status(addon, work, self._cache.get(kinds.MANAGED_CLUSTER, "", cluster), now, self._requests(cluster))
         if registration.differs(addon, status):
             await self._client.apply_status(addon | {"status": status})
         ends = registration.expiry(addon, now)
         return max(1.0, (ends - now).total_seconds()) if ends else None
+
+    def _requests(self, cluster: str) -> int:
+        found = self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, cluster)
+        return sum(
+            (labels_of(csr).get(names.CLUSTER_LABEL), labels_of(csr).get(names.ADDON_LABEL)) == (cluster, names.ADDON) for csr in found
+        )
 
     def _config(self, key: ConfigKey) -> Object | None:
         return self._cache.get(kinds.ADDON_DEPLOYMENT_CONFIG, *key)
