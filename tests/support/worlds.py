@@ -121,7 +121,7 @@ def fresh(**changes: Any) -> World:
             set_members={"global": frozenset(three)},
             job=None,
             service=None,
-            has_claim=False,
+            volume_claims=frozenset(),
             node_addresses=("10.0.0.1",),
             works={},
             progress=None,
@@ -201,7 +201,7 @@ def running(**changes: Any) -> World:
         "service": service(),
         "works": works(work(1), work(2), work(3)),
         "progress": progress(),
-        "has_claim": True,
+        "volume_claims": frozenset({f"{run().name}-model"}),
     }
     return fresh(**(known | changes))
 

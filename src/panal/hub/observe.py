@@ -23,7 +23,6 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
-from panal.lifecycle.storage.claim import claim_name
 from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class Observer:
             set_members={} if started else views.members(cache.list(kinds.MANAGED_CLUSTER_SET), clusters),
             job=views.job(job, cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None,
             service=self._one(kinds.SERVICE, run, names.aggregator(run.name)),
-            has_claim=cache.get(kinds.PERSISTENT_VOLUME_CLAIM, namespace, claim_name(run)) is not None,
+            volume_claims=frozenset(c["metadata"]["name"] for c in cache.list(kinds.PERSISTENT_VOLUME_CLAIM, namespace)),
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
             works={w.cluster: w for w in self.works(run.uid)},
             progress=self._progress(run, job),

@@ -167,7 +167,7 @@ class World:
     set_members: Mapping[str, frozenset[ClusterName]]  # of every ManagedClusterSet
     job: JobView | None
     service: Object | None
-    has_claim: bool  # the PersistentVolumeClaim of spec.server.storage exists
+    volume_claims: frozenset[str]  # the names of the PersistentVolumeClaims in the run's namespace
     node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None  # of the present attempt, that is of `job`

@@ -19,7 +19,7 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
 
 @pytest.mark.parametrize(("spec", "claim", "folder", "size"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_claim_holds_the_model(spec: dict[str, Any], claim: str, folder: str, size: str) -> None:
-    world = fresh(run=run(server={"storage": spec}), has_claim=False)
+    world = fresh(run=run(server={"storage": spec}))
     kind = storage(world.run)
     (made,) = kind.objects(world)
     assert (made["kind"], made["metadata"]["name"]) == ("PersistentVolumeClaim", claim)
@@ -29,6 +29,6 @@ def test_a_claim_holds_the_model(spec: dict[str, Any], claim: str, folder: str, 
     assert (kind.uri(world.run), kind.folder(world.run)) == (f"pvc://{claim}", folder)
 
 
-def test_a_claim_that_exists_is_left_alone() -> None:
-    world = fresh(has_claim=True)
+def test_an_existing_claim_is_not_applied() -> None:
+    world = fresh(volume_claims=frozenset({f"{run().name}-model"}))
     assert storage(world.run).objects(world) == []

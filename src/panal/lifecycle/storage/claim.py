@@ -13,7 +13,7 @@ def claim_name(run: Run) -> str:
 class Claim:
     def objects(self, world: World) -> list[Object]:
         """The claim, unless it exists. It has no owner: like the model it remains when the run is deleted."""
-        if world.has_claim:
+        if claim_name(world.run) in world.volume_claims:
             return []
         run = world.run
         metadata = {"name": claim_name(run), "namespace": run.namespace, "labels": labels(run, "aggregator")}
