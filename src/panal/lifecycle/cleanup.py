@@ -81,4 +81,4 @@ def bindings(world: World, named: Collection[str]) -> list[Ref]:
 
 def _work(world: World, work: WorkView, strip: bool = False) -> Ref:
     name = names.work(world.run.name, identity(world.run))
-    return Ref(WORK_API, "ManifestWork", work.cluster, name, work.object["metadata"]["uid"], strip_finalizers=strip)
+    return Ref(WORK_API, "ManifestWork", work.cluster, name, work.uid, strip_finalizers=strip)

@@ -17,7 +17,7 @@ Before the Job exists, an object that the hub refuses is reported: Failed if try
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
+from panal.lifecycle.collaborators import Works
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
@@ -46,8 +47,8 @@ class Step:
 
     outcome: Outcome
     apply: Sequence[Object] = ()
+    works: Works | None = None
     delete: Sequence[Ref] = ()
-    added: Collection[ClusterName] = ()
     removed: Collection[ClusterName] = ()
     look_again: float | None = None
 
@@ -139,12 +140,12 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     """Applies the aggregator and a collaborator on each selected cluster, and derives the run's phase from their states."""
     address, announced = exposure.address(world), runtime_of(world).announced(world.progress)
-    participants = _participants(world, selection)
+    excluded = collaborators.excluded(world, selection.clusters | world.works.keys())
+    participants = _participants(world, selection, excluded)
     apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
-    if address and announced:  # the Job comes before them: a refusal stops before it
-        apply += collaborators.works(world, participants, address, announced)
-    gone = [c for c in world.works if _leaves(world, selection, c)]
-    states = diagnosis.states(world, selection.clusters, now)
+    works = collaborators.works(world, participants, address, announced) if address and announced else None
+    gone = [c for c in world.works if c in excluded or (selection.settled and c not in selection.clusters)]
+    states = diagnosis.states(world, selection.clusters, excluded, now)
     state = aggregator_state(world, now)
     outcome = replace(
         _before(world),
@@ -165,22 +166,17 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     return Step(
         _going(world, outcome, state, address),
         apply=apply,
+        works=works,
         delete=cleanup.works_of(world, gone),
-        added=[o["metadata"]["namespace"] for o in apply if o["kind"] == "ManifestWork" and o["metadata"]["namespace"] not in world.works],
         removed=[c for c in gone if world.works[c].deleting_since is None],
         look_again=min(looks, default=None),
     )
 
 
-def _participants(world: World, selection: Selection) -> list[ClusterName]:
+def _participants(world: World, selection: Selection, excluded: Container[ClusterName]) -> list[ClusterName]:
     """The clusters that the aggregator admits. While OCM rewrites its decisions, none is removed."""
     staying = selection.clusters if selection.settled else selection.clusters | world.works.keys()
-    return [c for c in sorted(staying) if collaborators.cannot_take_part(world, c) is None]
-
-
-def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
-    """Whether OCM no longer selects the cluster, or it can no longer take part."""
-    return (selection.settled and cluster not in selection.clusters) or collaborators.cannot_take_part(world, cluster) is not None
+    return [c for c in sorted(staying) if c not in excluded]
 
 
 def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
@@ -244,9 +240,10 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     named = world.run.spec.client.placement.get("clusterSets") or ()
     return Plan(
         apply=tuple(step.apply),
+        works=step.works,
         delete=(*step.delete, *cleanup.bindings(world, named)),
         status=new if changed else None,
-        events=(*story.clusters(step.added, step.removed), *changes),
+        events=(*story.removed(step.removed), *changes),
         add_finalizer=names.FINALIZER not in world.run.finalizers and bool(step.apply),
         look_again=look_again,
     )

@@ -19,7 +19,7 @@ from panal.runtimes.base import Partition
 def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, WorkView]) -> dict[ClusterName, Partition]:
     """For each participant. A work that exists keeps its number, and so does one that is going until it has gone."""
     wanted = sorted(participants)
-    known = {cluster: found for cluster, work in works.items() if (found := of_work(work)) is not None}
+    known = {cluster: work.partition for cluster, work in works.items() if work.partition}
     first = min((each.count for each in known.values()), default=len(wanted))
     taken = {each.index for each in known.values()}
     free = (index for index in range(len(taken) + len(wanted)) if index not in taken)
@@ -27,19 +27,17 @@ def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, Work
     return {c: known.get(c) or Partition(new[c], max(first, new[c] + 1)) for c in wanted}
 
 
-def of_work(work: WorkView) -> Partition | None:
-    """What its StatefulSet says; None if that was made by a version that gave none."""
-    for manifest in work.object.get("spec", {}).get("workload", {}).get("manifests", []):
-        if manifest.get("kind") == "StatefulSet":
-            return _read(manifest)
-    return None
+def text(manifests: Iterable[Object]) -> str:
+    """The annotation of the StatefulSet among the manifests of a work, such as "3/100"; empty if it has none."""
+    stateful_set = next((m for m in manifests if m.get("kind") == "StatefulSet"), {})
+    annotations = (stateful_set.get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(names.ANNOTATION_PARTITION, ""))
 
 
 def annotation(partition: Partition) -> dict[str, str]:
     return {names.ANNOTATION_PARTITION: f"{partition.index}/{partition.count}"}
 
 
-def _read(stateful_set: Object) -> Partition | None:
-    text = str((stateful_set["metadata"].get("annotations") or {}).get(names.ANNOTATION_PARTITION, ""))
+def read(text: str) -> Partition | None:
     index, _, count = text.partition("/")
-    return Partition(int(index), int(count)) if index.isdecimal() and count.isdecimal() else None
+    return Partition(int(index), int(count)) if len(text) < 20 and index.isdecimal() and count.isdecimal() else None

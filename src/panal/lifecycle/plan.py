@@ -1,4 +1,4 @@
-"""What a decision comes to: objects to apply, objects to delete, one status, the story's next Events, and when to look again."""
+"""What a decision comes to: objects and works to apply, objects to delete, one status, the story's next Events, and when to look again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from panal.api.types import Status
+from panal.lifecycle.collaborators import Works
 from panal.lifecycle.world import Object
 
 
@@ -33,10 +34,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Carried out in this order: finalizer added, objects applied, objects deleted, status written (None: unchanged), Events
-    written, finalizer removed."""
+    """Carried out in this order: finalizer added, objects applied, then works, status written (None: unchanged), Events written, objects
+    deleted, finalizer removed."""
 
     apply: tuple[Object, ...] = ()
+    works: Works | None = None
     delete: tuple[Ref, ...] = ()
     status: Status | None = None
     events: tuple[Event, ...] = ()

@@ -44,5 +44,4 @@ def removal(works: Iterable[WorkView], limit: timedelta, now: datetime) -> tuple
 
 
 def _ref(work: WorkView, strip: bool) -> Ref:
-    metadata = work.object["metadata"]
-    return Ref(WORK_API, "ManifestWork", work.cluster, metadata["name"], metadata["uid"], strip_finalizers=strip)
+    return Ref(WORK_API, "ManifestWork", work.cluster, work.name, work.uid, strip_finalizers=strip)

@@ -16,6 +16,7 @@ from panal.addon.config import NOTHING, SiteConfig
 from panal.api.names import ClusterName
 from panal.api.progress import Progress
 from panal.api.types import Spec, Status
+from panal.runtimes.base import Partition
 
 Object = dict[str, Any]  # a Kubernetes object as JSON
 
@@ -85,8 +86,11 @@ class WorkView:
     """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.feedback`)."""
 
     cluster: ClusterName
-    object: Object
+    name: str
+    uid: str
+    created: datetime
     deleting_since: datetime | None
+    partition: Partition | None  # None: created by a version that assigned none
     applied: bool | None  # None: the agent has not reported yet (or only for an older generation)
     applied_message: str
     pod_exists: bool

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from panal.api.names import ClusterName
 from panal.kube.objects import Object
 from panal.lifecycle.decide import decide
 from panal_local.ocm.feedback import read
@@ -62,11 +61,9 @@ def test_a_pod_without_containers_yet_is_no_error() -> None:
 def test_a_work_of_an_earlier_build_keeps_its_pod_and_is_asked_by_that_pods_names() -> None:
     template = {"spec": {"containers": [{"name": "of-old", "image": "i"}]}}
     stateful_set = {"kind": "StatefulSet", "metadata": {"name": "s"}, "spec": {"template": template}}
-    by_position = {"type": "JSONPaths", "jsonPaths": [{"name": "ready", "path": ".status.containerStatuses[0].ready"}]}
-    former = work(1)
-    former.object["spec"] = {"workload": {"manifests": [stateful_set]}, "manifestConfigs": [{"feedbackRules": [by_position]}]}
-    world = started(works=works(former))
-    found = next(w for w in applied(decide(world, NOW), "ManifestWork") if w["metadata"]["namespace"] == ClusterName("cluster1"))
+    wanted = decide(started(works=works(work(1))), NOW).works
+    assert wanted
+    found = wanted.render(next(s for s in wanted.sites if s.cluster == "cluster1"), existing=[stateful_set])
     assert stateful_set in found["spec"]["workload"]["manifests"]
     asked = found["spec"]["manifestConfigs"][0]["feedbackRules"]
     assert values({"containerStatuses": [waiting("supernode", "S"), waiting("of-old", "O")]}, asked)["waiting"] == "O"

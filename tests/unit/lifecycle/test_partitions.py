@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from panal.api.names import ClusterName
+from panal.api.names import ANNOTATION_PARTITION, ClusterName
+from panal.hub.works import view
 from panal.lifecycle import partitions
 from panal.lifecycle.decide import decide
 from panal.lifecycle.world import Object, PlacementView, WorkView, World
@@ -20,13 +21,10 @@ def named(**numbers: tuple[int, int]) -> dict[str, Partition]:
 
 
 def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
-    """Works whose StatefulSet has these numbers."""
+    """Works with these numbers."""
     found = {}
     for name, pair in numbers.items():
-        manifest = {"kind": "StatefulSet", "metadata": {"annotations": partitions.annotation(Partition(*pair))}}
-        view = work(1)
-        view = replace(view, cluster=ClusterName(name), object=view.object | {"spec": {"workload": {"manifests": [manifest]}}})
-        found[ClusterName(name)] = view
+        found[ClusterName(name)] = replace(work(1), cluster=ClusterName(name), partition=Partition(*pair))
     return found
 
 
@@ -68,8 +66,14 @@ def taken_over(world: World, made: list[Object], *gone: str) -> World:
     """The world after these works were applied, for a controller that knows nothing else."""
     kept = [m for m in made if m["metadata"]["namespace"] not in gone]
     uid = {"uid": "u", "creationTimestamp": ago(5).isoformat()}
-    views = [replace(work(int(m["metadata"]["namespace"][-1])), object=m | {"metadata": m["metadata"] | uid}) for m in kept]
+    views = [view(m | {"metadata": m["metadata"] | uid}) for m in kept]
     return replace(world, works={v.cluster: v for v in views})
+
+
+@pytest.mark.parametrize("text", ["", "1", "a/b", "/", "1/", "²/³", "-1/2", f"{'9' * 5000}/1"])
+def test_an_invalid_annotation_is_no_number(text: str) -> None:
+    stateful_set = {"kind": "StatefulSet", "metadata": {"annotations": {ANNOTATION_PARTITION: text}}}
+    assert partitions.read(partitions.text([stateful_set])) is None
 
 
 def test_a_run_keeps_its_numbers_while_clusters_come_and_go() -> None:
