@@ -1,10 +1,10 @@
-"""The reporter, a container beside the aggregator: progress.jsonl in, ConfigMap `<run>-progress` out; the model into its storage; and the
-gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
+"""The reporter, a sidecar of the aggregator: writes the progress to the ConfigMap `<run>-progress`, stores the models and the app's files,
+and keeps the gateway's files up to date (`gatekeeper`).
 
-It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
-and restarted at any time: it reads from the beginning and has the same result. While the API server is unavailable it retries; the
-main container, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that trains several
-times leaves a model each time; they are stored in that order.
+Only the reporter mounts the storage volume and the ServiceAccount token. Its input comes from the user's image and is not trusted; its
+output is bounded (`fold`). It can be killed and restarted at any time: it reads its input from the beginning and gets the same result.
+While the API server is unavailable it retries. The main container, and with it the Job, waits for `stored.json`, which is written when the
+ConfigMap names the model.
 """
 
 from __future__ import annotations
@@ -42,21 +42,22 @@ from panal.pod.tools.records import Round, UnfitError, parse
 
 log = logging.getLogger("panal.reporter")
 
-POLL = 0.2  # seconds between two looks at the files
-PAUSE = 0.5  # between two writes, so that a burst of records is one
+# Seconds:
+POLL = 0.2  # between two reads of the files
+PAUSE = 0.5  # after a write, which batches a burst of records
 LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
-BESIDES = 300.0  # what is beside the progress is news by itself after so long
-TELLING = 540.0  # how long the main container waits on an API server that is away, before the model counts as stored without it
-LAST_WRITE = 20.0  # after SIGTERM; the pod's grace period is longer
-ATTEMPTS = 3  # at storing, for file systems that come and go
+BESIDES = 300.0  # after this time the gateway's traffic is written even if the progress has not changed
+TELLING = 540.0  # until a model counts as stored although the API server is unavailable
+LAST_WRITE = 20.0  # after SIGTERM; shorter than the Pod's grace period
+ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
-# What comes of a model.json or model.npz that is none: it is made in the user's image.
+# Raised for a malformed model.json or model.npz, which come from the user's image.
 UNSTORABLE = (OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 class Sink(Protocol):
-    """The ConfigMap: `write` and `read` return its data and raise KubeError."""
+    """The ConfigMap `<run>-progress`. Both methods return its data and raise KubeError."""
 
     async def write(self, data: Mapping[str, str]) -> Mapping[str, str]: ...
 
@@ -70,7 +71,7 @@ class ConfigMapSink:
     name: str
 
     async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
-        """The controller makes the ConfigMap; until then this is NotFound."""
+        """Raises NotFound until the controller has created the ConfigMap."""
         return _data(await self.client.merge_patch(CONFIG_MAP, self.namespace, self.name, {"data": dict(data)}))
 
     async def read(self) -> Mapping[str, str]:
@@ -85,7 +86,7 @@ def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
 class Settings:
     run_dir: Path
     place: Place
-    run: Mapping[str, str]  # namespace, name, uid, attempt: for metadata.json
+    run: Mapping[str, str]  # namespace, name and uid, for metadata.json
     attempt: str
     work_dir: Path = Path(WORK_DIR)
 
@@ -106,15 +107,15 @@ class Settings:
 class Reporter:
     settings: Settings
     sink: Sink
-    more: Callable[[], Mapping[str, str]] = dict  # other data for the ConfigMap: the gateway's request and traffic
+    more: Callable[[], Mapping[str, str]] = dict  # further data for the ConfigMap: certificate request and traffic
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
-    clusters: dict[str, list[int]] = field(default_factory=dict)  # in which rounds each took part, for the metadata
-    written: str = ""  # what the ConfigMap holds of ours
+    clusters: dict[str, list[int]] = field(default_factory=dict)  # the rounds to which each cluster contributed
+    written: str = ""  # the progress that the ConfigMap has
     wrote: float = 0.0
     rounds: str = ""
     looked: float = 0.0
-    stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the call of `start`: the model's status, or an error
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # number of the model -> its status, or an error
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +127,7 @@ class Reporter:
                 self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(told)})
 
     async def run(self) -> None:
-        """Until `stop` is set; then everything is said once more."""
+        """Runs until `stop` is set, then writes what is left."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._store_models())
             tasks.create_task(self._tell_always())
@@ -160,7 +161,7 @@ class Reporter:
         return bounded(self.state).model_dump_json(by_alias=True)
 
     async def tell(self) -> None:
-        """Writes what is new, or looks what the controller wants; tries until it succeeds or `stop` is set, once at least."""
+        """Writes changes to the ConfigMap, or reads it if there are none. Retries until it succeeds or `stop` is set."""
         pause = POLL
         while True:
             text = self.text()
@@ -182,17 +183,17 @@ class Reporter:
     def _update_rounds(self, data: Mapping[str, str]) -> None:
         self.looked = time.monotonic()
         if self.written and data.get(KEY_PROGRESS) != self.written:
-            self.written = ""  # somebody has deleted it or written over it
+            self.written = ""  # deleted or overwritten: write it again
         wanted = data.get(KEY_ROUNDS, "")
         if wanted.isdigit() and wanted != self.rounds:
             replace(self.settings.run_dir / ROUNDS, wanted)
             self.rounds = wanted
 
     async def _store_models(self) -> None:
-        """In the order in which they were handed over, each once; in the end the app's files, beside the last."""
+        """Stores the models in the order in which they were handed over, then the app's files."""
         collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
         while not self.stop.is_set():
-            ended = collector.asked()  # every model was handed over before
+            ended = collector.asked()  # before listing the models: all of them were handed over earlier
             for folder in self._handed_over():
                 model = _read(folder / MODEL)
                 if model is not None and folder.name not in self.stored:
@@ -216,7 +217,7 @@ class Reporter:
         self.state = self.state.model_copy(update={"model": status})
         await self._until_written(status)
         self._answer(folder.name, status.model_dump())
-        (folder / ARRAYS).unlink(missing_ok=True)  # an app may leave many
+        (folder / ARRAYS).unlink(missing_ok=True)
 
     async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
         self._take_in()
@@ -240,7 +241,7 @@ class Reporter:
         raise AssertionError("unreachable")
 
     async def _until_written(self, status: ModelStatus) -> None:
-        """The hub should know of the model before the Job ends; an API server that is unavailable for long does not fail the run."""
+        """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most TELLING seconds."""
         end = time.monotonic() + TELLING
         while not self.stop.is_set() and time.monotonic() < end:
             if self.written and Progress.model_validate_json(self.written).model == status:
@@ -256,7 +257,7 @@ class Reporter:
         replace(self.settings.run_dir / STORED, json.dumps(self.stored))
 
     async def _sleep(self, seconds: float) -> None:
-        """Ends early when it is time to stop."""
+        """Returns early when `stop` is set."""
         try:
             async with asyncio.timeout(seconds):
                 await self.stop.wait()

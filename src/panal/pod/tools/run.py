@@ -1,7 +1,6 @@
-"""`python3 /panal/tools/run.py RUNTIME PROGRAM [ARGUMENTS]`: starts one of a runtime's programs inside a user's image.
+"""`python3 /panal/tools/run.py RUNTIME PROGRAM [ARGUMENTS]`: runs `main` of the module `panal_tools.RUNTIME.PROGRAM` in a user's image.
 
-It is the module PROGRAM of the folder `panal_tools/RUNTIME` beside this file, whose `main` gives the exit code. Python puts this file's
-folder on the path.
+Python adds the folder of this file to the path.
 """
 
 import importlib
