@@ -1,8 +1,8 @@
-"""Asks a strategy to aggregate, and asks again without a reply at which it raises: one site must not end the run for all.
+"""Calls a strategy's aggregation, and repeats it without a reply that makes it raise, so that one site cannot end the run for all.
 
-Replies that are unlike the others go first. Flower's own strategies may raise at replies that are all alike, such as trees that are none,
-or make NaN of numbers that are too large: then the one reply is looked for without which all is well. A strategy of the user's own may
-raise because it means to.
+Replies that differ from the majority are left out first. Flower's strategies may also raise, or return NaN, because of a single reply that
+does not differ in form, such as invalid trees or too large numbers: that reply is found by leaving out each in turn. An app's own strategy
+may raise on purpose, so this is not tried for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .exchange import Exchange
 from .judge import Rules, not_finite
 from .replies import Phase
 
-SUSPECTS = 64  # replies of which each is left out once, at most
+SUSPECTS = 64  # maximum number of replies for which each is left out in turn
 
 Aggregate = Callable[[list[Any]], Any]
 
@@ -29,7 +29,8 @@ class Aggregation:
         self._strategy, self._exchange, self._rules = strategy, exchange, exchange.judge.rules
 
     def __call__(self, kind: str, aggregate: Aggregate, given: list[Any], phase: Phase) -> Any:
-        """What `aggregate` makes of `given`, or of all but those that `phase` then names. Raises what it raises if that is no help."""
+        """Aggregates `given`, without the replies that make the strategy raise; `phase` counts these as failures. Raises the strategy's
+        exception if leaving out replies does not help."""
         state = State(self._strategy)
         try:
             out = aggregate(given)
@@ -46,8 +47,8 @@ class Aggregation:
         return out
 
     def _without_one(self, aggregate: Aggregate, given: list[Any], phase: Phase, error: Exception, state: State) -> list[Any] | None:
-        """The replies but the one without which all is well, for a strategy as it was. If there is not exactly one: None, and the strategy
-        as it is now."""
+        """The replies without the only one that causes the failure; the strategy's state is reset for another try. None if there is not
+        exactly one such reply; then the state is left unchanged."""
         after = State(self._strategy)
         suspect = self._culprit(aggregate, given, state)
         if suspect is None:
@@ -58,7 +59,7 @@ class Aggregation:
         return [each for each in given if each is not suspect]
 
     def _culprit(self, aggregate: Aggregate, given: list[Any], state: State) -> Any:
-        """Of two replies either could be it, so neither is."""
+        """The only reply without which the aggregation succeeds. With two replies, either could be the cause, so none is found."""
         suspects = [each for each in given if not each.has_error()]
         if not (self._rules.strict and self._rules.consistent and 2 < len(suspects) <= SUSPECTS):
             return None
@@ -67,14 +68,14 @@ class Aggregation:
             state.restore()
             try:
                 out = aggregate([each for each in given if each is not suspect])
-            except Exception:  # noqa: BLE001  not this one, or not this one alone
+            except Exception:  # noqa: BLE001  this reply is not the only cause
                 continue
             if not self._is_spoilt(out):
                 found.append(suspect)
         return found[0] if len(found) == 1 else None
 
     def _is_spoilt(self, out: Any) -> bool:
-        """Whether the model holds numbers that are not finite, made of replies that are."""
+        """Whether the aggregated arrays are not finite although all replies are."""
         arrays = out[0] if isinstance(out, tuple) else None
         if not (self._rules.strict and self._rules.finite and isinstance(arrays, Mapping)):
             return False
@@ -82,11 +83,11 @@ class Aggregation:
 
 
 class NotFiniteError(ArithmeticError):
-    """The strategy has made NaN or infinity of what the sites sent."""
+    """The strategy returned NaN or infinity for finite replies."""
 
 
 class State:
-    """What a strategy, and the one within it, had before it was asked."""
+    """A snapshot of the attributes of a strategy and its nested strategies."""
 
     def __init__(self, strategy: Any) -> None:
         self._of = [(each, {name: copied(value) for name, value in vars(each).items()}) for each in chain(strategy)]
@@ -102,13 +103,13 @@ def copied(value: Any) -> Any:
 
 
 def chain(strategy: Any) -> list[Any]:
-    """A strategy, and those within it: the ones for differential privacy wrap another."""
+    """A strategy and its nested strategies: those for differential privacy wrap another."""
     inner = getattr(strategy, "strategy", None)
     return [strategy, *(chain(inner) if inner is not None else [])]
 
 
 def asked() -> Rules:
-    """What spec.server.replies asks of replies, for an app's own main loop or strategy."""
+    """The rules of spec.server.replies, for an app's own main loop or strategy."""
     return Rules(
         consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
         finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
@@ -117,7 +118,7 @@ def asked() -> Rules:
 
 
 def rules(strategy: Any) -> Rules:
-    """The same, and what this strategy needs."""
+    """The rules of spec.server.replies with the requirements of `strategy`."""
     return replace(
         asked(),
         strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),

@@ -1,4 +1,4 @@
-"""What Flower's Pods and the hub (`panal.runtimes.flower`) agree on, beside what holds for every runtime (`panal.pod.tools.codes`)."""
+"""Constants that Flower's Pods share with the hub (`panal.runtimes.flower`), beyond those of all runtimes (`panal.pod.tools.codes`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from ..codes import Ending, Word
 SUPERLINK_PORT = 8000  # on loopback
 
 EVALUATE = "evaluate"  # phase of a round: sites evaluate the model
-SERVER = "server"  # what the server app evaluates itself; may be of round 0
+SERVER = "server"  # phase of a round: the server app evaluates the model; also in round 0
 
-# Keys of an app's run config with the number of rounds, the most usual first; `_` in an app's key counts as `-`.
+# Keys of an app's run config with the number of rounds, the most common first; `_` in an app's key counts as `-`.
 ROUNDS_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
 
 
@@ -22,7 +22,7 @@ class FlowerEnding(Word):
 
 
 class FlowerDoubt(Word):
-    """What a person should know of a run that goes on."""
+    """A problem that does not end the run."""
 
     TREES_LOST = "TreesLost"
 

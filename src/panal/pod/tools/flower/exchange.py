@@ -1,4 +1,4 @@
-"""Messages out, replies in: what Flower's grid does for a phase of a round, with a judge between the replies and the app."""
+"""Sends the messages of a phase and collects the replies, as Flower's grid does, but withholds replies that the judge refuses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .errors import printable
 from .judge import Description, Judge, Verdict, describe
 from .replies import Answer, Clusters, Phase, answer_of, in_order, say_refused, take_record
 
-RETURNING = 30.0  # seconds for a collaborator that has failed to be there again
+RETURNING = 30.0  # seconds for a failed collaborator to reconnect
 
 
 @dataclass
 class Asked:
-    """One message that was sent: to which node, and what it held."""
+    """A message that was sent to `node`, and the description of its content."""
 
     node: int
     sent: Description
@@ -25,27 +25,26 @@ class Asked:
 
 
 class Exchange:
-    """Sends messages and waits for replies like Flower's grid does, but looks for replies sooner than every three seconds, and keeps back
-    those that `judge` refuses. `again` sends the same messages again to those that have not replied."""
+    """Replaces `send_and_receive` of Flower's `grid`: polls sooner than every three seconds and withholds replies that `judge` refuses."""
 
     def __init__(self, grid: Any, judge: Judge, clusters: Clusters | None = None) -> None:
         self.push, self.pull, self.nodes = grid.push_messages, grid.pull_messages, grid.get_node_ids
         self.clusters = clusters or Clusters()
         self.judge = judge
-        self.got: dict[str, Description] = {}  # the replies of the last phase that were let through, by the message they reply to
+        self.got: dict[str, Description] = {}  # the accepted replies of the last phase, by the id of the message that they answer
         self._asked: dict[str, Asked] = {}
         self._found: dict[str, Any] = {}
         self._seconds: dict[str, float | None] = {}
-        self.answers: dict[int, Answer] = {}  # of the last phase, by node
-        self._lost = 0  # messages that the SuperLink did not take
+        self.answers: dict[int, Answer] = {}  # the results of the last phase, by node
+        self._lost = 0  # messages that the SuperLink did not accept
 
     def __call__(self, messages: Iterable[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
         self._asked, self._found, self._seconds, self._lost = {}, {}, {}, 0
         return self._exchange(list(messages), timeout, kind)
 
     def again(self, timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
-        """The replies that came before count still. What failed is sent again, to the node that its cluster has now; and where all were
-        sent the same, to one node more that was not asked, as the one that failed may fail again."""
+        """Sends the failed messages again, each to the current node of its cluster. If all nodes got the same content, each is also sent to
+        a node that had none, because the first may fail again. Earlier replies still count."""
         failed = {key: each for key, each in self._asked.items() if key not in self.got}
         self._wait_for(each.node for each in failed.values())
         messages = [same(each.message, self.clusters.successor(each.node)) for each in failed.values()]
@@ -57,14 +56,14 @@ class Exchange:
         return self._exchange(messages, timeout, kind)
 
     def _not_asked(self) -> list[int]:
-        """Nodes that could take the place of another."""
+        """The nodes that got no message, if they can replace a failed one because all messages have the same content."""
         if len({id(each.message.content) for each in self._asked.values()}) != 1:
             return []
         asked = {self.clusters.successor(each.node) for each in self._asked.values()}
         return [node for node in self.nodes() if node not in asked]
 
     def forget(self) -> None:
-        """Nothing will be sent again: what was sent need not be kept."""
+        """Drops the messages and replies, which `again` no longer needs."""
         self._asked, self._found, self._seconds = {}, {}, {}
 
     def _exchange(self, messages: list[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
@@ -78,7 +77,7 @@ class Exchange:
         return replies, phase
 
     def _send(self, messages: list[Any]) -> dict[str, Asked]:
-        contents: dict[int, Description] = {}  # one record is usually sent to all
+        contents: dict[int, Description] = {}  # all messages usually share one content
         empty = Description({}, {}, {})
         described = [contents.setdefault(id(m.content), describe(m.content)) if m.has_content() else empty for m in messages]
         ids = self.push(messages) if messages else []
@@ -87,13 +86,13 @@ class Exchange:
         return asked
 
     def _wait_for(self, nodes: Iterable[int]) -> None:
-        """For a while: a collaborator that was just started again connects within seconds."""
+        """Waits up to RETURNING seconds until the clusters of `nodes` are connected."""
         wanted, end = list(nodes), time.monotonic() + RETURNING
         while not {self.clusters.successor(node) for node in wanted} <= set(self.nodes()) and time.monotonic() < end:
             time.sleep(0.5)
 
     def _collect(self, asked: Mapping[str, Asked], timeout: float | None, began: float) -> dict[str, Any]:
-        """The replies that came, by the message that they reply to."""
+        """The replies within the timeout, by the id of the message that they answer."""
         found: dict[str, Any] = {}
         while len(found) < len(asked):
             found |= {r.metadata.reply_to_message_id: r for r in self.pull({i for i in asked if i not in found})}
@@ -106,7 +105,7 @@ class Exchange:
         return found
 
     def _judged(self, kind: str, phase: Phase) -> list[Any]:
-        """The cluster is that of the node that was asked, whatever a reply says: the SuperLink takes no other node's reply to it."""
+        """The accepted replies. The cluster is that of the node to which the message was sent: the guard accepts a reply only from it."""
         asked, found, rules = self._asked, self._found, self.judge.rules
         got = {key: describe(reply.content, rules) for key, reply in found.items() if reply.has_content()}
         refused = self.judge.refused(kind, {key: each.sent for key, each in asked.items()}, got)
@@ -121,7 +120,7 @@ class Exchange:
         return [reply for key, reply in found.items() if key not in refused]
 
     def without_odd_ones(self, kind: str, replies: Iterable[Any], phase: Phase) -> list[Any] | None:
-        """After the strategy has raised: the replies that are alike; None if they all are."""
+        """After the strategy raised: the replies without those that differ from the majority, which are refused. None if none differs."""
         odd = self.judge.odd_ones(kind, self.got) if self.judge.rules.consistent else {}
         if not odd:
             return None
@@ -133,7 +132,7 @@ class Exchange:
         return kept
 
     def leave_out(self, reply: Any, error: Exception, phase: Phase) -> None:
-        """The strategy raises with this reply, and does not without it."""
+        """Refuses a reply with which the strategy raises `error`, and without which it does not."""
         self._refuse(reply, phase, (Refused.REPLY_INVALID, f"the strategy raises {type(error).__name__} with it, and not without it"))
         self.got.pop(reply.metadata.reply_to_message_id, None)
 
@@ -148,7 +147,7 @@ class Exchange:
         return answer_of(reply, self._seconds.get(key))
 
     def _refuse(self, reply: Any, phase: Phase, told: Verdict) -> None:
-        """One that was counted already."""
+        """Refuses a reply that was already counted."""
         cluster = self.clusters.of(reply.metadata.src_node_id)
         say_refused(cluster, told)
         phase.replies -= 1
@@ -157,6 +156,6 @@ class Exchange:
 
 
 def same(message: Any, node: int) -> Any:
-    """The same message once more, to `node`."""
+    """A copy of the message for `node`."""
     said = message.metadata
     return type(message)(message.content, node, said.message_type, ttl=said.ttl, group_id=said.group_id)

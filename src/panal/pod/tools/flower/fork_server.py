@@ -1,8 +1,7 @@
-"""Forks Flower's programs from a process that has imported Flower, and after the first of its apps the libraries that it used.
+"""The fork server: forks Flower's programs from a process that has imported Flower and the app's libraries.
 
-Never the user's own code: only what lies in the environment's site-packages is imported ahead, and that is learnt from the first app
-process. It has no threads and no connections of its own when it forks. Every child draws its random numbers from a state of its own, as
-processes that are started from scratch do.
+It learns the libraries from app processes, and imports only modules of site-packages, never the user's code. It has no threads and no
+connections when it forks. Each child gets its own random seeds, like a newly started process.
 """
 
 from __future__ import annotations
@@ -36,23 +35,24 @@ AHEAD = {
     "client": ("flwr.supercore.cli", "flwr.clientapp"),
     "server": ("flwr.supercore.cli", "flwr.serverapp.strategy"),
 }
-NEVER = frozenset({"tensorflow", "jax", "jaxlib", "ray", "torch_xla"})  # start threads when they are imported, or say not to be forked
+NEVER = frozenset({"tensorflow", "jax", "jaxlib", "ray", "torch_xla"})  # start threads on import, or do not support fork
 MESSAGE = 1 << 16
-LESSON = 1 << 17  # bytes of what an app process tells, compressed: the names of some ten thousand modules
+LESSON = 1 << 17  # bytes of a compressed list of about ten thousand modules
 PR_SET_PDEATHSIG = 1
 App = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Child:
-    """A program that was forked. `kills`: for want of memory, before it began."""
+    """A forked program. `kills` is `deaths.kills()` before its start."""
 
     arguments: list[str]
     kills: int
 
 
 class Server:
-    """`requests` is the end to read from; `asking` the other, for a SuperExec that is forked here; `parent` is the process it serves."""
+    """`requests` and `asking` are the two ends of the socket for requests; a forked SuperExec gets `asking`. `parent` is the process id of
+    the SuperNode or SuperLink."""
 
     def __init__(self, requests: socket.socket, asking: socket.socket, parent: int) -> None:
         self.requests = requests
@@ -64,7 +64,7 @@ class Server:
         self.children: dict[int, Child] = {}
 
     def serve(self) -> App | None:
-        """In each child: what it has to run. In the server itself: None, when its parent has ended or it can go on no longer."""
+        """Returns in each child the function to run; in the server None, when its parent has ended or it cannot continue."""
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._watch_children()
@@ -92,13 +92,13 @@ class Server:
         return None
 
     def _watch_children(self) -> None:
-        """From now on `ended` is readable when a child has."""
+        """Makes `ended` readable when a child ends."""
         self.end.setblocking(False)
         signal.set_wakeup_fd(self.end.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def _deaths(self, wait: int = os.WNOHANG) -> Iterator[tuple[list[str], str]]:
-        """Collects every child that has ended: the arguments of an app process that has died, and what is to be told of it."""
+        """Collects the children that have ended. Yields the arguments of each app process that died, with a description."""
         while (found := ended_child(wait)) is not None:
             pid, code = found
             child = self.children.pop(pid, None)
@@ -110,7 +110,7 @@ class Server:
                 yield child.arguments, details
 
     def _give_up(self) -> None:
-        """Who asks from now on is refused; those who have asked already get what they asked for. Ends when all children have."""
+        """Refuses further requests, starts the requested programs normally, and returns when all children have ended."""
         self.requests.shutdown(socket.SHUT_RD)
         programs = []
         while message := self.requests.recv(MESSAGE):
@@ -123,7 +123,7 @@ class Server:
             deaths.report(arguments, details)
 
     def _learn(self, said: bytes) -> None:
-        """From an app process, whose app can write to the same socket."""
+        """Imports the modules of a list from an app process. User code can write to the socket, so the list is not trusted."""
         try:
             names = json.loads(zlib.decompress(said))
         except (ValueError, zlib.error):
@@ -135,14 +135,14 @@ class Server:
             if name.partition(".")[0] not in NEVER:
                 try:
                     importlib.import_module(name)
-                except Exception as error:  # noqa: BLE001  what cannot be imported ahead is the app's own business
+                except Exception as error:  # noqa: BLE001  the app imports the module itself
                     say(f"not imported ahead: {name}: {error!r}")
         self.known = set(sys.modules)
         gc.collect()
-        gc.freeze()  # a collection in a child would write to every object, and so copy all of this memory
+        gc.freeze()  # a collection in a child would write to every object, and so copy all pages
 
     def _let_go(self) -> None:
-        """In a child: of what is the server's."""
+        """In a child: closes the server's sockets and resets its signal handlers."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (self.requests, self.lessons, self.ended, self.end):
@@ -173,7 +173,7 @@ class Server:
         return app
 
     def _teach(self) -> None:
-        """The libraries that this app process has imported itself."""
+        """In an app process: sends the server the libraries that it has imported itself."""
         if names := libraries(set(sys.modules) - self.known):
             lesson = zlib.compress(json.dumps(names).encode())
             try:
@@ -183,7 +183,7 @@ class Server:
 
 
 def ended_child(wait: int) -> tuple[int, int] | None:
-    """A child that has ended, and its exit code, negative for a signal."""
+    """A child that has ended, and its exit code (negative for a signal); None if there is none."""
     try:
         pid, status = os.waitpid(-1, wait)
     except ChildProcessError:
@@ -192,20 +192,20 @@ def ended_child(wait: int) -> tuple[int, int] | None:
 
 
 def reseed() -> None:
-    """Python's own generator is seeded again by the fork; those of numpy and torch that are global would go on alike in all children."""
+    """Seeds the global generators of numpy and torch, which would be the same in all children. Python seeds its own after a fork."""
     for name, seed in (("numpy.random", lambda m: m.seed()), ("torch", lambda m: m.manual_seed(secrets.randbits(63)))):
         if name in sys.modules:
             seed(sys.modules[name])  # type: ignore[no-untyped-call]
 
 
 def libraries(names: set[str]) -> list[str]:
-    """Those of the modules that lie in site-packages: top levels first, so that each is imported by its package."""
+    """The modules that lie in site-packages, packages before their modules."""
     places = [sysconfig.get_paths()[key] for key in ("purelib", "platlib")]
     found = tuple({form + os.sep for place in places for form in (place, str(Path(place).resolve()))})
     return sorted((n for n in names if _origin(n).startswith(found)), key=lambda name: (name.count("."), name))
 
 
 def _origin(name: str) -> str:
-    """Empty for what is no module of that name: some libraries put others under names of their own."""
+    """The file of a module; empty if it is registered under another name than its own."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return str(getattr(spec, "origin", "") or "") if getattr(spec, "name", "") == name else ""

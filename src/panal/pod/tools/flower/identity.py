@@ -1,14 +1,11 @@
-"""Inside the SuperLink: every request of the Fleet API comes from a cluster, by the gateway's word, and from that cluster's one node.
+"""Guard in the SuperLink: checks that each request of the Fleet API comes from the node that is bound to the caller's cluster.
 
-The cluster that `introduction` has read is held against the node that the request names, in front of each of Flower's handlers:
-there is no other way to them. Flower's own check stays as well: a node signs with a key that it made itself. Which node is which cluster
-goes to the server app's process by a file.
+It wraps each of Flower's handlers. `introduction` reads the caller's cluster from the header that the gateway sets; `bindings` holds the
+node of each cluster. Flower's own check of the node's signature remains active. `messages` restricts the messages and objects of a node;
+`secret` checks that requests come from this Pod. The cluster of each node is written to a file for the ServerApp process.
 
-What a node may fetch and send of messages is `messages`; that requests come from this Pod at all is `secret`.
-
-What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
-keeper restarts it); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
-a reply that is not usable.
+Responses: 401 for a request without a cluster or with a foreign node, at which the SuperNode ends and is restarted; 412 for a second
+collaborator of a cluster, which ends with the reason in its log and retries later; 400 for an invalid reply.
 """
 
 from __future__ import annotations
@@ -28,9 +25,9 @@ from .introduction import CALLER, PREFIX, Introduction, say_refused
 from .messages import Messages
 from .secret import lock
 
-LOOK = 0.5  # seconds between two looks at who takes part
+LOOK = 0.5  # seconds between two reads of the participants
 
-# Flower's handlers by their path, each with its request and how that names the node.
+# Flower's handlers by path, each with the type of its request.
 HANDLERS = {
     "register-node": ("register_node", "RegisterNodeFleetRequest"),
     "activate-node": ("activate_node", "ActivateNodeRequest"),
@@ -48,7 +45,7 @@ HANDLERS = {
 
 
 def install() -> None:
-    """Raises if this Flower's Fleet API is not the one that is known: then it must not serve."""
+    """Patches Flower's Fleet API. Raises if it is not the known one; then it must not be served."""
     main = importlib.import_module("flwr.superlink.main")
     router = importlib.import_module("flwr.superlink.routers.fleet.router")
     handlers = importlib.import_module("flwr.superlink.servicer.fleet.fleet_handlers")
@@ -66,7 +63,7 @@ def install() -> None:
 
 
 def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
-    """Flower's own check of the node's signature, which says nothing when it refuses."""
+    """Wraps Flower's check of the node's signature to log refusals."""
 
     def authenticate_node(request: Any) -> Any:
         try:
@@ -81,7 +78,7 @@ def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Guard:
-    """In front of each handler. They run in threads, one request in each, with the context of the request."""
+    """Wraps Flower's handlers. Each request runs in a thread with the context of the request."""
 
     def __init__(self, bindings: Bindings) -> None:
         self.bindings = bindings
@@ -122,7 +119,7 @@ class Guard:
             self.arrivals.heard(node)
 
     def looking(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Before the server app looks for replies: those that stand still are given up, and nodes of clusters that left are removed."""
+        """Wraps the server app's poll for replies: gives up stalled replies first, and removes the nodes of clusters that left."""
 
         @wraps(original)
         def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
@@ -144,13 +141,13 @@ class Guard:
                 self.remove(state, node)
 
     def remove(self, state: Any, node: int) -> None:
-        """It counts no more, and what it was asked is answered with an error at once."""
+        """Removes a node. Flower answers its open messages with an error at once."""
         self.arrivals.drop(node)
         constants: ModuleType = importlib.import_module("flwr.common.constant")
         state.deactivate_node(node)
         try:
             state.delete_node(constants.NOOP_FLWR_AID, node)
-        except ValueError as error:  # it has unregistered itself
+        except ValueError as error:  # already unregistered
             say(f"node {node}: {error}")
 
     def register_node(self, who: Caller, request: Any, state: Any) -> None:

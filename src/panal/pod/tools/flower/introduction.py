@@ -1,6 +1,6 @@
-"""In front of all of the SuperLink: a request of the Fleet API is introduced with its cluster, and is no larger than it need be.
+"""Middleware of the SuperLink: determines the cluster of each request of the Fleet API, and limits its size.
 
-The aggregator's gateway sets the header CLUSTER from the certificate, over anything that a client sends.
+The aggregator's gateway sets the header CLUSTER from the client's certificate and overwrites what the client sends.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .secret import rejected, unauthorized
 
 CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
 PREFIX = "/v1/fleet"
-SMALL = 64 << 10  # bytes of any other request: names and numbers, which Flower prints, and unfolds to be printed
-LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # an object; the names of a reply's
-AT_A_TIME = 4  # uploads of a cluster; Flower's node sends two
+LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
+SMALL = 64 << 10  # bytes of any other request, which Flower expands to log it
+AT_A_TIME = 4  # concurrent uploads of a cluster; a Flower node sends two
 
-CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # of the request that is being answered
+CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # of the current request
 
 
 class Introduction:
-    """ASGI: a request below PREFIX has a caller or goes no further. Bodies pass through untouched, so many of a cluster at a time: what a
-    site sends and does not finish is memory that the others need."""
+    """ASGI middleware: sets CALLER for requests below PREFIX, and refuses those without a cluster. Limits the concurrent uploads of a
+    cluster, because an unfinished body occupies memory."""
 
-    heard: Callable[[Caller], None]  # told of the bytes of an object, as they come
+    heard: Callable[[Caller], None]  # called when bytes of an object arrive
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
@@ -69,7 +69,7 @@ class Introduction:
 
 
 def declared(scope: dict[str, Any]) -> int:
-    """The length of the body. One without a length does not pass the gateway."""
+    """The declared length of the body; 0 if there is none. The gateway refuses uploads without a length."""
     said = _values(scope, b"content-length")
     return int(said[0]) if len(said) == 1 and said[0].isascii() and said[0].isdigit() else 0
 

@@ -1,7 +1,6 @@
-"""Inside the ServerApp process: servers and workflows of Flower's older interface, which secure aggregation still needs.
+"""Hook in the ServerApp process for servers and workflows of Flower's older interface, which secure aggregation requires.
 
-Their messages pass the grid like any other's (`watch`). Here the run's rounds and minimum are given to them, what they aggregate is
-written down, and the model is handed over when they have ended.
+`watch` observes their messages. This module sets the run's rounds and quorum, records the aggregated metrics, and hands over the model.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .minimum import set_minimums
 from .model import hand_over
 from .watch import Watch, current, watch_of
 
-# How a History is told what came out of a round: the kind, and the name of the one number, empty where there are several.
+# Methods of History that add the metrics of a round: the phase, and the metric's name if the argument is a single number.
 TOLD = {
     "add_loss_distributed": (EVALUATE, "loss"),
     "add_metrics_distributed": (EVALUATE, ""),
@@ -27,7 +26,7 @@ TOLD = {
     "add_loss_centralized": (SERVER, "loss"),
     "add_metrics_centralized": (SERVER, ""),
 }
-PARAMETERS = "parameters"  # the record in which a workflow keeps its model
+PARAMETERS = "parameters"  # the record that holds a workflow's model
 
 
 def patch(module: ModuleType) -> None:
@@ -52,7 +51,7 @@ def telling(original: Callable[..., Any], kind: str, single: str) -> Callable[..
 
 
 def patch_server(module: Any) -> None:
-    """Its Server asks each client by itself."""
+    """Patches Server.fit. The Server sends messages to each client from a separate thread."""
     original = module.Server.fit
 
     @wraps(original)
@@ -103,7 +102,7 @@ def patch_workflow(module: Any) -> None:
 
 
 class Came:
-    """In which rounds something came of the training."""
+    """Counts the rounds, and notes the last one that produced a model."""
 
     def __init__(self) -> None:
         self.rounds = 0
@@ -123,7 +122,7 @@ class Came:
         return call
 
     def to_something(self, watch: Watch) -> None:
-        """Raises RunError if every round came to nothing, as secure aggregation that halts each time: it only logs that."""
+        """Raises RunError if no round produced a model. Secure aggregation only logs that it has halted."""
         if self.last or not self.rounds:
             return
         message = f"No model came of any of the {self.rounds} rounds: the app's workflow has stopped in each"
@@ -132,7 +131,7 @@ class Came:
 
 
 def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:
-    """The parameters of Flower's older interface: numpy's format, or bytes of the app's own such as trees."""
+    """Converts parameters of Flower's older interface, which are in npy format or are bytes of the app, such as trees."""
     import numpy as np
     from flwr.app import Array
 

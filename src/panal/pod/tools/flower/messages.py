@@ -1,10 +1,9 @@
-"""Inside the SuperLink: what a node may fetch and send, in the place of Flower's own handlers for messages and objects.
+"""Guard in the SuperLink: handles messages and objects of nodes in place of Flower's handlers.
 
-Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share: whoever
-announces objects that never come makes every reply with the same content wait for them. Here a reply is first collected apart
-(`arrivals`), examined, and handed to Flower when it is complete. One that stands still, or is no reply to what the node was
-asked, is answered with an error in its node's name, so that a round waits no longer than necessary. A node fetches the objects
-of its own instructions and no others, and confirms no others.
+Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share. A node that
+announces objects and does not send them would block every reply with the same content. Here a reply is collected separately (`arrivals`),
+checked, and passed to Flower when it is complete. A stalled or invalid reply is replaced by an error reply of its node, so that the round
+does not wait for it. A node can fetch and confirm only its own messages and their objects.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _CHUNK, _ARRAY, _REFERRING = "ArrayChunk", "Array", ("ArrayRecord", "RecordDict"
 
 
 class Messages:
-    """`tell(node)` is the cluster of a node, for the log. Each public method stands before Flower's handler of that name."""
+    """Each public method wraps Flower's handler of the same name, its argument `original`. `tell` returns the cluster of a node."""
 
     def __init__(self, arrivals: Arrivals, tell: Callable[[int], str]) -> None:
         self.arrivals = arrivals
@@ -39,7 +38,7 @@ class Messages:
         self._inflatable = importlib.import_module("flwr.supercore.inflatable.inflatable_object")
         self._utils = importlib.import_module("flwr.supercore.inflatable.inflatable_utils")
 
-    # What a node fetches.
+    # From the SuperLink to the node:
 
     def pull_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
         node = request.node.node_id
@@ -66,7 +65,7 @@ class Messages:
             raise RefusedError("ForeignMessage", f"{who.cluster} confirms a message that it was not handed")
         return original(request=request, state=state, **rest)
 
-    # What a node sends.
+    # From the node to the SuperLink:
 
     def push_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
         message = one_reply(who, request)
@@ -75,7 +74,7 @@ class Messages:
         try:
             known, root, error = self.arrivals.open(node, asked), message.metadata.message_id, message.HasField("error")
             first = known is not None and (known.reply is None or known.reply.gives_way(root, error))
-            tree = read_tree(request.message_object_trees[0]) if first else {}  # the others' count for nothing, and cost half a second
+            tree = read_tree(request.message_object_trees[0]) if first else {}  # takes half a second, and is needed only once
             reply = self.arrivals.announce(node, asked, root, tree, request, error)
             if reply is not None:
                 fits(reply)
@@ -90,7 +89,7 @@ class Messages:
     def push_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
         self._raise_if_over(request.run_id, state)
         reply = self.arrivals.announced(request.node.node_id, request.run_id, request.session_id)
-        if reply is None:  # never announced, or given up meanwhile
+        if reply is None:  # not announced, or given up
             return self._pb.PushObjectResponse(stored=False)
         try:
             content = request.object_content
@@ -102,7 +101,7 @@ class Messages:
         return self._pb.PushObjectResponse(stored=True)
 
     def _raise_if_over(self, run: int, state: Any) -> None:
-        """As Flower does: a node must learn that the run goes on no longer."""
+        """Raises Flower's error for a run that has ended, as Flower's handlers do."""
         utils: Any = importlib.import_module("flwr.server.superlink.utils")
         status: Any = importlib.import_module("flwr.common.constant").Status
         if why := utils.check_abort(run, [status.PENDING, status.STARTING, status.FINISHED], state):
@@ -110,14 +109,14 @@ class Messages:
             raise errors.FlowerError(errors.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED, why)
 
     def _children(self, content: bytes) -> tuple[str, ...]:
-        """Flower looks at the rest of an object's head when it is stored, which is too late."""
+        """The names of the objects to which an object refers. Checks its form now; Flower would check it only when storing it."""
         try:
             self._utils.validate_object_content(content)
             return tuple(self._inflatable.get_object_children_ids_from_object_content(content))
         except (ValueError, self._utils.UnexpectedObjectContentError) as error:
             raise BadReplyError(Refused.REPLY_INVALID, "one of its objects is not in Flower's form") from error
 
-    # What becomes of a reply.
+    # The end of a reply:
 
     def _deliver(self, reply: Reply, state: Any) -> None:
         message = self._examined(reply)
@@ -129,7 +128,7 @@ class Messages:
             state.add_clientapp_runtime(reply.instruction.run, reply.request.clientapp_runtime_list[0])
 
     def _stored(self, tree: Any, contents: dict[str, bytes], message: Any, state: Any) -> bool:
-        """Objects first, then the message: the server app finds all of it or none."""
+        """Stores the objects, then the message, so that the server app finds all of it or none. False if Flower refuses the message."""
         store = state.object_store
         with self._storing:
             store.preregister(message.metadata.run_id, tree)
@@ -144,8 +143,8 @@ class Messages:
             return stored
 
     def _examined(self, reply: Reply) -> Any:
-        """The message as the server app will see it, without the arrays' bytes. Whatever is wrong with it must show here, where it costs
-        this node's reply and nothing else."""
+        """Inflates the message as the server app will, but without the arrays' data. Raises BadReplyError for what would otherwise fail
+        in the server app."""
         try:
             size, count = Weigher(self._utils, reply).of(reply.root)
             if size > reply.largest:
@@ -171,7 +170,7 @@ class Messages:
         return {name: empty if kinds[name] == _CHUNK else content for name, content in reply.contents.items()}
 
     def _fail(self, instruction: Instruction | None, bad: BadReplyError, state: Any) -> None:
-        """The node's instruction is answered with an error in its name."""
+        """Replaces the reply to `instruction` by an error reply of the node."""
         if instruction is None or not self.arrivals.close(instruction):
             return
         say(f"reply of {self._tell(instruction.node)} is refused: reason={bad.reason}: {bad}")
@@ -191,8 +190,8 @@ class Messages:
 
 
 def one_reply(who: Caller, request: Any) -> Any:
-    """The one message of an announcement; raises RefusedError unless it is a reply of the node's own with one tree, whose root it is.
-    Flower would take what says that it comes from the server for an instruction to another node."""
+    """The message of an announcement. Raises RefusedError unless it is exactly one reply, sent by the node itself, with its object tree.
+    Flower would accept a message with the server as its source as an instruction to another node."""
     if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
         raise RefusedError("ForeignMessage", f"{who.cluster} sends {len(request.messages_list)} messages at a time")
     message, tree = request.messages_list[0], request.message_object_trees[0]
@@ -204,7 +203,7 @@ def one_reply(who: Caller, request: Any) -> Any:
 
 
 def fits(reply: Reply) -> None:
-    """Its metadata are those of a reply to this instruction."""
+    """Raises BadReplyError unless the metadata matches the instruction that the reply answers."""
     said, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
     pairs = ((said.run_id, asked.run_id), (said.src_node_id, asked.dst_node_id), (said.dst_node_id, asked.src_node_id))
     if any(a != b for a, b in pairs) or (said.group_id, said.message_type) != (asked.group_id, asked.message_type):
@@ -212,7 +211,7 @@ def fits(reply: Reply) -> None:
 
 
 class Weigher:
-    """How many bytes and objects an object unfolds to: one that is referred to twice counts twice. Chunks are no objects of their own."""
+    """Counts the bytes and objects of an inflated object. An object with two references counts twice; array chunks count only as bytes."""
 
     def __init__(self, utils: Any, reply: Reply) -> None:
         self._head = utils.get_object_head_values_from_object_content

@@ -1,4 +1,4 @@
-"""What the hub's hook learns from replies about each cluster, and nothing that the app would notice."""
+"""The result of a phase for each cluster, as the hooks in the ServerApp process take it from replies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .judge import Description, Verdict
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one message: what a usable reply told (its metrics, and seconds), or why there is none, as a code and a text."""
+    """The result of one message: the reply's metrics and seconds if it counts, else a reason code and text."""
 
     reason: str = Unanswered.NO_REPLY
     text: str = ""
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass
 class Phase:
-    """What came back in one phase of a round, by cluster: `messages` are the texts of those failures that a site shares."""
+    """The result of one phase of a round, by cluster. `messages` has the texts of failures that sites share."""
 
     sent: int = 0
     replies: int = 0
@@ -43,7 +43,7 @@ class Phase:
     messages: dict[str, str] = field(default_factory=dict)
 
     def take(self, cluster: str, answer: Answer) -> None:
-        """Counts one; `cluster` is empty if it is not known."""
+        """Counts one result; `cluster` is empty if unknown."""
         if answer.told is not None:
             self.replies += 1
             self.collaborators |= {cluster: answer.told} if cluster else {}
@@ -60,22 +60,22 @@ class Phase:
 
 
 class Clusters:
-    """Which cluster a node is: the SuperLink writes it down as nodes join, by the certificate that their gateway came with."""
+    """The clusters of Flower nodes, from nodes.jsonl, which the SuperLink's guard writes when a node joins."""
 
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
         self._newest: dict[str, int] = {}
-        self._read = 0  # bytes of the file
+        self._read = 0  # bytes of the file read so far
         self._lock = threading.Lock()
 
     def of(self, node: int | None) -> str:
-        """Empty if it is not known."""
+        """The cluster of `node`; empty if unknown."""
         if node is not None and node not in self._known:
             self._look()
         return self._known.get(node, "") if node is not None else ""
 
     def successor(self, node: int) -> int:
-        """The node that the cluster of `node` has now: its SuperNode may have been started again."""
+        """The current node of the cluster of `node`, which changes when its SuperNode restarts."""
         self._look()
         return self._newest.get(self._known.get(node, ""), node)
 
@@ -98,7 +98,7 @@ class Clusters:
 
 
 def answer_of(reply: Any, seconds: float | None) -> Answer:
-    """Of a reply that was not refused, without our record."""
+    """The result of a reply that was not refused, from which `take_record` has removed panal's record."""
     if reply.has_error():
         reason, text = arrived(reply.error.code, reply.error.reason)
         return Answer(reason, text, None, reply.error.code in USER_CODES)
@@ -113,7 +113,7 @@ def say_refused(cluster: str, told: Verdict) -> None:
 
 
 def take_record(content: Any) -> float | None:
-    """Takes our record out of a reply: the seconds that it tells, if it does."""
+    """Removes the record that panal's `client_hook` added to a reply. Returns the seconds in it, if valid."""
     record = content.config_records.get(RECORD)
     if record is None:
         return None
@@ -123,8 +123,8 @@ def take_record(content: Any) -> float | None:
 
 
 def in_order(contents: Mapping[str, Any], got: Mapping[str, Description]) -> None:
-    """Arrays of the same names come in the order that most replies have. A strategy takes the order of the first one over into the model,
-    and apps go by it: the site that answers first must not be able to exchange one layer for another."""
+    """Puts the arrays of all replies into the order of the majority. A strategy copies the order of the first reply to the model, and apps
+    assign layers by order: the first site to reply must not be able to swap layers."""
     orders: dict[frozenset[Any], Counter[tuple[Any, ...]]] = {}
     for each in got.values():
         orders.setdefault(frozenset(each.arrays), Counter())[tuple(each.arrays)] += 1
@@ -145,7 +145,7 @@ def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> dict[str, Number]:
-    """The single numbers among a MetricRecord's values. What JSON has no number for is a word: NaN, Infinity or -Infinity."""
+    """The scalar values of a MetricRecord, at most MAX_METRICS; NaN and infinity as text, because JSON has no such numbers."""
     found = {k: number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
     return {k[:MAX_METRIC_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
 

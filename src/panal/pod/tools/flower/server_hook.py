@@ -1,10 +1,9 @@
-"""Inside the ServerApp process on the hub: watches `Strategy.start`, and gives it the run's rounds, minimum and time limit.
+"""Hook in the ServerApp process: observes `Strategy.start` and sets the run's rounds, quorum and round timeout.
 
-The app is a plain Flower app and notices nothing. Methods are wrapped on the strategy's and the grid's instance for the length of one
-`start`, so that other strategies within (as those for differential privacy have) stay as they are; a `start` of the app's own strategy is
-watched like Flower's. A training phase with fewer replies than the run's minimum is done again with the same messages, up to REPEATS
-times, before the run is given up: a collaborator that was just restarted is then back. After the strategy's rounds are over, more are done
-while the controller asks for more.
+The methods of the strategy and the grid are wrapped on the instance for the duration of one `start`, so that nested strategies, such as
+those for differential privacy, are not observed twice. The `start` of an app's own strategy is observed as well. A training phase with too
+few replies is repeated with the same messages up to REPEATS times, because restarted collaborators reconnect, before the run fails. When
+the strategy has finished and spec.server.rounds was raised in the meantime, more rounds follow.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from .replies import Phase, numbers
 from .watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
-NAMED = 10  # kinds of failure in one message
+NAMED = 10  # distinct failures in one message
 METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
 
@@ -65,7 +64,7 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
         call = {k: v for k, v in bound.arguments.items() if k != next(iter(signature.parameters))}
         try:
             observation = Observation(self, call, original)
-        except TypeError as error:  # an unknown kind of strategy or grid: the app runs, and is watched by its messages alone
+        except TypeError as error:  # an unknown kind of strategy or grid: only its messages are observed (`watch`)
             say(f"this strategy cannot be observed: {error!r}")
             return original(self, *args, **kwargs)
         return observation.run()
@@ -74,12 +73,12 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Observation:
-    """One call of `Strategy.start`. `offset` is what has to be added to the strategy's own round numbers."""
+    """Observes one call of `Strategy.start`. A round of the run is the strategy's round number plus `offset`."""
 
     def __init__(self, strategy: Any, call: dict[str, Any], original: Callable[..., Any]) -> None:
         self.strategy, self.call, self.original = strategy, call, original
         self.grid, self.evaluate_fn = call["grid"], call.get("evaluate_fn")
-        vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
+        vars(strategy), vars(self.grid)  # TypeError for objects whose methods cannot be replaced
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
         self.exchange = Exchange(self.watch.beneath(self.grid), Judge(rules(strategy)), self.watch.clusters)
@@ -88,10 +87,10 @@ class Observation:
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
         given = int(call.get("num_rounds", 0))
         self.several = self.watch.starts.several(sys._getframe())
-        self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
-        self.watch.close()  # a main loop of the app's own before this
+        self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: unknown
+        self.watch.close()  # ends the rounds of a main loop that the app ran before
         self.offset = self.before = self.last = self.ended = self.journal.rounds
-        self.training = False  # whether the messages that come next are of a training phase
+        self.training = False  # whether the next messages belong to a training phase
         self.made = Made(strategy, self.journal, call.get("initial_arrays"))
         self.phase = Phase()
         self.round_began = self.phase_began = time.monotonic()
@@ -130,7 +129,7 @@ class Observation:
             merge(result, more, done - self.before)
         return result
 
-    # What the strategy and the grid do, with their own round numbers shifted by `offset`.
+    # Replacements of the methods of the strategy and the grid.
 
     def _wrap(self) -> None:
         for name in self.methods:
@@ -161,7 +160,7 @@ class Observation:
         return self.methods["configure_evaluate"](server_round + self.offset, *args, **kwargs)
 
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-        """The strategy is asked once for the messages of a round: it may change its settings while it makes them."""
+        """Repeats a failed phase with the same messages instead of calling `configure_train` again, which may have side effects."""
         timeout = self.timeout if timeout is None else min(timeout, self.timeout)
         kind = TRAIN if self.training else EVALUATE
         replies, self.phase = self.exchange(messages, timeout, kind)
@@ -219,7 +218,7 @@ class Observation:
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         assert self.evaluate_fn is not None
         if server_round == 0 and self.offset > self.before:
-            return None  # more rounds: the arrays were evaluated as the last round's
+            return None  # further rounds: these arrays were evaluated at the end of the previous round
         began = time.monotonic()
         metrics = self.evaluate_fn(server_round + self.offset, arrays)
         self.phase, self.phase_began = Phase(), began
@@ -232,13 +231,13 @@ class Observation:
         self.journal.phase(server_round, kind, self.phase, time.monotonic() - self.phase_began, metrics)
 
     def _end(self) -> None:
-        """The round that was begun last, once."""
+        """Writes the end of the last round, once."""
         if self.last > self.ended:
             self.journal.end(self.last, time.monotonic() - self.round_began)
             self.ended = self.last
 
     def _hand_over(self, returned: Any, raised: bool) -> None:
-        """What `start` has returned. Where it raised, or returned nothing, the last arrays that the strategy has made."""
+        """Hands over the arrays that `start` returned; if it raised or returned none, the last arrays that the strategy aggregated."""
         arrays = returned or (self.made.arrays if self.made.round else None)
         self.made.tell_rounds_without()
         if not arrays:
@@ -257,7 +256,7 @@ def rounds_wanted() -> int:
 
 
 def merge(result: Any, more: Any, shift: int) -> None:
-    """Adds what `more` rounds came to, so that the app sees one result."""
+    """Merges the result of `more` rounds into `result`; their numbers are shifted by `shift`."""
     if len(more.arrays):
         result.arrays = more.arrays
     for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):

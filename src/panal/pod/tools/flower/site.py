@@ -1,9 +1,9 @@
-"""Inside a SuperNode: it runs the announced app and nothing else, and an exception's text leaves the site only if its owner allows it.
+"""Guard in the SuperNode: runs only the announced app, and withholds exception texts unless the site's owner shares them.
 
-Code comes from the hub in one way alone, the app's bundle (FAB): it is asked for when a message of a new run arrives, stored, and handed to
-the process of the ClientApp, which unpacks and imports it. So it is judged here, before it is stored, with all that the hub says of the run
-and that decides what is imported from where: the content's SHA-256, the bundle's name and version, and the kind of the run (an agent's
-could start other programs of Flower's). Dependencies of the bundle are never installed. A run that is refused gets an error for a reply.
+Code reaches a site only as the app bundle (FAB). The SuperNode fetches it with the first message of a run, stores it and passes it to the
+ClientApp process, which unpacks and imports it. The guard checks it before it is stored: the SHA-256 of the content, the bundle's name and
+version, and the type of the run, because other types start other programs. Dependencies of the bundle are never installed. The reply to a
+message of a refused run is an error.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from .errors import leaving, written
 
 INSTANCE_HEADER = "x-panal-instance"
 INVALID_FAB = 7  # of Flower's error codes
-HANDED_OVER = 5.0  # seconds for the ClientApp to hand over the rest of an error
+HANDED_OVER = 5.0  # seconds for the ClientApp to deliver the rest of an error
 
 _PULL = {"state", "object_store", "receive", "get_run", "get_fab"}
 _PUSH = {"state", "object_store", "send", "push_object"}
 
 
 class WrongAppError(Exception):
-    """The hub sends what was not announced."""
+    """The hub sends another app than the announced one."""
 
 
 def app_hash() -> str:
-    """The app hash that the aggregator announced to this site."""
+    """The announced app hash. Raises RunError if it is missing."""
     told = os.environ.get("PANAL_APP_HASH", "")
     if not re.fullmatch(DIGEST, told):
         raise RunError(
@@ -50,7 +50,7 @@ def share_errors() -> bool:
 
 
 def install() -> None:
-    """Raises if this Flower's SuperNode is not the one that is known: then it must not run."""
+    """Patches Flower's SuperNode. Raises if it is not the known one; then it must not run."""
     module = importlib.import_module("flwr.supernode.start_client_internal")
     connection = importlib.import_module("flwr.supernode.fleet_http_connection")
     for name, needed in (("_pull_and_store_message", _PULL), ("_push_messages", _PUSH)):
@@ -76,7 +76,7 @@ def introduce(connection: ModuleType, instance: str) -> None:
     connection.NodeAuthHttpInterceptor = Introducing  # type: ignore[attr-defined]
 
 
-# What comes in.
+# From the hub to the site:
 
 
 def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
@@ -135,7 +135,7 @@ def refuse(module: ModuleType, message: Any, state: Any, object_store: Any) -> A
     return message.metadata.run_id
 
 
-# What goes out.
+# From the site to the hub:
 
 
 def withholding(module: ModuleType, share: bool) -> Callable[..., Any]:
@@ -148,7 +148,7 @@ def withholding(module: ModuleType, share: bool) -> Callable[..., Any]:
 
 
 class Replies:
-    """The SuperNode's state, whose replies say no more of an error than they may."""
+    """Wraps the SuperNode's state: error replies contain only what may leave the site."""
 
     def __init__(self, state: Any, object_store: Any, share: bool) -> None:
         self._state, self._store, self._share = state, object_store, share
@@ -168,7 +168,7 @@ class Replies:
         return message if said == reason else self._said_so(message, code, said)
 
     def _said_so(self, message: Any, code: int, reason: str) -> Any:
-        """Another message in the place of this one: it is named by the hash of what it says."""
+        """Replaces the error of a message, and stores it under its new id, which is the hash of the content."""
         error: Any = importlib.import_module("flwr.app.error").Error
         inflatable: Any = importlib.import_module("flwr.supercore.inflatable.inflatable_object")
         self._forget(message)
@@ -180,7 +180,7 @@ class Replies:
         return message
 
     def _forget(self, message: Any) -> None:
-        """The ClientApp may be handing it over still."""
+        """Deletes a message. Waits first until the ClientApp has delivered it."""
         name, end = message.metadata.message_id, time.monotonic() + HANDED_OVER
         while self._store.get(name) == b"" and time.monotonic() < end:
             time.sleep(0.05)

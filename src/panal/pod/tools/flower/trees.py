@@ -1,4 +1,4 @@
-"""Trees of XGBoost models in JSON, counted by class: Flower's bagging may leave some of a reply out, or file them under another class."""
+"""Counts the trees of XGBoost models by class: Flower's bagging may drop trees of a reply, or assign them to another class."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ BAGGING = "FedXgbBagging"
 
 
 def bags(strategy: Any) -> bool:
-    """Whether a strategy puts the trees of all replies into one model, as Flower's for XGBoost does."""
+    """Whether the strategy is Flower's bagging for XGBoost, which adds the trees of all replies to one model."""
     return any(each.__name__ == BAGGING for each in type(strategy).__mro__)
 
 
 def of_arrays(arrays: Mapping[str, Any] | None) -> Counter[int] | None:
-    """The trees in an ArrayRecord of one array; None if there are none to be counted."""
+    """The number of trees by class in an ArrayRecord of one array; None if it is not such a model."""
     found = list(arrays.values()) if arrays else []
     return by_class(found[0].numpy().tobytes()) if len(found) == 1 else None
 
 
 def by_class(model: bytes) -> Counter[int] | None:
-    """How many trees a model has for each class. An empty model has none; None if it is not XGBoost's JSON."""
+    """The number of trees by class in a model in XGBoost's JSON; None for other content. An empty model has no trees."""
     if not model:
         return Counter()
     try:
@@ -32,7 +32,7 @@ def by_class(model: bytes) -> Counter[int] | None:
 
 
 def lost(before: Counter[int], sent: Iterable[Counter[int]], after: Counter[int]) -> str:
-    """What is not in the model of that which it had and was sent; empty if all is."""
+    """Describes the trees of `before` and `sent` that `after` lacks; empty if it has all."""
     expected = sum(sent, Counter(before))
     if expected == after:
         return ""
@@ -46,7 +46,7 @@ def lost(before: Counter[int], sent: Iterable[Counter[int]], after: Counter[int]
 
 
 def lost_trees(before: Mapping[str, Any] | None, after: Mapping[str, Any], replies: Iterable[Any]) -> str:
-    """The same of ArrayRecords and replies, as a strategy has them."""
+    """`lost` for ArrayRecords and replies; empty if they are not XGBoost models in JSON."""
     records = [next(iter(reply.content.array_records.values()), None) for reply in replies if not reply.has_error()]
     found = [of_arrays(each) for each in (before, after, *records)]
     counted = [each for each in found if each is not None]

@@ -1,7 +1,7 @@
-"""Watches the grid of a server app: rounds, replies and failures are taken from the messages that pass it, whatever the app does.
+"""Hook in the ServerApp process: derives rounds, replies and failures from the messages that pass the grid.
 
-An app that uses `Strategy.start` is watched by `server_hook`, which knows the strategy's rounds. For every other, own main loops,
-legacy workflows and queries, this is where its rounds come from.
+`server_hook` observes apps that use `Strategy.start`, where the rounds are known. This module serves all others: apps with their own main
+loop, legacy workflows and queries.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .replies import Answer, Clusters, Phase, answer_of, merged, take_record
 from .starts import Starts
 from .waits import wanted
 
-ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
+ROUND_TIMEOUT = 3600  # seconds; Flower's default, used only without the controller
 QUORUM_TIMEOUT = 600
-SILENT = 3.0  # seconds of looking for nodes before it is called waiting
-PATIENCE = 60.0  # seconds between two looks that are of one wait
+SILENT = 3.0  # seconds of polling for nodes before the app counts as waiting
+PATIENCE = 60.0  # seconds between two polls that belong to the same wait
 
 _watch: Watch | None = None
 
@@ -50,12 +50,12 @@ def patch(module: ModuleType) -> None:
 
 
 def current() -> Watch | None:
-    """The one of this process, if a server app is at work in it."""
+    """The Watch of this process, if a server app runs in it."""
     return _watch
 
 
 def watch_of(grid: Any) -> Watch:
-    """The one of this process; made for `grid` where a server app is run in another way."""
+    """The Watch of this process; creates one for `grid` if the server app was started in another way."""
     global _watch
     if _watch is None:
         _watch = Watch(grid, Starts(Path("/nowhere")))
@@ -64,12 +64,12 @@ def watch_of(grid: Any) -> Watch:
 
 @dataclass
 class Part:
-    """What came of the messages of one kind in a round: of each node the last answer, None as long as there is none."""
+    """The messages of one kind in a round, with the last result of each node; None while there is none."""
 
     kind: str
     began: float = field(default_factory=time.monotonic)
     answers: dict[int, Answer | None] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)  # nodes whose replies the app has looked for
+    asked: set[int] = field(default_factory=set)  # nodes whose replies the app has polled for
 
     def phase(self, clusters: Clusters) -> Phase:
         phase = Phase(sent=len(self.answers))
@@ -79,12 +79,12 @@ class Part:
         return phase
 
     def give_up(self) -> None:
-        """No more answers are waited for. One that the app has never looked for is no failure: it is not known."""
+        """Counts missing replies as failures, except those for which the app never polled."""
         self.answers = {node: answer or Answer() for node, answer in self.answers.items() if answer or node in self.asked}
 
 
 class Watch:
-    """One run of a server app. While an `Observation` is at work, messages pass as they are: it counts them itself."""
+    """Observes one run of a server app. While an `Observation` is active, which counts the messages itself, they pass unobserved."""
 
     def __init__(self, grid: Any, starts: Starts) -> None:
         self.originals = SimpleNamespace(push_messages=grid.push_messages, pull_messages=grid.pull_messages, get_node_ids=grid.get_node_ids)
@@ -94,24 +94,24 @@ class Watch:
         self.observing = False
         self.clusters = Clusters()
         self._rounds = Rounds()
-        self._total = 0  # rounds; 0: not known
+        self._total = 0  # number of rounds; 0: unknown
         self._part: Part | None = None
-        self._pushed: dict[str, tuple[Part, int]] = {}  # messages of which no reply was pulled yet, each with its node
+        self._pushed: dict[str, tuple[Part, int]] = {}  # messages without a reply yet, each with its node
         self._waiting = Waiting(self.journal)
-        self._lock = threading.RLock()  # legacy servers ask each client in a thread of its own
+        self._lock = threading.RLock()  # legacy servers use one thread per client
         self._get_nodes = getattr(grid, "get_nodes", None)
         grid.send_and_receive, grid.push_messages, grid.pull_messages = self.send_and_receive, self.push_messages, self.pull_messages
         if self._get_nodes is not None:
             grid.get_nodes = self.get_nodes
 
     def beneath(self, grid: Any) -> Any:
-        """Where an Observation sends and receives: the methods that stand behind ours, or the app's own grid around this one."""
+        """The unobserved methods of the grid for an Observation; `grid` itself if it is the app's own wrapper."""
         return self.originals if grid is self.grid else grid
 
-    # In the place of the grid's methods.
+    # Replacements of the grid's methods:
 
     def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
-        """A timeout that the app does not give is the run's: every wait has an end."""
+        """The default timeout is the run's, so that no wait is endless."""
         sent = list(messages)
         part = self._begin(sent)
         exchange = Exchange(self.originals, Judge(asked()), self.clusters)
@@ -157,10 +157,10 @@ class Watch:
             self._waiting.looked(len(nodes), sys._getframe(1))
         return nodes
 
-    # What becomes of it.
+    # Rounds:
 
     def _begin(self, messages: list[Any]) -> Part:
-        """The part of a round that these messages belong to; one of no kind for messages that are not of training, evaluation or query."""
+        """The part of a round to which these messages belong; a Part without kind if they are not all of one kind in KINDS."""
         kinds = {str(m.metadata.message_type).partition(".")[0] for m in messages}
         kind = kinds.pop() if len(kinds) == 1 and kinds <= set(KINDS) else ""
         if not kind:
@@ -189,12 +189,12 @@ class Watch:
             self.journal.phase(number_, part.kind, part.phase(self.clusters), time.monotonic() - part.began, {})
 
     def started(self, total: int) -> None:
-        """How many rounds a legacy server app is to do."""
+        """A legacy server app starts `total` rounds."""
         self._total = total
         self.journal.started(self.journal.rounds + total)
 
     def report(self, kind: str, round_: int, metrics: Mapping[str, Any]) -> None:
-        """What a legacy server app has aggregated in a round."""
+        """Writes the metrics that a legacy server app has aggregated in a round."""
         with self._lock:
             phase = self._part.phase(self.clusters) if self._part is not None and self._part.kind == kind else Phase()
             if round_ > 0:
@@ -209,7 +209,7 @@ class Watch:
         self._part, self._pushed = None, {}
 
     def close(self) -> None:
-        """The app, or a loop of its own before it calls `start`, has ended."""
+        """Ends the rounds of the app's main loop."""
         with self._lock:
             self._end_round()
             self.journal.rounds += self._rounds.number
@@ -217,7 +217,7 @@ class Watch:
 
 
 class Waiting:
-    """An app that looks for nodes again and again before it sends anything."""
+    """Detects an app that polls for nodes before it sends messages."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -228,9 +228,9 @@ class Waiting:
         self._since, self._said = 0.0, ""
 
     def looked(self, count: int, frame: FrameType | None) -> None:
-        """Raises RunError when it has waited for as long as the quorum may take."""
+        """Notes a poll that returned `count` nodes. Raises RunError after the quorum timeout."""
         now = time.monotonic()
-        if not self._since or now - self._last > PATIENCE:  # it was busy with something else
+        if not self._since or now - self._last > PATIENCE:
             self._since = now
         self._last = now
         if now - self._since < SILENT:
