@@ -14,17 +14,16 @@ from panal.lifecycle.world import ContainerView, JobView, PodView, World
 
 KILLED = 137  # 128 + SIGKILL
 TERMINATED = 143  # 128 + SIGTERM: a node that is drained
-PROGRESS_DELAY = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
+PROGRESS_DELAY = timedelta(minutes=4)  # the cache of ConfigMaps may lag behind that of Jobs by this much if a watch dies silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
-SCHEDULED_AFTER = timedelta(seconds=10)  # a volume that was just claimed is bound by then
-JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
+SCHEDULED_AFTER = timedelta(seconds=10)  # the time to bind a new volume claim
+JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than it takes to notice a dead watch
 
 
 @dataclass(frozen=True, slots=True)
 class AggregatorState:
-    """`at_work`: the main container runs. `trouble` is why it does not start. Once it has ended, `stop` or `completed` is set; `model`
-    is then None for an app that trains none.
-    """
+    """`at_work`: the main container runs. `trouble` is why it does not start. After its end, `completed` is set, with the model if there is
+    one, or `stop` with the reason of the failure."""
 
     at_work: bool = False
     trouble: Trouble | None = None
@@ -53,7 +52,7 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
 
 
 def _vanished(world: World, now: datetime) -> Trouble | None:
-    """A Job that ran and no longer exists was deleted. One that was never seen may be missing from the watch cache."""
+    """A Job that ran and no longer exists was deleted. One that never ran may just be missing from the watch cache."""
     started = world.run.status.start_time
     if started is None:
         return None
@@ -68,7 +67,7 @@ def newest(job: JobView) -> PodView | None:
 
 
 def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
-    """The main container succeeds only after the progress names the stored model, or that there is none: only the cache can be late."""
+    """The main container succeeds only after the progress has the result, so a missing result means that the watch cache is late."""
     progress = world.progress
     if progress and (progress.model or progress.result):
         return AggregatorState(completed=True, model=progress.model)

@@ -1,8 +1,8 @@
 """The collaborators: one ManifestWork for each selected cluster.
 
-A collaborator is a StatefulSet of one replica with its Pod, whose name is then known, in the same work as ReadOnly: only so can the hub see
-why a Pod does not start. The pod template never changes during a run, whatever else does: a work that exists keeps its StatefulSet.
-Namespace and ServiceAccount are the add-on's, so no run ever deletes them.
+A collaborator is a StatefulSet with one replica. The work also contains its Pod, whose name is known, as ReadOnly: its feedback tells the
+hub why a Pod does not start. An existing work keeps its StatefulSet, because a change of the Pod template would restart the training. The
+namespace and the ServiceAccount belong to the add-on.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ WORK_API = "work.open-cluster-management.io/v1"
 
 
 def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> list[Object]:
-    """The works of `clusters`, which must be able to take part. A cluster without a known route to the aggregator gets none yet."""
+    """The works of `clusters`, which must be able to take part. A cluster whose route to the aggregator is not yet resolved gets none."""
     numbers = partitions.assign(clusters, world.works)
     found = (_work(world, cluster, numbers[cluster], address, announced) for cluster in sorted(numbers))
     return [w for w in found if w]
 
 
 def cannot_take_part(world: World, cluster: ClusterName) -> Trouble | None:
-    """Why a selected cluster gets no collaborator, or loses it: it is not admitted, or it no longer announces valid data."""
+    """Why a selected cluster gets or keeps no collaborator: it is not admitted, or announces no valid data. None if it can take part."""
     return not_admitted(world, cluster) or _without_data(world, cluster)
 
 
@@ -67,7 +67,7 @@ def _site(world: World, cluster: ClusterName, partition: Partition, address: Add
 
 
 def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, announced: Announced) -> Object | None:
-    """An existing work keeps its StatefulSet. Policies come first: OCM before 1.3 applies in the order given."""
+    """The ManifestWork of a cluster. The NetworkPolicy comes first: OCM before 1.3 applies manifests in the given order."""
     run = world.run
     name = names.collaborator(run.name, identity(run))
     site = _site(world, cluster, partition, address)

@@ -1,4 +1,4 @@
-"""What a decision comes to: objects to apply, objects to delete, one status, the story's next Events, and when to look again."""
+"""The result of a decision: objects to apply, objects to delete, a status, Events, and when to reconcile again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from panal.lifecycle.world import Object
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """An object to delete. `uid` guards against deleting a later object of the same name;
-    `strip_finalizers` gives up on a spoke that cannot be reached."""
+    """An object to delete. `uid` is a precondition: a later object of the same name is not deleted. `strip_finalizers`: remove the
+    finalizers of an object whose cluster is unreachable."""
 
     api_version: str
     kind: str
@@ -33,8 +33,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Carried out in this order: finalizer added, objects applied, objects deleted, status written (None: unchanged), Events
-    written, finalizer removed."""
+    """`hub.apply` adds the finalizer, applies and deletes objects, writes the status (None: unchanged) and the Events, and removes the
+    finalizer, in this order."""
 
     apply: tuple[Object, ...] = ()
     delete: tuple[Ref, ...] = ()

@@ -20,7 +20,7 @@ def deadline_left(world: World, now: datetime) -> float | None:
 
 
 def _asked_to(world: World, now: datetime) -> Trouble | None:
-    """None for a run that has its model already: it is complete."""
+    """None for a run that has completed in the meantime."""
     if not world.run.spec.stop or aggregator_state(world, now).completed:
         return None
     return Trouble.of(Reason.STOPPED, f"spec.stop is set; the run was {_progress(world)}")
