@@ -22,10 +22,10 @@ JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than it takes to notice 
 
 @dataclass(frozen=True, slots=True)
 class AggregatorState:
-    """`at_work`: the main container runs. `trouble` is why it does not start. After its end, `completed` is set, with the model if there is
+    """`running`: the main container runs. `trouble` is why it does not start. After its end, `completed` is set, with the model if there is
     one, or `stop` with the reason of the failure."""
 
-    at_work: bool = False
+    running: bool = False
     trouble: Trouble | None = None
     stop: Trouble | None = None
     completed: bool = False
@@ -47,7 +47,7 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     pod = newest(job)
     main = _main(world, pod)
     if main and (main.running or main.exit_code is not None):
-        return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job's conditions follow
+        return AggregatorState(running=True)  # if it ended, its sidecars are ending, and the Job's conditions follow
     return _starting(world, job, pod, now)
 
 
@@ -56,8 +56,8 @@ def _vanished(world: World, now: datetime) -> Trouble | None:
     started = world.run.status.start_time
     if started is None:
         return None
-    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
-    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
+    was_running = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
+    if not was_running and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
         return None
     return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
 
@@ -75,7 +75,7 @@ def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
     ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
     if now - ended > PROGRESS_DELAY and not world.blind:
         return AggregatorState(stop=Trouble.of(Reason.MODEL_NOT_STORED, "the aggregator ended without reporting where the model is"))
-    return AggregatorState(at_work=True, look_again=1.0)
+    return AggregatorState(running=True, look_again=1.0)
 
 
 def _why_failed(world: World, job: JobView) -> Trouble:

@@ -59,7 +59,7 @@ def config(world: World, name: str, site: Site) -> Object:
     return _frame(world, "v1", "ConfigMap", name) | {"data": data}
 
 
-def way_out(world: World, name: str, site: Site) -> Object:
+def egress_policy(world: World, name: str, site: Site) -> Object:
     """A NetworkPolicy that allows egress to one address and port. The add-on's policy denies all other traffic."""
     host, port = site.config.proxy or (site.address.host, site.address.port)
     block = {"cidr": f"{host}/128" if ":" in host else f"{host}/32"}

@@ -59,11 +59,11 @@ def _location(world: World, cluster: ClusterName) -> DataLocation | None:
 
 def _site(world: World, cluster: ClusterName, partition: Partition, address: Address) -> Site | None:
     config = world.sites[cluster].config
-    way = route(world, address, config)
-    if way is None:
+    found = route(world, address, config)
+    if found is None:
         return None
     open_shift = on_open_shift(world.clusters.get(cluster))
-    return Site(cluster, partition, config, _location(world, cluster), open_shift, way, config.address_host or address.host)
+    return Site(cluster, partition, config, _location(world, cluster), open_shift, found, config.address_host or address.host)
 
 
 def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, announced: Announced) -> Object | None:
@@ -75,7 +75,7 @@ def _work(world: World, cluster: ClusterName, partition: Partition, address: Add
         return None
     stateful_set = _manifest(world.works.get(cluster), "StatefulSet") or collaborator_pod.stateful_set(world, name, site, announced)
     manifests = [
-        collaborator_pod.way_out(world, name, site),
+        collaborator_pod.egress_policy(world, name, site),
         collaborator_pod.config(world, name, site),
         stateful_set,
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-0", "namespace": names.COLLABORATOR_NAMESPACE}},

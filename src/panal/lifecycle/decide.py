@@ -151,7 +151,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         selected=len(selection.clusters),
         clusters_selected=selection.enough,
         selection_message=selection.message,
-        aggregator_ready=state.at_work,
+        aggregator_ready=state.running,
         collaborators=states,
         clients=None,
         started=world.job.created if world.job and _job_is_there(world) else (world.run.status.start_time or now),
@@ -195,7 +195,7 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
         current = f"{current}: {progress.waiting}" if progress.waiting else current
         return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
-    if not state.at_work:
+    if not state.running:
         message = state.trouble.message if state.trouble else "the aggregator is starting"
         return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
     if address is None or exposure.route(world, address, NOTHING) is None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from panal.pod.tensors import bytes_of
+from panal.pod.tensors import read_bytes
 from panal.pod.tools.files import replace
 
 MAX_ARRAYS = 64  # of a model that are examined
@@ -21,7 +21,7 @@ def extract(source: Path, names: Sequence[str], folder: Path) -> list[str]:
     if the npz has several arrays."""
     found = []
     for index in range(min(len(names), MAX_ARRAYS)):
-        content = bytes_of(source, index, LARGEST)
+        content = read_bytes(source, index, LARGEST)
         if content and (ending := kind(content)):
             name = f"model.{ending}" if len(names) == 1 else f"model-{index}.{ending}"
             replace(folder / name, content, durable=True)

@@ -31,7 +31,7 @@ NAMED = 100  # files left out that are listed by name
 LONGEST = 1000  # characters of a path
 LIST_SIZE = 8 << 20  # bytes of the runtime's list
 PIECE = 1 << 20
-MOST = 1_000_000  # upper bound of a reported number of files
+MAX_COUNT = 1_000_000  # upper bound of a reported number of files
 
 
 class LeftOutError(Exception):
@@ -48,9 +48,9 @@ class Collected:
     def size(self) -> int:
         return sum(size for size, _ in self.files.values())
 
-    def leave_out(self, path: str, why: str) -> None:
+    def leave_out(self, path: str, reason: str) -> None:
         if len(self.left_out) < NAMED:
-            self.left_out[path] = why
+            self.left_out[path] = reason
         else:
             self.more += 1
 
@@ -67,16 +67,16 @@ class Collector:
     touch: Callable[[], None]
     known: bool = False
 
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether the runtime has written the list: the app has ended and left files."""
         return (self.run_dir / APP_FILES).exists()
 
-    async def look(self) -> FilesStatus | None:
+    async def collect_once(self) -> FilesStatus | None:
         """Collects the files if requested and returns the run's status of files, once."""
-        if self.known or not self.asked():
+        if self.known or not self.requested():
             return None
         self.known = True
-        answer = _answered(self.run_dir / COLLECTED)
+        answer = _previous_answer(self.run_dir / COLLECTED)
         if answer is None:
             answer = await asyncio.to_thread(self._answer)
             replace(self.run_dir / COLLECTED, json.dumps(answer))
@@ -84,18 +84,18 @@ class Collector:
 
     def _answer(self) -> dict[str, Any]:
         try:
-            found = collect(_wanted(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
+            found = collect(_read_list(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
             record(self.place, self.run, found)
         except (OSError, ValueError) as error:
             log.error("the app's files were not collected: %s", error)
             return {"error": shown(str(error), LONGEST)}
         log.info("collected %d files, %d bytes; left out: %d", len(found.files), found.size, len(found.left_out) + found.more)
-        left_out = {shown(path, LONGEST): why for path, why in found.left_out.items()}
+        left_out = {shown(path, LONGEST): reason for path, reason in found.left_out.items()}
         status = FilesStatus(uri=uri(self.place), count=len(found.files), size=found.size, left_out=len(left_out) + found.more)
         return {"status": status.model_dump(), "left_out": left_out}
 
 
-def _answered(path: Path) -> dict[str, Any] | None:
+def _previous_answer(path: Path) -> dict[str, Any] | None:
     """The result of a previous start of the reporter, if it finished."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())
@@ -108,7 +108,7 @@ def uri(place: Place) -> str:
     return f"{place.uri}/files/"
 
 
-def _wanted(path: Path) -> Mapping[str, Any]:
+def _read_list(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         text = file.read(LIST_SIZE + 1)
     found = json.loads(text) if len(text) <= LIST_SIZE else None
@@ -123,7 +123,7 @@ def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callab
     Raises OSError if `source` cannot be opened.
     """
     more = wanted.get("more")
-    found = Collected(more=min(max(more, 0), MOST) if isinstance(more, int) else 0)
+    found = Collected(more=min(max(more, 0), MAX_COUNT) if isinstance(more, int) else 0)
     shutil.rmtree(target / "files", ignore_errors=True)
     target.mkdir(parents=True, exist_ok=True)
     root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -137,8 +137,8 @@ def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callab
     finally:
         os.close(root)
         (target / ".files.part").unlink(missing_ok=True)
-    for path, why in wanted["left_out"].items():
-        found.leave_out(path, str(why)[:LONGEST])
+    for path, reason in wanted["left_out"].items():
+        found.leave_out(path, str(reason)[:LONGEST])
     return found
 
 
@@ -203,7 +203,7 @@ def record(place: Place, run: Mapping[str, str], found: Collected) -> None:
     except FileNotFoundError:
         content = {"run": dict(run)}
     listed = [{"path": shown(name, LONGEST), "size": size, "sha256": digest} for name, (size, digest) in found.files.items()]
-    left_out = [{"path": shown(name, LONGEST), "why": shown(why, LONGEST)} for name, why in found.left_out.items()]
+    left_out = [{"path": shown(name, LONGEST), "why": shown(reason, LONGEST)} for name, reason in found.left_out.items()]
     content["files"] = {
         "uri": uri(place),
         "count": len(listed),

@@ -101,9 +101,9 @@ class Gatekeeper:
                 self._write(file, data[name])
         if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
             return
-        taking_part = _participants(data)
-        self._write(PARTICIPANTS, json.dumps({"clusters": sorted(taking_part)}), self._run_dir)
-        files = gateway.files(taking_part, self.rules)
+        participants = _participants(data)
+        self._write(PARTICIPANTS, json.dumps({"clusters": sorted(participants)}), self._run_dir)
+        files = gateway.files(participants, self.rules)
         for name in sorted(files, key=lambda n: n == "lds.json"):
             self._write(name, json.dumps(files[name]))
 
@@ -144,8 +144,8 @@ def _key(file: Path) -> ec.EllipticCurvePrivateKey:
 
 def _request(key: ec.EllipticCurvePrivateKey) -> str:
     """A certificate request (PEM) without a subject: the hub sets the certificate's name."""
-    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM).decode()
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _is_for(certificate: str, key: ec.EllipticCurvePrivateKey) -> bool:

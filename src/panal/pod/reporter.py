@@ -45,10 +45,10 @@ log = logging.getLogger("panal.reporter")
 # Seconds:
 POLL = 0.2  # between two reads of the files
 PAUSE = 0.5  # after a write, which batches a burst of records
-LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
+READ_INTERVAL = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
-BESIDES = 300.0  # after this time the gateway's traffic is written even if the progress has not changed
-TELLING = 540.0  # until a model counts as stored although the API server is unavailable
+REFRESH = 300.0  # after this time the gateway's traffic is written even if the progress has not changed
+HUB_TIMEOUT = 540.0  # until a model counts as stored although the API server is unavailable
 LAST_WRITE = 20.0  # after SIGTERM; shorter than the Pod's grace period
 ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
@@ -112,9 +112,9 @@ class Reporter:
     state: Progress = field(init=False)
     clusters: dict[str, list[int]] = field(default_factory=dict)  # the rounds to which each cluster contributed
     written: str = ""  # the progress that the ConfigMap has
-    wrote: float = 0.0
+    written_at: float = 0.0
     rounds: str = ""
-    looked: float = 0.0
+    read_at: float = 0.0
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # number of the model -> its status, or an error
     _tail: Tail = field(init=False)
 
@@ -122,31 +122,31 @@ class Reporter:
         self.state = Progress(attempt=self.settings.attempt)
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
-        for told in self.stored.values():
-            if "error" not in told:
-                self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(told)})
+        for found in self.stored.values():
+            if "error" not in found:
+                self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(found)})
 
     async def run(self) -> None:
         """Runs until `stop` is set, then writes what is left."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._store_models())
-            tasks.create_task(self._tell_always())
+            tasks.create_task(self._sync_loop())
         await self._write_last()
 
     async def _write_last(self) -> None:
-        self._take_in()
+        self._read_records()
         end = time.monotonic() + LAST_WRITE
         while self.text() != self.written and time.monotonic() < end:
-            await self.tell()
+            await self.sync()
             await asyncio.sleep(POLL)
 
-    async def _tell_always(self) -> None:
+    async def _sync_loop(self) -> None:
         while not self.stop.is_set():
-            self._take_in()
-            await self.tell()
+            self._read_records()
+            await self.sync()
             await self._sleep(PAUSE if self.text() == self.written else POLL)
 
-    def _take_in(self) -> None:
+    def _read_records(self) -> None:
         for line in self._tail.poll():
             try:
                 record = parse(line)
@@ -160,16 +160,16 @@ class Reporter:
     def text(self) -> str:
         return bounded(self.state).model_dump_json(by_alias=True)
 
-    async def tell(self) -> None:
+    async def sync(self) -> None:
         """Writes changes to the ConfigMap, or reads it if there are none. Retries until it succeeds or `stop` is set."""
         pause = POLL
         while True:
             text = self.text()
             try:
-                if text != self.written or time.monotonic() - self.wrote >= BESIDES:
+                if text != self.written or time.monotonic() - self.written_at >= REFRESH:
                     self._update_rounds(await self.sink.write({KEY_PROGRESS: text, **self.more()}))
-                    self.written, self.wrote = text, time.monotonic()
-                elif time.monotonic() - self.looked >= LOOK:
+                    self.written, self.written_at = text, time.monotonic()
+                elif time.monotonic() - self.read_at >= READ_INTERVAL:
                     self._update_rounds(await self.sink.read())
                 return
             except KubeError as error:
@@ -178,10 +178,10 @@ class Reporter:
                 return
             await self._sleep(pause)
             pause = min(pause * 2, LONGEST_RETRY)
-            self._take_in()
+            self._read_records()
 
     def _update_rounds(self, data: Mapping[str, str]) -> None:
-        self.looked = time.monotonic()
+        self.read_at = time.monotonic()
         if self.written and data.get(KEY_PROGRESS) != self.written:
             self.written = ""  # deleted or overwritten: write it again
         wanted = data.get(KEY_ROUNDS, "")
@@ -193,12 +193,12 @@ class Reporter:
         """Stores the models in the order in which they were handed over, then the app's files."""
         collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
         while not self.stop.is_set():
-            ended = collector.asked()  # before listing the models: all of them were handed over earlier
+            ended = collector.requested()  # before listing the models: all of them were handed over earlier
             for folder in self._handed_over():
                 model = _read(folder / MODEL)
                 if model is not None and folder.name not in self.stored:
                     await self._store(folder, {**model, "start": int(folder.name)})
-            if ended and (files := await collector.look()) is not None:
+            if ended and (files := await collector.collect_once()) is not None:
                 self.state = self.state.model_copy(update={"files": files})
             await self._sleep(POLL)
 
@@ -220,7 +220,7 @@ class Reporter:
         (folder / ARRAYS).unlink(missing_ok=True)
 
     async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
-        self._take_in()
+        self._read_records()
         about = {
             "run": self.settings.run,
             "start": model["start"],
@@ -242,7 +242,7 @@ class Reporter:
 
     async def _until_written(self, status: ModelStatus) -> None:
         """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most TELLING seconds."""
-        end = time.monotonic() + TELLING
+        end = time.monotonic() + HUB_TIMEOUT
         while not self.stop.is_set() and time.monotonic() < end:
             if self.written and Progress.model_validate_json(self.written).model == status:
                 return

@@ -19,7 +19,7 @@ from typing import Any
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
 from panal.pod import boosters
-from panal.pod.tensors import UnstorableError, Written, convert, copied
+from panal.pod.tensors import UnstorableError, Written, convert, copy
 from panal.pod.tools.codes import MAX_TEXT
 from panal.pod.tools.files import replace
 from panal.pod.tools.records import Round
@@ -71,7 +71,7 @@ def _written(source: Path, model: Mapping[str, Any], part: Path, tick: Callable[
     try:
         return MODEL, convert(source, model["arrays"], part, {"producer": "panal", "round": str(model["round"])}, tick)
     except UnstorableError:
-        return PLAIN, copied(source, part, tick)
+        return PLAIN, copy(source, part, tick)
 
 
 def _arrays(model: Mapping[str, Any], name: str) -> list[str]:

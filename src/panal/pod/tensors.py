@@ -59,7 +59,7 @@ def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str
         return _write(_pieces(archive, tensors, metadata), target, tick)
 
 
-def copied(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:
+def copy(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:
     """Copies `source` to `target` unchanged and syncs it."""
     with source.open("rb") as file:
         return _write(iter(lambda: file.read(PIECE), b""), target, tick)
@@ -77,7 +77,7 @@ def _write(pieces: Iterable[bytes], target: Path, tick: Callable[[], None]) -> W
         return Written(f"sha256:{digest.hexdigest()}", file.tell())
 
 
-def bytes_of(source: Path, index: int, most: int) -> bytes | None:
+def read_bytes(source: Path, index: int, most: int) -> bytes | None:
     """The content of array `index` if it is a one-dimensional uint8 array of at most `most` bytes, else None."""
     with zipfile.ZipFile(source) as archive, archive.open(f"{index}.npy") as file:
         shape, _, dtype = _header(file)

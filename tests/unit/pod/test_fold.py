@@ -177,8 +177,8 @@ def test_reading_again_from_the_beginning_comes_to_the_same() -> None:
 
 
 def test_the_largest_number_of_rounds_can_be_reported():
-    told = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
-    assert Progress.model_validate_json(told).rounds_total == 2**63 - 1
+    found = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
+    assert Progress.model_validate_json(found).rounds_total == 2**63 - 1
 
 
 def test_what_did_not_count_in_a_rounds_training_is_not_made_good_by_its_evaluation():

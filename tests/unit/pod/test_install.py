@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from panal.api import names
-from panal.pod.tools.install import main, make_secret
+from panal.pod.tools.install import create_secret, main
 
 HEADER = re.compile(r"Basic ([A-Za-z0-9+/=]+)\n")
 
@@ -26,13 +26,13 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
-def made(folder: Path) -> dict[str, str]:
-    make_secret(folder)
+def created_secret(folder: Path) -> dict[str, str]:
+    create_secret(folder)
     return {file.name: file.read_text() for file in folder.iterdir()}
 
 
 def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_path: Path) -> None:
-    found = made(tmp_path)
+    found = created_secret(tmp_path)
     assert set(found) == {names.POD_SECRET, names.POD_USERS}
     header = HEADER.fullmatch(found[names.POD_SECRET])
     assert header
@@ -45,25 +45,25 @@ def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_pa
 
 @pytest.mark.usefixtures("umask")
 def test_only_owner_and_group_read_it(tmp_path: Path) -> None:
-    made(tmp_path)
+    created_secret(tmp_path)
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o440}
 
 
 def test_a_container_that_is_started_again_leaves_it_as_it_is(tmp_path: Path) -> None:
-    assert made(tmp_path) == made(tmp_path)
+    assert created_secret(tmp_path) == created_secret(tmp_path)
 
 
 def test_one_that_was_killed_on_the_way_is_completed(tmp_path: Path) -> None:
-    before = made(tmp_path)
+    before = created_secret(tmp_path)
     (tmp_path / names.POD_USERS).unlink()
     (tmp_path / ".users.part").write_text("panal:{SHA}half of")
-    assert made(tmp_path) == before
+    assert created_secret(tmp_path) == before
 
 
 def test_no_two_pods_have_the_same(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    assert made(tmp_path / "a") != made(tmp_path / "b")
+    assert created_secret(tmp_path / "a") != created_secret(tmp_path / "b")
 
 
 def test_it_is_made_where_the_pod_has_a_place_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from panal.lifecycle.diagnosis import termination_of
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
 from panal.pod.tools.data import check_data
-from panal.pod.tools.ending import judged, wait_until_stored
+from panal.pod.tools.ending import conclude, wait_until_stored
 from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
 from panal.pod.tools.flower.codes import FlowerEnding
@@ -110,9 +110,9 @@ def test_text_that_was_not_sent_by_us_is_not_taken_over(code: int, reason: str |
     assert arrived(code, reason) == (read, "")
 
 
-@pytest.mark.parametrize("told", ["", "abc", "A1" * 32, "a1" * 31, "a1" * 32 + "\n"])
-def test_without_the_announced_hash_a_site_runs_nothing(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
-    monkeypatch.setenv("PANAL_APP_HASH", told)
+@pytest.mark.parametrize("found", ["", "abc", "A1" * 32, "a1" * 31, "a1" * 32 + "\n"])
+def test_without_the_announced_hash_a_site_runs_nothing(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    monkeypatch.setenv("PANAL_APP_HASH", found)
     with pytest.raises(RunError) as caught:
         app_hash()
     assert caught.value.reason == "AppHashMismatch"
@@ -273,12 +273,12 @@ def test_how_a_run_has_ended(
     for event in events:
         files.append(event)
     if not reason:
-        assert judged(end) == "The app has ended; it has left no files, and no model"
+        assert conclude(end) == "The app has ended; it has left no files, and no model"
         assert isinstance(last := read_records()[-1], Ended)
         assert last.result == "Metrics"
         return
     with pytest.raises(RunError) as caught:
-        judged(end)
+        conclude(end)
     assert caught.value.reason == reason
 
 
@@ -355,10 +355,10 @@ def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: st
     assert (done.returncode, "serves" in done.stdout) == (78, False)
     told_launcher = tmp_path / "progress.jsonl"
     assert told_launcher.exists() == (name == "superlink")
-    for told in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
-        assert told["reason"] == "FlowerNotSupported"
-        assert said in told["message"]
-        assert f"install {PIN}" in told["message"]
+    for found in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
+        assert found["reason"] == "FlowerNotSupported"
+        assert said in found["message"]
+        assert f"install {PIN}" in found["message"]
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,10 @@ def collected(tmp_path: Path) -> dict[str, Any]:
     """What the reporter answers to the launcher's list."""
     place = Place.of(tmp_path / "volume", "pvc://models", "", ("ns", "run", "u1"))
     collector = Collector(tmp_path, tmp_path / "work", place, {"name": "run"}, lambda: None)
-    found = asyncio.run(collector.look())
+    found = asyncio.run(collector.collect_once())
     answer: dict[str, Any] = json.loads((tmp_path / "collected.json").read_text())
     assert (found.model_dump() if found else None) == answer.get("status")
-    assert asyncio.run(collector.look()) is None
+    assert asyncio.run(collector.collect_once()) is None
     return answer
 
 

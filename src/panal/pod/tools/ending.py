@@ -20,19 +20,19 @@ PATIENCE = 600.0  # seconds without a sign of progress of the reporter
 ENDINGS: frozenset[str] = frozenset(Ending)
 
 
-def judged(end: RunError | None, endings: Container[str] = ENDINGS) -> str:
+def conclude(end: RunError | None, endings: Container[str] = ENDINGS) -> str:
     """The message of a completed run. Raises RunError for a failed one.
 
     `end` is the failure that the framework reports, if any; `endings` are the codes with which a record may end the run.
     """
-    kept = wait_until_stored(run_dir())
+    stored = wait_until_stored(run_dir())
     events = read_records()
     files = number_of_files()
-    trouble = stopped(events, endings) or end or nothing_came(events, bool(kept), files)
+    trouble = stopped(events, endings) or end or missing_result(events, bool(stored), files)
     if trouble:
-        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
-    append(Ended(result=Result.MODEL if kept else Result.FILES if files else Result.METRICS))
-    return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
+        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {stored}" if stored else trouble.message)
+    append(Ended(result=Result.MODEL if stored else Result.FILES if files else Result.METRICS))
+    return stored or f"The app has ended; it has left {files or 'no'} files, and no model"
 
 
 def number_of_files() -> int:
@@ -51,7 +51,7 @@ def stopped(events: list[Record], endings: Container[str] = ENDINGS) -> RunError
     return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped) and each.reason in endings), None)
 
 
-def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
+def missing_result(events: list[Record], has_model: bool, files: int) -> RunError | None:
     """Why a run is failed although the framework reports success: no reply counts, or the result that `spec.result` requires is missing."""
     if not any(isinstance(each, Round) and each.replies for each in events):
         return RunError(Ending.NO_RESULT, "The server app ended without a reply that counts from any site")
@@ -75,7 +75,7 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
         if error := next((each["error"] for each in found if each.get("error")), ""):
             raise RunError(Ending.MODEL_NOT_STORED, str(error))
         if len(found) == len(handed):
-            return told(found)
+            return stored_message(found)
         mark = folder / STORING
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
@@ -84,7 +84,7 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
         time.sleep(FILES)
 
 
-def told(models: list[Json]) -> str:
+def stored_message(models: list[Json]) -> str:
     if not models:
         return ""
     earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""

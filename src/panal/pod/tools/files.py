@@ -121,7 +121,7 @@ def replace(path: Path, content: str | bytes, *, mode: int = 0o644, durable: boo
         part.unlink(missing_ok=True)
 
 
-def say(message: str) -> None:
+def log_line(message: str) -> None:
     """Logs `message` as one line."""
     print(f"panal: {shown(message)}", flush=True)
 
@@ -134,7 +134,7 @@ def shown(text: str, most: int = LONGEST) -> str:
 
 def terminate(reason: str, message: str) -> None:
     """Writes the termination message, which the controller reads from the container's status."""
-    say(f"{reason}: {message}")
+    log_line(f"{reason}: {message}")
     path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))
     most = MESSAGE_LENGTH
     while len(text := termination(reason, shown(message, most))) > MAX_TERMINATION:
@@ -142,4 +142,4 @@ def terminate(reason: str, message: str) -> None:
     try:
         path.write_bytes(text)
     except OSError as error:
-        say(f"cannot write {path}: {error}")
+        log_line(f"cannot write {path}: {error}")

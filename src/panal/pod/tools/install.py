@@ -39,7 +39,7 @@ def write_new(file: Path, text: str) -> None:
         file.write_text(text)
 
 
-def make_secret(folder: Path) -> None:
+def create_secret(folder: Path) -> None:
     """Keeps an existing secret, which other containers may have read. `users` is derived from `secret`."""
     _write_protected(folder / "secret", f"Basic {_encoded(f'{USER}:{secrets.token_urlsafe(32)}'.encode())}\n")
     password = base64.b64decode((folder / "secret").read_text().split()[1]).partition(b":")[2]
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     for name, text in zip(files[::2], files[1::2]):
         write_new(Path(name), text)
     if pod := os.environ.get("PANAL_POD_DIR"):
-        make_secret(Path(pod))
+        create_secret(Path(pod))
 
 
 if __name__ == "__main__":

@@ -68,20 +68,20 @@ def _metrics(value: Any) -> dict[str, Number]:
 
 def _of_clusters(value: Any) -> dict[str, Any]:
     """Drops keys that are not cluster names."""
-    return {cluster: said for cluster, said in value.items() if _CLUSTER.fullmatch(cluster)}
+    return {cluster: found for cluster, found in value.items() if _CLUSTER.fullmatch(cluster)}
 
 
 def _texts(value: Any) -> dict[str, str]:
-    return {cluster: str(said) for cluster, said in _of_clusters(value).items()}
+    return {cluster: str(found) for cluster, found in _of_clusters(value).items()}
 
 
 def _replies(value: Any) -> dict[str, Reply]:
-    return {cluster: _reply(said) for cluster, said in _of_clusters(value).items()}
+    return {cluster: _reply(found) for cluster, found in _of_clusters(value).items()}
 
 
-def _reply(said: Any) -> Reply:
-    reply: Reply = {"metrics": _metrics(said.get("metrics") or {})}
-    if (seconds := _number(said.get("seconds"))) is not None:
+def _reply(found: Any) -> Reply:
+    reply: Reply = {"metrics": _metrics(found.get("metrics") or {})}
+    if (seconds := _number(found.get("seconds"))) is not None:
         reply["seconds"] = seconds
     return reply
 
@@ -145,7 +145,7 @@ class Round(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelMade(Record):
+class ModelReady(Record):
     """Model number `start`, of this round, was handed over. An app may train several models."""
 
     event = "model"
@@ -196,7 +196,7 @@ class Stopped(Record):
 
 
 RECORDS: dict[str, type[Record]] = {
-    each.event: each for each in (Bundle, Connected, Started, Round, ModelMade, NoModel, Waiting, Notice, Ended, Stopped)
+    each.event: each for each in (Bundle, Connected, Started, Round, ModelReady, NoModel, Waiting, Notice, Ended, Stopped)
 }
 
 

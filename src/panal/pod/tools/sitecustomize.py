@@ -57,7 +57,7 @@ def run_hidden() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def bring_hooks(runtime: str, side: str) -> None:
+def install_hooks(runtime: str, side: str) -> None:
     """Installs the hooks of `panal_tools.RUNTIME.hooks` for `side`: HOOKS maps the framework's modules to hooks. Calls its `begin`."""
     hooks = importlib.import_module(f"panal_tools.{runtime}.hooks")
     sys.meta_path[:0] = [Waiter(wanted, f"panal_tools.{runtime}.{hook}") for wanted, hook in hooks.HOOKS[side].items()]
@@ -65,5 +65,5 @@ def bring_hooks(runtime: str, side: str) -> None:
 
 
 if os.environ.get("PANAL_RUNTIME") and os.environ.get("PANAL_HOOK"):
-    bring_hooks(os.environ["PANAL_RUNTIME"], os.environ["PANAL_HOOK"])
+    install_hooks(os.environ["PANAL_RUNTIME"], os.environ["PANAL_HOOK"])
 run_hidden()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .files import APP_FILES, COLLECTED, STORING, Json, read_json, run_dir, say, shown, write_json
+from .files import APP_FILES, COLLECTED, STORING, Json, log_line, read_json, run_dir, shown, write_json
 
 FILES, SIZE = 10_000, 256 << 20  # number and bytes of the files that are copied at most
 SKIPPED = frozenset({"__pycache__", ".git", ".venv", "venv", "node_modules"})
@@ -53,7 +53,7 @@ def _filled(folder: Path, source: Path | None) -> Json:
     if _fits(source):
         _copy(source, folder)
     else:
-        say(f"{source} is too large for the working directory, which links to its contents instead")
+        log_line(f"{source} is too large for the working directory, which links to its contents instead")
         for entry in os.scandir(source):
             if entry.name not in SKIPPED:
                 (folder / entry.name).symlink_to(entry.path)
@@ -99,7 +99,7 @@ def _copy(source: Path, folder: Path) -> None:
             elif entry.is_dir():
                 target.symlink_to(_linked(source.resolve(), folder, Path(entry.path).resolve()))
         except OSError as error:
-            say(f"{entry.path} was not copied to the working directory: {error}")
+            log_line(f"{entry.path} was not copied to the working directory: {error}")
 
 
 def _linked(source: Path, folder: Path, where: Path) -> Path:
@@ -160,7 +160,7 @@ def hand_over() -> None:
         _open_to_group(volume / "app")
         write_json(run_dir() / APP_FILES, found)
     except (OSError, KeyError, TypeError) as error:
-        say(f"the working directory cannot be read: {error!r}")
+        log_line(f"the working directory cannot be read: {error!r}")
         return
     _tell(_wait())
 
@@ -189,11 +189,11 @@ def _wait() -> Json | None:
 
 def _tell(answer: Json | None) -> None:
     if answer is None:
-        say(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; see its log")
+        log_line(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; see its log")
     elif answer.get("error"):
-        say(f"the app's files were not collected: {answer['error']}")
+        log_line(f"the app's files were not collected: {answer['error']}")
     else:
         status = answer["status"]
-        say(f"{status['count']} files of the app, {status['size']} bytes, are in {status['uri']}")
+        log_line(f"{status['count']} files of the app, {status['size']} bytes, are in {status['uri']}")
         for path, why in answer["left_out"].items():
-            say(f"not collected: {shown(path)}: {why}")
+            log_line(f"not collected: {shown(path)}: {why}")

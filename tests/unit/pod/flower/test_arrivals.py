@@ -126,7 +126,7 @@ def test_an_object_that_was_not_announced_spoils_the_reply(
 def test_a_reply_has_room_for_what_it_was_sent_times_four(clock: Clock) -> None:
     arrivals = Arrivals(clock=clock)
     arrivals.hand_out(NODE, "asked", RUN, ["weights"], None, None)
-    instruction = arrivals.pulls(NODE, RUN, "weights")
+    instruction = arrivals.instruction_of(NODE, RUN, "weights")
     assert instruction is not None
     instruction.pulled["weights"] = ROOM
     assert announced(arrivals).largest == 4 * ROOM
@@ -154,20 +154,20 @@ def test_what_stands_still_is_given_up_after_a_share_of_the_work(arrivals: Arriv
 
 
 def test_a_message_that_never_arrived_is_handed_out_again(arrivals: Arrivals) -> None:
-    again = arrivals.again(NODE)
-    assert again is not None
-    assert again.name == "asked"
+    lost = arrivals.unconfirmed(NODE)
+    assert lost is not None
+    assert lost.name == "asked"
     assert arrivals.confirm(NODE, RUN, "asked")
-    assert arrivals.again(NODE) is None
+    assert arrivals.unconfirmed(NODE) is None
     arrivals.hand_out(NODE, "unreachable", RUN, [], None, None)
-    assert [bool(arrivals.again(NODE)) for _ in range(HANDED_OUT)] == [True] * (HANDED_OUT - 1) + [False]
+    assert [bool(arrivals.unconfirmed(NODE)) for _ in range(HANDED_OUT)] == [True] * (HANDED_OUT - 1) + [False]
 
 
 def test_a_node_fetches_its_own_objects_alone(arrivals: Arrivals) -> None:
-    assert arrivals.pulls(NODE, RUN, "weights") is not None
-    assert arrivals.pulls(OTHER, RUN, "weights") is None
-    assert arrivals.pulls(NODE, RUN + 1, "weights") is None
-    assert arrivals.pulls(NODE, RUN, "other") is None
+    assert arrivals.instruction_of(NODE, RUN, "weights") is not None
+    assert arrivals.instruction_of(OTHER, RUN, "weights") is None
+    assert arrivals.instruction_of(NODE, RUN + 1, "weights") is None
+    assert arrivals.instruction_of(NODE, RUN, "other") is None
 
 
 def test_a_node_that_is_dropped_leaves_nothing(arrivals: Arrivals, clock: Clock) -> None:
@@ -185,7 +185,7 @@ def test_few_answered_messages_are_remembered(arrivals: Arrivals) -> None:
         instruction = arrivals.open(NODE, f"n{number}")
         assert instruction is not None
         arrivals.close(instruction)
-    kept = [number for number in range(3 * REMEMBERED) if arrivals.pulls(NODE, RUN, f"o{number}")]
+    kept = [number for number in range(3 * REMEMBERED) if arrivals.instruction_of(NODE, RUN, f"o{number}")]
     assert len(kept) == REMEMBERED + 1
     assert arrivals.open(NODE, "asked") is not None  # what is open is never forgotten
 

@@ -25,15 +25,15 @@ CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token
     ],
 )
 def test_the_signal_is_named_and_want_of_memory_only_where_the_kernel_says_so(code: int, starved: bool, reason: str, words: str) -> None:
-    told = deaths.why(CLIENT, code, starved)
-    assert arrived(8, leaving(8, told, share=True)) == (reason, f"the client app {words}")
-    assert arrived(8, leaving(8, told, share=False)) == (reason, "")
-    assert deaths.why(SERVER, code, starved) == f"The server app {words}"
+    found = deaths.death_message(CLIENT, code, starved)
+    assert arrived(8, leaving(8, found, share=True)) == (reason, f"the client app {words}")
+    assert arrived(8, leaving(8, found, share=False)) == (reason, "")
+    assert deaths.death_message(SERVER, code, starved) == f"The server app {words}"
 
 
 def test_success_and_other_programs_are_not_reported() -> None:
-    assert not deaths.why(CLIENT, 0, True)
-    assert not deaths.why(["flwr-agentapp"], -9, False)
+    assert not deaths.death_message(CLIENT, 0, True)
+    assert not deaths.death_message(["flwr-agentapp"], -9, False)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_kernels_count_is_found_in_either_version_of_cgroups(
 ) -> None:
     files = {"/proc/self/cgroup": cgroup, file: text}
     monkeypatch.setattr(deaths, "_lines", lambda path: files.get(str(path).replace("//", "/"), "").splitlines())
-    assert deaths.kills() == (2 if text else 0)
+    assert deaths.oom_kills() == (2 if text else 0)
 
 
 def ending(how: object) -> SimpleNamespace:
@@ -66,7 +66,7 @@ def ending(how: object) -> SimpleNamespace:
         module.flwr_exit(how)
 
     module = SimpleNamespace(run_app=run_app, flwr_exit=flwr_exit)
-    deaths.reporting(module, "run_app")  # type: ignore[arg-type]
+    deaths.mark_exit(module, "run_app")  # type: ignore[arg-type]
     return module
 
 

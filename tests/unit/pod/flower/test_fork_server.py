@@ -124,9 +124,9 @@ wait("after")
         threads,
     )
     assert (out / "before").read_text() == (out / "after").read_text() == "anew\n"
-    said = (out / "said").read_text()
-    assert "no acceleration: a library has started threads" in said
-    assert "no fork server" in said
+    output = (out / "said").read_text()
+    assert "no acceleration: a library has started threads" in output
+    assert "no fork server" in output
 
 
 def test_a_program_that_is_not_known_is_started_as_ever(run: Callable[..., Path]) -> None:
@@ -188,7 +188,7 @@ wait("a", "b", "c")
 
 def test_the_death_of_an_app_that_was_not_forked_is_reported(run: Callable[..., Path]) -> None:
     out = run("""
-deaths.started(["flwr-clientapp", str(out / "a"), "9"])
+deaths.popen(["flwr-clientapp", str(out / "a"), "9"])
 wait("a")
 asked.socket.close()
 asked.start(["flwr-clientapp", str(out / "b"), "15"])
@@ -210,7 +210,7 @@ wait("a")
     assert "KilledBySIGKILL" in (out / "a").read_text()
 
 
-@pytest.mark.parametrize("start", ["asked.start", "deaths.started"])
+@pytest.mark.parametrize("start", ["asked.start", "deaths.popen"])
 def test_without_its_superexec_a_process_ends(run: Callable[..., Path], start: str) -> None:
     """It is started again by what keeps it running, and its SuperExec with it."""
     out = run(f"""

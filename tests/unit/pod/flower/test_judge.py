@@ -50,7 +50,7 @@ def test_replies_of_flowers_own_strategies(replies: tuple[Description, ...], exp
 
 def test_where_there_is_no_majority_the_round_before_tells() -> None:
     judge = Judge(Rules())
-    judge.took("train", [GOOD])
+    judge.accept("train", [GOOD])
     assert judged(GOOD, OTHER_KEY, judge=judge) == {"1": "MetricsDiffer"}
     assert judged(GOOD, OTHER_KEY, judge=judge, kind="evaluate") == {}
     assert judged(OTHER_KEY, OTHER_KEY, judge=judge) == {}  # all have changed
@@ -59,14 +59,14 @@ def test_where_there_is_no_majority_the_round_before_tells() -> None:
 def test_a_strategy_of_the_users_own_gets_what_differs_and_is_asked_again_without_it() -> None:
     judge = Judge(Rules(strict=False))
     assert judged(GOOD, GOOD, OTHER_KEY, judge=judge) == {}
-    odd = judge.odd_ones("train", {"0": GOOD, "1": GOOD, "2": OTHER_KEY})
+    odd = judge.outliers("train", {"0": GOOD, "1": GOOD, "2": OTHER_KEY})
     assert odd == {"2": ("MetricsDiffer", "m/loss is missing; m/Loss is unknown")}
 
 
 def test_other_values_count_only_for_strategies_of_the_users_own() -> None:
     with_config = Description(GOOD.arrays, GOOD.metrics, {("c", "x"): ""})
     assert judged(GOOD, GOOD, with_config) == {}
-    assert Judge(Rules(strict=False)).odd_ones("train", {"0": GOOD, "1": GOOD, "2": with_config})["2"][0] == "ValuesDiffer"
+    assert Judge(Rules(strict=False)).outliers("train", {"0": GOOD, "1": GOOD, "2": with_config})["2"][0] == "ValuesDiffer"
 
 
 def test_an_app_may_want_them_all() -> None:

@@ -31,7 +31,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "found"),
     [
         (release(), ""),
         (release(fleet_handlers="new"), ""),
@@ -46,8 +46,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("known")
-def test_a_release_is_known_by_the_modules_that_are_hooked(files: dict[str, bytes], told: str) -> None:
-    assert difference(files.__getitem__) == told
+def test_a_release_is_known_by_the_modules_that_are_hooked(files: dict[str, bytes], found: str) -> None:
+    assert difference(files.__getitem__) == found
 
 
 @pytest.mark.usefixtures("known")
@@ -80,6 +80,6 @@ def test_every_module_that_is_hooked_is_known_by_its_digest() -> None:
 )
 def test_hub_and_site_have_the_same_minor_version(monkeypatch: pytest.MonkeyPatch, hub: str, here: str, differ: bool) -> None:
     monkeypatch.setattr(module, "installed", lambda: here)
-    told = differs(hub)
-    assert bool(told) == differ
-    assert not differ or (hub in told and here in told)
+    found = differs(hub)
+    assert bool(found) == differ
+    assert not differ or (hub in found and here in found)

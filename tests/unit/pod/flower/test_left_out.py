@@ -10,7 +10,7 @@ import pytest
 
 from panal.pod.tools.files import RunError
 from panal.pod.tools.flower.control import refuse_incomplete
-from panal.pod.tools.flower.left_out import App, imports, left_out, told
+from panal.pod.tools.flower.left_out import App, error_message, imports, left_out
 
 COMPONENTS = ["app.server", "app.client"]
 BASE = {"app/__init__.py": "", "app/server.py": "", "app/client.py": ""}
@@ -101,4 +101,4 @@ def test_many_are_counted() -> None:
     sources = {CLIENT: "\n".join(f"import lib.m{n}" for n in range(9))} | {f"lib/m{n}.py": "" for n in range(9)}
     found = {**BASE, **sources}
     app = App(found.keys(), found.__getitem__, set(BASE), lambda _: False)
-    assert "and 4 more. Rename" in told(left_out(COMPONENTS, app))
+    assert "and 4 more. Rename" in error_message(left_out(COMPONENTS, app))

@@ -13,10 +13,10 @@ import pytest
 from panal.pod.tools.codes import MAX_METRIC_NAME
 from panal.pod.tools.files import read_records
 from panal.pod.tools.flower import trees
-from panal.pod.tools.flower.aggregation import rules
+from panal.pod.tools.flower.aggregation import strategy_rules
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.judge import Description
-from panal.pod.tools.flower.replies import Answer, in_order, numbers
+from panal.pod.tools.flower.replies import MessageResult, in_order, numbers
 from panal.pod.tools.flower.server_hook import Observation
 from panal.pod.tools.flower.watch import Part
 
@@ -58,52 +58,52 @@ def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, min
     for kind in ("train", "evaluate"):
         monkeypatch.setattr(getattr(Trees, f"aggregate_{kind}"), "__module__", module)
     grid = SimpleNamespace(push_messages=None, pull_messages=None, get_node_ids=None)
-    made = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
+    observation = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
     replies = [Reply("1", 11), Reply("no tree", 22), Reply("5", 33)]
     for reply in replies:
         append_node(reply.node, f"c{reply.node}")
-    made.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
-    made.phase.sent = made.phase.replies = 3
-    made.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
-    made.last = 1
-    return made, replies
+    observation.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
+    observation.phase.sent = observation.phase.replies = 3
+    observation.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
+    observation.last = 1
+    return observation, replies
 
 
 def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
-    assert made.aggregate_train(1, replies)[0] == 6
-    assert made.strategy.forest == [1, 5]  # what it took before it raised does not count twice
-    assert made.phase.failed == {"c22": "ReplyInvalid"}
-    assert (made.phase.replies, sorted(made.phase.collaborators)) == (2, ["c11", "c33"])
-    assert "ValueError" in made.phase.messages["c22"]
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    assert observation.aggregate_train(1, replies)[0] == 6
+    assert observation.strategy.forest == [1, 5]  # what it took before it raised does not count twice
+    assert observation.phase.failed == {"c22": "ReplyInvalid"}
+    assert (observation.phase.replies, sorted(observation.phase.collaborators)) == (2, ["c11", "c33"])
+    assert "ValueError" in observation.phase.messages["c22"]
     assert [r.content()["failed"] for r in read_records()] == [{"c22": "ReplyInvalid"}]
 
 
 def test_a_strategy_of_the_users_own_may_mean_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, replies = observed(tmp_path, monkeypatch, module="app.strategy")
+    observation, replies = observed(tmp_path, monkeypatch, module="app.strategy")
     with pytest.raises(ValueError, match="no tree"):
-        made.aggregate_train(1, replies)
-    assert made.phase.failed == {}
+        observation.aggregate_train(1, replies)
+    assert observation.phase.failed == {}
 
 
 def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    observation, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     replies = [Reply("1", 11), Reply("-1", 22), Reply("5", 33)]
-    monkeypatch.setitem(made.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
+    monkeypatch.setitem(observation.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
     monkeypatch.setattr("panal.pod.tools.flower.aggregation.not_finite", lambda each: -1 in each)
-    assert made.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
-    assert made.phase.failed == {"c22": "ReplyInvalid"}
-    made.phase.failed.clear()
-    assert made.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two of them: as it would be
-    assert made.phase.failed == {}
+    assert observation.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
+    assert observation.phase.failed == {"c22": "ReplyInvalid"}
+    observation.phase.failed.clear()
+    assert observation.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two of them: as it would be
+    assert observation.phase.failed == {}
 
 
 def test_of_two_replies_neither_is_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without either of them the strategy could go on, and who is right cannot be told."""
-    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
-        made.aggregate_train(1, replies[:2])
-    assert made.phase.failed == {}
+        observation.aggregate_train(1, replies[:2])
+    assert observation.phase.failed == {}
 
 
 def array(*numbers: float) -> tuple[float, ...]:
@@ -111,17 +111,17 @@ def array(*numbers: float) -> tuple[float, ...]:
 
 
 def test_no_cluster_is_blamed_if_leaving_it_out_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
-        made.aggregate_train(1, [*replies, Reply("no tree either", 44)])
-    assert made.phase.failed == {}
+        observation.aggregate_train(1, [*replies, Reply("no tree either", 44)])
+    assert observation.phase.failed == {}
 
 
 def test_a_wrapped_strategy_weighs_as_the_one_within() -> None:
     inner = Trees()
     outer = Trees()
     vars(inner)["weighted_by_key"], vars(outer)["strategy"] = "n", inner
-    assert (rules(inner).weighted_by, rules(outer).weighted_by, rules(Trees()).weighted_by) == ("n", "n", "")
+    assert (strategy_rules(inner).weighted_by, strategy_rules(outer).weighted_by, strategy_rules(Trees()).weighted_by) == ("n", "n", "")
 
 
 class Content(dict[str, dict[str, int]]):
@@ -170,20 +170,20 @@ def model(*classes: int) -> bytes:
     ],
 )
 def test_trees_that_bagging_loses_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
-    counted = [trees.by_class(model(*each) if each else b"") for each in (before, after, *sent)]
+    counted = [trees.count_by_class(model(*each) if each else b"") for each in (before, after, *sent)]
     assert None not in counted
     assert trees.lost(counted[0], counted[2:], counted[1]) == words  # type: ignore[arg-type]
 
 
 def test_only_models_of_xgboost_in_json_are_counted() -> None:
-    assert [trees.by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
+    assert [trees.count_by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
     bagging = type("FedXgbBagging", (), {})
-    assert trees.bags(type("Own", (bagging,), {})())
-    assert not trees.bags(Trees())
+    assert trees.is_bagging(type("Own", (bagging,), {})())
+    assert not trees.is_bagging(Trees())
 
 
 def test_a_reply_that_is_never_looked_for_is_no_failure() -> None:
-    came = Answer("", "", {"metrics": {}})
-    part = Part("train", answers={1: came, 2: None, 3: None}, asked={1, 2})
+    came = MessageResult("", "", {"metrics": {}})
+    part = Part("train", results={1: came, 2: None, 3: None}, polled={1, 2})
     part.give_up()
-    assert part.answers == {1: came, 2: Answer()}
+    assert part.results == {1: came, 2: MessageResult()}

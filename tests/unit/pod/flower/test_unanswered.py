@@ -105,8 +105,8 @@ def test_a_reply_is_sent_as_it_is_whatever_becomes_of_its_task(module: Any) -> N
 def test_a_task_that_ended_without_a_reply_is_answered_with_how_it_ended(module: Any) -> None:
     state = State()
     store = Store(**{module.asked.metadata.message_id: b"instruction", "o": b"x"})
-    told = sent(module, state, store, lambda: None, lambda: state.end("exception=KilledBySIGKILL"))
-    assert told == [(8, "exception=KilledBySIGKILL")]
+    found = sent(module, state, store, lambda: None, lambda: state.end("exception=KilledBySIGKILL"))
+    assert found == [(8, "exception=KilledBySIGKILL")]
     assert module.asked.metadata.message_id not in store.contents  # it holds no memory
 
 

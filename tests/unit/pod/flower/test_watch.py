@@ -110,7 +110,7 @@ def test_messages_of_other_kinds_are_no_rounds(grid: Any) -> None:
 def look(waiting: Waiting, there: int) -> None:
     nodes = list(range(there))
     while len(nodes) < 5:
-        waiting.looked(there, sys._getframe())
+        waiting.note_poll(there, sys._getframe())
         break
 
 
@@ -154,12 +154,12 @@ def test_what_failed_is_sent_again_and_a_node_that_was_not_asked_stands_in(grid:
     exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
     _, phase = exchange([Sent(content, 1, "train"), Sent(content, 2, "train")], 0.0, "train")
     assert (phase.replies, phase.failed) == (1, {"c2": "NoReply"})
-    replies, phase = exchange.again(0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3]
     assert (phase.replies, phase.sent, phase.failed) == (2, 3, {"c2": "NoReply"})
     append_node(4, "c2")  # started again
     grid.nodes = [1, 3, 4]
-    replies, phase = exchange.again(0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3, 4]
     assert phase.failed == {}
 
@@ -168,5 +168,5 @@ def test_messages_that_differ_are_for_their_own_nodes_alone(grid: Any) -> None:
     grid.nodes, grid.silent = [1, 2, 3], {2}
     exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
     exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
-    replies, phase = exchange.again(0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
     assert ([r.metadata.src_node_id for r in replies], phase.sent) == ([1], 2)

@@ -71,7 +71,7 @@ class Reply:
     contents: dict[str, bytes] = field(default_factory=dict)
     size: int = 0
 
-    def gives_way(self, root: str, error: bool) -> bool:
+    def is_replaced_by(self, root: str, error: bool) -> bool:
         """Whether an error reply replaces this one: the client app died before it delivered all of its reply."""
         return error and not self.error and root != self.root
 
@@ -97,7 +97,7 @@ class Arrivals:
             for old in [n for n, i in known.items() if i.answered][:-REMEMBERED]:
                 del known[old]
 
-    def again(self, node: int) -> Instruction | None:
+    def unconfirmed(self, node: int) -> Instruction | None:
         """An instruction that the node has not confirmed. A node that asks for messages has none, so the instruction was lost."""
         with self._lock:
             for instruction in self._nodes.get(node, {}).values():
@@ -106,7 +106,7 @@ class Arrivals:
                     return instruction
             return None
 
-    def pulls(self, node: int, run: int, name: str) -> Instruction | None:
+    def instruction_of(self, node: int, run: int, name: str) -> Instruction | None:
         """The node's instruction that contains the object `name`."""
         with self._lock:
             return next((i for i in self._nodes.get(node, {}).values() if i.run == run and name in i.objects), None)
@@ -132,7 +132,7 @@ class Arrivals:
             if instruction.answered:
                 return None
             instruction.confirmed = True
-            if instruction.reply is None or instruction.reply.gives_way(root, error):
+            if instruction.reply is None or instruction.reply.is_replaced_by(root, error):
                 self._give_up_others(node)
                 now = self._clock()
                 patience = min(LONGEST, max(SHORTEST, SHARE * (now - instruction.handed)))

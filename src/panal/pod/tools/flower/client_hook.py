@@ -11,14 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from .context import naming_missing_keys
-from .deaths import reporting
+from .deaths import mark_exit
 
 RECORD = "panal"
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.supernode.runtime.run_clientapp. Every reply passes its `push_message`, including errors."""
-    reporting(module, "run_clientapp")
+    mark_exit(module, "run_clientapp")
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     since = [time.monotonic()]

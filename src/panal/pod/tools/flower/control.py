@@ -18,7 +18,7 @@ from .app_folder import refuse_unfit
 from .codes import ROUNDS_KEYS, FlowerEnding
 from .environment import superlink_port
 from .known import PIN, unknown
-from .left_out import App, left_out, told
+from .left_out import App, error_message, left_out
 from .run_config import declared, given
 
 # Keys of an app's run config that are set to spec.server.minAvailableClients if the app declares them as integers; `_` counts as `-`.
@@ -122,7 +122,7 @@ def refuse_incomplete(folder: Path, project: Json, bundle: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(bundle)) as packed:
         app = App(files, lambda path: _text(folder / path), set(packed.namelist()), _installed)
     if found := left_out(modules, app):
-        raise RunError(Ending.APP_INVALID, told(found))
+        raise RunError(Ending.APP_INVALID, error_message(found))
 
 
 def _text(path: Path) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 from .errors import written
 
 APPS = {"flwr-clientapp": "client app", "flwr-serverapp": "server app"}
@@ -27,16 +27,16 @@ EXITED = 70  # the exit code of an app that called sys.exit() or sys.exit(0) bef
 TRIES, PAUSE = 3, 1.0  # attempts to report a death, and seconds between them
 
 
-def why(arguments: list[str], code: int, starved: bool) -> str:
-    """Describes the end of an app process with exit code `code`, negative for a signal; empty if it succeeded. `starved`: the kernel killed
-    a process of the container for lack of memory while this one ran."""
+def death_message(arguments: list[str], code: int, out_of_memory: bool) -> str:
+    """Describes the end of an app process with exit code `code`, negative for a signal; empty if it succeeded. `out_of_memory`: the kernel
+    killed a process of the container for lack of memory while this one ran."""
     name = arguments[0]
     if name not in APPS or code == 0:
         return ""
     if code > 0:
         how = "by sys.exit" if code == EXITED else f"with exit code {code}"
         reason, text = "ClientAppExited", f"ended {how} before it had a result"
-    elif starved and -code == signal.SIGKILL:
+    elif out_of_memory and -code == signal.SIGKILL:
         reason, text = "OutOfMemory", "was killed by SIGKILL: its container was out of memory"
     else:
         reason = f"KilledBy{_signal(-code)}"
@@ -52,7 +52,7 @@ def _signal(number: int) -> str:
         return f"Signal{number}"
 
 
-def kills() -> int:
+def oom_kills() -> int:
     """The number of processes in this cgroup that the kernel has killed for lack of memory; 0 if unknown."""
     for line in _lines(Path("/proc/self/cgroup")):
         _, controllers, path = line.split(":", 2)
@@ -77,19 +77,19 @@ def report(arguments: list[str], details: str) -> None:
     from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
     from flwr.supercore.runtime import RuntimeHttpClient
 
-    told = {key: arguments[arguments.index(key) + 1] for key in ("--runtime-api-address", "--token")}
+    values = {key: arguments[arguments.index(key) + 1] for key in ("--runtime-api-address", "--token")}
     client = RuntimeHttpClient.from_server_address(
-        server_address=told["--runtime-api-address"],
+        server_address=values["--runtime-api-address"],
         insecure=True,  # loopback
         root_certificates=None,
-        interceptors=[RuntimeVersionHttpInterceptor(component_name=arguments[0]), RuntimeTokenHttpInterceptor(told["--token"])],
+        interceptors=[RuntimeVersionHttpInterceptor(component_name=arguments[0]), RuntimeTokenHttpInterceptor(values["--token"])],
     )
     try:
         for left in reversed(range(TRIES)):
             if not (error := _end_task(client, details)):
                 return
             time.sleep(PAUSE if left else 0)
-        say(f"{details}, which could not be reported: {error}")
+        log_line(f"{details}, which could not be reported: {error}")
     finally:
         client.close()
 
@@ -105,13 +105,13 @@ def _end_task(client: Any, details: str) -> str:
     except httpx.HTTPError as error:
         over = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
         return "" if over else repr(error)
-    say(details)
+    log_line(details)
     return ""
 
 
-def started(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
+def popen(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
     """Replaces `subprocess.Popen`."""
-    before = kills()
+    before = oom_kills()
     child = subprocess.Popen(arguments, **options)
     threading.Thread(target=_watch, args=(child, arguments, before), daemon=True).start()
     return child
@@ -121,14 +121,14 @@ def _watch(child: subprocess.Popen[bytes], arguments: list[str], before: int) ->
     code = child.wait()
     if arguments[0] == SUPEREXEC:
         end_without_superexec(os.getpid(), code)
-    elif details := why(arguments, code, kills() > before):
+    elif details := death_message(arguments, code, oom_kills() > before):
         report(arguments, details)
 
 
 def end_without_superexec(process: int, code: int) -> None:
     """Stops a SuperNode or SuperLink whose SuperExec has died, because it can no longer run apps. It is then restarted."""
     if code:
-        say(f"the SuperExec ended with {code}: stopping the process that it served")
+        log_line(f"the SuperExec ended with {code}: stopping the process that it served")
         os.kill(process, signal.SIGTERM)
 
 
@@ -139,10 +139,10 @@ def replace(module: ModuleType, start: Any) -> None:
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.supercore.superexec.executor.subprocess_executor. Not used with the fork server."""
-    replace(module, started)
+    replace(module, popen)
 
 
-def reporting(module: ModuleType, name: str) -> None:
+def mark_exit(module: ModuleType, name: str) -> None:
     """Gives an app that calls sys.exit() a nonzero exit code, by which its parent notices it: Flower does not end the task then. `name` is
     the function of `module` that runs the app."""
     run: Callable[..., None] = getattr(module, name)

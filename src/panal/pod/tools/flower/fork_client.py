@@ -6,7 +6,7 @@ import json
 import socket
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 from . import deaths
 
 # Module and function of each program that is forked. Other programs are started normally.
@@ -35,11 +35,11 @@ class ForkClient:
     def start(self, arguments: list[str], **options: Any) -> Any:
         """Replaces `subprocess.Popen`."""
         if arguments[0] not in PROGRAMS:
-            return deaths.started(arguments, **options)
+            return deaths.popen(arguments, **options)
         request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
         try:
             self.socket.send(json.dumps(request).encode())
         except OSError as error:
-            say(f"no fork server ({error}): {arguments[0]} is started again")
-            return deaths.started(arguments, **options)
+            log_line(f"no fork server ({error}): {arguments[0]} is started again")
+            return deaths.popen(arguments, **options)
         return Forked()

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
-from ..files import say
+from ..files import log_line
 from . import deaths
 from .fork_client import ForkClient
 from .fork_server import Server
@@ -45,8 +45,8 @@ def patch(module: ModuleType) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises SIGTERM again after its shutdown
         reason = why_not()
         if reason:
-            say(f"no acceleration: {reason}")
-            deaths.replace(starts, deaths.started)
+            log_line(f"no acceleration: {reason}")
+            deaths.replace(starts, deaths.popen)
             program()
             return
         asked, app = begin()

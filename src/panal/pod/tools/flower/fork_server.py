@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 from . import deaths
 from .fork_client import PROGRAMS, ForkClient
 
@@ -44,7 +44,7 @@ App = Callable[[], None]
 
 @dataclass(frozen=True)
 class Child:
-    """A forked program. `kills` is `deaths.kills()` before its start."""
+    """A forked program. `kills` is `deaths.oom_kills()` before its start."""
 
     arguments: list[str]
     kills: int
@@ -58,7 +58,7 @@ class Server:
         self.requests = requests
         self.asking = asking
         self.parent = parent
-        self.lessons, self.tell = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.lessons, self.teacher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ended, self.end = socket.socketpair()
         self.known: set[str] = set()
         self.children: dict[int, Child] = {}
@@ -71,7 +71,7 @@ class Server:
         self._import(AHEAD[os.environ["PANAL_HOOK"]])
         while os.getppid() == self.parent:
             if threading.active_count() > 1:
-                say("no acceleration: a library has started threads when it was imported")
+                log_line("no acceleration: a library has started threads when it was imported")
                 self._give_up()
                 return None
             ready, _, _ = select.select([self.ended, self.lessons, self.requests], [], [], 5.0)
@@ -85,7 +85,7 @@ class Server:
                 self._learn(self.lessons.recv(LESSON))
             elif self.requests in ready:
                 request = json.loads(self.requests.recv(MESSAGE))
-                before = deaths.kills()
+                before = deaths.oom_kills()
                 if (child := os.fork()) == 0:
                     return self._child(request)
                 self.children[child] = Child(request["arguments"], before)
@@ -106,7 +106,7 @@ class Server:
                 continue
             if child.arguments[0] == deaths.SUPEREXEC:
                 deaths.end_without_superexec(self.parent, code)
-            elif details := deaths.why(child.arguments, code, deaths.kills() > child.kills):
+            elif details := deaths.death_message(child.arguments, code, deaths.oom_kills() > child.kills):
                 yield child.arguments, details
 
     def _give_up(self) -> None:
@@ -116,16 +116,16 @@ class Server:
         while message := self.requests.recv(MESSAGE):
             request = json.loads(message)
             output = subprocess.DEVNULL if request["silent"] else None
-            before = deaths.kills()
+            before = deaths.oom_kills()
             programs.append(subprocess.Popen(request["arguments"], stdout=output, stderr=output, start_new_session=request["session"]))
             self.children[programs[-1].pid] = Child(request["arguments"], before)
         for arguments, details in self._deaths(0):
             deaths.report(arguments, details)
 
-    def _learn(self, said: bytes) -> None:
+    def _learn(self, lesson: bytes) -> None:
         """Imports the modules of a list from an app process. User code can write to the socket, so the list is not trusted."""
         try:
-            names = json.loads(zlib.decompress(said))
+            names = json.loads(zlib.decompress(lesson))
         except (ValueError, zlib.error):
             return
         self._import(names)
@@ -136,7 +136,7 @@ class Server:
                 try:
                     importlib.import_module(name)
                 except Exception as error:  # noqa: BLE001  the app imports the module itself
-                    say(f"not imported ahead: {name}: {error!r}")
+                    log_line(f"not imported ahead: {name}: {error!r}")
         self.known = set(sys.modules)
         gc.collect()
         gc.freeze()  # a collection in a child would write to every object, and so copy all pages
@@ -177,9 +177,9 @@ class Server:
         if names := libraries(set(sys.modules) - self.known):
             lesson = zlib.compress(json.dumps(names).encode())
             try:
-                self.tell.send(lesson, socket.MSG_DONTWAIT)
+                self.teacher.send(lesson, socket.MSG_DONTWAIT)
             except OSError as error:
-                say(f"cannot report what was imported: {error!r}")
+                log_line(f"cannot report what was imported: {error!r}")
 
 
 def ended_child(wait: int) -> tuple[int, int] | None:

@@ -17,11 +17,11 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from ..files import number, participants, say
+from ..files import log_line, number, participants
 from .arrivals import Arrivals, BadReplyError
 from .bindings import Bindings, Caller, RefusedError
 from .environment import append_node
-from .introduction import CALLER, PREFIX, Introduction, say_refused
+from .introduction import CALLER, PREFIX, Introduction, log_refusal
 from .messages import Messages
 from .secret import lock
 
@@ -53,16 +53,16 @@ def install() -> None:
     if paths != {f"{PREFIX}/{path}" for path in HANDLERS} or router.fleet_handlers is not handlers:
         raise TypeError(f"its Fleet API is another: {sorted(paths)}")
     auth = importlib.import_module("flwr.superlink.routers.fleet.node_auth")
-    auth.authenticate_node = telling(auth.authenticate_node)  # type: ignore[attr-defined]
+    auth.authenticate_node = logging_refusals(auth.authenticate_node)  # type: ignore[attr-defined]
     guard = Guard(Bindings())
     for name, kind in HANDLERS.values():
         setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
     runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
-    runtime.pull_messages = guard.looking(runtime.pull_messages)  # type: ignore[attr-defined]
+    runtime.pull_messages = guard.before_poll(runtime.pull_messages)  # type: ignore[attr-defined]
     lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard)}))
 
 
-def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
+def logging_refusals(authenticate: Callable[..., Any]) -> Callable[..., Any]:
     """Wraps Flower's check of the node's signature to log refusals."""
 
     def authenticate_node(request: Any) -> Any:
@@ -71,7 +71,7 @@ def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
         except Exception:
             who = CALLER.get()
             what = f"{who.cluster if who else '-'} does not sign as the node that it names"
-            say_refused(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
+            log_refusal(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
             raise
 
     return authenticate_node
@@ -84,10 +84,10 @@ class Guard:
         self.bindings = bindings
         self.arrivals = Arrivals(number("PANAL_LARGEST_REPLY", 0))
         self.messages = Messages(self.arrivals, bindings.cluster_of)
-        self._looked = 0.0
+        self._checked = 0.0
 
     def handler(self, name: str, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        judge = getattr(self, name, self.any_other)
+        judge = getattr(self, name, self.other_request)
         handle = getattr(self.messages, name, None)
 
         @wraps(original)
@@ -102,8 +102,8 @@ class Guard:
                 if handle is not None:
                     return handle(original, who, request, state, **rest)
             except RefusedError as refusal:
-                say_refused(who.cluster if who else "", name, refusal)
-                raise refused(refusal) from refusal
+                log_refusal(who.cluster if who else "", name, refusal)
+                raise refusal_response(refusal) from refusal
             except BadReplyError as bad:
                 raise bad_request(bad) from bad
             response = original(request=request, state=state, **rest)
@@ -118,25 +118,25 @@ class Guard:
         if (node := self.bindings.node_of(who.cluster)) is not None:
             self.arrivals.heard(node)
 
-    def looking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def before_poll(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Wraps the server app's poll for replies: gives up stalled replies first, and removes the nodes of clusters that left."""
 
         @wraps(original)
         def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
-            if time.monotonic() - self._looked > LOOK:
-                self._looked = time.monotonic()
+            if time.monotonic() - self._checked > LOOK:
+                self._checked = time.monotonic()
                 self.messages.give_up_stalled(state)
-                self.show_out(participants(), state)
+                self.remove_departed(participants(), state)
             return original(request, state, *rest)
 
         return pull_messages
 
-    def show_out(self, taking_part: frozenset[str] | None, state: Any) -> None:
-        if taking_part is None:
+    def remove_departed(self, clusters: frozenset[str] | None, state: Any) -> None:
+        if clusters is None:
             return
         for cluster, node in self.bindings.nodes().items():
-            if cluster not in taking_part:
-                say(f"{cluster} no longer takes part: node {node} is removed")
+            if cluster not in clusters:
+                log_line(f"{cluster} no longer takes part: node {node} is removed")
                 self.bindings.forget(cluster)
                 self.remove(state, node)
 
@@ -148,7 +148,7 @@ class Guard:
         try:
             state.delete_node(constants.NOOP_FLWR_AID, node)
         except ValueError as error:  # already unregistered
-            say(f"node {node}: {error}")
+            log_line(f"node {node}: {error}")
 
     def register_node(self, who: Caller, request: Any, state: Any) -> None:
         self.bindings.may_join(who)
@@ -160,7 +160,7 @@ class Guard:
         replaced = self.bindings.join(who, node)
         append_node(node, who.cluster)
         if replaced is not None:
-            say(f"{who.cluster}: node {node} takes the place of {replaced}")
+            log_line(f"{who.cluster}: node {node} takes the place of {replaced}")
             self.remove(state, replaced)
 
     def deactivate_node(self, who: Caller, request: Any, state: Any) -> None:
@@ -168,11 +168,11 @@ class Guard:
 
     unregister_node = deactivate_node
 
-    def any_other(self, who: Caller, request: Any, state: Any) -> None:
+    def other_request(self, who: Caller, request: Any, state: Any) -> None:
         self.bindings.check(who, request.node.node_id)
 
 
-def refused(refusal: RefusedError) -> Exception:
+def refusal_response(refusal: RefusedError) -> Exception:
     if refusal.reason == "SecondCollaborator":
         errors: ModuleType = importlib.import_module("flwr.supercore.error")
         error: Exception = errors.FlowerError(errors.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED, str(refusal), str(refusal))

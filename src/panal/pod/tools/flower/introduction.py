@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 from .bindings import Caller, RefusedError, caller
 from .refusals import Refusals
 from .secret import rejected, unauthorized
@@ -43,35 +43,35 @@ class Introduction:
         try:
             who = caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
         except RefusedError as refusal:
-            say_refused("", scope["path"], refusal)
+            log_refusal("", scope["path"], refusal)
             await unauthorized(send)
             return
         CALLER.set(who)
         most = LARGEST.get(scope["path"], SMALL)
         if (length := declared(scope)) > most:
-            told = f"{who.cluster} sends {length} bytes; a request of this kind may have {most}"
-            say_refused(who.cluster, scope["path"], RefusedError("TooLarge", told))
+            text = f"{who.cluster} sends {length} bytes; a request of this kind may have {most}"
+            log_refusal(who.cluster, scope["path"], RefusedError("TooLarge", text))
             await rejected(send, 413, "Too large")
         elif scope["path"] not in LARGEST:
             await self.app(scope, receive, send)
         else:
             async with self._turns[who.cluster]:
-                await self.app(scope, self._noticed(who, receive) if scope["path"].endswith("/push-object") else receive, send)
+                await self.app(scope, self._observed(who, receive) if scope["path"].endswith("/push-object") else receive, send)
 
-    def _noticed(self, who: Caller, receive: Any) -> Any:
-        async def noticing() -> Any:
+    def _observed(self, who: Caller, receive: Any) -> Any:
+        async def observed_receive() -> Any:
             message = await receive()
             if message.get("body"):
                 type(self).heard(who)
             return message
 
-        return noticing
+        return observed_receive
 
 
 def declared(scope: dict[str, Any]) -> int:
     """The declared length of the body; 0 if there is none. The gateway refuses uploads without a length."""
-    said = _values(scope, b"content-length")
-    return int(said[0]) if len(said) == 1 and said[0].isascii() and said[0].isdigit() else 0
+    lengths = _values(scope, b"content-length")
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit() else 0
 
 
 def _values(scope: dict[str, Any], name: bytes) -> list[str]:
@@ -81,6 +81,6 @@ def _values(scope: dict[str, Any], name: bytes) -> list[str]:
 _refusals = Refusals()
 
 
-def say_refused(cluster: str, where: str, refusal: RefusedError) -> None:
+def log_refusal(cluster: str, where: str, refusal: RefusedError) -> None:
     for line in _refusals.lines(cluster or "-", f"refused: cluster={cluster or '-'} reason={refusal.reason} at={where[:100]}: {refusal}"):
-        say(line)
+        log_line(line)

@@ -35,7 +35,7 @@ class Journal:
         """`kind` is one of KINDS, or SERVER for the server app's own evaluation."""
         self.history[kind].setdefault(number, {}).update(metrics)
         record = Round(round=number, phase=kind, seconds=round(seconds, 3), metrics=metrics)
-        append(record if kind == SERVER else replace(record, **phase.told()))
+        append(record if kind == SERVER else replace(record, **phase.record_fields()))
 
     def end(self, number: int, seconds: float) -> None:
         append(Round(round=number, phase=END, seconds=round(seconds, 3)))

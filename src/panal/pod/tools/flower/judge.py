@@ -7,7 +7,7 @@ Each reply is described by its arrays (record, name, type, shape) and metrics (r
 - If at least half of the replies have exactly the arrays that were sent, the others are refused. Apps with other kinds of replies (trees,
   statistics, embeddings) have no such half, so their arrays may have any shape.
 - Flower's strategies require the same names in all replies: those of the majority, else those of an earlier round. An app's own strategy
-  may accept different names, so these replies are refused only if it raises (`odd_ones`).
+  may accept different names, so these replies are refused only if it raises (`outliers`).
 """
 
 from __future__ import annotations
@@ -64,19 +64,19 @@ class Judge:
 
     def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
         """The refused replies, by the id of the message that they answer."""
-        found = {key: told for key, each in got.items() if (told := each.trouble)}
+        found = {key: each.trouble for key, each in got.items() if each.trouble}
         found |= _not_finite(_without(got, found))
         if self.rules.consistent:
             found |= _unlike_sent(sent, _without(got, found))
             if self.rules.strict:
-                found |= self.odd_ones(kind, _without(got, found))
+                found |= self.outliers(kind, _without(got, found))
         return found
 
-    def odd_ones(self, kind: str, got: Mapping[str, Description]) -> dict[str, Verdict]:
+    def outliers(self, kind: str, got: Mapping[str, Description]) -> dict[str, Verdict]:
         """The replies that differ from the majority, or from an earlier round if there is no majority."""
         names = {key: each.names(strict=self.rules.strict) for key, each in got.items()}
         model = self._model(kind, list(names.values()))
-        return {key: told for key, each in names.items() if (told := _difference(each, model))} if model else {}
+        return {key: verdict for key, each in names.items() if (verdict := _difference(each, model))} if model else {}
 
     def _model(self, kind: str, names: list[Names]) -> Names | None:
         groups = Counter(map(_key, names))
@@ -86,7 +86,7 @@ class Judge:
         before = self.accepted[kind].names(strict=self.rules.strict) if kind in self.accepted else None
         return before if before is not None and _key(before) in groups else None
 
-    def took(self, kind: str, got: Iterable[Description]) -> None:
+    def accept(self, kind: str, got: Iterable[Description]) -> None:
         """Keeps one of the replies that the strategy has aggregated."""
         if (first := next(iter(got), None)) is not None:
             self.accepted[kind] = first
@@ -102,25 +102,26 @@ def _without(got: Mapping[str, Description], refused: Mapping[str, Any]) -> dict
 
 def _not_finite(got: Mapping[str, Description]) -> dict[str, Verdict]:
     found = {key: f"{each.infinite} has numbers that are not finite" for key, each in got.items() if each.infinite}
-    return {key: (Refused.NOT_FINITE, told) for key, told in found.items()} if 2 * len(found) <= len(got) else {}
+    return {key: (Refused.NOT_FINITE, text) for key, text in found.items()} if 2 * len(found) <= len(got) else {}
 
 
 def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
     like = [key for key, each in got.items() if key in sent and sent[key].arrays and each.arrays == sent[key].arrays]
     if not like or 2 * len(like) < len(got):
         return {}
-    return {key: told for key, each in got.items() if (told := _difference((each.arrays, {}, {}), (sent[key].arrays, {}, {})))}
+    return {key: verdict for key, each in got.items() if (verdict := _difference((each.arrays, {}, {}), (sent[key].arrays, {}, {})))}
 
 
 def _difference(found: Names, wanted: Names) -> Verdict | None:
     for reason, mine, theirs in zip((Refused.ARRAYS_DIFFER, Refused.METRICS_DIFFER, Refused.VALUES_DIFFER), found, wanted):
-        told = [
+        differences = [
             *(f"{_named(w)} is missing" for w in theirs if w not in mine),
             *(f"{_named(w)} is unknown" for w in mine if w not in theirs),
             *(f"{_named(w)} is {mine[w]}, not {theirs[w]}" for w in mine if w in theirs and mine[w] != theirs[w]),
         ]
-        if told:
-            return reason, "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else "")
+        if differences:
+            more = f"; and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+            return reason, "; ".join(differences[:SHOWN]) + more
     return None
 
 
@@ -170,8 +171,8 @@ def _trouble(content: Any, rules: Rules) -> Verdict | None:
     for where, array in _arrays(content):
         if array.stype != NUMPY and rules.strict:
             return Refused.REPLY_INVALID, f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
-        if array.stype == NUMPY and (told := array_trouble(array)):
-            return Refused.REPLY_INVALID, f"{_named(where)} {told}"
+        if array.stype == NUMPY and (trouble := array_trouble(array)):
+            return Refused.REPLY_INVALID, f"{_named(where)} {trouble}"
     for r, record in content.metric_records.items():
         value = record.get(rules.weighted_by)
         if value is not None and not _is_weight(value):
@@ -207,8 +208,8 @@ def _array_trouble(array: Any) -> str:
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
         return "does not hold the numbers that it announces"
-    said, of_shape = announced(array)
-    if tuple(shape) != of_shape or not _same(dtype, said):
+    declared, of_shape = announced(array)
+    if tuple(shape) != of_shape or not _same_type(dtype, declared):
         return f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
     np.ndarray(shape, dtype, array.data, start)  # raises for too many axes
     return ""
@@ -240,11 +241,11 @@ def not_finite(array: Any) -> bool:
     return not all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
 
 
-def _same(held: Any, said: str) -> bool:
+def _same_type(found: Any, declared: str) -> bool:
     """Whether the type of the data is the declared one. Types that numpy lacks, such as bfloat16, are stored as raw bytes."""
     import numpy as np
 
     try:
-        return bool(held == np.dtype(said))
+        return bool(found == np.dtype(declared))
     except TypeError:
-        return bool(held.kind == "V")
+        return bool(found.kind == "V")

@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from .. import working_directory
 from ..codes import Ending
-from ..ending import FILES, handed_over, judged, stopped
-from ..files import RunError, append, number, read_records, run_dir, say, terminate
+from ..ending import FILES, conclude, handed_over, stopped
+from ..files import RunError, append, log_line, number, read_records, run_dir, terminate
 from ..records import Bundle, Connected
 from .app_folder import find_app
 from .codes import ENDINGS
@@ -73,11 +73,11 @@ class Launcher:
         append(Bundle(sha256=hashlib.sha256(bundle).hexdigest(), version=installed()))
         self._wait_for_superlink()
         self._wait_for_quorum()
-        say(f"submitting {folder} with {config or 'its own configuration'}")
+        log_line(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
         end = self._end(run)
         working_directory.hand_over()
-        return judged(end, ENDINGS)
+        return conclude(end, ENDINGS)
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Repeats a request until the SuperLink answers. Raises RunError after SILENT seconds."""

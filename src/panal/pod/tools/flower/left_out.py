@@ -107,7 +107,7 @@ def _names(node: ast.AST, path: str) -> Iterator[str]:
         yield from (".".join(part for part in (base, alias.name) if part) for alias in node.names)
 
 
-def told(found: Collection[LeftOut], most: int = 5) -> str:
+def error_message(found: Collection[LeftOut], most: int = 5) -> str:
     """The error message for the user, with the remedy."""
     named = "; ".join(f"{each.module} imports {each.name} ({each.path})" for each in list(found)[:most])
     more = f" and {len(found) - most} more" if len(found) > most else ""

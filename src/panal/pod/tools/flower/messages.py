@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..codes import Refused
-from ..files import say
+from ..files import log_line
 from .arrivals import OBJECTS, TIMES, Arrivals, BadReplyError, Instruction, Reply, read_tree
 from .bindings import Caller, RefusedError
 from .errors import written
@@ -26,11 +26,11 @@ _CHUNK, _ARRAY, _REFERRING = "ArrayChunk", "Array", ("ArrayRecord", "RecordDict"
 
 
 class Messages:
-    """Each public method wraps Flower's handler of the same name, its argument `original`. `tell` returns the cluster of a node."""
+    """Each public method wraps Flower's handler of the same name, its argument `original`. `cluster_of` returns the cluster of a node."""
 
-    def __init__(self, arrivals: Arrivals, tell: Callable[[int], str]) -> None:
+    def __init__(self, arrivals: Arrivals, cluster_of: Callable[[int], str]) -> None:
         self.arrivals = arrivals
-        self._tell = tell
+        self._cluster_of = cluster_of
         self._storing = threading.Lock()
         self._pb = importlib.import_module("flwr.proto.message_pb2")
         self._fleet = importlib.import_module("flwr.proto.fleet_pb2")
@@ -46,13 +46,13 @@ class Messages:
         for message, tree in zip(response.messages_list, response.message_object_trees):
             names = {each.object_id for each in self._inflatable.iterate_object_tree(tree)}
             self.arrivals.hand_out(node, message.metadata.message_id, message.metadata.run_id, names, message, tree)
-        if not response.messages_list and (lost := self.arrivals.again(node)) is not None:
-            say(f"{who.cluster} did not receive the message {lost.name[:12]}; sending it again")
+        if not response.messages_list and (lost := self.arrivals.unconfirmed(node)) is not None:
+            log_line(f"{who.cluster} did not receive the message {lost.name[:12]}; sending it again")
             response = self._fleet.PullMessagesResponse(messages_list=[lost.message], message_object_trees=[lost.tree])
         return response
 
     def pull_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
-        instruction = self.arrivals.pulls(request.node.node_id, request.run_id, request.object_id)
+        instruction = self.arrivals.instruction_of(request.node.node_id, request.run_id, request.object_id)
         if instruction is None:
             return self._pb.PullObjectResponse(object_found=False, object_available=False)
         response = original(request=request, state=state, **rest)
@@ -68,16 +68,16 @@ class Messages:
     # From the node to the SuperLink:
 
     def push_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
-        message = one_reply(who, request)
+        message = single_reply(who, request)
         self._raise_if_over(message.metadata.run_id, state)
         node, asked = request.node.node_id, message.metadata.reply_to_message_id
         try:
             known, root, error = self.arrivals.open(node, asked), message.metadata.message_id, message.HasField("error")
-            first = known is not None and (known.reply is None or known.reply.gives_way(root, error))
+            first = known is not None and (known.reply is None or known.reply.is_replaced_by(root, error))
             tree = read_tree(request.message_object_trees[0]) if first else {}  # takes half a second, and is needed only once
             reply = self.arrivals.announce(node, asked, root, tree, request, error)
             if reply is not None:
-                fits(reply)
+                check_metadata(reply)
         except BadReplyError as bad:
             self._fail(self.arrivals.open(node, asked), bad, state)
             raise
@@ -119,7 +119,7 @@ class Messages:
     # The end of a reply:
 
     def _deliver(self, reply: Reply, state: Any) -> None:
-        message = self._examined(reply)
+        message = self._inflate(reply)
         if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
             raise BadReplyError(Refused.REPLY_INVALID, "Flower refuses it: it has expired or came too late")
         self.arrivals.close(reply.instruction)
@@ -142,7 +142,7 @@ class Messages:
                     store.delete(message.metadata.message_id)
             return stored
 
-    def _examined(self, reply: Reply) -> Any:
+    def _inflate(self, reply: Reply) -> Any:
         """Inflates the message as the server app will, but without the arrays' data. Raises BadReplyError for what would otherwise fail
         in the server app."""
         try:
@@ -152,15 +152,15 @@ class Messages:
             if count > (most := max(OBJECTS, TIMES * len(reply.instruction.objects))):
                 raise BadReplyError(Refused.REPLY_TOO_LARGE, f"it unfolds to {count} objects; a reply of this run may have {most}")
             message = self._utils.inflate_object_from_contents(reply.root, self._without_chunks(reply))
-            said, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
+            sent, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
         except BadReplyError:
             raise
         except Exception as error:
             raise BadReplyError(Refused.REPLY_INVALID, f"it is not in Flower's form ({type(error).__name__})") from error
-        found.message_id = said.message_id
-        if found != said:
+        found.message_id = sent.message_id
+        if found != sent:
             raise BadReplyError(Refused.REPLY_INVALID, "its metadata differs from the announced metadata")
-        message.metadata.__dict__["_message_id"] = said.message_id
+        message.metadata.__dict__["_message_id"] = sent.message_id
         return message
 
     def _without_chunks(self, reply: Reply) -> dict[str, bytes]:
@@ -173,7 +173,7 @@ class Messages:
         """Replaces the reply to `instruction` by an error reply of the node."""
         if instruction is None or not self.arrivals.close(instruction):
             return
-        say(f"reply of {self._tell(instruction.node)} is refused: reason={bad.reason}: {bad}")
+        log_line(f"reply of {self._cluster_of(instruction.node)} is refused: reason={bad.reason}: {bad}")
         error: Any = importlib.import_module("flwr.app.error").Error
         asked = self._serde.message_from_proto(instruction.message)
         answer = type(asked)(error(0, written(bad.reason, str(bad))), reply_to=asked)
@@ -189,7 +189,7 @@ class Messages:
             self._fail(reply.instruction, BadReplyError(Refused.REPLY_INCOMPLETE, why), state)
 
 
-def one_reply(who: Caller, request: Any) -> Any:
+def single_reply(who: Caller, request: Any) -> Any:
     """The message of an announcement. Raises RefusedError unless it is exactly one reply, sent by the node itself, with its object tree.
     Flower would accept a message with the server as its source as an instruction to another node."""
     if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
@@ -202,11 +202,11 @@ def one_reply(who: Caller, request: Any) -> Any:
     return message
 
 
-def fits(reply: Reply) -> None:
+def check_metadata(reply: Reply) -> None:
     """Raises BadReplyError unless the metadata matches the instruction that the reply answers."""
-    said, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
-    pairs = ((said.run_id, asked.run_id), (said.src_node_id, asked.dst_node_id), (said.dst_node_id, asked.src_node_id))
-    if any(a != b for a, b in pairs) or (said.group_id, said.message_type) != (asked.group_id, asked.message_type):
+    sent, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
+    pairs = ((sent.run_id, asked.run_id), (sent.src_node_id, asked.dst_node_id), (sent.dst_node_id, asked.src_node_id))
+    if any(a != b for a, b in pairs) or (sent.group_id, sent.message_type) != (asked.group_id, asked.message_type):
         raise BadReplyError(Refused.REPLY_INVALID, "its metadata does not match this message")
 
 

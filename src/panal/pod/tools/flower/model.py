@@ -13,7 +13,7 @@ from typing import Any
 
 from ..codes import QUERY, Doubt, Ending
 from ..files import ARRAYS, MODEL, MODELS, Json, append, run_dir, shown, write_json
-from ..records import ModelMade
+from ..records import ModelReady
 from .journal import Journal
 from .judge import NUMPY, not_finite
 
@@ -44,7 +44,7 @@ def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_:
         return
     if suspect:
         journal.notice(Doubt.MODEL_SUSPECT, suspect)
-    append(ModelMade(start=journal.models, round=round_))
+    append(ModelReady(start=journal.models, round=round_))
 
 
 def write_model(folder: Path, arrays: Mapping[str, Any], description: Json) -> None:

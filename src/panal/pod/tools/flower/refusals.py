@@ -31,13 +31,13 @@ class Refusals:
             if len(self._spent) > CLUSTERS:
                 self._spent.clear()
             spent = self._spent.setdefault(cluster, Spent(now))
-            told: list[str] = []
+            found: list[str] = []
             if now - spent.since >= PERIOD:
                 if spent.left_out:
-                    told.append(f"refused: cluster={cluster} {spent.left_out} more times, not logged one by one")
+                    found.append(f"refused: cluster={cluster} {spent.left_out} more times, not logged one by one")
                 spent.since, spent.lines, spent.left_out = now, 0, 0
             if spent.lines >= LINES:
                 spent.left_out += 1
-                return told
+                return found
             spent.lines += 1
-            return [*told, line]
+            return [*found, line]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
-from ..files import run_dir, say
+from ..files import log_line, run_dir
 from ..records import Number, Reply
 from .client_hook import RECORD
 from .environment import NODES
@@ -20,12 +20,12 @@ from .judge import Description, Verdict
 
 
 @dataclass(frozen=True)
-class Answer:
+class MessageResult:
     """The result of one message: the reply's metrics and seconds if it counts, else a reason code and text."""
 
     reason: str = Unanswered.NO_REPLY
     text: str = ""
-    told: Reply | None = None
+    reply: Reply | None = None
     by_user_code: bool = False
 
 
@@ -42,18 +42,18 @@ class Phase:
     failed: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
 
-    def take(self, cluster: str, answer: Answer) -> None:
+    def take(self, cluster: str, result: MessageResult) -> None:
         """Counts one result; `cluster` is empty if unknown."""
-        if answer.told is not None:
+        if result.reply is not None:
             self.replies += 1
-            self.collaborators |= {cluster: answer.told} if cluster else {}
+            self.collaborators |= {cluster: result.reply} if cluster else {}
             return
         self.failures += 1
-        self.user_failures += answer.by_user_code
-        self.failed |= {cluster: answer.reason} if cluster else {}
-        self.messages |= {cluster: answer.text} if cluster and answer.text else {}
+        self.user_failures += result.by_user_code
+        self.failed |= {cluster: result.reason} if cluster else {}
+        self.messages |= {cluster: result.text} if cluster and result.text else {}
 
-    def told(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         """The fields of the phase's record."""
         counted = {"replies": self.replies, "failures": self.failures, "collaborators": self.collaborators, "failed": self.failed}
         return counted | ({"messages": self.messages} if self.messages else {})
@@ -71,19 +71,19 @@ class Clusters:
     def of(self, node: int | None) -> str:
         """The cluster of `node`; empty if unknown."""
         if node is not None and node not in self._known:
-            self._look()
+            self._update()
         return self._known.get(node, "") if node is not None else ""
 
     def successor(self, node: int) -> int:
         """The current node of the cluster of `node`, which changes when its SuperNode restarts."""
-        self._look()
+        self._update()
         return self._newest.get(self._known.get(node, ""), node)
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         with self._lock:
-            self._read_on()
+            self._read_new()
 
-    def _read_on(self) -> None:
+    def _read_new(self) -> None:
         try:
             with (run_dir() / NODES).open("rb") as file:
                 file.seek(self._read)
@@ -97,19 +97,19 @@ class Clusters:
             self._newest[record["cluster"]] = record["node"]
 
 
-def answer_of(reply: Any, seconds: float | None) -> Answer:
+def result_of(reply: Any, seconds: float | None) -> MessageResult:
     """The result of a reply that was not refused, from which `take_record` has removed panal's record."""
     if reply.has_error():
         reason, text = arrived(reply.error.code, reply.error.reason)
-        return Answer(reason, text, None, reply.error.code in USER_CODES)
-    told: Reply = {"metrics": merged(reply.content.metric_records.values())}
+        return MessageResult(reason, text, None, reply.error.code in USER_CODES)
+    content: Reply = {"metrics": merged(reply.content.metric_records.values())}
     if seconds is not None:
-        told["seconds"] = seconds
-    return Answer("", "", told)
+        content["seconds"] = seconds
+    return MessageResult("", "", content)
 
 
-def say_refused(cluster: str, told: Verdict) -> None:
-    say(f"reply of {cluster or 'a node'} is refused: reason={told[0]}: {printable(told[1])}")
+def log_refusal(cluster: str, verdict: Verdict) -> None:
+    log_line(f"reply of {cluster or 'a node'} is refused: reason={verdict[0]}: {printable(verdict[1])}")
 
 
 def take_record(content: Any) -> float | None:

@@ -17,18 +17,18 @@ from types import ModuleType
 from typing import Any
 
 from ..codes import TRAIN, Ending
-from ..files import ROUNDS, RunError, number, run_dir, say
+from ..files import ROUNDS, RunError, log_line, number, run_dir
 from ..records import Number
-from .aggregation import Aggregation, rules
+from .aggregation import Aggregation, strategy_rules
 from .codes import EVALUATE, SERVER
 from .context import with_key
 from .exchange import Exchange
 from .journal import Journal
 from .judge import Judge
-from .made import Made
 from .minimum import set_minimums
 from .model import hand_over
 from .replies import Phase, numbers
+from .tracked_model import TrackedModel
 from .watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
@@ -65,7 +65,7 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             observation = Observation(self, call, original)
         except TypeError as error:  # an unknown kind of strategy or grid: only its messages are observed (`watch`)
-            say(f"this strategy cannot be observed: {error!r}")
+            log_line(f"this strategy cannot be observed: {error!r}")
             return original(self, *args, **kwargs)
         return observation.run()
 
@@ -81,7 +81,7 @@ class Observation:
         vars(strategy), vars(self.grid)  # TypeError for objects whose methods cannot be replaced
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
-        self.exchange = Exchange(self.watch.beneath(self.grid), Judge(rules(strategy)), self.watch.clusters)
+        self.exchange = Exchange(self.watch.beneath(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters)
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
@@ -91,13 +91,13 @@ class Observation:
         self.watch.close()  # ends the rounds of a main loop that the app ran before
         self.offset = self.before = self.last = self.ended = self.journal.rounds
         self.training = False  # whether the next messages belong to a training phase
-        self.made = Made(strategy, self.journal, call.get("initial_arrays"))
+        self.model = TrackedModel(strategy, self.journal, call.get("initial_arrays"))
         self.phase = Phase()
         self.round_began = self.phase_began = time.monotonic()
         self.methods = {name: getattr(strategy, name) for name in METHODS}
 
     def run(self) -> Any:
-        self.made.check_types()
+        self.model.check_types()
         call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
@@ -121,7 +121,7 @@ class Observation:
             return result
         while (wanted := rounds_wanted()) > self.offset + self.rounds:
             done = self.offset + self.rounds
-            say(f"{wanted} rounds are requested now: continuing after round {done}")
+            log_line(f"{wanted} rounds are requested now: continuing after round {done}")
             self.journal.started(wanted)
             self.offset, self.rounds = done, wanted - done
             arrays = result.arrays if len(result.arrays) else call["initial_arrays"]
@@ -168,11 +168,11 @@ class Observation:
             if not self._too_few():
                 break
             self._record(self.last, TRAIN, {})
-            say(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
+            log_line(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
             del replies
             self.phase_began = time.monotonic()
-            replies, self.phase = self.exchange.again(timeout, kind)
-        self.exchange.forget()
+            replies, self.phase = self.exchange.resend(timeout, kind)
+        self.exchange.clear()
         if self.training and self._too_few():
             self._give_up()
         return replies
@@ -184,8 +184,8 @@ class Observation:
         server_round, phase = self.last, self.phase
         self._record(server_round, TRAIN, {})
         reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
-        said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
-        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
+        named = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
+        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({named})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = Ending.ALL_COLLABORATORS_FAILED if all_raised else Ending.QUORUM_LOST
         self.journal.stopped(reason, message)
@@ -195,9 +195,9 @@ class Observation:
         given = list(replies)
         out = self._aggregated(TRAIN, server_round + self.offset, given)
         try:
-            self.made.look_at(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
+            self.model.update(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
         except (AttributeError, TypeError, ValueError, KeyError) as error:
-            say(f"cannot read what this strategy returns: {error!r}")
+            log_line(f"cannot read what this strategy returns: {error!r}")
         self._record(server_round + self.offset, TRAIN, numbers(out[1]))
         return out
 
@@ -238,14 +238,14 @@ class Observation:
 
     def _hand_over(self, returned: Any, raised: bool) -> None:
         """Hands over the arrays that `start` returned; if it raised or returned none, the last arrays that the strategy aggregated."""
-        arrays = returned or (self.made.arrays if self.made.round else None)
-        self.made.tell_rounds_without()
+        arrays = returned or (self.model.arrays if self.model.round else None)
+        self.model.report_rounds_without_arrays()
         if not arrays:
             if not raised:
-                self.made.tell_none()
+                self.model.report_no_model()
             return
         name, metrics = type(self.strategy).__name__, self.journal.metrics(self.last)
-        hand_over(self.journal, self.grid, arrays, round_=self.made.round or self.last, strategy=name, metrics=metrics)
+        hand_over(self.journal, self.grid, arrays, round_=self.model.round or self.last, strategy=name, metrics=metrics)
 
 
 def rounds_wanted() -> int:

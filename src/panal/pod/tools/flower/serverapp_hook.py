@@ -10,12 +10,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .deaths import reporting
+from .deaths import mark_exit
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.superlink.runtime.run_serverapp."""
-    reporting(module, "run_serverapp")
+    mark_exit(module, "run_serverapp")
     start: Callable[..., Any] = module.start_log_uploader
     stop: Callable[..., Any] = module.stop_log_uploader
     uploaders: list[Any] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..files import loopback, say
+from ..files import log_line, loopback
 from ..working_directory import enter
 from .app_folder import app_folder
 from .environment import flower_environment, superlink_port
@@ -15,5 +15,5 @@ def main() -> int:
     words = command("flower-superlink", "--insecure", "--host", loopback(), "--port", str(superlink_port()))
     words += ["--disable-runtime-dependency-installation"]  # the image is the app's environment
     enter(app_folder)
-    say(" ".join(words))
+    log_line(" ".join(words))
     os.execve(words[0], words, flower_environment("server"))

@@ -15,7 +15,7 @@ import uuid
 from types import FrameType
 
 from ..data import check_data
-from ..files import RunError, gateway_port, loopback, number, say, terminate
+from ..files import RunError, gateway_port, log_line, loopback, number, terminate
 from ..working_directory import enter
 from .app_folder import app_folder
 from .codes import FlowerEnding
@@ -82,7 +82,7 @@ class Keeper:
     def _start(self) -> None:
         words = command("flower-supernode", "--insecure", "--superlink", f"{loopback()}:{gateway_port()}", "--host", loopback())
         words += ["--port", str(number("PANAL_SUPERNODE_PORT", 9094)), "--node-config", node_config()]
-        say(" ".join(words))
+        log_line(" ".join(words))
         env = flower_environment("client") | {"PANAL_INSTANCE": self.instance}
         self.child = subprocess.Popen(words, env=env, start_new_session=True)
         self.started = time.monotonic()
@@ -90,7 +90,7 @@ class Keeper:
     def _ended(self, code: int) -> None:
         ran = time.monotonic() - self.started
         self.pause = 0.0 if ran > HEALTHY else min(LONGEST_PAUSE, max(1.0, self.pause * 2))
-        say(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
+        log_line(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
         self._signal(signal.SIGKILL)  # to its remaining children
         self.child, self.started = None, time.monotonic()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 
 CRASHED = 8  # of Flower's error codes
 FINISHED = "finished"  # of its task states
@@ -108,7 +108,7 @@ class Waiting:
     def give_up(self, why: str | None = None) -> None:
         """Stores an error reply, and deletes the message's objects."""
         message, why = self._work.message, why or self.over() or ""
-        say("the ClientApp ended without a reply; sending an error")
+        log_line("the ClientApp ended without a reply; sending an error")
         error: Any = importlib.import_module("flwr.app.error").Error
         self._store.delete(message.metadata.message_id)
         self._module._insert_message(type(message)(error(CRASHED, why), reply_to=message), self._state, self._store)

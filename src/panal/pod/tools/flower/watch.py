@@ -17,12 +17,12 @@ from typing import Any
 
 from ..codes import Ending
 from ..files import RunError, number
-from .aggregation import asked
+from .aggregation import base_rules
 from .context import naming_missing_keys
 from .exchange import Exchange
 from .journal import KINDS, Journal, Rounds
 from .judge import Judge
-from .replies import Answer, Clusters, Phase, answer_of, merged, take_record
+from .replies import Clusters, MessageResult, Phase, merged, result_of, take_record
 from .starts import Starts
 from .waits import wanted
 
@@ -68,19 +68,19 @@ class Part:
 
     kind: str
     began: float = field(default_factory=time.monotonic)
-    answers: dict[int, Answer | None] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)  # nodes whose replies the app has polled for
+    results: dict[int, MessageResult | None] = field(default_factory=dict)
+    polled: set[int] = field(default_factory=set)  # nodes whose replies the app has polled for
 
     def phase(self, clusters: Clusters) -> Phase:
-        phase = Phase(sent=len(self.answers))
-        for node, answer in self.answers.items():
-            if answer is not None:
-                phase.take(clusters.of(node), answer)
+        phase = Phase(sent=len(self.results))
+        for node, result in self.results.items():
+            if result is not None:
+                phase.take(clusters.of(node), result)
         return phase
 
     def give_up(self) -> None:
         """Counts missing replies as failures, except those for which the app never polled."""
-        self.answers = {node: answer or Answer() for node, answer in self.answers.items() if answer or node in self.asked}
+        self.results = {node: result or MessageResult() for node, result in self.results.items() if result or node in self.polled}
 
 
 class Watch:
@@ -114,10 +114,10 @@ class Watch:
         """The default timeout is the run's, so that no wait is endless."""
         sent = list(messages)
         part = self._begin(sent)
-        exchange = Exchange(self.originals, Judge(asked()), self.clusters)
+        exchange = Exchange(self.originals, Judge(base_rules()), self.clusters)
         replies, _ = exchange(sent, number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT) if timeout is None else timeout, part.kind or "other")
         with self._lock:
-            part.answers |= exchange.answers
+            part.results |= exchange.results
             self._write(part)
         return replies
 
@@ -139,13 +139,13 @@ class Watch:
             return replies
         with self._lock:
             for part, node in filter(None, map(self._pushed.get, wanted_ids)):
-                part.asked.add(node)
+                part.polled.add(node)
             mine = None
             for reply in replies:
                 seconds = take_record(reply.content) if reply.has_content() else None
                 if (known := self._pushed.pop(reply.metadata.reply_to_message_id, None)) is not None:
                     mine, node = known
-                    mine.answers[node] = answer_of(reply, seconds)
+                    mine.results[node] = result_of(reply, seconds)
             if mine is not None:
                 self._write(mine)
         return replies
@@ -154,7 +154,7 @@ class Watch:
         assert self._get_nodes is not None
         nodes = list(self._get_nodes())
         if not self.observing:
-            self._waiting.looked(len(nodes), sys._getframe(1))
+            self._waiting.note_poll(len(nodes), sys._getframe(1))
         return nodes
 
     # Rounds:
@@ -170,8 +170,8 @@ class Watch:
         nodes = {m.metadata.dst_node_id for m in messages}
         with self._lock:
             part = self._part
-            goes_on = part is not None and part.kind == kind and len(messages) == 1 and not nodes & part.answers.keys()
-            if not (goes_on and groups == {""}) and self._rounds.starts_new(kind, groups):
+            continues = part is not None and part.kind == kind and len(messages) == 1 and not nodes & part.results.keys()
+            if not (continues and groups == {""}) and self._rounds.starts_new(kind, groups):
                 self._end_round()
                 self._rounds.begin(groups)
                 if self._rounds.number == 1 and not self._total:
@@ -180,11 +180,11 @@ class Watch:
                 self._part = Part(kind)
             self._rounds.kinds.add(kind)
             for node in nodes:
-                self._part.answers[node] = None
+                self._part.results[node] = None
             return self._part
 
     def _write(self, part: Part) -> None:
-        if part.kind and part.answers:
+        if part.kind and part.results:
             number_ = self.journal.rounds + self._rounds.number
             self.journal.phase(number_, part.kind, part.phase(self.clusters), time.monotonic() - part.began, {})
 
@@ -201,7 +201,7 @@ class Watch:
                 self.journal.phase(self.journal.rounds + round_, kind, phase, 0.0, merged([metrics]))
 
     def _end_round(self) -> None:
-        if self._part is not None and None in self._part.answers.values():
+        if self._part is not None and None in self._part.results.values():
             self._part.give_up()
             self._write(self._part)
         if self._rounds.number:
@@ -222,12 +222,12 @@ class Waiting:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._since = self._last = 0.0
-        self._said = ""
+        self._message = ""
 
     def over(self) -> None:
-        self._since, self._said = 0.0, ""
+        self._since, self._message = 0.0, ""
 
-    def looked(self, count: int, frame: FrameType | None) -> None:
+    def note_poll(self, count: int, frame: FrameType | None) -> None:
         """Notes a poll that returned `count` nodes. Raises RunError after the quorum timeout."""
         now = time.monotonic()
         if not self._since or now - self._last > PATIENCE:
@@ -239,8 +239,8 @@ class Waiting:
         if needed is None or needed <= count:
             return
         message = f"the app waits for {needed} nodes, {count} are there"
-        if message != self._said:
-            self._said = message
+        if message != self._message:
+            self._message = message
             self._journal.waiting(message)
         if now - self._since > (limit := number("PANAL_QUORUM_TIMEOUT", QUORUM_TIMEOUT)):
             self._journal.stopped(Ending.QUORUM_NOT_REACHED, f"{message}, for {limit} s")
