@@ -48,7 +48,7 @@ def attack(run: Pods, *ports: int) -> dict[str, str]:
 
 
 @pytest.mark.oldest
-def test_a_site_speaks_for_its_own_node_alone_and_has_but_one(pods: Make) -> None:
+def test_a_site_has_one_node_and_uses_no_other(pods: Make) -> None:
     run = pods()
     run.start_superlink()
     eventually(lambda: "Uvicorn running" in run.log("superlink"), "it serves")
@@ -77,7 +77,7 @@ def test_two_nodes_with_one_certificate_do_not_make_a_quorum(pods: Make) -> None
     assert "SuperNode ID" not in run.log("twin")
 
 
-def test_a_killed_supernode_is_back_at_once_and_counts_once(pods: Make) -> None:
+def test_a_killed_supernode_is_replaced_at_once(pods: Make) -> None:
     run = pods(min_clients=2, PANAL_QUORUM_TIMEOUT="300")
     run.start_superlink()
     run.announce(run.app())
@@ -94,7 +94,7 @@ def test_a_killed_supernode_is_back_at_once_and_counts_once(pods: Make) -> None:
     assert max(r["count"] for r in run.records() if r["event"] == "connected") == 2
 
 
-def test_metrics_are_those_of_the_certificate_whatever_the_site_says(pods: Make) -> None:
+def test_metrics_belong_to_the_cluster_of_the_certificate(pods: Make) -> None:
     run = pods(min_clients=2)
     run.start_superlink()
     run.announce(run.app(mode="poses"))
@@ -128,7 +128,7 @@ def test_a_site_refuses_an_app_that_was_not_announced(pods: Make, lies: bool) ->
     assert "flwr-clientapp" not in run.log("site1")
 
 
-def test_a_site_that_was_told_no_hash_does_not_start(pods: Make) -> None:
+def test_a_site_without_an_app_hash_does_not_start(pods: Make) -> None:
     run = pods()
     run.start_site("site1", {"PANAL_APP_HASH": ""})
     code, message = run.termination("site1")

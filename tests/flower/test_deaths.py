@@ -25,7 +25,7 @@ SOON = HEARTBEAT / 2  # for all of a phase, on a machine that does much else
 @pytest.mark.parametrize(
     ("mode", "reason"), [("dies", "KilledBySIGKILL"), ("dies-as-it-replies", "KilledBySIGSEGV"), ("exits", "ClientAppExited")]
 )
-def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mode: str, reason: str, acceleration: str) -> None:
+def test_a_dead_client_app_fails_at_once(pods: Make, mode: str, reason: str, acceleration: str) -> None:
     run = pods(rounds=2, min_clients=1)
     with reporting(run, ConfigMap()):
         app = run.app(mode=f"{mode}-at-site2")
@@ -48,7 +48,7 @@ def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mod
     ("mode", "message"),
     [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")],
 )
-def test_a_server_app_that_dies_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
+def test_a_dead_server_app_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
     run = pods(min_clients=1, PANAL_ACCELERATION=acceleration)
     run.start_all(run.app(mode=f"server-{mode}"), sites=1)
     assert run.termination() == (1, {"reason": "ServerAppFailed", "message": message})
@@ -57,7 +57,7 @@ def test_a_server_app_that_dies_fails_the_run_with_its_signal(pods: Make, mode: 
     assert (run.folder / "launcher.termination").stat().st_mtime - connected["time"] < SOON  # it was submitted then
 
 
-def test_a_supernode_whose_superexec_dies_is_started_again(pods: Make) -> None:
+def test_a_supernode_restarts_when_its_superexec_dies(pods: Make) -> None:
     run = pods(min_clients=1)
     run.app_hash = "0" * 64
     run.start_superlink()

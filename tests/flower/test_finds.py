@@ -55,7 +55,7 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
     assert (run.folder / "work-site1/app/rounds.log").exists()
 
 
-def test_an_app_that_fails_in_the_end_names_the_key_and_its_files_are_kept(pods: Make) -> None:
+def test_a_failed_server_app_names_the_missing_key_and_keeps_its_files(pods: Make) -> None:
     run = pods(rounds=1, min_clients=1)
     with reporting(run, ConfigMap()) as folder:
         start(run, mode="fails-after")
@@ -65,7 +65,7 @@ def test_an_app_that_fails_in_the_end_names_the_key_and_its_files_are_kept(pods:
     assert json.loads((folder / "metadata.json").read_text())["files"]["count"] == 2
 
 
-def test_a_site_that_fails_names_the_missing_key(pods: Make) -> None:
+def test_a_failed_client_app_names_the_missing_key(pods: Make) -> None:
     run = pods(rounds=1, min_clients=1)
     start(run, mode="asks-too-much")
     code, message = run.termination()
@@ -75,7 +75,7 @@ def test_a_site_that_fails_names_the_missing_key(pods: Make) -> None:
     assert "MissingNodeConfig" in run.log("site1")
 
 
-def test_what_the_launcher_refuses_it_refuses_before_anything_is_waited_for(pods: Make) -> None:
+def test_the_launcher_refuses_an_app_before_it_waits(pods: Make) -> None:
     run = pods(PANAL_RUN_CONFIG='{"stepp":2}')
     app = run.app("finds")
     run.start_launcher(app)

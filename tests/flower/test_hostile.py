@@ -90,7 +90,7 @@ def statuses(run: Pods) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("expected", [PUSHES, REPLIES], ids=["objects", "replies"])
-def test_every_attack_costs_the_site_its_own_part_alone(pods: Make, expected: dict[str, str]) -> None:
+def test_each_attack_affects_only_the_site_itself(pods: Make, expected: dict[str, str]) -> None:
     rounds = len(expected)
     run = pods(rounds=rounds, min_clients=2)
     with reporting(run, ConfigMap()) as folder:
@@ -116,7 +116,7 @@ def test_every_attack_costs_the_site_its_own_part_alone(pods: Make, expected: di
         assert met["others"][:4] == [401, 401, 200, 200]  # the last two are told that there is no such object
 
 
-def test_an_announcement_that_is_none_leaves_nothing_behind(pods: Make) -> None:
+def test_an_invalid_announcement_leaves_nothing_behind(pods: Make) -> None:
     """The site has then not answered, as one that trains for long: the round ends with roundTimeoutSeconds."""
     run = pods(rounds=1, min_clients=2, PANAL_ROUND_TIMEOUT="20")
     with reporting(run, ConfigMap()):
@@ -128,7 +128,7 @@ def test_an_announcement_that_is_none_leaves_nothing_behind(pods: Make) -> None:
     assert "refused: cluster=hostile reason=ForeignMessage" in run.log("superlink")
 
 
-def test_a_site_that_leaves_the_run_is_answered_for_at_once(pods: Make) -> None:
+def test_messages_of_a_site_that_leaves_fail_at_once(pods: Make) -> None:
     run = pods(rounds=2, min_clients=2)
     participants = run.run_dir / "participants.json"
     participants.write_text(json.dumps({"clusters": ["site1", "site2", "hostile"]}))
@@ -144,7 +144,7 @@ def test_a_site_that_leaves_the_run_is_answered_for_at_once(pods: Make) -> None:
     assert [r["count"] for r in run.records() if r["event"] == "connected"][-1] == 2
 
 
-def test_an_answer_that_is_lost_on_the_way_costs_nothing(pods: Make) -> None:
+def test_a_lost_response_has_no_effect(pods: Make) -> None:
     """A connection that breaks between what the hub has done and its answer: the message, and the place for a reply, are there still."""
     run = pods(rounds=1, min_clients=1)
     lost: list[str] = []

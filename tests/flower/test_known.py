@@ -61,7 +61,7 @@ def is_module(name: str) -> bool:
     return bool(re.fullmatch(r"flwr(\.\w+)+", name)) and (place.with_suffix(".py").exists() or (place / "__init__.py").exists())
 
 
-def test_what_is_hooked_is_known_by_its_digest() -> None:
+def test_hooked_modules_have_digests() -> None:
     found = dict(used())
     assert set(MODULES) <= found.keys(), "a module that nothing hooks refuses releases for nothing"
     assert found.keys() <= AS_THEY_ARE | set(MODULES), "into known.MODULES with what is hooked, then `make flower-known`"
@@ -78,7 +78,7 @@ def made_up(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_newer_version_whose_hooked_modules_are_the_same_runs(pods: Make, made_up: Path) -> None:
+def test_a_newer_version_with_the_same_hooked_modules_runs(pods: Make, made_up: Path) -> None:
     with (made_up / "flwr/common/logger.py").open("a") as file:
         file.write("\n# a line more where nothing is hooked\n")
     run = pods(min_clients=1, PYTHONPATH=str(made_up))
@@ -92,7 +92,7 @@ def test_a_newer_version_whose_hooked_modules_are_the_same_runs(pods: Make, made
 
 
 @pytest.mark.oldest
-def test_a_version_with_one_line_more_in_a_hooked_module_is_refused_before_anything_is_scheduled(pods: Make, made_up: Path) -> None:
+def test_a_version_with_a_changed_hooked_module_is_refused(pods: Make, made_up: Path) -> None:
     with (made_up / "flwr/superlink/servicer/fleet/fleet_handlers.py").open("a") as file:
         file.write("\n# a line more\n")
     run = pods(min_clients=1, PYTHONPATH=str(made_up))
@@ -109,7 +109,7 @@ def test_a_version_with_one_line_more_in_a_hooked_module_is_refused_before_anyth
     assert not run.record(event="bundle")  # collaborators are made when it is there
 
 
-def test_a_flower_that_cannot_take_the_guard_serves_nothing(pods: Make, made_up: Path) -> None:
+def test_a_flower_without_guard_serves_nothing(pods: Make, made_up: Path) -> None:
     (made_up / "flwr/proto/fleet_pb2.py").write_text("raise ImportError('broken')")
     run = pods(PYTHONPATH=str(made_up))
     run.start_superlink()
@@ -121,7 +121,7 @@ def test_a_flower_that_cannot_take_the_guard_serves_nothing(pods: Make, made_up:
 
 
 @pytest.mark.oldest
-def test_a_site_whose_flower_is_of_another_minor_version_than_the_hubs_says_so(pods: Make) -> None:
+def test_a_different_minor_version_at_a_site_is_reported(pods: Make) -> None:
     run = pods()
     run.app_hash = "0" * 64
     run.start_site("site1", {"PANAL_FLOWER_VERSION": "1.30.0"})

@@ -107,7 +107,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
 
 
 @pytest.mark.oldest
-def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(pods: Make) -> None:
+def test_a_run_ends_if_all_clients_raise_and_texts_stay_at_the_site(pods: Make) -> None:
     run = pods()
     run.start_all(run.app(mode="clients-raise"))
     code, message = run.termination()
@@ -119,7 +119,7 @@ def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(
     assert "patient 4711" not in run.log("superlink") + run.log("launcher") + (run.run_dir / "progress.jsonl").read_text()
 
 
-def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(pods: Make) -> None:
+def test_a_client_that_raises_does_not_end_a_run_with_a_quorum(pods: Make) -> None:
     run = pods(min_clients=1)
     with reporting(run, ConfigMap()):
         app = run.app(mode="raises-at-site2")
@@ -136,7 +136,7 @@ def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(p
     assert train["messages"] == {"site2": "patient 4711 has a secret"}  # its owner shares it
 
 
-def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> None:
+def test_a_server_app_that_raises_fails_the_run_with_its_message(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="server-raises"), sites=1)
     code, message = run.termination()
@@ -145,7 +145,7 @@ def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> 
     eventually(lambda: "in main\n" in run.log("superlink") and "Traceback" in run.log("superlink"), "the traceback in the log", 10)
 
 
-def test_a_run_in_which_no_site_was_asked_has_no_result(pods: Make) -> None:
+def test_a_run_without_messages_has_no_result(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="no-training"), sites=1)
     code, message = run.termination()
@@ -153,7 +153,7 @@ def test_a_run_in_which_no_site_was_asked_has_no_result(pods: Make) -> None:
 
 
 @pytest.mark.parametrize(("acceleration", "forked"), [("Auto", 1.0), ("Off", 0.0)])
-def test_app_processes_are_forked_and_draw_numbers_of_their_own(pods: Make, acceleration: str, forked: float) -> None:
+def test_app_processes_are_forked_with_their_own_random_state(pods: Make, acceleration: str, forked: float) -> None:
     """Off: started anew for each message, as Flower does."""
     run = pods(rounds=2, min_clients=2, PANAL_ACCELERATION=acceleration)
     run.start_superlink()
@@ -167,7 +167,7 @@ def test_app_processes_are_forked_and_draw_numbers_of_their_own(pods: Make, acce
     assert ("no acceleration: spec.acceleration is Off" in run.log("site1")) == (acceleration == "Off")
 
 
-def test_an_app_that_only_looks_around_has_no_result(pods: Make) -> None:
+def test_an_app_that_only_lists_nodes_has_no_result(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="no-strategy"), sites=1)
     code, message = run.termination()
@@ -188,7 +188,7 @@ def test_too_few_collaborators_and_a_folder_without_an_app(pods: Make) -> None:
     assert "no pyproject.toml with [tool.flwr.app]" in message["message"]
 
 
-def test_a_killed_collaborator_costs_its_update_and_not_the_run(pods: Make) -> None:
+def test_a_killed_collaborator_does_not_end_the_run(pods: Make) -> None:
     run = pods(min_clients=2)
     app = run.app(mode="slow-at-site3")
     with reporting(run, ConfigMap()):
@@ -207,7 +207,7 @@ def test_a_killed_collaborator_costs_its_update_and_not_the_run(pods: Make) -> N
     assert run.record(event="bundle", sha256=run.app_hash)  # the same from another process
 
 
-def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
+def test_a_killed_superlink_ends_the_run_with_a_reason(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="slow-at-site1"), sites=1)
     eventually(lambda: "train message" in run.log("site1"), "site1 trains")
@@ -218,7 +218,7 @@ def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
 
 
 @pytest.mark.parametrize("acceleration", ["Auto", "Off"])
-def test_a_superlink_that_is_asked_to_end_has_not_failed(pods: Make, acceleration: str) -> None:
+def test_a_terminated_superlink_has_exit_code_zero(pods: Make, acceleration: str) -> None:
     """As the kubelet asks a sidecar when the launcher has ended; its exit code is what kubectl shows of the Pod."""
     run = pods(PANAL_ACCELERATION=acceleration)
     run.start_superlink()
@@ -227,7 +227,7 @@ def test_a_superlink_that_is_asked_to_end_has_not_failed(pods: Make, acceleratio
     assert run.processes["superlink"].wait(30) == 0
 
 
-def test_a_collaborator_asks_until_the_aggregator_is_there_and_is_started_anew(pods: Make) -> None:
+def test_a_collaborator_retries_until_the_aggregator_is_available(pods: Make) -> None:
     run = pods(min_clients=1)
     run.app_hash = "0" * 64
     run.start_site("site1")
@@ -245,7 +245,7 @@ def test_a_collaborator_asks_until_the_aggregator_is_there_and_is_started_anew(p
     assert not [p for p in everybody() if f"--port {port_of(run, 'site1')} " in command(p)]
 
 
-def test_a_collaborator_without_its_data_says_so(pods: Make) -> None:
+def test_a_collaborator_without_data_has_a_reason(pods: Make) -> None:
     run = pods()
     empty = run.folder / "data"
     empty.mkdir()

@@ -9,7 +9,7 @@ from panal.lifecycle.decide import decide
 from worlds import NOW, UID, applied, fresh, job, manifests, pod, progress, service, sites
 
 
-def test_a_collaborator_may_reach_the_aggregator_and_nothing_else() -> None:
+def test_a_collaborator_reaches_only_the_aggregator() -> None:
     starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
     policy = manifests(decide(starting, NOW))["NetworkPolicy"]["spec"]
     assert policy["podSelector"]["matchLabels"] == {"fl.panal/run-uid": UID}
@@ -19,7 +19,7 @@ def test_a_collaborator_may_reach_the_aggregator_and_nothing_else() -> None:
     assert policy["egress"] == [{"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 3128}]}]
 
 
-def test_the_key_of_a_site_is_mounted_into_its_gateway_alone() -> None:
+def test_only_the_gateway_mounts_the_key_of_a_site() -> None:
     starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
     spec = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
     holders = [c["name"] for c in (*spec["initContainers"], *spec["containers"]) if any(m["name"] == "gateway" for m in c["volumeMounts"])]
@@ -30,7 +30,7 @@ def test_the_key_of_a_site_is_mounted_into_its_gateway_alone() -> None:
     assert [c["name"] for c in mounted] == ["tools", "reporter", "gateway"]
 
 
-def test_the_pods_secret_is_in_memory_and_read_by_those_who_speak_on_loopback() -> None:
+def test_the_pods_secret_is_in_memory_and_mounted_by_programs_on_loopback() -> None:
     starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
     site = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
     hub = applied(decide(fresh(), NOW), "Job")[0]["spec"]["template"]["spec"]

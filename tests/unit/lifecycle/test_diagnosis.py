@@ -83,7 +83,7 @@ ENDED = {"ready": False, "restarts": 1, "lastExitCode": 3, "lastReason": "Error"
         (work(3, LONG_AGO), failed("ArraysDiffer", 5), ("Failed", Reason.REPLY_REFUSED)),
     ],
 )
-def test_a_cluster_that_is_shut_out_and_let_in_again(three: Any, known: Any, expected: tuple[str, str]) -> None:
+def test_a_cluster_that_is_excluded_and_admitted_again(three: Any, known: Any, expected: tuple[str, str]) -> None:
     others = [work(1), work(2)]
     if three == "shut out":
         world = running(works=works(*others, work(3, LONG_AGO)), sites=sites(1, 2) | SHUT_OUT)  # type: ignore[operator]
@@ -136,7 +136,7 @@ def test_text_from_a_site_is_escaped_in_every_message(world: World) -> None:
     ],
     ids=["launcher", "terminated", "Pod", "Job", "waiting", "image", "unschedulable", "metric"],
 )
-def test_words_of_the_aggregator_are_shown_as_escapes(world: World) -> None:
+def test_text_from_the_aggregator_is_escaped(world: World) -> None:
     _shown(world)
 
 
@@ -149,20 +149,20 @@ def _shown(world: World) -> None:
     assert len(text) < 20_000
 
 
-def test_a_message_without_end_leaves_room_for_its_remedy() -> None:
+def test_a_long_message_leaves_room_for_its_remedy() -> None:
     status = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=no_data("x" * 100_000))), failed=True)))
     assert status.message.endswith(f"…. {REMEDY[Reason.DATA_NOT_FOUND]}")
     assert len(status.message) < 2500
 
 
 @pytest.mark.parametrize("text", ["[" * 4096, '{"reason": [1], "message": 1}', '{"reason": "Crashing"}', "[]", "1" * 4096, '"\ud800"'])
-def test_a_termination_message_that_is_none_of_ours_is_not_taken_for_one(text: str) -> None:
+def test_foreign_termination_messages_are_ignored(text: str) -> None:
     found = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
     assert (found.reason, "ended (exit code ?" in found.message) == (Reason.CRASHING, True)
 
 
 @pytest.mark.parametrize("reason", [FlowerEnding.FLOWER_NOT_SUPPORTED, FlowerEnding.FLOWER_VERSIONS_DIFFER])
-def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: FlowerEnding) -> None:
+def test_an_incompatible_flower_has_its_own_reason_and_remedy(reason: FlowerEnding) -> None:
     """At a site, on the hub, and as the run's reason where no site could start for it."""
     text = json.dumps({"reason": reason, "message": "The image holds Flower 1.99.0"})
     site = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
@@ -182,7 +182,7 @@ def test_running_stays_running_when_a_collaborator_is_lost() -> None:
     assert "cluster3" in status.message
 
 
-def test_the_text_of_an_exception_is_shown_if_the_site_shares_it() -> None:
+def test_a_shared_exception_text_is_in_the_message() -> None:
     failed = seen(failed=True, reason="ValueError")
     shared = failed.model_copy(update={"message": "no number in column 3"})
     status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
@@ -191,13 +191,13 @@ def test_the_text_of_an_exception_is_shown_if_the_site_shares_it() -> None:
     assert "failed in round 1 (ValueError)" in told["cluster2"]
 
 
-def test_a_refused_work_is_the_trouble_of_its_cluster_alone() -> None:
+def test_a_refused_work_fails_only_its_cluster() -> None:
     status = status_after(running(refused=(Refusal("ManifestWork", "cluster2", "fl", "namespace is being terminated", invalid=False),)))
     assert status.phase is Phase.RUNNING
     assert [(c.cluster, c.reason) for c in status.collaborators if c.state == "Failed"] == [("cluster2", Reason.WORK_REFUSED)]
 
 
-def test_a_missing_quorum_names_the_reason_of_the_clusters() -> None:
+def test_a_missing_quorum_has_the_common_reason_of_the_clusters() -> None:
     world = said("QuorumNotReached", "1 of 2 collaborators connected within 600 s")
     missing = replace(world, works=works(work(1), work(2, phase="Pending", waiting="ErrImagePull", ready=False), work(3)))
     status = status_after(missing)
@@ -206,7 +206,7 @@ def test_a_missing_quorum_names_the_reason_of_the_clusters() -> None:
     assert "cluster2: image example/app:1: ErrImagePull" in status.message
 
 
-def test_a_missing_quorum_of_several_reasons_stays_one() -> None:
+def test_a_missing_quorum_with_several_causes_keeps_its_reason() -> None:
     ill = works(work(1), work(2, phase="Pending", waiting="ErrImagePull"), work(3, phase="Pending", unschedulable="0/1 nodes"))
     status = status_after(replace(said("QuorumLost", "lost"), works=ill))
     assert reason_of(status) == Reason.QUORUM_LOST

@@ -55,7 +55,7 @@ def test_the_address_of_a_site_is_an_ip_address() -> None:
     assert "10.9.9.9" in manifests(decide(own, NOW))["ConfigMap"]["data"]["cds.json"]
 
 
-def test_the_address_stays_while_its_node_is_there() -> None:
+def test_the_address_stays_while_its_node_exists() -> None:
     status = status_after(running())
     assert status.listeners[0].address == "10.0.0.1"
     joined = running(run=run(status), node_addresses=("10.0.0.0", "10.0.0.1"))

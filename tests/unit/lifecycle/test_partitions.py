@@ -48,7 +48,7 @@ def test_numbers(participants: str, works: dict[str, Any], expected: dict[str, P
     assert partitions.assign(wanted, existing(**works)) == expected
 
 
-def test_works_of_a_version_that_gave_no_numbers_have_none() -> None:
+def test_works_of_an_older_version_have_no_partition() -> None:
     former = {ClusterName("a"): work(1)}
     assert partitions.assign([ClusterName("a"), ClusterName("b")], former) == named(a=(0, 2), b=(1, 2))
 
@@ -72,7 +72,7 @@ def taken_over(world: World, made: list[Object], *gone: str) -> World:
     return replace(world, works={v.cluster: v for v in views})
 
 
-def test_a_run_keeps_its_numbers_while_clusters_come_and_go() -> None:
+def test_partitions_stay_when_clusters_join_and_leave() -> None:
     start = running(works={}, placement=PlacementView(selected=names_of(1, 3)))
     made = applied(decide(start, NOW), "ManifestWork")
     assert [numbers(m) for m in made] == [("0", "2"), ("1", "2")]
@@ -86,7 +86,7 @@ def test_a_run_keeps_its_numbers_while_clusters_come_and_go() -> None:
     assert [numbers(m) for m in applied(decide(replaced, NOW), "ManifestWork")] == [("0", "2"), ("1", "2")]
 
 
-def test_thousands_of_clusters_have_numbers_of_their_own() -> None:
+def test_thousands_of_clusters_have_unique_partitions() -> None:
     many = [ClusterName(f"c{n:05}") for n in range(3500)]
     found = partitions.assign(many, {})
     assert [found[name] for name in many] == [Partition(n, 3500) for n in range(3500)]

@@ -46,11 +46,11 @@ def test_it_is_reported_once() -> None:
     assert not again.events
 
 
-def test_its_collaborators_go() -> None:
+def test_its_collaborators_are_deleted() -> None:
     assert deleted(plan(*unreadable(), works=(work(1), work(2))), "ManifestWork") == ["cluster1", "cluster2"]
 
 
-def test_it_can_be_deleted_when_its_collaborators_are_gone() -> None:
+def test_it_can_be_deleted_after_its_collaborators() -> None:
     found, error = unreadable()
     found["metadata"] |= {"deletionTimestamp": "2026-03-01T11:30:00Z", "finalizers": [FINALIZER]}
     assert plan(found, error).remove_finalizer

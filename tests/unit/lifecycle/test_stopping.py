@@ -32,12 +32,12 @@ CASES: list[tuple[str, World, Reason | None, str]] = [
 
 
 @pytest.mark.parametrize(("world", "reason", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_run_ends_when_it_is_stopped_or_late(world: World, reason: Reason | None, words: str) -> None:
+def test_a_run_ends_when_it_is_stopped_or_its_deadline_passes(world: World, reason: Reason | None, words: str) -> None:
     found = stopped(world, NOW)
     assert (found.reason if found else None) is reason
     assert words in (found.message if found else "")
 
 
-def test_it_is_looked_at_again_when_its_deadline_is_over() -> None:
+def test_the_next_reconcile_is_at_the_deadline() -> None:
     assert deadline_left(asking(TOLD, activeDeadlineSeconds=130), NOW) == pytest.approx(30.1)
     assert deadline_left(asking(TOLD), NOW) is None

@@ -31,7 +31,7 @@ def created_secret(folder: Path) -> dict[str, str]:
     return {file.name: file.read_text() for file in folder.iterdir()}
 
 
-def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_path: Path) -> None:
+def test_secret_and_users_have_the_same_password(tmp_path: Path) -> None:
     found = created_secret(tmp_path)
     assert set(found) == {names.POD_SECRET, names.POD_USERS}
     header = HEADER.fullmatch(found[names.POD_SECRET])
@@ -49,24 +49,24 @@ def test_only_owner_and_group_read_it(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o440}
 
 
-def test_a_container_that_is_started_again_leaves_it_as_it_is(tmp_path: Path) -> None:
+def test_a_restarted_container_keeps_the_secret(tmp_path: Path) -> None:
     assert created_secret(tmp_path) == created_secret(tmp_path)
 
 
-def test_one_that_was_killed_on_the_way_is_completed(tmp_path: Path) -> None:
+def test_a_restart_completes_a_partial_secret(tmp_path: Path) -> None:
     before = created_secret(tmp_path)
     (tmp_path / names.POD_USERS).unlink()
     (tmp_path / ".users.part").write_text("panal:{SHA}half of")
     assert created_secret(tmp_path) == before
 
 
-def test_no_two_pods_have_the_same(tmp_path: Path) -> None:
+def test_every_pod_has_its_own_secret(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     assert created_secret(tmp_path / "a") != created_secret(tmp_path / "b")
 
 
-def test_it_is_made_where_the_pod_has_a_place_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_secret_is_created_only_with_a_folder_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PANAL_POD_DIR", raising=False)
     main([str(tmp_path / "tools"), str(tmp_path / "file"), "text"])
     assert {path.name for path in tmp_path.iterdir()} == {"tools", "file"}

@@ -25,7 +25,7 @@ PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
         ({"NO_PROXY": "", "no_proxy": ","}, "127.41.1.7,localhost,127.0.0.1,::1"),
     ],
 )
-def test_what_the_user_has_set_stays_and_loopback_is_spared(said: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_is_added_to_the_users_settings(said: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env = {**PROXIES, **said, "PANAL_LOOPBACK": "127.41.1.7"}
     spare_loopback(env)
     assert (env["no_proxy"], env["NO_PROXY"]) == (expected, expected)
@@ -37,7 +37,7 @@ def test_what_the_user_has_set_stays_and_loopback_is_spared(said: dict[str, str]
     assert bool(urllib.request.proxy_bypass("elsewhere.org")) == (expected == "*")
 
 
-def test_without_an_address_of_its_own_the_usual_ones_are_spared() -> None:
+def test_default_loopback_addresses_are_excluded() -> None:
     env: dict[str, str] = {}
     spare_loopback(env)
     assert env["no_proxy"] == "localhost,127.0.0.1,::1"

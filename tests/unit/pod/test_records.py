@@ -51,7 +51,7 @@ ALL: list[Record] = [
 ]
 
 
-def test_there_is_an_example_of_each() -> None:
+def test_there_is_an_example_of_each_record() -> None:
     assert {type(each) for each in ALL} == set(RECORDS.values())
     assert all(getattr(each, field.name) is not None for each in ALL if not isinstance(each, Round) for field in fields(each))
 
@@ -66,7 +66,7 @@ def test_a_record_is_read_as_it_was_written(record: Record) -> None:
 @pytest.mark.parametrize(
     "line", [b"", b"free text", b"[]", b"1", b'{"no": "event"}', b'{"event": 1}', b'{"event": "later"}', b"[" * 100_000]
 )
-def test_what_is_no_record_is_passed_over(line: bytes) -> None:
+def test_lines_that_are_not_records_are_skipped(line: bytes) -> None:
     assert parse(line) is None
 
 

@@ -90,7 +90,7 @@ def test_collaborators_start_as_soon_as_the_aggregator_has_an_address() -> None:
     assert {"name": "ready", "path": '.status.containerStatuses[?(@.name=="site")].ready'} in feedback["jsonPaths"]
 
 
-def test_the_gateway_lets_its_requests_pass_and_no_others(tmp_path: Path) -> None:
+def test_the_gateway_forwards_only_its_requests(tmp_path: Path) -> None:
     containers = aggregator(of_tiny())["initContainers"]
     started = json.loads(named(containers, "gateway")["args"][-1])
     [upstream] = started["static_resources"]["clusters"]
@@ -103,7 +103,7 @@ def test_the_gateway_lets_its_requests_pass_and_no_others(tmp_path: Path) -> Non
     assert (rules.paths, rules.methods, rules.largest_request) == (("/tiny.Rounds/",), ("GET", "POST"), None)
 
 
-def test_its_main_container_says_how_the_aggregator_is_doing() -> None:
+def test_its_main_container_decides_the_state_of_the_aggregator() -> None:
     working, starting = (decide(going(job=job(pod(trainer(running=each)))), NOW).status for each in (True, False))
     assert working
     assert starting
@@ -146,7 +146,7 @@ def test_its_phases_have_its_own_names() -> None:
     assert (progress.rounds_completed, progress.replies, progress.metrics) == (1, 3, {"loss": 1.0})
 
 
-def test_fields_without_effect_are_its_own_to_name() -> None:
+def test_it_names_its_ignored_fields() -> None:
     assert ignored_fields(run(framework="tiny", server={"runConfig": {"a": 1}, "superlink": "x"}).spec) == ["spec.server.runConfig"]
 
 

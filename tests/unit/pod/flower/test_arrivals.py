@@ -55,7 +55,7 @@ def announced(arrivals: Arrivals) -> Reply:
     return reply
 
 
-def test_a_reply_is_complete_with_its_last_object_and_counts_once(arrivals: Arrivals) -> None:
+def test_a_reply_is_complete_with_its_last_object(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert set(reply.missing()) == set(TREE)
     assert arrivals.put(reply, name(LEAF), LEAF, ()) is False
@@ -67,14 +67,14 @@ def test_a_reply_is_complete_with_its_last_object_and_counts_once(arrivals: Arri
     assert arrivals.announce(NODE, "asked", name(ROOT), TREE, None) is None  # and again: it has been answered
 
 
-def test_the_same_reply_may_be_announced_again_and_another_may_not(arrivals: Arrivals) -> None:
+def test_only_the_same_reply_can_be_announced_again(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert announced(arrivals) is reply
     with pytest.raises(BadReplyError, match="two replies"):
         arrivals.announce(NODE, "asked", "f" * 64, {"f" * 64: ()}, None)
 
 
-def test_an_error_may_take_the_place_of_half_a_reply_and_nothing_that_of_an_error(arrivals: Arrivals) -> None:
+def test_an_error_replaces_a_partial_reply(arrivals: Arrivals) -> None:
     """As of a site whose app died while it handed its reply over."""
     half = announced(arrivals)
     arrivals.put(half, name(LEAF), LEAF, ())
@@ -96,7 +96,7 @@ def test_a_node_replies_only_to_its_own_messages(arrivals: Arrivals, node: int, 
     assert not arrivals.confirm(node, RUN, asked)
 
 
-def test_a_session_is_its_nodes_and_its_runs(arrivals: Arrivals) -> None:
+def test_a_session_belongs_to_a_node_and_a_run(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert arrivals.announced(NODE, RUN, reply.session) is reply
     assert arrivals.announced(OTHER, RUN, reply.session) is None
@@ -113,9 +113,7 @@ def test_a_session_is_its_nodes_and_its_runs(arrivals: Arrivals) -> None:
         (name(ROOT), ROOT, ()),
     ],
 )
-def test_an_object_that_was_not_announced_spoils_the_reply(
-    arrivals: Arrivals, which: str, content: bytes, children: tuple[str, ...]
-) -> None:
+def test_an_object_that_was_not_announced_is_refused(arrivals: Arrivals, which: str, content: bytes, children: tuple[str, ...]) -> None:
     reply = announced(arrivals)
     with pytest.raises(BadReplyError) as bad:
         arrivals.put(reply, which, content, children)
@@ -123,7 +121,7 @@ def test_an_object_that_was_not_announced_spoils_the_reply(
     assert not reply.contents
 
 
-def test_a_reply_has_room_for_what_it_was_sent_times_four(clock: Clock) -> None:
+def test_the_size_of_a_reply_is_limited_by_its_instruction(clock: Clock) -> None:
     arrivals = Arrivals(clock=clock)
     arrivals.hand_out(NODE, "asked", RUN, ["weights"], None, None)
     instruction = arrivals.instruction_of(NODE, RUN, "weights")
@@ -138,7 +136,7 @@ def test_a_reply_has_room_for_what_it_was_sent_times_four(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("worked", "patience"), [(1.0, SHORTEST), (80.0, 20.0), (9999.0, LONGEST)])
-def test_what_stands_still_is_given_up_after_a_share_of_the_work(arrivals: Arrivals, clock: Clock, worked: float, patience: float) -> None:
+def test_a_reply_is_stalled_after_a_share_of_the_working_time(arrivals: Arrivals, clock: Clock, worked: float, patience: float) -> None:
     clock.now += worked
     reply = announced(arrivals)
     clock.now += patience
@@ -153,7 +151,7 @@ def test_what_stands_still_is_given_up_after_a_share_of_the_work(arrivals: Arriv
     assert arrivals.announced(NODE, RUN, reply.session) is None
 
 
-def test_a_message_that_never_arrived_is_handed_out_again(arrivals: Arrivals) -> None:
+def test_an_unconfirmed_message_is_delivered_again(arrivals: Arrivals) -> None:
     lost = arrivals.unconfirmed(NODE)
     assert lost is not None
     assert lost.name == "asked"
@@ -163,14 +161,14 @@ def test_a_message_that_never_arrived_is_handed_out_again(arrivals: Arrivals) ->
     assert [bool(arrivals.unconfirmed(NODE)) for _ in range(HANDED_OUT)] == [True] * (HANDED_OUT - 1) + [False]
 
 
-def test_a_node_fetches_its_own_objects_alone(arrivals: Arrivals) -> None:
+def test_a_node_fetches_only_its_own_objects(arrivals: Arrivals) -> None:
     assert arrivals.instruction_of(NODE, RUN, "weights") is not None
     assert arrivals.instruction_of(OTHER, RUN, "weights") is None
     assert arrivals.instruction_of(NODE, RUN + 1, "weights") is None
     assert arrivals.instruction_of(NODE, RUN, "other") is None
 
 
-def test_a_node_that_is_dropped_leaves_nothing(arrivals: Arrivals, clock: Clock) -> None:
+def test_a_dropped_node_leaves_nothing(arrivals: Arrivals, clock: Clock) -> None:
     reply = announced(arrivals)
     arrivals.drop(NODE)
     clock.now += 999
@@ -179,7 +177,7 @@ def test_a_node_that_is_dropped_leaves_nothing(arrivals: Arrivals, clock: Clock)
     assert arrivals.open(NODE, "asked") is None
 
 
-def test_few_answered_messages_are_remembered(arrivals: Arrivals) -> None:
+def test_few_answered_messages_are_kept(arrivals: Arrivals) -> None:
     for number in range(3 * REMEMBERED):
         arrivals.hand_out(NODE, f"n{number}", RUN, [f"o{number}"], None, None)
         instruction = arrivals.open(NODE, f"n{number}")
@@ -190,7 +188,7 @@ def test_few_answered_messages_are_remembered(arrivals: Arrivals) -> None:
     assert arrivals.open(NODE, "asked") is not None  # what is open is never forgotten
 
 
-def test_a_tree_is_read_with_what_its_names_mean() -> None:
+def test_a_tree_is_read_as_names_with_children() -> None:
     a, b, c = ("a" * 64, "b" * 64, "c" * 64)
     assert read_tree(Node(a, [Node(b, [Node(c)]), Node(c)])) == {a: (b, c), b: (c,), c: ()}
 
@@ -204,7 +202,7 @@ def test_a_tree_is_read_with_what_its_names_mean() -> None:
         Node("a" * 64, [Node("b" * 64, [Node("c" * 64, [Node("d" * 64, [Node("e" * 64, [Node("f" * 64)])])])])]),
     ],
 )
-def test_a_tree_that_is_none_is_refused(tree: Node) -> None:
+def test_an_invalid_tree_is_refused(tree: Node) -> None:
     with pytest.raises(BadReplyError):
         read_tree(tree)
 

@@ -49,7 +49,7 @@ def test_a_second_node_is_refused_while_the_first_is_alive(bindings: Bindings, c
     bindings.check(ONE, 1)
 
 
-def test_who_says_nothing_of_its_pod_is_never_a_restart() -> None:
+def test_a_node_without_an_instance_is_not_a_restart() -> None:
     bindings = Bindings(Clock())
     bindings.join(NAMELESS, 1)
     with refused("SecondCollaborator"):
@@ -66,7 +66,7 @@ def test_a_node_restarted_in_its_pod_replaces_the_previous_one_at_once(bindings:
     assert bindings.join(ONE, 2) is None  # said twice
 
 
-def test_another_pod_takes_the_place_of_one_that_is_silent_or_has_said_good_bye(bindings: Bindings, clock: Clock) -> None:
+def test_a_node_of_another_pod_replaces_a_silent_or_deactivated_one(bindings: Bindings, clock: Clock) -> None:
     clock.now += SILENT
     assert bindings.join(OTHER_POD, 2) == 1
     bindings.leave(ONE, 1)  # too late to matter
@@ -76,7 +76,7 @@ def test_another_pod_takes_the_place_of_one_that_is_silent_or_has_said_good_bye(
     assert bindings.join(ONE, 3) == 2
 
 
-def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
+def test_a_cluster_uses_only_its_own_node(bindings: Bindings) -> None:
     bindings.join(TWO, 2)
     for who, node, what in (
         (TWO, 1, "another cluster"),
@@ -117,7 +117,7 @@ def test_a_request_has_exactly_one_cluster(clusters: list[str], known: bool) -> 
         caller(clusters, ["pod"])
 
 
-def test_a_cluster_registers_few_nodes_a_minute() -> None:
+def test_registrations_of_a_cluster_are_limited() -> None:
     clock = Clock()
     bindings = Bindings(clock)
     who = Caller("c1", "pod")

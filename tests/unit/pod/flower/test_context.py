@@ -31,7 +31,7 @@ def reason_of(raised: Exception) -> str:
         ("run_config", "local-epochs", "MissingRunConfig", "the run config has no key 'local-epochs'"),
     ],
 )
-def test_the_key_is_named_at_the_hub_though_texts_stay_at_the_site(config: str, key: str, name: str, sentence: str) -> None:
+def test_a_missing_key_is_named_on_the_hub(config: str, key: str, name: str, sentence: str) -> None:
     with pytest.raises(KeyError) as caught:
         getattr(naming_missing_keys(context()), config)[key]
     said = leaving(2, reason_of(caught.value), share=False)
@@ -42,7 +42,7 @@ def test_the_key_is_named_at_the_hub_though_texts_stay_at_the_site(config: str, 
 
 
 @pytest.mark.parametrize("key", ["patient 4711", "", "a" * 65, "a'b", "a\nb", 4711])
-def test_what_is_no_name_of_a_key_stays_at_the_site(key: Any) -> None:
+def test_other_keys_stay_at_the_site(key: Any) -> None:
     with pytest.raises(KeyError) as caught:
         NodeConfig()[key]
     assert leaving(2, reason_of(caught.value), share=False) == "exception=MissingNodeConfig"
@@ -61,7 +61,7 @@ def test_other_texts_stay_at_the_site(reason: str) -> None:
     assert with_key(*arrived(2, leaving(2, reason, share=True))) in ("KeyError", "MissingNodeConfig", "MissingRunConfig")
 
 
-def test_otherwise_they_are_dictionaries() -> None:
+def test_the_configs_are_dictionaries() -> None:
     config = RunConfig({"a": 1})
     assert (config["a"], config.get("b"), "b" in config, {**config}) == (1, None, False, {"a": 1})
     for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
@@ -70,7 +70,7 @@ def test_otherwise_they_are_dictionaries() -> None:
             again["b"]
 
 
-def test_both_apps_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_app_and_client_app_get_the_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = ModuleType("run_clientapp")
     found = context()
     client.__dict__.update(

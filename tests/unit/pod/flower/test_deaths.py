@@ -24,7 +24,7 @@ CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token
         (deaths.EXITED, False, "ClientAppExited", "ended by sys.exit before it had a result"),
     ],
 )
-def test_the_signal_is_named_and_want_of_memory_only_where_the_kernel_says_so(code: int, starved: bool, reason: str, words: str) -> None:
+def test_signal_and_lack_of_memory_are_named(code: int, starved: bool, reason: str, words: str) -> None:
     found = deaths.death_message(CLIENT, code, starved)
     assert arrived(8, leaving(8, found, share=True)) == (reason, f"the client app {words}")
     assert arrived(8, leaving(8, found, share=False)) == (reason, "")
@@ -46,9 +46,7 @@ def test_success_and_other_programs_are_not_reported() -> None:
         ("4:memory:/pod/a", "/nowhere", ""),
     ],
 )
-def test_the_kernels_count_is_found_in_either_version_of_cgroups(
-    monkeypatch: pytest.MonkeyPatch, cgroup: str, file: str, text: str
-) -> None:
+def test_oom_kills_are_read_from_both_cgroup_versions(monkeypatch: pytest.MonkeyPatch, cgroup: str, file: str, text: str) -> None:
     files = {"/proc/self/cgroup": cgroup, file: text}
     monkeypatch.setattr(deaths, "_lines", lambda path: files.get(str(path).replace("//", "/"), "").splitlines())
     assert deaths.oom_kills() == (2 if text else 0)
@@ -74,11 +72,11 @@ def ending(how: object) -> SimpleNamespace:
     ("how", "code"),
     [(0, 0), (1, 1), (SystemExit(), deaths.EXITED), (SystemExit(0), deaths.EXITED), (SystemExit(4), 4)],
 )
-def test_an_app_that_calls_sys_exit_does_not_look_as_if_it_had_ended_well(how: object, code: int) -> None:
+def test_an_app_that_calls_sys_exit_has_a_nonzero_exit_code(how: object, code: int) -> None:
     with pytest.raises(SystemExit) as end:
         ending(how).run_app()
     assert end.value.code == code
 
 
-def test_where_the_kernel_says_nothing_there_were_no_kills(tmp_path: Path) -> None:
+def test_without_a_count_there_are_no_oom_kills(tmp_path: Path) -> None:
     assert deaths._lines(tmp_path / "missing") == []

@@ -85,7 +85,7 @@ def run(tmp_path: Path) -> Callable[[str, str], Path]:
     return go
 
 
-def test_programs_share_what_was_imported_and_nothing_of_their_random_state(run: Callable[..., Path]) -> None:
+def test_programs_share_imports_but_no_random_state(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 asked.start(["flwr-clientapp", str(out / "b")], start_new_session=True)
@@ -97,7 +97,7 @@ wait("a", "b")
     assert (first[2], second[2]) == ("False", "True")
 
 
-def test_a_program_that_starts_programs_asks_the_same_server(run: Callable[..., Path]) -> None:
+def test_a_forked_program_uses_the_same_server(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 asked.start(["flower-superexec", str(out / "b")])
@@ -106,7 +106,7 @@ wait("a", "b")
     assert (out / "a").read_text().split()[0] == (out / "b").read_text().split()[0]
 
 
-def test_where_a_library_starts_threads_programs_are_started_as_ever_and_none_is_lost(run: Callable[..., Path]) -> None:
+def test_programs_are_started_normally_if_a_library_starts_threads(run: Callable[..., Path]) -> None:
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.3)"
     out = run(
         """
@@ -129,7 +129,7 @@ wait("after")
     assert "no fork server" in output
 
 
-def test_a_program_that_is_not_known_is_started_as_ever(run: Callable[..., Path]) -> None:
+def test_an_unknown_program_is_started_normally(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-agentapp", str(out / "a")])
 wait("a")
@@ -137,7 +137,7 @@ wait("a")
     assert (out / "a").read_text() == "anew\n"
 
 
-def test_the_memory_that_children_share_is_left_alone_by_their_garbage_collection(run: Callable[..., Path]) -> None:
+def test_garbage_collection_does_not_copy_shared_memory(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 wait("a")
@@ -145,7 +145,7 @@ wait("a")
     assert int((out / "a").read_text().split()[3]) > 1000
 
 
-def test_an_app_process_teaches_more_names_than_a_pipe_holds(run: Callable[..., Path]) -> None:
+def test_a_long_list_of_modules_reaches_the_server(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 wait("a")
@@ -198,7 +198,7 @@ wait("b")
     assert "KilledBySIGTERM" in (out / "b").read_text()
 
 
-def test_a_fork_server_that_has_given_up_still_tells_of_its_children(run: Callable[..., Path]) -> None:
+def test_a_fork_server_that_has_given_up_reports_deaths(run: Callable[..., Path]) -> None:
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.3)"
     out = run(
         """
@@ -211,7 +211,7 @@ wait("a")
 
 
 @pytest.mark.parametrize("start", ["asked.start", "deaths.popen"])
-def test_without_its_superexec_a_process_ends(run: Callable[..., Path], start: str) -> None:
+def test_a_process_ends_with_its_superexec(run: Callable[..., Path], start: str) -> None:
     """It is started again by what keeps it running, and its SuperExec with it."""
     out = run(f"""
 ended = []

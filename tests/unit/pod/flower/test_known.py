@@ -46,12 +46,12 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("known")
-def test_a_release_is_known_by_the_modules_that_are_hooked(files: dict[str, bytes], found: str) -> None:
+def test_a_release_is_known_by_its_hooked_modules(files: dict[str, bytes], found: str) -> None:
     assert difference(files.__getitem__) == found
 
 
 @pytest.mark.usefixtures("known")
-def test_modules_of_two_releases_that_were_never_tried_together_are_not_known() -> None:
+def test_a_mix_of_two_releases_is_not_known() -> None:
     module.DIGESTS["2.1.0"] |= {TWO: hashlib.sha256(b"new too").hexdigest()}
     assert difference(release(fleet_handlers="new").__getitem__) == f"Its {TWO} is not as in 2.1.0"
 
@@ -71,14 +71,14 @@ def test_the_table_is_complete() -> None:
     assert all(version.rpartition(".")[0] in WORKING for version in VERSIONS)
 
 
-def test_every_module_that_is_hooked_is_known_by_its_digest() -> None:
+def test_every_hooked_module_has_a_digest() -> None:
     assert {module for side in hooks.HOOKS.values() for module in side} <= set(MODULES)
 
 
 @pytest.mark.parametrize(
     ("hub", "here", "differ"), [("1.42.0", "1.42.1", False), ("1.42.0", "1.4.0", True), ("", "1.42.0", False), ("1.42.0", "", True)]
 )
-def test_hub_and_site_have_the_same_minor_version(monkeypatch: pytest.MonkeyPatch, hub: str, here: str, differ: bool) -> None:
+def test_minor_versions_of_hub_and_site_are_compared(monkeypatch: pytest.MonkeyPatch, hub: str, here: str, differ: bool) -> None:
     monkeypatch.setattr(module, "installed", lambda: here)
     found = differs(hub)
     assert bool(found) == differ

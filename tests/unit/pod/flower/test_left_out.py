@@ -48,7 +48,7 @@ HELPERS = {"lib/__init__.py": "", "lib/helpers.py": ""}
         ("this is no Python", HELPERS, set(HELPERS), []),
     ],
 )
-def test_what_a_client_imports(client: str, more: dict[str, str], out: set[str], expected: list[str]) -> None:
+def test_imports_of_a_client(client: str, more: dict[str, str], out: set[str], expected: list[str]) -> None:
     assert missing({CLIENT: client, **more}, out) == expected
 
 
@@ -63,7 +63,7 @@ def test_a_component_itself_is_left_out() -> None:
     assert missing({}, {"app/client.py"}) == ["pyproject.toml -> app/client.py"]
 
 
-def test_what_the_image_has_installed_is_found_there() -> None:
+def test_installed_modules_are_not_missing() -> None:
     sources = {CLIENT: "import lib.helpers, build", **HELPERS}
     assert missing(sources, set(HELPERS), {"lib", "build"}) == []
     assert missing({CLIENT: "import app.test_a", "app/test_a.py": ""}, {"app/test_a.py"}, {"app"}) == ["app/client.py -> app/test_a.py"]
@@ -75,7 +75,7 @@ def test_relative_imports_have_their_full_names() -> None:
     ]  # fmt: skip
 
 
-def test_the_launcher_names_the_import_and_what_to_do(tmp_path: Path) -> None:
+def test_the_error_names_the_import_and_the_remedy(tmp_path: Path) -> None:
     for path in ("app/__init__.py", "app/server.py", "lib/helpers.py", "lib/json.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text("")
@@ -97,7 +97,7 @@ def test_the_launcher_names_the_import_and_what_to_do(tmp_path: Path) -> None:
         refuse_incomplete(tmp_path, project, bundle.getvalue())
 
 
-def test_many_are_counted() -> None:
+def test_many_missing_modules_are_counted() -> None:
     sources = {CLIENT: "\n".join(f"import lib.m{n}" for n in range(9))} | {f"lib/m{n}.py": "" for n in range(9)}
     found = {**BASE, **sources}
     app = App(found.keys(), found.__getitem__, set(BASE), lambda _: False)

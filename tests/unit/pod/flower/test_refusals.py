@@ -4,7 +4,7 @@ from panal.pod.tools.flower.hooks import Sparing
 from panal.pod.tools.flower.refusals import LINES, PERIOD, Refusals
 
 
-def test_a_flood_of_one_cluster_is_counted_and_hides_no_other():
+def test_refusals_of_a_cluster_are_limited_and_counted():
     now = [0.0]
     refusals = Refusals(lambda: now[0])
     found = [line for number in range(10 * LINES) for line in refusals.lines("c1", f"line {number}")]
@@ -14,7 +14,7 @@ def test_a_flood_of_one_cluster_is_counted_and_hides_no_other():
     assert refusals.lines("c1", "later") == [f"refused: cluster=c1 {9 * LINES} more times, not logged one by one", "later"]
 
 
-def test_lines_that_requests_cause_are_bounded_and_others_are_not():
+def test_only_lines_about_requests_are_limited():
     def record(name: str, text: str, at: float) -> logging.LogRecord:
         made = logging.LogRecord(name, logging.INFO, "", 0, text, (), None)
         made.created = at

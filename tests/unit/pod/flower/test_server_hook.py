@@ -69,7 +69,7 @@ def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, min
     return observation, replies
 
 
-def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_that_makes_flowers_strategy_raise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     assert observation.aggregate_train(1, replies)[0] == 6
     assert observation.strategy.forest == [1, 5]  # what it took before it raised does not count twice
@@ -79,14 +79,14 @@ def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tm
     assert [r.content()["failed"] for r in read_records()] == [{"c22": "ReplyInvalid"}]
 
 
-def test_a_strategy_of_the_users_own_may_mean_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_apps_own_strategy_may_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observation, replies = observed(tmp_path, monkeypatch, module="app.strategy")
     with pytest.raises(ValueError, match="no tree"):
         observation.aggregate_train(1, replies)
     assert observation.phase.failed == {}
 
 
-def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_that_makes_the_model_non_finite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observation, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     replies = [Reply("1", 11), Reply("-1", 22), Reply("5", 33)]
     monkeypatch.setitem(observation.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
@@ -98,7 +98,7 @@ def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Pat
     assert observation.phase.failed == {}
 
 
-def test_of_two_replies_neither_is_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_of_two_replies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without either of them the strategy could go on, and who is right cannot be told."""
     observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
@@ -110,14 +110,14 @@ def array(*numbers: float) -> tuple[float, ...]:
     return numbers
 
 
-def test_no_cluster_is_blamed_if_leaving_it_out_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_reply_is_refused_if_that_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
         observation.aggregate_train(1, [*replies, Reply("no tree either", 44)])
     assert observation.phase.failed == {}
 
 
-def test_a_wrapped_strategy_weighs_as_the_one_within() -> None:
+def test_a_wrapped_strategy_has_the_weight_of_the_inner_one() -> None:
     inner = Trees()
     outer = Trees()
     vars(inner)["weighted_by_key"], vars(outer)["strategy"] = "n", inner
@@ -139,7 +139,7 @@ class Content(dict[str, dict[str, int]]):
         (["ab", "abc", "ba", "ab"], ["ab", "abc", "ab", "ab"]),
     ],
 )
-def test_arrays_come_in_the_order_of_most(orders: list[str], expected: list[str]) -> None:
+def test_arrays_get_the_order_of_the_majority(orders: list[str], expected: list[str]) -> None:
     contents = {str(i): Content(r=dict.fromkeys(order, i)) for i, order in enumerate(orders)}
     in_order(contents, {key: Description({("r", n): "" for n in each["r"]}, {}, {}) for key, each in contents.items()})
     assert ["".join(each["r"]) for each in contents.values()] == expected
@@ -169,20 +169,20 @@ def model(*classes: int) -> bytes:
         ((0, 1, 2), [(0, 1, 2)], (0, 1, 2, 0, 0, 0), "2 trees of the sites are in the model under another class"),
     ],
 )
-def test_trees_that_bagging_loses_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
+def test_lost_trees_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
     counted = [trees.count_by_class(model(*each) if each else b"") for each in (before, after, *sent)]
     assert None not in counted
     assert trees.lost(counted[0], counted[2:], counted[1]) == words  # type: ignore[arg-type]
 
 
-def test_only_models_of_xgboost_in_json_are_counted() -> None:
+def test_only_xgboost_models_in_json_are_counted() -> None:
     assert [trees.count_by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
     bagging = type("FedXgbBagging", (), {})
     assert trees.is_bagging(type("Own", (bagging,), {})())
     assert not trees.is_bagging(Trees())
 
 
-def test_a_reply_that_is_never_looked_for_is_no_failure() -> None:
+def test_a_reply_that_is_never_polled_for_is_no_failure() -> None:
     came = MessageResult("", "", {"metrics": {}})
     part = Part("train", results={1: came, 2: None, 3: None}, polled={1, 2})
     part.give_up()

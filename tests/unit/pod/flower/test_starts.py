@@ -73,11 +73,11 @@ def test_how_often_start_is_called(source: str, expected: bool, tmp_path: Path) 
     assert strategy.told[0] is expected
 
 
-def test_a_call_of_which_the_source_is_not_known_is_one(tmp_path: Path) -> None:
+def test_a_call_without_source_counts_as_one(tmp_path: Path) -> None:
     assert not Starts(tmp_path).several(sys._getframe())
 
 
-def test_the_sources_of_an_app(tmp_path: Path) -> None:
+def test_small_python_files_of_an_app_are_read(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/a.py").write_bytes(b"x = 1 # \xff\n")
     (tmp_path / "large.py").write_bytes(b"#" * (2 << 20))
@@ -99,11 +99,11 @@ def test_the_sources_of_an_app(tmp_path: Path) -> None:
         ("len(a) < len(b)", None),
     ],
 )
-def test_what_a_length_is_compared_with(test: str, expected: object) -> None:
+def test_the_value_that_a_length_is_compared_with(test: str, expected: object) -> None:
     assert bound(ast.parse(test, mode="eval").body) == expected
 
 
-def test_what_the_callers_loop_waits_for() -> None:
+def test_the_number_in_the_callers_loop_is_found() -> None:
     def ask() -> int | None:
         return wanted(sys._getframe(1))
 

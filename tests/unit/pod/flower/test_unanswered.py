@@ -92,7 +92,7 @@ def sent(module: Any, state: State, store: Store, *meanwhile: Any) -> list[Any]:
     return [content for content, _ in module.sent]
 
 
-def test_a_reply_is_sent_as_it_is_whatever_becomes_of_its_task(module: Any) -> None:
+def test_a_reply_is_sent_although_its_task_failed(module: Any) -> None:
     state = State()
 
     def reply_and_end() -> None:
@@ -102,7 +102,7 @@ def test_a_reply_is_sent_as_it_is_whatever_becomes_of_its_task(module: Any) -> N
     assert sent(module, state, Store(o=b"x"), lambda: None, reply_and_end) == ["reply"]
 
 
-def test_a_task_that_ended_without_a_reply_is_answered_with_how_it_ended(module: Any) -> None:
+def test_a_task_without_a_reply_is_answered_with_an_error(module: Any) -> None:
     state = State()
     store = Store(**{module.asked.metadata.message_id: b"instruction", "o": b"x"})
     found = sent(module, state, store, lambda: None, lambda: state.end("exception=KilledBySIGKILL"))
@@ -110,7 +110,7 @@ def test_a_task_that_ended_without_a_reply_is_answered_with_how_it_ended(module:
     assert module.asked.metadata.message_id not in store.contents  # it holds no memory
 
 
-def test_the_rest_of_a_reply_is_not_waited_for_when_its_app_has_died(module: Any) -> None:
+def test_a_partial_reply_of_a_dead_app_is_replaced_by_an_error(module: Any) -> None:
     state = State()
 
     def half_a_reply() -> None:

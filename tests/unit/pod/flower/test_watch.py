@@ -66,7 +66,7 @@ def rounds() -> list[tuple[int, str, int]]:
     return [(r.round, r.phase, -1 if r.replies is None else r.replies) for r in read_records() if isinstance(r, Round)]
 
 
-def test_a_round_is_a_training_and_what_follows_it(grid: Any) -> None:
+def test_a_training_starts_a_round(grid: Any) -> None:
     for _ in range(2):
         grid.send_and_receive([message(1), message(2)])
         grid.send_and_receive([message(1, "evaluate"), message(2, "evaluate")])
@@ -75,7 +75,7 @@ def test_a_round_is_a_training_and_what_follows_it(grid: Any) -> None:
     assert rounds() == first + [(2, phase, replies) for _, phase, replies in first]
 
 
-def test_messages_of_one_group_are_one_round_whatever_their_number(grid: Any) -> None:
+def test_messages_of_one_group_are_one_round(grid: Any) -> None:
     for group in ("1", "1", "1", "2"):
         grid.send_and_receive([message(1, group=group), message(2, group=group)])
     grid.watch.close()
@@ -83,14 +83,14 @@ def test_messages_of_one_group_are_one_round_whatever_their_number(grid: Any) ->
     assert [n for n, phase, _ in rounds() if phase == "train"] == [1, 1, 1, 2]
 
 
-def test_nodes_that_are_asked_one_after_the_other_make_one_round(grid: Any) -> None:
+def test_messages_to_single_nodes_make_one_round(grid: Any) -> None:
     for node in (1, 2, 1):
         grid.send_and_receive([message(node, "query")])
     grid.watch.close()
     assert rounds() == [(1, "query", 1), (1, "query", 2), (1, "end", -1), (2, "query", 1), (2, "end", -1)]
 
 
-def test_what_is_pushed_and_never_answered_has_failed(grid: Any) -> None:
+def test_a_pushed_message_without_a_reply_is_a_failure(grid: Any) -> None:
     grid.silent = {2}
     names = grid.push_messages([message(1), message(2)])
     assert len(grid.pull_messages(names)) == 1
@@ -100,7 +100,7 @@ def test_what_is_pushed_and_never_answered_has_failed(grid: Any) -> None:
     assert last["collaborators"] == {"c1": {"metrics": {"loss": 0.5}}}
 
 
-def test_messages_of_other_kinds_are_no_rounds(grid: Any) -> None:
+def test_messages_of_other_kinds_make_no_rounds(grid: Any) -> None:
     grid.send_and_receive([message(1, "get_parameters", "0")])
     grid.send_and_receive([message(1, "train.head"), message(2, "train.head")])
     grid.watch.close()
@@ -114,7 +114,7 @@ def look(waiting: Waiting, there: int) -> None:
         break
 
 
-def test_a_wait_for_nodes_is_reported_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_nodes_is_reported_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
     monkeypatch.setenv("PANAL_QUORUM_TIMEOUT", "100")
@@ -147,7 +147,7 @@ class Sent:
         return False
 
 
-def test_what_failed_is_sent_again_and_a_node_that_was_not_asked_stands_in(grid: Any) -> None:
+def test_failed_messages_are_sent_again_and_to_spare_nodes(grid: Any) -> None:
     append_node(3, "c3")
     grid.nodes, grid.silent = [1, 2, 3], {2}
     content = object()
@@ -164,7 +164,7 @@ def test_what_failed_is_sent_again_and_a_node_that_was_not_asked_stands_in(grid:
     assert phase.failed == {}
 
 
-def test_messages_that_differ_are_for_their_own_nodes_alone(grid: Any) -> None:
+def test_different_messages_are_not_sent_to_spare_nodes(grid: Any) -> None:
     grid.nodes, grid.silent = [1, 2, 3], {2}
     exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
     exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
