@@ -35,7 +35,7 @@ results: dict[str, str] = {}
 
 
 class Instance:
-    """What a SuperNode says of its Pod."""
+    """Adds the header with the id of the Pod, as a SuperNode does."""
 
     def __init__(self, name: str) -> None:
         self.name = name

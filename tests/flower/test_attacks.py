@@ -1,4 +1,4 @@
-"""What a site and a hub may try against each other inside a connection that is authenticated, with the real Flower."""
+"""Attacks of a site and of a hub inside an authenticated connection, with the real Flower."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERYTHING = ("heartbeat", "pull", "push", "run", "fab", "push object", "pull ob
 EXPECTED = {
     **{f"{site} {what}": "ok" for site in ("site1", "site2") for what in ("registers", "activates", "goes on")},
     **{f"by {whose} {what}": "401" for whose in ("another's key", "another's certificate", "nobody") for what in EVERYTHING},
-    "second registers": "401",  # with a key for which it does not sign
+    "second registers": "401",  # with a key that does not match its signature
     "second activates": "401",
     "second in another Pod registers": "412",
     "second in another Pod activates": "401",
@@ -102,13 +102,13 @@ def test_metrics_belong_to_the_cluster_of_the_certificate(pods: Make) -> None:
     run.start_site("site2", {"PANAL_CLUSTER": "site1"})
     train = eventually(lambda: run.record(event="round", phase="train"), "a round")
     assert set(train["collaborators"]) == {"site1", "site2"}
-    assert train["collaborators"]["site2"]["metrics"]["loss"] == 1.0  # what it says as site1
+    assert train["collaborators"]["site2"]["metrics"]["loss"] == 1.0  # what it sends in the name of site1
     assert all(told["seconds"] < 99 for told in train["collaborators"].values())
 
 
 @pytest.mark.parametrize("lies", [False, True], ids=["openly", "under the announced hash"])
 def test_a_site_refuses_an_app_that_was_not_announced(pods: Make, lies: bool) -> None:
-    """The hub swaps the app: says so, or gives it out for the announced one."""
+    """The hub sends another app, with its own hash or with the announced one."""
     run = pods(min_clients=1)
     run.start_superlink()
     run.announce(run.app())

@@ -1,4 +1,4 @@
-"""Processes that die: Flower is told at once, and does not wait for a minute without a heartbeat."""
+"""Processes that die are reported to Flower at once, not after a minute without a heartbeat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.flower
 
 Make = Callable[..., Pods]
 HEARTBEAT = 60  # seconds after which Flower notices by itself
-SOON = HEARTBEAT / 2  # for all of a phase, on a machine that does much else
+SOON = HEARTBEAT / 2  # for a whole phase, on a busy machine
 
 
 @pytest.mark.parametrize("acceleration", ["Auto", pytest.param("Off", marks=pytest.mark.versions)])
@@ -72,10 +72,10 @@ def test_a_supernode_restarts_when_its_superexec_dies(pods: Make) -> None:
 
 
 def zombies(process: int) -> list[int]:
-    """Processes that have ended and were not collected, among those that this one and its children started."""
+    """The zombies among the descendants of a process."""
     try:
         below = [process, *children(process)]
         below += [p for each in below[1:] for p in children(each)]
         return [p for p in below if "(zombie)" in Path(f"/proc/{p}/status").read_text()]
-    except OSError:  # one of them was collected meanwhile
+    except OSError:  # reaped in the meantime
         return [process]

@@ -1,4 +1,4 @@
-"""What an app finds, with the real Flower: node config, working directory, run config, and no proxy on loopback."""
+"""The environment of an app with the real Flower: node config, working directory, run config, and no proxy on loopback."""
 
 from __future__ import annotations
 

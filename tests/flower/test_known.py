@@ -1,4 +1,4 @@
-"""Which Flower is taken: by what panal hooks of it, whatever number it has, and before anything is scheduled."""
+"""Which versions of Flower are accepted: decided by their hooked modules, before anything is scheduled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def package() -> Path:
 
 
 def used() -> Iterator[tuple[str, str]]:
-    """Each module of Flower that our programs name, in an import or a text, and who names it."""
+    """Each module of Flower that our programs name, in an import or a string, with the program."""
     for file in sorted(TOOLS.glob("*.py")):
         if file.name not in ("known.py", "digests.py"):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -70,7 +70,7 @@ def test_hooked_modules_have_digests() -> None:
 
 @pytest.fixture
 def made_up(tmp_path: Path) -> Path:
-    """A copy of Flower that calls itself 1.99.0, to be put before the installed one."""
+    """A copy of Flower with version 1.99.0, for a path before the installed one."""
     folder = tmp_path / "made-up"
     shutil.copytree(package(), folder / "flwr")
     (folder / "flwr-1.99.0.dist-info").mkdir()
@@ -106,7 +106,7 @@ def test_a_version_with_a_changed_hooked_module_is_refused(pods: Make, made_up: 
         assert message["reason"] == "FlowerNotSupported"
         for part in ("Flower 1.99.0", f"install flwr=={NEWEST}", "flwr.superlink.servicer.fleet.fleet_handlers is not as in"):
             assert part in message["message"], message
-    assert not run.record(event="bundle")  # collaborators are made when it is there
+    assert not run.record(event="bundle")  # without it, no collaborators are created
 
 
 def test_a_flower_without_guard_serves_nothing(pods: Make, made_up: Path) -> None:

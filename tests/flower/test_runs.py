@@ -1,4 +1,4 @@
-"""Runs of the real Flower as the pods hold them: what is recorded, what becomes of the model, and how each kind of failure ends."""
+"""Runs with the real Flower in the Pods' programs: records, the stored model, and the end of each kind of failure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[..., Pods]
 
 
 class ConfigMap:
-    """Stands for the one on the hub: keeps what is written, holds what the controller put there."""
+    """A fake of the ConfigMap on the hub, with the controller's data and what the reporter writes."""
 
     def __init__(self, **data: str) -> None:
         self.data = data
@@ -46,7 +46,7 @@ class ConfigMap:
 
 @contextmanager
 def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
-    """The reporter beside the run, in a thread of its own; gives the folder that stands for the model's volume."""
+    """Runs the reporter in a thread; returns the folder that stands for the storage volume."""
     volume = pods.folder / "volume"
     volume.mkdir()
     env = {
@@ -154,7 +154,7 @@ def test_a_run_without_messages_has_no_result(pods: Make) -> None:
 
 @pytest.mark.parametrize(("acceleration", "forked"), [("Auto", 1.0), ("Off", 0.0)])
 def test_app_processes_are_forked_with_their_own_random_state(pods: Make, acceleration: str, forked: float) -> None:
-    """Off: started anew for each message, as Flower does."""
+    """Off: a new process for each message, as in Flower."""
     run = pods(rounds=2, min_clients=2, PANAL_ACCELERATION=acceleration)
     run.start_superlink()
     run.announce(run.app(mode="draws"))
@@ -219,7 +219,7 @@ def test_a_killed_superlink_ends_the_run_with_a_reason(pods: Make) -> None:
 
 @pytest.mark.parametrize("acceleration", ["Auto", "Off"])
 def test_a_terminated_superlink_has_exit_code_zero(pods: Make, acceleration: str) -> None:
-    """As the kubelet asks a sidecar when the launcher has ended; its exit code is what kubectl shows of the Pod."""
+    """The kubelet terminates the sidecar when the launcher has ended; kubectl shows its exit code."""
     run = pods(PANAL_ACCELERATION=acceleration)
     run.start_superlink()
     eventually(lambda: "Uvicorn running" in run.log("superlink"), "it serves")

@@ -1,4 +1,4 @@
-"""Apps of many kinds, as they run with Flower: which rounds are seen, what becomes of the model, and what is said of it."""
+"""Apps of many kinds with the real Flower: their rounds, models and notices."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_rounds_of_an_apps_main_loop_are_derived_from_its_messages(pods: Make, m
     assert progress.collaborators["site2"].metrics["loss"] == 0.5
     assert ("accuracy" in progress.collaborators["site1"].metrics) == (mode != "push")
     assert progress.collaborators["site1"].seconds is not None
-    assert set(found.files) == (set() if mode == "push" else {"metadata.json", "files/own.npz"})  # it keeps its model itself
+    assert set(found.files) == (set() if mode == "push" else {"metadata.json", "files/own.npz"})  # it saves its model itself
 
 
 def test_a_query_completes_without_a_model_unless_it_is_required(pods: Make) -> None:
@@ -173,7 +173,7 @@ def test_vertical_learning_keeps_parts_of_the_model_at_the_sites(pods: Make) -> 
     assert (found.code, found.progress.rounds_completed, found.progress.result) == (0, 3, "Metrics"), found
     losses = [float(line.rpartition(" ")[2]) for line in found.run.log("superlink").splitlines() if "loss" in line]
     assert losses == [7.5, 1.25, 1.25]  # what the sites have learned stays in their state
-    assert [r["failures"] for r in found.run.records() if r.get("failures")] == []  # replies that are not looked for do not fail
+    assert [r["failures"] for r in found.run.records() if r.get("failures")] == []  # replies that the app does not poll for are no failures
 
 
 @pytest.mark.versions

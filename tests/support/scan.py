@@ -30,7 +30,7 @@ class Scan:
         self._poll = select.epoll()
 
     def run(self) -> Scan:
-        """What says nothing is asked again: a busy firewall loses questions."""
+        """Scans silent ports again, because a busy firewall drops packets."""
         asked: Iterable[int] = PORTS
         for _ in range(TRIES):
             self.silent = []

@@ -1,4 +1,4 @@
-"""What the aggregator is on the hub."""
+"""The aggregator's objects on the hub."""
 
 from __future__ import annotations
 

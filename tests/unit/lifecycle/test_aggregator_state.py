@@ -1,4 +1,4 @@
-"""How the aggregator is doing, from its Job, its Pod and the launcher's last word."""
+"""The state of the aggregator, from its Job, its Pod and the launcher's termination message."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_job_that_is_being_deleted_has_no_state() -> None:
 
 
 def test_an_ended_launcher_has_no_start_problem() -> None:
-    """The Job says how it went only when the sidecars have ended as well."""
+    """The Job has a result only after the sidecars have ended as well."""
     ending = job(pod(launcher(running=False, exit_code=0)), created=ago(10_000))
     assert status_after(running(job=ending)).phase is Phase.RUNNING
 

@@ -1,4 +1,4 @@
-"""What goes when a run ends or is deleted."""
+"""What is deleted when a run ends or is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a collaborator is on its cluster, and what it can reach and read."""
+"""The objects of a collaborator on its cluster: what its Pod can reach and read."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_a_stopped_run_fails_and_keeps_its_status(world: World, doing: str) -> N
 
 
 def test_a_stored_model_stays_in_the_status_of_a_stopped_run() -> None:
-    """Of an app that trains several, one after the other."""
+    """The app trains several models."""
     known = done().progress
     assert known
     status = status_after(running(run=run(status_after(running()), stop=True), progress=known))
@@ -206,7 +206,7 @@ def test_a_deleted_job_ends_the_run() -> None:
 
 
 def test_a_job_missing_from_the_cache_is_applied_again_until_a_limit() -> None:
-    """A watch that died silently hides a new Job for a while."""
+    """A dead watch hides a new Job until it is noticed."""
     started = status_after(fresh(), ago(120))
     unseen = fresh(run=run(started))
     assert [j["metadata"]["name"] for j in applied(decide(unseen, NOW), "Job")] == ["digits-aggregator"]

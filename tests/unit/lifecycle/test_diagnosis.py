@@ -1,4 +1,4 @@
-"""What is said of one collaborator, and of words in it that are not ours: tables over frozen worlds."""
+"""The status of one collaborator, with text from sites: tables over frozen worlds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from worlds import (
     works,
 )
 
-LATELY, LONG_AGO = ago(20), ago(600)  # when the collaborator was made
+LATELY, LONG_AGO = ago(20), ago(600)  # when the collaborator was created
 SHUT_OUT = {"cluster3": replace(sites(3)["cluster3"], certified=None, revoked="2026-03-01T11:58:00Z")}  # type: ignore[index]
 HOSTILE = "\x1b[2Jgone\r\nround 3 of 3\u202e\0\ud800" + "x" * 10_000
 SEEN = r"\x1b[2Jgone\r\nround 3 of 3\u202e\x00\ud800"
@@ -55,30 +55,30 @@ ENDED = {"ready": False, "restarts": 1, "lastExitCode": 3, "lastReason": "Error"
 @pytest.mark.parametrize(
     ("three", "known", "expected"),
     [
-        # While it is shut out, that is what is said of it, whatever else is known.
+        # While it is excluded, that is its reason.
         ("shut out", {}, ("Failed", Reason.CERTIFICATE_REVOKED)),
         ("shut out", failed("NodeUnavailable", 10), ("Failed", Reason.CERTIFICATE_REVOKED)),
         ("shut out", failed("ValueError", 10), ("Failed", Reason.CERTIFICATE_REVOKED)),
-        # Let in again it has no work yet, or one that is on its way out still, with a Pod that was ended.
+        # Admitted again, it has no work yet, or the old one is still being deleted.
         (None, failed("NodeUnavailable", 10), ("Pending", "")),
         (replace(work(3, LONG_AGO, **ENDED), deleting_since=ago(5)), failed("NodeUnavailable", 10), ("Pending", "")),
         (replace(work(3, LONG_AGO), deleting_since=ago(5)), {}, ("Pending", "")),
-        # It joins, and is there: what failed was the one before, be it noticed before the new one was made or after that.
+        # It joins: failures of the previous collaborator do not count, even if noticed after the new one was created.
         (work(3, LATELY, **STARTING), failed("NodeUnavailable", 60), ("Pending", "")),
         (work(3, LATELY, **STARTING), failed("NodeUnavailable", 5), ("Pending", "")),
         (work(3, LATELY), failed("NodeUnavailable", 60), ("Training", "")),
         (work(3, LATELY), failed("NoReply", 5), ("Training", "")),
         (work(3, LATELY), failed("ValueError", 60), ("Training", "")),
-        # What fails afterwards is its own.
+        # Later failures count.
         (work(3, LATELY), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
         (work(3, LATELY, **ENDED), failed("NodeUnavailable", 60), ("Failed", Reason.CRASHING)),
         (work(3, LATELY, ready=False, waiting="CrashLoopBackOff"), {}, ("Failed", Reason.CRASHING)),
         (work(3, LONG_AGO, **ENDED), failed("NodeUnavailable", 10), ("Failed", Reason.CRASHING)),
-        # Who does not answer has not crashed.
+        # A collaborator that does not reply has not crashed.
         (work(3, LONG_AGO), failed("NodeUnavailable", 5), ("Failed", Reason.NO_REPLY)),
         (work(3, LONG_AGO), failed("NoReply", 5), ("Failed", Reason.NO_REPLY)),
         (work(3, LONG_AGO), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
-        (work(3, LATELY), failed("ValueError", None), ("Failed", Reason.CRASHING)),  # a reporter that tells no time
+        (work(3, LATELY), failed("ValueError", None), ("Failed", Reason.CRASHING)),  # a reporter that writes no time
         (work(3, LONG_AGO), failed("ReplyIncomplete", 5), ("Failed", Reason.REPLY_REFUSED)),
         (work(3, LONG_AGO), failed("ArraysDiffer", 5), ("Failed", Reason.REPLY_REFUSED)),
     ],
@@ -141,7 +141,7 @@ def test_text_from_the_aggregator_is_escaped(world: World) -> None:
 
 
 def _shown(world: World) -> None:
-    """The whole status: it can be written, and holds nothing that does not print."""
+    """Asserts that the status is valid and printable."""
     plan = decide(world, NOW)
     text = plan.status.model_dump_json() if plan.status else ""
     assert r"\\x1b[2Jgone" in text
@@ -163,7 +163,7 @@ def test_foreign_termination_messages_are_ignored(text: str) -> None:
 
 @pytest.mark.parametrize("reason", [FlowerEnding.FLOWER_NOT_SUPPORTED, FlowerEnding.FLOWER_VERSIONS_DIFFER])
 def test_an_incompatible_flower_has_its_own_reason_and_remedy(reason: FlowerEnding) -> None:
-    """At a site, on the hub, and as the run's reason where no site could start for it."""
+    """At a site, on the hub, and as the run's reason if no site could start."""
     text = json.dumps({"reason": reason, "message": "The image holds Flower 1.99.0"})
     site = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
     hub = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=text)), failed=True)))

@@ -1,4 +1,4 @@
-"""By which address sites reach the aggregator."""
+"""The address by which sites reach the aggregator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worlds import NOW, applied, fresh, job, manifests, pod, progress, run, runn
 
 
 def balanced(ingress: list[dict[str, str]], **more: Any) -> World:
-    """A run with a LoadBalancer, whose Service has this status."""
+    """A run with a LoadBalancer whose Service has this status."""
     listeners = [{"name": "main", "type": "LoadBalancer", "port": 8443}]
     made = {"spec": {"ports": [{"port": 8443}]}, "status": {"loadBalancer": {"ingress": ingress}}}
     return fresh(run=run(server={"listeners": listeners}), service=made, **more)

@@ -1,4 +1,4 @@
-"""Feedback of a collaborator's Pod, read as a work agent reads it."""
+"""Feedback of a collaborator's Pod, as a work agent reads it."""
 
 from __future__ import annotations
 

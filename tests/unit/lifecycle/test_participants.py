@@ -1,4 +1,4 @@
-"""Whom the aggregator's gateway lets in, and why another stays outside."""
+"""Which clusters the aggregator's gateway admits, and why it refuses others."""
 
 from __future__ import annotations
 

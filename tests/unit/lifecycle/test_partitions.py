@@ -1,4 +1,4 @@
-"""Who gets which number, and that nobody's number ever changes."""
+"""Partitions of clusters, which never change during a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def named(**numbers: tuple[int, int]) -> dict[str, Partition]:
 
 
 def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
-    """Works whose StatefulSet has these numbers."""
+    """Works whose StatefulSets have these partitions."""
     found = {}
     for name, pair in numbers.items():
         manifest = {"kind": "StatefulSet", "metadata": {"annotations": partitions.annotation(Partition(*pair))}}
@@ -34,11 +34,11 @@ def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
     ("participants", "works", "expected"),
     [
         ("c a b", {}, named(a=(0, 3), b=(1, 3), c=(2, 3))),
-        ("a b c", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3))),  # the controller was killed in between
+        ("a b c", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3))),  # after a restart of the controller
         ("a b c aa", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3), aa=(3, 4))),
         ("a c", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3))),
-        ("a c d", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(3, 4))),  # b's work is still there
-        ("a c d", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(1, 3))),  # b's part is nobody's now
+        ("a c d", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(3, 4))),  # b's work still exists
+        ("a c d", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(1, 3))),  # b's partition is free
         ("a c d e", {"a": (0, 3), "c": (2, 3), "d": (3, 4)}, named(a=(0, 3), c=(2, 3), d=(3, 4), e=(1, 3))),
         ("", {}, {}),
     ],
@@ -65,7 +65,7 @@ def numbers(manifestwork: Object) -> tuple[str, str]:
 
 
 def taken_over(world: World, made: list[Object], *gone: str) -> World:
-    """The world after these works were applied, for a controller that knows nothing else."""
+    """The world of a restarted controller after these works were applied."""
     kept = [m for m in made if m["metadata"]["namespace"] not in gone]
     uid = {"uid": "u", "creationTimestamp": ago(5).isoformat()}
     views = [replace(work(int(m["metadata"]["namespace"][-1])), object=m | {"metadata": m["metadata"] | uid}) for m in kept]

@@ -1,4 +1,4 @@
-"""A resource that cannot be read fails once, by name of the field, and never holds its own deletion."""
+"""A resource that cannot be parsed fails once, with the field's name, and can be deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one status of a cycle."""
+"""The status that a reconcile writes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_notices_are_conditions() -> None:
 
 
 def test_counts_include_clusters_that_are_not_listed() -> None:
-    """The status lists some; adding, removing and counting go by all."""
+    """The status lists only some clusters; counts, creation and deletion include all."""
     many = range(1, 61)
     views = clusters(*(cluster(n) for n in many))
     known = {"clusters": views, "placement": PlacementView(selected=names_of(*many)), "works": works(*(work(n) for n in many))}

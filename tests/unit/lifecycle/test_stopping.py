@@ -1,4 +1,4 @@
-"""What ends a run from outside."""
+"""What ends a run from outside: spec.stop and the deadline."""
 
 from __future__ import annotations
 

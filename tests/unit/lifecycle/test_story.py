@@ -1,4 +1,4 @@
-"""Events tell what a person should look at as Warnings, and everything else as Normal."""
+"""Events of problems are Warnings, all others are Normal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be run here, each with the field that says so."""
+"""Runs that are not supported, each with the field that is the cause."""
 
 from __future__ import annotations
 

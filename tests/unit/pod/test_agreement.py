@@ -1,4 +1,4 @@
-"""Values that are kept twice, since the programs in users' images import nothing of panal's: both are the same."""
+"""Values that exist twice, because the pod tools do not import the rest of panal, are the same."""
 
 from __future__ import annotations
 

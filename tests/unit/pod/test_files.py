@@ -1,4 +1,4 @@
-"""Files by which the containers of a Pod talk to each other: whole or not there, and for those that they are meant for."""
+"""The files by which the containers of a Pod communicate are replaced atomically and have the right mode."""
 
 from __future__ import annotations
 

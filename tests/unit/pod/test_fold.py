@@ -1,4 +1,4 @@
-"""Records folded into Progress: one table of what each record changes, and what must hold for any sequence."""
+"""Folding records into Progress: a table of what each record changes, and properties of sequences."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_metrics_of_a_round_stay_until_the_next_is_complete() -> None:
     assert later.rounds_completed == 1
     assert after({**END, "round": 2}, start=later).metrics == {"loss": 0.3}  # the accuracy was not reported in this round
     assert after({**END, "round": 3}, start=later).metrics == {}
-    assert later.collaborators["a"].metrics == {"loss": 0.4}  # of round 2 alone
+    assert later.collaborators["a"].metrics == {"loss": 0.4}  # only of round 2
 
 
 def test_a_cluster_that_replies_again_is_not_failed() -> None:

@@ -1,4 +1,4 @@
-"""The gateway's files: complete before anybody is let in, for its own key alone, and never a half-written one."""
+"""The gateway's files are complete before a cluster is admitted, match the key, and are replaced atomically."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gatekeeper(folder: Path) -> Gatekeeper:
 
 
 def certificate(request: str) -> str:
-    """For the key of `request`, signed by nobody in particular."""
+    """A certificate for the key of `request`, signed by an arbitrary key."""
     now = datetime.now(UTC)
     key = x509.load_pem_x509_csr(request.encode()).public_key()
     made = x509.CertificateBuilder().subject_name(NAME).issuer_name(NAME).serial_number(1).public_key(key)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ def test_participants_are_admitted_when_all_files_exist(tmp_path: Path) -> None:
     assert "abcdef0123.c2" in text
     keeper.update({**whole, "participants": '["c2"]'})
     assert "abcdef0123.c1" not in (tmp_path / "lds.json").read_text()
-    assert json.loads((tmp_path / "run/participants.json").read_text()) == {"clusters": ["c2"]}  # what the runtime goes by
+    assert json.loads((tmp_path / "run/participants.json").read_text()) == {"clusters": ["c2"]}  # read by the runtime
     assert (tmp_path / "ca.crt").read_text() == "CA"
     assert (tmp_path / "crl.pem").read_text() == "CRL"
     assert not list(tmp_path.glob("*.part"))
@@ -106,7 +106,7 @@ def test_it_is_configured_by_the_environment(tmp_path: Path) -> None:
 
 def test_files_with_the_pods_secret_are_readable_by_the_group_only(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
-    (tmp_path / "lds.json").write_text(json.dumps(gateway.EMPTY["lds.json"]))  # as the init container leaves it, for everybody
+    (tmp_path / "lds.json").write_text(json.dumps(gateway.EMPTY["lds.json"]))  # as the init container writes it, readable by all
     keeper.update(data(keeper.request, "c1"))
     assert SECRET in (tmp_path / "lds.json").read_text()
     assert stat.S_IMODE((tmp_path / "lds.json").stat().st_mode) == 0o640

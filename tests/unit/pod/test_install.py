@@ -1,4 +1,4 @@
-"""The init container: the Pod's secret is made once, for the Pod's containers and nobody else."""
+"""The init container creates the Pod's secret once, readable only by the Pod's containers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADER = re.compile(r"Basic ([A-Za-z0-9+/=]+)\n")
 
 @pytest.fixture
 def umask() -> Iterator[None]:
-    """One that would take away what the group needs."""
+    """Sets a umask that excludes the group."""
     before = os.umask(0o077)
     yield
     os.umask(before)

@@ -1,4 +1,4 @@
-"""Proxies that a user has set, and what Python's libraries make of them for the Pod's own addresses."""
+"""Python's libraries use no proxy for the Pod's own addresses, whatever proxies the user sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
         ({"NO_PROXY": "upper", "no_proxy": "lower"}, "lower,upper,127.41.1.7,localhost,127.0.0.1,::1"),
         ({"NO_PROXY": "localhost,127.0.0.1"}, "localhost,127.0.0.1,127.41.1.7,::1"),
         ({"NO_PROXY": "*"}, "*"),
-        ({"no_proxy": "a, *"}, "*"),  # alone: beside others a star means nothing
+        ({"no_proxy": "a, *"}, "*"),  # only as the single entry: among others a star has no meaning
         ({"NO_PROXY": "", "no_proxy": ","}, "127.41.1.7,localhost,127.0.0.1,::1"),
     ],
 )
@@ -29,7 +29,7 @@ def test_loopback_is_added_to_the_users_settings(said: dict[str, str], expected:
     env = {**PROXIES, **said, "PANAL_LOOPBACK": "127.41.1.7"}
     spare_loopback(env)
     assert (env["no_proxy"], env["NO_PROXY"]) == (expected, expected)
-    spare_loopback(env)  # again, by a program that this one starts
+    spare_loopback(env)  # again, in a child process
     assert env["no_proxy"] == expected
     for name in PROXIES.keys() | {"NO_PROXY", "no_proxy"}:
         monkeypatch.setenv(name, env[name])

@@ -1,4 +1,4 @@
-"""Records are read as they were written, and nothing else passes for one."""
+"""Records are read as they were written; other lines are not accepted."""
 
 from __future__ import annotations
 

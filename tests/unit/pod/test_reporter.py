@@ -1,4 +1,4 @@
-"""The reporter against a ConfigMap that can be away: nothing is lost, nothing is said twice, and the Job waits for the right thing."""
+"""The reporter with a ConfigMap that may be unavailable: nothing is lost or written twice, and the Job waits for the model."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def leave_model(folder: Path, number: int = 1, start: int = 1, **said: object) -
 
 
 def stored(folder: Path, start: int = 1) -> dict[str, object]:
-    """What the launcher reads of a model; empty as long as there is nothing."""
+    """What the launcher reads about a model; empty while there is nothing."""
     file = folder / "run/stored.json"
     return json.loads(file.read_text()).get(str(start), {}) if file.exists() else {}
 
@@ -116,7 +116,7 @@ async def test_an_outage_delays_progress_and_the_model_and_loses_neither(folder:
         leave_model(folder)
         await eventually(lambda: list(folder.glob("volume/team/digits/u/model.safetensors")))
         await asyncio.sleep(0.5)
-        assert not stored(folder)  # the hub does not know yet
+        assert not stored(folder)  # the hub does not know the model yet
         sink.away = False
         await eventually(lambda: stored(folder))
         assert sink.progress.connected == 2

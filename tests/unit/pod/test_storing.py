@@ -1,4 +1,4 @@
-"""The model's way from npz to safetensors, read back with the library; and what a volume that will not take it leaves behind."""
+"""Storing a model: conversion from npz to safetensors, read back with the library, and failures of the volume."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_large_model_needs_little_memory(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from panal.pod.tensors import convert;"
         'convert(Path(sys.argv[1]), ["w"], Path(sys.argv[2]), {});'
-        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # ru_maxrss has the parent's peak in it
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # ru_maxrss includes the parent's peak
     )
     done = subprocess.run([sys.executable, "-c", program, source, tmp_path / "out"], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 120_000, "KiB"

@@ -1,4 +1,4 @@
-"""The small decisions of the programs in users' images; what they do with a real Flower is in tests/flower."""
+"""Small decisions of the pod tools. Their behavior with the real Flower is tested in tests/flower."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_only_true_shares_errors(monkeypatch: pytest.MonkeyPatch, said: str | No
 
 
 def test_bundles_are_reproducible() -> None:
-    """Compressed by other libraries it is the same."""
+    """Bundles compressed by different libraries are the same."""
     made = []
     for level, permissions in ((1, 0o600), (9, 0o755)):
         buffer = io.BytesIO()
@@ -311,7 +311,7 @@ def test_the_installed_tools_hook_only_the_frameworks_processes(tmp_path: Path) 
 
 @pytest.mark.parametrize("source", ["raise RuntimeError('x')", "class Strategy:\n    def start(self, unknown): return 'its own'\n"])
 def test_an_unknown_module_of_flower_is_not_hooked(tmp_path: Path, source: str) -> None:
-    """A module in the place of Flower's that our hook does not know: one line says so, and the app goes on."""
+    """A hook that does not know the module logs one line, and the app continues."""
     install(tmp_path)
     package = tmp_path / "flwr/serverapp/strategy"
     package.mkdir(parents=True)
@@ -322,7 +322,7 @@ def test_an_unknown_module_of_flower_is_not_hooked(tmp_path: Path, source: str) 
     env = {"PYTHONPATH": str(tmp_path), "PANAL_RUNTIME": "flower", "PANAL_HOOK": "server", "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     if "raise" in source:
-        assert "RuntimeError: x" in done.stderr  # the module's own error, as without us
+        assert "RuntimeError: x" in done.stderr  # the module's own error is unchanged
     else:
         assert done.stdout == "its own\n"
         assert "flwr.serverapp.strategy.strategy is not hooked" in done.stderr
@@ -368,7 +368,7 @@ def test_an_unsupported_flower_does_not_start(tmp_path: Path, name: str, version
     [(b"pipe.py", "pipe.py in the image is no file"), (b"caf\xe9.py", r"caf.udce9\.py' in the image has a name that is not UTF-8")],
 )
 def test_files_that_flower_cannot_bundle_are_refused_by_name(tmp_path, name, said):
-    """Flower reads a named pipe without end."""
+    """Flower would block on a named pipe."""
     (tmp_path / "fine.py").write_text("")
     (tmp_path / "broken.py").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""The app's working directory: what is in it at the start, what the launcher lists in the end, and what the reporter takes of that."""
+"""The app's working directory: its content at the start, the launcher's list at the end, and what the reporter collects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PYPROJECT = '[tool.flwr.app]\npublisher = "p"\n'
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The app's folder in the image; the process is in it, as a container's is."""
+    """The app's folder in the image, which is the current directory."""
     folder = tmp_path / "image"
     texts = {"pyproject.toml": PYPROJECT, "data/x.csv": "1,2\n", "out/log.csv": "", "venv/lib/big": "x", "run.sh": "true"}
     for path, text in texts.items():
@@ -98,7 +98,7 @@ def test_links_of_the_image_are_preserved(app: Path, tmp_path: Path) -> None:
         (app / name).symlink_to(target)
     working_directory.enter(app_folder)
     assert Path("set/big.bin").read_text() == "big"
-    assert Path("own").resolve() == tmp_path / "work/app/data"  # not the image's
+    assert Path("own").resolve() == tmp_path / "work/app/data"  # not in the image
     assert Path("up").resolve() == tmp_path / "work/app"
     assert not Path("one").is_symlink()
     assert not os.path.lexists("gone")
@@ -133,7 +133,7 @@ def test_entries_that_are_not_files_are_reported(app: Path, tmp_path: Path, monk
 
 # --- the reporter ------------------------------------------------------------------------------------------------
 def collected(tmp_path: Path) -> dict[str, Any]:
-    """What the reporter answers to the launcher's list."""
+    """The reporter's result for the launcher's list."""
     place = Place.of(tmp_path / "volume", "pvc://models", "", ("ns", "run", "u1"))
     collector = Collector(tmp_path, tmp_path / "work", place, {"name": "run"}, lambda: None)
     found = asyncio.run(collector.collect_once())

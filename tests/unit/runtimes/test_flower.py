@@ -1,4 +1,4 @@
-"""Flower's containers: what docs/design/pods.md promises to the programs that run in them."""
+"""Flower's containers: the contract of docs/design/pods.md with the programs that run in them."""
 
 from __future__ import annotations
 

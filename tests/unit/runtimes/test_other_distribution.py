@@ -1,4 +1,4 @@
-"""A runtime that another distribution brings, found by its entry point: everything that is asked of a runtime, and nothing else changed."""
+"""A runtime of another distribution, found by its entry point: all members of the interface of a runtime."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TINY = Path(__file__).parent / "tiny"
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As pip installs it: the module and its metadata in a folder of the path."""
+    """Installs the runtime as pip does: the module and its metadata in a folder of the path."""
     monkeypatch.syspath_prepend(TINY)
     runtime_for.cache_clear()
     yield
@@ -76,7 +76,7 @@ def test_its_aggregator_is_one_container_with_the_users_resources_and_panals_sec
 
 
 def test_collaborators_start_as_soon_as_the_aggregator_has_an_address() -> None:
-    """Its app is in both images: there is no hash to wait for."""
+    """Its app is in both images, so there is no app hash to wait for."""
     plan = decide(of_tiny(), NOW)
     assert not applied(plan, "ManifestWork")
     plan = decide(going(job=job(pod(trainer(running=False)))), NOW)
@@ -121,7 +121,7 @@ def test_its_main_container_decides_the_state_of_the_aggregator() -> None:
     ],
 )
 def test_its_reasons_end_a_run_with_its_remedies(code: str, reason: str, remedy: str) -> None:
-    """A reason of another runtime is none of its own."""
+    """Reasons of other runtimes are not accepted."""
     ended = trainer(running=False, exit_code=1, terminated="Error", message=json.dumps({"reason": code, "message": "words"}))
     status = decide(going(job=job(pod(ended), failed=True)), NOW).status
     assert status

@@ -1,4 +1,4 @@
-"""Replies as they arrive, without Flower: who may send what, and when one is given up."""
+"""Replies as they arrive, without Flower: what a node may send, and when a reply is given up."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_a_reply_is_complete_with_its_last_object(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert set(reply.missing()) == set(TREE)
     assert arrivals.put(reply, name(LEAF), LEAF, ()) is False
-    assert arrivals.put(reply, name(LEAF), LEAF, ()) is False  # sent again after an answer that was lost
+    assert arrivals.put(reply, name(LEAF), LEAF, ()) is False  # sent again after a lost response
     assert reply.size == len(LEAF)
     assert arrivals.put(reply, name(ROOT), ROOT, (name(LEAF),)) is True
     assert arrivals.close(reply.instruction) is True
     assert arrivals.close(reply.instruction) is False
-    assert arrivals.announce(NODE, "asked", name(ROOT), TREE, None) is None  # and again: it has been answered
+    assert arrivals.announce(NODE, "asked", name(ROOT), TREE, None) is None  # announced again after it was answered
 
 
 def test_only_the_same_reply_can_be_announced_again(arrivals: Arrivals) -> None:
@@ -75,13 +75,13 @@ def test_only_the_same_reply_can_be_announced_again(arrivals: Arrivals) -> None:
 
 
 def test_an_error_replaces_a_partial_reply(arrivals: Arrivals) -> None:
-    """As of a site whose app died while it handed its reply over."""
+    """The client app died before it delivered all of its reply."""
     half = announced(arrivals)
     arrivals.put(half, name(LEAF), LEAF, ())
     error = arrivals.announce(NODE, "asked", name(b"error"), {name(b"error"): ()}, None, error=True)
     assert error is not None
     assert error.missing() == [name(b"error")]
-    assert arrivals.announced(NODE, RUN, half.session) is None  # the rest of it is not taken any more
+    assert arrivals.announced(NODE, RUN, half.session) is None  # the rest is not accepted
     for root, is_error in ((name(ROOT), False), (name(b"another"), True)):
         with pytest.raises(BadReplyError, match="two replies"):
             arrivals.announce(NODE, "asked", root, {root: ()}, None, error=is_error)
@@ -109,7 +109,7 @@ def test_a_session_belongs_to_a_node_and_a_run(arrivals: Arrivals) -> None:
     [
         (name(b"strange"), b"strange", ()),  # not announced
         (name(LEAF), b"not it", ()),
-        (name(LEAF), LEAF, (name(ROOT),)),  # says that it has other children
+        (name(LEAF), LEAF, (name(ROOT),)),  # with other children
         (name(ROOT), ROOT, ()),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_reply_is_stalled_after_a_share_of_the_working_time(arrivals: Arrivals
     reply = announced(arrivals)
     clock.now += patience
     assert arrivals.stalled() == []
-    arrivals.heard(NODE)  # bytes of an object that is not whole yet
+    arrivals.heard(NODE)  # bytes of an incomplete object
     clock.now += patience
     assert arrivals.stalled() == []
     clock.now += 0.1
@@ -185,7 +185,7 @@ def test_few_answered_messages_are_kept(arrivals: Arrivals) -> None:
         arrivals.close(instruction)
     kept = [number for number in range(3 * REMEMBERED) if arrivals.instruction_of(NODE, RUN, f"o{number}")]
     assert len(kept) == REMEMBERED + 1
-    assert arrivals.open(NODE, "asked") is not None  # what is open is never forgotten
+    assert arrivals.open(NODE, "asked") is not None  # open instructions are kept
 
 
 def test_a_tree_is_read_as_names_with_children() -> None:
@@ -198,7 +198,7 @@ def test_a_tree_is_read_as_names_with_children() -> None:
     [
         Node("x"),
         Node("A" * 64),
-        Node("a" * 64, [Node("b" * 64, [Node("c" * 64)]), Node("b" * 64)]),  # one name, two meanings
+        Node("a" * 64, [Node("b" * 64, [Node("c" * 64)]), Node("b" * 64)]),  # one name, two sets of children
         Node("a" * 64, [Node("b" * 64, [Node("c" * 64, [Node("d" * 64, [Node("e" * 64, [Node("f" * 64)])])])])]),
     ],
 )

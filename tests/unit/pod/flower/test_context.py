@@ -1,4 +1,4 @@
-"""A missing key of node config or run config: raised in words, and the one text of an exception that leaves a site by itself."""
+"""A missing key of node config or run config is named, in the only exception text that leaves a site by default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def context() -> Any:
 
 
 def reason_of(raised: Exception) -> str:
-    """As Flower writes an exception into a reply."""
+    """An exception as Flower writes it into a reply."""
     return str(type(raised)) + ":<'" + str(raised) + "'>"
 
 

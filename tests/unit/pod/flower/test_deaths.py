@@ -1,4 +1,4 @@
-"""What is told of an app process that has died."""
+"""The report of an app process that has died."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_oom_kills_are_read_from_both_cgroup_versions(monkeypatch: pytest.Monkey
 
 
 def ending(how: object) -> SimpleNamespace:
-    """A module as Flower's, whose app ends in this way."""
+    """A module like Flower's whose app ends in this way."""
 
     def flwr_exit(code: int) -> None:
         raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""The fork server without Flower: its programs are small modules of the test's own."""
+"""The fork server without Flower: its programs are small modules of the test."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def wait(*names):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Runs a SuperNode's part, written by a test, and returns the folder of what its programs wrote."""
+    """Runs the test's script as a SuperNode, and returns the folder with the output of its programs."""
 
     def go(body: str, ahead: str = "") -> Path:
         install(tmp_path / "tools")
@@ -182,7 +182,7 @@ asked.start(["flower-superexec", str(out / "c"), "11"])
 wait("a", "b", "c")
 """)
     assert (out / "a").read_text() == "exception=KilledBySIGKILL message=the client app was killed by SIGKILL"
-    assert "exception=" not in (out / "b").read_text()  # what it wrote itself: nothing is told of it
+    assert "exception=" not in (out / "b").read_text()  # its own output: no death is reported
     assert "KilledBySIGSEGV" in (out / "c").read_text()
 
 
@@ -212,7 +212,7 @@ wait("a")
 
 @pytest.mark.parametrize("start", ["asked.start", "deaths.popen"])
 def test_a_process_ends_with_its_superexec(run: Callable[..., Path], start: str) -> None:
-    """It is started again by what keeps it running, and its SuperExec with it."""
+    """The process is then restarted together with its SuperExec."""
     out = run(f"""
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(True))

@@ -1,4 +1,4 @@
-"""Which replies the strategy gets to see, as tables; arrays are numpy's, records are as Flower's."""
+"""Which replies reach the strategy, as tables, with arrays of numpy and records like Flower's."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def judged(*replies: Description, kind: str = "train", judge: Judge | None = Non
     [
         ((GOOD, GOOD), {}),
         ((GOOD, GOOD, WIDE), {"2": "ArraysDiffer"}),
-        ((GOOD, WIDE), {"1": "ArraysDiffer"}),  # no majority is needed for what was sent
+        ((GOOD, WIDE), {"1": "ArraysDiffer"}),  # half of the replies match what was sent
         ((GOOD, OTHER_KEY, GOOD), {"1": "MetricsDiffer"}),
-        ((GOOD, OTHER_KEY), {}),  # who is right cannot be told
-        ((WIDE, WIDE, GOOD), {}),  # an app whose replies are unlike what it sends; one that echoes it makes nobody guilty
+        ((GOOD, OTHER_KEY), {}),  # no majority
+        ((WIDE, WIDE, GOOD), {}),  # the app's replies differ from what it sends
         ((BROKEN,), {"0": "ReplyInvalid"}),
         ((GOOD, GOOD, BROKEN), {"2": "ReplyInvalid"}),
         ((GOOD, GOOD, NAN), {"2": "NotFinite"}),
         ((GOOD, NAN), {"1": "NotFinite"}),
-        ((NAN, NAN, GOOD), {}),  # the app diverges, which has to be seen
+        ((NAN, NAN, GOOD), {}),  # the app diverges
         ((NAN,), {}),
         ((), {}),
     ],
@@ -117,7 +117,7 @@ THREE = np.arange(3, dtype=np.float32)
         (Array.of(np.zeros((0, 4))), None),
         (Array.of(np.asfortranarray(np.ones((2, 3)))), None),
         (Array.of(np.array([1, 2], dtype=">i4")), None),
-        (Array.of(np.zeros(2, dtype="V2"), dtype="bfloat16"), None),  # a type that numpy does not know by itself
+        (Array.of(np.zeros(2, dtype="V2"), dtype="bfloat16"), None),  # a type that numpy lacks
         (Array.of(THREE, shape=(1, 3)), "ReplyInvalid"),
         (Array.of(THREE, dtype="float64"), "ReplyInvalid"),
         (Array.of(THREE, data=b"no numpy"), "ReplyInvalid"),
@@ -152,7 +152,7 @@ def test_flowers_strategies_read_only_arrays_of_numpy() -> None:
     content = Content({"arrays": {"w": Array.of(THREE, stype="torch")}})
     assert (describe(content, Rules()).trouble or ("",))[0] == "ReplyInvalid"
     assert describe(content, Rules(strict=False)).trouble is None
-    assert describe(content).arrays == {W: "float32 (3,) as torch"}  # and so it is not what was sent
+    assert describe(content).arrays == {W: "float32 (3,) as torch"}  # so it differs from what was sent
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_flowers_strategies_read_only_arrays_of_numpy() -> None:
     [
         ({"loss": 1.5, "n": 10}, None),
         ({"loss": [1.0, 2.0], "n": 0}, None),
-        ({"loss": float("nan"), "n": 10}, None),  # as an AUC where there is but one class
+        ({"loss": float("nan"), "n": 10}, None),  # such as the AUC of a site with one class
         ({"loss": [1.0, float("inf")], "n": 10}, None),
         ({"n": -1}, "WeightInvalid"),
         ({"n": float("nan")}, "WeightInvalid"),

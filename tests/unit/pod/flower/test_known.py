@@ -1,4 +1,4 @@
-"""What panal knows of Flower: the digests of what it hooks. A release that leaves that alone is known on the day it appears."""
+"""Digests of the hooked modules of Flower: a new release that does not change them is supported without an update."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ONE, TWO = "flwr.superlink.main", "flwr.supernode.main"
 
 
 def release(**changed: str) -> dict[str, bytes]:
-    """The files of a made-up release: those of `changed` by the last part of their name, the others as they always were."""
+    """The files of an invented release: those in `changed` by the last part of their name, the others unchanged."""
     return {f"{m.replace('.', '/')}.py": changed.get(m.rpartition(".")[2], f"# {m}").encode() for m in MODULES}
 
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two made-up releases, of which the second changed one module."""
+    """Two invented releases; the second changed one module."""
     table = {
         version: {m: hashlib.sha256(files[f"{m.replace('.', '/')}.py"]).hexdigest() for m in MODULES}
         for version, files in {"2.0.0": release(), "2.1.0": release(fleet_handlers="new")}.items()

@@ -1,4 +1,4 @@
-"""Which imports of an app lead to a file that its bundle has not."""
+"""Imports of an app that lead to a file which its bundle lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BASE = {"app/__init__.py": "", "app/server.py": "", "app/client.py": ""}
 
 
 def missing(sources: dict[str, str], out: set[str], elsewhere: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
-    """`importer -> path` for each file that is left out; `out` are the paths that the bundle has not."""
+    """`importer -> path` for each missing file; `out` are the paths that the bundle lacks."""
     found = {**BASE, **sources}
     app = App(found.keys(), found.__getitem__, found.keys() - out, elsewhere.__contains__)
     return [f"{each.module} -> {each.path}" for each in left_out(COMPONENTS, app)]
@@ -39,8 +39,8 @@ HELPERS = {"lib/__init__.py": "", "lib/helpers.py": ""}
         ("from app import ab_test", {"app/ab_test.py": ""}, {"app/ab_test.py"}, ["app/client.py -> app/ab_test.py"]),
         ("def f():\n    import env.a", {"env/a.py": ""}, {"env/a.py"}, ["app/client.py -> env/a.py"]),
         ("import parts", {}, set(), ["app/client.py -> parts/"]),  # the image lacks the folder as well
-        ("", HELPERS, set(HELPERS), []),  # nobody imports it
-        ("import lib", {"lib/notes.py": ""}, {"lib/notes.py"}, []),  # what is imported is elsewhere: the folder is no package
+        ("", HELPERS, set(HELPERS), []),  # not imported
+        ("import lib", {"lib/notes.py": ""}, {"lib/notes.py"}, []),  # the imported module is installed: the folder is not a package
         ("try:\n    import lib.helpers\nexcept ImportError:\n    pass", HELPERS, set(HELPERS), []),
         ("if TYPE_CHECKING:\n    import lib.helpers", HELPERS, set(HELPERS), []),
         ("if typing.TYPE_CHECKING:\n    import lib.helpers", HELPERS, set(HELPERS), []),

@@ -1,4 +1,4 @@
-"""How long our programs wait between two looks, with a clock of the test's own."""
+"""The intervals at which our programs poll, with a fake clock."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_launcher_polls_sooner_after_a_model(clock: Clock, tmp_path: Path, m
     later = rests(12)
     assert later[0] == pytest.approx(launcher.SOON, abs=launcher.FILES)
     assert later == sorted(later)
-    assert later[-1] == pytest.approx(1.0, abs=launcher.FILES)  # an app that goes on for long after it has its model
+    assert later[-1] == pytest.approx(1.0, abs=launcher.FILES)  # an app that continues long after its model
 
 
 def test_the_poll_intervals_of_a_node(clock: Clock) -> None:

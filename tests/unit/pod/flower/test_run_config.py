@@ -1,4 +1,4 @@
-"""What a run gives to its app's run config, as the launcher reads it: in the app's own types, or refused by name."""
+"""spec.server.runConfig as the launcher reads it: in the types that the app declares, or refused by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = {"tool": {"flwr": {"app": {"config": DECLARED}}}}
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> dict[str, Any]:
-    """Through the spec, the container's environment and a kubelet's expansion to what Flower is told."""
+    """What Flower gets, after the spec, the container's environment and the kubelet's expansion of variables."""
     spec = Spec(framework="flower", server=Server.model_validate({"image": "i", "runConfig": given}))
     env = {entry["name"]: entry["value"] for entry in Flower().aggregator(spec).main["env"]}
     monkeypatch.setenv("PANAL_RUN_CONFIG", expand(env.get("PANAL_RUN_CONFIG", ""), env))
@@ -32,10 +32,10 @@ def launched(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> dict[str
     [
         ({}, {}),
         ({"lr": 0.5, "name": "b", "augment": True}, {"lr": 0.5, "name": "b", "augment": True}),
-        ({"lr": 1}, {"lr": 1.0}),  # an API server makes it of 1.0
+        ({"lr": 1}, {"lr": 1.0}),  # an API server changes 1.0 to 1
         ({"optimizer.steps": 4.0, "optimizer.momentum": 0}, {"optimizer.steps": 4, "optimizer.momentum": 0.0}),
         ({"name": "$(PANAL_ROUNDS) $$ $HOME \\ \"'\n é"}, {"name": "$(PANAL_ROUNDS) $$ $HOME \\ \"'\n é"}),
-        ({"num-server-rounds": 9}, {"num-server-rounds": 9}),  # who names the key means it
+        ({"num-server-rounds": 9}, {"num-server-rounds": 9}),  # an explicit value wins
     ],
 )
 def test_values_have_the_declared_types(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the hub's hook makes of replies that a strategy cannot bear, with strategies and grids that are none of Flower's."""
+"""How the hook handles replies that make a strategy raise, with strategies and grids of the test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from panal.pod.tools.flower.watch import Part
 
 
 class Trees:
-    """As Flower's own for trees: it raises at a tree that is none, when it has taken those before."""
+    """Like Flower's strategy for trees: raises at an invalid tree, after it has aggregated those before."""
 
     def __init__(self) -> None:
         self.forest: list[int] = []
@@ -52,7 +52,7 @@ class Reply:
 
 
 def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, minimum: int = 1) -> tuple[Observation, list[Any]]:
-    monkeypatch.setattr("panal.pod.tools.flower.watch._watch", None)  # one a process
+    monkeypatch.setattr("panal.pod.tools.flower.watch._watch", None)  # one per process
     monkeypatch.setenv("PANAL_RUN_DIR", str(run_dir))
     monkeypatch.setenv("PANAL_MIN_CLIENTS", str(minimum))
     for kind in ("train", "evaluate"):
@@ -72,7 +72,7 @@ def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, min
 def test_a_reply_that_makes_flowers_strategy_raise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     assert observation.aggregate_train(1, replies)[0] == 6
-    assert observation.strategy.forest == [1, 5]  # what it took before it raised does not count twice
+    assert observation.strategy.forest == [1, 5]  # replies aggregated before it raised do not count twice
     assert observation.phase.failed == {"c22": "ReplyInvalid"}
     assert (observation.phase.replies, sorted(observation.phase.collaborators)) == (2, ["c11", "c33"])
     assert "ValueError" in observation.phase.messages["c22"]
@@ -94,12 +94,12 @@ def test_a_reply_that_makes_the_model_non_finite_is_refused(tmp_path: Path, monk
     assert observation.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
     assert observation.phase.failed == {"c22": "ReplyInvalid"}
     observation.phase.failed.clear()
-    assert observation.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two of them: as it would be
+    assert observation.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two causes: unchanged
     assert observation.phase.failed == {}
 
 
 def test_neither_of_two_replies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without either of them the strategy could go on, and who is right cannot be told."""
+    """The strategy succeeds without either of them, so the cause is unknown."""
     observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
         observation.aggregate_train(1, replies[:2])
@@ -135,7 +135,7 @@ class Content(dict[str, dict[str, int]]):
     [
         (["ab", "ba", "ab"], ["ab", "ab", "ab"]),
         (["ba", "ba", "ab"], ["ba", "ba", "ba"]),
-        (["ba", "ab"], ["ab", "ab"]),  # nobody knows better: by name
+        (["ba", "ab"], ["ab", "ab"]),  # no majority: by name
         (["ab", "abc", "ba", "ab"], ["ab", "abc", "ab", "ab"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""How often an app calls `Strategy.start`, read from its source; and what its loops wait for."""
+"""How often an app calls `Strategy.start`, and how many nodes its loops wait for, according to its source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def app(body: str, rest: str = "") -> str:
 
 
 class Strategy:
-    """Asks at its first start whether that is one of several."""
+    """Determines in `start` whether that call is one of several."""
 
     def __init__(self, starts: Starts) -> None:
         self.starts = starts

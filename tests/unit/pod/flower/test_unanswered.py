@@ -1,4 +1,4 @@
-"""A SuperNode that waits for a reply, in front of a state and a store that stand for Flower's."""
+"""A SuperNode that waits for a reply, with fakes of Flower's state and object store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panal.pod.tools.flower import unanswered
 
 
 class Message(SimpleNamespace):
-    """An error if its content is one."""
+    """A message, or an error if `content` is one."""
 
     def __init__(self, content: Any, reply_to: Any = None) -> None:
         super().__init__(content=content, metadata=SimpleNamespace(message_id=f"m{id(self)}", reply_to_message_id=""))
@@ -19,7 +19,7 @@ class Message(SimpleNamespace):
 
 
 class State:
-    """One task, and the replies that are stored."""
+    """One task, and the stored replies."""
 
     def __init__(self) -> None:
         self.task = SimpleNamespace(status=SimpleNamespace(status="running", details=""))
@@ -57,7 +57,7 @@ class Store:
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """As flwr.supernode.start_client_internal: fetches `asked`, waits, and sends what it finds with the object `o`."""
+    """A fake of flwr.supernode.start_client_internal: fetches `asked`, waits, and sends the replies with the object `o`."""
     errors = SimpleNamespace(Error=lambda code, reason: (code, reason))
     monkeypatch.setattr(unanswered.importlib, "import_module", lambda name: {"flwr.app.error": errors}[name])
     found = ModuleType("module")

@@ -1,4 +1,4 @@
-"""Rounds of an app's own main loop, from the messages that pass a grid that is none of Flower's; and how long it waits for nodes."""
+"""Rounds of an app's own main loop, derived from its messages on a fake grid, and how long an app may wait for nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from panal.pod.tools.records import Round
 
 
 class Grid:
-    """Its nodes reply at once, but those in `silent`."""
+    """Its nodes reply at once, except those in `silent`."""
 
     def __init__(self) -> None:
         self.nodes, self.silent = [1, 2], set[int]()
@@ -121,7 +121,7 @@ def test_a_wait_for_nodes_is_reported_and_limited(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: clock.now))
     waiting = Waiting(Journal())
     look(waiting, 3)
-    clock.now += 900  # it has done something else meanwhile
+    clock.now += 900  # the app was busy in the meantime
     look(waiting, 3)
     assert not read_records()
     for _ in range(20):
@@ -133,7 +133,7 @@ def test_a_wait_for_nodes_is_reported_and_limited(tmp_path: Path, monkeypatch: p
         look(waiting, 3)
     assert read_records()[-1].event == "stopped"
     waiting.over()
-    look(waiting, 3)  # a wait of its own
+    look(waiting, 3)  # a separate wait
 
 
 class Sent:
@@ -157,7 +157,7 @@ def test_failed_messages_are_sent_again_and_to_spare_nodes(grid: Any) -> None:
     replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3]
     assert (phase.replies, phase.sent, phase.failed) == (2, 3, {"c2": "NoReply"})
-    append_node(4, "c2")  # started again
+    append_node(4, "c2")  # restarted
     grid.nodes = [1, 3, 4]
     replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3, 4]
