@@ -1,7 +1,7 @@
 """An aggregator's and its collaborators' containers as processes on loopback: the real programs, real Flower, no Kubernetes.
 
-In the place of the gateways is a proxy that says whose request it is (`standin_gateway`).
-Flower lives in an environment of its own, as in a user's image; PANAL_FLOWER_VENV names it (`make test-flower` creates it).
+A proxy that adds the cluster to each request stands in for the gateways (`standin_gateway`).
+Flower has a separate environment, as in a user's image; PANAL_FLOWER_VENV names it (`make test-flower` creates it).
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Pods:
         try:
             code = self.processes[name].wait(DEADLINE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{name} goes on; its log:\n{self.log(name)}\n--- superlink:\n{self.log('superlink')[-3000:]}") from None
+            raise AssertionError(f"{name} runs; its log:\n{self.log(name)}\n--- superlink:\n{self.log('superlink')[-3000:]}") from None
         return code, json.loads((self.folder / f"{name}.termination").read_text())
 
     def log(self, name: str) -> str:

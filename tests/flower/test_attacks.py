@@ -22,15 +22,15 @@ Make = Callable[..., Pods]
 
 EVERYTHING = ("heartbeat", "pull", "push", "run", "fab", "push object", "pull object", "confirm", "deactivate", "unregister")
 EXPECTED = {
-    **{f"{site} {what}": "ok" for site in ("site1", "site2") for what in ("registers", "activates", "goes on")},
-    **{f"by {whose} {what}": "401" for whose in ("another's key", "another's certificate", "nobody") for what in EVERYTHING},
+    **{f"{site} {what}": "ok" for site in ("site1", "site2") for what in ("registers", "activates", "polls")},
+    **{f"by {whose} {what}": "401" for whose in ("another's key", "another's certificate", "an outsider") for what in EVERYTHING},
     "second registers": "401",  # with a key that does not match its signature
     "second activates": "401",
     "second in another Pod registers": "412",
     "second in another Pod activates": "401",
     "activates another's": "401",
     **{f"message {what}": "401" for what in ("as the server", "as another's node", "no reply")},
-    **{f"started anew {what}": "ok" for what in ("registers", "activates", "goes on", "leaves")},
+    **{f"restarted {what}": "ok" for what in ("registers", "activates", "polls", "leaves")},
     **{f"replaced {what}": "401" for what in EVERYTHING},
     **{f"another Pod after it left {what}": "ok" for what in ("registers", "activates")},
     **{f"another Pod, registered now {what}": "ok" for what in ("registers", "activates")},
@@ -68,7 +68,7 @@ def test_two_nodes_with_one_certificate_do_not_make_a_quorum(pods: Make) -> None
     run.start_site("site1")
     run.connected("site1")
     run.start_site("twin", cluster="site1")
-    eventually(lambda: "a collaborator with this certificate is connected already" in run.log("twin"), "it is told why")
+    eventually(lambda: "a collaborator with this certificate is connected already" in run.log("twin"), "the second node gets the reason")
     code, message = run.termination()
     assert (code, message["reason"]) == (1, "QuorumNotReached")
     assert message["message"].startswith("1 collaborators connected")
@@ -103,7 +103,7 @@ def test_metrics_belong_to_the_cluster_of_the_certificate(pods: Make) -> None:
     train = eventually(lambda: run.record(event="round", phase="train"), "a round")
     assert set(train["collaborators"]) == {"site1", "site2"}
     assert train["collaborators"]["site2"]["metrics"]["loss"] == 1.0  # what it sends in the name of site1
-    assert all(told["seconds"] < 99 for told in train["collaborators"].values())
+    assert all(reply["seconds"] < 99 for reply in train["collaborators"].values())
 
 
 @pytest.mark.parametrize("lies", [False, True], ids=["openly", "under the announced hash"])

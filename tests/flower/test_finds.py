@@ -38,8 +38,8 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
         assert run.termination()[0] == 0
         for number, line in enumerate((5, 7)):
             metrics = [r["collaborators"][f"site{number + 1}"]["metrics"] for r in run.records() if r.get("phase") == "train"]
-            told = {"partition": number, "partitions": 2, "line": line, "num-examples": 1}
-            assert metrics == [told | {"files": 1}, told | {"files": 2}]
+            found = {"partition": number, "partitions": 2, "line": line, "num-examples": 1}
+            assert metrics == [found | {"files": 1}, found | {"files": 2}]
 
     saved = np.load(io.BytesIO((folder / "files/final_model.npz").read_bytes()))
     assert saved["arr_0"].tolist() == [4.0] * 4
@@ -47,9 +47,9 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
     assert (files["uri"], files["count"], files["leftOut"]) == ("pvc://models/out/team/digits/u-1/files/", 2, [])
     assert [each["path"] for each in files["list"]] == ["final_model.npz", "reports/lines.txt"]
     assert "2 files of the app" in run.log("launcher")
-    told = config_map.progress().files
-    assert told is not None
-    assert (told.uri, told.count, told.size) == (files["uri"], 2, files["size"])
+    found = config_map.progress().files
+    assert found is not None
+    assert (found.uri, found.count, found.size) == (files["uri"], 2, files["size"])
     image = run.folder / "app"
     assert {path.name for path in image.iterdir()} == {"data", "finds", "pyproject.toml"}  # nothing was written into it
     assert (run.folder / "work-site1/app/rounds.log").exists()

@@ -161,9 +161,9 @@ def test_app_processes_are_forked_with_their_own_random_state(pods: Make, accele
     for name in ("site1", "site2"):
         run.start_site(name, {"PANAL_ACCELERATION": acceleration})
     eventually(lambda: run.record(event="model"), "the model")
-    told = [c["metrics"] for r in run.records() if r.get("phase") == "train" for c in r["collaborators"].values()]
-    assert [m["forked"] for m in told] == [forked] * 4
-    assert len({m["drawn"] for m in told}) == 4
+    found = [c["metrics"] for r in run.records() if r.get("phase") == "train" for c in r["collaborators"].values()]
+    assert [m["forked"] for m in found] == [forked] * 4
+    assert len({m["drawn"] for m in found}) == 4
     assert ("no acceleration: spec.acceleration is Off" in run.log("site1")) == (acceleration == "Off")
 
 
@@ -231,7 +231,7 @@ def test_a_collaborator_retries_until_the_aggregator_is_available(pods: Make) ->
     run = pods(min_clients=1)
     run.app_hash = "0" * 64
     run.start_site("site1")
-    eventually(lambda: "retrying" in run.log("site1"), "nobody is there: the gateway says 503")
+    eventually(lambda: "retrying" in run.log("site1"), "the gateway returns 503 without an aggregator")
     run.start_superlink()
     run.connected("site1")
     (node,) = [p for p in children(run.processes["site1"].pid) if "flower-supernode" in command(p)]
@@ -242,7 +242,7 @@ def test_a_collaborator_retries_until_the_aggregator_is_available(pods: Make) ->
     assert "SecondCollaborator" not in run.log("superlink")  # it did not have to wait
     run.processes["site1"].send_signal(signal.SIGTERM)
     assert run.processes["site1"].wait(30) == 0
-    assert not [p for p in everybody() if f"--port {port_of(run, 'site1')} " in command(p)]
+    assert not [p for p in processes() if f"--port {port_of(run, 'site1')} " in command(p)]
 
 
 def test_a_collaborator_without_data_has_a_reason(pods: Make) -> None:
@@ -254,7 +254,7 @@ def test_a_collaborator_without_data_has_a_reason(pods: Make) -> None:
         assert run.termination("site1") == (1, {"reason": "DataNotFound", "message": f"The data at {path} {what}"})
 
 
-def everybody() -> list[int]:
+def processes() -> list[int]:
     return [int(p.name) for p in Path("/proc").glob("[0-9]*")]
 
 

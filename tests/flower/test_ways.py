@@ -45,9 +45,9 @@ def ended(pods: Make, app: str, mode: str, sites: int = 2, **settings: Any) -> E
     config_map = ConfigMap()
     with reporting(run, config_map) as folder:
         run.start_all(run.app(app, mode=mode), sites)
-        code, told = run.termination()
+        code, message = run.termination()
     files = {str(f.relative_to(folder)): f.read_bytes() for f in Path(folder).rglob("*") if f.is_file()}
-    return Ended(code, told["reason"], told["message"], config_map.progress(), files, run)
+    return Ended(code, message["reason"], message["message"], config_map.progress(), files, run)
 
 
 @pytest.mark.parametrize(("mode", "rounds"), [("loop", 3), pytest.param("loop-groups", 3, marks=pytest.mark.versions), ("push", 2)])
@@ -102,14 +102,14 @@ def test_each_call_of_start_keeps_its_rounds_and_its_model(pods: Make) -> None:
     kept = {n: next(iter(found.model(f"start-{n}/model.safetensors").items())) for n in (1, 2, 3)}
     assert {n: (name, array[0]) for n, (name, array) in kept.items()} == {1: ("generator", 1), 2: ("critic", 1), 3: ("generator", 2)}
     assert found.metadata()["start"] == 4
-    assert "3 of earlier calls of start" in found.message
+    assert "models of 3 earlier calls of start" in found.message
 
 
 def test_failed_messages_are_sent_again_unchanged(pods: Make) -> None:
     found = ended(pods, "ways", "schedule")
     assert (found.code, found.progress.rounds_completed) == (0, 3), found
-    told = [line.partition("lr ")[2] for line in found.run.log("superlink").splitlines() if "lr " in line and "round" in line]
-    assert told == ["1.0", "0.5", "0.25"]  # asked once a round, although site2 has failed in round 2
+    rates = [line.partition("lr ")[2] for line in found.run.log("superlink").splitlines() if "lr " in line and "round" in line]
+    assert rates == ["1.0", "0.5", "0.25"]  # configured once per round, although site2 failed in round 2
     assert found.model()["w"].tolist() == [1.75] * 4
     assert [r["failures"] for r in found.run.records() if r.get("phase") == "train"] == [0, 1, 0, 0]
 

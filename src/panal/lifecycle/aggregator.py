@@ -1,4 +1,4 @@
-"""The aggregator on the hub: its Job with the gateway and the reporter beside the runtime.
+"""The aggregator on the hub: its Job with the gateway, the reporter and the runtime's containers.
 
 The Job is created once and never changed, because a change would end the training. What may change during the run is in ConfigMaps, which
 the reporter watches. The reporter creates the gateway's key in an in-memory volume that the two share; the key never leaves the Pod.

@@ -12,7 +12,7 @@ from panal.api import names
 from panal.api.types import PodSettings
 from panal.lifecycle.world import Images
 
-FS_GROUP = 65532  # the group of our own images; on OpenShift the namespace's range decides instead
+FS_GROUP = 65532  # the group of panal's images; on OpenShift the namespace sets it
 TOOLS, GATEWAY = "tools", "gateway"  # containers of both kinds of Pods
 HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}

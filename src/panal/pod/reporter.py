@@ -241,7 +241,7 @@ class Reporter:
         raise AssertionError("unreachable")
 
     async def _until_written(self, status: ModelStatus) -> None:
-        """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most TELLING seconds."""
+        """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most HUB_TIMEOUT seconds."""
         end = time.monotonic() + HUB_TIMEOUT
         while not self.stop.is_set() and time.monotonic() < end:
             if self.written and Progress.model_validate_json(self.written).model == status:

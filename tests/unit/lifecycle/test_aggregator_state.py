@@ -18,7 +18,7 @@ ENDED: list[tuple[str, World, Reason, str]] = [
         Reason.SERVER_APP_FAILED,
         "ended with an error",
     ),
-    ("a word that nobody knows", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
+    ("an unknown reason", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
     (
         "the aggregator was killed",
         running(job=job(pod(launcher(running=False, exit_code=137, terminated="OOMKilled")), failed=True)),

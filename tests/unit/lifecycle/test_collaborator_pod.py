@@ -37,9 +37,9 @@ def test_the_pods_secret_is_in_memory_and_mounted_by_programs_on_loopback() -> N
     for spec, readers in ((site, ["gateway", "supernode"]), (hub, ["reporter", "superlink", "launcher"])):
         assert {"name": "pod", "emptyDir": {"medium": "Memory"}} in spec["volumes"]
         mounts = {c["name"]: m for c in (*spec["initContainers"], *spec["containers"]) for m in c["volumeMounts"] if m["name"] == "pod"}
-        told = {
+        paths = {
             c["name"]: e["value"] for c in (*spec["initContainers"], *spec["containers"]) for e in c["env"] if e["name"] == "PANAL_POD_DIR"
         }
         assert [name for name, mount in mounts.items() if mount.get("readOnly")] == readers
-        assert set(mounts) == set(told) == {"tools", *readers}
-        assert {m["mountPath"] for m in mounts.values()} == set(told.values()) == {"/panal/pod"}
+        assert set(mounts) == set(paths) == {"tools", *readers}
+        assert {m["mountPath"] for m in mounts.values()} == set(paths.values()) == {"/panal/pod"}

@@ -30,8 +30,8 @@ from worlds import (
 
 
 def test_collaborators_are_created_when_address_and_app_are_known() -> None:
-    told = progress(connected=0, started=False, runtime_version="1.42.0")
-    plan = decide(fresh(service=service(), job=job(pod()), progress=told), NOW)
+    announced = progress(connected=0, started=False, runtime_version="1.42.0")
+    plan = decide(fresh(service=service(), job=job(pod()), progress=announced), NOW)
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
     made = manifests(plan)
     assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]

@@ -186,9 +186,9 @@ def test_a_shared_exception_text_is_in_the_message() -> None:
     failed = seen(failed=True, reason="ValueError")
     shared = failed.model_copy(update={"message": "no number in column 3"})
     status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
-    told = {c.cluster: c.message for c in status.collaborators}
-    assert "failed in round 1 (ValueError: no number in column 3)" in told["cluster1"]
-    assert "failed in round 1 (ValueError)" in told["cluster2"]
+    messages = {c.cluster: c.message for c in status.collaborators}
+    assert "failed in round 1 (ValueError: no number in column 3)" in messages["cluster1"]
+    assert "failed in round 1 (ValueError)" in messages["cluster2"]
 
 
 def test_a_refused_work_fails_only_its_cluster() -> None:

@@ -25,8 +25,8 @@ def unreadable() -> tuple[dict, ParseError]:
     return found, error.value
 
 
-def plan(found: dict, error: ParseError, said: str = "", works: tuple[WorkView, ...] = ()) -> Plan:
-    return refuse(parse_metadata(found), said, error, works, LIMIT, NOW)
+def plan(found: dict, error: ParseError, text: str = "", works: tuple[WorkView, ...] = ()) -> Plan:
+    return refuse(parse_metadata(found), text, error, works, LIMIT, NOW)
 
 
 def test_it_fails_with_the_fields_name() -> None:
@@ -39,9 +39,9 @@ def test_it_fails_with_the_fields_name() -> None:
 
 def test_it_is_reported_once() -> None:
     found, error = unreadable()
-    told = plan(found, error).status
-    assert told is not None
-    again = plan(found, error, told.message)
+    status = plan(found, error).status
+    assert status is not None
+    again = plan(found, error, status.message)
     assert again.status is None
     assert not again.events
 

@@ -46,9 +46,9 @@ def test_the_end_has_an_event_even_if_the_message_is_unchanged() -> None:
 def test_only_the_last_of_many_rounds_have_events() -> None:
     before = run(status_after(running()))
     plan = decide(running(run=before, progress=progress(rounds_completed=900, rounds_total=900)), NOW)
-    told = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
-    assert len(told) == 5
-    assert told[-1].startswith("round 900 of 900")
+    messages = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
+    assert len(messages) == 5
+    assert messages[-1].startswith("round 900 of 900")
 
 
 def test_fields_without_effect_have_one_event() -> None:

@@ -241,7 +241,7 @@ def test_the_launcher_waits_until_all_models_are_stored(run_dir: Path) -> None:
         (run_dir / "models" / start / "model.json").write_text("{}")
     stored = run_dir / "stored.json"
     stored.write_text(json.dumps({n: {"uri": "pvc://a/m", "round": n} for n in (1, 2)}))
-    assert "Model of round 2 stored as pvc://a/m; 1 of earlier" in wait_until_stored(run_dir)
+    assert "Model of round 2 stored as pvc://a/m; models of 1 earlier" in wait_until_stored(run_dir)
     for content in ({"1": {"uri": "pvc://a/m", "round": 1}}, {"1": {"uri": "pvc://a/m", "round": 1}, "2": {"error": "disk full"}}):
         stored.write_text(json.dumps(content))
         with pytest.raises(RunError) as caught:

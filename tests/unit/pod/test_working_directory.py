@@ -233,8 +233,8 @@ def test_names_are_escaped_in_the_metadata_only(tmp_path: Path) -> None:
     ask(tmp_path, odd)
     assert collected(tmp_path)["status"]["count"] == 1
     assert (tmp_path / STORED / "files" / odd).read_text() == "1"
-    (told,) = metadata(tmp_path)["files"]["list"]
-    assert told["path"] == "\\udcff\\x1b[31m\\n"
+    (listed_file,) = metadata(tmp_path)["files"]["list"]
+    assert listed_file["path"] == "\\udcff\\x1b[31m\\n"
 
 
 LONG = '{"files": [], "left_out": {}' + " " * 9_000_000 + "}"

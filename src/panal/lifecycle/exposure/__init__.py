@@ -1,6 +1,6 @@
 """How spokes reach the aggregator: the Service of the run's first listener, and the address that follows from it.
 
-Each listener type has a file of its own, and an entry in KINDS.
+Each listener type has a file and an entry in KINDS.
 """
 
 from __future__ import annotations

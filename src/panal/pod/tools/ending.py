@@ -87,5 +87,5 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
 def stored_message(models: list[Json]) -> str:
     if not models:
         return ""
-    earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""
+    earlier = f"; models of {len(models) - 1} earlier calls of start are next to it" if len(models) > 1 else ""
     return f"Model of round {models[-1]['round']} stored as {models[-1]['uri']}{earlier}"

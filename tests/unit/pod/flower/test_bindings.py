@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panal.pod.tools.flower.bindings import JOINS, PERIOD, SILENT, Bindings, Caller, RefusedError, caller
+from panal.pod.tools.flower.bindings import JOINS, PERIOD, SILENT, Bindings, Caller, RefusedError, read_caller
 
 
 class Clock:
@@ -110,11 +110,11 @@ def test_a_cluster_uses_only_its_own_node(bindings: Bindings) -> None:
 )
 def test_a_request_has_exactly_one_cluster(clusters: list[str], known: bool) -> None:
     if known:
-        assert caller(clusters, ["pod"]) == Caller(clusters[0], "pod")
-        assert caller(clusters, []).instance == caller(clusters, ["a", "b"]).instance == ""
+        assert read_caller(clusters, ["pod"]) == Caller(clusters[0], "pod")
+        assert read_caller(clusters, []).instance == read_caller(clusters, ["a", "b"]).instance == ""
         return
     with refused("NoCluster"):
-        caller(clusters, ["pod"])
+        read_caller(clusters, ["pod"])
 
 
 def test_registrations_of_a_cluster_are_limited() -> None:

@@ -26,10 +26,10 @@ class Strategy:
 
     def __init__(self, starts: Starts) -> None:
         self.starts = starts
-        self.told: list[bool] = []
+        self.results: list[bool] = []
 
     def start(self, *_args: object, **_settings: object) -> None:
-        self.told.append(self.starts.several(sys._getframe(1)))
+        self.results.append(self.starts.several(sys._getframe(1)))
 
 
 TABLE = "KINDS[flags['kind']](grid, strategy, arrays)"
@@ -70,7 +70,7 @@ def test_how_often_start_is_called(source: str, expected: bool, tmp_path: Path) 
     exec(compile(source, str(file), "exec"), names)
     strategy = Strategy(Starts(tmp_path))
     names["main"]("grid", strategy, strategy, [], {}, kind=0)
-    assert strategy.told[0] is expected
+    assert strategy.results[0] is expected
 
 
 def test_a_call_without_source_counts_as_one(tmp_path: Path) -> None:

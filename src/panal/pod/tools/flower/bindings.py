@@ -46,7 +46,7 @@ class Bound:
     heard: float
 
 
-def caller(clusters: list[str], instances: list[str]) -> Caller:
+def read_caller(clusters: list[str], instances: list[str]) -> Caller:
     """The Caller from the values of the two headers. Raises RefusedError unless there is exactly one valid cluster."""
     if len(clusters) != 1 or not _CLUSTER.fullmatch(clusters[0]):
         raise RefusedError("NoCluster", f"the request carries {clusters or 'no cluster'}: it did not come through the gateway")
@@ -61,33 +61,33 @@ class Bindings:
         self._ever: dict[int, str] = {}  # every node that ever joined, with its cluster
         self._joins: dict[str, deque[float]] = {}  # times of the last registrations of each cluster
 
-    def may_join(self, who: Caller) -> None:
+    def may_join(self, caller: Caller) -> None:
         with self._lock:
-            self._refuse_second(who)
-            asked = self._joins.setdefault(who.cluster, deque(maxlen=JOINS))
+            self._refuse_second(caller)
+            asked = self._joins.setdefault(caller.cluster, deque(maxlen=JOINS))
             if len(asked) == JOINS and self._clock() - asked[0] < PERIOD:
-                raise RefusedError("TooOften", f"{who.cluster} has registered {JOINS} nodes within {PERIOD:.0f} s")
+                raise RefusedError("TooOften", f"{caller.cluster} has registered {JOINS} nodes within {PERIOD:.0f} s")
             asked.append(self._clock())
 
-    def join(self, who: Caller, node: int) -> int | None:
+    def join(self, caller: Caller, node: int) -> int | None:
         """Binds the cluster to `node`. Returns the node that it replaces, if any. Raises RefusedError."""
         with self._lock:
-            self._refuse_second(who, node)
-            if self._ever.get(node, who.cluster) != who.cluster:
-                raise RefusedError("ForeignNode", f"{who.cluster} names the node {node} of another cluster")
-            before = self._bound.get(who.cluster)
-            self._bound[who.cluster] = Bound(node, who.instance, self._clock())
-            self._ever[node] = who.cluster
+            self._refuse_second(caller, node)
+            if self._ever.get(node, caller.cluster) != caller.cluster:
+                raise RefusedError("ForeignNode", f"{caller.cluster} names the node {node} of another cluster")
+            before = self._bound.get(caller.cluster)
+            self._bound[caller.cluster] = Bound(node, caller.instance, self._clock())
+            self._ever[node] = caller.cluster
             return before.node if before is not None and before.node != node else None
 
-    def check(self, who: Caller, node: int) -> None:
+    def check(self, caller: Caller, node: int) -> None:
         """Checks that `node` belongs to the cluster, and notes that it is alive. Raises RefusedError."""
         with self._lock:
-            bound = self._bound.get(who.cluster)
+            bound = self._bound.get(caller.cluster)
             if bound is None or bound.node != node:
                 known = self._ever.get(node)
-                what = "of another cluster" if known not in (None, who.cluster) else "that was replaced" if known else "that is unknown"
-                raise RefusedError("ForeignNode", f"{who.cluster} names a node {what}: {node}")
+                what = "of another cluster" if known not in (None, caller.cluster) else "that was replaced" if known else "that is unknown"
+                raise RefusedError("ForeignNode", f"{caller.cluster} names a node {what}: {node}")
             bound.heard = self._clock()
 
     def nodes(self) -> dict[str, int]:
@@ -107,18 +107,18 @@ class Bindings:
         with self._lock:
             self._bound.pop(cluster, None)
 
-    def leave(self, who: Caller, node: int) -> None:
+    def leave(self, caller: Caller, node: int) -> None:
         """The node has deactivated itself: another may join at once."""
         with self._lock:
-            bound = self._bound.get(who.cluster)
+            bound = self._bound.get(caller.cluster)
             if bound is not None and bound.node == node:
                 bound.heard = NEVER
 
-    def _refuse_second(self, who: Caller, node: int | None = None) -> None:
-        bound = self._bound.get(who.cluster)
-        if bound is None or bound.node == node or (who.instance and who.instance == bound.instance):
+    def _refuse_second(self, caller: Caller, node: int | None = None) -> None:
+        bound = self._bound.get(caller.cluster)
+        if bound is None or bound.node == node or (caller.instance and caller.instance == bound.instance):
             return
         silent = self._clock() - bound.heard
         if silent < SILENT:
             what = "a collaborator with this certificate is connected already"
-            raise RefusedError("SecondCollaborator", f"{who.cluster}: {what}, and was heard {silent:.0f} s ago")
+            raise RefusedError("SecondCollaborator", f"{caller.cluster}: {what}, and was heard {silent:.0f} s ago")

@@ -69,9 +69,9 @@ def logging_refusals(authenticate: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return authenticate(request)
         except Exception:
-            who = CALLER.get()
-            what = f"{who.cluster if who else '-'} does not sign as the node that it names"
-            log_refusal(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
+            caller = CALLER.get()
+            what = f"{caller.cluster if caller else '-'} does not sign as the node that it names"
+            log_refusal(caller.cluster if caller else "", request.scope["path"], RefusedError("BadSignature", what))
             raise
 
     return authenticate_node
@@ -92,30 +92,30 @@ class Guard:
 
         @wraps(original)
         def guarded(*, request: Any, state: Any, **rest: Any) -> Any:
-            who = CALLER.get()
+            caller = CALLER.get()
             try:
-                if who is None:
+                if caller is None:
                     raise RefusedError("NoCluster", "the request did not come through the gateway")
                 if type(request).__name__ != kind:
-                    raise RefusedError("BadRequest", f"{who.cluster} sends a {type(request).__name__}")
-                judge(who, request, state)
+                    raise RefusedError("BadRequest", f"{caller.cluster} sends a {type(request).__name__}")
+                judge(caller, request, state)
                 if handle is not None:
-                    return handle(original, who, request, state, **rest)
+                    return handle(original, caller, request, state, **rest)
             except RefusedError as refusal:
-                log_refusal(who.cluster if who else "", name, refusal)
+                log_refusal(caller.cluster if caller else "", name, refusal)
                 raise refusal_response(refusal) from refusal
             except BadReplyError as bad:
                 raise bad_request(bad) from bad
             response = original(request=request, state=state, **rest)
             if name in ("deactivate_node", "unregister_node"):
-                self.bindings.leave(who, request.node_id)
+                self.bindings.leave(caller, request.node_id)
                 self.arrivals.drop(request.node_id)
             return response
 
         return guarded
 
-    def heard(self, who: Caller) -> None:
-        if (node := self.bindings.node_of(who.cluster)) is not None:
+    def heard(self, caller: Caller) -> None:
+        if (node := self.bindings.node_of(caller.cluster)) is not None:
             self.arrivals.heard(node)
 
     def before_poll(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,26 +150,26 @@ class Guard:
         except ValueError as error:  # already unregistered
             log_line(f"node {node}: {error}")
 
-    def register_node(self, who: Caller, request: Any, state: Any) -> None:
-        self.bindings.may_join(who)
+    def register_node(self, caller: Caller, request: Any, state: Any) -> None:
+        self.bindings.may_join(caller)
 
-    def activate_node(self, who: Caller, request: Any, state: Any) -> None:
+    def activate_node(self, caller: Caller, request: Any, state: Any) -> None:
         node = state.get_node_id_by_public_key(request.public_key)
         if node is None:
-            raise RefusedError("ForeignNode", f"{who.cluster} activates an unknown node")
-        replaced = self.bindings.join(who, node)
-        append_node(node, who.cluster)
+            raise RefusedError("ForeignNode", f"{caller.cluster} activates an unknown node")
+        replaced = self.bindings.join(caller, node)
+        append_node(node, caller.cluster)
         if replaced is not None:
-            log_line(f"{who.cluster}: node {node} takes the place of {replaced}")
+            log_line(f"{caller.cluster}: node {node} takes the place of {replaced}")
             self.remove(state, replaced)
 
-    def deactivate_node(self, who: Caller, request: Any, state: Any) -> None:
-        self.bindings.check(who, request.node_id)
+    def deactivate_node(self, caller: Caller, request: Any, state: Any) -> None:
+        self.bindings.check(caller, request.node_id)
 
     unregister_node = deactivate_node
 
-    def other_request(self, who: Caller, request: Any, state: Any) -> None:
-        self.bindings.check(who, request.node.node_id)
+    def other_request(self, caller: Caller, request: Any, state: Any) -> None:
+        self.bindings.check(caller, request.node.node_id)
 
 
 def refusal_response(refusal: RefusedError) -> Exception:

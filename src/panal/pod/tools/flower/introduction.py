@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..files import log_line
-from .bindings import Caller, RefusedError, caller
+from .bindings import Caller, RefusedError, read_caller
 from .refusals import Refusals
 from .secret import rejected, unauthorized
 
@@ -41,28 +41,28 @@ class Introduction:
             await self.app(scope, receive, send)
             return
         try:
-            who = caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
+            caller = read_caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
         except RefusedError as refusal:
             log_refusal("", scope["path"], refusal)
             await unauthorized(send)
             return
-        CALLER.set(who)
+        CALLER.set(caller)
         most = LARGEST.get(scope["path"], SMALL)
         if (length := declared(scope)) > most:
-            text = f"{who.cluster} sends {length} bytes; a request of this kind may have {most}"
-            log_refusal(who.cluster, scope["path"], RefusedError("TooLarge", text))
+            text = f"{caller.cluster} sends {length} bytes; a request of this kind may have {most}"
+            log_refusal(caller.cluster, scope["path"], RefusedError("TooLarge", text))
             await rejected(send, 413, "Too large")
         elif scope["path"] not in LARGEST:
             await self.app(scope, receive, send)
         else:
-            async with self._turns[who.cluster]:
-                await self.app(scope, self._observed(who, receive) if scope["path"].endswith("/push-object") else receive, send)
+            async with self._turns[caller.cluster]:
+                await self.app(scope, self._observed(caller, receive) if scope["path"].endswith("/push-object") else receive, send)
 
-    def _observed(self, who: Caller, receive: Any) -> Any:
+    def _observed(self, caller: Caller, receive: Any) -> Any:
         async def observed_receive() -> Any:
             message = await receive()
             if message.get("body"):
-                type(self).heard(who)
+                type(self).heard(caller)
             return message
 
         return observed_receive

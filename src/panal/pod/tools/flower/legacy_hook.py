@@ -125,7 +125,7 @@ class TrainedRounds:
         """Raises RunError if no round produced a model. Secure aggregation only logs that it has halted."""
         if self.last or not self.rounds:
             return
-        message = f"No model came of any of the {self.rounds} rounds: the app's workflow has stopped in each"
+        message = f"None of the {self.rounds} rounds produced a model: the app's workflow stopped in each"
         watch.journal.stopped(FlowerEnding.WORKFLOW_HALTED, message)
         raise RunError(FlowerEnding.WORKFLOW_HALTED, message)
 

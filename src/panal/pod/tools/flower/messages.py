@@ -40,18 +40,18 @@ class Messages:
 
     # From the SuperLink to the node:
 
-    def pull_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def pull_messages(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         node = request.node.node_id
         response = original(request=request, state=state, **rest)
         for message, tree in zip(response.messages_list, response.message_object_trees):
             names = {each.object_id for each in self._inflatable.iterate_object_tree(tree)}
             self.arrivals.hand_out(node, message.metadata.message_id, message.metadata.run_id, names, message, tree)
         if not response.messages_list and (lost := self.arrivals.unconfirmed(node)) is not None:
-            log_line(f"{who.cluster} did not receive the message {lost.name[:12]}; sending it again")
+            log_line(f"{caller.cluster} did not receive the message {lost.name[:12]}; sending it again")
             response = self._fleet.PullMessagesResponse(messages_list=[lost.message], message_object_trees=[lost.tree])
         return response
 
-    def pull_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def pull_object(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         instruction = self.arrivals.instruction_of(request.node.node_id, request.run_id, request.object_id)
         if instruction is None:
             return self._pb.PullObjectResponse(object_found=False, object_available=False)
@@ -60,15 +60,15 @@ class Messages:
             instruction.pulled[request.object_id] = len(response.object_content)
         return response
 
-    def confirm_message_received(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def confirm_message_received(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         if not self.arrivals.confirm(request.node.node_id, request.run_id, request.message_object_id):
-            raise RefusedError("ForeignMessage", f"{who.cluster} confirms a message that it was not handed")
+            raise RefusedError("ForeignMessage", f"{caller.cluster} confirms a message that it was not handed")
         return original(request=request, state=state, **rest)
 
     # From the node to the SuperLink:
 
-    def push_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
-        message = single_reply(who, request)
+    def push_messages(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        message = single_reply(caller, request)
         self._raise_if_over(message.metadata.run_id, state)
         node, asked = request.node.node_id, message.metadata.reply_to_message_id
         try:
@@ -86,7 +86,7 @@ class Messages:
         results = {message.metadata.message_id: 0}
         return self._fleet.PushMessagesResponse(reconnect=reconnect, results=results, objects_to_push=missing, session_id=session)
 
-    def push_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def push_object(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         self._raise_if_over(request.run_id, state)
         reply = self.arrivals.announced(request.node.node_id, request.run_id, request.session_id)
         if reply is None:  # not announced, or given up
@@ -189,16 +189,16 @@ class Messages:
             self._fail(reply.instruction, BadReplyError(Refused.REPLY_INCOMPLETE, why), state)
 
 
-def single_reply(who: Caller, request: Any) -> Any:
+def single_reply(caller: Caller, request: Any) -> Any:
     """The message of an announcement. Raises RefusedError unless it is exactly one reply, sent by the node itself, with its object tree.
     Flower would accept a message with the server as its source as an instruction to another node."""
     if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
-        raise RefusedError("ForeignMessage", f"{who.cluster} sends {len(request.messages_list)} messages at a time")
+        raise RefusedError("ForeignMessage", f"{caller.cluster} sends {len(request.messages_list)} messages at a time")
     message, tree = request.messages_list[0], request.message_object_trees[0]
     if message.metadata.src_node_id != request.node.node_id or not message.metadata.reply_to_message_id:
-        raise RefusedError("ForeignMessage", f"{who.cluster} sends a message that is no reply of its own node")
+        raise RefusedError("ForeignMessage", f"{caller.cluster} sends a message that is not a reply of its own node")
     if tree.object_id != message.metadata.message_id:
-        raise RefusedError("ForeignMessage", f"{who.cluster} sends a message under another name than its own")
+        raise RefusedError("ForeignMessage", f"{caller.cluster} sends a message under another name than its own")
     return message
 
 
