@@ -111,7 +111,7 @@ class Demo:
     # --- before and after ----------------------------------------------------------------------------------------
     @contextmanager
     def tidied(self, keep: bool) -> Iterator[None]:
-        """An earlier demo that was kept goes first; unless it is kept, nothing of this one stays but images and the model."""
+        """Removes a kept earlier demo first and, unless `keep`, this one at the end, except images and the model."""
         self.home.parent.mkdir(parents=True, exist_ok=True)
         self.lock = (self.home.parent / "lock").open("w")
         try:

@@ -37,8 +37,8 @@ from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
 from panal.pod.tools.codes import TRAIN
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
-from panal.pod.tools.proxies import spare_loopback
-from panal.pod.tools.records import Round, UnfitError, parse
+from panal.pod.tools.proxies import exclude_loopback
+from panal.pod.tools.records import InvalidRecordError, Round, parse
 
 log = logging.getLogger("panal.reporter")
 
@@ -150,7 +150,7 @@ class Reporter:
         for line in self._tail.poll():
             try:
                 record = parse(line)
-            except UnfitError as error:
+            except InvalidRecordError as error:
                 log.warning("ignored a record of progress.jsonl: %s", error)
                 continue
             self.state = fold(self.state, record)
@@ -293,7 +293,7 @@ async def _main() -> None:
 
 def main() -> None:
     log_to_stdout()
-    spare_loopback(os.environ)
+    exclude_loopback(os.environ)
     asyncio.run(_main())
 
 

@@ -51,7 +51,7 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
     Raises OSError; then no partial model remains.
     """
     place.folder.mkdir(parents=True, exist_ok=True)
-    _put_aside(place.folder, int(model["start"]))
+    _archive(place.folder, int(model["start"]))
     part = place.folder / f".{MODEL}.part"
     try:
         name, written = _written(source, model, part, tick)
@@ -79,7 +79,7 @@ def _arrays(model: Mapping[str, Any], name: str) -> list[str]:
     return list(model["arrays"]) if name == PLAIN else []
 
 
-def _put_aside(folder: Path, start: int) -> None:
+def _archive(folder: Path, start: int) -> None:
     """Moves the files of an earlier call of `start` to `start-N`. metadata.json is moved last, because it names the call."""
     try:
         before = int(json.loads((folder / METADATA).read_text()).get("start", start))

@@ -10,7 +10,7 @@ from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgr
 from panal.api.text import name
 from panal.pod.fold import bounded
 from panal.pod.fold import fold as fold_record
-from panal.pod.tools.records import UnfitError, read
+from panal.pod.tools.records import InvalidRecordError, read
 
 TRAIN = {
     "event": "round", "round": 1, "phase": "train", "replies": 2, "failures": 1, "seconds": 4.0, "metrics": {"loss": 0.5},
@@ -155,7 +155,7 @@ def test_truncated_metric_names_stay_distinct() -> None:
     ],
 )
 def test_a_foreign_record_is_recognized(record: dict[str, object]) -> None:
-    with pytest.raises(UnfitError):
+    with pytest.raises(InvalidRecordError):
         after(record)
 
 

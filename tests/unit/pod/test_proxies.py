@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from panal.pod.tools.proxies import spare_loopback
+from panal.pod.tools.proxies import exclude_loopback
 
 OWN = ("127.0.0.1", "localhost", "127.41.1.7")
 PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
@@ -27,9 +27,9 @@ PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
 )
 def test_loopback_is_added_to_the_users_settings(said: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env = {**PROXIES, **said, "PANAL_LOOPBACK": "127.41.1.7"}
-    spare_loopback(env)
+    exclude_loopback(env)
     assert (env["no_proxy"], env["NO_PROXY"]) == (expected, expected)
-    spare_loopback(env)  # again, in a child process
+    exclude_loopback(env)  # again, in a child process
     assert env["no_proxy"] == expected
     for name in PROXIES.keys() | {"NO_PROXY", "no_proxy"}:
         monkeypatch.setenv(name, env[name])
@@ -39,5 +39,5 @@ def test_loopback_is_added_to_the_users_settings(said: dict[str, str], expected:
 
 def test_default_loopback_addresses_are_excluded() -> None:
     env: dict[str, str] = {}
-    spare_loopback(env)
+    exclude_loopback(env)
     assert env["no_proxy"] == "localhost,127.0.0.1,::1"

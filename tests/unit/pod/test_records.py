@@ -13,6 +13,7 @@ from panal.pod.tools.records import (
     Bundle,
     Connected,
     Ended,
+    InvalidRecordError,
     ModelReady,
     NoModel,
     Notice,
@@ -20,7 +21,6 @@ from panal.pod.tools.records import (
     Round,
     Started,
     Stopped,
-    UnfitError,
     Waiting,
     parse,
 )
@@ -82,7 +82,7 @@ def test_lines_that_are_not_records_are_skipped(line: bytes) -> None:
     ],
 )
 def test_a_known_record_that_cannot_be_read_is_reported(found: dict[str, object]) -> None:
-    with pytest.raises(UnfitError):
+    with pytest.raises(InvalidRecordError):
         parse(json.dumps(found).encode())
 
 

@@ -25,7 +25,7 @@ from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
 from panal.pod.tools.flower.codes import FlowerEnding
 from panal.pod.tools.flower.control import overrides, uncompressed
 from panal.pod.tools.flower.environment import append_node
-from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.errors import incoming_error, outgoing_error
 from panal.pod.tools.flower.known import PIN
 from panal.pod.tools.flower.launcher import raise_if_stopped
 from panal.pod.tools.flower.replies import Clusters, numbers
@@ -88,12 +88,12 @@ RAISED = "<class 'ValueError'>:<'patient 4711'>"
     ],
 )
 def test_exception_texts_leave_a_site_only_if_shared(code: int, reason: str | None, closed: str, shared: str) -> None:
-    assert leaving(code, reason, share=False) == closed
-    assert leaving(code, reason, share=True) == shared
-    assert leaving(code, closed, share=False) == closed
+    assert outgoing_error(code, reason, share=False) == closed
+    assert outgoing_error(code, reason, share=True) == shared
+    assert outgoing_error(code, closed, share=False) == closed
     for said in (closed, shared):
         name, _, text = said.removeprefix("exception=").partition(" message=")
-        assert arrived(code, said) == (name, text)
+        assert incoming_error(code, said) == (name, text)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_exception_texts_leave_a_site_only_if_shared(code: int, reason: str | No
     ],
 )
 def test_foreign_error_texts_are_ignored(code: int, reason: str | None, read: str) -> None:
-    assert arrived(code, reason) == (read, "")
+    assert incoming_error(code, reason) == (read, "")
 
 
 @pytest.mark.parametrize("found", ["", "abc", "A1" * 32, "a1" * 31, "a1" * 32 + "\n"])

@@ -29,14 +29,14 @@ CODE = r"[A-Z][A-Za-z0-9]{0,63}"  # of a termination message, or of a record tha
 NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # JSON has no such numbers
 
 
-class Word(str, Enum):
+class Code(str, Enum):
     """`enum.StrEnum` for Python 3.10."""
 
     __str__ = str.__str__
     __hash__ = str.__hash__
 
 
-class Ending(Word):
+class Ending(Code):
     """Why a program of a Pod ends, or ends the run: a reason of `panal.lifecycle.reasons`. A runtime may define further ones in
     `panal.pod.tools.NAME.codes`."""
 
@@ -57,7 +57,7 @@ class Ending(Word):
     AGGREGATOR_FAILED = "AggregatorFailed"
 
 
-class Doubt(Word):
+class Doubt(Code):
     """A problem that does not end the run. Each is a kind of notice, and a condition of the run."""
 
     MODEL_SUSPECT = "ModelSuspect"
@@ -65,7 +65,7 @@ class Doubt(Word):
     NOT_AGGREGATED = "NotAggregated"
 
 
-class Unanswered(Word):
+class Unanswered(Code):
     """Why a cluster sent no reply."""
 
     NO_REPLY = "NoReply"
@@ -74,7 +74,7 @@ class Unanswered(Word):
     NODE_UNAVAILABLE = "NodeUnavailable"
 
 
-class Refused(Word):
+class Refused(Code):
     """Why the aggregator refuses a cluster's reply."""
 
     REPLY_INCOMPLETE = "ReplyIncomplete"
@@ -87,7 +87,7 @@ class Refused(Word):
     WEIGHT_INVALID = "WeightInvalid"
 
 
-class Result(Word):
+class Result(Code):
     """What a completed run produced."""
 
     MODEL = "Model"

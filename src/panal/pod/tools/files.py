@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .codes import MAX_TERMINATION, termination
-from .records import Record, UnfitError, parse
+from .records import InvalidRecordError, Record, parse
 
 Json = dict[str, Any]
 
@@ -83,7 +83,7 @@ def read_records() -> list[Record]:
 def _parsed(line: bytes) -> Record | None:
     try:
         return parse(line)
-    except UnfitError:
+    except InvalidRecordError:
         return None
 
 

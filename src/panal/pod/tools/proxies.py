@@ -12,7 +12,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYTHING = "*"
 
 
-def spare_loopback(env: MutableMapping[str, str]) -> None:
+def exclude_loopback(env: MutableMapping[str, str]) -> None:
     """Adds the loopback addresses, and PANAL_LOOPBACK if set, to both variables of `env`."""
     hosts = [part.strip() for name in NAMES for part in env.get(name, "").split(",")]
     wanted = dict.fromkeys([*hosts, env.get("PANAL_LOOPBACK", ""), *LOOPBACK])

@@ -27,7 +27,7 @@ class Reply(TypedDict, total=False):
     metrics: dict[str, Number]
 
 
-class UnfitError(ValueError):
+class InvalidRecordError(ValueError):
     """A record with a known event that cannot be read."""
 
 
@@ -201,7 +201,7 @@ RECORDS: dict[str, type[Record]] = {
 
 
 def parse(line: bytes) -> Record | None:
-    """Parses a line of progress.jsonl. None if it is not a record, or if its event is unknown to this version. Raises UnfitError."""
+    """Parses a line of progress.jsonl. None if it is not a record or its event is unknown to this version. Raises InvalidRecordError."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -210,7 +210,7 @@ def parse(line: bytes) -> Record | None:
 
 
 def read(found: Mapping[str, Any]) -> Record | None:
-    """Reads a record from parsed JSON. Raises UnfitError if a field of a known event is missing or has the wrong type."""
+    """Reads a record from parsed JSON. Raises InvalidRecordError if a field of a known event is missing or has the wrong type."""
     kind = RECORDS.get(str(found.get("event")))
     if kind is None:
         return None
@@ -218,4 +218,4 @@ def read(found: Mapping[str, Any]) -> Record | None:
         given = {each.name: each.metadata["read"](found[each.name]) for each in fields(kind) if found.get(each.name) is not None}
         return kind(**given)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UnfitError(repr(error)) from error
+        raise InvalidRecordError(repr(error)) from error

@@ -12,5 +12,5 @@ if __name__ == "__main__":
     if len(names) < 2 or not all(name.isidentifier() for name in names):
         sys.exit("usage: run.py RUNTIME PROGRAM [ARGUMENTS]")
     sys.argv[1:] = arguments
-    importlib.import_module("panal_tools.proxies").spare_loopback(os.environ)
+    importlib.import_module("panal_tools.proxies").exclude_loopback(os.environ)
     sys.exit(importlib.import_module(".".join(("panal_tools", *names))).main())

@@ -25,7 +25,7 @@ POLL = 0.2
 COPIED = "copied.json"  # in the volume: the files after the copy
 
 
-def place() -> Path | None:
+def volume_dir() -> Path | None:
     """The volume's mount point; None if there is none."""
     named = os.environ.get("PANAL_WORK_DIR")
     return Path(named) if named else None
@@ -36,7 +36,7 @@ def enter(app_folder: Callable[[], Path | None]) -> None:
 
     `app_folder` returns the app's folder in the image, or None: the image of a collaborator may contain only an environment.
     """
-    volume = place()
+    volume = volume_dir()
     if volume is None:
         return
     folder = volume / "app"
@@ -149,7 +149,7 @@ def changed(folder: Path, before: Json) -> Json:
 
 def hand_over() -> None:
     """Lists the app's files for the reporter and waits until it has collected them. A failure does not change the outcome of the run."""
-    volume = place()
+    volume = volume_dir()
     before = read_json(volume / COPIED) if volume else None
     if volume is None or before is None:
         return
@@ -162,7 +162,7 @@ def hand_over() -> None:
     except (OSError, KeyError, TypeError) as error:
         log_line(f"the working directory cannot be read: {error!r}")
         return
-    _tell(_wait())
+    _log_result(_wait())
 
 
 def _open_to_group(folder: Path) -> None:
@@ -187,7 +187,7 @@ def _wait() -> Json | None:
     return None
 
 
-def _tell(answer: Json | None) -> None:
+def _log_result(answer: Json | None) -> None:
     if answer is None:
         log_line(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; see its log")
     elif answer.get("error"):

@@ -12,7 +12,7 @@ import pytest
 
 from panal.pod.tools.flower import client_hook, watch
 from panal.pod.tools.flower.context import MissingRunConfig, NodeConfig, RunConfig, naming_missing_keys, with_key
-from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.errors import incoming_error, outgoing_error
 
 
 def context() -> Any:
@@ -34,18 +34,18 @@ def reason_of(raised: Exception) -> str:
 def test_a_missing_key_is_named_on_the_hub(config: str, key: str, name: str, sentence: str) -> None:
     with pytest.raises(KeyError) as caught:
         getattr(naming_missing_keys(context()), config)[key]
-    said = leaving(2, reason_of(caught.value), share=False)
+    said = outgoing_error(2, reason_of(caught.value), share=False)
     assert said == f"exception={name} message={sentence}"
-    assert leaving(2, said, share=False) == said
-    assert arrived(2, said) == (name, sentence)
-    assert with_key(*arrived(2, said)) == f"{name}: {sentence}"
+    assert outgoing_error(2, said, share=False) == said
+    assert incoming_error(2, said) == (name, sentence)
+    assert with_key(*incoming_error(2, said)) == f"{name}: {sentence}"
 
 
 @pytest.mark.parametrize("key", ["patient 4711", "", "a" * 65, "a'b", "a\nb", 4711])
 def test_other_keys_stay_at_the_site(key: Any) -> None:
     with pytest.raises(KeyError) as caught:
         NodeConfig()[key]
-    assert leaving(2, reason_of(caught.value), share=False) == "exception=MissingNodeConfig"
+    assert outgoing_error(2, reason_of(caught.value), share=False) == "exception=MissingNodeConfig"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_other_keys_stay_at_the_site(key: Any) -> None:
     ],
 )
 def test_other_texts_stay_at_the_site(reason: str) -> None:
-    assert " message=" not in leaving(2, reason, share=False)
-    assert with_key(*arrived(2, leaving(2, reason, share=True))) in ("KeyError", "MissingNodeConfig", "MissingRunConfig")
+    assert " message=" not in outgoing_error(2, reason, share=False)
+    assert with_key(*incoming_error(2, outgoing_error(2, reason, share=True))) in ("KeyError", "MissingNodeConfig", "MissingRunConfig")
 
 
 def test_the_configs_are_dictionaries() -> None:

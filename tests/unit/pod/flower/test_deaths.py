@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from panal.pod.tools.flower import deaths
-from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.errors import incoming_error, outgoing_error
 
 CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token", "t"]
 
@@ -26,8 +26,8 @@ CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token
 )
 def test_signal_and_lack_of_memory_are_named(code: int, starved: bool, reason: str, words: str) -> None:
     found = deaths.death_message(CLIENT, code, starved)
-    assert arrived(8, leaving(8, found, share=True)) == (reason, f"the client app {words}")
-    assert arrived(8, leaving(8, found, share=False)) == (reason, "")
+    assert incoming_error(8, outgoing_error(8, found, share=True)) == (reason, f"the client app {words}")
+    assert incoming_error(8, outgoing_error(8, found, share=False)) == (reason, "")
     assert deaths.death_message(SERVER, code, starved) == f"The server app {words}"
 
 

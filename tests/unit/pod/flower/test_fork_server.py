@@ -151,13 +151,13 @@ asked.start(["flwr-clientapp", str(out / "a")])
 wait("a")
 names = [f"library{n % 40}.module_with_a_name_of_usual_length_{n}" for n in range(9000)]
 server.libraries = lambda names_: names
-said = []
-taught = server.Server(None, None, os.getpid())
-taught._import = said.append
-taught._teach()
-taught._learn(taught.lessons.recv(server.LESSON))
-taught._learn(b"what an app may write")
-assert said == [names], len(said)
+imported = []
+instance = server.Server(None, None, os.getpid())
+instance._import = imported.append
+instance._send_libraries()
+instance._learn(instance.lessons.recv(server.LESSON))
+instance._learn(b"what an app may write")
+assert imported == [names], len(imported)
 """)
     assert (out / "a").exists()
 

@@ -1,6 +1,6 @@
 import logging
 
-from panal.pod.tools.flower.hooks import Sparing
+from panal.pod.tools.flower.hooks import RateLimit
 from panal.pod.tools.flower.refusals import LINES, PERIOD, Refusals
 
 
@@ -20,9 +20,9 @@ def test_only_lines_about_requests_are_limited():
         made.created = at
         return made
 
-    sparing = Sparing()
-    flood = [sparing(record("flwr", "[Fleet.GetRun] Requesting", 1000.0)) for _ in range(2 * Sparing.LINES)]
-    assert flood.count(True) == Sparing.LINES
-    assert not sparing(record("uvicorn.access", "x", 1001.0))
-    assert sparing(record("flwr", "aggregate_train: Received 2 results", 1001.0))
-    assert sparing(record("flwr", "[Fleet.GetRun] Requesting", 1000.0 + Sparing.PERIOD))
+    limit = RateLimit()
+    flood = [limit(record("flwr", "[Fleet.GetRun] Requesting", 1000.0)) for _ in range(2 * RateLimit.LINES)]
+    assert flood.count(True) == RateLimit.LINES
+    assert not limit(record("uvicorn.access", "x", 1001.0))
+    assert limit(record("flwr", "aggregate_train: Received 2 results", 1001.0))
+    assert limit(record("flwr", "[Fleet.GetRun] Requesting", 1000.0 + RateLimit.PERIOD))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..codes import Ending, Word
+from ..codes import Code, Ending
 
 SUPERLINK_PORT = 8000  # on loopback
 
@@ -13,7 +13,7 @@ SERVER = "server"  # phase of a round: the server app evaluates the model; also 
 ROUNDS_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
 
 
-class FlowerEnding(Word):
+class FlowerEnding(Code):
     """Why a program of Flower's Pods ends, or ends the run."""
 
     FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
@@ -21,7 +21,7 @@ class FlowerEnding(Word):
     WORKFLOW_HALTED = "WorkflowHalted"
 
 
-class FlowerDoubt(Word):
+class FlowerDoubt(Code):
     """A problem that does not end the run."""
 
     TREES_LOST = "TreesLost"

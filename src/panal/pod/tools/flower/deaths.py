@@ -153,7 +153,7 @@ def mark_exit(module: ModuleType, name: str) -> None:
         left.append(True)
         return leave(*args, **kwargs)
 
-    def seen(*args: Any, **kwargs: Any) -> None:
+    def run_app(*args: Any, **kwargs: Any) -> None:
         try:
             run(*args, **kwargs)
         except SystemExit as end:
@@ -162,4 +162,4 @@ def mark_exit(module: ModuleType, name: str) -> None:
             raise
 
     module.flwr_exit = flwr_exit  # type: ignore[attr-defined]
-    setattr(module, name, seen)
+    setattr(module, name, run_app)

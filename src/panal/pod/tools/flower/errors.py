@@ -29,7 +29,7 @@ _RAISED = re.compile(r"<class '([^']{1,300})'>(?::<'(.*)'>)?", re.DOTALL)  # as 
 _WRITTEN = re.compile(rf"exception=(\w{{1,{MAX_CODE}}})(?: message=(.{{0,{MAX_TEXT}}}))?")
 
 
-def leaving(code: int, reason: str | None, share: bool) -> str:
+def outgoing_error(code: int, reason: str | None, share: bool) -> str:
     """The part of an error's reason that may leave the site. `share`: the site's owner shares texts."""
     found, own = _RAISED.fullmatch(reason or ""), _WRITTEN.fullmatch(reason or "")
     if own is not None:  # one of ours
@@ -52,7 +52,7 @@ def written(name: str, text: str = "") -> str:
     return f"exception={name} message={line}" if line else f"exception={name}"
 
 
-def arrived(code: int, reason: str | None) -> tuple[str, str]:
+def incoming_error(code: int, reason: str | None) -> tuple[str, str]:
     """Reason code and shared text (may be empty) of an error in a reply."""
     found = _WRITTEN.fullmatch(reason or "")
     return (found[1], found[2] or "") if found else (CODES.get(code, "Unknown"), "")

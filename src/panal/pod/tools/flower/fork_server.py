@@ -79,7 +79,7 @@ class Server:
                 self.ended.recv(MESSAGE)
                 for arguments, details in self._deaths():
                     if os.fork() == 0:
-                        self._let_go()
+                        self._release()
                         return partial(deaths.report, arguments, details)
             elif self.lessons in ready:
                 self._learn(self.lessons.recv(LESSON))
@@ -141,7 +141,7 @@ class Server:
         gc.collect()
         gc.freeze()  # a collection in a child would write to every object, and so copy all pages
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """In a child: closes the server's sockets and resets its signal handlers."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -149,7 +149,7 @@ class Server:
             each.close()
 
     def _child(self, request: dict[str, Any]) -> App:
-        self._let_go()
+        self._release()
         if request["session"]:
             os.setsid()
         if request["silent"]:
@@ -168,11 +168,11 @@ class Server:
             try:
                 getattr(importlib.import_module(module), function)()
             finally:
-                self._teach()
+                self._send_libraries()
 
         return app
 
-    def _teach(self) -> None:
+    def _send_libraries(self) -> None:
         """In an app process: sends the server the libraries that it has imported itself."""
         if names := libraries(set(sys.modules) - self.known):
             lesson = zlib.compress(json.dumps(names).encode())

@@ -28,7 +28,7 @@ HOOKS = {
 }
 
 
-class Sparing:
+class RateLimit:
     """A log filter that limits the lines caused by requests of collaborators: a site can send thousands of requests a second."""
 
     LINES, PERIOD = 300, 60.0
@@ -51,6 +51,6 @@ def begin() -> None:
 
     logging.getLogger("uvicorn.access").addFilter(lambda record: not (isinstance(record.args, tuple) and record.args[-1:] == (200,)))
     logging.getLogger("flwr").addFilter(lambda record: not str(record.msg).startswith("ControlServicer.List"))
-    sparing = Sparing()
+    limit = RateLimit()
     for name in ("uvicorn.access", "flwr"):
-        logging.getLogger(name).addFilter(sparing)
+        logging.getLogger(name).addFilter(limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from ..codes import END, QUERY, TRAIN, Word
+from ..codes import END, QUERY, TRAIN, Code
 from ..files import append
 from ..records import NoModel, Notice, Number, Round, Started, Stopped, Waiting
 from .codes import EVALUATE, SERVER
@@ -40,7 +40,7 @@ class Journal:
     def end(self, number: int, seconds: float) -> None:
         append(Round(round=number, phase=END, seconds=round(seconds, 3)))
 
-    def notice(self, kind: Word, message: str) -> None:
+    def notice(self, kind: Code, message: str) -> None:
         """Reports a problem that does not end the run. Replaces an earlier notice of the same kind."""
         append(Notice(kind=kind, message=message))
 
@@ -52,7 +52,7 @@ class Journal:
         """Reports what the app waits for; valid until the next round."""
         append(Waiting(message=message))
 
-    def stopped(self, reason: Word, message: str) -> None:
+    def stopped(self, reason: Code, message: str) -> None:
         """Makes the launcher end the run with this reason, even if the app succeeds."""
         append(Stopped(reason=reason, message=message))
 

@@ -15,7 +15,7 @@ from ..files import log_line, run_dir
 from ..records import Number, Reply
 from .client_hook import RECORD
 from .environment import NODES
-from .errors import USER_CODES, arrived, printable
+from .errors import USER_CODES, incoming_error, printable
 from .judge import Description, Verdict
 
 
@@ -100,7 +100,7 @@ class Clusters:
 def result_of(reply: Any, seconds: float | None) -> MessageResult:
     """The result of a reply that was not refused, from which `take_record` has removed panal's record."""
     if reply.has_error():
-        reason, text = arrived(reply.error.code, reply.error.reason)
+        reason, text = incoming_error(reply.error.code, reply.error.reason)
         return MessageResult(reason, text, None, reply.error.code in USER_CODES)
     content: Reply = {"metrics": merged(reply.content.metric_records.values())}
     if seconds is not None:

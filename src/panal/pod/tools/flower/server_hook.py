@@ -81,7 +81,7 @@ class Observation:
         vars(strategy), vars(self.grid)  # TypeError for objects whose methods cannot be replaced
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
-        self.exchange = Exchange(self.watch.beneath(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters)
+        self.exchange = Exchange(self.watch.unobserved(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters)
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))

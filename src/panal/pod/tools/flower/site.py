@@ -21,7 +21,7 @@ from typing import Any
 from ..codes import DIGEST, Ending
 from ..files import RunError, log_line
 from . import secret, unanswered
-from .errors import leaving, written
+from .errors import outgoing_error, written
 
 INSTANCE_HEADER = "x-panal-instance"
 INVALID_FAB = 7  # of Flower's error codes
@@ -164,7 +164,7 @@ class FilteredReplies:
         if not message.has_error():
             return message
         code, reason = message.error.code, message.error.reason
-        allowed = leaving(code, reason, self._share)
+        allowed = outgoing_error(code, reason, self._share)
         return message if allowed == reason else self._replace_error(message, code, allowed)
 
     def _replace_error(self, message: Any, code: int, reason: str) -> Any:

@@ -35,7 +35,7 @@ class Starts:
         or its current line is in a loop."""
         while frame is not None:
             tree = self._trees.get(frame.f_code.co_filename)
-            function = _around(tree, frame.f_lineno) if tree is not None else None
+            function = _enclosing_function(tree, frame.f_lineno) if tree is not None else None
             if function is not None and (self._count.of(function) >= MANY or _in_loop(function, frame.f_lineno)):
                 return True
             frame = frame.f_back
@@ -58,7 +58,7 @@ def _contains(node: ast.AST, line: int) -> bool:
     return bool(getattr(node, "lineno", line + 1) <= line <= (getattr(node, "end_lineno", None) or 0))
 
 
-def _around(tree: ast.AST, line: int) -> ast.AST | None:
+def _enclosing_function(tree: ast.AST, line: int) -> ast.AST | None:
     """The innermost function that contains the line."""
     found = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and _contains(n, line)]
     return max(found, key=lambda node: node.lineno, default=None)

@@ -104,7 +104,7 @@ class Watch:
         if self._get_nodes is not None:
             grid.get_nodes = self.get_nodes
 
-    def beneath(self, grid: Any) -> Any:
+    def unobserved(self, grid: Any) -> Any:
         """The unobserved methods of the grid for an Observation; `grid` itself if it is the app's own wrapper."""
         return self.originals if grid is self.grid else grid
 
