@@ -1,7 +1,7 @@
-"""What a collaborator is on its cluster: a StatefulSet of one Pod, the files of its gateway, and the one way out that it has.
+"""The objects of a collaborator on its cluster: a StatefulSet with one Pod, the ConfigMap of its gateway, and a NetworkPolicy for egress.
 
-The user's container speaks plain HTTP to the gateway beside it on loopback. The gateway alone holds the site's key and speaks mutual TLS
-with the aggregator. The Pod resolves no names and reaches one address: the aggregator's, or that of the site's proxy.
+The user's container sends plain HTTP to the gateway on loopback. Only the gateway mounts the site's key, and speaks mutual TLS with the
+aggregator. The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
 from panal.runtimes import Announced, Partition
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
-OPEN_SHIFT_CLAIM = "version.openshift.io"  # Red Hat's claim; without a claim we set the group that may read the key ourselves
+OPEN_SHIFT_CLAIM = "version.openshift.io"  # on OpenShift, the namespace sets the group that may read the key
 NO_NAMES = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"], "options": [{"name": "attempts", "value": "1"}]}}
 
 
@@ -38,7 +38,7 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a collaborator runs. `address` is the aggregator's as this site dials it, `host` as the hub names it."""
+    """Where a collaborator runs. `address` is the aggregator's address that this site dials, `host` its name on the hub."""
 
     cluster: ClusterName
     partition: Partition
@@ -54,7 +54,7 @@ def on_open_shift(cluster: ClusterView | None) -> bool:
 
 
 def config(common: Common, name: str, site: Site) -> Object:
-    """What may change during the run: where the aggregator is, and by which name it must prove itself."""
+    """The ConfigMap of the gateway: the aggregator's address and name. It may change during the run."""
     run = common.run
     server = names.server_name(run.name, run.namespace)
     files = gateway.files(
@@ -68,8 +68,8 @@ def config(common: Common, name: str, site: Site) -> Object:
     return _frame(common, "v1", "ConfigMap", name) | {"data": data}
 
 
-def way_out(common: Common, name: str, site: Site) -> Object:
-    """The NetworkPolicy beside the add-on's, which denies everything: one address, one port."""
+def egress_policy(common: Common, name: str, site: Site) -> Object:
+    """A NetworkPolicy that allows egress to one address and port. The add-on's policy denies all other traffic."""
     host, port = site.config.proxy or (site.address.host, site.address.port)
     block = {"cidr": f"{host}/128" if ":" in host else f"{host}/32"}
     spec = {
@@ -126,7 +126,7 @@ def _mirrored(container: dict[str, Any], config: SiteConfig) -> dict[str, Any]:
 
 
 def _scheduling(common: Common, config: SiteConfig) -> dict[str, Any]:
-    """The run's wishes, and the site's, which win."""
+    """The scheduling fields of the run and of the site; the site's win."""
     found = pods.scheduling(common.run.spec.client)
     if config.node_selector:
         found["nodeSelector"] = {**found.get("nodeSelector", {}), **config.node_selector}
@@ -143,8 +143,8 @@ def _gateway(common: Common) -> dict[str, Any]:
 
 
 def _gateway_volume(name: str) -> dict[str, Any]:
-    """One folder of everything: key and certificate from OCM's agent, the servers' authorities from the add-on, this run's files, and
-    credentials for a proxy if the site's owner has put some there."""
+    """A projected volume with the key and certificate from OCM's agent, the server authorities from the add-on, the run's files, and the
+    proxy credentials of the site, if any."""
     sources: list[dict[str, Any]] = [
         {"secret": {"name": names.IDENTITY_SECRET, "items": [{"key": k, "path": k} for k in ("tls.crt", "tls.key")]}},
         {"secret": {"name": names.PROXY, "optional": True, "items": [{"key": k, "path": k} for k in ("proxy-authorization",)]}},
@@ -155,7 +155,7 @@ def _gateway_volume(name: str) -> dict[str, Any]:
 
 
 def _with_data(container: Object, volumes: list[Object], location: DataLocation) -> tuple[Object, list[Object]]:
-    """The site's data, mounted read-only into the training container alone."""
+    """Mounts the site's data read-only into the user's container."""
     mount: dict[str, Any] = {"name": "data", "mountPath": names.DATA_DIR, "readOnly": True}
     match location:
         case PvcLocation(claim, sub_path):

@@ -1,8 +1,8 @@
 """The collaborators: one ManifestWork for each selected cluster.
 
-A collaborator is a StatefulSet of one replica with its Pod, whose name is then known, in the same work as ReadOnly: only so can the hub see
-why a Pod does not start. The pod template never changes during a run, whatever else does: a work that exists keeps its StatefulSet.
-Namespace and ServiceAccount are the add-on's, so no run ever deletes them.
+A collaborator is a StatefulSet with one replica. The work also contains its Pod, whose name is known, as ReadOnly: its feedback tells the
+hub why a Pod does not start. An existing work keeps its StatefulSet, because a change of the Pod template would restart the training. The
+namespace and the ServiceAccount belong to the add-on.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Works:
         return names.work(self.common.run.name, identity(self.common.run))
 
     def render(self, site: Site, existing: Iterable[Object] = ()) -> Object:
-        """The ManifestWork of a site. `existing`: the manifests of its present work, which keeps its StatefulSet. Policies come first: OCM
-        before 1.3 applies manifests in the order given."""
+        """The ManifestWork of a site. `existing`: the manifests of its present work, which keeps its StatefulSet. The NetworkPolicy comes
+        first: OCM before 1.3 applies manifests in the given order."""
         common, run = self.common, self.common.run
         name = names.collaborator(run.name, identity(run))
         found = next((m for m in existing if m.get("kind") == "StatefulSet"), None)
         stateful_set = found or collaborator_pod.stateful_set(common, name, site)
         manifests = [
-            collaborator_pod.way_out(common, name, site),
+            collaborator_pod.egress_policy(common, name, site),
             collaborator_pod.config(common, name, site),
             stateful_set,
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-0", "namespace": names.COLLABORATOR_NAMESPACE}},
@@ -66,7 +66,7 @@ class Works:
 
 
 def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> Works:
-    """The works of `clusters`, which must be able to take part. A cluster without a known route to the aggregator gets none yet."""
+    """The works of `clusters`, which must be able to take part. A cluster whose route to the aggregator is not yet resolved gets none."""
     run = replace(world.run, generation=0, deleting_since=None, finalizers=(), status=Status(), has_status=False)
     numbers = partitions.assign(clusters, world.works)
     routes: dict[str, Address | None] = {}

@@ -6,13 +6,13 @@ suspended?                                     -> Waiting; aggregator and collab
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
 else the run starts. Each of these steps changes an object on the hub, which triggers the next reconcile:
 1. The plan applies the Placement, the Service and the aggregator's Job, with the list of participants for its gateway.
-2. The runtime says that the aggregator is ready for collaborators. Flower's is when it has announced its app's hash through the ConfigMap
+2. The runtime reports that the aggregator is ready for collaborators: with Flower, when it has announced the app hash in the ConfigMap
    `<run>-progress`.
-3. With what it has announced and an address, each participant gets its collaborator, which runs this app and no other.
+3. When the address is known as well, each participant gets its collaborator, which runs only this app.
 4. Collaborators connect, and the same ConfigMap reports their number. With the quorum the run is Running.
 5. When the Placement's decisions add or remove a cluster, its collaborator is created or deleted.
-6. The Job's end is the run's: Completed, or Failed for the reason that its main container gives.
-Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
+6. The run ends with the Job: Completed, or Failed with the reason of its main container.
+If the hub refuses an object before the Job exists, the run is Failed if a retry cannot help, else Waiting.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
 REFUSAL_LENGTH = 500
-CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
+CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds; the aggregator's certificate is renewed in the last third of its lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _job_is_there(world: World) -> bool:
 
 
 def _before(world: World) -> Outcome:
-    """The outcome as the status has it, for a phase that needs nothing else."""
+    """The outcome according to the current status."""
     old = world.run.status
     return Outcome(
         phase=old.phase,
@@ -152,7 +152,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         selected=len(selection.clusters),
         clusters_selected=selection.enough,
         selection_message=selection.message,
-        aggregator_ready=state.at_work,
+        aggregator_ready=state.running,
         collaborators=states,
         clients=None,
         started=world.job.created if world.job and _job_is_there(world) else (world.run.status.start_time or now),
@@ -180,7 +180,7 @@ def _participants(world: World, selection: Selection, excluded: Container[Cluste
 
 
 def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
-    """Waiting until the aggregator has its quorum, then Running, which a run stays until it ends."""
+    """The outcome of a run that has not ended: Waiting until the quorum is connected, then Running."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0
@@ -191,7 +191,7 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
         current = f"{current}: {progress.waiting}" if progress.waiting else current
         return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
-    if not state.at_work:
+    if not state.running:
         message = state.trouble.message if state.trouble else "the aggregator is starting"
         return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
     if address is None or exposure.route(world, address, NOTHING) is None:

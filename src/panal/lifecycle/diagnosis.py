@@ -24,7 +24,7 @@ IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
-# How long it may take the runtime to notice that a collaborator no longer answers.
+# The time in which the runtime notices that a collaborator no longer responds.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 300
 _ENDINGS = frozenset(Ending)
@@ -126,8 +126,8 @@ def _container_trouble(cluster: ClusterName, feedback: Feedback, remedies: Mappi
 
 
 def termination_of(text: str, own: Container[str]) -> tuple[str | None, str]:
-    """Reason and message of a container's termination message, if its code is an Ending or one of the runtime's `own`; (None, "") for any
-    other text, which may be of user code."""
+    """Reason and message of a container's termination message if its code is an Ending or one of the runtime's `own`. (None, "") for any
+    other text, which may come from user code."""
     found = read_termination(text)
     return found if found and (found[0] in _ENDINGS or found[0] in own) else (None, "")
 
@@ -138,7 +138,7 @@ def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, w
     if seen.reason in _UNANSWERED:
         return _trouble_of(Reason.NO_REPLY, f"{cluster}: it did not reply in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
-    shared = f": {seen.message}" if seen.message else ""  # the site's owner permits it, or the aggregator wrote it
+    shared = f": {seen.message}" if seen.message else ""  # shared by the site, or written by the aggregator
     if seen.reason in _REFUSED:
         return _trouble_of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return _trouble_of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")

@@ -1,9 +1,8 @@
-"""Which part of the data is whose, for apps that divide one data set among clients: a number for each cluster, and how many there are.
+"""Assigns a partition to each cluster, for apps that divide one data set among clients: an index, and the number of partitions.
 
-The numbers follow the order of the clusters' names when the collaborators are created. They are kept where they are used, in the
-collaborator's own StatefulSet, which never changes: so they outlive the controller, and a cluster that joins or leaves changes no other's
-number. A cluster that joins later gets the lowest free number; if that is beyond the first ones, its number of partitions is raised so that
-its own exists.
+The indexes follow the order of the clusters' names when the collaborators are created. They are stored in the collaborator's StatefulSet,
+which never changes, so they survive a restart of the controller, and a cluster that joins or leaves does not change those of others. A
+cluster that joins later gets the lowest free index; if the index exceeds the number of partitions, its number is raised accordingly.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from panal.runtimes.base import Partition
 
 
 def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, WorkView]) -> dict[ClusterName, Partition]:
-    """For each participant. A work that exists keeps its number, and so does one that is going until it has gone."""
+    """The partition of each participant. Existing works keep theirs, including works that are being deleted."""
     wanted = sorted(participants)
     known = {cluster: work.partition for cluster, work in works.items() if work.partition}
     first = min((each.count for each in known.values()), default=len(wanted))

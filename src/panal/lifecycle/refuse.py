@@ -1,6 +1,6 @@
-"""The plan for a resource that cannot be read: it fails with the field's name, its collaborators are deleted, and it can be deleted.
+"""The plan for a resource that cannot be parsed: it fails with the field's name, its collaborators are deleted, and it can be deleted.
 
-The API server has validated it, so it comes from a previous CRD, or from a later version of panal. It may have works.
+The API server has validated it, so it was created with another version of the CRD. It may have works.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The runtime of a run, for the policies that ask it."""
+"""The runtime of a run."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
 from panal.lifecycle.reasons import NORMAL, Reason
 
-AT_ONCE = 5  # clusters or rounds named in the Events of one reconcile; the status has the rest
+AT_ONCE = 5  # clusters or rounds named in the Events of one reconcile; the status has all
 
 
 def events(old: Status, new: Status) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Feedback of a collaborator's Pod, read as a work agent reads it."""
+"""Feedback of a collaborator's Pod, as a work agent reads it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def waiting(name: str, why: str) -> dict[str, Any]:
     return {"name": name, "state": {"waiting": {"reason": why, "message": f"{why} of {name}"}}, "ready": False, "restartCount": 0}
 
 
-def test_containers_are_found_by_name_whatever_else_is_in_the_pod() -> None:
+def test_containers_are_found_by_name() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "said"}}
     status = {
         "phase": "Pending",
@@ -54,11 +54,11 @@ def test_containers_are_found_by_name_whatever_else_is_in_the_pod() -> None:
     }
 
 
-def test_a_pod_without_containers_yet_is_no_error() -> None:
+def test_a_pod_without_container_statuses_is_no_error() -> None:
     assert values({"phase": "Pending"}, rules(started())) == {"phase": "Pending"}
 
 
-def test_a_work_of_an_earlier_build_keeps_its_pod_and_is_asked_by_that_pods_names() -> None:
+def test_feedback_of_an_older_work_uses_its_container_names() -> None:
     template = {"spec": {"containers": [{"name": "of-old", "image": "i"}]}}
     stateful_set = {"kind": "StatefulSet", "metadata": {"name": "s"}, "spec": {"template": template}}
     wanted = decide(started(works=works(work(1))), NOW).works
