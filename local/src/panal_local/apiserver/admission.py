@@ -8,7 +8,7 @@ from typing import Any
 from panal.kube.times import Now, to_time
 from panal_local.apiserver import apply, checks, custom, defaults, errors, requests, rules
 from panal_local.apiserver.apply import Manager
-from panal_local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, TYPE, Cause, Mistyped
+from panal_local.apiserver.errors import DUPLICATE, INVALID, REQUIRED, TYPE, Cause, Mistyped
 from panal_local.apiserver.kinds import Resource
 from panal_local.apiserver.requests import Call
 from panal_local.apiserver.schema import UNREADABLE, Schema, check, default, prune
@@ -33,7 +33,7 @@ class Admission:
         warnings = self._prune(call, obj)
         _decode(resource, obj)
         default(obj, resource.schema)
-        _refuse(resource, obj, _of_custom(resource, obj, old) if resource.custom else _of_builtin(resource, obj, old))
+        _refuse(resource, obj, _of_custom(resource, obj, old) if resource.custom else _of_builtin(resource, obj))
         if not resource.custom:
             defaults.plain(obj)
         if manager:
@@ -95,15 +95,15 @@ def _in_go(resource: Resource, schema: Schema, cause: Mistyped) -> str:
 
 
 # --- values -------------------------------------------------------------------------------------------------------
-def _of_builtin(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
+def _of_builtin(resource: Resource, obj: Object) -> list[Cause]:
     """Items of lists with the same key are left to the programs that read them, as at kube-apiserver."""
-    found = [*checks.metadata(obj, resource.kind), *_finalizers(obj, old)]
+    found = [*checks.metadata(obj, resource.kind)]
     found += [cause for cause in check(obj, resource.schema) if cause.reason != DUPLICATE]
     return found or (list(custom.check(obj)) if resource.kind == custom.KIND else [])
 
 
 def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-    found = [*checks.metadata(obj, ""), *_finalizers(obj, old)]
+    found = [*checks.metadata(obj, "")]
     if wrong := [*check(_own(obj), resource.schema)]:
         before = {*check(_own(old), resource.schema)} if old else set()  # what was wrong before is not held against an update
         found += [cause for cause in wrong if cause not in before]
@@ -116,14 +116,3 @@ def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Caus
 
 def _own(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key != "metadata"}
-
-
-def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
-    if old is None or not old["metadata"].get("deletionTimestamp"):
-        return []
-    before = old["metadata"].get("finalizers") or []
-    if not (new := [f for f in obj["metadata"].get("finalizers") or () if f not in before]):
-        return []
-    shown = ", ".join(f'"{f}"' for f in new)
-    text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-    return [Cause(FORBIDDEN, text, "metadata.finalizers")]

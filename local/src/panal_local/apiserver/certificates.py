@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from panal.kube.times import now_utc, to_time
-from panal_local.apiserver.errors import FORBIDDEN, Cause
 from panal_local.apiserver.identity import User
 
 Object = dict[str, Any]
-KIND = "CertificateSigningRequest"
 JUDGEMENTS = ("Approved", "Denied")
 
 
@@ -37,10 +34,3 @@ def approved(csr: Object, old: Object) -> Object:
     mine = [c for c in conditions(csr) if c.get("type") in JUDGEMENTS]
     rest = [c for c in conditions(old) if c.get("type") not in JUDGEMENTS]
     return {**old, "status": {**(old.get("status") or {}), "conditions": [*rest, *mine]}}
-
-
-def approved_elsewhere(csr: Object, old: Object) -> Iterator[Cause]:
-    """Of a write to the status, which may not approve or deny."""
-    before = {c.get("type") for c in conditions(old)}
-    for type_ in {c.get("type") for c in conditions(csr)} & {*JUDGEMENTS} - before:
-        yield Cause(FORBIDDEN, f'Forbidden: updates may not add a condition of type "{type_}"', "status.conditions")

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from panal_local.apiserver import cel
+from panal_local import cel
+from panal_local.apiserver import rules
 from panal_local.apiserver.builtin import schema_of
 from panal_local.apiserver.errors import FORBIDDEN, INVALID, REQUIRED, UNSUPPORTED, Cause
 from panal_local.apiserver.kinds import AGE, NAME, Column, Resource
@@ -119,7 +120,7 @@ def _usable(schema: Schema, path: str) -> Iterator[Cause]:
         yield Cause(INVALID, f"Invalid value: {json.dumps(schema['pattern'])}: {error}", f"{path}.pattern")
     for i, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         try:
-            cel.program(rule.get("rule", ""), bool(rule.get("optionalOldSelf")))
+            rules.program(rule.get("rule", ""), bool(rule.get("optionalOldSelf")))
         except cel.CelError as error:
             text = f"Invalid value: {json.dumps(rule.get('rule', ''))}: compilation failed: {error}"
             yield Cause(INVALID, text, f"{path}.x-kubernetes-validations[{i}].rule")

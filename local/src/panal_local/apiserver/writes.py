@@ -238,8 +238,6 @@ def _combined(call: Call, obj: Object, old: Object) -> Object:
     if call.subresource == "status":
         managed = obj["metadata"].get("managedFields") or metadata.get("managedFields")
         kept = {**old, "metadata": {**metadata, **({"managedFields": managed} if managed else {})}}
-        if resource.kind == certificates.KIND and (causes := list(certificates.approved_elsewhere(obj, old))):
-            raise errors.invalid(resource.group, resource.kind, call.name, causes)
     else:
         kept = dict(obj)
         kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in SYSTEM}

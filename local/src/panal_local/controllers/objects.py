@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from panal.kube.objects import Object, uid_of
+from panal.kube.objects import Object
+from panal_local.owners import controller_reference
 
 
 def deleting(obj: Object) -> bool:
@@ -21,22 +22,11 @@ def owner(obj: Object) -> dict[str, Any]:
     return next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), {})
 
 
-def owned_by(obj: Object) -> dict[str, Any]:
-    """The ownerReference that makes `obj` the controller of another."""
-    return {
-        "apiVersion": obj["apiVersion"],
-        "kind": obj["kind"],
-        "name": obj["metadata"]["name"],
-        "uid": uid_of(obj),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
 def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], **metadata: Any) -> Object:
     """A Pod from the template of its owner; `metadata` has its name."""
     given = template.get("metadata") or {}
     own: dict[str, Any] = {"namespace": of["metadata"]["namespace"], "labels": {**(given.get("labels") or {}), **labels}, **metadata}
     if given.get("annotations"):
         own["annotations"] = dict(given["annotations"])
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": own | {"ownerReferences": [owned_by(of)]}, "spec": dict(template["spec"])}
+    own["ownerReferences"] = [controller_reference(of["apiVersion"], of["kind"], of)]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": dict(template["spec"])}

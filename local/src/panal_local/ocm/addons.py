@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from panal.kube.objects import Key, Object, condition, uid_of
+from panal.kube.objects import Key, Object, condition
 from panal_local.ocm.conditions import Condition, said
+from panal_local.owners import controller_reference
 
 API = "addon.open-cluster-management.io/v1alpha1"
 LIFECYCLE = "addon.open-cluster-management.io/lifecycle"
@@ -121,13 +122,6 @@ def _says(work: Object, type_: str) -> bool:
 
 def _managed_cluster_addon(addon: Object, cluster: str) -> Object:
     name = addon["metadata"]["name"]
-    owner = {
-        "apiVersion": API,
-        "kind": "ClusterManagementAddOn",
-        "name": name,
-        "uid": uid_of(addon),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    owner = controller_reference(API, "ClusterManagementAddOn", addon)
     metadata = {"name": name, "namespace": cluster, "ownerReferences": [owner]}
     return {"apiVersion": API, "kind": "ManagedClusterAddOn", "metadata": metadata, "spec": {}}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from panal.kube.objects import Object
+from panal_local.jsonpath import PathError, find
 from panal_local.ocm.conditions import Condition, said
-from panal_local.ocm.jsonpath import PathError, find
 
 Values = list[dict[str, Any]]
 TYPE = "StatusFeedbackSynced"

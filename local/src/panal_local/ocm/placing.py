@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from panal.kube.objects import Object, uid_of
+from panal.kube.objects import Object
+from panal_local.owners import controller_reference
 from panal_local.scheduling.schedule import Decision
 
 API = "cluster.open-cluster-management.io/v1beta1"
@@ -36,13 +37,6 @@ def clusters(decisions: Iterable[Object]) -> set[str]:
 
 def _object(placement: Object, decision: Decision) -> Object:
     metadata = placement["metadata"]
-    owner = {
-        "apiVersion": API,
-        "kind": "Placement",
-        "name": metadata["name"],
-        "uid": uid_of(placement),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    owner = controller_reference(API, "Placement", placement)
     mine = {"name": decision.name, "namespace": metadata["namespace"], "labels": dict(decision.labels), "ownerReferences": [owner]}
     return {"apiVersion": API, "kind": "PlacementDecision", "metadata": mine}

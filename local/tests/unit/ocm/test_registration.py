@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from panal_local.ocm import registration
 from panal_local.ocm.clusters import ACCEPTED
 from panal_local.ocm.conditions import said
@@ -18,8 +16,8 @@ def cluster(accepted: bool = True, **status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "c1"}, "status": {"conditions": [said(ACCEPTED, accepted, "R")]} | status}
 
 
-def node(capacity: dict[str, Any], unschedulable: bool = False) -> dict[str, Any]:
-    return {"spec": {"unschedulable": True} if unschedulable else {}, "status": {"capacity": capacity, "allocatable": capacity}}
+def node(capacity: dict[str, Any]) -> dict[str, Any]:
+    return {"status": {"capacity": capacity, "allocatable": capacity}}
 
 
 def claim(name: str, value: str) -> dict[str, Any]:
@@ -43,27 +41,6 @@ def test_joined_and_available() -> None:
     ]
     assert said_of_it["version"] == {"kubernetes": "v1.34.1"}
     assert said_of_it["capacity"] is said_of_it["allocatable"] is said_of_it["clusterClaims"] is None
-
-
-@pytest.mark.parametrize(
-    ("amounts", "total"),
-    [
-        (["2", "500m"], "2500m"),
-        (["1Gi", "512Mi"], str(1536 << 20)),
-        (["16Gi", "16Gi"], str(32 << 30)),
-        (["110", "110"], "220"),
-        (["0", "0"], "0"),
-        ([4, "1k"], "1004"),
-    ],
-)
-def test_resources_are_those_of_all_nodes_together(amounts: list[Any], total: str) -> None:
-    assert report(nodes=[node({"r": a}) for a in amounts])["capacity"] == {"r": total}
-
-
-def test_nodes_that_take_no_pods_do_not_count_as_allocatable() -> None:
-    said_of_it = report(nodes=[node({"cpu": "2", "nvidia.com/gpu": "1"}), node({"cpu": "4"}, unschedulable=True)])
-    assert said_of_it["capacity"] == {"cpu": "6", "nvidia.com/gpu": "1"}
-    assert said_of_it["allocatable"] == {"cpu": "2", "nvidia.com/gpu": "1"}
 
 
 def test_capacity_that_others_wrote_stays_and_allocatable_does_not() -> None:
