@@ -1,4 +1,4 @@
-"""CertificateSigningRequests: who asks is recorded by the server, what was asked for stays, and approval has a place of its own."""
+"""CertificateSigningRequests: the server records the requestor, the spec is immutable, and approval is a subresource."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from panal.kube.times import now_utc, to_time
 from panal_local.apiserver.identity import User
 
 Object = dict[str, Any]
-JUDGEMENTS = ("Approved", "Denied")
+DECISIONS = ("Approved", "Denied")
 
 
 def fill(csr: Object, user: User, old: Object | None) -> None:
@@ -23,14 +23,14 @@ def fill(csr: Object, user: User, old: Object | None) -> None:
 
 
 def conditions(csr: Object) -> list[Object]:
-    """Those of the right shape: the schema refuses others."""
+    """The well-formed conditions; the schema refuses others."""
     status = csr.get("status")
     found = status.get("conditions") if isinstance(status, dict) else None
     return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
 
 
 def approved(csr: Object, old: Object) -> Object:
-    """What a write to the subresource `approval` makes of the object: it changes who approved or denied, and nothing else."""
-    mine = [c for c in conditions(csr) if c.get("type") in JUDGEMENTS]
-    rest = [c for c in conditions(old) if c.get("type") not in JUDGEMENTS]
+    """The object after a write to the subresource `approval`, which changes only the conditions Approved and Denied."""
+    mine = [c for c in conditions(csr) if c.get("type") in DECISIONS]
+    rest = [c for c in conditions(old) if c.get("type") not in DECISIONS]
     return {**old, "status": {**(old.get("status") or {}), "conditions": [*rest, *mine]}}

@@ -1,7 +1,7 @@
-"""Patches: merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge patch, by which kubectl changes built-in kinds.
+"""Patches: merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge patch, which kubectl uses for built-in kinds.
 
-Strategic merge knows the keys of lists from the schema, `$patch: delete | replace`, `$deleteFromPrimitiveList`, `$retainKeys` and
-`$setElementOrder`.
+Strategic merge takes the keys of lists from the schema. It supports the directives `$patch: delete | replace`, `$deleteFromPrimitiveList`,
+`$retainKeys` and `$setElementOrder`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def strategic(value: Object, patch: Object, schema: Schema) -> Object:
 
 
 def _clean(value: Any) -> Any:
-    """Without directives: there is nothing that they could be about."""
+    """The value without directives, which have no effect on a new value."""
     if isinstance(value, dict):
         return {k: _clean(v) for k, v in value.items() if not k.startswith(DIRECTIVES) and v is not None}
     if isinstance(value, list):

@@ -30,7 +30,7 @@ def check(new: Object, old: Object | None, schema: Schema) -> Iterator[Cause]:
 
 
 def _visible(obj: Object) -> Object:
-    """At the root a rule sees of metadata the names alone."""
+    """The object as rules see it: of the metadata, only the names."""
     return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k in ("name", "generateName")}}
 
 
@@ -60,7 +60,7 @@ def _broken(rule: Object, new: Any, old: Any, path: str) -> Iterator[Cause]:
     if transition and old is ABSENT and not optional:
         return
     if not transition and old is not ABSENT and new == old:
-        return  # what has not changed is not held against an update
+        return  # an update may keep values that were invalid before
     message = rule.get("message") or f"failed rule: {rule['rule'].strip()}"
     try:
         before = None if old is ABSENT else old

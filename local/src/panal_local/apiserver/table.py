@@ -1,4 +1,4 @@
-"""Tables: what `kubectl get` prints. Columns of custom kinds are JSONPaths of their CRD, those of built-in kinds are few, and made here."""
+"""Tables, as `kubectl get` prints them. CRDs define their columns as JSONPaths; this module has the few columns of built-in kinds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from panal_local.apiserver.store import Entry
 from panal_local.jsonpath import PathError, find
 
 Object = dict[str, Any]
-UNITS = ((86400, 48 * 3600, "d"), (3600, 3 * 3600, "h"), (60, 120, "m"))  # seconds of each, the age from which it is used
+UNITS = ((86400, 48 * 3600, "d"), (3600, 3 * 3600, "h"), (60, 120, "m"))  # seconds in the unit, the age in seconds from which it is used
 
-STARTING = ("", "Completed", "PodInitializing")  # reasons of init containers with which nothing is wrong
+STARTING = ("", "Completed", "PodInitializing")  # reasons of init containers that are not problems
 
 
 def of(resource: Resource, entries: list[Entry], include: str, metadata: Object | None = None, columns: bool = True) -> Object:
@@ -37,8 +37,8 @@ def _shown(entry: Entry, include: str) -> Object | None:
 
 
 def cell(obj: Object, column: Column) -> Any:
-    if column.path in MADE:
-        return MADE[column.path](obj)
+    if column.path in BUILT_IN_COLUMNS:
+        return BUILT_IN_COLUMNS[column.path](obj)
     found = _first(obj, column.path)
     if column.type == "date":
         return age(found)
@@ -111,7 +111,7 @@ def _involved(event: Object) -> str:
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
-MADE: dict[str, Callable[[Object], Any]] = {
+BUILT_IN_COLUMNS: dict[str, Callable[[Object], Any]] = {
     "pod_ready": _pod_ready,
     "pod_status": _pod_status,
     "pod_restarts": lambda pod: sum(int(s.get("restartCount", 0)) for s in _statuses(pod)),

@@ -1,4 +1,4 @@
-"""Readers and small makers of Kubernetes objects that several loops need."""
+"""Functions on Kubernetes objects that several loops share."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def phase(pod: Object) -> str:
 
 
 def owner(obj: Object) -> dict[str, Any]:
-    """The reference of what controls it; empty if nothing does."""
+    """The reference to the controller of the object; empty if it has none."""
     return next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), {})
 
 
 def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], **metadata: Any) -> Object:
-    """A Pod from the template of its owner; `metadata` has its name."""
+    """A Pod from the template of its owner `of`. `metadata` contains the name."""
     given = template.get("metadata") or {}
     own: dict[str, Any] = {"namespace": of["metadata"]["namespace"], "labels": {**(given.get("labels") or {}), **labels}, **metadata}
     if given.get("annotations"):

@@ -1,6 +1,7 @@
-"""Startup and readiness of one container by httpGet probes, with a kubelet's rules.
+"""Startup and readiness of a container by httpGet probes, with the rules of a kubelet.
 
-Readiness begins when the startup probe has succeeded. A failed startup probe ends the container; restartPolicy says what comes then.
+The readiness probe begins when the startup probe has succeeded. If the startup probe fails, the container is stopped and restartPolicy
+applies.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import aiohttp
 from panal.kube.objects import Object
 
 ProbeName = Literal["startupProbe", "readinessProbe"]
-Unhealthy = Callable[[ProbeName, str], None]  # too many failures in a row, and what the last one said
+Unhealthy = Callable[[ProbeName, str], None]  # called at the failure threshold, with the last error
 
 
 @dataclass(slots=True)
 class Health:
-    """`changed` is called after every change; `ready` and `started` count only while the container runs."""
+    """The state of a running container. `changed` is called after every change of `ready` or `started`."""
 
     spec: Object
     ip: str
@@ -54,7 +55,7 @@ class Health:
             self.changed()
 
     async def _verdicts(self, name: ProbeName) -> AsyncIterator[bool]:
-        """True or false whenever the thresholds are reached; nothing if there is no such probe."""
+        """Yields the result each time a threshold is reached; nothing without a probe."""
         probe = self.spec.get(name)
         if not probe:
             return
@@ -72,7 +73,7 @@ class Health:
             await asyncio.sleep(probe.get("periodSeconds") or 10)
 
     async def _problem(self, probe: Object) -> str:
-        """Why it failed; empty if it did not."""
+        """Runs the probe once, and returns the error or an empty string."""
         if "httpGet" not in probe:
             what = ", ".join(k for k in probe if not k.endswith(("Seconds", "Threshold")))
             return f"{what} is not supported by this node, which knows httpGet"
@@ -92,7 +93,7 @@ class Health:
 
 
 def port_number(container: Object, port: int | str) -> int:
-    """A number, or the name of one of the container's ports."""
+    """The port number for a number or the name of a container port; 0 for an unknown name."""
     if isinstance(port, int) or port.isdigit():
         return int(port)
     named = [p["containerPort"] for p in container.get("ports") or () if p.get("name") == port]

@@ -1,4 +1,4 @@
-"""From the scheduler's outcome to the PlacementDecisions that have to be written. `panal_local.scheduling` selects the clusters."""
+"""The PlacementDecisions to create, update and delete after scheduling. `panal_local.scheduling` selects the clusters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ API = "cluster.open-cluster-management.io/v1beta1"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`create` are whole objects, which then get their status; `surplus` are names."""
+    """`create` has objects without status, `statuses` the decisions to write, `surplus` names to delete."""
 
     create: tuple[Object, ...]
     statuses: tuple[Decision, ...]

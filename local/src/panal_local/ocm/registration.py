@@ -1,4 +1,4 @@
-"""What a managed cluster's agent tells the hub about its cluster: that it joined, that it lives, its version, resources and claims."""
+"""The status that the agent of a managed cluster reports: conditions, version, resources and claims."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from panal.kube.objects import Object, conditions_of, holds
 from panal_local.ocm.clusters import ACCEPTED, AVAILABLE
-from panal_local.ocm.conditions import merged, said
+from panal_local.ocm.conditions import merge_conditions, new_condition
 
-JOINED = said("ManagedClusterJoined", True, "ManagedClusterJoined", "Managed cluster joined")
-LIVES = said(AVAILABLE, True, "ManagedClusterAvailable", "Managed cluster is available")
+JOINED = new_condition("ManagedClusterJoined", True, "ManagedClusterJoined", "Managed cluster joined")
+IS_AVAILABLE = new_condition(AVAILABLE, True, "ManagedClusterAvailable", "Managed cluster is available")
 
 
 def managed_cluster(name: str, lease_seconds: int) -> Object:
-    """As the agent makes it; the hub has to accept it."""
+    """The ManagedCluster as its agent creates it; the hub has to accept it."""
     spec = {"hubAcceptsClient": False, "leaseDurationSeconds": lease_seconds}
     return {"apiVersion": "cluster.open-cluster-management.io/v1", "kind": "ManagedCluster", "metadata": {"name": name}, "spec": spec}
 
@@ -28,7 +28,7 @@ def available(cluster: Object, version: str, nodes: Iterable[Object], claims: It
     node: Object = next(iter(nodes), {}).get("status") or {}
     capacity = {**((cluster.get("status") or {}).get("capacity") or {}), **(node.get("capacity") or {})}
     return {
-        "conditions": merged(conditions_of(cluster), [JOINED, LIVES], now),
+        "conditions": merge_conditions(conditions_of(cluster), [JOINED, IS_AVAILABLE], now),
         "version": {"kubernetes": version},
         "capacity": capacity or None,
         "allocatable": node.get("allocatable") or None,
