@@ -45,7 +45,7 @@ MERGED = {
 PATCHED = {"Container.ports": "containerPort", "ServiceSpec.ports": "port"}
 DEFAULTS: dict[str, Any] = {
     "ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "ServiceSpec.type": "ClusterIP", "PodSpec.restartPolicy": "Always",
-    "JobSpec.backoffLimit": 6, "StatefulSetSpec.replicas": 1, "StorageClass.reclaimPolicy": "Delete", "Secret.type": "Opaque",
+    "StatefulSetSpec.replicas": 1, "StorageClass.reclaimPolicy": "Delete", "Secret.type": "Opaque",
     "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Retain",
 }  # fmt: skip
 GIVEN: dict[str, Schema] = {

@@ -1,4 +1,4 @@
-"""Jobs: runs one Pod after another until one succeeds or too many fail, then sets the condition Complete or Failed.
+"""Jobs: runs one Pod, and another if it is deleted. When it succeeds or fails, sets the condition Complete or Failed.
 
 The counts are always those of the existing Pods: Pods that have ended are deleted only with their Job.
 """
@@ -8,26 +8,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from panal.kube.objects import Object, holds, uid_of
-from panal.kube.times import from_time, to_time
+from panal.kube.times import to_time
 from panal_local.controllers.objects import deleting, phase, pod_of
 
-DELAYS = (10.0, 360.0)  # seconds before the next Pod: after the first failure, doubled with each failure; and the maximum
 SUPPORTED = {"completions": 1, "parallelism": 1, "suspend": False, "completionMode": "NonIndexed"}
 UNSUPPORTED = ("activeDeadlineSeconds", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pods to create, names of Pods to delete, the Job's new status, and the seconds until the next decision."""
+    """Pods to create, names of Pods to delete, and the Job's new status."""
 
     create: list[Object] = field(default_factory=list)
     delete: list[str] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
-    requeue_after: float | None = None
 
 
 def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
@@ -41,9 +39,6 @@ def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
         return _finish(status, end, running, now)
     if running:
         return Plan(status=status)
-    wait = _wait(mine, now)
-    if wait > 0:
-        return Plan(status=status, requeue_after=wait)
     return Plan(create=[_pod(job, len(mine))], status=status | {"active": 1})
 
 
@@ -57,7 +52,8 @@ def _counts(job: Object, pods: list[Object], now: datetime) -> dict[str, Any]:
 
 
 def _end(spec: Mapping[str, Any], pods: list[Object]) -> tuple[str, str, str] | None:
-    """The condition Complete or Failed, its reason and message; None if the Job continues. Each restart of a container is a failure."""
+    """The condition Complete or Failed, its reason and message; None if the Job continues. There are no retries, so spec.backoffLimit has
+    no effect."""
     if unknown := [
         *(name for name, usual in SUPPORTED.items() if spec.get(name, usual) != usual),
         *(name for name in UNSUPPORTED if spec.get(name)),
@@ -65,10 +61,7 @@ def _end(spec: Mapping[str, Any], pods: list[Object]) -> tuple[str, str, str] | 
         return "Failed", "NotSupported", f"The local platform runs one Pod after the other: leave out spec.{', spec.'.join(unknown)}"
     if any(phase(p) == "Succeeded" for p in pods):
         return "Complete", "CompletionsReached", "Reached expected number of succeeded pods"
-    restarts = [
-        c.get("restartCount", 0) for p in pods if phase(p) != "Failed" for c in (p.get("status") or {}).get("containerStatuses") or ()
-    ]
-    if sum(phase(p) == "Failed" for p in pods) + sum(restarts) > spec.get("backoffLimit", 6):
+    if any(phase(p) == "Failed" for p in pods):
         return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
     return None
 
@@ -84,20 +77,6 @@ def _finish(status: dict[str, Any], end: tuple[str, str, str], running: list[Obj
     conditions = _with_condition(conditions, kind, reason, message, now)
     done = {"completionTime": to_time(now)} if kind == "Complete" else {}
     return Plan(status=status | {"conditions": conditions} | done)
-
-
-def _wait(failed: list[Object], now: datetime) -> float:
-    if not failed:
-        return 0.0
-    ended = max(_ended_at(p) for p in failed)
-    delay = min(DELAYS[0] * 2.0 ** (len(failed) - 1), DELAYS[1])
-    return float((ended + timedelta(seconds=delay) - now).total_seconds())
-
-
-def _ended_at(pod: Object) -> datetime:
-    states = [(c.get("state") or {}).get("terminated") or {} for c in (pod.get("status") or {}).get("containerStatuses") or ()]
-    times = [from_time(s["finishedAt"]) for s in states if s.get("finishedAt")]
-    return max(times, default=from_time(pod["metadata"]["creationTimestamp"]))
 
 
 def _pod(job: Object, number: int) -> Object:
