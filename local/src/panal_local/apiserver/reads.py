@@ -136,8 +136,8 @@ class Watch:
             return self._event("MODIFIED" if before else "ADDED", change.new)
         if not before or change.old is None:
             return None
-        if change.gone is not None:
-            return self._event("DELETED", change.gone)
+        if change.deleted is not None:
+            return self._event("DELETED", change.deleted)
         left = {**change.old.object, "metadata": {**change.old.object["metadata"], "resourceVersion": str(change.version)}}
         return self._event("DELETED", Entry(left, encode(left), change.version))
 

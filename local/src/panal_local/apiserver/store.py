@@ -53,14 +53,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`old` is None for a new object. `new` is None for a deleted object; then `gone` is its last state, with the deletion's version."""
+    """`old` is None for a new object. `new` is None for a deleted object; then `deleted` is its last state, with the deletion's version."""
 
     version: int
     resource: str
     key: Key
     old: Entry | None
     new: Entry | None
-    gone: Entry | None = None
+    deleted: Entry | None = None
 
 
 Listener = Callable[[Change], None]
@@ -128,11 +128,11 @@ class Store:
     def delete(self, resource: str, key: Key, last: Object | None = None) -> Entry:
         """Deletes an object. Returns its last state, which is `last` if given, with the version of the deletion."""
         old = self._objects[resource][key]
-        gone = self._entry(last or old.copy())
-        self._write("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (resource, *key), gone.version)
+        deleted = self._entry(last or old.copy())
+        self._write("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (resource, *key), deleted.version)
         del self._objects[resource][key]
-        self._notify(Change(gone.version, resource, key, old, None, gone))
-        return gone
+        self._notify(Change(deleted.version, resource, key, old, None, deleted))
+        return deleted
 
     def drop(self, resource: str) -> None:
         """Deletes all objects of a resource."""

@@ -43,7 +43,7 @@ class PodWorker:
     ) -> None:
         self.pod = pod
         self.ip = ip
-        self.gone = False  # the object was deleted: stop everything, report nothing
+        self.deleted = False  # the object was deleted: stop everything, report nothing
         self.health: dict[Path, Health] = {}
         self._folder = folder
         self._client = client
@@ -63,7 +63,7 @@ class PodWorker:
         self._wake.set()
 
     def object_deleted(self) -> None:
-        self.gone = True
+        self.deleted = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class PodWorker:
         try:
             return await self._sync()
         except NotFound:
-            self.gone = True
+            self.deleted = True
             return 0.0
         except (ApiError, OSError) as error:
             log.warning("pod %s: %s; trying again", self.name, error)
@@ -106,7 +106,7 @@ class PodWorker:
     # --- reconcile -----------------------------------------------------------------------------------------------
     async def _sync(self) -> float | None:
         """Returns the seconds until the next sync at the latest; None when the Pod is removed."""
-        ending = self.gone or "deletionTimestamp" in self.pod["metadata"]
+        ending = self.deleted or "deletionTimestamp" in self.pod["metadata"]
         over_before = self.pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         plan = decide(self._observe(), time.time(), ending=ending or over_before, first_delay=self._settings.restart_delay)
         self._end_stale()
@@ -117,11 +117,11 @@ class PodWorker:
         return await self._report(plan, ending, over_before)
 
     async def _report(self, plan: Plan, ending: bool, over_before: bool) -> float | None:
-        if not self.gone and not (over_before and not ending):
+        if not self.deleted and not (over_before and not ending):
             await self._report_status(plan)
         if plan.over and ending:
             metadata = self.pod["metadata"]
-            if not self.gone:
+            if not self.deleted:
                 await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
             node = self._folder.parents[1]
             records.keep_logs(self._folder, records.kept_logs(node, metadata["namespace"], metadata["name"]))
@@ -204,13 +204,13 @@ class PodWorker:
     def _grace(self) -> float:
         return float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
 
-    def _deadline(self, deleted: bool) -> float:
+    def _deadline(self, ending: bool) -> float:
         metadata = self.pod["metadata"]
-        if deleted and "deletionTimestamp" in metadata:
+        if ending and "deletionTimestamp" in metadata:
             if metadata.get("deletionGracePeriodSeconds") == 0:
                 return 0.0
             return max(from_time(metadata["deletionTimestamp"]).timestamp(), time.time() + SHORTEST_GRACE)
-        return time.time() + (SHORTEST_GRACE if self.gone else self._grace())
+        return time.time() + (SHORTEST_GRACE if self.deleted else self._grace())
 
     def _stop(self, name: str, deadline: float) -> None:
         attempt = records.attempts(self._folder / "containers" / name)[-1]

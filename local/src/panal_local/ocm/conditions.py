@@ -11,10 +11,9 @@ from panal.kube.times import to_time
 Condition = dict[str, Any]
 
 
-def new_condition(type_: str, status: str | bool, reason: str, message: str = "", generation: int | None = None) -> Condition:
+def new_condition(type_: str, status: str | bool, reason: str, message: str = "") -> Condition:
     """A condition without a time, which `merge_conditions` sets."""
-    condition: Condition = {"type": type_, "status": str(status), "reason": reason, "message": message}
-    return condition | ({"observedGeneration": generation} if generation is not None else {})
+    return {"type": type_, "status": str(status), "reason": reason, "message": message}
 
 
 def merge_conditions(before: Iterable[Condition], updates: Iterable[Condition], now: datetime) -> list[Condition]:

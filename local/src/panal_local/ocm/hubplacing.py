@@ -150,8 +150,8 @@ class PlacingControllers:
         updates = list(clusters.lost(cluster)) if cluster else []
         if addon and addons.managed(addon):
             works = [w for w in self._cache.list(kinds.MANIFEST_WORK, key.namespace) if labels_of(w).get(ADDON_LABEL) == key.name]
-            status, new_condition = addons.installed_status(addon, installed, self._decided(addon), works)
-            updates = [*new_condition, *updates]
-        conditions = {"conditions": merge_conditions(conditions_of(installed), updates, now_utc())}
-        await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status | conditions)
+            status, conditions = addons.installed_status(addon, installed, self._decided(addon), works)
+            updates = [*conditions, *updates]
+        status["conditions"] = merge_conditions(conditions_of(installed), updates, now_utc())
+        await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status)
         return None

@@ -89,13 +89,13 @@ class WorkAgent:
     async def _keep(self, key: Key, work: Object, applied: Object) -> float | None:
         manifests = await self._manifests(work)
         due = self._due(key, _revision(work, applied))
-        new_condition = await self._apply(manifests, applied) if due else {}
-        observed = [await self._observe(m, new_condition.get(m.ordinal), fresh=due) for m in manifests]
+        results = await self._apply(manifests, applied) if due else {}
+        observed = [await self._observe(m, results.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
         await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, observed, now))
         again = await self._record_applied(work, applied, observed)
         if due:
-            self._remember(key, _revision(work, applied), [c for c in new_condition.values() if c["status"] != "True"])
+            self._remember(key, _revision(work, applied), [c for c in results.values() if c["status"] != "True"])
         return again or max(0.1, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
 
     def _remember(self, key: Key, what: tuple[object, ...], failed: Sequence[Condition]) -> None:

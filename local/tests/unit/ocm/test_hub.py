@@ -155,7 +155,7 @@ def work(ready: bool = True) -> dict[str, Any]:
     ],
 )
 def test_a_rollout_is_complete_when_its_works_are(status: dict[str, Any], works: list[Any], reason: str) -> None:
-    new_condition, conditions = addons.installed_status(addon(default="d"), installed("c1", **status), {HERE: {"c1"}}, works)
+    status_, conditions = addons.installed_status(addon(default="d"), installed("c1", **status), {HERE: {"c1"}}, works)
     assert next(c for c in conditions if c["type"] == "Progressing")["reason"] == reason
-    (reference,) = new_condition["configReferences"]
+    (reference,) = status_["configReferences"]
     assert ("lastAppliedConfig" in reference) is (reason == "Completed")
