@@ -7,7 +7,7 @@ generation increases when somebody changes the spec. So a reconcile of thousands
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from panal.api.names import ClusterName
@@ -82,15 +82,14 @@ class WorkWriter:
                 run.known.pop(known.site.cluster)
 
     async def write(self, works: Works, before: tuple[Refusal, ...] = ()) -> Applied:
-        """Writes the works that are not up to date, for SLICE seconds. `before`: the refusals of the last call, which are tried last. Every
-        failure but an outage is a refusal. Raises KubeError if the API server was unavailable."""
+        """Compares works, and writes those that are not up to date, for SLICE seconds. `before`: the refusals of the last call, which are
+        tried last. Every failure but an outage is a refusal. Raises KubeError if the API server was unavailable."""
         run = self._run(works)
-        end = self._clock.monotonic() + SLICE
         waiting = {r.namespace: r for r in before if r.kind == kinds.MANIFEST_WORK.kind}
-        due = [each async for each in self._due(run, works)]
-        due.sort(key=lambda d: d.site.cluster in waiting)
-        refused, added, rest = await self._write_all(run, due, end)
-        kept = [waiting[d.site.cluster] for d in rest if d.site.cluster in waiting]
+        sites = iter(sorted(works.sites, key=lambda site: site.cluster in waiting))
+        refused, added = await self._write_all(run, works, sites)
+        rest = [site.cluster for site in sites]
+        kept = [waiting[cluster] for cluster in rest if cluster in waiting]
         return Applied(tuple(refused + kept), tuple(added), more=len(kept) < len(rest))
 
     def _run(self, works: Works) -> _Run:
@@ -101,22 +100,22 @@ class WorkWriter:
             found = self._runs[key] = _Run(wanted.uid, works.common)
         return found
 
-    async def _due(self, run: _Run, works: Works) -> AsyncIterator[_Due]:
+    def _due(self, run: _Run, works: Works, sites: Iterable[Site]) -> Iterator[_Due | None]:
+        """The works that must be written. None after each BATCH of comparisons."""
         compared = 0
-        name = works.name
-        for site in works.sites:
-            live = self._cache.get(kinds.MANIFEST_WORK, site.cluster, name)
+        for site in sites:
+            live = self._cache.get(kinds.MANIFEST_WORK, site.cluster, works.name)
             if self._is_known(run.known.get(site.cluster), site, live):
                 continue
-            compared += 1
-            if compared % BATCH == 0:
-                await asyncio.sleep(0)
             stored = whole(live) if live else None
             wanted = stamped(works.render(site, manifests(stored) if stored else ()))
             if live is None or needs_apply(wanted, stored):
                 yield _Due(site, wanted, live is not None)
-            else:
-                run.known[site.cluster] = _Known(site, uid_of(live), live["metadata"]["generation"], None)
+                continue
+            run.known[site.cluster] = _Known(site, uid_of(live), live["metadata"]["generation"], None)
+            compared += 1
+            if compared % BATCH == 0:
+                yield None
 
     def _is_known(self, known: _Known | None, site: Site, live: Object | None) -> bool:
         """Whether the work is up to date. One that was written recently may be older in the cache, or not in it yet."""
@@ -127,15 +126,23 @@ class WorkWriter:
         older = live is None or (uid_of(live) == known.uid and live["metadata"]["generation"] < known.generation)
         return older and known.written is not None and self._clock.monotonic() - known.written < LAG
 
-    async def _write_all(self, run: _Run, due: list[_Due], end: float) -> tuple[list[Refusal], list[ClusterName], list[_Due]]:
-        """Returns the refusals, the clusters that got a work, and what remains."""
+    async def _write_all(self, run: _Run, works: Works, sites: Iterator[Site]) -> tuple[list[Refusal], list[ClusterName]]:
+        """Consumes `sites` for SLICE seconds. Returns the refusals, and the clusters that got a work."""
         refused: list[Refusal] = []
         added: list[ClusterName] = []
         outages: list[ApiError] = []
-        rest: Iterator[_Due] = iter(due)
+        due = self._due(run, works, sites)
+        end = self._clock.monotonic() + SLICE
 
         async def writer() -> None:
-            while len(outages) < OUTAGES and (self._clock.monotonic() < end) and (each := next(rest, None)):
+            while len(outages) < OUTAGES and self._clock.monotonic() < end:
+                try:
+                    each = next(due)
+                except StopIteration:
+                    return
+                if each is None:
+                    await asyncio.sleep(0)
+                    continue
                 try:
                     stored = await self._write(each)
                 except ApiError as error:
@@ -144,17 +151,16 @@ class WorkWriter:
                     else:
                         refused.append(refusal(each.wanted, error))
                     continue
-                metadata: Mapping[str, int] = stored["metadata"]
-                run.known[each.site.cluster] = _Known(each.site, uid_of(stored), metadata["generation"], self._clock.monotonic())
+                run.known[each.site.cluster] = _Known(each.site, uid_of(stored), stored["metadata"]["generation"], self._clock.monotonic())
                 if not each.exists:
                     added.append(each.site.cluster)
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(AT_ONCE, len(due))):
+            for _ in range(AT_ONCE):
                 tasks.create_task(writer())
         if outages:
             raise outages[0]
-        return refused, added, list(rest)
+        return refused, added
 
     async def _write(self, due: _Due) -> Object:
         """Forces conflicts only for a work in the cache: another object of that name may be somebody else's."""

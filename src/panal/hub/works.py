@@ -1,6 +1,6 @@
 """ManifestWorks in the watch cache: few fields and the compressed rest, since a hub has one for each cluster and run.
 
-`trim` makes the form that the cache stores; `whole` restores the work without status, to compare it with the desired one. Pure.
+`trim` makes the form that the cache stores; `whole` restores the work without status, to compare it with the desired one.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,15 @@ from panal.lifecycle.world import WorkView
 
 KEPT = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 VIEW, PACKED = "view", "packed"  # fields that no ManifestWork has
+SAMPLES = 64
+_samples: dict[str, bytes] = {}  # by name of works, which the works of a run share: one of them, as JSON
+
+
+class Packed(NamedTuple):
+    """`data`: the compressed JSON. `sample`: that of a work of the same name, from which it differs little."""
+
+    data: bytes
+    sample: bytes
 
 
 def trim(work: Object) -> Object:
@@ -34,15 +43,25 @@ def trim(work: Object) -> Object:
         "kind": "ManifestWork",
         "metadata": {"name": sys.intern(metadata["name"]), "namespace": sys.intern(metadata["namespace"]), **kept},
         "status": {"conditions": [_trimmed(c) for c in (work.get("status") or {}).get("conditions") or ()]},
-        PACKED: zlib.compress(msgspec.json.encode(rest), 1),
+        PACKED: _pack(metadata["name"], msgspec.json.encode(rest)),
         VIEW: view(work),
     }
 
 
 def whole(trimmed: Object) -> Object:
     """The work without status."""
-    rest: Object = msgspec.json.decode(zlib.decompress(trimmed[PACKED]))
+    packed: Packed = trimmed[PACKED]
+    unpacking = zlib.decompressobj(zdict=packed.sample)
+    rest: Object = msgspec.json.decode(unpacking.decompress(packed.data) + unpacking.flush())
     return {"apiVersion": trimmed["apiVersion"], "kind": trimmed["kind"], **rest}
+
+
+def _pack(name: str, text: bytes) -> Packed:
+    if name not in _samples and len(_samples) == SAMPLES:
+        _samples.pop(next(iter(_samples)))
+    sample = _samples.setdefault(name, text)
+    packing = zlib.compressobj(level=1, zdict=sample)
+    return Packed(packing.compress(text) + packing.flush(), sample)
 
 
 def manifests(work: Object) -> list[Object]:

@@ -19,6 +19,7 @@ K = TypeVar("K", bound=Hashable)
 Result = Literal["ok", "error", "defect"]  # error and defect (a bug) are retried
 
 MIN_DELAY = 0.05  # seconds until a key is reconciled again
+MAX_RETRY_AFTER = 60.0  # seconds: the longest delay that an API server may ask for
 
 Reconcile = Callable[[Key], Awaitable[float | None]]  # returns the seconds until the next reconcile, or None
 Concerns = Callable[[Kind, Object], Iterable[Key]]  # the keys that a change of an object affects
@@ -83,7 +84,8 @@ async def work(
                 queue.add_after(key, max(again, min_delay))
             count("ok")
         except KubeError as error:
-            log.warning("%s %s: %s (retry in %.1f s)", name, _shown(key), error, queue.retry(key))
+            asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
+            log.warning("%s %s: %s (retry in %.1f s)", name, _shown(key), error, queue.retry(key, asked))
             count("error")
         except Exception:  # a defect must not end the other loops
             log.exception("%s %s: defect (retry in %.1f s)", name, _shown(key), queue.retry(key))

@@ -59,10 +59,11 @@ class WorkQueue(Generic[K]):
             timer.task.cancel()
         self._timers[key] = _Timer(due, asyncio.create_task(self._add_later(key, seconds)))
 
-    def retry(self, key: K) -> float:
-        """Adds the key after a delay that doubles with each `retry` since the last `forget`. Returns the delay in seconds."""
+    def retry(self, key: K, at_least: float = 0.0) -> float:
+        """Adds the key after a delay that doubles with each `retry` since the last `forget`. `at_least`: the shortest delay. Returns the
+        delay in seconds."""
         self._failures[key] = self.failures(key) + 1
-        seconds = self._retries.delay(self._failures[key])
+        seconds = max(self._retries.delay(self._failures[key]), at_least)
         self.add_after(key, seconds)
         return seconds
 

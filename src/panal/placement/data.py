@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 SCHEME = "pvc://"
@@ -46,6 +47,7 @@ def _predicates(placement_spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     return placement_spec.get("predicates") or []
 
 
+@lru_cache(maxsize=8192)
 def data_location(value: str) -> DataLocation:
     """What a claim's value names; ValueError says what is wrong with it, for the site's owner to read."""
     if any(not character.isprintable() for character in value):

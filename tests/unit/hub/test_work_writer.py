@@ -158,6 +158,22 @@ async def test_writing_ends_after_a_slice_of_time_and_goes_on_at_the_next_call()
     assert sorted(hub.written) == sorted(("create", site.cluster) for site in works.sites)
 
 
+async def test_slow_comparisons_do_not_keep_a_run_from_its_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each comparison takes longer than a slice: every call still writes."""
+    works, (one, hub, clock) = desired(40), writer()
+    stamped = work_writer.stamped
+
+    def slow(obj: Object) -> Object:
+        clock.now += 2 * work_writer.SLICE
+        return stamped(obj)
+
+    monkeypatch.setattr(work_writer, "stamped", slow)
+    for _ in range(40):
+        if not (await one.write(works)).more:
+            break
+    assert len(hub.written) == 40
+
+
 async def test_refused_works_are_reported_and_tried_after_the_others() -> None:
     works, (one, hub, _) = desired(40), writer(seconds=work_writer.SLICE / 10)
     hub.errors["cluster1"] = Forbidden(403, "Forbidden", "quota")

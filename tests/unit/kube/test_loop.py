@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from panal.kube.backoff import Backoff
-from panal.kube.errors import Unavailable
+from panal.kube.errors import TooManyRequests, Unavailable
 from panal.kube.loop import work
 from panal.kube.queue import WorkQueue
 
@@ -59,3 +59,12 @@ async def test_failures_are_retried_and_counted_and_do_not_end_the_worker(workin
     logged = [(r.levelno, r.getMessage()) for r in caplog.records]
     assert logged[0] == (logging.WARNING, "run ns/a: no response NoAnswer: the hub is unavailable (retry in 1.0 s)")
     assert logged[1] == (logging.ERROR, "run ns/a: defect (retry in 2.0 s)")
+
+
+async def test_a_server_that_asks_for_a_delay_gets_it(working, clock):
+    queue, returns, reconciled, _ = working
+    returns[:] = [TooManyRequests(429, "TooManyRequests", "later", retry_after=7.0), None]
+    queue.add(("ns", "a"))
+    for seconds, count in ((0.5, 1), (6.0, 1), (1.0, 2)):
+        await clock.advance(seconds)
+        assert len(reconciled) == count
