@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 Figures = Mapping[str, float]
@@ -45,8 +46,7 @@ ROWS = {
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that is at least as large as `share` of the values."""
-    ordered = sorted(values)
-    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def latency(name: str, seconds: Sequence[float]) -> dict[str, float]:
