@@ -26,7 +26,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks.control_plane import ROOT, measures, sites
+from benchmarks.control_plane import ROOT, costs, measures, sites
 from benchmarks.control_plane.api import Api, each
 from benchmarks.control_plane.hub import running
 from benchmarks.control_plane.measures import Bench, Figures
@@ -35,6 +35,7 @@ from benchmarks.control_plane.table import table
 from panal.api import names
 
 THIS = "this"
+PLAYED = "Placement, agents, certificates of the clusters, node and reporter are played"
 
 
 def main() -> None:
@@ -45,18 +46,23 @@ def main() -> None:
     parser.add_argument("--resync", type=int, default=60, help="seconds between two complete lists while their memory is measured")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that everything that was started ends
     checkouts = {THIS: ROOT} | {path.resolve().name: path.resolve() for path in given.against}
+    if len(checkouts) <= len(given.against):
+        parser.error("--against: the folders of checkouts need different names, other than this")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that everything that was started ends
     found: dict[str, dict[str, Figures]] = {}
     for clusters in given.clusters:
-        found[str(clusters)] = columns = asyncio.run(measure(clusters, checkouts, given))
-        print(f"\nplacement, agents, registered certificates, node and reporter are played; load {os.getloadavg()[0]:.1f}\n", flush=True)
-        print(table(f"{clusters} clusters", columns), flush=True)
-        if given.json:
-            given.json.write_text(json.dumps(found, indent=1))
+        found[str(clusters)] = columns = {name: {} for name in checkouts}
+        try:
+            asyncio.run(measure(clusters, checkouts, given, columns))
+        finally:  # what was measured until a failure as well
+            print(f"\n{PLAYED}; the machine's load is {os.getloadavg()[0]:.1f}\n\n{table(f'{clusters} clusters', columns)}", flush=True)
+            if given.json:
+                given.json.write_text(json.dumps(found, indent=1))
 
 
-async def measure(count: int, checkouts: dict[str, Path], given: argparse.Namespace) -> dict[str, Figures]:
+async def measure(count: int, checkouts: dict[str, Path], given: argparse.Namespace, columns: dict[str, Figures]) -> None:
+    """Adds to `columns`, by checkout."""
     clusters = [f"c{number:05}" for number in range(count)]
     with running() as hub:
         say(f"{count} clusters in {hub.dir}")
@@ -64,46 +70,52 @@ async def measure(count: int, checkouts: dict[str, Path], given: argparse.Namesp
             hub.install(ROOT)
             await each(clusters, lambda c: sites.join(api, c))
             await each(clusters, lambda c: sites.take_part(api, c))
-            found = {}
             for number, (name, checkout) in enumerate(checkouts.items()):
                 say(f"{name}: {checkout}")
                 bench = Bench(hub, api, checkout, "abcdefgh"[number], clusters, given.samples)
-                found[name] = await measure_checkout(bench, given.resync)
-            return found
+                await measure_checkout(bench, given.resync, columns[name])
 
 
-async def measure_checkout(bench: Bench, resync: int) -> Figures:
-    """First the add-on comes to all clusters, then a new process is measured."""
+async def measure_checkout(bench: Bench, resync: int, figures: Figures) -> None:
+    """First the add-on comes to all clusters, then a new process is measured. Adds to `figures`."""
     bench.hub.install(bench.checkout)
-    figures: Figures = {}
     async with bench.controller() as controller:
         await sites.report_all(bench.api, f"{names.ADDON_LABEL}={names.ADDON}")
         await controller.until_quiet(measures.PATIENCE)
+    await measure_runs(bench, figures)
+    await measure_restarts(bench, resync, figures)
+
+
+async def measure_runs(bench: Bench, figures: Figures) -> None:
     async with bench.controller() as controller:
         figures["rss_without_run_mib"] = controller.rss()
         say("one run")
         async with bench.run("one") as run:
             await run.begin()
-            figures |= await measures.burst(run, controller)
-            figures |= measures.sizes(await measures.work_of(run, bench.clusters[0])) | await measures.all_ready(run)
+            figures.update(await measures.burst(run, controller))
+            figures.update(measures.sizes(await measures.work_of(run, bench.clusters[0])) | await measures.all_ready(run))
             await controller.until_quiet(measures.PATIENCE)
             figures["rss_one_run_mib"] = controller.rss()
             say("reactions")
-            figures |= await measures.agent_to_status(run, bench.samples) | await measures.progress_to_status(run, bench.samples)
-            figures |= await measures.events(run, controller)
+            figures.update(await measures.agent_to_status(run, bench.samples) | await measures.progress_to_status(run, bench.samples))
+            figures.update(await costs.events(run, controller))
             say("a further run")
-            figures |= await measures.further_run(bench, controller)
+            figures.update(await costs.further_run(bench, controller))
+
+
+async def measure_restarts(bench: Bench, resync: int, figures: Figures) -> None:
+    """The same run without a controller, with a new one, and with another one until its end."""
     async with bench.run("one") as run:
         say("plain writes")
-        figures |= await measures.plain_writes(bench.hub, await measures.work_of(run, bench.clusters[0]), bench.clusters)
+        figures.update(await costs.plain_writes(bench.hub, await measures.work_of(run, bench.clusters[0]), bench.clusters))
+        figures.update(compared(figures))
         say("restart and resync")
-        figures |= await measures.restart(bench, run, resync)
+        figures.update(await costs.restart(bench, run, resync))
         say("the end of the run, five small runs, registration")
         async with bench.controller() as controller:
-            figures |= await measures.complete_to_status(run)
+            figures.update(await measures.complete_to_status(run))
             await run.delete()
-            figures |= await measures.five_runs(bench) | await measures.registration(bench, controller)
-    return figures | compared(figures)
+            figures.update(await costs.five_runs(bench) | await costs.registration(bench, controller))
 
 
 def compared(figures: Figures) -> Figures:

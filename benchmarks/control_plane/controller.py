@@ -81,6 +81,9 @@ class Controller:
                 found = cls(process, port, log, session)
                 await found._until_leading()
                 yield found
+        except BaseException:
+            print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
+            raise
         finally:
             process.terminate()
             try:
@@ -118,18 +121,15 @@ class Controller:
             if now - before <= CALM and spent - computed < 0.05 * CALM:
                 return
             before, computed = now, spent
-        raise TimeoutError(f"the controller is busy after {seconds:.0f} s: {self.last_words()}")
+        raise TimeoutError(f"the controller is busy after {seconds:.0f} s")
 
     async def until(self, shows: Callable[[Metrics], bool], what: str, seconds: float) -> None:
         """Raises TimeoutError with `what`."""
         end = time.monotonic() + seconds
         while not shows(await self.metrics()):
             if time.monotonic() > end:
-                raise TimeoutError(f"{what}: not after {seconds:.0f} s: {self.last_words()}")
+                raise TimeoutError(f"{what}: not after {seconds:.0f} s")
             await asyncio.sleep(0.5)
-
-    def last_words(self) -> str:
-        return self.log.read_text(errors="replace")[-2000:]
 
     def _status(self, name: str) -> float:
         """A value of /proc/PID/status, in MiB."""
@@ -145,7 +145,7 @@ class Controller:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.2)
-        raise TimeoutError(f"the controller does not lead: {self.last_words()}")
+        raise TimeoutError("the controller does not lead")
 
 
 def _started(checkout: Path, hub: Hub, port: int, log: Path, resync: int) -> subprocess.Popen[bytes]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -55,7 +56,7 @@ def running() -> Iterator[Hub]:
         shutil.rmtree(root)
 
 
-def _agents_permission() -> list[dict[str, object]]:
+def _agents_permission() -> list[dict[str, Any]]:
     rules = [{"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests"], "verbs": ["create"]}]
     role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": "agents"}, "rules": rules}
     subject = {"kind": "Group", "apiGroup": RBAC, "name": AGENTS}
@@ -63,7 +64,7 @@ def _agents_permission() -> list[dict[str, object]]:
     return [role, binding | {"roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "agents"}, "subjects": [subject]}]
 
 
-def _cluster_set() -> list[dict[str, object]]:
+def _cluster_set() -> list[dict[str, Any]]:
     api = "cluster.open-cluster-management.io/v1beta2"
     everything = {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {}}}
     metadata = {"name": "global", "namespace": "runs"}

@@ -25,9 +25,9 @@ EVERY = 0.005
 async def probing(port: int) -> AsyncIterator[list[float]]:
     """The list has the seconds of all requests after the context."""
     found: list[float] = []
-    words = (sys.executable, "-m", "benchmarks.control_plane.probe", str(port))
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(*words, **pipes, cwd=ROOT, limit=1 << 26)
+    words = ("-m", "benchmarks.control_plane.probe", str(port))
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=pipe, stdout=pipe, cwd=ROOT, limit=1 << 26)
     try:
         yield found
         output, _ = await asyncio.wait_for(process.communicate(b""), 60)

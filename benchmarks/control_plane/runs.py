@@ -19,7 +19,7 @@ CORE = "/api/v1/namespaces/runs"
 JOBS = "/apis/batch/v1/namespaces/runs/jobs"
 DECISIONS_EACH = 100  # clusters in one PlacementDecision, as OCM writes them
 ROUNDS = 1000
-SECONDS = 120
+SECONDS = 600
 
 
 @dataclass
