@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, nargs="+", default=[100, 1000, 3500])
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="other checkouts, measured on the same hub")
     parser.add_argument("--samples", type=int, default=20, help="of each reaction time")
-    parser.add_argument("--resync", type=int, default=60, help="seconds between two complete lists while their memory is measured")
+    parser.add_argument("--resync", type=int, default=120, help="seconds between two complete lists while their memory is measured")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     given = parser.parse_args()
     checkouts = {THIS: ROOT} | {path.resolve().name: path.resolve() for path in given.against}

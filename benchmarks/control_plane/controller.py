@@ -73,14 +73,17 @@ class Controller:
     @classmethod
     @asynccontextmanager
     async def of(cls, checkout: Path, hub: Hub, resync: int = 900) -> AsyncIterator[Controller]:
-        """Started, and leading. Ends with the context."""
+        """Started, and leading. It ends with the context, and the context fails if it ends before."""
         port, log = free_port(), hub.dir / "log/controller.log"
         process = _started(checkout, hub, port, log, resync)
         try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+            patience = aiohttp.ClientTimeout(total=60)
+            async with aiohttp.ClientSession(timeout=patience) as session, asyncio.TaskGroup() as tasks:
                 found = cls(process, port, log, session)
+                watching = tasks.create_task(found._fail_if_it_ends())
                 await found._until_leading()
                 yield found
+                watching.cancel()
         except BaseException:
             print(log.read_text(errors="replace")[-4000:], file=sys.stderr)
             raise
@@ -135,6 +138,10 @@ class Controller:
         """A value of /proc/PID/status, in MiB."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+    async def _fail_if_it_ends(self) -> None:
+        code = await asyncio.to_thread(self.process.wait)
+        raise RuntimeError(f"the controller has ended with exit code {code}")
 
     async def _until_leading(self) -> None:
         end = time.monotonic() + 120
