@@ -27,7 +27,7 @@ from panal.hub.settings import Settings, SettingsError, load
 from panal.hub.supply import Supplier
 from panal.hub.watched import ADDON_KINDS, watched
 from panal.kube import kinds
-from panal.kube.cache import Cache
+from panal.kube.cache import Cache, Timing
 from panal.kube.client import Client
 from panal.kube.errors import ApiError, ConfigError, LeadershipLost
 from panal.kube.events import EventRecorder
@@ -76,7 +76,7 @@ async def _until_terminated(settings: Settings) -> None:
 async def run(settings: Settings, kubeconfig: str | None = None) -> None:
     """Runs the controller until cancelled. Raises LeadershipLost in an exception group."""
     async with Client.from_kubeconfig(kubeconfig) as client:
-        cache = Cache(client, watched())
+        cache = Cache(client, watched(), Timing(resync=settings.resync.total_seconds()))
         cache.subscribe(_count_phases)
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         authorities = Authorities(client, cache, settings.namespace, settings.times, utc_now)

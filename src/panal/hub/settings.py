@@ -11,6 +11,7 @@ from panal.addon.authority import Times
 from panal.api.names import BINDING_POLICY_WORKS_AFTER, SYSTEM_NAMESPACE
 from panal.lifecycle.world import Images
 
+RESYNC = timedelta(minutes=15)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -21,7 +22,8 @@ class SettingsError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`identity`: the name of this process in the leader Lease. `port`: for health and metrics (None: not served). `times`: lifetimes of
-    certificates and authorities. `policy_delay`: how long after its creation the admission policy is effective."""
+    certificates and authorities. `policy_delay`: how long after its creation the admission policy is effective. `resync`: how often the
+    watch cache lists each kind again."""
 
     images: Images
     namespace: str
@@ -31,6 +33,7 @@ class Settings:
     cleanup_limit: timedelta
     times: Times = field(default_factory=Times)
     policy_delay: timedelta = BINDING_POLICY_WORKS_AFTER
+    resync: timedelta = RESYNC
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
@@ -48,6 +51,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         cleanup_limit=timedelta(seconds=_number(env, "PANAL_CLEANUP_LIMIT_SECONDS", 300)),
         times=_times(env),
         policy_delay=_seconds(env, "PANAL_POLICY_DELAY_SECONDS", BINDING_POLICY_WORKS_AFTER),
+        resync=_seconds(env, "PANAL_RESYNC_SECONDS", RESYNC),
     )
 
 

@@ -19,6 +19,7 @@ def test_defaults() -> None:
     assert (settings.images.pod_tools, settings.images.gateway, settings.images.pull_policy) == ("tools:1", "gateway:1", "IfNotPresent")
     assert (settings.identity, settings.namespace, settings.port, settings.log_level) == ("me", "panal-system", 8080, "INFO")
     assert (settings.cleanup_limit, settings.policy_delay) == (timedelta(minutes=5), timedelta(seconds=5))
+    assert settings.resync == timedelta(minutes=15)
     assert settings.times == Times()
 
 
@@ -37,6 +38,7 @@ def test_the_identity_is_unique_outside_a_pod() -> None:
         ("PANAL_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("PANAL_CLEANUP_LIMIT_SECONDS", "60", "cleanup_limit", timedelta(minutes=1)),
         ("PANAL_POLICY_DELAY_SECONDS", "1", "policy_delay", timedelta(seconds=1)),
+        ("PANAL_RESYNC_SECONDS", "60", "resync", timedelta(minutes=1)),
         ("PANAL_AUTHORITY_LIFE_SECONDS", "3600", "times", Times(life=timedelta(hours=1))),
         ("PANAL_CERTIFICATE_LIFE_SECONDS", "3600", "times", Times(leaf=timedelta(hours=1))),
         ("PANAL_AUTHORITY_SPREAD_SECONDS", "3600", "times", Times(spread=timedelta(hours=1))),
@@ -60,6 +62,7 @@ def test_a_variable_sets_its_field_alone(name: str, value: str, field: str, expe
         ("PANAL_CLEANUP_LIMIT_SECONDS", "-5"),
         ("PANAL_CLEANUP_LIMIT_SECONDS", "0"),
         ("PANAL_POLICY_DELAY_SECONDS", "1.5"),
+        ("PANAL_RESYNC_SECONDS", "0"),
         ("PANAL_AUTHORITY_LIFE_SECONDS", "a year"),
     ],
 )
