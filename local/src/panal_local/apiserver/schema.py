@@ -149,7 +149,8 @@ def _base64_problem(text: str) -> str:
 
 @cache
 def pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text.replace(r"\z", r"\Z"))
+    """In Kubernetes' expressions `$` is the end of the text; Python's also matches before a last line break."""
+    return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", text.replace(r"\z", r"\Z")))
 
 
 def _is_time(value: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import samples
+from panal_local.apiserver.schema import pattern
 from samples import CLAIMS, MAPS, NAMESPACES, SECRETS, SERVICES, WIDGETS, bare, claim, config_map, named, service, widget
 
 WIDGET = 'Widget.samples.example.com "x" is invalid: '
@@ -165,3 +166,9 @@ def test_a_schema_that_cannot_be_used_is_refused(there, wrong):
     answer = there.post(samples.CRDS, json={**samples.CRD, "spec": {**samples.CRD["spec"], "versions": [version]}})
     assert answer.status_code in (400, 422)
     assert "openAPIV3Schema" in answer.json()["message"]
+
+
+def test_a_line_break_at_the_end_of_a_text_is_part_of_it():
+    assert pattern("^[a-z]+$").search("run")
+    assert not pattern("^[a-z]+$").search("run\n")
+    assert pattern(r"^1\$$").search("1$")
