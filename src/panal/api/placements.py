@@ -155,6 +155,7 @@ class PlacementSpec(Model):
     number_of_clusters: int | None = Field(
         default=None,
         ge=0,
+        le=2**31 - 1,
         description="The largest number of clusters to select. If not set: every cluster that qualifies.",
         json_schema_extra={"format": "int32"},
     )
