@@ -179,6 +179,8 @@ def _object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[Cause]
         if name not in value:
             yield Cause(REQUIRED, "Required value", f"{path}.{name}" if path else name)
     yield from _many(value, schema.get("maxProperties"), path)
+    if len(value) < (least := schema.get("minProperties", 0)):
+        yield _wrong(value, path, f"should have at least {least} properties")
     for name, item in value.items():
         yield from check(item, child(schema, name) or ANY, f"{path}.{name}" if path else name)
 
