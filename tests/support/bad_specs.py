@@ -18,7 +18,7 @@ ITEM, KEY = "[0]", "key"  # steps into a list and into a map
 VALID = {"server": {"image": "a:1"}, "client": {"image": "a:1"}}
 
 GOOD_TEXTS = ("a", "aa", "1Gi", "10%")
-BAD_TEXTS = ("", "-", "a b", "a\n", "ä", "0", "../a")
+BAD_TEXTS = ("", "-", "a b", "a\n", "ä", "0", "../a", "a/b", "a..b")
 OF_TYPES: Mapping[str, tuple[Any, ...]] = {
     "string": (7, {}),
     "integer": ("7", 1.5),
@@ -82,6 +82,8 @@ def _put(schema: Schema, around: Any, steps: tuple[str, ...], value: Any) -> Any
     step, rest = steps[0], steps[1:]
     if step == ITEM:
         return [_put(schema["items"], _valid(schema["items"]), rest, value)]
+    if "minProperties" in schema:
+        around = {}
     child = schema["properties"][step] if step in schema.get("properties", {}) else schema["additionalProperties"]
     return {**around, step: _put(child, around.get(step, _valid(child)), rest, value)}
 
@@ -97,7 +99,8 @@ def _valid(schema: Schema) -> Any:
         case "array":
             return []
         case "object":
-            return {name: _valid(schema["properties"][name]) for name in schema.get("required", ())}
+            needed = schema.get("required") or list(schema.get("properties", ()))[: schema.get("minProperties", 0)]
+            return {name: _valid(schema["properties"][name]) for name in needed}
         case _:
             return 1
 
@@ -134,8 +137,11 @@ def _out_of_bounds(schema: Schema) -> Iterator[Mistake]:
         yield Mistake("too long", "a" * (schema["maxLength"] + 1))
     if "maxItems" in schema:
         yield Mistake("too many items", [_numbered(schema["items"], n) for n in range(schema["maxItems"] + 1)])
+    if "minProperties" in schema:
+        yield Mistake("too few fields", {})
     if "maxProperties" in schema:
-        yield Mistake("too many keys", {f"k{n}": n for n in range(schema["maxProperties"] + 1)})
+        named = {name: _valid(child) for name, child in schema.get("properties", {}).items()}
+        yield Mistake("too many keys", named or {f"k{n}": n for n in range(schema["maxProperties"] + 1)})
     if schema.get("x-kubernetes-list-type") == "map":
         yield Mistake("twice the same", [_numbered(schema["items"], 1)] * 2, "[1]")
 
