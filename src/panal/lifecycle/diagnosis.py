@@ -16,6 +16,7 @@ from panal.api.types import CollaboratorStatus
 from panal.lifecycle.collaborators import cannot_take_part
 from panal.lifecycle.participants import uncertified
 from panal.lifecycle.reasons import NONE, Reason, Trouble
+from panal.lifecycle.refused import by_a_cluster
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
 from panal.pod.tools.codes import Ending, Refused, Unanswered, read_termination
@@ -83,8 +84,14 @@ def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | Non
     if work is None:
         return None
     if work.applied is False:
-        return _trouble_of(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
+        return _not_applied(work)
     return uncertified(world, cluster, now) or _pod_trouble(world, work, now)
+
+
+def _not_applied(work: WorkView) -> Trouble:
+    if invalid := by_a_cluster(work.applied_message):
+        return _trouble_of(Reason.INVALID_SPEC, f"{work.cluster}: {invalid}")
+    return _trouble_of(Reason.WORK_NOT_APPLIED, f"{work.cluster}: {work.applied_message}")
 
 
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
