@@ -111,7 +111,7 @@ class Demo:
     # --- before and after ----------------------------------------------------------------------------------------
     @contextmanager
     def tidied(self, keep: bool) -> Iterator[None]:
-        """An earlier demo that was kept goes first; unless it is kept, nothing of this one stays but images and the model."""
+        """Removes a kept earlier demo first and, unless `keep`, this one at the end, except images and the model."""
         self.home.parent.mkdir(parents=True, exist_ok=True)
         self.lock = (self.home.parent / "lock").open("w")
         try:
@@ -135,7 +135,7 @@ class Demo:
             if path.name != "images":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def farewell(self, keep: bool) -> None:
+    def print_next_steps(self, keep: bool) -> None:
         self.title("What now")
         print(f"the federated model: {self.result / 'digits.safetensors'}")
         if keep:
@@ -174,7 +174,7 @@ def main() -> None:
     demo = Demo(given.work.resolve())
     with demo.tidied(given.keep):
         demo.play()
-        demo.farewell(given.keep)
+        demo.print_next_steps(given.keep)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Runs in Flower's environment: a client of the Fleet API that lies about who it is. Prints what became of each try, as JSON.
+"""Runs in Flower's environment: a client of the Fleet API that lies about its identity. Prints the result of each attempt as JSON.
 
-`attacker.py SITE1 SITE2 NOBODY`: ports of three gateways, those of two certificates and one that names no cluster.
+`attacker.py SITE1 SITE2 OUTSIDER`: ports of three gateways, those of two certificates and one that names no cluster.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-SITE1, SITE2, NOBODY = sys.argv[1:]
+SITE1, SITE2, OUTSIDER = sys.argv[1:]
 first, second = generate_key_pairs(), generate_key_pairs()
 results: dict[str, str] = {}
 
 
 class Instance:
-    """What a SuperNode says of its Pod."""
+    """Adds the header with the id of the Pod, as a SuperNode does."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -97,7 +97,7 @@ node1 = join("site1", one, first)
 node2 = join("site2", two, second)
 everything("by another's key", two, node1)  # signed as site2's own node
 everything("by another's certificate", client(SITE2, first, "b"), node1)  # with the key of site1's node, which it was given
-everything("by nobody", client(NOBODY, first, "a"), node1)
+everything("by an outsider", client(OUTSIDER, first, "a"), node1)
 join("second", client(SITE1, generate_key_pairs(), "c"), generate_key_pairs())
 third = generate_key_pairs()
 join("second in another Pod", client(SITE1, third, "c"), third)
@@ -114,14 +114,14 @@ for name, forged in {
     attempt(
         f"message {name}", lambda forged=forged: two.PushMessages(PushMessagesRequest(node=Node(node_id=node2), messages_list=[forged]))
     )
-attempt("site1 goes on", lambda: one.PullMessages(PullMessagesRequest(node=Node(node_id=node1))))
-attempt("site2 goes on", lambda: two.PullMessages(PullMessagesRequest(node=Node(node_id=node2))))
+attempt("site1 polls", lambda: one.PullMessages(PullMessagesRequest(node=Node(node_id=node1))))
+attempt("site2 polls", lambda: two.PullMessages(PullMessagesRequest(node=Node(node_id=node2))))
 again = generate_key_pairs()
 restarted = client(SITE1, again, "a")
-node3 = join("started anew", restarted, again)
+node3 = join("restarted", restarted, again)
 everything("replaced", one, node1)
-attempt("started anew goes on", lambda: restarted.PullMessages(PullMessagesRequest(node=Node(node_id=node3))))
-attempt("started anew leaves", lambda: restarted.DeactivateNode(DeactivateNodeRequest(node_id=node3)))
+attempt("restarted polls", lambda: restarted.PullMessages(PullMessagesRequest(node=Node(node_id=node3))))
+attempt("restarted leaves", lambda: restarted.DeactivateNode(DeactivateNodeRequest(node_id=node3)))
 join("another Pod after it left", client(SITE1, third, "c"), third)
 fourth = generate_key_pairs()
 join("another Pod, registered now", client(SITE1, fourth, "c"), fourth)

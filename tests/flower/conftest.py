@@ -1,7 +1,7 @@
 """An aggregator's and its collaborators' containers as processes on loopback: the real programs, real Flower, no Kubernetes.
 
-In the place of the gateways is a proxy that says whose request it is (`standin_gateway`).
-Flower lives in an environment of its own, as in a user's image; PANAL_FLOWER_VENV names it (`make test-flower` creates it).
+A proxy that adds the cluster to each request stands in for the gateways (`standin_gateway`).
+Flower has a separate environment, as in a user's image; PANAL_FLOWER_VENV names it (`make test-flower` creates it).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pods:
     settings: dict[str, str]
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    app_hash: str = ""  # what sites are told that they will run
+    app_hash: str = ""  # the app hash that is announced to sites
 
     def __post_init__(self) -> None:
         self.venv = flower_venv()
@@ -56,7 +56,7 @@ class Pods:
         install(self.folder / "tools")
 
     def app(self, name: str = "tiny", **config: object) -> Path:
-        """A copy of the app whose run-config says `config`."""
+        """A copy of the app with `config` in its run config."""
         target = self.folder / "app"
         shutil.copytree(APPS / name, target, ignore=shutil.ignore_patterns("__pycache__"))
         file = target / "pyproject.toml"
@@ -96,7 +96,7 @@ class Pods:
         self.start("launcher", "launcher", self.settings | {"PANAL_APP_DIR": str(app)})
 
     def start_site(self, name: str, env: dict[str, str] | None = None, cluster: str = "") -> None:
-        """As the work tells it, which comes after the launcher has announced the app. `cluster` is whose certificate it has."""
+        """Starts a collaborator with the announced app hash. `cluster` is the cluster of its certificate."""
         own = {
             "PANAL_CLUSTER": name,
             "PANAL_GATEWAY_PORT": str(self.gateways.port(cluster or name)),
@@ -107,12 +107,12 @@ class Pods:
         self.start(name, "supernode", own | (env or {}))
 
     def announce(self, app: Path) -> None:
-        """Starts the launcher, and takes the hash that it announces first of all."""
+        """Starts the launcher, and reads the app hash that it announces."""
         self.start_launcher(app)
         self.app_hash = eventually(lambda: self.record(event="bundle"), "the app's hash")["sha256"]
 
     def bundle(self, app: Path) -> str:
-        """The hash of the app, by a process of its own."""
+        """The app hash, computed by a separate process."""
         script = "import sys, hashlib; from pathlib import Path; from panal_tools.flower.control import bundle_app as b; "
         script += "print(hashlib.sha256(b(Path(sys.argv[1]))).hexdigest())"
         env = {"PYTHONPATH": str(self.folder / "tools"), "PATH": "/usr/bin:/bin", "HOME": str(self.folder)}
@@ -139,18 +139,18 @@ class Pods:
         return next((r for r in self.records() if all(r.get(k) == v for k, v in wanted.items())), None)
 
     def termination(self, name: str = "launcher") -> tuple[int, dict]:
-        """How a container ended: its exit code and termination message."""
+        """The exit code and termination message of a container."""
         try:
             code = self.processes[name].wait(DEADLINE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{name} goes on; its log:\n{self.log(name)}\n--- superlink:\n{self.log('superlink')[-3000:]}") from None
+            raise AssertionError(f"{name} runs; its log:\n{self.log(name)}\n--- superlink:\n{self.log('superlink')[-3000:]}") from None
         return code, json.loads((self.folder / f"{name}.termination").read_text())
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
     def kill(self, name: str) -> None:
-        """The container and all that runs in it."""
+        """Kills the container with all its processes."""
         process = self.processes.pop(name)
         for group in _groups(process.pid):
             try:
@@ -166,7 +166,7 @@ class Pods:
 
 
 def _groups(pid: int) -> set[int]:
-    """The process groups of a process and its descendants: a SuperNode is in one of its own."""
+    """The process groups of a process and its descendants. A SuperNode has its own group."""
     parents: dict[int, tuple[int, int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

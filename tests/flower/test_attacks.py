@@ -1,4 +1,4 @@
-"""What a site and a hub may try against each other inside a connection that is authenticated, with the real Flower."""
+"""Attacks of a site and of a hub inside an authenticated connection, with the real Flower."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Make = Callable[..., Pods]
 
 EVERYTHING = ("heartbeat", "pull", "push", "run", "fab", "push object", "pull object", "confirm", "deactivate", "unregister")
 EXPECTED = {
-    **{f"{site} {what}": "ok" for site in ("site1", "site2") for what in ("registers", "activates", "goes on")},
-    **{f"by {whose} {what}": "401" for whose in ("another's key", "another's certificate", "nobody") for what in EVERYTHING},
-    "second registers": "401",  # with a key for which it does not sign
+    **{f"{site} {what}": "ok" for site in ("site1", "site2") for what in ("registers", "activates", "polls")},
+    **{f"by {whose} {what}": "401" for whose in ("another's key", "another's certificate", "an outsider") for what in EVERYTHING},
+    "second registers": "401",  # with a key that does not match its signature
     "second activates": "401",
     "second in another Pod registers": "412",
     "second in another Pod activates": "401",
     "activates another's": "401",
     **{f"message {what}": "401" for what in ("as the server", "as another's node", "no reply")},
-    **{f"started anew {what}": "ok" for what in ("registers", "activates", "goes on", "leaves")},
+    **{f"restarted {what}": "ok" for what in ("registers", "activates", "polls", "leaves")},
     **{f"replaced {what}": "401" for what in EVERYTHING},
     **{f"another Pod after it left {what}": "ok" for what in ("registers", "activates")},
     **{f"another Pod, registered now {what}": "ok" for what in ("registers", "activates")},
@@ -48,7 +48,7 @@ def attack(run: Pods, *ports: int) -> dict[str, str]:
 
 
 @pytest.mark.oldest
-def test_a_site_speaks_for_its_own_node_alone_and_has_but_one(pods: Make) -> None:
+def test_a_site_has_one_node_and_uses_no_other(pods: Make) -> None:
     run = pods()
     run.start_superlink()
     eventually(lambda: "Uvicorn running" in run.log("superlink"), "it serves")
@@ -68,7 +68,7 @@ def test_two_nodes_with_one_certificate_do_not_make_a_quorum(pods: Make) -> None
     run.start_site("site1")
     run.connected("site1")
     run.start_site("twin", cluster="site1")
-    eventually(lambda: "a collaborator with this certificate is connected already" in run.log("twin"), "it is told why")
+    eventually(lambda: "a collaborator with this certificate is connected already" in run.log("twin"), "the second node gets the reason")
     code, message = run.termination()
     assert (code, message["reason"]) == (1, "QuorumNotReached")
     assert message["message"].startswith("1 collaborators connected")
@@ -77,7 +77,7 @@ def test_two_nodes_with_one_certificate_do_not_make_a_quorum(pods: Make) -> None
     assert "SuperNode ID" not in run.log("twin")
 
 
-def test_a_killed_supernode_is_back_at_once_and_counts_once(pods: Make) -> None:
+def test_a_killed_supernode_is_replaced_at_once(pods: Make) -> None:
     run = pods(min_clients=2, PANAL_QUORUM_TIMEOUT="300")
     run.start_superlink()
     run.announce(run.app())
@@ -94,7 +94,7 @@ def test_a_killed_supernode_is_back_at_once_and_counts_once(pods: Make) -> None:
     assert max(r["count"] for r in run.records() if r["event"] == "connected") == 2
 
 
-def test_metrics_are_those_of_the_certificate_whatever_the_site_says(pods: Make) -> None:
+def test_metrics_belong_to_the_cluster_of_the_certificate(pods: Make) -> None:
     run = pods(min_clients=2)
     run.start_superlink()
     run.announce(run.app(mode="poses"))
@@ -102,13 +102,13 @@ def test_metrics_are_those_of_the_certificate_whatever_the_site_says(pods: Make)
     run.start_site("site2", {"PANAL_CLUSTER": "site1"})
     train = eventually(lambda: run.record(event="round", phase="train"), "a round")
     assert set(train["collaborators"]) == {"site1", "site2"}
-    assert train["collaborators"]["site2"]["metrics"]["loss"] == 1.0  # what it says as site1
-    assert all(told["seconds"] < 99 for told in train["collaborators"].values())
+    assert train["collaborators"]["site2"]["metrics"]["loss"] == 1.0  # what it sends in the name of site1
+    assert all(reply["seconds"] < 99 for reply in train["collaborators"].values())
 
 
 @pytest.mark.parametrize("lies", [False, True], ids=["openly", "under the announced hash"])
 def test_a_site_refuses_an_app_that_was_not_announced(pods: Make, lies: bool) -> None:
-    """The hub swaps the app: says so, or gives it out for the announced one."""
+    """The hub sends another app, with its own hash or with the announced one."""
     run = pods(min_clients=1)
     run.start_superlink()
     run.announce(run.app())
@@ -128,7 +128,7 @@ def test_a_site_refuses_an_app_that_was_not_announced(pods: Make, lies: bool) ->
     assert "flwr-clientapp" not in run.log("site1")
 
 
-def test_a_site_that_was_told_no_hash_does_not_start(pods: Make) -> None:
+def test_a_site_without_an_app_hash_does_not_start(pods: Make) -> None:
     run = pods()
     run.start_site("site1", {"PANAL_APP_HASH": ""})
     code, message = run.termination("site1")

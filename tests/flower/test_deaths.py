@@ -1,4 +1,4 @@
-"""Processes that die: Flower is told at once, and does not wait for a minute without a heartbeat."""
+"""Processes that die are reported to Flower at once, not after a minute without a heartbeat."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.flower
 
 Make = Callable[..., Pods]
 HEARTBEAT = 60  # seconds after which Flower notices by itself
-SOON = HEARTBEAT / 2  # for all of a phase, on a machine that does much else
+SOON = HEARTBEAT / 2  # for a whole phase, on a busy machine
 
 
 @pytest.mark.parametrize("acceleration", ["Auto", pytest.param("Off", marks=pytest.mark.versions)])
 @pytest.mark.parametrize(
     ("mode", "reason"), [("dies", "KilledBySIGKILL"), ("dies-as-it-replies", "KilledBySIGSEGV"), ("exits", "ClientAppExited")]
 )
-def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mode: str, reason: str, acceleration: str) -> None:
+def test_a_dead_client_app_fails_at_once(pods: Make, mode: str, reason: str, acceleration: str) -> None:
     run = pods(rounds=2, min_clients=1)
     with reporting(run, ConfigMap()):
         app = run.app(mode=f"{mode}-at-site2")
@@ -48,7 +48,7 @@ def test_a_client_app_that_dies_costs_its_update_and_little_time(pods: Make, mod
     ("mode", "message"),
     [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")],
 )
-def test_a_server_app_that_dies_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
+def test_a_dead_server_app_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
     run = pods(min_clients=1, PANAL_ACCELERATION=acceleration)
     run.start_all(run.app(mode=f"server-{mode}"), sites=1)
     assert run.termination() == (1, {"reason": "ServerAppFailed", "message": message})
@@ -57,7 +57,7 @@ def test_a_server_app_that_dies_fails_the_run_with_its_signal(pods: Make, mode: 
     assert (run.folder / "launcher.termination").stat().st_mtime - connected["time"] < SOON  # it was submitted then
 
 
-def test_a_supernode_whose_superexec_dies_is_started_again(pods: Make) -> None:
+def test_a_supernode_restarts_when_its_superexec_dies(pods: Make) -> None:
     run = pods(min_clients=1)
     run.app_hash = "0" * 64
     run.start_superlink()
@@ -72,10 +72,10 @@ def test_a_supernode_whose_superexec_dies_is_started_again(pods: Make) -> None:
 
 
 def zombies(process: int) -> list[int]:
-    """Processes that have ended and were not collected, among those that this one and its children started."""
+    """The zombies among the descendants of a process."""
     try:
         below = [process, *children(process)]
         below += [p for each in below[1:] for p in children(each)]
         return [p for p in below if "(zombie)" in Path(f"/proc/{p}/status").read_text()]
-    except OSError:  # one of them was collected meanwhile
+    except OSError:  # reaped in the meantime
         return [process]

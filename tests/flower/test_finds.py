@@ -1,4 +1,4 @@
-"""What an app finds, with the real Flower: node config, working directory, run config, and no proxy on loopback."""
+"""The environment of an app with the real Flower: node config, working directory, run config, and no proxy on loopback."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
         assert run.termination()[0] == 0
         for number, line in enumerate((5, 7)):
             metrics = [r["collaborators"][f"site{number + 1}"]["metrics"] for r in run.records() if r.get("phase") == "train"]
-            told = {"partition": number, "partitions": 2, "line": line, "num-examples": 1}
-            assert metrics == [told | {"files": 1}, told | {"files": 2}]
+            found = {"partition": number, "partitions": 2, "line": line, "num-examples": 1}
+            assert metrics == [found | {"files": 1}, found | {"files": 2}]
 
     saved = np.load(io.BytesIO((folder / "files/final_model.npz").read_bytes()))
     assert saved["arr_0"].tolist() == [4.0] * 4
@@ -47,15 +47,15 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
     assert (files["uri"], files["count"], files["leftOut"]) == ("pvc://models/out/team/digits/u-1/files/", 2, [])
     assert [each["path"] for each in files["list"]] == ["final_model.npz", "reports/lines.txt"]
     assert "2 files of the app" in run.log("launcher")
-    told = config_map.progress().files
-    assert told is not None
-    assert (told.uri, told.count, told.size) == (files["uri"], 2, files["size"])
+    found = config_map.progress().files
+    assert found is not None
+    assert (found.uri, found.count, found.size) == (files["uri"], 2, files["size"])
     image = run.folder / "app"
     assert {path.name for path in image.iterdir()} == {"data", "finds", "pyproject.toml"}  # nothing was written into it
     assert (run.folder / "work-site1/app/rounds.log").exists()
 
 
-def test_an_app_that_fails_in_the_end_names_the_key_and_its_files_are_kept(pods: Make) -> None:
+def test_a_failed_server_app_names_the_missing_key_and_keeps_its_files(pods: Make) -> None:
     run = pods(rounds=1, min_clients=1)
     with reporting(run, ConfigMap()) as folder:
         start(run, mode="fails-after")
@@ -65,7 +65,7 @@ def test_an_app_that_fails_in_the_end_names_the_key_and_its_files_are_kept(pods:
     assert json.loads((folder / "metadata.json").read_text())["files"]["count"] == 2
 
 
-def test_a_site_that_fails_names_the_missing_key(pods: Make) -> None:
+def test_a_failed_client_app_names_the_missing_key(pods: Make) -> None:
     run = pods(rounds=1, min_clients=1)
     start(run, mode="asks-too-much")
     code, message = run.termination()
@@ -75,7 +75,7 @@ def test_a_site_that_fails_names_the_missing_key(pods: Make) -> None:
     assert "MissingNodeConfig" in run.log("site1")
 
 
-def test_what_the_launcher_refuses_it_refuses_before_anything_is_waited_for(pods: Make) -> None:
+def test_the_launcher_refuses_an_app_before_it_waits(pods: Make) -> None:
     run = pods(PANAL_RUN_CONFIG='{"stepp":2}')
     app = run.app("finds")
     run.start_launcher(app)

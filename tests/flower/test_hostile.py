@@ -1,4 +1,4 @@
-"""One hostile site among honest ones, with the real Flower: it costs its own part of a round and nothing else, and it is named."""
+"""One hostile site among honest ones, with the real Flower: it affects only its own replies, and it is named."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def statuses(run: Pods) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("expected", [PUSHES, REPLIES], ids=["objects", "replies"])
-def test_every_attack_costs_the_site_its_own_part_alone(pods: Make, expected: dict[str, str]) -> None:
+def test_each_attack_affects_only_the_site_itself(pods: Make, expected: dict[str, str]) -> None:
     rounds = len(expected)
     run = pods(rounds=rounds, min_clients=2)
     with reporting(run, ConfigMap()) as folder:
@@ -113,11 +113,11 @@ def test_every_attack_costs_the_site_its_own_part_alone(pods: Make, expected: di
     assert set(met) == set(expected)
     assert all(each == 200 for attack in ("honest", "repeated") for each in met.get(attack, []))
     if "others" in expected:
-        assert met["others"][:4] == [401, 401, 200, 200]  # the last two are told that there is no such object
+        assert met["others"][:4] == [401, 401, 200, 200]  # the last two report that there is no such object
 
 
-def test_an_announcement_that_is_none_leaves_nothing_behind(pods: Make) -> None:
-    """The site has then not answered, as one that trains for long: the round ends with roundTimeoutSeconds."""
+def test_an_invalid_announcement_leaves_nothing_behind(pods: Make) -> None:
+    """The site then counts as not having replied; the round ends after roundTimeoutSeconds."""
     run = pods(rounds=1, min_clients=2, PANAL_ROUND_TIMEOUT="20")
     with reporting(run, ConfigMap()):
         start(run, ["another root", "two at a time"])
@@ -128,7 +128,7 @@ def test_an_announcement_that_is_none_leaves_nothing_behind(pods: Make) -> None:
     assert "refused: cluster=hostile reason=ForeignMessage" in run.log("superlink")
 
 
-def test_a_site_that_leaves_the_run_is_answered_for_at_once(pods: Make) -> None:
+def test_messages_of_a_site_that_leaves_fail_at_once(pods: Make) -> None:
     run = pods(rounds=2, min_clients=2)
     participants = run.run_dir / "participants.json"
     participants.write_text(json.dumps({"clusters": ["site1", "site2", "hostile"]}))
@@ -144,8 +144,8 @@ def test_a_site_that_leaves_the_run_is_answered_for_at_once(pods: Make) -> None:
     assert [r["count"] for r in run.records() if r["event"] == "connected"][-1] == 2
 
 
-def test_an_answer_that_is_lost_on_the_way_costs_nothing(pods: Make) -> None:
-    """A connection that breaks between what the hub has done and its answer: the message, and the place for a reply, are there still."""
+def test_a_lost_response_has_no_effect(pods: Make) -> None:
+    """The connection breaks after the hub has processed a request: the message, or the announced reply, still exists."""
     run = pods(rounds=1, min_clients=1)
     lost: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Which Flower is taken: by what panal hooks of it, whatever number it has, and before anything is scheduled."""
+"""Which versions of Flower are accepted: decided by their hooked modules, before anything is scheduled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def package() -> Path:
 
 
 def used() -> Iterator[tuple[str, str]]:
-    """Each module of Flower that our programs name, in an import or a text, and who names it."""
+    """Each module of Flower that our programs name, in an import or a string, with the program."""
     for file in sorted(TOOLS.glob("*.py")):
         if file.name not in ("known.py", "digests.py"):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -61,7 +61,7 @@ def is_module(name: str) -> bool:
     return bool(re.fullmatch(r"flwr(\.\w+)+", name)) and (place.with_suffix(".py").exists() or (place / "__init__.py").exists())
 
 
-def test_what_is_hooked_is_known_by_its_digest() -> None:
+def test_hooked_modules_have_digests() -> None:
     found = dict(used())
     assert set(MODULES) <= found.keys(), "a module that nothing hooks refuses releases for nothing"
     assert found.keys() <= AS_THEY_ARE | set(MODULES), "into known.MODULES with what is hooked, then `make flower-known`"
@@ -70,7 +70,7 @@ def test_what_is_hooked_is_known_by_its_digest() -> None:
 
 @pytest.fixture
 def made_up(tmp_path: Path) -> Path:
-    """A copy of Flower that calls itself 1.99.0, to be put before the installed one."""
+    """A copy of Flower with version 1.99.0, for a path before the installed one."""
     folder = tmp_path / "made-up"
     shutil.copytree(package(), folder / "flwr")
     (folder / "flwr-1.99.0.dist-info").mkdir()
@@ -78,7 +78,7 @@ def made_up(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_newer_version_whose_hooked_modules_are_the_same_runs(pods: Make, made_up: Path) -> None:
+def test_a_newer_version_with_the_same_hooked_modules_runs(pods: Make, made_up: Path) -> None:
     with (made_up / "flwr/common/logger.py").open("a") as file:
         file.write("\n# a line more where nothing is hooked\n")
     run = pods(min_clients=1, PYTHONPATH=str(made_up))
@@ -92,7 +92,7 @@ def test_a_newer_version_whose_hooked_modules_are_the_same_runs(pods: Make, made
 
 
 @pytest.mark.oldest
-def test_a_version_with_one_line_more_in_a_hooked_module_is_refused_before_anything_is_scheduled(pods: Make, made_up: Path) -> None:
+def test_a_version_with_a_changed_hooked_module_is_refused(pods: Make, made_up: Path) -> None:
     with (made_up / "flwr/superlink/servicer/fleet/fleet_handlers.py").open("a") as file:
         file.write("\n# a line more\n")
     run = pods(min_clients=1, PYTHONPATH=str(made_up))
@@ -106,10 +106,10 @@ def test_a_version_with_one_line_more_in_a_hooked_module_is_refused_before_anyth
         assert message["reason"] == "FlowerNotSupported"
         for part in ("Flower 1.99.0", f"install flwr=={NEWEST}", "flwr.superlink.servicer.fleet.fleet_handlers is not as in"):
             assert part in message["message"], message
-    assert not run.record(event="bundle")  # collaborators are made when it is there
+    assert not run.record(event="bundle")  # without it, no collaborators are created
 
 
-def test_a_flower_that_cannot_take_the_guard_serves_nothing(pods: Make, made_up: Path) -> None:
+def test_a_flower_without_guard_serves_nothing(pods: Make, made_up: Path) -> None:
     (made_up / "flwr/proto/fleet_pb2.py").write_text("raise ImportError('broken')")
     run = pods(PYTHONPATH=str(made_up))
     run.start_superlink()
@@ -121,7 +121,7 @@ def test_a_flower_that_cannot_take_the_guard_serves_nothing(pods: Make, made_up:
 
 
 @pytest.mark.oldest
-def test_a_site_whose_flower_is_of_another_minor_version_than_the_hubs_says_so(pods: Make) -> None:
+def test_a_different_minor_version_at_a_site_is_reported(pods: Make) -> None:
     run = pods()
     run.app_hash = "0" * 64
     run.start_site("site1", {"PANAL_FLOWER_VERSION": "1.30.0"})

@@ -1,4 +1,4 @@
-"""The MNIST example without Flower: the deal is unequal and fair, and federated averaging comes close to central training."""
+"""The MNIST example without Flower: the data is divided unequally, and federated averaging comes close to central training."""
 
 from __future__ import annotations
 

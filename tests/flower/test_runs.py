@@ -1,4 +1,4 @@
-"""Runs of the real Flower as the pods hold them: what is recorded, what becomes of the model, and how each kind of failure ends."""
+"""Runs with the real Flower in the Pods' programs: records, the stored model, and the end of each kind of failure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[..., Pods]
 
 
 class ConfigMap:
-    """Stands for the one on the hub: keeps what is written, holds what the controller put there."""
+    """A fake of the ConfigMap on the hub, with the controller's data and what the reporter writes."""
 
     def __init__(self, **data: str) -> None:
         self.data = data
@@ -46,7 +46,7 @@ class ConfigMap:
 
 @contextmanager
 def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
-    """The reporter beside the run, in a thread of its own; gives the folder that stands for the model's volume."""
+    """Runs the reporter in a thread; returns the folder that stands for the storage volume."""
     volume = pods.folder / "volume"
     volume.mkdir()
     env = {
@@ -107,7 +107,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
 
 
 @pytest.mark.oldest
-def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(pods: Make) -> None:
+def test_a_run_ends_if_all_clients_raise_and_texts_stay_at_the_site(pods: Make) -> None:
     run = pods()
     run.start_all(run.app(mode="clients-raise"))
     code, message = run.termination()
@@ -119,7 +119,7 @@ def test_exceptions_of_all_clients_end_the_run_and_their_text_stays_at_the_site(
     assert "patient 4711" not in run.log("superlink") + run.log("launcher") + (run.run_dir / "progress.jsonl").read_text()
 
 
-def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(pods: Make) -> None:
+def test_a_client_that_raises_does_not_end_a_run_with_a_quorum(pods: Make) -> None:
     run = pods(min_clients=1)
     with reporting(run, ConfigMap()):
         app = run.app(mode="raises-at-site2")
@@ -136,7 +136,7 @@ def test_one_client_that_raises_does_not_stop_a_run_that_needs_only_the_others(p
     assert train["messages"] == {"site2": "patient 4711 has a secret"}  # its owner shares it
 
 
-def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> None:
+def test_a_server_app_that_raises_fails_the_run_with_its_message(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="server-raises"), sites=1)
     code, message = run.termination()
@@ -145,7 +145,7 @@ def test_a_server_app_that_raises_fails_the_run_in_its_own_words(pods: Make) -> 
     eventually(lambda: "in main\n" in run.log("superlink") and "Traceback" in run.log("superlink"), "the traceback in the log", 10)
 
 
-def test_a_run_in_which_no_site_was_asked_has_no_result(pods: Make) -> None:
+def test_a_run_without_messages_has_no_result(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="no-training"), sites=1)
     code, message = run.termination()
@@ -153,21 +153,21 @@ def test_a_run_in_which_no_site_was_asked_has_no_result(pods: Make) -> None:
 
 
 @pytest.mark.parametrize(("acceleration", "forked"), [("Auto", 1.0), ("Off", 0.0)])
-def test_app_processes_are_forked_and_draw_numbers_of_their_own(pods: Make, acceleration: str, forked: float) -> None:
-    """Off: started anew for each message, as Flower does."""
+def test_app_processes_are_forked_with_their_own_random_state(pods: Make, acceleration: str, forked: float) -> None:
+    """Off: a new process for each message, as in Flower."""
     run = pods(rounds=2, min_clients=2, PANAL_ACCELERATION=acceleration)
     run.start_superlink()
     run.announce(run.app(mode="draws"))
     for name in ("site1", "site2"):
         run.start_site(name, {"PANAL_ACCELERATION": acceleration})
     eventually(lambda: run.record(event="model"), "the model")
-    told = [c["metrics"] for r in run.records() if r.get("phase") == "train" for c in r["collaborators"].values()]
-    assert [m["forked"] for m in told] == [forked] * 4
-    assert len({m["drawn"] for m in told}) == 4
+    found = [c["metrics"] for r in run.records() if r.get("phase") == "train" for c in r["collaborators"].values()]
+    assert [m["forked"] for m in found] == [forked] * 4
+    assert len({m["drawn"] for m in found}) == 4
     assert ("no acceleration: spec.acceleration is Off" in run.log("site1")) == (acceleration == "Off")
 
 
-def test_an_app_that_only_looks_around_has_no_result(pods: Make) -> None:
+def test_an_app_that_only_lists_nodes_has_no_result(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="no-strategy"), sites=1)
     code, message = run.termination()
@@ -188,7 +188,7 @@ def test_too_few_collaborators_and_a_folder_without_an_app(pods: Make) -> None:
     assert "no pyproject.toml with [tool.flwr.app]" in message["message"]
 
 
-def test_a_killed_collaborator_costs_its_update_and_not_the_run(pods: Make) -> None:
+def test_a_killed_collaborator_does_not_end_the_run(pods: Make) -> None:
     run = pods(min_clients=2)
     app = run.app(mode="slow-at-site3")
     with reporting(run, ConfigMap()):
@@ -207,7 +207,7 @@ def test_a_killed_collaborator_costs_its_update_and_not_the_run(pods: Make) -> N
     assert run.record(event="bundle", sha256=run.app_hash)  # the same from another process
 
 
-def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
+def test_a_killed_superlink_ends_the_run_with_a_reason(pods: Make) -> None:
     run = pods(min_clients=1)
     run.start_all(run.app(mode="slow-at-site1"), sites=1)
     eventually(lambda: "train message" in run.log("site1"), "site1 trains")
@@ -218,8 +218,8 @@ def test_a_killed_superlink_loses_the_run_and_says_so(pods: Make) -> None:
 
 
 @pytest.mark.parametrize("acceleration", ["Auto", "Off"])
-def test_a_superlink_that_is_asked_to_end_has_not_failed(pods: Make, acceleration: str) -> None:
-    """As the kubelet asks a sidecar when the launcher has ended; its exit code is what kubectl shows of the Pod."""
+def test_a_terminated_superlink_has_exit_code_zero(pods: Make, acceleration: str) -> None:
+    """The kubelet terminates the sidecar when the launcher has ended; kubectl shows its exit code."""
     run = pods(PANAL_ACCELERATION=acceleration)
     run.start_superlink()
     eventually(lambda: "Uvicorn running" in run.log("superlink"), "it serves")
@@ -227,11 +227,11 @@ def test_a_superlink_that_is_asked_to_end_has_not_failed(pods: Make, acceleratio
     assert run.processes["superlink"].wait(30) == 0
 
 
-def test_a_collaborator_asks_until_the_aggregator_is_there_and_is_started_anew(pods: Make) -> None:
+def test_a_collaborator_retries_until_the_aggregator_is_available(pods: Make) -> None:
     run = pods(min_clients=1)
     run.app_hash = "0" * 64
     run.start_site("site1")
-    eventually(lambda: "retrying" in run.log("site1"), "nobody is there: the gateway says 503")
+    eventually(lambda: "retrying" in run.log("site1"), "the gateway returns 503 without an aggregator")
     run.start_superlink()
     run.connected("site1")
     (node,) = [p for p in children(run.processes["site1"].pid) if "flower-supernode" in command(p)]
@@ -242,10 +242,10 @@ def test_a_collaborator_asks_until_the_aggregator_is_there_and_is_started_anew(p
     assert "SecondCollaborator" not in run.log("superlink")  # it did not have to wait
     run.processes["site1"].send_signal(signal.SIGTERM)
     assert run.processes["site1"].wait(30) == 0
-    assert not [p for p in everybody() if f"--port {port_of(run, 'site1')} " in command(p)]
+    assert not [p for p in processes() if f"--port {port_of(run, 'site1')} " in command(p)]
 
 
-def test_a_collaborator_without_its_data_says_so(pods: Make) -> None:
+def test_a_collaborator_without_data_has_a_reason(pods: Make) -> None:
     run = pods()
     empty = run.folder / "data"
     empty.mkdir()
@@ -254,7 +254,7 @@ def test_a_collaborator_without_its_data_says_so(pods: Make) -> None:
         assert run.termination("site1") == (1, {"reason": "DataNotFound", "message": f"The data at {path} {what}"})
 
 
-def everybody() -> list[int]:
+def processes() -> list[int]:
     return [int(p.name) for p in Path("/proc").glob("[0-9]*")]
 
 

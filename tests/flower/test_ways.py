@@ -1,4 +1,4 @@
-"""Apps of many kinds, as they run with Flower: which rounds are seen, what becomes of the model, and what is said of it."""
+"""Apps of many kinds with the real Flower: their rounds, models and notices."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def ended(pods: Make, app: str, mode: str, sites: int = 2, **settings: Any) -> E
     config_map = ConfigMap()
     with reporting(run, config_map) as folder:
         run.start_all(run.app(app, mode=mode), sites)
-        code, told = run.termination()
+        code, message = run.termination()
     files = {str(f.relative_to(folder)): f.read_bytes() for f in Path(folder).rglob("*") if f.is_file()}
-    return Ended(code, told["reason"], told["message"], config_map.progress(), files, run)
+    return Ended(code, message["reason"], message["message"], config_map.progress(), files, run)
 
 
 @pytest.mark.parametrize(("mode", "rounds"), [("loop", 3), pytest.param("loop-groups", 3, marks=pytest.mark.versions), ("push", 2)])
-def test_rounds_of_an_own_main_loop_are_seen_in_its_messages(pods: Make, mode: str, rounds: int) -> None:
+def test_rounds_of_an_apps_main_loop_are_derived_from_its_messages(pods: Make, mode: str, rounds: int) -> None:
     found = ended(pods, "ways", mode)
     assert (found.code, found.reason) == (0, "Completed"), found
     progress = found.progress
@@ -61,10 +61,10 @@ def test_rounds_of_an_own_main_loop_are_seen_in_its_messages(pods: Make, mode: s
     assert progress.collaborators["site2"].metrics["loss"] == 0.5
     assert ("accuracy" in progress.collaborators["site1"].metrics) == (mode != "push")
     assert progress.collaborators["site1"].seconds is not None
-    assert set(found.files) == (set() if mode == "push" else {"metadata.json", "files/own.npz"})  # it keeps its model itself
+    assert set(found.files) == (set() if mode == "push" else {"metadata.json", "files/own.npz"})  # it saves its model itself
 
 
-def test_a_query_completes_without_a_model_unless_one_is_asked_for(pods: Make) -> None:
+def test_a_query_completes_without_a_model_unless_it_is_required(pods: Make) -> None:
     found = ended(pods, "ways", "query")
     assert (found.code, found.progress.rounds_completed, found.progress.result) == (0, 1, "Metrics"), found
     assert found.progress.collaborators["site1"].metrics == {"num-examples": 10, "count": 7, "mean": 2.5}
@@ -72,12 +72,12 @@ def test_a_query_completes_without_a_model_unless_one_is_asked_for(pods: Make) -
 
 
 @pytest.mark.versions
-def test_a_model_that_spec_result_asks_for_has_to_be_there(pods: Make) -> None:
+def test_a_model_that_spec_result_requires_must_exist(pods: Make) -> None:
     found = ended(pods, "ways", "query", PANAL_RESULT="Model")
     assert (found.code, found.reason) == (1, "ModelMissing")
 
 
-def test_a_start_of_the_apps_own_is_watched_and_may_stop_early(pods: Make) -> None:
+def test_an_apps_own_start_is_observed_and_may_stop_early(pods: Make) -> None:
     found = ended(pods, "ways", "own-start")
     assert (found.code, found.progress.rounds_completed, found.progress.rounds_total) == (0, 2, 3), found
     assert found.progress.metrics == {"loss": 0.5}
@@ -102,19 +102,19 @@ def test_each_call_of_start_keeps_its_rounds_and_its_model(pods: Make) -> None:
     kept = {n: next(iter(found.model(f"start-{n}/model.safetensors").items())) for n in (1, 2, 3)}
     assert {n: (name, array[0]) for n, (name, array) in kept.items()} == {1: ("generator", 1), 2: ("critic", 1), 3: ("generator", 2)}
     assert found.metadata()["start"] == 4
-    assert "3 of earlier calls of start" in found.message
+    assert "models of 3 earlier calls of start" in found.message
 
 
-def test_what_failed_is_sent_again_as_it_was(pods: Make) -> None:
+def test_failed_messages_are_sent_again_unchanged(pods: Make) -> None:
     found = ended(pods, "ways", "schedule")
     assert (found.code, found.progress.rounds_completed) == (0, 3), found
-    told = [line.partition("lr ")[2] for line in found.run.log("superlink").splitlines() if "lr " in line and "round" in line]
-    assert told == ["1.0", "0.5", "0.25"]  # asked once a round, although site2 has failed in round 2
+    rates = [line.partition("lr ")[2] for line in found.run.log("superlink").splitlines() if "lr " in line and "round" in line]
+    assert rates == ["1.0", "0.5", "0.25"]  # configured once per round, although site2 failed in round 2
     assert found.model()["w"].tolist() == [1.75] * 4
     assert [r["failures"] for r in found.run.records() if r.get("phase") == "train"] == [0, 1, 0, 0]
 
 
-def test_what_is_no_number_is_shown_in_its_round(pods: Make) -> None:
+def test_a_non_finite_metric_is_shown_in_its_round(pods: Make) -> None:
     found = ended(pods, "ways", "diverges")
     assert (found.code, found.progress.metrics) == (0, {"loss": "NaN"}), found
     assert found.metadata()["rounds"]["train"] == {"1": {"loss": 0.5}, "2": {"loss": "NaN"}, "3": {"loss": "NaN"}}
@@ -145,7 +145,7 @@ def test_types_that_cannot_be_stored_are_named_before_round_1(pods: Make) -> Non
         ("first-only", "NotAggregated", "FirstOnly returned no arrays in rounds 2, 3; the model is that of round 1"),
     ],
 )
-def test_what_a_person_should_know_of_the_model_is_said(pods: Make, mode: str, notice: str, words: str) -> None:
+def test_problems_of_a_model_are_notices(pods: Make, mode: str, notice: str, words: str) -> None:
     found = ended(pods, "ways", mode)
     assert (found.code, found.progress.notices) == (0, {notice: words}), found
     assert found.progress.model is not None
@@ -168,12 +168,12 @@ def test_differential_privacy_around_a_strategy(pods: Make) -> None:
 
 
 @pytest.mark.versions
-def test_a_model_whose_parts_stay_at_the_sites(pods: Make) -> None:
+def test_vertical_learning_keeps_parts_of_the_model_at_the_sites(pods: Make) -> None:
     found = ended(pods, "ways", "vertical")
     assert (found.code, found.progress.rounds_completed, found.progress.result) == (0, 3, "Metrics"), found
     losses = [float(line.rpartition(" ")[2]) for line in found.run.log("superlink").splitlines() if "loss" in line]
     assert losses == [7.5, 1.25, 1.25]  # what the sites have learned stays in their state
-    assert [r["failures"] for r in found.run.records() if r.get("failures")] == []  # replies that are not looked for do not fail
+    assert [r["failures"] for r in found.run.records() if r.get("failures")] == []  # replies that the app does not poll for are no failures
 
 
 @pytest.mark.versions
@@ -183,7 +183,7 @@ def test_a_mod_keeps_a_state_between_rounds(pods: Make) -> None:
 
 
 @pytest.mark.versions
-def test_trees_as_bytes_are_stored_as_the_librarys_file(pods: Make) -> None:
+def test_trees_are_stored_as_a_file_of_the_library(pods: Make) -> None:
     found = ended(pods, "ways", "trees")
     assert (found.code, found.progress.rounds_completed) == (0, 3), found
     kept = json.loads(found.files["model.json"])["learner"]["gradient_booster"]["model"]
@@ -191,7 +191,7 @@ def test_trees_as_bytes_are_stored_as_the_librarys_file(pods: Make) -> None:
     assert found.progress.notices == {"TreesLost": "round 3: 4 of the 6 trees that the sites sent are not in the model"}
 
 
-def test_an_app_that_fails_after_its_training_has_failed_with_its_model(pods: Make) -> None:
+def test_an_app_that_fails_after_its_training_keeps_its_model(pods: Make) -> None:
     found = ended(pods, "ways", "fails-after")
     assert (found.code, found.reason) == (1, "ServerAppFailed")
     assert "final_model.npz" in found.message
@@ -200,7 +200,7 @@ def test_an_app_that_fails_after_its_training_has_failed_with_its_model(pods: Ma
     assert found.progress.model is not None
 
 
-def test_an_app_that_waits_for_more_nodes_than_there_are_says_so_and_ends(pods: Make) -> None:
+def test_an_app_that_waits_for_missing_nodes_ends_with_a_reason(pods: Make) -> None:
     found = ended(pods, "ways", "waits", PANAL_QUORUM_TIMEOUT="8")
     assert (found.code, found.reason) == (1, "QuorumNotReached")
     assert "the app waits for 5 nodes, 2 are there" in found.message
@@ -208,7 +208,7 @@ def test_an_app_that_waits_for_more_nodes_than_there_are_says_so_and_ends(pods: 
 
 
 @pytest.mark.parametrize("mode", [pytest.param("server-fn", marks=pytest.mark.versions), "secagg"])
-def test_the_older_interface_is_seen_and_its_model_stored(pods: Make, mode: str) -> None:
+def test_the_older_interface_is_observed_and_its_model_stored(pods: Make, mode: str) -> None:
     found = ended(pods, "legacy", mode, sites=3)
     assert (found.code, found.reason) == (0, "Completed"), found
     progress = found.progress
@@ -219,7 +219,7 @@ def test_the_older_interface_is_seen_and_its_model_stored(pods: Make, mode: str)
     assert found.metadata()["strategy"] == "FedAvg"
 
 
-def test_secure_aggregation_that_halts_in_each_round_is_not_completed(pods: Make) -> None:
+def test_secure_aggregation_that_halts_in_every_round_fails(pods: Make) -> None:
     found = ended(pods, "legacy", "secagg-halts", sites=3)
     assert (found.code, found.reason) == (1, "WorkflowHalted")
     assert "3 rounds" in found.message

@@ -26,7 +26,7 @@ from certificates import Authority, Pair, authority
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.gateway import aggregator, collaborator
-from panal.pod.tools.install import make_secret
+from panal.pod.tools.install import create_secret
 from processes import free_port
 
 # The environment that the Makefile makes holds it; the PATH may as well.
@@ -217,7 +217,7 @@ class Spoke:
         self.pod = self.folder.with_name(f"{self.folder.name}-pod")
         self.pod.mkdir()
         (self.pod / names.POD_SECRET).write_text(SITES_SECRET)
-        make_secret(self.pod)  # the rest of it
+        create_secret(self.pod)  # the rest of it
         started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port, users=str(self.pod / names.POD_USERS))
         self.envoy = Envoy(self.folder, started, collaborator.ARGUMENTS)
 

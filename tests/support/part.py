@@ -21,10 +21,10 @@ import uvloop
 import yaml
 
 from panal.kube.client import Client
-from panal.kube.logs import log_to_stdout
 from panal_local.apiserver.run import Config, serving
 from panal_local.apiserver.store import Busy
 from panal_local.controllers.run import run as run_controllers
+from panal_local.logs import log_to_stdout
 from panal_local.node.agent import Config as NodeConfig
 from panal_local.node.agent import serve as serve_node
 from panal_local.ocm import agent, hub

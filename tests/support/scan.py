@@ -30,7 +30,7 @@ class Scan:
         self._poll = select.epoll()
 
     def run(self) -> Scan:
-        """What says nothing is asked again: a busy firewall loses questions."""
+        """Scans silent ports again, because a busy firewall drops packets."""
         asked: Iterable[int] = PORTS
         for _ in range(TRIES):
             self.silent = []
@@ -42,9 +42,9 @@ class Scan:
         for port in ports:
             self._begin(port)
             while len(self._waiting) >= AT_ONCE:
-                self._heed()
+                self._collect()
         while self._waiting:
-            self._heed()
+            self._collect()
 
     def _begin(self, port: int) -> None:
         sock = socket.socket()
@@ -56,7 +56,7 @@ class Scan:
         else:
             self._end(sock, port, code)
 
-    def _heed(self) -> None:
+    def _collect(self) -> None:
         for number, _ in self._poll.poll(0.2, AT_ONCE):
             sock, port, _ = self._waiting.pop(number)
             self._end(sock, port, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))

@@ -160,11 +160,13 @@ def service() -> Object:
 def work(number: int, created: datetime | None = None, **feedback: Any) -> WorkView:
     """A work whose Pod runs, unless `feedback` says something else."""
     name = ClusterName(f"cluster{number}")
-    made = (created or ago(50)).isoformat()
     return WorkView(
         cluster=name,
-        object={"metadata": {"name": "w", "namespace": name, "uid": f"work-{number}", "creationTimestamp": made}, "spec": {}},
+        name="w",
+        uid=f"work-{number}",
+        created=created or ago(50),
         deleting_since=None,
+        partition=None,
         applied=True,
         applied_message="",
         pod_exists=True,
@@ -212,7 +214,9 @@ def status_after(world: World, now: datetime = NOW) -> Status:
 
 
 def applied(plan: Plan, kind: str) -> list[Object]:
-    return [o for o in plan.apply if o["kind"] == kind]
+    """The objects of a kind that the plan applies, works of which none exists yet."""
+    works = [plan.works.render(site) for site in plan.works.sites] if plan.works else []
+    return [o for o in (*plan.apply, *works) if o["kind"] == kind]
 
 
 def deleted(plan: Plan, kind: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""CEL, the language of rules in CRDs and of selectors in Placements. The only module here that knows the library.
+"""CEL, the language of rules in CRDs and selectors in Placements. Only this module imports the library.
 
 Standard CEL with the extensions for bindings, optional values and strings. Functions that Kubernetes and Open Cluster Management add
 (quantity, url, ip, format, scores, ...) are not available: an expression that calls one does not compile.
@@ -14,7 +14,7 @@ from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
 
 
 class CelError(ValueError):
-    """The expression does not compile, or cannot be evaluated on these values."""
+    """The expression does not compile, or cannot be evaluated with these values."""
 
 
 @cache
@@ -32,7 +32,7 @@ def compiled(expression: str, *variables: str) -> Any:
 
 
 def evaluated(program: Any, **values: Any) -> Any:
-    """The value of the program as a Python value; `values` are JSON, by variable. Raises CelError."""
+    """Evaluates the program; `values` are JSON values by variable. Raises CelError."""
     try:
         result = program.eval(data=values)
     except RuntimeError as error:

@@ -1,7 +1,7 @@
-"""One cluster as one process with one loop: its API server, its control loops, its node and its part of Open Cluster Management.
+"""A cluster as one process with one event loop: its API server, its control loops, its node and its part of Open Cluster Management.
 
-They meet at the API server alone, by HTTP, so any of them runs at another API server as well. What takes long is done in threads, so that
-the API server answers meanwhile. An error that none of them handles ends the process, which the supervisor starts again.
+They communicate only through the API server, over HTTP, so each of them also works with other API servers. Long operations run in threads,
+so that the API server stays responsive. An unhandled error ends the process, and the supervisor restarts it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 import uvloop
 
 from panal.kube.client import Client
-from panal.kube.logs import log_to_stdout
 from panal.kube.loop import together
 from panal_local.apiserver.identity import BadTokenFile
 from panal_local.apiserver.kinds import builtin_resources
@@ -24,27 +23,28 @@ from panal_local.apiserver.run import Config as ServerConfig
 from panal_local.apiserver.run import serving
 from panal_local.apiserver.store import Busy
 from panal_local.controllers.run import run as run_controllers
+from panal_local.logs import log_to_stdout
 from panal_local.node.agent import Config as NodeConfig
 from panal_local.node.agent import serve as serve_node
 from panal_local.ocm import agent, crds, hub
 from panal_local.supervisor.folder import HUB, Folder
 from panal_local.supervisor.state import State, load
 
-# What libraries import when they are first used.
+# Modules that libraries import when they are first used.
 IMPORTED_LATE = ("anyio._backends._asyncio", "cryptography.hazmat.backends.openssl.backend", "encodings.idna", "httpcore2", "truststore")
 
 
 def warm_up() -> None:
-    """Imports and makes what every cluster needs: once, before the clusters are forked."""
+    """Imports modules and creates schemas that every cluster needs, once, before the clusters are forked."""
     for module in IMPORTED_LATE:
         import_module(module)
     for resource in builtin_resources():
-        resource.given()
+        resource.load_schema()
     crds.hub(), crds.spoke()
 
 
 def main(root: str, cluster: str) -> None:
-    """Until SIGTERM. Pods stay, and the next process of the cluster adopts them."""
+    """Runs until SIGTERM. Pods keep running, and the next process of the cluster adopts them."""
     log_to_stdout()
     folder = Folder(Path(root))
     state = load(folder)

@@ -1,4 +1,4 @@
-"""How the parts write a file: beside it, then in its place. Who reads it, also after a crash, finds all of it or nothing."""
+"""Atomic writes: a temporary file is renamed to its final name. A reader, also after a crash, sees a complete file or none."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def write(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
-    """`mode` is that of the file. `durable`: it is on the disk when this returns, for what must outlive the machine's sudden end."""
+    """Writes a file with this mode. `durable`: the content is on disk when the function returns, so that it survives a power loss."""
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # of a process that was killed; it may have another mode
+    part.unlink(missing_ok=True)  # left by a killed process, maybe with another mode
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
         if durable:

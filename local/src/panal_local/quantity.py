@@ -1,4 +1,4 @@
-"""Kubernetes' quantities, such as 500m, 2Gi or 1.5e9, as exact numbers."""
+"""Kubernetes quantities, such as 500m, 2Gi or 1.5e9, as exact numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUFFIXES: dict[str, int | Fraction] = {
 
 
 def exact(text: str) -> Fraction:
-    """ValueError for what is none."""
+    """The value of a quantity. Raises ValueError."""
     digits = text.rstrip("".join({c for s in SUFFIXES for c in s}))
     suffix = text[len(digits) :]
     return Fraction(digits) * SUFFIXES[suffix] if suffix in SUFFIXES else Fraction(text)

@@ -1,4 +1,4 @@
-"""One local platform for all tests of this folder: with xdist they are of one group, and so in one process."""
+"""One local platform for all tests of this folder, which are one group of xdist and so run in one process."""
 
 from __future__ import annotations
 

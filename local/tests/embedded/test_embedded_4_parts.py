@@ -1,4 +1,4 @@
-"""Any part of the local platform may be killed at any moment, its supervisor and all at once too: a run goes on to its end.
+"""A run completes after kill -9 of any part of the local platform, of its supervisor, or of all processes, at any moment.
 
 | what is killed (kill -9)                                        | when                                  | expected end |
 |-----------------------------------------------------------------|---------------------------------------|--------------|
@@ -7,7 +7,7 @@
 | a managed cluster                                               | connecting, first round, last round   | Completed    |
 | all of them together, then `panal up`                           | connecting, first round, last round   | Completed    |
 
-After its deletion nothing is left of the run: no object, no process.
+After the deletion of the run, none of its objects and processes remain.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line as a person uses it, on a platform in a folder of its own; at the end nothing of it may be left."""
+"""The command line, on a platform in a temporary folder. At the end no process may remain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Home:
         return kept | {"PANAL_HOME": str(self.folder.root), "HOME": str(self.work), "PATH": path}
 
     def panal(self, *words: str, code: int = 0) -> str:
-        """What it prints on stdout; it must end with `code`."""
+        """Runs a command, which must exit with `code`, and returns its stdout."""
         command = [sys.executable, "-m", "panal.cli.main", *words]
         done = subprocess.run(command, cwd=self.work, env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == code, f"panal {' '.join(words)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -48,7 +48,7 @@ class Home:
         return {name: found for name in living(self.folder) if (found := find(self.folder, name))}
 
     def processes(self) -> list[str]:
-        """All that still have to do with the folder."""
+        """The processes that use the folder."""
         return [line for line in _processes() if str(self.folder.root) in line]
 
 

@@ -1,4 +1,4 @@
-"""docs/how-to/bring-your-flower-app.md, followed literally; what it says of a hub is followed on one, in tests/real."""
+"""Follows docs/how-to/bring-your-flower-app.md literally. tests/real follows its part for a hub."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def said(home):
     return done.stdout.split("### ")
 
 
-def test_the_app_runs_as_it_is(said):
+def test_the_unchanged_app_runs(said):
     assert re.search(r"Completed: model after 3 rounds at pvc://models/default/heights-1/", said[2])
     slope, offset = map(float, LINE.search(said[2]).groups())
     assert (slope, offset) == (pytest.approx(0.9, abs=0.1), pytest.approx(-85, abs=20))
@@ -39,7 +39,7 @@ def test_with_its_loader_changed_each_cluster_trains_on_its_own_data(said):
     assert re.search(r"cluster3 takes part", said[4])
 
 
-def test_the_files_for_a_hub_are_there(said, home):
+def test_the_files_for_a_hub_exist(said, home):
     assert "FROM python:3.11-slim AS build" in said[5]
     assert "image: registry.example.com/me/heights:1.0.0" in said[5]
     assert "key: people.example.com" in said[5]

@@ -1,4 +1,4 @@
-"""Certificates on the local platform: `up` returns when every cluster has its own, and `panal certs` shows, revokes, restores, renews."""
+"""Certificates on the local platform: `up` waits for them, and `panal certs` shows, revokes, restores and renews them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panal.api import names
 from panal.kube import kinds
 from panal.kube.objects import condition
 from panal_local.supervisor.folder import PlatformError
-from panal_local.supervisor.ready import Patience
+from panal_local.supervisor.ready import Waiter
 from waiting import eventually
 
 SOON = 30
@@ -50,7 +50,7 @@ def test_every_cluster_has_its_certificate_when_up_returns(up):
         assert spoke(up, cluster).get(kinds.CONFIG_MAP, names.COLLABORATOR_NAMESPACE, names.TRUST)["data"]["ca.crt"]
 
 
-def test_a_cluster_that_is_shut_out_has_none_and_up_does_not_wait_for_it(up):
+def test_a_revoked_cluster_has_no_certificate_and_up_does_not_wait_for_it(up):
     before = of(up, "cluster2")["certificates"]
     up.panal("certs", "revoke", "cluster2")
     eventually(lambda: secret(up, "cluster2") is None, "its Secret goes", SOON)
@@ -65,7 +65,7 @@ def test_a_cluster_that_is_shut_out_has_none_and_up_does_not_wait_for_it(up):
     assert sum(not revoked for revoked in after.values()) == 1
 
 
-def test_new_authorities_are_made_and_trusted_before_they_sign(up):
+def test_new_authorities_are_trusted_before_they_sign(up):
     before = {a["authority"]: a["fingerprint"] for a in up.json("certs")["authorities"]}
     assert "is created and is distributed to every gateway" in up.panal("certs", "rotate", "servers")
     found = [(a["authority"], a["role"], a["fingerprint"] == before[a["authority"]]) for a in up.json("certs")["authorities"]]
@@ -78,7 +78,7 @@ def test_new_authorities_are_made_and_trusted_before_they_sign(up):
     eventually(trusted, "both are trusted at the site", SOON)
 
 
-def test_who_chooses_clusters_is_not_overruled(up):
+def test_up_does_not_change_the_selection_of_clusters(up):
     placement = hub(up).get(kinds.PLACEMENT, names.SYSTEM_NAMESPACE, names.ADDON)
     chosen = [{"requiredClusterSelector": {"labelSelector": {"matchLabels": {"feature": "none"}}}}]
     hub(up).patch(kinds.PLACEMENT, names.SYSTEM_NAMESPACE, names.ADDON, spec={"predicates": chosen, "clusterSets": []})
@@ -94,10 +94,10 @@ def test_who_chooses_clusters_is_not_overruled(up):
     assert condition(hub(up).get(kinds.MANAGED_CLUSTER_ADDON, "cluster1", names.ADDON), "Progressing")["reason"] == "Completed"
 
 
-async def test_what_is_missing_is_said_when_time_is_over(up):
+async def test_the_timeout_names_what_is_missing(up):
     from panal.kube.client import Client
     from panal_local.commands.addons import install_everywhere
 
     async with Client.from_kubeconfig(up.folder.admin("hub")) as client:
         with pytest.raises(PlatformError, match=r"cluster9 can take part: not in time .Open Cluster Management has not installed"):
-            await install_everywhere(Patience(up.folder, 0.0), client, ["cluster9"], lambda _: None)
+            await install_everywhere(Waiter(up.folder, 0.0), client, ["cluster9"], lambda _: None)

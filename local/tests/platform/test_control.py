@@ -1,4 +1,4 @@
-"""What a person does with runs that are there, on a platform: each keeps its data, and can be suspended, stopped and deleted."""
+"""Control of runs on a platform: a run keeps its data, and can be suspended, stopped and deleted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def app(home):
-    """With data of 10 points for cluster1 in `few`, and of 20 in `many`."""
+    """The folders `few` and `many` contain 10 and 20 points for cluster1."""
     home.panal("new", "myapp")
     for name, points in (("few", 10), ("many", 20)):
         folder = home.work / name / "cluster1"
@@ -17,7 +17,7 @@ def app(home):
     return "myapp"
 
 
-def test_a_run_that_waits_keeps_the_data_that_it_was_given(home, app):
+def test_a_waiting_run_keeps_its_data(home, app):
     home.panal("run", app, "--rounds", "1", "--data", "few", "-d")
     home.panal("suspend", "myapp-1")
     home.panal("run", app, "--rounds", "1", "--data", "many")
@@ -27,14 +27,14 @@ def test_a_run_that_waits_keeps_the_data_that_it_was_given(home, app):
         assert home.panal("logs", run, "--cluster", "cluster1").splitlines()[-1].startswith(f"cluster1: {points} points, accuracy ")
 
 
-def test_claims_that_no_run_needs_any_more_are_removed(home, app):
+def test_unused_claims_are_removed(home, app):
     home.panal("run", app, "--rounds", "1", "--data", "few")
     (cluster,) = home.json("get", "clusters")["items"]
     claims = {claim["name"]: claim["value"] for claim in cluster["status"]["clusterClaims"]}
     assert [value for name, value in claims.items() if name.startswith("data-")] == [str(home.work / "few/cluster1")]
 
 
-def test_a_run_that_is_stopped_ends_and_its_record_stays_until_it_is_deleted(home, app):
+def test_a_stopped_run_ends_and_stays_until_it_is_deleted(home, app):
     home.panal("run", app, "--rounds", "500", "-d")
     name = home.json("get", "runs")["items"][-1]["metadata"]["name"]
     home.panal("stop", name)

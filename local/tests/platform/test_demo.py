@@ -1,4 +1,4 @@
-"""`make demo`, as a person calls it: the table says that it was worth it, and nothing is left but the model."""
+"""`make demo`: federated training is better than training alone, and only the model remains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`panal up`, `down`, `status`, and what a platform bears: the death of any part, of the supervisor, of everything."""
+"""`panal up`, `down` and `status`, and kill -9 of any part, of the supervisor, and of everything."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ready(cluster):
     return conditions.get("ManagedClusterConditionAvailable") == "True"
 
 
-def test_up_again_starts_what_is_missing_and_leaves_the_rest_alone(up):
+def test_up_starts_missing_parts_and_keeps_the_others(up):
     before = pids(up)
     assert before.keys() == {SUPERVISOR, "hub", "hub-controller", "cluster1"}
     up.panal("up")
@@ -64,12 +64,12 @@ def test_status(up):
     assert all(part["megabytes"] > 1 for part in status["parts"])
 
 
-def test_a_cluster_that_is_ready_may_be_used(up):
+def test_a_ready_cluster_is_usable(up):
     up.panal("up", "--clusters", "2")
     assert available(up) == {"cluster1", "cluster2"}
 
 
-def test_every_part_that_is_killed_comes_back_and_nothing_is_lost(up):
+def test_killed_parts_restart_without_loss(up):
     hub(up).apply(NOTE)
     before = up.parts()
     for name in before:
@@ -81,7 +81,7 @@ def test_every_part_that_is_killed_comes_back_and_nothing_is_lost(up):
     assert available(up) == {"cluster1", "cluster2"}
 
 
-def test_parts_end_with_the_supervisor_and_up_starts_all_again(up):
+def test_parts_end_with_the_supervisor_and_up_restarts_them(up):
     before = pids(up)
     signal_process(up.folder, SUPERVISOR, signal.SIGKILL)
     eventually(lambda: not up.parts(), "all have ended", 10)
@@ -92,7 +92,7 @@ def test_parts_end_with_the_supervisor_and_up_starts_all_again(up):
     assert not set(after.values()) & set(before.values())
 
 
-def test_after_the_death_of_everything_up_brings_all_back(up):
+def test_up_restores_a_platform_after_kill_9_of_all_processes(up):
     before = pids(up)
     hub(up).apply(NOTE)
     for name in sorted(before, key=lambda name: name != SUPERVISOR):
@@ -104,7 +104,7 @@ def test_after_the_death_of_everything_up_brings_all_back(up):
     assert available(up) == {"cluster1", "cluster2"}
 
 
-def test_down_leaves_no_process_and_up_finds_everything_again(up):
+def test_down_leaves_no_process_and_up_restores_everything(up):
     spec = {"containers": [{"name": "main", "image": "panal/pod-tools:0.1.0", "command": ["sleep", "1000"]}], "restartPolicy": "Never"}
     spoke = api(up.folder.admin("cluster1"))
     spoke.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "sleeper", "namespace": "default"}, "spec": spec})

@@ -1,4 +1,4 @@
-"""docs/tutorial/first-run.md, followed literally: its commands one after the other, as they stand. (The demo has a test of its own.)"""
+"""Follows docs/tutorial/first-run.md literally: runs its commands one after another. The demo has its own test."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def test_the_app_learns_what_no_cluster_could_learn_alone(said):
     assert "model   pvc://models/default/myapp-1/" in said[2]
 
 
-def test_what_was_edited_is_what_runs(said):
-    """More rounds, on harder points."""
+def test_the_edited_app_runs(said):
+    """More rounds with harder points."""
     rounds = accuracies(said[3])
     assert len(rounds) == 8
     assert rounds[-1] < accuracies(said[2])[-1]
     assert re.search(r"default +myapp-1 +Completed.*\n.*default +myapp-2 +Completed", said[3])
 
 
-def test_one_can_look_closer(said):
+def test_the_commands_for_details_work(said):
     assert re.search(r"cluster3 +Done +8 ", said[4])
     assert len(re.findall(r"^cluster1: 600 points, accuracy 0\.\d+$", said[4], re.MULTILINE)) == 3  # a client app's last words
     assert re.search(r"^/.*/myapp-2/.*/model.safetensors$", said[4], re.MULTILINE)
 
 
-def test_nothing_is_left(said, home):
+def test_nothing_remains(said, home):
     assert "down; everything stays in" in said[5]
     assert home.processes() == []

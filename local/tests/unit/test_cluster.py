@@ -1,4 +1,4 @@
-"""A whole cluster as one process: what kill -9 of it leaves, and what the next one makes of that."""
+"""A cluster as one process: it continues after kill -9."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from panal.kube.errors import KubeError
 from panal_local.node.drain import drain
 from panal_local.supervisor import address
 from panal_local.supervisor.folder import HUB, Folder
-from panal_local.supervisor.state import State, grown, own_version, save
+from panal_local.supervisor.state import State, extended, own_version, save
 from waiting import eventually
 
 RUN = "import sys; from panal_local.cluster import main; main(*sys.argv[1:])"
@@ -52,7 +52,7 @@ class Cluster:
         return api(self.folder.admin(HUB))
 
     def pod(self) -> dict[str, Any]:
-        """Its status, as soon as it is ready."""
+        """Waits until the Pod is ready, and returns its status."""
         return eventually(self._ready, "the Pod is ready", 60)
 
     def _ready(self) -> dict[str, Any] | None:
@@ -78,7 +78,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     (root.parent / "image.json").write_text(json.dumps(IMAGE))
     network, held = address.choose()
     with held:
-        save(folder, grown(State(own_version(), network, address.free_port(f"127.{network}.0.1"), {}), 1, {}, []))
+        save(folder, extended(State(own_version(), network, address.free_port(f"127.{network}.0.1"), {}), 1, {}, []))
         made = Cluster(folder)
         try:
             eventually(folder.admin(HUB).exists, "its API server listens", 60)
@@ -88,7 +88,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             assert asyncio.run(drain(folder.node(HUB), 0)) == []
 
 
-def test_what_was_acknowledged_and_the_pods_survive_kill_9(cluster: Cluster) -> None:
+def test_acknowledged_writes_and_pods_survive_kill_9(cluster: Cluster) -> None:
     eventually(lambda: cluster.api.get(kinds.SERVICE_ACCOUNT, "default", "default"), "its control loops work", 60)
     cluster.api.apply(POD)
     before = cluster.pod()["containerStatuses"]

@@ -7,7 +7,7 @@ from panal_local.files import write
 
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_a_file_is_replaced_as_a_whole_whatever_a_killed_process_has_left(tmp_path: Path, mode: int, durable: bool) -> None:
+def test_a_file_is_replaced_atomically_after_a_killed_write(tmp_path: Path, mode: int, durable: bool) -> None:
     (tmp_path / "f").write_text("before")
     left = tmp_path / ".f.part"
     left.write_text("half of something much longer")

@@ -24,6 +24,6 @@ def test_exact(text, expected):
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "1Kg", "one"])
-def test_what_is_none(text):
+def test_invalid_quantities(text):
     with pytest.raises(ValueError):
         exact(text)

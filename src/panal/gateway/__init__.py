@@ -1,1 +1,1 @@
-"""Envoy's configuration for the two gateways of a run, as pure functions."""
+"""The Envoy configuration of the two gateways of a run, as pure functions."""

@@ -1,13 +1,12 @@
-"""The aggregator's gateway: which clusters reach the runtime, and with which requests.
+"""The configuration of the aggregator's gateway: which clusters reach the runtime, and with which requests.
 
-Started with `bootstrap`, Envoy takes the listener that clusters reach from `files`, which the reporter writes and changes during the run.
-That listener has one filter chain for each cluster of the run, chosen by the protocol that the collaborator offers in its TLS handshake
-(`names.protocol`). The choice proves nothing, but within the chain only this cluster's certificate passes, and its name is put on every
-request. When a cluster leaves the run, its chain is removed, which closes its connections; those of other clusters stay. A client that
-offers anything else gets the last chain: its certificate is checked, so that the log names it, and then it is refused.
+Envoy starts with `bootstrap` and reads the listener for clusters from `files`, which the reporter updates during the run. The listener has
+a filter chain for each participant, selected by the ALPN protocol that the collaborator offers (`names.protocol`). A chain accepts only the
+certificate of its cluster, and adds the cluster's name to every request. When a cluster leaves the run, its chain is removed, which closes
+only its connections. Other clients get the default chain, which verifies the certificate, to name it in the log, and refuses the client.
 
-Paths are normalised before they are matched, and one that hides a slash or a dot segment behind an escape is refused, so no spelling of
-`/v1/control` starts with a client path.
+Paths are normalized before they are matched, and paths with escaped slashes or dot segments are refused, so that no spelling of
+`/v1/control` matches an allowed prefix.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from panal.gateway.stats import LISTENER, STATS_PATH, STRANGERS, Traffic, parse_
 
 __all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Rules", "Traffic", "bootstrap", "files", "parse_stats"]
 
-# Connections of a cluster that has left the run are closed when the drain time is over.
+# The connections of a cluster that has left the run are closed after the drain time.
 ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "2", "--drain-time-s", "2")
 EMPTY: dict[str, Json] = {"lds.json": {"resources": []}, limits.LOG_FILE: limits.bucket_file()}
 
 _LISTENER_KIND = "config.listener.v3.Listener"
-_GROUP_MAY = 0o660  # the reporter has another user's id in some clusters, and the volume's group
-# Headers that a proxy sets or Envoy's router obeys. Collaborators may set neither.
+_GROUP_MAY = 0o660  # the reporter may run as another user of the volume's group
+# Headers that a proxy sets, or that control Envoy's router. Collaborators may not set them.
 _NOT_TRUSTED = [
     "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-client-cert", "x-real-ip",
     "x-envoy-expected-rq-timeout-ms", "x-envoy-hedge-on-per-try-timeout", "x-envoy-max-retries", "x-envoy-original-host",
@@ -41,9 +40,8 @@ _NOT_TRUSTED = [
 def bootstrap(
     upstream_port: int, *, protocol: str = "HTTP/1.1", listen_health: str, health_port: int = GATEWAY_HEALTH_PORT, loopback: str
 ) -> Json:
-    """What Envoy starts with: `/ready` for kubelet's probes at `listen_health`, because they cannot reach the runtime, the
-    runtime at `loopback:upstream_port`, which speaks `protocol` (HTTP/1.1 or HTTP/2), and where the rest comes from. Only statistics are
-    served, at the socket `./admin.sock`."""
+    """The bootstrap configuration: `/ready` at `listen_health` for the kubelet's probes, the runtime at `loopback:upstream_port`, which
+    speaks `protocol` (HTTP/1.1 or HTTP/2), and the source of the listener. The admin socket `./admin.sock` serves only statistics."""
     return {
         "node": {"id": "aggregator", "cluster": "panal"},
         "admin": {
@@ -58,9 +56,9 @@ def bootstrap(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is the same for all of the run `run_id`: at `listen:port`, each of `methods` on each prefix of `paths` with a body of at most
-    `largest_request` bytes passes (None: of any length), and the runtime gets the Pod's `secret`, by which it knows that the gateway
-    speaks."""
+    """The rules for all clusters of the run `run_id`. The gateway listens at `listen:port`, and forwards requests with one of `methods`, a
+    path that begins with one of `paths`, and a body of at most `largest_request` bytes (None: any length). It adds the Pod's `secret`,
+    which the runtime requires."""
 
     run_id: str
     paths: tuple[str, ...]
@@ -78,10 +76,10 @@ class Rules:
 
 
 def files(participants: Iterable[ClusterName], rules: Rules) -> dict[str, Json]:
-    """The files that change. They hold the Pod's secret.
+    """The files that change during the run. They contain the Pod's secret.
 
-    Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of collaborators) and `crl.pem` (a list of each of them), all PEM, and
-    there before `lds.json` is.
+    The folder must also have `tls.crt`, `tls.key`, `ca.crt` (the collaborator authorities) and `crl.pem` (a revocation list of each), all
+    PEM, before `lds.json` is written.
     """
     routes = [route for prefix in rules.paths for route in limits.routes(prefix, rules.methods, rules.largest_request, _to_runtime())]
     chains = [_participant(cluster, rules, routes) for cluster in sorted(set(participants))]
@@ -126,7 +124,7 @@ def _header(name: str, value: str) -> Json:
 
 
 def _stranger() -> Json:
-    """For clients outside the run. It refuses after the handshake: only then is the client known."""
+    """The chain for clients outside the run. It refuses after the handshake, when the certificate is known."""
     refuse_all = envoy.extension(
         "envoy.filters.network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix=f"{STRANGERS}.", rules={"action": "ALLOW", "policies": {}}
     )
@@ -138,7 +136,7 @@ def _stranger() -> Json:
 
 
 def _transport(uri: Json | None) -> Json:
-    """Sessions are not resumed: that would skip the check of a certificate that has been revoked."""
+    """TLS for clients with the name `uri`, or any name. Sessions are not resumed, because that would skip the check for revocation."""
     socket = envoy.extension(
         "envoy.transport_sockets.tls",
         "transport_sockets.tls.v3.DownstreamTlsContext",
@@ -163,7 +161,7 @@ def _manager(
         normalize_path=True,
         merge_slashes=False,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        # The longest use of a certificate that has expired or was replaced; open streams are completed.
+        # `max_connection_duration` limits the use of an expired or replaced certificate; open streams are completed.
         common_http_protocol_options={
             "headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": idle, "max_connection_duration": "3600s",
         },
@@ -203,7 +201,7 @@ def _runtime(address: str, port: int, protocol: str) -> Json:
         "type": "STATIC",
         "connect_timeout": "2s",
         **envoy.unlimited(),
-        # Shorter than the server's own keep-alive (5 s): a connection that it closes must not be picked for a request.
+        # Shorter than the server's keep-alive (5 s), so that no request is sent on a connection that the server closes.
         **envoy.http_upstream(spoken[protocol], idle_timeout="3s"),
         "load_assignment": envoy.endpoints("runtime", envoy.socket(address, port)),
     }

@@ -1,11 +1,11 @@
-"""The collaborator's gateway: plain HTTP on loopback, which the runtime takes for the aggregator, becomes mutual TLS to the real one.
+"""The configuration of the collaborator's gateway, which forwards plain HTTP from loopback to the aggregator with mutual TLS.
 
-Started with `bootstrap`, Envoy takes from `files` where the aggregator is. They lie in one folder with the site's certificate, all of it a
-mounted volume in which kubelet switches a link: an address, a certificate or an authority may change during the run.
+Envoy starts with `bootstrap` and reads the aggregator's address from `files`. They are in a projected volume with the site's certificate,
+which the kubelet updates: address, certificate and authorities may change during the run.
 
-Where the site has a proxy, the TLS connection goes through its CONNECT. Envoy connects to itself for that, twice: the listener `tunnel`
-turns the connection into a CONNECT, and `credentials` passes it on to the proxy with the credentials that a file holds at that moment.
-They are never in the configuration, and the file may come, change and go.
+If the site has a proxy, the TLS connection is tunneled through it with CONNECT, by two internal listeners: `tunnel` wraps the connection in
+a CONNECT request, and `credentials` adds the proxy credentials and forwards it to the proxy. The credentials are read from a file for each
+connection and are not part of the configuration.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "1", "--drain-time-s", "2")
 
 _CLUSTER_KIND = "config.cluster.v3.Cluster"
 _CONNECTIONS = 1_000
-_ABOUT = "panal"  # metadata: what the log and the tunnel need of the aggregator
-# Read again for every connection: the file may come, change and go.
+_ABOUT = "panal"  # the namespace of metadata for the log and the tunnel
 _ADD_CREDENTIALS = """
 function envoy_on_request(request)
   local file = io.open("./proxy-authorization")
@@ -37,8 +36,8 @@ end
 
 
 def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Json:
-    """What Envoy starts with: a listener at `loopback:port` for clients that have the Pod's secret (`users` is the htpasswd file), the way
-    through a proxy, should there be one, and where the rest comes from. There is no admin interface."""
+    """The bootstrap configuration: a listener at `loopback:port` for clients with the Pod's secret (`users` is the htpasswd file), the
+    internal listeners for a proxy, and the source of the clusters. There is no admin interface."""
     internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
     return {
         "node": {"id": "collaborator", "cluster": "panal"},
@@ -53,11 +52,11 @@ def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Js
 
 
 def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str, proxy: tuple[str, int] | None = None) -> dict[str, Json]:
-    """The files that change: the aggregator is at `address`, has a certificate for `server_name` and receives `sni` and `protocol`; it is
-    reached through `proxy` if there is one.
+    """The files that change during the run. The aggregator is at `address`, reached through `proxy` if given. Its certificate must be for
+    `server_name`. The TLS handshake offers `sni` and the ALPN protocol `protocol`.
 
-    Beside them lie `tls.crt`, `tls.key`, `ca.crt` (the authorities of aggregators) and, if the proxy wants it, `proxy-authorization`: the
-    header's value, such as `Basic dXNlcjpwYXNz`.
+    The folder must also have `tls.crt`, `tls.key`, `ca.crt` (the server authorities) and, if the proxy requires it, `proxy-authorization`
+    with the header's value, such as `Basic dXNlcjpwYXNz`.
     """
     if len(protocol.encode()) > 255:
         raise ValueError(f"a protocol's name has at most 255 bytes in TLS: {protocol}")
@@ -70,7 +69,7 @@ def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str
 
 
 def _listener(address: str, port: int, users: str) -> Json:
-    """Paths pass unchanged: the aggregator's gateway decides which it admits. The secret stays in the Pod."""
+    """Forwards all paths, because the aggregator's gateway decides which are allowed. Removes the Pod's secret."""
     route = {
         "match": {"prefix": "/"},
         "route": {
@@ -86,7 +85,7 @@ def _listener(address: str, port: int, users: str) -> Json:
         users={"filename": users},
         authentication_header=names.POD_HEADER,
     )
-    config = {"validate_clusters": False, "request_headers_to_remove": [names.POD_HEADER]}  # the cluster comes later
+    config = {"validate_clusters": False, "request_headers_to_remove": [names.POD_HEADER]}  # the cluster is added later
     manager = envoy.manager("runtime", [route], filters=[authentication], access_log=[_failed_requests()], route_config=config)
     return {"name": "runtime", "address": envoy.socket(address, port), "filter_chains": [{"filters": [manager]}]}
 
@@ -94,7 +93,7 @@ def _listener(address: str, port: int, users: str) -> Json:
 def _failed_requests() -> Json:
     fields = {
         "refused": "request",
-        "protocol": f"%METADATA(CLUSTER:{_ABOUT}:protocol)%",  # names the run and the cluster
+        "protocol": f"%METADATA(CLUSTER:{_ABOUT}:protocol)%",  # contains the run and the cluster
         "expected": f"%METADATA(CLUSTER:{_ABOUT}:server_name)%",
         "server": "%UPSTREAM_HOST%",
         "method": "%REQ(:METHOD):20%",
@@ -128,7 +127,7 @@ def _aggregator(address: tuple[str, int], server_name: str, sni: str, protocol: 
 
 
 def _cluster(name: str, address: tuple[str, int]) -> Json:
-    """A name is resolved repeatedly, an address never: collaborators have DNS only where the site permits it."""
+    """An upstream cluster. A host name is resolved by DNS, if the site permits it; an IP address is used as is."""
     kind = {"type": "STATIC"} if is_ip(address[0]) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
     return {"name": name, **kind, "load_assignment": envoy.endpoints(name, envoy.socket(*address))}
 
@@ -147,7 +146,7 @@ def _through_tunnel(address: tuple[str, int], tls: Json) -> Json:
 
 
 def _inside(name: str, listener: str | None = None, **endpoint: Json) -> Json:
-    """A cluster that is a listener of this process."""
+    """An upstream cluster that is an internal listener of this process."""
     address = {"envoy_internal_address": {"server_listener_name": listener or name}}
     return {"name": name, "type": "STATIC", "load_assignment": envoy.endpoints(name, address, **endpoint)}
 

@@ -1,7 +1,7 @@
-"""What both gateways' configurations are made of.
+"""Building blocks of the configurations of both gateways.
 
-Every file is named relative to the folder that Envoy runs in, and Envoy watches that folder for renames: a file renamed into it, or the
-link `..data` that kubelet switches in a mounted volume, makes Envoy read the files again.
+Files are named relative to Envoy's working directory. Envoy watches that folder, and reads the files again when a file is renamed into it,
+or when the kubelet switches the link `..data` of a mounted volume.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# Logs leave Envoy's buffer within half a second, and it keeps no state for a successor.
+# Flush logs every half second. Without hot restart, Envoy needs no shared memory.
 ARGUMENTS = ("--disable-hot-restart", "--drain-strategy", "immediate", "--file-flush-interval-msec", "500", "-l", "warning")
 HERE: Json = {"path": "./"}
 EXTENSIONS = "envoy.extensions"
 HTTP_OPTIONS = f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions"
-IDENTITY, TRUST = "identity", "trust"  # the secrets' names, and the files that hold them
-MANY = 1 << 20  # Envoy's default of 1,024 requests at a time is too small for thousands of clusters
+IDENTITY, TRUST = "identity", "trust"  # the names of the SDS secrets and of their files
+MANY = 1 << 20  # Envoy's default of 1,024 concurrent requests is too small for thousands of clusters
 
-# A stream must not be slower than TCP for want of credit: 16 MiB are 1 Gbit/s at a round trip of 130 ms.
+# Large enough not to limit the throughput: 16 MiB allow 1 Gbit/s at a round-trip time of 130 ms.
 _STREAM_WINDOW, _CONNECTION_WINDOW = 16 << 20, 32 << 20
-# 10 s to answer, asked every 20 s: a peer that is gone without a word is noticed within 30 s.
+# A lost peer is detected within 30 s.
 _KEEPALIVE = {"interval": "20s", "timeout": "10s"}
 
 
 def typed(name: str, /, **fields: Any) -> Json:
-    """A message of type `envoy.NAME`, or of the full name where it starts with `envoy.`."""
+    """A protobuf message of type `envoy.NAME`; the prefix may be included in `name`."""
     full = name if name.startswith("envoy.") else f"envoy.{name}"
     return {"@type": f"type.googleapis.com/{full}", **fields}
 
@@ -36,12 +36,12 @@ def extension(name: str, message: str, /, **fields: Any) -> Json:
 
 
 def watched(file: str) -> Json:
-    """A source of configuration: a file of this folder."""
+    """A configuration source: a file of the working directory."""
     return {"resource_api_version": "V3", "path_config_source": {"path": f"./{file}", "watched_directory": HERE}}
 
 
 def resources(kind: str, found: Iterable[Json]) -> Json:
-    """The content of such a file."""
+    """The content of such a file, with resources of type `kind`."""
     return {"resources": [typed(kind, **resource) for resource in found]}
 
 
@@ -54,13 +54,13 @@ def endpoints(cluster: str, address: Json, **fields: Any) -> Json:
 
 
 def identity() -> Json:
-    """The file with our certificate's and key's names."""
+    """The SDS file that refers to our certificate and key."""
     certificate = {"certificate_chain": {"filename": "./tls.crt"}, "private_key": {"filename": "./tls.key"}, "watched_directory": HERE}
     return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": IDENTITY, "tls_certificate": certificate}])
 
 
 def trust(*, revocations: bool) -> Json:
-    """The file that names those of the authorities and, if wanted, of their revocation lists."""
+    """The SDS file that refers to the trusted authorities and, if `revocations`, to their revocation lists."""
     context: Json = {"trusted_ca": {"filename": "./ca.crt"}, "watched_directory": HERE}
     if revocations:
         context["crl"] = {"filename": "./crl.pem"}
@@ -68,8 +68,8 @@ def trust(*, revocations: bool) -> Json:
 
 
 def tls(peer: Json | None, protocols: list[str]) -> Json:
-    """TLS 1.3 with our certificate, for a peer whose certificate has the name `peer` and is of an authority that we trust; None: any
-    name. `protocols` are those offered, or accepted, by ALPN."""
+    """TLS 1.3 with our certificate. The peer's certificate must be signed by a trusted authority and have the name `peer`; None: any name.
+    `protocols` are the ALPN protocols."""
     authorities = {"name": TRUST, "sds_config": watched(f"{TRUST}.json")}
     return {
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
@@ -92,19 +92,19 @@ def http2(**more: Any) -> Json:
 
 
 def http_upstream(explicit: Json, **common: Any) -> Json:
-    """The options of an upstream cluster that speaks exactly one version of HTTP."""
+    """The options of an upstream cluster with a fixed HTTP version."""
     options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common)
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
 
 
 def unlimited() -> Json:
-    """Circuit breakers that never open: limits are set elsewhere."""
+    """Circuit breakers that never open, because other limits apply."""
     limits = {"max_connections": MANY, "max_pending_requests": MANY, "max_requests": MANY, "max_retries": 100}
     return {"circuit_breakers": {"thresholds": [limits]}}
 
 
 def connection_limit(most: int) -> Json:
-    """Refuses further connections, so that no client can use up the file descriptors of the process."""
+    """Limits the connections of the process, so that clients cannot exhaust its file descriptors."""
     monitor = extension(
         "envoy.resource_monitors.global_downstream_max_connections",
         "resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
@@ -114,24 +114,24 @@ def connection_limit(most: int) -> Json:
 
 
 def log(fields: dict[str, str], condition: Json) -> Json:
-    """One line of JSON on standard output for what meets `condition`. JSON, because names and paths in it come from the peer."""
+    """An access log on standard output for what meets `condition`. Lines are JSON, because names and paths in them come from the peer."""
     form = {"json_format": {"time": "%START_TIME%", **fields}, "omit_empty_values": True}
     written = extension("envoy.access_loggers.stdout", "access_loggers.stream.v3.StdoutAccessLog", log_format=form)
     return written | {"filter": condition}
 
 
 def condition(expression: str) -> Json:
-    """A log's condition in CEL."""
+    """An access log filter in CEL."""
     rule = extension("envoy.access_loggers.extension_filters.cel", "access_loggers.filters.cel.v3.ExpressionFilter", expression=expression)
     return {"extension_filter": rule}
 
 
-# From 400 on: collaborators poll every few seconds, and what succeeds is not worth a line.
+# An access log filter for failed requests. Collaborators poll every few seconds, so successful requests are not logged.
 FAILED: Json = {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "panal.access_log_from"}}}}
 
 
 def manager(stat_prefix: str, routes: list[Json], *, filters: Iterable[Json] = (), **fields: Any) -> Json:
-    """The filter that takes a connection's requests. A stream has no time limit: a model may take minutes, a training phase hours."""
+    """The HTTP connection manager. A stream has no time limit: a model may take minutes, a training phase hours."""
     router = extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True)
     host = {"name": stat_prefix, "domains": ["*"], "routes": routes}
     settings: Json = {

@@ -1,8 +1,8 @@
-"""The limits of one peer of the aggregator's gateway: connections, requests, and lines of the log.
+"""The limits of the aggregator's gateway for each cluster: connections, requests, and log lines.
 
-All counts of a cluster start after its certificate is verified, except the number of connections: Envoy counts those before the
-handshake. So that limit is wide, and a handshake short: at the rate an attacker needs to fill a cluster's places with unfinished
-handshakes, the cluster still gets one of the places that become free, and then stays connected for an hour.
+Requests and log lines are counted after the certificate is verified. Connections are counted before the handshake, so an attacker can
+occupy a cluster's connections with unfinished handshakes. Therefore the limit is high and the handshake timeout short: the cluster
+still gets one of the connections that become free, and keeps it for an hour.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from panal.gateway import envoy
 from panal.gateway.envoy import Json
 
 CONNECTIONS_OF_ALL = 20_000
-CONNECTIONS = 256  # of one chain; a collaborator's gateway needs two or three
-STREAMS = 32  # of one connection; a collaborator needs about ten
-REQUESTS = 64  # of one cluster at a time, so two collaborators of it, while one takes the other's place
+CONNECTIONS = 256  # per chain; a collaborator's gateway needs two or three
+STREAMS = 32  # per connection; a collaborator needs about ten
+REQUESTS = 64  # concurrent per cluster, for two collaborators while one replaces the other
 HANDSHAKE = "5s"
-WHOLE_REQUEST = "600s"  # until the last byte of it is there
+WHOLE_REQUEST = "600s"  # until its last byte
 
-LOG_FILE = "log.json"  # the bucket of those lines that no cluster's own limit bounds
+LOG_FILE = "log.json"  # the token bucket for lines that no cluster's own limit covers
 _LOG_BUCKET = "log"
 _LINES, _LINES_PER_SECOND = 200, 10
-_REFUSALS, _REFUSALS_PER_SECOND = 50, 5  # requests of one cluster that are refused by what they ask for; past that, 429 without a line
+_REFUSALS, _REFUSALS_PER_SECOND = 50, 5  # logged refusals per cluster by path, method or length; further ones get 429 without a line
 _BUCKET_KIND = "type.v3.TokenBucket"
 _LOCAL_RATE = "envoy.filters.http.local_ratelimit"
 _ALWAYS: Json = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
 def connections(prefix: str) -> Json:
-    """The filter that closes the connections of a chain that are too many."""
+    """The filter that limits the connections of a chain."""
     message = "filters.network.connection_limit.v3.ConnectionLimit"
     return envoy.extension("envoy.filters.network.connection_limit", message, stat_prefix=prefix, max_connections=CONNECTIONS)
 
 
 def requests() -> Json:
-    """The filter that answers 429 to a request more than a chain may have at a time.
+    """The filter that limits the concurrent requests of a chain; others get 429.
 
-    Envoy has no such limit for what comes in but one that adapts itself; with its least and its greatest value the same, it is constant.
+    Envoy's only such limit is adaptive. It is constant if its minimum and maximum are the same.
     """
     constant = {
         "concurrency_limit_params": {"max_concurrency_limit": REQUESTS, "concurrency_update_interval": "86400s"},
@@ -64,18 +64,18 @@ def refusals(prefix: str) -> Json:
 
 
 def uncounted() -> Json:
-    """For a route: what is let through does not count as a refusal."""
+    """Excludes a route from the count of refusals."""
     return {"typed_per_filter_config": {_LOCAL_RATE: envoy.typed("config.route.v3.FilterConfig", disabled=True)}}
 
 
 def bucket_file() -> Json:
-    """What `bounded` reads."""
+    """The token bucket that `bounded` uses."""
     bucket = envoy.typed(_BUCKET_KIND, **_bucket(_LINES, _LINES_PER_SECOND))
     return envoy.resources("service.discovery.v3.Resource", [{"name": _LOG_BUCKET, "version": "1", "resource": bucket}])
 
 
 def bounded(condition: Json) -> Json:
-    """A log's condition: `condition`, and that there are not too many lines. One bucket for the process is all that Envoy offers."""
+    """An access log filter: `condition`, limited by a token bucket. Envoy supports only one bucket for the process."""
     rule = envoy.extension(
         "envoy.access_loggers.extension_filters.process_ratelimit",
         "access_loggers.filters.process_ratelimit.v3.ProcessRateLimitFilter",
@@ -85,8 +85,8 @@ def bounded(condition: Json) -> Json:
 
 
 def routes(prefix: str, methods: Sequence[str], largest: int | None, allowed: Json) -> list[Json]:
-    """One of `methods` on `prefix` with a body of at most `largest` bytes gets to `allowed`. The length is the one that a request
-    declares: HTTP/2 holds it to that, and nothing is kept back until all of it is there. None: of any length, declared or not."""
+    """Routes requests with one of `methods`, a path below `prefix` and a declared length of at most `largest` bytes to `allowed`. HTTP/2
+    enforces the declared length, so bodies need not be buffered. `largest` None: any length, declared or not."""
     one = {"exact": methods[0]} if len(methods) == 1 else {"safe_regex": {"regex": "|".join(methods)}}
 
     def match(*headers: Json) -> Json:

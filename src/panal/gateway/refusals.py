@@ -1,7 +1,7 @@
-"""The log of the aggregator's gateway: one line for each refusal, with the client and the reason, in bounded number.
+"""The access logs of the aggregator's gateway: one line for each refusal, with the client and the reason, within limits.
 
-A request that is refused by what it asks for is proven to be a cluster's, and a limit of that cluster bounds such lines. What is broken
-(a handshake, HTTP's rules) is bounded by one limit for all. Text from the peer is cut.
+A request that is refused for its path, method or length is known to come from a cluster, and counts against that cluster's limit. Failed
+handshakes and violations of HTTP share one limit for all. Text from the peer is truncated.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from panal.gateway import envoy, limits
 from panal.gateway.envoy import Json
 
-# A stream that breaks HTTP's rules is reset, so it has no status; one that the other side gave up is no refusal. What the runtime answers
-# is in its own log. Of those past a limit there are too many for lines: statistics count them.
+# Not logged: what the runtime answers, which is in its own log, and requests beyond a limit, which statistics count. A stream that violates
+# HTTP is reset, so it has no status.
 _BY_ROUTE = ["route_not_found", "direct_response"]
 _WITHOUT_LINES = ["via_upstream", "local_rate_limited", "reached_concurrency_limit"]
 _FROM = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
@@ -20,7 +20,7 @@ _CERTIFICATE = "%CEL(connection.uri_san_peer_certificate):300%"
 def connections() -> Json:
     fields = {
         "refused": "connection",
-        "chain": "%FILTER_CHAIN_NAME%",  # the cluster that it claims to be
+        "chain": "%FILTER_CHAIN_NAME%",  # the cluster that the client claims to be
         "certificate": _CERTIFICATE,
         "serial": "%DOWNSTREAM_PEER_SERIAL%",
         "reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
@@ -37,7 +37,7 @@ def connections() -> Json:
 
 
 def requests() -> Json:
-    """No query and no headers, so no line holds a secret."""
+    """Lines contain no query and no headers, and therefore no secrets."""
     fields = {
         "refused": "request",
         "chain": "%FILTER_CHAIN_NAME%",

@@ -1,6 +1,6 @@
-"""What the aggregator's gateway counts, from the answer of its admin socket to a figure for each cluster.
+"""Parses the statistics of the aggregator's gateway into the traffic of each cluster.
 
-Envoy's names have dots, and so may a cluster's: hence a prefix without any before it and a counter's name without any behind it.
+The names of statistics and clusters contain dots, so the patterns match a known prefix before the cluster and a known counter after it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STRANGERS = "strangers"
 _PREFIX = "cluster"
 
 _REQUESTS = {"downstream_rq_total"}
-_BY_ROUTE = "http_local_rate_limit.enabled"  # every refusal by path, method or length asks whether there were too many
+_BY_ROUTE = "http_local_rate_limit.enabled"  # counts every refusal by path, method or length
 _AT_A_TIME = "adaptive_concurrency.gradient_controller.rq_blocked"
 _REFUSED = {_BY_ROUTE, _AT_A_TIME, "downstream_rq_failed_path_normalization", "downstream_cx_protocol_error"}
 _RECEIVED, _SENT = {"downstream_cx_rx_bytes_total"}, {"downstream_cx_tx_bytes_total"}
@@ -36,8 +36,7 @@ STATS_PATH = f"/stats?format=json&type=Counters&filter={quote(_WANTED, safe='')}
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Since the cluster joined, or the gateway started: requests, those and connections that the gateway itself refused, and bytes
-    within TLS, from the cluster and to it."""
+    """The traffic of a cluster since it joined or the gateway started: requests, refused requests and connections, and bytes within TLS."""
 
     requests: int = 0
     refused: int = 0
@@ -50,8 +49,8 @@ def stat_prefix(cluster: ClusterName) -> str:
 
 
 def parse_stats(text: str) -> dict[ClusterName, Traffic]:
-    """The traffic of each cluster of the run, from the answer to `STATS_PATH`; under "" the connections that were refused because they
-    proved no cluster, or none of this run."""
+    """The traffic of each cluster of the run, from the response to `STATS_PATH`. The key "" counts refused connections of clients that are
+    not in the run."""
     counters: dict[ClusterName, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for stat in json.loads(text)["stats"]:
         name, value = stat.get("name", ""), stat.get("value")

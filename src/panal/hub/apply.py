@@ -1,4 +1,4 @@
-"""Applies a Plan: first the finalizer and the objects (`apply`), then deletions, the status and the Events (`finish`).
+"""Applies a Plan: first the finalizer, the objects and the works (`apply`), then the status, the Events and the deletions (`finish`).
 
 An outage of the API server ends the reconcile, and the queue retries it. A refused object is reported in the run's status: a refused work
 affects only its cluster, any other refused object the whole run.
@@ -7,13 +7,13 @@ affects only its cluster, any other refused object the whole run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from panal.api import names
 from panal.api.types import Status
 from panal.hub.difference import needs_apply, stamped
+from panal.hub.work_writer import OUTAGES, Applied, WorkWriter, is_outage, refusal
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
@@ -25,9 +25,8 @@ from panal.lifecycle.plan import Plan, Ref
 from panal.lifecycle.world import Refusal
 
 T = TypeVar("T")
-AT_ONCE = 16  # concurrent writes; works of different clusters are independent
+AT_ONCE = 16  # concurrent deletions
 REFUSED = (Invalid, Forbidden, NotFound, Conflict)  # the server has refused the object
-OUTAGE = (0, 401, 429, 502, 503, 504)  # status codes (0: no response) that do not concern the object
 
 
 class NotApplied(KubeError):  # noqa: N818
@@ -44,31 +43,33 @@ class Applier:
         self._client = client
         self._cache = cache
         self._recorder = recorder
+        self.works = WorkWriter(client, cache)
 
-    async def apply(self, plan: Plan, resource: Object) -> tuple[Refusal, ...]:
-        """Adds the finalizer and applies the objects, kind by kind in the Plan's order, objects of one kind concurrently.
+    async def apply(self, plan: Plan, resource: Object, before: tuple[Refusal, ...] = ()) -> Applied:
+        """Adds the finalizer and applies the objects in the Plan's order, then the works. `before`: the refusals of the last reconcile.
 
-        Returns the refusals of the first kind that has any; later kinds are not applied. Raises KubeError for other failures. For works,
-        every failure but an outage counts as a refusal.
+        The first refused object ends the call: neither later objects nor works are applied. Raises KubeError for other failures.
         """
         if plan.add_finalizer:
             await self._client.add_finalizer(kinds.FEDERATED_LEARNING, *key_of(resource), names.FINALIZER)
-        wanted = [w for w in map(stamped, plan.apply) if needs_apply(w, self._live(w))]
-        for kind, group in groupby(wanted, key=lambda o: str(o["kind"])):
-            refused = await _all(self._apply, list(group), _work_is_refused if kind == kinds.MANIFEST_WORK.kind else _is_refused)
-            if refused:
-                return tuple(_refusal(obj, error) for obj, error in refused)
-        return ()
+        for wanted in map(stamped, plan.apply):
+            if needs_apply(wanted, self._live(wanted)):
+                try:
+                    await self._apply(wanted)
+                except REFUSED as error:
+                    return Applied((refusal(wanted, error),))
+        if plan.works is None:
+            self.works.forget_run(*key_of(resource))
+            return Applied()
+        return await self.works.write(plan.works, before)
 
     async def finish(self, plan: Plan, resource: Object) -> Object:
-        """Deletes objects and writes the status and Events. Returns the updated resource. Raises KubeError."""
-        failed = await _all(self._delete, plan.delete)
+        """Writes the status and Events, then deletes objects. Returns the updated resource. Raises KubeError."""
         if plan.status is not None:
             resource = await self._client.apply_status(_with_status(resource, plan.status))
         for event in plan.events:
             await self._recorder.record(resource, event.type, event.reason, event.message)
-        if failed:
-            raise failed[0][1]
+        await self.delete(plan.delete)
         if plan.remove_finalizer:
             await self._client.remove_finalizers(
                 kinds.FEDERATED_LEARNING, *key_of(resource), finalizers=[names.FINALIZER], uid=uid_of(resource)
@@ -76,8 +77,8 @@ class Applier:
         return resource
 
     async def delete(self, refs: Iterable[Ref]) -> None:
-        for _, error in await _all(self._delete, list(refs)):
-            raise error
+        """Tries each deletion, unless the API server is unavailable. Raises the first error."""
+        await _all(self._delete, list(refs))
 
     def _live(self, wanted: Object) -> Object | None:
         return self._cache.get(kind_of(wanted), *key_of(wanted))
@@ -92,20 +93,6 @@ class Applier:
             await self._client.remove_finalizers(kind, ref.namespace, ref.name, uid=ref.uid)
         else:
             await self._client.delete(kind, ref.namespace, ref.name, ref.uid)
-
-
-def _is_refused(error: ApiError) -> bool:
-    return isinstance(error, REFUSED)
-
-
-def _work_is_refused(error: ApiError) -> bool:
-    """Whether a work is refused. A failed webhook (500) counts, so that it does not prevent the write of the run's status."""
-    return error.status not in OUTAGE
-
-
-def _refusal(obj: Object, error: ApiError) -> Refusal:
-    namespace, name = key_of(obj)
-    return Refusal(obj["kind"], namespace, name, error.message, invalid=isinstance(error, Invalid))
 
 
 def _with_status(resource: Object, status: Status) -> Object:
@@ -123,19 +110,25 @@ def without_empty(value: Any) -> Any:
     return value
 
 
-async def _all(
-    action: Callable[[T], Awaitable[object]], items: Sequence[T], kept: Callable[[ApiError], bool] = lambda _: True
-) -> list[tuple[T, ApiError]]:
-    """Runs the action for all items, at most AT_ONCE concurrently. Returns the items whose errors satisfy `kept`, with the errors. Raises
-    any other error after all have ended."""
-    slots = asyncio.Semaphore(AT_ONCE)
+async def _all(action: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
+    """Runs the action for all items, at most AT_ONCE concurrently, unless the API server is unavailable. Raises the first error after all
+    have ended."""
+    errors: list[ApiError] = []
+    rest: Iterator[T] = iter(items)
 
-    async def one(item: T) -> None:
-        async with slots:
-            await action(item)
+    async def one() -> None:
+        while sum(map(is_outage, errors)) < OUTAGES:
+            try:
+                item = next(rest)
+            except StopIteration:
+                return
+            try:
+                await action(item)
+            except ApiError as error:
+                errors.append(error)
 
-    results = await asyncio.gather(*(one(i) for i in items), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not (isinstance(result, ApiError) and kept(result)):
-            raise result
-    return [(item, result) for item, result in zip(items, results, strict=True) if isinstance(result, ApiError)]
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(min(AT_ONCE, len(items))):
+            tasks.create_task(one())
+    if errors:
+        raise errors[0]

@@ -25,6 +25,7 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Result, work
 from panal.kube.objects import Object
 from panal.kube.queue import WorkQueue
+from panal.lifecycle import story
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.refuse import refuse, removal
@@ -33,8 +34,8 @@ from panal.lifecycle.world import Refusal
 log = logging.getLogger(__name__)
 
 WORKERS = 4
-SETTLE = 0.2  # seconds during which changes of one run are collected
-SHARE = 4  # a run is reconciled again at the earliest SHARE times its last duration later, which limits runs with thousands of clusters
+SETTLE = 0.1  # seconds during which changes of one run are collected
+SHARE = 4  # after a reconcile the run rests for SHARE times the computing time of it, which limits runs with thousands of clusters
 
 
 def _count(result: Result) -> None:
@@ -68,7 +69,7 @@ class Controller:
         self._queue: WorkQueue[RunKey] = WorkQueue()
         self._written: dict[RunKey, Object] = {}  # the last written resource, until the cache has it
         self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # the refusals of the last reconcile
-        self._durations: dict[RunKey, float] = {}  # seconds of the last reconcile
+        self._rests: dict[RunKey, float] = {}  # until when a run is not reconciled, by the monotonic clock
 
     async def run(self) -> None:
         self._cache.subscribe(self._on_change)
@@ -78,7 +79,7 @@ class Controller:
                 self._on_change(kind, None, obj)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
-                tasks.create_task(work(self._queue, self._timed, "run", min_delay=SETTLE, count=_count))
+                tasks.create_task(work(self._queue, self._timed, "run", count=_count))
 
     def reconcile_all(self) -> None:
         """Reconciles every run that has not ended, after a change that no watched object shows."""
@@ -89,8 +90,10 @@ class Controller:
         changed = new or old
         if changed is None or affects_no_run(kind, old, new) or self._is_echo(kind, new):
             return
+        if kind == kinds.MANIFEST_WORK and new is None:
+            self._applier.works.forget(changed)
         for key in affected(self._cache, kind, changed):
-            self._queue.add_after(key, max(SETTLE, SHARE * self._durations.get(key, 0.0)))
+            self._queue.add_after(key, max(SETTLE, self._resting(key)))
 
     def _is_echo(self, kind: Kind, new: Object | None) -> bool:
         """Whether the change is the controller's own status write, received by the watch."""
@@ -100,32 +103,45 @@ class Controller:
         return written is not None and written["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
 
     async def _timed(self, key: RunKey) -> float | None:
+        if (rest := self._resting(key)) > 0:  # a change during the last reconcile has added the key
+            return rest
         started = time.monotonic()
         try:
             return await self._reconcile(key)
         finally:
-            self._durations[key] = time.monotonic() - started
-            metrics.SECONDS.observe(self._durations[key])
+            metrics.SECONDS.observe(time.monotonic() - started)
+
+    def _resting(self, key: RunKey) -> float:
+        return max(0.0, self._rests.get(key, 0.0) - time.monotonic())
 
     async def _reconcile(self, key: RunKey) -> float | None:
         resource = self._newest(key)
         await self._remove_orphans(key, resource)
         if resource is None:
-            for kept in (self._written, self._refused, self._durations):
+            for kept in (self._written, self._refused, self._rests):
                 kept.pop(key, None)
+            self._applier.works.forget_run(*key)
             return None
-        known, decided = self._refused.get(key, ()), self._decision(resource)
-        plan = decided(known)
-        refused = await self._applier.apply(plan, resource)
-        if refused != known:  # decides again on the same World, with the refusals
-            self._refused[key] = refused
-            plan = decided(refused)
+        before = self._refused.get(key, ())
+        started = time.thread_time()
+        decided = self._decision(resource)
+        await asyncio.sleep(0)
+        plan = decided(before)
+        computing = time.thread_time() - started
+        applied = await self._applier.apply(plan, resource, before)
+        if applied.refused != before:  # decides again on the same World, with the refusals
+            self._refused[key] = applied.refused
+            plan = decided(applied.refused)
+        plan = replace(plan, events=(*story.added(applied.added), *plan.events))
         after = await self._applier.finish(plan, resource)
+        self._rests[key] = time.monotonic() + SHARE * computing
         if after is not resource:
             self._written[key] = after
             self._log_status(key, resource.get("status") or {}, after["status"])
-        if refused:
-            raise NotApplied(refused)
+        if applied.more:
+            return self._resting(key)
+        if applied.refused:
+            raise NotApplied(applied.refused)
         return plan.look_again
 
     async def _remove_orphans(self, key: RunKey, resource: Object | None) -> None:

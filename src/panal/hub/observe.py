@@ -15,7 +15,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.parse import FederatedLearning
 from panal.api.progress import Progress
-from panal.hub import views
+from panal.hub import views, works
 from panal.hub.bound_sets import BoundSets
 from panal.hub.settings import Settings
 from panal.hub.watched import BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
@@ -86,12 +86,12 @@ class Observer:
         return self._settings.cleanup_limit
 
     def works(self, uid: str) -> list[WorkView]:
-        return [views.work(w) for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, uid)]
+        return [w[works.VIEW] for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, uid)]
 
     def works_of_others(self, key: RunKey, uid: str) -> list[WorkView]:
         """Works with the name of this run that belong to a run with another uid."""
         found = self._cache.by_index(kinds.MANIFEST_WORK, BY_NAME, "/".join(key))
-        return [views.work(w) for w in found if views.run_uid(w) != uid]
+        return [w[works.VIEW] for w in found if views.run_uid(w) != uid]
 
     def _guarded(self, run: Run) -> bool:
         """Whether the admission policy has checked the run's author: it was installed and effective when the run was created."""

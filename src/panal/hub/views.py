@@ -11,7 +11,7 @@ from panal.addon.issued import issued
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
-from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, SiteView, WorkView
+from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, SiteView
 from panal.placement.sets import members as members_of
 
 
@@ -62,36 +62,6 @@ def placement(obj: Object, decisions: Iterable[Object]) -> PlacementView | None:
         settled=len(selected) == ((obj.get("status") or {}).get("numberOfSelectedClusters") or 0),
         misconfigured=invalid.get("message", "") if invalid.get("status") == "True" else "",
     )
-
-
-def work(obj: Object) -> WorkView:
-    applied = condition(obj, "Applied")
-    current = applied.get("observedGeneration") == obj["metadata"].get("generation")
-    manifests = ((obj.get("status") or {}).get("resourceStatus") or {}).get("manifests") or ()
-    pod: dict[str, Any] = next((m for m in manifests if (m.get("resourceMeta") or {}).get("kind") == "Pod"), {})
-    available: dict[str, Any] = next((c for c in pod.get("conditions") or () if c.get("type") == "Available"), {})
-    return WorkView(
-        cluster=ClusterName(obj["metadata"]["namespace"]),
-        object=obj,
-        deleting_since=time_of(obj["metadata"].get("deletionTimestamp")),
-        applied={"True": True, "False": False}.get(applied.get("status", "")) if current else None,
-        applied_message=_why_not_applied(manifests) or applied.get("message", ""),
-        pod_exists=available.get("status") == "True",
-        feedback=_feedback(pod) if available.get("status") == "True" else {},
-    )
-
-
-def _why_not_applied(manifests: Iterable[dict[str, Any]]) -> str:
-    for manifest in manifests:
-        for each in manifest.get("conditions") or ():
-            if each.get("type") == "Applied" and each.get("status") == "False":
-                return str(each.get("message", ""))
-    return ""
-
-
-def _feedback(manifest: dict[str, Any]) -> dict[str, str | int | bool]:
-    values = (manifest.get("statusFeedback") or {}).get("values") or ()
-    return {v["name"]: v["fieldValue"][v["fieldValue"]["type"].lower()] for v in values if v["fieldValue"]["type"] != "JsonRaw"}
 
 
 def job(obj: Object, pods: Iterable[Object]) -> JobView:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from panal.addon.requests import is_pending
 from panal.addon.requests import requester as cluster_of
 from panal.api import names
+from panal.hub import works
 from panal.hub.views import run_uid
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
@@ -49,7 +50,9 @@ class RunKey(NamedTuple):
 
 
 def watched() -> list[Watched]:
-    ours = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run, BY_NAME: _name}) for kind in OWN_KINDS]
+    trims = {kinds.MANIFEST_WORK: works.trim}
+    indexes = {BY_RUN: _run, BY_NAME: _name}
+    ours = [Watched(kind, label_selector=OURS, trim=trims.get(kind, drop_managed_fields), indexes=indexes) for kind in OWN_KINDS]
     return [
         Watched(kinds.FEDERATED_LEARNING),
         *ours,

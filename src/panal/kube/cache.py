@@ -2,8 +2,8 @@
 
 A loop for each kind lists the objects, then watches from the version of the list, and then from where the previous watch ended, so that
 it misses no change. If the server no longer has the version (410), the loop lists again and compares, so that it also notices deletions.
-In practice watches fail silently: the loop ends a stream that receives nothing for `silence` seconds. Every `resync` seconds it lists the
-kind again and notifies subscribers of all objects, changed or not. A kind that is unavailable (not installed, forbidden, server
+In practice watches fail silently: the loop ends a stream that receives nothing for `silence` seconds. About every `resync` seconds it
+lists the kind again and notifies subscribers of all objects, changed or not. A kind that is unavailable (not installed, forbidden, server
 unreachable) is retried with growing delays and reported by `problems`; it does not affect the other kinds.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from panal.kube import metrics
 from panal.kube.backoff import Backoff
@@ -26,6 +26,9 @@ from panal.kube.store import IndexFunction, Store
 log = logging.getLogger(__name__)
 
 RETRIES = Backoff(first=0.2, cap=10)
+PAGE_SIZE = 100  # objects of a list that are in memory at once
+BATCH = 20  # objects of a page between which other tasks get their turn
+SPREAD = 0.02  # by so much earlier each kind lists again than the kind before it, so that they do not all list at once
 Callback = Callable[[Kind, Object | None, Object | None], None]  # kind, old, new
 
 
@@ -65,10 +68,12 @@ class Cache:
         self._problems: dict[Kind, str] = {}
         self._changed = asyncio.Event()
         self._feeds: dict[Kind, _Feed] = {}
-        for each in watched:
+        timing = timing or Timing()
+        for number, each in enumerate(watched):
             if each.kind in self._feeds:
                 raise ValueError(f"{each.kind} is watched twice: pass one Watched for each kind")
-            self._feeds[each.kind] = _Feed(client, each, timing or Timing(), self._clock, self._notify, self._report)
+            own = replace(timing, resync=timing.resync * (1 - SPREAD * (number % 20)))
+            self._feeds[each.kind] = _Feed(client, each, own, self._clock, self._notify, self._report)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -176,10 +181,8 @@ class _Feed:
         resync = self.synced and self._until_resync() <= 0
         if self._version and not resync:
             return
-        listing = await self._client.list(self.kind, self._watched.selector)
+        self._version = await self._list(notify_unchanged=resync)
         metrics.LISTS.labels(str(self.kind)).inc()
-        self._replace(listing.items, notify_unchanged=resync)
-        self._version = listing.resource_version
         self._listed_at = self._clock.monotonic()
         self.synced = True
         self._recovered()
@@ -187,13 +190,25 @@ class _Feed:
     def _until_resync(self) -> float:
         return self._listed_at + self._timing.resync - self._clock.monotonic()
 
-    def _replace(self, items: Iterable[Object], notify_unchanged: bool) -> None:
-        removed = self.store.keys()
-        for item in items:
-            removed.discard(key_of(item))
-            self._put(item, notify_unchanged)
+    async def _list(self, notify_unchanged: bool) -> str:
+        """Stores page by page, so that only one page is in memory twice. Returns the version of the list."""
+        try:
+            return await self._store_pages(PAGE_SIZE, notify_unchanged)
+        except Gone:  # the version expired between two pages
+            return await self._store_pages(0, notify_unchanged)
+
+    async def _store_pages(self, page_size: int, notify_unchanged: bool) -> str:
+        removed, version = self.store.keys(), ""
+        async for page in self._client.pages(self.kind, self._watched.selector, page_size):
+            version = page.resource_version
+            for number, item in enumerate(page.items, start=1):
+                removed.discard(key_of(item))
+                self._put(item, notify_unchanged)
+                if number % BATCH == 0:
+                    await asyncio.sleep(0)
         for key in removed:
             self._remove(key)
+        return version
 
     # --- watch --------------------------------------------------------------------------------------------------
     async def _watch(self) -> None:

@@ -103,9 +103,22 @@ class Client:
     async def list(self, kind: Kind, selector: Selector = EVERYTHING, *, page_size: int = PAGE_SIZE) -> Listing:
         """Lists in pages of one resourceVersion. If that version expires meanwhile, lists again without pages."""
         try:
-            return await self._pages(kind, selector, page_size)
+            return _joined([page async for page in self.pages(kind, selector, page_size)])
         except Gone:
-            return await self._pages(kind, selector, 0)
+            return _joined([page async for page in self.pages(kind, selector, 0)])
+
+    async def pages(self, kind: Kind, selector: Selector = EVERYTHING, page_size: int = PAGE_SIZE) -> AsyncIterator[Listing]:
+        """The pages of a list, all of one resourceVersion; one page with `page_size` 0. Raises Gone if that version expires meanwhile."""
+        query = selector.query() | ({"limit": str(page_size)} if page_size else {})
+        while True:
+            page = await self._send(Request("list", "GET", kind.path(selector.namespace), query))
+            items = [_typed(kind, item) for item in page.get("items") or ()]
+            metadata = page["metadata"]
+            del page
+            yield Listing(items, metadata["resourceVersion"])
+            if not (token := metadata.get("continue")):
+                return
+            query = query | {"continue": token}
 
     @asynccontextmanager
     async def watch(
@@ -261,15 +274,9 @@ class Client:
         seen = {"uid": obj["metadata"]["uid"], "resourceVersion": obj["metadata"]["resourceVersion"]}
         return await self.merge_patch(kind, namespace, name, {"metadata": {**seen, "finalizers": finalizers}})
 
-    async def _pages(self, kind: Kind, selector: Selector, page_size: int) -> Listing:
-        items: Objects = []
-        query = selector.query() | ({"limit": str(page_size)} if page_size else {})
-        while True:
-            page = await self._send(Request("list", "GET", kind.path(selector.namespace), query))
-            items += (_typed(kind, item) for item in page.get("items") or ())
-            if not (token := page["metadata"].get("continue")):
-                return Listing(items, page["metadata"]["resourceVersion"])
-            query = query | {"continue": token}
+
+def _joined(pages: Sequence[Listing]) -> Listing:
+    return Listing([item for page in pages for item in page.items], pages[-1].resource_version)
 
 
 def _typed(kind: Kind, item: Object) -> Object:

@@ -1,7 +1,7 @@
-"""The aggregator on the hub: its Job with the gateway and the reporter beside the runtime.
+"""The aggregator on the hub: its Job with the gateway, the reporter and the runtime's containers.
 
-The Job is created once and never changed: a change would end the training. Everything that may change during the run is in ConfigMaps,
-which the reporter watches. The reporter creates the gateway's key in a folder in memory that these two share; the key never leaves the Pod.
+The Job is created once and never changed, because a change would end the training. What may change during the run is in ConfigMaps, which
+the reporter watches. The reporter creates the gateway's key in an in-memory volume that the two share; the key never leaves the Pod.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def objects(world: World, participants: Iterable[ClusterName]) -> list[Object]:
-    """Everything of the aggregator on the hub but its Service (see `exposure`), in the order in which it is needed."""
+    """The aggregator's objects on the hub except its Service (see `exposure`), in the order in which they are needed."""
     run, runtime = world.run, runtime_of(world)
     found = [_progress(run), gateway_config(world, participants), *_reporter_permissions(run), *storage(run).objects(world)]
     if world.job is None:
@@ -38,7 +38,7 @@ def objects(world: World, participants: Iterable[ClusterName]) -> list[Object]:
 
 
 def _progress(run: Run) -> Object:
-    """The reporter writes `data.progress` and `data.csr` of it; `data.rounds` is the number of rounds that the spec wants now."""
+    """The ConfigMap `<run>-progress`. Only `data.rounds`, the current spec.server.rounds, is set here; the reporter writes the rest."""
     return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {names.KEY_ROUNDS: str(run.spec.server.rounds)}}
 
 
@@ -89,7 +89,7 @@ def _main_settings(server: PodSettings, containers: AggregatorContainers) -> Pod
 
 
 def _tools(world: World) -> dict[str, Any]:
-    """The gateway does not start without a list of listeners, even an empty one."""
+    """The init container, which also writes the gateway's empty files: Envoy does not start without them."""
     tools = pods.tools_container(world.images)
     empty = [word for file, content in gateway.EMPTY.items() for word in (f"{names.GATEWAY_DIR}/{file}", json.dumps(content))]
     return {**tools, "command": [*tools["command"], *empty], "volumeMounts": [*tools["volumeMounts"], GATEWAY_MOUNT]}

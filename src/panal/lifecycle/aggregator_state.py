@@ -14,19 +14,18 @@ from panal.lifecycle.world import ContainerView, JobView, PodView, World
 
 KILLED = 137  # 128 + SIGKILL
 TERMINATED = 143  # 128 + SIGTERM: a node that is drained
-PROGRESS_DELAY = timedelta(minutes=4)  # the cache of ConfigMaps may be behind that of Jobs by this much: a watch may die silently
+PROGRESS_DELAY = timedelta(minutes=4)  # the cache of ConfigMaps may lag behind that of Jobs by this much if a watch dies silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
-SCHEDULED_AFTER = timedelta(seconds=10)  # a volume that was just claimed is bound by then
-JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than a watch may be dead before that is noticed
+SCHEDULED_AFTER = timedelta(seconds=10)  # the time to bind a new volume claim
+JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than it takes to notice a dead watch
 
 
 @dataclass(frozen=True, slots=True)
 class AggregatorState:
-    """`at_work`: the main container runs. `trouble` is why it does not start. Once it has ended, `stop` or `completed` is set; `model`
-    is then None for an app that trains none.
-    """
+    """`running`: the main container runs. `trouble` is why it does not start. After its end, `completed` is set, with the model if there is
+    one, or `stop` with the reason of the failure."""
 
-    at_work: bool = False
+    running: bool = False
     trouble: Trouble | None = None
     stop: Trouble | None = None
     completed: bool = False
@@ -48,17 +47,17 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     pod = newest(job)
     main = _main(world, pod)
     if main and (main.running or main.exit_code is not None):
-        return AggregatorState(at_work=True)  # if it ended, its sidecars are ending, and the Job's conditions follow
+        return AggregatorState(running=True)  # if it ended, its sidecars are ending, and the Job's conditions follow
     return _starting(world, job, pod, now)
 
 
 def _vanished(world: World, now: datetime) -> Trouble | None:
-    """A Job that ran and no longer exists was deleted. One that was never seen may be missing from the watch cache."""
+    """A Job that ran and no longer exists was deleted. One that never ran may just be missing from the watch cache."""
     started = world.run.status.start_time
     if started is None:
         return None
-    was_at_work = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
-    if not was_at_work and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
+    was_running = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
+    if not was_running and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
         return None
     return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
 
@@ -68,7 +67,7 @@ def newest(job: JobView) -> PodView | None:
 
 
 def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
-    """The main container succeeds only after the progress names the stored model, or that there is none: only the cache can be late."""
+    """The main container succeeds only after the progress has the result, so a missing result means that the watch cache is late."""
     progress = world.progress
     if progress and (progress.model or progress.result):
         return AggregatorState(completed=True, model=progress.model)
@@ -76,7 +75,7 @@ def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
     ended = max((c.ended for c in pod.containers if c.ended), default=job.created) if pod else job.created
     if now - ended > PROGRESS_DELAY and not world.blind:
         return AggregatorState(stop=Trouble.of(Reason.MODEL_NOT_STORED, "the aggregator ended without reporting where the model is"))
-    return AggregatorState(at_work=True, look_again=1.0)
+    return AggregatorState(running=True, look_again=1.0)
 
 
 def _why_failed(world: World, job: JobView) -> Trouble:

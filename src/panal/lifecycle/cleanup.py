@@ -1,7 +1,7 @@
-"""What is deleted, and when: works of clusters that left, all but the model when a run ends, and everything on the hub when it is deleted.
+"""Deletes the works of clusters that left, all but the model when a run ends, and everything on the hub when the run is deleted.
 
-An agent removes the objects of a work before the work. An unreachable agent would block a deletion for ever. So after a limit the work's
-finalizer is removed, and an Event names the cluster; the agent removes the objects when the cluster is available again.
+OCM's agent removes the objects of a work before the work itself, so an unreachable agent blocks the deletion. After a limit, the work's
+finalizer is removed and an Event names the cluster; the agent removes the objects when the cluster is available again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def job(world: World) -> list[Ref]:
 
 
 def after_end(world: World) -> Plan:
-    """A run that ended keeps its Job (for the logs), its progress and its model; all else is deleted. The Service is deleted after the last
-    work: a collaborator that still dials its port must not reach another run."""
+    """An ended run keeps its Job (for the logs), its progress and its model. The Service is deleted after the last work, because a
+    collaborator that still dials its port must not reach another run."""
     going = works_of(world, world.works)
     going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers if kind != "Service" or not world.works]
     if world.job and not (world.job.succeeded or world.job.failed):
@@ -74,11 +74,11 @@ def _given_up(works: list[WorkView]) -> Event:
 
 
 def bindings(world: World, named: Collection[str]) -> list[Ref]:
-    """Cluster set bindings of ours that no run of the namespace names; this one names those of `named`."""
+    """The bindings that panal created for cluster sets that no run of the namespace names any longer; this run names `named`."""
     unused = sorted(world.own_bound_sets - world.sets_of_others - frozenset(named))
     return [Ref(f"{CLUSTER_API}/v1beta2", "ManagedClusterSetBinding", world.run.namespace, name) for name in unused]
 
 
 def _work(world: World, work: WorkView, strip: bool = False) -> Ref:
     name = names.work(world.run.name, identity(world.run))
-    return Ref(WORK_API, "ManifestWork", work.cluster, name, work.object["metadata"]["uid"], strip_finalizers=strip)
+    return Ref(WORK_API, "ManifestWork", work.cluster, name, work.uid, strip_finalizers=strip)

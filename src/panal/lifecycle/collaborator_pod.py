@@ -1,7 +1,7 @@
-"""What a collaborator is on its cluster: a StatefulSet of one Pod, the files of its gateway, and the one way out that it has.
+"""The objects of a collaborator on its cluster: a StatefulSet with one Pod, the ConfigMap of its gateway, and a NetworkPolicy for egress.
 
-The user's container speaks plain HTTP to the gateway beside it on loopback. The gateway alone holds the site's key and speaks mutual TLS
-with the aggregator. The Pod resolves no names and reaches one address: the aggregator's, or that of the site's proxy.
+The user's container sends plain HTTP to the gateway on loopback. Only the gateway mounts the site's key, and speaks mutual TLS with the
+aggregator. The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
 """
 
 from __future__ import annotations
@@ -17,19 +17,28 @@ from panal.api.names import ClusterName
 from panal.gateway import collaborator as gateway
 from panal.lifecycle import partitions, pods
 from panal.lifecycle.metadata import identity, labels
-from panal.lifecycle.runtime import runtime_of
-from panal.lifecycle.world import Address, ClusterView, Object, World
+from panal.lifecycle.runtime import runtime_of_run
+from panal.lifecycle.world import Address, ClusterView, Images, Object, Run
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
 from panal.runtimes import Announced, Partition
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
-OPEN_SHIFT_CLAIM = "version.openshift.io"  # Red Hat's claim; without a claim we set the group that may read the key ourselves
+OPEN_SHIFT_CLAIM = "version.openshift.io"  # on OpenShift, the namespace sets the group that may read the key
 NO_NAMES = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"], "options": [{"name": "attempts", "value": "1"}]}}
 
 
 @dataclass(frozen=True, slots=True)
+class Common:
+    """What all collaborators of a run are made from. `run` has only what does not change while it goes on, so that two can be compared."""
+
+    run: Run
+    images: Images
+    announced: Announced
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
-    """Where a collaborator runs. `address` is the aggregator's as this site dials it, `host` as the hub names it."""
+    """Where a collaborator runs. `address` is the aggregator's address that this site dials, `host` its name on the hub."""
 
     cluster: ClusterName
     partition: Partition
@@ -44,9 +53,9 @@ def on_open_shift(cluster: ClusterView | None) -> bool:
     return cluster is not None and OPEN_SHIFT_CLAIM in cluster.claims
 
 
-def config(world: World, name: str, site: Site) -> Object:
-    """What may change during the run: where the aggregator is, and by which name it must prove itself."""
-    run = world.run
+def config(common: Common, name: str, site: Site) -> Object:
+    """The ConfigMap of the gateway: the aggregator's address and name. It may change during the run."""
+    run = common.run
     server = names.server_name(run.name, run.namespace)
     files = gateway.files(
         address=(site.address.host, site.address.port),
@@ -56,46 +65,47 @@ def config(world: World, name: str, site: Site) -> Object:
         proxy=site.config.proxy,
     )
     data = {file: json.dumps(content, sort_keys=True, separators=(",", ":")) for file, content in sorted(files.items())}
-    return _frame(world, "v1", "ConfigMap", name) | {"data": data}
+    return _frame(common, "v1", "ConfigMap", name) | {"data": data}
 
 
-def way_out(world: World, name: str, site: Site) -> Object:
-    """The NetworkPolicy beside the add-on's, which denies everything: one address, one port."""
+def egress_policy(common: Common, name: str, site: Site) -> Object:
+    """A NetworkPolicy that allows egress to one address and port. The add-on's policy denies all other traffic."""
     host, port = site.config.proxy or (site.address.host, site.address.port)
     block = {"cidr": f"{host}/128" if ":" in host else f"{host}/32"}
     spec = {
-        "podSelector": {"matchLabels": {names.LABEL_RUN_UID: world.run.uid}},
+        "podSelector": {"matchLabels": {names.LABEL_RUN_UID: common.run.uid}},
         "policyTypes": ["Egress"],
         "egress": [{"to": [{"ipBlock": block}], "ports": [{"protocol": "TCP", "port": port}]}],
     }
-    return _frame(world, "networking.k8s.io/v1", "NetworkPolicy", name) | {"spec": spec}
+    return _frame(common, "networking.k8s.io/v1", "NetworkPolicy", name) | {"spec": spec}
 
 
-def stateful_set(world: World, name: str, site: Site, announced: Announced) -> Object:
-    run = world.run
+def stateful_set(common: Common, name: str, site: Site) -> Object:
+    run = common.run
     spec = {
         "serviceName": name,
         "replicas": 1,
         "selector": {"matchLabels": {names.LABEL_RUN_UID: run.uid}},
-        "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(world, name, site, announced)},
+        "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(common, name, site)},
     }
-    frame = _frame(world, "apps/v1", "StatefulSet", name)
+    frame = _frame(common, "apps/v1", "StatefulSet", name)
     frame["metadata"]["annotations"] = partitions.annotation(site.partition)
     return frame | {"spec": spec}
 
 
-def _frame(world: World, api_version: str, kind: str, name: str) -> Object:
-    metadata = {"name": name, "namespace": names.COLLABORATOR_NAMESPACE, "labels": labels(world.run, "collaborator")}
+def _frame(common: Common, api_version: str, kind: str, name: str) -> Object:
+    metadata = {"name": name, "namespace": names.COLLABORATOR_NAMESPACE, "labels": labels(common.run, "collaborator")}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def _pod(world: World, name: str, site: Site, announced: Announced) -> dict[str, Any]:
-    run, client = world.run, world.run.spec.client
-    container = runtime_of(world).collaborator(run.spec, site.cluster, site.partition, names.DATA_DIR if site.data else "", announced)
+def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
+    run, client = common.run, common.run.spec.client
+    data = names.DATA_DIR if site.data else ""
+    container = runtime_of_run(run).collaborator(run.spec, site.cluster, site.partition, data, common.announced)
     volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)
-    inits = [pods.tools_container(world.images), _gateway(world)]
+    inits = [pods.tools_container(common.images), _gateway(common)]
     main = pods.with_settings(container, client)
     return {
         "serviceAccountName": names.ADDON,
@@ -107,7 +117,7 @@ def _pod(world: World, name: str, site: Site, announced: Announced) -> dict[str,
         "containers": [_mirrored(main, site.config)],
         "volumes": volumes,
         **NO_NAMES,
-        **_scheduling(world, site.config),
+        **_scheduling(common, site.config),
     }
 
 
@@ -115,9 +125,9 @@ def _mirrored(container: dict[str, Any], config: SiteConfig) -> dict[str, Any]:
     return {**container, "image": config.image(container["image"])}
 
 
-def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
-    """The run's wishes, and the site's, which win."""
-    found = pods.scheduling(world.run.spec.client)
+def _scheduling(common: Common, config: SiteConfig) -> dict[str, Any]:
+    """The scheduling fields of the run and of the site; the site's win."""
+    found = pods.scheduling(common.run.spec.client)
     if config.node_selector:
         found["nodeSelector"] = {**found.get("nodeSelector", {}), **config.node_selector}
     if config.tolerations:
@@ -125,16 +135,16 @@ def _scheduling(world: World, config: SiteConfig) -> dict[str, Any]:
     return found
 
 
-def _gateway(world: World) -> dict[str, Any]:
+def _gateway(common: Common) -> dict[str, Any]:
     mount = {"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}
     static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)", users=f"$(PANAL_POD_DIR)/{names.POD_USERS}")
-    container = pods.gateway_container(world.images, gateway.ARGUMENTS, static, mount, pods.POD_MOUNT)
+    container = pods.gateway_container(common.images, gateway.ARGUMENTS, static, mount, pods.POD_MOUNT)
     return {**container, "env": [*container["env"], pods.POD_ENV], "resources": GATEWAY_RESOURCES}
 
 
 def _gateway_volume(name: str) -> dict[str, Any]:
-    """One folder of everything: key and certificate from OCM's agent, the servers' authorities from the add-on, this run's files, and
-    credentials for a proxy if the site's owner has put some there."""
+    """A projected volume with the key and certificate from OCM's agent, the server authorities from the add-on, the run's files, and the
+    proxy credentials of the site, if any."""
     sources: list[dict[str, Any]] = [
         {"secret": {"name": names.IDENTITY_SECRET, "items": [{"key": k, "path": k} for k in ("tls.crt", "tls.key")]}},
         {"secret": {"name": names.PROXY, "optional": True, "items": [{"key": k, "path": k} for k in ("proxy-authorization",)]}},
@@ -145,7 +155,7 @@ def _gateway_volume(name: str) -> dict[str, Any]:
 
 
 def _with_data(container: Object, volumes: list[Object], location: DataLocation) -> tuple[Object, list[Object]]:
-    """The site's data, mounted read-only into the training container alone."""
+    """Mounts the site's data read-only into the user's container."""
     mount: dict[str, Any] = {"name": "data", "mountPath": names.DATA_DIR, "readOnly": True}
     match location:
         case PvcLocation(claim, sub_path):

@@ -1,44 +1,95 @@
 """The collaborators: one ManifestWork for each selected cluster.
 
-A collaborator is a StatefulSet of one replica with its Pod, whose name is then known, in the same work as ReadOnly: only so can the hub see
-why a Pod does not start. The pod template never changes during a run, whatever else does: a work that exists keeps its StatefulSet.
-Namespace and ServiceAccount are the add-on's, so no run ever deletes them.
+A collaborator is a StatefulSet with one replica. The work also contains its Pod, whose name is known, as ReadOnly: its feedback tells the
+hub why a Pod does not start. An existing work keeps its StatefulSet, because a change of the Pod template would restart the training. The
+namespace and the ServiceAccount belong to the add-on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from panal.addon.config import SiteConfig
 from panal.api import names
 from panal.api.names import ClusterName
+from panal.api.types import Status
 from panal.lifecycle import collaborator_pod, feedback, partitions
-from panal.lifecycle.collaborator_pod import Site, on_open_shift
+from panal.lifecycle.collaborator_pod import Common, Site, on_open_shift
 from panal.lifecycle.exposure import route
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.participants import not_admitted
 from panal.lifecycle.reasons import Reason, Trouble
-from panal.lifecycle.world import Address, Object, WorkView, World
+from panal.lifecycle.world import Address, Object, World
 from panal.placement.data import DataLocation, data_claim, data_location
-from panal.runtimes import Announced, Partition
+from panal.runtimes import Announced
 
 WORK_API = "work.open-cluster-management.io/v1"
 
 
-def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> list[Object]:
-    """The works of `clusters`, which must be able to take part. A cluster without a known route to the aggregator gets none yet."""
+@dataclass(frozen=True, slots=True)
+class Works:
+    """The desired works of a run, not rendered: `render` makes the object of one site. Two sites that are equal have the same work, so that
+    thousands of works are compared without rendering them. `sites` are in the order of the clusters' names."""
+
+    common: Common
+    sites: Sequence[Site]
+
+    @property
+    def name(self) -> str:
+        """The name of each work; its namespace is the cluster's."""
+        return names.work(self.common.run.name, identity(self.common.run))
+
+    def render(self, site: Site, existing: Iterable[Object] = ()) -> Object:
+        """The ManifestWork of a site. `existing`: the manifests of its present work, which keeps its StatefulSet. The NetworkPolicy comes
+        first: OCM before 1.3 applies manifests in the given order."""
+        common, run = self.common, self.common.run
+        name = names.collaborator(run.name, identity(run))
+        found = next((m for m in existing if m.get("kind") == "StatefulSet"), None)
+        stateful_set = found or collaborator_pod.stateful_set(common, name, site)
+        manifests = [
+            collaborator_pod.egress_policy(common, name, site),
+            collaborator_pod.config(common, name, site),
+            stateful_set,
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-0", "namespace": names.COLLABORATOR_NAMESPACE}},
+        ]
+        return {
+            "apiVersion": WORK_API,
+            "kind": "ManifestWork",
+            "metadata": {"name": self.name, "namespace": site.cluster, "labels": labels(run, "collaborator")},
+            "spec": {
+                "workload": {"manifests": manifests},
+                "manifestConfigs": [_read_only_pod(f"{name}-0", stateful_set)],
+            },
+        }
+
+
+def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> Works:
+    """The works of `clusters`, which must be able to take part. A cluster whose route to the aggregator is not yet resolved gets none."""
+    run = replace(world.run, generation=0, deleting_since=None, finalizers=(), status=Status(), has_status=False)
     numbers = partitions.assign(clusters, world.works)
-    found = (_work(world, cluster, numbers[cluster], address, announced) for cluster in sorted(numbers))
-    return [w for w in found if w]
-
-
-def cannot_take_part(world: World, cluster: ClusterName) -> Trouble | None:
-    """Why a selected cluster gets no collaborator, or loses it: it is not admitted, or it no longer announces valid data."""
-    return not_admitted(world, cluster) or _without_data(world, cluster)
-
-
-def _without_data(world: World, cluster: ClusterName) -> Trouble | None:
+    routes: dict[str, Address | None] = {}
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
+    sites = []
+    for cluster in sorted(numbers):
+        config = world.sites[cluster].config
+        way = _route(world, address, config, routes)
+        if way is not None:
+            open_shift = on_open_shift(world.clusters.get(cluster))
+            host = config.address_host or address.host
+            sites.append(Site(cluster, numbers[cluster], config, _location(world, claim, cluster), open_shift, way, host))
+    return Works(Common(run, world.images, announced), sites)
+
+
+def excluded(world: World, clusters: Iterable[ClusterName]) -> Mapping[ClusterName, Trouble]:
+    """Those of `clusters` that get no collaborator, or lose it, and why: they are not admitted, or no longer announce valid data."""
+    claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
+    found = ((cluster, not_admitted(world, cluster) or _without_data(world, claim, cluster)) for cluster in clusters)
+    return {cluster: why for cluster, why in found if why}
+
+
+def _without_data(world: World, claim: str, cluster: ClusterName) -> Trouble | None:
     if claim == names.NO_DATA or cluster not in world.clusters:
         return None
     value = world.clusters[cluster].claims.get(claim)
@@ -51,49 +102,16 @@ def _without_data(world: World, cluster: ClusterName) -> Trouble | None:
     return None
 
 
-def _location(world: World, cluster: ClusterName) -> DataLocation | None:
-    claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
+def _location(world: World, claim: str, cluster: ClusterName) -> DataLocation | None:
     value = world.clusters[cluster].claims.get(claim) if claim != names.NO_DATA and cluster in world.clusters else None
     return data_location(value) if value else None
 
 
-def _site(world: World, cluster: ClusterName, partition: Partition, address: Address) -> Site | None:
-    config = world.sites[cluster].config
-    way = route(world, address, config)
-    if way is None:
-        return None
-    open_shift = on_open_shift(world.clusters.get(cluster))
-    return Site(cluster, partition, config, _location(world, cluster), open_shift, way, config.address_host or address.host)
-
-
-def _work(world: World, cluster: ClusterName, partition: Partition, address: Address, announced: Announced) -> Object | None:
-    """An existing work keeps its StatefulSet. Policies come first: OCM before 1.3 applies in the order given."""
-    run = world.run
-    name = names.collaborator(run.name, identity(run))
-    site = _site(world, cluster, partition, address)
-    if site is None:
-        return None
-    stateful_set = _manifest(world.works.get(cluster), "StatefulSet") or collaborator_pod.stateful_set(world, name, site, announced)
-    manifests = [
-        collaborator_pod.way_out(world, name, site),
-        collaborator_pod.config(world, name, site),
-        stateful_set,
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-0", "namespace": names.COLLABORATOR_NAMESPACE}},
-    ]
-    return {
-        "apiVersion": WORK_API,
-        "kind": "ManifestWork",
-        "metadata": {"name": names.work(run.name, identity(run)), "namespace": cluster, "labels": labels(run, "collaborator")},
-        "spec": {
-            "workload": {"manifests": manifests},
-            "manifestConfigs": [_read_only_pod(f"{name}-0", stateful_set)],
-        },
-    }
-
-
-def _manifest(work: WorkView | None, kind: str) -> Object | None:
-    manifests = work.object.get("spec", {}).get("workload", {}).get("manifests", []) if work else []
-    return next((m for m in manifests if m.get("kind") == kind), None)
+def _route(world: World, address: Address, config: SiteConfig, known: dict[str, Address | None]) -> Address | None:
+    """`known`: the routes found so far, by the host that the sites use."""
+    if config.address_host not in known:
+        known[config.address_host] = route(world, address, config)
+    return known[config.address_host]
 
 
 def _read_only_pod(name: str, stateful_set: Object) -> dict[str, Any]:

@@ -6,18 +6,18 @@ suspended?                                     -> Waiting; aggregator and collab
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
 else the run starts. Each of these steps changes an object on the hub, which triggers the next reconcile:
 1. The plan applies the Placement, the Service and the aggregator's Job, with the list of participants for its gateway.
-2. The runtime says that the aggregator is ready for collaborators. Flower's is when it has announced its app's hash through the ConfigMap
+2. The runtime reports that the aggregator is ready for collaborators: with Flower, when it has announced the app hash in the ConfigMap
    `<run>-progress`.
-3. With what it has announced and an address, each participant gets its collaborator, which runs this app and no other.
+3. When the address is known as well, each participant gets its collaborator, which runs only this app.
 4. Collaborators connect, and the same ConfigMap reports their number. With the quorum the run is Running.
 5. When the Placement's decisions add or remove a cluster, its collaborator is created or deleted.
-6. The Job's end is the run's: Completed, or Failed for the reason that its main container gives.
-Before the Job exists, an object that the hub refuses is reported: Failed if trying again cannot help, else Waiting.
+6. The run ends with the Job: Completed, or Failed with the reason of its main container.
+If the hub refuses an object before the Job exists, the run is Failed if a retry cannot help, else Waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, refused, status, story
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
+from panal.lifecycle.collaborators import Works
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
@@ -36,7 +37,7 @@ from panal.lifecycle.stopping import deadline_left, stopped
 from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
-CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds: a running aggregator's is renewed when it has a third of its life left
+CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds; the aggregator's certificate is renewed in the last third of its lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Step:
 
     outcome: Outcome
     apply: Sequence[Object] = ()
+    works: Works | None = None
     delete: Sequence[Ref] = ()
-    added: Collection[ClusterName] = ()
     removed: Collection[ClusterName] = ()
     look_again: float | None = None
 
@@ -96,7 +97,7 @@ def _job_is_there(world: World) -> bool:
 
 
 def _before(world: World) -> Outcome:
-    """The outcome as the status has it, for a phase that needs nothing else."""
+    """The outcome according to the current status."""
     old = world.run.status
     return Outcome(
         phase=old.phase,
@@ -137,19 +138,19 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     """Applies the aggregator and a collaborator on each selected cluster, and derives the run's phase from their states."""
     address, announced = exposure.address(world), runtime_of(world).announced(world.progress)
-    participants = _participants(world, selection)
+    excluded = collaborators.excluded(world, selection.clusters | world.works.keys())
+    participants = _participants(world, selection, excluded)
     apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
-    if address and announced:  # the Job comes before them: a refusal stops before it
-        apply += collaborators.works(world, participants, address, announced)
-    gone = [c for c in world.works if _leaves(world, selection, c)]
-    states = diagnosis.states(world, selection.clusters, now)
+    works = collaborators.works(world, participants, address, announced) if address and announced else None
+    gone = [c for c in world.works if c in excluded or (selection.settled and c not in selection.clusters)]
+    states = diagnosis.states(world, selection.clusters, excluded, now)
     state = aggregator_state(world, now)
     outcome = replace(
         _before(world),
         selected=len(selection.clusters),
         clusters_selected=selection.enough,
         selection_message=selection.message,
-        aggregator_ready=state.at_work,
+        aggregator_ready=state.running,
         collaborators=states,
         clients=None,
         started=world.job.created if world.job and _job_is_there(world) else (world.run.status.start_time or now),
@@ -163,26 +164,21 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     return Step(
         _going(world, outcome, state, address),
         apply=apply,
+        works=works,
         delete=cleanup.works_of(world, gone),
-        added=[o["metadata"]["namespace"] for o in apply if o["kind"] == "ManifestWork" and o["metadata"]["namespace"] not in world.works],
         removed=[c for c in gone if world.works[c].deleting_since is None],
         look_again=min(looks, default=None),
     )
 
 
-def _participants(world: World, selection: Selection) -> list[ClusterName]:
+def _participants(world: World, selection: Selection, excluded: Container[ClusterName]) -> list[ClusterName]:
     """The clusters that the aggregator admits. While OCM rewrites its decisions, none is removed."""
     staying = selection.clusters if selection.settled else selection.clusters | world.works.keys()
-    return [c for c in sorted(staying) if collaborators.cannot_take_part(world, c) is None]
-
-
-def _leaves(world: World, selection: Selection, cluster: ClusterName) -> bool:
-    """Whether OCM no longer selects the cluster, or it can no longer take part."""
-    return (selection.settled and cluster not in selection.clusters) or collaborators.cannot_take_part(world, cluster) is not None
+    return [c for c in sorted(staying) if c not in excluded]
 
 
 def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
-    """Waiting until the aggregator has its quorum, then Running, which a run stays until it ends."""
+    """The outcome of a run that has not ended: Waiting until the quorum is connected, then Running."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0
@@ -193,7 +189,7 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
         current = f"{current}: {progress.waiting}" if progress.waiting else current
         return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
-    if not state.at_work:
+    if not state.running:
         message = state.trouble.message if state.trouble else "the aggregator is starting"
         return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
     if address is None or exposure.route(world, address, NOTHING) is None:
@@ -242,9 +238,10 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     named = world.run.spec.client.placement.get("clusterSets") or ()
     return Plan(
         apply=tuple(step.apply),
+        works=step.works,
         delete=(*step.delete, *cleanup.bindings(world, named)),
         status=new if changed else None,
-        events=(*story.clusters(step.added, step.removed), *changes),
+        events=(*story.removed(step.removed), *changes),
         add_finalizer=names.FINALIZER not in world.run.finalizers and bool(step.apply),
         look_again=look_again,
     )

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress, finite, non_finite
 from panal.api.types import CollaboratorStatus
-from panal.lifecycle.collaborators import cannot_take_part
 from panal.lifecycle.participants import uncertified
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.refused import by_a_cluster
@@ -25,25 +24,32 @@ IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
-# How long it may take the runtime to notice that a collaborator no longer answers.
+# The time in which the runtime notices that a collaborator no longer responds.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 200  # characters, without the remedy
 _ENDINGS = frozenset(Ending)
+_UNANSWERED, _REFUSED = frozenset(Unanswered), frozenset(Refused)
+NO_PROGRESS = CollaboratorProgress()
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 
 Feedback = Mapping[str, str | int | bool]
 
 
-def states(world: World, selected: frozenset[ClusterName], now: datetime) -> tuple[CollaboratorStatus, ...]:
-    """One status for each selected cluster: failed collaborators first, then by name."""
+def states(
+    world: World, selected: frozenset[ClusterName], excluded: Mapping[ClusterName, Trouble], now: datetime
+) -> tuple[CollaboratorStatus, ...]:
+    """One status for each selected cluster: failed collaborators first, then by name. `excluded`: why a cluster gets no collaborator."""
     known = world.progress.collaborators if world.progress else {}
-    found = [_state(world, cluster, known.get(cluster), now) for cluster in selected]
+    refused = {r.namespace: r.message for r in world.refused if r.kind == "ManifestWork"}
+    found = [
+        _state(world, cluster, excluded.get(cluster) or _trouble(world, cluster, refused, now), known.get(cluster)) for cluster in selected
+    ]
     return tuple(sorted(found, key=lambda s: (s.state != FAILED, s.cluster)))
 
 
-def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None, now: datetime) -> CollaboratorStatus:
+def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: CollaboratorProgress | None) -> CollaboratorStatus:
     work = _present(world, cluster)
-    trouble = _trouble(world, cluster, now) or _training_trouble(cluster, seen, work)
+    trouble = trouble or _training_trouble(cluster, seen, work)
     training = bool(world.progress and world.progress.started)
     if trouble:
         state = FAILED
@@ -51,8 +57,8 @@ def _state(world: World, cluster: ClusterName, seen: CollaboratorProgress | None
         state = TRAINING if training else READY
     else:
         state = PENDING
-    numbers = seen or CollaboratorProgress()
-    return CollaboratorStatus(
+    numbers = seen or NO_PROGRESS
+    return CollaboratorStatus.model_construct(  # every value has the right type; validation of thousands takes too long
         cluster=cluster,
         state=state,
         reason=str(trouble.reason) if trouble else "",
@@ -70,15 +76,12 @@ def _present(world: World, cluster: ClusterName) -> WorkView | None:
     return work if work and work.deleting_since is None else None
 
 
-def _trouble(world: World, cluster: ClusterName, now: datetime) -> Trouble | None:
-    if outside := cannot_take_part(world, cluster):
-        return outside
+def _trouble(world: World, cluster: ClusterName, refused: Mapping[str, str], now: datetime) -> Trouble | None:
     view = world.clusters.get(cluster)
     if view is None or view.available is not True:
         return Trouble.of(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has no contact with the cluster")
-    refused = next((r for r in world.refused if r.kind == "ManifestWork" and r.namespace == cluster), None)
-    if refused:
-        return Trouble.of(Reason.WORK_REFUSED, f"{cluster}: {refused.message}")
+    if cluster in refused:
+        return Trouble.of(Reason.WORK_REFUSED, f"{cluster}: {refused[cluster]}")
     work = _present(world, cluster)
     if work is None:
         return None
@@ -96,7 +99,7 @@ def _not_applied(work: WorkView) -> Trouble:
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
     feedback, cluster = work.feedback, work.cluster
     if not work.pod_exists:
-        late = work.applied and now - _created(work) > POD_SHOULD_EXIST_AFTER
+        late = work.applied and now - work.created > POD_SHOULD_EXIST_AFTER
         return Trouble.of(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
     images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
     for name, image in images.items():
@@ -129,8 +132,8 @@ def _container_trouble(cluster: ClusterName, feedback: Feedback, remedies: Mappi
 
 
 def termination_of(text: str, own: Container[str]) -> tuple[str | None, str]:
-    """Reason and message of a container's termination message, if its code is an Ending or one of the runtime's `own`; (None, "") for any
-    other text, which may be of user code."""
+    """Reason and message of a container's termination message if its code is an Ending or one of the runtime's `own`. (None, "") for any
+    other text, which may come from user code."""
     found = read_termination(text)
     return found if found and (found[0] in _ENDINGS or found[0] in own) else (None, "")
 
@@ -138,11 +141,11 @@ def termination_of(text: str, own: Container[str]) -> tuple[str | None, str]:
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:
     if seen is None or not seen.failed or _is_previous(seen, work):
         return None
-    if seen.reason in set(Unanswered):
+    if seen.reason in _UNANSWERED:
         return Trouble.of(Reason.NO_REPLY, f"{cluster}: it did not reply in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
-    shared = f": {seen.message}" if seen.message else ""  # the site's owner permits it, or the aggregator wrote it
-    if seen.reason in set(Refused):
+    shared = f": {seen.message}" if seen.message else ""  # shared by the site, or written by the aggregator
+    if seen.reason in _REFUSED:
         return Trouble.of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return Trouble.of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
@@ -153,12 +156,8 @@ def _is_previous(seen: CollaboratorProgress, work: WorkView | None) -> bool:
         return True
     if seen.time is None:  # from a reporter that does not write it
         return False
-    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in set(Unanswered) else 0.0
-    return seen.time < _created(work).timestamp() + noticed_after
-
-
-def _created(work: WorkView) -> datetime:
-    return datetime.fromisoformat(work.object["metadata"]["creationTimestamp"])
+    noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in _UNANSWERED else 0.0
+    return seen.time < work.created.timestamp() + noticed_after
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:

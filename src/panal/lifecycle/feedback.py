@@ -1,6 +1,6 @@
-"""Which values OCM's work agent reports of the collaborator's Pod, and by which names they stand in the ManifestWork's status.
+"""The values of the collaborator's Pod that OCM's work agent reports in the status of the ManifestWork, with their names.
 
-Containers are selected by name: a site may inject containers into Pods, and the order of container statuses is not specified.
+Containers are selected by name, because a site may inject containers into Pods, and the order of container statuses is not specified.
 """
 
 from __future__ import annotations

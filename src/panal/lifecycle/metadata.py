@@ -1,4 +1,4 @@
-"""Labels, owner references and the frame of every object that a run makes on the hub."""
+"""Labels and owner references of the objects of a run on the hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from panal.lifecycle.world import Object, Run
 
 
 def labels(run: Run | None, component: str = "") -> dict[str, str]:
-    """The labels by which the controller finds an object again; without a run those of an object shared by several runs."""
+    """The labels by which the controller finds its objects. `run` is None for an object that several runs share."""
     found = dict(names.MANAGED_BY)
     if run:
         found |= {names.LABEL_RUN: run.name, names.LABEL_RUN_NAMESPACE: run.namespace, names.LABEL_RUN_UID: run.uid}
@@ -17,7 +17,7 @@ def labels(run: Run | None, component: str = "") -> dict[str, str]:
 
 
 def owned(run: Run, api_version: str, kind: str, name: str, component: str = "") -> Object:
-    """The frame of an object in the run's namespace that goes with the run."""
+    """An object in the run's namespace, without content, that Kubernetes deletes with the run."""
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

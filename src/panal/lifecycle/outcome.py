@@ -10,7 +10,7 @@ from panal.api.types import ClientsStatus, CollaboratorStatus, ModelStatus, Phas
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where the run stands after this cycle's policies. `reason` and `message` explain the phase to programs and to people."""
+    """The state of the run after the policies of one reconcile. `reason` and `message` explain the phase to programs and to users."""
 
     phase: Phase
     reason: str
@@ -22,7 +22,7 @@ class Outcome:
     collaborators: tuple[CollaboratorStatus, ...] = ()
     model: ModelStatus | None = None
     started: datetime | None = None
-    clients: ClientsStatus | None = None  # None: counted from `collaborators`, which is all of them then
+    clients: ClientsStatus | None = None  # None: counted from `collaborators`, which must be complete
 
     def ended(self, phase: Phase, reason: str, message: str) -> Outcome:
         return replace(self, phase=phase, reason=reason, message=message)

@@ -1,7 +1,7 @@
-"""Which clusters the aggregator's gateway admits, and why it refuses another.
+"""Which clusters the aggregator's gateway admits, and why it refuses others.
 
-A cluster takes part through the add-on fl-collaborator, which brings it a certificate in its own name. The gateway reads the list of
-participants from a ConfigMap; a cluster that leaves the list loses its connections within seconds.
+A cluster takes part through the add-on fl-collaborator, by which it gets a certificate for its name. The gateway reads the list of
+participants from a ConfigMap, and closes the connections of a cluster that leaves the list within seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def uncertified(world: World, cluster: ClusterName, now: datetime) -> Trouble | 
 
 
 def gateway(world: World, participants: Iterable[ClusterName]) -> Object:
-    """The ConfigMap that the reporter hands to the aggregator's gateway."""
+    """The ConfigMap `<run>-gateway`, from which the reporter writes the gateway's files."""
     wanted = world.credentials
     data = {
         names.KEY_PARTICIPANTS: json.dumps(sorted(participants)),

@@ -1,9 +1,8 @@
-"""Which part of the data is whose, for apps that divide one data set among clients: a number for each cluster, and how many there are.
+"""Assigns a partition to each cluster, for apps that divide one data set among clients: an index, and the number of partitions.
 
-The numbers follow the order of the clusters' names when the collaborators are created. They are kept where they are used, in the
-collaborator's own StatefulSet, which never changes: so they outlive the controller, and a cluster that joins or leaves changes no other's
-number. A cluster that joins later gets the lowest free number; if that is beyond the first ones, its number of partitions is raised so that
-its own exists.
+The indexes follow the order of the clusters' names when the collaborators are created. They are stored in the collaborator's StatefulSet,
+which never changes, so they survive a restart of the controller, and a cluster that joins or leaves does not change those of others. A
+cluster that joins later gets the lowest free index; if the index exceeds the number of partitions, its number is raised accordingly.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from panal.runtimes.base import Partition
 
 
 def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, WorkView]) -> dict[ClusterName, Partition]:
-    """For each participant. A work that exists keeps its number, and so does one that is going until it has gone."""
+    """The partition of each participant. Existing works keep theirs, including works that are being deleted."""
     wanted = sorted(participants)
-    known = {cluster: found for cluster, work in works.items() if (found := of_work(work)) is not None}
+    known = {cluster: work.partition for cluster, work in works.items() if work.partition}
     first = min((each.count for each in known.values()), default=len(wanted))
     taken = {each.index for each in known.values()}
     free = (index for index in range(len(taken) + len(wanted)) if index not in taken)
@@ -27,19 +26,17 @@ def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, Work
     return {c: known.get(c) or Partition(new[c], max(first, new[c] + 1)) for c in wanted}
 
 
-def of_work(work: WorkView) -> Partition | None:
-    """What its StatefulSet says; None if that was made by a version that gave none."""
-    for manifest in work.object.get("spec", {}).get("workload", {}).get("manifests", []):
-        if manifest.get("kind") == "StatefulSet":
-            return _read(manifest)
-    return None
+def text(manifests: Iterable[Object]) -> str:
+    """The annotation of the StatefulSet among the manifests of a work, such as "3/100"; empty if it has none."""
+    stateful_set = next((m for m in manifests if m.get("kind") == "StatefulSet"), {})
+    annotations = (stateful_set.get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(names.ANNOTATION_PARTITION, ""))
 
 
 def annotation(partition: Partition) -> dict[str, str]:
     return {names.ANNOTATION_PARTITION: f"{partition.index}/{partition.count}"}
 
 
-def _read(stateful_set: Object) -> Partition | None:
-    text = str((stateful_set["metadata"].get("annotations") or {}).get(names.ANNOTATION_PARTITION, ""))
+def read(text: str) -> Partition | None:
     index, _, count = text.partition("/")
-    return Partition(int(index), int(count)) if index.isdecimal() and count.isdecimal() else None
+    return Partition(int(index), int(count)) if len(text) < 20 and index.isdecimal() and count.isdecimal() else None

@@ -1,7 +1,7 @@
 """Which clusters are selected: the run's Placement, the cluster set bindings that it needs, and what is missing.
 
-Works and Placements tolerate unreachable and unavailable clusters without end: the loss of a cluster is judged by the run's own
-quorum, not by the scheduler, which would evict a cluster in the middle of its training.
+Placements tolerate unreachable and unavailable clusters without a limit, because the scheduler would remove a cluster during its training.
+The run's quorum decides how many clusters may be lost.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ NAMED_CLUSTERS = 5  # how many clusters a message names before it only counts
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`clusters` are those selected. Without enough of them `reason` and `message` say what is missing.
-    `settled` is false while OCM is rewriting its decisions, or has emptied them because the Placement is misconfigured: nothing may
-    be removed then."""
+    """`clusters` are the selected clusters; if they are not enough, `reason` and `message` say what is missing. `settled` is false while
+    OCM rewrites its decisions, or has emptied them because the Placement is misconfigured; no cluster may be removed then."""
 
     clusters: frozenset[ClusterName]
     settled: bool
@@ -34,12 +33,12 @@ class Selection:
 
 
 def objects(world: World) -> list[Object]:
-    """The Placement, and a binding for each set that the resource names, where our admission policy guards that."""
+    """The Placement, and a binding for each cluster set that it names, if panal's admission policy is installed."""
     return [_placement(world), *(_binding(world, name) for name in _sets_to_bind(world))]
 
 
 def select(world: World) -> Selection:
-    """What the scheduler chose, and whether it is enough to start."""
+    """The clusters that OCM selected, and whether they are enough to start."""
     view = world.placement
     if view is None:
         return Selection(
@@ -61,7 +60,7 @@ def misconfigured(world: World) -> str:
 
 
 def _accepted(world: World, selected: frozenset[ClusterName]) -> frozenset[ClusterName]:
-    """Without clusters that the hub does not accept: OCM's scheduler checks only taints, and our tolerations cover theirs."""
+    """Drops clusters that the hub does not accept, which OCM's scheduler excludes only by a taint that our tolerations cover."""
     return frozenset(c for c in selected if c in world.clusters and world.clusters[c].accepted)
 
 
@@ -84,7 +83,7 @@ def _what_is_missing(world: World) -> tuple[Reason, str]:
 
 
 def tolerant(spec: dict[str, Any]) -> dict[str, Any]:
-    """The placement of the resource with our tolerations added, unless it has some for these taints itself."""
+    """Adds our tolerations to the placement `spec`, except for taints that it tolerates itself."""
     tolerations = list(spec.get("tolerations") or [])
     mentioned = {t.get("key") for t in tolerations}
     tolerations += [{"key": key, "operator": "Exists"} for key in TOLERATED if key not in mentioned]
@@ -96,7 +95,7 @@ def _named_sets(world: World) -> list[str]:
 
 
 def _sets_to_bind(world: World) -> list[str]:
-    """Without sets that others bind: a run may use such a set only as long as its binding exists."""
+    """The cluster sets for which panal applies a binding: not those that others bind, which can be used only while that binding exists."""
     if not world.binding_policy:
         return []
     ours = [name for name in _named_sets(world) if name not in world.sets_left_to_others]
@@ -108,7 +107,7 @@ def _placement(world: World) -> Object:
 
 
 def _binding(world: World, name: str) -> Object:
-    """Not owned by one run: others of the namespace may name the same set. `cleanup` deletes it with the last of them."""
+    """A binding without an owner: other runs of the namespace may name the set. `cleanup` deletes it with the last of them."""
     metadata = {"name": name, "namespace": world.run.namespace, "labels": labels(None)}
     return {
         "apiVersion": f"{CLUSTER_API}/v1beta2",

@@ -1,4 +1,4 @@
-"""What a decision comes to: objects to apply, objects to delete, one status, the story's next Events, and when to look again."""
+"""The result of a decision: objects and works to apply, objects to delete, a status, Events, and when to reconcile again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from panal.api.types import Status
+from panal.lifecycle.collaborators import Works
 from panal.lifecycle.world import Object
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """An object to delete. `uid` guards against deleting a later object of the same name;
-    `strip_finalizers` gives up on a spoke that cannot be reached."""
+    """An object to delete. `uid` is a precondition: a later object of the same name is not deleted. `strip_finalizers`: remove the
+    finalizers of an object whose cluster is unreachable."""
 
     api_version: str
     kind: str
@@ -33,10 +34,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Carried out in this order: finalizer added, objects applied, objects deleted, status written (None: unchanged), Events
-    written, finalizer removed."""
+    """`hub.apply` adds the finalizer, applies objects and works, writes the status (None: unchanged) and the Events, deletes objects, and
+    removes the finalizer, in this order."""
 
     apply: tuple[Object, ...] = ()
+    works: Works | None = None
     delete: tuple[Ref, ...] = ()
     status: Status | None = None
     events: tuple[Event, ...] = ()

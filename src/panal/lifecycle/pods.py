@@ -1,5 +1,5 @@
-"""What the pods of a run have in common: restricted security, the volumes, the init container that hands in the pod tools,
-and the settings of the user. A runtime gives the containers; nothing of its framework is known here.
+"""What all Pods of a run have in common, independent of the runtime: security context, volumes, the init container with the pod tools, and
+the user's settings.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from panal.api import names
 from panal.api.types import PodSettings
 from panal.lifecycle.world import Images
 
-FS_GROUP = 65532  # the group of our own images; on OpenShift the namespace's range decides instead
+FS_GROUP = 65532  # the group of panal's images; on OpenShift the namespace sets it
 TOOLS, GATEWAY = "tools", "gateway"  # containers of both kinds of Pods
 HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}
 POD_ENV = {"name": "PANAL_POD_DIR", "value": names.POD_DIR}
 POD_MOUNT = {"name": "pod", "mountPath": names.POD_DIR, "readOnly": True}
-WORK_LIMIT = "8Gi"  # of the working directory: a Pod that writes more is evicted
+WORK_LIMIT = "8Gi"  # of the working directory; Kubernetes evicts a Pod that writes more
 OUR_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 
 
 def security(open_shift: bool) -> dict[str, Any]:
-    """The pod's security context: Pod Security `restricted`, with any user id that the image or OpenShift gives. The group is for volumes
-    that are written, and for the key, which no other user may read; OpenShift gives one by itself."""
+    """The Pod's security context, which satisfies Pod Security `restricted`. The user id comes from the image or from OpenShift. The group
+    may write to volumes and read the key; OpenShift sets its own."""
     context: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     return context if open_shift else context | {"fsGroup": FS_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
 
@@ -46,7 +46,7 @@ def with_settings(container: dict[str, Any], settings: PodSettings) -> dict[str,
 
 
 def tools_container(images: Images) -> dict[str, Any]:
-    """Copies the pod tools to where the user's containers find them, and makes the Pod's secret."""
+    """The init container that copies the pod tools to a volume and creates the Pod's secret."""
     return secured(
         {
             "name": TOOLS,
@@ -61,8 +61,8 @@ def tools_container(images: Images) -> dict[str, Any]:
 
 
 def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], *mounts: dict[str, Any]) -> dict[str, Any]:
-    """Envoy with `static` to start with; the rest is in its folder, which is the working directory, since the files there name each other
-    by relative paths. Kubernetes replaces $(NAME) in arguments by what `env` has."""
+    """Envoy with the bootstrap configuration `static`. Its working directory is the gateway's folder, whose files refer to each other by
+    relative paths. Kubernetes replaces $(NAME) in `args` by the variable in `env`."""
     return secured(
         {
             "name": GATEWAY,
@@ -99,5 +99,5 @@ def work_dir() -> dict[str, Any]:
 
 
 def memory_dirs(*volumes: str) -> list[dict[str, Any]]:
-    """For secrets: nothing of them is ever on a disk."""
+    """In-memory volumes for secrets."""
     return [{"name": v, "emptyDir": {"medium": "Memory"}} for v in volumes]

@@ -1,6 +1,6 @@
-"""The plan for a resource that cannot be read: it fails with the field's name, its collaborators are deleted, and it can be deleted.
+"""The plan for a resource that cannot be parsed: it fails with the field's name, its collaborators are deleted, and it can be deleted.
 
-The API server has validated it, so it comes from a previous CRD, or from a later version of panal. It may have works.
+The API server has validated it, so it was created with another version of the CRD. It may have works.
 """
 
 from __future__ import annotations
@@ -44,5 +44,4 @@ def removal(works: Iterable[WorkView], limit: timedelta, now: datetime) -> tuple
 
 
 def _ref(work: WorkView, strip: bool) -> Ref:
-    metadata = work.object["metadata"]
-    return Ref(WORK_API, "ManifestWork", work.cluster, metadata["name"], metadata["uid"], strip_finalizers=strip)
+    return Ref(WORK_API, "ManifestWork", work.cluster, work.name, work.uid, strip_finalizers=strip)

@@ -1,12 +1,16 @@
-"""The runtime of a run, for the policies that ask it."""
+"""The runtime of a run."""
 
 from __future__ import annotations
 
-from panal.lifecycle.world import World
+from panal.lifecycle.world import Run, World
 from panal.runtimes import Runtime, runtime_for
 
 
 def runtime_of(world: World) -> Runtime:
-    runtime = runtime_for(world.run.spec.framework)
+    return runtime_of_run(world.run)
+
+
+def runtime_of_run(run: Run) -> Runtime:
+    runtime = runtime_for(run.spec.framework)
     assert runtime, "support.unsupported ends such a run"
     return runtime

@@ -10,7 +10,7 @@ from panal.lifecycle.world import World
 
 
 def stopped(world: World, now: datetime) -> Trouble | None:
-    return _asked_to(world, now) or _late(world, now)
+    return _stop_requested(world, now) or _deadline_exceeded(world, now)
 
 
 def deadline_left(world: World, now: datetime) -> float | None:
@@ -19,14 +19,14 @@ def deadline_left(world: World, now: datetime) -> float | None:
     return (world.run.created + timedelta(seconds=seconds) - now).total_seconds() + 0.1 if seconds is not None else None
 
 
-def _asked_to(world: World, now: datetime) -> Trouble | None:
-    """None for a run that has its model already: it is complete."""
+def _stop_requested(world: World, now: datetime) -> Trouble | None:
+    """None for a run that has completed in the meantime."""
     if not world.run.spec.stop or aggregator_state(world, now).completed:
         return None
     return Trouble.of(Reason.STOPPED, f"spec.stop is set; the run was {_progress(world)}")
 
 
-def _late(world: World, now: datetime) -> Trouble | None:
+def _deadline_exceeded(world: World, now: datetime) -> Trouble | None:
     seconds = world.run.spec.active_deadline_seconds
     if seconds is None or now < world.run.created + timedelta(seconds=seconds):
         return None

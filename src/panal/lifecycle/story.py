@@ -12,7 +12,7 @@ from panal.lifecycle import diagnosis
 from panal.lifecycle.plan import Event
 from panal.lifecycle.reasons import NORMAL, Reason
 
-AT_ONCE = 5  # clusters or rounds named in the Events of one reconcile; the status has the rest
+AT_ONCE = 5  # clusters or rounds named in the Events of one reconcile; the status has all
 
 
 def events(old: Status, new: Status) -> list[Event]:
@@ -20,11 +20,12 @@ def events(old: Status, new: Status) -> list[Event]:
     return [*_ignored(old, new), *_trouble(old, new), *_rounds(old, new), *_notices(old, new), *_model(old, new), *_phase(old, new)]
 
 
-def clusters(added: Iterable[ClusterName], removed: Iterable[ClusterName]) -> list[Event]:
-    return [
-        *_named(Reason.CLUSTER_ADDED, "takes part", sorted(added)),
-        *_named(Reason.CLUSTER_REMOVED, "no longer takes part", sorted(removed)),
-    ]
+def added(clusters: Iterable[ClusterName]) -> list[Event]:
+    return _named(Reason.CLUSTER_ADDED, "takes part", sorted(clusters))
+
+
+def removed(clusters: Iterable[ClusterName]) -> list[Event]:
+    return _named(Reason.CLUSTER_REMOVED, "no longer takes part", sorted(clusters))
 
 
 def _reason(status: Status, condition: str) -> str:

@@ -1,4 +1,4 @@
-"""What this version supports. Any other run fails at once, with a reason that names the field."""
+"""Checks that this version supports a run. Other runs fail at once, with a reason that names the field."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What a decision is made from: one run and everything on the hub that concerns it, as frozen values.
+"""The input of a decision: one run and everything on the hub that concerns it, as frozen values.
 
-`hub.observe` builds a World from the watch cache, `hub.supply` adds what no object on the hub has: certificates and resolved addresses.
-The policies of this package read nothing else.
-Raw Kubernetes objects appear only where a policy must compare with what it wants to apply.
+`hub.observe` builds a World from the watch cache; `hub.supply` adds certificates and resolved addresses, which are not in an object. The
+policies of this package read nothing else. Raw Kubernetes objects appear only where a policy compares them with what it applies.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from panal.addon.config import NOTHING, SiteConfig
 from panal.api.names import ClusterName
 from panal.api.progress import Progress
 from panal.api.types import Spec, Status
+from panal.runtimes.base import Partition
 
 Object = dict[str, Any]  # a Kubernetes object as JSON
 
@@ -31,13 +31,13 @@ class Run:
     finalizers: tuple[str, ...]
     spec: Spec
     status: Status
-    has_status: bool  # false until the controller wrote a status for the first time
+    has_status: bool  # false until the controller has written a status
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementView:
-    """`selected` is the union of the decisions; `settled` is false while decisions and Placement status disagree, as they do for a
-    moment whenever OCM rewrites them. `misconfigured` is the message of PlacementMisconfigured: OCM empties the decisions then."""
+    """`selected` is the union of the decisions. `settled` is false while the decisions and the Placement's status differ, because OCM is
+    rewriting them. `misconfigured` is the message of the condition PlacementMisconfigured, in which case OCM empties the decisions."""
 
     selected: frozenset[ClusterName]
     settled: bool = True
@@ -85,8 +85,11 @@ class WorkView:
     """A ManifestWork of this run. `feedback` holds the collaborator's values by name (see `lifecycle.feedback`)."""
 
     cluster: ClusterName
-    object: Object
+    name: str
+    uid: str
+    created: datetime
     deleting_since: datetime | None
+    partition: Partition | None  # None: created by a version that assigned none
     applied: bool | None  # None: the agent has not reported yet (or only for an older generation)
     applied_message: str
     pod_exists: bool
@@ -108,8 +111,8 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class SiteView:
-    """The add-on on one cluster. `revoked` since when, `denied` why its last request for a certificate was refused; `certified` until
-    when it has a certificate, None if it has none."""
+    """The add-on on one cluster. `certified` is the expiry of its certificate, None if it has none; `revoked` is the time of a revocation;
+    `denied` is why its last certificate request was denied."""
 
     certified: datetime | None
     revoked: str = ""
@@ -119,8 +122,8 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the aggregator's gateway needs beside the list of participants, all of it PEM and public: the authorities of collaborators and
-    their revocation lists, and the certificate for its own key, empty until the reporter has asked for one by its `request`."""
+    """Public PEM data for the aggregator's gateway: its certificate request and certificate (empty until requested), the collaborator
+    authorities and their revocation lists."""
 
     request: str = ""
     trust: str = ""
@@ -136,7 +139,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object that the hub's API server refused when it was last applied. `invalid`: it refuses the object until it changes."""
+    """An object that the hub's API server refused in the last reconcile. `invalid`: a retry cannot help until the object changes."""
 
     kind: str
     namespace: str
@@ -147,7 +150,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The images of our own that pods are made of, and their pull policy (from the controller's settings)."""
+    """panal's own images and their pull policy, from the controller's settings."""
 
     pod_tools: str
     gateway: str
@@ -159,10 +162,10 @@ class World:
     run: Run
     images: Images
     open_shift: bool  # the hub assigns user ids and fsGroup itself
-    binding_policy: bool  # our ValidatingAdmissionPolicy guards the creation of cluster set bindings
+    binding_policy: bool  # panal's ValidatingAdmissionPolicy for cluster sets is installed
     placement: PlacementView | None  # None: the Placement does not exist or was not scheduled yet
     bound_sets: frozenset[str]  # sets bound in the run's namespace
-    own_bound_sets: frozenset[str]  # those of them bound by us
+    own_bound_sets: frozenset[str]  # those of them bound by panal
     clusters: Mapping[ClusterName, ClusterView]  # every cluster of the hub
     set_members: Mapping[str, frozenset[ClusterName]]  # of every ManagedClusterSet
     job: JobView | None
@@ -170,14 +173,14 @@ class World:
     volume_claims: frozenset[str]  # the names of the PersistentVolumeClaims in the run's namespace
     node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
     works: Mapping[ClusterName, WorkView]
-    progress: Progress | None  # of the present attempt, that is of `job`
+    progress: Progress | None  # of the current attempt, that is of `job`
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
     credentials: Credentials = Credentials()
-    resolved: Mapping[str, str] = field(default_factory=dict)  # names of addresses -> IP address, as far as known
-    refused: tuple[Refusal, ...] = ()  # objects that the hub refused in the last pass
-    blind: bool = False  # something of the run cannot be watched for now: what is not seen may be there all the same
-    sets_left_to_others: frozenset[str] = frozenset()  # cluster sets that others than us bind in the run's namespace, or did
+    resolved: Mapping[str, str] = field(default_factory=dict)  # host name -> IP address, as far as known
+    refused: tuple[Refusal, ...] = ()  # objects that the hub refused in the last reconcile
+    blind: bool = False  # a watch of the run's objects is broken: an object that is not in the cache may exist
+    sets_left_to_others: frozenset[str] = frozenset()  # cluster sets that others bind in the run's namespace, or did
     sets_of_others: frozenset[str] = frozenset()  # cluster sets that other runs of the namespace name
     cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
-    # (apiVersion, kind, name) of our objects in the namespace that an ended run does not need
+    # (apiVersion, kind, name) of panal's objects in the namespace that an ended run does not need
     leftovers: tuple[tuple[str, str, str], ...] = ()

@@ -1,6 +1,6 @@
-"""Models of boosting libraries, which apps carry as bytes in an array: stored as the file that the library loads.
+"""Extracts models of XGBoost and CatBoost, which apps carry as bytes in a uint8 array, into files that these libraries load.
 
-XGBoost writes JSON or UBJSON and loads a file by its ending; CatBoost writes its own binary form, or JSON.
+XGBoost writes JSON or UBJSON and recognizes a file by its extension. CatBoost writes a binary format or JSON.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from panal.pod.tensors import bytes_of
+from panal.pod.tensors import read_bytes
 from panal.pod.tools.files import replace
 
-MAX_ARRAYS = 64  # of a model that are looked at
+MAX_ARRAYS = 64  # of a model that are examined
 LARGEST = 1 << 30  # bytes
 
 
 def extract(source: Path, names: Sequence[str], folder: Path) -> list[str]:
-    """Writes into `folder` what the npz `source` holds of such models, and gives the files' names: `model.ubj`, or `model-0.ubj` and so on
-    where there are several arrays."""
+    """Writes each booster model in the npz `source` to `folder`. Returns the file names: `model.ubj`, or `model-0.ubj`, `model-1.ubj`, ...
+    if the npz has several arrays."""
     found = []
     for index in range(min(len(names), MAX_ARRAYS)):
-        content = bytes_of(source, index, LARGEST)
+        content = read_bytes(source, index, LARGEST)
         if content and (ending := kind(content)):
             name = f"model.{ending}" if len(names) == 1 else f"model-{index}.{ending}"
             replace(folder / name, content, durable=True)
@@ -30,7 +30,7 @@ def extract(source: Path, names: Sequence[str], folder: Path) -> list[str]:
 
 
 def kind(content: bytes) -> str:
-    """The ending by which the library knows its file; empty for bytes of another kind."""
+    """The file extension of a booster model; empty for other content."""
     if content.startswith(b"CBM1"):
         return "cbm"
     if content.startswith(b"{L"):  # UBJSON: an object whose first name's length is an int64

@@ -1,8 +1,8 @@
-"""Collects what the server app has written into its working directory: the files go beside the model, and their list into metadata.json.
+"""Copies the files that the server app wrote to its working directory next to the model, and lists them in metadata.json.
 
-The list comes from the runtime, and all of it was made in the user's image: paths lead nowhere but below the working directory, no link
-is followed in any part of them, and what is no regular file is left out. Number and size are bounded, because the volume is for models.
-What is left out is named, with the reason. Done again, after a restart, it comes to the same.
+The runtime supplies the list. It comes from the user's image and is not trusted: paths stay below the working directory, links are not
+followed, and only regular files are copied. Number and size are limited. metadata.json names the files that are left out, with the reason.
+The operation is idempotent: a restarted reporter repeats it.
 """
 
 from __future__ import annotations
@@ -27,37 +27,38 @@ from panal.pod.tools.files import APP_FILES, COLLECTED, replace
 log = logging.getLogger("panal.reporter")
 
 FILES, SIZE = 200, 512 << 20
-NAMED = 100  # of those left out
+NAMED = 100  # files left out that are listed by name
 LONGEST = 1000  # characters of a path
 LIST_SIZE = 8 << 20  # bytes of the runtime's list
 PIECE = 1 << 20
-MOST = 1_000_000  # what is counted
+MAX_COUNT = 1_000_000  # upper bound of a reported number of files
 
 
 class LeftOutError(Exception):
-    """Why a file is not collected."""
+    """A file is not collected. The message is the reason."""
 
 
 @dataclass(slots=True)
 class Collected:
     files: dict[str, tuple[int, str]] = field(default_factory=dict)  # path -> size and SHA-256
     left_out: dict[str, str] = field(default_factory=dict)
-    more: int = 0  # left out as well, and not named
+    more: int = 0  # further files left out
 
     @property
     def size(self) -> int:
         return sum(size for size, _ in self.files.values())
 
-    def leave_out(self, path: str, why: str) -> None:
+    def leave_out(self, path: str, reason: str) -> None:
         if len(self.left_out) < NAMED:
-            self.left_out[path] = why
+            self.left_out[path] = reason
         else:
             self.more += 1
 
 
 @dataclass(slots=True)
 class Collector:
-    """`run_dir` has the runtime's list, `work_dir` the files. `run` is for a metadata.json that a model has not made."""
+    """Collects the files of `work_dir` once the runtime has written their list to `run_dir`. `run` identifies the run in metadata.json if
+    no model created it."""
 
     run_dir: Path
     work_dir: Path
@@ -66,16 +67,16 @@ class Collector:
     touch: Callable[[], None]
     known: bool = False
 
-    def asked(self) -> bool:
-        """Whether the app has ended, and has written something."""
+    def requested(self) -> bool:
+        """Whether the runtime has written the list: the app has ended and left files."""
         return (self.run_dir / APP_FILES).exists()
 
-    async def look(self) -> FilesStatus | None:
-        """Does it when the runtime has asked for it; what is done already is not done again."""
-        if self.known or not self.asked():
+    async def collect_once(self) -> FilesStatus | None:
+        """Collects the files if requested and returns the run's status of files, once."""
+        if self.known or not self.requested():
             return None
         self.known = True
-        answer = _answered(self.run_dir / COLLECTED)
+        answer = _previous_answer(self.run_dir / COLLECTED)
         if answer is None:
             answer = await asyncio.to_thread(self._answer)
             replace(self.run_dir / COLLECTED, json.dumps(answer))
@@ -83,19 +84,19 @@ class Collector:
 
     def _answer(self) -> dict[str, Any]:
         try:
-            found = collect(_wanted(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
+            found = collect(_read_list(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
             record(self.place, self.run, found)
         except (OSError, ValueError) as error:
             log.error("the app's files were not collected: %s", error)
             return {"error": shown(str(error), LONGEST)}
         log.info("collected %d files, %d bytes; left out: %d", len(found.files), found.size, len(found.left_out) + found.more)
-        left_out = {shown(path, LONGEST): why for path, why in found.left_out.items()}
+        left_out = {shown(path, LONGEST): reason for path, reason in found.left_out.items()}
         status = FilesStatus(uri=uri(self.place), count=len(found.files), size=found.size, left_out=len(left_out) + found.more)
         return {"status": status.model_dump(), "left_out": left_out}
 
 
-def _answered(path: Path) -> dict[str, Any] | None:
-    """Of a reporter that was killed after it."""
+def _previous_answer(path: Path) -> dict[str, Any] | None:
+    """The result of a previous start of the reporter, if it finished."""
     try:
         found: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
@@ -107,7 +108,7 @@ def uri(place: Place) -> str:
     return f"{place.uri}/files/"
 
 
-def _wanted(path: Path) -> Mapping[str, Any]:
+def _read_list(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         text = file.read(LIST_SIZE + 1)
     found = json.loads(text) if len(text) <= LIST_SIZE else None
@@ -117,9 +118,12 @@ def _wanted(path: Path) -> Mapping[str, Any]:
 
 
 def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callable[[], None]) -> Collected:
-    """`wanted` as the runtime says. Into `target`/files, which has nothing else afterwards. OSError if there is no working directory."""
+    """Copies the files of the runtime's list `wanted` from `source` to `target`/files, whose previous content is deleted.
+
+    Raises OSError if `source` cannot be opened.
+    """
     more = wanted.get("more")
-    found = Collected(more=min(max(more, 0), MOST) if isinstance(more, int) else 0)
+    found = Collected(more=min(max(more, 0), MAX_COUNT) if isinstance(more, int) else 0)
     shutil.rmtree(target / "files", ignore_errors=True)
     target.mkdir(parents=True, exist_ok=True)
     root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -133,8 +137,8 @@ def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callab
     finally:
         os.close(root)
         (target / ".files.part").unlink(missing_ok=True)
-    for path, why in wanted["left_out"].items():
-        found.leave_out(path, str(why)[:LONGEST])
+    for path, reason in wanted["left_out"].items():
+        found.leave_out(path, str(reason)[:LONGEST])
     return found
 
 
@@ -157,7 +161,7 @@ def _take(root: int, path: str, size: int, target: Path, found: Collected) -> tu
 
 
 def _opened(root: int, path: str) -> int:
-    """One name after the other, none of which may be a link. A pipe is opened without waiting for a writer."""
+    """Opens `path` component by component without following links. O_NONBLOCK: opening a FIFO must not wait for a writer."""
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts) or len(path) > LONGEST:
         raise LeftOutError("it has no path of a file in the working directory")
@@ -175,7 +179,7 @@ def _opened(root: int, path: str) -> int:
 
 
 def _written(file: Any, part: Path, target: Path, most: int) -> tuple[int, str]:
-    """All of it or nothing. Somebody may still be writing into it."""
+    """Copies `file` completely or not at all. A process of the app may still be writing to it."""
     digest, size = hashlib.sha256(), 0
     with part.open("wb") as copy:
         while piece := file.read(PIECE):
@@ -192,14 +196,14 @@ def _written(file: Any, part: Path, target: Path, most: int) -> tuple[int, str]:
 
 
 def record(place: Place, run: Mapping[str, str], found: Collected) -> None:
-    """Adds `files` to metadata.json, which is made if no model has made it."""
+    """Adds `files` to metadata.json; creates it if the run has no model."""
     path = place.folder / "metadata.json"
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         content = {"run": dict(run)}
     listed = [{"path": shown(name, LONGEST), "size": size, "sha256": digest} for name, (size, digest) in found.files.items()]
-    left_out = [{"path": shown(name, LONGEST), "why": shown(why, LONGEST)} for name, why in found.left_out.items()]
+    left_out = [{"path": shown(name, LONGEST), "why": shown(reason, LONGEST)} for name, reason in found.left_out.items()]
     content["files"] = {
         "uri": uri(place),
         "count": len(listed),

@@ -1,7 +1,7 @@
-"""Records of progress.jsonl folded into one Progress: pure, so reading the file again from its beginning comes to the same.
+"""Folds the records of progress.jsonl into one Progress. Pure: reading the file from the beginning gives the same result.
 
-The records come from the runtime's programs in the user's image and hold numbers and words of user code: names and codes are such as can be
-shown, and what a record declares otherwise is left out as it is read (`records.parse`). `bounded` makes the result fit a ConfigMap.
+The records contain text and numbers of user code. `records.parse` has checked their types; names are made printable here, and `bounded`
+limits the result to the size of a ConfigMap.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,32}")
 
 
 def fold(progress: Progress, record: Record | None) -> Progress:
-    """`progress` after `record`; unchanged by records that say nothing about it."""
+    """`progress` updated by `record`."""
     return progress.model_copy(update=_change(progress, record))
 
 
 def bounded(progress: Progress) -> Progress:
-    """At most MAX_COLLABORATORS clusters, failed ones first, then by name."""
+    """`progress` with at most MAX_COLLABORATORS clusters: failed ones first, then by name."""
     ordered = sorted(progress.collaborators.items(), key=lambda item: (not item[1].failed, item[0]))
     return progress.model_copy(update={"collaborators": dict(ordered[:MAX_COLLABORATORS])})
 
@@ -50,14 +50,14 @@ def _change(progress: Progress, record: Record | None) -> dict[str, Any]:
 
 
 def _bundle(progress: Progress, record: Bundle) -> dict[str, Any]:
-    """Said once: a container of the user's image that writes another one later must not change what sites were told."""
+    """Only the first record counts: user code must not replace the hash that was announced to sites."""
     if progress.app_hash or not _DIGEST.fullmatch(record.sha256):
         return {}
     return {"app_hash": record.sha256, "runtime_version": record.version if _VERSION.fullmatch(record.version) else ""}
 
 
 def _notice(progress: Progress, record: Notice) -> dict[str, Any]:
-    """The last of each kind."""
+    """Keeps the last notice of each kind."""
     found = {**progress.notices, record.kind: record.message}
     return {"notices": by_name(dict(list(found.items())[-MAX_NOTICES:]), MAX_NAME)}
 
@@ -68,8 +68,7 @@ def _end(progress: Progress, record: Round) -> dict[str, Any]:
 
 
 def _round(progress: Progress, record: Round) -> dict[str, Any]:
-    # What is shown are the metrics of one round, the last completed one: a metric must neither vanish while the next round trains, nor
-    # stay where that one does not report it.
+    # `metrics` are those of the last completed round. Those of the current round are kept in `reported` until it ends.
     before = progress.reported if progress.reported_round == record.round else {}
     change: dict[str, Any] = {"reported_round": record.round, "reported": _metrics(before, record.metrics), "waiting": ""}
     if record.phase in (TRAIN, QUERY):
@@ -85,7 +84,7 @@ def _collaborators(known: Mapping[str, CollaboratorProgress], record: Round) -> 
     for cluster, reply in (record.collaborators or {}).items():
         before = result.get(cluster)
         if before is not None and before.failed and before.round == number and record.phase not in (TRAIN, QUERY):
-            continue  # its part in the training counted for nothing, whatever else it does in this round
+            continue  # its training failed in this round, so a later evaluation does not make it a success
         same_round = before is not None and before.round == number and not before.failed
         metrics = _metrics(before.metrics if before is not None and same_round else {}, reply.get("metrics"))
         result[cluster] = CollaboratorProgress(round=number, time=record.time, seconds=reply.get("seconds"), metrics=metrics)

@@ -1,8 +1,8 @@
-"""The files of the aggregator's gateway, kept up to date by the reporter: participants, authorities and certificate.
+"""Keeps the files of the aggregator's gateway up to date: participants, authorities and certificate. Part of the reporter.
 
-The key is created here, in a folder in memory that only gateway and reporter mount, and never leaves the Pod: the hub gets a request for
-a certificate. The hub's data comes in the ConfigMap `<run>-gateway`. Envoy watches the folder: every file is replaced as a whole, and
-the list of participants is written last, after the files that it needs.
+The private key is created here, in an in-memory volume that only the gateway and the reporter mount, and never leaves the Pod: the hub gets
+a certificate request. The hub's data comes from the ConfigMap `<run>-gateway`. Envoy watches the folder, so every file is replaced
+atomically, and the listener is written last, after the files that it refers to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from panal.pod.tools.files import PARTICIPANTS, replace
 
 log = logging.getLogger("panal.reporter")
 
-# Seconds between two reads of the statistics: at least COUNT, and SHARE times as long as a read takes.
+# Seconds between two reads of the statistics: at least COUNT, and at least SHARE times the duration of a read.
 COUNT, SHARE = 2.0, 20
 STATS = f"http://gateway{gateway.STATS_PATH}"
 GROUP_READS = 0o640  # the files contain the Pod's secret, and the gateway may run as another user
@@ -39,7 +39,7 @@ ANSWER = aiohttp.ClientTimeout(total=5)
 
 
 class Gatekeeper:
-    """`request` is the PEM of the request for a certificate, as long as the folder lives always for the same key."""
+    """`request` is the certificate request (PEM). The key in `folder` survives a restart of the container."""
 
     def __init__(self, folder: Path, rules: gateway.Rules, run_dir: Path) -> None:
         self._folder = folder
@@ -62,11 +62,11 @@ class Gatekeeper:
         return cls(Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR)), rules, Path(env.get("PANAL_RUN_DIR", names.RUN_DIR)))
 
     def report(self) -> dict[str, str]:
-        """Also for the progress ConfigMap: the certificate request, and per cluster [requests, refused, bytes received, bytes sent]."""
+        """Data for the ConfigMap `<run>-progress`: the certificate request, and per cluster [requests, refused, bytes received, sent]."""
         return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: self._traffic} if self._traffic else {})
 
     async def run(self, client: Client, namespace: str, run: str) -> None:
-        """Until cancelled."""
+        """Watches the ConfigMap `<run>-gateway` and reads the gateway's statistics until cancelled."""
         name = names.gateway(run)
         cache = Cache(client, [Watched(CONFIG_MAP, field_selector=f"metadata.name={name}", namespace=namespace)])
         cache.subscribe(self._on_change)
@@ -92,7 +92,8 @@ class Gatekeeper:
             self._traffic = json.dumps({c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(found.items())})
 
     def update(self, data: Mapping[str, str]) -> None:
-        """`data` of the ConfigMap. A missing value, or one for another key, changes nothing. No cluster is admitted until all are there."""
+        """Writes the gateway's files from the ConfigMap's `data`. Missing values, and a certificate for another key, are ignored. The
+        gateway admits no cluster until certificate, authorities and revocation list exist."""
         if _is_for(certificate := data.get(names.KEY_CERTIFICATE, ""), self._key):
             self._write("tls.crt", certificate)
         for name, file in ((names.KEY_TRUST, "ca.crt"), (names.KEY_CRL, "crl.pem")):
@@ -100,15 +101,15 @@ class Gatekeeper:
                 self._write(file, data[name])
         if not all((self._folder / file).exists() for file in ("tls.crt", "ca.crt", "crl.pem")):
             return
-        taking_part = _participants(data)
-        self._write(PARTICIPANTS, json.dumps({"clusters": sorted(taking_part)}), self._run_dir)
-        files = gateway.files(taking_part, self.rules)
+        participants = _participants(data)
+        self._write(PARTICIPANTS, json.dumps({"clusters": sorted(participants)}), self._run_dir)
+        files = gateway.files(participants, self.rules)
         for name in sorted(files, key=lambda n: n == "lds.json"):
             self._write(name, json.dumps(files[name]))
 
     async def traffic(self) -> dict[ClusterName, gateway.Traffic]:
-        """Requests and refusals of each cluster since the gateway started. OSError or aiohttp.ClientError if it does not answer."""
-        # A socket's path may have 107 characters; the folder's may be longer.
+        """The traffic of each cluster since the gateway started. Raises OSError or aiohttp.ClientError if it does not answer."""
+        # The path of a Unix socket is limited to 107 characters.
         folder = os.open(self._folder, os.O_PATH)
         try:
             socket = aiohttp.UnixConnector(f"/proc/self/fd/{folder}/admin.sock")
@@ -130,7 +131,7 @@ def _participants(data: Mapping[str, str]) -> list[ClusterName]:
 
 
 def _key(file: Path) -> ec.EllipticCurvePrivateKey:
-    """The key in `file`, created if it does not exist."""
+    """Reads the private key in `file`; creates it if it does not exist."""
     if file.exists():
         found = serialization.load_pem_private_key(file.read_bytes(), None)
         assert isinstance(found, ec.EllipticCurvePrivateKey)
@@ -142,9 +143,9 @@ def _key(file: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _request(key: ec.EllipticCurvePrivateKey) -> str:
-    """Without a name: the hub decides which name the certificate gets."""
-    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM).decode()
+    """A certificate request (PEM) without a subject: the hub sets the certificate's name."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _is_for(certificate: str, key: ec.EllipticCurvePrivateKey) -> bool:

@@ -1,10 +1,10 @@
-"""The reporter, a container beside the aggregator: progress.jsonl in, ConfigMap `<run>-progress` out; the model into its storage; and the
-gateway's files, from the ConfigMap `<run>-gateway` (see `gatekeeper`).
+"""The reporter, a sidecar of the aggregator: writes the progress to the ConfigMap `<run>-progress`, stores the models and the app's files,
+and keeps the gateway's files up to date (`gatekeeper`).
 
-It alone has the volume and the token. What it reads was written in the user's image; what it writes is bounded (`fold`). It may be killed
-and restarted at any time: it reads from the beginning and has the same result. While the API server is unavailable it retries; the
-main container, and so the Job, waits for `stored.json`, which is written after the hub knows of the model. An app that trains several
-times leaves a model each time; they are stored in that order.
+Only the reporter mounts the storage volume and the ServiceAccount token. Its input comes from the user's image and is not trusted; its
+output is bounded (`fold`). It can be killed and restarted at any time: it reads its input from the beginning and gets the same result.
+While the API server is unavailable it retries. The main container, and with it the Job, waits for `stored.json`, which is written when the
+ConfigMap names the model.
 """
 
 from __future__ import annotations
@@ -37,26 +37,27 @@ from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
 from panal.pod.tools.codes import TRAIN
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
-from panal.pod.tools.proxies import spare_loopback
-from panal.pod.tools.records import Round, UnfitError, parse
+from panal.pod.tools.proxies import exclude_loopback
+from panal.pod.tools.records import InvalidRecordError, Round, parse
 
 log = logging.getLogger("panal.reporter")
 
-POLL = 0.2  # seconds between two looks at the files
-PAUSE = 0.5  # between two writes, so that a burst of records is one
-LOOK = 5.0  # between two reads of the ConfigMap while there is nothing to write
+# Seconds:
+POLL = 0.2  # between two reads of the files
+PAUSE = 0.5  # after a write, which batches a burst of records
+READ_INTERVAL = 5.0  # between two reads of the ConfigMap while there is nothing to write
 LONGEST_RETRY = 5.0
-BESIDES = 300.0  # what is beside the progress is news by itself after so long
-TELLING = 540.0  # how long the main container waits on an API server that is away, before the model counts as stored without it
-LAST_WRITE = 20.0  # after SIGTERM; the pod's grace period is longer
-ATTEMPTS = 3  # at storing, for file systems that come and go
+REFRESH = 300.0  # after this time the gateway's traffic is written even if the progress has not changed
+HUB_TIMEOUT = 540.0  # until a model counts as stored although the API server is unavailable
+LAST_WRITE = 20.0  # after SIGTERM; shorter than the Pod's grace period
+ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
-# What comes of a model.json or model.npz that is none: it is made in the user's image.
+# Raised for a malformed model.json or model.npz, which come from the user's image.
 UNSTORABLE = (OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 class Sink(Protocol):
-    """The ConfigMap: `write` and `read` return its data and raise KubeError."""
+    """The ConfigMap `<run>-progress`. Both methods return its data and raise KubeError."""
 
     async def write(self, data: Mapping[str, str]) -> Mapping[str, str]: ...
 
@@ -70,7 +71,7 @@ class ConfigMapSink:
     name: str
 
     async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
-        """The controller makes the ConfigMap; until then this is NotFound."""
+        """Raises NotFound until the controller has created the ConfigMap."""
         return _data(await self.client.merge_patch(CONFIG_MAP, self.namespace, self.name, {"data": dict(data)}))
 
     async def read(self) -> Mapping[str, str]:
@@ -85,7 +86,7 @@ def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
 class Settings:
     run_dir: Path
     place: Place
-    run: Mapping[str, str]  # namespace, name, uid, attempt: for metadata.json
+    run: Mapping[str, str]  # namespace, name and uid, for metadata.json
     attempt: str
     work_dir: Path = Path(WORK_DIR)
 
@@ -106,50 +107,50 @@ class Settings:
 class Reporter:
     settings: Settings
     sink: Sink
-    more: Callable[[], Mapping[str, str]] = dict  # other data for the ConfigMap: the gateway's request and traffic
+    more: Callable[[], Mapping[str, str]] = dict  # further data for the ConfigMap: certificate request and traffic
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
-    clusters: dict[str, list[int]] = field(default_factory=dict)  # in which rounds each took part, for the metadata
-    written: str = ""  # what the ConfigMap holds of ours
-    wrote: float = 0.0
+    clusters: dict[str, list[int]] = field(default_factory=dict)  # the rounds to which each cluster contributed
+    written: str = ""  # the progress that the ConfigMap has
+    written_at: float = 0.0
     rounds: str = ""
-    looked: float = 0.0
-    stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the call of `start`: the model's status, or an error
+    read_at: float = 0.0
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # number of the model -> its status, or an error
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
-        for told in self.stored.values():
-            if "error" not in told:
-                self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(told)})
+        for found in self.stored.values():
+            if "error" not in found:
+                self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(found)})
 
     async def run(self) -> None:
-        """Until `stop` is set; then everything is said once more."""
+        """Runs until `stop` is set, then writes what is left."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._store_models())
-            tasks.create_task(self._tell_always())
+            tasks.create_task(self._sync_loop())
         await self._write_last()
 
     async def _write_last(self) -> None:
-        self._take_in()
+        self._read_records()
         end = time.monotonic() + LAST_WRITE
         while self.text() != self.written and time.monotonic() < end:
-            await self.tell()
+            await self.sync()
             await asyncio.sleep(POLL)
 
-    async def _tell_always(self) -> None:
+    async def _sync_loop(self) -> None:
         while not self.stop.is_set():
-            self._take_in()
-            await self.tell()
+            self._read_records()
+            await self.sync()
             await self._sleep(PAUSE if self.text() == self.written else POLL)
 
-    def _take_in(self) -> None:
+    def _read_records(self) -> None:
         for line in self._tail.poll():
             try:
                 record = parse(line)
-            except UnfitError as error:
+            except InvalidRecordError as error:
                 log.warning("ignored a record of progress.jsonl: %s", error)
                 continue
             self.state = fold(self.state, record)
@@ -159,16 +160,16 @@ class Reporter:
     def text(self) -> str:
         return bounded(self.state).model_dump_json(by_alias=True)
 
-    async def tell(self) -> None:
-        """Writes what is new, or looks what the controller wants; tries until it succeeds or `stop` is set, once at least."""
+    async def sync(self) -> None:
+        """Writes changes to the ConfigMap, or reads it if there are none. Retries until it succeeds or `stop` is set."""
         pause = POLL
         while True:
             text = self.text()
             try:
-                if text != self.written or time.monotonic() - self.wrote >= BESIDES:
+                if text != self.written or time.monotonic() - self.written_at >= REFRESH:
                     self._update_rounds(await self.sink.write({KEY_PROGRESS: text, **self.more()}))
-                    self.written, self.wrote = text, time.monotonic()
-                elif time.monotonic() - self.looked >= LOOK:
+                    self.written, self.written_at = text, time.monotonic()
+                elif time.monotonic() - self.read_at >= READ_INTERVAL:
                     self._update_rounds(await self.sink.read())
                 return
             except KubeError as error:
@@ -177,27 +178,27 @@ class Reporter:
                 return
             await self._sleep(pause)
             pause = min(pause * 2, LONGEST_RETRY)
-            self._take_in()
+            self._read_records()
 
     def _update_rounds(self, data: Mapping[str, str]) -> None:
-        self.looked = time.monotonic()
+        self.read_at = time.monotonic()
         if self.written and data.get(KEY_PROGRESS) != self.written:
-            self.written = ""  # somebody has deleted it or written over it
+            self.written = ""  # deleted or overwritten: write it again
         wanted = data.get(KEY_ROUNDS, "")
         if wanted.isdigit() and wanted != self.rounds:
             replace(self.settings.run_dir / ROUNDS, wanted)
             self.rounds = wanted
 
     async def _store_models(self) -> None:
-        """In the order in which they were handed over, each once; in the end the app's files, beside the last."""
+        """Stores the models in the order in which they were handed over, then the app's files."""
         collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
         while not self.stop.is_set():
-            ended = collector.asked()  # every model was handed over before
+            ended = collector.requested()  # before listing the models: all of them were handed over earlier
             for folder in self._handed_over():
                 model = _read(folder / MODEL)
                 if model is not None and folder.name not in self.stored:
                     await self._store(folder, {**model, "start": int(folder.name)})
-            if ended and (files := await collector.look()) is not None:
+            if ended and (files := await collector.collect_once()) is not None:
                 self.state = self.state.model_copy(update={"files": files})
             await self._sleep(POLL)
 
@@ -216,10 +217,10 @@ class Reporter:
         self.state = self.state.model_copy(update={"model": status})
         await self._until_written(status)
         self._answer(folder.name, status.model_dump())
-        (folder / ARRAYS).unlink(missing_ok=True)  # an app may leave many
+        (folder / ARRAYS).unlink(missing_ok=True)
 
     async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
-        self._take_in()
+        self._read_records()
         about = {
             "run": self.settings.run,
             "start": model["start"],
@@ -240,8 +241,8 @@ class Reporter:
         raise AssertionError("unreachable")
 
     async def _until_written(self, status: ModelStatus) -> None:
-        """The hub should know of the model before the Job ends; an API server that is unavailable for long does not fail the run."""
-        end = time.monotonic() + TELLING
+        """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most HUB_TIMEOUT seconds."""
+        end = time.monotonic() + HUB_TIMEOUT
         while not self.stop.is_set() and time.monotonic() < end:
             if self.written and Progress.model_validate_json(self.written).model == status:
                 return
@@ -256,7 +257,7 @@ class Reporter:
         replace(self.settings.run_dir / STORED, json.dumps(self.stored))
 
     async def _sleep(self, seconds: float) -> None:
-        """Ends early when it is time to stop."""
+        """Returns early when `stop` is set."""
         try:
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
@@ -292,7 +293,7 @@ async def _main() -> None:
 
 def main() -> None:
     log_to_stdout()
-    spare_loopback(os.environ)
+    exclude_loopback(os.environ)
     asyncio.run(_main())
 
 

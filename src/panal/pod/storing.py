@@ -1,8 +1,8 @@
-"""Puts the model into the run's storage: model.safetensors and metadata.json, complete or not at all.
+"""Stores the model in the run's storage: model.safetensors and metadata.json, atomically and idempotently.
 
-Both are written beside and renamed, the model last: where it is, all of it is. Written again, after a restart, it comes to the same.
-An app that trains in several stages leaves several models: the last one is at the top, each earlier one in `start-N`. Beside a
-model that XGBoost or CatBoost has made is the file that these load; one with types that safetensors lacks is kept as numpy's npz.
+Both are written to temporary files and renamed, the model last, so an existing model is complete. An app that trains in several stages
+leaves several models: the last one is at the top, each earlier one in `start-N`. A model of XGBoost or CatBoost is also stored as a file
+that the library loads. A model with types that safetensors lacks is stored as npz.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from typing import Any
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
 from panal.pod import boosters
-from panal.pod.tensors import UnstorableError, Written, convert, copied
+from panal.pod.tensors import UnstorableError, Written, convert, copy
 from panal.pod.tools.codes import MAX_TEXT
 from panal.pod.tools.files import replace
 from panal.pod.tools.records import Round
 
-MAX_NAME = 253  # in metadata.json, where clusters' names stand
+MAX_NAME = 253  # of a key in metadata.json; cluster names are that long
 MODEL, METADATA, PLAIN = "model.safetensors", "metadata.json", "model.npz"
-MAX_STARTS = 64  # earlier models that are kept; of an app that calls `start` in a loop without end, the last ones
+MAX_STARTS = 64  # earlier models that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run's model goes: `folder` as mounted here, `uri` as the rest of the world names it (`pvc://claim/...`)."""
+    """Where a run's model is stored: `folder` in this container, `uri` for users (`pvc://claim/...`)."""
 
     folder: Path
     uri: str
 
     @classmethod
     def of(cls, mount: Path, uri: str, path: str, run: tuple[str, str, str]) -> Place:
-        """`path` is spec.server.storage.path, `run` the run's namespace, name and uid."""
+        """`path` is spec.server.storage.path, `run` the run's namespace, name and uid. Raises ValueError if `path` leaves the volume."""
         inner = PurePosixPath(path.strip("/"), *run)
         if ".." in inner.parts:
             raise ValueError(f"spec.server.storage.path {path!r} leads out of the volume")
@@ -46,9 +46,12 @@ class Place:
 
 
 def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[str, Any], tick: Callable[[], None]) -> ModelStatus:
-    """`model` is model.json, `about` goes into metadata.json beside it. Raises OSError or UnstorableError, leaving nothing behind."""
+    """Stores the npz `source`. `model` is the content of model.json; `about` is added to metadata.json.
+
+    Raises OSError; then no partial model remains.
+    """
     place.folder.mkdir(parents=True, exist_ok=True)
-    _put_aside(place.folder, int(model["start"]))
+    _archive(place.folder, int(model["start"]))
     part = place.folder / f".{MODEL}.part"
     try:
         name, written = _written(source, model, part, tick)
@@ -64,20 +67,20 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
 
 
 def _written(source: Path, model: Mapping[str, Any], part: Path, tick: Callable[[], None]) -> tuple[str, Written]:
-    """The name that the file gets. What was trained is kept even if safetensors cannot hold it."""
+    """Writes `part` as safetensors, or as npz if safetensors lacks a type. Returns the name for the file."""
     try:
         return MODEL, convert(source, model["arrays"], part, {"producer": "panal", "round": str(model["round"])}, tick)
     except UnstorableError:
-        return PLAIN, copied(source, part, tick)
+        return PLAIN, copy(source, part, tick)
 
 
 def _arrays(model: Mapping[str, Any], name: str) -> list[str]:
-    """Which array is which, where the file does not say it: `0.npy` is the first."""
+    """The arrays' names in the order of the npz, where the file does not contain them."""
     return list(model["arrays"]) if name == PLAIN else []
 
 
-def _put_aside(folder: Path, start: int) -> None:
-    """What an earlier call of `start` has left at the top; metadata.json goes last, as it says whose the files are."""
+def _archive(folder: Path, start: int) -> None:
+    """Moves the files of an earlier call of `start` to `start-N`. metadata.json is moved last, because it names the call."""
     try:
         before = int(json.loads((folder / METADATA).read_text()).get("start", start))
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
@@ -93,7 +96,7 @@ def _put_aside(folder: Path, start: int) -> None:
 
 
 def participated(rounds: dict[str, list[int]], training: Round) -> None:
-    """Adds to each cluster of a training the round to which it contributed; a round that was repeated counts once."""
+    """Adds the round to the list of each cluster that contributed to it. A repeated round counts once."""
     for cluster in sorted(training.collaborators or {}):
         known = rounds.setdefault(cluster, [])
         if training.round not in known[-1:]:
@@ -101,7 +104,7 @@ def participated(rounds: dict[str, list[int]], training: Round) -> None:
 
 
 def _shown(value: Any) -> Any:
-    """Texts and names of the app as they can be shown. (The arrays' names, in the model itself, are what the app calls them.)"""
+    """`value` with all texts printable. The array names in the model itself are not changed."""
     if isinstance(value, str):
         return shown(value, MAX_TEXT)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""progress.jsonl as it grows: every poll gives the lines that are complete and new."""
+"""Reads new lines of a growing file, such as progress.jsonl."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Tail:
         self._rest = b""
 
     def poll(self) -> list[bytes]:
-        """A line without its end waits for the next poll."""
+        """The complete lines since the last poll; empty if the file does not exist."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._position)

@@ -1,7 +1,7 @@
-"""The model's npz as a safetensors file, copied piece by piece: memory stays small however large the model is.
+"""Converts a model from npz to safetensors in chunks, so that memory use does not depend on the model's size.
 
-The library holds all tensors in memory while it writes, hence the few lines here; tests read the result with the library. The format: eight
-bytes with the header's length, the header (JSON: dtype, shape and place of each tensor, padded with spaces), the tensors' bytes.
+The safetensors library keeps all tensors in memory while it writes. The format: the header's length (8 bytes, little-endian), the header
+(JSON: dtype, shape and offsets of each tensor, padded with spaces), then the tensors' bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Tensor:
     name: str
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
-    plain: bool  # the file's bytes are the tensor's: little-endian, in C order
+    plain: bool  # stored little-endian and in C order, as safetensors stores it
 
     @property
     def size(self) -> int:
@@ -49,15 +49,18 @@ class Written:
 
 
 def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str, str], tick: Callable[[], None] = lambda: None) -> Written:
-    """Writes `target` (fsynced) from the npz whose i-th array, `i.npy`, is named `names[i]`; `tick` is called after every piece."""
+    """Writes the npz `source` as safetensors to `target` and syncs it. Array `i.npy` is named `names[i]`. Calls `tick` after each chunk.
+
+    Raises UnstorableError for a type that safetensors lacks.
+    """
     with zipfile.ZipFile(source) as archive:
         tensors = [_describe(archive, f"{index}.npy", name) for index, name in enumerate(names)]
-        tensors.sort(key=lambda t: -t.dtype.itemsize)  # so that each lies on a multiple of its size; stable otherwise
+        tensors.sort(key=lambda t: -t.dtype.itemsize)  # aligns each tensor to its item size
         return _write(_pieces(archive, tensors, metadata), target, tick)
 
 
-def copied(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:
-    """The npz as it is (fsynced)."""
+def copy(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:
+    """Copies `source` to `target` unchanged and syncs it."""
     with source.open("rb") as file:
         return _write(iter(lambda: file.read(PIECE), b""), target, tick)
 
@@ -74,8 +77,8 @@ def _write(pieces: Iterable[bytes], target: Path, tick: Callable[[], None]) -> W
         return Written(f"sha256:{digest.hexdigest()}", file.tell())
 
 
-def bytes_of(source: Path, index: int, most: int) -> bytes | None:
-    """An array of bytes in one dimension, of at most `most`; None if the array is another."""
+def read_bytes(source: Path, index: int, most: int) -> bytes | None:
+    """The content of array `index` if it is a one-dimensional uint8 array of at most `most` bytes, else None."""
     with zipfile.ZipFile(source) as archive, archive.open(f"{index}.npy") as file:
         shape, _, dtype = _header(file)
         if dtype != np.uint8 or len(shape) != 1 or shape[0] > most:
@@ -92,7 +95,7 @@ def _describe(archive: zipfile.ZipFile, member: str, name: str) -> Tensor:
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of an array in numpy's format; `file` is at its data then."""
+    """Reads the npy header: shape, whether in Fortran order, dtype. Leaves `file` at the data."""
     first = np.lib.format.read_magic(file) == (1, 0)
     return (np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0)(file)
 

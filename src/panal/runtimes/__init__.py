@@ -1,7 +1,7 @@
-"""FL frameworks as pure functions from a run's spec to containers and gateway rules (`base.Runtime`), one folder each.
+"""Federated learning frameworks as pure functions from a run's spec to containers and gateway rules (`base.Runtime`), one folder each.
 
-They are found by the entry points of the group `panal.runtimes`, so that other distributions can add theirs: an entry point is named as
-`spec.framework` and leads to a class that is created without arguments.
+Runtimes are found by entry points of the group `panal.runtimes`, so other distributions can add some. The name of an entry point is the
+value of `spec.framework`; its object is a class without constructor arguments.
 """
 
 from __future__ import annotations

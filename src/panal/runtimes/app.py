@@ -1,4 +1,4 @@
-"""What a runtime reads of an app's pyproject.toml, for `panal run` of a folder."""
+"""What a runtime reads from an app's pyproject.toml, for `panal run FOLDER`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class AppError(ValueError):
-    """Why a pyproject.toml declares no app of the framework, and what a person can do."""
+    """A pyproject.toml declares no app of the framework. `remedy` says what the user can do."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -18,8 +18,8 @@ class AppError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`config` is the declared run config, from the table named `config_table`. The first of `rounds_keys` that it has is the number of
-    rounds; `_` in its keys counts as `-`."""
+    """`config` is the declared run config, in the table `config_table`. The first of `rounds_keys` that it has is the number of rounds;
+    `_` in a key counts as `-`."""
 
     config: Mapping[str, Any]
     config_table: str
@@ -27,7 +27,7 @@ class App:
 
 
 def table(project: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """The table at `path`; empty if it does not exist."""
+    """The table at `path`; empty if it does not exist. Raises AppError if it is not a table."""
     found: Any = project
     for number, key in enumerate(path, 1):
         found = found.get(key, {})

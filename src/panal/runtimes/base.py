@@ -1,7 +1,7 @@
-"""What a runtime answers, one question each.
+"""The interface of a runtime.
 
-A runtime is pure. It returns containers as Kubernetes JSON without security context, resources or the user's environment: lifecycle adds
-those, the pod's volumes (by the names of VOLUMES below), the gateway and the reporter, so that all runtimes get the same security.
+A runtime is pure. It returns containers as Kubernetes JSON without security context, resources or the user's environment. `lifecycle` adds
+those, the Pod's volumes (VOLUMES), the gateway and the reporter, so that all runtimes have the same security.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from panal.runtimes.logs import Logs
 
 Container = dict[str, Any]  # a Kubernetes Container as JSON
 
-# The volumes that containers here mount; lifecycle puts volumes of these names into the pod.
-TMP_DIR = "/tmp"  # HOME lies in it
+# The volumes that a runtime's containers can mount; `lifecycle` adds them to the Pod.
+TMP_DIR = "/tmp"  # also HOME
 VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "work": WORK_DIR, "pod": POD_DIR}
 _READ_ONLY = ("tools", "pod")
 
 
 @dataclass(frozen=True, slots=True)
 class AggregatorContainers:
-    """`sidecars` start first and live as long as the pod (init containers with restartPolicy Always); the Job ends as `main` ends. The
-    user's resources are for the sidecars; for `main` where there are none."""
+    """`sidecars` start first and run as long as the Pod (init containers with restartPolicy Always). The exit code of `main` decides the
+    outcome of the Job. The user's resources apply to the sidecars, or to `main` if there are none."""
 
     sidecars: tuple[Container, ...]
     main: Container
@@ -35,7 +35,7 @@ class AggregatorContainers:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Which part of a data set is a collaborator's, if the app divides one: `index` of 0 … `count` - 1. No other collaborator has it."""
+    """A collaborator's share of a data set that the app divides: `index` is in 0 … `count` - 1, and unique among the collaborators."""
 
     index: int
     count: int
@@ -43,9 +43,9 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the aggregator has announced. `app_hash` is the SHA-256 of the app: a collaborator runs no other that the aggregator sends it;
-    empty if the app does not come from the aggregator. `version` is the framework's, empty if the aggregator did not say: a collaborator
-    whose own does not go with it ends."""
+    """What the aggregator has announced to collaborators. `app_hash` is the SHA-256 of the app that the aggregator sends, the only one that
+    collaborators run; empty if the app is in their image. `version` is the framework's: a collaborator with an incompatible version ends;
+    empty if unknown."""
 
     app_hash: str = ""
     version: str = ""
@@ -53,11 +53,11 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class GatewayRules:
-    """What collaborators may ask of the runtime's server: requests of these `methods` whose path begins with one of `paths` (each begins
-    and ends with a slash). The aggregator's gateway refuses everything else.
+    """The requests that collaborators may send to the runtime's server: those with one of `methods` and a path that begins with one of
+    `paths` (each begins and ends with a slash). The aggregator's gateway refuses all others.
 
-    The server listens on loopback at `port`, and speaks `protocol` without TLS; gRPC is HTTP/2. A request declares the length of its body,
-    of at most `largest_request` bytes. None: any length, declared or not, as gRPC and GET need it; the server has a limit of its own then.
+    The server listens on loopback at `port` and speaks `protocol` without TLS; gRPC is HTTP/2. A request must declare the length of its
+    body, at most `largest_request` bytes. None: any length, declared or not, as gRPC and GET require; the server must then limit it itself.
     """
 
     port: int
@@ -68,7 +68,7 @@ class GatewayRules:
 
 
 class Runtime(Protocol):
-    """One federated learning framework. A runtime derives from this class; what has a body here has that default, the rest is required."""
+    """One federated learning framework. Derive from this class. Members with a body are optional; the body is the default."""
 
     @property
     def gateway(self) -> GatewayRules: ...
@@ -76,44 +76,44 @@ class Runtime(Protocol):
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
     def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, announced: Announced) -> Container:
-        """`data_path` is where lifecycle mounts the site's data in this container, empty if the run uses none. It finds the aggregator
-        at the pod's own gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
+        """The main container of a collaborator. `data_path` is the mount path of the site's data, empty if the run uses none. The container
+        reaches the aggregator through the Pod's gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
         ...
 
     def announced(self, progress: Progress | None) -> Announced | None:
-        """What collaborators are created with; None while the aggregator is not ready for any. `progress` is None before there is any."""
+        """What the aggregator has announced to collaborators; None while it is not ready for them. `progress` is None until it exists."""
         return Announced()
 
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
-        """The fields of this spec, such as `spec.server.superlink`, that are set and have no effect with this runtime."""
+        """The fields that are set in `spec`, such as `spec.server.superlink`, and have no effect with this runtime."""
         return ()
 
     @property
     def remedies(self) -> Mapping[str, str]:
-        """By reason: what a person can do. Reasons of the runtime's own, and those of `lifecycle.reasons` where it knows better."""
+        """The remedy for each reason of the runtime's own, and for reasons of `lifecycle.reasons` where the runtime's is more specific."""
         return {}
 
     @property
     def notices(self) -> Sequence[str]:
-        """Reasons of the runtime's own that do not end a run, each a condition of it. `remedies` has them as well."""
+        """The runtime's own reasons that do not end a run. Each is a condition of the run, with a remedy in `remedies`."""
         return ()
 
     @property
     def logs(self) -> Logs:
-        """Which containers run the app, and how `panal logs` filters their output."""
+        """The containers that run the app, and how `panal logs` filters their output."""
         return Logs()
 
     def app(self, project: Mapping[str, Any]) -> App | None:
-        """The app that a folder's pyproject.toml declares. Raises AppError if it declares none of this framework. None if the framework
-        has no apps that are run from a folder."""
+        """The app that a folder's pyproject.toml declares. None if the runtime does not run apps from a folder. Raises AppError if the file
+        declares no app of this framework."""
         return None
 
 
 def mounts(*names: str) -> list[dict[str, Any]]:
-    """The mounts of these volumes at their usual places; `tools` and `pod` are read-only."""
+    """Volume mounts for these names of VOLUMES; `tools` and `pod` are read-only."""
     return [{"name": n, "mountPath": VOLUMES[n]} | ({"readOnly": True} if n in _READ_ONLY else {}) for n in names]
 
 
 def environment(**values: str) -> list[dict[str, Any]]:
-    """Names and values as a container's `env`, in the order given."""
+    """A container's `env`, in the given order."""
     return [{"name": name, "value": value} for name, value in values.items()]

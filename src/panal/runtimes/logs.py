@@ -1,4 +1,4 @@
-"""How `panal logs` finds and filters the output of an app among the lines of its framework."""
+"""How `panal logs` filters the lines of the framework from the output of an app."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ NOTHING = re.compile(r"(?!)")
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """`aggregator` and `collaborator` are the containers that run the app; empty: the Pod's main container. The patterns match as a whole:
+    """`aggregator` and `collaborator` are the containers that run the app; empty: the Pod's main container. All patterns except `unpacked`
+    must match the whole text:
 
-    - `noise`: a line that is left out.
-    - `level`: a line that begins with a level, as the groups `level` and `message`; one of level INFO is shown as its message.
-    - `level_noise`: a message of such a line that is left out.
-    - `framework`: a file of the framework, whose frames are left out of a traceback that has frames of the app.
-    - `background`: a file of a thread of the framework's own, whose traceback is left out.
-    - `unpacked`: in a frame, the beginning of a path of the app that says nothing to a person; it is removed. It need not match as a whole.
+    - `noise`: a line to leave out.
+    - `level`: a line with a level, as the groups `level` and `message`. For level INFO only the message is shown.
+    - `level_noise`: a message of such a line to leave out.
+    - `framework`: a file of the framework. Its frames are left out of a traceback that has frames of the app.
+    - `background`: a file of the framework's background threads, whose tracebacks are left out.
+    - `unpacked`: the part of a file's path in a frame to remove, such as a temporary folder.
     """
 
     aggregator: str = ""

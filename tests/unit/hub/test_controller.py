@@ -49,12 +49,16 @@ class Hub:
             self.put(obj)
 
     def put(self, obj: Object) -> Object:
-        kept = {**obj, "metadata": {"uid": f"u{next(self._versions)}", **obj["metadata"], "resourceVersion": str(next(self._versions))}}
+        stored = {"uid": f"u{next(self._versions)}", "generation": 1, "creationTimestamp": "2026-03-01T11:00:00Z"}
+        kept = {**obj, "metadata": {**stored, **obj["metadata"], "resourceVersion": str(next(self._versions))}}
         self.objects[kind_of(obj), *key_of(obj)] = kept
         return kept
 
-    async def list(self, kind: Kind, selector: object) -> Listing:
-        return Listing([o for (k, _, _), o in self.objects.items() if k == kind], "1")
+    async def pages(self, kind: Kind, selector: object, page_size: int) -> AsyncIterator[Listing]:
+        yield Listing([o for (k, _, _), o in self.objects.items() if k == kind], "1")
+
+    async def create(self, obj: Object) -> Object:
+        return await self.apply(obj)
 
     @asynccontextmanager
     async def watch(self, *args: object, **options: object) -> AsyncIterator[AsyncIterator[Any]]:

@@ -16,7 +16,7 @@ from panal.api.crd import crd
 from panal.api.names import ClusterName
 from panal.api.progress import Progress
 from panal.api.types import Status
-from panal.hub import views
+from panal.hub import views, works
 from panal.hub.apply import without_empty
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
@@ -73,11 +73,15 @@ CONDITION = st.fixed_dictionaries(
 FEEDBACK_NAMES = ["phase", "unschedulable", "toolsWaiting", "gatewayWaiting", "waiting", "waitingMessage", "ready", "restarts",
                   "lastExitCode", "lastReason", "lastMessage", "other"]  # fmt: skip
 WAITING = st.sampled_from(["ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError", "Pending", "Running"])
-FIELD_VALUE = st.one_of(
-    st.fixed_dictionaries({"type": st.just("String"), "string": TEXT | WAITING}),
-    st.fixed_dictionaries({"type": st.just("Integer"), "integer": INT64}),
-    st.fixed_dictionaries({"type": st.just("Boolean"), "boolean": st.booleans()}),
-    st.fixed_dictionaries({"type": st.just("JsonRaw")}, optional={"jsonRaw": TEXT}),
+FIELD_VALUE = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["String", "Integer", "Boolean", "JsonRaw"]),
+        "string": TEXT | WAITING,
+        "integer": INT64,
+        "boolean": st.booleans(),
+    }
+) | st.fixed_dictionaries(
+    {"type": st.sampled_from(["String", "Integer", "Boolean", "JsonRaw"])}, optional={"string": TEXT, "jsonRaw": TEXT}
 )
 FEEDBACK = st.lists(st.fixed_dictionaries({"name": st.sampled_from(FEEDBACK_NAMES), "fieldValue": FIELD_VALUE}), max_size=14)
 MANIFEST = st.fixed_dictionaries(
@@ -154,7 +158,7 @@ def work(cluster: str, status: dict[str, Any]) -> dict[str, Any]:
 @FEW
 @given(st.lists(WORK_STATUS, min_size=1, max_size=3))
 def test_the_status_of_works(found: list[dict[str, Any]]) -> None:
-    seen = [views.work(work(f"cluster{number}", status)) for number, status in enumerate(found, 1)]
+    seen = [works.view(work(f"cluster{number}", status)) for number, status in enumerate(found, 1)]
     harmless(running(run=run(BEFORE), works={view.cluster: view for view in seen}))
 
 

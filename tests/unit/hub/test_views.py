@@ -56,46 +56,6 @@ def test_a_placement_that_was_never_scheduled_has_no_view() -> None:
     assert views.placement({"metadata": {}}, []) is None
 
 
-def work(generation: int = 1, manifests: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    conditions = [{"type": "Applied", "status": "True", "observedGeneration": generation}]
-    return {
-        "metadata": {"name": "w", "namespace": "c1", "generation": 1},
-        "status": {"conditions": conditions, "resourceStatus": {"manifests": manifests or []}},
-    }
-
-
-def pod_manifest(available: str) -> dict[str, Any]:
-    values = [
-        {"name": "phase", "fieldValue": {"type": "String", "string": "Running"}},
-        {"name": "restarts", "fieldValue": {"type": "Integer", "integer": 2}},
-        {"name": "ready", "fieldValue": {"type": "Boolean", "boolean": True}},
-    ]
-    return {
-        "resourceMeta": {"kind": "Pod"},
-        "conditions": [{"type": "Available", "status": available}],
-        "statusFeedback": {"values": values},
-    }
-
-
-def test_feedback_has_values_of_every_type() -> None:
-    assert views.work(work(manifests=[pod_manifest("True")])).feedback == {"phase": "Running", "restarts": 2, "ready": True}
-
-
-def test_feedback_of_a_deleted_pod_is_ignored() -> None:
-    view = views.work(work(manifests=[pod_manifest("False")]))
-    assert (view.pod_exists, view.feedback) == (False, {})
-
-
-def test_a_condition_of_an_earlier_generation_is_ignored() -> None:
-    assert views.work(work(generation=0)).applied is None
-    assert views.work(work()).applied is True
-
-
-def test_the_message_of_an_unapplied_work_is_that_of_the_manifest() -> None:
-    failed = {"resourceMeta": {"kind": "StatefulSet"}, "conditions": [{"type": "Applied", "status": "False", "message": "forbidden"}]}
-    assert views.work(work(manifests=[failed])).applied_message == "forbidden"
-
-
 def test_pods_of_a_job_are_those_it_owns() -> None:
     def pod(reason: str, owner: str) -> dict[str, Any]:
         metadata = {"creationTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [{"uid": owner}]}

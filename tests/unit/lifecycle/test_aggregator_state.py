@@ -1,4 +1,4 @@
-"""How the aggregator is doing, from its Job, its Pod and the launcher's last word."""
+"""The state of the aggregator, from its Job, its Pod and the launcher's termination message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED: list[tuple[str, World, Reason, str]] = [
         Reason.SERVER_APP_FAILED,
         "ended with an error",
     ),
-    ("a word that nobody knows", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
+    ("an unknown reason", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
     (
         "the aggregator was killed",
         running(job=job(pod(launcher(running=False, exit_code=137, terminated="OOMKilled")), failed=True)),
@@ -61,7 +61,7 @@ ENDED: list[tuple[str, World, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("world", "reason", "words"), [case[1:] for case in ENDED], ids=[case[0] for case in ENDED])
-def test_an_aggregator_that_cannot_go_on_says_why_and_what_to_do(world: World, reason: Reason, words: str) -> None:
+def test_a_failed_aggregator_has_a_reason_and_a_remedy(world: World, reason: Reason, words: str) -> None:
     stopped = aggregator_state(world, NOW).stop
     assert stopped
     assert stopped.reason == reason
@@ -86,7 +86,7 @@ STARTING: list[tuple[str, World, Reason]] = [
 
 
 @pytest.mark.parametrize(("world", "reason"), [case[1:] for case in STARTING], ids=[case[0] for case in STARTING])
-def test_the_cause_is_reported_while_it_may_still_start(world: World, reason: Reason) -> None:
+def test_a_start_problem_is_reported_before_the_timeout(world: World, reason: Reason) -> None:
     state = aggregator_state(world, NOW)
     assert state.trouble
     assert state.trouble.reason == reason
@@ -94,17 +94,17 @@ def test_the_cause_is_reported_while_it_may_still_start(world: World, reason: Re
     assert state.look_again
 
 
-def test_a_job_that_is_going_is_none() -> None:
+def test_a_job_that_is_being_deleted_has_no_state() -> None:
     assert aggregator_state(running(job=job(pod(launcher()), deleting=True)), NOW) == AggregatorState()
 
 
-def test_a_launcher_that_has_ended_is_not_one_that_does_not_start() -> None:
-    """The Job says how it went only when the sidecars have ended as well."""
+def test_an_ended_launcher_has_no_start_problem() -> None:
+    """The Job has a result only after the sidecars have ended as well."""
     ending = job(pod(launcher(running=False, exit_code=0)), created=ago(10_000))
     assert status_after(running(job=ending)).phase is Phase.RUNNING
 
 
-def test_success_waits_a_moment_for_the_word_of_the_model() -> None:
+def test_success_waits_for_the_progress_with_the_model() -> None:
     late = done(progress=progress(rounds_completed=3))
     plan = decide(late, NOW)
     assert plan.status is None or plan.status.phase is Phase.RUNNING

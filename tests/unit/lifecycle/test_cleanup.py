@@ -1,4 +1,4 @@
-"""What goes when a run ends or is deleted."""
+"""What is deleted when a run ends or is deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panal.lifecycle.reasons import Reason
 from worlds import NOW, ago, deleted, ended, run, running, work, works
 
 
-def test_what_an_ended_run_does_not_need_goes_and_its_status_stays() -> None:
+def test_an_ended_run_keeps_its_status_and_loses_its_other_objects() -> None:
     left = (("v1", "Service", "digits-aggregator"), ("v1", "ServiceAccount", "digits-reporter"))
     plan = decide(replace(ended(), leftovers=left), NOW)
     assert plan.status is None
@@ -20,7 +20,7 @@ def test_what_an_ended_run_does_not_need_goes_and_its_status_stays() -> None:
     assert deleted(plan, "Job") == []
 
 
-def test_the_port_of_an_ended_run_is_its_own_until_no_collaborator_can_dial_it() -> None:
+def test_the_service_of_an_ended_run_is_deleted_after_its_works() -> None:
     world = replace(ended(), leftovers=(("v1", "Service", "digits-aggregator"),))
     assert deleted(decide(world, NOW), "Service") == []
     assert deleted(decide(replace(world, works={}), NOW), "Service") == ["digits-aggregator"]
@@ -31,7 +31,7 @@ def test_an_ended_run_with_nothing_left_needs_nothing() -> None:
     assert (plan.apply, plan.delete, plan.status, plan.events, plan.look_again) == ((), (), None, (), None)
 
 
-def test_a_binding_goes_when_no_run_names_its_set_any_more() -> None:
+def test_a_binding_that_no_run_names_is_deleted() -> None:
     plan = decide(running(own_bound_sets=frozenset({"global", "former"})), NOW)
     assert deleted(plan, "ManagedClusterSetBinding") == ["former"]
 
@@ -44,7 +44,7 @@ def test_deletion_removes_works_then_the_finalizer() -> None:
     assert decide(replace(deleting, works={}), NOW).remove_finalizer
 
 
-def test_deletion_gives_up_on_a_spoke_that_does_not_answer() -> None:
+def test_deletion_strips_finalizers_of_works_of_unreachable_clusters() -> None:
     stuck = replace(work(2), deleting_since=ago(301))
     plan = decide(running(run=run(deleting_since=ago(302)), works=works(stuck)), NOW)
     assert [(r.namespace, r.strip_finalizers) for r in plan.delete if r.kind == "ManifestWork"] == [("cluster2", True)]
@@ -52,7 +52,7 @@ def test_deletion_gives_up_on_a_spoke_that_does_not_answer() -> None:
     assert "cluster2" in plan.events[0].message
 
 
-def test_deletion_waits_for_a_spoke_until_the_limit() -> None:
+def test_deletion_waits_for_a_cluster_until_the_limit() -> None:
     waiting = replace(work(2), deleting_since=ago(100))
     plan = decide(running(run=run(deleting_since=ago(101)), works=works(waiting)), NOW)
     assert deleted(plan, "ManifestWork") == []
@@ -61,10 +61,10 @@ def test_deletion_waits_for_a_spoke_until_the_limit() -> None:
 
 
 @pytest.mark.parametrize(("others", "gone"), [(frozenset(), ["global"]), (frozenset({"global"}), [])])
-def test_our_binding_goes_with_the_last_run_that_names_it(others: frozenset[str], gone: list[str]) -> None:
+def test_a_binding_is_deleted_with_the_last_run_that_names_it(others: frozenset[str], gone: list[str]) -> None:
     world = running(run=run(deleting_since=ago(5)), works={}, own_bound_sets=frozenset({"global"}), sets_of_others=others)
     assert deleted(decide(world, NOW), "ManagedClusterSetBinding") == gone
 
 
-def test_a_run_without_our_finalizer_is_not_held() -> None:
+def test_a_run_without_our_finalizer_has_an_empty_plan() -> None:
     assert decide(running(run=replace(run(deleting_since=ago(5)), finalizers=("other/one",))), NOW).delete == ()

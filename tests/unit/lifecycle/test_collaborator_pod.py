@@ -1,4 +1,4 @@
-"""What a collaborator is on its cluster, and what it can reach and read."""
+"""The objects of a collaborator on its cluster: what its Pod can reach and read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from panal.lifecycle.decide import decide
 from worlds import NOW, UID, applied, fresh, job, manifests, pod, progress, service, sites
 
 
-def test_a_collaborator_may_reach_the_aggregator_and_nothing_else() -> None:
+def test_a_collaborator_reaches_only_the_aggregator() -> None:
     starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
     policy = manifests(decide(starting, NOW))["NetworkPolicy"]["spec"]
     assert policy["podSelector"]["matchLabels"] == {"fl.panal/run-uid": UID}
@@ -19,7 +19,7 @@ def test_a_collaborator_may_reach_the_aggregator_and_nothing_else() -> None:
     assert policy["egress"] == [{"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 3128}]}]
 
 
-def test_the_key_of_a_site_is_mounted_into_its_gateway_alone() -> None:
+def test_only_the_gateway_mounts_the_key_of_a_site() -> None:
     starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
     spec = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
     holders = [c["name"] for c in (*spec["initContainers"], *spec["containers"]) if any(m["name"] == "gateway" for m in c["volumeMounts"])]
@@ -30,16 +30,16 @@ def test_the_key_of_a_site_is_mounted_into_its_gateway_alone() -> None:
     assert [c["name"] for c in mounted] == ["tools", "reporter", "gateway"]
 
 
-def test_the_pods_secret_is_in_memory_and_read_by_those_who_speak_on_loopback() -> None:
+def test_the_pods_secret_is_in_memory_and_mounted_by_programs_on_loopback() -> None:
     starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
     site = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
     hub = applied(decide(fresh(), NOW), "Job")[0]["spec"]["template"]["spec"]
     for spec, readers in ((site, ["gateway", "supernode"]), (hub, ["reporter", "superlink", "launcher"])):
         assert {"name": "pod", "emptyDir": {"medium": "Memory"}} in spec["volumes"]
         mounts = {c["name"]: m for c in (*spec["initContainers"], *spec["containers"]) for m in c["volumeMounts"] if m["name"] == "pod"}
-        told = {
+        paths = {
             c["name"]: e["value"] for c in (*spec["initContainers"], *spec["containers"]) for e in c["env"] if e["name"] == "PANAL_POD_DIR"
         }
         assert [name for name, mount in mounts.items() if mount.get("readOnly")] == readers
-        assert set(mounts) == set(told) == {"tools", *readers}
-        assert {m["mountPath"] for m in mounts.values()} == set(told.values()) == {"/panal/pod"}
+        assert set(mounts) == set(paths) == {"tools", *readers}
+        assert {m["mountPath"] for m in mounts.values()} == set(paths.values()) == {"/panal/pod"}

@@ -29,9 +29,9 @@ from worlds import (
 )
 
 
-def test_collaborators_are_made_when_address_and_app_are_known() -> None:
-    told = progress(connected=0, started=False, runtime_version="1.42.0")
-    plan = decide(fresh(service=service(), job=job(pod()), progress=told), NOW)
+def test_collaborators_are_created_when_address_and_app_are_known() -> None:
+    announced = progress(connected=0, started=False, runtime_version="1.42.0")
+    plan = decide(fresh(service=service(), job=job(pod()), progress=announced), NOW)
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
     made = manifests(plan)
     assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]
@@ -47,7 +47,7 @@ def test_no_collaborator_starts_before_the_app_hash_is_announced() -> None:
     assert not applied(decide(fresh(service=service(), job=job(pod()), progress=unknown), NOW), "ManifestWork")
 
 
-def test_clusters_that_leave_lose_their_work_and_those_that_come_get_one() -> None:
+def test_works_follow_the_selected_clusters() -> None:
     plan = decide(running(placement=PlacementView(selected=names_of(1, 2)), works=works(work(1), work(3))), NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2"]
@@ -57,9 +57,7 @@ def test_clusters_that_leave_lose_their_work_and_those_that_come_get_one() -> No
     ("claim", "taking_part", "mounts"),
     [("None", ["cluster1", "cluster2", "cluster3"], 0), (CLAIM, ["cluster1", "cluster2"], 1)],
 )
-def test_a_cluster_that_announces_no_data_takes_part_only_in_a_run_that_says_it_needs_none(
-    claim: str, taking_part: list[str], mounts: int
-) -> None:
+def test_a_cluster_without_data_takes_part_only_in_runs_without_data(claim: str, taking_part: list[str], mounts: int) -> None:
     asks = run(status_after(running()), client={"dataClaim": claim, "placement": {}})
     known = clusters(cluster(1), cluster(2), cluster(3, claim=None))
     made = applied(decide(running(run=asks, clusters=known, works={}), NOW), "ManifestWork")
@@ -69,6 +67,6 @@ def test_a_cluster_that_announces_no_data_takes_part_only_in_a_run_that_says_it_
     assert [names.count("data") for names in volumes] == [mounts] * len(taking_part)
 
 
-def test_a_site_that_withdraws_its_claim_loses_its_collaborator() -> None:
+def test_a_cluster_whose_claim_is_removed_loses_its_collaborator() -> None:
     plan = decide(running(clusters=clusters(cluster(1), cluster(2), cluster(3, claim=None))), NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]

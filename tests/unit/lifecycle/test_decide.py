@@ -51,7 +51,7 @@ FAILURES: list[tuple[str, World, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("world", "reason", "words"), [f[1:] for f in FAILURES], ids=[f[0] for f in FAILURES])
-def test_a_run_that_cannot_go_on_fails_with_reason_and_remedy(world: World, reason: Reason, words: str) -> None:
+def test_a_failed_run_has_a_reason_and_a_remedy(world: World, reason: Reason, words: str) -> None:
     plan = decide(world, NOW)
     assert plan.status is not None
     assert plan.status.phase is Phase.FAILED
@@ -86,20 +86,20 @@ WAITING: list[tuple[str, World, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("world", "reason", "words"), [w[1:] for w in WAITING], ids=[w[0] for w in WAITING])
-def test_a_waiting_run_says_what_it_waits_for(world: World, reason: Reason, words: str) -> None:
+def test_a_waiting_run_reports_what_it_waits_for(world: World, reason: Reason, words: str) -> None:
     status = status_after(world)
     assert (status.phase, reason_of(status)) == (Phase.WAITING, reason)
     assert words in status.message
     assert status.completion_time is None
 
 
-def test_nothing_starts_before_there_are_enough_clusters() -> None:
+def test_nothing_starts_without_enough_clusters() -> None:
     plan = decide(fresh(placement=PlacementView(selected=names_of(1))), NOW)
     assert {o["kind"] for o in plan.apply} == {"Placement"}
     assert status_after(fresh(placement=PlacementView(selected=names_of(1)))).start_time is None
 
 
-def test_with_enough_clusters_the_aggregator_is_made() -> None:
+def test_the_aggregator_is_created_with_enough_clusters() -> None:
     plan = decide(fresh(run=replace(run(), finalizers=())), NOW)
     kinds = [o["kind"] for o in plan.apply]
     assert kinds == [
@@ -118,7 +118,7 @@ def test_with_enough_clusters_the_aggregator_is_made() -> None:
     assert plan.status.start_time == NOW
 
 
-def test_success_is_completed_with_the_model() -> None:
+def test_a_completed_run_has_its_model() -> None:
     plan = decide(done(), NOW)
     assert plan.status is not None
     assert plan.status.phase is Phase.COMPLETED
@@ -129,7 +129,7 @@ def test_success_is_completed_with_the_model() -> None:
     assert [e.reason for e in plan.events] == ["RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
 
 
-def test_an_app_that_leaves_no_model_completes_and_says_so() -> None:
+def test_a_run_without_model_completes_with_its_own_reason() -> None:
     world = done(progress=progress(result="Metrics"))
     status = status_after(world)
     assert (status.phase, status.model) == (Phase.COMPLETED, None)
@@ -137,26 +137,26 @@ def test_an_app_that_leaves_no_model_completes_and_says_so() -> None:
     assert "leaves no model" in status.message
 
 
-def test_an_app_that_leaves_files_alone_says_where_they_are() -> None:
+def test_a_run_with_only_files_reports_their_location() -> None:
     found = FilesStatus(uri="pvc://models/f/", count=1, size=9)
     status = status_after(done(progress=progress(result="Files", files=found)))
     assert reason_of(status) == Reason.WITHOUT_MODEL
     assert "leaves 1 file at pvc://models/f/, and no model" in status.message
 
 
-def test_an_app_that_waits_for_nodes_says_so() -> None:
+def test_the_message_has_what_the_app_waits_for() -> None:
     world = running(progress=progress(waiting="the app waits for 5 nodes, 3 are there"))
     assert "waits for 5 nodes" in status_after(world).message
 
 
-def test_a_quiet_run_writes_nothing() -> None:
+def test_an_unchanged_run_writes_nothing() -> None:
     world = running()
     settled = replace(world, run=run(status_after(world)))
     plan = decide(settled, ago(-60))
     assert (plan.status, plan.events, plan.delete) == (None, (), ())
 
 
-def test_suspending_takes_everything_off_and_allows_editing() -> None:
+def test_suspending_deletes_job_and_works_and_allows_editing() -> None:
     plan = decide(running(run=run(status_after(running()), suspend=True)), NOW)
     assert deleted(plan, "Job") == ["digits-aggregator"]
     assert deleted(plan, "ManifestWork") == ["cluster1", "cluster2", "cluster3"]
@@ -174,7 +174,7 @@ def test_suspending_takes_everything_off_and_allows_editing() -> None:
         (running(run=run(status_after(running()), stop=True, suspend=True)), "Running: round"),
     ],
 )
-def test_a_run_that_is_stopped_ends_and_keeps_its_record(world: World, doing: str) -> None:
+def test_a_stopped_run_fails_and_keeps_its_status(world: World, doing: str) -> None:
     plan = decide(world, NOW)
     assert plan.status is not None
     assert (plan.status.phase, reason_of(plan.status)) == (Phase.FAILED, Reason.STOPPED)
@@ -185,8 +185,8 @@ def test_a_run_that_is_stopped_ends_and_keeps_its_record(world: World, doing: st
     assert not plan.apply
 
 
-def test_a_model_that_is_stored_when_a_run_is_stopped_stays_in_its_record() -> None:
-    """Of an app that trains several, one after the other."""
+def test_a_stored_model_stays_in_the_status_of_a_stopped_run() -> None:
+    """The app trains several models."""
     known = done().progress
     assert known
     status = status_after(running(run=run(status_after(running()), stop=True), progress=known))
@@ -194,19 +194,19 @@ def test_a_model_that_is_stored_when_a_run_is_stopped_stays_in_its_record() -> N
     assert status.model
 
 
-def test_a_run_that_has_its_model_is_completed_even_if_it_is_stopped_then() -> None:
+def test_stopping_a_completed_run_has_no_effect() -> None:
     world = done()
     assert status_after(replace(world, run=run(world.run.status, stop=True))).phase is Phase.COMPLETED
 
 
-def test_a_job_that_somebody_deleted_ends_the_run() -> None:
+def test_a_deleted_job_ends_the_run() -> None:
     started = status_after(running(job=job(pod(), created=ago(120))))
     status = status_after(running(run=run(started), job=None, progress=None))
     assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)
 
 
-def test_a_job_that_was_never_seen_is_applied_again_until_it_must_have_been_seen() -> None:
-    """A watch that died silently hides a new Job for a while."""
+def test_a_job_missing_from_the_cache_is_applied_again_until_a_limit() -> None:
+    """A dead watch hides a new Job until it is noticed."""
     started = status_after(fresh(), ago(120))
     unseen = fresh(run=run(started))
     assert [j["metadata"]["name"] for j in applied(decide(unseen, NOW), "Job")] == ["digits-aggregator"]
@@ -214,13 +214,13 @@ def test_a_job_that_was_never_seen_is_applied_again_until_it_must_have_been_seen
     assert status_after(replace(unseen, blind=True), ago(-150)).phase is Phase.WAITING
 
 
-def test_a_suspended_run_ends_at_its_deadline_too() -> None:
+def test_a_suspended_run_ends_at_its_deadline() -> None:
     plan = decide(running(run=run(status_after(running()), suspend=True, activeDeadlineSeconds=60)), NOW)
     assert plan.status is not None
     assert (plan.status.phase, reason_of(plan.status)) == (Phase.FAILED, Reason.DEADLINE_EXCEEDED)
 
 
-def test_a_run_goes_on_after_a_suspension_while_its_old_job_is_still_going() -> None:
+def test_a_resumed_run_waits_for_the_deletion_of_its_old_job() -> None:
     resumed = fresh(
         run=run(status_after(running(run=run(status_after(running()), suspend=True)))), job=job(deleting=True, created=ago(900))
     )
@@ -233,7 +233,7 @@ def test_a_run_goes_on_after_a_suspension_while_its_old_job_is_still_going() -> 
 REFUSED = Refusal("Service", "ns", "digits-aggregator", "provided port is already allocated", invalid=True)
 
 
-def test_what_the_api_server_never_accepts_ends_the_run_before_it_starts() -> None:
+def test_an_invalid_object_ends_a_run_that_has_not_started() -> None:
     status = status_after(fresh(refused=(REFUSED,)))
     assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.OBJECT_REFUSED)
     assert "Service digits-aggregator: provided port is already allocated" in status.message

@@ -1,4 +1,4 @@
-"""What is said of one collaborator, and of words in it that are not ours: tables over frozen worlds."""
+"""The status of one collaborator, with text from sites: tables over frozen worlds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from worlds import (
     works,
 )
 
-LATELY, LONG_AGO = ago(20), ago(600)  # when the collaborator was made
+LATELY, LONG_AGO = ago(20), ago(600)  # when the collaborator was created
 SHUT_OUT = {"cluster3": replace(sites(3)["cluster3"], certified=None, revoked="2026-03-01T11:58:00Z")}  # type: ignore[index]
 HOSTILE = "\x1b[2Jgone\r\nround 3 of 3\u202e\0\ud800" + "x" * 10_000
 SEEN = r"\x1b[2Jgone\r\nround 3 of 3\u202e\x00\ud800"
@@ -55,35 +55,35 @@ ENDED = {"ready": False, "restarts": 1, "lastExitCode": 3, "lastReason": "Error"
 @pytest.mark.parametrize(
     ("three", "known", "expected"),
     [
-        # While it is shut out, that is what is said of it, whatever else is known.
+        # While it is excluded, that is its reason.
         ("shut out", {}, ("Failed", Reason.CERTIFICATE_REVOKED)),
         ("shut out", failed("NodeUnavailable", 10), ("Failed", Reason.CERTIFICATE_REVOKED)),
         ("shut out", failed("ValueError", 10), ("Failed", Reason.CERTIFICATE_REVOKED)),
-        # Let in again it has no work yet, or one that is on its way out still, with a Pod that was ended.
+        # Admitted again, it has no work yet, or the old one is still being deleted.
         (None, failed("NodeUnavailable", 10), ("Pending", "")),
         (replace(work(3, LONG_AGO, **ENDED), deleting_since=ago(5)), failed("NodeUnavailable", 10), ("Pending", "")),
         (replace(work(3, LONG_AGO), deleting_since=ago(5)), {}, ("Pending", "")),
-        # It joins, and is there: what failed was the one before, be it noticed before the new one was made or after that.
+        # It joins: failures of the previous collaborator do not count, even if noticed after the new one was created.
         (work(3, LATELY, **STARTING), failed("NodeUnavailable", 60), ("Pending", "")),
         (work(3, LATELY, **STARTING), failed("NodeUnavailable", 5), ("Pending", "")),
         (work(3, LATELY), failed("NodeUnavailable", 60), ("Training", "")),
         (work(3, LATELY), failed("NoReply", 5), ("Training", "")),
         (work(3, LATELY), failed("ValueError", 60), ("Training", "")),
-        # What fails afterwards is its own.
+        # Later failures count.
         (work(3, LATELY), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
         (work(3, LATELY, **ENDED), failed("NodeUnavailable", 60), ("Failed", Reason.CRASHING)),
         (work(3, LATELY, ready=False, waiting="CrashLoopBackOff"), {}, ("Failed", Reason.CRASHING)),
         (work(3, LONG_AGO, **ENDED), failed("NodeUnavailable", 10), ("Failed", Reason.CRASHING)),
-        # Who does not answer has not crashed.
+        # A collaborator that does not reply has not crashed.
         (work(3, LONG_AGO), failed("NodeUnavailable", 5), ("Failed", Reason.NO_REPLY)),
         (work(3, LONG_AGO), failed("NoReply", 5), ("Failed", Reason.NO_REPLY)),
         (work(3, LONG_AGO), failed("ValueError", 5), ("Failed", Reason.CRASHING)),
-        (work(3, LATELY), failed("ValueError", None), ("Failed", Reason.CRASHING)),  # a reporter that tells no time
+        (work(3, LATELY), failed("ValueError", None), ("Failed", Reason.CRASHING)),  # a reporter that writes no time
         (work(3, LONG_AGO), failed("ReplyIncomplete", 5), ("Failed", Reason.REPLY_REFUSED)),
         (work(3, LONG_AGO), failed("ArraysDiffer", 5), ("Failed", Reason.REPLY_REFUSED)),
     ],
 )
-def test_a_cluster_that_is_shut_out_and_let_in_again(three: Any, known: Any, expected: tuple[str, str]) -> None:
+def test_a_cluster_that_is_excluded_and_admitted_again(three: Any, known: Any, expected: tuple[str, str]) -> None:
     others = [work(1), work(2)]
     if three == "shut out":
         world = running(works=works(*others, work(3, LONG_AGO)), sites=sites(1, 2) | SHUT_OUT)  # type: ignore[operator]
@@ -137,12 +137,12 @@ def test_text_from_a_site_is_escaped_in_every_message(world: World) -> None:
     ],
     ids=["launcher", "terminated", "Pod", "Job", "waiting", "image", "unschedulable", "metric"],
 )
-def test_words_of_the_aggregator_are_shown_as_escapes(world: World) -> None:
+def test_text_from_the_aggregator_is_escaped(world: World) -> None:
     _shown(world)
 
 
 def _shown(world: World) -> None:
-    """The whole status: it can be written, and holds nothing that does not print."""
+    """Asserts that the status is valid and printable."""
     plan = decide(world, NOW)
     text = plan.status.model_dump_json() if plan.status else ""
     assert r"\\x1b[2Jgone" in text
@@ -150,21 +150,21 @@ def _shown(world: World) -> None:
     assert len(text) < 20_000
 
 
-def test_a_message_without_end_leaves_room_for_its_remedy() -> None:
+def test_a_long_message_leaves_room_for_its_remedy() -> None:
     status = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=no_data("x" * 100_000))), failed=True)))
     assert status.message.endswith(f"…. {REMEDY[Reason.DATA_NOT_FOUND]}")
     assert len(status.message) < 2500
 
 
 @pytest.mark.parametrize("text", ["[" * 4096, '{"reason": [1], "message": 1}', '{"reason": "Crashing"}', "[]", "1" * 4096, '"\ud800"'])
-def test_a_termination_message_that_is_none_of_ours_is_not_taken_for_one(text: str) -> None:
+def test_foreign_termination_messages_are_ignored(text: str) -> None:
     found = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
     assert (found.reason, "ended (exit code ?" in found.message) == (Reason.CRASHING, True)
 
 
 @pytest.mark.parametrize("reason", [FlowerEnding.FLOWER_NOT_SUPPORTED, FlowerEnding.FLOWER_VERSIONS_DIFFER])
-def test_a_flower_that_does_not_go_is_named_with_a_remedy_of_its_own(reason: FlowerEnding) -> None:
-    """At a site, on the hub, and as the run's reason where no site could start for it."""
+def test_an_incompatible_flower_has_its_own_reason_and_remedy(reason: FlowerEnding) -> None:
+    """At a site, on the hub, and as the run's reason if no site could start."""
     text = json.dumps({"reason": reason, "message": "The image holds Flower 1.99.0"})
     site = of_cluster3(running(works=works(work(1), work(2), work(3, ready=False, restarts=1, lastMessage=text))))
     hub = status_after(running(job=job(pod(launcher(running=False, exit_code=1, message=text)), failed=True)))
@@ -183,22 +183,22 @@ def test_running_stays_running_when_a_collaborator_is_lost() -> None:
     assert "cluster3" in status.message
 
 
-def test_the_text_of_an_exception_is_shown_if_the_site_shares_it() -> None:
+def test_a_shared_exception_text_is_in_the_message() -> None:
     failed = seen(failed=True, reason="ValueError")
     shared = failed.model_copy(update={"message": "no number in column 3"})
     status = status_after(running(progress=progress(collaborators={"cluster1": shared, "cluster2": failed})))
-    told = {c.cluster: c.message for c in status.collaborators}
-    assert "failed in round 1 (ValueError: no number in column 3)" in told["cluster1"]
-    assert "failed in round 1 (ValueError)" in told["cluster2"]
+    messages = {c.cluster: c.message for c in status.collaborators}
+    assert "failed in round 1 (ValueError: no number in column 3)" in messages["cluster1"]
+    assert "failed in round 1 (ValueError)" in messages["cluster2"]
 
 
-def test_a_refused_work_is_the_trouble_of_its_cluster_alone() -> None:
+def test_a_refused_work_fails_only_its_cluster() -> None:
     status = status_after(running(refused=(Refusal("ManifestWork", "cluster2", "fl", "namespace is being terminated", invalid=False),)))
     assert status.phase is Phase.RUNNING
     assert [(c.cluster, c.reason) for c in status.collaborators if c.state == "Failed"] == [("cluster2", Reason.WORK_REFUSED)]
 
 
-def test_a_missing_quorum_names_the_reason_of_the_clusters() -> None:
+def test_a_missing_quorum_has_the_common_reason_of_the_clusters() -> None:
     world = said("QuorumNotReached", "1 of 2 collaborators connected within 600 s")
     missing = replace(world, works=works(work(1), work(2, phase="Pending", waiting="ErrImagePull", ready=False), work(3)))
     status = status_after(missing)
@@ -207,7 +207,7 @@ def test_a_missing_quorum_names_the_reason_of_the_clusters() -> None:
     assert "cluster2: image example/app:1: ErrImagePull" in status.message
 
 
-def test_a_missing_quorum_of_several_reasons_stays_one() -> None:
+def test_a_missing_quorum_with_several_causes_keeps_its_reason() -> None:
     ill = works(work(1), work(2, phase="Pending", waiting="ErrImagePull"), work(3, phase="Pending", unschedulable="0/1 nodes"))
     status = status_after(replace(said("QuorumLost", "lost"), works=ill))
     assert reason_of(status) == Reason.QUORUM_LOST

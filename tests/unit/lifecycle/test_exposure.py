@@ -1,4 +1,4 @@
-"""By which address sites reach the aggregator."""
+"""The address by which sites reach the aggregator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worlds import NOW, applied, fresh, job, manifests, pod, progress, run, runn
 
 
 def balanced(ingress: list[dict[str, str]], **more: Any) -> World:
-    """A run with a LoadBalancer, whose Service has this status."""
+    """A run with a LoadBalancer whose Service has this status."""
     listeners = [{"name": "main", "type": "LoadBalancer", "port": 8443}]
     made = {"spec": {"ports": [{"port": 8443}]}, "status": {"loadBalancer": {"ingress": ingress}}}
     return fresh(run=run(server={"listeners": listeners}), service=made, **more)
@@ -55,7 +55,7 @@ def test_the_address_of_a_site_is_an_ip_address() -> None:
     assert "10.9.9.9" in manifests(decide(own, NOW))["ConfigMap"]["data"]["cds.json"]
 
 
-def test_the_address_stays_while_its_node_is_there() -> None:
+def test_the_address_stays_while_its_node_exists() -> None:
     status = status_after(running())
     assert status.listeners[0].address == "10.0.0.1"
     joined = running(run=run(status), node_addresses=("10.0.0.0", "10.0.0.1"))

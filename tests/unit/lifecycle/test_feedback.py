@@ -1,10 +1,9 @@
-"""Feedback of a collaborator's Pod, read as a work agent reads it."""
+"""Feedback of a collaborator's Pod, as a work agent reads it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from panal.api.names import ClusterName
 from panal.kube.objects import Object
 from panal.lifecycle.decide import decide
 from panal_local.ocm.feedback import read
@@ -32,7 +31,7 @@ def waiting(name: str, why: str) -> dict[str, Any]:
     return {"name": name, "state": {"waiting": {"reason": why, "message": f"{why} of {name}"}}, "ready": False, "restartCount": 0}
 
 
-def test_containers_are_found_by_name_whatever_else_is_in_the_pod() -> None:
+def test_containers_are_found_by_name() -> None:
     ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "said"}}
     status = {
         "phase": "Pending",
@@ -55,18 +54,16 @@ def test_containers_are_found_by_name_whatever_else_is_in_the_pod() -> None:
     }
 
 
-def test_a_pod_without_containers_yet_is_no_error() -> None:
+def test_a_pod_without_container_statuses_is_no_error() -> None:
     assert values({"phase": "Pending"}, rules(started())) == {"phase": "Pending"}
 
 
-def test_a_work_of_an_earlier_build_keeps_its_pod_and_is_asked_by_that_pods_names() -> None:
+def test_feedback_of_an_older_work_uses_its_container_names() -> None:
     template = {"spec": {"containers": [{"name": "of-old", "image": "i"}]}}
     stateful_set = {"kind": "StatefulSet", "metadata": {"name": "s"}, "spec": {"template": template}}
-    by_position = {"type": "JSONPaths", "jsonPaths": [{"name": "ready", "path": ".status.containerStatuses[0].ready"}]}
-    former = work(1)
-    former.object["spec"] = {"workload": {"manifests": [stateful_set]}, "manifestConfigs": [{"feedbackRules": [by_position]}]}
-    world = started(works=works(former))
-    found = next(w for w in applied(decide(world, NOW), "ManifestWork") if w["metadata"]["namespace"] == ClusterName("cluster1"))
+    wanted = decide(started(works=works(work(1))), NOW).works
+    assert wanted
+    found = wanted.render(next(s for s in wanted.sites if s.cluster == "cluster1"), existing=[stateful_set])
     assert stateful_set in found["spec"]["workload"]["manifests"]
     asked = found["spec"]["manifestConfigs"][0]["feedbackRules"]
     assert values({"containerStatuses": [waiting("supernode", "S"), waiting("of-old", "O")]}, asked)["waiting"] == "O"

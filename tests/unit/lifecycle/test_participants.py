@@ -1,4 +1,4 @@
-"""Whom the aggregator's gateway lets in, and why another stays outside."""
+"""Which clusters the aggregator's gateway admits, and why it refuses others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def participants(world: World) -> list[str]:
     return names
 
 
-def test_the_gateway_lets_in_those_that_take_part_and_no_others() -> None:
+def test_the_gateway_admits_only_participants() -> None:
     assert participants(running()) == ["cluster1", "cluster2", "cluster3"]
     assert participants(running(placement=PlacementView(selected=names_of(1, 2)))) == ["cluster1", "cluster2"]
     assert participants(running(sites=sites(1, 2))) == ["cluster1", "cluster2"]
@@ -37,7 +37,7 @@ BARRED = [
 
 
 @pytest.mark.parametrize(("third", "reason", "words"), [case[1:] for case in BARRED], ids=[case[0] for case in BARRED])
-def test_a_cluster_that_may_not_take_part_is_let_in_no_more(third: dict[ClusterName, SiteView], reason: Reason, words: str) -> None:
+def test_the_gateway_no_longer_admits_an_excluded_cluster(third: dict[ClusterName, SiteView], reason: Reason, words: str) -> None:
     world = running(sites=sites(1, 2) | third)
     plan = decide(world, NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]
@@ -48,7 +48,7 @@ def test_a_cluster_that_may_not_take_part_is_let_in_no_more(third: dict[ClusterN
     assert words in first.message
 
 
-def test_a_cluster_without_a_certificate_keeps_its_work_and_says_why_it_waits() -> None:
+def test_a_cluster_without_a_certificate_keeps_its_work() -> None:
     cases = [
         (None, "", Reason.CERTIFICATE_PENDING),
         (ago(1), "", Reason.CERTIFICATE_PENDING),

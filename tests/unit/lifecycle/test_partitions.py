@@ -1,4 +1,4 @@
-"""Who gets which number, and that nobody's number ever changes."""
+"""Partitions of clusters, which never change during a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from panal.api.names import ClusterName
+from panal.api.names import ANNOTATION_PARTITION, ClusterName
+from panal.hub.works import view
 from panal.lifecycle import partitions
 from panal.lifecycle.decide import decide
 from panal.lifecycle.world import Object, PlacementView, WorkView, World
@@ -20,13 +21,10 @@ def named(**numbers: tuple[int, int]) -> dict[str, Partition]:
 
 
 def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
-    """Works whose StatefulSet has these numbers."""
+    """Works with these partitions."""
     found = {}
     for name, pair in numbers.items():
-        manifest = {"kind": "StatefulSet", "metadata": {"annotations": partitions.annotation(Partition(*pair))}}
-        view = work(1)
-        view = replace(view, cluster=ClusterName(name), object=view.object | {"spec": {"workload": {"manifests": [manifest]}}})
-        found[ClusterName(name)] = view
+        found[ClusterName(name)] = replace(work(1), cluster=ClusterName(name), partition=Partition(*pair))
     return found
 
 
@@ -34,11 +32,11 @@ def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
     ("participants", "works", "expected"),
     [
         ("c a b", {}, named(a=(0, 3), b=(1, 3), c=(2, 3))),
-        ("a b c", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3))),  # the controller was killed in between
+        ("a b c", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3))),  # after a restart of the controller
         ("a b c aa", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), b=(1, 3), c=(2, 3), aa=(3, 4))),
         ("a c", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3))),
-        ("a c d", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(3, 4))),  # b's work is still there
-        ("a c d", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(1, 3))),  # b's part is nobody's now
+        ("a c d", {"a": (0, 3), "b": (1, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(3, 4))),  # b's work still exists
+        ("a c d", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(1, 3))),  # b's partition is free
         ("a c d e", {"a": (0, 3), "c": (2, 3), "d": (3, 4)}, named(a=(0, 3), c=(2, 3), d=(3, 4), e=(1, 3))),
         ("", {}, {}),
     ],
@@ -48,7 +46,7 @@ def test_numbers(participants: str, works: dict[str, Any], expected: dict[str, P
     assert partitions.assign(wanted, existing(**works)) == expected
 
 
-def test_works_of_a_version_that_gave_no_numbers_have_none() -> None:
+def test_works_of_an_older_version_have_no_partition() -> None:
     former = {ClusterName("a"): work(1)}
     assert partitions.assign([ClusterName("a"), ClusterName("b")], former) == named(a=(0, 2), b=(1, 2))
 
@@ -65,14 +63,20 @@ def numbers(manifestwork: Object) -> tuple[str, str]:
 
 
 def taken_over(world: World, made: list[Object], *gone: str) -> World:
-    """The world after these works were applied, for a controller that knows nothing else."""
+    """The world of a restarted controller after these works were applied."""
     kept = [m for m in made if m["metadata"]["namespace"] not in gone]
     uid = {"uid": "u", "creationTimestamp": ago(5).isoformat()}
-    views = [replace(work(int(m["metadata"]["namespace"][-1])), object=m | {"metadata": m["metadata"] | uid}) for m in kept]
+    views = [view(m | {"metadata": m["metadata"] | uid}) for m in kept]
     return replace(world, works={v.cluster: v for v in views})
 
 
-def test_a_run_keeps_its_numbers_while_clusters_come_and_go() -> None:
+@pytest.mark.parametrize("text", ["", "1", "a/b", "/", "1/", "²/³", "-1/2", f"{'9' * 5000}/1"])
+def test_an_invalid_annotation_is_no_partition(text: str) -> None:
+    stateful_set = {"kind": "StatefulSet", "metadata": {"annotations": {ANNOTATION_PARTITION: text}}}
+    assert partitions.read(partitions.text([stateful_set])) is None
+
+
+def test_partitions_stay_when_clusters_join_and_leave() -> None:
     start = running(works={}, placement=PlacementView(selected=names_of(1, 3)))
     made = applied(decide(start, NOW), "ManifestWork")
     assert [numbers(m) for m in made] == [("0", "2"), ("1", "2")]
@@ -86,7 +90,7 @@ def test_a_run_keeps_its_numbers_while_clusters_come_and_go() -> None:
     assert [numbers(m) for m in applied(decide(replaced, NOW), "ManifestWork")] == [("0", "2"), ("1", "2")]
 
 
-def test_thousands_of_clusters_have_numbers_of_their_own() -> None:
+def test_thousands_of_clusters_have_unique_partitions() -> None:
     many = [ClusterName(f"c{n:05}") for n in range(3500)]
     found = partitions.assign(many, {})
     assert [found[name] for name in many] == [Partition(n, 3500) for n in range(3500)]

@@ -41,7 +41,7 @@ def test_the_message_names_what_is_missing(world: World, reason: Reason, words: 
     assert words in selection.message
 
 
-def test_a_cluster_that_the_hub_does_not_accept_takes_no_part() -> None:
+def test_a_cluster_that_the_hub_does_not_accept_is_not_selected() -> None:
     denied = replace(cluster(3), accepted=False)
     plan = decide(running(clusters=clusters(cluster(1), cluster(2), denied)), NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]
@@ -58,7 +58,7 @@ def test_a_cluster_that_the_hub_does_not_accept_takes_no_part() -> None:
     ],
     ids=["not bound yet", "no policy", "others have taken their binding away", "bound by us", "bound by others"],
 )
-def test_a_set_is_bound_only_where_its_naming_needed_the_right_to(world: World, bound: list[str]) -> None:
+def test_a_set_is_bound_with_the_policy_unless_others_bind_it(world: World, bound: list[str]) -> None:
     assert [b["metadata"]["name"] for b in applied(decide(world, NOW), "ManagedClusterSetBinding")] == bound
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_removed_while_ocm_rewrites_its_decisions() -> None:
     assert plan.look_again <= 1.0
 
 
-def test_nothing_is_removed_when_ocm_cannot_work_with_the_placement() -> None:
+def test_nothing_is_removed_while_the_placement_is_misconfigured() -> None:
     plan = decide(running(placement=PlacementView(selected=frozenset(), misconfigured="bad CEL")), NOW)
     assert plan.delete == ()
     assert plan.status is None or plan.status.clients.selected == 3

@@ -1,4 +1,4 @@
-"""A resource that cannot be read fails once, by name of the field, and never holds its own deletion."""
+"""A resource that cannot be parsed fails once, with the field's name, and can be deleted."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def unreadable() -> tuple[dict, ParseError]:
     return found, error.value
 
 
-def plan(found: dict, error: ParseError, said: str = "", works: tuple[WorkView, ...] = ()) -> Plan:
-    return refuse(parse_metadata(found), said, error, works, LIMIT, NOW)
+def plan(found: dict, error: ParseError, text: str = "", works: tuple[WorkView, ...] = ()) -> Plan:
+    return refuse(parse_metadata(found), text, error, works, LIMIT, NOW)
 
 
 def test_it_fails_with_the_fields_name() -> None:
@@ -39,18 +39,18 @@ def test_it_fails_with_the_fields_name() -> None:
 
 def test_it_is_reported_once() -> None:
     found, error = unreadable()
-    told = plan(found, error).status
-    assert told is not None
-    again = plan(found, error, told.message)
+    status = plan(found, error).status
+    assert status is not None
+    again = plan(found, error, status.message)
     assert again.status is None
     assert not again.events
 
 
-def test_its_collaborators_go() -> None:
+def test_its_collaborators_are_deleted() -> None:
     assert deleted(plan(*unreadable(), works=(work(1), work(2))), "ManifestWork") == ["cluster1", "cluster2"]
 
 
-def test_it_can_be_deleted_when_its_collaborators_are_gone() -> None:
+def test_it_can_be_deleted_after_its_collaborators() -> None:
     found, error = unreadable()
     found["metadata"] |= {"deletionTimestamp": "2026-03-01T11:30:00Z", "finalizers": [FINALIZER]}
     assert plan(found, error).remove_finalizer

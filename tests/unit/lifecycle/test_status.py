@@ -1,4 +1,4 @@
-"""The one status of a cycle."""
+"""The status that a reconcile writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panal.lifecycle.world import PlacementView, World
 from worlds import NOW, cluster, clusters, done, names_of, progress, run, running, said, seen, sites, status_after, work, works
 
 
-def test_a_running_run_tells_round_numbers_and_clients() -> None:
+def test_a_running_run_has_rounds_metrics_and_clients() -> None:
     status = status_after(running(progress=progress(collaborators={"cluster1": seen(metrics={"accuracy": 0.4}, seconds=1.5)})))
     assert (status.phase, status.message) == (Phase.RUNNING, "round 2 of 3")
     assert status.rounds.summary == "1/3"
@@ -23,14 +23,14 @@ def test_a_running_run_tells_round_numbers_and_clients() -> None:
     assert (first.cluster, first.state, first.metrics, first.seconds) == ("cluster1", "Training", {"accuracy": 0.4}, 1.5)
 
 
-def test_what_was_trained_stays_in_the_status_of_a_run_that_failed() -> None:
+def test_a_failed_run_keeps_its_rounds_and_metrics() -> None:
     found = ModelStatus(uri="pvc://m", digest="sha256:0", size=1, round=2)
     failed = replace(said("ServerAppFailed", "its words"), progress=progress(rounds_completed=2, model=found))
     status = status_after(failed)
     assert (status.phase, status.model) == (Phase.FAILED, found)
 
 
-def test_what_a_person_should_know_of_a_model_is_a_condition() -> None:
+def test_notices_are_conditions() -> None:
     world = done(progress=progress(rounds_completed=3, metrics={"loss": "NaN"}, notices={"ModelSuspect": "w with NaN", "Other": "x"}))
     plan = decide(world, NOW)
     assert plan.status is not None
@@ -40,8 +40,8 @@ def test_what_a_person_should_know_of_a_model_is_a_condition() -> None:
     assert (plan.status.metrics, plan.status.non_finite_metrics, plan.status.headline_metric) == ({}, {"loss": "NaN"}, "loss NaN")
 
 
-def test_clusters_are_counted_beyond_those_listed() -> None:
-    """The status lists some; adding, removing and counting go by all."""
+def test_counts_include_clusters_that_are_not_listed() -> None:
+    """The status lists only some clusters; counts, creation and deletion include all."""
     many = range(1, 61)
     views = clusters(*(cluster(n) for n in many))
     known = {"clusters": views, "placement": PlacementView(selected=names_of(*many)), "works": works(*(work(n) for n in many))}
@@ -61,7 +61,7 @@ def test_the_status_has_replies_failures_and_seconds_of_the_round() -> None:
 
 
 @pytest.mark.parametrize("ended", [running(), said("ServerAppFailed", "after its training")], ids=["running", "failed"])
-def test_files_of_the_app_are_in_the_status_however_the_run_ends(ended: World) -> None:
+def test_files_of_the_app_are_in_the_status_of_every_ended_run(ended: World) -> None:
     files = FilesStatus(uri="pvc://models/x/files/", count=2, size=9)
     assert status_after(replace(ended, progress=progress(files=files))).files == files
     assert status_after(ended).files is None

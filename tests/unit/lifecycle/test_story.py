@@ -1,4 +1,4 @@
-"""Events tell what a person should look at as Warnings, and everything else as Normal."""
+"""Events of problems are Warnings, all others are Normal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def progressing(phase: Phase, reason: Reason, message: str) -> Status:
         (Phase.FAILED, Reason.QUORUM_LOST, "Warning"),
     ],
 )
-def test_only_trouble_is_a_warning(phase: Phase, reason: Reason, kind: str) -> None:
+def test_only_problems_are_warnings(phase: Phase, reason: Reason, kind: str) -> None:
     assert [(e.type, e.reason) for e in events(WAITING, progressing(phase, reason, "why"))] == [(kind, reason)]
 
 
@@ -43,12 +43,12 @@ def test_the_end_has_an_event_even_if_the_message_is_unchanged() -> None:
     assert [e.message for e in events(WAITING, before) + events(before, after)] == ["hub: image x:1", "Failed: hub: image x:1"]
 
 
-def test_of_many_rounds_at_once_the_last_ones_have_events() -> None:
+def test_only_the_last_of_many_rounds_have_events() -> None:
     before = run(status_after(running()))
     plan = decide(running(run=before, progress=progress(rounds_completed=900, rounds_total=900)), NOW)
-    told = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
-    assert len(told) == 5
-    assert told[-1].startswith("round 900 of 900")
+    messages = [e.message for e in plan.events if e.reason == Reason.ROUND_COMPLETED]
+    assert len(messages) == 5
+    assert messages[-1].startswith("round 900 of 900")
 
 
 def test_fields_without_effect_have_one_event() -> None:

@@ -1,4 +1,4 @@
-"""What cannot be run here, each with the field that says so."""
+"""Runs that are not supported, each with the field that is the cause."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_the_remedies_name_every_supported_type() -> None:
     assert [kind for kind in storage.KINDS if kind not in REMEDY[Reason.STORAGE_NOT_SUPPORTED]] == []
 
 
-def test_a_run_as_it_should_be_is_supported() -> None:
+def test_a_valid_run_is_supported() -> None:
     assert unsupported("digits", run().spec) is None
 
 
-def test_fields_of_older_resources_are_named_where_they_have_no_effect() -> None:
+def test_ignored_fields_are_named() -> None:
     listeners = [{"name": "a", "type": "NodePort"}, {"name": "b", "type": "NodePort"}]
     asking = run(server={"superlink": "superlink.flower-system:9091", "listeners": listeners})
     assert ignored_fields(asking.spec) == ["spec.server.superlink", "spec.server.listeners after the first"]

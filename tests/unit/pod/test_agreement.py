@@ -1,4 +1,4 @@
-"""Values that are kept twice, since the programs in users' images import nothing of panal's: both are the same."""
+"""Values that exist twice, because the pod tools do not import the rest of panal, are the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panal.runtimes.flower import Flower
 from panal.runtimes.flower.gateway import LARGEST_REQUEST
 
 
-def test_every_code_that_ends_a_run_or_is_a_condition_of_it_is_a_reason() -> None:
+def test_every_ending_and_doubt_is_a_reason() -> None:
     assert {*Ending, *Doubt} <= set(Reason)
     assert {*FlowerEnding, *FlowerDoubt} <= Flower().remedies.keys()
     assert set(Flower().notices) == set(FlowerDoubt)
@@ -31,7 +31,7 @@ def test_the_pods_secret_is_in_the_same_header() -> None:
     assert pod_secret.HEADER == names.POD_HEADER
 
 
-def test_the_gateway_lets_pass_what_the_introduction_takes() -> None:
+def test_the_gateway_and_the_introduction_have_the_same_limits() -> None:
     assert max(introduction.LARGEST.values()) == LARGEST_REQUEST
 
 
@@ -39,7 +39,7 @@ TEXTS = ["plain", "", "a\nb", "\x1b[2A", "\u202eabc", "tab\there", "back\\slash"
 
 
 @pytest.mark.parametrize("given", TEXTS)
-def test_text_is_shown_in_the_same_way(given: str) -> None:
+def test_both_functions_escape_text_in_the_same_way(given: str) -> None:
     for most in (10, 20, 100):
         ours, theirs = text.shown(given, most), files.shown(given, most)
         assert ours.isprintable()

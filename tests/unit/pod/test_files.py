@@ -1,4 +1,4 @@
-"""Files by which the containers of a Pod talk to each other: whole or not there, and for those that they are meant for."""
+"""The files by which the containers of a Pod communicate are replaced atomically and have the right mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from panal.pod.tools.files import replace
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o440])
-def test_a_file_has_its_mode_whatever_the_umask_is_and_takes_the_place_of_the_one_before(tmp_path: Path, umask: int, mode: int) -> None:
+def test_replace_sets_the_mode_independently_of_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     file = tmp_path / "file"
     before = os.umask(umask)
     try:

@@ -1,4 +1,4 @@
-"""Records folded into Progress: one table of what each record changes, and what must hold for any sequence."""
+"""Folding records into Progress: a table of what each record changes, and properties of sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgr
 from panal.api.text import name
 from panal.pod.fold import bounded
 from panal.pod.fold import fold as fold_record
-from panal.pod.tools.records import UnfitError, read
+from panal.pod.tools.records import InvalidRecordError, read
 
 TRAIN = {
     "event": "round", "round": 1, "phase": "train", "replies": 2, "failures": 1, "seconds": 4.0, "metrics": {"loss": 0.5},
@@ -60,17 +60,17 @@ def test_what_each_record_changes(record: dict[str, object], expected: Progress)
     assert after(record) == expected
 
 
-def test_the_announced_app_stays_the_one_that_was_announced_first() -> None:
+def test_only_the_first_announced_app_hash_counts() -> None:
     first, second = ({"event": "bundle", "sha256": digit * 64, "version": version} for digit, version in (("a", "1.42.0"), ("b", "1.41.0")))
     assert after(first, second) == Progress(app_hash="a" * 64, runtime_version="1.42.0")
 
 
-def test_text_that_a_site_shares_is_cut_to_a_length() -> None:
+def test_shared_text_is_truncated() -> None:
     progress = after({**TRAIN, "messages": {"c": "x" * 600}})
     assert progress.collaborators["c"] == CollaboratorProgress(round=1, failed=True, reason="ValueError", message="x" * 499 + "…")
 
 
-def test_a_round_tells_of_every_cluster_and_shows_its_metrics_until_the_next_is_complete() -> None:
+def test_metrics_of_a_round_stay_until_the_next_is_complete() -> None:
     progress = after(TRAIN, EVALUATE, END)
     assert (progress.replies, progress.failures, progress.rounds_completed, progress.seconds) == (2, 1, 1, 6.0)
     assert progress.metrics == {"accuracy": 0.9, "loss": 0.5}
@@ -84,15 +84,15 @@ def test_a_round_tells_of_every_cluster_and_shows_its_metrics_until_the_next_is_
     assert later.rounds_completed == 1
     assert after({**END, "round": 2}, start=later).metrics == {"loss": 0.3}  # the accuracy was not reported in this round
     assert after({**END, "round": 3}, start=later).metrics == {}
-    assert later.collaborators["a"].metrics == {"loss": 0.4}  # of round 2 alone
+    assert later.collaborators["a"].metrics == {"loss": 0.4}  # only of round 2
 
 
-def test_a_cluster_that_failed_and_came_back_is_not_failed() -> None:
+def test_a_cluster_that_replies_again_is_not_failed() -> None:
     again = {**TRAIN, "collaborators": {"c": {"seconds": 2.0, "metrics": {}}}, "failed": {}}
     assert after(TRAIN, again).collaborators["c"] == CollaboratorProgress(round=1, seconds=2.0)
 
 
-def test_numbers_that_json_cannot_carry_and_names_without_end_are_kept_out() -> None:
+def test_non_finite_numbers_and_long_names_are_dropped() -> None:
     metrics = {"nan": float("nan"), "text": "free text", "x" * 500: 1.0} | {f"m{n}": float(n) for n in range(100)}
     progress = after({"event": "round", "round": 1, "phase": "server", "metrics": metrics}, END)
     assert len(progress.metrics) == MAX_METRICS
@@ -101,7 +101,7 @@ def test_numbers_that_json_cannot_carry_and_names_without_end_are_kept_out() -> 
     assert max(map(len, progress.metrics)) == 64
 
 
-def test_what_json_has_no_number_for_is_a_word() -> None:
+def test_non_finite_metrics_are_text() -> None:
     words = {"a": "NaN", "b": "Infinity", "c": "-Infinity"}
     progress = after({**TRAIN, "metrics": words, "collaborators": {"a": {"metrics": words}}}, END)
     assert progress.metrics == progress.collaborators["a"].metrics == words
@@ -115,7 +115,7 @@ def test_the_last_notices_are_kept_and_a_wait_ends_with_the_next_round() -> None
     assert (progress.waiting, after(TRAIN, start=progress).waiting) == ("x", "")
 
 
-def test_texts_of_sites_are_such_as_can_be_shown() -> None:
+def test_texts_of_sites_are_printable() -> None:
     hostile = {
         **TRAIN,
         "metrics": {"loss\x1b[2J": 0.5},
@@ -131,7 +131,7 @@ def test_texts_of_sites_are_such_as_can_be_shown() -> None:
     assert Progress.model_validate_json(progress.model_dump_json(by_alias=True)) == progress
 
 
-def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> None:
+def test_truncated_metric_names_stay_distinct() -> None:
     train, evaluate = "x" * 70 + "train", "x" * 70 + "evaluate"
     progress = after({**TRAIN, "metrics": {train: 1.0}}, {**EVALUATE, "metrics": {evaluate: 2.0}}, END)
     assert progress.metrics == {name(train, 64): 1.0, name(evaluate, 64): 2.0}
@@ -155,7 +155,7 @@ def test_metrics_whose_names_differ_behind_the_cut_keep_their_own_values() -> No
     ],
 )
 def test_a_foreign_record_is_recognized(record: dict[str, object]) -> None:
-    with pytest.raises(UnfitError):
+    with pytest.raises(InvalidRecordError):
         after(record)
 
 
@@ -171,17 +171,17 @@ def test_the_bound_keeps_failed_clusters() -> None:
     assert sum(c.failed for c in kept.values()) == 10
 
 
-def test_reading_again_from_the_beginning_comes_to_the_same() -> None:
+def test_reading_again_gives_the_same_result() -> None:
     records = [{"event": "connected", "count": 2}, {"event": "started", "rounds": 1}, TRAIN, EVALUATE, END]
     assert after(*records, *records) == after(*records)
 
 
 def test_the_largest_number_of_rounds_can_be_reported():
-    told = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
-    assert Progress.model_validate_json(told).rounds_total == 2**63 - 1
+    found = fold(Progress(), {"event": "started", "rounds": 2**63 - 1}).model_dump_json(by_alias=True)
+    assert Progress.model_validate_json(found).rounds_total == 2**63 - 1
 
 
-def test_what_did_not_count_in_a_rounds_training_is_not_made_good_by_its_evaluation():
+def test_an_evaluation_does_not_clear_a_failed_training():
     train = {"event": "round", "round": 2, "phase": "train", "replies": 1, "failures": 1, "failed": {"c1": "ArraysDiffer"}, "metrics": {}}
     evaluate = {"event": "round", "round": 2, "phase": "evaluate", "collaborators": {"c1": {"metrics": {"accuracy": 1.0}}}, "metrics": {}}
     progress = fold(fold(Progress(), train), evaluate)

@@ -1,4 +1,4 @@
-"""The gateway's files: complete before anybody is let in, for its own key alone, and never a half-written one."""
+"""The gateway's files are complete before a cluster is admitted, match the key, and are replaced atomically."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gatekeeper(folder: Path) -> Gatekeeper:
 
 
 def certificate(request: str) -> str:
-    """For the key of `request`, signed by nobody in particular."""
+    """A certificate for the key of `request`, signed by an arbitrary key."""
     now = datetime.now(UTC)
     key = x509.load_pem_x509_csr(request.encode()).public_key()
     made = x509.CertificateBuilder().subject_name(NAME).issuer_name(NAME).serial_number(1).public_key(key)  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ def data(request: str, *participants: str) -> dict[str, str]:
     return {"participants": json.dumps(participants), "trust": "CA", "crl": "CRL", "certificate": certificate(request)}
 
 
-def test_the_key_is_for_its_owner_alone_and_outlives_a_restart(tmp_path: Path) -> None:
+def test_the_key_is_private_and_survives_a_restart(tmp_path: Path) -> None:
     first = gatekeeper(tmp_path)
     assert stat.S_IMODE((tmp_path / "tls.key").stat().st_mode) == 0o600
     again = gatekeeper(tmp_path)
@@ -49,7 +49,7 @@ def test_the_key_is_for_its_owner_alone_and_outlives_a_restart(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("missing", ["certificate", "trust", "crl"])
-def test_no_participant_is_let_in_while_something_is_missing(tmp_path: Path, missing: str) -> None:
+def test_no_participant_is_admitted_while_a_file_is_missing(tmp_path: Path, missing: str) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1")
     keeper.update({k: v for k, v in whole.items() if k != missing})
@@ -59,7 +59,7 @@ def test_no_participant_is_let_in_while_something_is_missing(tmp_path: Path, mis
     assert "abcdef0123.c1" in (tmp_path / "lds.json").read_text()
 
 
-def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> None:
+def test_participants_are_admitted_when_all_files_exist(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1", "c2")
     keeper.update(whole)
@@ -68,14 +68,14 @@ def test_participants_are_let_in_once_everything_is_there(tmp_path: Path) -> Non
     assert "abcdef0123.c2" in text
     keeper.update({**whole, "participants": '["c2"]'})
     assert "abcdef0123.c1" not in (tmp_path / "lds.json").read_text()
-    assert json.loads((tmp_path / "run/participants.json").read_text()) == {"clusters": ["c2"]}  # what the runtime goes by
+    assert json.loads((tmp_path / "run/participants.json").read_text()) == {"clusters": ["c2"]}  # read by the runtime
     assert (tmp_path / "ca.crt").read_text() == "CA"
     assert (tmp_path / "crl.pem").read_text() == "CRL"
     assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("text", ["", "no certificate", "another key's"])
-def test_a_certificate_that_is_not_for_the_key_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_a_certificate_for_another_key_is_ignored(tmp_path: Path, text: str) -> None:
     keeper = gatekeeper(tmp_path)
     good = data(keeper.request, "c1")
     keeper.update(good)
@@ -89,7 +89,7 @@ def gatekeeper_of_another(tmp_path: Path) -> Gatekeeper:
     return gatekeeper(tmp_path / "other")
 
 
-def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
+def test_it_is_configured_by_the_environment(tmp_path: Path) -> None:
     (tmp_path / "gateway").mkdir()
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     env = {
@@ -104,15 +104,15 @@ def test_it_is_made_of_the_pods_environment(tmp_path: Path) -> None:
     assert json.dumps({"start": 0, "end": 1001}) in text
 
 
-def test_what_holds_the_pods_secret_is_for_the_pods_group_alone(tmp_path: Path) -> None:
+def test_files_with_the_pods_secret_are_readable_by_the_group_only(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
-    (tmp_path / "lds.json").write_text(json.dumps(gateway.EMPTY["lds.json"]))  # as the init container leaves it, for everybody
+    (tmp_path / "lds.json").write_text(json.dumps(gateway.EMPTY["lds.json"]))  # as the init container writes it, readable by all
     keeper.update(data(keeper.request, "c1"))
     assert SECRET in (tmp_path / "lds.json").read_text()
     assert stat.S_IMODE((tmp_path / "lds.json").stat().st_mode) == 0o640
 
 
-def test_nothing_is_written_without_need(tmp_path: Path) -> None:
+def test_unchanged_files_are_not_written(tmp_path: Path) -> None:
     keeper = gatekeeper(tmp_path)
     whole = data(keeper.request, "c1")
     keeper.update(whole)

@@ -1,4 +1,4 @@
-"""The init container: the Pod's secret is made once, for the Pod's containers and nobody else."""
+"""The init container creates the Pod's secret once, readable only by the Pod's containers."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from pathlib import Path
 import pytest
 
 from panal.api import names
-from panal.pod.tools.install import main, make_secret
+from panal.pod.tools.install import create_secret, main
 
 HEADER = re.compile(r"Basic ([A-Za-z0-9+/=]+)\n")
 
 
 @pytest.fixture
 def umask() -> Iterator[None]:
-    """One that would take away what the group needs."""
+    """Sets a umask that excludes the group."""
     before = os.umask(0o077)
     yield
     os.umask(before)
 
 
-def made(folder: Path) -> dict[str, str]:
-    make_secret(folder)
+def created_secret(folder: Path) -> dict[str, str]:
+    create_secret(folder)
     return {file.name: file.read_text() for file in folder.iterdir()}
 
 
-def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_path: Path) -> None:
-    found = made(tmp_path)
+def test_secret_and_users_have_the_same_password(tmp_path: Path) -> None:
+    found = created_secret(tmp_path)
     assert set(found) == {names.POD_SECRET, names.POD_USERS}
     header = HEADER.fullmatch(found[names.POD_SECRET])
     assert header
@@ -45,28 +45,28 @@ def test_the_secret_is_a_header_and_the_users_are_what_envoy_checks_it_by(tmp_pa
 
 @pytest.mark.usefixtures("umask")
 def test_only_owner_and_group_read_it(tmp_path: Path) -> None:
-    made(tmp_path)
+    created_secret(tmp_path)
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o440}
 
 
-def test_a_container_that_is_started_again_leaves_it_as_it_is(tmp_path: Path) -> None:
-    assert made(tmp_path) == made(tmp_path)
+def test_a_restarted_container_keeps_the_secret(tmp_path: Path) -> None:
+    assert created_secret(tmp_path) == created_secret(tmp_path)
 
 
-def test_one_that_was_killed_on_the_way_is_completed(tmp_path: Path) -> None:
-    before = made(tmp_path)
+def test_a_restart_completes_a_partial_secret(tmp_path: Path) -> None:
+    before = created_secret(tmp_path)
     (tmp_path / names.POD_USERS).unlink()
     (tmp_path / ".users.part").write_text("panal:{SHA}half of")
-    assert made(tmp_path) == before
+    assert created_secret(tmp_path) == before
 
 
-def test_no_two_pods_have_the_same(tmp_path: Path) -> None:
+def test_every_pod_has_its_own_secret(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    assert made(tmp_path / "a") != made(tmp_path / "b")
+    assert created_secret(tmp_path / "a") != created_secret(tmp_path / "b")
 
 
-def test_it_is_made_where_the_pod_has_a_place_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_secret_is_created_only_with_a_folder_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PANAL_POD_DIR", raising=False)
     main([str(tmp_path / "tools"), str(tmp_path / "file"), "text"])
     assert {path.name for path in tmp_path.iterdir()} == {"tools", "file"}

@@ -1,4 +1,4 @@
-"""Proxies that a user has set, and what Python's libraries make of them for the Pod's own addresses."""
+"""Python's libraries use no proxy for the Pod's own addresses, whatever proxies the user sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from panal.pod.tools.proxies import spare_loopback
+from panal.pod.tools.proxies import exclude_loopback
 
 OWN = ("127.0.0.1", "localhost", "127.41.1.7")
 PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
@@ -21,15 +21,15 @@ PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
         ({"NO_PROXY": "upper", "no_proxy": "lower"}, "lower,upper,127.41.1.7,localhost,127.0.0.1,::1"),
         ({"NO_PROXY": "localhost,127.0.0.1"}, "localhost,127.0.0.1,127.41.1.7,::1"),
         ({"NO_PROXY": "*"}, "*"),
-        ({"no_proxy": "a, *"}, "*"),  # alone: beside others a star means nothing
+        ({"no_proxy": "a, *"}, "*"),  # only as the single entry: among others a star has no meaning
         ({"NO_PROXY": "", "no_proxy": ","}, "127.41.1.7,localhost,127.0.0.1,::1"),
     ],
 )
-def test_what_the_user_has_set_stays_and_loopback_is_spared(said: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_is_added_to_the_users_settings(said: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     env = {**PROXIES, **said, "PANAL_LOOPBACK": "127.41.1.7"}
-    spare_loopback(env)
+    exclude_loopback(env)
     assert (env["no_proxy"], env["NO_PROXY"]) == (expected, expected)
-    spare_loopback(env)  # again, by a program that this one starts
+    exclude_loopback(env)  # again, in a child process
     assert env["no_proxy"] == expected
     for name in PROXIES.keys() | {"NO_PROXY", "no_proxy"}:
         monkeypatch.setenv(name, env[name])
@@ -37,7 +37,7 @@ def test_what_the_user_has_set_stays_and_loopback_is_spared(said: dict[str, str]
     assert bool(urllib.request.proxy_bypass("elsewhere.org")) == (expected == "*")
 
 
-def test_without_an_address_of_its_own_the_usual_ones_are_spared() -> None:
+def test_default_loopback_addresses_are_excluded() -> None:
     env: dict[str, str] = {}
-    spare_loopback(env)
+    exclude_loopback(env)
     assert env["no_proxy"] == "localhost,127.0.0.1,::1"

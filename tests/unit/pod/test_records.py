@@ -1,4 +1,4 @@
-"""Records are read as they were written, and nothing else passes for one."""
+"""Records are read as they were written; other lines are not accepted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from panal.pod.tools.records import (
     Bundle,
     Connected,
     Ended,
-    ModelMade,
+    InvalidRecordError,
+    ModelReady,
     NoModel,
     Notice,
     Record,
     Round,
     Started,
     Stopped,
-    UnfitError,
     Waiting,
     parse,
 )
@@ -42,7 +42,7 @@ ALL: list[Record] = [
         metrics={"loss": "-Infinity"},
     ),
     Round(time=1.5, round=1, phase=END, seconds=2.0),
-    ModelMade(time=1.5, start=1, round=2),
+    ModelReady(time=1.5, start=1, round=2),
     NoModel(time=1.5, message="none"),
     Waiting(time=1.5, message="for nodes"),
     Notice(time=1.5, kind=Doubt.MODEL_SUSPECT.value, message="w has NaN"),
@@ -51,7 +51,7 @@ ALL: list[Record] = [
 ]
 
 
-def test_there_is_an_example_of_each() -> None:
+def test_there_is_an_example_of_each_record() -> None:
     assert {type(each) for each in ALL} == set(RECORDS.values())
     assert all(getattr(each, field.name) is not None for each in ALL if not isinstance(each, Round) for field in fields(each))
 
@@ -66,7 +66,7 @@ def test_a_record_is_read_as_it_was_written(record: Record) -> None:
 @pytest.mark.parametrize(
     "line", [b"", b"free text", b"[]", b"1", b'{"no": "event"}', b'{"event": 1}', b'{"event": "later"}', b"[" * 100_000]
 )
-def test_what_is_no_record_is_passed_over(line: bytes) -> None:
+def test_lines_that_are_not_records_are_skipped(line: bytes) -> None:
     assert parse(line) is None
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_record_is_passed_over(line: bytes) -> None:
     ],
 )
 def test_a_known_record_that_cannot_be_read_is_reported(found: dict[str, object]) -> None:
-    with pytest.raises(UnfitError):
+    with pytest.raises(InvalidRecordError):
         parse(json.dumps(found).encode())
 
 

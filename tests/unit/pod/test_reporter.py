@@ -1,4 +1,4 @@
-"""The reporter against a ConfigMap that can be away: nothing is lost, nothing is said twice, and the Job waits for the right thing."""
+"""The reporter with a ConfigMap that may be unavailable: nothing is lost or written twice, and the Job waits for the model."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def leave_model(folder: Path, number: int = 1, start: int = 1, **said: object) -
 
 
 def stored(folder: Path, start: int = 1) -> dict[str, object]:
-    """What the launcher reads of a model; empty as long as there is nothing."""
+    """What the launcher reads about a model; empty while there is nothing."""
     file = folder / "run/stored.json"
     return json.loads(file.read_text()).get(str(start), {}) if file.exists() else {}
 
 
-async def test_a_burst_of_records_is_one_write_and_silence_is_none(folder: Path) -> None:
+async def test_a_burst_of_records_is_one_write(folder: Path) -> None:
     sink = ConfigMap()
     append(folder, {"event": "started", "rounds": 9}, *({"event": "connected", "count": n} for n in range(50)))
     async with running(folder, sink):
@@ -116,7 +116,7 @@ async def test_an_outage_delays_progress_and_the_model_and_loses_neither(folder:
         leave_model(folder)
         await eventually(lambda: list(folder.glob("volume/team/digits/u/model.safetensors")))
         await asyncio.sleep(0.5)
-        assert not stored(folder)  # the hub does not know yet
+        assert not stored(folder)  # the hub does not know the model yet
         sink.away = False
         await eventually(lambda: stored(folder))
         assert sink.progress.connected == 2
@@ -135,7 +135,7 @@ async def test_a_restart_has_the_same_result(folder: Path) -> None:
     assert first.progress == second.progress
 
 
-async def test_more_rounds_reach_the_run_and_a_later_model_is_kept_beside_the_first(folder: Path) -> None:
+async def test_more_rounds_and_later_models_are_handled(folder: Path) -> None:
     sink = ConfigMap(rounds="5")
     async with running(folder, sink):
         await eventually(lambda: (folder / "run/rounds").exists())
@@ -152,7 +152,7 @@ async def test_more_rounds_reach_the_run_and_a_later_model_is_kept_beside_the_fi
     assert not list(folder.glob("run/models/*/model.npz"))  # an app may leave many
 
 
-async def test_storage_that_cannot_be_written_is_an_error_with_its_reason(folder: Path) -> None:
+async def test_a_storage_failure_is_reported_with_its_reason(folder: Path) -> None:
     (folder / "volume").write_text("a file where the volume should be")
     sink = ConfigMap()
     leave_model(folder)
@@ -164,14 +164,14 @@ async def test_storage_that_cannot_be_written_is_an_error_with_its_reason(folder
     assert sink.progress.model is None
 
 
-async def test_a_record_that_makes_no_sense_is_passed_over(folder: Path) -> None:
+async def test_an_invalid_record_is_skipped(folder: Path) -> None:
     sink = ConfigMap()
     append(folder, {"event": "connected"}, {"event": "round", "round": "x", "phase": "end"}, {"event": "connected", "count": 1})
     async with running(folder, sink):
         await eventually(lambda: sink.progress.connected == 1)
 
 
-async def test_what_a_users_image_writes_neither_ends_the_reporter_nor_leaves_as_it_is(folder: Path) -> None:
+async def test_hostile_files_neither_end_the_reporter_nor_pass_unescaped(folder: Path) -> None:
     sink = ConfigMap()
     train = {"event": "round", "round": 1, "phase": "train", "replies": 1, "failures": 0, "metrics": {"loss\ud800\x1b[2J": 0.5}}
     end = {"event": "round", "round": 1, "phase": "end", "seconds": 1.0}
@@ -192,7 +192,7 @@ async def test_what_a_users_image_writes_neither_ends_the_reporter_nor_leaves_as
 
 
 @pytest.mark.parametrize("model", [{"round": 1e999, "arrays": ["w"]}, {"round": 1, "arrays": 7}, {"round": 1}])
-async def test_a_model_that_is_none_is_answered_at_once(folder: Path, model: Mapping[str, object]) -> None:
+async def test_a_malformed_model_is_reported_at_once(folder: Path, model: Mapping[str, object]) -> None:
     leave_model(folder)
     (folder / "run/models/1/model.json").write_text(json.dumps(model))
     async with running(folder, ConfigMap()):
@@ -200,7 +200,7 @@ async def test_a_model_that_is_none_is_answered_at_once(folder: Path, model: Map
         assert "could not be written" in str(stored(folder)["error"])
 
 
-async def test_an_apps_own_words_are_shown_in_the_metadata(folder: Path) -> None:
+async def test_texts_of_the_app_are_escaped_in_the_metadata(folder: Path) -> None:
     app = {"fab_id": "acme/\x1b[31mdigits\u202e", "fab_version": "9" * 1000}
     history = {"train": {"1": {"lo\nss": 0.5}}}
     leave_model(folder, arrays=["w\n"], app=app, strategy="Fed\0Avg", history=history, metrics={})

@@ -1,4 +1,4 @@
-"""The model's way from npz to safetensors, read back with the library; and what a volume that will not take it leaves behind."""
+"""Storing a model: conversion from npz to safetensors, read back with the library, and failures of the volume."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def npz(path: Path, arrays: list[Any]) -> Path:
     return path
 
 
-def test_every_type_and_order_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_every_type_and_order_survives_the_conversion(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     arrays = {
         "a/weight": rng.standard_normal((3, 5)).astype(np.float32), "scalar": np.array(7, np.int64), "empty": np.zeros((0, 4), np.float32),
@@ -58,12 +58,12 @@ def test_a_type_that_safetensors_lacks_is_named(tmp_path: Path) -> None:
         convert(npz(tmp_path / "m.npz", [np.array(["abc"])]), ["text"], tmp_path / "out", {})
 
 
-def test_a_large_model_takes_little_memory(tmp_path: Path) -> None:
+def test_a_large_model_needs_little_memory(tmp_path: Path) -> None:
     source = npz(tmp_path / "m.npz", [np.zeros((25_000_000,), np.float64)])  # 200 MB
     program = (
         "import sys; from pathlib import Path; from panal.pod.tensors import convert;"
         'convert(Path(sys.argv[1]), ["w"], Path(sys.argv[2]), {});'
-        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # ru_maxrss has the parent's peak in it
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"  # ru_maxrss includes the parent's peak
     )
     done = subprocess.run([sys.executable, "-c", program, source, tmp_path / "out"], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 120_000, "KiB"
@@ -72,7 +72,7 @@ def test_a_large_model_takes_little_memory(tmp_path: Path) -> None:
     source.unlink()
 
 
-def test_the_model_and_its_metadata_lie_where_the_uri_says(tmp_path: Path) -> None:
+def test_model_and_metadata_are_stored_at_the_uri(tmp_path: Path) -> None:
     place = Place.of(tmp_path, "pvc://models", "/trained/", RUN)
     source = npz(tmp_path / "m.npz", [np.ones(2)])
     model = {"start": 1, "round": 3, "arrays": ["w"], "versions": {"flwr": "1.41.0"}}
@@ -87,7 +87,7 @@ def test_the_model_and_its_metadata_lie_where_the_uri_says(tmp_path: Path) -> No
     assert {p.name for p in folder.iterdir()} == {"model.safetensors", "metadata.json"}
 
 
-def test_each_start_keeps_its_model_and_again_comes_to_the_same(tmp_path: Path) -> None:
+def test_each_start_keeps_its_model_and_storing_is_idempotent(tmp_path: Path) -> None:
     place = Place.of(tmp_path, "pvc://models", "", RUN)
     sources = {n: npz(tmp_path / f"{n}.npz", [np.full(1, n)]) for n in (1, 2, 3)}
     for n in (1, 2, 2, 3, 3):  # some of them again, as after a restart
@@ -97,7 +97,7 @@ def test_each_start_keeps_its_model_and_again_comes_to_the_same(tmp_path: Path) 
     assert json.loads((place.folder / "start-2/metadata.json").read_text())["start"] == 2
 
 
-def test_what_safetensors_cannot_hold_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_unsupported_types_are_stored_as_npz(tmp_path: Path) -> None:
     place = Place.of(tmp_path, "pvc://models", "", RUN)
     source = npz(tmp_path / "m.npz", [np.array([1j])])
     status = store(source, {"start": 1, "round": 1, "arrays": ["fourier"]}, place, {}, lambda: None)
@@ -121,7 +121,7 @@ def test_what_safetensors_cannot_hold_is_kept_as_it_is(tmp_path: Path) -> None:
         (b"\0\1\2", ""),
     ],
 )
-def test_a_boosting_librarys_model_lies_beside_as_the_file_that_it_loads(content: bytes, name: str, tmp_path: Path) -> None:
+def test_booster_models_are_also_stored_as_files(content: bytes, name: str, tmp_path: Path) -> None:
     place = Place.of(tmp_path, "pvc://models", "", RUN)
     source = npz(tmp_path / "m.npz", [np.frombuffer(content, np.uint8)])
     store(source, {"start": 1, "round": 1, "arrays": ["0"]}, place, {}, lambda: None)
@@ -130,12 +130,12 @@ def test_a_boosting_librarys_model_lies_beside_as_the_file_that_it_loads(content
     assert json.loads((place.folder / "metadata.json").read_text())["modelFiles"] == [name] * bool(name)
 
 
-def test_a_path_cannot_lead_out_of_the_volume(tmp_path: Path) -> None:
+def test_a_path_outside_the_volume_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leads out of the volume"):
         Place.of(tmp_path, "pvc://models", "../other", RUN)
 
 
-def test_a_full_volume_keeps_no_half_model(tmp_path: Path) -> None:
+def test_a_full_volume_leaves_no_partial_model(tmp_path: Path) -> None:
     place = Place.of(tmp_path / "volume", "pvc://models", "", RUN)
     source = npz(tmp_path / "m.npz", [np.zeros(1_000_000)])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -148,7 +148,7 @@ def test_a_full_volume_keeps_no_half_model(tmp_path: Path) -> None:
     assert not list(place.folder.iterdir())
 
 
-def test_who_took_part_in_which_rounds() -> None:
+def test_rounds_of_each_cluster_are_collected() -> None:
     def train(number: int, *clusters: str) -> Round:
         return Round(phase="train", round=number, collaborators={c: {} for c in clusters})
 
@@ -158,7 +158,7 @@ def test_who_took_part_in_which_rounds() -> None:
     assert rounds == {"a": [1, 2], "b": [1]}
 
 
-def test_the_tail_gives_whole_lines_once(tmp_path: Path) -> None:
+def test_tail_returns_each_complete_line_once(tmp_path: Path) -> None:
     file = tmp_path / "progress.jsonl"
     tail = Tail(file)
     assert tail.poll() == []

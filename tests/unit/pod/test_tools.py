@@ -1,4 +1,4 @@
-"""The small decisions of the programs in users' images; what they do with a real Flower is in tests/flower."""
+"""Small decisions of the pod tools. Their behavior with the real Flower is tested in tests/flower."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from panal.lifecycle.diagnosis import termination_of
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
 from panal.pod.tools.data import check_data
-from panal.pod.tools.ending import judged, wait_until_stored
+from panal.pod.tools.ending import conclude, wait_until_stored
 from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
 from panal.pod.tools.flower.codes import FlowerEnding
 from panal.pod.tools.flower.control import overrides, uncompressed
 from panal.pod.tools.flower.environment import append_node
-from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.errors import incoming_error, outgoing_error
 from panal.pod.tools.flower.known import PIN
 from panal.pod.tools.flower.launcher import raise_if_stopped
 from panal.pod.tools.flower.replies import Clusters, numbers
@@ -41,7 +41,7 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_node_config_carries_awkward_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_node_config_quotes_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_CLUSTER", "site1")
     monkeypatch.delenv("PANAL_DATA_PATH", raising=False)
     assert node_config() == 'cluster-name="site1"'
@@ -52,7 +52,7 @@ def test_the_node_config_carries_awkward_paths(monkeypatch: pytest.MonkeyPatch) 
     assert node_config().endswith(" partition-id=0 num-partitions=12")
 
 
-def test_data_may_be_a_file_or_a_folder_that_holds_something(tmp_path: Path) -> None:
+def test_data_must_be_a_file_or_a_non_empty_folder(tmp_path: Path) -> None:
     check_data("")
     (tmp_path / "train.npz").write_bytes(b"x")
     check_data(str(tmp_path))
@@ -87,13 +87,13 @@ RAISED = "<class 'ValueError'>:<'patient 4711'>"
         (2, f"<class 'E'>:<'{'x' * 600}'>", "exception=E", f"exception=E message={'x' * 500}"),
     ],
 )
-def test_the_text_of_an_error_leaves_the_site_only_if_it_is_shared(code: int, reason: str | None, closed: str, shared: str) -> None:
-    assert leaving(code, reason, share=False) == closed
-    assert leaving(code, reason, share=True) == shared
-    assert leaving(code, closed, share=False) == closed
+def test_exception_texts_leave_a_site_only_if_shared(code: int, reason: str | None, closed: str, shared: str) -> None:
+    assert outgoing_error(code, reason, share=False) == closed
+    assert outgoing_error(code, reason, share=True) == shared
+    assert outgoing_error(code, closed, share=False) == closed
     for said in (closed, shared):
         name, _, text = said.removeprefix("exception=").partition(" message=")
-        assert arrived(code, said) == (name, text)
+        assert incoming_error(code, said) == (name, text)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_the_text_of_an_error_leaves_the_site_only_if_it_is_shared(code: int, re
         (3, None, "MessageUnavailable"),
     ],
 )
-def test_text_that_was_not_sent_by_us_is_not_taken_over(code: int, reason: str | None, read: str) -> None:
-    assert arrived(code, reason) == (read, "")
+def test_foreign_error_texts_are_ignored(code: int, reason: str | None, read: str) -> None:
+    assert incoming_error(code, reason) == (read, "")
 
 
-@pytest.mark.parametrize("told", ["", "abc", "A1" * 32, "a1" * 31, "a1" * 32 + "\n"])
-def test_without_the_announced_hash_a_site_runs_nothing(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
-    monkeypatch.setenv("PANAL_APP_HASH", told)
+@pytest.mark.parametrize("found", ["", "abc", "A1" * 32, "a1" * 31, "a1" * 32 + "\n"])
+def test_a_missing_app_hash_is_refused(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    monkeypatch.setenv("PANAL_APP_HASH", found)
     with pytest.raises(RunError) as caught:
         app_hash()
     assert caught.value.reason == "AppHashMismatch"
@@ -121,15 +121,15 @@ def test_without_the_announced_hash_a_site_runs_nothing(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("said", "shared"), [(None, False), ("", False), ("false", False), ("True", False), ("yes", False), ("true", True)]
 )
-def test_errors_are_shared_by_one_word_only(monkeypatch: pytest.MonkeyPatch, said: str | None, shared: bool) -> None:
+def test_only_true_shares_errors(monkeypatch: pytest.MonkeyPatch, said: str | None, shared: bool) -> None:
     monkeypatch.delenv("PANAL_SHARE_ERRORS", raising=False)
     if said is not None:
         monkeypatch.setenv("PANAL_SHARE_ERRORS", said)
     assert share_errors() is shared
 
 
-def test_a_bundle_says_nothing_of_the_machine_that_made_it() -> None:
-    """Compressed by other libraries it is the same."""
+def test_bundles_are_reproducible() -> None:
+    """Bundles compressed by different libraries are the same."""
     made = []
     for level, permissions in ((1, 0o600), (9, 0o755)):
         buffer = io.BytesIO()
@@ -146,7 +146,7 @@ def test_a_bundle_says_nothing_of_the_machine_that_made_it() -> None:
         assert archive.read("app/__init__.py") == b"app/__init__.py" * 1000
 
 
-def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -> None:
+def test_clusters_of_nodes_are_read_from_nodes_jsonl(run_dir: Path) -> None:
     clusters = Clusters()
     assert clusters.of(7) == ""
     append_node(7, "c1")
@@ -160,7 +160,7 @@ def test_which_cluster_a_node_is_comes_from_the_superlinks_file(run_dir: Path) -
     assert clusters.of(8) == "c3"
 
 
-def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_dir: Path) -> None:
+def test_a_superlink_without_guard_ends_the_run_with_its_reason(run_dir: Path) -> None:
     raise_if_stopped()
     files.append(Stopped(reason=FlowerEnding.FLOWER_NOT_SUPPORTED, message="no guard"))
     with pytest.raises(RunError, match="no guard") as caught:
@@ -168,7 +168,7 @@ def test_a_superlink_that_cannot_be_guarded_ends_the_run_with_its_own_words(run_
     assert caught.value.reason == "FlowerNotSupported"
 
 
-def test_the_run_config_takes_the_runs_numbers_where_the_app_declares_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_and_quorum_are_set_in_the_declared_run_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_ROUNDS", "7")
     monkeypatch.setenv("PANAL_MIN_CLIENTS", "3")
     config = {
@@ -207,14 +207,16 @@ def test_records_are_whole_lines(run_dir: Path) -> None:
     assert [r.content() for r in read_records()] == [{"event": "connected", "time": ANY, "count": 1}]
 
 
-def test_what_an_app_writes_between_the_records_is_passed_over(run_dir: Path) -> None:
+def test_foreign_lines_between_records_are_skipped(run_dir: Path) -> None:
     (run_dir / "progress.jsonl").write_bytes(b'\xff\xfe\n[]\n{"no": "event"}\n{"event": 1}\n' + b"[" * 100_000 + b"\nfree text\n")
     files.append(Connected(count=1))
     assert [r.content() for r in read_records()] == [{"event": "connected", "time": ANY, "count": 1}]
 
 
 @pytest.mark.parametrize("message", ["ok", "\x1b[2J\n\u202e\0\ud800", "字" * 5000, '"' * 5000, "\n" * 5000, "\U0001f600" * 5000])
-def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_termination_message_is_valid_json_within_the_limit(
+    message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     monkeypatch.setenv("PANAL_TERMINATION_LOG", str(tmp_path / "log"))
     files.terminate(Ending.APP_INVALID, message)
     written = (tmp_path / "log").read_bytes()
@@ -228,18 +230,18 @@ def test_the_last_word_is_whole_and_one_line(message: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("text", ["plain é字", "a\tb\r\n\x1b[2J", "\u202e\u2066\ud800\0\x85\x9b", r"C:\new"])
-def test_text_is_escaped_as_everywhere(text: str) -> None:
+def test_log_lines_are_escaped(text: str) -> None:
     assert files.shown(text) == shown(text)
 
 
-def test_the_end_waits_for_every_model_that_was_handed_over(run_dir: Path) -> None:
+def test_the_launcher_waits_until_all_models_are_stored(run_dir: Path) -> None:
     assert wait_until_stored(run_dir, 0.0) == ""
     for start in ("1", "2"):
         (run_dir / "models" / start).mkdir(parents=True)
         (run_dir / "models" / start / "model.json").write_text("{}")
     stored = run_dir / "stored.json"
     stored.write_text(json.dumps({n: {"uri": "pvc://a/m", "round": n} for n in (1, 2)}))
-    assert "Model of round 2 stored as pvc://a/m; 1 of earlier" in wait_until_stored(run_dir)
+    assert "Model of round 2 stored as pvc://a/m; models of 1 earlier" in wait_until_stored(run_dir)
     for content in ({"1": {"uri": "pvc://a/m", "round": 1}}, {"1": {"uri": "pvc://a/m", "round": 1}, "2": {"error": "disk full"}}):
         stored.write_text(json.dumps(content))
         with pytest.raises(RunError) as caught:
@@ -266,29 +268,29 @@ ITS_WORDS = RunError(Ending.SERVER_APP_FAILED, "its words")
         ([ANSWERED, Stopped(reason="OfTheAppsOwn", message="x")], None, "", ""),
     ],
 )
-def test_how_a_run_has_ended(
+def test_the_outcome_of_a_run(
     events: list[Record], end: RunError | None, wanted: str, reason: str, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PANAL_RESULT", wanted)
     for event in events:
         files.append(event)
     if not reason:
-        assert judged(end) == "The app has ended; it has left no files, and no model"
+        assert conclude(end) == "The app has ended; it has left no files, and no model"
         assert isinstance(last := read_records()[-1], Ended)
         assert last.result == "Metrics"
         return
     with pytest.raises(RunError) as caught:
-        judged(end)
+        conclude(end)
     assert caught.value.reason == reason
 
 
-def test_metrics_are_single_numbers() -> None:
+def test_only_scalar_metrics_are_kept() -> None:
     given = {"a": 1, "b": 0.5, "c": [1.0], "d": float("inf"), "e": "x", "f": float("nan"), "g": -float("inf")}
     assert numbers(given) == {"a": 1, "b": 0.5, "d": "Infinity", "f": "NaN", "g": "-Infinity"}
     assert numbers(None) == {}
 
 
-def test_the_tools_run_from_where_they_are_put_and_leave_other_programs_alone(tmp_path: Path) -> None:
+def test_the_installed_tools_hook_only_the_frameworks_processes(tmp_path: Path) -> None:
     tools, own = tmp_path / "tools", tmp_path / "own"
     install(tools)
     install(tools)  # again, as when the init container is repeated
@@ -308,8 +310,8 @@ def test_the_tools_run_from_where_they_are_put_and_leave_other_programs_alone(tm
 
 
 @pytest.mark.parametrize("source", ["raise RuntimeError('x')", "class Strategy:\n    def start(self, unknown): return 'its own'\n"])
-def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) -> None:
-    """A module in the place of Flower's that our hook does not know: one line says so, and the app goes on."""
+def test_an_unknown_module_of_flower_is_not_hooked(tmp_path: Path, source: str) -> None:
+    """A hook that does not know the module logs one line, and the app continues."""
     install(tmp_path)
     package = tmp_path / "flwr/serverapp/strategy"
     package.mkdir(parents=True)
@@ -320,7 +322,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
     env = {"PYTHONPATH": str(tmp_path), "PANAL_RUNTIME": "flower", "PANAL_HOOK": "server", "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
     if "raise" in source:
-        assert "RuntimeError: x" in done.stderr  # the module's own error, as without us
+        assert "RuntimeError: x" in done.stderr  # the module's own error is unchanged
     else:
         assert done.stdout == "its own\n"
         assert "flwr.serverapp.strategy.strategy is not hooked" in done.stderr
@@ -335,7 +337,7 @@ def test_a_flower_of_another_shape_is_left_alone(tmp_path: Path, source: str) ->
         ("1.99.0", "holds Flower 1.99.0, and panal knows 1."),
     ],
 )
-def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: str, version: str, said: str) -> None:
+def test_an_unsupported_flower_does_not_start(tmp_path: Path, name: str, version: str, said: str) -> None:
     install(tmp_path / "tools")
     if version:
         metadata = tmp_path / f"site/flwr-{version}.dist-info/METADATA"
@@ -355,18 +357,18 @@ def test_a_flower_that_cannot_be_guarded_does_not_start(tmp_path: Path, name: st
     assert (done.returncode, "serves" in done.stdout) == (78, False)
     told_launcher = tmp_path / "progress.jsonl"
     assert told_launcher.exists() == (name == "superlink")
-    for told in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
-        assert told["reason"] == "FlowerNotSupported"
-        assert said in told["message"]
-        assert f"install {PIN}" in told["message"]
+    for found in (json.loads(file.read_text()) for file in (tmp_path / "end", told_launcher) if file.exists()):
+        assert found["reason"] == "FlowerNotSupported"
+        assert said in found["message"]
+        assert f"install {PIN}" in found["message"]
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [(b"pipe.py", "pipe.py in the image is no file"), (b"caf\xe9.py", r"caf.udce9\.py' in the image has a name that is not UTF-8")],
 )
-def test_what_no_bundle_can_be_made_of_is_refused_by_name(tmp_path, name, said):
-    """Flower reads a named pipe without end."""
+def test_files_that_flower_cannot_bundle_are_refused_by_name(tmp_path, name, said):
+    """Flower would block on a named pipe."""
     (tmp_path / "fine.py").write_text("")
     (tmp_path / "broken.py").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe")

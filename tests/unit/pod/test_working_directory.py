@@ -1,4 +1,4 @@
-"""The app's working directory: what is in it at the start, what the launcher lists in the end, and what the reporter takes of that."""
+"""The app's working directory: its content at the start, the launcher's list at the end, and what the reporter collects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PYPROJECT = '[tool.flwr.app]\npublisher = "p"\n'
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The app's folder in the image; the process is in it, as a container's is."""
+    """The app's folder in the image, which is the current directory."""
     folder = tmp_path / "image"
     texts = {"pyproject.toml": PYPROJECT, "data/x.csv": "1,2\n", "out/log.csv": "", "venv/lib/big": "x", "run.sh": "true"}
     for path, text in texts.items():
@@ -47,7 +47,7 @@ def listed(tmp_path: Path) -> dict[str, Any]:
     return working_directory.changed(tmp_path / "work/app", before)
 
 
-def test_the_apps_files_are_in_it_and_can_be_written(app: Path, tmp_path: Path) -> None:
+def test_the_apps_files_are_copied_and_writable(app: Path, tmp_path: Path) -> None:
     working_directory.enter(app_folder)
     assert Path.cwd() == tmp_path / "work/app"
     assert tree(Path.cwd()) == {"pyproject.toml", "data/x.csv", "out/log.csv", "run.sh"}
@@ -60,7 +60,7 @@ def test_the_apps_files_are_in_it_and_can_be_written(app: Path, tmp_path: Path) 
     assert listed(tmp_path) == {"files": [("data/x.csv", 7), ("model.npz", 5), ("out/log.csv", 8)], "left_out": {}, "more": 0}
 
 
-def test_a_container_that_is_started_again_finds_it_as_it_was_left(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restarted_container_keeps_the_working_directory(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     working_directory.enter(app_folder)
     Path("checkpoint").write_text("1")
     monkeypatch.chdir(app)
@@ -69,7 +69,7 @@ def test_a_container_that_is_started_again_finds_it_as_it_was_left(app: Path, tm
     assert [path for path, _ in listed(tmp_path)["files"]] == ["checkpoint"]
 
 
-def test_one_that_was_killed_while_it_copied_begins_again(app: Path, tmp_path: Path) -> None:
+def test_an_interrupted_copy_is_repeated(app: Path, tmp_path: Path) -> None:
     (tmp_path / "work/app/data").mkdir(parents=True)
     (tmp_path / "work/app/data/x.csv").write_text("half")
     working_directory.enter(app_folder)
@@ -90,7 +90,7 @@ def test_a_folder_that_is_too_large_is_linked(
     assert listed(tmp_path)["files"] == [("model.npz", 5)]
 
 
-def test_links_of_the_image_lead_where_they_did(app: Path, tmp_path: Path) -> None:
+def test_links_of_the_image_are_preserved(app: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/big.bin").write_text("big")
     links = {"set": tmp_path / "elsewhere", "own": app / "data", "one": app / "data/x.csv", "up": app, "gone": "nowhere"}
@@ -98,27 +98,27 @@ def test_links_of_the_image_lead_where_they_did(app: Path, tmp_path: Path) -> No
         (app / name).symlink_to(target)
     working_directory.enter(app_folder)
     assert Path("set/big.bin").read_text() == "big"
-    assert Path("own").resolve() == tmp_path / "work/app/data"  # not the image's
+    assert Path("own").resolve() == tmp_path / "work/app/data"  # not in the image
     assert Path("up").resolve() == tmp_path / "work/app"
     assert not Path("one").is_symlink()
     assert not os.path.lexists("gone")
     assert listed(tmp_path) == {"files": [], "left_out": {}, "more": 0}
 
 
-def test_an_image_without_an_app_has_an_empty_one(app: Path, tmp_path: Path) -> None:
+def test_without_an_app_the_working_directory_is_empty(app: Path, tmp_path: Path) -> None:
     (app / "pyproject.toml").unlink()
     working_directory.enter(app_folder)
     assert tree(tmp_path / "work/app") == set()
 
 
-def test_without_a_volume_everything_stays_as_it_is(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_volume_the_working_directory_does_not_change(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PANAL_WORK_DIR")
     working_directory.enter(app_folder)
     assert Path.cwd() == app
     working_directory.hand_over()
 
 
-def test_what_is_no_file_is_named(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_that_are_not_files_are_reported(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     working_directory.enter(app_folder)
     Path("link").symlink_to("/etc/passwd")
     os.mkfifo("pipe")
@@ -133,13 +133,13 @@ def test_what_is_no_file_is_named(app: Path, tmp_path: Path, monkeypatch: pytest
 
 # --- the reporter ------------------------------------------------------------------------------------------------
 def collected(tmp_path: Path) -> dict[str, Any]:
-    """What the reporter answers to the launcher's list."""
+    """The reporter's result for the launcher's list."""
     place = Place.of(tmp_path / "volume", "pvc://models", "", ("ns", "run", "u1"))
     collector = Collector(tmp_path, tmp_path / "work", place, {"name": "run"}, lambda: None)
-    found = asyncio.run(collector.look())
+    found = asyncio.run(collector.collect_once())
     answer: dict[str, Any] = json.loads((tmp_path / "collected.json").read_text())
     assert (found.model_dump() if found else None) == answer.get("status")
-    assert asyncio.run(collector.look()) is None
+    assert asyncio.run(collector.collect_once()) is None
     return answer
 
 
@@ -155,7 +155,7 @@ def ask(tmp_path: Path, *paths: str, **more: Any) -> None:
     (tmp_path / "files.json").write_text(json.dumps({"files": [[path, 1] for path in paths], "left_out": {}, "more": 0} | more))
 
 
-def test_files_go_beside_the_model_and_into_its_metadata(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_stored_with_the_model_and_listed_in_the_metadata(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     working_directory.enter(app_folder)
     Path("plots").mkdir(mode=0o700)
     Path("plots/loss ☃.txt").write_text("0.1")
@@ -176,13 +176,13 @@ def test_files_go_beside_the_model_and_into_its_metadata(app: Path, tmp_path: Pa
     }  # fmt: skip
 
 
-def test_nothing_written_nothing_asked(app: Path, tmp_path: Path) -> None:
+def test_without_new_files_there_is_no_list(app: Path, tmp_path: Path) -> None:
     working_directory.enter(app_folder)
     working_directory.hand_over()
     assert not (tmp_path / "files.json").exists()
 
 
-def test_paths_lead_nowhere_else_and_no_link_is_followed(tmp_path: Path) -> None:
+def test_paths_stay_in_the_folder_and_links_are_not_followed(tmp_path: Path) -> None:
     work = tmp_path / "work/app"
     (work / "sub").mkdir(parents=True)
     (tmp_path / "secret").write_text("token")
@@ -200,7 +200,7 @@ def test_paths_lead_nowhere_else_and_no_link_is_followed(tmp_path: Path) -> None
     assert "token" not in (tmp_path / "collected.json").read_text()
 
 
-def test_a_working_directory_that_is_a_link_itself_is_not_followed(tmp_path: Path) -> None:
+def test_a_working_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "secret").write_text("token")
     (tmp_path / "work/app").symlink_to(tmp_path)
@@ -209,7 +209,7 @@ def test_a_working_directory_that_is_a_link_itself_is_not_followed(tmp_path: Pat
     assert not (tmp_path / STORED / "files").exists()
 
 
-def test_number_and_size_are_bounded_by_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_and_actual_size_of_files_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / "work/app"
     work.mkdir(parents=True)
     for name, size in {"a": 4, "b": 20, "c": 5, "d": 1}.items():
@@ -225,7 +225,7 @@ def test_number_and_size_are_bounded_by_what_is_there(tmp_path: Path, monkeypatc
     assert tree(tmp_path / STORED) == {"files/a", "files/c", "metadata.json"}
 
 
-def test_names_are_shown_safely_and_kept_as_they_are(tmp_path: Path) -> None:
+def test_names_are_escaped_in_the_metadata_only(tmp_path: Path) -> None:
     work = tmp_path / "work/app"
     work.mkdir(parents=True)
     odd = os.fsdecode(b"\xff\x1b[31m\n")
@@ -233,28 +233,28 @@ def test_names_are_shown_safely_and_kept_as_they_are(tmp_path: Path) -> None:
     ask(tmp_path, odd)
     assert collected(tmp_path)["status"]["count"] == 1
     assert (tmp_path / STORED / "files" / odd).read_text() == "1"
-    (told,) = metadata(tmp_path)["files"]["list"]
-    assert told["path"] == "\\udcff\\x1b[31m\\n"
+    (listed_file,) = metadata(tmp_path)["files"]["list"]
+    assert listed_file["path"] == "\\udcff\\x1b[31m\\n"
 
 
 LONG = '{"files": [], "left_out": {}' + " " * 9_000_000 + "}"
 
 
 @pytest.mark.parametrize(("said", "counted"), [(10**30, 1_000_000), (-1, 0), ("many", 0), (None, 0)])
-def test_what_cannot_be_a_count_is_none(tmp_path: Path, said: Any, counted: int) -> None:
+def test_invalid_counts_are_zero(tmp_path: Path, said: Any, counted: int) -> None:
     (tmp_path / "work/app").mkdir(parents=True)
     ask(tmp_path, more=said)
     assert collected(tmp_path)["status"]["left_out"] == counted
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"files": 1}', '{"files": [], "left_out": 3}', LONG], ids=range(5))
-def test_a_list_that_is_none_is_answered(tmp_path: Path, text: str) -> None:
+def test_a_malformed_list_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "work/app").mkdir(parents=True)
     (tmp_path / "files.json").write_text(text)
     assert "error" in collected(tmp_path)
 
 
-def test_it_is_done_once_and_what_an_earlier_try_left_goes(tmp_path: Path) -> None:
+def test_files_are_collected_once_and_leftovers_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "work/app").mkdir(parents=True)
     (tmp_path / "work/app/new").write_text("1")
     (tmp_path / STORED / "files").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Flower's containers: what docs/design/pods.md promises to the programs that run in them."""
+"""Flower's containers: the contract of docs/design/pods.md with the programs that run in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_flower_runtime_is_found_by_its_entry_point() -> None:
     assert isinstance(runtime_for("flower"), Flower)
 
 
-def test_a_framework_without_a_runtime_has_none() -> None:
+def test_an_unknown_framework_has_no_runtime() -> None:
     assert runtime_for("openfl") is None
     assert runtime_for("other") is None
 
@@ -63,7 +63,7 @@ HASH = "5f" * 32
 ANNOUNCED = Announced(HASH, "1.42.0")
 
 
-def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
+def test_a_collaborator_has_a_data_path_only_with_data() -> None:
     with_data = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "/panal/data", ANNOUNCED)
     without = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", ANNOUNCED)
     assert env(with_data)["PANAL_DATA_PATH"] == "/panal/data"
@@ -83,7 +83,7 @@ def test_a_collaborator_gets_its_data_path_only_where_data_is_used() -> None:
     assert (with_data["image"], with_data["imagePullPolicy"]) == ("site/app:1", "Never")
 
 
-def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_from_a_second_node() -> None:
+def test_a_supernode_gets_share_errors_of_the_site_and_the_id_of_its_pod() -> None:
     container = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", ANNOUNCED)
     entries = {e["name"]: e["valueFrom"] for e in container["env"] if "valueFrom" in e}
     assert entries == {
@@ -92,6 +92,6 @@ def test_what_may_leave_a_site_is_its_owners_word_and_the_pod_tells_a_restart_fr
     }
 
 
-def test_a_collaborator_cannot_write_its_tools_nor_the_pods_secret() -> None:
+def test_a_collaborator_mounts_tools_and_secret_read_only() -> None:
     container = runtime.collaborator(SPEC, ClusterName("site1"), Partition(4, 9), "", ANNOUNCED)
     assert {m["name"] for m in container["volumeMounts"] if m.get("readOnly")} == {"tools", "pod"}

@@ -1,4 +1,4 @@
-"""A runtime that another distribution brings, found by its entry point: everything that is asked of a runtime, and nothing else changed."""
+"""A runtime of another distribution, found by its entry point: all members of the interface of a runtime."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TINY = Path(__file__).parent / "tiny"
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As pip installs it: the module and its metadata in a folder of the path."""
+    """Installs the runtime as pip does: the module and its metadata in a folder of the path."""
     monkeypatch.syspath_prepend(TINY)
     runtime_for.cache_clear()
     yield
@@ -76,7 +76,7 @@ def test_its_aggregator_is_one_container_with_the_users_resources_and_panals_sec
 
 
 def test_collaborators_start_as_soon_as_the_aggregator_has_an_address() -> None:
-    """Its app is in both images: there is no hash to wait for."""
+    """Its app is in both images, so there is no app hash to wait for."""
     plan = decide(of_tiny(), NOW)
     assert not applied(plan, "ManifestWork")
     plan = decide(going(job=job(pod(trainer(running=False)))), NOW)
@@ -90,7 +90,7 @@ def test_collaborators_start_as_soon_as_the_aggregator_has_an_address() -> None:
     assert {"name": "ready", "path": '.status.containerStatuses[?(@.name=="site")].ready'} in feedback["jsonPaths"]
 
 
-def test_the_gateway_lets_its_requests_pass_and_no_others(tmp_path: Path) -> None:
+def test_the_gateway_forwards_only_its_requests(tmp_path: Path) -> None:
     containers = aggregator(of_tiny())["initContainers"]
     started = json.loads(named(containers, "gateway")["args"][-1])
     [upstream] = started["static_resources"]["clusters"]
@@ -103,7 +103,7 @@ def test_the_gateway_lets_its_requests_pass_and_no_others(tmp_path: Path) -> Non
     assert (rules.paths, rules.methods, rules.largest_request) == (("/tiny.Rounds/",), ("GET", "POST"), None)
 
 
-def test_its_main_container_says_how_the_aggregator_is_doing() -> None:
+def test_its_main_container_decides_the_state_of_the_aggregator() -> None:
     working, starting = (decide(going(job=job(pod(trainer(running=each)))), NOW).status for each in (True, False))
     assert working
     assert starting
@@ -121,7 +121,7 @@ def test_its_main_container_says_how_the_aggregator_is_doing() -> None:
     ],
 )
 def test_its_reasons_end_a_run_with_its_remedies(code: str, reason: str, remedy: str) -> None:
-    """A reason of another runtime is none of its own."""
+    """Reasons of other runtimes are not accepted."""
     ended = trainer(running=False, exit_code=1, terminated="Error", message=json.dumps({"reason": code, "message": "words"}))
     status = decide(going(job=job(pod(ended), failed=True)), NOW).status
     assert status
@@ -146,7 +146,7 @@ def test_its_phases_have_its_own_names() -> None:
     assert (progress.rounds_completed, progress.replies, progress.metrics) == (1, 3, {"loss": 1.0})
 
 
-def test_fields_without_effect_are_its_own_to_name() -> None:
+def test_it_names_its_ignored_fields() -> None:
     assert ignored_fields(run(framework="tiny", server={"runConfig": {"a": 1}, "superlink": "x"}).spec) == ["spec.server.runConfig"]
 
 

@@ -1,12 +1,12 @@
-"""A Kubernetes API server for one person on one machine: HTTPS on loopback over SQLite, in the place of kube-apiserver and etcd.
+"""A Kubernetes API server for one person on one machine. It replaces kube-apiserver and etcd: HTTPS on loopback, objects in SQLite.
 
-    run         puts all of it together           requests, answers, errors    what comes in, what goes out
+    run         starts the server                 requests, answers, errors    requests and responses
     server      HTTP: paths, bodies, streams      verbs    what each method does       reads    get, list, watch
-    writes, admission, deletion    every write           apply, fields   server-side apply: structured merge, and who owns what
-    store       SQLite, memory, history           kinds    what is served              builtin  schemas of built-in kinds
-    schema      prune, default, check             custom   CRDs                        rules, cel  their rules
-    defaults, checks, certificates    what is particular to built-in kinds             patch, selectors, table
-    discovery, openapi, protobuf  what clients ask first    tls, identity, logs
+    writes, admission, deletion    writes                apply, fields   server-side apply: structured merge and field ownership
+    store       SQLite, memory, history           kinds    the served resources        builtin  schemas of built-in kinds
+    schema      prune, default, check             custom   CRDs                        rules    the CEL rules of CRDs
+    defaults, checks, certificates    behavior of single built-in kinds                patch, selectors, table
+    discovery, openapi, protobuf  the API's description     tls, identity, logs
 
-docs/design/local-apiserver.md says what is and is not served.
+docs/design/local-apiserver.md describes what the server supports.
 """

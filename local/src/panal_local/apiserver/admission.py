@@ -1,4 +1,4 @@
-"""Admission: what becomes of an object before it is kept. Pruned, read as its kind, defaulted, checked, owned, filled in."""
+"""Admission: the steps of every write before the object is stored: prune, decode, default, check, record field ownership, fill in."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from panal.kube.times import Now, to_time
 from panal_local.apiserver import apply, checks, custom, defaults, errors, requests, rules
 from panal_local.apiserver.apply import Manager
-from panal_local.apiserver.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, TYPE, Cause, Mistyped
+from panal_local.apiserver.errors import DUPLICATE, INVALID, REQUIRED, TYPE, Cause, Mistyped
 from panal_local.apiserver.kinds import Resource
 from panal_local.apiserver.requests import Call
 from panal_local.apiserver.schema import UNREADABLE, Schema, check, default, prune
 from panal_local.apiserver.store import Store
 
 Object = dict[str, Any]
-BLOCKING = (TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # of rules in CEL
+BLOCKING = (TYPE, REQUIRED, "FieldValueNotSupported", "FieldValueTooMany", "FieldValueTooLong")  # with these, CEL rules are not evaluated
 UNCHECKED = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"
 # Go's names of types.
 GIVEN = {"integer": "number", "boolean": "bool"}
@@ -28,12 +28,13 @@ class Admission:
         self._clock = clock
 
     def admit(self, call: Call, obj: Object, old: Object | None, manager: Manager | None) -> list[str]:
-        """Changes `obj` itself to what is kept; 400 and 422 for what may not be. With `manager`, says what it owns. Returns warnings."""
+        """Changes `obj` in place to the object to store, and returns warnings. With `manager`, records the fields that it owns. Raises
+        StatusError, 400 or 422, for an invalid object."""
         resource = call.resource
         warnings = self._prune(call, obj)
         _decode(resource, obj)
         default(obj, resource.schema)
-        _refuse(resource, obj, _of_custom(resource, obj, old) if resource.custom else _of_builtin(resource, obj, old))
+        _refuse(resource, obj, _check_custom(resource, obj, old) if resource.custom else _check_builtin(resource, obj))
         if not resource.custom:
             defaults.plain(obj)
         if manager:
@@ -43,18 +44,18 @@ class Admission:
             _refuse(resource, obj, list(checks.of_kind(obj, old)))
         if resource.kind == custom.KIND:
             custom.served(obj, to_time(self._clock()))
-        tidy(obj["metadata"])
+        drop_empty_metadata(obj["metadata"])
         return warnings
 
     @staticmethod
     def _prune(call: Call, obj: Object) -> list[str]:
         unknown = [f'unknown field "{path}"' for path in prune(obj, call.resource.schema)]
         if unknown and call.validation == "Strict":
-            raise requests.cannot_be(call.resource, f"strict decoding error: {', '.join(unknown)}")
+            raise requests.undecodable(call.resource, f"strict decoding error: {', '.join(unknown)}")
         return unknown if call.validation == "Warn" else []
 
 
-def tidy(metadata: Object) -> None:
+def drop_empty_metadata(metadata: Object) -> None:
     for name in ("labels", "annotations", "finalizers", "ownerReferences"):
         if name in metadata and not metadata[name]:
             del metadata[name]
@@ -67,7 +68,7 @@ def _refuse(resource: Resource, obj: Object, causes: list[Cause]) -> None:
 
 # --- types --------------------------------------------------------------------------------------------------------
 def _decode(resource: Resource, obj: Object) -> None:
-    """What kube-apiserver could not even read into its types, metadata and built-in kinds, is refused with 400, in Go's words."""
+    """Refuses, with 400 and the messages of Go, what kube-apiserver cannot decode into its types: metadata and built-in kinds."""
     schema, value = resource.schema, obj
     if resource.custom:
         schema = {"type": "object", "properties": {"metadata": schema["properties"]["metadata"]}}
@@ -75,18 +76,18 @@ def _decode(resource: Resource, obj: Object) -> None:
     defaults.coerce(value, schema)
     for cause in check(value, schema):
         if isinstance(cause, Mistyped):
-            raise requests.cannot_be(resource, _in_go(resource, schema, cause))
+            raise requests.undecodable(resource, _go_message(resource, schema, cause))
         if cause.reason == UNREADABLE:
-            raise requests.cannot_be(resource, cause.message)
+            raise requests.undecodable(resource, cause.message)
     if resource.kind == custom.KIND:
         custom.fill(obj)
 
 
-def _in_go(resource: Resource, schema: Schema, cause: Mistyped) -> str:
+def _go_message(resource: Resource, schema: Schema, cause: Mistyped) -> str:
     names = ["ObjectMeta" if cause.field.startswith("metadata") else resource.kind]
     for name in re.sub(r"\[\d+\]", "", cause.field).split("."):
         if "properties" not in schema:
-            break  # keys of maps are not named
+            break  # Go does not name the keys of maps
         names.append(name)
         schema = schema["properties"].get(name, {})
         schema = schema.get("items", schema)
@@ -95,17 +96,17 @@ def _in_go(resource: Resource, schema: Schema, cause: Mistyped) -> str:
 
 
 # --- values -------------------------------------------------------------------------------------------------------
-def _of_builtin(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-    """Items of lists with the same key are left to the programs that read them, as at kube-apiserver."""
-    found = [*checks.metadata(obj, resource.kind), *_finalizers(obj, old)]
+def _check_builtin(resource: Resource, obj: Object) -> list[Cause]:
+    """Allows duplicate keys in lists, as kube-apiserver does."""
+    found = [*checks.metadata(obj, resource.kind)]
     found += [cause for cause in check(obj, resource.schema) if cause.reason != DUPLICATE]
     return found or (list(custom.check(obj)) if resource.kind == custom.KIND else [])
 
 
-def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
-    found = [*checks.metadata(obj, ""), *_finalizers(obj, old)]
-    if wrong := [*check(_own(obj), resource.schema)]:
-        before = {*check(_own(old), resource.schema)} if old else set()  # what was wrong before is not held against an update
+def _check_custom(resource: Resource, obj: Object, old: Object | None) -> list[Cause]:
+    found = [*checks.metadata(obj, "")]
+    if wrong := [*check(_without_metadata(obj), resource.schema)]:
+        before = {*check(_without_metadata(old), resource.schema)} if old else set()  # an update may keep values that were invalid before
         found += [cause for cause in wrong if cause not in before]
     if not found:
         return list(rules.check(obj, old, resource.schema))
@@ -114,16 +115,5 @@ def _of_custom(resource: Resource, obj: Object, old: Object | None) -> list[Caus
     return found
 
 
-def _own(obj: Object) -> Object:
+def _without_metadata(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key != "metadata"}
-
-
-def _finalizers(obj: Object, old: Object | None) -> list[Cause]:
-    if old is None or not old["metadata"].get("deletionTimestamp"):
-        return []
-    before = old["metadata"].get("finalizers") or []
-    if not (new := [f for f in obj["metadata"].get("finalizers") or () if f not in before]):
-        return []
-    shown = ", ".join(f'"{f}"' for f in new)
-    text = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-    return [Cause(FORBIDDEN, text, "metadata.finalizers")]

@@ -1,4 +1,4 @@
-"""Answers: JSON alone, as objects or as the tables that kubectl asks for."""
+"""HTTP responses: JSON, as objects or as the tables that kubectl requests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Server-side apply: merging a configuration into an object, taking away what its manager gave up, and who owns what.
+"""Server-side apply: merges a configuration into an object and records the owners of fields.
 
-Follows Kubernetes' structured merge: a manager owns the fields of its last configuration; what it leaves out and nobody else owns is
-removed; setting a field of another manager to something else is a conflict, unless forced.
+Follows Kubernetes' structured merge. A manager owns the fields of its last configuration. A field that it omits is removed unless another
+manager owns it. A different value for a field of another manager is a conflict, unless the apply is forced.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _entry(manager: Manager, ownership: Ownership) -> Object:
 
 # --- updates ------------------------------------------------------------------------------------------------------
 def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, time: str) -> None:
-    """Writes who owns what after `manager` has made `new` of `old` by any other way than apply."""
+    """Records field ownership in `new` after `manager` changed `old` by a create, an update or a patch. `time` is the time of the write."""
     known = managers_of(new) if "managedFields" in new["metadata"] else (managers_of(old) if old else {})
     difference = compare(old if old is not None else {}, new, schema)
     written, removed = frozenset(difference.written), frozenset(difference.removed)
@@ -90,14 +90,14 @@ def updated(old: Object | None, new: Object, schema: Schema, manager: Manager, t
 
 
 def _without(fields: Fields, gone: Iterable[Path]) -> Fields:
-    """What is gone takes along all beneath it."""
+    """`fields` without the paths in `gone` and those below them."""
     lost = gone if isinstance(gone, frozenset) else frozenset(gone)
     return frozenset(p for p in fields if not any(p[:i] in lost for i in range(1, len(p) + 1))) if lost else fields
 
 
 # --- apply --------------------------------------------------------------------------------------------------------
 def applied(live: Object | None, config: Object, schema: Schema, manager: Manager, force: bool, time: str) -> Object:
-    """The object after the configuration was applied, with its managers; 409 for conflicts."""
+    """Returns the object with the configuration applied and its managers updated. Raises StatusError, 409, for conflicts."""
     known = managers_of(live) if live else {}
     last = known.get(manager, Ownership(EMPTY, time))
     mine = owned(config, schema)
@@ -107,7 +107,7 @@ def applied(live: Object | None, config: Object, schema: Schema, manager: Manage
     remove(merged, _named(last.fields) - kept, schema)
     difference = compare(live or {}, merged, schema)
     taken = {m: o.fields & difference.written for m, o in others.items()}
-    disputed = {m: left for m, f in taken.items() if (left := f - _moved(live, manager, schema))}
+    disputed = {m: left for m, f in taken.items() if (left := f - _applied_by_kubectl(live, manager, schema))}
     if disputed and not force:
         raise _conflicts(disputed)
     after = {m: replace(o, fields=_without(o.fields - taken[m], difference.removed)) for m, o in others.items()}
@@ -117,8 +117,8 @@ def applied(live: Object | None, config: Object, schema: Schema, manager: Manage
     return merged
 
 
-def _moved(live: Object | None, manager: Manager, schema: Schema) -> Fields:
-    """What kubectl applied on the client's side before: it may take that over when it goes on by server-side apply."""
+def _applied_by_kubectl(live: Object | None, manager: Manager, schema: Schema) -> Fields:
+    """The fields that kubectl applied client-side. kubectl may take them over without a conflict when it applies server-side."""
     noted = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
     if manager.name != "kubectl" or not noted:
         return EMPTY
@@ -129,7 +129,7 @@ def _moved(live: Object | None, manager: Manager, schema: Schema) -> Fields:
 
 
 def _named(fields: Fields) -> Fields:
-    """With the named fields above each."""
+    """`fields` and the named fields above each of them."""
     return fields | {p[:i] for p in fields for i in range(1, len(p)) if p[i - 1].startswith("f:")}
 
 
@@ -144,14 +144,14 @@ def merge(old: Any, new: Any, schema: Schema) -> Any:
 
 
 def _merge_lists(old: dict[str, Any], new: dict[str, Any], schema: Schema) -> list[Any]:
-    """The items of both. Where others have items as well, theirs and mine keep their places, so that applying again changes nothing."""
+    """The items of both lists. Existing items keep their positions, so that applying again changes nothing."""
     names = new if old.keys() <= new.keys() else {**old, **new}
     inner = schema.get("items", ANY)
     return [merge(old.get(name, MISSING), new[name], inner) if name in new else copy.deepcopy(old[name]) for name in names]
 
 
 def remove(value: Any, gone: Fields, schema: Schema, path: Path = ()) -> Any:
-    """Takes fields away from `value` itself; what loses its last part but is not gone itself becomes null, as Kubernetes does it."""
+    """Removes the fields `gone` from `value` in place. A map or list that loses its last item becomes null, as in Kubernetes."""
     if not gone:
         return value
     prefixes = {p[:i] for p in gone for i in range(len(p))}
@@ -177,7 +177,7 @@ def _remove(value: Any, gone: Fields, prefixes: set[Path], schema: Schema, path:
 
 
 def _order(path: Path) -> tuple[tuple[bool, str], ...]:
-    """Fields of a level before what is beneath them."""
+    """Sorts the fields of a level before the fields below them."""
     return tuple((i < len(path) - 1, name) for i, name in enumerate(path))
 
 
@@ -191,6 +191,6 @@ def _conflicts(found: dict[Manager, Fields]) -> StatusError:
     first, fields_ = causes[0]["message"], [cause["field"] for cause in causes]
     if len(causes) == 1:
         return StatusError(409, "Conflict", f"Apply failed with 1 conflict: {first}: {fields_[0]}", {"causes": causes})
-    told = "\n".join(f"- {each}" for each in fields_)
+    lines = "\n".join(f"- {each}" for each in fields_)
     of = f"conflicts{first.removeprefix('conflict')}" if len(found) == 1 else "conflicts"
-    return StatusError(409, "Conflict", f"Apply failed with {len(causes)} conflicts: {of}:\n{told}", {"causes": causes})
+    return StatusError(409, "Conflict", f"Apply failed with {len(causes)} conflicts: {of}:\n{lines}", {"causes": causes})

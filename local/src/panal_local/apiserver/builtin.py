@@ -1,7 +1,7 @@
 """Schemas of the built-in kinds: fields, types and descriptions from lightkube's models, the rest from the tables here.
 
-The tables say what models do not: keys of lists that merge, and the defaults that something here relies on. Schemas are made when first
-asked for.
+The tables add what the models lack: the keys of lists that merge, and the defaults that the platform relies on. A schema is created when
+it is first needed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LISTS: Schema = {"type": "object", "additionalProperties": {"type": "array", "it
 CODED: Schema = {"type": "object", "additionalProperties": BYTES}
 UNTYPED = {"FieldsV1", "RawExtension", "JSON", "Any", "JSONSchemaProps", "JSONSchemaPropsOrBool"}
 OF_QUANTITIES = {"capacity", "allocatable", "requests", "limits"}
-# Model.field: the keys by which items merge, and by which a strategic merge patch finds them where that differs; "" for a set.
+# Model.field: the keys by which items merge; "" for a set. PATCHED has the merge key of strategic merge patches where it differs.
 MERGED = {
     "ObjectMeta.ownerReferences": "uid", "ObjectMeta.finalizers": "",
     "PodSpec.containers": "name", "PodSpec.initContainers": "name", "PodSpec.volumes": "name", "PodSpec.imagePullSecrets": "name",
@@ -45,7 +45,7 @@ MERGED = {
 PATCHED = {"Container.ports": "containerPort", "ServiceSpec.ports": "port"}
 DEFAULTS: dict[str, Any] = {
     "ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "ServiceSpec.type": "ClusterIP", "PodSpec.restartPolicy": "Always",
-    "JobSpec.backoffLimit": 6, "StatefulSetSpec.replicas": 1, "StorageClass.reclaimPolicy": "Delete", "Secret.type": "Opaque",
+    "StatefulSetSpec.replicas": 1, "StorageClass.reclaimPolicy": "Delete", "Secret.type": "Opaque",
     "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "Retain",
 }  # fmt: skip
 GIVEN: dict[str, Schema] = {
@@ -53,7 +53,7 @@ GIVEN: dict[str, Schema] = {
     "CertificateSigningRequestSpec.request": BYTES, "CertificateSigningRequestStatus.certificate": BYTES,
     "CertificateSigningRequestSpec.extra": LISTS,
 }  # fmt: skip
-# Required by the models, but filled in by the server or not by every writer.
+# Required by the models, but set by the server or omitted by some writers.
 NOT_REQUIRED = {"StatefulSetSpec.serviceName", "CustomResourceDefinitionStatus.storedVersions", "Event.metadata"}
 
 
@@ -70,7 +70,7 @@ def _object(module: ModuleType, model: str, seen: dict[str, Schema]) -> Schema:
     found = getattr(module, model)
     name = f"{module.__name__}.{model}"
     if name in seen:
-        return ANY  # a type that holds itself
+        return ANY  # a recursive type
     about = _descriptions(found.__doc__ or "")
     properties = {}
     for field, annotation in found.__annotations__.items():
@@ -81,7 +81,7 @@ def _object(module: ModuleType, model: str, seen: dict[str, Schema]) -> Schema:
 
 
 def _plain(field: str) -> str:
-    """A field that is a word of Python, such as from_, has its own name again."""
+    """The API's name of a field that is a keyword in Python, such as from_."""
     return {"ref_": "$ref", "schema_": "$schema"}.get(field, field.rstrip("_"))
 
 
@@ -119,7 +119,7 @@ def _type(module: ModuleType, field: str, annotation: str, seen: dict[str, Schem
 
 
 def _descriptions(text: str) -> dict[str, str]:
-    """Of the model itself under "", and of its fields."""
+    """The descriptions of the fields; that of the model itself has the key ""."""
     head, *rest = re.split(r"\*\*parameters\*\*", text)
     found = {"": " ".join(head.split())}
     for part in re.split(r"\n\s*\* \*\*", rest[0])[1:] if rest else ():

@@ -1,17 +1,14 @@
-"""CertificateSigningRequests: who asks is recorded by the server, what was asked for stays, and approval has a place of its own."""
+"""CertificateSigningRequests: the server records the requestor, the spec is immutable, and approval is a subresource."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from panal.kube.times import now_utc, to_time
-from panal_local.apiserver.errors import FORBIDDEN, Cause
 from panal_local.apiserver.identity import User
 
 Object = dict[str, Any]
-KIND = "CertificateSigningRequest"
-JUDGEMENTS = ("Approved", "Denied")
+DECISIONS = ("Approved", "Denied")
 
 
 def fill(csr: Object, user: User, old: Object | None) -> None:
@@ -26,21 +23,14 @@ def fill(csr: Object, user: User, old: Object | None) -> None:
 
 
 def conditions(csr: Object) -> list[Object]:
-    """Those of the right shape: the schema refuses others."""
+    """The well-formed conditions; the schema refuses others."""
     status = csr.get("status")
     found = status.get("conditions") if isinstance(status, dict) else None
     return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
 
 
 def approved(csr: Object, old: Object) -> Object:
-    """What a write to the subresource `approval` makes of the object: it changes who approved or denied, and nothing else."""
-    mine = [c for c in conditions(csr) if c.get("type") in JUDGEMENTS]
-    rest = [c for c in conditions(old) if c.get("type") not in JUDGEMENTS]
+    """The object after a write to the subresource `approval`, which changes only the conditions Approved and Denied."""
+    mine = [c for c in conditions(csr) if c.get("type") in DECISIONS]
+    rest = [c for c in conditions(old) if c.get("type") not in DECISIONS]
     return {**old, "status": {**(old.get("status") or {}), "conditions": [*rest, *mine]}}
-
-
-def approved_elsewhere(csr: Object, old: Object) -> Iterator[Cause]:
-    """Of a write to the status, which may not approve or deny."""
-    before = {c.get("type") for c in conditions(old)}
-    for type_ in {c.get("type") for c in conditions(csr)} & {*JUDGEMENTS} - before:
-        yield Cause(FORBIDDEN, f'Forbidden: updates may not add a condition of type "{type_}"', "status.conditions")

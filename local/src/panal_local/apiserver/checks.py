@@ -1,6 +1,6 @@
-"""What an object may not be beyond its schema: names and labels, and the built-in kinds that users apply themselves.
+"""Validation beyond the schema: names and labels of all kinds, and the built-in kinds that users apply.
 
-Other built-in kinds come from programs, which are tested on real API servers.
+Other built-in kinds are written by programs, which are tested on real API servers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES = {"Namespace": LABEL, "Service": LABEL, **dict.fromkeys(("Role", "RoleBin
 KEY = re.compile(r"(?!\.{1,2}$)[-._a-zA-Z0-9]{1,253}")
 QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-ANNOTATIONS = 256 << 10  # bytes, of all together
+ANNOTATIONS = 256 << 10  # bytes, in total
 DATA = 1 << 20  # bytes, of a ConfigMap or Secret
 
 
@@ -44,7 +44,7 @@ def name_problem(kind: str, name: str) -> str:
 
 
 def metadata(obj: Object, kind: str) -> Causes:
-    """Of any object."""
+    """Checks the metadata of an object of any kind."""
     found = obj["metadata"]
     name = found.get("name", "")
     if not name:

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: whether one can be served, and what is served then."""
+"""CustomResourceDefinitions: checks them, and creates the resources that they define."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from panal_local.apiserver import cel
+from panal_local import cel
+from panal_local.apiserver import rules
 from panal_local.apiserver.builtin import schema_of
 from panal_local.apiserver.errors import FORBIDDEN, INVALID, REQUIRED, UNSUPPORTED, Cause
 from panal_local.apiserver.kinds import AGE, NAME, Column, Resource
@@ -18,7 +19,7 @@ KIND = "CustomResourceDefinition"
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
 
 
-# --- what is served -----------------------------------------------------------------------------------------------
+# --- resources ----------------------------------------------------------------------------------------------------
 def resource(crd: Object) -> Resource:
     spec, names = crd["spec"], crd["spec"]["names"]
     (version,) = spec["versions"]
@@ -38,16 +39,16 @@ def resource(crd: Object) -> Resource:
         subresources=("status",) if "status" in (version.get("subresources") or {}) else (),
         columns=(NAME, *(columns or (AGE,))),
         custom=True,
-        given=lambda: _with_metadata(version["schema"]["openAPIV3Schema"]),
+        load_schema=lambda: _with_metadata(version["schema"]["openAPIV3Schema"]),
     )
 
 
 def _with_metadata(schema: Schema) -> Schema:
-    """Metadata is as for every object."""
+    """Adds apiVersion, kind, and the schema of metadata, which is the same for all kinds."""
     metadata = schema_of("core_v1", "ConfigMap")["properties"]["metadata"]
     identity = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": metadata}
-    given = schema.get("properties", {})
-    return {**schema, "properties": {**given, **{name: {**given.get(name, {}), **known} for name, known in identity.items()}}}
+    properties = schema.get("properties", {})
+    return {**schema, "properties": {**properties, **{name: {**properties.get(name, {}), **known} for name, known in identity.items()}}}
 
 
 def fill(crd: Object) -> None:
@@ -58,7 +59,7 @@ def fill(crd: Object) -> None:
 
 
 def served(crd: Object, time: str) -> None:
-    """The status of an accepted CRD, which is served immediately."""
+    """Sets the status of an accepted CRD, which is served at once."""
     known = {c["type"]: c for c in (crd.get("status") or {}).get("conditions") or ()}
     reasons = {"NamesAccepted": "NoConflicts", "Established": "InitialNamesAccepted"}
     conditions = [{"lastTransitionTime": time, "message": "", "reason": r, "status": "True", "type": t} for t, r in reasons.items()]
@@ -70,7 +71,7 @@ def served(crd: Object, time: str) -> None:
     }
 
 
-# --- whether it can be served -------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------------------------------------------------
 def check(crd: Object) -> Iterator[Cause]:
     spec = crd["spec"]
     names, versions = spec["names"], spec.get("versions") or []
@@ -112,14 +113,14 @@ def _structural(schema: Any, path: str) -> Iterator[Cause]:
 
 
 def _usable(schema: Schema, path: str) -> Iterator[Cause]:
-    """Its pattern, and its rules."""
+    """Checks the pattern and the rules."""
     try:
         pattern(schema.get("pattern", ""))
     except re.error as error:
         yield Cause(INVALID, f"Invalid value: {json.dumps(schema['pattern'])}: {error}", f"{path}.pattern")
     for i, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         try:
-            cel.program(rule.get("rule", ""), bool(rule.get("optionalOldSelf")))
+            rules.program(rule.get("rule", ""), bool(rule.get("optionalOldSelf")))
         except cel.CelError as error:
             text = f"Invalid value: {json.dumps(rule.get('rule', ''))}: compilation failed: {error}"
             yield Cause(INVALID, text, f"{path}.x-kubernetes-validations[{i}].rule")

@@ -1,4 +1,4 @@
-"""What the API server itself fills in for built-in kinds beyond the defaults of their schemas: addresses, ports, labels, accounts."""
+"""Values that the API server sets in built-in kinds, beyond the defaults of their schemas: addresses, ports, labels, accounts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def coerce(value: Any, schema: Schema) -> Any:
-    """As Kubernetes decodes built-in kinds: null is left out, quantities are strings."""
+    """Converts values as Kubernetes decodes them: removes nulls, and converts quantities to strings. Changes `value` in place."""
     if isinstance(value, dict):
         for name in [n for n, item in value.items() if item is None]:
             del value[name]
@@ -36,7 +36,7 @@ def coerce(value: Any, schema: Schema) -> Any:
 
 
 def plain(obj: Object) -> None:
-    """Defaults that go by the object alone; the writer owns them. Changes `obj` itself."""
+    """Sets defaults that depend only on the object; the writer owns them. Changes `obj` in place."""
     if obj["kind"] in WITH_SPEC:
         obj.setdefault("spec", {})
     if obj["kind"] == "Secret":
@@ -75,7 +75,7 @@ def _containers(obj: Object) -> Iterator[Object]:
 
 # --- Pods and Jobs ------------------------------------------------------------------------------------------------
 def _account(pod: Object, store: Store) -> None:
-    """The Pod's service account, which must exist, and its token where the Pod mounts none of its own."""
+    """Sets the Pod's service account and mounts its token. Raises StatusError, 403, if the service account does not exist."""
     spec, metadata = pod["spec"], pod["metadata"]
     name = spec.setdefault("serviceAccountName", "default")
     account = store.get("serviceaccounts", (metadata["namespace"], name))
@@ -138,7 +138,7 @@ def _node_ports(service: Object, old: Object, store: Store) -> None:
 
 
 def _any_port(taken: set[int | None]) -> int:
-    """At random: a client that still dials the port of a Service that is gone must not reach the next one made."""
+    """A random port: a client that still uses the port of a deleted Service must not reach the next Service."""
     return random.choice([port for port in NODE_PORTS if port not in taken])
 
 

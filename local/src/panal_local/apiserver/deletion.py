@@ -1,4 +1,4 @@
-"""Deletion, by and by: conditions, a Pod's grace, what finalizers hold back, and what is said on the object meanwhile."""
+"""Deletion: preconditions, grace periods of Pods, finalizers, and the metadata of an object that is being deleted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from panal.kube.times import to_time
 from panal_local.apiserver import errors
-from panal_local.apiserver.admission import tidy
+from panal_local.apiserver.admission import drop_empty_metadata
 from panal_local.apiserver.requests import Call
 
 Object = dict[str, Any]
@@ -23,20 +23,20 @@ def preconditions(call: Call, obj: Object, options: Object) -> None:
 
 
 def mark(obj: Object, options: Object, now: datetime) -> None:
-    """Notes on the object itself that it is to go, and what holds it back."""
+    """Marks the object as being deleted, in place."""
     metadata, policy = obj["metadata"], options.get("propagationPolicy")
     if policy and not metadata.get("deletionTimestamp"):
         kept = [f for f in metadata.get("finalizers") or () if f not in POLICIES.values()]
         metadata["finalizers"] = [*kept, *([POLICIES[policy]] if policy in POLICIES else [])]
-    tidy(metadata)
-    if obj["kind"] == "Pod" or not may_go(obj):
-        _time(obj, _grace(obj, options), now)
+    drop_empty_metadata(metadata)
+    if obj["kind"] == "Pod" or not is_removable(obj):
+        _set_deletion_time(obj, _grace(obj, options), now)
     if obj["kind"] == "Namespace":
         obj["status"] = (obj.get("status") or {}) | {"phase": "Terminating"}
 
 
 def _grace(obj: Object, options: Object) -> int:
-    """Seconds that a Pod has for its end; 0 for everything else."""
+    """The grace period of a Pod in seconds; 0 for other kinds."""
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
     if obj["kind"] != "Pod" or not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0
@@ -45,7 +45,7 @@ def _grace(obj: Object, options: Object) -> int:
     return grace if grace >= 0 else 1
 
 
-def _time(obj: Object, grace: int, now: datetime) -> None:
+def _set_deletion_time(obj: Object, grace: int, now: datetime) -> None:
     metadata = obj["metadata"]
     if "deletionTimestamp" not in metadata:
         metadata["generation"] = metadata.get("generation", 0) + 1
@@ -55,7 +55,7 @@ def _time(obj: Object, grace: int, now: datetime) -> None:
     metadata["deletionGracePeriodSeconds"] = grace
 
 
-def may_go(obj: Object) -> bool:
+def is_removable(obj: Object) -> bool:
     metadata = obj["metadata"]
     held = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds")
     return not held and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))

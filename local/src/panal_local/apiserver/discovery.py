@@ -1,4 +1,4 @@
-"""What is served, as clients ask for it first: /version, /api, /apis, and the resources of each group and version."""
+"""API discovery: /version, /api, /apis, and the resources of each group and version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panal_local.apiserver.kinds import Registry, Resource
 Object = dict[str, Any]
 VERSION = "v1.34.0-panal"
 VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
-# Kinds of what is posted to a subresource, with their groups, and the verbs of it.
+# The kind that each subresource accepts, if it differs from the resource, and its verbs.
 SUBRESOURCES: dict[str, tuple[Object, tuple[str, ...]]] = {
     "status": ({}, ("get", "patch", "update")),
     "finalize": ({}, ("update",)),

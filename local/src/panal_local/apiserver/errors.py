@@ -1,4 +1,4 @@
-"""What the server refuses: Kubernetes' Status objects, with the code, reason, causes and words that its clients look at."""
+"""Errors as Kubernetes' Status objects, with the code, reason, causes and message that clients read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNSUPPORTED, TYPE, FORBIDDEN = "FieldValueNotSupported", "FieldValueTypeInvalid"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that is wrong with an object; `field` is its path, such as spec.ports[0].port."""
+    """One problem of an object. `field` is a path, such as spec.ports[0].port."""
 
     reason: str
     message: str
@@ -24,7 +24,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Mistyped(Cause):
-    """A value of another type than its schema's."""
+    """A value of the wrong type."""
 
     wanted: str
     given: str
@@ -51,11 +51,11 @@ class StatusError(Exception):
 
 
 class AlreadyExists(StatusError):  # noqa: N818
-    """There is an object of that name."""
+    """An object of that name exists."""
 
 
 class UndecodableError(StatusError):
-    """An object that cannot be read as its kind; `why` alone is what remains of it where a patch made it."""
+    """An object that cannot be decoded as its kind. The message of a patch contains only `why`."""
 
     def __init__(self, kind: str, version: str, why: str) -> None:
         super().__init__(400, "BadRequest", f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
@@ -63,7 +63,7 @@ class UndecodableError(StatusError):
 
 
 class NotServed(Exception):  # noqa: N818
-    """A path that nothing is served under: plain text, as clients of unknown groups expect."""
+    """Nothing is served at the path. The response is plain text, as clients of unknown groups expect."""
 
 
 def success() -> dict[str, Any]:
@@ -103,8 +103,8 @@ def forbidden(group: str, plural: str, name: str, why: str) -> StatusError:
 
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> StatusError:
-    told = list(dict.fromkeys(str(c) for c in causes))
-    text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    lines = list(dict.fromkeys(str(c) for c in causes))
+    text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
     named = [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
     return StatusError(
         422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {text}', details(group, kind, name) | {"causes": named}
@@ -112,7 +112,7 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Status
 
 
 def invalid_option(kind: str, field: str, message: str, reason: str = FORBIDDEN) -> StatusError:
-    """Of the options of a request, such as ListOptions."""
+    """For an invalid option of a request, such as one of ListOptions."""
     return invalid("meta.k8s.io", kind, "", [Cause(reason, message, field)])
 
 

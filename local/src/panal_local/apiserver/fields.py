@@ -1,7 +1,7 @@
-"""Sets of fields, as managedFields keep them: paths of elements such as `f:spec`, `k:{"name":"a"}` and `v:"x"`.
+"""Sets of fields as in managedFields: paths of elements such as `f:spec`, `k:{"name":"a"}` and `v:"x"`.
 
-A set is a frozenset of tuples. `owned` lists what an applied configuration sets, `compare` what differs between two objects; both go by
-the schema: lists of type map by their keys, sets by their values, everything atomic as a whole.
+A set is a frozenset of tuples. `owned` returns the fields that an applied configuration sets, `compare` the fields that differ between two
+objects. The schema decides how lists are compared: lists of type map by keys, sets by values, atomic values as a whole.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def is_granular_list(value: Any, schema: Schema) -> bool:
 
 
 def element(schema: Schema, item: Any) -> str:
-    """How an item of a list of type map or set is called in a path."""
+    """The path element of an item of a list of type map or set."""
     if schema["x-kubernetes-list-type"] == "set":
         return f"v:{compact(item)}"
     keys = schema["x-kubernetes-list-map-keys"]
@@ -57,7 +57,7 @@ def items(schema: Schema, value: list[Any], path: Path = ()) -> dict[str, Any]:
 
 
 def children(value: Any, schema: Schema, path: Path = ()) -> dict[str, tuple[Any, Schema]] | None:
-    """The parts of a granular map or list with their schemas; None for what is one piece."""
+    """The parts of a granular map or list with their schemas; None for an atomic value."""
     if is_granular_map(value, schema):
         return {f"f:{name}": (item, child(schema, name) or ANY) for name, item in value.items()}
     if is_granular_list(value, schema):
@@ -83,7 +83,7 @@ def _owned(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
 # --- differences --------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
 class Difference:
-    """What was written, added or changed, and what was removed."""
+    """`written` has the fields that were added or changed."""
 
     written: set[Path] = field(default_factory=set)
     removed: set[Path] = field(default_factory=set)
@@ -108,22 +108,22 @@ def _compare(old: Any, new: Any, schema: Schema, path: Path, found: Difference) 
             if a is not b:
                 _compare(a, b, inner, (*path, name), found)
     elif old != new or type(old) is not type(new):
-        found.written.update(_every(new, schema, path))
-        found.removed.update(_every(old, schema, path) - _every(new, schema, path))
+        found.written.update(_subtree(new, schema, path))
+        found.removed.update(_subtree(old, schema, path) - _subtree(new, schema, path))
 
 
-def _every(value: Any, schema: Schema, path: Path) -> set[Path]:
-    """The path itself and all beneath it."""
+def _subtree(value: Any, schema: Schema, path: Path) -> set[Path]:
+    """The path and all paths below it."""
     if value is MISSING:
         return set()
     try:
         parts = children(value, schema, path) or {}
     except DuplicateKey:
         parts = {}
-    return {path}.union(*(_every(item, inner, (*path, name)) for name, (item, inner) in parts.items()))
+    return {path}.union(*(_subtree(item, inner, (*path, name)) for name, (item, inner) in parts.items()))
 
 
-# --- as managedFields are written ---------------------------------------------------------------------------------
+# --- the format of managedFields ----------------------------------------------------------------------------------
 def to_v1(fields: Fields | set[Path]) -> dict[str, Any]:
     root: dict[str, Any] = {}
     inner = {p[:i] for p in fields for i in range(1, len(p))}
@@ -149,7 +149,7 @@ def from_v1(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def readable(path: Path) -> str:
-    """Such as .spec.ports[name="http"].port."""
+    """The path in messages, such as .spec.ports[name="http"].port."""
     return "".join(f".{p[2:]}" if p.startswith("f:") else _bracket(p) for p in path)
 
 

@@ -1,7 +1,7 @@
-"""Who asks: the bearer of the administrator's token, of one of a file, or of a service account's.
+"""Authentication by bearer tokens: the administrator's, those of a file, and those of service accounts.
 
-Tokens of service accounts are JWTs signed with a key of this server (HS256). They end with their time, and with the account or the Pod
-that they are bound to.
+Tokens of service accounts are JWTs signed with a key of this server (HS256). They are valid until they expire, or until the service account
+or the Pod that they are bound to is deleted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class BadTokenFile(ValueError):  # noqa: N818
 
 
 def static_tokens(path: Path) -> dict[str, User]:
-    """A CSV of `token,user,uid,"group1,group2"`, the groups optional."""
+    """Reads a CSV file of `token,user,uid,"group1,group2"`, where the groups are optional. Raises BadTokenFile."""
     found = {}
     for number, row in enumerate(csv.reader(path.read_text().splitlines()), 1):
         if not row or row[0].startswith("#"):
@@ -56,7 +56,7 @@ def static_tokens(path: Path) -> dict[str, User]:
     return found
 
 
-def _coded(value: bytes) -> str:
+def _encoded(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
@@ -66,7 +66,7 @@ def _decoded(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Tokens to users. `static` is asked for at each request, for the file may change."""
+    """Maps tokens to users. `static` is called for each request, because the file may change."""
 
     store: Store
     admin: str
@@ -74,7 +74,7 @@ class Identity:
     static: Callable[[], dict[str, User]]
 
     def user(self, authorization: str) -> User:
-        """401 for whoever is not known."""
+        """The user of an Authorization header. Raises StatusError, 401, for an unknown token."""
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
@@ -88,7 +88,7 @@ class Identity:
 
     # --- tokens of service accounts -----------------------------------------------------------------------------
     def _sign(self, text: str) -> str:
-        return _coded(hmac.new(self.key, text.encode(), hashlib.sha256).digest())
+        return _encoded(hmac.new(self.key, text.encode(), hashlib.sha256).digest())
 
     def _account(self, token: str) -> User | None:
         text, _, signature = token.rpartition(".")
@@ -96,19 +96,19 @@ class Identity:
             return None
         claims = msgspec.json.decode(_decoded(text.partition(".")[2]))
         namespace, account, pod = claims["namespace"], claims["account"], claims.get("pod")
-        if claims["exp"] < time.time() or not self._there("serviceaccounts", namespace, account):
+        if claims["exp"] < time.time() or not self._exists("serviceaccounts", namespace, account):
             return None
-        if pod and not self._there("pods", namespace, pod):
+        if pod and not self._exists("pods", namespace, pod):
             return None
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(claims["sub"], account["uid"], groups)
 
-    def _there(self, plural: str, namespace: str, about: Object) -> bool:
+    def _exists(self, plural: str, namespace: str, about: Object) -> bool:
         entry = self.store.get(plural, (namespace, about["name"]))
         return entry is not None and entry.object["metadata"]["uid"] == about["uid"]
 
     def issue(self, account: Entry, request: Object) -> Object:
-        """Answers a TokenRequest."""
+        """Returns the response to a TokenRequest for the service account. Raises StatusError."""
         spec, metadata = request.get("spec") or {}, account.object["metadata"]
         namespace, name, now = metadata["namespace"], metadata["name"], int(time.time())
         seconds = spec.get("expirationSeconds", USUAL)
@@ -123,13 +123,13 @@ class Identity:
             "account": {"name": name, "uid": metadata["uid"]},
             **self._bound(namespace, spec.get("boundObjectRef")),
         }
-        text = ".".join(_coded(msgspec.json.encode(part)) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        text = ".".join(_encoded(msgspec.json.encode(part)) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
         ends = to_time(datetime.fromtimestamp(now + seconds, UTC))
         identity = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {"name": name, "namespace": namespace}}
         return identity | {"spec": spec, "status": {"token": f"{text}.{self._sign(text)}", "expirationTimestamp": ends}}
 
     def _bound(self, namespace: str, ref: Any) -> Object:
-        """The Pod that the token ends with."""
+        """The claim of the Pod that the token is bound to."""
         if not isinstance(ref, dict) or ref.get("kind") != "Pod":
             return {}
         name = str(ref.get("name", ""))

@@ -1,4 +1,4 @@
-"""What is served: one `Resource` for every kind and version, those built in and those of CRDs, found by path and by kind."""
+"""The served resources: one `Resource` for each kind and version, built-in or defined by a CRD."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panal_local.apiserver.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Of a Table; `path` is a JSONPath, or for built-in kinds the name of a function of `columns`."""
+    """A column of a table. `path` is a JSONPath, or for built-in kinds the name of a function in `table`."""
 
     name: str
     type: str
@@ -23,7 +23,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Resource:
-    """`stored` names the objects' place in the store."""
+    """`stored` is the name of the resource in the store. `load_schema` returns the schema, which is created when it is first needed."""
 
     group: str
     version: str
@@ -36,7 +36,7 @@ class Resource:
     subresources: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     custom: bool = False
-    given: Callable[[], Schema] = dict
+    load_schema: Callable[[], Schema] = dict
 
     @property
     def api_version(self) -> str:
@@ -56,8 +56,8 @@ class Resource:
 
     @cached_property
     def schema(self) -> Schema:
-        """With apiVersion, kind and metadata."""
-        return self.given()
+        """The schema of the whole object, with apiVersion, kind and metadata."""
+        return self.load_schema()
 
     def path(self, namespace: str = "", name: str = "") -> str:
         parts = ["/apis" if self.group else "/api", self.api_version, *(["namespaces", namespace] if namespace else []), self.plural]
@@ -65,7 +65,7 @@ class Resource:
 
 
 class Registry:
-    """All resources; `changed` counts, so that what is made of them (discovery, OpenAPI) is made again."""
+    """All resources. `changed` counts the changes, and is part of the hashes in the OpenAPI index."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], Resource] = {}
@@ -83,7 +83,7 @@ class Registry:
         return [r for r in self._found.values() if (r.group, r.version) == (group, version)]
 
     def groups(self) -> dict[str, list[str]]:
-        """The versions of every named group, v1 first."""
+        """The versions of each named group, in order."""
         found: dict[str, set[str]] = {}
         for r in self._found.values():
             if r.group:
@@ -91,7 +91,7 @@ class Registry:
         return {group: sorted(versions) for group, versions in found.items()}
 
     def add(self, resource: Resource) -> None:
-        """What a CRD serves from now on."""
+        """Adds or replaces the resource of a CRD."""
         self.remove(resource)
         self._found[resource.group, resource.version, resource.plural] = resource
 
@@ -105,7 +105,7 @@ NAME = Column("Name", "string", ".metadata.name", format="name")
 AGE = Column("Age", "date", ".metadata.creationTimestamp")
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
-# group, version, kind, plural, short names, subresources, columns besides name and age: JSONPaths and names of functions in `table`.
+# group, version, kind, plural, short names, subresources, columns between name and age: JSONPaths or names of functions in `table`.
 _NAMESPACED: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("", "v1", "Pod", "pods", "po", "status log binding", "Ready=pod_ready Status=pod_status Restarts=pod_restarts"),
     ("", "v1", "Service", "services", "svc", "status", "Type=.spec.type Cluster-IP=.spec.clusterIP Port(s)=ports"),
@@ -155,5 +155,5 @@ def _resource(group: str, version: str, kind: str, plural: str, short: str, subr
         categories=("all",) if kind in ("Pod", "Service", "Job") else (),
         subresources=tuple(subresources.split()),
         columns=(NAME, *(Column(name, "string", path) for name, _, path in pairs), AGE),
-        given=builtin.maker(group, version, kind),
+        load_schema=builtin.maker(group, version, kind),
     )

@@ -1,4 +1,4 @@
-"""Logs of Pods: asked of the Pod's node, and passed on as they come."""
+"""Logs of Pods, streamed from the Pod's node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Logs:
         self._token_file = token_file
 
     async def chunks(self, call: Call, pod: Entry) -> AsyncGenerator[bytes, None]:
-        """What the node has, nothing for a Pod without one; StatusError, with the reason, before the first chunk."""
+        """Yields the log; an empty one for a Pod without a node. Raises StatusError before the first chunk."""
         container = _container(call, pod.object)
         if not pod.object["spec"].get("nodeName"):
             yield b""
@@ -38,7 +38,7 @@ class Logs:
             async with response:
                 if response.status != 200:
                     raise errors.StatusError(response.status, "BadRequest", (await response.text())[:2000])
-                yield b""  # it answers
+                yield b""  # the node responds
                 async for chunk in response.content.iter_any():
                     yield chunk
 

@@ -1,4 +1,4 @@
-"""/openapi/v3: the schemas, by group and version, as far as kubectl needs them: explain, apply, and checks before sending."""
+"""/openapi/v3: the schemas by group and version, with what kubectl needs for explain, apply and client-side validation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _schema(r: Resource) -> Object:
 
 
 def _public(schema: Any) -> Any:
-    """Without what is only of use inside."""
+    """The schema without internal extensions."""
     if isinstance(schema, dict):
         found = {k: _public(v) for k, v in schema.items() if k != "x-quantity"}
         if found.get("x-kubernetes-int-or-string") is True and "type" not in found and "oneOf" not in found and "anyOf" not in found:
@@ -53,7 +53,7 @@ def _public(schema: Any) -> Any:
 
 
 def _paths(r: Resource) -> Object:
-    """`explain` looks for what can be read, and `apply` for patches that know `fieldValidation`."""
+    """kubectl explain needs the operations that read, and kubectl apply the patches with the parameter `fieldValidation`."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{_name(r)}"}}}
     operation = {
         "x-kubernetes-group-version-kind": {"group": r.group, "kind": r.kind, "version": r.version},

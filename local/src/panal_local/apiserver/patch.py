@@ -1,7 +1,7 @@
-"""Patches: merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge patch, by which kubectl changes built-in kinds.
+"""Patches: merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge patch, which kubectl uses for built-in kinds.
 
-Strategic merge knows the keys of lists from the schema, `$patch: delete | replace`, `$deleteFromPrimitiveList`, `$retainKeys` and
-`$setElementOrder`.
+Strategic merge takes the keys of lists from the schema. It supports the directives `$patch: delete | replace`, `$deleteFromPrimitiveList`
+and `$retainKeys`. `$setElementOrder` has no effect: new items of a list come last.
 """
 
 from __future__ import annotations
@@ -63,12 +63,11 @@ def strategic(value: Object, patch: Object, schema: Schema) -> Object:
         else:
             result[name] = item
     _from_primitive_lists(result, patch)
-    _ordered(result, patch, schema)
     return result
 
 
 def _clean(value: Any) -> Any:
-    """Without directives: there is nothing that they could be about."""
+    """The value without directives, which have no effect on a new value."""
     if isinstance(value, dict):
         return {k: _clean(v) for k, v in value.items() if not k.startswith(DIRECTIVES) and v is not None}
     if isinstance(value, list):
@@ -98,18 +97,3 @@ def _from_primitive_lists(result: Object, patch: Object) -> None:
         if name.startswith("$deleteFromPrimitiveList/"):
             field = name.partition("/")[2]
             result[field] = [item for item in result.get(field) or () if item not in gone]
-
-
-def _ordered(result: Object, patch: Object, schema: Schema) -> None:
-    for name, wanted in patch.items():
-        field = name.partition("/")[2]
-        if not name.startswith("$setElementOrder/") or not isinstance(result.get(field), list) or not isinstance(wanted, list):
-            continue
-        key = (child(schema, field) or {}).get("x-kubernetes-patch-merge-key")
-        places = [w.get(key) if isinstance(w, dict) else w for w in wanted]
-
-        def place(item: Any, key: Any = key, places: list[Any] = places) -> int:
-            name = item.get(key) if isinstance(item, dict) else item
-            return places.index(name) if name in places else len(places)
-
-        result[field] = sorted(result[field], key=place)

@@ -1,6 +1,6 @@
-"""The one thing that kubectl will have in protobuf alone: /openapi/v2, of which it reads whether a kind's patches know `fieldValidation`.
+"""/openapi/v2, which kubectl reads only as protobuf, to find out whether the patches of a kind support `fieldValidation`.
 
-Only that is in it; everything else is in /openapi/v3. Numbers are those of the fields in OpenAPI v2's protobuf form.
+It contains nothing else; the schemas are in /openapi/v3. The numbers are the field numbers of OpenAPI v2 in protobuf.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _number(value: int) -> bytes:
 
 
 def part(field: int, content: bytes | str) -> bytes:
-    """A field that holds text or another message."""
+    """Encodes a field that contains a string or another message."""
     data = content.encode() if isinstance(content, str) else content
     return _number(field << 3 | 2) + _number(len(data)) + data
 

@@ -1,7 +1,7 @@
-"""Reading: one object, lists, and watches.
+"""Reads: get, list and watch.
 
-Bodies are those that the store holds, encoded once, when they were written; they are made again only for the tables that kubectl asks for.
-Lists come in one piece, and watches without bookmarks: a server may decline both.
+Responses consist of the encoded objects in the store; only tables for kubectl are encoded for each request. Lists have no pages and watches
+no bookmarks, which the API makes optional for servers.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from panal_local.apiserver.requests import Call
 from panal_local.apiserver.store import Change, Entry, Store, encode
 
 Object = dict[str, Any]
-FULL = 10_000  # events that a watcher may be behind before its watch is ended
+MAX_BACKLOG = 10_000  # events; a watch that is further behind is ended
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How objects are shown: as they are, or as a Table, whose rows hold objects as `include` says: None, Metadata or Object."""
+    """The format of a response: objects, or a Table. `include` is the content of the rows' objects: None, Metadata or Object."""
 
     table: bool = False
     include: str = "Metadata"
@@ -33,7 +33,7 @@ class Form:
 
 
 class Selection:
-    """Which objects a list or watch is about."""
+    """The objects that a list or watch selects. Raises StatusError, 400, for invalid selectors."""
 
     def __init__(self, call: Call) -> None:
         self.namespace = call.namespace
@@ -67,13 +67,13 @@ def seconds(call: Call) -> float:
 
 
 class Watch:
-    """`lines` gives events until the time is over. Made before anything is answered, so that what is wrong is refused."""
+    """`lines` yields events until the watch times out. The constructor raises StatusError for an invalid request."""
 
     def __init__(self, call: Call, store: Store, form: Form, closing: asyncio.Event) -> None:
         self._call, self._store, self._form = call, store, form
         self._selection = Selection(call)
         self._since = self._version(call.query.get("resourceVersion") or "0")
-        if call.flag("sendInitialEvents"):  # clients list instead
+        if call.flag("sendInitialEvents"):  # clients fall back to list and watch
             raise errors.invalid_option("ListOptions", "sendInitialEvents", "Forbidden: the local platform sends no initial events")
         self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
         self._columns = True
@@ -87,21 +87,21 @@ class Watch:
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
         deadline = asyncio.get_running_loop().time() + seconds(self._call)
-        yield b""  # the watch has begun
+        yield b""  # sends the headers
         end = self._store.listen(self._call.resource.stored, self._listen)
         try:
             if error := self._unknown_version():
                 yield self._line("ERROR", encode(error.body))
                 return
-            for line in self._beginning():
+            for line in self._initial_events():
                 yield line
-            async for line in self._following(deadline):
+            async for line in self._later_events(deadline):
                 yield line
         finally:
             end()
 
     def _listen(self, change: Change) -> None:
-        self._queue.put_nowait(None if self._queue.qsize() > FULL else change)
+        self._queue.put_nowait(None if self._queue.qsize() > MAX_BACKLOG else change)
 
     def _unknown_version(self) -> errors.StatusError | None:
         since, store = self._since, self._store
@@ -109,13 +109,13 @@ class Watch:
             return None
         return errors.StatusError(410, "Expired", f"too old resource version: {since} ({store.oldest})")
 
-    def _beginning(self) -> Iterator[bytes]:
+    def _initial_events(self) -> Iterator[bytes]:
         if self._since:
             yield from filter(None, map(self._change, self._store.since(self._call.resource.stored, self._since)))
         else:
             yield from (self._event("ADDED", entry) for entry in self._selection.of(self._call, self._store))
 
-    async def _following(self, deadline: float) -> AsyncGenerator[bytes]:
+    async def _later_events(self, deadline: float) -> AsyncGenerator[bytes]:
         while not self._closing.is_set():
             try:
                 async with asyncio.timeout_at(deadline):
@@ -123,7 +123,7 @@ class Watch:
             except TimeoutError:
                 return
             if change is None:
-                return  # too slow: the client comes again, and gets what it missed or lists again
+                return  # too slow: the client watches again from its last version, or lists again
             lines = [self._change(change)]
             while not self._queue.empty() and (more := self._queue.get_nowait()):
                 lines.append(self._change(more))
@@ -136,8 +136,8 @@ class Watch:
             return self._event("MODIFIED" if before else "ADDED", change.new)
         if not before or change.old is None:
             return None
-        if change.gone is not None:
-            return self._event("DELETED", change.gone)
+        if change.deleted is not None:
+            return self._event("DELETED", change.deleted)
         left = {**change.old.object, "metadata": {**change.old.object["metadata"], "resourceVersion": str(change.version)}}
         return self._event("DELETED", Entry(left, encode(left), change.version))
 
@@ -145,7 +145,7 @@ class Watch:
         if not self._form.table:
             return self._line(kind, entry.body)
         shown = table.of(self._call.resource, [entry], self._form.include, columns=self._columns)
-        self._columns = False  # they come once
+        self._columns = False  # only the first event has the columns
         return self._line(kind, encode(shown))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A request as the server understands it: which resource, which object of it, what is asked, by whom, and how the body is to be read."""
+"""Parses requests: the path, the resource and object, the options, and the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """`/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE`, parts of it empty."""
+    """`/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/SUBRESOURCE`, where parts can be empty."""
 
     group: str
     version: str
@@ -29,7 +29,7 @@ class Path:
 
 
 def parse_path(parts: list[str]) -> Path | None:
-    """None for what is no path of a resource."""
+    """Returns None if the path is not that of a resource."""
     root, *parts = parts
     group, version, *rest = ["", *parts] if root == "api" else parts if root == "apis" and len(parts) > 2 else ["", ""]
     if not rest:
@@ -66,7 +66,7 @@ class Call:
 
     @property
     def validation(self) -> str:
-        """Of unknown fields: Ignore, Warn or Strict."""
+        """How unknown fields are treated: Ignore, Warn or Strict."""
         return self.query.get("fieldValidation") or "Warn"
 
     @property
@@ -75,7 +75,7 @@ class Call:
 
 
 def read(body: bytes, content_type: str, kind: str) -> Object:
-    """The body, which is JSON, in apply patches as well. 400 for what is no object, 415 for other forms."""
+    """Decodes a body, which must be JSON, also for apply patches. Raises StatusError: 400 if it is not an object, 415 for other formats."""
     media = content_type.partition(";")[0].strip().lower()
     if media == "application/vnd.kubernetes.protobuf":
         raise unsupported_media(
@@ -99,7 +99,7 @@ def read_json(body: bytes, kind: str) -> Any:
 
 
 def as_object(value: Any, resource: Resource) -> Object:
-    """The body as an object of the resource's kind, with apiVersion, kind and metadata filled in."""
+    """The body as an object of the resource's kind, with apiVersion, kind and metadata set. Raises StatusError, 400."""
     if not isinstance(value, dict):
         raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): not an object")
     kind, version = value.get("kind"), value.get("apiVersion")
@@ -111,15 +111,15 @@ def as_object(value: Any, resource: Resource) -> Object:
     if value.get("metadata") is None:
         value["metadata"] = {}
     if not isinstance(value["metadata"], dict):
-        raise cannot_be(resource, "json: cannot unmarshal into Go struct field ObjectMeta.metadata")
+        raise undecodable(resource, "json: cannot unmarshal into Go struct field ObjectMeta.metadata")
     return value
 
 
-def cannot_be(resource: Resource, why: str) -> StatusError:
+def undecodable(resource: Resource, why: str) -> StatusError:
     return UndecodableError(resource.kind, resource.version, why)
 
 
-def need_manager(call: Call) -> str:
+def required_manager(call: Call) -> str:
     manager = call.query.get("fieldManager", "")
     if not manager:
         raise invalid_option("PatchOptions", "fieldManager", "Required value: is required for apply patch", REQUIRED)

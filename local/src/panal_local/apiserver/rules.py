@@ -1,17 +1,28 @@
-"""What the CEL rules of a definition say of its objects."""
+"""The CEL rules of a CRD (x-kubernetes-validations).
+
+A rule sees the value at its level as `self`, and in an update the previous value as `oldSelf`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from panal_local.apiserver import cel
-from panal_local.apiserver.cel import ABSENT
+from panal_local import cel
 from panal_local.apiserver.errors import FORBIDDEN, INVALID, REQUIRED, Cause
 from panal_local.apiserver.schema import ANY, Schema, child, key, kind_of
 
 Object = dict[str, Any]
+ABSENT: Any = object()
 WORDS = {FORBIDDEN: "Forbidden", REQUIRED: "Required value"}
+
+
+@cache
+def program(rule: str, optional_old: bool = False) -> Any:
+    """Compiles a rule. Raises CelError."""
+    text = f"cel.bind(oldSelf, __old == null ? optional.none() : optional.of(__old), {rule}\n)" if optional_old else rule
+    return cel.compiled(text, "self", "oldSelf", "__old")
 
 
 def check(new: Object, old: Object | None, schema: Schema) -> Iterator[Cause]:
@@ -19,7 +30,7 @@ def check(new: Object, old: Object | None, schema: Schema) -> Iterator[Cause]:
 
 
 def _visible(obj: Object) -> Object:
-    """At the root a rule sees of metadata the names alone."""
+    """The object as rules see it: of the metadata, only the names."""
     return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k in ("name", "generateName")}}
 
 
@@ -49,10 +60,11 @@ def _broken(rule: Object, new: Any, old: Any, path: str) -> Iterator[Cause]:
     if transition and old is ABSENT and not optional:
         return
     if not transition and old is not ABSENT and new == old:
-        return  # what has not changed is not held against an update
+        return  # an update may keep values that were invalid before
     message = rule.get("message") or f"failed rule: {rule['rule'].strip()}"
     try:
-        if cel.holds(rule["rule"], new, old, optional):
+        before = None if old is ABSENT else old
+        if cel.evaluated(program(rule["rule"], optional), self=new, oldSelf=before, __old=before) is True:
             return
     except cel.CelError as error:
         message = f"{error} evaluating rule: {message}"

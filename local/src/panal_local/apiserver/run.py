@@ -1,4 +1,4 @@
-"""Putting it together: the folder, the store, what every cluster has from its first moment, and the listening."""
+"""Starts the API server: its folder, the store, the initial objects, and the sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from panal_local.apiserver.server import Api, http
 from panal_local.apiserver.store import Store
 from panal_local.apiserver.writes import Writer
 
-log = logging.getLogger("panal.apiserver")
+log = logging.getLogger(__name__)
 NAMESPACES = ("default", "kube-system", "kube-node-lease")
 
 
@@ -36,8 +36,8 @@ class Config:
 
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Path]:
-    """Entered once the server listens; gives a Unix socket for this process's own clients, which need no TLS there. Busy if another process
-    has the folder."""
+    """Runs the API server while the context is entered. Yields a Unix socket for clients in this process, which need no TLS there. Raises
+    Busy if another process uses the folder."""
     folder = config.folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     tls.prepare(folder, config.host)
@@ -45,11 +45,11 @@ async def serving(config: Config) -> AsyncIterator[Path]:
     identity = Identity(store, (folder / "admin.token").read_text().strip(), (folder / "sa.key").read_bytes(), _tokens(config.token_file))
     api = Api(store, registry, identity, Logs(store, config.node_token))
     _first_objects(Writer(store, registry), registry)
-    loop, answering = asyncio.get_running_loop(), http(api)
-    server = await loop.create_server(answering, config.host, config.port, ssl=tls.context(folder), backlog=512)
+    loop, handler = asyncio.get_running_loop(), http(api)
+    server = await loop.create_server(handler, config.host, config.port, ssl=tls.context(folder), backlog=512)
     handle = os.open(folder, os.O_PATH)
-    socket = Path(f"/proc/self/fd/{handle}/socket")  # the folder's own path may be longer than an address can be
-    own = await loop.create_unix_server(answering, socket, backlog=512)
+    socket = Path(f"/proc/self/fd/{handle}/socket")  # the path of the folder may be too long for a socket address
+    own = await loop.create_unix_server(handler, socket, backlog=512)
     port = server.sockets[0].getsockname()[1]
     tls.write_kubeconfig(folder, f"https://{config.host}:{port}")
     log.info("serving on https://%s:%d, version %d", config.host, port, store.version)
@@ -64,7 +64,7 @@ async def serving(config: Config) -> AsyncIterator[Path]:
 
 
 def _tokens(path: Path | None) -> Callable[[], dict[str, User]]:
-    """Read again whenever the file has changed."""
+    """Returns a function that reads the file again after each change."""
 
     @lru_cache(maxsize=1)
     def at(path: Path, moment: int) -> dict[str, User]:
@@ -73,7 +73,7 @@ def _tokens(path: Path | None) -> Callable[[], dict[str, User]]:
     def found() -> dict[str, User]:
         return at(path, path.stat().st_mtime_ns) if path and path.exists() else {}
 
-    found()  # a file that cannot be read ends the start
+    found()  # raises BadTokenFile at the start
     return found
 
 

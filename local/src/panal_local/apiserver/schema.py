@@ -1,7 +1,7 @@
-"""Structural schemas: what an object may hold. `prune` drops what it may not, `default` adds what is left out, `check` finds problems.
+"""Structural schemas. `prune` removes unknown fields, `default` sets defaults, and `check` finds problems.
 
-Schemas are plain OpenAPI v3 dicts with Kubernetes' extensions, those of CRDs as they were written and those of built-in kinds as
-`builtin` makes them. The words of a problem are Kubernetes' own: people and programs read them.
+Schemas are OpenAPI v3 dicts with Kubernetes' extensions: those of CRDs, and those of built-in kinds from `builtin`. The messages are those
+of Kubernetes, since people and programs read them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from panal_local.apiserver.errors import DUPLICATE, INVALID, REQUIRED, TYPE, UNS
 Schema = dict[str, Any]
 ANY: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 IDENTITY = ("apiVersion", "kind", "metadata")
-UNREADABLE = "Unreadable"  # what kube-apiserver cannot read into the types of built-in kinds
+UNREADABLE = "Unreadable"  # kube-apiserver cannot decode the value
 QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 RANGES = {"int32": 31, "int64": 63}
 
 
 def key(schema: Schema, item: dict[str, Any]) -> tuple[Any, ...]:
-    """The values by which an item of a list of type map is known; a key left out has its default."""
+    """The values of the keys of an item of a list of type map; an omitted key has its default."""
     properties = schema.get("items", {}).get("properties", {})
     return tuple(item.get(k, properties.get(k, {}).get("default")) for k in schema["x-kubernetes-list-map-keys"])
 
 
 def child(schema: Schema, name: str) -> Schema | None:
-    """The schema of a field; None if the field is not known. Maps know every name."""
+    """The schema of a field; None if the field is unknown. A map accepts every name."""
     found: Schema | None = schema.get("properties", {}).get(name)
     if found is not None:
         return found
@@ -44,7 +44,7 @@ def child(schema: Schema, name: str) -> Schema | None:
 
 # --- pruning ------------------------------------------------------------------------------------------------------
 def prune(value: Any, schema: Schema, path: str = "") -> list[str]:
-    """Drops unknown fields from `value` itself; returns their paths."""
+    """Removes unknown fields from `value` in place, and returns their paths."""
     if isinstance(value, dict):
         return [p for name in list(value) for p in _prune_field(value, name, schema, path)]
     if isinstance(value, list) and "items" in schema:
@@ -65,7 +65,7 @@ def _prune_field(value: dict[str, Any], name: str, schema: Schema, path: str) ->
 
 # --- defaulting ---------------------------------------------------------------------------------------------------
 def default(value: Any, schema: Schema) -> None:
-    """Adds defaults to `value` itself. A null where null is not allowed counts as left out."""
+    """Sets defaults in `value` in place. A null where null is not allowed counts as omitted."""
     if isinstance(value, dict):
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
         for name, known in properties.items():
@@ -90,7 +90,7 @@ def check(value: Any, schema: Schema, path: str = "") -> Iterator[Cause]:
             yield _mistyped(kind, "null", path)
         return
     kind, given = expected(schema), kind_of(value)
-    if kind and not _fits(value, kind):
+    if kind and not _has_type(value, kind):
         yield _mistyped(kind, given, path)
         return
     if "enum" in schema and value not in schema["enum"]:
@@ -111,7 +111,7 @@ def expected(schema: Schema) -> str:
     return "int-or-string" if schema.get("x-kubernetes-int-or-string") else str(schema.get("type", ""))
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _has_type(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     if kind == "integer":
@@ -129,9 +129,9 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
     if len(value) > schema.get("maxLength", len(value)):
         yield Cause("FieldValueTooLong", f"Too long: may not be more than {schema['maxLength']} bytes", path)
     if len(value) < schema.get("minLength", 0):
-        yield _wrong(value, path, f"should be at least {schema['minLength']} chars long")
+        yield _invalid(value, path, f"should be at least {schema['minLength']} chars long")
     if "pattern" in schema and not pattern(schema["pattern"]).search(value):
-        yield _wrong(value, path, f"should match '{schema['pattern']}'")
+        yield _invalid(value, path, f"should match '{schema['pattern']}'")
     if schema.get("format") == "byte" and (problem := _base64_problem(value)):
         yield Cause(UNREADABLE, problem, path)
     if schema.get("format") == "date-time" and not _is_time(value):
@@ -162,15 +162,15 @@ def _is_time(value: str) -> bool:
 
 def _number(value: float, schema: Schema, path: str) -> Iterator[Cause]:
     if value < schema.get("minimum", value):
-        yield _wrong(value, path, f"should be greater than or equal to {schema['minimum']}")
+        yield _invalid(value, path, f"should be greater than or equal to {schema['minimum']}")
     if value > schema.get("maximum", value):
-        yield _wrong(value, path, f"should be less than or equal to {schema['maximum']}")
+        yield _invalid(value, path, f"should be less than or equal to {schema['maximum']}")
     bits = RANGES.get(schema.get("format", ""))
     if bits and not -(1 << bits) <= value < 1 << bits:
-        yield _wrong(value, path, f'must be of type {schema["format"]}: "{value}"')
+        yield _invalid(value, path, f'must be of type {schema["format"]}: "{value}"')
 
 
-def _wrong(value: Any, path: str, text: str) -> Cause:
+def _invalid(value: Any, path: str, text: str) -> Cause:
     return Cause(INVALID, f"Invalid value: {json.dumps(value)}: {path} in body {text}", path)
 
 
@@ -178,21 +178,21 @@ def _object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[Cause]
     for name in schema.get("required", ()):
         if name not in value:
             yield Cause(REQUIRED, "Required value", f"{path}.{name}" if path else name)
-    yield from _many(value, schema.get("maxProperties"), path)
+    yield from _too_many(value, schema.get("maxProperties"), path)
     if len(value) < (least := schema.get("minProperties", 0)):
-        yield _wrong(value, path, f"should have at least {least} properties")
+        yield _invalid(value, path, f"should have at least {least} properties")
     for name, item in value.items():
         yield from check(item, child(schema, name) or ANY, f"{path}.{name}" if path else name)
 
 
 def _list(value: list[Any], schema: Schema, path: str) -> Iterator[Cause]:
-    yield from _many(value, schema.get("maxItems"), path)
+    yield from _too_many(value, schema.get("maxItems"), path)
     for i, item in enumerate(value):
         yield from check(item, schema.get("items", ANY), f"{path}[{i}]")
     yield from _duplicates(value, schema, path)
 
 
-def _many(value: Sized, most: int | None, path: str) -> Iterator[Cause]:
+def _too_many(value: Sized, most: int | None, path: str) -> Iterator[Cause]:
     if most is not None and len(value) > most:
         yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {most} items", path)
 

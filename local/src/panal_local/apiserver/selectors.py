@@ -1,4 +1,4 @@
-"""Label and field selectors, in Kubernetes' own syntax."""
+"""Label and field selectors in Kubernetes' syntax."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY = r"([A-Za-z0-9][-A-Za-z0-9_./]*)"
 _SET = re.compile(rf"^{_KEY}\s+(in|notin)\s*\(([^()]*)\)$")
 _EQUAL = re.compile(rf"^{_KEY}\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)$")
 _EXISTS = re.compile(rf"^(!?)\s*{_KEY}$")
-# What may be selected by besides name and namespace.
+# The fields that selectors support, in addition to name and namespace.
 FIELDS = {
     "Pod": ("spec.nodeName", "status.phase"),
     "Event": ("involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
@@ -25,7 +25,7 @@ FIELDS = {
 
 
 def labels(text: str) -> Test | None:
-    """None selects everything; 400 if it cannot be parsed."""
+    """Parses a label selector; None selects everything. Raises StatusError, 400."""
     tests = [_label(part.strip()) for part in re.split(r",(?![^()]*\))", text)] if text.strip() else []
     return (lambda found: all(t(found) for t in tests)) if tests else None
 

@@ -1,4 +1,4 @@
-"""The HTTP side: paths to calls, bodies in, answers and streams out. Whatever goes wrong is answered with a Status object."""
+"""HTTP: converts requests to calls, and results to responses and streams. Every error becomes a Status object."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from panal_local.apiserver.store import Store
 from panal_local.apiserver.verbs import Verbs
 from panal_local.apiserver.writes import Writer
 
-log = logging.getLogger("panal.apiserver")
+log = logging.getLogger(__name__)
 LARGEST = 3 << 20
 HEALTH = ("healthz", "livez", "readyz")
-NOTHING = plain("404 page not found\n", 404)
+PAGE_NOT_FOUND = plain("404 page not found\n", 404)
 
 
 class Api:
@@ -43,7 +43,7 @@ class Api:
         try:
             found = await self._answer(request)
         except NotServed:
-            found = NOTHING
+            found = PAGE_NOT_FOUND
         except StatusError as error:
             found = refused(error)
         except web.HTTPRequestEntityTooLarge:
@@ -62,15 +62,15 @@ class Api:
         if parts[0] in HEALTH:
             return plain("ok")
         user = self._identity.user(request.headers.get("Authorization", ""))
-        if (about := self._about(parts)) is not None:
+        if (about := self._discovery(parts)) is not None:
             return about
         path = requests.parse_path(parts)
         if path is None:
             raise NotServed
         return await self._resource(request, path, user)
 
-    def _about(self, parts: list[str]) -> Answer | None:
-        """What is served, and its schemas."""
+    def _discovery(self, parts: list[str]) -> Answer | None:
+        """Discovery and schemas; None for other paths."""
         known = self._registry
         match parts:
             case ["version"]:
@@ -110,7 +110,7 @@ class Api:
 
     @staticmethod
     async def _stream(request: web.BaseRequest, chunks: AsyncGenerator[bytes, None], content_type: str) -> web.StreamResponse:
-        """Where `chunks` end in an error before the first, that is the answer."""
+        """Streams `chunks`. An error before the first chunk becomes the response."""
         response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
         try:

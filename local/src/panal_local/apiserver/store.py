@@ -1,9 +1,9 @@
-"""The objects: in SQLite on disk, and in memory, where all reading is done; and the history that watches are served from.
+"""Stores the objects in SQLite and in memory, and keeps the history of changes for watches. Reads use only the memory.
 
-A write is one transaction, committed before it is acknowledged. The journal is a WAL with synchronous=NORMAL: what was acknowledged
-survives the death of the process at any moment; the last writes may be lost if the machine itself loses power, never the database's
-integrity. Versions are one sequence for all objects. The history holds the latest changes since the start; whoever asks for what is
-older is told so (410) and lists again.
+A write is one transaction, committed before it is acknowledged. With a WAL and synchronous=NORMAL, an acknowledged write survives
+kill -9 of the process at any moment. If the machine loses power, the last writes may be lost, but the database stays intact. All objects
+share one sequence of versions. The history has the latest changes since the start; a watch from an older version gets 410, and the client
+lists again.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ decode = msgspec.json.Decoder().decode
 
 
 class Busy(Exception):  # noqa: N818
-    """Another process has the database."""
+    """Another process uses the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object as it is kept. It is shared: never change it."""
+    """A stored object. Entries are shared: do not change the object."""
 
     object: Object
     body: bytes
@@ -53,14 +53,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`new` None: deleted, `old` as it was with the version of the deletion. `old` None: created."""
+    """`old` is None for a new object. `new` is None for a deleted object; then `deleted` is its last state, with the deletion's version."""
 
     version: int
     resource: str
     key: Key
     old: Entry | None
     new: Entry | None
-    gone: Entry | None = None
+    deleted: Entry | None = None
 
 
 Listener = Callable[[Change], None]
@@ -99,7 +99,7 @@ class Store:
         return [kept[k] for k in sorted(kept) if not namespace or k[0] == namespace]
 
     def since(self, resource: str, version: int) -> Iterable[Change]:
-        """What happened after `version`, which must not be older than `oldest`."""
+        """The changes after `version`, which must not be older than `oldest`."""
         found = []
         for change in reversed(self._history):
             if change.version <= version:
@@ -109,38 +109,38 @@ class Store:
         return reversed(found)
 
     def listen(self, resource: str, listener: Listener) -> Callable[[], None]:
-        """Called at once after every change; returns what ends it."""
+        """Calls `listener` after every change, until the returned function is called."""
         listeners = self._listeners.setdefault(resource, set())
         listeners.add(listener)
         return lambda: listeners.discard(listener)
 
     # --- writing ------------------------------------------------------------------------------------------------
     def put(self, resource: str, key: Key, obj: Object) -> Entry:
-        """Keeps `obj`, which gets its version. The caller gives it up."""
+        """Stores `obj` and sets its resourceVersion. The caller must not change `obj` afterwards."""
         entry = self._entry(obj)
         self._write("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (resource, *key, entry.body), entry.version)
         kept = self._objects.setdefault(resource, {})
         old = kept.get(key)
         kept[key] = entry
-        self._tell(Change(entry.version, resource, key, old, entry))
+        self._notify(Change(entry.version, resource, key, old, entry))
         return entry
 
     def delete(self, resource: str, key: Key, last: Object | None = None) -> Entry:
-        """Returns what it was, with the version of the deletion; `last` is how it is told."""
+        """Deletes an object. Returns its last state, which is `last` if given, with the version of the deletion."""
         old = self._objects[resource][key]
-        gone = self._entry(last or old.copy())
-        self._write("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (resource, *key), gone.version)
+        deleted = self._entry(last or old.copy())
+        self._write("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", (resource, *key), deleted.version)
         del self._objects[resource][key]
-        self._tell(Change(gone.version, resource, key, old, None, gone))
-        return gone
+        self._notify(Change(deleted.version, resource, key, old, None, deleted))
+        return deleted
 
     def drop(self, resource: str) -> None:
-        """All objects of a kind that is not served any more."""
+        """Deletes all objects of a resource."""
         for key in list(self._objects.get(resource, {})):
             self.delete(resource, key)
 
     def revise(self, resource: str, change: Callable[[Object], None]) -> None:
-        """Changes how all objects of a kind are read, in memory alone: a new schema has other defaults. No version, no event."""
+        """Changes all objects of a resource in memory, such as for the defaults of a new schema. Creates no version and no event."""
         for key, entry in self._objects.get(resource, {}).items():
             obj = entry.copy()
             change(obj)
@@ -163,7 +163,7 @@ class Store:
             raise
         self.version = version
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         self._history.append(change)
         while len(self._history) > HISTORY:
             self.oldest = self._history.popleft().version

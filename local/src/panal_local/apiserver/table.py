@@ -1,20 +1,20 @@
-"""Tables: what `kubectl get` prints. Columns of custom kinds are JSONPaths of their CRD, those of built-in kinds are few, and made here."""
+"""Tables, as `kubectl get` prints them. CRDs define their columns as JSONPaths; this module has the few columns of built-in kinds."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from panal_local.apiserver.kinds import Column, Resource
 from panal_local.apiserver.store import Entry
+from panal_local.jsonpath import PathError, find
 
 Object = dict[str, Any]
-UNITS = ((86400, 48 * 3600, "d"), (3600, 3 * 3600, "h"), (60, 120, "m"))  # seconds of each, the age from which it is used
+UNITS = ((86400, 48 * 3600, "d"), (3600, 3 * 3600, "h"), (60, 120, "m"))  # seconds in the unit, the age in seconds from which it is used
 
-STARTING = ("", "Completed", "PodInitializing")  # reasons of init containers with which nothing is wrong
+STARTING = ("", "Completed", "PodInitializing")  # reasons of init containers that are not problems
 
 
 def of(resource: Resource, entries: list[Entry], include: str, metadata: Object | None = None, columns: bool = True) -> Object:
@@ -37,9 +37,9 @@ def _shown(entry: Entry, include: str) -> Object | None:
 
 
 def cell(obj: Object, column: Column) -> Any:
-    if column.path in MADE:
-        return MADE[column.path](obj)
-    found = next(find(obj, column.path), None)
+    if column.path in BUILT_IN_COLUMNS:
+        return BUILT_IN_COLUMNS[column.path](obj)
+    found = _first(obj, column.path)
     if column.type == "date":
         return age(found)
     return json.dumps(found) if column.type == "string" and isinstance(found, dict | list | bool) else found
@@ -53,22 +53,12 @@ def age(moment: Any) -> str:
     return next((f"{seconds // size}{unit}" for size, since, unit in UNITS if seconds >= since), f"{max(0, seconds)}s")
 
 
-# --- JSONPath -----------------------------------------------------------------------------------------------------
-STEP = re.compile(r"""\.(?P<name>[\w-]+)|(?P<all>\[\*\])|\[\?\(@\.(?P<field>\w+)\s*==\s*["'](?P<wanted>[^"']*)["']\)\]""")
-
-
-def find(obj: Any, path: str) -> Iterator[Any]:
-    """The values at a JSONPath of fields, [*] and [?(@.field=="text")]; nothing at a path of another form."""
-    step = STEP.match(path)
-    if not path:
-        yield obj
-    elif step and step["name"]:
-        if isinstance(obj, dict) and step["name"] in obj:
-            yield from find(obj[step["name"]], path[step.end() :])
-    elif step and isinstance(obj, list):
-        for item in obj:
-            if step["all"] or (isinstance(item, dict) and str(item.get(step["field"])) == step["wanted"]):
-                yield from find(item, path[step.end() :])
+def _first(obj: Object, path: str) -> Any:
+    """The first value at a JSONPath; None if there is none, or the path is not supported."""
+    try:
+        return next(iter(find(path, obj)), None)
+    except PathError:
+        return None
 
 
 # --- columns of built-in kinds ------------------------------------------------------------------------------------
@@ -95,7 +85,7 @@ def _reason(status: Object) -> str:
 
 
 def _holds(obj: Object, kind: str) -> bool:
-    return next(find(obj, f'.status.conditions[?(@.type=="{kind}")].status'), None) == "True"
+    return bool(_first(obj, f'.status.conditions[?(@.type=="{kind}")].status') == "True")
 
 
 def _job_status(job: Object) -> str:
@@ -121,7 +111,7 @@ def _involved(event: Object) -> str:
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
-MADE: dict[str, Callable[[Object], Any]] = {
+BUILT_IN_COLUMNS: dict[str, Callable[[Object], Any]] = {
     "pod_ready": _pod_ready,
     "pod_status": _pod_status,
     "pod_restarts": lambda pod: sum(int(s.get("restartCount", 0)) for s in _statuses(pod)),

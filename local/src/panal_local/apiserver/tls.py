@@ -1,4 +1,4 @@
-"""The server's certificate, from an authority of its own, and the kubeconfig of its administrator: made on the first start, and kept."""
+"""The server's certificate authority and certificate, and the administrator's kubeconfig. They are created at the first start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.sv
 
 
 def prepare(folder: Path, host: str) -> None:
-    """ca.crt, tls.crt, tls.key, admin.token and sa.key in `folder`, as far as they are not there."""
+    """Creates ca.crt, tls.crt, tls.key, admin.token and sa.key in `folder` if they do not exist."""
     if not all((folder / name).exists() for name in ("ca.crt", "tls.crt", "tls.key")):
         _certificates(folder, host)
     for name in ("admin.token", "sa.key"):

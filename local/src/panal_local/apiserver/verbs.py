@@ -1,4 +1,4 @@
-"""From a call to its answer: what each HTTP method means on a collection, on an object, and on a subresource."""
+"""The HTTP methods on collections, objects and subresources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Verbs:
 
     def handle(self, method: str, call: Call, body: bytes, content_type: str, form: Form) -> Answer:
         if call.subresource and method == "POST":
-            return self._posted(call, requests.read(body, content_type, call.subresource))
+            return self._post_subresource(call, requests.read(body, content_type, call.subresource))
         if call.subresource not in STORED:
             raise errors.method_not_allowed()
         return self._one(method, call, body, content_type, form) if call.name else self._collection(method, call, body, content_type, form)
@@ -93,7 +93,7 @@ class Verbs:
         return Answer(body, 201 if outcome.created else 200, warnings=outcome.warnings)
 
     # --- subresources -------------------------------------------------------------------------------------------
-    def _posted(self, call: Call, value: Object) -> Answer:
+    def _post_subresource(self, call: Call, value: Object) -> Answer:
         if call.subresource == "token":
             return json_answer(self._identity.issue(self._writer.live(call), value), 201)
         if call.subresource == "binding":
@@ -101,7 +101,7 @@ class Verbs:
         raise errors.method_not_allowed()
 
     def _bind(self, call: Call, binding: Object) -> Answer:
-        """A Pod to its node, once."""
+        """Binds a Pod to a node."""
         target = binding.get("target")
         if not isinstance(target, dict) or not target.get("name"):
             raise errors.invalid("", "Binding", call.name, [errors.Cause(errors.REQUIRED, "Required value", "target.name")])

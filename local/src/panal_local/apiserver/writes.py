@@ -1,7 +1,7 @@
-"""Every write, as the real server does it: read, admit (prune, defaults, checks), say who owns what, keep; or delete, by and by.
+"""Writes: create, update, apply, bind and delete.
 
-An object goes through `admission` whatever the verb. What comes of it is kept only if it differs: a write that changes nothing makes no
-event and no new version.
+Every object goes through `admission`. The result is stored only if it differs from the stored object: a write that changes nothing creates
+no event and no new version.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodS
 
 @dataclass(slots=True)
 class Outcome:
-    """The object as it is after the write, and what the client is to be warned of."""
+    """The object after the write, and warnings for the client."""
 
     object: Object
     warnings: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Writer:
 
     def _create(self, call: Call, obj: Object, manager: Manager | None) -> Outcome:
         metadata = obj["metadata"]
-        _place(call, metadata)
+        _set_location(call, metadata)
         self._open_namespace(call, str(metadata.get("name", "")))
         self._identify(metadata)
         warnings = self._admission.admit(call, obj, None, manager)
@@ -68,7 +68,7 @@ class Writer:
         return Outcome(obj, warnings, created=True)
 
     def _identify(self, metadata: Object) -> None:
-        """What the server alone says of a new object."""
+        """Sets the fields of a new object that only the server may set."""
         for name in SYSTEM:
             metadata.pop(name, None)
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": to_time(self._clock()), "generation": 1}
@@ -85,7 +85,7 @@ class Writer:
 
     # --- update -------------------------------------------------------------------------------------------------
     def update(self, call: Call, change: Callable[[Object], Object], put: bool = False) -> Outcome:
-        """`change` makes the wanted object of the one that is there, which it is given a copy of."""
+        """`change` returns the new object for a copy of the stored one. `put`: the request replaces the object. Raises StatusError."""
         entry = self.live(call)
         obj, old = change(entry.copy()), entry.copy()
         given, uid = obj["metadata"], old["metadata"]["uid"]
@@ -109,22 +109,22 @@ class Writer:
         warnings = self._admission.admit(call, kept, old, manager)
         if _spec(call, kept) != _spec(call, old):
             kept["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        return self._keep(call, kept, old, warnings)
+        return self._store_if_changed(call, kept, old, warnings)
 
-    def _keep(self, call: Call, obj: Object, old: Object, warnings: list[str]) -> Outcome:
+    def _store_if_changed(self, call: Call, obj: Object, old: Object, warnings: list[str]) -> Outcome:
         if _content(obj) == _content(old):
             return Outcome(old, warnings)
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if call.dry_run:
             return Outcome(obj, warnings)
-        if obj["metadata"].get("deletionTimestamp") and deletion.may_go(obj):
+        if obj["metadata"].get("deletionTimestamp") and deletion.is_removable(obj):
             return Outcome(self._remove(call.resource, call.key, obj).object, warnings)
         return Outcome(self._put(call.resource, call.key, obj).object, warnings)
 
     # --- server-side apply --------------------------------------------------------------------------------------
     def apply(self, call: Call, config: Object) -> Outcome:
-        """409 for conflicts without force, 500 for what does not fit the schema, as the real server has it."""
-        manager = Manager(requests.need_manager(call), "Apply", call.resource.api_version, call.subresource)
+        """Applies a configuration. Raises StatusError: 409 for conflicts unless forced, 500 for unknown fields, as kube-apiserver does."""
+        manager = Manager(requests.required_manager(call), "Apply", call.resource.api_version, call.subresource)
         _check_config(call, config)
         entry, schema, time = self._store.get(call.resource.stored, call.key), call.resource.schema, to_time(self._clock())
         if entry:
@@ -141,7 +141,7 @@ class Writer:
 
     # --- binding ------------------------------------------------------------------------------------------------
     def bind(self, call: Call, node: str, uid: str | None) -> None:
-        """A Pod to a node; 409 if it has one."""
+        """Binds a Pod to a node. Raises StatusError, 409, if it has one."""
         pod = self.live(call).copy()
         why = ""
         if uid and uid != pod["metadata"]["uid"]:
@@ -161,14 +161,14 @@ class Writer:
 
     # --- delete -------------------------------------------------------------------------------------------------
     def delete(self, call: Call, options: Object) -> Object:
-        """The object as it is afterwards, or was last."""
+        """Deletes the object, or marks it as being deleted. Returns its new or last state."""
         obj = self.live(call).copy()
         dry, before = call.dry_run or bool(options.get("dryRun")), dict(obj["metadata"])
         deletion.preconditions(call, obj, options)
         deletion.mark(obj, options, self._clock())
-        if dry or (before == obj["metadata"] and not deletion.may_go(obj)):
+        if dry or (before == obj["metadata"] and not deletion.is_removable(obj)):
             return obj
-        kept = self._remove if deletion.may_go(obj) else self._put
+        kept = self._remove if deletion.is_removable(obj) else self._put
         return kept(call.resource, call.key, obj).object
 
     # --- keeping ------------------------------------------------------------------------------------------------
@@ -190,10 +190,10 @@ class Writer:
     def _serve(self, crd: Object) -> None:
         resource = custom.resource(crd)
         self._registry.add(resource)
-        self._store.revise(resource.stored, lambda obj: _as_read(obj, resource))
+        self._store.revise(resource.stored, lambda obj: _convert(obj, resource))
 
     def serve_all(self) -> None:
-        """What the CRDs that are kept serve, at the start."""
+        """Serves the kinds of all stored CRDs."""
         for entry in self._store.all(CRDS):
             self._serve(entry.object)
 
@@ -202,8 +202,8 @@ def _updating(call: Call) -> Manager:
     return Manager(call.manager, "Update", call.resource.api_version, call.subresource if call.subresource != "finalize" else "")
 
 
-def _place(call: Call, metadata: Object) -> None:
-    """Name and namespace, which may come from the path."""
+def _set_location(call: Call, metadata: Object) -> None:
+    """Sets the namespace from the path, and generates a name if only generateName is given."""
     if call.resource.namespaced:
         if metadata.get("namespace") not in (None, "", call.namespace):
             raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
@@ -228,7 +228,7 @@ def _preconditions(call: Call, obj: Object, old: Object) -> None:
 
 
 def _combined(call: Call, obj: Object, old: Object) -> Object:
-    """What the verb may change, from `obj`; all else, as it was."""
+    """The stored object with the parts of `obj` that the request may change."""
     metadata, resource = old["metadata"], call.resource
     if call.subresource == "finalize":
         finalizers = (obj.get("spec") or {}).get("finalizers") or []
@@ -238,8 +238,6 @@ def _combined(call: Call, obj: Object, old: Object) -> Object:
     if call.subresource == "status":
         managed = obj["metadata"].get("managedFields") or metadata.get("managedFields")
         kept = {**old, "metadata": {**metadata, **({"managedFields": managed} if managed else {})}}
-        if resource.kind == certificates.KIND and (causes := list(certificates.approved_elsewhere(obj, old))):
-            raise errors.invalid(resource.group, resource.kind, call.name, causes)
     else:
         kept = dict(obj)
         kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in SYSTEM}
@@ -251,12 +249,12 @@ def _combined(call: Call, obj: Object, old: Object) -> Object:
 
 
 def _spec(call: Call, obj: Object) -> Object:
-    """What the generation counts changes of."""
+    """The fields whose changes increase the generation."""
     return {k: v for k, v in obj.items() if k != "metadata" and not (k == "status" and call.resource.has_status)}
 
 
 def _check_config(call: Call, config: Object) -> None:
-    """Of server-side apply: it names the object of the URL, and has known fields alone, each once."""
+    """Checks the configuration of an apply: it must name the object of the URL and contain only known fields and unique keys."""
     metadata, resource = config["metadata"], call.resource
     if metadata.pop("managedFields", None):
         raise errors.bad_request("metadata.managedFields must be nil")
@@ -275,22 +273,22 @@ def _check_config(call: Call, config: Object) -> None:
 
 
 def _visible(call: Call, config: Object) -> Object:
-    """What this subresource may apply: the status there, everything else here."""
+    """The part of the configuration that applies here: the status for the subresource status, else everything but the status."""
     if call.subresource == "status":
         identity = {k: v for k, v in config["metadata"].items() if k in ("name", "namespace")}
         return {k: v for k, v in config.items() if k in ("apiVersion", "kind", "status")} | {"metadata": identity}
     return {k: v for k, v in config.items() if k != "status" or not call.resource.has_status}
 
 
-def _as_read(obj: Object, resource: Resource) -> None:
-    """What is stored is pruned and defaulted again by the definition of today."""
+def _convert(obj: Object, resource: Resource) -> None:
+    """Prunes and defaults a stored object by the current schema."""
     obj["apiVersion"] = resource.api_version
     prune(obj, resource.schema)
     default(obj, resource.schema)
 
 
 def _content(obj: Object) -> Object:
-    """What counts when two objects are compared: all but the version, and when managers last wrote."""
+    """The object without its version and the times of its managers, for comparison."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in ("resourceVersion", "managedFields")}
     managed = [{k: v for k, v in entry.items() if k != "time"} for entry in obj["metadata"].get("managedFields") or ()]
     return {**obj, "metadata": {**metadata, "managedFields": sorted(managed, key=str)}}

@@ -18,7 +18,7 @@ from panal.kube.errors import AlreadyExists, NotFound
 from panal.kube.objects import Object, condition, holds, key_of
 from panal.kube.times import now_utc
 from panal_local.supervisor.folder import HUB
-from panal_local.supervisor.ready import NotYetError, Patience
+from panal_local.supervisor.ready import NotYetError, Waiter
 
 LATER = 1.0  # seconds after all other limits: an error below the add-on explains more
 REPORT_AFTER = 25  # failed checks, five seconds: then the cause is reported
@@ -30,9 +30,9 @@ def objects() -> list[Object]:
     return [*install.everywhere(namespace), install.addon([install.placed_everywhere(namespace)])]
 
 
-async def install_everywhere(patience: Patience, hub: Client, clusters: Iterable[str], tell: Tell) -> None:
+async def install_everywhere(waiter: Waiter, hub: Client, clusters: Iterable[str], tell: Tell) -> None:
     """Returns when every selected cluster can take part. Raises PlatformError with the cause for a cluster that cannot."""
-    later = replace(patience, until=patience.until + LATER)
+    later = replace(waiter, until=waiter.until + LATER)
     ours = True
 
     async def installed() -> bool:
@@ -62,7 +62,7 @@ def _within(ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-async def _wait(patience: Patience, hub: Client, cluster: str, chosen: bool, tell: Tell) -> None:
+async def _wait(waiter: Waiter, hub: Client, cluster: str, chosen: bool, tell: Tell) -> None:
     checks = 0
 
     async def settled() -> bool:
@@ -77,7 +77,7 @@ async def _wait(patience: Patience, hub: Client, cluster: str, chosen: bool, tel
         tell(f"{cluster}: {state}")
         return True
 
-    await patience.wait("hub-controller", f"{cluster} can take part", settled)
+    await waiter.wait("hub-controller", f"{cluster} can take part", settled)
 
 
 async def _state(hub: Client, cluster: str, chosen: bool) -> str:

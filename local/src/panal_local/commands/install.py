@@ -23,7 +23,7 @@ from panal_local.commands.addons import install_everywhere
 from panal_local.commands.images import build_own
 from panal_local.supervisor import ready
 from panal_local.supervisor.folder import HUB, Folder, write
-from panal_local.supervisor.ready import Patience
+from panal_local.supervisor.ready import Waiter
 from panal_local.supervisor.starting import begin
 from panal_local.supervisor.state import Program, State, kubeconfig
 
@@ -51,10 +51,10 @@ async def bring_up(folder: Folder, clusters: int, claims: Claims, tell: Tell, li
     """Returns when every cluster is Available on the hub, has a Ready node and can take part. Raises PlatformError or BuildError."""
     state = begin(folder, clusters, claims, [controller()])
     tell(f"{folder.root}: {len(state.spokes)} managed clusters and a hub")
-    patience = Patience(folder, time.monotonic() + limit)
+    waiter = Waiter(folder, time.monotonic() + limit)
     images = asyncio.create_task(_images(folder, tell))
     try:
-        await _api(folder, state, patience, tell)
+        await _api(folder, state, waiter, tell)
     finally:
         await images  # a thread, which cannot be cancelled
     return state
@@ -70,38 +70,38 @@ async def _images(folder: Folder, tell: Tell) -> None:
         tell(f"panal's images are built ({took:.0f} s)")
 
 
-async def _api(folder: Folder, state: State, patience: Patience, tell: Tell) -> None:
-    async with await ready.answers(patience, HUB) as hub:
+async def _api(folder: Folder, state: State, waiter: Waiter, tell: Tell) -> None:
+    async with await ready.answers(waiter, HUB) as hub:
         await _install(hub)
         tell("hub: its API server answers, panal is installed")
-        addon = install_everywhere(patience, hub, state.spokes, tell)
-        await together(_hub(patience, hub, tell), addon, *(_spoke(state, patience, hub, cluster, tell) for cluster in state.spokes))
+        addon = install_everywhere(waiter, hub, state.spokes, tell)
+        await together(_hub(waiter, hub, tell), addon, *(_spoke(state, waiter, hub, cluster, tell) for cluster in state.spokes))
         _write_kubeconfig(folder, state)
 
 
-async def _hub(patience: Patience, hub: Client, tell: Tell) -> None:
-    await ready.node_ready(patience, hub, HUB)
+async def _hub(waiter: Waiter, hub: Client, tell: Tell) -> None:
+    await ready.node_ready(waiter, hub, HUB)
     tell("hub: its node is Ready")
 
     async def leads() -> bool:
         lease = await hub.get(kinds.LEASE, names.SYSTEM_NAMESPACE, names.CONTROLLER_LEASE)
         return bool(lease["spec"].get("holderIdentity")) and await _policy_age(hub) >= POLICY_AGE
 
-    await patience.wait("hub-controller", "panal's controller runs", leads)
+    await waiter.wait("hub-controller", "panal's controller runs", leads)
     tell("hub: panal's controller runs")
 
 
-async def _spoke(state: State, patience: Patience, hub: Client, cluster: str, tell: Tell) -> None:
-    async with await ready.answers(patience, cluster) as client:
+async def _spoke(state: State, waiter: Waiter, hub: Client, cluster: str, tell: Tell) -> None:
+    async with await ready.answers(waiter, cluster) as client:
 
         async def claimed() -> bool:
             for name, value in state.claims.get(cluster, {}).items():
                 await client.apply(claim(name, value))
             return True
 
-        await patience.wait(cluster, f"ClusterClaims can be created on {cluster}", claimed)
-        await ready.node_ready(patience, client, cluster)
-    await ready.joined(patience, hub, cluster)
+        await waiter.wait(cluster, f"ClusterClaims can be created on {cluster}", claimed)
+        await ready.node_ready(waiter, client, cluster)
+    await ready.joined(waiter, hub, cluster)
     tell(f"{cluster}: Available, its node is Ready")
 
 

@@ -1,8 +1,8 @@
-"""The loops of kube-controller-manager and kube-scheduler that panal needs, each as a decision over plain objects and a few writes.
+"""The control loops of kube-controller-manager and kube-scheduler that panal needs. Each has a pure decision and a few writes.
 
-    jobs          Jobs and their Pods            namespaces   what every namespace has
+    jobs          Jobs and their Pods            namespaces   the default objects of each namespace
     statefulsets  StatefulSets and their Pods    garbage      objects whose owners no longer exist; dependents
     scheduler     Pods to Nodes                  volumes      claims to folders
 
-`run` runs all of them against any API server.
+`run` runs all loops against any API server.
 """

@@ -1,6 +1,6 @@
-"""What becomes of the dependents of an object whose deletion waits for that: the finalizers `orphan` and `foregroundDeletion`. Pure.
+"""The dependents of an object with the finalizer `orphan` or `foregroundDeletion`, whose deletion waits for them. Pure.
 
-`kubectl delete --cascade=orphan` (or `foreground`) makes the API server set them; the object stays until they are taken off.
+The API server sets these finalizers for `kubectl delete --cascade=orphan` and `foreground`. The object stays until they are removed.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`release`: which dependents lose their reference to the owner, and the references that they keep; `delete`: which go;
-    `finalizers`: those that the owner keeps, or None while it has to wait."""
+    """`release`: dependents that lose their reference to the owner, with their other references. `delete`: dependents to delete.
+    `finalizers`: the owner's remaining finalizers, or None while the owner has to wait."""
 
     release: list[tuple[Object, list[Object]]] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
     finalizers: list[str] | None = None
 
 
-def waits(owner: Object) -> bool:
+def is_waiting(owner: Object) -> bool:
     metadata = owner["metadata"]
     return bool(metadata.get("deletionTimestamp")) and not {ORPHAN, FOREGROUND}.isdisjoint(metadata.get("finalizers") or ())
 
 
 def decide(owner: Object, dependents: Iterable[Object]) -> Plan:
-    """`owner` waits. Releasing comes first, should both finalizers be there: then nothing is left to delete."""
+    """`owner` is waiting. With both finalizers, the dependents are released, and nothing is deleted."""
     found = list(dependents)
     kept = [f for f in owner["metadata"]["finalizers"] if f not in (ORPHAN, FOREGROUND)]
     if ORPHAN in owner["metadata"]["finalizers"]:

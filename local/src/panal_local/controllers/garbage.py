@@ -1,7 +1,7 @@
-"""What goes without being asked for: objects whose owners are gone, or wait for them, and all that is in a namespace that is going.
+"""Garbage collection: deletes objects whose owners no longer exist, and the content of namespaces that are being deleted.
 
-All kinds that the API server has are followed, with little more than their names. An owner that is not in the cache is asked for before
-anything is concluded: what owns may be newer than what the watch has told. Kinds added later are found when the watch starts again.
+Watches all kinds of the API server, and caches little more than names and owners. The cache may be out of date, so a missing owner is
+looked up before its dependents are deleted. New kinds are watched after a few seconds.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from panal.kube.kinds import EVENT, NAMESPACE, Kind
 from panal.kube.objects import Object, key_of, uid_of
 from panal_local.controllers import dependents
 
-log = logging.getLogger("panal.controllers")
+log = logging.getLogger(__name__)
 
-NOT_FOLLOWED = {"Event", "Lease"}  # many, and owned by nothing
-KINDS_AGAIN = 10.0  # seconds after which kinds that were added are looked for
-SWEEP = 0.5
+NOT_FOLLOWED = {"Event", "Lease"}  # many objects, none of them owned
+KINDS_AGAIN = 10.0  # seconds between checks for new kinds
+SWEEP = 0.5  # seconds between sweeps
 
 
-def slim(obj: Object) -> Object:
-    """Names and owners are all that is looked at."""
+def trimmed(obj: Object) -> Object:
+    """Keeps only names, owners and the state of deletion."""
     metadata = obj["metadata"]
     kept = {
         k: metadata[k]
@@ -41,7 +41,7 @@ class Garbage:
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     async def run(self) -> None:
-        """Until cancelled; follows the kinds again when there are others."""
+        """Runs until cancelled. Restarts the watches when the kinds of the API server change."""
         work: asyncio.Task[None] | None = None
         try:
             while True:
@@ -64,7 +64,7 @@ class Garbage:
             return self._kinds
 
     async def _follow(self) -> None:
-        cache = Cache(self._client, [Watched(k, trim=slim) for k in self._kinds.values() if k.kind not in NOT_FOLLOWED])
+        cache = Cache(self._client, [Watched(k, trim=trimmed) for k in self._kinds.values() if k.kind not in NOT_FOLLOWED])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(cache.run())
             tasks.create_task(self._sweep(cache))
@@ -74,7 +74,7 @@ class Garbage:
         while True:
             for kind, obj in self._suspects(cache):
                 try:
-                    await (self._let_go(cache, kind, obj) if dependents.waits(obj) else self._judge(kind, obj))
+                    await (self._release(cache, kind, obj) if dependents.is_waiting(obj) else self._delete_if_unowned(kind, obj))
                 except (Conflict, NotFound):
                     continue
                 except KubeError as error:
@@ -82,13 +82,13 @@ class Garbage:
             await asyncio.sleep(SWEEP)
 
     def _suspects(self, cache: Cache) -> Iterator[tuple[Kind, Object]]:
-        """Objects that wait for their dependents, those of which an owner is not known, and those of namespaces that are going."""
+        """Objects that wait for their dependents, that have no known owner, or whose namespace is being deleted."""
         everything = _all(cache)
         known = {uid_of(obj) for _, obj in everything}
         going = {obj["metadata"]["name"] for kind, obj in everything if kind == NAMESPACE and obj["metadata"].get("deletionTimestamp")}
         for kind, obj in everything:
             metadata = obj["metadata"]
-            if dependents.waits(obj):
+            if dependents.is_waiting(obj):
                 yield kind, obj
             if metadata.get("deletionTimestamp") and kind != NAMESPACE:
                 continue
@@ -100,7 +100,7 @@ class Garbage:
             if not left:
                 yield NAMESPACE, {"metadata": {"name": name}}
 
-    async def _judge(self, kind: Kind, obj: Object) -> None:
+    async def _delete_if_unowned(self, kind: Kind, obj: Object) -> None:
         if kind == NAMESPACE:
             await self._finish_namespace(obj["metadata"]["name"])
             return
@@ -111,8 +111,8 @@ class Garbage:
         log.info("deleting %s %s/%s: %s", kind, namespace, name, "its owner is gone" if owners else "its namespace is going")
         await self._client.delete(kind, namespace, name, uid_of(obj))
 
-    async def _let_go(self, cache: Cache, kind: Kind, obj: Object) -> None:
-        """Does with the dependents what was asked for, and lets the object go when that is done."""
+    async def _release(self, cache: Cache, kind: Kind, obj: Object) -> None:
+        """Orphans or deletes the dependents, then removes the finalizer."""
         owned = [(k, o) for k, o in _all(cache) if any(r["uid"] == uid_of(obj) for r in o["metadata"].get("ownerReferences") or ())]
         kinds = {uid_of(o): k for k, o in owned}
         plan = dependents.decide(obj, (o for _, o in owned))
@@ -126,7 +126,7 @@ class Garbage:
             await self._client.merge_patch(kind, *key_of(obj), {"metadata": change})
 
     async def _any_owner(self, namespace: str, owners: Iterable[dict[str, str]]) -> bool:
-        """Asks the API server itself. An owner of a kind that is not served counts as there, as on the real one: nobody can tell."""
+        """Looks the owners up in the API server. An owner of a kind that is not served counts as existing, as in Kubernetes."""
         for owner in owners:
             kind = self._kinds.get((owner["apiVersion"], owner["kind"])) or await self._kind_of(owner)
             if kind is None:
@@ -140,7 +140,7 @@ class Garbage:
         return False
 
     async def _kind_of(self, owner: dict[str, str]) -> Kind | None:
-        """A kind that may have been added a moment ago."""
+        """Looks up a kind that may be new; None if it is not served."""
         try:
             found = await self._client.kinds_of(owner["apiVersion"])
         except NotFound:
@@ -148,7 +148,7 @@ class Garbage:
         return next((kind for kind in found if kind.kind == owner["kind"]), None)
 
     async def _finish_namespace(self, name: str) -> None:
-        """Nothing that is followed is left in it: its events go, then its finalizer."""
+        """Deletes the events of an otherwise empty namespace, then removes its finalizer."""
         found = await self._client.get(NAMESPACE, "", name)
         for event in (await self._client.list(EVENT, Selector(name))).items:
             await self._client.delete(EVENT, name, event["metadata"]["name"])

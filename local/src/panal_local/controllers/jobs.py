@@ -1,6 +1,6 @@
-"""Jobs: one Pod after the other until one has succeeded or too many have failed, then a condition that says which.
+"""Jobs: runs one Pod, and another if it is deleted. When it succeeds or fails, sets the condition Complete or Failed.
 
-The counts are taken again from the Pods that are there each time, for Pods that ended go only with their Job: so nothing is counted twice.
+The counts are always those of the existing Pods: Pods that have ended are deleted only with their Job.
 """
 
 from __future__ import annotations
@@ -8,26 +8,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from panal.kube.objects import Object, holds, uid_of
-from panal.kube.times import from_time, to_time
+from panal.kube.times import to_time
 from panal_local.controllers.objects import deleting, phase, pod_of
 
-DELAYS = (10.0, 360.0)  # seconds before the Pod after the first failure, doubled with each, and at most
-USUAL = {"completions": 1, "parallelism": 1, "suspend": False, "completionMode": "NonIndexed"}
-NEVER = ("activeDeadlineSeconds", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
+SUPPORTED = {"completions": 1, "parallelism": 1, "suspend": False, "completionMode": "NonIndexed"}
+UNSUPPORTED = ("activeDeadlineSeconds", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pods to make and to delete (by name), the Job's new status, and when to look again."""
+    """Pods to create, names of Pods to delete, and the Job's new status."""
 
     create: list[Object] = field(default_factory=list)
     delete: list[str] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
-    look_again: float | None = None
 
 
 def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
@@ -41,9 +39,6 @@ def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
         return _finish(status, end, running, now)
     if running:
         return Plan(status=status)
-    wait = _wait(mine, now)
-    if wait > 0:
-        return Plan(status=status, look_again=wait)
     return Plan(create=[_pod(job, len(mine))], status=status | {"active": 1})
 
 
@@ -57,55 +52,42 @@ def _counts(job: Object, pods: list[Object], now: datetime) -> dict[str, Any]:
 
 
 def _end(spec: Mapping[str, Any], pods: list[Object]) -> tuple[str, str, str] | None:
-    """(Complete or Failed, reason, message). Of a Pod that restarts its containers itself, each restart is a failure."""
-    if unknown := [*(name for name, usual in USUAL.items() if spec.get(name, usual) != usual), *(name for name in NEVER if spec.get(name))]:
+    """The condition Complete or Failed, its reason and message; None if the Job continues. There are no retries, so spec.backoffLimit has
+    no effect."""
+    if unknown := [
+        *(name for name, usual in SUPPORTED.items() if spec.get(name, usual) != usual),
+        *(name for name in UNSUPPORTED if spec.get(name)),
+    ]:
         return "Failed", "NotSupported", f"The local platform runs one Pod after the other: leave out spec.{', spec.'.join(unknown)}"
     if any(phase(p) == "Succeeded" for p in pods):
         return "Complete", "CompletionsReached", "Reached expected number of succeeded pods"
-    restarts = [
-        c.get("restartCount", 0) for p in pods if phase(p) != "Failed" for c in (p.get("status") or {}).get("containerStatuses") or ()
-    ]
-    if sum(phase(p) == "Failed" for p in pods) + sum(restarts) > spec.get("backoffLimit", 6):
+    if any(phase(p) == "Failed" for p in pods):
         return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
     return None
 
 
 def _finish(status: dict[str, Any], end: tuple[str, str, str], running: list[Object], now: datetime) -> Plan:
-    """The condition is set only when no Pod runs any more."""
+    """Sets the condition when no Pod is running; until then, stops the Pods."""
     kind, reason, message = end
     first = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
-    conditions = _with(status["conditions"], first, reason, message, now)
+    conditions = _with_condition(status["conditions"], first, reason, message, now)
     if running:
         names = [p["metadata"]["name"] for p in running if not deleting(p)]
         return Plan(delete=names, status=status | {"conditions": conditions, "terminating": len(running)})
-    conditions = _with(conditions, kind, reason, message, now)
+    conditions = _with_condition(conditions, kind, reason, message, now)
     done = {"completionTime": to_time(now)} if kind == "Complete" else {}
     return Plan(status=status | {"conditions": conditions} | done)
 
 
-def _wait(failed: list[Object], now: datetime) -> float:
-    if not failed:
-        return 0.0
-    ended = max(_ended_at(p) for p in failed)
-    delay = min(DELAYS[0] * 2.0 ** (len(failed) - 1), DELAYS[1])
-    return float((ended + timedelta(seconds=delay) - now).total_seconds())
-
-
-def _ended_at(pod: Object) -> datetime:
-    states = [(c.get("state") or {}).get("terminated") or {} for c in (pod.get("status") or {}).get("containerStatuses") or ()]
-    times = [from_time(s["finishedAt"]) for s in states if s.get("finishedAt")]
-    return max(times, default=from_time(pod["metadata"]["creationTimestamp"]))
-
-
 def _pod(job: Object, number: int) -> Object:
-    """The name follows from the number of Pods there were before, so a Pod that the cache does not know yet is not made twice."""
+    """The name is derived from the number of earlier Pods, so that a Pod that is not in the cache yet is not created twice."""
     uid, name = uid_of(job), job["metadata"]["name"]
     suffix = hashlib.sha256(f"{uid} {number}".encode()).hexdigest()[:5]
     labels = {"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid, "batch.kubernetes.io/job-name": name, "job-name": name}
     return pod_of(job["spec"]["template"], job, labels, name=f"{name[:57]}-{suffix}")
 
 
-def _with(conditions: list[dict[str, Any]], kind: str, reason: str, message: str, now: datetime) -> list[dict[str, Any]]:
+def _with_condition(conditions: list[dict[str, Any]], kind: str, reason: str, message: str, now: datetime) -> list[dict[str, Any]]:
     if any(c["type"] == kind and c["status"] == "True" for c in conditions):
         return conditions
     times = {"lastProbeTime": to_time(now), "lastTransitionTime": to_time(now)}

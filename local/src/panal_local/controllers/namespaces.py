@@ -1,4 +1,4 @@
-"""What every namespace has: the ServiceAccount `default`, and the ConfigMap with the certificate that Pods check the API server by."""
+"""The default objects of each namespace: the ServiceAccount `default`, and the ConfigMap with the API server's CA certificate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT_CA = "kube-root-ca.crt"
 
 
 def decide(namespace: Object, certificate: str) -> Iterator[Object]:
-    """The objects that it has to have; `certificate` is PEM text."""
+    """The objects that the namespace must have. `certificate` is the CA certificate in PEM."""
     if deleting(namespace):
         return
     name = namespace["metadata"]["name"]

@@ -1,11 +1,12 @@
-"""Readers and small makers of Kubernetes objects that several loops need."""
+"""Functions on Kubernetes objects that several loops share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from panal.kube.objects import Object, uid_of
+from panal.kube.objects import Object
+from panal_local.owners import controller_reference
 
 
 def deleting(obj: Object) -> bool:
@@ -17,26 +18,15 @@ def phase(pod: Object) -> str:
 
 
 def owner(obj: Object) -> dict[str, Any]:
-    """The reference of what controls it; empty if nothing does."""
+    """The reference to the controller of the object; empty if it has none."""
     return next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), {})
 
 
-def owned_by(obj: Object) -> dict[str, Any]:
-    """The ownerReference that makes `obj` the controller of another."""
-    return {
-        "apiVersion": obj["apiVersion"],
-        "kind": obj["kind"],
-        "name": obj["metadata"]["name"],
-        "uid": uid_of(obj),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-
-
 def pod_of(template: Mapping[str, Any], of: Object, labels: Mapping[str, str], **metadata: Any) -> Object:
-    """A Pod from the template of its owner; `metadata` has its name."""
+    """A Pod from the template of its owner `of`. `metadata` contains the name."""
     given = template.get("metadata") or {}
     own: dict[str, Any] = {"namespace": of["metadata"]["namespace"], "labels": {**(given.get("labels") or {}), **labels}, **metadata}
     if given.get("annotations"):
         own["annotations"] = dict(given["annotations"])
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": own | {"ownerReferences": [owned_by(of)]}, "spec": dict(template["spec"])}
+    own["ownerReferences"] = [controller_reference(of["apiVersion"], of["kind"], of)]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": dict(template["spec"])}

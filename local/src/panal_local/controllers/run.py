@@ -1,4 +1,4 @@
-"""All loops at work on one API server: they read one watch cache, decide, and write. `run` goes on until it is cancelled."""
+"""Runs all loops against one API server. They read from one watch cache, decide, and write."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ WATCHED = (
 
 
 async def run(client: Client, volumes_folder: Path, certificate: str) -> None:
+    """Runs until cancelled. `certificate` is the API server's CA certificate in PEM."""
     cache = Cache(client, [Watched(kinds.POD, indexes={BY_OWNER: _owner_uid}), *map(Watched, WATCHED)])
     loops = Controllers(client, cache, volumes_folder, certificate).loops()
     await together(cache.run(), Garbage(client).run(), *(loop.run() for loop in loops))
@@ -69,9 +70,9 @@ class Controllers:
         if job is None:
             return None
         plan = jobs.decide(_typed(kinds.JOB, job), self._pods(job), now_utc())
-        await self._write(kinds.JOB, job, plan.status)  # first, so that startTime is there before the Pod
+        await self._write(kinds.JOB, job, plan.status)  # first, so that startTime is set before the Pod exists
         await self._replace_pods(key.namespace, plan.delete, plan.create)
-        return plan.look_again
+        return None
 
     async def _stateful_set(self, key: Key) -> float | None:
         found = self._cache.get(kinds.STATEFUL_SET, *key)
@@ -89,10 +90,10 @@ class Controllers:
             try:
                 await self._client.create(pod)
             except AlreadyExists:
-                continue  # ours, and the watch has not told yet; or somebody else's, and nothing can be done
+                continue  # it is not in the cache yet, or it has another owner
 
     async def _write(self, kind: Kind, obj: Object, status: dict[str, Any]) -> None:
-        """Only what has changed; fields that the status has no more become null."""
+        """Patches the changed fields of the status; removed fields become null."""
         before = obj.get("status") or {}
         patch = {k: v for k, v in status.items() if before.get(k) != v} | {k: None for k in before if k not in status}
         if patch:
@@ -124,7 +125,7 @@ class Controllers:
         return None
 
     async def _bind(self, pod: Object, node: str) -> None:
-        """Conflict if it has a node by now."""
+        """Binds the Pod. Raises Conflict if it already has a node."""
         target = {"apiVersion": "v1", "kind": "Node", "name": node}
         metadata = {key: pod["metadata"][key] for key in ("name", "namespace", "uid")}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
@@ -172,7 +173,7 @@ class Controllers:
         return (key_of(v) for v in self._cache.list(kinds.PERSISTENT_VOLUME)) if kind == kinds.PERSISTENT_VOLUME_CLAIM else ()
 
     async def _volume(self, key: Key) -> float | None:
-        """A folder of ours goes with its claim; what a site's owner made is only told to be free of its claim."""
+        """Deletes the folder of a provisioned volume whose claim was deleted. A volume that a user created becomes Released."""
         volume = self._cache.get(kinds.PERSISTENT_VOLUME, *key)
         if volume is None or deleting(volume) or not volumes.released(volume, self._cache.list(kinds.PERSISTENT_VOLUME_CLAIM)):
             return None
@@ -199,7 +200,7 @@ def _typed(kind: Kind, obj: Object) -> Object:
 
 
 def _self_or_owner(kind: Kind) -> Concerns:
-    """The object itself, or what controls a Pod if it is of that kind."""
+    """The keys of objects of this kind, and of those that control a changed Pod."""
 
     def keys(changed: Kind, obj: Object) -> Iterable[Key]:
         if changed == kind:

@@ -1,6 +1,6 @@
-"""Pods to Nodes: the first Ready node that the Pod may run on; else a condition that says why not, in the scheduler's own words.
+"""Selects a node for a Pod: the first Ready node that fits, else the message of kube-scheduler that says why none does.
 
-What the machine holds is not counted: it is one machine for all nodes.
+CPU and memory are not counted, since all nodes share one machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_EFFECT = "PreferNoSchedule"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The node's name, or why there is none."""
+    """The node's name, or the reason why no node fits."""
 
     node: str = ""
     message: str = ""
@@ -37,8 +37,8 @@ def decide(pod: Object, nodes: Iterable[Object], claims: Mapping[str, Object]) -
         reasons[problem] += 1
     if not every:
         return Verdict(message="no nodes available to schedule pods")
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return Verdict(message=f"0/{len(every)} nodes are available: {told}.")
+    problems = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return Verdict(message=f"0/{len(every)} nodes are available: {problems}.")
 
 
 def _claim_problem(pod: Object, claims: Mapping[str, Object]) -> str:
@@ -82,7 +82,7 @@ def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
 
 
 def _resources(spec: Mapping[str, Any], node: Object) -> str:
-    """Only what a node has or has not, such as a GPU: cpu and memory are shared by all."""
+    """Checks extended resources, such as GPUs; CPU and memory are not counted."""
     has = (node.get("status") or {}).get("allocatable") or {}
     for container in spec.get("containers") or ():
         for name in (container.get("resources") or {}).get("requests") or {}:

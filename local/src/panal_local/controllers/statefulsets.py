@@ -1,4 +1,4 @@
-"""StatefulSets: Pods `<name>-0`, `<name>-1`, … one after the other, replaced when the template changes, and always under the same name."""
+"""StatefulSets: creates the Pods `<name>-0`, `<name>-1`, … in order, and replaces them when the template changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Plan:
 
 
 def decide(found: Object, pods: Mapping[str, Object]) -> Plan:
-    """`pods` by name: those that the StatefulSet controls. Volume claim templates are not made: panal's have none."""
+    """`pods` are those that the StatefulSet controls, by name. Volume claim templates are not supported."""
     name, spec = found["metadata"]["name"], found["spec"]
     revision = revision_of(found)
     names = [f"{name}-{ordinal}" for ordinal in range(spec.get("replicas", 1))]

@@ -1,7 +1,7 @@
-"""Claims to volumes: one that a site's owner made for it, else a folder of its own under the platform's, if its class is `local`
-or it names none.
+"""Binds volume claims: to a PersistentVolume that a user created and that fits, else to a new folder if the claim's class is `local` or
+not set.
 
-A folder that was made here goes with its claim (reclaim policy Delete); a PersistentVolume made by hand stays, with its data.
+A provisioned folder is deleted with its claim (reclaim policy Delete). A PersistentVolume that a user created stays, with its data.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MADE_BY = {"pv.kubernetes.io/provisioned-by": "panal.io/folder"}
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The volume that a claim gets; `make` if it does not exist yet."""
+    """The volume for a claim. `make`: it has to be created."""
 
     volume: Object
     make: bool = False
 
 
 def decide(claim: Object, volumes: Iterable[Object], folder: Path) -> Bound | None:
-    """None while no volume fits, or for a class that is not ours."""
+    """Returns None if no volume fits, or if the class is not `local`."""
     known = {v["metadata"]["name"]: v for v in volumes}
     spec = claim["spec"]
     if spec.get("volumeName"):
@@ -94,6 +94,6 @@ def is_ours(volume: Object) -> bool:
 
 
 def released(volume: Object, claims: Iterable[Object]) -> bool:
-    """Whether the claim that it was bound to is gone."""
+    """Whether the claim that the volume was bound to no longer exists."""
     ref = volume["spec"].get("claimRef") or {}
     return bool(ref.get("uid")) and all(uid_of(c) != ref["uid"] for c in claims)

@@ -1,13 +1,13 @@
-"""The local platform's node: Pods as processes, at any API server.
+"""The local platform's node, which runs Pods as processes. It works with any API server.
 
-    agent       the node itself: registers, renews its Lease, gives each Pod to a worker      services, forward   NodePorts
-    pod         one Pod: observe its files and its object, decide, do, tell                   logs       what `kubectl logs` reads
-    decide      which container starts or ends next (pure)          status       what to tell the API server (pure)
-    environment env, command and paths of a container (pure)        content      the files of ConfigMaps, Secrets ... (pure)
-    volumes     folders in the place of mounts                      probes       startup, readiness
-    starting    what a container's process gets, tokens (one Pod)
-    records     a container's attempts, as files                    shim         the small program around each container
-    images      the image store                                     recipes      makes images
+    agent       the node: registers, renews its Lease, starts a worker for each Pod      services, forward   NodePorts
+    pod         the worker of a Pod: observe, decide, act, report                        logs       the server for `kubectl logs`
+    decide      which container starts or ends next (pure)          status       the status of a Pod (pure)
+    environment env, command and paths of a container (pure)        content      the files of ConfigMaps, Secrets, … (pure)
+    volumes     folders instead of mounts                           probes       startup, readiness
+    starting    starts the containers of a Pod; tokens
+    records     a container's attempts, as files                    shim         the parent process of each container
+    images      the image store                                     recipes      builds images
 
-docs/design/local-node.md says what is as on a real node, and what is not.
+docs/design/local-node.md lists the differences from a real node.
 """

@@ -1,7 +1,7 @@
-"""The node itself: registers at the API server, renews its Lease and status, and gives each of its Pods to a worker.
+"""The node: registers with the API server, renews its Lease and status, and starts a worker for each of its Pods.
 
-State lies in FOLDER/pods/UID: pod.json (address and object), volumes/, containers/. Workers of Pods whose object has gone meanwhile
-end what still runs.
+State is in FOLDER/pods/UID: pod.json (address and object), volumes/ and containers/. If a Pod's object was deleted while the node was down,
+its worker stops the remaining containers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from panal_local.node.pod import PodWorker
 from panal_local.node.services import Services
 from panal_local.node.starting import Settings
 
-log = logging.getLogger("panal.node")
+log = logging.getLogger(__name__)
 
 WATCHED = (CONFIG_MAP, SECRET, SERVICE, PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME)
 LEASES = "kube-node-lease"
@@ -46,7 +46,8 @@ LEASE_SECONDS = 40
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`token`: file with the bearer token that the log server asks for, made if it is not there; default FOLDER/token."""
+    """`token` is the file with the log server's bearer token, created if it does not exist; the default is FOLDER/token. `restart_delay`,
+    in seconds, is the first delay of the restart back-off."""
 
     kubeconfig: Path
     name: str
@@ -59,7 +60,7 @@ class Config:
 
 
 async def serve(config: Config, client: Client) -> None:
-    """Until cancelled; Pods stay."""
+    """Runs until cancelled. Pods keep running."""
     config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     await Agent(config, client.managing("panal-node")).run()
 
@@ -82,7 +83,7 @@ class Agent:
         token = self._config.token or self._config.folder / "token"
         async with LogServer(self._config.address, self._config.folder, token) as port, asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._cache.run())
-            self._tasks.create_task(self._stay_registered(port))
+            self._tasks.create_task(self._keep_registered(port))
             self._tasks.create_task(self._services.keep())
             await self._cache.wait_synced()
             self._adopt()
@@ -94,7 +95,7 @@ class Agent:
             self._on_pod(pod)
         for folder in (self._config.folder / "pods").glob("*"):
             if folder.name not in self._workers and (saved := _saved(folder)):
-                self._begin(saved["pod"], saved["ip"]).vanished()
+                self._start_worker(saved["pod"], saved["ip"]).object_deleted()
         self._update_services()
         log.info("node %s at %s: %d pods", self._config.name, self._config.address, len(self._workers))
 
@@ -103,7 +104,7 @@ class Agent:
             return
         if kind == POD:
             if old and (new is None or uid_of(new) != uid_of(old)) and (worker := self._workers.get(uid_of(old))):
-                worker.vanished()
+                worker.object_deleted()
             if new:
                 self._on_pod(new)
         elif kind != SERVICE:
@@ -125,14 +126,14 @@ class Agent:
         if over and "deletionTimestamp" not in pod["metadata"] and not folder.exists():
             return
         saved = _saved(folder)
-        self._begin(pod, saved["ip"] if saved else self._free_address())
+        self._start_worker(pod, saved["ip"] if saved else self._free_address())
 
-    def _begin(self, pod: Object, ip: str) -> PodWorker:
+    def _start_worker(self, pod: Object, ip: str) -> PodWorker:
         folder = self._config.folder / "pods" / uid_of(pod)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "pod.json").exists():
             write(folder / "pod.json", json.dumps({"ip": ip, "pod": pod}))
-        worker = PodWorker(pod, ip, folder, self._client, self._lookup, self._tell, self._settings)
+        worker = PodWorker(pod, ip, folder, self._client, self._lookup, self._event, self._settings)
         self._workers[uid_of(pod)] = worker
         self._spawn(self._work(uid_of(pod), worker))
         return worker
@@ -141,7 +142,7 @@ class Agent:
         while True:
             try:
                 await worker.run()
-            except Exception:  # one Pod's trouble must not end the others
+            except Exception:  # an error of one Pod must not stop the others
                 log.exception("pod %s: trying again", worker.name)
                 await asyncio.sleep(RENEW)
                 continue
@@ -160,25 +161,25 @@ class Agent:
     def _lookup(self, kind: Kind, namespace: str, name: str) -> Object | None:
         return self._cache.get(kind, namespace, name)
 
-    def _tell(self, pod: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+    def _event(self, pod: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._spawn(self._events.record(pod, type_, reason, message))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._tasks.create_task(coroutine)
 
     # --- the Node object -----------------------------------------------------------------------------------------
-    async def _stay_registered(self, port: int) -> None:
-        told = 0.0
+    async def _keep_registered(self, port: int) -> None:
+        registered_at = 0.0
         while True:
             try:
-                if time.monotonic() - told > 60 or not told:
+                if time.monotonic() - registered_at > 60 or not registered_at:
                     await self._register(port)
-                    told = time.monotonic()
+                    registered_at = time.monotonic()
                 await self._renew()
             except ApiError as error:
                 log.warning("node %s: %s; trying again", self._config.name, error)
-                told = 0.0
-            await asyncio.sleep(RENEW if told else 1)
+                registered_at = 0.0
+            await asyncio.sleep(RENEW if registered_at else 1)
 
     async def _register(self, port: int) -> None:
         name = self._config.name
@@ -245,7 +246,7 @@ def _node_info() -> Object:
 
 
 def api_address(kubeconfig: Path) -> tuple[str, int]:
-    """Host and port of the API server in the kubeconfig's current context."""
+    """Host and port of the API server in the current context of the kubeconfig."""
     config = yaml.safe_load(kubeconfig.read_text())
     context = next(c["context"] for c in config["contexts"] if c["name"] == config["current-context"])
     server = next(c["cluster"]["server"] for c in config["clusters"] if c["name"] == context["cluster"])

@@ -1,4 +1,4 @@
-"""The files of a Pod's volumes that are made of objects: ConfigMap, Secret, downwardAPI and projected (pure)."""
+"""The files of volumes of type ConfigMap, Secret, downwardAPI and projected (pure)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Files = dict[str, bytes]  # path below the volume -> content
 
 
 class TokenRequest(NamedTuple):
-    """A token of the Pod's service account that a projected volume asks for."""
+    """A service account token that a projected volume requests. `seconds` is its lifetime."""
 
     audience: str
     seconds: int
@@ -27,7 +27,7 @@ def made_of_objects(volume: Object) -> bool:
 
 
 def secret(volume: Object) -> bool:
-    """Whether its files are for the owner's eyes alone."""
+    """Whether only the owner may read the files."""
     sources = volume.get("projected", {}).get("sources", [])
     return "secret" in volume or any("secret" in s or "serviceAccountToken" in s for s in sources)
 
@@ -44,7 +44,7 @@ def _request(wanted: Mapping[str, Any]) -> TokenRequest:
 
 
 def files(volume: Object, pod: Object, lookup: Lookup, tokens: Tokens) -> Files:
-    """NotReadyError if something that is not optional is missing."""
+    """The files of the volume. Raises NotReadyError if an object that is not optional does not exist."""
     try:
         return _files(volume, pod, lookup, tokens)
     except NotReadyError as error:

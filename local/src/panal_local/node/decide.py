@@ -1,9 +1,8 @@
-"""Which container of a Pod starts or ends next (pure): the order of a kubelet.
+"""Which containers of a Pod start or stop next, in the order of a kubelet (pure).
 
-Init containers one after the other; a sidecar (an init container with restartPolicy Always) has to have started before the next goes
-on, and runs from then on. Then the main containers, all at once. When none of these will run again the sidecars end, the last one first,
-and the Pod is over. A Pod that is deleted ends its main containers first, its sidecars after them. What fails waits ever longer
-before it starts again.
+Init containers run one after another. A sidecar (an init container with restartPolicy Always) must have started before the next one runs,
+and keeps running. Then all main containers start. When no main container will run again, the sidecars stop, the last one first, and the Pod
+has ended. A deleted Pod stops its main containers before its sidecars. A failed container restarts with a growing delay.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from typing import Literal
 
 from panal_local.node.records import Attempt
 
-LONGEST_DELAY = 300.0
-HEALTHY = 600.0  # a container that ran for so long starts again as if it were the first time
+LONGEST_DELAY = 300.0  # seconds
+HEALTHY = 600.0  # seconds; a container that ran longer restarts without a delay
 
 Role = Literal["init", "sidecar", "main"]
 Policy = Literal["Always", "OnFailure", "Never"]
@@ -23,7 +22,8 @@ Policy = Literal["Always", "OnFailure", "Never"]
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """`attempts` oldest first; `started`: its startup probe has succeeded, or it has none; `ready` as its readiness probe says."""
+    """`attempts`: oldest first. `started`: the startup probe has succeeded, or there is none. `ready`: the result of the readiness
+    probe."""
 
     name: str
     role: Role
@@ -42,19 +42,19 @@ class Container:
 
     @property
     def exit_code(self) -> int | None:
-        """None before the first end and while it runs."""
+        """The exit code of the last attempt; None while it runs, or before the first."""
         return self.last.ended.code if self.last and self.last.ended else None
 
     @property
     def final(self) -> bool:
-        """It has ended and will not start again."""
+        """The container has ended and will not restart."""
         code = self.exit_code
         return code is not None and (self.policy == "Never" or (code == 0 and self.policy == "OnFailure"))
 
 
 @dataclass(slots=True)
 class Plan:
-    """`waits`: containers that start later, and when; `over`: nothing runs, and nothing will."""
+    """`waits`: when delayed containers start, in seconds since 1970. `over`: no container runs or will run."""
 
     start: list[str] = field(default_factory=list)
     stop: list[str] = field(default_factory=list)
@@ -63,7 +63,8 @@ class Plan:
 
 
 def decide(containers: Sequence[Container], now: float, *, ending: bool, first_delay: float = 10.0) -> Plan:
-    """`ending`: the Pod is deleted, or was stopped for good. Containers are in the order of the spec, init containers first."""
+    """`containers` are in the order of the spec, init containers first. `ending`: the Pod is deleted or has ended. `now` is in seconds
+    since 1970, `first_delay` in seconds."""
     plan = Plan()
     mains = [c for c in containers if c.role == "main"]
     if ending or finished(containers):
@@ -78,20 +79,20 @@ def decide(containers: Sequence[Container], now: float, *, ending: bool, first_d
 
 
 def finished(containers: Sequence[Container]) -> bool:
-    """Whether the Pod's work is done, or an init container has failed for good; sidecars may still run."""
+    """Whether all main containers have ended, or an init container has failed finally; sidecars may still run."""
     failed = any(c.role == "init" and c.final and c.exit_code for c in containers)
     return failed or all(c.final for c in containers if c.role == "main")
 
 
 def initialized(containers: Sequence[Container]) -> bool:
-    """Whether the main containers may start, or have."""
+    """Whether the main containers can start or have started."""
     if any(c.attempts for c in containers if c.role == "main"):
         return True
     return all(_done(c) for c in containers if c.role != "main")
 
 
 def _done(container: Container) -> bool:
-    """An init container that lets the next one go on."""
+    """Whether the next init container can start."""
     return container.running and container.started if container.role == "sidecar" else container.exit_code == 0
 
 
@@ -116,7 +117,7 @@ def _keep_running(container: Container, plan: Plan, now: float, first_delay: flo
 
 
 def starts_at(container: Container, first_delay: float) -> float:
-    """At once after the first end, then `first_delay` after the end, doubled every time."""
+    """The time of the restart: at once after the first end, then after `first_delay` seconds, doubled each time."""
     if not container.last or not container.last.ended:
         return 0.0
     if container.last.ended.at - container.last.started > HEALTHY or container.last.number == 0:

@@ -1,4 +1,4 @@
-"""Ends every container of a node's folder, and its forwarder: `panal down` needs it. The node must have ended. No API server is asked."""
+"""Stops all containers of a node and its forwarder, for `panal down`. The node must have ended. No API server is needed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from panal_local.node.records import Attempt
 
 
 async def drain(folder: Path, grace: float = 5.0) -> list[Path]:
-    """SIGTERM to all, after `grace` seconds SIGKILL. Returns the attempts that are left, which is none unless the kernel keeps one."""
-    for number, patience in ((signal.SIGTERM, grace), (signal.SIGUSR1, 10.0)):
+    """Sends SIGTERM to all containers, and SIGKILL after `grace` seconds. Returns the folders of attempts that still run."""
+    for number, timeout in ((signal.SIGTERM, grace), (signal.SIGUSR1, 10.0)):
         left = _running(folder)
         for attempt in left:
             records.send(attempt, number)
-        end = time.monotonic() + patience
-        while (left := _running(folder)) and time.monotonic() < end:  # noqa: ASYNC110  other processes bring it about
+        end = time.monotonic() + timeout
+        while (left := _running(folder)) and time.monotonic() < end:  # noqa: ASYNC110  waits for other processes
             await asyncio.sleep(0.05)
     if not left:
         shutil.rmtree(folder / "forwarder", ignore_errors=True)

@@ -1,8 +1,8 @@
-"""What a container's process is given: command, environment and folder, as a kubelet makes them of the spec, and paths made real (pure).
+"""Command, environment and working directory of a container's process, with mount paths replaced (pure).
 
-There are no mount namespaces here, so a mount path becomes the real folder wherever the spec names it: env values, command and arguments
-that start with a mount path (whole components, the longest one wins), that are lists of such paths like PATH, or `--option=` and a path.
-Inside longer text, such as a script for `sh -c`, a path cannot be told from any other word: use $(VAR) there.
+The node has no mount namespaces, so it replaces mount paths with real folders in env values, command and arguments: a value that starts
+with a mount path (whole components; the longest path wins), a list of such paths like PATH, or `--option=` and a path. Paths inside other
+text, such as a script for `sh -c`, are not replaced: use $(VAR) there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFERENCE = re.compile(r"\$(\$|\([^)]*\))")
 
 
 class NotReadyError(Exception):
-    """The container or the Pod cannot start now: `reason` is the kubelet's word for it, the message says what is missing."""
+    """The container or the Pod cannot start yet. `reason` is that of the kubelet; the message says what is missing."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ def config_error(message: str) -> NotReadyError:
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
-    """$(NAME) becomes the value, $$ a dollar; what is not known stays as it is."""
+    """Replaces $(NAME) with its value and $$ with $. Unknown names stay unchanged."""
 
     def value(match: re.Match[str]) -> str:
         found = match[1]
@@ -54,7 +54,7 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 
 def real(path: str, mounts: Mounts) -> str:
-    """The real path of one that a mount path begins; any other stays."""
+    """Replaces the mount path that `path` starts with; other paths stay unchanged."""
     for mount, folder in sorted(mounts, key=lambda m: len(m[0]), reverse=True):
         mount = mount.rstrip("/")
         if path == mount or path.startswith(f"{mount}/"):
@@ -63,7 +63,7 @@ def real(path: str, mounts: Mounts) -> str:
 
 
 def rewrite(text: str, mounts: Mounts) -> str:
-    """`text` if it is a path or a list of paths, made real."""
+    """Replaces mount paths if `text` is a path or a list of paths."""
     parts = text.split(":")
     if all(part.startswith("/") or not part for part in parts):
         return ":".join(real(part, mounts) for part in parts)
@@ -76,7 +76,7 @@ def rewrite_argument(text: str, mounts: Mounts) -> str:
 
 
 def field(pod: Object, path: str) -> str:
-    """The downward API's fieldRef."""
+    """The value of a fieldRef of the downward API. Raises NotReadyError for an unsupported field."""
     metadata, status = pod["metadata"], pod.get("status", {})
     if match := re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path):
         return str((metadata.get(match[1]) or {}).get(match[2], ""))
@@ -110,7 +110,7 @@ def data_of(obj: Object) -> dict[str, bytes]:
 
 
 def referenced(lookup: Lookup, kind: Kind, namespace: str, ref: Mapping[str, Any]) -> dict[str, bytes] | None:
-    """The data of the object named; None if it is not there and need not be."""
+    """The data of the referenced object; None if it does not exist and is optional. Raises NotReadyError."""
     obj = lookup(kind, namespace, ref["name"])
     if obj is None:
         if ref.get("optional"):
@@ -122,7 +122,8 @@ def referenced(lookup: Lookup, kind: Kind, namespace: str, ref: Mapping[str, Any
 def environment(
     container: Object, pod: Object, lookup: Lookup, mounts: Mounts, base: Mapping[str, str], fixed: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """`base` is what the image and the node give; envFrom, then env, override it, but not what is `fixed`."""
+    """The environment. envFrom, then env, override `base`, which comes from the image and the node, but not `fixed`. Raises
+    NotReadyError."""
     fixed = fixed or {}
     found = {**base, **fixed}
     namespace = pod["metadata"]["namespace"]
@@ -139,7 +140,7 @@ def environment(
 
 
 def _value(entry: Object, pod: Object, lookup: Lookup, known: Mapping[str, str]) -> str | None:
-    """None: the variable is optional and not there."""
+    """The value of an env entry; None if it is optional and does not exist."""
     source = entry.get("valueFrom")
     if not source:
         return expand(entry.get("value", ""), known)
@@ -157,7 +158,7 @@ def _value(entry: Object, pod: Object, lookup: Lookup, known: Mapping[str, str])
 
 
 def command(container: Object, env: Mapping[str, str], mounts: Mounts, entrypoint: Sequence[str], cmd: Sequence[str]) -> list[str]:
-    """`command` replaces the image's entrypoint, and its cmd with it; `args` replace the cmd."""
+    """The command line. The container's `command` replaces the image's entrypoint and cmd, `args` only the cmd. Raises NotReadyError."""
     given, args = container.get("command"), container.get("args")
     words = [*(given or entrypoint), *(args or ([] if given else cmd))]
     if not words:

@@ -1,8 +1,7 @@
-"""`python -I forward.py ADDRESS FILE`: NodePorts, as a process of its own under a shim: connections outlive the node, as the kernel's do.
+"""`python -I forward.py ADDRESS FILE`: forwards NodePorts. It is a process under a shim, so that connections survive a restart of the node.
 
-FILE, which the node writes, holds {port: [[address, port], ...]}: which ports are open, and the ready Pods behind each.
-It is looked at when a connection comes, and a few times a second for ports that are new or gone. Plain bytes over asyncio, standard
-library only.
+FILE, which the node writes, contains {port: [[address, port], ...]}: the open ports and the ready Pods behind each. It is read for each
+connection, and a few times a second for new and removed ports. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from itertools import count
 from pathlib import Path
 
 CHUNK = 1 << 20
-LOOK = 0.2  # seconds
+LOOK = 0.2  # seconds between reads of the file
 Target = tuple[str, int]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -52,7 +51,7 @@ class Forwarder:
             self._servers[port] = await asyncio.start_server(lambda r, w: self._connected(port, (r, w)), self._address, port, limit=CHUNK)
             self._failed.discard(port)
         except OSError as error:
-            if port not in self._failed:  # said once
+            if port not in self._failed:  # reported once
                 sys.stderr.write(f"NodePort {self._address}:{port} cannot be opened: {error}; trying again\n")
             self._failed.add(port)
 
@@ -64,7 +63,7 @@ class Forwarder:
                 far = await asyncio.open_connection(*found[(first + i) % len(found)], limit=CHUNK)
                 await _join(near, far)
                 return
-        near[1].transport.abort()  # nobody is ready: the client sees a reset, as with a real node
+        near[1].transport.abort()  # no Pod is ready: the client gets a reset, as on a real node
 
 
 async def _join(near: Streams, far: Streams) -> None:

@@ -1,6 +1,6 @@
-"""The image store: FOLDER/NAME/TAG/image.json says what an image is; its files are beside it, its Python environment in FOLDER/.venvs.
+"""The image store. FOLDER/NAME/TAG/image.json describes an image; its files are in the same folder, Python environments in FOLDER/.venvs.
 
-An image is an application folder with an environment of its own. Nothing is ever pulled: `build` (see `recipes`) makes images.
+An image is an application folder with its own Python environment. Images are never pulled; `recipes.build` builds them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`env` holds PATH, with the image's own programs first."""
+    """`env` contains PATH, with the image's programs first."""
 
     name: str
     digest: str
@@ -30,7 +30,7 @@ class Image:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Name and tag; a digest after it (`@sha256:...`) is what `find` compares, not part of them."""
+    """Repository and tag, without a digest (`@sha256:...`), which `find` compares."""
     repository, _, tag = name.partition("@")[0].rpartition(":")
     return (repository, tag) if repository and "/" not in tag else (name.partition("@")[0], "latest")
 
@@ -43,7 +43,7 @@ def folder_of(images: Path, name: str) -> Path:
 
 
 def find(images: Path, name: str) -> Image:
-    """NotReadyError if it is not in the store."""
+    """The image. Raises NotReadyError if the store does not contain it."""
     folder = folder_of(images, name)
     try:
         content = json.loads((folder / "image.json").read_text())

@@ -1,4 +1,4 @@
-"""What an installation is at, from what pip or uv prints while it goes on: one step for each line that says one. Pure."""
+"""The steps of an installation, parsed from the output of pip or uv. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STEPS = (  # of pip, then of uv
 
 
 class Steps:
-    """`step` gives the line's step in words, or nothing; packages that are collected are counted."""
+    """`step` returns the step that a line reports, or an empty string. Counts the collected packages."""
 
     def __init__(self) -> None:
         self._collected: set[str] = set()

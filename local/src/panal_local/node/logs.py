@@ -1,7 +1,7 @@
-"""What `kubectl logs` reads by way of the API server: GET /containerLogs/NAMESPACE/POD/CONTAINER, with the token of a file as bearer.
+"""The log server, which the API server calls for `kubectl logs`: GET /containerLogs/NAMESPACE/POD/CONTAINER, with a bearer token.
 
-Plain HTTP on the node's own loopback address. Queries: follow, previous, tailLines, limitBytes. Logs are kept as they were written, without
-times: queries by time are refused.
+Plain HTTP on the node's loopback address. Supports follow, previous, tailLines and limitBytes. Logs contain no times, so queries by time
+are refused.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from aiohttp.typedefs import Handler
 from panal_local.node import records
 from panal_local.node.records import Attempt
 
-POLL = 0.2
+POLL = 0.2  # seconds
 CHUNK = 1 << 16
 BY_TIME = ("timestamps", "sinceSeconds", "sinceTime")
 
 
 class LogServer:
-    """`async with` gives the port."""
+    """An async context manager that returns the port. `token` is a file, created if it does not exist."""
 
     def __init__(self, address: str, folder: Path, token: Path) -> None:
         self._address = address
@@ -48,7 +48,7 @@ class LogServer:
 
     @web.middleware
     async def _known(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Whoever has no token does not even learn what there is to ask for."""
+        """Checks the token before the path, so that other clients learn nothing."""
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._token}".encode()):
             return web.Response(status=401, text="Unauthorized")
@@ -66,7 +66,7 @@ class LogServer:
         return response
 
     def _attempt(self, request: web.Request) -> Attempt | str:
-        """What to read, or why there is nothing."""
+        """The attempt whose log is requested, or an error message."""
         namespace, name, container = (request.match_info[k] for k in ("namespace", "pod", "container"))
         found = []
         for file in (self._folder / "pods").glob("*/pod.json"):
@@ -101,7 +101,7 @@ async def _send(response: web.StreamResponse, attempt: Attempt, query: Any) -> N
 
 
 def tail_offset(path: Path, lines: int) -> int:
-    """Where the last `lines` lines begin; a newline at the very end begins none."""
+    """The offset of the last `lines` lines, in bytes. A newline at the end of the file starts no line."""
     with path.open("rb") as file:
         last = deque(file, maxlen=max(0, lines))
         return file.tell() - sum(map(len, last))

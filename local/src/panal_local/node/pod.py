@@ -1,6 +1,7 @@
-"""One Pod on this node: observe its files and its object, decide, do, tell. Woken by changes of objects, by probes, ends and timers.
+"""The worker of a Pod: observes its files and its object, decides, acts, and reports the status.
 
-Nothing that matters is in memory: a worker that begins again after the node was killed reads the records and goes on.
+Changes of objects, probes, ended containers and timers wake it up. All state is in files: after a restart of the node, a new worker
+continues from the records.
 """
 
 from __future__ import annotations
@@ -26,26 +27,28 @@ from panal_local.node.records import Attempt
 from panal_local.node.starting import Settings, Starter
 from panal_local.node.status import Facts, container_id, pod_status
 
-log = logging.getLogger("panal.node")
+log = logging.getLogger(__name__)
 
-RETRY = 3.0  # seconds, while something is missing that nobody tells us of, such as an image
-SHORTEST_GRACE = 2.0  # of sidecars, when the main containers have used up the Pod's
+RETRY = 3.0  # seconds; for missing things that send no event, such as an image
+SHORTEST_GRACE = 2.0  # seconds for sidecars, after the main containers have used the grace period
 
 
-class Tell(Protocol):
+class RecordEvent(Protocol):
     def __call__(self, pod: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None: ...
 
 
 class PodWorker:
-    def __init__(self, pod: Object, ip: str, folder: Path, client: Client, lookup: Lookup, tell: Tell, settings: Settings) -> None:
+    def __init__(
+        self, pod: Object, ip: str, folder: Path, client: Client, lookup: Lookup, record_event: RecordEvent, settings: Settings
+    ) -> None:
         self.pod = pod
         self.ip = ip
-        self.gone = False  # the object is: end everything, tell nobody
+        self.deleted = False  # the object was deleted: stop everything, report nothing
         self.health: dict[Path, Health] = {}
         self._folder = folder
         self._client = client
-        self._tell_always = tell
-        self._said: set[tuple[str, str]] = set()
+        self._record_event = record_event
+        self._reported: set[tuple[str, str]] = set()
         self._settings = settings
         self._wake = asyncio.Event()
         self._follows: dict[Path, asyncio.Task[None]] = {}
@@ -59,12 +62,12 @@ class PodWorker:
         self.pod = pod or self.pod
         self._wake.set()
 
-    def vanished(self) -> None:
-        self.gone = True
+    def object_deleted(self) -> None:
+        self.deleted = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Until the Pod is gone from the node."""
+        """Runs until the Pod is removed from the node."""
         try:
             while True:
                 self._wake.clear()
@@ -75,10 +78,10 @@ class PodWorker:
                     async with asyncio.timeout(delay):  # `wait_for` of Python 3.11 loses a cancellation that comes with the event
                         await self._wake.wait()
         finally:
-            self._let_go()
+            self._detach()
 
-    def _let_go(self) -> None:
-        """Of what runs: it goes on, and whoever looks next attends to it."""
+    def _detach(self) -> None:
+        """Stops watching the containers, which keep running."""
         for task in (*self._follows.values(), *(t for _, t in self._stops.values())):
             task.cancel()
         for health in self.health.values():
@@ -90,7 +93,7 @@ class PodWorker:
         try:
             return await self._sync()
         except NotFound:
-            self.gone = True
+            self.deleted = True
             return 0.0
         except (ApiError, OSError) as error:
             log.warning("pod %s: %s; trying again", self.name, error)
@@ -100,10 +103,10 @@ class PodWorker:
     def name(self) -> str:
         return f"{self.pod['metadata']['namespace']}/{self.pod['metadata']['name']}"
 
-    # --- one look ------------------------------------------------------------------------------------------------
+    # --- reconcile -----------------------------------------------------------------------------------------------
     async def _sync(self) -> float | None:
-        """Seconds until the next look at the latest; None when all is done."""
-        ending = self.gone or "deletionTimestamp" in self.pod["metadata"]
+        """Returns the seconds until the next sync at the latest; None when the Pod is removed."""
+        ending = self.deleted or "deletionTimestamp" in self.pod["metadata"]
         over_before = self.pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         plan = decide(self._observe(), time.time(), ending=ending or over_before, first_delay=self._settings.restart_delay)
         self._end_stale()
@@ -114,11 +117,11 @@ class PodWorker:
         return await self._report(plan, ending, over_before)
 
     async def _report(self, plan: Plan, ending: bool, over_before: bool) -> float | None:
-        if not self.gone and not (over_before and not ending):
-            await self._tell_status(plan)
+        if not self.deleted and not (over_before and not ending):
+            await self._report_status(plan)
         if plan.over and ending:
             metadata = self.pod["metadata"]
-            if not self.gone:
+            if not self.deleted:
                 await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
             node = self._folder.parents[1]
             records.keep_logs(self._folder, records.kept_logs(node, metadata["namespace"], metadata["name"]))
@@ -133,11 +136,11 @@ class PodWorker:
             times.append(now + RETRY)
         return max(0.0, min([*times, now + 60]) - now)
 
-    def _tell(self, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """An Event, unless it was told before: looking again is no news."""
-        if (reason, message) not in self._said:
-            self._said.add((reason, message))
-            self._tell_always(self.pod, type_, reason, message)
+    def _event(self, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Records an Event once."""
+        if (reason, message) not in self._reported:
+            self._reported.add((reason, message))
+            self._record_event(self.pod, type_, reason, message)
 
     def _observe(self) -> list[Container]:
         spec = self.pod["spec"]
@@ -152,33 +155,33 @@ class PodWorker:
         attempts = records.attempts(self._folder / "containers" / spec["name"])
         health = None
         if attempts and attempts[-1].running:
-            health = self._attend(spec, attempts[-1])
+            health = self._watch(spec, attempts[-1])
         return Container(spec["name"], role, policy, attempts, bool(health and health.started), bool(health and health.ready))
 
     # --- running containers --------------------------------------------------------------------------------------
-    def _attend(self, spec: Object, attempt: Attempt) -> Health:
-        """Follow the container to its end, and probe it."""
+    def _watch(self, spec: Object, attempt: Attempt) -> Health:
+        """Starts to wait for the end of the container and to probe it."""
         if attempt.folder not in self._follows:
             self._follows[attempt.folder] = asyncio.create_task(self._follow(attempt), name=f"end of {attempt.folder}")
         if attempt.folder not in self.health:
-            self.health[attempt.folder] = self._probed(spec, attempt)
+            self.health[attempt.folder] = self._health_of(spec, attempt)
             self.health[attempt.folder].begin()
         return self.health[attempt.folder]
 
-    def _probed(self, spec: Object, attempt: Attempt) -> Health:
-        """As ready as the API server was told of this very attempt, so that a restart of the node changes nothing."""
+    def _health_of(self, spec: Object, attempt: Attempt) -> Health:
+        """Starts from the reported status of the same attempt, so that a restart of the node changes nothing."""
 
         def unhealthy(probe: str, problem: str) -> None:
-            self._tell("Warning", "Unhealthy", f"{probe.removesuffix('Probe').capitalize()} probe failed: {problem}")
+            self._event("Warning", "Unhealthy", f"{probe.removesuffix('Probe').capitalize()} probe failed: {problem}")
             if probe == "startupProbe":
                 grace = (spec.get(probe) or {}).get("terminationGracePeriodSeconds", self._grace())
-                self._tell("Normal", "Killing", f"Container {spec['name']} failed {probe}, will be restarted")
+                self._event("Normal", "Killing", f"Container {spec['name']} failed {probe}, will be restarted")
                 self._stop(spec["name"], time.time() + grace)
 
         health = Health(spec, self.ip, self.changed, unhealthy)
         status = self.pod.get("status", {})
-        told = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-        same: Object = next((s for s in told if s.get("containerID") == container_id(self.pod, spec["name"], attempt)), {})
+        statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+        same: Object = next((s for s in statuses if s.get("containerID") == container_id(self.pod, spec["name"], attempt)), {})
         health.started, health.ready = bool(same.get("started")), bool(same.get("ready"))
         return health
 
@@ -189,7 +192,7 @@ class PodWorker:
         self.changed()
 
     def _end_stale(self) -> None:
-        """Forget tasks of attempts that have ended."""
+        """Removes the tasks of attempts that have ended."""
         for folder in [f for f, task in self._follows.items() if task.done() and not records.held(f)]:
             self._follows.pop(folder)
             if health := self.health.pop(folder, None):
@@ -201,13 +204,13 @@ class PodWorker:
     def _grace(self) -> float:
         return float(self.pod["spec"].get("terminationGracePeriodSeconds", 30))
 
-    def _deadline(self, deleted: bool) -> float:
+    def _deadline(self, ending: bool) -> float:
         metadata = self.pod["metadata"]
-        if deleted and "deletionTimestamp" in metadata:
+        if ending and "deletionTimestamp" in metadata:
             if metadata.get("deletionGracePeriodSeconds") == 0:
                 return 0.0
             return max(from_time(metadata["deletionTimestamp"]).timestamp(), time.time() + SHORTEST_GRACE)
-        return time.time() + (SHORTEST_GRACE if self.gone else self._grace())
+        return time.time() + (SHORTEST_GRACE if self.deleted else self._grace())
 
     def _stop(self, name: str, deadline: float) -> None:
         attempt = records.attempts(self._folder / "containers" / name)[-1]
@@ -216,39 +219,39 @@ class PodWorker:
             return
         if before:
             before[1].cancel()
-        self._tell("Normal", "Killing", f"Stopping container {name}")
+        self._event("Normal", "Killing", f"Stopping container {name}")
         self._stops[attempt.folder] = (deadline, asyncio.create_task(records.end(attempt, deadline), name=f"stop {attempt.folder}"))
 
     # --- starting ------------------------------------------------------------------------------------------------
     async def _start_all(self, plan: Plan) -> None:
-        """Brings volumes up to date as well, whether or not something starts."""
+        """Updates the volumes, then starts the planned containers."""
         self._waiting = {}
         try:
             folders = await self._starter.mount(self.pod)
             self._mounted = True
         except NotReadyError as error:
-            self._tell("Warning", error.reason, error.message)
+            self._event("Warning", error.reason, error.message)
             self._mounted = False
             return
         for spec in self._specs():
             if spec["name"] in plan.start:
-                self._start_or_say_why(spec, folders)
+                self._start_container(spec, folders)
 
     def _specs(self) -> list[Object]:
         return [*(self.pod["spec"].get("initContainers") or ()), *self.pod["spec"]["containers"]]
 
-    def _start_or_say_why(self, spec: Object, folders: dict[str, Path]) -> None:
+    def _start_container(self, spec: Object, folders: dict[str, Path]) -> None:
         try:
             attempt = self._starter.start(self.pod, spec, folders)
         except NotReadyError as error:
             self._waiting[spec["name"]] = (error.reason, error.message)
-            self._tell("Warning", "Failed", f"Error: {error.reason}: {error.message}")
+            self._event("Warning", "Failed", f"Error: {error.reason}: {error.message}")
             return
-        self._attend(spec, attempt)
-        self._tell("Normal", "Started", f"Started container {spec['name']}")
+        self._watch(spec, attempt)
+        self._event("Normal", "Started", f"Started container {spec['name']}")
 
-    # --- telling -------------------------------------------------------------------------------------------------
-    async def _tell_status(self, plan: Plan) -> None:
+    # --- status --------------------------------------------------------------------------------------------------
+    async def _report_status(self, plan: Plan) -> None:
         for image in {spec["image"] for spec in self._specs()} - self._digests.keys():
             if digest := self._starter.digest(image):
                 self._digests[image] = digest

@@ -1,7 +1,7 @@
-"""Images are read-only, as on a real node: what an app writes into one would be seen by later runs, and by other sites of the same image.
+"""Makes images read-only, so that an app cannot write into the image of later runs and other sites.
 
-There are no mounts here, so it is done by the modes of files and folders. They do not bind root, who may write regardless of them: the shim
-takes that right from every container (see `shim`), and nothing else.
+There are no mounts, so this uses the modes of files and folders. Modes do not restrict root; therefore the shim drops the capability to
+ignore them from every container (see `shim`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def protect(folder: Path) -> None:
-    """The folder itself comes last: where it cannot be written, nothing in it can. Links are not followed. A file that has other names is
-    left alone: an installer shares it with its cache."""
+    """Removes write permission from all files and folders, from `folder` last. Does not follow links. Skips files with several hard links,
+    which an installer shares with its cache."""
     for where, _, names in os.walk(folder, topdown=False):
         for name in names:
-            path = os.path.join(where, name)  # noqa: PTH118  there are tens of thousands of them
+            path = os.path.join(where, name)  # noqa: PTH118  faster, for tens of thousands of files
             about = os.lstat(path)
             if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:
                 os.chmod(path, stat.S_IMODE(about.st_mode) & ~WRITE)  # noqa: PTH101
@@ -31,7 +31,7 @@ def protected(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """If it is there."""
+    """Removes a read-only folder if it exists."""
     for where, _, _ in os.walk(folder):
         os.chmod(where, stat.S_IMODE(os.stat(where).st_mode) | stat.S_IRWXU)  # noqa: PTH101, PTH116
     if folder.exists():

@@ -1,8 +1,7 @@
-"""Makes images: `build(RECIPE, NAME, IMAGES)` copies an application folder and gives it a Python environment of its own.
+"""Builds images: `build(RECIPE, NAME, IMAGES)` copies an application folder and creates its Python environment.
 
-Programs in the folder `bin` come before those of the environment. Environments are shared by all images that ask for the same, so
-an image whose code alone has changed is made anew in a moment, and one that has not changed is left alone. Root is not needed.
-What is made is read-only (see `readonly`).
+Programs in the folder `bin` precede those of the environment. Images with the same requirements share an environment, so an image whose
+code has changed is rebuilt in a moment, and an unchanged image is not rebuilt. Root is not needed. Images are read-only (see `readonly`).
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from panal_local.node.installing import Steps
 from panal_local.node.readonly import protect, protected, remove
 from panal_local.node.walk import Tell, WalkError, files
 
-SAID = 2000  # characters of a program's last words
-FORMAT = 2  # of what is in the store: what was made in another is made again
+OUTPUT_TAIL = 2000  # characters of a program's output in errors
+FORMAT = 2  # of the store: images in another format are rebuilt
 KEPT = 3  # versions of an image's files: Pods may still run from older ones
 
 
@@ -39,14 +38,14 @@ def silent(_: str) -> None:
 
 
 class BuildError(Exception):
-    """Why there is no image, and what to do."""
+    """The image cannot be built. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`install` is what pip is given to install, nothing if empty; `identity` is the same for all recipes that install the same. `prepare`
-    is a command that runs once in the image's folder, `cmd` what a container runs whose spec gives no command, and {root} in `env` the
-    image's folder. `packages` are distributions of this environment to copy in."""
+    """`install` has the arguments of pip install; `identity` is the same for recipes with the same requirements. `prepare` is a command
+    that runs once in the image's folder, and `cmd` the default command of containers. {root} in `env` stands for the image's folder.
+    `packages` are packages of this Python environment to copy into the image."""
 
     folder: Path
     install: Sequence[str] = ()
@@ -58,7 +57,7 @@ class Recipe:
 
     @property
     def environment(self) -> str:
-        """Names the Python environment: the same for all that is installed alike."""
+        """The name of the Python environment, which depends on the requirements and the version of Python."""
         return hashlib.sha256(f"{sys.version}\0{self.identity}".encode()).hexdigest()[:16]
 
 
@@ -87,7 +86,7 @@ def _package(name: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-# --- what it is made of ------------------------------------------------------------------------------------------
+# --- content -----------------------------------------------------------------------------------------------------
 def _digest(recipe: Recipe, tell: Tell) -> str:
     known = hashlib.sha256(f"{FORMAT}\0{recipe.environment}\0{json.dumps([dict(recipe.env), recipe.prepare, recipe.cmd])}".encode())
     for folder in (recipe.folder, *map(_package, recipe.packages)):
@@ -104,7 +103,7 @@ def _is_there(images: Path, name: str, digest: str) -> bool:
         return False
 
 
-# --- making it ---------------------------------------------------------------------------------------------------
+# --- build -------------------------------------------------------------------------------------------------------
 def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
     root = place / digest.removeprefix("sha256:")[:16]
     remove(root)
@@ -130,7 +129,7 @@ def _make(recipe: Recipe, place: Path, venv: Path, digest: str) -> None:
 
 
 def _add_metadata(package: str, root: Path) -> None:
-    """What `importlib.metadata` finds of a copied package: its version."""
+    """Adds the version of a copied package for `importlib.metadata`."""
     number = version(package)
     folder = root / f"{package}-{number}.dist-info"
     folder.mkdir()
@@ -138,7 +137,7 @@ def _add_metadata(package: str, root: Path) -> None:
 
 
 def _environment(recipe: Recipe, store: Path, step: Tell) -> Path:
-    """The environment's folder, made if it is not complete."""
+    """The environment's folder, created if it is not complete."""
     venv = store / recipe.environment
     ready = venv / ".ready"
     with _locked(store / f"{recipe.environment}.lock"):
@@ -166,13 +165,13 @@ def _pip(python: str, *of_uv: str) -> list[str]:
 
 
 def _without_pip() -> list[str]:
-    """Where there is a pip at hand the environment needs none: that is half of the time that making it takes."""
+    """Skips pip in the environment if uv or pip exists here, which halves the time."""
     return ["--without-pip"] if shutil.which("uv") or importlib.util.find_spec("pip") else []
 
 
 def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, step: Tell = silent) -> None:
-    env = {**(env or os.environ), "PYTHONUNBUFFERED": "1"}  # or a program's steps come all at its end
-    steps, said = Steps(), ""
+    env = {**(env or os.environ), "PYTHONUNBUFFERED": "1"}  # to report steps while they happen
+    steps, output = Steps(), ""
     try:
         with subprocess.Popen(
             command,
@@ -185,18 +184,18 @@ def _run(command: list[str], what: str, cwd: Path | None = None, env: Mapping[st
             errors="replace",
         ) as process:
             for line in process.stdout or ():
-                said = (said + line)[-SAID:]
+                output = (output + line)[-OUTPUT_TAIL:]
                 if found := steps.step(line):
                     step(found)
     except OSError as error:
         raise BuildError(f"{what}: {error}") from error
     if process.returncode:
-        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{said.strip()}")
+        raise BuildError(f"{what} failed ({' '.join(command[:4])} …):\n{output.strip()}")
 
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """One at a time, over all processes."""
+    """Holds an exclusive lock, also against other processes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,6 +1,6 @@
-"""A container's attempts as folders: POD/containers/NAME/0, 1, 2 ... All that has to survive the node is in them.
+"""The attempts of a container as folders: POD/containers/NAME/0, 1, 2, … They contain all state that must survive the node.
 
-Each holds spec.json (0600: env values may be secret), lock, started.json, ended.json (see `shim`), `log` and `termination`.
+Each contains spec.json (0600: env values may be secret), lock, started.json, ended.json (see `shim`), `log` and `termination`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 SHIM = Path(__file__).with_name("shim.py")
-MARK = "PANAL_CONTAINER"  # in the environment of all that a container starts: its attempt's folder
-KEPT = 3  # attempts whose logs stay
-ENDED = 20  # Pods whose last logs stay when they are gone
+MARK = "PANAL_CONTAINER"  # environment variable of a container's processes: the folder of its attempt
+KEPT = 3  # attempts whose logs are kept
+ENDED = 20  # removed Pods whose logs are kept
 LOST = "The container's shim ended without a record: it was killed, or the machine was started again"
 
 
@@ -30,9 +30,9 @@ LOST = "The container's shim ended without a record: it was killed, or the machi
 class Ended:
     code: int
     signal: int
-    at: float  # seconds since 1970, as all times here
+    at: float  # seconds since 1970, as all times in this module
     message: str = ""
-    reason: str = ""  # where it is neither Completed nor Error
+    reason: str = ""  # if it is neither Completed nor Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class Attempt:
 
 
 def attempts(container: Path) -> list[Attempt]:
-    """Those that are kept, oldest first."""
+    """The kept attempts, oldest first."""
     numbers = sorted(int(p.name) for p in container.glob("[0-9]*")) if container.is_dir() else []
     return [found for n in numbers if (found := _read(container / str(n)))]
 
 
 def _read(folder: Path) -> Attempt | None:
-    """None if it never began: the node was killed before there was a shim, or both before the shim had written that down, which it
-    does before it starts anything. Such an attempt is forgotten, and made again."""
-    alive = held(folder)  # before the files are read: a shim writes ended.json, then lets go
+    """Reads an attempt. Returns None, and removes the folder, if the shim was killed or not started before it wrote started.json, which it
+    writes before it starts the container."""
+    alive = held(folder)  # checked before the files are read: a shim writes ended.json, then releases the lock
     started, ended = _load(folder / "started.json"), _load(folder / "ended.json")
     began = started["at"] if started else folder.stat().st_mtime
     number = int(folder.name)
@@ -98,7 +98,7 @@ def held(folder: Path) -> bool:
 
 
 def start(container: Path, number: int, command: list[str], env: dict[str, str], cwd: str) -> Attempt:
-    """Starts attempt `number` and forgets those that are too old to keep."""
+    """Starts attempt `number` and removes old attempts."""
     folder = container / str(number)
     folder.mkdir(parents=True, mode=0o700)
     spec = folder / "spec.json"
@@ -118,13 +118,13 @@ def start(container: Path, number: int, command: list[str], env: dict[str, str],
 
 
 def _spawn(folder: Path) -> None:
-    """The shim, a session of its own. Not by `subprocess`, which wants to see the end of what it starts."""
+    """Starts the shim in a new session. Not with `subprocess`, which would wait for its end."""
     null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", str(SHIM), str(folder)], os.environ, file_actions=null, setsid=True)
 
 
 def shim_pid(attempt: Attempt) -> int | None:
-    """None if it has ended, or has not got to writing it down yet."""
+    """The shim's process id; None if it has ended or not written started.json yet."""
     started = _load(attempt.folder / "started.json")
     return started["pid"] if started and held(attempt.folder) else None
 
@@ -137,7 +137,7 @@ def send(attempt: Attempt, number: signal.Signals) -> None:
 
 
 async def shim_of(attempt: Attempt) -> int | None:
-    """Its process id, which it writes down first of all; None if it has ended."""
+    """Waits for the shim's process id; None if it has ended."""
     while held(attempt.folder):
         if pid := shim_pid(attempt):
             return pid
@@ -146,7 +146,7 @@ async def shim_of(attempt: Attempt) -> int | None:
 
 
 async def end(attempt: Attempt, deadline: float) -> None:
-    """SIGTERM, and at the deadline SIGKILL."""
+    """Sends SIGTERM, and at the deadline, in seconds since 1970, SIGKILL."""
     if await shim_of(attempt) is None:
         return
     send(attempt, signal.SIGTERM)
@@ -155,7 +155,7 @@ async def end(attempt: Attempt, deadline: float) -> None:
 
 
 async def ended(pid: int, open_: Callable[[int], int] = os.pidfd_open) -> None:
-    """Returns when the process has ended, a child of ours or not; a child is collected."""
+    """Waits for the end of a process, which may be a child or not. Reaps a child."""
     try:
         handle = open_(pid)
     except ProcessLookupError:
@@ -172,7 +172,7 @@ async def ended(pid: int, open_: Callable[[int], int] = os.pidfd_open) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Kills what a lost shim has left, found by the mark in the environment."""
+    """Kills the processes of a lost shim, found by the variable in their environment."""
     mark = f"{MARK}={folder}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -181,16 +181,16 @@ def sweep(folder: Path) -> None:
 
 
 def kept_logs(node: Path, namespace: str, pod: str) -> Path:
-    """The folder of NAME.log for each container NAME of a Pod that is gone; `node` is the node's folder."""
+    """The folder with NAME.log for each container NAME of a removed Pod. `node` is the node's folder."""
     return node / "ended" / f"{namespace}_{pod}"
 
 
 def keep_logs(pod: Path, place: Path) -> None:
-    """Moves the last log of each container to `place` (see `kept_logs`); its neighbours there are of other Pods."""
+    """Moves the last log of each container to `place` (see `kept_logs`), and removes the oldest of such folders."""
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for container in pod.glob("containers/*"):
         if known := attempts(container):
-            with contextlib.suppress(FileNotFoundError):  # moved already, by a node that was killed in the middle
+            with contextlib.suppress(FileNotFoundError):  # already moved by a node that was killed meanwhile
                 (known[-1].folder / "log").replace(place / f"{container.name}.log")
     place.touch()
     for old in sorted(place.parent.iterdir(), key=lambda p: p.stat().st_mtime)[:-ENDED]:

@@ -1,6 +1,6 @@
-"""NodePorts of the Services whose Pods run here: which ready Pods stand behind each port, told to a process that forwards (`forward`).
+"""NodePorts of Services: writes the ready Pods behind each port to a file for the forwarder (`forward`).
 
-That process runs under a shim as containers do: it outlives the node and is found again by the next one, and connections with it.
+The forwarder runs under a shim like a container, so that it and its connections survive a restart of the node.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from panal_local.node import records
 from panal_local.node.probes import port_number
 
 PROGRAM = Path(__file__).with_name("forward.py")
-ALIVE_EVERY = 0.5  # seconds between looks whether the forwarder runs
+ALIVE_EVERY = 0.5  # seconds between checks of the forwarder
 Target = tuple[str, int]
 
 
 def wanted(services: Sequence[Object]) -> dict[int, tuple[Object, Object]]:
-    """nodePort -> Service and its port."""
+    """The Service and its port for each node port."""
     found: dict[int, tuple[Object, Object]] = {}
     for service in services:
         if service["spec"].get("type") in ("NodePort", "LoadBalancer"):
@@ -32,7 +32,7 @@ def wanted(services: Sequence[Object]) -> dict[int, tuple[Object, Object]]:
 
 
 def targets(service: Object, port: Object, pods: Sequence[Object]) -> list[Target]:
-    """Address and port of each Pod that the Service selects and that is ready, in the order of their addresses."""
+    """Address and port of each ready Pod that the Service selects, in order."""
     selector = service["spec"].get("selector") or {}
     unready = bool(service["spec"].get("publishNotReadyAddresses"))
     found = []
@@ -55,23 +55,24 @@ def _target_port(pod: Object, port: Object) -> int:
 
 
 class Services:
-    """`folder` is the node's. `update` tells the forwarder, and starts it for the first port; `keep` starts it again when it has ended."""
+    """`folder` is the node's folder. `update` writes the file and starts the forwarder for the first port; `keep` restarts the
+    forwarder."""
 
     def __init__(self, address: str, folder: Path) -> None:
         self._address = address
         self._attempts = folder / "forwarder"
         self._file = folder / "forwarder/targets.json"
-        self._told = ""
+        self._written = ""
         self._needed = False
 
     def update(self, services: Sequence[Object], pods: Sequence[Object]) -> None:
         ports = {port: targets(*found, pods) for port, found in wanted(services).items()}
         text = json.dumps(ports, sort_keys=True)
-        if text == self._told:
+        if text == self._written:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write(self._file, text)
-        self._told, self._needed = text, bool(ports)
+        self._written, self._needed = text, bool(ports)
         if ports:
             self.start()
 
@@ -82,7 +83,7 @@ class Services:
             await asyncio.sleep(ALIVE_EVERY)
 
     def start(self) -> None:
-        """Does nothing while it runs."""
+        """Starts the forwarder unless it runs."""
         known = records.attempts(self._attempts)
         if not known or not known[-1].running:
             command = [sys.executable, "-I", "-S", str(PROGRAM), self._address, str(self._file)]

@@ -1,11 +1,11 @@
-"""`python -I -S shim.py FOLDER`: runs one container, outlives the node, and writes down how the container ended.
+"""`python -I -S shim.py FOLDER`: runs one container, survives the node, and records how the container ended.
 
-FOLDER/spec.json says what to run: {"command", "env", "cwd"}. The shim writes started.json {"pid": its own, "at"}, the container's output to
-`log`, and in the end ended.json {"code", "signal", "at", "message"}. It holds a lock on FOLDER/lock, inherited from the node as a file
-descriptor: as long as somebody holds it, the container runs. SIGTERM goes on to the container's first process; SIGUSR1 kills it.
+FOLDER/spec.json has the process to run: {"command", "env", "cwd"}. The shim writes started.json {"pid": its own, "at"}, the container's
+output to `log`, and at the end ended.json {"code", "signal", "at", "message"}. It holds a lock on FOLDER/lock, whose file descriptor it
+inherits from the node: while the lock is held, the container runs. SIGTERM is forwarded to the container's first process; SIGUSR1 kills it.
 
-The first process is a session of its own. Whatever it started counts as the container, in other sessions as well: this process is
-their subreaper, and ends what is left when the first has ended, as the end of a PID namespace would. Standard library only.
+The first process has its own session. All its descendants belong to the container, also those in other sessions: the shim is their
+subreaper, and kills them when the first process has ended, as the end of a PID namespace would. Standard library only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from types import FrameType
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 24, 36
-CAP_DAC_OVERRIDE = 1  # of root: to write whatever the modes of files say. Images are read-only for containers by their modes alone
-CANNOT_START = 128  # the exit code that containerd gives to a command that is not there
+CAP_DAC_OVERRIDE = 1  # lets root ignore the modes of files, by which images are read-only
+CANNOT_START = 128  # containerd's exit code for a missing command
 
 child = 0
 
@@ -34,11 +34,11 @@ def main() -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     keep_files()
     signals = {signal.SIGTERM, signal.SIGUSR1}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # until there is a child to hand them to
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # until the child exists
     for ignored in (signal.SIGHUP, signal.SIGINT):
         signal.signal(ignored, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, pass_on)
-    signal.signal(signal.SIGUSR1, pass_on)
+    signal.signal(signal.SIGTERM, forward_signal)
+    signal.signal(signal.SIGUSR1, forward_signal)
     write(folder / "started.json", {"pid": os.getpid(), "at": time.time()})
     message = start(spec, folder)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
@@ -49,10 +49,10 @@ def main() -> int:
 
 
 def keep_files() -> None:
-    """The lock is ours alone: a container that held it as well would seem to run as long as anything of it does."""
+    """Keeps the lock from the container: its processes would hold the lock after the container has ended."""
     for entry in Path("/proc/self/fd").iterdir():
         if int(entry.name) > 2:
-            with contextlib.suppress(OSError):  # the folder that is being listed
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 os.set_inheritable(int(entry.name), False)
 
 
@@ -60,7 +60,7 @@ def prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def pass_on(number: int, _frame: FrameType | None) -> None:
+def forward_signal(number: int, _frame: FrameType | None) -> None:
     try:
         os.kill(child, signal.SIGKILL if number == signal.SIGUSR1 else number)
     except ProcessLookupError:
@@ -68,13 +68,13 @@ def pass_on(number: int, _frame: FrameType | None) -> None:
 
 
 def start(spec: dict[str, Any], folder: Path) -> str:
-    """Starts the container; returns why that failed, or nothing."""
+    """Starts the container. Returns an error message, or an empty string."""
     global child
     read, write_end = os.pipe()  # closed by a successful exec
     log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     child = os.fork()
     if child == 0:
-        become(spec, log, write_end)
+        exec_container(spec, log, write_end)
     os.close(write_end)
     os.close(log)
     with os.fdopen(read) as pipe:
@@ -84,11 +84,11 @@ def start(spec: dict[str, Any], folder: Path) -> str:
     return message
 
 
-def become(spec: dict[str, Any], log: int, pipe: int) -> None:
+def exec_container(spec: dict[str, Any], log: int, pipe: int) -> None:
     try:
         os.setsid()
-        prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)  # fails for whoever has it not
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would record the end of a container without its shim
+        prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)  # fails without the capability, which is fine
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without the shim, nothing would record the end
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -100,14 +100,14 @@ def become(spec: dict[str, Any], log: int, pipe: int) -> None:
     except FileNotFoundError as error:
         what = f"no such folder: {error.filename}" if error.filename == spec["cwd"] else "executable file not found in $PATH"
         os.write(pipe, f'exec: "{spec["command"][0]}": {what}'.encode())
-    except BaseException as error:  # noqa: BLE001  whatever it is, the record tells it
+    except BaseException as error:  # noqa: BLE001  the record contains any error
         os.write(pipe, f'exec: "{spec["command"][0]}": {error}'.encode())
     finally:
         os._exit(CANNOT_START)
 
 
 def wait_for(pid: int) -> int:
-    """The wait status of `pid`; what else ends meanwhile is collected."""
+    """Waits for `pid` and returns its wait status. Reaps other children meanwhile."""
     while True:
         ended, status = os.waitpid(-1, 0)
         if ended == pid:
@@ -115,7 +115,7 @@ def wait_for(pid: int) -> int:
 
 
 def end_rest() -> None:
-    """Processes whose parents die become ours, so this goes on until there are none."""
+    """Kills all descendants: those whose parents end become children of the shim, until none remain."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     while True:
         for pid in children.read_text().split():
@@ -133,7 +133,7 @@ def outcome(status: int | None, message: str) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Written beside, then renamed: a reader sees all of it or nothing."""
+    """Writes a temporary file and renames it, so that a reader sees a complete file."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content))
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Starting the containers of one Pod: its volumes and tokens, and what a container's process is given."""
+"""Starts the containers of a Pod: prepares volumes, tokens, environment and command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`api` is host and port of the API server as Pods see it; `restart_delay` the first wait of a container that failed twice."""
+    """`api` is the host and port of the API server for Pods, `restart_delay` the first delay of the restart back-off in seconds."""
 
     address: str
     images: Path
@@ -31,7 +31,7 @@ class Settings:
 
 
 class Starter:
-    """`folder` is the Pod's, `ip` its address."""
+    """`folder` is the Pod's folder, `ip` its address."""
 
     def __init__(self, ip: str, folder: Path, client: Client, lookup: Lookup, settings: Settings) -> None:
         self._ip = ip
@@ -39,28 +39,28 @@ class Starter:
         self._client = client
         self._lookup = lookup
         self._settings = settings
-        self._tokens: dict[TokenRequest, tuple[str, float]] = {}  # and when to renew
+        self._tokens: dict[TokenRequest, tuple[str, float]] = {}  # token and time of renewal
 
     @property
     def renewals(self) -> Iterable[float]:
-        """When the Pod's tokens have to be renewed."""
+        """When the Pod's tokens must be renewed, in seconds since 1970."""
         return (renew for _, renew in self._tokens.values())
 
     def digest(self, image: str) -> str:
-        """Empty if the image is not there."""
+        """The digest of the image; empty if the store does not contain it."""
         try:
             return images.find(self._settings.images, image).digest
         except NotReadyError:
             return ""
 
     async def mount(self, pod: Object) -> dict[str, Path]:
-        """The folder of each volume, up to date. NotReadyError: FailedMount."""
+        """Updates the volumes and returns their folders. Raises NotReadyError."""
         await self._renew_tokens(pod)
         tokens = {request: token for request, (token, _) in self._tokens.items()}
         return volumes.prepare(pod, self._folder / "volumes", self._lookup, tokens)
 
     def start(self, pod: Object, spec: Object, folders: dict[str, Path]) -> Attempt:
-        """NotReadyError if it cannot start now."""
+        """Starts the next attempt of the container. Raises NotReadyError."""
         for field in ("lifecycle", "livenessProbe"):
             if field in spec:
                 raise config_error(f"containers {spec['name']}: {field} is not supported by this node")
@@ -81,7 +81,7 @@ class Starter:
         return {**pod, "status": {**pod.get("status", {}), **addresses}}
 
     def _base(self, pod: Object, mounts: Mounts) -> dict[str, str]:
-        """What the Pod may override."""
+        """Variables that the Pod can override."""
         tmp, home = self._folder / "tmp", self._folder / "home"
         for folder in (tmp, home):
             folder.mkdir(exist_ok=True)
@@ -92,13 +92,13 @@ class Starter:
         return address | {"HOSTNAME": pod["metadata"]["name"], "HOME": str(home), "TMPDIR": tmp_dir, "PANAL_TMP": tmp_dir}
 
     def _injected(self, mounts: Mounts, message_file: Path) -> dict[str, str]:
-        """What stands for the container's own network and paths: programs that know of it find their places by it."""
+        """Variables by which pod tools find what a real container has at fixed addresses and paths."""
         found = {"PANAL_LOOPBACK": self._ip, "PANAL_TERMINATION_LOG": str(message_file)}
         token = real(TOKEN_DIR, mounts)
         return found if token == TOKEN_DIR else found | {"PANAL_SERVICEACCOUNT_DIR": token}
 
     async def _renew_tokens(self, pod: Object) -> None:
-        """A new token when four fifths of the old one's time are over, as a kubelet does."""
+        """Renews tokens after 80 % of their lifetime, as a kubelet does."""
         metadata = pod["metadata"]
         for wanted in set(content.token_requests(pod)):
             if self._tokens.get(wanted, ("", 0.0))[1] > time.time():

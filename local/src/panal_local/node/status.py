@@ -1,4 +1,4 @@
-"""What the node tells the API server of a Pod, in a kubelet's words (pure)."""
+"""The status of a Pod, with the reasons and messages of a kubelet (pure)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS = ("Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a Pod beside its object. `waiting`: reason and message of containers that cannot start; `digests` by image."""
+    """The node's observations of a Pod. `waiting`: reason and message of containers that cannot start; `digests`: by image."""
 
     ip: str
     host_ip: str
@@ -61,7 +61,7 @@ def phase(facts: Facts) -> str:
 
 
 def _conditions(pod: Object, facts: Facts, now: float) -> list[dict[str, Any]]:
-    """Ours, as they are now, and those of others as they are."""
+    """The node's conditions, and those of other writers unchanged."""
     before = {c["type"]: c for c in pod.get("status", {}).get("conditions") or ()}
     unready = [c.name for c in facts.containers if c.role != "init" and not (c.running and c.ready)]
     done = finished(facts.containers)
@@ -131,7 +131,7 @@ def _state(spec: Object, pod: Object, container: Container, facts: Facts) -> dic
 
 
 def _terminated(spec: Object, pod: Object, attempt: Attempt) -> dict[str, Any]:
-    assert attempt.ended, "only of an attempt that has ended"
+    assert attempt.ended, "the attempt has not ended"
     ended = attempt.ended
     found = {
         "exitCode": ended.code,
@@ -145,7 +145,7 @@ def _terminated(spec: Object, pod: Object, attempt: Attempt) -> dict[str, Any]:
 
 
 def termination_message(attempt: Attempt, policy: str, code: int) -> str:
-    """What the container left in its terminationMessagePath, else, where the policy says so and it failed, the end of its log."""
+    """The content of terminationMessagePath; for a failed container with FallbackToLogsOnError, otherwise the end of its log."""
     message = _tail(attempt, "termination", MESSAGE_BYTES)
     if message or code == 0 or policy != "FallbackToLogsOnError":
         return message

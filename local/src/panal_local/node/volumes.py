@@ -1,8 +1,8 @@
-"""A Pod's volumes as real folders: POD/volumes/NAME, or wherever a hostPath or the claim's PersistentVolume is.
+"""A Pod's volumes as folders: POD/volumes/NAME, or the path of a hostPath or of the claim's PersistentVolume.
 
-Files made of objects are written as a kubelet writes them: into a new folder, to which the link `..data` is switched over, so that a
-reader sees all of the old or all of the new; what a program watches is that link. `readOnly` and access modes are not enforced: there
-are no mounts.
+Files of ConfigMaps and Secrets are written as a kubelet writes them: into a new folder, to which the link `..data` is then switched, so
+that a reader sees either all old or all new files. Programs watch that link. `readOnly` and access modes are not enforced, as there are no
+mounts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from panal_local.node.environment import Lookup, Mounts, NotReadyError
 
 
 def prepare(pod: Object, folder: Path, lookup: Lookup, tokens: Tokens) -> dict[str, Path]:
-    """Each volume's real folder, made and filled; done again, it brings files up to date. NotReadyError: FailedMount."""
+    """Creates or updates the volumes, and returns their folders. Raises NotReadyError."""
     return {volume["name"]: _prepare(volume, pod, folder / volume["name"], lookup, tokens) for volume in pod["spec"].get("volumes") or ()}
 
 
@@ -88,9 +88,9 @@ def _claimed(name: str, pod: Object, lookup: Lookup) -> Path:
     return path
 
 
-# --- files made of objects ---------------------------------------------------------------------------------------
+# --- files of objects --------------------------------------------------------------------------------------------
 def write(folder: Path, files: Files, mode: int) -> bool:
-    """Whether anything was to be changed."""
+    """Writes the files. Returns whether anything changed."""
     current = folder / "..data"
     if current.exists() and _read(current) == files:
         return False
@@ -104,7 +104,7 @@ def write(folder: Path, files: Files, mode: int) -> bool:
     link.symlink_to(new.name)
     link.replace(current)
     _link_top(folder, {Path(path).parts[0] for path in files})
-    for old in folder.glob("..*"):  # what a killed node has left half-written is among it
+    for old in folder.glob("..*"):  # also incomplete folders of a node that was killed
         if old != new and not old.is_symlink():
             shutil.rmtree(old)
     return True
@@ -122,7 +122,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _link_top(folder: Path, names: set[str]) -> None:
-    """What a program opens, NAME -> ..data/NAME."""
+    """Creates the links that programs open, NAME -> ..data/NAME, and removes old ones."""
     for name in names:
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(f"..data/{name}")

@@ -1,8 +1,8 @@
-"""The files of an app's folder: what becomes an image, and what of people's folders does not.
+"""The files of an app's folder that become part of its image.
 
-Links are followed, to files and to folders. What is no file, or cannot be one of an image, is left out by name: links that lead nowhere
-or to a folder that they are in, sockets, named pipes, devices, names that are not UTF-8, virtual environments. What is a file and cannot
-be read ends the walk: an image without it would be another one.
+Links to files and folders are followed. Left out and reported are: broken links, links to a folder that contains them, sockets, named
+pipes, devices, names that are not UTF-8, and virtual environments. A file that cannot be read is an error, because the image would be
+incomplete.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ Tell = Callable[[str], None]
 
 
 class WalkError(Exception):
-    """What there is in the folder that no image can be made with, and what to do."""
+    """The folder cannot become an image. The message says why and what to do."""
 
 
 def files(folder: Path, tell: Tell = lambda _: None) -> Iterator[Path]:
-    """In order, without hidden files and what tools leave behind. `tell` is told of everything else that is left out, with why."""
+    """The files in order, without hidden files and those of tools. `tell` receives a message for each other entry that is left out. Raises
+    WalkError."""
     waiting = [folder]
     seen = 0
     while waiting:
@@ -58,7 +59,7 @@ def _of_tools(name: str) -> bool:
 
 
 def _kind(path: Path) -> str:
-    """FILE, FOLDER, or why it is neither."""
+    """FILE, FOLDER, or the reason why the entry is left out."""
     if not _utf8(path.name):
         return "has a name that is not UTF-8"
     try:
@@ -83,7 +84,7 @@ def _utf8(name: str) -> bool:
 
 
 def _within_itself(path: Path) -> bool:
-    """Whether the way to the link leads through the folder that it names: the walk would never end."""
+    """Whether the link points to a folder that contains it, so that the walk would not end."""
     target = os.path.realpath(path)
     return any(os.path.commonpath((os.path.realpath(each), target)) == target for each in path.parents)
 

@@ -1,8 +1,8 @@
-"""Add-ons on a managed cluster: the certificates that they are registered for.
+"""The certificates of add-ons on a managed cluster.
 
-For each registration in a ManagedClusterAddOn's status the agent makes a key, asks the hub for a certificate with a
-CertificateSigningRequest, and keeps both in a Secret on its cluster. Approving and signing is the add-on manager's task. The key of a
-request that waits is in memory alone: an agent that starts again asks again.
+For each registration in a ManagedClusterAddOn's status the agent creates a key, requests a certificate from the hub with a
+CertificateSigningRequest, and stores both in a Secret on its cluster. The add-on's manager approves and signs requests. The key of a
+pending request is only in memory: after a restart, the agent creates another request.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from panal.kube.times import now_utc
 from panal_local.ocm import certificates
 from panal_local.ocm.certificates import ADDON_LABEL, Registration
 from panal_local.ocm.conditions import Condition
-from panal_local.ocm.writing import say
+from panal_local.ocm.writing import update_conditions
 
 log = logging.getLogger(__name__)
 
-CHECK = 30.0  # seconds between looks at an add-on
+CHECK = 30.0  # seconds between checks of an add-on
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that waits, with the key that belongs to it."""
+class PendingRequest:
+    """A pending request and its private key in PEM."""
 
     name: str
     key: bytes
@@ -39,18 +39,18 @@ class Asked:
 
 
 class AddonAgent:
-    """`cache` of the hub holds the cluster's ManagedClusterAddOns and CertificateSigningRequests."""
+    """The cache of `hub` must watch the cluster's ManagedClusterAddOns and CertificateSigningRequests."""
 
     def __init__(self, hub: tuple[Client, Cache], spoke: Client) -> None:
         self._hub, self._cache = hub
         self._spoke = spoke
-        self._asked: dict[tuple[str, str], Asked] = {}
-        self._loop = Loop("add-on", self._cache, self._concerns, self._reconcile)
+        self._pending: dict[tuple[str, str], PendingRequest] = {}
+        self._loop = Loop("add-on", self._cache, self._keys, self._reconcile)
 
     async def run(self) -> None:
         await self._loop.run()
 
-    def _concerns(self, kind: Kind, obj: Object) -> Iterable[Key]:
+    def _keys(self, kind: Kind, obj: Object) -> Iterable[Key]:
         if kind == kinds.MANAGED_CLUSTER_ADDON:
             yield key_of(obj)
         elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and ADDON_LABEL in labels_of(obj):
@@ -60,30 +60,30 @@ class AddonAgent:
     async def _reconcile(self, key: Key) -> float | None:
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, *key)
         wanted = certificates.registrations(addon) if addon else []
-        await self._remove_others(key.name, wanted)
+        await self._remove_unwanted(key.name, wanted)
         if addon is None or addon["metadata"].get("deletionTimestamp"):
             return None
-        again, news = CHECK, []
+        again, updates = CHECK, []
         for registration in wanted:
-            condition, renewal = await self._certified(registration)
-            news += [condition] if condition else []
+            condition, renewal = await self._certificate_state(registration)
+            updates += [condition] if condition else []
             again = min(again, renewal)
-        await say(self._hub, kinds.MANAGED_CLUSTER_ADDON, addon, news, now_utc())
+        await update_conditions(self._hub, kinds.MANAGED_CLUSTER_ADDON, addon, updates, now_utc())
         return again
 
-    async def _remove_others(self, addon: str, wanted: Iterable[Registration]) -> None:
-        """Secrets of registrations that are no more."""
+    async def _remove_unwanted(self, addon: str, wanted: Iterable[Registration]) -> None:
+        """Deletes the Secrets of former registrations."""
         kept = {Key(r.namespace, r.secret) for r in wanted}
         for secret in (await self._spoke.list(kinds.SECRET, Selector(labels=f"{ADDON_LABEL}={addon}"))).items:
             if key_of(secret) not in kept:
                 await self._spoke.delete(kinds.SECRET, *key_of(secret))
 
-    async def _certified(self, registration: Registration) -> tuple[Condition | None, float]:
-        """What is to be said of the certificate, and when to look again, in seconds."""
+    async def _certificate_state(self, registration: Registration) -> tuple[Condition | None, float]:
+        """The condition of the certificate, if there is one to report, and the seconds until the next check."""
         now, secret = now_utc(), await self._secret(registration)
         renewal = certificates.renewal(secret, registration)
         if secret is not None and renewal is not None and renewal > now:
-            self._asked.pop((registration.addon, registration.signer), None)
+            self._pending.pop((registration.addon, registration.signer), None)
             return certificates.rotated(certificates.kept(secret)), (renewal - now).total_seconds()
         return await self._obtain(registration), CHECK
 
@@ -94,27 +94,27 @@ class AddonAgent:
             return None
 
     async def _obtain(self, registration: Registration) -> Condition | None:
-        """One step towards the certificate: ask for it, or take it; None while it is waited for."""
-        asked = self._asked.get((registration.addon, registration.signer))
-        if asked is None or asked.registration != registration:
-            await self._ask(registration)
+        """Requests the certificate, or stores it once it is issued. Returns None while the request is pending."""
+        pending = self._pending.get((registration.addon, registration.signer))
+        if pending is None or pending.registration != registration:
+            await self._request(registration)
             return None
         try:
-            csr = await self._hub.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", asked.name)
+            csr = await self._hub.get(kinds.CERTIFICATE_SIGNING_REQUEST, "", pending.name)
         except NotFound:
-            await self._ask(registration)
+            await self._request(registration)
             return None
-        if why := certificates.refused(csr):
-            self._asked.pop((registration.addon, registration.signer))
+        if why := certificates.denial(csr):
+            self._pending.pop((registration.addon, registration.signer))
             return certificates.not_rotated(why)
         certificate = certificates.issued(csr)
         if certificate is None:
             return None
-        await self._spoke.apply(certificates.secret(registration, asked.key, certificate))
+        await self._spoke.apply(certificates.secret(registration, pending.key, certificate))
         return certificates.rotated(certificate)
 
-    async def _ask(self, registration: Registration) -> None:
+    async def _request(self, registration: Registration) -> None:
         key = certificates.new_key()
         made = await self._hub.create(certificates.request(registration, key))
-        self._asked[registration.addon, registration.signer] = Asked(made["metadata"]["name"], key, registration)
+        self._pending[registration.addon, registration.signer] = PendingRequest(made["metadata"]["name"], key, registration)
         log.info("add-on %s: asked %s for a certificate (%s)", registration.addon, registration.signer, made["metadata"]["name"])

@@ -1,8 +1,8 @@
-"""Add-ons on the hub: which clusters get one, its configuration there, and whether that has been rolled out.
+"""Add-ons on the hub: the clusters that get an add-on, its configuration there, and the state of the rollout.
 
-A ClusterManagementAddOn with installStrategy Placements has a ManagedClusterAddOn in the namespace of every cluster decided on, and
-nowhere else. One with the annotation lifecycle `self` is left to a manager of its own. AddOnTemplates are not known here, so nothing
-is deployed: an add-on's manager writes ManifestWorks, and asks for certificates by `status.registrations` (see `certificates`).
+A ClusterManagementAddOn with installStrategy Placements has a ManagedClusterAddOn in the namespace of each selected cluster, and nowhere
+else. An add-on with the annotation lifecycle `self` is managed by its own manager. AddOnTemplates are not supported: an add-on's manager
+creates ManifestWorks, and requests certificates in `status.registrations` (see `certificates`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from panal.kube.objects import Key, Object, condition, uid_of
-from panal_local.ocm.conditions import Condition, said
+from panal.kube.objects import Key, Object, condition
+from panal_local.ocm.conditions import Condition, new_condition
+from panal_local.owners import controller_reference
 
 API = "addon.open-cluster-management.io/v1alpha1"
 LIFECYCLE = "addon.open-cluster-management.io/lifecycle"
-CONFIGURED = said("Configured", True, "ConfigurationsConfigured", "Configurations configured")
+CONFIGURED = new_condition("Configured", True, "ConfigurationsConfigured", "Configurations configured")
 
 Kind = tuple[str, str]  # group and resource
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`create` are ManagedClusterAddOns; `remove` are the keys of surplus ones."""
+    """ManagedClusterAddOns to create, and the keys of those to delete."""
 
     create: tuple[Object, ...] = ()
     remove: tuple[Key, ...] = ()
@@ -35,13 +36,13 @@ def managed(addon: Object) -> bool:
 
 
 def placements(addon: Object) -> tuple[Key, ...] | None:
-    """Those that decide where it is installed; None if people do."""
+    """The Placements that select the add-on's clusters; None if it is installed manually."""
     strategy = _strategy(addon)
     return tuple(map(_place, strategy.get("placements") or ())) if strategy.get("type") == "Placements" else None
 
 
 def decide(addon: Object, decided: Mapping[Key, set[str]], clusters: Iterable[Object], installed: Iterable[Object]) -> Plan:
-    """`decided` are the clusters of each of its placements, `installed` the ManagedClusterAddOns of its name."""
+    """`decided` has the clusters of each Placement, `installed` the ManagedClusterAddOns with the add-on's name."""
     if addon["metadata"].get("deletionTimestamp") or not managed(addon) or placements(addon) is None:
         return Plan()
     present = {each["metadata"]["namespace"] for each in installed}
@@ -57,7 +58,7 @@ def decide(addon: Object, decided: Mapping[Key, set[str]], clusters: Iterable[Ob
 def installed_status(
     addon: Object, installed: Object, decided: Mapping[Key, set[str]], works: Sequence[Object]
 ) -> tuple[Object, list[Condition]]:
-    """What the add-on manager writes into a ManagedClusterAddOn's status, but for conditions, and its conditions."""
+    """The fields of a ManagedClusterAddOn's status that the add-on manager writes, and the conditions."""
     references = _references(addon, installed, decided)
     progress = _progressing(installed, works)
     if progress["reason"] == "Completed":
@@ -75,8 +76,8 @@ def _place(placement: Mapping[str, Any]) -> Key:
 
 
 def _references(addon: Object, installed: Object, decided: Mapping[Key, set[str]]) -> list[Object]:
-    """Its status.configReferences: what the add-on names as defaults, in the place of that what the last placement names that has the
-    cluster, and in the place of that what it names itself. What was written about a configuration stays."""
+    """status.configReferences. The add-on's defaults are overridden by the configurations of the last Placement that selects the cluster,
+    and these by those in the ManagedClusterAddOn's spec. Existing references keep their other fields."""
     cluster = installed["metadata"]["namespace"]
     defaults = [
         {**config, **config["defaultConfig"]} for config in addon["spec"].get("supportedConfigs") or () if config.get("defaultConfig")
@@ -106,28 +107,21 @@ def _reference(config: Object) -> Object:
 
 
 def _progressing(installed: Object, works: Sequence[Object]) -> Condition:
-    """By the works that the add-on's own manager has made."""
+    """The condition Progressing, from the works of the add-on."""
     if not condition(installed, "ManifestApplied"):
-        return said("Progressing", False, "WaitingForManifestApplied", "Waiting for ManagedClusterAddOn ManifestApplied condition")
-    if not works or not all(_says(work, type_) for work in works for type_ in ("Available", "Applied")):
-        return said("Progressing", True, "Progressing", "progressing... work is not ready")
-    return said("Progressing", False, "Completed", "completed with no errors.")
+        return new_condition("Progressing", False, "WaitingForManifestApplied", "Waiting for ManagedClusterAddOn ManifestApplied condition")
+    if not works or not all(_is_current(work, type_) for work in works for type_ in ("Available", "Applied")):
+        return new_condition("Progressing", True, "Progressing", "progressing... work is not ready")
+    return new_condition("Progressing", False, "Completed", "completed with no errors.")
 
 
-def _says(work: Object, type_: str) -> bool:
+def _is_current(work: Object, type_: str) -> bool:
     found = condition(work, type_)
     return found.get("status") == "True" and found.get("observedGeneration") == work["metadata"].get("generation")
 
 
 def _managed_cluster_addon(addon: Object, cluster: str) -> Object:
     name = addon["metadata"]["name"]
-    owner = {
-        "apiVersion": API,
-        "kind": "ClusterManagementAddOn",
-        "name": name,
-        "uid": uid_of(addon),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    owner = controller_reference(API, "ClusterManagementAddOn", addon)
     metadata = {"name": name, "namespace": cluster, "ownerReferences": [owner]}
     return {"apiVersion": API, "kind": "ManagedClusterAddOn", "metadata": metadata, "spec": {}}

@@ -1,4 +1,4 @@
-"""The agent of one managed cluster: joins the hub, reports its cluster, renews its lease; beside it works and add-ons are looked after."""
+"""The agent of a managed cluster: joins the hub, reports the cluster's status, renews its lease, and runs the work and add-on agents."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from panal_local.ocm.addonagent import AddonAgent
 from panal_local.ocm.certificates import INSTALL_NAMESPACE
 from panal_local.ocm.clusters import ACCEPTED, LEASE, NAME_LABEL
 from panal_local.ocm.workagent import WorkAgent
-from panal_local.ocm.writing import ensure, patch_status, serve, started
+from panal_local.ocm.writing import ensure, patch_status, retried, serve
 
 LEASE_SECONDS = 60
-STATUS_AGAIN = 60.0  # seconds between looks at the version of the cluster's API server
+STATUS_AGAIN = 60.0  # seconds between reads of the API server's version
 
 
 async def prepare(hub: Client, spoke: Client, cluster: str, lease_seconds: int) -> None:
-    """A ManagedCluster that is deleted later is made again when the agent starts the next time."""
+    """Creates the ManagedCluster on the hub, and the add-ons' namespace on the cluster."""
     await ensure(hub, registration.managed_cluster(cluster, lease_seconds))
     await ensure(spoke, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": INSTALL_NAMESPACE}})
 
 
 async def run(hub: Client, spoke: Client, cluster: str, hub_url: str, *, lease_seconds: int = LEASE_SECONDS) -> None:
-    """Until cancelled. `lease_seconds` is how often the lease of a new cluster is renewed."""
-    await started(lambda: serve(spoke, crds.spoke()))
-    await started(lambda: prepare(hub, spoke, cluster, lease_seconds))
+    """Runs until cancelled. `lease_seconds` is the lease duration of a new ManagedCluster."""
+    await retried(lambda: serve(spoke, crds.spoke()))
+    await retried(lambda: prepare(hub, spoke, cluster, lease_seconds))
     hub_cache = Cache(
         hub,
         [
@@ -60,14 +60,14 @@ class Registration:
 
     def loops(self) -> list[Loop]:
         return [
-            Loop("status", self._hub_cache, self._anything, self._status, also=[self._spoke_cache]),
-            Loop("lease", self._hub_cache, self._mine, self._lease),
+            Loop("status", self._hub_cache, self._status_keys, self._status, also=[self._spoke_cache]),
+            Loop("lease", self._hub_cache, self._cluster_keys, self._lease),
         ]
 
-    def _mine(self, kind: Kind, obj: Object) -> Iterable[Key]:
+    def _cluster_keys(self, kind: Kind, obj: Object) -> Iterable[Key]:
         return (Key("", self._cluster),) if kind == kinds.MANAGED_CLUSTER else ()
 
-    def _anything(self, kind: Kind, obj: Object) -> Iterable[Key]:
+    def _status_keys(self, kind: Kind, obj: Object) -> Iterable[Key]:
         return (Key("", self._cluster),) if kind in (kinds.MANAGED_CLUSTER, kinds.NODE, kinds.CLUSTER_CLAIM) else ()
 
     async def _status(self, key: Key) -> float | None:
@@ -93,5 +93,5 @@ class Registration:
 
 
 def hub_hash(url: str) -> str:
-    """Tells hubs apart."""
+    """Identifies the hub in the names of AppliedManifestWorks."""
     return hashlib.sha256(url.encode()).hexdigest()

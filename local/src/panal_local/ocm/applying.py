@@ -1,4 +1,4 @@
-"""Making a manifest so on the cluster, by its update strategy, and taking away what was applied."""
+"""Applies manifests to the cluster by their update strategy, and removes applied objects."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from panal.kube.client import Client
 from panal.kube.errors import ApiError, Conflict, NotFound, TooManyRequests, Unauthorized, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, key_of, owner_uids, version_of
-from panal_local.ocm.conditions import Condition, said
+from panal_local.ocm.conditions import Condition, new_condition
 from panal_local.ocm.works import Manifest, Resource
 
 MANAGER = "work-agent"
-DONE = said("Applied", True, "AppliedManifestComplete", "Apply manifest complete")
+DONE = new_condition("Applied", True, "AppliedManifestComplete", "Apply manifest complete")
 KNOWN = ("Update", "CreateOnly", "ReadOnly")
-_LATER = (Conflict, Unauthorized, TooManyRequests, Unavailable)  # says nothing about the manifest
+RETRIABLE = (Conflict, Unauthorized, TooManyRequests, Unavailable)  # not caused by the manifest
 
 
 class Discovery:
-    """The kinds that the cluster knows. What is not known is asked for each time: a CRD may have come."""
+    """The kinds that the cluster serves. An unknown kind is looked up each time, since a CRD may have been created."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -33,13 +33,14 @@ class Discovery:
 
 
 class Applier:
-    """`client` writes as the field manager `work-agent`."""
+    """`client` must use the field manager `work-agent`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def apply(self, manifest: Manifest, owner: Object) -> Condition:
-        """What is said of it then. Raises what is no answer to this manifest: the server is away, or somebody else wrote meanwhile."""
+        """Applies the manifest and returns its condition Applied. Raises ApiError for errors with another cause, such as a
+        conflict or an unavailable API server."""
         if manifest.strategy not in KNOWN:
             return _failed(f"updateStrategy {manifest.strategy} is not known to the local platform, which knows {', '.join(KNOWN)}")
         if manifest.strategy == "ReadOnly":
@@ -52,14 +53,14 @@ class Applier:
             return _failed("an empty namespace may not be set during creation")
         try:
             await self._write(manifest, manifest.kind, owner)
-        except _LATER:
+        except RETRIABLE:
             raise
         except ApiError as error:
             return _failed(error.message)
         return DONE
 
     async def _write(self, manifest: Manifest, kind: Kind, owner: Object) -> None:
-        """Update is a server-side apply: it sets the manifest's fields, removes fields that left it, and keeps fields of others."""
+        """Update is a server-side apply, which keeps the fields of other managers."""
         wanted = with_owner(manifest.object, owner, manifest.orphan)
         if manifest.strategy == "Update":
             await self._client.apply(wanted, kind=kind)
@@ -80,9 +81,9 @@ class Applier:
             metadata = {"resourceVersion": version_of(live), "ownerReferences": references}
             await self._client.merge_patch(kind, *key_of(live), {"metadata": metadata})
 
-    # --- taking away ----------------------------------------------------------------------------------------------
+    # --- removal ------------------------------------------------------------------------------------------------
     async def release(self, resource: Resource, owner: Object, orphan: bool) -> bool:
-        """Whether nothing of ours holds it any more: it is gone, is another, has other owners, or is to stay. False: look again."""
+        """Deletes the object, or only the reference to `owner` if it is orphaned or has other owners. False while the object exists."""
         live = await self.get(resource.kind, resource.namespace, resource.name)
         if live is None or live["metadata"]["uid"] != resource.uid or owner["uid"] not in owner_uids(live):
             return True
@@ -96,11 +97,12 @@ class Applier:
 
 
 def _failed(why: str) -> Condition:
-    return said("Applied", False, "AppliedManifestFailed", f"Failed to apply manifest: {why}")
+    return new_condition("Applied", False, "AppliedManifestFailed", f"Failed to apply manifest: {why}")
 
 
 def owners(obj: Object, owner: Object, orphan: bool) -> list[Object]:
-    """Those of others stay, each in its place: two works that share an object must not take turns."""
+    """The object's owner references, with or without `owner`. Others keep their positions, so that works with a common object do not
+    alternate."""
     present = obj["metadata"].get("ownerReferences") or []
     if orphan:
         return [o for o in present if o["uid"] != owner["uid"]]

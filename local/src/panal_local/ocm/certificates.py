@@ -1,4 +1,4 @@
-"""Keys, requests and certificates of an add-on's registrations. Pure, but for the randomness of a key."""
+"""Keys, requests and certificates of an add-on's registrations. Pure, except for random keys."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cryptography.x509.oid import NameOID
 
 from panal.kube.objects import Object, conditions_of
 from panal_local.ocm.clusters import NAME_LABEL
-from panal_local.ocm.conditions import Condition, said
+from panal_local.ocm.conditions import Condition, new_condition
 
 ADDON_LABEL = "open-cluster-management.io/addon-name"
-INSTALL_NAMESPACE = "open-cluster-management-agent-addon"  # of an add-on that names none
+INSTALL_NAMESPACE = "open-cluster-management-agent-addon"  # the default
 CREDENTIALS = "kubernetes.io/kube-apiserver-client"
 USAGES = ["digital signature", "key encipherment", "client auth"]
-RENEWED_AT = 0.2  # of its life left
+RENEWED_AT = 0.2  # remaining share of the validity period
 ROTATED = "ClusterCertificateRotated"
 
 
@@ -41,7 +41,7 @@ class Registration:
 
 
 def registrations(addon: Object) -> list[Registration]:
-    """What a ManagedClusterAddOn is registered for, but credentials for the hub's own API: on the local platform nothing signs those."""
+    """The registrations of a ManagedClusterAddOn, without those for the hub's API, which nothing signs on the local platform."""
     status, metadata = addon.get("status") or {}, addon["metadata"]
     namespace = status.get("namespace") or (addon.get("spec") or {}).get("installNamespace") or INSTALL_NAMESPACE
     found = []
@@ -59,7 +59,7 @@ def new_key() -> bytes:
 
 
 def request(registration: Registration, key: bytes) -> Object:
-    """The CertificateSigningRequest; its name is the API server's to choose."""
+    """The CertificateSigningRequest. The API server generates the name. `key` is PEM."""
     private = serialization.load_pem_private_key(key, None)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     names = x509.SubjectAlternativeName([x509.DNSName(f"{registration.addon}.addon.open-cluster-management.io")])
@@ -91,25 +91,25 @@ def secret(registration: Registration, key: bytes, certificate: bytes) -> Object
 
 
 def renewal(secret: Object | None, registration: Registration) -> datetime | None:
-    """When a new certificate has to be asked for; None: now, for there is none, or another subject's, or its key is not there."""
+    """The time of renewal; None if there is no certificate, or its subject or key does not match."""
     data: Mapping[str, str] = (secret or {}).get("data") or {}
     try:
         certificate = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
         key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"]), None)
     except (KeyError, ValueError, TypeError):
         return None
-    if _names(certificate.subject) != _names(_subject(registration)) or key.public_key() != certificate.public_key():
+    if _attributes(certificate.subject) != _attributes(_subject(registration)) or key.public_key() != certificate.public_key():
         return None
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_after_utc - life * RENEWED_AT
 
 
 def kept(secret: Object) -> bytes:
-    """The certificate in a Secret."""
+    """The certificate in the Secret, in PEM."""
     return base64.b64decode(secret["data"]["tls.crt"])
 
 
-def _names(name: x509.Name) -> set[tuple[str, Any]]:
+def _attributes(name: x509.Name) -> set[tuple[str, Any]]:
     return {(attribute.oid.dotted_string, attribute.value) for attribute in name}
 
 
@@ -118,8 +118,8 @@ def issued(csr: Object) -> bytes | None:
     return base64.b64decode(text) if text else None
 
 
-def refused(csr: Object) -> str:
-    """Why it will never be issued; empty if it still may be."""
+def denial(csr: Object) -> str:
+    """The reason why the request is denied or failed; empty for others."""
     bad = next((c for c in conditions_of(csr) if c["type"] in ("Denied", "Failed")), None)
     return (
         f"{csr['metadata']['name']} is {bad['type'].lower()}: {bad.get('message') or bad.get('reason') or 'no reason given'}" if bad else ""
@@ -129,8 +129,8 @@ def refused(csr: Object) -> str:
 def rotated(certificate: bytes) -> Condition:
     parsed = x509.load_pem_x509_certificate(certificate)
     life = f"starting from {parsed.not_valid_before_utc} to be expired after {parsed.not_valid_after_utc - parsed.not_valid_before_utc}"
-    return said(ROTATED, True, "ClientCertificateUpdated", f"client certificate rotated {life}")
+    return new_condition(ROTATED, True, "ClientCertificateUpdated", f"client certificate rotated {life}")
 
 
 def not_rotated(why: str) -> Condition:
-    return said(ROTATED, False, "ClientCertificateUpdateFailed", f"Failed to rotated client certificate {why}")
+    return new_condition(ROTATED, False, "ClientCertificateUpdateFailed", f"Failed to rotated client certificate {why}")

@@ -1,7 +1,7 @@
-"""A ManagedCluster as the hub's controllers treat it: accepted, labelled, tainted while it is away, known to be lost when its lease ends.
+"""The hub's decisions about a ManagedCluster: acceptance, labels, taints while it is unavailable, and its state after the lease expires.
 
-The hub of the local platform accepts every cluster once, as Open Cluster Management does where auto-acceptance is on. Who denies a
-cluster afterwards (spec.hubAcceptsClient: false) is obeyed.
+The hub accepts each cluster once, as Open Cluster Management does with auto-approval. A user can deny a cluster afterwards with
+spec.hubAcceptsClient: false.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from panal.kube import kinds
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, condition
 from panal.kube.times import from_time, to_micro_time, to_time
-from panal_local.ocm.conditions import Condition, said
+from panal_local.ocm.conditions import Condition, new_condition
 
 CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
 NAME_LABEL = "open-cluster-management.io/cluster-name"
@@ -25,21 +25,21 @@ UNREACHABLE = "cluster.open-cluster-management.io/unreachable"
 ACCEPTED = "HubAcceptedManagedCluster"
 AVAILABLE = "ManagedClusterConditionAvailable"
 LEASE = "managed-cluster-lease"
-GRACE = 5  # times the lease's duration
-LOST = said(AVAILABLE, "Unknown", "ManagedClusterLeaseUpdateStopped", "Registration agent stopped updating its lease.")
+GRACE = 5  # lease durations until a cluster counts as lost
+LOST = new_condition(AVAILABLE, "Unknown", "ManagedClusterLeaseUpdateStopped", "Registration agent stopped updating its lease.")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`changes` is a merge patch of metadata and spec. `look_again` is in seconds: when the lease ends."""
+    """`changes` is a merge patch of metadata and spec. `requeue_after` is the time until the lease expires, in seconds."""
 
     changes: Object
     conditions: tuple[Condition, ...] = ()
-    look_again: float | None = None
+    requeue_after: float | None = None
 
 
 def decide(cluster: Object, lease: Object | None, now: datetime, grace: float = GRACE) -> Plan:
-    """For a cluster that is not being deleted. While its metadata or spec is to change, nothing else is decided."""
+    """For a cluster that is not being deleted. Conditions are decided only when metadata and spec need no change."""
     changes = _metadata(cluster, now) | _spec(cluster, now)
     if changes:
         return Plan(changes)
@@ -62,15 +62,17 @@ def lease(cluster: str, now: datetime) -> Object:
 
 
 def expires(cluster: Object, lease: Object | None, grace: float = GRACE) -> datetime | None:
-    """When the cluster counts as lost if its agent says nothing more."""
+    """When the cluster counts as lost unless its agent renews the lease."""
     renewed = ((lease or {}).get("spec") or {}).get("renewTime")
     return from_time(renewed) + timedelta(seconds=grace * _duration(cluster)) if renewed else None
 
 
 def lost(cluster: Object) -> tuple[Condition, ...]:
-    """What is to be said of the add-ons of a cluster that is away."""
+    """The conditions of the add-ons of a cluster whose lease has expired; none for other clusters."""
     available = condition(cluster, AVAILABLE)
-    return (said("Available", "Unknown", available["reason"], available["message"]),) if available.get("status") == "Unknown" else ()
+    return (
+        (new_condition("Available", "Unknown", available["reason"], available["message"]),) if available.get("status") == "Unknown" else ()
+    )
 
 
 # --- metadata and spec ------------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ def _spec(cluster: Object, now: datetime) -> Object:
 
 
 def _taints(present: list[dict[str, Any]], available: str | None, now: datetime) -> list[dict[str, Any]]:
-    """Every taint has the time when it was set; the hub's own is there while the cluster is not available."""
+    """Sets the time of each taint, and adds or removes the hub's own taint, which unavailable clusters have."""
     due = available != "True"
     kept = [t if t.get("timeAdded") else t | {"timeAdded": to_time(now)} for t in present if due or t["key"] != UNREACHABLE]
     if due and all(t["key"] != UNREACHABLE for t in kept):
@@ -114,9 +116,9 @@ def _taints(present: list[dict[str, Any]], available: str | None, now: datetime)
 # --- conditions -------------------------------------------------------------------------------------------------------
 def _conditions(cluster: Object, expiry: datetime | None, now: datetime) -> Iterable[Condition]:
     if accepted(cluster):
-        yield said(ACCEPTED, True, "HubClusterAdminAccepted", "Accepted by hub cluster admin")
+        yield new_condition(ACCEPTED, True, "HubClusterAdminAccepted", "Accepted by hub cluster admin")
     elif condition(cluster, ACCEPTED):
-        yield said(ACCEPTED, False, "HubClusterAdminDenied", "Denied by hub cluster admin")
+        yield new_condition(ACCEPTED, False, "HubClusterAdminDenied", "Denied by hub cluster admin")
     if expiry is not None and expiry <= now:
         yield LOST
 
@@ -125,10 +127,10 @@ def _duration(cluster: Object) -> int:
     return int((cluster.get("spec") or {}).get("leaseDurationSeconds") or 60)
 
 
-# --- the end of a cluster ---------------------------------------------------------------------------------------------
+# --- deletion ---------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Towards the end of a deleted cluster: its add-ons go, then its works, then it. `done`: its finalizers can go."""
+    """A step of the deletion of a cluster: first its add-ons, then its works. `done`: its finalizers can be removed."""
 
     condition: Condition
     delete: tuple[tuple[Kind, Object], ...] = ()
@@ -139,5 +141,5 @@ def remove(addons: Sequence[Object], works: Sequence[Object]) -> Step:
     for kind, left in ((kinds.MANAGED_CLUSTER_ADDON, addons), (kinds.MANIFEST_WORK, works)):
         if left:
             going = tuple((kind, obj) for obj in left if not obj["metadata"].get("deletionTimestamp"))
-            return Step(said("Deleting", False, "ResourceRemaining", f"{len(left)} {kind.plural} remain"), going)
-    return Step(said("Deleting", True, "NoResource", "No cleaned resource in cluster ns."), done=True)
+            return Step(new_condition("Deleting", False, "ResourceRemaining", f"{len(left)} {kind.plural} remain"), going)
+    return Step(new_condition("Deleting", True, "NoResource", "No cleaned resource in cluster ns."), done=True)

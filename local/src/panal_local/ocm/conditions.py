@@ -1,4 +1,4 @@
-"""Conditions as Kubernetes keeps them: one of a type; the time is that of the last change of status."""
+"""Conditions: one of each type, with the time of the last change of the status."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from panal.kube.times import to_time
 Condition = dict[str, Any]
 
 
-def said(type_: str, status: str | bool, reason: str, message: str = "", generation: int | None = None) -> Condition:
-    """A condition without its time, which `merged` gives it."""
-    condition: Condition = {"type": type_, "status": str(status), "reason": reason, "message": message}
-    return condition | ({"observedGeneration": generation} if generation is not None else {})
+def new_condition(type_: str, status: str | bool, reason: str, message: str = "") -> Condition:
+    """A condition without a time, which `merge_conditions` sets."""
+    return {"type": type_, "status": str(status), "reason": reason, "message": message}
 
 
-def merged(before: Iterable[Condition], news: Iterable[Condition], now: datetime) -> list[Condition]:
-    """`before` with what is said now, in the old order; equal to `before` if nothing is new."""
+def merge_conditions(before: Iterable[Condition], updates: Iterable[Condition], now: datetime) -> list[Condition]:
+    """`before` with the updates, in the same order; equal to `before` if nothing changed."""
     result = {c["type"]: c for c in before}
-    for new in news:
+    for new in updates:
         old = result.get(new["type"], {})
         since = old.get("lastTransitionTime") if old.get("status") == new["status"] else None
         result[new["type"]] = new | {"lastTransitionTime": since or to_time(now)}

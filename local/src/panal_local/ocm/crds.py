@@ -1,7 +1,7 @@
 """The CustomResourceDefinitions of Open Cluster Management's kinds: `hub()` and `spoke()`.
 
-What people write (clusters, sets, bindings, claims, Placements, where an add-on is installed) is checked. Everything else is kept as it is
-written: programs write it, and real hubs check it. Lists that several writers share have their keys.
+The fields that users write are checked: clusters, sets, bindings, claims, Placements, and where an add-on is installed. Other fields are
+written by programs, which are tested on real hubs. Lists with several writers have keys.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def record(*required: str, **properties: Schema) -> Schema:
 
 
 def items(item: Schema, *keys: str) -> Schema:
-    """A list; with `keys`, its items are known by these fields."""
+    """A list; with `keys`, of type map."""
     keyed = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)} if keys else {}
     return {"type": "array", "items": item} | keyed
 
@@ -81,7 +81,7 @@ def _condition(column: str, condition: str, what: str = "status") -> tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """`columns` are what `kubectl get` shows: name, type, JSONPath."""
+    """`columns` are those of `kubectl get`: name, type, JSONPath."""
 
     kind: str
     group: str
@@ -153,7 +153,7 @@ HUB = (
         columns=tuple(_condition(name, name) for name in ("Available", "Degraded", "Progressing")),
     ),
     Definition("AddOnDeploymentConfig", ADDON, "v1alpha1", "addondeploymentconfigs", status=False),
-    # The last one: an agent begins when it can make its ManagedCluster, and then finds all other kinds served.
+    # Last: an agent starts when it can create its ManagedCluster, and needs all other kinds then.
     Definition(
         *("ManagedCluster", CLUSTER, "v1", "managedclusters", CLUSTER_SPEC),
         namespaced=False,

@@ -1,4 +1,4 @@
-"""Values that a ManifestWork asks to be read off its objects, by JSONPath."""
+"""Status feedback: values that a ManifestWork reads from its objects by JSONPath."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from panal.kube.objects import Object
-from panal_local.ocm.conditions import Condition, said
-from panal_local.ocm.jsonpath import PathError, find
+from panal_local.jsonpath import PathError, find
+from panal_local.ocm.conditions import Condition, new_condition
 
 Values = list[dict[str, Any]]
 TYPE = "StatusFeedbackSynced"
-NO_RULES = said(TYPE, True, "NoStatusFeedbackSynced")
-SYNCED = said(TYPE, True, "StatusFeedbackSynced")
+NO_RULES = new_condition(TYPE, True, "NoStatusFeedbackSynced")
+SYNCED = new_condition(TYPE, True, "StatusFeedbackSynced")
 INT64 = 1 << 63
 
 
 def read(obj: Object, rules: list[Mapping[str, Any]]) -> tuple[Values, Condition]:
-    """The values found, and the condition that tells whether anything was wrong."""
+    """The values, and the condition StatusFeedbackSynced, which names the errors."""
     if not rules:
         return [], NO_RULES
     values: Values = []
@@ -34,7 +34,7 @@ def read(obj: Object, rules: list[Mapping[str, Any]]) -> tuple[Values, Condition
 
 
 def _value(name: str, path: str, obj: Object) -> Values:
-    """One value or none: of several hits, the first."""
+    """The first value at the path, as a list of one or none."""
     found = find(path, obj)
     if not found or found[0] is None:
         return []
@@ -50,4 +50,4 @@ def _value(name: str, path: str, obj: Object) -> Values:
 
 
 def _failed(errors: list[str]) -> Condition:
-    return said(TYPE, False, "StatusFeedbackSyncFailed", f"Sync status feedback failed with error {'; '.join(errors)}")
+    return new_condition(TYPE, False, "StatusFeedbackSyncFailed", f"Sync status feedback failed with error {'; '.join(errors)}")

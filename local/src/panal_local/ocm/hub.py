@@ -1,4 +1,4 @@
-"""The loops of the hub: from one watch cache, through the decisions of the other modules, to writes. `run` goes on until cancelled."""
+"""The hub's loops. They read from one watch cache, call the decisions of the other modules, and write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from panal.kube.times import now_utc
 from panal.placement.selectors import MisconfiguredError
 from panal_local.ocm import clusters, crds, sets
 from panal_local.ocm.hubplacing import PlacingControllers, Snapshot
-from panal_local.ocm.writing import ensure, patch, say, serve, started
+from panal_local.ocm.writing import ensure, patch, retried, serve, update_conditions
 
 log = logging.getLogger(__name__)
 
@@ -33,29 +33,29 @@ WATCHED = (
 
 
 async def prepare(client: Client) -> None:
-    """The cluster sets that every hub has."""
-    for name in sets.OURS:
+    """Creates the default cluster sets."""
+    for name in sets.DEFAULT_SETS:
         await ensure(client, sets.default_set(name))
 
 
 async def run(client: Client, grace: float = clusters.GRACE) -> None:
-    """`grace`: how many times its lease's duration a cluster may be silent."""
-    await started(lambda: serve(client, crds.hub()))
-    await started(lambda: prepare(client))
+    """Runs until cancelled. `grace` is the number of lease durations until a cluster counts as lost."""
+    await retried(lambda: serve(client, crds.hub()))
+    await retried(lambda: prepare(client))
     cache = Cache(
         client,
         [
             *map(Watched, WATCHED),
             Watched(kinds.LEASE, label_selector=clusters.NAME_LABEL),
-            Watched(kinds.MANIFEST_WORK, trim=_little),
+            Watched(kinds.MANIFEST_WORK, trim=_trimmed),
         ],
     )
     loops = HubControllers(client, cache, grace).loops()
     await together(cache.run(), *(loop.run() for loop in loops))
 
 
-def _little(work: Object) -> Object:
-    """Metadata, and what is said of a work as a whole."""
+def _trimmed(work: Object) -> Object:
+    """Keeps the metadata and conditions of a work."""
     found = {key: work[key] for key in ("apiVersion", "kind", "metadata") if key in work}
     return drop_managed_fields(found | {"status": {"conditions": conditions_of(work)}})
 
@@ -91,15 +91,15 @@ class HubControllers:
             return await self._remove(cluster)
         now = now_utc()
         if clusters.accepted(cluster):
-            await self._make_room(cluster, now)
+            await self._ensure_namespace(cluster, now)
         lease = self._cache.get(kinds.LEASE, key.name, clusters.LEASE)
         plan = clusters.decide(cluster, lease, now, self._grace)
         if not await patch(self._client, kinds.MANAGED_CLUSTER, cluster, plan.changes):
-            await say(self._client, kinds.MANAGED_CLUSTER, cluster, plan.conditions, now)
-        return plan.look_again
+            await update_conditions(self._client, kinds.MANAGED_CLUSTER, cluster, plan.conditions, now)
+        return plan.requeue_after
 
-    async def _make_room(self, cluster: Object, now: datetime) -> None:
-        """The cluster's namespace, and in it the lease that its agent renews."""
+    async def _ensure_namespace(self, cluster: Object, now: datetime) -> None:
+        """Creates the cluster's namespace and its lease."""
         name = cluster["metadata"]["name"]
         namespace = self._cache.get(kinds.NAMESPACE, "", name)
         if namespace is None:
@@ -114,7 +114,7 @@ class HubControllers:
         step = clusters.remove(self._cache.list(kinds.MANAGED_CLUSTER_ADDON, name), self._cache.list(kinds.MANIFEST_WORK, name))
         for kind, obj in step.delete:
             await self._client.delete(kind, *key_of(obj), uid_of(obj))
-        await say(self._client, kinds.MANAGED_CLUSTER, cluster, [step.condition], now_utc())
+        await update_conditions(self._client, kinds.MANAGED_CLUSTER, cluster, [step.condition], now_utc())
         if step.done:
             await self._client.remove_finalizers(kinds.MANAGED_CLUSTER, "", name, clusters.FINALIZERS, uid_of(cluster))
         return None
@@ -136,7 +136,7 @@ class HubControllers:
         except MisconfiguredError as error:
             log.warning("set %s: %s", key.name, error)
             return None
-        await say(self._client, kinds.MANAGED_CLUSTER_SET, found, [sets.emptiness(count)], now_utc())
+        await update_conditions(self._client, kinds.MANAGED_CLUSTER_SET, found, [sets.empty_condition(count)], now_utc())
         return None
 
     def _bindings(self, kind: Kind, obj: Object) -> Iterable[Key]:
@@ -150,12 +150,12 @@ class HubControllers:
         found = self._cache.get(kinds.MANAGED_CLUSTER_SET_BINDING, *key)
         if found is not None:
             exists = self._cache.get(kinds.MANAGED_CLUSTER_SET, "", found["spec"].get("clusterSet", "")) is not None
-            await say(self._client, kinds.MANAGED_CLUSTER_SET_BINDING, found, [sets.boundness(exists)], now_utc())
+            await update_conditions(self._client, kinds.MANAGED_CLUSTER_SET_BINDING, found, [sets.bound_condition(exists)], now_utc())
         return None
 
     async def _namespace(self, key: Key) -> float | None:
         namespace = self._cache.get(kinds.NAMESPACE, *key)
-        if namespace is None or not sets.to_be_bound(namespace) or self._cache.get(kinds.MANAGED_CLUSTER, "", key.name):
+        if namespace is None or not sets.needs_binding(namespace) or self._cache.get(kinds.MANAGED_CLUSTER, "", key.name):
             return None
         await ensure(self._client, sets.binding(key.name))
         await patch(self._client, kinds.NAMESPACE, namespace, {"metadata": {"annotations": {sets.BOUND: "true"}}})

@@ -1,4 +1,4 @@
-"""The hub's loops that decide where: Placements and their decisions, and add-ons, which are installed by them."""
+"""The hub's loops for Placements, their decisions, and the add-ons that they install."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from panal.kube.times import now_utc
 from panal.placement.selectors import MisconfiguredError
 from panal_local.ocm import addons, clusters, placing
 from panal_local.ocm.certificates import ADDON_LABEL
-from panal_local.ocm.conditions import merged
+from panal_local.ocm.conditions import merge_conditions
 from panal_local.ocm.writing import ensure, patch_status
 from panal_local.scheduling.hub import Hub, placement_of
 from panal_local.scheduling.schedule import Outcome, schedule
@@ -32,19 +32,19 @@ READ_BY_THE_SCHEDULER = (
 
 
 class Snapshot:
-    """What the scheduler reads, made once for all placements until something of it changes."""
+    """The input of the scheduler, built once for all Placements until an object in it changes."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._hub: Hub | None = None
-        cache.subscribe(self._forget)
+        cache.subscribe(self._invalidate)
 
     def hub(self) -> Hub:
         if self._hub is None:
             self._hub = Hub(*(self._cache.list(kind) for kind in READ_BY_THE_SCHEDULER))
         return self._hub
 
-    def _forget(self, kind: Kind, old: Object | None, new: Object | None) -> None:
+    def _invalidate(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         if kind in READ_BY_THE_SCHEDULER:
             self._hub = None
 
@@ -78,7 +78,7 @@ class PlacingControllers:
         if placement is None or outcome is None:
             return None
         await self._write_decisions(placement, placing.difference(placement, outcome.decisions, self._decisions(key)))
-        conditions = merged(conditions_of(placement), outcome.conditions, now)
+        conditions = merge_conditions(conditions_of(placement), outcome.conditions, now)
         status = {"numberOfSelectedClusters": outcome.selected, "conditions": conditions}
         await patch_status(self._client, kinds.PLACEMENT, placement, status)
         return None if outcome.requeue is None else (outcome.requeue - now).total_seconds()
@@ -86,7 +86,7 @@ class PlacingControllers:
     def _schedule(self, placement: Object, now: datetime) -> Outcome | None:
         try:
             return schedule(placement, self._snapshot.hub(), now)
-        except MisconfiguredError as error:  # of a set: its change brings the placement back
+        except MisconfiguredError as error:  # in a ManagedClusterSet, whose change requeues the Placement
             log.warning("placement %s/%s: %s", *key_of(placement), error)
             return None
 
@@ -94,7 +94,7 @@ class PlacingControllers:
         return [d for d in self._cache.list(kinds.PLACEMENT_DECISION, key.namespace) if placement_of(d) == key.name]
 
     async def _write_decisions(self, placement: Object, difference: placing.Difference) -> None:
-        """Objects first, then what they say; surplus ones go last, so that no reader sees a cluster missing in between."""
+        """Creates, updates, then deletes, so that no reader misses a cluster in between."""
         namespace = placement["metadata"]["namespace"]
         for obj in difference.create:
             await ensure(self._client, obj)
@@ -147,11 +147,11 @@ class PlacingControllers:
         cluster = self._cache.get(kinds.MANAGED_CLUSTER, "", key.namespace)
         addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", key.name)
         status: Object = {}
-        news = list(clusters.lost(cluster)) if cluster else []
+        updates = list(clusters.lost(cluster)) if cluster else []
         if addon and addons.managed(addon):
             works = [w for w in self._cache.list(kinds.MANIFEST_WORK, key.namespace) if labels_of(w).get(ADDON_LABEL) == key.name]
-            status, said = addons.installed_status(addon, installed, self._decided(addon), works)
-            news = [*said, *news]
-        conditions = {"conditions": merged(conditions_of(installed), news, now_utc())}
-        await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status | conditions)
+            status, conditions = addons.installed_status(addon, installed, self._decided(addon), works)
+            updates = [*conditions, *updates]
+        status["conditions"] = merge_conditions(conditions_of(installed), updates, now_utc())
+        await patch_status(self._client, kinds.MANAGED_CLUSTER_ADDON, installed, status)
         return None

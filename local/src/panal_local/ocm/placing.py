@@ -1,11 +1,12 @@
-"""From the scheduler's outcome to the PlacementDecisions that have to be written. `panal_local.scheduling` selects the clusters."""
+"""The PlacementDecisions to create, update and delete after scheduling. `panal_local.scheduling` selects the clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from panal.kube.objects import Object, uid_of
+from panal.kube.objects import Object
+from panal_local.owners import controller_reference
 from panal_local.scheduling.schedule import Decision
 
 API = "cluster.open-cluster-management.io/v1beta1"
@@ -13,7 +14,7 @@ API = "cluster.open-cluster-management.io/v1beta1"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`create` are whole objects, which then get their status; `surplus` are names."""
+    """`create` has objects without status, `statuses` the decisions to write, `surplus` names to delete."""
 
     create: tuple[Object, ...]
     statuses: tuple[Decision, ...]
@@ -36,13 +37,6 @@ def clusters(decisions: Iterable[Object]) -> set[str]:
 
 def _object(placement: Object, decision: Decision) -> Object:
     metadata = placement["metadata"]
-    owner = {
-        "apiVersion": API,
-        "kind": "Placement",
-        "name": metadata["name"],
-        "uid": uid_of(placement),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
+    owner = controller_reference(API, "Placement", placement)
     mine = {"name": decision.name, "namespace": metadata["namespace"], "labels": dict(decision.labels), "ownerReferences": [owner]}
     return {"apiVersion": API, "kind": "PlacementDecision", "metadata": mine}

@@ -1,7 +1,7 @@
-"""Cluster sets: the two that every hub has, what is said of them, and where they are bound. Who is in one, `panal.placement` knows.
+"""Cluster sets: the two default sets, the conditions of sets and bindings, and the default bindings. `panal.placement` has the members.
 
-The local platform comes bound: a namespace gets a binding to the set `default` once, unless it is one of Kubernetes', of Open Cluster
-Management's or of a managed cluster. Whoever deletes the binding is rid of it.
+Each namespace gets a binding to the set `default` once, except those of Kubernetes, Open Cluster Management and managed clusters. A binding
+that a user deletes is not created again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 from panal.kube.objects import Object, labels_of
 from panal_local.ocm.clusters import NAME_LABEL
-from panal_local.ocm.conditions import Condition, said
+from panal_local.ocm.conditions import Condition, new_condition
 
 DEFAULT = "default"
 API = "cluster.open-cluster-management.io/v1beta2"
-OURS: dict[str, dict[str, Any]] = {
+DEFAULT_SETS: dict[str, dict[str, Any]] = {
     DEFAULT: {"clusterSelector": {"selectorType": "ExclusiveClusterSetLabel"}},
     "global": {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {}}},
 }
@@ -23,20 +23,20 @@ SYSTEM = ("kube-", "open-cluster-management")
 
 
 def default_set(name: str) -> Object:
-    return {"apiVersion": API, "kind": "ManagedClusterSet", "metadata": {"name": name}, "spec": OURS[name]}
+    return {"apiVersion": API, "kind": "ManagedClusterSet", "metadata": {"name": name}, "spec": DEFAULT_SETS[name]}
 
 
-def emptiness(count: int) -> Condition:
+def empty_condition(count: int) -> Condition:
     if count:
-        return said("ClusterSetEmpty", False, "ClustersSelected", f"{count} ManagedClusters selected")
-    return said("ClusterSetEmpty", True, "NoClusterMatched", "No ManagedCluster selected")
+        return new_condition("ClusterSetEmpty", False, "ClustersSelected", f"{count} ManagedClusters selected")
+    return new_condition("ClusterSetEmpty", True, "NoClusterMatched", "No ManagedCluster selected")
 
 
-def boundness(found: bool) -> Condition:
-    return said("Bound", True, "ClusterSetBound") if found else said("Bound", False, "ClusterSetNotFound")
+def bound_condition(found: bool) -> Condition:
+    return new_condition("Bound", True, "ClusterSetBound") if found else new_condition("Bound", False, "ClusterSetNotFound")
 
 
-def to_be_bound(namespace: Object) -> bool:
+def needs_binding(namespace: Object) -> bool:
     metadata = namespace["metadata"]
     if metadata.get("deletionTimestamp") or NAME_LABEL in labels_of(namespace) or BOUND in (metadata.get("annotations") or {}):
         return False

@@ -1,7 +1,7 @@
-"""The work agent: applies what the hub's ManifestWorks say, tells how it stands, and takes away what they say no more.
+"""The work agent: applies the manifests of the hub's ManifestWorks, reports their status, and removes objects that left a work.
 
-What it may forget, it forgets: on start everything is applied again. What it must not forget (what was applied, and so has to be taken
-away one day) is in an AppliedManifestWork on the cluster, which owns those objects.
+After a restart it applies everything again. The applied objects, which it must remove some day, are listed in an AppliedManifestWork on the
+cluster, which owns them.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from panal.kube.times import now_utc
 from panal_local.ocm import statuses, works
 from panal_local.ocm.applying import MANAGER, Applier, Discovery
 from panal_local.ocm.conditions import Condition
-from panal_local.ocm.statuses import Seen
+from panal_local.ocm.statuses import Observed
 from panal_local.ocm.works import Manifest
 from panal_local.ocm.writing import ensure, patch, patch_status
 
 log = logging.getLogger(__name__)
 
 RETRIES = Backoff(first=0.25, cap=60)
-RESYNC = 240.0  # seconds, times 1 to 1.5
-AGAIN = 0.3  # seconds after which what is being deleted is looked at again
+RESYNC = 240.0  # seconds, times a random factor of 1 to 1.5
+AGAIN = 0.3  # seconds between checks of objects that are being deleted
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was applied last of a work, until when that is good, and how often in a row some of it could not be applied."""
+    """The last apply of a work: the revision, when to apply it again on the monotonic clock, and the number of consecutive failures."""
 
     what: tuple[object, ...]
     until: float
@@ -53,17 +53,17 @@ class WorkAgent:
         self._discovery = Discovery(self._spoke)
         self._applier = Applier(self._spoke.managing(MANAGER))
         self._applied: dict[Key, Applied] = {}
-        self._loop = Loop("work", self._hub_cache, self._concerns, self._reconcile, also=[self._spoke_cache])
+        self._loop = Loop("work", self._hub_cache, self._keys, self._reconcile, also=[self._spoke_cache])
 
     async def run(self) -> None:
         await self._loop.run()
 
-    def _concerns(self, kind: Kind, obj: Object) -> Iterable[Key]:
+    def _keys(self, kind: Kind, obj: Object) -> Iterable[Key]:
         if kind == kinds.MANIFEST_WORK:
             yield key_of(obj)
         elif kind == kinds.APPLIED_MANIFEST_WORK and obj["spec"]["hubHash"] == self._hash:
             yield Key(self._cluster, obj["spec"]["manifestWorkName"])
-        elif kind == kinds.POD:  # so that what a work says of its Pods is prompt
+        elif kind == kinds.POD:  # feedback of Pods is prompt
             yield from (key_of(work) for work in self._hub_cache.list(kinds.MANIFEST_WORK) if works.has_pod(work, key_of(obj)))
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -71,7 +71,7 @@ class WorkAgent:
         applied = self._spoke_cache.get(kinds.APPLIED_MANIFEST_WORK, "", works.applied_name(self._hash, key.name))
         if work is None:
             self._applied.pop(key, None)
-            return await self._finish(applied, works.applied_resources(applied), {}) if applied else None  # the work went without us
+            return await self._remove_applied(applied, works.applied_resources(applied), {}) if applied else None
         if work["metadata"].get("deletionTimestamp"):
             return await self._delete(work, applied)
         finalizers = work["metadata"].get("finalizers") or []
@@ -81,25 +81,25 @@ class WorkAgent:
         if applied is None:
             await ensure(self._spoke, works.applied_work(work, self._hash))
             return None
-        if applied["metadata"].get("deletionTimestamp"):  # of an earlier work of this name
-            return await self._finish(applied, works.applied_resources(applied), work)
+        if applied["metadata"].get("deletionTimestamp"):  # of an earlier work with this name
+            return await self._remove_applied(applied, works.applied_resources(applied), work)
         return await self._keep(key, work, applied)
 
-    # --- a work that is there -----------------------------------------------------------------------------------
+    # --- existing works -----------------------------------------------------------------------------------------
     async def _keep(self, key: Key, work: Object, applied: Object) -> float | None:
         manifests = await self._manifests(work)
-        due = self._due(key, _gist(work, applied))
-        said = await self._apply(manifests, applied) if due else {}
-        seen = [await self._see(m, said.get(m.ordinal), fresh=due) for m in manifests]
+        due = self._due(key, _revision(work, applied))
+        results = await self._apply(manifests, applied) if due else {}
+        observed = [await self._observe(m, results.get(m.ordinal), fresh=due) for m in manifests]
         now = now_utc()
-        await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now))
-        again = await self._take_stock(work, applied, seen)
+        await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, observed, now))
+        again = await self._record_applied(work, applied, observed)
         if due:
-            self._remember(key, _gist(work, applied), [c for c in said.values() if c["status"] != "True"])
+            self._remember(key, _revision(work, applied), [c for c in results.values() if c["status"] != "True"])
         return again or max(0.1, self._applied[key].until - time.monotonic() if key in self._applied else RESYNC)
 
     def _remember(self, key: Key, what: tuple[object, ...], failed: Sequence[Condition]) -> None:
-        """What failed is tried again after a growing wait, whatever else happens meanwhile to the work's objects."""
+        """Failed manifests are retried with a growing delay, whatever changes meanwhile in the work's objects."""
         last = self._applied.get(key)
         failures = ((last.failures if last and last.what == what else 0) + 1) if failed else 0
         wait = RETRIES.delay(failures) if failed else RESYNC * random.uniform(1, 1.5)
@@ -119,11 +119,11 @@ class WorkAgent:
         return found
 
     async def _apply(self, manifests: Sequence[Manifest], applied: Object) -> dict[int, Condition]:
-        """In the order of the work. What needs a later one is tried again soon."""
+        """Applies in the order of the work. A manifest that needs a later one is retried soon."""
         owner = works.owner(applied)
         return {m.ordinal: await self._applier.apply(m, owner) for m in manifests}
 
-    async def _see(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Seen:
+    async def _observe(self, manifest: Manifest, applied: Condition | None = None, *, fresh: bool = False) -> Observed:
         live, problem = None, ""
         if manifest.kind and manifest.name:
             try:
@@ -134,26 +134,26 @@ class WorkAgent:
                 problem = error.message
         if live is not None and manifest.kind:
             live = {"apiVersion": manifest.kind.api_version, "kind": manifest.kind.kind} | live
-        return Seen(manifest, live, problem, applied)
+        return Observed(manifest, live, problem, applied)
 
     async def _live(self, kind: Kind, key: Key, fresh: bool) -> Object | None:
         return self._spoke_cache.get(kind, *key) if kind == kinds.POD and not fresh else await self._applier.get(kind, *key)
 
-    async def _take_stock(self, work: Object, applied: Object, seen: Sequence[Seen]) -> float | None:
-        """Writes down what is applied now, and takes away what is not in the work any more."""
+    async def _record_applied(self, work: Object, applied: Object, observed: Sequence[Observed]) -> float | None:
+        """Updates the AppliedManifestWork, and removes objects that left the work. Returns the seconds until the next check."""
         before = works.applied_resources(applied)
-        wanted = {_identity(s.manifest) for s in seen}
-        current = [works.resource(s.manifest, s.live) for s in seen if s.live and s.manifest.kind and s.manifest.strategy != "ReadOnly"]
+        wanted = {_identity(s.manifest) for s in observed}
+        current = [works.resource(s.manifest, s.live) for s in observed if s.live and s.manifest.kind and s.manifest.strategy != "ReadOnly"]
         gone = [r for r in before if r.identity not in wanted]
         left = await self._release(gone, works.owner(applied), work)
         await patch_status(self._spoke, kinds.APPLIED_MANIFEST_WORK, applied, _listed([*current, *left]))
         return AGAIN if left else None
 
     async def _release(self, resources: Iterable[works.Resource], owner: Object, work: Object) -> list[works.Resource]:
-        """What is still there."""
+        """Returns the resources that still exist."""
         return [r for r in resources if not await self._applier.release(r, owner, works.orphaned(work, *r.identity))]
 
-    # --- a work that goes ---------------------------------------------------------------------------------------
+    # --- deleted works ------------------------------------------------------------------------------------------
     async def _delete(self, work: Object, applied: Object | None) -> float | None:
         self._applied.pop(key_of(work), None)
         if works.FINALIZER not in (work["metadata"].get("finalizers") or []):
@@ -161,12 +161,12 @@ class WorkAgent:
         if applied is None:
             await self._hub.remove_finalizers(kinds.MANIFEST_WORK, *key_of(work), [works.FINALIZER], uid_of(work))
             return None
-        seen = [await self._see(m, fresh=True) for m in await self._manifests(work)]
-        await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, seen, now_utc()))
-        return await self._finish(applied, works.applied_resources(applied), work)
+        observed = [await self._observe(m, fresh=True) for m in await self._manifests(work)]
+        await patch_status(self._hub, kinds.MANIFEST_WORK, work, statuses.status(work, observed, now_utc()))
+        return await self._remove_applied(applied, works.applied_resources(applied), work)
 
-    async def _finish(self, applied: Object, resources: Sequence[works.Resource], work: Object) -> float | None:
-        """Takes everything away that was applied, then the record of it."""
+    async def _remove_applied(self, applied: Object, resources: Sequence[works.Resource], work: Object) -> float | None:
+        """Removes the applied objects, then the AppliedManifestWork."""
         if not applied["metadata"].get("deletionTimestamp"):
             await self._spoke.delete(kinds.APPLIED_MANIFEST_WORK, *key_of(applied), uid_of(applied))
             return None
@@ -178,8 +178,8 @@ class WorkAgent:
         return None
 
 
-def _gist(work: Object, applied: Object) -> tuple[object, ...]:
-    """What makes a work one to be applied again: it is another, or the record of what was applied is."""
+def _revision(work: Object, applied: Object) -> tuple[object, ...]:
+    """A work is applied again when this value changes."""
     return uid_of(work), work["metadata"]["generation"], uid_of(applied)
 
 

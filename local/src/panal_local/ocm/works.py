@@ -1,4 +1,4 @@
-"""What a ManifestWork says about its manifests: which options hold for one, which are left behind."""
+"""The manifests of a ManifestWork, with their options, and its AppliedManifestWork."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ API = "work.open-cluster-management.io/v1"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One manifest of a work. `kind` is None where the cluster does not know it."""
+    """A manifest of a work. `kind` is None if the cluster does not serve it."""
 
     ordinal: int
     object: Object
     kind: Kind | None
     options: Mapping[str, Any]
-    orphan: bool  # nothing of ours deletes it: the work does not own it
+    orphan: bool  # the work does not own the object, so it is not deleted with the work
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -67,15 +67,15 @@ def has_pod(work: Object, pod: Key) -> bool:
 
 
 def _options(work: Object, where: tuple[str, str, str, str]) -> dict[str, Any]:
-    """Of each kind of option the first that is given by a config that names the manifest."""
+    """The options of a manifest: each from the first matching config that sets it."""
     options: dict[str, Any] = {}
     for config in (work.get("spec") or {}).get("manifestConfigs") or ():
-        if _names(config.get("resourceIdentifier") or {}, where):
+        if _matches(config.get("resourceIdentifier") or {}, where):
             options = {k: v for k, v in config.items() if v} | options
     return options
 
 
-def _names(identifier: Mapping[str, Any], where: tuple[str, str, str, str]) -> bool:
+def _matches(identifier: Mapping[str, Any], where: tuple[str, str, str, str]) -> bool:
     group, resource, namespace, name = where
     if not resource or (identifier.get("group") or "", identifier["resource"]) != (group, resource):
         return False
@@ -112,7 +112,7 @@ def owner(applied: Object) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Resource:
-    """Something that was applied, as status.appliedResources of an AppliedManifestWork lists it."""
+    """An applied object, as listed in status.appliedResources of an AppliedManifestWork."""
 
     group: str
     version: str

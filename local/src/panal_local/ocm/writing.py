@@ -1,4 +1,4 @@
-"""Writes that the loops share. Each is guarded by the version that was looked at, and is left out where nothing would change."""
+"""Writes that the loops share. A write is skipped if it changes nothing, and fails with Conflict if the object has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panal.kube.client import Client, Selector
 from panal.kube.errors import AlreadyExists, KubeError
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, conditions_of, holds, key_of, version_of
-from panal_local.ocm.conditions import Condition, merged
+from panal_local.ocm.conditions import Condition, merge_conditions
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ STARTING = Backoff(first=0.1, cap=1)
 
 
 async def patch(client: Client, kind: Kind, obj: Object, changes: Object) -> bool:
-    """Merges changes of metadata and spec; false if there are none. Conflict if somebody else wrote meanwhile."""
+    """Merges changes of metadata and spec. Returns False if there are none. Raises Conflict if the object has changed."""
     if not changes:
         return False
     metadata = {"resourceVersion": version_of(obj)} | changes.get("metadata", {})
@@ -30,7 +30,7 @@ async def patch(client: Client, kind: Kind, obj: Object, changes: Object) -> boo
 
 
 async def patch_status(client: Client, kind: Kind, obj: Object, status: Object) -> bool:
-    """The parts of the status that are given, where they are others than before. None takes a part away."""
+    """Writes the given fields of the status if they differ; None removes a field. Returns whether it wrote. Raises Conflict."""
     before = obj.get("status") or {}
     changed = {key: value for key, value in status.items() if before.get(key) != value}
     if not changed:
@@ -40,20 +40,20 @@ async def patch_status(client: Client, kind: Kind, obj: Object, status: Object) 
     return True
 
 
-async def say(client: Client, kind: Kind, obj: Object, news: Iterable[Condition], now: datetime) -> bool:
-    return await patch_status(client, kind, obj, {"conditions": merged(conditions_of(obj), news, now)})
+async def update_conditions(client: Client, kind: Kind, obj: Object, updates: Iterable[Condition], now: datetime) -> bool:
+    return await patch_status(client, kind, obj, {"conditions": merge_conditions(conditions_of(obj), updates, now)})
 
 
 async def ensure(client: Client, obj: Object) -> None:
-    """Makes it if there is none of that name."""
+    """Creates the object if it does not exist."""
     try:
         await client.create(obj)
     except AlreadyExists:
         return
 
 
-async def started(step: Callable[[], Awaitable[None]]) -> None:
-    """Waits for an API server that does not answer yet, or does not serve all kinds yet."""
+async def retried(step: Callable[[], Awaitable[None]]) -> None:
+    """Runs the step until it succeeds: the API server may not respond yet, or not serve all kinds."""
     failures = 0
     while True:
         try:
@@ -65,7 +65,7 @@ async def started(step: Callable[[], Awaitable[None]]) -> None:
 
 
 async def serve(client: Client, definitions: Iterable[Object]) -> None:
-    """Makes the API server know these kinds; returns when it does."""
+    """Applies CRDs, and returns when the API server serves them."""
     for crd in definitions:
         await client.apply(crd)
     for crd in definitions:
@@ -73,7 +73,7 @@ async def serve(client: Client, definitions: Iterable[Object]) -> None:
 
 
 async def _established(client: Client, name: str) -> None:
-    """The watch, and not a look again and again, tells when."""
+    """Watches the CRD until it is Established."""
     selector = Selector(fields=f"metadata.name={name}")
     listing = await client.list(kinds.CUSTOM_RESOURCE_DEFINITION, selector)
     if any(holds(crd, "Established") for crd in listing.items):

@@ -1,4 +1,4 @@
-"""The two conditions of a Placement, with the reasons and messages of Open Cluster Management's scheduler; without their times."""
+"""The two conditions of a Placement, with the reasons and messages of Open Cluster Management's scheduler. Without times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ MISCONFIGURED = "PlacementMisconfigured"
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the condition Satisfied tells of: sets wanted by the Placement, bound in its namespace, eligible; numbers of clusters."""
+    """The input of the condition Satisfied: the cluster sets that the Placement names, that are bound, and both; and numbers of
+    clusters."""
 
     wanted: Sequence[str]
     bound: Sequence[str]
@@ -24,7 +25,7 @@ class Counts:
 
 
 def satisfied(counts: Counts) -> Condition:
-    """The first reason that applies."""
+    """The condition Satisfied, with the first reason that applies."""
     if not counts.bound:
         return _unsatisfied("NoManagedClusterSetBindings", "No valid ManagedClusterSetBindings found in placement namespace")
     if not counts.eligible:
@@ -44,7 +45,7 @@ def _unsatisfied(reason: str, message: str) -> Condition:
 
 
 def misconfigured(message: str) -> Condition:
-    """`message` is empty if nothing is wrong."""
+    """The condition Misconfigured. `message` is empty for a valid Placement."""
     if message:
         return _condition(MISCONFIGURED, True, "Misconfigured", message)
     return _condition(MISCONFIGURED, False, "Succeedconfigured", "Placement configurations check pass")

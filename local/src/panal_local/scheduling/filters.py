@@ -19,7 +19,7 @@ CEL_REMEDY = "the local platform evaluates standard CEL, without the functions o
 
 
 def by_predicates(spec: Mapping[str, Any], clusters: Sequence[Object]) -> Sequence[Object]:
-    """Those that meet any predicate. Where there is no cluster the predicates are not looked at; raises MisconfiguredError."""
+    """The clusters that match any predicate. Predicates are not checked without clusters. Raises MisconfiguredError."""
     predicates = spec.get("predicates") or ()
     if not clusters or not predicates:
         return clusters
@@ -29,7 +29,7 @@ def by_predicates(spec: Mapping[str, Any], clusters: Sequence[Object]) -> Sequen
 
 
 def _compile(selector: Mapping[str, Any], path: str) -> Test:
-    """All parts of the selector must be met; raises MisconfiguredError."""
+    """A test that requires all parts of the selector. Raises MisconfiguredError."""
     labels = compile_labels(selector.get("labelSelector") or {}, f"{path}.labelSelector")
     claims = compile_claims(selector.get("claimSelector") or {}, f"{path}.claimSelector")
     expressions = _compile_cel(selector.get("celSelector") or {}, f"{path}.celSelector")
@@ -58,7 +58,7 @@ def _compiled(expression: str, path: str) -> Any:
 
 
 def _true(expression: Any, cluster: Object) -> bool:
-    """An expression that fails, or whose value is not a boolean, is not true."""
+    """Whether the expression is true; False if it fails or is not a boolean."""
     try:
         return cel.evaluated(expression, managedCluster=cluster) is True
     except cel.CelError:
@@ -67,14 +67,14 @@ def _true(expression: Any, cluster: Object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tolerated:
-    """`until` has the clusters of which a toleration ends, with the earliest such time."""
+    """The clusters whose taints are tolerated. `until` has the times at which tolerations end, by cluster."""
 
     clusters: Sequence[Object]
     until: Mapping[str, datetime]
 
 
 def by_taints(spec: Mapping[str, Any], clusters: Sequence[Object], selected: Collection[str], now: datetime) -> Tolerated:
-    """Those whose taints are tolerated at `now`. Where there is no cluster nothing is looked at; raises MisconfiguredError."""
+    """Filters by taints at the time `now`. Tolerations are not checked without clusters. Raises MisconfiguredError."""
     if not clusters:
         return Tolerated((), {})
     tolerations = compile_tolerations(spec.get("tolerations") or ())

@@ -1,4 +1,4 @@
-"""What the scheduler reads of the hub, as Kubernetes objects in JSON, and the few tables made of it once for many Placements."""
+"""The scheduler's input: objects of the hub, and indexes of them that all Placements share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DISABLED_ANNOTATION = f"{GROUP}/experimental-scheduling-disable"
 
 @dataclass(frozen=True)
 class Hub:
-    """All objects of the four kinds, of all namespaces, none changed while the Hub is in use: make another one after a change."""
+    """All objects of the four kinds in all namespaces. They must not change: create a new Hub after a change."""
 
     clusters: Sequence[Object] = ()
     sets: Sequence[Object] = ()
@@ -33,7 +33,7 @@ class Hub:
 
     @cached_property
     def _selected(self) -> Mapping[tuple[str, str], list[str]]:
-        """The clusters in the decisions of each Placement, by its namespace and name; of no Placement, the name is empty."""
+        """The clusters in the decisions of each Placement, by namespace and name. Decisions without a Placement have an empty name."""
         selected: dict[tuple[str, str], list[str]] = {}
         for each in self.decisions:
             decided = (each.get("status") or {}).get("decisions") or ()
@@ -48,19 +48,19 @@ class Hub:
         return labelled
 
     def bound_sets(self, namespace: str) -> list[str]:
-        """The existing sets bound there. Only a binding's name counts, neither its condition nor whether it is being deleted."""
+        """The existing sets that are bound in the namespace. Conditions of bindings and their deletion do not matter."""
         return [name for b in self.bindings if namespace_of(b) == namespace and (name := name_of(b)) in self._sets_by_name]
 
     def members(self, set_name: str) -> Sequence[Object]:
-        """A set's clusters; raises MisconfiguredError where its own label selector is wrong."""
+        """The clusters of a set. Raises MisconfiguredError if its label selector is invalid."""
         return members(self._sets_by_name[set_name], self.clusters, self._by_set_label, labels_of)
 
     def selected_by(self, namespace: str, placement: str) -> frozenset[str]:
-        """The clusters in a Placement's present decisions."""
+        """The clusters in the current decisions of a Placement."""
         return frozenset(self._selected.get((namespace, placement), ()))
 
     def selected_by_others(self, namespace: str, placement: str) -> Counter[str]:
-        """How often each cluster is in decisions of all other Placements."""
+        """The number of decisions of other Placements for each cluster."""
         counts: Counter[str] = Counter()
         for key, names in self._selected.items():
             if key != (namespace, placement):
@@ -69,7 +69,7 @@ class Hub:
 
 
 def placement_of(decision: Object) -> str:
-    """The name of the Placement that a PlacementDecision belongs to; empty if it does not say."""
+    """The name of the Placement of a PlacementDecision; empty without the label."""
     return str(labels_of(decision).get(PLACEMENT_LABEL, ""))
 
 

@@ -1,7 +1,7 @@
-"""The scheduler's prioritizers: which of the clusters that passed the filters come first.
+"""The scheduler's prioritizers, which order the clusters that passed the filters.
 
-A prioritizer gives each cluster a score between -100 and 100; the sum of scores times weights decides, then the name. Every cluster of
-the platform offers the whole machine, so the prioritizers by resources score all clusters alike. Scores of add-ons are not known here.
+A prioritizer gives each cluster a score between -100 and 100. Clusters are ordered by the weighted sum of the scores, then by name. All
+clusters of the platform share one machine, so resource prioritizers score them equally. Scores of add-ons are not supported.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Scores = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """One pass for one Placement."""
+class Candidates:
+    """The clusters of a Placement that passed the filters."""
 
     namespace: str
     placement: str
@@ -29,18 +29,18 @@ class Contest:
     hub: Hub
 
 
-def scores(policy: Mapping[str, Any], contest: Contest) -> Scores:
-    """The score of each cluster by spec.prioritizerPolicy; raises MisconfiguredError."""
-    total = Counter(dict.fromkeys(map(name_of, contest.clusters), 0))
+def scores(policy: Mapping[str, Any], candidates: Candidates) -> Scores:
+    """The score of each cluster by spec.prioritizerPolicy. Raises MisconfiguredError."""
+    total = Counter(dict.fromkeys(map(name_of, candidates.clusters), 0))
     for built_in, weight in _weights(policy).items():
-        given = BUILT_IN[built_in](contest) if weight else {}
+        given = BUILT_IN[built_in](candidates) if weight else {}
         for cluster in total:
             total[cluster] += given.get(cluster, 0) * weight
     return total
 
 
 def _weights(policy: Mapping[str, Any]) -> dict[str, int]:
-    """By the name of the prioritizer; of one that is given twice the last one counts."""
+    """The weights by prioritizer. If one is given twice, the last counts. Raises MisconfiguredError."""
     mode = policy.get("mode") or "Additive"
     if mode not in ("Additive", "Exact"):
         raise MisconfiguredError(f"prioritizerPolicy.mode: {mode} is neither Additive nor Exact")
@@ -60,26 +60,26 @@ def _built_in(coordinate: Mapping[str, Any], path: str) -> str:
     return name
 
 
-def _balance(contest: Contest) -> Scores:
-    """The fewer decisions of other Placements a cluster is in, the better."""
-    counts = contest.hub.selected_by_others(contest.namespace, contest.placement)
+def _balance(candidates: Candidates) -> Scores:
+    """Prefers clusters with fewer decisions of other Placements."""
+    counts = candidates.hub.selected_by_others(candidates.namespace, candidates.placement)
     most = max(counts.values(), default=0)
     by_count = {count: 2 * int(MAX_SCORE * (0.5 - count / most)) for count in set(counts.values())}
-    return {name: by_count[counts[name]] if name in counts else MAX_SCORE for name in map(name_of, contest.clusters)}
+    return {name: by_count[counts[name]] if name in counts else MAX_SCORE for name in map(name_of, candidates.clusters)}
 
 
-def _steady(contest: Contest) -> Scores:
-    """Clusters that are selected stay selected."""
-    return dict.fromkeys(contest.hub.selected_by(contest.namespace, contest.placement), MAX_SCORE)
+def _steady(candidates: Candidates) -> Scores:
+    """Prefers clusters that are already selected."""
+    return dict.fromkeys(candidates.hub.selected_by(candidates.namespace, candidates.placement), MAX_SCORE)
 
 
-def _alike(contest: Contest) -> Scores:
+def _equal(candidates: Candidates) -> Scores:
     return {}
 
 
-BUILT_IN: Mapping[str, Callable[[Contest], Scores]] = {
+BUILT_IN: Mapping[str, Callable[[Candidates], Scores]] = {
     "Balance": _balance,
     "Steady": _steady,
-    "ResourceAllocatableCPU": _alike,
-    "ResourceAllocatableMemory": _alike,
+    "ResourceAllocatableCPU": _equal,
+    "ResourceAllocatableMemory": _equal,
 }

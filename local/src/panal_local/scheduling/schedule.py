@@ -1,8 +1,8 @@
-"""The placement scheduler: what a Placement selects, and what its status says of it.
+"""The placement scheduler: the clusters that a Placement selects, and its status.
 
-One pass goes the way of Open Cluster Management's own: bound sets, their clusters, predicates, taints, scores, the number wanted. It reads
-nothing but its arguments and writes nothing; the caller writes the Outcome, decisions first and the status after, and comes back at
-`Outcome.requeue` or when something changes that the pass has read. Decision groups are not formed: a run uses all groups.
+The steps are those of Open Cluster Management: bound sets, their clusters, predicates, taints, scores, the number of clusters. The function
+is pure. The caller writes the decisions, then the status, and calls it again at `Outcome.requeue` or when its input changes. Decision
+groups are not supported, since a run uses all groups.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from panal_local.scheduling import conditions
 from panal_local.scheduling.conditions import Condition, Counts
 from panal_local.scheduling.filters import by_predicates, by_taints
 from panal_local.scheduling.hub import DISABLED_ANNOTATION, PLACEMENT_LABEL, Hub, Object, name_of, namespace_of
-from panal_local.scheduling.prioritizers import Contest, scores
+from panal_local.scheduling.prioritizers import Candidates, scores
 
-MAX_DECISIONS = 100  # in one object
+MAX_DECISIONS = 100  # in one PlacementDecision
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A PlacementDecision as it has to be; its namespace is the Placement's, which owns and controls it."""
+    """A PlacementDecision in the namespace of its Placement, which is its controller."""
 
     name: str
     labels: Mapping[str, str]
@@ -37,9 +37,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What has to be there after a pass: these PlacementDecisions and no other ones with the Placement's label, then the status.
+    """All PlacementDecisions of the Placement, and its status.
 
-    `selected` is the number of clusters, `requeue` when a toleration of a selected cluster ends.
+    `selected` is the number of clusters, `requeue` the time at which a toleration of a selected cluster ends.
     """
 
     decisions: tuple[Decision, ...]
@@ -50,19 +50,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """What the scheduler's own part of a pass comes to; `wrong` is what the condition Misconfigured says."""
+    """The result of the selection. `problem` is the message of the condition Misconfigured."""
 
     selected: Sequence[Object] = ()
     unscheduled: int = 0
     until: Mapping[str, datetime] = field(default_factory=dict)
-    wrong: str = ""
+    problem: str = ""
 
 
 def schedule(placement: Object, hub: Hub, now: datetime) -> Outcome | None:
-    """None: nothing may be written, for the Placement is being deleted or its scheduling is switched off.
+    """Returns None if nothing must be written: the Placement is being deleted, or its scheduling is disabled.
 
-    Raises MisconfiguredError where the label selector of a ManagedClusterSet is wrong: then nothing may be written either, and the real
-    scheduler tries again until somebody mends the set.
+    Raises MisconfiguredError if the label selector of a ManagedClusterSet is invalid. Nothing must be written then either.
     """
     metadata, spec = placement["metadata"], placement.get("spec") or {}
     if metadata.get("deletionTimestamp") or (metadata.get("annotations") or {}).get(DISABLED_ANNOTATION) == "true":
@@ -75,13 +74,13 @@ def schedule(placement: Object, hub: Hub, now: datetime) -> Outcome | None:
     return Outcome(
         decisions=_decisions(name_of(placement), result.selected),
         selected=len(result.selected),
-        conditions=(conditions.misconfigured(result.wrong), conditions.satisfied(counts)),
+        conditions=(conditions.misconfigured(result.problem), conditions.satisfied(counts)),
         requeue=_requeue(result),
     )
 
 
 def _available(eligible: Sequence[str], hub: Hub) -> list[Object]:
-    """Members of the sets that are not being deleted. Whether a cluster is accepted or reachable is not asked; taints tell that."""
+    """The clusters of the sets, without those being deleted. Taints exclude unavailable clusters later."""
     members = {name_of(cluster): cluster for set_name in eligible for cluster in hub.members(set_name)}
     return [cluster for cluster in members.values() if not cluster["metadata"].get("deletionTimestamp")]
 
@@ -91,9 +90,9 @@ def _select(placement: Object, available: Sequence[Object], hub: Hub, now: datet
     try:
         matching = by_predicates(spec, available)
         tolerated = by_taints(spec, matching, hub.selected_by(namespace, name), now)
-        scored = scores(spec.get("prioritizerPolicy") or {}, Contest(namespace, name, tolerated.clusters, hub))
+        scored = scores(spec.get("prioritizerPolicy") or {}, Candidates(namespace, name, tolerated.clusters, hub))
     except MisconfiguredError as error:
-        return _Pass(wrong=str(error))
+        return _Pass(problem=str(error))
     ordered = sorted(tolerated.clusters, key=lambda cluster: (-scored[name_of(cluster)], name_of(cluster)))
     number = spec.get("numberOfClusters")
     selected = ordered if number is None else ordered[: max(number, 0)]
@@ -101,7 +100,7 @@ def _select(placement: Object, available: Sequence[Object], hub: Hub, now: datet
 
 
 def _decisions(placement: str, selected: Sequence[Object]) -> tuple[Decision, ...]:
-    """By name; one object without a cluster says that nothing is selected."""
+    """The decisions, with clusters by name. Without clusters there is one empty decision."""
     names = sorted(str(name_of(cluster)) for cluster in selected)
     parts = [tuple(names[start : start + MAX_DECISIONS]) for start in range(0, max(len(names), 1), MAX_DECISIONS)]
     return tuple(Decision(f"{placement}-decision-{n}", {PLACEMENT_LABEL: placement}, part) for n, part in enumerate(parts, start=1))

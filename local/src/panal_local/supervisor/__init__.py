@@ -1,10 +1,10 @@
-"""Starts the parts of the local platform as processes, and starts again what ends.
+"""Starts the parts of the local platform as processes, and restarts them.
 
-    folder    where everything of a platform lies                   parts     which programs a platform consists of (pure)
-    state     what was chosen once: addresses, ports, tokens        process   one part as a process: fork, find, end
-    address   the range of loopback addresses that is ours          keeper    the supervisor's loop
-    starting  `panal up`: the state, the supervisor                 ready     what is up, and what is not yet
-    stopping  `panal down`: ends everything
+    folder    the paths in a platform's folder                      parts     the processes of a platform (pure)
+    state     the stored state: addresses, ports, tokens            process   a part as a process: fork, find, signal
+    address   the reserved range of loopback addresses              keeper    the supervisor's loop
+    starting  `panal up`: the state, the supervisor                 ready     waits until parts are ready
+    stopping  `panal down`: stops everything
 
-docs/design/local-platform.md tells how they fit together.
+docs/design/local-platform.md describes how they work together.
 """

@@ -1,7 +1,7 @@
-"""The range of loopback addresses that is ours alone: 127.R, one for each platform on the machine.
+"""The range of loopback addresses of a platform: 127.R, a different one for each platform on the machine.
 
-Who listens on the abstract socket `panal-127.R` owns it: the supervisor. Such names are as wide as the loopback device itself (one network
-namespace), and go with the process that holds them.
+The supervisor reserves the range by listening on the abstract socket `panal-127.R`. The names of such sockets have the scope of the
+loopback device (a network namespace), and are released with the process.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import socket
 from panal_local.supervisor.folder import PlatformError
 
 RANGES = range(20, 250)
-PORTS = range(16443, 16543)  # below those that Linux gives to connections of programs
+PORTS = range(16443, 16543)  # below the ephemeral ports of Linux
 
 
 def reserve(network: int) -> socket.socket | None:
-    """None if somebody has it."""
+    """Reserves the range; returns None if it is taken."""
     held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         held.bind(f"\0panal-127.{network}")
@@ -28,7 +28,7 @@ def reserve(network: int) -> socket.socket | None:
 
 
 def choose() -> tuple[int, socket.socket]:
-    """A range that nobody has, in no order: two that choose at the same time do not try the same ones."""
+    """Reserves a free range, in random order, so that concurrent calls rarely collide. Raises PlatformError."""
     for network in random.sample(list(RANGES), len(RANGES)):
         if held := reserve(network):
             return network, held
@@ -36,7 +36,7 @@ def choose() -> tuple[int, socket.socket]:
 
 
 def free_port(address: str) -> int:
-    """One that nobody uses at this address or at all addresses."""
+    """A port that is free at this address. Raises PlatformError."""
     for port in PORTS:
         if is_free(address, port):
             return port
@@ -45,7 +45,7 @@ def free_port(address: str) -> int:
 
 def is_free(address: str, port: int) -> bool:
     with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: connections that have just ended do not count
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: recently closed connections do not count
         try:
             tried.bind((address, port))
         except OSError:

@@ -1,6 +1,6 @@
-"""Where everything of a platform lies: one folder, of one person.
+"""The paths in a platform's folder, which belongs to one user.
 
-state.json   what was chosen once           kubeconfig   a context for each cluster
+state.json   addresses, ports and tokens    kubeconfig   a context for each cluster
 run/         the supervisor's lock, its parts     log/         a log for each part
 images/      the image store                hub/, cluster1/, ...   each with apiserver/, node/, volumes/
 """
@@ -23,7 +23,7 @@ DEFAULT = Path("~/.local/share/panal")
 
 
 class PlatformError(Exception):
-    """Why the platform cannot be as it was asked to be; `remedy` says what to do about it."""
+    """The platform cannot do what was requested. `remedy` says what to do."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Folder:
 
     @classmethod
     def chosen(cls, given: Path | None = None) -> Folder:
-        """The one given, else the one that PANAL_HOME names, else ~/.local/share/panal."""
+        """The given folder, else that of PANAL_HOME, else ~/.local/share/panal."""
         named = os.environ.get("PANAL_HOME")
         return cls((given or (Path(named) if named else DEFAULT)).expanduser().resolve())
 
@@ -54,12 +54,12 @@ class Folder:
 
     @property
     def lock(self) -> Path:
-        """Locked by the supervisor while it lives."""
+        """The file that the supervisor locks while it runs."""
         return self.root / "run" / "supervisor.lock"
 
     @property
     def parts(self) -> Path:
-        """Which processes the parts are."""
+        """The file with the processes of the parts."""
         return self.root / "run" / "parts.json"
 
     def log(self, part: str) -> Path:
@@ -69,11 +69,11 @@ class Folder:
         return self.root / cluster / "apiserver"
 
     def admin(self, cluster: str) -> Path:
-        """The cluster's own kubeconfig, which its API server writes."""
+        """The cluster's kubeconfig, which its API server writes."""
         return self.apiserver(cluster) / "admin.kubeconfig"
 
     def authority(self, cluster: str) -> Path:
-        """The certificate by which clients check the cluster's API server."""
+        """The CA certificate of the cluster's API server."""
         return self.apiserver(cluster) / "ca.crt"
 
     def node(self, cluster: str) -> Path:
@@ -86,7 +86,7 @@ class Folder:
         return self.root / cluster / "node.token"
 
     def hub_access(self, cluster: str) -> Path:
-        """The kubeconfig with which a managed cluster's agent speaks to the hub."""
+        """The kubeconfig of a managed cluster's agent for the hub."""
         return self.root / cluster / "hub.kubeconfig"
 
     @property
@@ -103,14 +103,14 @@ class Folder:
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
-        """`panal up` and `panal down` of one folder wait for each other."""
+        """Holds a lock, so that `panal up` and `panal down` of one folder run one at a time."""
         with (self.root / "run" / "command.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
 
 def write(path: Path, text: str) -> None:
-    """All of it or nothing, for its owner's eyes only; what is the same already stays untouched."""
+    """Writes a file atomically and durably, readable by its owner only. Does not touch a file that has this content."""
     with contextlib.suppress(FileNotFoundError):
         if path.read_text() == text:
             return

@@ -1,7 +1,7 @@
-"""The supervisor: one process without threads that forks the parts, waits for their ends, and starts them again after a short wait.
+"""The supervisor: a process without threads that forks the parts and restarts those that end.
 
-SIGHUP: the state has changed. SIGTERM: it ends the parts, the hub last, and then itself. If it is killed, the parts end with it (see
-`process`), and the next `panal up` starts everything from what is on disk.
+SIGHUP: it reads the state again. SIGTERM: it stops the parts, the hub last, and ends. If it is killed, the parts end too (see `process`),
+and the next `panal up` starts everything from the files.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from panal_local.supervisor.folder import HUB, Folder
 from panal_local.supervisor.parts import Part
 from panal_local.supervisor.process import Process
 
-log = logging.getLogger("panal.supervisor")
+log = logging.getLogger(__name__)
 
-FIRST, LONGEST = 0.1, 10.0  # seconds before a part that ended is started again, doubled each time
-LIVED = 20.0  # a part that ran so long begins with the first wait again
-PATIENCE = 10.0  # between asking a part to end and killing it
-LOOK = 60.0  # seconds between looks while nothing happens
+FIRST, LONGEST = 0.1, 10.0  # seconds before a restart, doubled each time
+STABLE_AFTER = 20.0  # seconds; after that, the delay is the first one again
+STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
+IDLE_INTERVAL = 60.0  # seconds between checks while nothing happens
 
 
 @dataclass(slots=True)
-class Kept:
-    """A part and what is known of its process. `pid` is 0 while there is none. `since` is in seconds since 1970; `again`, on the monotonic
+class Managed:
+    """A part and its process. `pid` is 0 while it does not run. `since` is in seconds since 1970; `due_at`, on the monotonic
     clock, is when to start it, or to kill it if it is `outdated`."""
 
     part: Part
     pid: int = 0
     since: float = 0.0
-    again: float = 0.0
+    due_at: float = 0.0
     failures: int = 0
     outdated: bool = False
 
 
 class Keeper:
-    """`parts` is asked at the start and at each SIGHUP."""
+    """`parts` is called at the start and for each SIGHUP."""
 
-    def __init__(self, folder: Folder, parts: Callable[[], Sequence[Part]], not_for_parts: Sequence[int] = ()) -> None:
-        """`not_for_parts` are file descriptors of the supervisor's own."""
+    def __init__(self, folder: Folder, parts: Callable[[], Sequence[Part]], close_in_child: Sequence[int] = ()) -> None:
+        """`close_in_child` are file descriptors that the parts must not inherit."""
         self._folder = folder
         self._parts = parts
-        self._own = [*not_for_parts]
-        self._kept: dict[str, Kept] = {}
+        self._own = [*close_in_child]
+        self._managed: dict[str, Managed] = {}
 
     def run(self) -> int:
-        """Until SIGTERM. Returns 1 if another supervisor has the folder."""
+        """Runs until SIGTERM. Returns 1 if another supervisor uses the folder."""
         lock = process.take_lock(self._folder)
         if lock is None:
             log.error("another supervisor has %s", self._folder.root)
@@ -58,73 +58,73 @@ class Keeper:
         self._own.append(lock)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
-        self._read_state()
+        self._update_parts()
         while (received := self._wait()) != signal.SIGTERM:
             if received == signal.SIGHUP:
-                self._read_state()
-        self._end([k for k in self._kept.values() if k.part.name != HUB])  # they have things to tell it
-        self._end([k for k in self._kept.values() if k.part.name == HUB])
+                self._update_parts()
+        self._end([k for k in self._managed.values() if k.part.name != HUB])  # the others write to the hub until they end
+        self._end([k for k in self._managed.values() if k.part.name == HUB])
         log.info("ended, and all parts")
         return 0
 
-    def _read_state(self) -> None:
-        """A part that is meant otherwise than its process was started is asked to end, and started as it is meant."""
+    def _update_parts(self) -> None:
+        """Reads the parts, and restarts those whose definition has changed."""
         for part in self._parts():
-            kept = self._kept.setdefault(part.name, Kept(part))
-            if kept.part != part and kept.pid and not kept.outdated:
+            managed = self._managed.setdefault(part.name, Managed(part))
+            if managed.part != part and managed.pid and not managed.outdated:
                 log.info("%s: is started again, since it has changed", part.name)
-                kept.outdated, kept.again = True, time.monotonic() + PATIENCE
-                os.kill(kept.pid, signal.SIGTERM)
-            kept.part = part
+                managed.outdated, managed.due_at = True, time.monotonic() + STOP_TIMEOUT
+                os.kill(managed.pid, signal.SIGTERM)
+            managed.part = part
 
     def _wait(self) -> int | None:
-        """Does what is due, and waits for a signal or for what is due next."""
+        """Starts and kills the parts that are due, and waits for a signal or until the next is due."""
         now = time.monotonic()
-        for kept in self._kept.values():
-            if kept.again <= now and not kept.pid:
-                self._begin(kept)
-            elif kept.again <= now and kept.outdated:
-                os.kill(kept.pid, signal.SIGKILL)
-                kept.again = now + PATIENCE
-        times = [k.again for k in self._kept.values() if not k.pid or k.outdated]
-        received = signal.sigtimedwait(process.SIGNALS, max(0.0, min([*times, now + LOOK]) - time.monotonic()))
+        for managed in self._managed.values():
+            if managed.due_at <= now and not managed.pid:
+                self._begin(managed)
+            elif managed.due_at <= now and managed.outdated:
+                os.kill(managed.pid, signal.SIGKILL)
+                managed.due_at = now + STOP_TIMEOUT
+        times = [k.due_at for k in self._managed.values() if not k.pid or k.outdated]
+        received = signal.sigtimedwait(process.SIGNALS, max(0.0, min([*times, now + IDLE_INTERVAL]) - time.monotonic()))
         self._collect()
         return received.si_signo if received else None
 
-    def _begin(self, kept: Kept) -> None:
-        kept.pid, kept.since = process.start(self._folder, kept.part, self._own), time.time()
-        log.info("%s: started, process %d", kept.part.name, kept.pid)
-        self._write_down()
+    def _begin(self, managed: Managed) -> None:
+        managed.pid, managed.since = process.start(self._folder, managed.part, self._own), time.time()
+        log.info("%s: started, process %d", managed.part.name, managed.pid)
+        self._save_processes()
 
-    # --- ends ----------------------------------------------------------------------------------------------------
+    # --- ended parts ---------------------------------------------------------------------------------------------
     def _collect(self) -> None:
-        """Every part that has ended."""
-        for kept in self._kept.values():
-            if kept.pid:
-                ended, status = os.waitpid(kept.pid, os.WNOHANG)
+        """Reaps all parts that have ended."""
+        for managed in self._managed.values():
+            if managed.pid:
+                ended, status = os.waitpid(managed.pid, os.WNOHANG)
                 if ended:
-                    self._on_end(kept, os.waitstatus_to_exitcode(status))
+                    self._on_end(managed, os.waitstatus_to_exitcode(status))
 
-    def _on_end(self, kept: Kept, code: int) -> None:
-        now, wanted = time.monotonic(), kept.outdated
-        kept.failures = 0 if wanted else 1 if time.time() - kept.since > LIVED else kept.failures + 1
-        wait = 0.0 if wanted else min(FIRST * 2 ** (kept.failures - 1), LONGEST)
-        kept.pid, kept.outdated, kept.again = 0, False, now + wait
+    def _on_end(self, managed: Managed, code: int) -> None:
+        now, wanted = time.monotonic(), managed.outdated
+        managed.failures = 0 if wanted else 1 if time.time() - managed.since > STABLE_AFTER else managed.failures + 1
+        wait = 0.0 if wanted else min(FIRST * 2 ** (managed.failures - 1), LONGEST)
+        managed.pid, managed.outdated, managed.due_at = 0, False, now + wait
         how = f"by signal {-code}" if code < 0 else f"with {code}"
-        log.log(logging.INFO if wanted else logging.WARNING, "%s: ended %s; again in %.1f s", kept.part.name, how, wait)
-        self._write_down()
+        log.log(logging.INFO if wanted else logging.WARNING, "%s: ended %s; again in %.1f s", managed.part.name, how, wait)
+        self._save_processes()
 
-    def _end(self, group: Sequence[Kept]) -> None:
+    def _end(self, group: Sequence[Managed]) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            for kept in group:
-                if kept.pid:
-                    os.kill(kept.pid, number)
-            until = time.monotonic() + PATIENCE
-            while any(kept.pid for kept in group) and (left := until - time.monotonic()) > 0:
+            for managed in group:
+                if managed.pid:
+                    os.kill(managed.pid, number)
+            until = time.monotonic() + STOP_TIMEOUT
+            while any(managed.pid for managed in group) and (left := until - time.monotonic()) > 0:
                 signal.sigtimedwait(process.SIGNALS, left)
                 self._collect()
 
-    def _write_down(self) -> None:
-        """For `panal status` and for who waits for a part."""
-        found = {name: Process(kept.pid, kept.since, kept.failures) for name, kept in self._kept.items()}
-        process.write_down(self._folder, found)
+    def _save_processes(self) -> None:
+        """For `panal status`, and for commands that wait for a part."""
+        found = {name: Process(managed.pid, managed.since, managed.failures) for name, managed in self._managed.items()}
+        process.save_processes(self._folder, found)

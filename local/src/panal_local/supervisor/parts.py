@@ -1,6 +1,6 @@
-"""Which processes a platform consists of, in the order in which they are started. Pure.
+"""The processes of a platform, in the order in which they start. Pure.
 
-None waits for another by time: a part begins when the files that it reads are there and the API servers that it speaks to can be reached.
+A part begins when the files that it reads exist and the API servers that it uses can be reached.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`entry` is `module:function`, called with the arguments. It begins when `files` are there and `servers` can be reached."""
+    """`entry` is `module:function`, which is called with the arguments when `files` exist and `servers` can be reached."""
 
     name: str
     entry: str
@@ -33,8 +33,8 @@ class Part:
 
 
 def parts(folder: Folder, state: State) -> list[Part]:
-    """A process for each cluster, the hub's first, since all others speak to it; and one for each program."""
-    authority = folder.authority(HUB)  # is there as soon as the hub's process has begun for the first time
+    """A process for each cluster, the hub first, since all others use it, and one for each program."""
+    authority = folder.authority(HUB)  # exists when the hub has started for the first time
     spokes = [Part(name, CLUSTER, (str(folder.root), name), files=[authority]) for name in state.spokes]
     return [Part(HUB, CLUSTER, (str(folder.root), HUB)), *spokes, *(_program(folder, state, program) for program in state.programs)]
 

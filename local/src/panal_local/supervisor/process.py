@@ -1,7 +1,7 @@
-"""One part as a process: forked from the supervisor, which has imported what all of them need, so that it starts in milliseconds.
+"""A part as a process. It is forked from the supervisor, which has imported the common modules, so that it starts in milliseconds.
 
-The supervisor holds a lock on its file under run/ for as long as it lives, and writes down there which processes the parts are. A part ends
-with the supervisor (parent-death signal), so what is written down is true while the lock is held, and nothing runs when it is not.
+The supervisor holds a lock on a file in run/ while it runs, and writes the process ids of the parts to another file there. The parts end
+with the supervisor (parent-death signal), so that file is valid while the lock is held, and without the lock no part runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from panal_local.supervisor.folder import SUPERVISOR, Folder
 from panal_local.supervisor.parts import Part
 
 LOG_SIZE = 10_000_000
-LOOK_AGAIN = 0.02  # seconds between looks at what a part waits for
+POLL_INTERVAL = 0.02  # seconds between checks of what a part waits for
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)  # that the supervisor waits for
 PR_SET_PDEATHSIG = 1
@@ -37,7 +37,7 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`pid` is 0 while a part waits to be started again. `failures` counts how often in a row the part ended soon."""
+    """`pid` is 0 while a part waits for its restart. `failures` counts consecutive runs that ended soon."""
 
     pid: int
     since: float  # seconds since 1970
@@ -45,7 +45,7 @@ class Process:
 
 
 def preload(name: str) -> None:
-    """Imports the module, and lets it warm up, for all that is forked afterwards. There may be no thread and no loop."""
+    """Imports the module and calls its `warm_up`, for all later forks. No thread or event loop may exist."""
     if name in sys.modules:
         return
     module = importlib.import_module(name)
@@ -56,26 +56,26 @@ def preload(name: str) -> None:
 
 
 def find(folder: Folder, name: str) -> Process | None:
-    """The supervisor's process, or that of one of its parts; None if it does not run."""
+    """The process of the supervisor or of a part; None if it does not run."""
     supervisor = _supervisor(folder)
     found = supervisor if name == SUPERVISOR else known(folder).get(name) if supervisor else None
     return found if found and found.pid else None
 
 
 def known(folder: Folder) -> dict[str, Process]:
-    """The parts as the supervisor has written them down last."""
+    """The parts that the supervisor last recorded, which may have ended."""
     try:
         return {name: Process(**found) for name, found in json.loads(folder.parts.read_text()).items()}
     except FileNotFoundError:
         return {}
 
 
-def write_down(folder: Folder, parts: Mapping[str, Process]) -> None:
+def save_processes(folder: Folder, parts: Mapping[str, Process]) -> None:
     files.write(folder.parts, json.dumps({name: asdict(found) for name, found in parts.items()}))
 
 
 def _supervisor(folder: Folder) -> Process | None:
-    """The process that holds the lock. While it has not written down who it is yet: waits for that, for a second."""
+    """The process that holds the lock. Waits up to a second for it to write its process id."""
     for _ in range(500):
         try:
             handle = os.open(folder.lock, os.O_RDWR)
@@ -95,7 +95,7 @@ def _supervisor(folder: Folder) -> Process | None:
 
 
 def signal_process(folder: Folder, name: str, number: signal.Signals) -> bool:
-    """False if there is none."""
+    """Sends a signal. Returns False if the process does not run."""
     found = find(folder, name)
     if found is None:
         return False
@@ -107,7 +107,7 @@ def signal_process(folder: Folder, name: str, number: signal.Signals) -> bool:
 
 
 def take_lock(folder: Folder) -> int | None:
-    """The supervisor's locked file, which says who we are; None if somebody holds it."""
+    """Locks the supervisor's file, writes this process id to it, and returns the descriptor; None if another process holds the lock."""
     handle = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,25 +115,25 @@ def take_lock(folder: Folder) -> int | None:
         os.close(handle)
         return None
     os.ftruncate(handle, 0)
-    write_down(folder, {})  # before this process names itself: an earlier supervisor's entries are no longer valid
+    save_processes(folder, {})  # before this process names itself: an earlier supervisor's entries are no longer valid
     os.pwrite(handle, json.dumps(asdict(Process(os.getpid(), time.time()))).encode(), 0)
     return handle
 
 
-def start(folder: Folder, part: Part, not_for_it: Iterable[int]) -> int:
-    """The new process's id. `not_for_it` are file descriptors of the supervisor's own."""
+def start(folder: Folder, part: Part, close_in_child: Iterable[int]) -> int:
+    """Forks a process for the part and returns its id. `close_in_child` are file descriptors that it must not inherit."""
     preload(part.module)
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(folder, part, supervisor, not_for_it)
+        _run_child(folder, part, supervisor, close_in_child)
     return pid
 
 
-def _become(folder: Folder, part: Part, supervisor: int, not_for_it: Iterable[int]) -> NoReturn:
+def _run_child(folder: Folder, part: Part, supervisor: int, close_in_child: Iterable[int]) -> NoReturn:
     code = 1
     try:
-        for handle in not_for_it:
+        for handle in close_in_child:
             os.close(handle)
         os.setsid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -143,14 +143,14 @@ def _become(folder: Folder, part: Part, supervisor: int, not_for_it: Iterable[in
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         open_log(folder.log(part.name))
-        logging.root.handlers.clear()  # the part says itself how it logs
+        logging.root.handlers.clear()  # the part configures its own logging
         os.environ.update(part.env)
         wait_for(part)
         run(part)
         code = 0
     except SystemExit as end:
         code = _exit_code(end)
-    except BaseException:  # noqa: BLE001  it is the end of this process, and its log tells why
+    except BaseException:  # noqa: BLE001  the process ends, and its log has the error
         traceback.print_exc()
     finally:
         with contextlib.suppress(OSError, ValueError):
@@ -167,7 +167,7 @@ def _exit_code(end: SystemExit) -> int:
 
 
 def open_log(path: Path) -> None:
-    """Standard output and error go there from now on; a log that has grown large becomes NAME.log.1 first."""
+    """Redirects standard output and error to the file. A large log is first renamed to NAME.log.1."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > LOG_SIZE:
             path.replace(path.with_suffix(".log.1"))
@@ -178,13 +178,13 @@ def open_log(path: Path) -> None:
 
 
 def wait_for(part: Part) -> None:
-    """Until its files are there and its servers accept connections."""
+    """Waits until the part's files exist and its servers accept connections."""
     for path in part.files:
         while not path.exists():
-            time.sleep(LOOK_AGAIN)
+            time.sleep(POLL_INTERVAL)
     for address in part.servers:
         while not _reachable(address):
-            time.sleep(LOOK_AGAIN)
+            time.sleep(POLL_INTERVAL)
 
 
 def _reachable(address: tuple[str, int]) -> bool:

@@ -1,4 +1,4 @@
-"""The first half of `panal up`: what was chosen, grown by what is asked for, and a supervisor that reads it. Does only what is missing."""
+"""The first half of `panal up`: extends the stored state and starts the supervisor, or makes it read the state again."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from contextlib import nullcontext
 from panal_local.supervisor import address
 from panal_local.supervisor.folder import SUPERVISOR, Folder, PlatformError
 from panal_local.supervisor.process import find, signal_process
-from panal_local.supervisor.state import Program, State, grown, load, own_version, save
+from panal_local.supervisor.state import Program, State, extended, load, own_version, save
 from panal_local.supervisor.stopping import living
 
 OLDEST = (3, 11)
-ENDING = 2.0  # seconds
+ENDING = 2.0  # seconds for the parts of a killed supervisor to end
 
 
 def begin(folder: Folder, clusters: int, claims: Mapping[str, Mapping[str, str]], programs: Sequence[Program]) -> State:
-    """The state as it is now; its supervisor starts what is not there yet. PlatformError if that cannot be."""
+    """Returns the new state. The supervisor starts the missing parts. Raises PlatformError."""
     check_machine(platform.system(), sys.version_info[:2])
     folder.make()
     with folder.one_at_a_time():
         before = load(folder)
         state, held = (before, address.reserve(before.network)) if before else _choose()
         with held or nullcontext():
-            state = grown(state, clusters, claims, programs)
+            state = extended(state, clusters, claims, programs)
             _check_addresses(folder, state, mine=held is not None)
             save(folder, state)
             if not signal_process(folder, SUPERVISOR, signal.SIGHUP):
@@ -54,7 +54,7 @@ def _choose() -> tuple[State, socket.socket | None]:
 
 
 def _check_addresses(folder: Folder, state: State, mine: bool) -> None:
-    """Nobody else is at the addresses where our API servers are to be."""
+    """Raises PlatformError if another program uses the addresses of the API servers."""
     if not mine and not living(folder):
         raise PlatformError(
             f"the loopback addresses 127.{state.network}.* of {folder.root} are in use by another platform on this machine",
@@ -70,7 +70,7 @@ def _check_addresses(folder: Folder, state: State, mine: bool) -> None:
 
 
 def _free_soon(where: str, port: int) -> bool:
-    """The parts of a supervisor that was killed end a moment after it."""
+    """Waits for the port, since the parts of a killed supervisor end a moment after it."""
     until = time.monotonic() + ENDING
     while not address.is_free(where, port):
         if time.monotonic() > until:
@@ -80,7 +80,7 @@ def _free_soon(where: str, port: int) -> bool:
 
 
 def _spawn(folder: Folder, held: socket.socket | None) -> None:
-    """The supervisor, a session of its own: it outlives this process, whatever becomes of the terminal."""
+    """Starts the supervisor in a new session, so that it survives this process and its terminal."""
     words = [sys.executable, "-P", "-m", "panal_local.supervisor", "--folder", str(folder.root)]
     if held:
         held.set_inheritable(True)

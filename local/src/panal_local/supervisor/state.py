@@ -1,7 +1,7 @@
-"""What was chosen once and is kept: the loopback range, ports, tokens, how many clusters. state.json, written as a whole.
+"""The stored state of a platform, in state.json: the loopback range, the port, tokens, claims and programs.
 
-Cluster number 0 is the hub, 1 is cluster1, and so on. Each has addresses of its own in the range 127.R: 127.R.N.1 is its API server,
-127.R.N.2 its node (with the NodePorts), 127.R.(128+N).0/24 are its Pods.
+Cluster number 0 is the hub, 1 is cluster1, and so on. Cluster N has these addresses in the range 127.R: 127.R.N.1 for its API server,
+127.R.N.2 for its node (with the NodePorts), and 127.R.(128+N).0/24 for its Pods.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from importlib.metadata import version
 
 from panal_local.supervisor.folder import HUB, Folder, PlatformError, write
 
-MOST = 32  # managed clusters on one machine
+MAX_CLUSTERS = 32  # managed clusters on one machine
 CLAIM_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 CLAIM_VALUE = 1024  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A part of which the platform knows nothing but how to start it: `module:function`, on the hub."""
+    """A program to run on the hub. `entry` is `module:function`."""
 
     name: str
     entry: str
@@ -31,7 +31,8 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`tokens` are by cluster: `agent` is the cluster's at the hub, `node` the API server's at the node. `claims` are ClusterClaims."""
+    """`tokens` has for each cluster `agent`, its token for the hub, and `node`, the API server's token for the node. `claims` are
+    ClusterClaims by cluster."""
 
     version: str
     network: int  # R of the range 127.R
@@ -69,10 +70,10 @@ def own_version() -> str:
     return version("panal-local")
 
 
-def grown(state: State, clusters: int, claims: Mapping[str, Mapping[str, str]], programs: Sequence[Program]) -> State:
-    """The state with at least so many managed clusters and these claims as well. PlatformError for what cannot be."""
-    if clusters > MOST:
-        raise PlatformError(f"{clusters} clusters are too many for one machine", f"Give --clusters a number up to {MOST}.")
+def extended(state: State, clusters: int, claims: Mapping[str, Mapping[str, str]], programs: Sequence[Program]) -> State:
+    """The state with at least `clusters` managed clusters, and with these claims and programs. Raises PlatformError."""
+    if clusters > MAX_CLUSTERS:
+        raise PlatformError(f"{clusters} clusters are too many for one machine", f"Give --clusters a number up to {MAX_CLUSTERS}.")
     wanted = [name for name in names(clusters) if name not in state.tokens]
     tokens = {**state.tokens, **{name: {"agent": secrets.token_hex(16), "node": secrets.token_hex(16)} for name in wanted}}
     unknown = sorted(claims.keys() - (tokens.keys() - {HUB}))
@@ -87,7 +88,7 @@ def grown(state: State, clusters: int, claims: Mapping[str, Mapping[str, str]], 
 
 
 def _check_claim(cluster: str, name: str, value: str) -> None:
-    """What is kept here is made at each `up`: what no API server takes would keep the platform from coming up ever after."""
+    """Claims are created at each `up`, so an invalid one would prevent every later start. Raises PlatformError."""
     if not CLAIM_NAME.fullmatch(name):
         raise PlatformError(f"the claim {name!r} of {cluster}: its name is invalid", "Use lowercase letters, digits, - and dots.")
     if not 1 <= len(value) <= CLAIM_VALUE:
@@ -97,7 +98,7 @@ def _check_claim(cluster: str, name: str, value: str) -> None:
 
 
 def load(folder: Folder) -> State | None:
-    """None if the folder is no platform's yet. PlatformError if it cannot be understood, or is of another version."""
+    """The stored state; None if there is none. Raises PlatformError if it is unreadable or of another version."""
     try:
         content = json.loads(folder.state.read_text())
         _check_version(folder, content["version"])
@@ -123,7 +124,7 @@ def _check_version(folder: Folder, found: str) -> None:
 
 
 def save(folder: Folder, state: State) -> None:
-    """With the files that follow from it: they are the same each time."""
+    """Writes the state and the files derived from it."""
     write(folder.state, json.dumps(asdict(state), indent=1) + "\n")
     for cluster, tokens in state.tokens.items():
         write(folder.node_token(cluster), tokens["node"])
@@ -133,7 +134,7 @@ def save(folder: Folder, state: State) -> None:
 
 
 def _agent(cluster: str, token: str) -> str:
-    """A line of the API server's file of tokens."""
+    """A line of the hub's token file."""
     group = "system:open-cluster-management"
     return f'{token},{group}:{cluster}:local,{cluster},"{group}:{cluster},{group}:managed-clusters"\n'
 
@@ -144,7 +145,7 @@ def _hub_access(folder: Folder, state: State, cluster: str) -> str:
 
 
 def kubeconfig(clusters: Mapping[str, tuple[Mapping[str, str], str]]) -> str:
-    """A context for each of the clusters, of which the text holds the server, how to trust it, and a token. JSON is YAML."""
+    """A kubeconfig, as JSON, with a context for each cluster. The values are the cluster's entry and a token."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,4 +1,4 @@
-"""`panal down`: ends the supervisor and with it every part, then the containers that the nodes left. Everything stays in the folder."""
+"""`panal down`: stops the supervisor with all parts, then the containers of the nodes. The folder stays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from panal_local.node.drain import drain
 from panal_local.supervisor.folder import SUPERVISOR, Folder, PlatformError
 from panal_local.supervisor.process import find, known, signal_process
 
-PATIENCE = 45.0  # seconds that the supervisor has to end all parts; it kills those that do not end
-GRACE = 5.0  # between asking containers to end and killing them
+STOP_TIMEOUT = 45.0  # seconds for the supervisor to stop all parts
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL of containers
 
 
 def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
-    """False if nothing was there. PlatformError if something cannot be ended."""
+    """Returns False if nothing was running. Raises PlatformError if something does not stop."""
     if not (folder.root / "run").is_dir():
         return False
     with folder.one_at_a_time():
@@ -29,13 +29,13 @@ def end(folder: Folder, tell: Callable[[str], None] = lambda _: None) -> bool:
 
 
 def living(folder: Folder) -> list[str]:
-    """The parts that run, the supervisor among them."""
+    """The names of the running parts, including the supervisor."""
     return [name for name in (SUPERVISOR, *known(folder)) if find(folder, name)]
 
 
 def _end_supervisor(folder: Folder) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + STOP_TIMEOUT
         signal_process(folder, SUPERVISOR, number)
         while find(folder, SUPERVISOR):
             if time.monotonic() > until:
@@ -47,7 +47,7 @@ def _end_supervisor(folder: Folder) -> None:
 
 
 async def _drain(folder: Folder) -> int:
-    """How many nodes had something running, or may have had."""
+    """Stops the containers of all nodes. Returns the number of nodes that had containers. Raises PlatformError."""
     nodes = [
         node for node in sorted(folder.root.glob("*/node")) if (node / "forwarder").exists() or next(node.glob("pods/*/containers/*"), None)
     ]

@@ -1,4 +1,4 @@
-"""One local API server for the tests of a module, as a process, and ways to ask it."""
+"""A local API server, as a process, for the tests of a module, and its clients."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def http(server):
 
 @pytest.fixture(scope="module")
 def widgets(http):
-    """The server with a definition of widgets."""
+    """A client of the server with a CRD of widgets."""
     assert http.post(samples.CRDS, json=samples.CRD).status_code == 201
     return http

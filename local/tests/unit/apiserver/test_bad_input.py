@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a Status that blames the client: never 500, and the server goes on."""
+"""For any request, the response is a Status with a client error, never 500, and the server keeps running."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ready(http):
 
 
 def blamed(answer):
-    """The client, or nobody. What apply cannot fit into the schema is 500 at the real server too, with the words that say why."""
+    """A client error or success. An apply with unknown fields is 500, as with kube-apiserver, with a message that says why."""
     return answer.status_code < 500 or "typed patch object" in answer.text
 
 
@@ -83,19 +83,19 @@ HARD = ["[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000, "\ud800".encode("utf
 
 @pytest.mark.parametrize("body", HARD, ids=range(len(HARD)))
 @pytest.mark.parametrize("content", [samples.J, samples.AP])
-def test_bodies_that_are_hard_to_read(ready, body, content):
+def test_malformed_bodies(ready, body, content):
     method, path = ("POST", PATHS[0]) if content == samples.J else ("PATCH", f"{PATHS[0]}/here?fieldManager=f")
     answer = ready.request(method, path, content=body, headers={"Content-Type": content})
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.json()["kind"] == "Status"
 
 
-def test_it_goes_on(ready):
+def test_the_server_still_works(ready):
     assert ready.get(f"{PATHS[0]}/here").json()["data"]["a"] == "b"
 
 
 @pytest.mark.parametrize("token", ["é", "a.b.é", "é.é.é", "\udce9"])
-def test_tokens_that_are_no_tokens(server, token):
+def test_invalid_tokens(server, token):
     asked = http.client.HTTPSConnection("127.0.0.1", server.port, context=server.context())
     asked.putrequest("GET", "/version")
     asked.putheader("Authorization", b"Bearer " + token.encode(errors="surrogateescape"))

@@ -1,4 +1,4 @@
-"""What is wrong with an object is refused in the words of kube-apiserver, which name the field."""
+"""Invalid objects are refused with the messages of kube-apiserver, which name the field."""
 
 from __future__ import annotations
 
@@ -106,28 +106,28 @@ def there(widgets):
 
 
 @pytest.mark.parametrize(("path", "body", "code", "words"), [case[1:] for case in CREATED], ids=[case[0] for case in CREATED])
-def test_an_object_that_is_wrong_is_not_created(there, path, body, code, words):
+def test_an_invalid_object_is_not_created(there, path, body, code, words):
     answer = there.post(path, json=body)
     assert (answer.status_code, answer.json()["kind"]) == (code, "Status")
     assert words in answer.json()["message"]
 
 
 @pytest.mark.parametrize(("path", "body", "code", "words"), [case[1:] for case in PATCHED], ids=[case[0] for case in PATCHED])
-def test_a_change_that_is_wrong_is_not_made(there, path, body, code, words):
+def test_an_invalid_change_is_refused(there, path, body, code, words):
     answer = there.patch(path, json=body, headers={"Content-Type": samples.MP})
     assert answer.status_code == code
     assert words in answer.json()["message"]
 
 
-def test_unknown_fields_are_dropped_with_a_warning(there):
+def test_unknown_fields_are_removed_with_a_warning(there):
     for path, body in ((WIDGETS, widget("odd", bogus=1)), (MAPS, config_map("odd", bogus=1))):
         answer = there.post(path, json=body)
         assert "unknown field" in answer.headers["Warning"]
         assert "bogus" not in answer.text
 
 
-def test_an_update_may_keep_what_was_wrong_before(there):
-    """Who changes one field of an object is not asked to mend the others, which an older definition allowed."""
+def test_an_update_may_keep_invalid_values(there):
+    """An update of one field is not refused because of other fields, which an older CRD allowed."""
     definition = there.get(f"{samples.CRDS}/widgets.samples.example.com").json()
     assert there.post(WIDGETS, json=widget("old", rounds=90)).status_code == 201
     version = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rounds"]
@@ -151,7 +151,7 @@ DEFINITIONS = [
 
 
 @pytest.mark.parametrize(("spec", "words"), DEFINITIONS)
-def test_a_definition_that_cannot_be_served_is_refused(there, spec, words):
+def test_an_invalid_crd_is_refused(there, spec, words):
     answer = there.post(samples.CRDS, json={**samples.CRD, "spec": {**samples.CRD["spec"], **spec}})
     assert answer.status_code == 422
     assert words in answer.json()["message"]
@@ -160,7 +160,7 @@ def test_a_definition_that_cannot_be_served_is_refused(there, spec, words):
 @pytest.mark.parametrize(
     "wrong", [{"type": "text"}, {"x-kubernetes-validations": [{"rule": "self +"}]}, {"pattern": "("}, {"properties": True}]
 )
-def test_a_schema_that_cannot_be_used_is_refused(there, wrong):
+def test_an_invalid_schema_is_refused(there, wrong):
     schema = {"type": "object", "properties": {"spec": {"type": "string", **wrong}}}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     answer = there.post(samples.CRDS, json={**samples.CRD, "spec": {**samples.CRD["spec"], "versions": [version]}})

@@ -1,4 +1,4 @@
-"""The server as a process: what is acknowledged stays, who asks is known, and what is not served is said."""
+"""The server as a process: durability, authentication, and requests that are not supported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_until_killed(http, acknowledged):
         acknowledged[f"m{i}"] = answer.json()["metadata"]
 
 
-def test_what_was_acknowledged_is_there_after_kill_9(tmp_path):
+def test_acknowledged_writes_survive_kill_9(tmp_path):
     server = Embedded(tmp_path / "s").start()
     for _ in range(3):
         acknowledged: dict = {}
@@ -81,7 +81,7 @@ def test_a_restart_keeps_definitions_certificates_and_tokens(tmp_path):
         assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o600, name
 
 
-def test_a_second_server_in_the_same_folder_says_why_it_does_not_start(server):
+def test_a_second_server_in_the_same_folder_is_refused(server):
     words = command("apiserver", folder=server.folder, listen=f"127.0.0.1:{free_port()}")
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -89,16 +89,16 @@ def test_a_second_server_in_the_same_folder_says_why_it_does_not_start(server):
 
 
 # --- who asks -----------------------------------------------------------------------------------------------------
-def test_nobody_is_refused_but_for_health(server):
-    with httpx2.Client(base_url=server.url, verify=server.context()) as nobody:
-        assert nobody.get("/readyz").text == "ok"
-        answer = nobody.get("/api/v1/namespaces")
+def test_anonymous_requests_are_allowed_only_for_health(server):
+    with httpx2.Client(base_url=server.url, verify=server.context()) as anonymous:
+        assert anonymous.get("/readyz").text == "ok"
+        answer = anonymous.get("/api/v1/namespaces")
         assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
     with as_user(server, "wrong") as stranger:
         assert stranger.get("/version").status_code == 401
 
 
-def test_a_certificate_request_tells_who_asked_whatever_it_says(tmp_path):
+def test_a_certificate_request_names_the_authenticated_user(tmp_path):
     tokens = tmp_path / "tokens.csv"
     tokens.write_text('secret,system:open-cluster-management:c1:agent,u1,"group-a,group-b"\n')
     server = Embedded(tmp_path / "s", token_file=tokens).start()
@@ -115,14 +115,14 @@ def test_a_certificate_request_tells_who_asked_whatever_it_says(tmp_path):
             assert found["status"]["conditions"][0]["type"] == "Approved"
             tokens.write_text("other,somebody,u2\n")
             assert agent.get(CSRS).status_code == 401
-        with as_user(server, "other") as somebody:
-            asked = made(somebody, CSRS, samples.csr("s"))["spec"]
+        with as_user(server, "other") as other:
+            asked = made(other, CSRS, samples.csr("s"))["spec"]
             assert (asked["username"], asked["uid"], asked["groups"]) == ("somebody", "u2", ["system:authenticated"])
     finally:
         assert server.stop() == 0
 
 
-def test_a_token_of_a_service_account_ends_with_its_account(server, http):
+def test_a_service_account_token_is_invalid_without_its_account(server, http):
     made(http, ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner"}})
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
     status = made(http, f"{ACCOUNTS}/runner/token", request)["status"]
@@ -141,7 +141,7 @@ def test_a_token_of_a_service_account_ends_with_its_account(server, http):
 # --- logs ---------------------------------------------------------------------------------------------------------
 @pytest.fixture
 async def node(tmp_path):
-    """A log server as the local node's, which says what it was asked."""
+    """A log server like the local node's, which returns the request."""
 
     async def answer(request):
         if request.headers.get("Authorization") != "Bearer node-secret":
@@ -159,7 +159,7 @@ async def node(tmp_path):
     await runner.cleanup()
 
 
-async def test_logs_come_from_the_pod_s_node(node, tmp_path):
+async def test_logs_come_from_the_pods_node(node, tmp_path):
     token = tmp_path / "token"
     token.write_text("node-secret")
     server = Embedded(tmp_path / "s", node_token=token).start()
@@ -188,7 +188,7 @@ async def test_logs_come_from_the_pod_s_node(node, tmp_path):
 
 
 # --- what is not served -------------------------------------------------------------------------------------------
-def test_protobuf_is_refused_with_what_to_do(http):
+def test_protobuf_is_refused_with_a_remedy(http):
     answer = http.post(MAPS, content=b"k8s\x00", headers={"Content-Type": "application/vnd.kubernetes.protobuf"})
     assert answer.status_code == 415
     assert "use `kubectl apply`" in answer.json()["message"]
@@ -199,5 +199,5 @@ def test_a_body_that_is_too_large_is_refused(http):
 
 
 @pytest.mark.parametrize("path", ["/api/v1/namespaces/default/pods/p/exec", "/api/v1/namespaces/default/pods/p/eviction"])
-def test_subresources_that_are_not_there(http, path):
+def test_unknown_subresources(http, path):
     assert http.post(path, json={}).json()["reason"] == "NotFound"

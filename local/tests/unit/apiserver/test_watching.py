@@ -1,4 +1,4 @@
-"""Watches and lists through panal's own client: nothing is missed, and what is forgotten is said to be."""
+"""Watches and lists through panal's client: no change is missed, and expired versions are reported."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def config_map(name, labels=None, **data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
-async def test_a_watch_goes_on_where_the_list_ended(client):
+async def test_a_watch_continues_from_a_list(client):
     listing = await client.list(CONFIG_MAP)
     await client.create(config_map("a", x="1"))
     await client.merge_patch(CONFIG_MAP, "default", "a", {"data": {"x": "2"}})
-    await client.merge_patch(CONFIG_MAP, "default", "a", {"data": {"x": "2"}})  # changes nothing, and is not told
+    await client.merge_patch(CONFIG_MAP, "default", "a", {"data": {"x": "2"}})  # changes nothing, so there is no event
     await client.delete(CONFIG_MAP, "default", "a")
     async with client.watch(CONFIG_MAP, listing.resource_version) as events:
-        told = [await anext(events) for _ in range(3)]
-    assert [(e.type, e.object["data"]["x"]) for e in told] == [("ADDED", "1"), ("MODIFIED", "2"), ("DELETED", "2")]
-    versions = [int(version_of(e.object)) for e in told]
+        lines = [await anext(events) for _ in range(3)]
+    assert [(e.type, e.object["data"]["x"]) for e in lines] == [("ADDED", "1"), ("MODIFIED", "2"), ("DELETED", "2")]
+    versions = [int(version_of(e.object)) for e in lines]
     assert versions == sorted(set(versions))
 
 
@@ -46,18 +46,18 @@ async def test_objects_enter_and_leave_a_selection(client):
     for labels in ({"run": "r"}, {"run": "r", "more": "m"}, {"run": None}):
         await client.merge_patch(CONFIG_MAP, "default", "s", {"metadata": {"labels": labels}})
     async with client.watch(CONFIG_MAP, version, Selector(labels="run=r")) as events:
-        told = [(await anext(events)).type for _ in range(3)]
-    assert told == ["ADDED", "MODIFIED", "DELETED"]
+        lines = [(await anext(events)).type for _ in range(3)]
+    assert lines == ["ADDED", "MODIFIED", "DELETED"]
 
 
-async def test_a_list_comes_in_one_piece_whatever_the_limit(client):
+async def test_a_list_is_complete_with_any_limit(client):
     for i in range(7):
         await client.create(config_map(f"p{i}", {"of": "pages"}))
     listing = await client.list(CONFIG_MAP, Selector("default", labels="of=pages"), page_size=3)
     assert [key_of(o).name for o in listing.items] == [f"p{i}" for i in range(7)]
 
 
-async def test_a_cache_follows(client):
+async def test_a_cache_is_updated(client):
     cache = Cache(client, [Watched(LEASE, namespace="default")])
     running = asyncio.create_task(cache.run())
     await asyncio.wait_for(cache.wait_synced(), 20)
@@ -71,7 +71,7 @@ async def test_a_cache_follows(client):
         await running
 
 
-async def test_what_is_before_the_start_is_forgotten(tmp_path):
+async def test_versions_before_the_start_are_expired(tmp_path):
     server = Embedded(tmp_path / "s").start()
     assert server.stop() == 0
     server.start()
@@ -82,8 +82,8 @@ async def test_what_is_before_the_start_is_forgotten(tmp_path):
     assert server.stop() == 0
 
 
-async def test_a_watch_that_is_left_is_taken_down(client, server):
-    """A write after many watches were left finds nobody to tell: the server says nothing of it and goes on."""
+async def test_an_abandoned_watch_is_removed(client, server):
+    """A write after many abandoned watches notifies no watch, and logs no error."""
     for _ in range(20):
         async with client.watch(CONFIG_MAP, (await client.list(CONFIG_MAP)).resource_version):
             pass
@@ -96,7 +96,7 @@ def put(store, name, **data):
     return store.put("configmaps", ("ns", name), {"kind": "ConfigMap", "metadata": {"name": name, "namespace": "ns"}, "data": data})
 
 
-def test_history_is_bounded_and_says_from_where(tmp_path):
+def test_the_history_is_bounded_and_has_a_known_start(tmp_path):
     store = Store(tmp_path / "db")
     first = put(store, "a").version
     for _ in range(HISTORY):
@@ -106,7 +106,7 @@ def test_history_is_bounded_and_says_from_where(tmp_path):
     store.close()
 
 
-def test_versions_go_on_after_a_deletion_and_a_restart(tmp_path):
+def test_versions_continue_after_a_deletion_and_a_restart(tmp_path):
     store = Store(tmp_path / "db")
     put(store, "a")
     last = store.delete("configmaps", ("ns", "a")).version

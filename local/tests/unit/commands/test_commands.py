@@ -1,4 +1,4 @@
-"""The platform's commands as a person types them, and what they make of an app."""
+"""The platform's commands, and the run that they create from an app."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_product_finds_the_platform_and_its_commands(panal):
         (["image", "build", "/nowhere", "-t", "a:1"], Code.IMAGE, "is missing"),
     ],
 )
-def test_what_is_wrong_is_named(panal, words, code, said):
+def test_errors_name_the_problem(panal, words, code, said):
     ended, out, err = panal(*words)
     assert (ended, out) == (code, "")
     assert said in err
@@ -46,14 +46,14 @@ def test_down_without_a_platform_is_fine(panal):
     assert panal("down")[0] == Code.OK
 
 
-def test_a_folder_that_cannot_be_used_is_named(panal, tmp_path):
+def test_an_unusable_folder_is_named(panal, tmp_path):
     (tmp_path / "home/run/command.lock").mkdir(parents=True)
     for words in (["up"], ["down"]):
         code, _, err = panal(*words, "--folder", str(tmp_path / "home"))
         assert (code, "command.lock" in err) == (Code.PLATFORM, True), err
 
 
-def test_a_platform_that_is_not_up_is_not_taken(tmp_path):
+def test_a_stopped_platform_is_not_used(tmp_path):
     kubectls = tmp_path / ".kube" / "config"
     kubectls.parent.mkdir()
     _config(kubectls, "a")
@@ -73,7 +73,7 @@ def test_claims():
 
 
 @pytest.mark.parametrize(("error", "code"), [(PlatformError("x", "y"), Code.PLATFORM), (BuildError("x"), Code.IMAGE)])
-def test_the_platforms_errors_are_those_of_commands(error, code):
+def test_platform_errors_become_command_errors(error, code):
     with pytest.raises(Problem, match="x") as found, explained():
         raise error
     assert (found.value.code, found.value.remedy) == (code, getattr(error, "remedy", ""))
@@ -101,13 +101,13 @@ def test_a_run_of_an_app():
     assert "runConfig" not in folder.manifest(app(), "my-app-1", "app/my-app:latest", 3)["spec"]["server"]
 
 
-def test_every_run_has_a_name_of_its_own():
+def test_each_run_has_a_unique_name():
     digits = app("digits")
     assert folder.next_name(digits, set()) == "digits-1"
     assert folder.next_name(digits, {"digits-1", "digits-10", "digits-x", "other-11"}) == "digits-11"
 
 
-def test_data_of_ones_own(tmp_path):
+def test_a_run_with_data(tmp_path):
     key = data.claim_name("my-app", tmp_path)
     client = folder.manifest(app(data=tmp_path), "x-1", "i:1", 2)["spec"]["client"]
     assert "dataClaim" not in client

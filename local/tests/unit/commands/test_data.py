@@ -1,4 +1,4 @@
-"""Which data a run of an app's folder is given, and that it keeps them."""
+"""The data of a run from an app's folder."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ def folders(place, *names):
     return place
 
 
-def test_clusters_take_part_that_have_a_folder(tmp_path):
+def test_clusters_with_a_folder_take_part(tmp_path):
     place = folders(tmp_path / "größe a b", "cluster1", "cluster3", "cluster9")
     assert data.found(place, CLUSTERS) == {"cluster1": f"{place}/cluster1", "cluster3": f"{place}/cluster3"}
     with pytest.raises(Problem, match="contains none of the folders cluster1, cluster2, cluster3") as refused:
@@ -29,7 +29,7 @@ def test_clusters_take_part_that_have_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("name", "why"), [("visit 2026:03", 'contains ":", which Kubernetes does not accept'), ("line\nbreak", "unprintable characters")]
 )
-def test_a_path_that_will_not_do_is_refused_before_there_is_a_run(tmp_path, name, why):
+def test_an_unsupported_path_is_refused_before_a_run_is_created(tmp_path, name, why):
     with pytest.raises(Problem, match=why) as refused:
         data.found(folders(tmp_path / name, "cluster1"), CLUSTERS)
     assert refused.value.code == Code.USAGE
@@ -63,7 +63,7 @@ def announced(hub, spokes, name, claims):
     return [spoke.names() for spoke in spokes]
 
 
-def test_a_run_that_waits_keeps_its_claim_and_what_no_run_needs_goes():
+def test_waiting_runs_keep_their_claims_and_unused_claims_are_removed():
     waiting, running, over, mine = (f"data-{n}0000000.app.panal" for n in range(4))
     hub = FakeClient(run("app-1", waiting, "Waiting"), run("app-2", running, "Running"), run("app-3", over, "Completed"))
     there = [claim(name, "/old") for name in (waiting, running, over)]

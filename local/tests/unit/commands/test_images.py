@@ -1,4 +1,4 @@
-"""Images of apps' folders, from pyproject.toml and requirements.txt to what is installed, and panal's own."""
+"""Images of apps' folders, with the requirements of pyproject.toml and requirements.txt, and panal's images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def app(tmp_path):
     return folder
 
 
-def test_the_table_of_pyproject_is_what_the_image_has(app, tmp_path):
+def test_the_table_of_pyproject_defines_the_image(app, tmp_path):
     table = '[tool.panal.image]\nprepare = ["touch", "made"]\nenv = { WHERE = "{root}/made" }\ncmd = ["python3"]\n'
     (app / "pyproject.toml").write_text(PROJECT + table)
     image = build(app, "example/app:1", tmp_path / "images")
@@ -41,7 +41,7 @@ def test_a_folder_without_pyproject_is_named(app, tmp_path):
 
 @pytest.fixture
 def installed(app, tmp_path):
-    """What an image holds whose folder depends on `one`, with this requirements.txt."""
+    """The requirements of an image whose folder depends on `one`, with this requirements.txt."""
     digests = {name: wheel(app, name, version) for name, version in (("one", "1.0"), ("one", "2.0"), ("two", "1.0"))}
 
     def of(listed, *pins):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from panal_local.controllers.dependents import Plan, decide, waits
+from panal_local.controllers.dependents import Plan, decide, is_waiting
 
 OWNER = {"metadata": {"name": "o", "uid": "o", "deletionTimestamp": "now", "finalizers": ["orphan", "mine"]}}
 REFERENCE = {"uid": "o", "name": "o"}
@@ -36,12 +36,12 @@ SHARED = dependent(REFERENCE, OTHER)
         (["foregroundDeletion"], [], Plan(finalizers=[])),
     ],
 )
-def test_what_becomes_of_dependents(finalizers: list[str], dependents: list[Any], plan: Plan) -> None:
+def test_dependents(finalizers: list[str], dependents: list[Any], plan: Plan) -> None:
     assert decide(owner(*finalizers), dependents) == plan
 
 
-def test_only_what_is_deleted_waits() -> None:
-    assert waits(owner("orphan"))
-    assert waits(owner("foregroundDeletion"))
-    assert not waits(owner("mine"))
-    assert not waits({"metadata": {"finalizers": ["orphan"]}})
+def test_only_deleted_objects_wait() -> None:
+    assert is_waiting(owner("orphan"))
+    assert is_waiting(owner("foregroundDeletion"))
+    assert not is_waiting(owner("mine"))
+    assert not is_waiting({"metadata": {"finalizers": ["orphan"]}})

@@ -1,4 +1,4 @@
-"""What lost its owners goes, and nothing else: at the embedded API server."""
+"""Garbage collection with the local API server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def collecting(client):
             await work
 
 
-async def test_an_owner_whose_kind_was_added_a_moment_ago_is_known(client):
+async def test_an_owner_of_a_new_kind_is_found(client):
     unknown = {"apiVersion": "example.com/v7", "kind": "Unknown", "name": "x", "uid": "1"}
     async with collecting(client):
         await deleted(client, config_map("first", GONE))  # kinds have been looked for by now
@@ -78,7 +78,7 @@ async def test_kinds_of_a_version_that_is_not_the_preferred_one_are_collected(cl
 
 
 async def deleted(client, obj):
-    """Returns when the collector has deleted it, and then once more, so that all that was there before has been looked at."""
+    """Waits until the collector has deleted an object, twice, so that it has checked all earlier objects."""
     for _ in range(2):
         await client.apply(obj)
         async with asyncio.timeout(20):
@@ -87,7 +87,7 @@ async def deleted(client, obj):
 
 
 async def made(client, kind, **metadata):
-    """One object of a kind that is added for it."""
+    """An object of a new kind."""
     await client.apply(definition(kind))
     async with asyncio.timeout(20):
         while not await client.serves(kind):

@@ -1,4 +1,4 @@
-"""Pods to nodes, claims to volumes."""
+"""Nodes for Pods, and volumes for claims."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GPU = {"containers": [{"name": "c", "resources": {"requests": {"nvidia.com/gpu":
         (pod(**CLAIM), [node()], 'persistentvolumeclaim "data" not found'),
     ],
 )
-def test_a_pod_that_fits_nowhere_is_told_why(wish: Object, nodes: list[Object], words: str) -> None:
+def test_a_pod_that_fits_no_node_gets_a_reason(wish: Object, nodes: list[Object], words: str) -> None:
     verdict = scheduler.decide(wish, nodes, {})
     assert verdict.node == ""
     assert words in verdict.message
@@ -57,13 +57,13 @@ def test_a_pod_that_fits_nowhere_is_told_why(wish: Object, nodes: list[Object], 
         pod(**CLAIM),
     ],
 )
-def test_a_pod_goes_to_the_first_node_that_suits(wish: Object) -> None:
+def test_a_pod_gets_the_first_node_that_fits(wish: Object) -> None:
     tolerant = "tolerations" in wish["spec"]
     nodes = [node("z", labels={"disk": "ssd"}), node("a", labels={"disk": "ssd"}, taints=[TAINT] if tolerant else [])]
     assert scheduler.decide(wish, nodes, {"data": {"status": {"phase": "Bound"}}}).node == "a"
 
 
-def test_a_claim_that_is_not_bound_yet_is_waited_for() -> None:
+def test_a_pod_waits_for_an_unbound_claim() -> None:
     assert "unbound" in scheduler.decide(pod(**CLAIM), [node()], {"data": {"status": {"phase": "Pending"}}}).message
 
 
@@ -105,7 +105,7 @@ def test_a_claim_gets_the_smallest_volume_that_fits(wish: Object, name: str | No
     assert (bound.volume["metadata"]["name"] if bound else None) == name
 
 
-def test_a_volume_that_its_owner_reserved_goes_to_that_claim(tmp_path: Path) -> None:
+def test_a_reserved_volume_is_bound_to_its_claim(tmp_path: Path) -> None:
     reserved = volume("reserved", "50Gi", claimRef={"namespace": "ns", "name": "c"})
     bound = volumes.decide(claim(storageClassName="mine"), [volume("small"), reserved], tmp_path)
     assert bound is not None

@@ -1,4 +1,4 @@
-"""What a StatefulSet's Pods need next."""
+"""The next step of a StatefulSet."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def pod(name: str, of: Object | None = None, ready: bool = True, phase: str = "R
     return name, {"metadata": {"name": name, "labels": {REVISION: revision_of(of or stateful_set())}} | metadata, "status": status}
 
 
-def test_the_first_pod_has_its_name_and_knows_its_owner() -> None:
+def test_the_first_pod_has_name_and_owner() -> None:
     (made,) = decide(stateful_set(), {}).create
     assert made["metadata"]["name"] == made["spec"]["hostname"] == "s-0"
     assert made["metadata"]["labels"]["apps.kubernetes.io/pod-index"] == "0"
     assert made["metadata"]["ownerReferences"][0]["kind"] == "StatefulSet"
 
 
-def test_one_after_the_other() -> None:
+def test_pods_start_one_after_another() -> None:
     two = stateful_set(2)
     waiting = decide(two, dict([pod("s-0", two, ready=False)]))
     assert waiting.create == []
@@ -46,10 +46,10 @@ def test_a_pod_that_ended_or_is_of_an_older_template_is_replaced() -> None:
     assert decide(stateful_set(), going).create == []
 
 
-def test_too_many_go() -> None:
+def test_surplus_pods_are_deleted() -> None:
     assert decide(stateful_set(1), dict([pod("s-0"), pod("s-1")])).delete == ["s-1"]
 
 
-def test_the_status_counts_what_is_ready() -> None:
+def test_the_status_counts_ready_pods() -> None:
     status = decide(stateful_set(), dict([pod("s-0")])).status
     assert (status["replicas"], status["readyReplicas"], status["observedGeneration"]) == (1, 1, 3)

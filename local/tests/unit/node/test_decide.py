@@ -1,4 +1,4 @@
-"""Which container starts or ends next, as a table over frozen Pods."""
+"""Which containers start or stop next, as tables of Pods."""
 
 from pathlib import Path
 
@@ -37,11 +37,11 @@ RUNS, OK, BAD = attempt(), attempt(code=0), attempt(code=1)
         pytest.param([init("i", "OnFailure", OK), init("j"), main()], ["j"], [], False, id="then the next"),
         pytest.param([init("i", "OnFailure", OK), main(), main("n")], ["m", "n"], [], False, id="then all main containers"),
         pytest.param([init("i", "Never", BAD), main()], [], [], True, id="an init container that fails for good fails the Pod"),
-        pytest.param([init("i", "OnFailure", BAD), main()], ["i"], [], False, id="or starts anew"),
+        pytest.param([init("i", "OnFailure", BAD), main()], ["i"], [], False, id="or restarts"),
         pytest.param([sidecar(), main()], ["s"], [], False, id="a sidecar first"),
         pytest.param([sidecar("s", RUNS, started=False), main()], [], [], False, id="a sidecar that has not started is waited for"),
         pytest.param([sidecar("s", RUNS), main()], ["m"], [], False, id="one that has is not"),
-        pytest.param([sidecar("s", BAD), main("m", "Never", RUNS)], ["s"], [], False, id="a sidecar starts anew beside the main container"),
+        pytest.param([sidecar("s", BAD), main("m", "Never", RUNS)], ["s"], [], False, id="a sidecar restarts beside the main container"),
         pytest.param([sidecar("s", BAD), init("i", "Never", RUNS), main()], ["s"], [], False, id="and beside a later init container"),
         pytest.param([sidecar("s", RUNS), sidecar("t", RUNS), main("m", "Never", OK)], [], ["t"], False, id="the last sidecar ends first"),
         pytest.param([sidecar("s", RUNS), sidecar("t", OK), main("m", "Never", BAD)], [], ["s"], False, id="then the one before"),
@@ -51,7 +51,7 @@ RUNS, OK, BAD = attempt(), attempt(code=0), attempt(code=1)
         pytest.param([main("m", "Never", OK), main("n", "Never", RUNS)], [], [], False, id="a Pod lasts as long as one main container"),
     ],
 )
-def test_what_comes_next(containers, start, stop, over):
+def test_the_next_step(containers, start, stop, over):
     plan = decide(containers, NOW, ending=False)
     assert (plan.start, plan.stop, plan.over) == (start, stop, over)
 
@@ -66,7 +66,7 @@ def test_what_comes_next(containers, start, stop, over):
         ([main()], [], True),
     ],
 )
-def test_a_deleted_pod_ends_its_main_containers_then_its_sidecars_and_starts_nothing(containers, stop, over):
+def test_a_deleted_pod_stops_main_containers_before_sidecars_and_starts_nothing(containers, stop, over):
     plan = decide(containers, NOW, ending=True)
     assert (plan.start, plan.stop, plan.over) == ([], stop, over)
 
@@ -82,12 +82,12 @@ def test_back_off_doubles_from_the_second_end_up_to_five_minutes(number, waits):
     assert decide([main("m", "Always", ended)], NOW + waits, ending=False).start == ["m"]
 
 
-def test_a_container_that_was_healthy_for_long_starts_anew_at_once():
+def test_a_container_that_ran_long_restarts_at_once():
     ended = attempt(7, 1, started=NOW - 601, ended=NOW)
     assert decide([main("m", "Always", ended)], NOW, ending=False).start == ["m"]
 
 
-def test_initialized_stays_so_when_a_sidecar_fails_later():
+def test_a_pod_stays_initialized_when_a_sidecar_fails():
     assert not initialized([sidecar("s", BAD), main()])
     assert initialized([sidecar("s", BAD), main("m", "Never", RUNS)])
     assert not finished([sidecar("s", BAD), main("m", "Never", RUNS)])

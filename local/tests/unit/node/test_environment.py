@@ -61,11 +61,11 @@ def test_references_are_expanded_as_a_kubelet_does(text, expanded):
         ("", ""),
     ],
 )
-def test_paths_are_made_real_by_whole_components_and_the_longest_mount(text, rewritten):
+def test_mount_paths_are_replaced_by_whole_components_and_the_longest_mount(text, rewritten):
     assert rewrite(text, MOUNTS) == rewritten
 
 
-def test_a_mount_may_be_written_with_a_slash_at_its_end():
+def test_a_mount_path_may_end_with_a_slash():
     assert real("/data/x", [("/data/", "/r")]) == "/r/x"
 
 
@@ -74,7 +74,7 @@ def test_arguments_may_be_options():
     assert rewrite_argument("A=/tmp/c", MOUNTS) == "A=/tmp/c"
 
 
-def test_environment_in_order_with_references_to_what_came_before():
+def test_the_environment_is_in_order_with_references_to_earlier_variables():
     container = {
         "envFrom": [{"configMapRef": {"name": "cm"}, "prefix": "P_"}, {"secretRef": {"name": "none", "optional": True}}],
         "env": [
@@ -103,7 +103,7 @@ def test_environment_in_order_with_references_to_what_came_before():
     }
 
 
-def test_what_is_fixed_is_known_to_others_and_not_overridden():
+def test_fixed_variables_can_be_referenced_and_not_overridden():
     given = [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}, {"name": "AT", "value": "$(PANAL_LOOPBACK):8000"}]
     found = environment({"env": given}, POD, lookup, MOUNTS, {"HOME": "/image"}, {"PANAL_LOOPBACK": "127.1.0.1"})
     assert found == {"HOME": "/image", "PANAL_LOOPBACK": "127.1.0.1", "AT": "127.1.0.1:8000"}
@@ -119,7 +119,7 @@ def test_what_is_fixed_is_known_to_others_and_not_overridden():
         ({"fieldRef": {"fieldPath": "status.phase"}}, "fieldRef status.phase is not supported"),
     ],
 )
-def test_what_is_missing_is_a_config_error_in_the_kubelets_words(source, says):
+def test_missing_references_are_config_errors_with_the_messages_of_a_kubelet(source, says):
     with pytest.raises(NotReadyError, match=says) as error:
         environment({"env": [{"name": "A", "valueFrom": source}]}, POD, lookup, [], {})
     assert error.value.reason == "CreateContainerConfigError"
@@ -155,13 +155,13 @@ def test_command_and_arguments_replace_those_of_the_image(container, words):
     assert command({"image": "i", **container}, {"A": "1"}, MOUNTS, ["entry"], ["cmd"]) == words
 
 
-def test_no_command_at_all_is_said():
+def test_a_missing_command_is_an_error():
     with pytest.raises(NotReadyError, match="no command specified"):
         command({"image": "i"}, {}, [], [], [])
 
 
 def test_a_mounted_folder_is_named_inside_an_argument_by_a_variable():
-    """As the gateway's configuration names the Pod's secret: the variable's value is a mount path, so it is real when it is put in."""
+    """As the gateway's configuration names the Pod's secret: the value of the variable is a mount path, which is replaced first."""
     mounts = [("/panal/pod", "/node/pods/u/volumes/pod")]
     container = {"args": ['{"filename": "$(PANAL_POD_DIR)/users"}'], "env": [{"name": "PANAL_POD_DIR", "value": "/panal/pod"}]}
     pod = {"metadata": {"namespace": "ns", "name": "p"}, "spec": {}}

@@ -1,4 +1,4 @@
-"""What pip and uv print while they install, and the steps that are shown of it."""
+"""The steps of an installation in the output of pip and uv."""
 
 import pytest
 
@@ -45,5 +45,5 @@ def test_steps_of_an_installation():
 
 
 @pytest.mark.parametrize("line", ["", "\n", "Collecting", "Downloading (", "Installing collected packages:"])
-def test_half_a_line_is_no_step(line):
+def test_a_partial_line_is_no_step(line):
     assert Steps().step(line) == ""

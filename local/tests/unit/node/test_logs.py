@@ -1,4 +1,4 @@
-"""Where the last lines of a log begin."""
+"""The offset of the last lines of a log."""
 
 import pytest
 

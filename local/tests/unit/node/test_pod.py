@@ -1,4 +1,4 @@
-"""The worker of a Pod: it ends when it is cancelled, whatever else happens at that moment."""
+"""The worker of a Pod ends when it is cancelled, also during a change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Idle(PodWorker):
         return 60.0
 
 
-async def test_a_change_at_the_moment_of_its_end_does_not_keep_it(tmp_path: Path) -> None:
+async def test_a_change_during_cancellation_does_not_keep_the_worker(tmp_path: Path) -> None:
     nothing: Any = None
     worker = Idle({"metadata": {}}, "127.0.0.1", tmp_path, nothing, nothing, nothing, Settings("127.0.0.1", tmp_path, ("127.0.0.1", 1)))
     task = asyncio.create_task(worker.run())

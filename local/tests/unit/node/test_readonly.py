@@ -1,4 +1,4 @@
-"""Containers cannot write into images: whoever runs the node, root as well."""
+"""Containers cannot write into images, also if root runs the node."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCRIPT = "".join(f"( {command} ) 2>/dev/null && echo {what}\n" for what, command
 
 
 def run(folder: Path, cwd: str, path: str) -> str:
-    """A container as the node starts it; what it printed."""
+    """Runs a container as the node does, and returns its output."""
     folder.mkdir()
     env = {"PATH": path}
     (folder / "spec.json").write_text(json.dumps({"command": ["/bin/sh", "-c", SCRIPT], "env": env, "cwd": cwd}))
@@ -56,12 +56,12 @@ def test_a_container_cannot_write_into_its_image(app: Path, tmp_path: Path) -> N
     assert Path(image.working_dir, "main.py").read_text() == "one"
 
 
-def test_where_it_may_write_it_can(app: Path, tmp_path: Path) -> None:
+def test_a_container_can_write_into_its_own_folders(app: Path, tmp_path: Path) -> None:
     (app / "venv").mkdir()
     assert run(tmp_path / "container", str(app), "/usr/bin:/bin").splitlines() == [w for w in TRIES if w != "rename a file"]
 
 
-def test_an_image_can_be_made_again_and_old_ones_go(app: Path, tmp_path: Path) -> None:
+def test_images_are_rebuilt_and_old_ones_removed(app: Path, tmp_path: Path) -> None:
     for number in range(5):
         (app / "main.py").write_text(f"{number}")
         image = build(Recipe(app), "app:1", tmp_path / "images")
@@ -69,13 +69,13 @@ def test_an_image_can_be_made_again_and_old_ones_go(app: Path, tmp_path: Path) -
     assert sum(path.is_dir() for path in (tmp_path / "images/app/1").iterdir()) == 3
 
 
-def test_what_was_left_of_one_that_was_not_completed_goes(app: Path, tmp_path: Path) -> None:
+def test_an_incomplete_image_is_removed(app: Path, tmp_path: Path) -> None:
     image = build(Recipe(app), "app:1", tmp_path / "images")
     (tmp_path / "images/app/1/image.json").unlink()
     assert build(Recipe(app), "app:1", tmp_path / "images") == image
 
 
-def test_links_and_files_with_other_names_are_left_alone(tmp_path: Path) -> None:
+def test_links_and_hard_links_are_not_changed(tmp_path: Path) -> None:
     cache, image = tmp_path / "cache", tmp_path / "image"
     cache.mkdir()
     image.mkdir()
@@ -90,7 +90,7 @@ def test_links_and_files_with_other_names_are_left_alone(tmp_path: Path) -> None
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """One that every user reaches, unlike pytest's."""
+    """A folder that all users can access, unlike pytest's."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -98,7 +98,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the tests above are run as a user then")
-def test_modes_bind_a_user(open_folder: Path) -> None:
+def test_modes_restrict_a_user(open_folder: Path) -> None:
     image = open_folder / "image"
     (image / "data").mkdir(parents=True)
     (image / "venv").mkdir()

@@ -1,4 +1,4 @@
-"""Images made of folders; nothing here is fetched."""
+"""Images built from folders. Nothing is downloaded."""
 
 import subprocess
 
@@ -20,7 +20,7 @@ def app(tmp_path):
     return folder
 
 
-def test_an_image_runs_from_its_own_copy_and_environment(app, tmp_path):
+def test_an_image_has_its_own_copy_and_environment(app, tmp_path):
     prepare = ["python3", "-c", "open('made', 'w').write('x')"]
     recipe = Recipe(app, env={"WHERE": "{root}/made"}, prepare=prepare, cmd=["python3", "main.py"])
     image = build(recipe, "example/app:1", tmp_path / "images")
@@ -35,7 +35,7 @@ def test_an_image_runs_from_its_own_copy_and_environment(app, tmp_path):
     assert not (app / "made").exists()
 
 
-def test_a_change_makes_a_new_digest_and_leaves_what_runs_alone(app, tmp_path):
+def test_a_change_creates_a_new_digest_and_keeps_running_containers(app, tmp_path):
     first = build(Recipe(app), "app:1", tmp_path / "images")
     assert build(Recipe(app), "app:1", tmp_path / "images") == first
     (app / "main.py").write_text("print('two')\n")
@@ -49,7 +49,7 @@ def test_a_change_makes_a_new_digest_and_leaves_what_runs_alone(app, tmp_path):
         images.find(tmp_path / "images", f"app:1@{first.digest}")
 
 
-def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
+def test_an_incomplete_environment_is_created_again(app, tmp_path):
     image = build(Recipe(app), "app:1", tmp_path / "images")
     (venv,) = (p.parent for p in (tmp_path / "images/.venvs").glob("*/.ready"))
     for folder, gone in ((venv, ".ready"), (venv / "bin", "python3")):
@@ -69,7 +69,7 @@ def test_an_environment_that_was_not_completed_is_made_anew(app, tmp_path):
         ("app:1", {"install": ["no such requirement"]}, "installing what .* asks for failed"),
     ],
 )
-def test_what_cannot_be_made_says_why(app, tmp_path, name, fields, says):
+def test_a_failed_build_has_a_reason(app, tmp_path, name, fields, says):
     with pytest.raises(BuildError, match=says):
         build(Recipe(app, **fields), name, tmp_path)
 
@@ -88,7 +88,7 @@ def test_names(name, parts):
     assert images.split(name) == parts
 
 
-def test_an_installation_tells_its_steps_as_they_come(app, tmp_path, monkeypatch):
+def test_an_installation_reports_its_steps(app, tmp_path, monkeypatch):
     (tmp_path / "wheels").mkdir()
     wheel(tmp_path / "wheels", "one", "1.0")
     recipe = Recipe(app, install=["one"], identity="one")

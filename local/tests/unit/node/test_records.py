@@ -1,4 +1,4 @@
-"""Containers as processes under a shim: what the files say of them, whoever looks."""
+"""Containers as processes under a shim, and their records."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ def start(container, *command, number=0, **env):
 
 
 def wait(container, seconds=10.0):
-    """The last attempt, once it has ended and its shim is collected."""
+    """Waits for the end of the last attempt and reaps its shim."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         last = records.attempts(container)[-1]
@@ -63,13 +63,13 @@ def test_exit_code_and_log(container, code, says):
     assert last.started <= last.ended.at
 
 
-def test_a_signal_is_128_and_its_number(container):
+def test_the_exit_code_of_a_signal(container):
     start(container, "sh", "-c", "kill -9 $$")
     last = wait(container)
     assert (last.ended.code, last.ended.signal) == (137, 9)
 
 
-def test_a_command_that_is_not_there(container):
+def test_a_missing_command(container):
     start(container, "no-such-program")
     last = wait(container)
     assert (last.ended.code, last.ended.reason) == (128, "StartError")
@@ -84,8 +84,8 @@ def test_sigterm_reaches_the_first_process(container):
     assert "asked" in (attempt.folder / "log").read_text()
 
 
-def test_nothing_that_the_container_started_outlives_it(container, tmp_path):
-    """Other sessions and orphans as well."""
+def test_all_processes_end_with_the_container(container, tmp_path):
+    """Also in other sessions, and orphans."""
     script = f"""
 import os, subprocess, sys, time
 a = subprocess.Popen(["sleep", "60"], start_new_session=True)
@@ -99,8 +99,8 @@ open({str(tmp_path / "pids")!r}, "w").write(f"{{a.pid}} {{b}}")
     assert not any(alive(p) for p in pids)
 
 
-def test_the_container_outlives_who_started_it(container, tmp_path):
-    """The end is recorded although nobody waits for it."""
+def test_the_container_survives_the_node(container, tmp_path):
+    """The end is recorded although no process waits for it."""
     script = f"""
 import os, signal
 from pathlib import Path
@@ -113,7 +113,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert wait(container).ended.code == 5
 
 
-def test_a_lost_shim_is_told_and_leaves_nothing(container, tmp_path):
+def test_a_lost_shim_is_reported_and_leaves_no_process(container, tmp_path):
     attempt = start(container, "sh", "-c", f"setsid sleep 60 & echo $! $$ > {tmp_path}/pids; wait")
     until(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2)
     os.kill(records.shim_pid(attempt), signal.SIGKILL)
@@ -123,8 +123,8 @@ def test_a_lost_shim_is_told_and_leaves_nothing(container, tmp_path):
     assert records.attempts(container)[-1].ended == last.ended, "said again it is the same"
 
 
-def test_an_attempt_that_never_began_is_forgotten(container):
-    """As a node leaves it that is killed before there is a shim."""
+def test_an_attempt_without_a_shim_is_removed(container):
+    """The node was killed before it started the shim."""
     begun = container / "0"
     begun.mkdir(parents=True)
     (begun / "spec.json").write_text("{}")
@@ -134,16 +134,16 @@ def test_an_attempt_that_never_began_is_forgotten(container):
     assert wait(container).ended.code == 0
 
 
-async def test_the_end_of_a_process_is_told_whoever_its_parent_is(container):
+async def test_the_end_of_a_process_is_noticed_with_any_parent(container):
     attempt = start(container, "sleep", "0.2")
     while not (pid := records.shim_pid(attempt)):
         await asyncio.sleep(0.01)
     await asyncio.wait_for(ended(pid), 10)
     assert records.attempts(container)[-1].ended.code == 0
-    await ended(2**22 - 3)  # no such process: told at once
+    await ended(2**22 - 3)  # no such process
 
 
-def test_environments_may_hold_secrets_and_are_the_owners_alone(container):
+def test_only_the_owner_reads_environments(container):
     attempt = start(container, "true", SECRET="s")
     assert (attempt.folder / "spec.json").stat().st_mode & 0o077 == 0
     assert json.loads((attempt.folder / "spec.json").read_text())["env"]["SECRET"] == "s"
@@ -158,7 +158,7 @@ def test_the_last_logs_are_kept(container):
     assert [a.number for a in records.attempts(container)] == [2, 3, 4]
 
 
-async def test_drain_ends_the_willing_and_the_unwilling(container, tmp_path):
+async def test_drain_stops_containers_that_ignore_sigterm(container, tmp_path):
     attempt = start(container, "sh", "-c", 'trap "" TERM; echo up; while :; do sleep 0.05; done')
     while "up" not in (attempt.folder / "log").read_text():
         await asyncio.sleep(0.01)
@@ -166,13 +166,13 @@ async def test_drain_ends_the_willing_and_the_unwilling(container, tmp_path):
     assert records.attempts(container)[-1].ended.code == 137
 
 
-def test_the_last_logs_of_the_latest_pods_stay_when_they_are_gone(container, tmp_path, monkeypatch):
+def test_the_last_logs_of_removed_pods_are_kept(container, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "ENDED", 1)
     start(container, "sh", "-c", "echo first")
     wait(container)
     start(container, "sh", "-c", "echo second", number=1)
     wait(container)
-    for name in ("ns_a", "ns_b", "ns_b"):  # the last: again, by a node that was killed before the Pod's folder was gone
+    for name in ("ns_a", "ns_b", "ns_b"):  # the last one again: the node was killed before it removed the folder
         records.keep_logs(container.parents[1], tmp_path / "ended" / name)
     assert [p.name for p in (tmp_path / "ended").iterdir()] == ["ns_b"]
     start(container, "sh", "-c", "echo third", number=2)

@@ -1,4 +1,4 @@
-"""NodePorts: which Pods, which port, and the bytes."""
+"""NodePorts: the selected Pods and ports, and the forwarder."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def test_target_ports_by_number_by_default_and_of_sidecars():
 
 @pytest.fixture
 async def shouting():
-    """The port of a program that answers in capitals."""
+    """The port of a server that responds in capitals."""
 
     async def shout(reader, writer):
         with contextlib.suppress(OSError):
@@ -68,14 +68,14 @@ def service(near):
     return {**SERVICE, "spec": {**SERVICE["spec"], "ports": [{**PORT, "nodePort": near}]}}
 
 
-async def test_nothing_runs_where_nothing_is_forwarded(services, tmp_path):
+async def test_no_forwarder_without_node_ports(services, tmp_path):
     services.update([], [pod()])
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(services.keep(), 0.01)
     assert records.attempts(tmp_path / "forwarder") == []
 
 
-async def test_bytes_go_both_ways_and_an_unready_service_refuses(services, shouting, unused_tcp_port_factory):
+async def test_bytes_are_forwarded_both_ways_and_an_unready_service_refuses(services, shouting, unused_tcp_port_factory):
     near = unused_tcp_port_factory()
     services.update([service(near)], [pod(port=shouting)])
     assert await ask(near, b"hello" * 100_000) == b"HELLO" * 100_000
@@ -87,9 +87,7 @@ async def test_bytes_go_both_ways_and_an_unready_service_refuses(services, shout
         await asyncio.sleep(0.02)
 
 
-async def test_connections_outlive_the_node_and_a_forwarder_that_ended_is_started_again(
-    services, shouting, tmp_path, unused_tcp_port_factory
-):
+async def test_connections_survive_the_node_and_a_forwarder_is_restarted(services, shouting, tmp_path, unused_tcp_port_factory):
     near = unused_tcp_port_factory()
     services.update([service(near)], [pod(port=shouting)])
     while not await is_open(near):

@@ -1,6 +1,6 @@
-"""A Pod like a collaborator, on the node at the embedded API server: its key comes later, its files change while it runs, it has no names.
+"""A Pod like a collaborator, on a node with the local API server: its key arrives late, and its files change while it runs.
 
-What the node does with each alone is in the other modules; this is the whole of it, with objects as an API server gives them.
+The other modules test the parts of the node; this one tests the whole node with objects of an API server.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class Site:
     hub: Api
     folder: Path
 
-    def said(self) -> list[str]:
-        """What the container has printed."""
+    def output(self) -> list[str]:
+        """The output of the container."""
         return [line for log in self.folder.glob("node/pods/*/containers/main/0/log") for line in log.read_text().splitlines()]
 
     def reads(self, *words: str) -> None:
-        eventually(lambda: self.said() and self.said()[-1].split()[1:] == list(words), f"it reads {words}", 10)
+        eventually(lambda: self.output() and self.output()[-1].split()[1:] == list(words), f"it reads {words}", 10)
 
     def pod(self) -> dict[str, Any]:
         return self.hub.get(kinds.POD, NS, "p") or {}
@@ -105,19 +105,19 @@ def site(tmp_path: Path) -> Iterator[Site]:
         server.stop()
 
 
-def test_a_pod_that_waits_for_its_key_and_then_follows_its_files(site: Site) -> None:
+def test_a_pod_waits_for_its_key_and_gets_changed_files(site: Site) -> None:
     hub = site.hub
     hub.apply(named("v1", "ConfigMap", "run", data={"cds.json": "first\n"}))
     hub.apply(named("v1", "Pod", "p", spec=SPEC))
     events = lambda: [e["message"] for e in hub.list(kinds.EVENT, NS) if e["reason"] == "FailedMount"]  # noqa: E731
     eventually(lambda: any('secret "identity" not found' in message for message in events()), "it says what is missing", 10)
-    assert site.said() == []
+    assert site.output() == []
 
     hub.apply(secret("identity", tls_crt="one"))
     site.reads("one", "first")
     loopback = site.pod()["status"]["podIP"]
-    assert site.said()[0] == f"loopback {loopback} {loopback} share:"
-    assert site.said()[-1].startswith(f"{site.folder}/node/pods/"), "its working directory is the real folder"
+    assert site.output()[0] == f"loopback {loopback} {loopback} share:"
+    assert site.output()[-1].startswith(f"{site.folder}/node/pods/"), "its working directory is the real folder"
 
     hub.apply(secret("identity", tls_crt="two"))
     site.reads("two", "first")
@@ -130,18 +130,18 @@ def test_a_pod_that_waits_for_its_key_and_then_follows_its_files(site: Site) -> 
 
     hub.delete(kinds.SECRET, NS, "identity")  # as when the cluster is shut out
     hub.apply(named("v1", "ConfigMap", "run", data={"cds.json": "third\n"}))
-    lines = len(site.said())
-    eventually(lambda: len(site.said()) > lines + 10, "a second goes by", 10)
+    lines = len(site.output())
+    eventually(lambda: len(site.output()) > lines + 10, "a second goes by", 10)
     site.reads("two", "second")
     assert site.pod()["status"]["phase"] == "Running"
     hub.apply(secret("identity", tls_crt="three"))
     site.reads("three", "third")
 
 
-def test_what_the_sites_owner_says_is_read_when_a_container_starts(site: Site) -> None:
+def test_the_sites_configuration_is_read_when_a_container_starts(site: Site) -> None:
     hub = site.hub
     hub.apply(named("v1", "ConfigMap", "site", data={"share-errors": "true"}))
     hub.apply(named("v1", "ConfigMap", "run", data={"cds.json": "first\n"}))
     hub.apply(secret("identity", tls_crt="one"))
     hub.apply(named("v1", "Pod", "p", spec=SPEC))
-    eventually(lambda: site.said() and site.said()[0].endswith(" share:true"), "it reads it", 10)
+    eventually(lambda: site.output() and site.output()[0].endswith(" share:true"), "it reads it", 10)

@@ -1,4 +1,4 @@
-"""What the API server is told, in a kubelet's words."""
+"""The status of a Pod, with the reasons and messages of a kubelet."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def pod(*conditions, inits=(), **fields):
     }
 
 
-def told(pod_, *containers, waiting=None, mounted=True, plan=None):
+def status_of(pod_, *containers, waiting=None, mounted=True, plan=None):
     plan = plan or decide(containers, NOW, ending=False)
     facts = Facts("127.1.0.1", "127.0.0.9", NOW - 60, containers, plan, waiting or {}, {"i:1": "sha256:1"}, mounted)
     return pod_status(pod_, facts, NOW)
@@ -43,7 +43,7 @@ def state(status, which="containerStatuses"):
 
 
 def test_a_pod_that_waits_for_its_volumes():
-    status = told(pod(), main(), mounted=False)
+    status = status_of(pod(), main(), mounted=False)
     assert (status["phase"], state(status)) == ("Pending", {"waiting": {"reason": "ContainerCreating"}})
     assert conditions(status)["PodReadyToStartContainers"] == "False"
     assert conditions(status)["Initialized"] == "True"
@@ -51,7 +51,7 @@ def test_a_pod_that_waits_for_its_volumes():
 
 def test_a_pod_that_initializes():
     init = Container("a", "init", "Never", (attempt(),))
-    status = told(pod(inits=["a"]), init, main())
+    status = status_of(pod(inits=["a"]), init, main())
     assert (status["phase"], state(status)) == ("Pending", {"waiting": {"reason": "PodInitializing"}})
     assert "running" in state(status, "initContainerStatuses")
     assert conditions(status)["Initialized"] == "False"
@@ -59,7 +59,7 @@ def test_a_pod_that_initializes():
 
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_running_pod(ready):
-    status = told(pod(), main(attempt(), ready=ready))
+    status = status_of(pod(), main(attempt(), ready=ready))
     (found,) = status["containerStatuses"]
     assert (status["phase"], found["ready"], found["started"], found["restartCount"]) == ("Running", ready, True, 0)
     assert conditions(status)["Ready"] == conditions(status)["ContainersReady"] == str(ready)
@@ -68,44 +68,44 @@ def test_a_running_pod(ready):
 
 
 @pytest.mark.parametrize(("code", "phase", "reason"), [(0, "Succeeded", "Completed"), (3, "Failed", "Error")])
-def test_a_pod_that_is_over(code, phase, reason):
-    status = told(pod(), main(attempt(code=code)))
+def test_an_ended_pod(code, phase, reason):
+    status = status_of(pod(), main(attempt(code=code)))
     assert (status["phase"], state(status)["terminated"]["reason"], state(status)["terminated"]["exitCode"]) == (phase, reason, code)
     assert {c["type"]: c.get("reason") for c in status["conditions"]}["Ready"] == "PodCompleted"
 
 
-def test_sidecars_end_before_the_phase_says_that_the_pod_is_over():
+def test_the_pod_ends_after_its_sidecars():
     sidecar = Container("s", "sidecar", "Always", (attempt(),), started=True, ready=True)
-    assert told(pod(inits=["s"]), sidecar, main(attempt(code=0)))["phase"] == "Running"
+    assert status_of(pod(inits=["s"]), sidecar, main(attempt(code=0)))["phase"] == "Running"
     ended = Container("s", "sidecar", "Always", (attempt(code=143),))
-    assert told(pod(inits=["s"]), ended, main(attempt(code=0)))["phase"] == "Succeeded"
+    assert status_of(pod(inits=["s"]), ended, main(attempt(code=0)))["phase"] == "Succeeded"
 
 
-def test_an_init_container_that_fails_for_good():
+def test_an_init_container_that_fails_finally():
     init = Container("a", "init", "Never", (attempt(code=1),))
-    assert told(pod(inits=["a"]), init, main())["phase"] == "Failed"
+    assert status_of(pod(inits=["a"]), init, main())["phase"] == "Failed"
 
 
 def test_back_off():
-    status = told(pod(), main(attempt(code=1), attempt(number=1, code=2), policy="Always"))
+    status = status_of(pod(), main(attempt(code=1), attempt(number=1, code=2), policy="Always"))
     (found,) = status["containerStatuses"]
     assert status["phase"] == "Running"
     assert found["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert (found["restartCount"], found["lastState"]["terminated"]["exitCode"]) == (1, 2)
 
 
-def test_what_keeps_a_container_from_starting():
-    status = told(pod(), main(), waiting={"m": ("ErrImageNeverPull", "make it")})
+def test_the_reason_why_a_container_cannot_start():
+    status = status_of(pod(), main(), waiting={"m": ("ErrImageNeverPull", "make it")})
     assert state(status) == {"waiting": {"reason": "ErrImageNeverPull", "message": "make it"}}
 
 
-def test_conditions_of_others_stay_and_ours_keep_their_times():
+def test_other_conditions_stay_and_transition_times_are_kept():
     scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "then"}
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "before"}
-    status = told(pod(scheduled, ready), main(attempt()))
+    status = status_of(pod(scheduled, ready), main(attempt()))
     assert status["conditions"][0] == scheduled
     assert next(c for c in status["conditions"] if c["type"] == "Ready")["lastTransitionTime"] == "before"
-    status = told(pod(scheduled, ready), main(attempt(), ready=False))
+    status = status_of(pod(scheduled, ready), main(attempt(), ready=False))
     assert next(c for c in status["conditions"] if c["type"] == "Ready")["lastTransitionTime"] == "2023-11-14T22:13:20Z"
 
 
@@ -120,5 +120,5 @@ def test_conditions_of_others_stay_and_ours_keep_their_times():
 )
 def test_termination_messages(tmp_path, file, policy, code, message):
     (tmp_path / file).write_text("y" + "x" * 5000)
-    status = told(pod(terminationMessagePolicy=policy), main(attempt(tmp_path, code=code)), plan=Plan(over=True))
+    status = status_of(pod(terminationMessagePolicy=policy), main(attempt(tmp_path, code=code)), plan=Plan(over=True))
     assert state(status)["terminated"].get("message") == message

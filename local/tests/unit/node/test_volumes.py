@@ -41,7 +41,7 @@ def test_a_config_map_changes_as_a_whole(tmp_path):
     assert len([p for p in folder.glob("..*") if not p.is_symlink()]) == 1, "old versions go"
 
 
-def test_what_a_killed_node_left_half_written_goes(tmp_path):
+def test_incomplete_files_of_a_killed_node_are_removed(tmp_path):
     folder = prepare(tmp_path, {"configMap": {"name": "cm"}})
     (folder / "..half").mkdir()
     (folder / "..data_tmp").symlink_to("..half")
@@ -50,7 +50,7 @@ def test_what_a_killed_node_left_half_written_goes(tmp_path):
     assert {p.name for p in folder.iterdir() if p.name.startswith("..")} == {"..data", (folder / "..data").readlink().name}
 
 
-def test_secrets_and_tokens_are_the_owners(tmp_path):
+def test_only_the_owner_reads_secrets_and_tokens(tmp_path):
     secret = prepare(tmp_path, {"secret": {"secretName": "sec"}})
     assert stat.S_IMODE((secret / "key").stat().st_mode) == 0o600
     sources = [
@@ -86,7 +86,7 @@ def test_a_claim_is_the_folder_of_its_volume(tmp_path):
         ({"nfs": {}}, 'volume "v": nfs is not supported by this node'),
     ],
 )
-def test_what_cannot_be_mounted_says_why(tmp_path, volume, says):
+def test_a_failed_mount_has_a_reason(tmp_path, volume, says):
     with pytest.raises(NotReadyError, match=says) as error:
         prepare(tmp_path, volume)
     assert error.value.reason == "FailedMount"

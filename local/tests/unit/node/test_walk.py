@@ -1,4 +1,4 @@
-"""Folders as people have them: what cannot be a file of an image is left out by name, and nothing hangs."""
+"""Folders of users: files that an image cannot contain are left out and named, and nothing hangs."""
 
 import os
 import socket
@@ -28,12 +28,12 @@ PLAIN = ["package/__init__.py", "package/data.csv", "pyproject.toml"]
 
 
 def walked(folder: Path) -> tuple[list[str], list[str]]:
-    told: list[str] = []
-    return [path.relative_to(folder).as_posix() for path in files(folder, told.append)], told
+    left_out: list[str] = []
+    return [path.relative_to(folder).as_posix() for path in files(folder, left_out.append)], left_out
 
 
 def bind(path: Path) -> None:
-    """A socket's whole path may be long, the name that it is bound by may not."""
+    """The address of a socket is short, while its path may be long."""
     before = Path.cwd()
     os.chdir(path.parent)
     try:
@@ -57,45 +57,45 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("name", LEFT_OUT)
 @pytest.mark.parametrize("where", [".", "package"])
-def test_what_is_no_file_is_left_out_by_name(app, name, where):
+def test_special_files_are_left_out_and_named(app, name, where):
     make, why = LEFT_OUT[name]
     path = app / where / name
     make(path)
-    found, told = walked(app)
+    found, left_out = walked(app)
     assert found == PLAIN
-    assert len(told) == 1
-    assert told[0].startswith(f"{path} is left out: it {why}")
+    assert len(left_out) == 1
+    assert left_out[0].startswith(f"{path} is left out: it {why}")
 
 
 def test_a_name_that_is_not_utf_8_is_left_out(app):
     (app / os.fsdecode(b"caf\xe9.csv")).write_text("")
-    found, told = walked(app)
+    found, left_out = walked(app)
     assert found == PLAIN
-    assert "has a name that is not UTF-8" in told[0]
+    assert "has a name that is not UTF-8" in left_out[0]
 
 
-def test_links_that_lead_somewhere_are_followed(app, tmp_path):
+def test_valid_links_are_followed(app, tmp_path):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared/größe a b.csv").write_text("")
     (app / "shared").symlink_to(tmp_path / "shared")
     (app / "twice").symlink_to("package")
     (app / "copy.toml").symlink_to("pyproject.toml")
-    found, told = walked(app)
+    found, left_out = walked(app)
     twice = ["twice/__init__.py", "twice/data.csv"]
-    assert (found, told) == (["copy.toml", *PLAIN, "shared/größe a b.csv", *twice], [])
+    assert (found, left_out) == (["copy.toml", *PLAIN, "shared/größe a b.csv", *twice], [])
 
 
-def test_folders_that_link_to_each_other_end(app, tmp_path):
+def test_cyclic_links_do_not_hang(app, tmp_path):
     (tmp_path / "other").mkdir()
     (app / "other").symlink_to(tmp_path / "other")
     (tmp_path / "other/back").symlink_to(app)
     (tmp_path / "other/on").symlink_to(tmp_path / "other")
-    found, told = walked(app)
+    found, left_out = walked(app)
     assert found == PLAIN
-    assert [line.partition(" is left out")[0] for line in told] == [str(app / "other/back"), str(app / "other/on")]
+    assert [line.partition(" is left out")[0] for line in left_out] == [str(app / "other/back"), str(app / "other/on")]
 
 
-def test_what_tools_leave_behind_is_no_news_but_an_environment_is(app):
+def test_files_of_tools_are_left_out_silently_and_environments_with_a_message(app):
     for name in (
         "__pycache__/a.pyc",
         ".git/config",
@@ -106,12 +106,12 @@ def test_what_tools_leave_behind_is_no_news_but_an_environment_is(app):
     ):
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).write_text("")
-    found, told = walked(app)
+    found, left_out = walked(app)
     assert found == PLAIN
-    assert told == [f"{app / 'myenv'} is left out: it is a virtual environment"]
+    assert left_out == [f"{app / 'myenv'} is left out: it is a virtual environment"]
 
 
-def test_folders_deeper_than_calls_may_be(app):
+def test_deeply_nested_folders(app):
     made = os.open(app / "package", os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("d", dir_fd=made)
@@ -145,7 +145,7 @@ def as_somebody_else() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["secret.bin", "closed"])
-def test_what_cannot_be_read_is_refused_by_name(name):
+def test_an_unreadable_file_is_refused_by_name(name):
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         place.chmod(0o755)
@@ -156,19 +156,19 @@ def test_what_cannot_be_read_is_refused_by_name(name):
             list(files(place))
 
 
-def test_an_image_is_made_of_the_rest(app, tmp_path):
+def test_an_image_contains_the_other_files(app, tmp_path):
     os.mkfifo(app / "pipe")
     (app / "up").symlink_to("..")
-    told: list[str] = []
-    image = build(Recipe(app), "app:1", tmp_path / "images", tell=told.append)
+    left_out: list[str] = []
+    image = build(Recipe(app), "app:1", tmp_path / "images", tell=left_out.append)
     root = Path(image.working_dir)
     assert (root / "package/data.csv").exists()
     assert not (root / "pipe").exists()
     assert not (root / "up").exists()
-    assert len(told) == 2, "once each"
+    assert len(left_out) == 2, "once each"
 
 
-def test_a_build_says_what_the_walk_says(app, tmp_path, monkeypatch):
+def test_a_build_reports_files_that_are_left_out(app, tmp_path, monkeypatch):
     monkeypatch.setattr(walk, "MOST", 1)
     with pytest.raises(BuildError, match="has more than 1 files"):
         build(Recipe(app), "app:1", tmp_path / "images")

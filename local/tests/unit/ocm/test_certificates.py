@@ -28,42 +28,42 @@ def registered(signer: str) -> dict[str, Any]:
 
 
 def issue(csr: dict[str, Any], life: timedelta = timedelta(hours=10)) -> bytes:
-    """What a signer would answer."""
-    asked = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
+    """A certificate as a signer issues it."""
+    pending = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
-    builder = x509.CertificateBuilder().subject_name(asked.subject).issuer_name(issuer).public_key(asked.public_key())
+    builder = x509.CertificateBuilder().subject_name(pending.subject).issuer_name(issuer).public_key(pending.public_key())
     builder = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + life)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def test_what_an_add_on_is_registered_for() -> None:
+def test_registrations_of_an_add_on() -> None:
     found = certificates.registrations(addon(registered("example.com/fed"), registered(CREDENTIALS), namespace="ns"))
     assert found == [REGISTERED]
     assert found[0].secret == "fed-example.com-fed-client-cert"
     assert certificates.registrations(addon(registered("example.com/fed")))[0].namespace == "open-cluster-management-agent-addon"
 
 
-def test_a_request_asks_for_the_registered_subject_and_the_name_of_the_add_on() -> None:
+def test_a_request_has_the_registered_subject_and_the_name_of_the_add_on() -> None:
     csr = certificates.request(REGISTERED, certificates.new_key())
-    asked = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
-    assert [a.value for a in asked.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)] == ["g1", "g2"]
-    assert [a.value for a in asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["user"]
-    names = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    pending = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
+    assert [a.value for a in pending.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)] == ["g1", "g2"]
+    assert [a.value for a in pending.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["user"]
+    names = pending.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["fed.addon.open-cluster-management.io"]
     assert csr["metadata"]["generateName"] == "addon-c1-fed-"
     assert csr["metadata"]["labels"] == {ADDON_LABEL: "fed", "open-cluster-management.io/cluster-name": "c1"}
     assert csr["spec"]["usages"] == ["digital signature", "key encipherment", "client auth"]
 
 
-def test_a_secret_is_good_until_a_fifth_of_its_certificates_life_is_left() -> None:
+def test_a_certificate_is_renewed_in_the_last_fifth_of_its_validity() -> None:
     key = certificates.new_key()
     secret = certificates.secret(REGISTERED, key, issue(certificates.request(REGISTERED, key)))
     assert certificates.renewal(secret, REGISTERED) == NOW + timedelta(hours=8)
     assert secret["data"].keys() == {"tls.key", "tls.crt", "cluster-name"}
 
 
-def test_a_secret_of_another_subject_or_key_or_without_sense_is_not_good() -> None:
+def test_a_secret_with_another_subject_or_key_or_invalid_data_is_renewed() -> None:
     key = certificates.new_key()
     certificate = issue(certificates.request(REGISTERED, key))
     other = Registration("fed", "c1", "example.com/fed", "user2", ("g1", "g2"), (), "ns")
@@ -74,7 +74,7 @@ def test_a_secret_of_another_subject_or_key_or_without_sense_is_not_good() -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "issued", "refused"),
+    ("status", "issued", "denial"),
     [
         ({}, None, ""),
         ({"certificate": "eA=="}, b"x", ""),
@@ -83,7 +83,7 @@ def test_a_secret_of_another_subject_or_key_or_without_sense_is_not_good() -> No
         ({"conditions": [{"type": "Failed", "reason": "Bad"}]}, None, "x is failed: Bad"),
     ],
 )
-def test_requests_wait_until_they_are_issued_or_refused(status: Any, issued: bytes | None, refused: str) -> None:
+def test_requests_are_pending_until_they_are_issued_or_denied(status: Any, issued: bytes | None, denial: str) -> None:
     csr = {"metadata": {"name": "x"}, "status": status}
     assert certificates.issued(csr) == issued
-    assert certificates.refused(csr) == refused
+    assert certificates.denial(csr) == denial

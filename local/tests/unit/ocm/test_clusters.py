@@ -1,4 +1,4 @@
-"""A ManagedCluster on the hub: acceptance, labels, taints, lease; and how one is taken apart."""
+"""A ManagedCluster on the hub: acceptance, labels, taints, lease and removal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panal.api.names import CLUSTER_SET_LABEL
 from panal.kube import kinds
 from panal.kube.times import to_time
 from panal_local.ocm import clusters
-from panal_local.ocm.conditions import merged, said
+from panal_local.ocm.conditions import merge_conditions, new_condition
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 THEN = to_time(NOW)
@@ -20,11 +20,11 @@ MINE = {"key": "mine", "effect": "PreferNoSelect", "timeAdded": "2029-01-01T00:0
 
 
 def cluster(available: str = "", accepted: bool = True, taints: Any = None, lease: int = 60, **metadata: Any) -> dict[str, Any]:
-    """One that the hub has looked at before: nothing about it is to be changed but what a test changes."""
+    """A cluster that the hub has processed: it needs no change beyond those of a test."""
     labels = {CLUSTER_SET_LABEL: "default"} | metadata.pop("labels", {})
-    conditions = [said(clusters.ACCEPTED, True, "HubClusterAdminAccepted", "Accepted by hub cluster admin")]
+    conditions = [new_condition(clusters.ACCEPTED, True, "HubClusterAdminAccepted", "Accepted by hub cluster admin")]
     if available:
-        conditions.append(said(clusters.AVAILABLE, available, "R", "M"))
+        conditions.append(new_condition(clusters.AVAILABLE, available, "R", "M"))
     spec = {"hubAcceptsClient": accepted, "leaseDurationSeconds": lease, "taints": taints}
     kept = {"name": "c1", "finalizers": list(clusters.FINALIZERS), "labels": labels, "annotations": {clusters.ACCEPTED_ON: THEN}} | metadata
     return {"metadata": kept, "spec": spec, "status": {"conditions": conditions}}
@@ -34,7 +34,7 @@ def lease(age: float) -> dict[str, Any]:
     return clusters.lease("c1", NOW - timedelta(seconds=age))
 
 
-def test_a_new_cluster_is_accepted_put_into_the_default_set_and_tainted() -> None:
+def test_a_new_cluster_is_accepted_added_to_the_default_set_and_tainted() -> None:
     plan = clusters.decide({"metadata": {"name": "c1"}, "spec": {"hubAcceptsClient": False}}, None, NOW)
     assert plan.changes == {
         "metadata": {
@@ -47,7 +47,7 @@ def test_a_new_cluster_is_accepted_put_into_the_default_set_and_tainted() -> Non
     assert plan.conditions == ()
 
 
-def test_who_is_denied_afterwards_stays_denied() -> None:
+def test_a_denied_cluster_stays_denied() -> None:
     plan = clusters.decide(cluster("True", accepted=False), lease(0), NOW)
     assert plan.changes == {}
     assert (plan.conditions[0]["status"], plan.conditions[0]["reason"]) == ("False", "HubClusterAdminDenied")
@@ -73,47 +73,47 @@ def test_taints_follow_availability(available: str, before: list[Any], after: li
     ("available", "taints"),
     [("", [AWAY]), ("Unknown", [AWAY | {"timeAdded": "2029-01-01T00:00:00Z"}]), ("Unknown", [MINE, AWAY]), ("True", None)],
 )
-def test_taints_that_are_right_are_left_alone(available: str, taints: Any) -> None:
+def test_correct_taints_are_not_changed(available: str, taints: Any) -> None:
     assert clusters.decide(cluster(available, taints=taints), lease(0), NOW).changes == {}
 
 
 @pytest.mark.parametrize(
     ("age", "seconds", "lost"), [(0, 60, False), (299, 60, False), (300, 60, True), (299, 0, False), (9.9, 2, False), (10, 2, True)]
 )
-def test_a_lease_ends_after_five_times_its_duration(age: float, seconds: int, lost: bool) -> None:
+def test_a_lease_expires_after_five_durations(age: float, seconds: int, lost: bool) -> None:
     plan = clusters.decide(cluster("True", lease=seconds), lease(age), NOW)
     assert (clusters.LOST in plan.conditions) is lost
-    assert plan.look_again == (None if lost else pytest.approx(5 * (seconds or 60) - age))
+    assert plan.requeue_after == (None if lost else pytest.approx(5 * (seconds or 60) - age))
 
 
-def test_the_grace_can_be_another() -> None:
+def test_the_grace_period_is_configurable() -> None:
     assert clusters.LOST in clusters.decide(cluster("True", lease=2), lease(3), NOW, grace=1.5).conditions
 
 
-def test_nothing_new_is_nothing_to_write() -> None:
+def test_an_unchanged_cluster_needs_no_write() -> None:
     known = cluster("True")
     plan = clusters.decide(known, lease(1), NOW)
-    known["status"]["conditions"] = merged(known["status"]["conditions"], plan.conditions, NOW)
+    known["status"]["conditions"] = merge_conditions(known["status"]["conditions"], plan.conditions, NOW)
     again = clusters.decide(known, lease(2), NOW + timedelta(seconds=5))
     assert again.changes == {}
-    assert merged(known["status"]["conditions"], again.conditions, NOW + timedelta(seconds=5)) == known["status"]["conditions"]
+    assert merge_conditions(known["status"]["conditions"], again.conditions, NOW + timedelta(seconds=5)) == known["status"]["conditions"]
 
 
-def test_add_ons_of_a_lost_cluster_are_said_to_be_lost() -> None:
-    assert clusters.lost(cluster("Unknown")) == (said("Available", "Unknown", "R", "M"),)
+def test_add_ons_of_a_lost_cluster_have_an_unknown_state() -> None:
+    assert clusters.lost(cluster("Unknown")) == (new_condition("Available", "Unknown", "R", "M"),)
     assert clusters.lost(cluster("True")) == ()
 
 
-def test_the_time_of_a_condition_is_that_of_its_last_change() -> None:
-    first = merged([], [said("A", True, "X"), said("B", False, "Y")], NOW)
-    later = merged(first, [said("B", False, "Z"), said("A", False, "X")], NOW + timedelta(seconds=9))
+def test_the_time_of_a_condition_is_its_last_transition() -> None:
+    first = merge_conditions([], [new_condition("A", True, "X"), new_condition("B", False, "Y")], NOW)
+    later = merge_conditions(first, [new_condition("B", False, "Z"), new_condition("A", False, "X")], NOW + timedelta(seconds=9))
     assert [(c["type"], c["reason"], c["lastTransitionTime"]) for c in later] == [
         ("A", "X", to_time(NOW + timedelta(seconds=9))),
         ("B", "Z", THEN),
     ]
 
 
-def test_a_cluster_goes_after_its_add_ons_and_then_its_works() -> None:
+def test_add_ons_then_works_are_deleted_before_their_cluster() -> None:
     one, going = {"metadata": {"name": "a"}}, {"metadata": {"name": "b", "deletionTimestamp": THEN}}
     first = clusters.remove([one, going], [one])
     assert first.delete == ((kinds.MANAGED_CLUSTER_ADDON, one),)

@@ -1,4 +1,4 @@
-"""The definitions of Open Cluster Management's kinds are structural, and hold what an API server insists on."""
+"""The CRDs of Open Cluster Management's kinds are valid for an API server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_schema_is_structural(crd: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("crd", CRDS, ids=lambda crd: crd["metadata"]["name"])
-def test_keys_of_lists_are_always_there(crd: dict[str, Any]) -> None:
+def test_keys_of_lists_are_required_or_have_a_default(crd: dict[str, Any]) -> None:
     for path, node in nodes(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]):
         for key in node.get("x-kubernetes-list-map-keys", ()):
             item = node["items"]
@@ -65,22 +65,22 @@ def test_defaults(kind: str, path: str, default: Any) -> None:
     assert at(kind, path)["default"] == default
 
 
-def test_manifests_are_kept_as_they_are() -> None:
+def test_manifests_are_not_changed() -> None:
     manifest = at("ManifestWork", ".spec.workload.manifests[]")
     assert manifest["x-kubernetes-preserve-unknown-fields"] is manifest["x-kubernetes-embedded-resource"] is True
 
 
-def test_which_kinds_have_a_status_of_their_own() -> None:
+def test_kinds_with_the_subresource_status() -> None:
     without = {c["spec"]["names"]["kind"] for c in CRDS if "subresources" not in c["spec"]["versions"][0]}
     assert without == {"ClusterClaim", "AddOnDeploymentConfig"}
 
 
 @pytest.mark.parametrize("kind", ["ManagedCluster", "Placement", "ManifestWork", "ManagedClusterAddOn"])
-def test_conditions_of_several_writers_are_known_by_their_type(kind: str) -> None:
+def test_conditions_are_lists_of_type_map(kind: str) -> None:
     assert at(kind, ".status.conditions")["x-kubernetes-list-map-keys"] == ["type"]
 
 
-def test_what_people_write_of_a_cluster_is_checked() -> None:
+def test_the_fields_of_a_cluster_are_checked() -> None:
     assert at("ManagedCluster", ".spec.taints[]")["required"] == ["effect", "key"]
     assert at("ManagedCluster", ".spec.taints[].effect")["enum"] == ["NoSelect", "PreferNoSelect", "NoSelectIfNew"]
     assert at("ClusterClaim", ".spec.value")["maxLength"] == 1024

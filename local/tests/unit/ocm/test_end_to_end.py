@@ -1,4 +1,4 @@
-"""A hub and two managed clusters on three embedded API servers: what Open Cluster Management's own would do, from joining to leaving."""
+"""A hub and two managed clusters on three local API servers, from joining to removal, as with Open Cluster Management."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_clusters_join(fleet: Standin) -> None:
     assert sets == {"default", "global"}
 
 
-def test_what_is_there_is_told(fleet: Standin) -> None:
+def test_resources_and_claims_are_reported(fleet: Standin) -> None:
     spoke = fleet["cluster1"]
     spoke.apply(cluster_object("v1", "Node", "n1"))
     spoke.patch_status(kinds.NODE, "", "n1", capacity={"cpu": "2", "memory": "1Gi"}, allocatable={"cpu": "1500m", "memory": "1Gi"})
@@ -98,7 +98,7 @@ def test_what_is_there_is_told(fleet: Standin) -> None:
     eventually(lambda: "allocatable" not in cluster(fleet, "cluster1")["status"], "no node, no resources", SOON)
 
 
-def test_a_namespace_comes_bound_once(fleet: Standin) -> None:
+def test_a_namespace_is_bound_once(fleet: Standin) -> None:
     hub = fleet["hub"]
     bound = eventually(lambda: hub.get(kinds.MANAGED_CLUSTER_SET_BINDING, NS, "default"), "the binding", SOON)
     eventually(lambda: condition(hub.get(kinds.MANAGED_CLUSTER_SET_BINDING, NS, "default"), "Bound").get("status") == "True", "Bound", SOON)
@@ -124,7 +124,7 @@ def test_a_placement_follows_labels_and_claims(fleet: Standin) -> None:
 
 
 @pytest.mark.parametrize("case", ocm_contract.load(), ids=lambda case: case["name"])
-def test_works_are_as_with_the_real_one(fleet: Standin, case: dict[str, Any]) -> None:
+def test_works_match_those_of_open_cluster_management(fleet: Standin, case: dict[str, Any]) -> None:
     Runner(fleet["hub"], fleet["cluster1"], "cluster1").run(case, ocm_contract.expected)
 
 
@@ -150,7 +150,7 @@ def watched(name: str) -> dict[str, Any]:
     return {"resourceIdentifier": identifier, "updateStrategy": {"type": "ReadOnly"}, "feedbackRules": rules}
 
 
-def test_feedback_of_a_pod_is_prompt_and_a_killed_agent_goes_on(fleet: Standin) -> None:
+def test_feedback_of_a_pod_is_prompt_and_a_killed_agent_continues(fleet: Standin) -> None:
     hub, spoke = fleet["hub"], fleet["cluster1"]
     spoke.apply(cluster_object("v1", "ServiceAccount", "default", "default"))
     spoke.apply(cluster_object("v1", "Pod", "progress", "default", spec={"containers": [{"name": "c", "image": "x:1"}]}))
@@ -169,7 +169,7 @@ def test_feedback_of_a_pod_is_prompt_and_a_killed_agent_goes_on(fleet: Standin) 
 
 
 def collaborator(address: str) -> Object:
-    """As panal makes them: a namespace that stays, a StatefulSet, and its Pod to be looked at."""
+    """Manifests as in works of panal: a namespace that stays, a StatefulSet, and its Pod, which is ReadOnly."""
     pod = {"containers": [{"name": "c", "image": "x:1"}]}
     labels = {"matchLabels": {"run": "r"}}
     spec = {"serviceName": "s", "replicas": 1, "selector": labels, "template": {"metadata": {"labels": {"run": "r"}}, "spec": pod}}
@@ -194,7 +194,7 @@ def collaborator(address: str) -> Object:
     )
 
 
-def test_a_collaborator_is_made_followed_changed_and_taken_away(fleet: Standin) -> None:
+def test_the_life_of_a_collaborator(fleet: Standin) -> None:
     hub, spoke = fleet["hub"], fleet["cluster1"]
     hub.apply(collaborator("a:1"))
     made = eventually(lambda: spoke.get(kinds.STATEFUL_SET, "kept", "s"), "the StatefulSet", SOON)
@@ -215,7 +215,7 @@ def test_a_collaborator_is_made_followed_changed_and_taken_away(fleet: Standin) 
     assert "ownerReferences" not in namespace["metadata"]
 
 
-def test_a_work_deleted_while_its_agent_is_dead_goes_when_it_is_back(fleet: Standin) -> None:
+def test_a_work_deleted_without_its_agent_is_removed_after_the_restart(fleet: Standin) -> None:
     hub, spoke = fleet["hub"], fleet["cluster1"]
     fleet.kill("cluster1-agent")
     hub.delete(kinds.MANIFEST_WORK, "cluster1", "progress")
@@ -231,8 +231,8 @@ def applied(fleet: Standin, name: str) -> bool:
     return condition(fleet["hub"].get(kinds.MANIFEST_WORK, "cluster1", name), "Applied").get("status") == "True"
 
 
-def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
-    """A restart of everything, which looks at everything anew, leaves every version as it was."""
+def test_nothing_is_written_without_changes(fleet: Standin) -> None:
+    """A restart of all processes reconciles everything and changes no version."""
 
     def versions() -> dict[str, str]:
         hub = [
@@ -264,8 +264,8 @@ def test_nothing_is_written_while_nothing_happens(fleet: Standin) -> None:
         fleet["hub"].delete(kinds.MANIFEST_WORK, "cluster1", name)
 
 
-def test_api_servers_may_be_away(fleet: Standin) -> None:
-    """The hub's, and then a managed cluster's as well, each killed in the middle of things; nobody but they is started again."""
+def test_outages_of_api_servers(fleet: Standin) -> None:
+    """The hub's API server is killed, then also a managed cluster's. Only these are restarted."""
     hub, spoke = fleet["hub"], fleet["cluster1"]
     hub.apply(work("before", cluster_object("v1", "ConfigMap", "before", "default", data={"k": "v"})))
     fleet.kill("hub")
@@ -281,7 +281,7 @@ def test_api_servers_may_be_away(fleet: Standin) -> None:
     eventually(lambda: selected(fleet, "later") == ["cluster1", "cluster2"], "the hub decides", SOON)
 
 
-def test_a_record_that_somebody_deletes_is_made_anew_with_all_that_it_owns(fleet: Standin) -> None:
+def test_a_deleted_applied_manifest_work_is_created_again_with_its_objects(fleet: Standin) -> None:
     hub, spoke = fleet["hub"], fleet["cluster1"]
     hub.apply(work("recorded", cluster_object("v1", "ConfigMap", "recorded", "default")))
     made = eventually(lambda: spoke.get(kinds.CONFIG_MAP, "default", "recorded"), "applied", SOON)
@@ -295,13 +295,13 @@ def test_a_record_that_somebody_deletes_is_made_anew_with_all_that_it_owns(fleet
         found = spoke.get(kinds.CONFIG_MAP, "default", "recorded")
         return found is not None and found["metadata"]["uid"] != made["metadata"]["uid"]
 
-    eventually(another, "made anew", SOON)
+    eventually(another, "created again", SOON)
     hub.delete(kinds.MANIFEST_WORK, "cluster1", "recorded")
     eventually(lambda: spoke.get(kinds.CONFIG_MAP, "default", "recorded") is None, "taken away", SOON)
 
 
-def test_killed_at_any_moment(fleet: Standin) -> None:
-    """Works change while one process after the other is killed; in the end everything is as it was asked for last."""
+def test_kill_9_at_any_moment(fleet: Standin) -> None:
+    """Works change while the processes are killed in turn; at the end the clusters match the last works."""
     hub, spoke, chance = fleet["hub"], fleet["cluster1"], random.Random(7)
     for round_ in range(5):
         for name in ("k0", "k1", "k2"):
@@ -328,7 +328,7 @@ def test_killed_at_any_moment(fleet: Standin) -> None:
     assert not wanted.keys() & found().keys()
 
 
-def test_a_lost_cluster_is_tainted_and_left_by_placements_and_comes_back(fleet: Standin) -> None:
+def test_a_lost_cluster_is_tainted_and_returns(fleet: Standin) -> None:
     place(fleet, "plain")
     place(fleet, "all", **TOLERANT)
     eventually(lambda: selected(fleet, "plain") == selected(fleet, "all") == ["cluster1", "cluster2"], "both", SOON)
@@ -377,10 +377,10 @@ def test_an_add_on_is_installed_registered_and_removed(fleet: Standin) -> None:
 
 
 def sign(fleet: Standin, csr: Object) -> None:
-    """As an add-on's manager would."""
-    asked = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
+    """Acts as the add-on's manager."""
+    pending = x509.load_pem_x509_csr(base64.b64decode(csr["spec"]["request"]))
     issuer, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")]), datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(asked.subject).issuer_name(issuer).public_key(asked.public_key()).serial_number(1)
+    builder = x509.CertificateBuilder().subject_name(pending.subject).issuer_name(issuer).public_key(pending.public_key()).serial_number(1)
     signed = builder.not_valid_before(now - timedelta(minutes=1)).not_valid_after(now + timedelta(days=1))
     pem = signed.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     approved = [
@@ -391,7 +391,7 @@ def sign(fleet: Standin, csr: Object) -> None:
     hub.patch_status(kinds.CERTIFICATE_SIGNING_REQUEST, "", name, certificate=base64.b64encode(pem).decode())
 
 
-def test_a_deleted_cluster_takes_its_works_along_and_keeps_its_namespace(fleet: Standin) -> None:
+def test_works_are_deleted_with_their_cluster_and_the_namespace_stays(fleet: Standin) -> None:
     hub = fleet["hub"]
     hub.apply(work("last", cluster_object("v1", "ConfigMap", "last", "default")) | {"metadata": {"name": "last", "namespace": "cluster2"}})
     eventually(lambda: fleet["cluster2"].get(kinds.CONFIG_MAP, "default", "last"), "applied", SOON)
@@ -404,7 +404,7 @@ def test_a_deleted_cluster_takes_its_works_along_and_keeps_its_namespace(fleet: 
     eventually(lambda: selected(fleet, "all") == ["cluster1"], "no placement has it", SOON)
 
 
-def test_everything_is_still_alive(fleet: Standin) -> None:
+def test_all_processes_still_run(fleet: Standin) -> None:
     assert sorted(fleet.alive()) == ["cluster1", "cluster1-agent", "cluster2", "cluster2-agent", "hub", "ocm"]
     for name in ("ocm", "cluster1-agent", "cluster2-agent"):
         assert "Traceback" not in fleet.log(name)

@@ -26,8 +26,8 @@ from panal_local.scheduling.schedule import Decision
         ({"name": "runs", "deletionTimestamp": "2030-01-01T12:00:00Z"}, False),
     ],
 )
-def test_which_namespaces_come_bound(metadata: dict[str, Any], bound: bool) -> None:
-    assert sets.to_be_bound({"metadata": metadata}) is bound
+def test_the_namespaces_that_are_bound(metadata: dict[str, Any], bound: bool) -> None:
+    assert sets.needs_binding({"metadata": metadata}) is bound
 
 
 PLACEMENT = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}}
@@ -41,12 +41,12 @@ def written(decision: Decision) -> dict[str, Any]:
     return {"metadata": {"name": decision.name, "labels": dict(decision.labels)}, "status": decision.status}
 
 
-def test_decisions_that_are_there_are_not_written_again() -> None:
+def test_existing_decisions_are_not_written() -> None:
     wanted = [decision(1, "a"), decision(2, "b")]
     assert placing.difference(PLACEMENT, wanted, map(written, wanted)) == placing.Difference((), (), ())
 
 
-def test_decisions_are_made_changed_and_taken_away() -> None:
+def test_decisions_are_created_changed_and_deleted() -> None:
     present = [written(decision(1, "a")), written(decision(3)), written(decision(9))]
     found = placing.difference(PLACEMENT, [decision(1, "b"), decision(2, "c"), decision(3)], present)
     assert [o["metadata"]["name"] for o in found.create] == ["p-decision-2"]
@@ -90,7 +90,7 @@ def hub_clusters(*names: str) -> list[dict[str, Any]]:
         ({"c1", "unknown"}, set(), ["c1"], [], []),
     ],
 )
-def test_an_add_on_is_where_its_placements_say(
+def test_an_add_on_is_installed_by_its_placements(
     here: set[str], there: set[str], present: list[str], create: list[str], remove: list[str]
 ) -> None:
     plan = addons.decide(addon(), {HERE: here, THERE: there}, hub_clusters("c1", "c2"), map(installed, present))
@@ -98,13 +98,13 @@ def test_an_add_on_is_where_its_placements_say(
     assert list(plan.remove) == [Key(c, "a") for c in remove]
 
 
-def test_an_add_on_whose_placements_are_still_to_be_named_is_nowhere() -> None:
+def test_an_add_on_without_placements_is_not_installed() -> None:
     nowhere = addon() | {"spec": {"installStrategy": {"type": "Placements"}}}
     assert addons.decide(nowhere, {}, hub_clusters("c1"), [installed("c1")]) == addons.Plan(remove=(Key("c1", "a"),))
 
 
 @pytest.mark.parametrize("left_alone", [addon("Manual"), addon(**{addons.LIFECYCLE: "self"})])
-def test_an_add_on_that_others_manage_is_left_alone(left_alone: dict[str, Any]) -> None:
+def test_an_add_on_with_its_own_manager_is_not_changed(left_alone: dict[str, Any]) -> None:
     assert addons.decide(left_alone, {HERE: {"c1"}}, hub_clusters("c1"), [installed("c2")]) == addons.Plan()
 
 
@@ -122,7 +122,7 @@ def test_an_add_on_that_others_manage_is_left_alone(left_alone: dict[str, Any]) 
     ],
     ids=lambda value: "" if isinstance(value, dict) else None,
 )
-def test_the_more_special_configuration_counts(given: dict[str, Any], own: tuple[str, ...], decided: set[Key], found: list[str]) -> None:
+def test_the_more_specific_configuration_wins(given: dict[str, Any], own: tuple[str, ...], decided: set[Key], found: list[str]) -> None:
     clusters = {key: {"c1"} if key in decided else set[str]() for key in (HERE, THERE)}
     status, _ = addons.installed_status(given, installed("c1", *own), clusters, [])
     references = status.get("configReferences", [])
@@ -130,7 +130,7 @@ def test_the_more_special_configuration_counts(given: dict[str, Any], own: tuple
     assert all(r["namespace"] == "n" and r["name"] == r["desiredConfig"]["name"] for r in references)
 
 
-def test_what_is_known_of_a_configuration_stays() -> None:
+def test_known_fields_of_a_configuration_stay() -> None:
     before = {**named("own"), "lastObservedGeneration": 3, "desiredConfig": {"namespace": "n", "name": "own", "specHash": "7"}}
     status, _ = addons.installed_status(addon(), installed("c1", "own", configReferences=[before]), {}, [])
     assert status["configReferences"] == [before]
@@ -154,8 +154,8 @@ def work(ready: bool = True) -> dict[str, Any]:
         (APPLIED, [work() | {"metadata": {"name": "w", "generation": 2}}], "Progressing"),
     ],
 )
-def test_a_rollout_is_done_when_its_works_are(status: dict[str, Any], works: list[Any], reason: str) -> None:
-    said, conditions = addons.installed_status(addon(default="d"), installed("c1", **status), {HERE: {"c1"}}, works)
+def test_a_rollout_is_complete_when_its_works_are(status: dict[str, Any], works: list[Any], reason: str) -> None:
+    status_, conditions = addons.installed_status(addon(default="d"), installed("c1", **status), {HERE: {"c1"}}, works)
     assert next(c for c in conditions if c["type"] == "Progressing")["reason"] == reason
-    (reference,) = said["configReferences"]
+    (reference,) = status_["configReferences"]
     assert ("lastAppliedConfig" in reference) is (reason == "Completed")

@@ -1,25 +1,23 @@
-"""What an agent reports of its cluster."""
+"""The status that an agent reports for its cluster."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from panal_local.ocm import registration
 from panal_local.ocm.clusters import ACCEPTED
-from panal_local.ocm.conditions import said
+from panal_local.ocm.conditions import new_condition
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 def cluster(accepted: bool = True, **status: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "c1"}, "status": {"conditions": [said(ACCEPTED, accepted, "R")]} | status}
+    return {"metadata": {"name": "c1"}, "status": {"conditions": [new_condition(ACCEPTED, accepted, "R")]} | status}
 
 
-def node(capacity: dict[str, Any], unschedulable: bool = False) -> dict[str, Any]:
-    return {"spec": {"unschedulable": True} if unschedulable else {}, "status": {"capacity": capacity, "allocatable": capacity}}
+def node(capacity: dict[str, Any]) -> dict[str, Any]:
+    return {"status": {"capacity": capacity, "allocatable": capacity}}
 
 
 def claim(name: str, value: str) -> dict[str, Any]:
@@ -30,46 +28,25 @@ def report(**given: Any) -> dict[str, Any]:
     return registration.available(given.get("cluster", cluster()), "v1.34.1", given.get("nodes", []), given.get("claims", []), NOW)
 
 
-def test_a_cluster_that_is_not_accepted_says_nothing() -> None:
+def test_a_cluster_that_is_not_accepted_reports_nothing() -> None:
     assert report(cluster=cluster(accepted=False)) == report(cluster={"metadata": {}}) == {}
 
 
 def test_joined_and_available() -> None:
-    said_of_it = report()
-    assert [(c["type"], c["status"]) for c in said_of_it["conditions"]] == [
+    reported = report()
+    assert [(c["type"], c["status"]) for c in reported["conditions"]] == [
         (ACCEPTED, "True"),
         ("ManagedClusterJoined", "True"),
         ("ManagedClusterConditionAvailable", "True"),
     ]
-    assert said_of_it["version"] == {"kubernetes": "v1.34.1"}
-    assert said_of_it["capacity"] is said_of_it["allocatable"] is said_of_it["clusterClaims"] is None
-
-
-@pytest.mark.parametrize(
-    ("amounts", "total"),
-    [
-        (["2", "500m"], "2500m"),
-        (["1Gi", "512Mi"], str(1536 << 20)),
-        (["16Gi", "16Gi"], str(32 << 30)),
-        (["110", "110"], "220"),
-        (["0", "0"], "0"),
-        ([4, "1k"], "1004"),
-    ],
-)
-def test_resources_are_those_of_all_nodes_together(amounts: list[Any], total: str) -> None:
-    assert report(nodes=[node({"r": a}) for a in amounts])["capacity"] == {"r": total}
-
-
-def test_nodes_that_take_no_pods_do_not_count_as_allocatable() -> None:
-    said_of_it = report(nodes=[node({"cpu": "2", "nvidia.com/gpu": "1"}), node({"cpu": "4"}, unschedulable=True)])
-    assert said_of_it["capacity"] == {"cpu": "6", "nvidia.com/gpu": "1"}
-    assert said_of_it["allocatable"] == {"cpu": "2", "nvidia.com/gpu": "1"}
+    assert reported["version"] == {"kubernetes": "v1.34.1"}
+    assert reported["capacity"] is reported["allocatable"] is reported["clusterClaims"] is None
 
 
 def test_capacity_that_others_wrote_stays_and_allocatable_does_not() -> None:
     known = cluster(capacity={"cpu": "1", "their.own/key": "7"}, allocatable={"their.own/key": "7"})
-    said_of_it = report(cluster=known, nodes=[node({"cpu": "2"})])
-    assert (said_of_it["capacity"], said_of_it["allocatable"]) == ({"cpu": "2", "their.own/key": "7"}, {"cpu": "2"})
+    reported = report(cluster=known, nodes=[node({"cpu": "2"})])
+    assert (reported["capacity"], reported["allocatable"]) == ({"cpu": "2", "their.own/key": "7"}, {"cpu": "2"})
 
 
 def test_claims_are_in_the_order_of_their_names() -> None:

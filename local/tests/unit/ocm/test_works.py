@@ -1,4 +1,4 @@
-"""A ManifestWork: options of its manifests, conditions of the whole, and what happens to objects of the cluster."""
+"""A ManifestWork: the options of manifests, the status, and the applied objects."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from panal.kube import kinds
 from panal.kube.objects import Key
 from panal_local.ocm import applying, statuses, works
-from panal_local.ocm.conditions import said
-from panal_local.ocm.statuses import Seen
+from panal_local.ocm.conditions import new_condition
+from panal_local.ocm.statuses import Observed
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 OWNER = {"apiVersion": works.API, "kind": "AppliedManifestWork", "name": "h-w", "uid": "u1"}
 OTHER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u2"}
-FAILED = said("Applied", False, "AppliedManifestFailed", "Failed to apply manifest: no")
+FAILED = new_condition("Applied", False, "AppliedManifestFailed", "Failed to apply manifest: no")
 
 
 def config_map(name: str = "c", **more: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ READ_ONLY = {"updateStrategy": {"type": "ReadOnly"}}
         ([config(feedbackRules=[]), config("*", **READ_ONLY), config("*", updateStrategy={"type": "CreateOnly"})], "ReadOnly"),
     ],
 )
-def test_the_first_config_that_names_a_manifest_counts_for_each_option(configs: list[Any], strategy: str) -> None:
+def test_the_first_matching_config_sets_each_option(configs: list[Any], strategy: str) -> None:
     assert one(work(*configs)).strategy == strategy
 
 
@@ -69,14 +69,14 @@ RULE = {"group": "", "resource": "configmaps", "name": "c", "namespace": "n"}
         ({"propagationPolicy": "Foreground", "selectivelyOrphans": {"orphaningRules": [RULE]}}, False),
     ],
 )
-def test_what_is_orphaned_is_not_owned(option: Any, orphan: bool) -> None:
+def test_orphaned_objects_are_not_owned(option: Any, orphan: bool) -> None:
     manifest = one(work(option=option))
     assert manifest.orphan is orphan
     owners = applying.with_owner(config_map(), OWNER, manifest.orphan)["metadata"].get("ownerReferences", [])
     assert owners == ([] if orphan else [OWNER])
 
 
-def test_which_pods_a_work_names() -> None:
+def test_the_pods_of_a_work() -> None:
     named = {"metadata": {"name": "w"}, "spec": {"workload": {"manifests": [config_map(), config_map("p") | {"kind": "Pod"}]}}}
     assert works.has_pod(named, Key("n", "p"))
     assert not works.has_pod(named, Key("n", "c"))
@@ -89,7 +89,7 @@ def live(**data: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("seen", "applied", "available"),
+    ("observed", "applied", "available"),
     [
         ([], ("True", "AppliedManifestWorkComplete"), ("Unknown", "ResourcesStatusUnknown")),
         ([(applying.DONE, live())], ("True", "AppliedManifestWorkComplete"), ("True", "ResourcesAvailable")),
@@ -98,16 +98,16 @@ def live(**data: str) -> dict[str, Any]:
         ([(FAILED, None), (applying.DONE, live())], ("False", "AppliedManifestWorkFailed"), ("False", "ResourcesNotAvailable")),
     ],
 )
-def test_conditions_of_the_whole(seen: list[Any], applied: tuple[str, str], available: tuple[str, str]) -> None:
-    all_seen = [Seen(one(work(), n, f"c{n}"), obj, applied=a) for n, (a, obj) in enumerate(seen)]
+def test_conditions_of_the_whole(observed: list[Any], applied: tuple[str, str], available: tuple[str, str]) -> None:
+    all_seen = [Observed(one(work(), n, f"c{n}"), obj, applied=a) for n, (a, obj) in enumerate(observed)]
     status = statuses.status(work(generation=4), all_seen, NOW)
     found = {c["type"]: (c["status"], c["reason"], c["observedGeneration"]) for c in status["conditions"]}
     assert found == {"Applied": (*applied, 4), "Available": (*available, 4)}
 
 
-def test_a_kind_that_the_cluster_does_not_know() -> None:
+def test_an_unknown_kind() -> None:
     manifest = works.manifest(work(), 0, {"apiVersion": "e.com/v1", "kind": "Foo", "metadata": {"name": "f"}}, None)
-    status = statuses.status(work(), [Seen(manifest, None, applied=FAILED)], NOW)
+    status = statuses.status(work(), [Observed(manifest, None, applied=FAILED)], NOW)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {"Applied": "False", "Available": "Unknown"}
     meta = {"ordinal": 0, "group": "e.com", "version": "v1", "kind": "Foo", "resource": "", "namespace": "", "name": "f"}
     assert status["resourceStatus"]["manifests"][0]["resourceMeta"] == meta
@@ -118,10 +118,10 @@ def with_feedback(status: Any = None) -> dict[str, Any]:
 
 
 def look(at: dict[str, Any], obj: Any, now: datetime, applied: Any = None) -> dict[str, Any]:
-    return statuses.status(at, [Seen(one(at), obj, applied=applied)], now)
+    return statuses.status(at, [Observed(one(at), obj, applied=applied)], now)
 
 
-def test_a_second_look_at_the_same_says_the_same() -> None:
+def test_an_unchanged_observation_does_not_change_the_status() -> None:
     status = look(with_feedback(), live(k="v"), NOW, applying.DONE)
     assert look(with_feedback(status), live(k="v"), NOW + timedelta(minutes=1)) == status
 
@@ -137,28 +137,28 @@ def test_the_time_of_feedback_is_that_of_the_last_value() -> None:
     assert (synced_since(first), synced_since(second)) == ("2030-01-01T12:00:00Z", "2030-01-01T12:01:00Z")
 
 
-def test_values_of_an_object_that_went_stay() -> None:
+def test_feedback_of_a_removed_object_stays() -> None:
     first = look(with_feedback(), live(k="v"), NOW, applying.DONE)
     gone = look(with_feedback(first), None, NOW)
     assert gone["resourceStatus"]["manifests"][0]["statusFeedback"] == first["resourceStatus"]["manifests"][0]["statusFeedback"]
     assert {c["type"]: c["status"] for c in gone["conditions"]} == {"Applied": "True", "Available": "False"}
 
 
-def test_a_look_alone_does_not_say_that_a_new_generation_is_applied() -> None:
+def test_only_an_apply_updates_the_observed_generation() -> None:
     status = look(work(), live(), NOW, applying.DONE)
     later = work(generation=2, status=status)
     assert {c["type"]: c["observedGeneration"] for c in look(later, live(), NOW)["conditions"]} == {"Applied": 1, "Available": 2}
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
-def test_what_was_applied_is_listed_and_read_again() -> None:
+def test_applied_resources_are_written_and_read() -> None:
     listed = works.resource(one(work()), {"metadata": {"uid": "u"}})
     applied = {"status": {"appliedResources": [listed.json()]}}
     assert listed.json() == {"group": "", "version": "v1", "resource": "configmaps", "namespace": "n", "name": "c", "uid": "u"}
     assert works.applied_resources(applied) == [listed]
 
 
-def test_two_works_that_share_an_object_do_not_take_turns() -> None:
+def test_two_works_with_a_common_object_do_not_alternate() -> None:
     shared = {"metadata": {"name": "c", "ownerReferences": [OWNER, OTHER]}}
     for owner in (OWNER, OTHER):
         assert applying.owners(shared, owner, orphan=False) == [OWNER, OTHER]

@@ -1,4 +1,4 @@
-"""What the scheduler selects, and what it says of the Placement."""
+"""The clusters that the scheduler selects, and the status of the Placement."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,12 +36,12 @@ def selected(outcome):
     return [name for each in outcome.decisions for name in each.clusters]
 
 
-def test_a_hundred_decisions_are_in_an_object():
+def test_one_object_has_a_hundred_decisions():
     outcome = schedule(placement(), hub(*(cluster(f"c{n:03}") for n in range(250))), NOW)
     assert [(d.name, len(d.clusters)) for d in outcome.decisions] == [("p-decision-1", 100), ("p-decision-2", 100), ("p-decision-3", 50)]
 
 
-def test_a_toleration_ends_and_the_pass_is_due_again_then():
+def test_scheduling_is_requeued_when_a_toleration_ends():
     tainted = cluster("c", {"key": "gpu", "effect": "NoSelect", "timeAdded": "2025-12-31T23:59:30Z"})
     for_a_minute = placement(tolerations=[{"key": "gpu", "operator": "Exists", "tolerationSeconds": 60}])
     outcome = schedule(for_a_minute, hub(tainted, cluster("d")), NOW)
@@ -50,14 +50,14 @@ def test_a_toleration_ends_and_the_pass_is_due_again_then():
     assert (selected(later), later.requeue) == (["d"], None)
 
 
-def test_a_cluster_with_a_taint_for_new_ones_stays_if_it_is_selected():
+def test_no_select_if_new_keeps_selected_clusters():
     tainted = cluster("c", {"key": "gpu", "effect": "NoSelectIfNew"})
     assert selected(schedule(placement(), hub(tainted), NOW)) == []
     assert selected(schedule(placement(), hub(tainted, decisions=[decision("x", "c")]), NOW)) == ["c"]
     assert selected(schedule(placement(), hub(tainted, decisions=[decision("x", "c", namespace="other")]), NOW)) == []
 
 
-def test_what_is_selected_stays_selected_and_others_are_spread():
+def test_selected_clusters_stay_and_others_are_balanced():
     clusters = [cluster(name) for name in "abc"]
     one = placement(numberOfClusters=1)
     assert selected(schedule(one, hub(*clusters), NOW)) == ["a"]
@@ -80,10 +80,10 @@ def test_sets_by_labels(selector, members):
     assert selected(schedule(placement(), hub(cluster("a"), cluster("b", x="1"), sets=sets, bindings=bindings), NOW)) == members
 
 
-def test_a_set_with_a_wrong_selector_stops_everything():
-    wrong = {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {"matchLabels": {"a b": ""}}}}
+def test_a_set_with_an_invalid_selector_raises():
+    problem = {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {"matchLabels": {"a b": ""}}}}
     with pytest.raises(MisconfiguredError, match=r"clusterSelector\.labelSelector"):
-        schedule(placement(), hub(cluster("a"), sets=[{"metadata": {"name": "default"}, "spec": wrong}]), NOW)
+        schedule(placement(), hub(cluster("a"), sets=[{"metadata": {"name": "default"}, "spec": problem}]), NOW)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_set_with_a_wrong_selector_stops_everything():
         {"annotations": {"cluster.open-cluster-management.io/experimental-scheduling-disable": "true"}},
     ],
 )
-def test_nothing_is_done_for_a_placement_that_goes_or_is_switched_off(metadata):
+def test_a_deleted_or_disabled_placement_is_skipped(metadata):
     off = placement()
     assert schedule({**off, "metadata": off["metadata"] | metadata}, hub(cluster("a")), NOW) is None
 
@@ -103,7 +103,7 @@ def test_a_negative_number_of_clusters_selects_none():
     assert (outcome.selected, [c["reason"] for c in outcome.conditions]) == (0, ["Succeedconfigured", "NoManagedClusterMatched"])
 
 
-def wrong(outcome):
+def problem(outcome):
     misconfigured, _ = outcome.conditions
     return misconfigured["message"] if misconfigured["status"] == "True" else ""
 
@@ -124,7 +124,7 @@ def by_cel(*expressions):
 )
 def test_by_cel(expressions, expected):
     outcome = schedule(by_cel(*expressions), hub(cluster("a"), cluster("b", x="1")), NOW)
-    assert (selected(outcome), wrong(outcome)) == (expected, "")
+    assert (selected(outcome), problem(outcome)) == (expected, "")
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_by_cel(expressions, expected):
         ("managedCluster.", "Syntax error"),
     ],
 )
-def test_cel_that_is_not_evaluated_here_selects_none_and_says_so(expression, words):
+def test_unsupported_cel_selects_none_with_a_reason(expression, words):
     outcome = schedule(by_cel("true", expression), hub(cluster("a")), NOW)
     assert selected(outcome) == []
-    assert "predicates[0].requiredClusterSelector.celSelector.celExpressions[1]: " in wrong(outcome)
-    assert words in wrong(outcome)
-    assert "the local platform evaluates standard CEL" in wrong(outcome)
+    assert "predicates[0].requiredClusterSelector.celSelector.celExpressions[1]: " in problem(outcome)
+    assert words in problem(outcome)
+    assert "the local platform evaluates standard CEL" in problem(outcome)
 
 
 def prioritized(*coordinates, mode="Additive"):
@@ -160,10 +160,10 @@ def prioritized(*coordinates, mode="Additive"):
         (prioritized(mode="Random"), "prioritizerPolicy.mode: Random is neither Additive nor Exact"),
     ],
 )
-def test_what_is_wrong_selects_none_and_is_named(wanted, words):
+def test_an_invalid_placement_selects_none_with_a_reason(wanted, words):
     outcome = schedule(wanted, hub(cluster("a")), NOW)
     assert selected(outcome) == []
-    assert words in wrong(outcome)
+    assert words in problem(outcome)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_weights(wanted, expected):
     assert selected(schedule(one, hub(cluster("a"), cluster("b"), decisions=[decision("p-decision-1", "b")]), NOW)) == [expected]
 
 
-def test_of_decision_groups_all_clusters_are_selected():
+def test_clusters_of_all_decision_groups_are_selected():
     strategy = {
         "groupStrategy": {"decisionGroups": [{"groupName": "g", "groupClusterSelector": {"labelSelector": {"matchLabels": {"x": "1"}}}}]}
     }
@@ -198,7 +198,7 @@ def test_of_decision_groups_all_clusters_are_selected():
         (placement(numberOfClusters=1), hub(cluster("a"), cluster("b")), "AllDecisionsScheduled"),
     ],
 )
-def test_the_first_reason_that_applies_is_said(given, world, reason):
+def test_the_first_reason_that_applies_is_reported(given, world, reason):
     _, satisfied = schedule(given, world, NOW).conditions
     assert (satisfied["type"], satisfied["reason"]) == ("PlacementSatisfied", reason)
     assert satisfied["status"] == str(reason == "AllDecisionsScheduled")

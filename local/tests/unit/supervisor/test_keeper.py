@@ -1,4 +1,4 @@
-"""The supervisor with small programs in the place of the parts: ends, kills, changes."""
+"""The supervisor, with small programs as its parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from panal_local.supervisor import keeper
 from panal_local.supervisor.keeper import Keeper
 from panal_local.supervisor.parts import Part
 import logging
-keeper.PATIENCE = 1.0
+keeper.STOP_TIMEOUT = 1.0
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 root = Path(sys.argv[1])
 read = lambda: [Part(name, entry, env={"VALUE": value}, files=[root / f for f in files])
@@ -84,7 +84,7 @@ class Platform:
         return found
 
     def running(self, name, other_than=0):
-        """Its process, and not the one with that id."""
+        """Waits for another process of the part."""
 
         def question():
             found = find(self.folder, name)
@@ -112,20 +112,20 @@ def of_folder(folder: Path) -> list[int]:
     return found
 
 
-def test_what_ends_is_started_anew(platform):
+def test_an_ended_part_is_restarted(platform):
     platform.want(["a", "standin:stay"], ["b", "standin:stay"])
     platform.start()
     a, b = platform.running("a"), platform.running("b")
     for number in (signal.SIGKILL, signal.SIGTERM):
         before = platform.running("a")
         signal_process(platform.folder, "a", number)
-        again = platform.running("a", other_than=before.pid)
-    assert again.failures == 2
+        due_at = platform.running("a", other_than=before.pid)
+    assert due_at.failures == 2
     assert platform.running("b") == b
     assert a.failures == 0
 
 
-def test_a_part_that_ends_at_once_is_tried_less_and_less_often(platform):
+def test_restarts_of_a_failing_part_are_delayed(platform):
     platform.want(["bad", "standin:fail"])
     platform.start()
     platform.until(lambda: platform.log().count("bad: ended with 1") >= 4, "it ended four times")
@@ -134,7 +134,7 @@ def test_a_part_that_ends_at_once_is_tried_less_and_less_often(platform):
     assert platform.folder.log("bad").read_text().startswith("no luck\n")
 
 
-def test_parts_end_with_a_supervisor_that_is_killed_and_the_next_one_starts_them(platform):
+def test_parts_end_with_a_killed_supervisor_and_the_next_one_starts_them(platform):
     platform.want(["a", "standin:stubborn"], ["b", "standin:stay"])
     first = platform.start()
     before = platform.running("a"), platform.running("b")
@@ -155,7 +155,7 @@ def test_there_is_one_supervisor(platform):
     assert "another supervisor has" in platform.log()
 
 
-def test_on_sighup_it_starts_what_is_new_and_replaces_what_has_changed(platform):
+def test_sighup_starts_new_parts_and_restarts_changed_ones(platform):
     platform.want(["a", "standin:stay"], ["b", "standin:stay"])
     platform.start()
     a, b = platform.running("a"), platform.running("b")
@@ -178,7 +178,7 @@ def test_a_part_waits_for_its_files(platform):
     platform.until(lambda: platform.said("a") == "here 1\n", "it began")
 
 
-def test_down_ends_everything_also_what_does_not_want_to(platform):
+def test_down_stops_parts_that_ignore_sigterm(platform):
     platform.want(["a", "standin:stay"], ["s", "standin:stubborn"])
     supervisor = platform.start()
     platform.running("a")
@@ -190,8 +190,8 @@ def test_down_ends_everything_also_what_does_not_want_to(platform):
     assert not end(platform.folder)
 
 
-def test_down_ends_a_supervisor_that_does_not_answer(platform, monkeypatch):
-    monkeypatch.setattr("panal_local.supervisor.stopping.PATIENCE", 0.5)
+def test_down_kills_an_unresponsive_supervisor(platform, monkeypatch):
+    monkeypatch.setattr("panal_local.supervisor.stopping.STOP_TIMEOUT", 0.5)
     platform.want(["a", "standin:stay"])
     supervisor = platform.start()
     platform.running("a")
@@ -214,8 +214,8 @@ def test_the_hub_ends_last(platform):
     assert hub.pid not in of_folder(platform.root)
 
 
-def test_a_number_that_another_process_has_now_confuses_nobody(platform):
-    """The files of a killed supervisor name process ids that other processes have now: the lock is free."""
+def test_a_reused_process_id_is_no_part(platform):
+    """The files of a killed supervisor contain process ids that other processes have now, but the lock is free."""
     stranger = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     left = {"pid": stranger.pid, "since": 0, "failures": 0}
     platform.folder.lock.write_text(json.dumps(left))

@@ -1,4 +1,4 @@
-"""What is chosen once and kept, and what a platform consists of."""
+"""The stored state and the parts of a platform."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from panal_local.supervisor import address, starting
 from panal_local.supervisor.folder import Folder, PlatformError, write
 from panal_local.supervisor.parts import parts
-from panal_local.supervisor.state import MOST, Program, State, grown, kubeconfig, load, own_version, save
+from panal_local.supervisor.state import MAX_CLUSTERS, Program, State, extended, kubeconfig, load, own_version, save
 
 FIRST = State(own_version(), 44, 16443, {})
 CONTROLLER = Program("controller", "somewhere:main", {"A": "b"})
@@ -24,13 +24,13 @@ def folder(tmp_path):
     return folder
 
 
-def test_growing_keeps_what_was_chosen_and_adds_what_is_missing():
-    two = grown(FIRST, 2, {"cluster1": {"a": "1"}}, [CONTROLLER])
+def test_extending_keeps_the_state_and_adds_clusters():
+    two = extended(FIRST, 2, {"cluster1": {"a": "1"}}, [CONTROLLER])
     assert two.spokes == ["cluster1", "cluster2"]
-    three = grown(two, 3, {"cluster1": {"b": "2"}, "cluster3": {"a": "3"}}, [CONTROLLER])
+    three = extended(two, 3, {"cluster1": {"b": "2"}, "cluster3": {"a": "3"}}, [CONTROLLER])
     assert {name: three.tokens[name] for name in two.tokens} == two.tokens
     assert three.claims == {"cluster1": {"a": "1", "b": "2"}, "cluster3": {"a": "3"}}
-    assert grown(three, 1, {}, [CONTROLLER]) == three
+    assert extended(three, 1, {}, [CONTROLLER]) == three
     tokens = [token for by_use in three.tokens.values() for token in by_use.values()]
     assert len(set(tokens)) == len(tokens)
 
@@ -49,16 +49,16 @@ CLAIMS = [
 
 
 @pytest.mark.parametrize(
-    ("clusters", "claims", "words"), [(MOST + 1, {}, "too many"), (2, {"cluster3": {"a": "b"}}, "names cluster3"), *CLAIMS]
+    ("clusters", "claims", "words"), [(MAX_CLUSTERS + 1, {}, "too many"), (2, {"cluster3": {"a": "b"}}, "names cluster3"), *CLAIMS]
 )
-def test_what_cannot_be_is_refused(clusters, claims, words):
+def test_invalid_requests_are_refused(clusters, claims, words):
     with pytest.raises(PlatformError, match=words) as refused:
-        grown(FIRST, clusters, claims, [])
+        extended(FIRST, clusters, claims, [])
     assert refused.value.remedy
 
 
-def test_what_was_saved_is_loaded_and_secrets_are_the_owners_alone(folder):
-    state = grown(FIRST, 2, {"cluster1": {"a": "1"}}, [CONTROLLER])
+def test_the_saved_state_is_loaded_and_only_the_owner_reads_secrets(folder):
+    state = extended(FIRST, 2, {"cluster1": {"a": "1"}}, [CONTROLLER])
     save(folder, state)
     assert load(folder) == state
     secret = [folder.state, folder.agent_tokens, folder.node_token("hub"), folder.hub_access("cluster1")]
@@ -76,7 +76,7 @@ def test_a_folder_of_another_version_is_refused(folder):
     assert "--folder" in refused.value.remedy
 
 
-def test_what_is_the_same_is_not_written_again(tmp_path):
+def test_an_unchanged_state_is_not_written(tmp_path):
     write(tmp_path / "a", "text")
     before = (tmp_path / "a").stat()
     write(tmp_path / "a", "text")
@@ -91,7 +91,7 @@ def test_a_kubeconfig_has_a_context_for_each_cluster():
 
 
 def test_the_parts_of_a_platform(folder):
-    found = {part.name: part for part in parts(folder, grown(FIRST, 2, {}, [CONTROLLER]))}
+    found = {part.name: part for part in parts(folder, extended(FIRST, 2, {}, [CONTROLLER]))}
     assert list(found) == ["hub", "cluster1", "cluster2", "hub-controller"]
     assert found["hub-controller"].env["A"] == "b"
     assert found["hub-controller"].servers == [("127.44.0.1", 16443)]
@@ -99,10 +99,10 @@ def test_the_parts_of_a_platform(folder):
     assert found["cluster2"].files == [folder.root / "hub/apiserver/ca.crt"]
 
 
-def test_a_part_that_is_meant_differently_is_another(folder):
-    before = {p.name: p for p in parts(folder, grown(FIRST, 2, {}, [CONTROLLER]))}
+def test_parts_with_different_definitions_differ(folder):
+    before = {p.name: p for p in parts(folder, extended(FIRST, 2, {}, [CONTROLLER]))}
     other = Program("controller", "somewhere:main", {"A": "c"})
-    after = {p.name: p for p in parts(folder, grown(FIRST, 2, {}, [other]))}
+    after = {p.name: p for p in parts(folder, extended(FIRST, 2, {}, [other]))}
     assert {name for name in before if before[name] != after[name]} == {"hub-controller"}
 
 
@@ -110,19 +110,19 @@ def test_a_range_belongs_to_one_platform():
     network, held = address.choose()
     assert address.reserve(network) is None
     held.close()
-    again = address.reserve(network)
-    assert again
-    again.close()
+    due_at = address.reserve(network)
+    assert due_at
+    due_at.close()
 
 
-def test_a_machine_that_will_not_do_is_named():
+def test_an_unsupported_machine_is_refused():
     for system, python, words in (("Darwin", (3, 12), "Darwin"), ("Linux", (3, 10), r"3\.11")):
         with pytest.raises(PlatformError, match=words):
             starting.check_machine(system, python)
     starting.check_machine("Linux", (3, 13))
 
 
-def test_a_port_that_is_taken_is_named(folder, monkeypatch):
+def test_a_port_in_use_is_named(folder, monkeypatch):
     network, held = address.choose()
     state = State(own_version(), network, address.free_port(f"127.{network}.0.1"), {"hub": {"agent": "a", "node": "n"}})
     save(folder, state)
@@ -146,8 +146,8 @@ def test_addresses_of_another_platform_are_refused(folder):
 @pytest.mark.parametrize(
     "change", [{"programs": 5}, {"tokens": {"hub": 5}}, {"tokens": {"clusterX": {}}}, {"port": "x"}, {"extra": 1}, None]
 )
-def test_a_state_that_was_edited_or_cut_off_is_named(folder, change):
-    save(folder, grown(FIRST, 1, {}, [CONTROLLER]))
+def test_a_damaged_state_is_refused(folder, change):
+    save(folder, extended(FIRST, 1, {}, [CONTROLLER]))
     text = folder.state.read_text()
     folder.state.write_text(json.dumps(json.loads(text) | change) if change else "[]")
     with pytest.raises(PlatformError, match=r"state\.json cannot be read") as refused:

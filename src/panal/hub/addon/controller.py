@@ -23,6 +23,8 @@ from panal.hub.addon.authorities import Authorities
 from panal.hub.addon.signing import Signing
 from panal.hub.difference import needs_apply, stamped
 from panal.hub.watched import ADDON_KINDS, BY_REQUESTER, requester
+from panal.hub.work_writer import create
+from panal.hub.works import whole
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
@@ -34,6 +36,7 @@ from panal.kube.queue import WorkQueue
 
 WORKERS = 4
 SETTLE = 0.1  # seconds during which changes of one cluster are collected
+CALM = 1.0  # the same for changes that only affect conditions, of which several follow each other when a cluster joins
 BATCH = 5  # requests of one cluster that are answered in one reconcile
 PAUSE = 1.0  # seconds until that cluster's next reconcile
 EVERYWHERE = "*"  # the key of the ClusterManagementAddOn
@@ -87,7 +90,7 @@ class AddOnController:
             return
         if kind == kinds.MANAGED_CLUSTER_ADDON:
             self._note_removal(old, new)
-            self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
+            self._queue.add_after(changed["metadata"]["namespace"], CALM if _only_conditions_differ(old, new) else SETTLE)
         elif kind == kinds.CLUSTER_MANAGEMENT_ADDON:
             self._queue.add_after(EVERYWHERE, SETTLE)
         elif kind == kinds.ADDON_DEPLOYMENT_CONFIG:
@@ -96,7 +99,7 @@ class AddOnController:
                 if rollout.uses(addon, key_of(changed)):
                     self._queue.add_after(addon["metadata"]["namespace"], SETTLE)
         elif kind == kinds.MANIFEST_WORK and labels_of(changed).get(names.ADDON_LABEL) == names.ADDON:
-            self._queue.add_after(changed["metadata"]["namespace"], SETTLE)
+            self._queue.add_after(changed["metadata"]["namespace"], CALM if new else SETTLE)
         elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _relevant_fields(old) != _relevant_fields(new)):
             self._queue.add_after(changed["metadata"]["name"], SETTLE)
         elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and (new is None or is_pending(new)):  # a deleted one no longer counts
@@ -148,8 +151,10 @@ class AddOnController:
             return None  # the watch reports the change, which causes another reconcile
         work = self._cache.get(kinds.MANIFEST_WORK, cluster, manifests.WORK)
         wanted = stamped(manifests.work(addon, self._authorities.trust().server_bundle))
-        if needs_apply(wanted, work):
-            await self._client.apply(wanted, force=work is not None)
+        if work is None:
+            await create(self._client, wanted)
+        elif needs_apply(wanted, whole(work)):
+            await self._client.apply(wanted, force=True)
         now = self._now()
         status = registration.status(addon, work, self._cache.get(kinds.MANAGED_CLUSTER, "", cluster), now, self._requests(cluster))
         if registration.differs(addon, status):
@@ -186,6 +191,15 @@ class AddOnController:
         text = issued.text(issued.as_revoked(certificates, now), now)
         patch = {"metadata": {"resourceVersion": version_of(addon), "annotations": {names.ANNOTATION_CERTIFICATES: text}}}
         await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON, patch)
+
+
+def _only_conditions_differ(old: Object | None, new: Object | None) -> bool:
+    """Whether a ManagedClusterAddOn that has its registrations has changed in nothing but the conditions of its status."""
+    if old is None or new is None:
+        return False
+    before, now = ((o["metadata"].get("annotations"), o["metadata"].get("deletionTimestamp"), o.get("spec")) for o in (old, new))
+    statuses = [{k: v for k, v in (o.get("status") or {}).items() if k != "conditions"} for o in (old, new)]
+    return before == now and statuses[0] == statuses[1] and bool(statuses[1].get("registrations"))
 
 
 def _relevant_fields(cluster: Object) -> object:

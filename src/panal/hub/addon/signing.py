@@ -1,8 +1,8 @@
 """Answers certificate requests on the hub: approves, records and signs them, or denies them with an Event and a log line.
 
 A certificate is recorded in an annotation of the cluster's ManagedClusterAddOn before it is written to the request, so that it can always
-be revoked. A retried request gets the serial number that was recorded for it. The final decision uses the ManagedClusterAddOn as read from
-the API server, not from the watch cache.
+be revoked. A retried request gets the serial number that was recorded for it. The record is written only if the API server still has the
+ManagedClusterAddOn that the decision was made from, so that a cluster that was revoked meanwhile gets no certificate.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from panal.hub.addon.authorities import Authorities
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import NotFound
+from panal.kube.errors import Conflict, NotFound
 from panal.kube.events import EventRecorder
 from panal.kube.objects import Object, conditions_of, holds, labels_of, uid_of, version_of
 from panal.kube.times import to_time
 
 log = logging.getLogger(__name__)
+
+
+class _OutOfDate(Conflict):
+    """The add-on has changed since it was read."""
 
 
 class Signing:
@@ -74,10 +78,20 @@ class Signing:
         )
 
     async def _sign(self, csr: Object, cluster: str, request: str) -> None:
+        """Signs by the add-on in the cache. If that is out of date the record is refused (Conflict), and the add-on is read."""
         try:
-            addon = await self._client.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
+            await self._sign_for(csr, cluster, request, self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON))
+        except _OutOfDate:
+            await self._sign_for(csr, cluster, request, await self._read(cluster))
+
+    async def _read(self, cluster: str) -> Object | None:
+        try:
+            return await self._client.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
         except NotFound:
-            addon = None
+            return None
+
+    async def _sign_for(self, csr: Object, cluster: str, request: str, addon: Object | None) -> None:
+        """Raises _OutOfDate if the add-on has changed since it was read."""
         verdict = judge(csr, lambda _: self._about(csr, cluster, addon))
         if isinstance(verdict, Deny):
             await self._deny(csr, verdict)
@@ -99,7 +113,10 @@ class Signing:
     async def _record(self, addon: Object, certificates: list[issued.Issued], now: datetime) -> None:
         annotations = {names.ANNOTATION_CERTIFICATES: issued.text(certificates, now)}
         patch = {"metadata": {"uid": uid_of(addon), "resourceVersion": version_of(addon), "annotations": annotations}}
-        await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, addon["metadata"]["namespace"], names.ADDON, patch)
+        try:
+            await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, addon["metadata"]["namespace"], names.ADDON, patch)
+        except (Conflict, NotFound) as error:
+            raise _OutOfDate(error.status, error.reason, error.message) from error
 
     async def _deny(self, csr: Object, denied: Deny) -> None:
         """Denies a request. One that another client has approved cannot be denied; it gets the condition Failed instead."""

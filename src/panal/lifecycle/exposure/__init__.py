@@ -1,6 +1,6 @@
 """How spokes reach the aggregator: the Service of the run's first listener, and the address that follows from it.
 
-Each listener type has a file of its own, and an entry in KINDS.
+Each listener type has a file and an entry in KINDS.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def address(world: World) -> Address | None:
 
 
 def route(world: World, found: Address, site: SiteConfig) -> Address | None:
-    """The address by which a site reaches `found`. It is an IP address, because the site's Pods have no DNS; None while the hub has not
-    resolved the name. A site can set an address of its own for the hub."""
+    """The IP address by which a site reaches `found`, or the hub's address that the site has configured: the site's Pods have no DNS. None
+    while the hub has not resolved the name."""
     host = site.address_host or found.host
     ip = host if is_ip(host) else world.resolved.get(host, "")
     return Address(ip, found.port) if ip else None

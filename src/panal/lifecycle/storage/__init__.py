@@ -1,4 +1,4 @@
-"""Where the model is stored. Each storage type has a file of its own, and an entry in KINDS."""
+"""Where the model is stored. Each storage type has a file and an entry in KINDS."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ def claim_name(run: Run) -> str:
 
 class Claim:
     def objects(self, world: World) -> list[Object]:
-        """The claim, unless it exists. It has no owner: like the model it remains when the run is deleted."""
+        """The volume claim, unless it exists. It has no owner, so that it remains with the model when the run is deleted."""
         if claim_name(world.run) in world.volume_claims:
             return []
         run = world.run

@@ -1,6 +1,6 @@
-"""What runs inside users' images: an init container copies this folder to /panal/tools (`install`).
+"""The programs that run inside users' images. An init container copies this folder to /panal/tools (`install`).
 
-Python 3.10 or later and the standard library only; the framework and numpy are the image's own and are imported where they are needed.
-There is one folder for each runtime, with its programs and hooks; nothing here imports them. `run.py` starts one of the programs by name;
-`sitecustomize.py` brings the hooks into the framework's processes. `codes` and `records` declare what flows from a Pod to the hub.
+They need Python 3.10 and the standard library. The framework and numpy belong to the image and are imported inside functions. Each runtime
+has a folder with its programs and hooks, which nothing here imports. `run.py` starts a program by name; `sitecustomize.py` installs the
+hooks in the framework's processes. `codes` and `records` declare the data that flows from a Pod to the hub.
 """

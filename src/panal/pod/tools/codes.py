@@ -1,8 +1,7 @@
-"""Codes and limits of what flows from a Pod to the hub, declared once for both sides.
+"""Codes and limits of the data that flows from a Pod to the hub, declared once for both sides.
 
-Programs in users' images write the codes into `records`, termination messages and errors of replies. The reporter passes them on, and the
-controller reads them (`panal.lifecycle`). This module imports nothing of panal's and needs Python 3.10 alone; so it is the one of this
-folder that all of panal may import.
+Programs in users' images write the codes to records, termination messages and error replies; the reporter forwards them, and the controller
+reads them (`panal.lifecycle`). This module has no dependencies, so all of panal may import it.
 """
 
 from __future__ import annotations
@@ -12,34 +11,34 @@ import re
 from enum import Enum
 from typing import Literal
 
-MAX_COUNT = 2**63 - 1  # as many rounds as spec.server.rounds may ask for
+MAX_COUNT = 2**63 - 1  # the maximum of spec.server.rounds
 MAX_METRICS = 16  # of a round, and of a cluster in it
 MAX_METRIC_NAME = 200  # characters
 MAX_CODE = 64  # characters of a code, such as the name of an exception's class
-MAX_TEXT = 500  # characters of what a site or an app says
-MAX_TERMINATION = 4096  # bytes of a termination message: the kubelet cuts what is longer, and half a JSON object cannot be read
+MAX_TEXT = 500  # characters of a text from a site or an app
+MAX_TERMINATION = 4096  # bytes of a termination message; the kubelet truncates longer ones, which breaks the JSON
 CLUSTER = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 DIGEST = r"[0-9a-f]{64}"  # SHA-256
 
-# Phases of a round. A runtime gives its phases names of its own (PHASE), but for those that count for every run: in TRAIN and QUERY sites
-# contribute to the round, with END it is complete.
+# Phases of a round that have the same meaning for every runtime: in TRAIN and QUERY, sites contribute to the round; END completes it.
+# A runtime may define others that match PHASE.
 TRAIN, QUERY, END = "train", "query", "end"
 PHASE = r"[a-z][a-z0-9-]{0,31}"
 CODE = r"[A-Z][A-Za-z0-9]{0,63}"  # of a termination message, or of a record that ends the run
 
-NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # what JSON has no number for
+NotFinite = Literal["NaN", "Infinity", "-Infinity"]  # JSON has no such numbers
 
 
-class Word(str, Enum):
-    """A code for programs. It is its value in every respect, as `enum.StrEnum` of Python 3.11 is."""
+class Code(str, Enum):
+    """`enum.StrEnum` for Python 3.10."""
 
     __str__ = str.__str__
     __hash__ = str.__hash__
 
 
-class Ending(Word):
-    """Why a program of a Pod ends, or ends the run: a reason of `panal.lifecycle.reasons`. A runtime may have further codes of its own,
-    beside this (`panal.pod.tools.NAME.codes`)."""
+class Ending(Code):
+    """Why a program of a Pod ends, or ends the run: a reason of `panal.lifecycle.reasons`. A runtime may define further ones in
+    `panal.pod.tools.NAME.codes`."""
 
     COMPLETED = "Completed"
     APP_INVALID = "AppInvalid"
@@ -58,16 +57,16 @@ class Ending(Word):
     AGGREGATOR_FAILED = "AggregatorFailed"
 
 
-class Doubt(Word):
-    """What a person should know of a run that goes on: the kinds of notices, each a condition of the run."""
+class Doubt(Code):
+    """A problem that does not end the run. Each is a kind of notice, and a condition of the run."""
 
     MODEL_SUSPECT = "ModelSuspect"
     MODEL_CHANGED = "ModelChanged"
     NOT_AGGREGATED = "NotAggregated"
 
 
-class Unanswered(Word):
-    """Why a cluster sent no reply: no collaborator was there to send one."""
+class Unanswered(Code):
+    """Why a cluster sent no reply."""
 
     NO_REPLY = "NoReply"
     MESSAGE_UNAVAILABLE = "MessageUnavailable"
@@ -75,8 +74,8 @@ class Unanswered(Word):
     NODE_UNAVAILABLE = "NodeUnavailable"
 
 
-class Refused(Word):
-    """Why a cluster's reply does not count, in the aggregator's own words."""
+class Refused(Code):
+    """Why the aggregator refuses a cluster's reply."""
 
     REPLY_INCOMPLETE = "ReplyIncomplete"
     REPLY_INVALID = "ReplyInvalid"
@@ -88,8 +87,8 @@ class Refused(Word):
     WEIGHT_INVALID = "WeightInvalid"
 
 
-class Result(Word):
-    """What a run has ended with."""
+class Result(Code):
+    """What a completed run produced."""
 
     MODEL = "Model"
     FILES = "Files"
@@ -97,12 +96,12 @@ class Result(Word):
 
 
 def termination(reason: str, message: str) -> bytes:
-    """A container's termination message."""
+    """A container's termination message: JSON in UTF-8."""
     return json.dumps({"reason": reason, "message": message}, ensure_ascii=False).encode()
 
 
 def read_termination(text: str) -> tuple[str, str] | None:
-    """None for any text of another form, which may be of user code."""
+    """Reason and message of a termination message; None for any other text, which may come from user code."""
     try:
         record = json.loads(text)
         return (record["reason"], str(record["message"])) if re.fullmatch(CODE, record["reason"]) else None

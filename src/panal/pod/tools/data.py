@@ -1,4 +1,4 @@
-"""The site's data, before a collaborator starts."""
+"""Checks the site's data before a collaborator starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .files import RunError
 
 
 def check_data(path: str) -> None:
-    """Where data is used it has to be there: a missing volume must not look like a site that learnt nothing."""
+    """Raises RunError unless `path` is readable and not an empty folder: a missing volume must not look like an empty data set. An empty
+    `path` means that the run uses no data."""
     if not path:
         return
     try:

@@ -1,7 +1,7 @@
-"""How a run ends, for the main container of any runtime: what the sites, the app and the reporter have made of it.
+"""Decides how a run ends, for the main container of any runtime: from the records, the app's result and the reporter's files.
 
-A run needs a reply of a site that counts. A model that was handed over is stored first, however the app has ended, and only then may the
-container end: the Job's end is the run's.
+A run needs at least one reply that counts. The container waits until the reporter has stored every model that was handed over, even if the
+app failed, because the run ends with the container.
 """
 
 from __future__ import annotations
@@ -15,42 +15,44 @@ from .codes import Ending, Result
 from .files import COLLECTED, MODEL, MODELS, STORED, STORING, Json, RunError, append, read_json, read_records, run_dir
 from .records import Ended, NoModel, Record, Round, Stopped
 
-FILES = 0.1  # seconds between looks at files of the Pod's own
-PATIENCE = 600.0  # the reporter without progress
+FILES = 0.1  # seconds between two reads of the Pod's files
+PATIENCE = 600.0  # seconds without a sign of progress of the reporter
 ENDINGS: frozenset[str] = frozenset(Ending)
 
 
-def judged(end: RunError | None, endings: Container[str] = ENDINGS) -> str:
-    """What the run came to, or RunError. `end` is why it has failed as far as the framework knows; `endings` are the codes that a record
-    may end it with."""
-    kept = wait_until_stored(run_dir())
+def conclude(end: RunError | None, endings: Container[str] = ENDINGS) -> str:
+    """The message of a completed run. Raises RunError for a failed one.
+
+    `end` is the failure that the framework reports, if any; `endings` are the codes with which a record may end the run.
+    """
+    stored = wait_until_stored(run_dir())
     events = read_records()
     files = number_of_files()
-    trouble = stopped(events, endings) or end or nothing_came(events, bool(kept), files)
+    trouble = stopped(events, endings) or end or missing_result(events, bool(stored), files)
     if trouble:
-        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {kept}" if kept else trouble.message)
-    append(Ended(result=Result.MODEL if kept else Result.FILES if files else Result.METRICS))
-    return kept or f"The app has ended; it has left {files or 'no'} files, and no model"
+        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {stored}" if stored else trouble.message)
+    append(Ended(result=Result.MODEL if stored else Result.FILES if files else Result.METRICS))
+    return stored or f"The app has ended; it has left {files or 'no'} files, and no model"
 
 
 def number_of_files() -> int:
-    """Those of the app that the reporter has collected."""
+    """The number of the app's files that the reporter has collected."""
     found = read_json(run_dir() / COLLECTED) or {}
     return int(found.get("status", {}).get("count", 0))
 
 
 def handed_over(folder: Path) -> list[int]:
-    """The numbers of the models so far."""
+    """The numbers of the models that were handed over so far."""
     return sorted(int(each.parent.name) for each in folder.glob(f"{MODELS}/*/{MODEL}"))
 
 
 def stopped(events: list[Record], endings: Container[str] = ENDINGS) -> RunError | None:
-    """Another program of the Pod has ended the run with a reason."""
+    """The first record by which another program of the Pod ends the run."""
     return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped) and each.reason in endings), None)
 
 
-def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError | None:
-    """Why a run that the framework calls completed is not: `spec.result` says what has to come out."""
+def missing_result(events: list[Record], has_model: bool, files: int) -> RunError | None:
+    """Why a run is failed although the framework reports success: no reply counts, or the result that `spec.result` requires is missing."""
     if not any(isinstance(each, Round) and each.replies for each in events):
         return RunError(Ending.NO_RESULT, "The server app ended without a reply that counts from any site")
     wanted = os.environ.get("PANAL_RESULT", "")
@@ -63,8 +65,8 @@ def nothing_came(events: list[Record], has_model: bool, files: int) -> RunError 
 
 
 def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
-    """Until the reporter has stored every model that was handed over: where the last one is, empty if there is none. `storing` is touched
-    by it as long as it gets on."""
+    """Waits until the reporter has stored every model that was handed over. Returns a message with the location of the last one; empty if
+    there is none. Raises RunError if storing fails, or if the reporter has not touched `storing` for `patience` seconds."""
     since, touched = time.monotonic(), 0.0
     while True:
         handed = handed_over(folder)
@@ -73,7 +75,7 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
         if error := next((each["error"] for each in found if each.get("error")), ""):
             raise RunError(Ending.MODEL_NOT_STORED, str(error))
         if len(found) == len(handed):
-            return told(found)
+            return stored_message(found)
         mark = folder / STORING
         if mark.exists() and mark.stat().st_mtime != touched:
             touched, since = mark.stat().st_mtime, time.monotonic()
@@ -82,8 +84,8 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
         time.sleep(FILES)
 
 
-def told(models: list[Json]) -> str:
+def stored_message(models: list[Json]) -> str:
     if not models:
         return ""
-    earlier = f"; {len(models) - 1} of earlier calls of start are beside it" if len(models) > 1 else ""
+    earlier = f"; models of {len(models) - 1} earlier calls of start are next to it" if len(models) > 1 else ""
     return f"Model of round {models[-1]['round']} stored as {models[-1]['uri']}{earlier}"

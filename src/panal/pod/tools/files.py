@@ -1,4 +1,4 @@
-"""The files by which the programs of a pod talk to each other (docs/design/pods.md), and the environment that they are given."""
+"""The files by which the programs of a Pod communicate (docs/design/pods.md), and the environment variables that they read."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from .codes import MAX_TERMINATION, termination
-from .records import Record, UnfitError, parse
+from .records import InvalidRecordError, Record, parse
 
 Json = dict[str, Any]
 
 # In the run's folder, which the reporter and the containers of the user's image share.
-PROGRESS = "progress.jsonl"  # `records`, by the runtime
-MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # by the runtime: a folder for each model, by number, with these in it
-STORED, STORING = "stored.json", "storing"  # by the reporter: what came of each model; touched while it gets on
-APP_FILES, COLLECTED = "files.json", "collected.json"  # what the app has written, by the runtime; what came of it, by the reporter
-PARTICIPANTS = "participants.json"  # by the reporter: the clusters that take part now
-ROUNDS = "rounds"  # by the reporter: how many rounds are wanted now
+# Written by the runtime:
+PROGRESS = "progress.jsonl"  # the records
+MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # models/N/ holds model.json and model.npz of model number N
+APP_FILES = "files.json"  # the list of the files that the app wrote
+# Written by the reporter:
+STORED, STORING = "stored.json", "storing"  # the result for each model; touched while storing makes progress
+COLLECTED = "collected.json"  # the result for the app's files
+PARTICIPANTS = "participants.json"  # the clusters that take part now
+ROUNDS = "rounds"  # the number of rounds that the spec wants now
 
 MESSAGE_LENGTH = 1500
-LONGEST = 2000  # characters of what is said, some of which is the app's or the framework's
+LONGEST = 2000  # characters of a log line
 
 
 class RunError(Exception):
-    """The program's end, with a reason and a sentence for people."""
+    """Ends the program with a reason code and a message for users."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -49,17 +52,17 @@ def loopback() -> str:
 
 
 def gateway_port() -> int:
-    """Where a collaborator finds the aggregator: its own pod's gateway, on loopback."""
+    """The port of the Pod's gateway on loopback, through which a collaborator reaches the aggregator."""
     return number("PANAL_GATEWAY_PORT", 8000)
 
 
 def append(record: Record) -> None:
-    """Adds `record` to progress.jsonl."""
+    """Appends `record` to progress.jsonl."""
     append_line(PROGRESS, dataclasses.replace(record, time=round(time.time(), 3)).content())
 
 
 def append_line(name: str, content: Json) -> None:
-    """Adds `content` to the file `name` of the run's folder, in one write, so that lines of several processes never mix."""
+    """Appends `content` to the file `name` in the run's folder with one write, so that lines of several processes do not mix."""
     line = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
     handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
     try:
@@ -69,7 +72,7 @@ def append_line(name: str, content: Json) -> None:
 
 
 def read_records() -> list[Record]:
-    """What progress.jsonl holds so far; an unfinished last line is left out, and what an app may have written into it beside us."""
+    """The records of progress.jsonl so far, without an incomplete last line and without lines that are not records."""
     try:
         lines = (run_dir() / PROGRESS).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
@@ -80,12 +83,12 @@ def read_records() -> list[Record]:
 def _parsed(line: bytes) -> Record | None:
     try:
         return parse(line)
-    except UnfitError:
+    except InvalidRecordError:
         return None
 
 
 def participants() -> frozenset[str] | None:
-    """The clusters that take part now, as the reporter knows; None before it does."""
+    """The clusters that take part now; None until the reporter has written them."""
     found = read_json(run_dir() / PARTICIPANTS)
     return None if found is None else frozenset(found["clusters"])
 
@@ -103,10 +106,9 @@ def write_json(path: Path, content: Json) -> None:
 
 
 def replace(path: Path, content: str | bytes, *, mode: int = 0o644, durable: bool = False) -> None:
-    """Writes a temporary file and renames it, so that a reader finds the old content or the new, never a part. `mode` does not depend on
-    the umask. `durable`: the content is on disk when this returns."""
+    """Replaces a file atomically. `mode` is not subject to the umask. `durable`: syncs the content before the rename."""
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # left by a process that was killed; it may have another mode
+    part.unlink(missing_ok=True)  # a killed process may have left it with another mode
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o700), "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -119,20 +121,20 @@ def replace(path: Path, content: str | bytes, *, mode: int = 0o644, durable: boo
         part.unlink(missing_ok=True)
 
 
-def say(message: str) -> None:
-    """One line, whatever stands in the message."""
+def log_line(message: str) -> None:
+    """Logs `message` as one line."""
     print(f"panal: {shown(message)}", flush=True)
 
 
 def shown(text: str, most: int = LONGEST) -> str:
-    """As `panal.api.text.shown`: what does not print as its escape, and of bounded length."""
+    """Same as `panal.api.text.shown`: escapes what is not printable, and truncates to `most` characters."""
     found = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: most + 1])
     return found if len(found) <= most else found[: most - 1] + "…"
 
 
 def terminate(reason: str, message: str) -> None:
-    """The last word for the controller, which reads it from the container's status."""
-    say(f"{reason}: {message}")
+    """Writes the termination message, which the controller reads from the container's status."""
+    log_line(f"{reason}: {message}")
     path = Path(os.environ.get("PANAL_TERMINATION_LOG", "/dev/termination-log"))
     most = MESSAGE_LENGTH
     while len(text := termination(reason, shown(message, most))) > MAX_TERMINATION:
@@ -140,4 +142,4 @@ def terminate(reason: str, message: str) -> None:
     try:
         path.write_bytes(text)
     except OSError as error:
-        say(f"cannot write {path}: {error}")
+        log_line(f"cannot write {path}: {error}")

@@ -1,10 +1,10 @@
-"""`python -m panal.pod.tools.install [FOLDER [FILE TEXT] ...]`: the init container hands our programs to the user's image by way of a
-shared folder, writes the files that other containers of the Pod must find when they start, and makes the Pod's secret.
+"""`python -m panal.pod.tools.install [FOLDER [FILE TEXT] ...]`, the init container: copies the pod tools to FOLDER, which the user's
+containers mount, writes each FILE that other containers need at their start, and creates the Pod's secret. Idempotent.
 
-Sources only: the user's Python may be of another version, and the folder is read-only for it. Done again, it comes to the same.
+It copies only sources, because the user's Python may be of another version.
 
-The secret is for the Pod's ports on loopback, which other programs may reach: where PANAL_POD_DIR names a folder, `secret` in it is the
-value of a header that every request on loopback must have, and `users` is the same for Envoy, as an htpasswd file.
+The secret protects the Pod's ports on loopback. It is written to the folder PANAL_POD_DIR, if set: `secret` is the value of a header that
+every request must have, and `users` is the same secret as an htpasswd file for Envoy.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def install(folder: Path) -> None:
 
 
 def write_new(file: Path, text: str) -> None:
-    """A file that is there stays: the container may have been started again."""
+    """Keeps an existing file: the container may have been restarted."""
     if not file.exists():
         file.write_text(text)
 
 
-def make_secret(folder: Path) -> None:
-    """What is there stays: other containers have read it. `users` follows from `secret`, whichever start made that."""
+def create_secret(folder: Path) -> None:
+    """Keeps an existing secret, which other containers may have read. `users` is derived from `secret`."""
     _write_protected(folder / "secret", f"Basic {_encoded(f'{USER}:{secrets.token_urlsafe(32)}'.encode())}\n")
     password = base64.b64decode((folder / "secret").read_text().split()[1]).partition(b":")[2]
     _write_protected(folder / "users", f"{USER}:{{SHA}}{_encoded(hashlib.sha1(password).digest())}\n")
@@ -51,7 +51,7 @@ def _encoded(data: bytes) -> str:
 
 
 def _write_protected(file: Path, text: str) -> None:
-    """At no moment for everybody's eyes."""
+    """Creates the file with its final mode, so that it is never readable by others."""
     if not file.exists():
         replace(file, text, mode=GROUP_READS)
 
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     for name, text in zip(files[::2], files[1::2]):
         write_new(Path(name), text)
     if pod := os.environ.get("PANAL_POD_DIR"):
-        make_secret(Path(pod))
+        create_secret(Path(pod))
 
 
 if __name__ == "__main__":

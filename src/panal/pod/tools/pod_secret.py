@@ -1,8 +1,8 @@
-"""The Pod's secret: a server on loopback answers only requests that have it.
+"""The Pod's secret: servers on loopback answer only requests that carry it.
 
-A gateway sends what reaches it on loopback in the site's name, and a runtime's server may run what it receives. In a container only the
-Pod's processes reach loopback; on the local platform every user of the machine does. The init container writes the secret into a folder
-that only this Pod's containers mount (docs/design/pods.md): one line, the value of the header HEADER.
+A gateway forwards requests with the site's identity, and a runtime's server may run code that it receives. On a cluster only the Pod's
+processes reach its loopback; on the local platform every user of the machine does. The init container writes the secret to a volume that
+only this Pod mounts (docs/design/pods.md). It is one line, the value of the header HEADER.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEADER = "x-panal-pod"
 
 @cache
 def secret() -> str:
-    """Raises RunError if there is none: then nothing is served, and nothing sent."""
+    """The secret. Raises RunError if it is missing or empty."""
     file = Path(os.environ.get("PANAL_POD_DIR") or "/panal/pod") / "secret"
     try:
         found = file.read_text().strip()

@@ -1,8 +1,7 @@
-"""The records of progress.jsonl, by which the aggregator's Pod says how the run is going, declared once for both sides.
+"""The records of progress.jsonl, with which the aggregator's Pod reports the progress of the run, declared once for both sides.
 
-Programs in the user's image write them (`files.append`), the reporter reads and folds them (`panal.pod.fold`). The file is open to the
-user's code: `parse` takes no type for granted, and what it gives is of the declared types. Texts are still those of others, to be shown as
-`panal.api.text` says.
+Programs in the user's image write them (`files.append`); the reporter reads and folds them (`panal.pod.fold`). User code can write to the
+file, so `parse` checks all types. Texts remain untrusted: show them with `panal.api.text`.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ _CLUSTER = re.compile(CLUSTER)
 
 
 class Reply(TypedDict, total=False):
-    """What a cluster's reply says: the seconds that it worked for, and its metrics."""
+    """A cluster's reply: the seconds that it took, and its metrics."""
 
     seconds: float
     metrics: dict[str, Number]
 
 
-class UnfitError(ValueError):
+class InvalidRecordError(ValueError):
     """A record with a known event that cannot be read."""
 
 
@@ -40,7 +39,7 @@ def _count(value: Any) -> int:
 
 
 def _number(value: Any) -> float | None:
-    """None for what is no finite number of a double's range."""
+    """`value` as a float; None if it is not a finite number."""
     try:
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
     except OverflowError:
@@ -62,27 +61,27 @@ def _matching(pattern: str, value: Any) -> str:
 
 
 def _metrics(value: Any) -> dict[str, Number]:
-    """Without what is neither a number nor one of the words for those that are not finite."""
+    """Drops values that are neither finite numbers nor a NotFinite."""
     found = {str(name): each if each in ("NaN", "Infinity", "-Infinity") else _number(each) for name, each in value.items()}
     return {name: each for name, each in found.items() if each is not None}
 
 
 def _of_clusters(value: Any) -> dict[str, Any]:
-    """Without what is no cluster's name."""
-    return {cluster: said for cluster, said in value.items() if _CLUSTER.fullmatch(cluster)}
+    """Drops keys that are not cluster names."""
+    return {cluster: found for cluster, found in value.items() if _CLUSTER.fullmatch(cluster)}
 
 
 def _texts(value: Any) -> dict[str, str]:
-    return {cluster: str(said) for cluster, said in _of_clusters(value).items()}
+    return {cluster: str(found) for cluster, found in _of_clusters(value).items()}
 
 
 def _replies(value: Any) -> dict[str, Reply]:
-    return {cluster: _reply(said) for cluster, said in _of_clusters(value).items()}
+    return {cluster: _reply(found) for cluster, found in _of_clusters(value).items()}
 
 
-def _reply(said: Any) -> Reply:
-    reply: Reply = {"metrics": _metrics(said.get("metrics") or {})}
-    if (seconds := _number(said.get("seconds"))) is not None:
+def _reply(found: Any) -> Reply:
+    reply: Reply = {"metrics": _metrics(found.get("metrics") or {})}
+    if (seconds := _number(found.get("seconds"))) is not None:
         reply["seconds"] = seconds
     return reply
 
@@ -105,7 +104,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle(Record):
-    """The app's bundle, which collaborators run and nothing else, and the version of the framework. First of all."""
+    """The hash of the app bundle, which is the only one that collaborators run, and the version of the framework. The first record."""
 
     event = "bundle"
     sha256: str = field(metadata=_as(str))
@@ -114,7 +113,7 @@ class Bundle(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Connected(Record):
-    """How many collaborators are connected. Whenever it changes."""
+    """The number of connected collaborators. Written when it changes."""
 
     event = "connected"
     count: int = field(metadata=_as(_count))
@@ -122,7 +121,7 @@ class Connected(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Record):
-    """The training begins; `rounds` is 0 if the app does not say how many."""
+    """The training begins. `rounds` is 0 if their number is unknown."""
 
     event = "started"
     rounds: int = field(metadata=_as(_count))
@@ -130,8 +129,8 @@ class Started(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Round(Record):
-    """One phase of a round is over, by the runtime's name for it; with END the round is. By cluster: `collaborators` that replied,
-    `failed` with a code, and `messages` of those whose sites share them."""
+    """A phase of a round is complete; with the phase END, the round is. By cluster: `collaborators` has the replies that count, `failed`
+    the codes of failures, `messages` their texts where the site shares them."""
 
     event = "round"
     round: int = field(metadata=_as(_count))
@@ -146,8 +145,8 @@ class Round(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelMade(Record):
-    """The model number `start` of the run was handed over, which is of this round. An app may train several, one after the other."""
+class ModelReady(Record):
+    """Model number `start`, of this round, was handed over. An app may train several models."""
 
     event = "model"
     start: int = field(metadata=_as(_count))
@@ -156,7 +155,7 @@ class ModelMade(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class NoModel(Record):
-    """The app has trained, and there is no model."""
+    """The app has trained and returns no model."""
 
     event = "no-model"
     message: str = field(metadata=_as(str))
@@ -164,7 +163,7 @@ class NoModel(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting(Record):
-    """What the app waits for, until its next round."""
+    """What the app waits for before its next round."""
 
     event = "waiting"
     message: str = field(metadata=_as(str))
@@ -172,8 +171,7 @@ class Waiting(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Notice(Record):
-    """What a person should know although the run goes on. `kind` is a Doubt, or one of the runtime's own; a later notice of the same kind
-    takes the place of this."""
+    """A problem that does not end the run. `kind` is a Doubt, or one of the runtime's own. A later notice of the same kind replaces it."""
 
     event = "notice"
     kind: str = field(metadata=_as(str))
@@ -182,7 +180,7 @@ class Notice(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Ended(Record):
-    """The run has ended well. Last of all. `result` is a Result."""
+    """The run succeeded. The last record. `result` is a Result."""
 
     event = "ended"
     result: str = field(metadata=_as(str))
@@ -190,7 +188,7 @@ class Ended(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped(Record):
-    """The run has to end with this reason, an Ending or one of the runtime's own, whatever the app does."""
+    """The run must end with `reason`, an Ending or one of the runtime's own, even if the app succeeds."""
 
     event = "stopped"
     reason: str = field(metadata=_as(_code))
@@ -198,12 +196,12 @@ class Stopped(Record):
 
 
 RECORDS: dict[str, type[Record]] = {
-    each.event: each for each in (Bundle, Connected, Started, Round, ModelMade, NoModel, Waiting, Notice, Ended, Stopped)
+    each.event: each for each in (Bundle, Connected, Started, Round, ModelReady, NoModel, Waiting, Notice, Ended, Stopped)
 }
 
 
 def parse(line: bytes) -> Record | None:
-    """A line of progress.jsonl; None for one that is no record, or of an event that this version does not know."""
+    """Parses a line of progress.jsonl. None if it is not a record or its event is unknown to this version. Raises InvalidRecordError."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -212,7 +210,7 @@ def parse(line: bytes) -> Record | None:
 
 
 def read(found: Mapping[str, Any]) -> Record | None:
-    """As `parse`, from JSON that is read already. UnfitError if a field of a known event is missing or of another type."""
+    """Reads a record from parsed JSON. Raises InvalidRecordError if a field of a known event is missing or has the wrong type."""
     kind = RECORDS.get(str(found.get("event")))
     if kind is None:
         return None
@@ -220,4 +218,4 @@ def read(found: Mapping[str, Any]) -> Record | None:
         given = {each.name: each.metadata["read"](found[each.name]) for each in fields(kind) if found.get(each.name) is not None}
         return kind(**given)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UnfitError(repr(error)) from error
+        raise InvalidRecordError(repr(error)) from error

@@ -1,7 +1,7 @@
-"""Runs at the start of every Python process of a runtime's container, and brings our hooks into those that they are meant for.
+"""Python runs this module at the start of every process in a runtime's container. It installs the hooks that patch the framework.
 
-Only waits for certain modules of the framework to be imported; if that never happens, or the module is of a version that we do not know,
-nothing changes. A sitecustomize of the image's own, which this one hides, is run as if it were not.
+A hook is applied when the module that it patches is imported. If the module is never imported, nothing changes. The image's own
+sitecustomize, which this one shadows, is run as well.
 """
 
 # ruff: noqa: PTH100, PTH120 - pathlib would be imported into every process
@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Waiter(importlib.abc.MetaPathFinder):
-    """Lets the usual finders find the module, and patches it after it was executed."""
+    """Patches the module `wanted` after its import, with the `patch` of the module `hook`."""
 
     def __init__(self, wanted: str, hook: str) -> None:
         self.wanted = wanted
@@ -45,25 +45,25 @@ class Waiter(importlib.abc.MetaPathFinder):
     def patch(self, module: ModuleType) -> None:
         try:
             importlib.import_module(self.hook).patch(module)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with our hook must not stop the user's app
+        except Exception as error:  # noqa: BLE001  a failing hook must not stop the user's app
             print(f"panal: {self.wanted} is not hooked: {error!r}", file=sys.stderr, flush=True)
 
 
 def run_hidden() -> None:
-    """The next sitecustomize on the path after this folder's."""
+    """Runs the image's own sitecustomize, if any."""
     others = [p for p in sys.path if os.path.abspath(p) != HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", others)
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def bring_hooks(runtime: str, side: str) -> None:
-    """Those of `panal_tools.RUNTIME.hooks`: HOOKS names the modules to wait for, and ours beside it; `begin` is called now."""
+def install_hooks(runtime: str, side: str) -> None:
+    """Installs the hooks of `panal_tools.RUNTIME.hooks` for `side`: HOOKS maps the framework's modules to hooks. Calls its `begin`."""
     hooks = importlib.import_module(f"panal_tools.{runtime}.hooks")
     sys.meta_path[:0] = [Waiter(wanted, f"panal_tools.{runtime}.{hook}") for wanted, hook in hooks.HOOKS[side].items()]
     hooks.begin()
 
 
 if os.environ.get("PANAL_RUNTIME") and os.environ.get("PANAL_HOOK"):
-    bring_hooks(os.environ["PANAL_RUNTIME"], os.environ["PANAL_HOOK"])
+    install_hooks(os.environ["PANAL_RUNTIME"], os.environ["PANAL_HOOK"])
 run_hidden()

@@ -1,8 +1,8 @@
-"""The app's working directory: a folder of the Pod that it may write into, with the app's files in it, as where it was developed.
+"""The app's working directory: a writable volume with a copy of the app's files.
 
-Images are read-only. The programs that start the framework copy the app's folder out of the image and start it there, and so all of the
-app's processes are there. One that is too large to be copied is linked, entry by entry: its files can be read, and new ones made beside
-them. What the aggregator's side of the app has made or changed by the end is listed for the reporter, which alone has the model's volume.
+Images are read-only, so the programs that start the framework copy the app's folder from the image and change to the copy. If the folder is
+too large, its entries are linked instead. At the end of a run, the files that the server app created or changed are listed for the
+reporter, which is the only one that mounts the storage volume.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .files import APP_FILES, COLLECTED, STORING, Json, read_json, run_dir, say, shown, write_json
+from .files import APP_FILES, COLLECTED, STORING, Json, log_line, read_json, run_dir, shown, write_json
 
-FILES, SIZE = 10_000, 256 << 20  # of an app's folder that is copied
+FILES, SIZE = 10_000, 256 << 20  # number and bytes of the files that are copied at most
 SKIPPED = frozenset({"__pycache__", ".git", ".venv", "venv", "node_modules"})
-LISTED = 1000  # files for the reporter; it takes fewer
-LOOKED_AT = 100_000
-PATIENCE = 300.0  # seconds without a sign of the reporter
+LISTED = 1000  # files listed for the reporter, which collects fewer
+LOOKED_AT = 100_000  # files examined for changes
+PATIENCE = 300.0  # seconds without a sign of progress of the reporter
 POLL = 0.2
-COPIED = "copied.json"  # in the volume: the files as they were in the image
+COPIED = "copied.json"  # in the volume: the files after the copy
 
 
-def place() -> Path | None:
-    """The volume's folder; None where there is none."""
+def volume_dir() -> Path | None:
+    """The volume's mount point; None if there is none."""
     named = os.environ.get("PANAL_WORK_DIR")
     return Path(named) if named else None
 
 
 def enter(app_folder: Callable[[], Path | None]) -> None:
-    """From now on this process and all that it starts are in the working directory. After a restart it is as it was left.
-    `app_folder` finds the app's folder in the image. It returns None if there is none: a client's image may hold only an environment."""
-    volume = place()
+    """Changes to the working directory, and fills it first unless an earlier start of the container did.
+
+    `app_folder` returns the app's folder in the image, or None: the image of a collaborator may contain only an environment.
+    """
+    volume = volume_dir()
     if volume is None:
         return
     folder = volume / "app"
@@ -51,7 +53,7 @@ def _filled(folder: Path, source: Path | None) -> Json:
     if _fits(source):
         _copy(source, folder)
     else:
-        say(f"{source} is too large for the working directory, which links to its contents instead")
+        log_line(f"{source} is too large for the working directory, which links to its contents instead")
         for entry in os.scandir(source):
             if entry.name not in SKIPPED:
                 (folder / entry.name).symlink_to(entry.path)
@@ -59,7 +61,7 @@ def _filled(folder: Path, source: Path | None) -> Json:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """All files, folders before what is in them. No link is followed."""
+    """All entries below `folder`, each folder before its contents. Links are not followed."""
     try:
         found = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -85,7 +87,7 @@ def _fits(source: Path) -> bool:
 
 
 def _copy(source: Path, folder: Path) -> None:
-    """Files may be written, whatever they may be in the image. A link to a file becomes that file."""
+    """Copies the files and makes them writable. A link to a file is replaced by a copy of the file."""
     for entry in _entries(source):
         target = folder / Path(entry.path).relative_to(source)
         try:
@@ -97,7 +99,7 @@ def _copy(source: Path, folder: Path) -> None:
             elif entry.is_dir():
                 target.symlink_to(_linked(source.resolve(), folder, Path(entry.path).resolve()))
         except OSError as error:
-            say(f"{entry.path} was not copied to the working directory: {error}")
+            log_line(f"{entry.path} was not copied to the working directory: {error}")
 
 
 def _linked(source: Path, folder: Path, where: Path) -> Path:
@@ -105,7 +107,7 @@ def _linked(source: Path, folder: Path, where: Path) -> Path:
 
 
 def _listed(folder: Path) -> Json:
-    """What is there now: size and time of each file, nothing of what is none."""
+    """Size and modification time of each regular file now; None for other entries."""
     return {"files": {path: _mark(entry) for path, entry in _relative(folder)}}
 
 
@@ -124,11 +126,11 @@ def _mark(entry: os.DirEntry[str]) -> list[int] | None:
     return [about.st_size, about.st_mtime_ns]
 
 
-# At the end of the run.
+# At the end of the run:
 
 
 def changed(folder: Path, before: Json) -> Json:
-    """`files` that are new or have changed, as pairs of path and size; `left_out`, with why; how many `more` there are."""
+    """The entries that differ from `before`: `files` as pairs of path and size, `left_out` with the reason, and the number of `more`."""
     known, more = before["files"], 0
     files: list[tuple[str, int]] = []
     left_out: dict[str, str] = {}
@@ -146,8 +148,8 @@ def changed(folder: Path, before: Json) -> Json:
 
 
 def hand_over() -> None:
-    """Lists for the reporter what the app has written, and waits until it has it. What goes wrong here does not change the run's end."""
-    volume = place()
+    """Lists the app's files for the reporter and waits until it has collected them. A failure does not change the outcome of the run."""
+    volume = volume_dir()
     before = read_json(volume / COPIED) if volume else None
     if volume is None or before is None:
         return
@@ -158,13 +160,13 @@ def hand_over() -> None:
         _open_to_group(volume / "app")
         write_json(run_dir() / APP_FILES, found)
     except (OSError, KeyError, TypeError) as error:
-        say(f"the working directory cannot be read: {error!r}")
+        log_line(f"the working directory cannot be read: {error!r}")
         return
-    _tell(_wait())
+    _log_result(_wait())
 
 
 def _open_to_group(folder: Path) -> None:
-    """The reporter has another user and the same group."""
+    """Makes the files readable by the group: the reporter runs as another user of the same group."""
     for entry in _entries(folder):
         if not entry.is_symlink():
             needed = 0o050 if entry.is_dir() else 0o040
@@ -185,13 +187,13 @@ def _wait() -> Json | None:
     return None
 
 
-def _tell(answer: Json | None) -> None:
+def _log_result(answer: Json | None) -> None:
     if answer is None:
-        say(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; see its log")
+        log_line(f"the reporter did not collect the app's files within {PATIENCE:.0f} s; see its log")
     elif answer.get("error"):
-        say(f"the app's files were not collected: {answer['error']}")
+        log_line(f"the app's files were not collected: {answer['error']}")
     else:
         status = answer["status"]
-        say(f"{status['count']} files of the app, {status['size']} bytes, are in {status['uri']}")
+        log_line(f"{status['count']} files of the app, {status['size']} bytes, are in {status['uri']}")
         for path, why in answer["left_out"].items():
-            say(f"not collected: {shown(path)}: {why}")
+            log_line(f"not collected: {shown(path)}: {why}")

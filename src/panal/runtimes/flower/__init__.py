@@ -1,4 +1,4 @@
-"""Flower: a SuperLink and a launcher on the hub, a SuperNode at each site. Its programs in the Pods are `panal.pod.tools.flower`."""
+"""The Flower runtime: a SuperLink and a launcher on the hub, a SuperNode at each site. `panal.pod.tools.flower` has the programs."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Flower(Runtime):
         return containers.collaborator(spec, cluster, partition, data_path, announced)
 
     def announced(self, progress: Progress | None) -> Announced | None:
-        """The hash comes first: a site runs the announced app and no other."""
+        """Collaborators are created only when the app hash is known, because a site runs only the announced app."""
         return Announced(progress.app_hash, progress.runtime_version) if progress and progress.app_hash else None
 
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
-        """Each run has a SuperLink and SuperNodes of its own."""
+        """The names of a SuperLink and SuperNodes: each run starts its own."""
         named = {"spec.server.superlink": spec.server.superlink, "spec.client.supernode": spec.client.supernode}
         return [field for field, value in named.items() if value]
 

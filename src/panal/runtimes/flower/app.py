@@ -1,4 +1,4 @@
-"""A Flower app as its pyproject.toml declares it."""
+"""Reads the declaration of a Flower app in its pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Flower's containers: superlink and launcher on the hub, supernode at each site, all of them plain HTTP on loopback behind the gateway.
+"""Flower's containers: superlink and launcher on the hub, supernode at each site. They use plain HTTP on loopback, behind the gateway.
 
-Their programs are `panal.pod.tools.flower`; docs/design/pods.md is the contract with them.
+`panal.pod.tools.flower` has their programs; docs/design/pods.md describes the contract with them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from panal.api.run_config import as_json
 from panal.api.types import PodSettings, Spec
 from panal.runtimes.base import AggregatorContainers, Announced, Container, Partition, environment, mounts
 
-# Whether what an exception says may leave the site: its owner's word, in a ConfigMap on the spoke. By default nothing of it does.
+# Whether exception texts may leave the site: the site's owner sets it in a ConfigMap on the cluster. By default they may not.
 _SHARE_ERRORS = {"name": "PANAL_SHARE_ERRORS", "valueFrom": {"configMapKeyRef": {"name": SITE, "key": "share-errors", "optional": True}}}
 
-# From which Pod a SuperNode comes: one that is started again in the same Pod takes the place of the one before at once.
+# Identifies the Pod of a SuperNode: one that restarts in the same Pod replaces the previous one at once.
 _INSTANCE = {"name": "PANAL_INSTANCE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 
@@ -39,7 +39,7 @@ def aggregator(spec: Spec) -> AggregatorContainers:
     image = spec.server.image
     superlink = _container("superlink", image, spec.server, env, mounts("tools", "run", "tmp", "work", "pod"))
     if spec.server.run_config:
-        env = [*env, *environment(PANAL_RUN_CONFIG=as_json(spec.server.run_config).replace("$", "$$"))]  # $$ is one to Kubernetes
+        env = [*env, *environment(PANAL_RUN_CONFIG=as_json(spec.server.run_config).replace("$", "$$"))]  # Kubernetes expands $(NAME)
     launcher = _container("launcher", image, spec.server, env, mounts("tools", "run", "tmp", "work", "pod"))
     return AggregatorContainers(sidecars=(superlink | {"restartPolicy": "Always"},), main=launcher)
 

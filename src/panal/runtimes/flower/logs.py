@@ -1,5 +1,5 @@
-"""What `panal logs` leaves out of Flower's output: lines about the start and stop of its servers, their requests and heartbeats, and the
-transfer of messages; its own frames in a traceback of the app."""
+"""What `panal logs` leaves out of Flower's output: lines about the start and stop of servers, requests, heartbeats and the transfer of
+messages, and Flower's frames in tracebacks of the app."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LOGS = Logs(
                 r"(Received|Sent) successfully",
                 r"Connection attempt failed, retrying in [\d.]+ seconds",
                 r"HTTP Request: [A-Z]+ .*",
-                r"Exit Code: (201|800)",  # an exception of the app, which is printed before
+                r"Exit Code: (201|800)",  # an exception of the app, which was printed before
             )
         )
     ),

@@ -1,4 +1,4 @@
-"""The remedies of the reasons that the Flower runtime adds or knows better."""
+"""The remedies of the Flower runtime: for its own reasons, and more specific ones for others."""
 
 from __future__ import annotations
 

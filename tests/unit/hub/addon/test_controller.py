@@ -27,7 +27,7 @@ CSR = {"metadata": {"name": "csr-1", "creationTimestamp": "2026-03-01T12:00:00Z"
 
 
 class Hub:
-    """Cache and client in one: one cluster with the add-on, one request; every apply is refused."""
+    """Cache and client in one: one cluster with the add-on, one request; every write is refused."""
 
     def get(self, kind: Kind, *_: str) -> Object | None:
         return ADDON if kind == kinds.MANAGED_CLUSTER_ADDON else None
@@ -35,7 +35,7 @@ class Hub:
     def by_index(self, *_: object) -> list[Object]:
         return [CSR]
 
-    async def apply(self, obj: Object, **_: bool) -> Object:
+    async def create(self, obj: Object) -> Object:
         raise Forbidden(403, "Forbidden", f"exceeded quota: {obj['metadata']['name']}")
 
 

@@ -1,4 +1,4 @@
-"""Replies as they arrive, without Flower: who may send what, and when one is given up."""
+"""Replies as they arrive, without Flower: what a node may send, and when a reply is given up."""
 
 from __future__ import annotations
 
@@ -55,33 +55,33 @@ def announced(arrivals: Arrivals) -> Reply:
     return reply
 
 
-def test_a_reply_is_complete_with_its_last_object_and_counts_once(arrivals: Arrivals) -> None:
+def test_a_reply_is_complete_with_its_last_object(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert set(reply.missing()) == set(TREE)
     assert arrivals.put(reply, name(LEAF), LEAF, ()) is False
-    assert arrivals.put(reply, name(LEAF), LEAF, ()) is False  # sent again after an answer that was lost
+    assert arrivals.put(reply, name(LEAF), LEAF, ()) is False  # sent again after a lost response
     assert reply.size == len(LEAF)
     assert arrivals.put(reply, name(ROOT), ROOT, (name(LEAF),)) is True
     assert arrivals.close(reply.instruction) is True
     assert arrivals.close(reply.instruction) is False
-    assert arrivals.announce(NODE, "asked", name(ROOT), TREE, None) is None  # and again: it has been answered
+    assert arrivals.announce(NODE, "asked", name(ROOT), TREE, None) is None  # announced again after it was answered
 
 
-def test_the_same_reply_may_be_announced_again_and_another_may_not(arrivals: Arrivals) -> None:
+def test_only_the_same_reply_can_be_announced_again(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert announced(arrivals) is reply
     with pytest.raises(BadReplyError, match="two replies"):
         arrivals.announce(NODE, "asked", "f" * 64, {"f" * 64: ()}, None)
 
 
-def test_an_error_may_take_the_place_of_half_a_reply_and_nothing_that_of_an_error(arrivals: Arrivals) -> None:
-    """As of a site whose app died while it handed its reply over."""
+def test_an_error_replaces_a_partial_reply(arrivals: Arrivals) -> None:
+    """The client app died before it delivered all of its reply."""
     half = announced(arrivals)
     arrivals.put(half, name(LEAF), LEAF, ())
     error = arrivals.announce(NODE, "asked", name(b"error"), {name(b"error"): ()}, None, error=True)
     assert error is not None
     assert error.missing() == [name(b"error")]
-    assert arrivals.announced(NODE, RUN, half.session) is None  # the rest of it is not taken any more
+    assert arrivals.announced(NODE, RUN, half.session) is None  # the rest is not accepted
     for root, is_error in ((name(ROOT), False), (name(b"another"), True)):
         with pytest.raises(BadReplyError, match="two replies"):
             arrivals.announce(NODE, "asked", root, {root: ()}, None, error=is_error)
@@ -96,7 +96,7 @@ def test_a_node_replies_only_to_its_own_messages(arrivals: Arrivals, node: int, 
     assert not arrivals.confirm(node, RUN, asked)
 
 
-def test_a_session_is_its_nodes_and_its_runs(arrivals: Arrivals) -> None:
+def test_a_session_belongs_to_a_node_and_a_run(arrivals: Arrivals) -> None:
     reply = announced(arrivals)
     assert arrivals.announced(NODE, RUN, reply.session) is reply
     assert arrivals.announced(OTHER, RUN, reply.session) is None
@@ -109,13 +109,11 @@ def test_a_session_is_its_nodes_and_its_runs(arrivals: Arrivals) -> None:
     [
         (name(b"strange"), b"strange", ()),  # not announced
         (name(LEAF), b"not it", ()),
-        (name(LEAF), LEAF, (name(ROOT),)),  # says that it has other children
+        (name(LEAF), LEAF, (name(ROOT),)),  # with other children
         (name(ROOT), ROOT, ()),
     ],
 )
-def test_an_object_that_was_not_announced_spoils_the_reply(
-    arrivals: Arrivals, which: str, content: bytes, children: tuple[str, ...]
-) -> None:
+def test_an_object_that_was_not_announced_is_refused(arrivals: Arrivals, which: str, content: bytes, children: tuple[str, ...]) -> None:
     reply = announced(arrivals)
     with pytest.raises(BadReplyError) as bad:
         arrivals.put(reply, which, content, children)
@@ -123,10 +121,10 @@ def test_an_object_that_was_not_announced_spoils_the_reply(
     assert not reply.contents
 
 
-def test_a_reply_has_room_for_what_it_was_sent_times_four(clock: Clock) -> None:
+def test_the_size_of_a_reply_is_limited_by_its_instruction(clock: Clock) -> None:
     arrivals = Arrivals(clock=clock)
     arrivals.hand_out(NODE, "asked", RUN, ["weights"], None, None)
-    instruction = arrivals.pulls(NODE, RUN, "weights")
+    instruction = arrivals.instruction_of(NODE, RUN, "weights")
     assert instruction is not None
     instruction.pulled["weights"] = ROOM
     assert announced(arrivals).largest == 4 * ROOM
@@ -138,12 +136,12 @@ def test_a_reply_has_room_for_what_it_was_sent_times_four(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("worked", "patience"), [(1.0, SHORTEST), (80.0, 20.0), (9999.0, LONGEST)])
-def test_what_stands_still_is_given_up_after_a_share_of_the_work(arrivals: Arrivals, clock: Clock, worked: float, patience: float) -> None:
+def test_a_reply_is_stalled_after_a_share_of_the_working_time(arrivals: Arrivals, clock: Clock, worked: float, patience: float) -> None:
     clock.now += worked
     reply = announced(arrivals)
     clock.now += patience
     assert arrivals.stalled() == []
-    arrivals.heard(NODE)  # bytes of an object that is not whole yet
+    arrivals.heard(NODE)  # bytes of an incomplete object
     clock.now += patience
     assert arrivals.stalled() == []
     clock.now += 0.1
@@ -153,24 +151,24 @@ def test_what_stands_still_is_given_up_after_a_share_of_the_work(arrivals: Arriv
     assert arrivals.announced(NODE, RUN, reply.session) is None
 
 
-def test_a_message_that_never_arrived_is_handed_out_again(arrivals: Arrivals) -> None:
-    again = arrivals.again(NODE)
-    assert again is not None
-    assert again.name == "asked"
+def test_an_unconfirmed_message_is_delivered_again(arrivals: Arrivals) -> None:
+    lost = arrivals.unconfirmed(NODE)
+    assert lost is not None
+    assert lost.name == "asked"
     assert arrivals.confirm(NODE, RUN, "asked")
-    assert arrivals.again(NODE) is None
+    assert arrivals.unconfirmed(NODE) is None
     arrivals.hand_out(NODE, "unreachable", RUN, [], None, None)
-    assert [bool(arrivals.again(NODE)) for _ in range(HANDED_OUT)] == [True] * (HANDED_OUT - 1) + [False]
+    assert [bool(arrivals.unconfirmed(NODE)) for _ in range(HANDED_OUT)] == [True] * (HANDED_OUT - 1) + [False]
 
 
-def test_a_node_fetches_its_own_objects_alone(arrivals: Arrivals) -> None:
-    assert arrivals.pulls(NODE, RUN, "weights") is not None
-    assert arrivals.pulls(OTHER, RUN, "weights") is None
-    assert arrivals.pulls(NODE, RUN + 1, "weights") is None
-    assert arrivals.pulls(NODE, RUN, "other") is None
+def test_a_node_fetches_only_its_own_objects(arrivals: Arrivals) -> None:
+    assert arrivals.instruction_of(NODE, RUN, "weights") is not None
+    assert arrivals.instruction_of(OTHER, RUN, "weights") is None
+    assert arrivals.instruction_of(NODE, RUN + 1, "weights") is None
+    assert arrivals.instruction_of(NODE, RUN, "other") is None
 
 
-def test_a_node_that_is_dropped_leaves_nothing(arrivals: Arrivals, clock: Clock) -> None:
+def test_a_dropped_node_leaves_nothing(arrivals: Arrivals, clock: Clock) -> None:
     reply = announced(arrivals)
     arrivals.drop(NODE)
     clock.now += 999
@@ -179,18 +177,18 @@ def test_a_node_that_is_dropped_leaves_nothing(arrivals: Arrivals, clock: Clock)
     assert arrivals.open(NODE, "asked") is None
 
 
-def test_few_answered_messages_are_remembered(arrivals: Arrivals) -> None:
+def test_few_answered_messages_are_kept(arrivals: Arrivals) -> None:
     for number in range(3 * REMEMBERED):
         arrivals.hand_out(NODE, f"n{number}", RUN, [f"o{number}"], None, None)
         instruction = arrivals.open(NODE, f"n{number}")
         assert instruction is not None
         arrivals.close(instruction)
-    kept = [number for number in range(3 * REMEMBERED) if arrivals.pulls(NODE, RUN, f"o{number}")]
+    kept = [number for number in range(3 * REMEMBERED) if arrivals.instruction_of(NODE, RUN, f"o{number}")]
     assert len(kept) == REMEMBERED + 1
-    assert arrivals.open(NODE, "asked") is not None  # what is open is never forgotten
+    assert arrivals.open(NODE, "asked") is not None  # open instructions are kept
 
 
-def test_a_tree_is_read_with_what_its_names_mean() -> None:
+def test_a_tree_is_read_as_names_with_children() -> None:
     a, b, c = ("a" * 64, "b" * 64, "c" * 64)
     assert read_tree(Node(a, [Node(b, [Node(c)]), Node(c)])) == {a: (b, c), b: (c,), c: ()}
 
@@ -200,11 +198,11 @@ def test_a_tree_is_read_with_what_its_names_mean() -> None:
     [
         Node("x"),
         Node("A" * 64),
-        Node("a" * 64, [Node("b" * 64, [Node("c" * 64)]), Node("b" * 64)]),  # one name, two meanings
+        Node("a" * 64, [Node("b" * 64, [Node("c" * 64)]), Node("b" * 64)]),  # one name, two sets of children
         Node("a" * 64, [Node("b" * 64, [Node("c" * 64, [Node("d" * 64, [Node("e" * 64, [Node("f" * 64)])])])])]),
     ],
 )
-def test_a_tree_that_is_none_is_refused(tree: Node) -> None:
+def test_an_invalid_tree_is_refused(tree: Node) -> None:
     with pytest.raises(BadReplyError):
         read_tree(tree)
 

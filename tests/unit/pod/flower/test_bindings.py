@@ -1,10 +1,10 @@
-"""One certificate is one collaborator: who may join, who speaks for whom, and when another may take the place."""
+"""One certificate is one collaborator: which node may join, and when another may replace it."""
 
 from __future__ import annotations
 
 import pytest
 
-from panal.pod.tools.flower.bindings import JOINS, PERIOD, SILENT, Bindings, Caller, RefusedError, caller
+from panal.pod.tools.flower.bindings import JOINS, PERIOD, SILENT, Bindings, Caller, RefusedError, read_caller
 
 
 class Clock:
@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def bindings(clock: Clock) -> Bindings:
-    """Node 1 is c1's, from pod-a."""
+    """Node 1 belongs to c1 and runs in pod-a."""
     found = Bindings(clock)
     found.may_join(ONE)
     assert found.join(ONE, 1) is None
@@ -45,11 +45,11 @@ def test_a_second_node_is_refused_while_the_first_is_alive(bindings: Bindings, c
         with refused("SecondCollaborator"):
             bindings.may_join(second)
         with refused("SecondCollaborator"):
-            bindings.join(second, 2)  # it registered before the first did
+            bindings.join(second, 2)  # registered before the first one
     bindings.check(ONE, 1)
 
 
-def test_who_says_nothing_of_its_pod_is_never_a_restart() -> None:
+def test_a_node_without_an_instance_is_not_a_restart() -> None:
     bindings = Bindings(Clock())
     bindings.join(NAMELESS, 1)
     with refused("SecondCollaborator"):
@@ -58,25 +58,25 @@ def test_who_says_nothing_of_its_pod_is_never_a_restart() -> None:
 
 def test_a_node_restarted_in_its_pod_replaces_the_previous_one_at_once(bindings: Bindings) -> None:
     bindings.may_join(ONE)
-    bindings.check(ONE, 1)  # registration alone replaces nobody
+    bindings.check(ONE, 1)  # registration does not replace a node
     assert bindings.join(ONE, 2) == 1
     bindings.check(ONE, 2)
     with refused("ForeignNode"):
         bindings.check(ONE, 1)
-    assert bindings.join(ONE, 2) is None  # said twice
+    assert bindings.join(ONE, 2) is None  # repeated request
 
 
-def test_another_pod_takes_the_place_of_one_that_is_silent_or_has_said_good_bye(bindings: Bindings, clock: Clock) -> None:
+def test_a_node_of_another_pod_replaces_a_silent_or_deactivated_one(bindings: Bindings, clock: Clock) -> None:
     clock.now += SILENT
     assert bindings.join(OTHER_POD, 2) == 1
-    bindings.leave(ONE, 1)  # too late to matter
+    bindings.leave(ONE, 1)  # too late, without effect
     with refused("SecondCollaborator"):
         bindings.may_join(ONE)
     bindings.leave(OTHER_POD, 2)
     assert bindings.join(ONE, 3) == 2
 
 
-def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
+def test_a_cluster_uses_only_its_own_node(bindings: Bindings) -> None:
     bindings.join(TWO, 2)
     for who, node, what in (
         (TWO, 1, "another cluster"),
@@ -88,10 +88,10 @@ def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
             bindings.check(who, node)
         assert caught.value.reason == "ForeignNode"
     with refused("ForeignNode"):
-        bindings.join(Caller("c3", "x"), 1)  # with a key that it was given
+        bindings.join(Caller("c3", "x"), 1)  # with the key of another node
     bindings.leave(TWO, 1)
     with refused("SecondCollaborator"):
-        bindings.may_join(OTHER_POD)  # nobody else can say good-bye for it
+        bindings.may_join(OTHER_POD)  # no other node can deactivate it
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_a_cluster_speaks_for_its_own_node_alone(bindings: Bindings) -> None:
 )
 def test_a_request_has_exactly_one_cluster(clusters: list[str], known: bool) -> None:
     if known:
-        assert caller(clusters, ["pod"]) == Caller(clusters[0], "pod")
-        assert caller(clusters, []).instance == caller(clusters, ["a", "b"]).instance == ""
+        assert read_caller(clusters, ["pod"]) == Caller(clusters[0], "pod")
+        assert read_caller(clusters, []).instance == read_caller(clusters, ["a", "b"]).instance == ""
         return
     with refused("NoCluster"):
-        caller(clusters, ["pod"])
+        read_caller(clusters, ["pod"])
 
 
-def test_a_cluster_registers_few_nodes_a_minute() -> None:
+def test_registrations_of_a_cluster_are_limited() -> None:
     clock = Clock()
     bindings = Bindings(clock)
     who = Caller("c1", "pod")

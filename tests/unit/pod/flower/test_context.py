@@ -1,4 +1,4 @@
-"""A missing key of node config or run config: raised in words, and the one text of an exception that leaves a site by itself."""
+"""A missing key of node config or run config is named, in the only exception text that leaves a site by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from panal.pod.tools.flower import client_hook, watch
 from panal.pod.tools.flower.context import MissingRunConfig, NodeConfig, RunConfig, naming_missing_keys, with_key
-from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.errors import incoming_error, outgoing_error
 
 
 def context() -> Any:
@@ -20,7 +20,7 @@ def context() -> Any:
 
 
 def reason_of(raised: Exception) -> str:
-    """As Flower writes an exception into a reply."""
+    """An exception as Flower writes it into a reply."""
     return str(type(raised)) + ":<'" + str(raised) + "'>"
 
 
@@ -31,21 +31,21 @@ def reason_of(raised: Exception) -> str:
         ("run_config", "local-epochs", "MissingRunConfig", "the run config has no key 'local-epochs'"),
     ],
 )
-def test_the_key_is_named_at_the_hub_though_texts_stay_at_the_site(config: str, key: str, name: str, sentence: str) -> None:
+def test_a_missing_key_is_named_on_the_hub(config: str, key: str, name: str, sentence: str) -> None:
     with pytest.raises(KeyError) as caught:
         getattr(naming_missing_keys(context()), config)[key]
-    said = leaving(2, reason_of(caught.value), share=False)
+    said = outgoing_error(2, reason_of(caught.value), share=False)
     assert said == f"exception={name} message={sentence}"
-    assert leaving(2, said, share=False) == said
-    assert arrived(2, said) == (name, sentence)
-    assert with_key(*arrived(2, said)) == f"{name}: {sentence}"
+    assert outgoing_error(2, said, share=False) == said
+    assert incoming_error(2, said) == (name, sentence)
+    assert with_key(*incoming_error(2, said)) == f"{name}: {sentence}"
 
 
 @pytest.mark.parametrize("key", ["patient 4711", "", "a" * 65, "a'b", "a\nb", 4711])
-def test_what_is_no_name_of_a_key_stays_at_the_site(key: Any) -> None:
+def test_other_keys_stay_at_the_site(key: Any) -> None:
     with pytest.raises(KeyError) as caught:
         NodeConfig()[key]
-    assert leaving(2, reason_of(caught.value), share=False) == "exception=MissingNodeConfig"
+    assert outgoing_error(2, reason_of(caught.value), share=False) == "exception=MissingNodeConfig"
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_what_is_no_name_of_a_key_stays_at_the_site(key: Any) -> None:
     ],
 )
 def test_other_texts_stay_at_the_site(reason: str) -> None:
-    assert " message=" not in leaving(2, reason, share=False)
-    assert with_key(*arrived(2, leaving(2, reason, share=True))) in ("KeyError", "MissingNodeConfig", "MissingRunConfig")
+    assert " message=" not in outgoing_error(2, reason, share=False)
+    assert with_key(*incoming_error(2, outgoing_error(2, reason, share=True))) in ("KeyError", "MissingNodeConfig", "MissingRunConfig")
 
 
-def test_otherwise_they_are_dictionaries() -> None:
+def test_the_configs_are_dictionaries() -> None:
     config = RunConfig({"a": 1})
     assert (config["a"], config.get("b"), "b" in config, {**config}) == (1, None, False, {"a": 1})
     for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
@@ -70,7 +70,7 @@ def test_otherwise_they_are_dictionaries() -> None:
             again["b"]
 
 
-def test_both_apps_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_app_and_client_app_get_the_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = ModuleType("run_clientapp")
     found = context()
     client.__dict__.update(

@@ -1,4 +1,4 @@
-"""What is told of an app process that has died."""
+"""The report of an app process that has died."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from panal.pod.tools.flower import deaths
-from panal.pod.tools.flower.errors import arrived, leaving
+from panal.pod.tools.flower.errors import incoming_error, outgoing_error
 
 CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token", "t"]
 
@@ -24,16 +24,16 @@ CLIENT, SERVER = ["flwr-clientapp", "--token", "t"], ["flwr-serverapp", "--token
         (deaths.EXITED, False, "ClientAppExited", "ended by sys.exit before it had a result"),
     ],
 )
-def test_the_signal_is_named_and_want_of_memory_only_where_the_kernel_says_so(code: int, starved: bool, reason: str, words: str) -> None:
-    told = deaths.why(CLIENT, code, starved)
-    assert arrived(8, leaving(8, told, share=True)) == (reason, f"the client app {words}")
-    assert arrived(8, leaving(8, told, share=False)) == (reason, "")
-    assert deaths.why(SERVER, code, starved) == f"The server app {words}"
+def test_signal_and_lack_of_memory_are_named(code: int, starved: bool, reason: str, words: str) -> None:
+    found = deaths.death_message(CLIENT, code, starved)
+    assert incoming_error(8, outgoing_error(8, found, share=True)) == (reason, f"the client app {words}")
+    assert incoming_error(8, outgoing_error(8, found, share=False)) == (reason, "")
+    assert deaths.death_message(SERVER, code, starved) == f"The server app {words}"
 
 
 def test_success_and_other_programs_are_not_reported() -> None:
-    assert not deaths.why(CLIENT, 0, True)
-    assert not deaths.why(["flwr-agentapp"], -9, False)
+    assert not deaths.death_message(CLIENT, 0, True)
+    assert not deaths.death_message(["flwr-agentapp"], -9, False)
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,14 @@ def test_success_and_other_programs_are_not_reported() -> None:
         ("4:memory:/pod/a", "/nowhere", ""),
     ],
 )
-def test_the_kernels_count_is_found_in_either_version_of_cgroups(
-    monkeypatch: pytest.MonkeyPatch, cgroup: str, file: str, text: str
-) -> None:
+def test_oom_kills_are_read_from_both_cgroup_versions(monkeypatch: pytest.MonkeyPatch, cgroup: str, file: str, text: str) -> None:
     files = {"/proc/self/cgroup": cgroup, file: text}
     monkeypatch.setattr(deaths, "_lines", lambda path: files.get(str(path).replace("//", "/"), "").splitlines())
-    assert deaths.kills() == (2 if text else 0)
+    assert deaths.oom_kills() == (2 if text else 0)
 
 
 def ending(how: object) -> SimpleNamespace:
-    """A module as Flower's, whose app ends in this way."""
+    """A module like Flower's whose app ends in this way."""
 
     def flwr_exit(code: int) -> None:
         raise SystemExit(code)
@@ -66,7 +64,7 @@ def ending(how: object) -> SimpleNamespace:
         module.flwr_exit(how)
 
     module = SimpleNamespace(run_app=run_app, flwr_exit=flwr_exit)
-    deaths.reporting(module, "run_app")  # type: ignore[arg-type]
+    deaths.mark_exit(module, "run_app")  # type: ignore[arg-type]
     return module
 
 
@@ -74,11 +72,11 @@ def ending(how: object) -> SimpleNamespace:
     ("how", "code"),
     [(0, 0), (1, 1), (SystemExit(), deaths.EXITED), (SystemExit(0), deaths.EXITED), (SystemExit(4), 4)],
 )
-def test_an_app_that_calls_sys_exit_does_not_look_as_if_it_had_ended_well(how: object, code: int) -> None:
+def test_an_app_that_calls_sys_exit_has_a_nonzero_exit_code(how: object, code: int) -> None:
     with pytest.raises(SystemExit) as end:
         ending(how).run_app()
     assert end.value.code == code
 
 
-def test_where_the_kernel_says_nothing_there_were_no_kills(tmp_path: Path) -> None:
+def test_without_a_count_there_are_no_oom_kills(tmp_path: Path) -> None:
     assert deaths._lines(tmp_path / "missing") == []

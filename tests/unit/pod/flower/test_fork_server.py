@@ -1,4 +1,4 @@
-"""The fork server without Flower: its programs are small modules of the test's own."""
+"""The fork server without Flower: its programs are small modules of the test."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def wait(*names):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Runs a SuperNode's part, written by a test, and returns the folder of what its programs wrote."""
+    """Runs the test's script as a SuperNode, and returns the folder with the output of its programs."""
 
     def go(body: str, ahead: str = "") -> Path:
         install(tmp_path / "tools")
@@ -85,7 +85,7 @@ def run(tmp_path: Path) -> Callable[[str, str], Path]:
     return go
 
 
-def test_programs_share_what_was_imported_and_nothing_of_their_random_state(run: Callable[..., Path]) -> None:
+def test_programs_share_imports_but_no_random_state(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 asked.start(["flwr-clientapp", str(out / "b")], start_new_session=True)
@@ -97,7 +97,7 @@ wait("a", "b")
     assert (first[2], second[2]) == ("False", "True")
 
 
-def test_a_program_that_starts_programs_asks_the_same_server(run: Callable[..., Path]) -> None:
+def test_a_forked_program_uses_the_same_server(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 asked.start(["flower-superexec", str(out / "b")])
@@ -106,7 +106,7 @@ wait("a", "b")
     assert (out / "a").read_text().split()[0] == (out / "b").read_text().split()[0]
 
 
-def test_where_a_library_starts_threads_programs_are_started_as_ever_and_none_is_lost(run: Callable[..., Path]) -> None:
+def test_programs_are_started_normally_if_a_library_starts_threads(run: Callable[..., Path]) -> None:
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.3)"
     out = run(
         """
@@ -124,12 +124,12 @@ wait("after")
         threads,
     )
     assert (out / "before").read_text() == (out / "after").read_text() == "anew\n"
-    said = (out / "said").read_text()
-    assert "no acceleration: a library has started threads" in said
-    assert "no fork server" in said
+    output = (out / "said").read_text()
+    assert "no acceleration: a library has started threads" in output
+    assert "no fork server" in output
 
 
-def test_a_program_that_is_not_known_is_started_as_ever(run: Callable[..., Path]) -> None:
+def test_an_unknown_program_is_started_normally(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-agentapp", str(out / "a")])
 wait("a")
@@ -137,7 +137,7 @@ wait("a")
     assert (out / "a").read_text() == "anew\n"
 
 
-def test_the_memory_that_children_share_is_left_alone_by_their_garbage_collection(run: Callable[..., Path]) -> None:
+def test_garbage_collection_does_not_copy_shared_memory(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 wait("a")
@@ -145,19 +145,19 @@ wait("a")
     assert int((out / "a").read_text().split()[3]) > 1000
 
 
-def test_an_app_process_teaches_more_names_than_a_pipe_holds(run: Callable[..., Path]) -> None:
+def test_a_long_list_of_modules_reaches_the_server(run: Callable[..., Path]) -> None:
     out = run("""
 asked.start(["flwr-clientapp", str(out / "a")])
 wait("a")
 names = [f"library{n % 40}.module_with_a_name_of_usual_length_{n}" for n in range(9000)]
 server.libraries = lambda names_: names
-said = []
-taught = server.Server(None, None, os.getpid())
-taught._import = said.append
-taught._teach()
-taught._learn(taught.lessons.recv(server.LESSON))
-taught._learn(b"what an app may write")
-assert said == [names], len(said)
+imported = []
+instance = server.Server(None, None, os.getpid())
+instance._import = imported.append
+instance._send_libraries()
+instance._learn(instance.lessons.recv(server.LESSON))
+instance._learn(b"what an app may write")
+assert imported == [names], len(imported)
 """)
     assert (out / "a").exists()
 
@@ -182,13 +182,13 @@ asked.start(["flower-superexec", str(out / "c"), "11"])
 wait("a", "b", "c")
 """)
     assert (out / "a").read_text() == "exception=KilledBySIGKILL message=the client app was killed by SIGKILL"
-    assert "exception=" not in (out / "b").read_text()  # what it wrote itself: nothing is told of it
+    assert "exception=" not in (out / "b").read_text()  # its own output: no death is reported
     assert "KilledBySIGSEGV" in (out / "c").read_text()
 
 
 def test_the_death_of_an_app_that_was_not_forked_is_reported(run: Callable[..., Path]) -> None:
     out = run("""
-deaths.started(["flwr-clientapp", str(out / "a"), "9"])
+deaths.popen(["flwr-clientapp", str(out / "a"), "9"])
 wait("a")
 asked.socket.close()
 asked.start(["flwr-clientapp", str(out / "b"), "15"])
@@ -198,7 +198,7 @@ wait("b")
     assert "KilledBySIGTERM" in (out / "b").read_text()
 
 
-def test_a_fork_server_that_has_given_up_still_tells_of_its_children(run: Callable[..., Path]) -> None:
+def test_a_fork_server_that_has_given_up_reports_deaths(run: Callable[..., Path]) -> None:
     threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.3)"
     out = run(
         """
@@ -210,9 +210,9 @@ wait("a")
     assert "KilledBySIGKILL" in (out / "a").read_text()
 
 
-@pytest.mark.parametrize("start", ["asked.start", "deaths.started"])
-def test_without_its_superexec_a_process_ends(run: Callable[..., Path], start: str) -> None:
-    """It is started again by what keeps it running, and its SuperExec with it."""
+@pytest.mark.parametrize("start", ["asked.start", "deaths.popen"])
+def test_a_process_ends_with_its_superexec(run: Callable[..., Path], start: str) -> None:
+    """The process is then restarted together with its SuperExec."""
     out = run(f"""
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(True))

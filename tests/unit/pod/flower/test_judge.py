@@ -1,4 +1,4 @@
-"""Which replies the strategy gets to see, as tables; arrays are numpy's, records are as Flower's."""
+"""Which replies reach the strategy, as tables, with arrays of numpy and records like Flower's."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def judged(*replies: Description, kind: str = "train", judge: Judge | None = Non
     [
         ((GOOD, GOOD), {}),
         ((GOOD, GOOD, WIDE), {"2": "ArraysDiffer"}),
-        ((GOOD, WIDE), {"1": "ArraysDiffer"}),  # no majority is needed for what was sent
+        ((GOOD, WIDE), {"1": "ArraysDiffer"}),  # half of the replies match what was sent
         ((GOOD, OTHER_KEY, GOOD), {"1": "MetricsDiffer"}),
-        ((GOOD, OTHER_KEY), {}),  # who is right cannot be told
-        ((WIDE, WIDE, GOOD), {}),  # an app whose replies are unlike what it sends; one that echoes it makes nobody guilty
+        ((GOOD, OTHER_KEY), {}),  # no majority
+        ((WIDE, WIDE, GOOD), {}),  # the app's replies differ from what it sends
         ((BROKEN,), {"0": "ReplyInvalid"}),
         ((GOOD, GOOD, BROKEN), {"2": "ReplyInvalid"}),
         ((GOOD, GOOD, NAN), {"2": "NotFinite"}),
         ((GOOD, NAN), {"1": "NotFinite"}),
-        ((NAN, NAN, GOOD), {}),  # the app diverges, which has to be seen
+        ((NAN, NAN, GOOD), {}),  # the app diverges
         ((NAN,), {}),
         ((), {}),
     ],
@@ -48,28 +48,28 @@ def test_replies_of_flowers_own_strategies(replies: tuple[Description, ...], exp
     assert judged(*replies) == expected
 
 
-def test_where_there_is_no_majority_the_round_before_tells() -> None:
+def test_an_earlier_round_decides_without_a_majority() -> None:
     judge = Judge(Rules())
-    judge.took("train", [GOOD])
+    judge.accept("train", [GOOD])
     assert judged(GOOD, OTHER_KEY, judge=judge) == {"1": "MetricsDiffer"}
     assert judged(GOOD, OTHER_KEY, judge=judge, kind="evaluate") == {}
     assert judged(OTHER_KEY, OTHER_KEY, judge=judge) == {}  # all have changed
 
 
-def test_a_strategy_of_the_users_own_gets_what_differs_and_is_asked_again_without_it() -> None:
+def test_an_apps_own_strategy_gets_different_replies_first() -> None:
     judge = Judge(Rules(strict=False))
     assert judged(GOOD, GOOD, OTHER_KEY, judge=judge) == {}
-    odd = judge.odd_ones("train", {"0": GOOD, "1": GOOD, "2": OTHER_KEY})
+    odd = judge.outliers("train", {"0": GOOD, "1": GOOD, "2": OTHER_KEY})
     assert odd == {"2": ("MetricsDiffer", "m/loss is missing; m/Loss is unknown")}
 
 
-def test_other_values_count_only_for_strategies_of_the_users_own() -> None:
+def test_other_values_count_only_for_an_apps_own_strategies() -> None:
     with_config = Description(GOOD.arrays, GOOD.metrics, {("c", "x"): ""})
     assert judged(GOOD, GOOD, with_config) == {}
-    assert Judge(Rules(strict=False)).odd_ones("train", {"0": GOOD, "1": GOOD, "2": with_config})["2"][0] == "ValuesDiffer"
+    assert Judge(Rules(strict=False)).outliers("train", {"0": GOOD, "1": GOOD, "2": with_config})["2"][0] == "ValuesDiffer"
 
 
-def test_an_app_may_want_them_all() -> None:
+def test_an_app_can_accept_all_replies() -> None:
     judge = Judge(Rules(consistent=False))
     assert judged(GOOD, GOOD, WIDE, OTHER_KEY, judge=judge) == {}
     assert judged(BROKEN, judge=judge) == {"0": "ReplyInvalid"}
@@ -117,7 +117,7 @@ THREE = np.arange(3, dtype=np.float32)
         (Array.of(np.zeros((0, 4))), None),
         (Array.of(np.asfortranarray(np.ones((2, 3)))), None),
         (Array.of(np.array([1, 2], dtype=">i4")), None),
-        (Array.of(np.zeros(2, dtype="V2"), dtype="bfloat16"), None),  # a type that numpy does not know by itself
+        (Array.of(np.zeros(2, dtype="V2"), dtype="bfloat16"), None),  # a type that numpy lacks
         (Array.of(THREE, shape=(1, 3)), "ReplyInvalid"),
         (Array.of(THREE, dtype="float64"), "ReplyInvalid"),
         (Array.of(THREE, data=b"no numpy"), "ReplyInvalid"),
@@ -140,7 +140,7 @@ THREE = np.arange(3, dtype=np.float32)
         (Array.of(np.concatenate([np.zeros(1 << 21), [np.nan]])), "NotFinite"),
     ],
 )
-def test_an_array_holds_what_it_says(array: Array, expected: str | None) -> None:
+def test_the_data_of_an_array_must_match_its_header(array: Array, expected: str | None) -> None:
     content = Content({"arrays": {"w": array}})
     found = describe(content, Rules())
     assert (found.trouble[0] if found.trouble else None) == (expected if expected == "ReplyInvalid" else None)
@@ -148,11 +148,11 @@ def test_an_array_holds_what_it_says(array: Array, expected: str | None) -> None
     assert describe(content, Rules(finite=False)).infinite == ""
 
 
-def test_flowers_own_strategies_read_arrays_of_numpys_alone() -> None:
+def test_flowers_strategies_read_only_arrays_of_numpy() -> None:
     content = Content({"arrays": {"w": Array.of(THREE, stype="torch")}})
     assert (describe(content, Rules()).trouble or ("",))[0] == "ReplyInvalid"
     assert describe(content, Rules(strict=False)).trouble is None
-    assert describe(content).arrays == {W: "float32 (3,) as torch"}  # and so it is not what was sent
+    assert describe(content).arrays == {W: "float32 (3,) as torch"}  # so it differs from what was sent
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_flowers_own_strategies_read_arrays_of_numpys_alone() -> None:
     [
         ({"loss": 1.5, "n": 10}, None),
         ({"loss": [1.0, 2.0], "n": 0}, None),
-        ({"loss": float("nan"), "n": 10}, None),  # as an AUC where there is but one class
+        ({"loss": float("nan"), "n": 10}, None),  # such as the AUC of a site with one class
         ({"loss": [1.0, float("inf")], "n": 10}, None),
         ({"n": -1}, "WeightInvalid"),
         ({"n": float("nan")}, "WeightInvalid"),
@@ -175,7 +175,7 @@ def test_numbers_and_weights(metrics: dict[str, Any], reason: str | None) -> Non
     assert (described.trouble[0] if described.trouble else None) == reason
 
 
-def test_a_record_in_words() -> None:
+def test_a_record_is_described() -> None:
     trees = Array.of(np.zeros(100, np.uint8))
     content = Content({"arrays": {"w": Array.of(THREE), "t": trees}, "none": {}}, {"m": {"loss": 1, "per": [1, 2]}}, {"c": {"x": b""}})
     assert describe(content) == Description(

@@ -1,4 +1,4 @@
-"""What panal knows of Flower: the digests of what it hooks. A release that leaves that alone is known on the day it appears."""
+"""Digests of the hooked modules of Flower: a new release that does not change them is supported without an update."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ONE, TWO = "flwr.superlink.main", "flwr.supernode.main"
 
 
 def release(**changed: str) -> dict[str, bytes]:
-    """The files of a made-up release: those of `changed` by the last part of their name, the others as they always were."""
+    """The files of an invented release: those in `changed` by the last part of their name, the others unchanged."""
     return {f"{m.replace('.', '/')}.py": changed.get(m.rpartition(".")[2], f"# {m}").encode() for m in MODULES}
 
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two made-up releases, of which the second changed one module."""
+    """Two invented releases; the second changed one module."""
     table = {
         version: {m: hashlib.sha256(files[f"{m.replace('.', '/')}.py"]).hexdigest() for m in MODULES}
         for version, files in {"2.0.0": release(), "2.1.0": release(fleet_handlers="new")}.items()
@@ -31,7 +31,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "found"),
     [
         (release(), ""),
         (release(fleet_handlers="new"), ""),
@@ -46,12 +46,12 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("known")
-def test_a_release_is_known_by_the_modules_that_are_hooked(files: dict[str, bytes], told: str) -> None:
-    assert difference(files.__getitem__) == told
+def test_a_release_is_known_by_its_hooked_modules(files: dict[str, bytes], found: str) -> None:
+    assert difference(files.__getitem__) == found
 
 
 @pytest.mark.usefixtures("known")
-def test_modules_of_two_releases_that_were_never_tried_together_are_not_known() -> None:
+def test_a_mix_of_two_releases_is_not_known() -> None:
     module.DIGESTS["2.1.0"] |= {TWO: hashlib.sha256(b"new too").hexdigest()}
     assert difference(release(fleet_handlers="new").__getitem__) == f"Its {TWO} is not as in 2.1.0"
 
@@ -71,15 +71,15 @@ def test_the_table_is_complete() -> None:
     assert all(version.rpartition(".")[0] in WORKING for version in VERSIONS)
 
 
-def test_every_module_that_is_hooked_is_known_by_its_digest() -> None:
+def test_every_hooked_module_has_a_digest() -> None:
     assert {module for side in hooks.HOOKS.values() for module in side} <= set(MODULES)
 
 
 @pytest.mark.parametrize(
     ("hub", "here", "differ"), [("1.42.0", "1.42.1", False), ("1.42.0", "1.4.0", True), ("", "1.42.0", False), ("1.42.0", "", True)]
 )
-def test_hub_and_site_have_the_same_minor_version(monkeypatch: pytest.MonkeyPatch, hub: str, here: str, differ: bool) -> None:
+def test_minor_versions_of_hub_and_site_are_compared(monkeypatch: pytest.MonkeyPatch, hub: str, here: str, differ: bool) -> None:
     monkeypatch.setattr(module, "installed", lambda: here)
-    told = differs(hub)
-    assert bool(told) == differ
-    assert not differ or (hub in told and here in told)
+    found = differs(hub)
+    assert bool(found) == differ
+    assert not differ or (hub in found and here in found)

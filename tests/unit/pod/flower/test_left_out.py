@@ -1,4 +1,4 @@
-"""Which imports of an app lead to a file that its bundle has not."""
+"""Imports of an app that lead to a file which its bundle lacks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from panal.pod.tools.files import RunError
 from panal.pod.tools.flower.control import refuse_incomplete
-from panal.pod.tools.flower.left_out import App, imports, left_out, told
+from panal.pod.tools.flower.left_out import App, error_message, imports, left_out
 
 COMPONENTS = ["app.server", "app.client"]
 BASE = {"app/__init__.py": "", "app/server.py": "", "app/client.py": ""}
 
 
 def missing(sources: dict[str, str], out: set[str], elsewhere: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
-    """`importer -> path` for each file that is left out; `out` are the paths that the bundle has not."""
+    """`importer -> path` for each missing file; `out` are the paths that the bundle lacks."""
     found = {**BASE, **sources}
     app = App(found.keys(), found.__getitem__, found.keys() - out, elsewhere.__contains__)
     return [f"{each.module} -> {each.path}" for each in left_out(COMPONENTS, app)]
@@ -39,8 +39,8 @@ HELPERS = {"lib/__init__.py": "", "lib/helpers.py": ""}
         ("from app import ab_test", {"app/ab_test.py": ""}, {"app/ab_test.py"}, ["app/client.py -> app/ab_test.py"]),
         ("def f():\n    import env.a", {"env/a.py": ""}, {"env/a.py"}, ["app/client.py -> env/a.py"]),
         ("import parts", {}, set(), ["app/client.py -> parts/"]),  # the image lacks the folder as well
-        ("", HELPERS, set(HELPERS), []),  # nobody imports it
-        ("import lib", {"lib/notes.py": ""}, {"lib/notes.py"}, []),  # what is imported is elsewhere: the folder is no package
+        ("", HELPERS, set(HELPERS), []),  # not imported
+        ("import lib", {"lib/notes.py": ""}, {"lib/notes.py"}, []),  # the imported module is installed: the folder is not a package
         ("try:\n    import lib.helpers\nexcept ImportError:\n    pass", HELPERS, set(HELPERS), []),
         ("if TYPE_CHECKING:\n    import lib.helpers", HELPERS, set(HELPERS), []),
         ("if typing.TYPE_CHECKING:\n    import lib.helpers", HELPERS, set(HELPERS), []),
@@ -48,7 +48,7 @@ HELPERS = {"lib/__init__.py": "", "lib/helpers.py": ""}
         ("this is no Python", HELPERS, set(HELPERS), []),
     ],
 )
-def test_what_a_client_imports(client: str, more: dict[str, str], out: set[str], expected: list[str]) -> None:
+def test_imports_of_a_client(client: str, more: dict[str, str], out: set[str], expected: list[str]) -> None:
     assert missing({CLIENT: client, **more}, out) == expected
 
 
@@ -63,7 +63,7 @@ def test_a_component_itself_is_left_out() -> None:
     assert missing({}, {"app/client.py"}) == ["pyproject.toml -> app/client.py"]
 
 
-def test_what_the_image_has_installed_is_found_there() -> None:
+def test_installed_modules_are_not_missing() -> None:
     sources = {CLIENT: "import lib.helpers, build", **HELPERS}
     assert missing(sources, set(HELPERS), {"lib", "build"}) == []
     assert missing({CLIENT: "import app.test_a", "app/test_a.py": ""}, {"app/test_a.py"}, {"app"}) == ["app/client.py -> app/test_a.py"]
@@ -75,7 +75,7 @@ def test_relative_imports_have_their_full_names() -> None:
     ]  # fmt: skip
 
 
-def test_the_launcher_names_the_import_and_what_to_do(tmp_path: Path) -> None:
+def test_the_error_names_the_import_and_the_remedy(tmp_path: Path) -> None:
     for path in ("app/__init__.py", "app/server.py", "lib/helpers.py", "lib/json.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text("")
@@ -97,8 +97,8 @@ def test_the_launcher_names_the_import_and_what_to_do(tmp_path: Path) -> None:
         refuse_incomplete(tmp_path, project, bundle.getvalue())
 
 
-def test_many_are_counted() -> None:
+def test_many_missing_modules_are_counted() -> None:
     sources = {CLIENT: "\n".join(f"import lib.m{n}" for n in range(9))} | {f"lib/m{n}.py": "" for n in range(9)}
     found = {**BASE, **sources}
     app = App(found.keys(), found.__getitem__, set(BASE), lambda _: False)
-    assert "and 4 more. Rename" in told(left_out(COMPONENTS, app))
+    assert "and 4 more. Rename" in error_message(left_out(COMPONENTS, app))

@@ -1,4 +1,4 @@
-"""How long our programs wait between two looks, with a clock of the test's own."""
+"""The intervals at which our programs poll, with a fake clock."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_run_is_looked_at_every_second_and_soon_after_its_model_was_handed_over(
-    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_launcher_polls_sooner_after_a_model(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
     paused = launcher.Launcher(control=None)  # type: ignore[arg-type]
 
@@ -57,10 +55,10 @@ def test_a_run_is_looked_at_every_second_and_soon_after_its_model_was_handed_ove
     later = rests(12)
     assert later[0] == pytest.approx(launcher.SOON, abs=launcher.FILES)
     assert later == sorted(later)
-    assert later[-1] == pytest.approx(1.0, abs=launcher.FILES)  # an app that goes on for long after it has its model
+    assert later[-1] == pytest.approx(1.0, abs=launcher.FILES)  # an app that continues long after its model
 
 
-def test_a_node_asks_the_hub_ever_less_often_and_looks_for_its_own_apps_reply_by_the_time_it_takes(clock: Clock) -> None:
+def test_the_poll_intervals_of_a_node(clock: Clock) -> None:
     def push(**_: object) -> None:
         for _ in range(3):
             module.time.sleep(0.5)
@@ -79,7 +77,7 @@ def test_a_node_asks_the_hub_ever_less_often_and_looks_for_its_own_apps_reply_by
     assert clock.slept == [0.02, 0.201, 0.411, 0.5, 0.2]
 
 
-def test_without_acceleration_a_node_asks_as_flower_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_acceleration_a_node_polls_like_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANAL_ACCELERATION", "Off")
     module = SimpleNamespace()
     poll_hook.patch(module)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a run gives to its app's run config, as the launcher reads it: in the app's own types, or refused by name."""
+"""spec.server.runConfig as the launcher reads it: in the types that the app declares, or refused by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECT = {"tool": {"flwr": {"app": {"config": DECLARED}}}}
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> dict[str, Any]:
-    """Through the spec, the container's environment and a kubelet's expansion to what Flower is told."""
+    """What Flower gets, after the spec, the container's environment and the kubelet's expansion of variables."""
     spec = Spec(framework="flower", server=Server.model_validate({"image": "i", "runConfig": given}))
     env = {entry["name"]: entry["value"] for entry in Flower().aggregator(spec).main["env"]}
     monkeypatch.setenv("PANAL_RUN_CONFIG", expand(env.get("PANAL_RUN_CONFIG", ""), env))
@@ -32,13 +32,13 @@ def launched(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> dict[str
     [
         ({}, {}),
         ({"lr": 0.5, "name": "b", "augment": True}, {"lr": 0.5, "name": "b", "augment": True}),
-        ({"lr": 1}, {"lr": 1.0}),  # an API server makes it of 1.0
+        ({"lr": 1}, {"lr": 1.0}),  # an API server changes 1.0 to 1
         ({"optimizer.steps": 4.0, "optimizer.momentum": 0}, {"optimizer.steps": 4, "optimizer.momentum": 0.0}),
         ({"name": "$(PANAL_ROUNDS) $$ $HOME \\ \"'\n é"}, {"name": "$(PANAL_ROUNDS) $$ $HOME \\ \"'\n é"}),
-        ({"num-server-rounds": 9}, {"num-server-rounds": 9}),  # who names the key means it
+        ({"num-server-rounds": 9}, {"num-server-rounds": 9}),  # an explicit value wins
     ],
 )
-def test_values(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_values_have_the_declared_types(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: dict[str, Any]) -> None:
     found = launched(monkeypatch, given)
     assert found == {"num-server-rounds": 7} | expected
     assert {key: type(value) for key, value in found.items() if key in expected} == {key: type(value) for key, value in expected.items()}
@@ -56,7 +56,7 @@ def test_values(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected
         ({"optimizer.steps": 4.5}, "'optimizer.steps' is a number, and the app declares a whole number."),
     ],
 )
-def test_what_the_app_does_not_declare_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], said: str) -> None:
+def test_undeclared_keys_and_wrong_types_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], said: str) -> None:
     with pytest.raises(RunError) as caught:
         launched(monkeypatch, given)
     assert caught.value.reason == "InvalidSpec"
@@ -79,12 +79,12 @@ def test_what_the_app_does_not_declare_is_refused_by_name(monkeypatch: pytest.Mo
         ([1], "dictionary"),
     ],
 )
-def test_what_cannot_be_a_run_config_is_refused_when_the_resource_is_read(given: Any, said: str) -> None:
+def test_an_invalid_run_config_is_refused_by_the_parser(given: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Server.model_validate({"image": "i", "runConfig": given})
 
 
-def test_the_variable_is_short_enough_for_a_process() -> None:
+def test_the_variable_fits_into_an_environment() -> None:
     largest = Server.model_validate({"runConfig": {str(n): "$" * 300 for n in range(100)}})
     assert len(as_json(largest.run_config).replace("$", "$$")) < 128 * 1024
     assert json.loads(as_json(largest.run_config)) == largest.run_config

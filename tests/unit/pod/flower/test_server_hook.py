@@ -1,4 +1,4 @@
-"""What the hub's hook makes of replies that a strategy cannot bear, with strategies and grids that are none of Flower's."""
+"""How the hook handles replies that make a strategy raise, with strategies and grids of the test."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 from panal.pod.tools.codes import MAX_METRIC_NAME
 from panal.pod.tools.files import read_records
 from panal.pod.tools.flower import trees
-from panal.pod.tools.flower.aggregation import rules
+from panal.pod.tools.flower.aggregation import strategy_rules
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.judge import Description
-from panal.pod.tools.flower.replies import Answer, in_order, numbers
+from panal.pod.tools.flower.replies import MessageResult, in_order, numbers
 from panal.pod.tools.flower.server_hook import Observation
 from panal.pod.tools.flower.watch import Part
 
 
 class Trees:
-    """As Flower's own for trees: it raises at a tree that is none, when it has taken those before."""
+    """Like Flower's strategy for trees: raises at an invalid tree, after it has aggregated those before."""
 
     def __init__(self) -> None:
         self.forest: list[int] = []
@@ -52,76 +52,76 @@ class Reply:
 
 
 def observed(run_dir: Path, monkeypatch: pytest.MonkeyPatch, *, module: str, minimum: int = 1) -> tuple[Observation, list[Any]]:
-    monkeypatch.setattr("panal.pod.tools.flower.watch._watch", None)  # one a process
+    monkeypatch.setattr("panal.pod.tools.flower.watch._watch", None)  # one per process
     monkeypatch.setenv("PANAL_RUN_DIR", str(run_dir))
     monkeypatch.setenv("PANAL_MIN_CLIENTS", str(minimum))
     for kind in ("train", "evaluate"):
         monkeypatch.setattr(getattr(Trees, f"aggregate_{kind}"), "__module__", module)
     grid = SimpleNamespace(push_messages=None, pull_messages=None, get_node_ids=None)
-    made = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
+    observation = Observation(Trees(), {"grid": grid, "evaluate_fn": None, "num_rounds": 1}, lambda: None)
     replies = [Reply("1", 11), Reply("no tree", 22), Reply("5", 33)]
     for reply in replies:
         append_node(reply.node, f"c{reply.node}")
-    made.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
-    made.phase.sent = made.phase.replies = 3
-    made.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
-    made.last = 1
-    return made, replies
+    observation.exchange.got = {str(reply.node): Description({}, {}, {}) for reply in replies}
+    observation.phase.sent = observation.phase.replies = 3
+    observation.phase.collaborators = {f"c{reply.node}": {} for reply in replies}
+    observation.last = 1
+    return observation, replies
 
 
-def test_the_one_reply_at_which_flowers_strategy_raises_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
-    assert made.aggregate_train(1, replies)[0] == 6
-    assert made.strategy.forest == [1, 5]  # what it took before it raised does not count twice
-    assert made.phase.failed == {"c22": "ReplyInvalid"}
-    assert (made.phase.replies, sorted(made.phase.collaborators)) == (2, ["c11", "c33"])
-    assert "ValueError" in made.phase.messages["c22"]
+def test_a_reply_that_makes_flowers_strategy_raise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    assert observation.aggregate_train(1, replies)[0] == 6
+    assert observation.strategy.forest == [1, 5]  # replies aggregated before it raised do not count twice
+    assert observation.phase.failed == {"c22": "ReplyInvalid"}
+    assert (observation.phase.replies, sorted(observation.phase.collaborators)) == (2, ["c11", "c33"])
+    assert "ValueError" in observation.phase.messages["c22"]
     assert [r.content()["failed"] for r in read_records()] == [{"c22": "ReplyInvalid"}]
 
 
-def test_a_strategy_of_the_users_own_may_mean_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, replies = observed(tmp_path, monkeypatch, module="app.strategy")
+def test_an_apps_own_strategy_may_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observation, replies = observed(tmp_path, monkeypatch, module="app.strategy")
     with pytest.raises(ValueError, match="no tree"):
-        made.aggregate_train(1, replies)
-    assert made.phase.failed == {}
+        observation.aggregate_train(1, replies)
+    assert observation.phase.failed == {}
 
 
-def test_the_one_reply_that_spoils_the_model_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+def test_a_reply_that_makes_the_model_non_finite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observation, _ = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     replies = [Reply("1", 11), Reply("-1", 22), Reply("5", 33)]
-    monkeypatch.setitem(made.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
+    monkeypatch.setitem(observation.methods, "aggregate_train", lambda _round, given: ({"w": array(*(float(r.tree) for r in given))}, {}))
     monkeypatch.setattr("panal.pod.tools.flower.aggregation.not_finite", lambda each: -1 in each)
-    assert made.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
-    assert made.phase.failed == {"c22": "ReplyInvalid"}
-    made.phase.failed.clear()
-    assert made.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two of them: as it would be
-    assert made.phase.failed == {}
+    assert observation.aggregate_train(1, replies)[0] == {"w": array(1, 5)}
+    assert observation.phase.failed == {"c22": "ReplyInvalid"}
+    observation.phase.failed.clear()
+    assert observation.aggregate_train(1, [*replies, Reply("-1", 44)])[0] == {"w": array(1, -1, 5, -1)}  # two causes: unchanged
+    assert observation.phase.failed == {}
 
 
-def test_of_two_replies_neither_is_accused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without either of them the strategy could go on, and who is right cannot be told."""
-    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+def test_neither_of_two_replies_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strategy succeeds without either of them, so the cause is unknown."""
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
-        made.aggregate_train(1, replies[:2])
-    assert made.phase.failed == {}
+        observation.aggregate_train(1, replies[:2])
+    assert observation.phase.failed == {}
 
 
 def array(*numbers: float) -> tuple[float, ...]:
     return numbers
 
 
-def test_no_cluster_is_blamed_if_leaving_it_out_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+def test_no_reply_is_refused_if_that_does_not_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
     with pytest.raises(ValueError, match="no tree"):
-        made.aggregate_train(1, [*replies, Reply("no tree either", 44)])
-    assert made.phase.failed == {}
+        observation.aggregate_train(1, [*replies, Reply("no tree either", 44)])
+    assert observation.phase.failed == {}
 
 
-def test_a_wrapped_strategy_weighs_as_the_one_within() -> None:
+def test_a_wrapped_strategy_has_the_weight_of_the_inner_one() -> None:
     inner = Trees()
     outer = Trees()
     vars(inner)["weighted_by_key"], vars(outer)["strategy"] = "n", inner
-    assert (rules(inner).weighted_by, rules(outer).weighted_by, rules(Trees()).weighted_by) == ("n", "n", "")
+    assert (strategy_rules(inner).weighted_by, strategy_rules(outer).weighted_by, strategy_rules(Trees()).weighted_by) == ("n", "n", "")
 
 
 class Content(dict[str, dict[str, int]]):
@@ -135,11 +135,11 @@ class Content(dict[str, dict[str, int]]):
     [
         (["ab", "ba", "ab"], ["ab", "ab", "ab"]),
         (["ba", "ba", "ab"], ["ba", "ba", "ba"]),
-        (["ba", "ab"], ["ab", "ab"]),  # nobody knows better: by name
+        (["ba", "ab"], ["ab", "ab"]),  # no majority: by name
         (["ab", "abc", "ba", "ab"], ["ab", "abc", "ab", "ab"]),
     ],
 )
-def test_arrays_come_in_the_order_of_most(orders: list[str], expected: list[str]) -> None:
+def test_arrays_get_the_order_of_the_majority(orders: list[str], expected: list[str]) -> None:
     contents = {str(i): Content(r=dict.fromkeys(order, i)) for i, order in enumerate(orders)}
     in_order(contents, {key: Description({("r", n): "" for n in each["r"]}, {}, {}) for key, each in contents.items()})
     assert ["".join(each["r"]) for each in contents.values()] == expected
@@ -169,21 +169,21 @@ def model(*classes: int) -> bytes:
         ((0, 1, 2), [(0, 1, 2)], (0, 1, 2, 0, 0, 0), "2 trees of the sites are in the model under another class"),
     ],
 )
-def test_trees_that_bagging_loses_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
-    counted = [trees.by_class(model(*each) if each else b"") for each in (before, after, *sent)]
+def test_lost_trees_are_counted(before: Any, sent: Any, after: Any, words: str) -> None:
+    counted = [trees.count_by_class(model(*each) if each else b"") for each in (before, after, *sent)]
     assert None not in counted
     assert trees.lost(counted[0], counted[2:], counted[1]) == words  # type: ignore[arg-type]
 
 
-def test_only_models_of_xgboost_in_json_are_counted() -> None:
-    assert [trees.by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
+def test_only_xgboost_models_in_json_are_counted() -> None:
+    assert [trees.count_by_class(each) for each in (b"{L", b"[]", b"{}", b'{"learner": 1}')] == [None] * 4
     bagging = type("FedXgbBagging", (), {})
-    assert trees.bags(type("Own", (bagging,), {})())
-    assert not trees.bags(Trees())
+    assert trees.is_bagging(type("Own", (bagging,), {})())
+    assert not trees.is_bagging(Trees())
 
 
-def test_a_reply_that_is_never_looked_for_is_no_failure() -> None:
-    came = Answer("", "", {"metrics": {}})
-    part = Part("train", answers={1: came, 2: None, 3: None}, asked={1, 2})
+def test_a_reply_that_is_never_polled_for_is_no_failure() -> None:
+    came = MessageResult("", "", {"metrics": {}})
+    part = Part("train", results={1: came, 2: None, 3: None}, polled={1, 2})
     part.give_up()
-    assert part.answers == {1: came, 2: Answer()}
+    assert part.results == {1: came, 2: MessageResult()}

@@ -1,4 +1,4 @@
-"""How often an app calls `Strategy.start`, read from its source; and what its loops wait for."""
+"""How often an app calls `Strategy.start`, and how many nodes its loops wait for, according to its source."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def app(body: str, rest: str = "") -> str:
 
 
 class Strategy:
-    """Asks at its first start whether that is one of several."""
+    """Determines in `start` whether that call is one of several."""
 
     def __init__(self, starts: Starts) -> None:
         self.starts = starts
-        self.told: list[bool] = []
+        self.results: list[bool] = []
 
     def start(self, *_args: object, **_settings: object) -> None:
-        self.told.append(self.starts.several(sys._getframe(1)))
+        self.results.append(self.starts.several(sys._getframe(1)))
 
 
 TABLE = "KINDS[flags['kind']](grid, strategy, arrays)"
@@ -70,14 +70,14 @@ def test_how_often_start_is_called(source: str, expected: bool, tmp_path: Path) 
     exec(compile(source, str(file), "exec"), names)
     strategy = Strategy(Starts(tmp_path))
     names["main"]("grid", strategy, strategy, [], {}, kind=0)
-    assert strategy.told[0] is expected
+    assert strategy.results[0] is expected
 
 
-def test_a_call_of_which_the_source_is_not_known_is_one(tmp_path: Path) -> None:
+def test_a_call_without_source_counts_as_one(tmp_path: Path) -> None:
     assert not Starts(tmp_path).several(sys._getframe())
 
 
-def test_the_sources_of_an_app(tmp_path: Path) -> None:
+def test_small_python_files_of_an_app_are_read(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/a.py").write_bytes(b"x = 1 # \xff\n")
     (tmp_path / "large.py").write_bytes(b"#" * (2 << 20))
@@ -99,11 +99,11 @@ def test_the_sources_of_an_app(tmp_path: Path) -> None:
         ("len(a) < len(b)", None),
     ],
 )
-def test_what_a_length_is_compared_with(test: str, expected: object) -> None:
+def test_the_value_that_a_length_is_compared_with(test: str, expected: object) -> None:
     assert bound(ast.parse(test, mode="eval").body) == expected
 
 
-def test_what_the_callers_loop_waits_for() -> None:
+def test_the_number_in_the_callers_loop_is_found() -> None:
     def ask() -> int | None:
         return wanted(sys._getframe(1))
 

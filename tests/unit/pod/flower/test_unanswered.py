@@ -1,4 +1,4 @@
-"""A SuperNode that waits for a reply, in front of a state and a store that stand for Flower's."""
+"""A SuperNode that waits for a reply, with fakes of Flower's state and object store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panal.pod.tools.flower import unanswered
 
 
 class Message(SimpleNamespace):
-    """An error if its content is one."""
+    """A message, or an error if `content` is one."""
 
     def __init__(self, content: Any, reply_to: Any = None) -> None:
         super().__init__(content=content, metadata=SimpleNamespace(message_id=f"m{id(self)}", reply_to_message_id=""))
@@ -19,7 +19,7 @@ class Message(SimpleNamespace):
 
 
 class State:
-    """One task, and the replies that are stored."""
+    """One task, and the stored replies."""
 
     def __init__(self) -> None:
         self.task = SimpleNamespace(status=SimpleNamespace(status="running", details=""))
@@ -57,7 +57,7 @@ class Store:
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """As flwr.supernode.start_client_internal: fetches `asked`, waits, and sends what it finds with the object `o`."""
+    """A fake of flwr.supernode.start_client_internal: fetches `asked`, waits, and sends the replies with the object `o`."""
     errors = SimpleNamespace(Error=lambda code, reason: (code, reason))
     monkeypatch.setattr(unanswered.importlib, "import_module", lambda name: {"flwr.app.error": errors}[name])
     found = ModuleType("module")
@@ -92,7 +92,7 @@ def sent(module: Any, state: State, store: Store, *meanwhile: Any) -> list[Any]:
     return [content for content, _ in module.sent]
 
 
-def test_a_reply_is_sent_as_it_is_whatever_becomes_of_its_task(module: Any) -> None:
+def test_a_reply_is_sent_although_its_task_failed(module: Any) -> None:
     state = State()
 
     def reply_and_end() -> None:
@@ -102,15 +102,15 @@ def test_a_reply_is_sent_as_it_is_whatever_becomes_of_its_task(module: Any) -> N
     assert sent(module, state, Store(o=b"x"), lambda: None, reply_and_end) == ["reply"]
 
 
-def test_a_task_that_ended_without_a_reply_is_answered_with_how_it_ended(module: Any) -> None:
+def test_a_task_without_a_reply_is_answered_with_an_error(module: Any) -> None:
     state = State()
     store = Store(**{module.asked.metadata.message_id: b"instruction", "o": b"x"})
-    told = sent(module, state, store, lambda: None, lambda: state.end("exception=KilledBySIGKILL"))
-    assert told == [(8, "exception=KilledBySIGKILL")]
+    found = sent(module, state, store, lambda: None, lambda: state.end("exception=KilledBySIGKILL"))
+    assert found == [(8, "exception=KilledBySIGKILL")]
     assert module.asked.metadata.message_id not in store.contents  # it holds no memory
 
 
-def test_the_rest_of_a_reply_is_not_waited_for_when_its_app_has_died(module: Any) -> None:
+def test_a_partial_reply_of_a_dead_app_is_replaced_by_an_error(module: Any) -> None:
     state = State()
 
     def half_a_reply() -> None:

@@ -1,4 +1,4 @@
-"""Rounds of an app's own main loop, from the messages that pass a grid that is none of Flower's; and how long it waits for nodes."""
+"""Rounds of an app's own main loop, derived from its messages on a fake grid, and how long an app may wait for nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from panal.pod.tools.records import Round
 
 
 class Grid:
-    """Its nodes reply at once, but those in `silent`."""
+    """Its nodes reply at once, except those in `silent`."""
 
     def __init__(self) -> None:
         self.nodes, self.silent = [1, 2], set[int]()
@@ -66,7 +66,7 @@ def rounds() -> list[tuple[int, str, int]]:
     return [(r.round, r.phase, -1 if r.replies is None else r.replies) for r in read_records() if isinstance(r, Round)]
 
 
-def test_a_round_is_a_training_and_what_follows_it(grid: Any) -> None:
+def test_a_training_starts_a_round(grid: Any) -> None:
     for _ in range(2):
         grid.send_and_receive([message(1), message(2)])
         grid.send_and_receive([message(1, "evaluate"), message(2, "evaluate")])
@@ -75,7 +75,7 @@ def test_a_round_is_a_training_and_what_follows_it(grid: Any) -> None:
     assert rounds() == first + [(2, phase, replies) for _, phase, replies in first]
 
 
-def test_messages_of_one_group_are_one_round_whatever_their_number(grid: Any) -> None:
+def test_messages_of_one_group_are_one_round(grid: Any) -> None:
     for group in ("1", "1", "1", "2"):
         grid.send_and_receive([message(1, group=group), message(2, group=group)])
     grid.watch.close()
@@ -83,14 +83,14 @@ def test_messages_of_one_group_are_one_round_whatever_their_number(grid: Any) ->
     assert [n for n, phase, _ in rounds() if phase == "train"] == [1, 1, 1, 2]
 
 
-def test_nodes_that_are_asked_one_after_the_other_make_one_round(grid: Any) -> None:
+def test_messages_to_single_nodes_make_one_round(grid: Any) -> None:
     for node in (1, 2, 1):
         grid.send_and_receive([message(node, "query")])
     grid.watch.close()
     assert rounds() == [(1, "query", 1), (1, "query", 2), (1, "end", -1), (2, "query", 1), (2, "end", -1)]
 
 
-def test_what_is_pushed_and_never_answered_has_failed(grid: Any) -> None:
+def test_a_pushed_message_without_a_reply_is_a_failure(grid: Any) -> None:
     grid.silent = {2}
     names = grid.push_messages([message(1), message(2)])
     assert len(grid.pull_messages(names)) == 1
@@ -100,7 +100,7 @@ def test_what_is_pushed_and_never_answered_has_failed(grid: Any) -> None:
     assert last["collaborators"] == {"c1": {"metrics": {"loss": 0.5}}}
 
 
-def test_messages_of_other_kinds_are_no_rounds(grid: Any) -> None:
+def test_messages_of_other_kinds_make_no_rounds(grid: Any) -> None:
     grid.send_and_receive([message(1, "get_parameters", "0")])
     grid.send_and_receive([message(1, "train.head"), message(2, "train.head")])
     grid.watch.close()
@@ -110,18 +110,18 @@ def test_messages_of_other_kinds_are_no_rounds(grid: Any) -> None:
 def look(waiting: Waiting, there: int) -> None:
     nodes = list(range(there))
     while len(nodes) < 5:
-        waiting.looked(there, sys._getframe())
+        waiting.note_poll(there, sys._getframe())
         break
 
 
-def test_a_wait_for_nodes_is_reported_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_nodes_is_reported_and_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setenv("PANAL_RUN_DIR", str(tmp_path))
     monkeypatch.setenv("PANAL_QUORUM_TIMEOUT", "100")
     monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: clock.now))
     waiting = Waiting(Journal())
     look(waiting, 3)
-    clock.now += 900  # it has done something else meanwhile
+    clock.now += 900  # the app was busy in the meantime
     look(waiting, 3)
     assert not read_records()
     for _ in range(20):
@@ -133,7 +133,7 @@ def test_a_wait_for_nodes_is_reported_and_ends(tmp_path: Path, monkeypatch: pyte
         look(waiting, 3)
     assert read_records()[-1].event == "stopped"
     waiting.over()
-    look(waiting, 3)  # a wait of its own
+    look(waiting, 3)  # a separate wait
 
 
 class Sent:
@@ -147,26 +147,26 @@ class Sent:
         return False
 
 
-def test_what_failed_is_sent_again_and_a_node_that_was_not_asked_stands_in(grid: Any) -> None:
+def test_failed_messages_are_sent_again_and_to_spare_nodes(grid: Any) -> None:
     append_node(3, "c3")
     grid.nodes, grid.silent = [1, 2, 3], {2}
     content = object()
     exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
     _, phase = exchange([Sent(content, 1, "train"), Sent(content, 2, "train")], 0.0, "train")
     assert (phase.replies, phase.failed) == (1, {"c2": "NoReply"})
-    replies, phase = exchange.again(0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3]
     assert (phase.replies, phase.sent, phase.failed) == (2, 3, {"c2": "NoReply"})
-    append_node(4, "c2")  # started again
+    append_node(4, "c2")  # restarted
     grid.nodes = [1, 3, 4]
-    replies, phase = exchange.again(0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3, 4]
     assert phase.failed == {}
 
 
-def test_messages_that_differ_are_for_their_own_nodes_alone(grid: Any) -> None:
+def test_different_messages_are_not_sent_to_spare_nodes(grid: Any) -> None:
     grid.nodes, grid.silent = [1, 2, 3], {2}
     exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
     exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
-    replies, phase = exchange.again(0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
     assert ([r.metadata.src_node_id for r in replies], phase.sent) == ([1], 2)

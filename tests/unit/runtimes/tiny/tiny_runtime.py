@@ -1,4 +1,4 @@
-"""A runtime of a distribution of its own: one container on each side, which speak gRPC, and an app that is in both images."""
+"""A runtime of another distribution: one container on each side, gRPC between them, and an app that is in both images."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Asks a strategy to aggregate, and asks again without a reply at which it raises: one site must not end the run for all.
+"""Calls a strategy's aggregation, and repeats it without a reply that makes it raise, so that one site cannot end the run for all.
 
-Replies that are unlike the others go first. Flower's own strategies may raise at replies that are all alike, such as trees that are none,
-or make NaN of numbers that are too large: then the one reply is looked for without which all is well. A strategy of the user's own may
-raise because it means to.
+Replies that differ from the majority are left out first. Flower's strategies may also raise, or return NaN, because of a single reply that
+does not differ in form, such as invalid trees or too large numbers: that reply is found by leaving out each in turn. An app's own strategy
+may raise on purpose, so this is not tried for it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from ..codes import TRAIN
-from ..files import say
+from ..files import log_line
 from .codes import EVALUATE
 from .exchange import Exchange
 from .judge import Rules, not_finite
 from .replies import Phase
 
-SUSPECTS = 64  # replies of which each is left out once, at most
+SUSPECTS = 64  # maximum number of replies for which each is left out in turn
 
 Aggregate = Callable[[list[Any]], Any]
 
@@ -29,27 +29,28 @@ class Aggregation:
         self._strategy, self._exchange, self._rules = strategy, exchange, exchange.judge.rules
 
     def __call__(self, kind: str, aggregate: Aggregate, given: list[Any], phase: Phase) -> Any:
-        """What `aggregate` makes of `given`, or of all but those that `phase` then names. Raises what it raises if that is no help."""
-        state = State(self._strategy)
+        """Aggregates `given`, without the replies that make the strategy raise; `phase` counts these as failures. Raises the strategy's
+        exception if leaving out replies does not help."""
+        state = Snapshot(self._strategy)
         try:
             out = aggregate(given)
         except Exception as error:
-            kept = self._exchange.without_odd_ones(kind, given, phase) or self._without_one(aggregate, given, phase, error, state)
+            kept = self._exchange.without_outliers(kind, given, phase) or self._without_one(aggregate, given, phase, error, state)
             if kept is None:
                 raise
-            say(f"the strategy raised {error!r}; the aggregation is repeated without the replies that may be the cause")
+            log_line(f"the strategy raised {error!r}; the aggregation is repeated without the replies that may be the cause")
             out = aggregate(kept)
         else:
-            if self._is_spoilt(out) and (kept := self._without_one(aggregate, given, phase, NotFiniteError(), state)) is not None:
+            if self._is_not_finite(out) and (kept := self._without_one(aggregate, given, phase, NotFiniteError(), state)) is not None:
                 out = aggregate(kept)
-        self._exchange.took(kind)
+        self._exchange.accept(kind)
         return out
 
-    def _without_one(self, aggregate: Aggregate, given: list[Any], phase: Phase, error: Exception, state: State) -> list[Any] | None:
-        """The replies but the one without which all is well, for a strategy as it was. If there is not exactly one: None, and the strategy
-        as it is now."""
-        after = State(self._strategy)
-        suspect = self._culprit(aggregate, given, state)
+    def _without_one(self, aggregate: Aggregate, given: list[Any], phase: Phase, error: Exception, state: Snapshot) -> list[Any] | None:
+        """The replies without the only one that causes the failure; the strategy's state is reset for another try. None if there is not
+        exactly one such reply; then the state is left unchanged."""
+        after = Snapshot(self._strategy)
+        suspect = self._find_cause(aggregate, given, state)
         if suspect is None:
             after.restore()
             return None
@@ -57,8 +58,8 @@ class Aggregation:
         state.restore()
         return [each for each in given if each is not suspect]
 
-    def _culprit(self, aggregate: Aggregate, given: list[Any], state: State) -> Any:
-        """Of two replies either could be it, so neither is."""
+    def _find_cause(self, aggregate: Aggregate, given: list[Any], state: Snapshot) -> Any:
+        """The only reply without which the aggregation succeeds. With two replies, either could be the cause, so none is found."""
         suspects = [each for each in given if not each.has_error()]
         if not (self._rules.strict and self._rules.consistent and 2 < len(suspects) <= SUSPECTS):
             return None
@@ -67,14 +68,14 @@ class Aggregation:
             state.restore()
             try:
                 out = aggregate([each for each in given if each is not suspect])
-            except Exception:  # noqa: BLE001  not this one, or not this one alone
+            except Exception:  # noqa: BLE001  this reply is not the only cause
                 continue
-            if not self._is_spoilt(out):
+            if not self._is_not_finite(out):
                 found.append(suspect)
         return found[0] if len(found) == 1 else None
 
-    def _is_spoilt(self, out: Any) -> bool:
-        """Whether the model holds numbers that are not finite, made of replies that are."""
+    def _is_not_finite(self, out: Any) -> bool:
+        """Whether the aggregated arrays are not finite although all replies are."""
         arrays = out[0] if isinstance(out, tuple) else None
         if not (self._rules.strict and self._rules.finite and isinstance(arrays, Mapping)):
             return False
@@ -82,33 +83,33 @@ class Aggregation:
 
 
 class NotFiniteError(ArithmeticError):
-    """The strategy has made NaN or infinity of what the sites sent."""
+    """The strategy returned NaN or infinity for finite replies."""
 
 
-class State:
-    """What a strategy, and the one within it, had before it was asked."""
+class Snapshot:
+    """A snapshot of the attributes of a strategy and its nested strategies."""
 
     def __init__(self, strategy: Any) -> None:
-        self._of = [(each, {name: copied(value) for name, value in vars(each).items()}) for each in chain(strategy)]
+        self._of = [(each, {name: copy_of(value) for name, value in vars(each).items()}) for each in chain(strategy)]
 
     def restore(self) -> None:
         for each, values in self._of:
             vars(each).clear()
-            vars(each).update({name: copied(value) for name, value in values.items()})
+            vars(each).update({name: copy_of(value) for name, value in values.items()})
 
 
-def copied(value: Any) -> Any:
+def copy_of(value: Any) -> Any:
     return value.copy() if type(value) in (dict, list, set) else value
 
 
 def chain(strategy: Any) -> list[Any]:
-    """A strategy, and those within it: the ones for differential privacy wrap another."""
+    """A strategy and its nested strategies: those for differential privacy wrap another."""
     inner = getattr(strategy, "strategy", None)
     return [strategy, *(chain(inner) if inner is not None else [])]
 
 
-def asked() -> Rules:
-    """What spec.server.replies asks of replies, for an app's own main loop or strategy."""
+def base_rules() -> Rules:
+    """The rules of spec.server.replies, for an app's own main loop or strategy."""
     return Rules(
         consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
         finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
@@ -116,10 +117,10 @@ def asked() -> Rules:
     )
 
 
-def rules(strategy: Any) -> Rules:
-    """The same, and what this strategy needs."""
+def strategy_rules(strategy: Any) -> Rules:
+    """The rules of spec.server.replies with the requirements of `strategy`."""
     return replace(
-        asked(),
+        base_rules(),
         strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),
         weighted_by=next((str(each.weighted_by_key) for each in chain(strategy) if hasattr(each, "weighted_by_key")), ""),
     )

@@ -1,4 +1,4 @@
-"""Where the user's app is in the image."""
+"""Finds the user's app in the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from ..codes import Ending
 from ..files import Json, RunError
 
-BUNDLED = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")  # what Flower reads for a bundle
+BUNDLED = (".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl")  # files that Flower bundles
 
 
 def read_toml(path: Path) -> Json:
@@ -22,7 +22,7 @@ def read_toml(path: Path) -> Json:
 
 
 def find_app() -> tuple[Path, Json]:
-    """The app's folder and its pyproject.toml: PANAL_APP_DIR if set, else the working directory, else /app."""
+    """The app's folder and its parsed pyproject.toml: in PANAL_APP_DIR if set, else in the working directory or /app. Raises RunError."""
     named = os.environ.get("PANAL_APP_DIR")
     folders = [Path(named)] if named else [Path.cwd(), Path("/app")]
     for folder in folders:
@@ -40,7 +40,7 @@ def find_app() -> tuple[Path, Json]:
 
 
 def app_folder() -> Path | None:
-    """The app's folder; None where there is none."""
+    """The app's folder; None if the image has no app."""
     try:
         return find_app()[0]
     except RunError:
@@ -48,7 +48,7 @@ def app_folder() -> Path | None:
 
 
 def refuse_unfit(folder: Path) -> None:
-    """RunError that names what Flower would wait for without end, or could not put into a bundle. Links it leaves alone."""
+    """Raises RunError for files that Flower cannot bundle: it would block on a FIFO, for example. Flower ignores links."""
     for where, _, names in os.walk(folder):
         for path in (Path(where, name) for name in names if name.endswith(BUNDLED)):
             mode = path.lstat().st_mode

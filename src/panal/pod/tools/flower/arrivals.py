@@ -1,8 +1,8 @@
-"""Instructions that nodes were handed, and their replies as they arrive (pure but for the clock).
+"""The instructions that nodes have received, and their replies while they arrive. Pure except for the clock.
 
-A reply arrives in pieces: first its announcement, a tree of objects named by their SHA-256 whose root is the message, then the objects
-one by one. Until all of it is here it is kept apart from every other message. So no other node waits for it, and an object that never
-comes blocks no name that another message needs. A reply that gets nowhere is given up, and its memory is free again.
+A reply arrives in parts: the announcement, a tree of objects named by their SHA-256 with the message as its root, then each object. It is
+kept separate from all other messages until it is complete, so that a missing object does not block another node's reply with the same
+object. A stalled reply is given up, which frees its memory.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .bindings import RefusedError
 
 Tree = dict[str, tuple[str, ...]]  # an object's name -> the names of its children
 
-SHORTEST, LONGEST = 8.0, 60.0  # seconds that a reply may stand still, and between them a share of the time that the node has worked
-SHARE = 0.25
-ROOM, TIMES = 256 << 20, 4  # bytes of a reply: at least so many, or so many times as many as the instruction has
-OBJECTS = 50_000  # that a reply unfolds to: at least so many, or TIMES as many as the instruction has
-HANDED_OUT = 5  # times at most; a node that cannot fetch a message by then does not answer it
-REMEMBERED = 8  # answered instructions of a node, for what is sent twice
-DEEPEST = 5  # message, records, record, array, chunk
+# A reply is stalled after SHARE of the time that the node has worked, at least SHORTEST and at most LONGEST seconds.
+SHORTEST, LONGEST, SHARE = 8.0, 60.0, 0.25
+ROOM, TIMES = 256 << 20, 4  # a reply may have ROOM bytes, or TIMES the bytes of the instruction if that is more
+OBJECTS = 50_000  # a reply may have OBJECTS objects, or TIMES the objects of the instruction if that is more
+HANDED_OUT = 5  # deliveries of an instruction at most
+REMEMBERED = 8  # answered instructions that are kept for each node, to recognize repeated requests
+DEEPEST = 5  # levels of a tree: message, records, record, array, chunk
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class BadReplyError(Exception):
-    """The reply is not usable. `reason` is a code for the run's status, the message a sentence."""
+    """The reply is refused. `reason` is a code for the run's status."""
 
     def __init__(self, reason: Refused, message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class BadReplyError(Exception):
 
 @dataclass(eq=False)
 class Instruction:
-    """`message` and `tree` are what the node was handed, in Flower's own form; `objects` are the names in the tree."""
+    """A message that a node received. `message` and `tree` are Flower's protobuf messages; `objects` are the names in the tree."""
 
     name: str
     node: int
@@ -50,7 +50,7 @@ class Instruction:
     message: Any
     tree: Any
     handed: float
-    times: int = 1  # that it was handed out
+    times: int = 1  # deliveries
     confirmed: bool = False
     answered: bool = False
     pulled: dict[str, int] = field(default_factory=dict)  # bytes of each object that the node has fetched
@@ -62,17 +62,17 @@ class Reply:
     instruction: Instruction
     root: str
     tree: Tree
-    request: Any  # the announcement in Flower's own form
+    request: Any  # the announcement, Flower's PushMessagesRequest
     error: bool
     patience: float
-    heard: float  # when its last byte came
+    heard: float  # when its last bytes arrived
     largest: int
     session: str = field(default_factory=lambda: str(uuid4()))
     contents: dict[str, bytes] = field(default_factory=dict)
     size: int = 0
 
-    def gives_way(self, root: str, error: bool) -> bool:
-        """To an error in its place: at the site the app has died before it had handed over all of its reply."""
+    def is_replaced_by(self, root: str, error: bool) -> bool:
+        """Whether an error reply replaces this one: the client app died before it delivered all of its reply."""
         return error and not self.error and root != self.root
 
     def missing(self) -> list[str]:
@@ -80,7 +80,7 @@ class Reply:
 
 
 class Arrivals:
-    """`largest` is the most bytes of a reply; 0: ROOM, or TIMES its instruction."""
+    """`largest` is the maximum size of a reply in bytes (spec.server.replies.maxSize); 0 selects the default (ROOM, TIMES)."""
 
     def __init__(self, largest: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._largest = largest
@@ -88,7 +88,7 @@ class Arrivals:
         self._lock = threading.RLock()
         self._nodes: dict[int, dict[str, Instruction]] = {}
 
-    # What the node gets.
+    # From the SuperLink to the node:
 
     def hand_out(self, node: int, name: str, run: int, objects: Iterable[str], message: Any, tree: Any) -> None:
         with self._lock:
@@ -97,8 +97,8 @@ class Arrivals:
             for old in [n for n, i in known.items() if i.answered][:-REMEMBERED]:
                 del known[old]
 
-    def again(self, node: int) -> Instruction | None:
-        """An instruction that the node was handed and has not confirmed: a node that asks for work has none, so it never arrived."""
+    def unconfirmed(self, node: int) -> Instruction | None:
+        """An instruction that the node has not confirmed. A node that asks for messages has none, so the instruction was lost."""
         with self._lock:
             for instruction in self._nodes.get(node, {}).values():
                 if not instruction.confirmed and not instruction.answered and instruction.times < HANDED_OUT:
@@ -106,13 +106,13 @@ class Arrivals:
                     return instruction
             return None
 
-    def pulls(self, node: int, run: int, name: str) -> Instruction | None:
-        """The instruction of this node that the object `name` belongs to."""
+    def instruction_of(self, node: int, run: int, name: str) -> Instruction | None:
+        """The node's instruction that contains the object `name`."""
         with self._lock:
             return next((i for i in self._nodes.get(node, {}).values() if i.run == run and name in i.objects), None)
 
     def confirm(self, node: int, run: int, name: str) -> bool:
-        """False if this is no instruction of the node's."""
+        """Marks an instruction as received. False if the node has no such instruction."""
         with self._lock:
             found = self._nodes.get(node, {}).get(name)
             if found is None or found.run != run:
@@ -120,11 +120,11 @@ class Arrivals:
             found.confirmed = True
             return True
 
-    # What the node sends.
+    # From the node to the SuperLink:
 
     def announce(self, node: int, name: str, root: str, tree: Tree, request: Any, error: bool = False) -> Reply | None:
-        """The reply to the instruction `name`, also when it is announced again; None if the instruction has been answered. Raises
-        RefusedError if the node was not handed this instruction, BadReplyError if it announces another reply than before."""
+        """The announced reply to the instruction `name`, new or known; None if the instruction is answered. Raises RefusedError if the node
+        has no such instruction, and BadReplyError if it announced another reply before."""
         with self._lock:
             instruction = self._nodes.get(node, {}).get(name)
             if instruction is None:
@@ -132,7 +132,7 @@ class Arrivals:
             if instruction.answered:
                 return None
             instruction.confirmed = True
-            if instruction.reply is None or instruction.reply.gives_way(root, error):
+            if instruction.reply is None or instruction.reply.is_replaced_by(root, error):
                 self._give_up_others(node)
                 now = self._clock()
                 patience = min(LONGEST, max(SHORTEST, SHARE * (now - instruction.handed)))
@@ -143,20 +143,20 @@ class Arrivals:
             return instruction.reply
 
     def _give_up_others(self, node: int) -> None:
-        """A node sends one reply at a time: what it has left unfinished holds no memory, and has stood still for long enough."""
+        """A node sends one reply at a time. Frees the memory of its unfinished replies and marks them as stalled."""
         for instruction in self._nodes[node].values():
             if instruction.reply is not None:
                 instruction.reply.contents.clear()
                 instruction.reply.patience = -1.0
 
     def announced(self, node: int, run: int, session: str) -> Reply | None:
-        """The reply of this node that its objects are sent for."""
+        """The node's reply with this upload session."""
         with self._lock:
             replies = [i.reply for i in self._nodes.get(node, {}).values() if i.reply is not None and i.run == run]
             return next((reply for reply in replies if reply.session == session), None)
 
     def put(self, reply: Reply, name: str, content: bytes, children: tuple[str, ...]) -> bool:
-        """Takes in an object; True if that was the last of the reply. Raises BadReplyError for one that was not announced."""
+        """Adds an object; True if the reply is complete. Raises BadReplyError for an object that was not announced."""
         genuine = hashlib.sha256(content).hexdigest() == name
         with self._lock:
             if name not in reply.tree or not genuine or set(children) != set(reply.tree[name]):
@@ -173,13 +173,13 @@ class Arrivals:
             return len(reply.contents) == len(reply.tree)
 
     def heard(self, node: int) -> None:
-        """Bytes of an object of this node's have come in."""
+        """Notes that bytes from this node have arrived."""
         with self._lock:
             for instruction in self._nodes.get(node, {}).values():
                 if instruction.reply is not None:
                     instruction.reply.heard = self._clock()
 
-    # How it ends.
+    # The end of an instruction:
 
     def open(self, node: int, name: str) -> Instruction | None:
         with self._lock:
@@ -193,19 +193,19 @@ class Arrivals:
             return [reply for reply in replies if now - reply.heard > reply.patience]
 
     def close(self, instruction: Instruction) -> bool:
-        """It has been answered; what has arrived of its reply is let go. False if it had been answered before."""
+        """Marks an instruction as answered and drops its partial reply. False if it was answered before."""
         with self._lock:
             first, instruction.answered, instruction.reply = not instruction.answered, True, None
             return first
 
     def drop(self, node: int) -> None:
-        """The node counts no more."""
+        """Forgets a node that has left."""
         with self._lock:
             self._nodes.pop(node, None)
 
 
 def read_tree(root: Any) -> Tree:
-    """From Flower's ObjectTree. Raises BadReplyError if one name has two meanings, is none, or it is too deep."""
+    """Reads Flower's ObjectTree. Raises BadReplyError if a name is invalid or has two sets of children, or if the tree is too deep."""
     tree: Tree = {}
     level = [root]
     for _ in range(DEEPEST):

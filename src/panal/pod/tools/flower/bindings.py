@@ -1,9 +1,9 @@
-"""Which node speaks for which cluster: one certificate is one collaborator (pure but for the clock).
+"""Binds each cluster to one Flower node: one certificate is one collaborator. Pure except for the clock.
 
-At any time at most one node of a cluster is let in. A second one is refused while the first is alive, unless it comes from the same Pod:
-there the program that keeps a SuperNode running starts the next only when the last is dead, so that one takes its place at once. From
-another Pod it has to wait until the first has said good-bye or has been silent for SILENT seconds, which a node that lives never is:
-Flower's sends a heartbeat every 17.5 to 22.5 s, and asks for work every 3 s while it has none.
+A cluster has at most one node at a time. A second node is refused while the first is alive. One from the same Pod replaces the first,
+because a Pod starts a SuperNode only after the previous one has ended. One from another Pod must wait until the first has deactivated
+itself or has been silent for SILENT seconds. A live node is never silent for so long: it sends a heartbeat every 17.5 to 22.5 s, and polls
+for messages every 3 s.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from ..codes import CLUSTER
 
 SILENT = 30.0
-JOINS, PERIOD = 60, 60.0  # a SuperNode that ends again and again comes every 3 s
+JOINS, PERIOD = 60, 60.0  # registrations of a cluster per period in seconds; a crashing SuperNode needs one every 3 s
 NEVER = float("-inf")
 _CLUSTER = re.compile(CLUSTER)
 
 
 class RefusedError(Exception):
-    """`reason` is a code, the message a sentence that names the cluster."""
+    """A request is refused. `reason` is a code; the message names the cluster."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends a request: the cluster that the certificate proves, and what the sender says of its Pod (empty: nothing)."""
+    """The sender of a request: its cluster, proven by the certificate, and the id of its Pod as it claims, or empty."""
 
     cluster: str
     instance: str
@@ -46,8 +46,8 @@ class Bound:
     heard: float
 
 
-def caller(clusters: list[str], instances: list[str]) -> Caller:
-    """From the values of the two headers."""
+def read_caller(clusters: list[str], instances: list[str]) -> Caller:
+    """The Caller from the values of the two headers. Raises RefusedError unless there is exactly one valid cluster."""
     if len(clusters) != 1 or not _CLUSTER.fullmatch(clusters[0]):
         raise RefusedError("NoCluster", f"the request carries {clusters or 'no cluster'}: it did not come through the gateway")
     return Caller(clusters[0], instances[0][:64] if len(instances) == 1 else "")
@@ -58,36 +58,36 @@ class Bindings:
         self._clock = clock
         self._lock = threading.Lock()
         self._bound: dict[str, Bound] = {}
-        self._ever: dict[int, str] = {}  # every node that was let in, by its id
-        self._joins: dict[str, deque[float]] = {}  # of each cluster, when it asked for its last ones
+        self._ever: dict[int, str] = {}  # every node that ever joined, with its cluster
+        self._joins: dict[str, deque[float]] = {}  # times of the last registrations of each cluster
 
-    def may_join(self, who: Caller) -> None:
+    def may_join(self, caller: Caller) -> None:
         with self._lock:
-            self._refuse_second(who)
-            asked = self._joins.setdefault(who.cluster, deque(maxlen=JOINS))
+            self._refuse_second(caller)
+            asked = self._joins.setdefault(caller.cluster, deque(maxlen=JOINS))
             if len(asked) == JOINS and self._clock() - asked[0] < PERIOD:
-                raise RefusedError("TooOften", f"{who.cluster} has registered {JOINS} nodes within {PERIOD:.0f} s")
+                raise RefusedError("TooOften", f"{caller.cluster} has registered {JOINS} nodes within {PERIOD:.0f} s")
             asked.append(self._clock())
 
-    def join(self, who: Caller, node: int) -> int | None:
-        """From now on `node` speaks for the cluster; returns the one whose place it takes, which must not count any more."""
+    def join(self, caller: Caller, node: int) -> int | None:
+        """Binds the cluster to `node`. Returns the node that it replaces, if any. Raises RefusedError."""
         with self._lock:
-            self._refuse_second(who, node)
-            if self._ever.get(node, who.cluster) != who.cluster:
-                raise RefusedError("ForeignNode", f"{who.cluster} names the node {node} of another cluster")
-            before = self._bound.get(who.cluster)
-            self._bound[who.cluster] = Bound(node, who.instance, self._clock())
-            self._ever[node] = who.cluster
+            self._refuse_second(caller, node)
+            if self._ever.get(node, caller.cluster) != caller.cluster:
+                raise RefusedError("ForeignNode", f"{caller.cluster} names the node {node} of another cluster")
+            before = self._bound.get(caller.cluster)
+            self._bound[caller.cluster] = Bound(node, caller.instance, self._clock())
+            self._ever[node] = caller.cluster
             return before.node if before is not None and before.node != node else None
 
-    def check(self, who: Caller, node: int) -> None:
-        """A request in the name of `node`, which counts as a sign of life."""
+    def check(self, caller: Caller, node: int) -> None:
+        """Checks that `node` belongs to the cluster, and notes that it is alive. Raises RefusedError."""
         with self._lock:
-            bound = self._bound.get(who.cluster)
+            bound = self._bound.get(caller.cluster)
             if bound is None or bound.node != node:
                 known = self._ever.get(node)
-                what = "of another cluster" if known not in (None, who.cluster) else "that was replaced" if known else "that is unknown"
-                raise RefusedError("ForeignNode", f"{who.cluster} names a node {what}: {node}")
+                what = "of another cluster" if known not in (None, caller.cluster) else "that was replaced" if known else "that is unknown"
+                raise RefusedError("ForeignNode", f"{caller.cluster} names a node {what}: {node}")
             bound.heard = self._clock()
 
     def nodes(self) -> dict[str, int]:
@@ -98,27 +98,27 @@ class Bindings:
         return self.nodes().get(cluster)
 
     def cluster_of(self, node: int) -> str:
-        """Empty for a node that was never let in."""
+        """The cluster of a node, also of a previous one; empty if it is unknown."""
         with self._lock:
             return self._ever.get(node, "")
 
     def forget(self, cluster: str) -> None:
-        """It may come again, as if it had never been here."""
+        """Removes the cluster's node. The cluster may join again."""
         with self._lock:
             self._bound.pop(cluster, None)
 
-    def leave(self, who: Caller, node: int) -> None:
-        """It has said good-bye: another may come at once."""
+    def leave(self, caller: Caller, node: int) -> None:
+        """The node has deactivated itself: another may join at once."""
         with self._lock:
-            bound = self._bound.get(who.cluster)
+            bound = self._bound.get(caller.cluster)
             if bound is not None and bound.node == node:
                 bound.heard = NEVER
 
-    def _refuse_second(self, who: Caller, node: int | None = None) -> None:
-        bound = self._bound.get(who.cluster)
-        if bound is None or bound.node == node or (who.instance and who.instance == bound.instance):
+    def _refuse_second(self, caller: Caller, node: int | None = None) -> None:
+        bound = self._bound.get(caller.cluster)
+        if bound is None or bound.node == node or (caller.instance and caller.instance == bound.instance):
             return
         silent = self._clock() - bound.heard
         if silent < SILENT:
             what = "a collaborator with this certificate is connected already"
-            raise RefusedError("SecondCollaborator", f"{who.cluster}: {what}, and was heard {silent:.0f} s ago")
+            raise RefusedError("SecondCollaborator", f"{caller.cluster}: {what}, and was heard {silent:.0f} s ago")

@@ -1,6 +1,6 @@
-"""Inside the ClientApp process at a site: tells in each reply how long it took, has missing keys of the configs named, and its end seen.
+"""Hook in the ClientApp process: adds the duration to each reply, names missing config keys, and makes early exits visible (`deaths`).
 
-Replies get a ConfigRecord `panal`, which the hub's hook takes out before the app sees it.
+The duration is in the ConfigRecord `panal`, which the hook in the ServerApp process removes before the server app sees the reply.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from .context import naming_missing_keys
-from .deaths import reporting
+from .deaths import mark_exit
 
 RECORD = "panal"
 
 
 def patch(module: ModuleType) -> None:
-    """`module` is flwr.supernode.runtime.run_clientapp: every reply passes its `push_message`, errors as well."""
-    reporting(module, "run_clientapp")
+    """`module` is flwr.supernode.runtime.run_clientapp. Every reply passes its `push_message`, including errors."""
+    mark_exit(module, "run_clientapp")
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     since = [time.monotonic()]

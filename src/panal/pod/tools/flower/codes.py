@@ -1,19 +1,19 @@
-"""What Flower's Pods and the hub (`panal.runtimes.flower`) agree on, beside what holds for every runtime (`panal.pod.tools.codes`)."""
+"""Constants that Flower's Pods share with the hub (`panal.runtimes.flower`), beyond those of all runtimes (`panal.pod.tools.codes`)."""
 
 from __future__ import annotations
 
-from ..codes import Ending, Word
+from ..codes import Code, Ending
 
 SUPERLINK_PORT = 8000  # on loopback
 
 EVALUATE = "evaluate"  # phase of a round: sites evaluate the model
-SERVER = "server"  # what the server app evaluates itself; may be of round 0
+SERVER = "server"  # phase of a round: the server app evaluates the model; also in round 0
 
-# Keys of an app's run config with the number of rounds, the most usual first; `_` in an app's key counts as `-`.
+# Keys of an app's run config with the number of rounds, the most common first; `_` in an app's key counts as `-`.
 ROUNDS_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
 
 
-class FlowerEnding(Word):
+class FlowerEnding(Code):
     """Why a program of Flower's Pods ends, or ends the run."""
 
     FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
@@ -21,8 +21,8 @@ class FlowerEnding(Word):
     WORKFLOW_HALTED = "WorkflowHalted"
 
 
-class FlowerDoubt(Word):
-    """What a person should know of a run that goes on."""
+class FlowerDoubt(Code):
+    """A problem that does not end the run."""
 
     TREES_LOST = "TreesLost"
 

@@ -1,7 +1,7 @@
-"""Node config and run config as the app reads them: a key that is missing is named, at the hub as well.
+"""Replaces the app's node config and run config by dictionaries whose errors name the missing key, also on the hub.
 
-An exception's text stays at its site, and so would the one thing that helps here. The name of a key is no secret of the site: it stands in
-the app, and a node config is made by panal. So the app gets dictionaries that raise an error of ours, which `errors` lets out.
+Exception texts do not leave a site, but the name of a config key is not secret: it is in the app, and panal creates the node config. So
+`errors` lets the texts of these two errors pass.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NODE, _RUN = "the node config has no key", "the run config has no key"
 SENTENCE = re.compile(rf"(?:{_NODE}|{_RUN}) '[A-Za-z0-9._-]{{1,64}}'")
 
 
-class MissingKey(KeyError):  # noqa: N818  its name is what the status shows
+class MissingKey(KeyError):  # noqa: N818  the status shows its name
     def __str__(self) -> str:
         return str(self.args[0])
 
@@ -38,12 +38,12 @@ MISSING = frozenset({MissingNodeConfig.__name__, MissingRunConfig.__name__})
 
 
 def with_key(reason: str, text: str) -> str:
-    """The reason code of a failure, with the key that is missing, if that is what failed."""
+    """The reason code of a failure, followed by the missing key if that is the cause."""
     return f"{reason}: {text}" if reason in MISSING and SENTENCE.fullmatch(text) else reason
 
 
 def naming_missing_keys(context: Any) -> Any:
-    """The context of an app, whose configs raise our errors from now on."""
+    """Replaces the configs of an app's context. Returns the context."""
     context.node_config = NodeConfig(context.node_config)
     context.run_config = RunConfig(context.run_config)
     return context

@@ -1,4 +1,4 @@
-"""The SuperLink's Control API as the launcher needs it, by Flower's own client, and the user's app as a bundle with its configuration."""
+"""A client of the SuperLink's Control API for the launcher, and the app bundle with its run config."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .app_folder import refuse_unfit
 from .codes import ROUNDS_KEYS, FlowerEnding
 from .environment import superlink_port
 from .known import PIN, unknown
-from .left_out import App, left_out, told
+from .left_out import App, error_message, left_out
 from .run_config import declared, given
 
-# Keys of an app's run-config that take the run's values where the app declares them as whole numbers, as ROUNDS_KEYS do; `_` counts as `-`.
+# Keys of an app's run config that are set to spec.server.minAvailableClients if the app declares them as integers; `_` counts as `-`.
 MIN_CLIENTS_KEYS = {
     f"min-{what}"
     for what in (
@@ -30,11 +30,11 @@ MIN_CLIENTS_KEYS = {
     )
 }  # fmt: skip
 
-PLAIN_SIZE = 9 * 1024 * 1024  # of the files in a bundle: Flower allows it 10 MiB
+PLAIN_SIZE = 9 * 1024 * 1024  # bytes of the files in an uncompressed bundle; Flower's limit for a bundle is 10 MiB
 
 
 class UnreachableError(Exception):
-    """The SuperLink does not answer now."""
+    """The SuperLink does not answer at the moment."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Control:
         return int(response.run_id)
 
     def state(self, run: int) -> RunState | None:
-        """None: the SuperLink does not know the run, so it is not the one that was asked to start it."""
+        """The state of the run; None if the SuperLink does not know it, because it was restarted."""
         try:
             found = self._call("ListRuns", self._pb.ListRunsRequest(run_id=run)).run_dict
         except self._httpx.HTTPStatusError:
@@ -100,7 +100,7 @@ class Control:
         try:
             self._call("StopRun", self._pb.StopRunRequest(run_id=run))
         except (UnreachableError, self._httpx.HTTPStatusError):
-            return  # the pod ends anyway
+            return  # the Pod ends anyway
 
 
 def bundle_app(folder: Path) -> bytes:
@@ -115,18 +115,18 @@ def bundle_app(folder: Path) -> bytes:
 
 
 def refuse_incomplete(folder: Path, project: Json, bundle: bytes) -> None:
-    """RunError if the app's modules import some that the bundle has not."""
+    """Raises RunError if the app imports modules of its folder that the bundle lacks."""
     components = project["tool"]["flwr"]["app"].get("components", {})
     modules = [str(components[name]).partition(":")[0] for name in ("serverapp", "clientapp") if name in components]
     files = {str(Path(where, name).relative_to(folder)) for where, _, names in os.walk(folder) for name in names if name.endswith(".py")}
     with zipfile.ZipFile(io.BytesIO(bundle)) as packed:
         app = App(files, lambda path: _text(folder / path), set(packed.namelist()), _installed)
     if found := left_out(modules, app):
-        raise RunError(Ending.APP_INVALID, told(found))
+        raise RunError(Ending.APP_INVALID, error_message(found))
 
 
 def _text(path: Path) -> str:
-    """Empty for a link that leads nowhere, which Flower leaves out as it does every link."""
+    """The text of a file; empty for a dangling link. Flower bundles no links."""
     try:
         return path.read_text("utf-8", "replace")
     except OSError:
@@ -134,14 +134,14 @@ def _text(path: Path) -> str:
 
 
 def _installed(name: str) -> bool:
-    """The app's folder is not on the path of this program."""
+    """Whether a top-level module is installed. The app's folder is not on the path of this program."""
     found = importlib.util.find_spec(name)
     return found is not None and found.origin is not None
 
 
 def uncompressed(bundle: bytes) -> bytes:
-    """The same bundle, whose bytes say nothing of the machine that made it: what compression comes to depends on library and processor.
-    One that would be larger than Flower allows stays compressed."""
+    """The bundle without compression, so that its hash is reproducible: compression depends on library and processor. A bundle that would
+    exceed Flower's limit stays compressed."""
     plain = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(bundle)) as packed, zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as target:
         if sum(info.file_size for info in packed.infolist()) > PLAIN_SIZE:
@@ -154,7 +154,7 @@ def uncompressed(bundle: bytes) -> bytes:
 
 
 def overrides(project: Json) -> Json:
-    """The run's values for those keys that the app declares; what the user names in spec.server.runConfig wins."""
+    """Values for the app's run config: rounds and quorum for the keys that the app declares, then spec.server.runConfig, which wins."""
     known = declared(project)
     values: Json = {}
     for key, value in known.items():

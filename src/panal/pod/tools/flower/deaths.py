@@ -1,8 +1,8 @@
-"""In the process that started a program of Flower's: it tells Flower at once when that program has died.
+"""Reports the death of an app process to Flower at once, from its parent process: the fork server, or the SuperExec without one.
 
-Flower notices by itself when no heartbeat has come for a minute, and then knows no reason. Whoever started a process gets its exit status
-from the kernel: the fork server, and where nothing is forked the SuperExec. An app process has a token of its own, by which its task is
-ended here as it would have ended it itself. A task that has ended is left alone: the SuperLink or SuperNode takes its token no more.
+Flower itself notices it only after a minute without a heartbeat, and does not know the reason. The parent gets the exit status, and ends
+the task with the token of the app process, as the process would have done. If the task has already ended, the SuperLink or SuperNode no
+longer accepts the token.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 from .errors import written
 
 APPS = {"flwr-clientapp": "client app", "flwr-serverapp": "server app"}
-SUPEREXEC = "flower-superexec"  # without it no app process is started any more
-EXITED = 70  # the exit code of an app that called sys.exit with 0 or nothing, before it had a result
-TRIES, PAUSE = 3, 1.0  # of telling, and seconds between them
+SUPEREXEC = "flower-superexec"  # starts the app processes
+EXITED = 70  # the exit code of an app that called sys.exit() or sys.exit(0) before it had a result
+TRIES, PAUSE = 3, 1.0  # attempts to report a death, and seconds between them
 
 
-def why(arguments: list[str], code: int, starved: bool) -> str:
-    """What is told of an app process that ended with this exit code, or by a signal if it is negative; empty if it ended well. `starved`:
-    the kernel has killed a process of the container for want of memory while this one ran."""
+def death_message(arguments: list[str], code: int, out_of_memory: bool) -> str:
+    """Describes the end of an app process with exit code `code`, negative for a signal; empty if it succeeded. `out_of_memory`: the kernel
+    killed a process of the container for lack of memory while this one ran."""
     name = arguments[0]
     if name not in APPS or code == 0:
         return ""
     if code > 0:
         how = "by sys.exit" if code == EXITED else f"with exit code {code}"
         reason, text = "ClientAppExited", f"ended {how} before it had a result"
-    elif starved and -code == signal.SIGKILL:
+    elif out_of_memory and -code == signal.SIGKILL:
         reason, text = "OutOfMemory", "was killed by SIGKILL: its container was out of memory"
     else:
         reason = f"KilledBy{_signal(-code)}"
@@ -52,13 +52,13 @@ def _signal(number: int) -> str:
         return f"Signal{number}"
 
 
-def kills() -> int:
-    """How many processes of this one's cgroup the kernel has killed for want of memory so far; 0 where it does not say."""
+def oom_kills() -> int:
+    """The number of processes in this cgroup that the kernel has killed for lack of memory; 0 if unknown."""
     for line in _lines(Path("/proc/self/cgroup")):
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
             root, file = ("/sys/fs/cgroup", "memory.events") if not controllers else ("/sys/fs/cgroup/memory", "memory.oom_control")
-            for folder in (f"{root}{path}", root):  # the second: in a container that sees its own cgroup alone
+            for folder in (f"{root}{path}", root):  # the second in a container with a cgroup namespace
                 counted = [int(words[1]) for each in _lines(Path(folder, file)) if (words := each.split())[:1] == ["oom_kill"]]
                 if counted:
                     return counted[0]
@@ -73,29 +73,29 @@ def _lines(file: Path) -> list[str]:
 
 
 def report(arguments: list[str], details: str) -> None:
-    """Ends the task of the app process that was started with these arguments."""
+    """Ends the task of the app process that was started with `arguments`, as failed with `details`."""
     from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
     from flwr.supercore.runtime import RuntimeHttpClient
 
-    told = {key: arguments[arguments.index(key) + 1] for key in ("--runtime-api-address", "--token")}
+    values = {key: arguments[arguments.index(key) + 1] for key in ("--runtime-api-address", "--token")}
     client = RuntimeHttpClient.from_server_address(
-        server_address=told["--runtime-api-address"],
+        server_address=values["--runtime-api-address"],
         insecure=True,  # loopback
         root_certificates=None,
-        interceptors=[RuntimeVersionHttpInterceptor(component_name=arguments[0]), RuntimeTokenHttpInterceptor(told["--token"])],
+        interceptors=[RuntimeVersionHttpInterceptor(component_name=arguments[0]), RuntimeTokenHttpInterceptor(values["--token"])],
     )
     try:
         for left in reversed(range(TRIES)):
             if not (error := _end_task(client, details)):
                 return
             time.sleep(PAUSE if left else 0)
-        say(f"{details}, which could not be reported: {error}")
+        log_line(f"{details}, which could not be reported: {error}")
     finally:
         client.close()
 
 
 def _end_task(client: Any, details: str) -> str:
-    """Why that could not be done; empty if the task is over, as it is if the app process has ended it itself."""
+    """Why the task could not be ended; empty if it has ended, now or earlier."""
     import httpx
     from flwr.common.constant import SubStatus
     from flwr.proto.runtime_pb2 import PushTaskOutputRequest
@@ -105,13 +105,13 @@ def _end_task(client: Any, details: str) -> str:
     except httpx.HTTPError as error:
         over = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
         return "" if over else repr(error)
-    say(details)
+    log_line(details)
     return ""
 
 
-def started(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
-    """In the place of `subprocess.Popen`."""
-    before = kills()
+def popen(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Replaces `subprocess.Popen`."""
+    before = oom_kills()
     child = subprocess.Popen(arguments, **options)
     threading.Thread(target=_watch, args=(child, arguments, before), daemon=True).start()
     return child
@@ -121,30 +121,30 @@ def _watch(child: subprocess.Popen[bytes], arguments: list[str], before: int) ->
     code = child.wait()
     if arguments[0] == SUPEREXEC:
         end_without_superexec(os.getpid(), code)
-    elif details := why(arguments, code, kills() > before):
+    elif details := death_message(arguments, code, oom_kills() > before):
         report(arguments, details)
 
 
 def end_without_superexec(process: int, code: int) -> None:
-    """A SuperNode or SuperLink whose SuperExec has died runs no app any more. It is started again when it ends."""
+    """Stops a SuperNode or SuperLink whose SuperExec has died, because it can no longer run apps. It is then restarted."""
     if code:
-        say(f"the SuperExec ended with {code}: stopping the process that it served")
+        log_line(f"the SuperExec ended with {code}: stopping the process that it served")
         os.kill(process, signal.SIGTERM)
 
 
 def replace(module: ModuleType, start: Any) -> None:
-    """From now on `subprocess.Popen` of that module is `start`."""
+    """Replaces `subprocess.Popen` in `module` by `start`."""
     module.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": start})  # type: ignore[attr-defined]
 
 
 def patch(module: ModuleType) -> None:
-    """`module` is flwr.supercore.superexec.executor.subprocess_executor. Where programs are forked, the fork server takes this place."""
-    replace(module, started)
+    """`module` is flwr.supercore.superexec.executor.subprocess_executor. Not used with the fork server."""
+    replace(module, popen)
 
 
-def reporting(module: ModuleType, name: str) -> None:
-    """An app that calls sys.exit passes by Flower's own end, in which a task is ended: its parent must see that from the exit code.
-    `name` is the function of that module which runs the app."""
+def mark_exit(module: ModuleType, name: str) -> None:
+    """Gives an app that calls sys.exit() a nonzero exit code, by which its parent notices it: Flower does not end the task then. `name` is
+    the function of `module` that runs the app."""
     run: Callable[..., None] = getattr(module, name)
     leave: Callable[..., Any] = module.flwr_exit
     left: list[bool] = []
@@ -153,7 +153,7 @@ def reporting(module: ModuleType, name: str) -> None:
         left.append(True)
         return leave(*args, **kwargs)
 
-    def seen(*args: Any, **kwargs: Any) -> None:
+    def run_app(*args: Any, **kwargs: Any) -> None:
         try:
             run(*args, **kwargs)
         except SystemExit as end:
@@ -162,4 +162,4 @@ def reporting(module: ModuleType, name: str) -> None:
             raise
 
     module.flwr_exit = flwr_exit  # type: ignore[attr-defined]
-    setattr(module, name, seen)
+    setattr(module, name, run_app)

@@ -1,4 +1,4 @@
-"""The environment of Flower's processes, and what our programs in them tell each other: the SuperLink's port, and whose a node is."""
+"""The environment of Flower's processes, and what our programs in them share: the SuperLink's port and the clusters of nodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ..files import append_line, number
 from .codes import SUPERLINK_PORT
 
-NODES = "nodes.jsonl"  # in the run's folder, by the SuperLink: which node is of which cluster
+NODES = "nodes.jsonl"  # in the run's folder, written in the SuperLink: the cluster of each node
 
 
 def superlink_port() -> int:
@@ -16,13 +16,13 @@ def superlink_port() -> int:
 
 
 def append_node(node: int, cluster: str) -> None:
-    """Adds to nodes.jsonl that this node of Flower's is that cluster's collaborator."""
+    """Appends to nodes.jsonl that `node` belongs to `cluster`."""
     append_line(NODES, {"node": node, "cluster": cluster})
 
 
 def flower_environment(hook: str) -> dict[str, str]:
-    """The environment of Flower's processes: no calls home, a writable home, and our hook (`server` or `client`) in front of the path.
-    No switch of Flower's own that would open other ports, or install what an app asks for."""
+    """The environment of Flower's processes with the hooks of `server` or `client`: no telemetry, a writable home, no installation of
+    dependencies, and no internal settings of Flower, which could open further ports."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("FLWR_INTERNAL_")}
     env["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
     tools = str(Path(__file__).resolve().parents[2])

@@ -1,7 +1,7 @@
-"""An error in a reply as it leaves a site, and as the hub reads it: `exception=CLASS`, and the text only if the site's owner shares it, or
-if it is ours and names a missing key of the configs (`context`).
+"""The form of an error in a reply: `exception=CLASS`, followed by ` message=TEXT` if the site's owner shares texts, or if the text names a
+missing config key (`context`).
 
-Whatever else stands in a reply's error is free text of user code: it is not sent, and were it sent, not taken over.
+Any other text comes from user code. A site does not send it, and the hub does not read it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from ..codes import MAX_CODE, MAX_TEXT, Unanswered
 from .context import MISSING, SENTENCE
 
-# Flower's error codes (flwr.common.constant.ErrorCode) as reason codes; those of user code carry the exception's class instead.
+# Reason codes for Flower's error codes (flwr.common.constant.ErrorCode). For errors of user code, the exception's class is used instead.
 CODES = {
     0: "Unknown",
     1: "LoadClientAppError",
@@ -29,8 +29,8 @@ _RAISED = re.compile(r"<class '([^']{1,300})'>(?::<'(.*)'>)?", re.DOTALL)  # as 
 _WRITTEN = re.compile(rf"exception=(\w{{1,{MAX_CODE}}})(?: message=(.{{0,{MAX_TEXT}}}))?")
 
 
-def leaving(code: int, reason: str | None, share: bool) -> str:
-    """What is sent of an error's reason."""
+def outgoing_error(code: int, reason: str | None, share: bool) -> str:
+    """The part of an error's reason that may leave the site. `share`: the site's owner shares texts."""
     found, own = _RAISED.fullmatch(reason or ""), _WRITTEN.fullmatch(reason or "")
     if own is not None:  # one of ours
         name, text = own[1], own[2] or ""
@@ -43,7 +43,7 @@ def leaving(code: int, reason: str | None, share: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """One line of at most MAX_TEXT characters."""
+    """`text` as one line of at most MAX_TEXT characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
 
 
@@ -52,7 +52,7 @@ def written(name: str, text: str = "") -> str:
     return f"exception={name} message={line}" if line else f"exception={name}"
 
 
-def arrived(code: int, reason: str | None) -> tuple[str, str]:
-    """Reason code and shared text, empty if there is none, of an error in a reply."""
+def incoming_error(code: int, reason: str | None) -> tuple[str, str]:
+    """Reason code and shared text (may be empty) of an error in a reply."""
     found = _WRITTEN.fullmatch(reason or "")
     return (found[1], found[2] or "") if found else (CODES.get(code, "Unknown"), "")

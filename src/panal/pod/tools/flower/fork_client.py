@@ -1,4 +1,4 @@
-"""The client of the fork server: it requests a program in place of `subprocess.Popen`."""
+"""The client of the fork server, which replaces `subprocess.Popen`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import socket
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 from . import deaths
 
-# What is forked, as the module and the function that the program of that name is. Others are started as ever.
+# Module and function of each program that is forked. Other programs are started normally.
 PROGRAMS = {
     "flower-superexec": ("flwr.supercore.cli", "flower_superexec"),
     "flwr-clientapp": ("flwr.supernode.cli", "flwr_clientapp"),
@@ -18,7 +18,7 @@ PROGRAMS = {
 
 
 class Forked:
-    """In the place of a Popen: all programs here watch the process that started them, and end when it does."""
+    """Replaces a Popen. Nothing to do: these programs end with the process that started them."""
 
     def terminate(self) -> None: ...
 
@@ -33,13 +33,13 @@ class ForkClient:
         self.socket = ours
 
     def start(self, arguments: list[str], **options: Any) -> Any:
-        """In the place of `subprocess.Popen`."""
+        """Replaces `subprocess.Popen`."""
         if arguments[0] not in PROGRAMS:
-            return deaths.started(arguments, **options)
+            return deaths.popen(arguments, **options)
         request = {"arguments": arguments, "silent": "stdout" in options, "session": bool(options.get("start_new_session"))}
         try:
             self.socket.send(json.dumps(request).encode())
         except OSError as error:
-            say(f"no fork server ({error}): {arguments[0]} is started again")
-            return deaths.started(arguments, **options)
+            log_line(f"no fork server ({error}): {arguments[0]} is started again")
+            return deaths.popen(arguments, **options)
         return Forked()

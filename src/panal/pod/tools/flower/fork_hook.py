@@ -1,8 +1,8 @@
-"""Inside a SuperNode or SuperLink as it starts: what it would start as programs is forked from one process that has imported already.
+"""Hook in SuperNode and SuperLink: starts Flower's programs by forking a process that has already imported their libraries.
 
-Flower runs a SuperExec beside each of them, which starts a process for every message; nearly all that these cost is importing Flower and
-the app's libraries, over and over. Here a SuperNode or SuperLink forks once before it has threads or connections: the child becomes the
-fork server (`fork_server`), and programs are asked of it over a socket. Where it has ended they are started as ever.
+Flower's SuperExec starts a process for every message, which spends most of its time on importing Flower and the app's libraries. With this
+hook, a SuperNode or SuperLink forks once at its start, before it has threads or connections. The child becomes the fork server
+(`fork_server`), which starts programs on request over a socket. If it has ended, programs are started normally.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
-from ..files import say
+from ..files import log_line
 from . import deaths
 from .fork_client import ForkClient
 from .fork_server import Server
 
 GPUS = ("/dev/nvidia[0-9]*", "/dev/kfd")  # a device that was opened before the fork cannot be used after it
-# Where each of the two starts its SuperExec, by `subprocess.Popen` alone.
+# The modules in which each of the two starts its SuperExec with `subprocess.Popen`.
 STARTS = {"flower_supernode": "flwr.supernode.start_client_internal", "flower_superlink": "flwr.superlink.cli.flower_superlink"}
 
 
 def why_not() -> str:
-    """Why processes are not forked here; empty if they are."""
+    """Why processes are not forked; empty if they are."""
     if os.environ.get("PANAL_ACCELERATION", "").lower() == "off":
         return "spec.acceleration is Off"
     if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "void", "none") or any(map(glob.glob, GPUS)):
@@ -36,17 +36,17 @@ def why_not() -> str:
 
 
 def patch(module: ModuleType) -> None:
-    """`module` is flwr.supernode.cli.flower_supernode or flwr.superlink.cli.flower_superlink: the program is its function of that name."""
+    """`module` is flwr.supernode.cli.flower_supernode or flwr.superlink.cli.flower_superlink; its function of that name is the program."""
     name = module.__name__.rpartition(".")[2]
     program = getattr(module, name)
     starts = importlib.import_module(STARTS[name])
 
     def forking() -> None:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has ended: asked to end is no failure
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises SIGTERM again after its shutdown
         reason = why_not()
         if reason:
-            say(f"no acceleration: {reason}")
-            deaths.replace(starts, deaths.started)
+            log_line(f"no acceleration: {reason}")
+            deaths.replace(starts, deaths.popen)
             program()
             return
         asked, app = begin()
@@ -60,7 +60,7 @@ def patch(module: ModuleType) -> None:
 
 
 def begin() -> tuple[ForkClient | None, Callable[[], None]]:
-    """In this process: whom to ask. In the fork server, when it has ended, and in all that it forked: what is left to do."""
+    """Forks the fork server. Returns its client in this process, and in each of its children the function to run."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent = os.getpid()
     if os.fork():

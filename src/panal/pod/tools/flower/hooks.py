@@ -1,10 +1,10 @@
-"""What `sitecustomize` brings into Flower's processes: our hooks, by the modules that they wait for, and fewer lines in their logs."""
+"""The hooks that `sitecustomize` installs in Flower's processes, and filters for their logs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# By PANAL_HOOK: modules of Flower to wait for, each with ours, whose `patch(module)` is called once it is there.
+# For each value of PANAL_HOOK: modules of Flower, each with the hook whose `patch(module)` is called after its import.
 HOOKS = {
     "server": {
         "flwr.supercore.protobuf.client": "secret",
@@ -28,8 +28,8 @@ HOOKS = {
 }
 
 
-class Sparing:
-    """A log's filter: of the lines that requests of collaborators cause, so many a minute. A site can send thousands a second."""
+class RateLimit:
+    """A log filter that limits the lines caused by requests of collaborators: a site can send thousands of requests a second."""
 
     LINES, PERIOD = 300, 60.0
 
@@ -46,11 +46,11 @@ class Sparing:
 
 
 def begin() -> None:
-    """The SuperLink logs every poll of every collaborator and of our launcher; what went well of these is left out."""
+    """Adds filters to the logs: without successful requests, because the SuperLink logs every poll of collaborators and launcher."""
     import logging
 
     logging.getLogger("uvicorn.access").addFilter(lambda record: not (isinstance(record.args, tuple) and record.args[-1:] == (200,)))
     logging.getLogger("flwr").addFilter(lambda record: not str(record.msg).startswith("ControlServicer.List"))
-    sparing = Sparing()
+    limit = RateLimit()
     for name in ("uvicorn.access", "flwr"):
-        logging.getLogger(name).addFilter(sparing)
+        logging.getLogger(name).addFilter(limit)

@@ -1,14 +1,11 @@
-"""Inside the SuperLink: every request of the Fleet API comes from a cluster, by the gateway's word, and from that cluster's one node.
+"""Guard in the SuperLink: checks that each request of the Fleet API comes from the node that is bound to the caller's cluster.
 
-The cluster that `introduction` has read is held against the node that the request names, in front of each of Flower's handlers:
-there is no other way to them. Flower's own check stays as well: a node signs with a key that it made itself. Which node is which cluster
-goes to the server app's process by a file.
+It wraps each of Flower's handlers. `introduction` reads the caller's cluster from the header that the gateway sets; `bindings` holds the
+node of each cluster. Flower's own check of the node's signature remains active. `messages` restricts the messages and objects of a node;
+`secret` checks that requests come from this Pod. The cluster of each node is written to a file for the ServerApp process.
 
-What a node may fetch and send of messages is `messages`; that requests come from this Pod at all is `secret`.
-
-What is refused: 401 for a request without a cluster or in the name of a node that is not the cluster's (a SuperNode ends at that, and its
-keeper restarts it); 412 for a second collaborator, whose SuperNode ends with the reason in its log, and tries again later; 400 for
-a reply that is not usable.
+Responses: 401 for a request without a cluster or with a foreign node, at which the SuperNode ends and is restarted; 412 for a second
+collaborator of a cluster, which ends with the reason in its log and retries later; 400 for an invalid reply.
 """
 
 from __future__ import annotations
@@ -20,17 +17,17 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from ..files import number, participants, say
+from ..files import log_line, number, participants
 from .arrivals import Arrivals, BadReplyError
 from .bindings import Bindings, Caller, RefusedError
 from .environment import append_node
-from .introduction import CALLER, PREFIX, Introduction, say_refused
+from .introduction import CALLER, PREFIX, Introduction, log_refusal
 from .messages import Messages
 from .secret import lock
 
-LOOK = 0.5  # seconds between two looks at who takes part
+LOOK = 0.5  # seconds between two reads of the participants
 
-# Flower's handlers by their path, each with its request and how that names the node.
+# Flower's handlers by path, each with the type of its request.
 HANDLERS = {
     "register-node": ("register_node", "RegisterNodeFleetRequest"),
     "activate-node": ("activate_node", "ActivateNodeRequest"),
@@ -48,7 +45,7 @@ HANDLERS = {
 
 
 def install() -> None:
-    """Raises if this Flower's Fleet API is not the one that is known: then it must not serve."""
+    """Patches Flower's Fleet API. Raises if it is not the known one; then it must not be served."""
     main = importlib.import_module("flwr.superlink.main")
     router = importlib.import_module("flwr.superlink.routers.fleet.router")
     handlers = importlib.import_module("flwr.superlink.servicer.fleet.fleet_handlers")
@@ -56,126 +53,126 @@ def install() -> None:
     if paths != {f"{PREFIX}/{path}" for path in HANDLERS} or router.fleet_handlers is not handlers:
         raise TypeError(f"its Fleet API is another: {sorted(paths)}")
     auth = importlib.import_module("flwr.superlink.routers.fleet.node_auth")
-    auth.authenticate_node = telling(auth.authenticate_node)  # type: ignore[attr-defined]
+    auth.authenticate_node = logging_refusals(auth.authenticate_node)  # type: ignore[attr-defined]
     guard = Guard(Bindings())
     for name, kind in HANDLERS.values():
         setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
     runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
-    runtime.pull_messages = guard.looking(runtime.pull_messages)  # type: ignore[attr-defined]
+    runtime.pull_messages = guard.before_poll(runtime.pull_messages)  # type: ignore[attr-defined]
     lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard)}))
 
 
-def telling(authenticate: Callable[..., Any]) -> Callable[..., Any]:
-    """Flower's own check of the node's signature, which says nothing when it refuses."""
+def logging_refusals(authenticate: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps Flower's check of the node's signature to log refusals."""
 
     def authenticate_node(request: Any) -> Any:
         try:
             return authenticate(request)
         except Exception:
-            who = CALLER.get()
-            what = f"{who.cluster if who else '-'} does not sign as the node that it names"
-            say_refused(who.cluster if who else "", request.scope["path"], RefusedError("BadSignature", what))
+            caller = CALLER.get()
+            what = f"{caller.cluster if caller else '-'} does not sign as the node that it names"
+            log_refusal(caller.cluster if caller else "", request.scope["path"], RefusedError("BadSignature", what))
             raise
 
     return authenticate_node
 
 
 class Guard:
-    """In front of each handler. They run in threads, one request in each, with the context of the request."""
+    """Wraps Flower's handlers. Each request runs in a thread with the context of the request."""
 
     def __init__(self, bindings: Bindings) -> None:
         self.bindings = bindings
         self.arrivals = Arrivals(number("PANAL_LARGEST_REPLY", 0))
         self.messages = Messages(self.arrivals, bindings.cluster_of)
-        self._looked = 0.0
+        self._checked = 0.0
 
     def handler(self, name: str, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        judge = getattr(self, name, self.any_other)
+        judge = getattr(self, name, self.other_request)
         handle = getattr(self.messages, name, None)
 
         @wraps(original)
         def guarded(*, request: Any, state: Any, **rest: Any) -> Any:
-            who = CALLER.get()
+            caller = CALLER.get()
             try:
-                if who is None:
+                if caller is None:
                     raise RefusedError("NoCluster", "the request did not come through the gateway")
                 if type(request).__name__ != kind:
-                    raise RefusedError("BadRequest", f"{who.cluster} sends a {type(request).__name__}")
-                judge(who, request, state)
+                    raise RefusedError("BadRequest", f"{caller.cluster} sends a {type(request).__name__}")
+                judge(caller, request, state)
                 if handle is not None:
-                    return handle(original, who, request, state, **rest)
+                    return handle(original, caller, request, state, **rest)
             except RefusedError as refusal:
-                say_refused(who.cluster if who else "", name, refusal)
-                raise refused(refusal) from refusal
+                log_refusal(caller.cluster if caller else "", name, refusal)
+                raise refusal_response(refusal) from refusal
             except BadReplyError as bad:
                 raise bad_request(bad) from bad
             response = original(request=request, state=state, **rest)
             if name in ("deactivate_node", "unregister_node"):
-                self.bindings.leave(who, request.node_id)
+                self.bindings.leave(caller, request.node_id)
                 self.arrivals.drop(request.node_id)
             return response
 
         return guarded
 
-    def heard(self, who: Caller) -> None:
-        if (node := self.bindings.node_of(who.cluster)) is not None:
+    def heard(self, caller: Caller) -> None:
+        if (node := self.bindings.node_of(caller.cluster)) is not None:
             self.arrivals.heard(node)
 
-    def looking(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Before the server app looks for replies: those that stand still are given up, and nodes of clusters that left are removed."""
+    def before_poll(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Wraps the server app's poll for replies: gives up stalled replies first, and removes the nodes of clusters that left."""
 
         @wraps(original)
         def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
-            if time.monotonic() - self._looked > LOOK:
-                self._looked = time.monotonic()
+            if time.monotonic() - self._checked > LOOK:
+                self._checked = time.monotonic()
                 self.messages.give_up_stalled(state)
-                self.show_out(participants(), state)
+                self.remove_departed(participants(), state)
             return original(request, state, *rest)
 
         return pull_messages
 
-    def show_out(self, taking_part: frozenset[str] | None, state: Any) -> None:
-        if taking_part is None:
+    def remove_departed(self, clusters: frozenset[str] | None, state: Any) -> None:
+        if clusters is None:
             return
         for cluster, node in self.bindings.nodes().items():
-            if cluster not in taking_part:
-                say(f"{cluster} no longer takes part: node {node} is removed")
+            if cluster not in clusters:
+                log_line(f"{cluster} no longer takes part: node {node} is removed")
                 self.bindings.forget(cluster)
                 self.remove(state, node)
 
     def remove(self, state: Any, node: int) -> None:
-        """It counts no more, and what it was asked is answered with an error at once."""
+        """Removes a node. Flower answers its open messages with an error at once."""
         self.arrivals.drop(node)
         constants: ModuleType = importlib.import_module("flwr.common.constant")
         state.deactivate_node(node)
         try:
             state.delete_node(constants.NOOP_FLWR_AID, node)
-        except ValueError as error:  # it has unregistered itself
-            say(f"node {node}: {error}")
+        except ValueError as error:  # already unregistered
+            log_line(f"node {node}: {error}")
 
-    def register_node(self, who: Caller, request: Any, state: Any) -> None:
-        self.bindings.may_join(who)
+    def register_node(self, caller: Caller, request: Any, state: Any) -> None:
+        self.bindings.may_join(caller)
 
-    def activate_node(self, who: Caller, request: Any, state: Any) -> None:
+    def activate_node(self, caller: Caller, request: Any, state: Any) -> None:
         node = state.get_node_id_by_public_key(request.public_key)
         if node is None:
-            raise RefusedError("ForeignNode", f"{who.cluster} activates an unknown node")
-        replaced = self.bindings.join(who, node)
-        append_node(node, who.cluster)
+            raise RefusedError("ForeignNode", f"{caller.cluster} activates an unknown node")
+        replaced = self.bindings.join(caller, node)
+        append_node(node, caller.cluster)
         if replaced is not None:
-            say(f"{who.cluster}: node {node} takes the place of {replaced}")
+            log_line(f"{caller.cluster}: node {node} takes the place of {replaced}")
             self.remove(state, replaced)
 
-    def deactivate_node(self, who: Caller, request: Any, state: Any) -> None:
-        self.bindings.check(who, request.node_id)
+    def deactivate_node(self, caller: Caller, request: Any, state: Any) -> None:
+        self.bindings.check(caller, request.node_id)
 
     unregister_node = deactivate_node
 
-    def any_other(self, who: Caller, request: Any, state: Any) -> None:
-        self.bindings.check(who, request.node.node_id)
+    def other_request(self, caller: Caller, request: Any, state: Any) -> None:
+        self.bindings.check(caller, request.node.node_id)
 
 
-def refused(refusal: RefusedError) -> Exception:
+def refusal_response(refusal: RefusedError) -> Exception:
     if refusal.reason == "SecondCollaborator":
         errors: ModuleType = importlib.import_module("flwr.supercore.error")
         error: Exception = errors.FlowerError(errors.ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED, str(refusal), str(refusal))

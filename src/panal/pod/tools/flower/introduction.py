@@ -1,6 +1,6 @@
-"""In front of all of the SuperLink: a request of the Fleet API is introduced with its cluster, and is no larger than it need be.
+"""Middleware of the SuperLink: determines the cluster of each request of the Fleet API, and limits its size.
 
-The aggregator's gateway sets the header CLUSTER from the certificate, over anything that a client sends.
+The aggregator's gateway sets the header CLUSTER from the client's certificate and overwrites what the client sends.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..files import say
-from .bindings import Caller, RefusedError, caller
+from ..files import log_line
+from .bindings import Caller, RefusedError, read_caller
 from .refusals import Refusals
 from .secret import rejected, unauthorized
 
 CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
 PREFIX = "/v1/fleet"
-SMALL = 64 << 10  # bytes of any other request: names and numbers, which Flower prints, and unfolds to be printed
-LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # an object; the names of a reply's
-AT_A_TIME = 4  # uploads of a cluster; Flower's node sends two
+LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
+SMALL = 64 << 10  # bytes of any other request, which Flower expands to log it
+AT_A_TIME = 4  # concurrent uploads of a cluster; a Flower node sends two
 
-CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # of the request that is being answered
+CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # of the current request
 
 
 class Introduction:
-    """ASGI: a request below PREFIX has a caller or goes no further. Bodies pass through untouched, so many of a cluster at a time: what a
-    site sends and does not finish is memory that the others need."""
+    """ASGI middleware: sets CALLER for requests below PREFIX, and refuses those without a cluster. Limits the concurrent uploads of a
+    cluster, because an unfinished body occupies memory."""
 
-    heard: Callable[[Caller], None]  # told of the bytes of an object, as they come
+    heard: Callable[[Caller], None]  # called when bytes of an object arrive
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
@@ -41,37 +41,37 @@ class Introduction:
             await self.app(scope, receive, send)
             return
         try:
-            who = caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
+            caller = read_caller(_values(scope, CLUSTER), _values(scope, INSTANCE))
         except RefusedError as refusal:
-            say_refused("", scope["path"], refusal)
+            log_refusal("", scope["path"], refusal)
             await unauthorized(send)
             return
-        CALLER.set(who)
+        CALLER.set(caller)
         most = LARGEST.get(scope["path"], SMALL)
         if (length := declared(scope)) > most:
-            told = f"{who.cluster} sends {length} bytes; a request of this kind may have {most}"
-            say_refused(who.cluster, scope["path"], RefusedError("TooLarge", told))
+            text = f"{caller.cluster} sends {length} bytes; a request of this kind may have {most}"
+            log_refusal(caller.cluster, scope["path"], RefusedError("TooLarge", text))
             await rejected(send, 413, "Too large")
         elif scope["path"] not in LARGEST:
             await self.app(scope, receive, send)
         else:
-            async with self._turns[who.cluster]:
-                await self.app(scope, self._noticed(who, receive) if scope["path"].endswith("/push-object") else receive, send)
+            async with self._turns[caller.cluster]:
+                await self.app(scope, self._observed(caller, receive) if scope["path"].endswith("/push-object") else receive, send)
 
-    def _noticed(self, who: Caller, receive: Any) -> Any:
-        async def noticing() -> Any:
+    def _observed(self, caller: Caller, receive: Any) -> Any:
+        async def observed_receive() -> Any:
             message = await receive()
             if message.get("body"):
-                type(self).heard(who)
+                type(self).heard(caller)
             return message
 
-        return noticing
+        return observed_receive
 
 
 def declared(scope: dict[str, Any]) -> int:
-    """The length of the body. One without a length does not pass the gateway."""
-    said = _values(scope, b"content-length")
-    return int(said[0]) if len(said) == 1 and said[0].isascii() and said[0].isdigit() else 0
+    """The declared length of the body; 0 if there is none. The gateway refuses uploads without a length."""
+    lengths = _values(scope, b"content-length")
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit() else 0
 
 
 def _values(scope: dict[str, Any], name: bytes) -> list[str]:
@@ -81,6 +81,6 @@ def _values(scope: dict[str, Any], name: bytes) -> list[str]:
 _refusals = Refusals()
 
 
-def say_refused(cluster: str, where: str, refusal: RefusedError) -> None:
+def log_refusal(cluster: str, where: str, refusal: RefusedError) -> None:
     for line in _refusals.lines(cluster or "-", f"refused: cluster={cluster or '-'} reason={refusal.reason} at={where[:100]}: {refusal}"):
-        say(line)
+        log_line(line)

@@ -1,13 +1,13 @@
-"""Which replies of a phase the strategy gets to see. One that would make it raise, or the model useless, costs its own site's part.
+"""Decides which replies of a phase reach the strategy. A reply that would make the strategy raise, or spoil the model, is refused.
 
-A reply is described in words first: its arrays by record, name, type and shape, its metrics by record, key and kind. Then (pure):
-- arrays that do not hold what they say, and a weight that is none, are refused whatever the others sent;
-- where at least half of the replies have finite arrays, the others are refused. If most have not, it is the app that diverges, and the
-  strategy gets them all. A metric may be NaN: a site with one class has no AUC;
-- where at least half of the replies have exactly the arrays that were sent, the others are refused. An app whose replies are of another
-  kind (trees, statistics, embeddings) has no such half, and its arrays may be of any shape;
-- Flower's own strategies demand the same names everywhere, so the majority's, else those of an earlier round, are demanded here. A strategy
-  of the user's own may want them to differ: it is asked first, and only if it raises do they count (`odd_ones`).
+Each reply is described by its arrays (record, name, type, shape) and metrics (record, key, kind). The rules are pure:
+- Arrays whose data does not match their header, and invalid weights, are always refused.
+- If at least half of the replies have only finite arrays, the others are refused. Otherwise the app diverges, and the strategy gets all
+  replies. Metrics may be NaN: a site with one class has no AUC.
+- If at least half of the replies have exactly the arrays that were sent, the others are refused. Apps with other kinds of replies (trees,
+  statistics, embeddings) have no such half, so their arrays may have any shape.
+- Flower's strategies require the same names in all replies: those of the majority, else those of an earlier round. An app's own strategy
+  may accept different names, so these replies are refused only if it raises (`outliers`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any
 from ..codes import Refused
 
 LARGEST_WEIGHT = float(2**53)
-AT_A_TIME = 1 << 20  # numbers that are looked at together
-SHOWN = 3  # differences that a refusal tells
+AT_A_TIME = 1 << 20  # numbers that are checked in one step
+SHOWN = 3  # differences that a refusal names
 NUMPY = "numpy.ndarray"
 VERSIONS = ((1, 0), (2, 0), (3, 0))  # of numpy's format
 LONGEST_AXIS = 2**62
 
-Where = tuple[str, str]  # the record's name and the array's, metric's or value's
-Verdict = tuple[Refused, str]  # why a reply does not count, as a code and a text
-Names = tuple[Mapping[Where, str], ...]  # of arrays, metrics and other values, with what has to be the same of each
+Where = tuple[str, str]  # the name of the record, and of the array, metric or value in it
+Verdict = tuple[Refused, str]  # why a reply is refused: code and text
+Names = tuple[Mapping[Where, str], ...]  # arrays, metrics and other values, each with the properties that must be equal
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,18 @@ class Description:
     arrays: Mapping[Where, str]
     metrics: Mapping[Where, str]
     configs: Mapping[Where, str]
-    trouble: Verdict | None = None  # refused whatever the others sent
-    infinite: str = ""  # names an array with numbers that are not finite
+    trouble: Verdict | None = None  # why the reply is refused independently of the others
+    infinite: str = ""  # the name of an array with numbers that are not finite
 
     def names(self, *, strict: bool) -> Names:
-        """All but the arrays' shapes. Flower's own strategies do not look at other values."""
+        """Everything except the arrays' types and shapes; without other values if `strict`, as Flower's strategies ignore these."""
         return dict.fromkeys(self.arrays, ""), self.metrics, {} if strict else self.configs
 
 
 @dataclass(frozen=True)
 class Rules:
-    """`weighted_by`: the metric that the strategy divides by; empty if it has none. `strict`: the strategy is Flower's own."""
+    """`consistent` and `finite` are spec.server.replies. `strict`: the strategy is one of Flower's. `weighted_by`: the metric by which it
+    weights replies, or empty."""
 
     consistent: bool = True
     finite: bool = True
@@ -59,23 +60,23 @@ class Rules:
 @dataclass
 class Judge:
     rules: Rules
-    accepted: dict[str, Description] = field(default_factory=dict)  # of each kind of phase, one that the strategy took
+    accepted: dict[str, Description] = field(default_factory=dict)  # a reply of each kind of phase that the strategy aggregated
 
     def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
-        """Reason and text of each reply that is not to be seen. The keys are the messages that were sent."""
-        found = {key: told for key, each in got.items() if (told := each.trouble)}
+        """The refused replies, by the id of the message that they answer."""
+        found = {key: each.trouble for key, each in got.items() if each.trouble}
         found |= _not_finite(_without(got, found))
         if self.rules.consistent:
             found |= _unlike_sent(sent, _without(got, found))
             if self.rules.strict:
-                found |= self.odd_ones(kind, _without(got, found))
+                found |= self.outliers(kind, _without(got, found))
         return found
 
-    def odd_ones(self, kind: str, got: Mapping[str, Description]) -> dict[str, Verdict]:
-        """Those that are not as most are, or as before where there is no majority."""
+    def outliers(self, kind: str, got: Mapping[str, Description]) -> dict[str, Verdict]:
+        """The replies that differ from the majority, or from an earlier round if there is no majority."""
         names = {key: each.names(strict=self.rules.strict) for key, each in got.items()}
         model = self._model(kind, list(names.values()))
-        return {key: told for key, each in names.items() if (told := _difference(each, model))} if model else {}
+        return {key: verdict for key, each in names.items() if (verdict := _difference(each, model))} if model else {}
 
     def _model(self, kind: str, names: list[Names]) -> Names | None:
         groups = Counter(map(_key, names))
@@ -85,8 +86,8 @@ class Judge:
         before = self.accepted[kind].names(strict=self.rules.strict) if kind in self.accepted else None
         return before if before is not None and _key(before) in groups else None
 
-    def took(self, kind: str, got: Iterable[Description]) -> None:
-        """The strategy has aggregated these."""
+    def accept(self, kind: str, got: Iterable[Description]) -> None:
+        """Keeps one of the replies that the strategy has aggregated."""
         if (first := next(iter(got), None)) is not None:
             self.accepted[kind] = first
 
@@ -101,25 +102,26 @@ def _without(got: Mapping[str, Description], refused: Mapping[str, Any]) -> dict
 
 def _not_finite(got: Mapping[str, Description]) -> dict[str, Verdict]:
     found = {key: f"{each.infinite} has numbers that are not finite" for key, each in got.items() if each.infinite}
-    return {key: (Refused.NOT_FINITE, told) for key, told in found.items()} if 2 * len(found) <= len(got) else {}
+    return {key: (Refused.NOT_FINITE, text) for key, text in found.items()} if 2 * len(found) <= len(got) else {}
 
 
 def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
     like = [key for key, each in got.items() if key in sent and sent[key].arrays and each.arrays == sent[key].arrays]
     if not like or 2 * len(like) < len(got):
         return {}
-    return {key: told for key, each in got.items() if (told := _difference((each.arrays, {}, {}), (sent[key].arrays, {}, {})))}
+    return {key: verdict for key, each in got.items() if (verdict := _difference((each.arrays, {}, {}), (sent[key].arrays, {}, {})))}
 
 
 def _difference(found: Names, wanted: Names) -> Verdict | None:
     for reason, mine, theirs in zip((Refused.ARRAYS_DIFFER, Refused.METRICS_DIFFER, Refused.VALUES_DIFFER), found, wanted):
-        told = [
+        differences = [
             *(f"{_named(w)} is missing" for w in theirs if w not in mine),
             *(f"{_named(w)} is unknown" for w in mine if w not in theirs),
             *(f"{_named(w)} is {mine[w]}, not {theirs[w]}" for w in mine if w in theirs and mine[w] != theirs[w]),
         ]
-        if told:
-            return reason, "; ".join(told[:SHOWN]) + (f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else "")
+        if differences:
+            more = f"; and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+            return reason, "; ".join(differences[:SHOWN]) + more
     return None
 
 
@@ -127,11 +129,11 @@ def _named(where: Where) -> str:
     return f"{where[0][:40]}/{where[1][:60]}"
 
 
-# From Flower's records to words.
+# From Flower's records to descriptions:
 
 
 def describe(content: Any, rules: Rules | None = None) -> Description:
-    """`content` is a RecordDict. With `rules` the numbers in it are looked at as well. Never raises at what a site has sent."""
+    """Describes a RecordDict; with `rules`, checks its data as well. Never raises for content that a site has sent."""
     arrays = {(r, name): _kind(array) for r, record in content.array_records.items() for name, array in record.items()}
     metrics = {(r, name): _metric(value) for r, record in content.metric_records.items() for name, value in record.items()}
     configs = {(r, name): "" for r, record in content.config_records.items() for name in record}
@@ -143,7 +145,7 @@ def describe(content: Any, rules: Rules | None = None) -> Description:
 
 
 def _kind(array: Any) -> str:
-    """Bytes that were put into an array, as trees are, have no shape that says anything."""
+    """The type and shape of an array as text. Any shape for one-dimensional uint8, which holds bytes such as trees."""
     dtype, found = announced(array)
     shape = "(any)" if dtype == "uint8" and len(found) == 1 else str(found)
     stored = "" if array.stype == NUMPY else f" as {array.stype[:20]}"
@@ -151,12 +153,12 @@ def _kind(array: Any) -> str:
 
 
 def announced(array: Any) -> tuple[str, tuple[int, ...]]:
-    """Type and shape as the array says, or as its data do where it says nothing, as those of Flower's older interface."""
+    """The declared type and shape of an array; those of its data if it declares none, as in Flower's older interface."""
     if array.dtype or array.stype != NUMPY:
         return array.dtype, tuple(array.shape)
     try:
         shape, dtype, _ = _header(array)
-    except Exception:  # noqa: BLE001  numpy raises whatever comes to it; `array_trouble` says what is wrong
+    except Exception:  # noqa: BLE001  numpy raises many types for malformed data; `array_trouble` reports it
         return "", ()
     return str(dtype), tuple(shape)
 
@@ -169,8 +171,8 @@ def _trouble(content: Any, rules: Rules) -> Verdict | None:
     for where, array in _arrays(content):
         if array.stype != NUMPY and rules.strict:
             return Refused.REPLY_INVALID, f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
-        if array.stype == NUMPY and (told := array_trouble(array)):
-            return Refused.REPLY_INVALID, f"{_named(where)} {told}"
+        if array.stype == NUMPY and (trouble := array_trouble(array)):
+            return Refused.REPLY_INVALID, f"{_named(where)} {trouble}"
     for r, record in content.metric_records.items():
         value = record.get(rules.weighted_by)
         if value is not None and not _is_weight(value):
@@ -191,8 +193,8 @@ def _infinite(content: Any) -> str:
 
 
 def array_trouble(array: Any) -> str:
-    """What is wrong with an array in numpy's format: its header must say what the record says, and its data be there. Empty if nothing is.
-    Both are strings that numpy takes apart, and it raises whatever comes to it when it cannot."""
+    """What is wrong with an array in npy format: its header must match the declared type and shape, and its data must be complete. Empty
+    if it is valid. numpy raises many types for malformed data."""
     try:
         return _array_trouble(array)
     except Exception as error:  # noqa: BLE001
@@ -206,15 +208,15 @@ def _array_trouble(array: Any) -> str:
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
         return "does not hold the numbers that it announces"
-    said, of_shape = announced(array)
-    if tuple(shape) != of_shape or not _same(dtype, said):
+    declared, of_shape = announced(array)
+    if tuple(shape) != of_shape or not _same_type(dtype, declared):
         return f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
-    np.ndarray(shape, dtype, array.data, start)  # as numpy sees it: it may have too many axes
+    np.ndarray(shape, dtype, array.data, start)  # raises for too many axes
     return ""
 
 
 def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
-    """Shape, type, and where the numbers begin in the data."""
+    """Shape, type, and the offset of the numbers in the data."""
     import numpy as np
 
     file = io.BytesIO(array.data)
@@ -227,7 +229,7 @@ def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
 
 
 def not_finite(array: Any) -> bool:
-    """Whether an array in numpy's format holds NaN or infinity."""
+    """Whether a valid array in npy format contains NaN or infinity."""
     import numpy as np
 
     if array.stype != NUMPY or array_trouble(array):
@@ -239,11 +241,11 @@ def not_finite(array: Any) -> bool:
     return not all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
 
 
-def _same(held: Any, said: str) -> bool:
-    """Types that numpy does not know by itself, such as bfloat16, are held as bytes."""
+def _same_type(found: Any, declared: str) -> bool:
+    """Whether the type of the data is the declared one. Types that numpy lacks, such as bfloat16, are stored as raw bytes."""
     import numpy as np
 
     try:
-        return bool(held == np.dtype(said))
+        return bool(found == np.dtype(declared))
     except TypeError:
-        return bool(held.kind == "V")
+        return bool(found.kind == "V")

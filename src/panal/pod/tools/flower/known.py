@@ -1,11 +1,10 @@
-"""The Flower that our hooks and guards are written for. With another one nothing is started: no guard may fall away in silence.
+"""Checks that the installed Flower is one for which the hooks and guards were tested. Nothing is started with any other.
 
-Known is the source of the modules that we patch or replace, or whose inner workings a guard relies on: its SHA-256 in each release that was
-tested (`digests`, made by `make flower-known`). So a release that leaves them alone works on the day it appears, and one that
-changes a line of them is refused. What is used by its public interface is not among them. Numbers of versions serve messages,
-and tell whether hub and site have the same.
+MODULES are those that we patch, or on whose internals a guard relies. `digests` has the SHA-256 of their sources in each tested release
+(`make flower-known` generates it). So a new release that does not change them works without an update, and one that does is refused.
+Version numbers are only used for messages, and to compare hub and site.
 
-The files are found and read without importing anything of Flower. The command line asks the same of one that it has fetched.
+The sources are read without importing Flower, because the command line also checks a Flower that it has downloaded.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ NEWEST = VERSIONS[-1]
 PIN = f"flwr=={NEWEST}"
 WORKING = " and ".join(", ".join(dict.fromkeys(v.rpartition(".")[0] for v in VERSIONS)).rsplit(", ", 1))  # 1.40, 1.41 and 1.42
 
-Read = Callable[[str], bytes]  # the content of a file by its path, such as flwr/app/error.py; OSError or KeyError if there is none
+Read = Callable[[str], bytes]  # path, such as flwr/app/error.py -> content; raises OSError or KeyError if it does not exist
 
 
 def unknown() -> str:
-    """Why this environment's Flower cannot be guarded; empty if it can. The end may be cut off on its way to a status."""
+    """Why this environment's Flower is not supported; empty if it is. The status may truncate the message, so details are at its end."""
     from importlib.util import find_spec
 
     spec = find_spec("flwr")
@@ -69,7 +68,7 @@ def unknown() -> str:
 
 
 def installed() -> str:
-    """This environment's version of Flower; empty if there is none."""
+    """The installed version of Flower; empty if there is none."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -79,12 +78,12 @@ def installed() -> str:
 
 
 def minor(version: str) -> str:
-    """1.42 of 1.42.0."""
+    """The minor version, such as 1.42 for 1.42.0."""
     return ".".join(version.split(".")[:2])
 
 
 def differs(hub: str) -> str:
-    """Why this environment's Flower does not go with the hub's, which is empty if the hub did not tell; empty if it does."""
+    """Why the installed Flower is incompatible with the hub's version; empty if it is compatible, or if `hub` is empty."""
     here = installed()
     if not hub or minor(hub) == minor(here):
         return ""
@@ -92,7 +91,7 @@ def differs(hub: str) -> str:
 
 
 def difference(read: Read) -> str:
-    """How a Flower differs from all that are known, told of the one that it is most like; empty if it is as one of them."""
+    """How a Flower differs from the most similar known release; empty if it equals one."""
     found = digests(read)
     apart = {version: [m for m in MODULES if found[m] != known.get(m)] for version, known in DIGESTS.items()}
     nearest = min(reversed(VERSIONS), key=lambda version: len(apart[version]))
@@ -104,7 +103,7 @@ def difference(read: Read) -> str:
 
 
 def digests(read: Read) -> dict[str, str]:
-    """SHA-256 of each module's source; empty for one that is not there."""
+    """The SHA-256 of each module's source; empty for a missing one."""
     return {module: _digest(read, module.replace(".", "/")) for module in MODULES}
 
 

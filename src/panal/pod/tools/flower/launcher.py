@@ -1,9 +1,8 @@
-"""Main container of the aggregator: announces the app's hash, waits for the quorum, submits the app, watches, and ends truthfully.
+"""The main container of the aggregator: announces the app hash, waits for the quorum, submits the app, and ends with the run's result.
 
-The hash comes first of all, before anything is waited for: only when it is known are collaborators made, who run this app alone. A Flower
-that panal does not know ends the run before that (`Control`), so that nothing is scheduled for it.
-Flower calls a run completed whatever its clients did, so the end is judged (`ending`): a site has to have answered, and what the app has
-trained has to be stored by the reporter.
+The hash is announced first, because the controller creates collaborators only for a known hash. An unsupported Flower ends the run before
+that (`Control`), so no collaborator is created. Flower reports a run as completed even if no client replied, so `ending` decides the
+outcome: a reply must count, and the reporter must have stored the model.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from typing import TypeVar
 
 from .. import working_directory
 from ..codes import Ending
-from ..ending import FILES, handed_over, judged, stopped
-from ..files import RunError, append, number, read_records, run_dir, say, terminate
+from ..ending import FILES, conclude, handed_over, stopped
+from ..files import RunError, append, log_line, number, read_records, run_dir, terminate
 from ..records import Bundle, Connected
 from .app_folder import find_app
 from .codes import ENDINGS
@@ -30,11 +29,12 @@ from .known import installed
 
 T = TypeVar("T")
 
-POLL = 0.5  # seconds, while it waits for something that takes seconds
-WATCH = 1.0  # while the run goes on: each look asks the SuperLink for all nodes
-SOON, GROWTH = 0.2, 1.25  # after a model was handed over, which is how most runs end, and how much longer each look makes the next wait
-STARTING = 180.0  # the SuperLink's first answer
-SILENT = 120.0  # how long it may be silent after that; a restarted one is found out at once, as it does not know the run
+# Seconds:
+POLL = 0.5  # between two polls while waiting
+WATCH = 1.0  # between two polls of a running app
+SOON, GROWTH = 0.2, 1.25  # the first pause after a model was handed over, as most runs end then, and the factor for the next ones
+STARTING = 180.0  # until the SuperLink's first answer
+SILENT = 120.0  # without an answer of the SuperLink until it counts as lost
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
     except RunError as end:
         terminate(end.reason, end.message)
         return 1
-    except Exception as error:  # noqa: BLE001  whatever it is, the controller gets to know it
+    except Exception as error:  # noqa: BLE001  the status reports every failure
         traceback.print_exc()
         terminate(Ending.AGGREGATOR_FAILED, f"The launcher failed: {error!r}")
         return 1
@@ -62,9 +62,9 @@ class Launcher:
     min_clients: int = field(default_factory=lambda: number("PANAL_MIN_CLIENTS", 1))
     quorum_timeout: int = field(default_factory=lambda: number("PANAL_QUORUM_TIMEOUT", 600))
     connected: int = -1
-    answered: float = 0.0  # when the SuperLink last did; 0: never
+    answered: float = 0.0  # time of the SuperLink's last answer
     pause: float = WATCH
-    models: int = 0  # that were handed over
+    models: int = 0  # models handed over so far
 
     def run(self) -> str:
         folder, project = find_app()
@@ -73,14 +73,14 @@ class Launcher:
         append(Bundle(sha256=hashlib.sha256(bundle).hexdigest(), version=installed()))
         self._wait_for_superlink()
         self._wait_for_quorum()
-        say(f"submitting {folder} with {config or 'its own configuration'}")
+        log_line(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
         end = self._end(run)
         working_directory.hand_over()
-        return judged(end, ENDINGS)
+        return conclude(end, ENDINGS)
 
     def _ask(self, question: Callable[[], T]) -> T:
-        """Asks until there is an answer; a SuperLink that is silent for too long is lost, and the run with it."""
+        """Repeats a request until the SuperLink answers. Raises RunError after SILENT seconds."""
         while True:
             try:
                 answer = question()
@@ -113,7 +113,7 @@ class Launcher:
             time.sleep(POLL)
 
     def _watch(self, run: int) -> RunState:
-        """Until Flower says that the run is finished."""
+        """Waits until Flower reports the run as finished. Raises RunError if the quorum is lost."""
         enough = time.monotonic()
         while True:
             state = self._ask(lambda: self.control.state(run))
@@ -130,7 +130,7 @@ class Launcher:
             self._rest()
 
     def _rest(self) -> None:
-        """Until the run is worth another look."""
+        """Sleeps until the next poll, which comes sooner when a model was handed over."""
         end, self.pause = time.monotonic() + self.pause, min(WATCH, self.pause * GROWTH)
         while time.monotonic() < end:
             time.sleep(FILES)
@@ -139,7 +139,7 @@ class Launcher:
                 return
 
     def _end(self, run: int) -> RunError | None:
-        """Why the run has failed, as far as Flower knows."""
+        """Waits for the end of the run. Returns the failure, if any."""
         try:
             return failed(self._watch(run))
         except RunError as end:
@@ -147,7 +147,7 @@ class Launcher:
 
 
 def raise_if_stopped() -> None:
-    """The SuperLink, or the hook in the server app, has ended the run with a reason."""
+    """Raises RunError if the SuperLink or a hook has ended the run with a reason."""
     if found := stopped(read_records(), ENDINGS):
         raise found
 

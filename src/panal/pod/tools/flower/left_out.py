@@ -1,8 +1,8 @@
-"""Modules that an app imports and that Flower leaves out of its bundle without a word: the app is refused before anything runs.
+"""Finds modules that an app imports and that Flower leaves out of the app bundle, so that the app is refused before anything runs. Pure.
 
-Flower bundles no `test_*.py` and `*_test.py`, and nothing in the top-level folders that tools make: env, lib, parts, build and others; nor
-what .gitignore or fab-exclude name, nor links. What is missing shows at a site only, when it is imported there. So the imports of the app's
-modules are followed from its components on, as far as they lead within its folder, and held against what the bundle has. Pure.
+Flower does not bundle `test_*.py` and `*_test.py`, top-level folders that tools create (env, lib, parts, build and others), files that
+.gitignore or fab-exclude name, and links. A missing module would fail only at a site. So the imports within the app's folder are followed
+from its components and compared with the bundle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDERS = frozenset({"ENV", "build", "eggs", "env", "lib", "lib64", "parts", "ve
 
 @dataclass(frozen=True)
 class LeftOut:
-    """`module` imports `name`, which is the file `path` of the app's folder."""
+    """The file `module` imports `name`, whose file `path` is not in the bundle."""
 
     module: str
     name: str
@@ -27,8 +27,8 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class App:
-    """`files` are the paths of all Python files in its folder, `read` gives one's text; `bundled` is what the bundle has. `elsewhere` says
-    whether a top-level module is found without the app's folder."""
+    """`files` are the paths of all Python files in the app's folder, and `read` returns the text of one; `bundled` are the paths in the
+    bundle. `elsewhere` returns whether a top-level module is installed."""
 
     files: Collection[str]
     read: Callable[[str], str]
@@ -37,7 +37,7 @@ class App:
 
 
 def left_out(components: Collection[str], app: App) -> list[LeftOut]:
-    """`components` are modules' names. Each file that is missing once, with the first that imports it."""
+    """The missing files, each with the first file that imports it. `components` are the names of the app's modules."""
     tops, shipped = _tops(app.files), _tops(app.bundled)
     found: dict[str, LeftOut] = {}
     waiting = [(name, "pyproject.toml") for name in components]
@@ -56,12 +56,12 @@ def left_out(components: Collection[str], app: App) -> list[LeftOut]:
 
 
 def _tops(paths: Collection[str]) -> set[str]:
-    """The names under which they can be imported, up to the first dot."""
+    """The top-level module names of these paths."""
     return {path.partition("/")[0].removesuffix(".py") for path in paths}
 
 
 def _executed(name: str, files: Collection[str]) -> Iterator[str]:
-    """What an import executes: the packages that the module is in, and itself."""
+    """The files that an import executes: those of the module's packages, and its own."""
     parts = name.split(".")
     for count in range(1, len(parts) + 1):
         where = "/".join(parts[:count])
@@ -69,11 +69,11 @@ def _executed(name: str, files: Collection[str]) -> Iterator[str]:
 
 
 def imports(source: str, path: str) -> list[str]:
-    """The modules that a file may import, by their full names. One that it can do without, as it catches ImportError, does not count."""
+    """The full names of the modules that a file imports, without those for which it catches ImportError."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        return []  # the importing module reports it
+        return []  # the import fails with a clear error
     return [name for node in _needed(tree) for name in _names(node, path)]
 
 
@@ -107,8 +107,8 @@ def _names(node: ast.AST, path: str) -> Iterator[str]:
         yield from (".".join(part for part in (base, alias.name) if part) for alias in node.names)
 
 
-def told(found: Collection[LeftOut], most: int = 5) -> str:
-    """One sentence for people, with what to do."""
+def error_message(found: Collection[LeftOut], most: int = 5) -> str:
+    """The error message for the user, with the remedy."""
     named = "; ".join(f"{each.module} imports {each.name} ({each.path})" for each in list(found)[:most])
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return (

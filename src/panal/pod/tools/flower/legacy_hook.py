@@ -1,7 +1,6 @@
-"""Inside the ServerApp process: servers and workflows of Flower's older interface, which secure aggregation still needs.
+"""Hook in the ServerApp process for servers and workflows of Flower's older interface, which secure aggregation requires.
 
-Their messages pass the grid like any other's (`watch`). Here the run's rounds and minimum are given to them, what they aggregate is
-written down, and the model is handed over when they have ended.
+`watch` observes their messages. This module sets the run's rounds and quorum, records the aggregated metrics, and hands over the model.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from .minimum import set_minimums
 from .model import hand_over
 from .watch import Watch, current, watch_of
 
-# How a History is told what came out of a round: the kind, and the name of the one number, empty where there are several.
-TOLD = {
+# Methods of History that add the metrics of a round: the phase, and the metric's name if the argument is a single number.
+HISTORY_METHODS = {
     "add_loss_distributed": (EVALUATE, "loss"),
     "add_metrics_distributed": (EVALUATE, ""),
     "add_metrics_distributed_fit": (TRAIN, ""),
     "add_loss_centralized": (SERVER, "loss"),
     "add_metrics_centralized": (SERVER, ""),
 }
-PARAMETERS = "parameters"  # the record in which a workflow keeps its model
+PARAMETERS = "parameters"  # the record that holds a workflow's model
 
 
 def patch(module: ModuleType) -> None:
@@ -36,11 +35,11 @@ def patch(module: ModuleType) -> None:
 
 
 def patch_history(module: Any) -> None:
-    for name, (kind, single) in TOLD.items():
-        setattr(module.History, name, telling(getattr(module.History, name), kind, single))
+    for name, (kind, single) in HISTORY_METHODS.items():
+        setattr(module.History, name, reporting(getattr(module.History, name), kind, single))
 
 
-def telling(original: Callable[..., Any], kind: str, single: str) -> Callable[..., Any]:
+def reporting(original: Callable[..., Any], kind: str, single: str) -> Callable[..., Any]:
     @wraps(original)
     def add(self: Any, server_round: int, *args: Any, **kwargs: Any) -> Any:
         (found,) = (*args, *kwargs.values())
@@ -52,7 +51,7 @@ def telling(original: Callable[..., Any], kind: str, single: str) -> Callable[..
 
 
 def patch_server(module: Any) -> None:
-    """Its Server asks each client by itself."""
+    """Patches Server.fit. The Server sends messages to each client from a separate thread."""
     original = module.Server.fit
 
     @wraps(original)
@@ -61,13 +60,13 @@ def patch_server(module: Any) -> None:
         if watch is None:
             return original(self, num_rounds, timeout)
         set_minimums(self.strategy, number("PANAL_MIN_CLIENTS", 1))
-        came = Came()
-        self.fit_round = came.counting(self.fit_round, lambda out: bool(out and out[0] is not None))
+        trained = TrainedRounds()
+        self.fit_round = trained.counting(self.fit_round, lambda out: bool(out and out[0] is not None))
         rounds = number("PANAL_ROUNDS", num_rounds)
         watch.started(rounds)
         found = original(self, rounds, timeout)
-        came.to_something(watch)
-        finish(watch, self.strategy, as_arrays(self.parameters.tensors), came)
+        trained.require_model(watch)
+        finish(watch, self.strategy, as_arrays(self.parameters.tensors), trained)
         return found
 
     module.Server.fit = fit
@@ -81,13 +80,13 @@ def patch_workflow(module: Any) -> None:
         watch = watch_of(grid)
         set_minimums(context.strategy, number("PANAL_MIN_CLIENTS", 1))
         context.config.num_rounds = number("PANAL_ROUNDS", context.config.num_rounds)
-        came = Came()
+        trained = TrainedRounds()
         fit = self.fit_workflow
 
         def counting(grid: Any, context: Any) -> None:
             before = context.state.array_records.get(PARAMETERS)
             fit(grid, context)
-            came.count(context.state.array_records.get(PARAMETERS) is not before)
+            trained.count(context.state.array_records.get(PARAMETERS) is not before)
 
         self.fit_workflow = counting
         try:
@@ -95,15 +94,15 @@ def patch_workflow(module: Any) -> None:
             original(self, grid, context)
         finally:
             self.fit_workflow = fit
-        came.to_something(watch)
+        trained.require_model(watch)
         tensors = [array.data for array in context.state.array_records[PARAMETERS].values()]
-        finish(watch, context.strategy, as_arrays(tensors), came)
+        finish(watch, context.strategy, as_arrays(tensors), trained)
 
     module.DefaultWorkflow.__call__ = call
 
 
-class Came:
-    """In which rounds something came of the training."""
+class TrainedRounds:
+    """Counts the rounds, and notes the last one that produced a model."""
 
     def __init__(self) -> None:
         self.rounds = 0
@@ -122,17 +121,17 @@ class Came:
 
         return call
 
-    def to_something(self, watch: Watch) -> None:
-        """Raises RunError if every round came to nothing, as secure aggregation that halts each time: it only logs that."""
+    def require_model(self, watch: Watch) -> None:
+        """Raises RunError if no round produced a model. Secure aggregation only logs that it has halted."""
         if self.last or not self.rounds:
             return
-        message = f"No model came of any of the {self.rounds} rounds: the app's workflow has stopped in each"
+        message = f"None of the {self.rounds} rounds produced a model: the app's workflow stopped in each"
         watch.journal.stopped(FlowerEnding.WORKFLOW_HALTED, message)
         raise RunError(FlowerEnding.WORKFLOW_HALTED, message)
 
 
 def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:
-    """The parameters of Flower's older interface: numpy's format, or bytes of the app's own such as trees."""
+    """Converts parameters of Flower's older interface, which are in npy format or are bytes of the app, such as trees."""
     import numpy as np
     from flwr.app import Array
 
@@ -143,8 +142,8 @@ def as_arrays(tensors: Iterable[bytes]) -> dict[str, Any]:
     return found
 
 
-def finish(watch: Watch, strategy: Any, arrays: Any, came: Came) -> None:
+def finish(watch: Watch, strategy: Any, arrays: Any, trained: TrainedRounds) -> None:
     watch.close()
     if arrays:
-        name, metrics = type(strategy).__name__, watch.journal.metrics(came.rounds)
-        hand_over(watch.journal, watch.grid, arrays, round_=came.last, strategy=name, metrics=metrics)
+        name, metrics = type(strategy).__name__, watch.journal.metrics(trained.rounds)
+        hand_over(watch.journal, watch.grid, arrays, round_=trained.last, strategy=name, metrics=metrics)

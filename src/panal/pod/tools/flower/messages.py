@@ -1,10 +1,9 @@
-"""Inside the SuperLink: what a node may fetch and send, in the place of Flower's own handlers for messages and objects.
+"""Guard in the SuperLink: handles messages and objects of nodes in place of Flower's handlers.
 
-Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share: whoever
-announces objects that never come makes every reply with the same content wait for them. Here a reply is first collected apart
-(`arrivals`), examined, and handed to Flower when it is complete. One that stands still, or is no reply to what the node was
-asked, is answered with an error in its node's name, so that a round waits no longer than necessary. A node fetches the objects
-of its own instructions and no others, and confirms no others.
+Flower shows a reply to the server app as soon as it is announced, and stores its objects under names that all messages share. A node that
+announces objects and does not send them would block every reply with the same content. Here a reply is collected separately (`arrivals`),
+checked, and passed to Flower when it is complete. A stalled or invalid reply is replaced by an error reply of its node, so that the round
+does not wait for it. A node can fetch and confirm only its own messages and their objects.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..codes import Refused
-from ..files import say
+from ..files import log_line
 from .arrivals import OBJECTS, TIMES, Arrivals, BadReplyError, Instruction, Reply, read_tree
 from .bindings import Caller, RefusedError
 from .errors import written
@@ -27,11 +26,11 @@ _CHUNK, _ARRAY, _REFERRING = "ArrayChunk", "Array", ("ArrayRecord", "RecordDict"
 
 
 class Messages:
-    """`tell(node)` is the cluster of a node, for the log. Each public method stands before Flower's handler of that name."""
+    """Each public method wraps Flower's handler of the same name, its argument `original`. `cluster_of` returns the cluster of a node."""
 
-    def __init__(self, arrivals: Arrivals, tell: Callable[[int], str]) -> None:
+    def __init__(self, arrivals: Arrivals, cluster_of: Callable[[int], str]) -> None:
         self.arrivals = arrivals
-        self._tell = tell
+        self._cluster_of = cluster_of
         self._storing = threading.Lock()
         self._pb = importlib.import_module("flwr.proto.message_pb2")
         self._fleet = importlib.import_module("flwr.proto.fleet_pb2")
@@ -39,21 +38,21 @@ class Messages:
         self._inflatable = importlib.import_module("flwr.supercore.inflatable.inflatable_object")
         self._utils = importlib.import_module("flwr.supercore.inflatable.inflatable_utils")
 
-    # What a node fetches.
+    # From the SuperLink to the node:
 
-    def pull_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def pull_messages(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         node = request.node.node_id
         response = original(request=request, state=state, **rest)
         for message, tree in zip(response.messages_list, response.message_object_trees):
             names = {each.object_id for each in self._inflatable.iterate_object_tree(tree)}
             self.arrivals.hand_out(node, message.metadata.message_id, message.metadata.run_id, names, message, tree)
-        if not response.messages_list and (lost := self.arrivals.again(node)) is not None:
-            say(f"{who.cluster} did not receive the message {lost.name[:12]}; sending it again")
+        if not response.messages_list and (lost := self.arrivals.unconfirmed(node)) is not None:
+            log_line(f"{caller.cluster} did not receive the message {lost.name[:12]}; sending it again")
             response = self._fleet.PullMessagesResponse(messages_list=[lost.message], message_object_trees=[lost.tree])
         return response
 
-    def pull_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
-        instruction = self.arrivals.pulls(request.node.node_id, request.run_id, request.object_id)
+    def pull_object(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        instruction = self.arrivals.instruction_of(request.node.node_id, request.run_id, request.object_id)
         if instruction is None:
             return self._pb.PullObjectResponse(object_found=False, object_available=False)
         response = original(request=request, state=state, **rest)
@@ -61,24 +60,24 @@ class Messages:
             instruction.pulled[request.object_id] = len(response.object_content)
         return response
 
-    def confirm_message_received(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def confirm_message_received(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         if not self.arrivals.confirm(request.node.node_id, request.run_id, request.message_object_id):
-            raise RefusedError("ForeignMessage", f"{who.cluster} confirms a message that it was not handed")
+            raise RefusedError("ForeignMessage", f"{caller.cluster} confirms a message that it was not handed")
         return original(request=request, state=state, **rest)
 
-    # What a node sends.
+    # From the node to the SuperLink:
 
-    def push_messages(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
-        message = one_reply(who, request)
+    def push_messages(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        message = single_reply(caller, request)
         self._raise_if_over(message.metadata.run_id, state)
         node, asked = request.node.node_id, message.metadata.reply_to_message_id
         try:
             known, root, error = self.arrivals.open(node, asked), message.metadata.message_id, message.HasField("error")
-            first = known is not None and (known.reply is None or known.reply.gives_way(root, error))
-            tree = read_tree(request.message_object_trees[0]) if first else {}  # the others' count for nothing, and cost half a second
+            first = known is not None and (known.reply is None or known.reply.is_replaced_by(root, error))
+            tree = read_tree(request.message_object_trees[0]) if first else {}  # takes half a second, and is needed only once
             reply = self.arrivals.announce(node, asked, root, tree, request, error)
             if reply is not None:
-                fits(reply)
+                check_metadata(reply)
         except BadReplyError as bad:
             self._fail(self.arrivals.open(node, asked), bad, state)
             raise
@@ -87,10 +86,10 @@ class Messages:
         results = {message.metadata.message_id: 0}
         return self._fleet.PushMessagesResponse(reconnect=reconnect, results=results, objects_to_push=missing, session_id=session)
 
-    def push_object(self, original: Handler, who: Caller, request: Any, state: Any, **rest: Any) -> Any:
+    def push_object(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         self._raise_if_over(request.run_id, state)
         reply = self.arrivals.announced(request.node.node_id, request.run_id, request.session_id)
-        if reply is None:  # never announced, or given up meanwhile
+        if reply is None:  # not announced, or given up
             return self._pb.PushObjectResponse(stored=False)
         try:
             content = request.object_content
@@ -102,7 +101,7 @@ class Messages:
         return self._pb.PushObjectResponse(stored=True)
 
     def _raise_if_over(self, run: int, state: Any) -> None:
-        """As Flower does: a node must learn that the run goes on no longer."""
+        """Raises Flower's error for a run that has ended, as Flower's handlers do."""
         utils: Any = importlib.import_module("flwr.server.superlink.utils")
         status: Any = importlib.import_module("flwr.common.constant").Status
         if why := utils.check_abort(run, [status.PENDING, status.STARTING, status.FINISHED], state):
@@ -110,17 +109,17 @@ class Messages:
             raise errors.FlowerError(errors.ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED, why)
 
     def _children(self, content: bytes) -> tuple[str, ...]:
-        """Flower looks at the rest of an object's head when it is stored, which is too late."""
+        """The names of the objects to which an object refers. Checks its form now; Flower would check it only when storing it."""
         try:
             self._utils.validate_object_content(content)
             return tuple(self._inflatable.get_object_children_ids_from_object_content(content))
         except (ValueError, self._utils.UnexpectedObjectContentError) as error:
             raise BadReplyError(Refused.REPLY_INVALID, "one of its objects is not in Flower's form") from error
 
-    # What becomes of a reply.
+    # The end of a reply:
 
     def _deliver(self, reply: Reply, state: Any) -> None:
-        message = self._examined(reply)
+        message = self._inflate(reply)
         if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
             raise BadReplyError(Refused.REPLY_INVALID, "Flower refuses it: it has expired or came too late")
         self.arrivals.close(reply.instruction)
@@ -129,7 +128,7 @@ class Messages:
             state.add_clientapp_runtime(reply.instruction.run, reply.request.clientapp_runtime_list[0])
 
     def _stored(self, tree: Any, contents: dict[str, bytes], message: Any, state: Any) -> bool:
-        """Objects first, then the message: the server app finds all of it or none."""
+        """Stores the objects, then the message, so that the server app finds all of it or none. False if Flower refuses the message."""
         store = state.object_store
         with self._storing:
             store.preregister(message.metadata.run_id, tree)
@@ -143,9 +142,9 @@ class Messages:
                     store.delete(message.metadata.message_id)
             return stored
 
-    def _examined(self, reply: Reply) -> Any:
-        """The message as the server app will see it, without the arrays' bytes. Whatever is wrong with it must show here, where it costs
-        this node's reply and nothing else."""
+    def _inflate(self, reply: Reply) -> Any:
+        """Inflates the message as the server app will, but without the arrays' data. Raises BadReplyError for what would otherwise fail
+        in the server app."""
         try:
             size, count = Weigher(self._utils, reply).of(reply.root)
             if size > reply.largest:
@@ -153,15 +152,15 @@ class Messages:
             if count > (most := max(OBJECTS, TIMES * len(reply.instruction.objects))):
                 raise BadReplyError(Refused.REPLY_TOO_LARGE, f"it unfolds to {count} objects; a reply of this run may have {most}")
             message = self._utils.inflate_object_from_contents(reply.root, self._without_chunks(reply))
-            said, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
+            sent, found = reply.request.messages_list[0].metadata, self._serde.message_to_proto(message).metadata
         except BadReplyError:
             raise
         except Exception as error:
             raise BadReplyError(Refused.REPLY_INVALID, f"it is not in Flower's form ({type(error).__name__})") from error
-        found.message_id = said.message_id
-        if found != said:
+        found.message_id = sent.message_id
+        if found != sent:
             raise BadReplyError(Refused.REPLY_INVALID, "its metadata differs from the announced metadata")
-        message.metadata.__dict__["_message_id"] = said.message_id
+        message.metadata.__dict__["_message_id"] = sent.message_id
         return message
 
     def _without_chunks(self, reply: Reply) -> dict[str, bytes]:
@@ -171,10 +170,10 @@ class Messages:
         return {name: empty if kinds[name] == _CHUNK else content for name, content in reply.contents.items()}
 
     def _fail(self, instruction: Instruction | None, bad: BadReplyError, state: Any) -> None:
-        """The node's instruction is answered with an error in its name."""
+        """Replaces the reply to `instruction` by an error reply of the node."""
         if instruction is None or not self.arrivals.close(instruction):
             return
-        say(f"reply of {self._tell(instruction.node)} is refused: reason={bad.reason}: {bad}")
+        log_line(f"reply of {self._cluster_of(instruction.node)} is refused: reason={bad.reason}: {bad}")
         error: Any = importlib.import_module("flwr.app.error").Error
         asked = self._serde.message_from_proto(instruction.message)
         answer = type(asked)(error(0, written(bad.reason, str(bad))), reply_to=asked)
@@ -190,29 +189,29 @@ class Messages:
             self._fail(reply.instruction, BadReplyError(Refused.REPLY_INCOMPLETE, why), state)
 
 
-def one_reply(who: Caller, request: Any) -> Any:
-    """The one message of an announcement; raises RefusedError unless it is a reply of the node's own with one tree, whose root it is.
-    Flower would take what says that it comes from the server for an instruction to another node."""
+def single_reply(caller: Caller, request: Any) -> Any:
+    """The message of an announcement. Raises RefusedError unless it is exactly one reply, sent by the node itself, with its object tree.
+    Flower would accept a message with the server as its source as an instruction to another node."""
     if len(request.messages_list) != 1 or len(request.message_object_trees) != 1:
-        raise RefusedError("ForeignMessage", f"{who.cluster} sends {len(request.messages_list)} messages at a time")
+        raise RefusedError("ForeignMessage", f"{caller.cluster} sends {len(request.messages_list)} messages at a time")
     message, tree = request.messages_list[0], request.message_object_trees[0]
     if message.metadata.src_node_id != request.node.node_id or not message.metadata.reply_to_message_id:
-        raise RefusedError("ForeignMessage", f"{who.cluster} sends a message that is no reply of its own node")
+        raise RefusedError("ForeignMessage", f"{caller.cluster} sends a message that is not a reply of its own node")
     if tree.object_id != message.metadata.message_id:
-        raise RefusedError("ForeignMessage", f"{who.cluster} sends a message under another name than its own")
+        raise RefusedError("ForeignMessage", f"{caller.cluster} sends a message under another name than its own")
     return message
 
 
-def fits(reply: Reply) -> None:
-    """Its metadata are those of a reply to this instruction."""
-    said, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
-    pairs = ((said.run_id, asked.run_id), (said.src_node_id, asked.dst_node_id), (said.dst_node_id, asked.src_node_id))
-    if any(a != b for a, b in pairs) or (said.group_id, said.message_type) != (asked.group_id, asked.message_type):
+def check_metadata(reply: Reply) -> None:
+    """Raises BadReplyError unless the metadata matches the instruction that the reply answers."""
+    sent, asked = reply.request.messages_list[0].metadata, reply.instruction.message.metadata
+    pairs = ((sent.run_id, asked.run_id), (sent.src_node_id, asked.dst_node_id), (sent.dst_node_id, asked.src_node_id))
+    if any(a != b for a, b in pairs) or (sent.group_id, sent.message_type) != (asked.group_id, asked.message_type):
         raise BadReplyError(Refused.REPLY_INVALID, "its metadata does not match this message")
 
 
 class Weigher:
-    """How many bytes and objects an object unfolds to: one that is referred to twice counts twice. Chunks are no objects of their own."""
+    """Counts the bytes and objects of an inflated object. An object with two references counts twice; array chunks count only as bytes."""
 
     def __init__(self, utils: Any, reply: Reply) -> None:
         self._head = utils.get_object_head_values_from_object_content

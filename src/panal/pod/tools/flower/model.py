@@ -1,6 +1,5 @@
-"""Hands a model to the reporter, one folder for each call of `start`: model.npz, array by array to spare memory, then model.json by rename.
-
-What can be wrong with a model is looked at here as well: types that cannot be stored, types that change, numbers that are none.
+"""Hands a model over to the reporter, in one folder for each call of `start`: model.npz, written array by array to save memory, then
+model.json. Also checks models: types that cannot be stored, changed types, numbers that are not finite.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from typing import Any
 
 from ..codes import QUERY, Doubt, Ending
 from ..files import ARRAYS, MODEL, MODELS, Json, append, run_dir, shown, write_json
-from ..records import ModelMade
+from ..records import ModelReady
 from .journal import Journal
 from .judge import NUMPY, not_finite
 
-# What safetensors has a type for, by numpy's names.
+# numpy's names of the types that safetensors supports.
 STORABLE = frozenset({"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float16", "float32", "float64"})
 SHOWN = 3  # arrays that are named
 LONGEST_NAME = 80
 
 
 def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_: int, strategy: str, metrics: Mapping[str, Any]) -> None:
-    """`round_` is the one that the arrays are of, `metrics` are those of the last round."""
+    """Writes `arrays`, the result of `round_`, for the reporter. `metrics` are those of the last round."""
     journal.models += 1
     run = getattr(grid, "run", None)
     description = {
@@ -40,16 +39,17 @@ def hand_over(journal: Journal, grid: Any, arrays: Mapping[str, Any], *, round_:
     try:
         write_model(run_dir() / MODELS / str(journal.models), arrays, description)
         suspect = "; ".join(suspicious(arrays))
-    except Exception as error:  # noqa: BLE001  the launcher ends the run with this reason; the app need not fail as well
+    except Exception as error:  # noqa: BLE001  the launcher ends the run with this reason
         journal.stopped(Ending.MODEL_MISSING, f"The model could not be handed over: {error!r}")
         return
     if suspect:
         journal.notice(Doubt.MODEL_SUSPECT, suspect)
-    append(ModelMade(start=journal.models, round=round_))
+    append(ModelReady(start=journal.models, round=round_))
 
 
 def write_model(folder: Path, arrays: Mapping[str, Any], description: Json) -> None:
-    """`arrays` maps names to Flower Arrays. In the npz the i-th is `i.npy`; `description["arrays"]` gets the names in that order."""
+    """Writes model.npz and model.json. `arrays` maps names to Flower Arrays; the i-th is `i.npy` in the npz, and `arrays` in model.json
+    lists the names in that order."""
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def versions() -> dict[str, str]:
 
 
 def suspicious(arrays: Mapping[str, Any]) -> Iterator[str]:
-    """What no model should have."""
+    """Describes properties that no model should have."""
     import numpy as np
 
     infinite = [name for name, array in arrays.items() if not_finite(array)]
@@ -81,18 +81,18 @@ def suspicious(arrays: Mapping[str, Any]) -> Iterator[str]:
 
 
 def named(names: list[str]) -> str:
-    """Such as `a, b and 3 more`."""
+    """The first names as text, such as `a, b and 3 more`."""
     listed = ", ".join(shown(str(name), LONGEST_NAME) for name in names[:SHOWN])
     return f"{listed} and {len(names) - SHOWN} more" if len(names) > SHOWN else listed
 
 
 def unstorable(arrays: Mapping[str, Any]) -> str:
-    """Names the arrays that the model cannot be stored with; empty if all can be."""
+    """Names the arrays whose types safetensors lacks; empty if there are none."""
     return named([f"{shown(str(name), LONGEST_NAME)} ({kind})" for name, array in arrays.items() if (kind := _type(array)) not in STORABLE])
 
 
 def change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """How the types of a model's arrays differ, with the sizes; empty if they are the same."""
+    """Describes how the types of a model's arrays changed, and its size; empty if they did not."""
     found = {n: (_type(before[n]), _type(after[n])) for n in before if n in after and _type(before[n]) != _type(after[n])}
     if not found:
         return ""
@@ -101,7 +101,7 @@ def change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _type(array: Any) -> str:
-    """In the machine's byte order; what numpy does not know, by its own name."""
+    """numpy's name of an array's type, without byte order; the declared name of a type that numpy lacks."""
     import numpy as np
 
     try:

@@ -1,4 +1,4 @@
-"""Inside the process that starts the ServerApp: Flower throws away what the app prints; here it goes to the container's log."""
+"""Hook in the process that starts the ServerApp: writes the app's output to the container's log, where Flower would discard it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Inside a SuperNode: it looks for work every 3 s; here soon after it had some, and ever less often up to those 3 s.
+"""Hook in the SuperNode: shortens the intervals in which it polls for messages and for the client app's reply.
 
-So a node in the middle of a run answers at once, and thousands that wait for one do not ask the hub more often than Flower wants. Whether
-its own app has replied, for which it looks in its memory every 0.5 s, it sees sooner as well: after a twentieth of the time it has waited.
+Flower polls for messages every 3 s. Here the interval is short after a message and grows to 3 s, so that a node replies quickly during a
+run, and idle nodes do not poll more often than Flower's. The poll for the client app's reply, every 0.5 s in Flower, comes after a share of
+the time that the app has worked.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from functools import wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-FIRST, GROWTH = 0.2, 1.25  # seconds, and how much longer each look that found nothing makes the next wait
-OWN, SHARE = 0.02, 0.05  # seconds between looks for the own app's reply: at least so many, and so much of the time that it has worked
+FIRST, GROWTH = 0.2, 1.25  # the first interval in seconds, and the factor for the next ones
+OWN, SHARE = 0.02, 0.05  # the interval for the app's reply: the minimum in seconds, and the share of the time that the app has worked
 
 
 def patch(module: ModuleType) -> None:
-    """`module` is flwr.supernode.start_client_internal: its loop sleeps when it got no message, and pushes replies when it did."""
+    """`module` is flwr.supernode.start_client_internal. Its loop calls `_push_messages` after a message, and sleeps otherwise."""
     if os.environ.get("PANAL_ACCELERATION", "").lower() == "off":
         return
     push = module._push_messages
@@ -37,11 +38,11 @@ class Pace:
         self.reset()
 
     def reset(self) -> None:
-        """There is work."""
+        """A message arrived."""
         self.next, self.since = FIRST, time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Flower's sleeps that are shorter than a second are for the app's reply."""
+        """Replaces `time.sleep`. Flower sleeps less than a second only while it waits for the app's reply."""
         if seconds < 1:
             time.sleep(min(seconds, max(OWN, SHARE * (time.monotonic() - self.since))))
             return

@@ -1,4 +1,4 @@
-"""How many lines a cluster's refusals may have: who is refused a thousand times a second must not fill the log, nor hide the others."""
+"""Limits the log lines for refused requests per cluster, so that a flood of requests neither fills the log nor hides other clusters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LINES, PERIOD = 100, 60.0  # so many lines in so many seconds
+LINES, PERIOD = 100, 60.0  # lines of a cluster per period in seconds
 CLUSTERS = 4096
 
 
@@ -25,19 +25,19 @@ class Refusals:
         self._spent: dict[str, Spent] = {}
 
     def lines(self, cluster: str, line: str) -> list[str]:
-        """What to log of one more refusal: the line, nothing, or before it how many were left out."""
+        """The lines to log for a refusal: `line` within the limit, preceded by the number of lines left out in the previous period."""
         with self._lock:
             now = self._clock()
             if len(self._spent) > CLUSTERS:
                 self._spent.clear()
             spent = self._spent.setdefault(cluster, Spent(now))
-            told: list[str] = []
+            found: list[str] = []
             if now - spent.since >= PERIOD:
                 if spent.left_out:
-                    told.append(f"refused: cluster={cluster} {spent.left_out} more times, not logged one by one")
+                    found.append(f"refused: cluster={cluster} {spent.left_out} more times, not logged one by one")
                 spent.since, spent.lines, spent.left_out = now, 0, 0
             if spent.lines >= LINES:
                 spent.left_out += 1
-                return told
+                return found
             spent.lines += 1
-            return [*told, line]
+            return [*found, line]

@@ -1,4 +1,4 @@
-"""What the hub's hook learns from replies about each cluster, and nothing that the app would notice."""
+"""The result of a phase for each cluster, as the hooks in the ServerApp process take it from replies."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
-from ..files import run_dir, say
+from ..files import log_line, run_dir
 from ..records import Number, Reply
 from .client_hook import RECORD
 from .environment import NODES
-from .errors import USER_CODES, arrived, printable
+from .errors import USER_CODES, incoming_error, printable
 from .judge import Description, Verdict
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of one message: what a usable reply told (its metrics, and seconds), or why there is none, as a code and a text."""
+class MessageResult:
+    """The result of one message: the reply's metrics and seconds if it counts, else a reason code and text."""
 
     reason: str = Unanswered.NO_REPLY
     text: str = ""
-    told: Reply | None = None
+    reply: Reply | None = None
     by_user_code: bool = False
 
 
 @dataclass
 class Phase:
-    """What came back in one phase of a round, by cluster: `messages` are the texts of those failures that a site shares."""
+    """The result of one phase of a round, by cluster. `messages` has the texts of failures that sites share."""
 
     sent: int = 0
     replies: int = 0
@@ -42,48 +42,48 @@ class Phase:
     failed: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
 
-    def take(self, cluster: str, answer: Answer) -> None:
-        """Counts one; `cluster` is empty if it is not known."""
-        if answer.told is not None:
+    def take(self, cluster: str, result: MessageResult) -> None:
+        """Counts one result; `cluster` is empty if unknown."""
+        if result.reply is not None:
             self.replies += 1
-            self.collaborators |= {cluster: answer.told} if cluster else {}
+            self.collaborators |= {cluster: result.reply} if cluster else {}
             return
         self.failures += 1
-        self.user_failures += answer.by_user_code
-        self.failed |= {cluster: answer.reason} if cluster else {}
-        self.messages |= {cluster: answer.text} if cluster and answer.text else {}
+        self.user_failures += result.by_user_code
+        self.failed |= {cluster: result.reason} if cluster else {}
+        self.messages |= {cluster: result.text} if cluster and result.text else {}
 
-    def told(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         """The fields of the phase's record."""
         counted = {"replies": self.replies, "failures": self.failures, "collaborators": self.collaborators, "failed": self.failed}
         return counted | ({"messages": self.messages} if self.messages else {})
 
 
 class Clusters:
-    """Which cluster a node is: the SuperLink writes it down as nodes join, by the certificate that their gateway came with."""
+    """The clusters of Flower nodes, from nodes.jsonl, which the SuperLink's guard writes when a node joins."""
 
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
         self._newest: dict[str, int] = {}
-        self._read = 0  # bytes of the file
+        self._read = 0  # bytes of the file read so far
         self._lock = threading.Lock()
 
     def of(self, node: int | None) -> str:
-        """Empty if it is not known."""
+        """The cluster of `node`; empty if unknown."""
         if node is not None and node not in self._known:
-            self._look()
+            self._update()
         return self._known.get(node, "") if node is not None else ""
 
     def successor(self, node: int) -> int:
-        """The node that the cluster of `node` has now: its SuperNode may have been started again."""
-        self._look()
+        """The current node of the cluster of `node`, which changes when its SuperNode restarts."""
+        self._update()
         return self._newest.get(self._known.get(node, ""), node)
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         with self._lock:
-            self._read_on()
+            self._read_new()
 
-    def _read_on(self) -> None:
+    def _read_new(self) -> None:
         try:
             with (run_dir() / NODES).open("rb") as file:
                 file.seek(self._read)
@@ -97,23 +97,23 @@ class Clusters:
             self._newest[record["cluster"]] = record["node"]
 
 
-def answer_of(reply: Any, seconds: float | None) -> Answer:
-    """Of a reply that was not refused, without our record."""
+def result_of(reply: Any, seconds: float | None) -> MessageResult:
+    """The result of a reply that was not refused, from which `take_record` has removed panal's record."""
     if reply.has_error():
-        reason, text = arrived(reply.error.code, reply.error.reason)
-        return Answer(reason, text, None, reply.error.code in USER_CODES)
-    told: Reply = {"metrics": merged(reply.content.metric_records.values())}
+        reason, text = incoming_error(reply.error.code, reply.error.reason)
+        return MessageResult(reason, text, None, reply.error.code in USER_CODES)
+    content: Reply = {"metrics": merged(reply.content.metric_records.values())}
     if seconds is not None:
-        told["seconds"] = seconds
-    return Answer("", "", told)
+        content["seconds"] = seconds
+    return MessageResult("", "", content)
 
 
-def say_refused(cluster: str, told: Verdict) -> None:
-    say(f"reply of {cluster or 'a node'} is refused: reason={told[0]}: {printable(told[1])}")
+def log_refusal(cluster: str, verdict: Verdict) -> None:
+    log_line(f"reply of {cluster or 'a node'} is refused: reason={verdict[0]}: {printable(verdict[1])}")
 
 
 def take_record(content: Any) -> float | None:
-    """Takes our record out of a reply: the seconds that it tells, if it does."""
+    """Removes the record that panal's `client_hook` added to a reply. Returns the seconds in it, if valid."""
     record = content.config_records.get(RECORD)
     if record is None:
         return None
@@ -123,8 +123,8 @@ def take_record(content: Any) -> float | None:
 
 
 def in_order(contents: Mapping[str, Any], got: Mapping[str, Description]) -> None:
-    """Arrays of the same names come in the order that most replies have. A strategy takes the order of the first one over into the model,
-    and apps go by it: the site that answers first must not be able to exchange one layer for another."""
+    """Puts the arrays of all replies into the order of the majority. A strategy copies the order of the first reply to the model, and apps
+    assign layers by order: the first site to reply must not be able to swap layers."""
     orders: dict[frozenset[Any], Counter[tuple[Any, ...]]] = {}
     for each in got.values():
         orders.setdefault(frozenset(each.arrays), Counter())[tuple(each.arrays)] += 1
@@ -145,7 +145,7 @@ def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
 
 
 def numbers(metrics: Mapping[str, Any] | None) -> dict[str, Number]:
-    """The single numbers among a MetricRecord's values. What JSON has no number for is a word: NaN, Infinity or -Infinity."""
+    """The scalar values of a MetricRecord, at most MAX_METRICS; NaN and infinity as text, because JSON has no such numbers."""
     found = {k: number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
     return {k[:MAX_METRIC_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
 

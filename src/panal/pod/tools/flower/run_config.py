@@ -1,7 +1,6 @@
-"""The values that a run gives to its app's run config, held against what the app declares: before anything is waited for.
+"""Validates spec.server.runConfig (PANAL_RUN_CONFIG, JSON) against the run config that the app declares, before the run waits for clusters.
 
-`spec.server.runConfig` comes in PANAL_RUN_CONFIG as JSON. Flower would refuse an unknown key when the app is submitted, which is after the
-collaborators have started, and takes any type.
+Flower would refuse an unknown key only when the app is submitted, after the collaborators have started, and does not check types.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ KINDS = {bool: "a boolean", int: "a whole number", float: "a number", str: "a te
 
 
 def declared(project: Json) -> Json:
-    """The app's run config; keys of tables have dots in their names, as Flower writes them."""
+    """The app's run config from its pyproject.toml. Nested keys are joined with dots, as in Flower."""
     return dict(_flat(project["tool"]["flwr"]["app"].get("config") or {}, ""))
 
 
@@ -31,7 +30,7 @@ def _flat(table: Json, prefix: str) -> Any:
 
 
 def given(known: Json) -> Json:
-    """What the run gives, in the types that the app declares. RunError that names the key."""
+    """The run's values in the types that the app declares. Raises RunError that names the key."""
     wanted: Json = json.loads(os.environ.get("PANAL_RUN_CONFIG") or "{}")
     if unknown := sorted(wanted.keys() - known.keys()):
         raise _invalid(f"the app declares no key {', '.join(map(repr, unknown))}", known)
@@ -39,7 +38,7 @@ def given(known: Json) -> Json:
 
 
 def _typed(key: str, value: Any, known: Json) -> Any:
-    """JSON does not tell 1 from 1.0, and API servers do not keep the difference."""
+    """Converts between int and float: JSON and API servers do not distinguish 1 from 1.0."""
     kind = type(known[key])
     if kind is float and type(value) is int:
         return float(value)

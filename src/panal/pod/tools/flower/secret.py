@@ -1,5 +1,4 @@
-"""The Pod's secret (`pod_secret`) in Flower's programs: its servers require it, as their Control and Runtime APIs run what they are sent,
-and its clients send it."""
+"""Adds the Pod's secret (`pod_secret`) to Flower's clients and requires it in its servers, whose Control and Runtime APIs run code."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from ..pod_secret import HEADER, secret
 
 
 class Locked:
-    """ASGI, outermost: a request with the secret goes on without it; any other gets 401 before a byte of its body is read."""
+    """The outermost ASGI middleware: forwards requests with the secret, and removes it; answers others with 401 before reading a body."""
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
@@ -44,7 +43,7 @@ async def rejected(send: Any, status: int, detail: str) -> None:
 
 
 def lock(module: ModuleType, *inner: type) -> None:
-    """What `module.create_app` makes is locked; `inner` are middlewares within the lock, the outermost last."""
+    """Adds Locked, and within it the middlewares `inner` (the outermost last), to the apps that `module.create_app` creates."""
     create: Callable[..., Any] = module.create_app
 
     def create_app(*args: Any, **kwargs: Any) -> Any:
@@ -57,7 +56,7 @@ def lock(module: ModuleType, *inner: type) -> None:
 
 
 def patch(module: ModuleType) -> None:
-    """`module` is flwr.supercore.protobuf.client: what Flower's programs send to this Pod's loopback address carries the secret."""
+    """`module` is flwr.supercore.protobuf.client. Adds the secret to requests to the Pod's loopback address."""
     client: Any = module.ProtobufClient
     if getattr(client, "panal_secret", False):
         return

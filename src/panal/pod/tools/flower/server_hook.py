@@ -1,10 +1,9 @@
-"""Inside the ServerApp process on the hub: watches `Strategy.start`, and gives it the run's rounds, minimum and time limit.
+"""Hook in the ServerApp process: observes `Strategy.start` and sets the run's rounds, quorum and round timeout.
 
-The app is a plain Flower app and notices nothing. Methods are wrapped on the strategy's and the grid's instance for the length of one
-`start`, so that other strategies within (as those for differential privacy have) stay as they are; a `start` of the app's own strategy is
-watched like Flower's. A training phase with fewer replies than the run's minimum is done again with the same messages, up to REPEATS
-times, before the run is given up: a collaborator that was just restarted is then back. After the strategy's rounds are over, more are done
-while the controller asks for more.
+The methods of the strategy and the grid are wrapped on the instance for the duration of one `start`, so that nested strategies, such as
+those for differential privacy, are not observed twice. The `start` of an app's own strategy is observed as well. A training phase with too
+few replies is repeated with the same messages up to REPEATS times, because restarted collaborators reconnect, before the run fails. When
+the strategy has finished and spec.server.rounds was raised in the meantime, more rounds follow.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from types import ModuleType
 from typing import Any
 
 from ..codes import TRAIN, Ending
-from ..files import ROUNDS, RunError, number, run_dir, say
+from ..files import ROUNDS, RunError, log_line, number, run_dir
 from ..records import Number
-from .aggregation import Aggregation, rules
+from .aggregation import Aggregation, strategy_rules
 from .codes import EVALUATE, SERVER
 from .context import with_key
 from .exchange import Exchange
 from .journal import Journal
 from .judge import Judge
-from .made import Made
 from .minimum import set_minimums
 from .model import hand_over
 from .replies import Phase, numbers
+from .tracked_model import TrackedModel
 from .watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
-NAMED = 10  # kinds of failure in one message
+NAMED = 10  # distinct failures in one message
 METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
 
@@ -65,8 +64,8 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
         call = {k: v for k, v in bound.arguments.items() if k != next(iter(signature.parameters))}
         try:
             observation = Observation(self, call, original)
-        except TypeError as error:  # an unknown kind of strategy or grid: the app runs, and is watched by its messages alone
-            say(f"this strategy cannot be observed: {error!r}")
+        except TypeError as error:  # an unknown kind of strategy or grid: only its messages are observed (`watch`)
+            log_line(f"this strategy cannot be observed: {error!r}")
             return original(self, *args, **kwargs)
         return observation.run()
 
@@ -74,31 +73,31 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Observation:
-    """One call of `Strategy.start`. `offset` is what has to be added to the strategy's own round numbers."""
+    """Observes one call of `Strategy.start`. A round of the run is the strategy's round number plus `offset`."""
 
     def __init__(self, strategy: Any, call: dict[str, Any], original: Callable[..., Any]) -> None:
         self.strategy, self.call, self.original = strategy, call, original
         self.grid, self.evaluate_fn = call["grid"], call.get("evaluate_fn")
-        vars(strategy), vars(self.grid)  # both must take attributes of their own: TypeError if not
+        vars(strategy), vars(self.grid)  # TypeError for objects whose methods cannot be replaced
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
-        self.exchange = Exchange(self.watch.beneath(self.grid), Judge(rules(strategy)), self.watch.clusters)
+        self.exchange = Exchange(self.watch.unobserved(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters)
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
         given = int(call.get("num_rounds", 0))
         self.several = self.watch.starts.several(sys._getframe())
-        self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: the app does not say
-        self.watch.close()  # a main loop of the app's own before this
+        self.rounds = given if self.several or not given else number("PANAL_ROUNDS", given)  # 0: unknown
+        self.watch.close()  # ends the rounds of a main loop that the app ran before
         self.offset = self.before = self.last = self.ended = self.journal.rounds
-        self.training = False  # whether the messages that come next are of a training phase
-        self.made = Made(strategy, self.journal, call.get("initial_arrays"))
+        self.training = False  # whether the next messages belong to a training phase
+        self.model = TrackedModel(strategy, self.journal, call.get("initial_arrays"))
         self.phase = Phase()
         self.round_began = self.phase_began = time.monotonic()
         self.methods = {name: getattr(strategy, name) for name in METHODS}
 
     def run(self) -> Any:
-        self.made.check_types()
+        self.model.check_types()
         call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
@@ -122,7 +121,7 @@ class Observation:
             return result
         while (wanted := rounds_wanted()) > self.offset + self.rounds:
             done = self.offset + self.rounds
-            say(f"{wanted} rounds are requested now: continuing after round {done}")
+            log_line(f"{wanted} rounds are requested now: continuing after round {done}")
             self.journal.started(wanted)
             self.offset, self.rounds = done, wanted - done
             arrays = result.arrays if len(result.arrays) else call["initial_arrays"]
@@ -130,7 +129,7 @@ class Observation:
             merge(result, more, done - self.before)
         return result
 
-    # What the strategy and the grid do, with their own round numbers shifted by `offset`.
+    # Replacements of the methods of the strategy and the grid.
 
     def _wrap(self) -> None:
         for name in self.methods:
@@ -161,7 +160,7 @@ class Observation:
         return self.methods["configure_evaluate"](server_round + self.offset, *args, **kwargs)
 
     def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-        """The strategy is asked once for the messages of a round: it may change its settings while it makes them."""
+        """Repeats a failed phase with the same messages instead of calling `configure_train` again, which may have side effects."""
         timeout = self.timeout if timeout is None else min(timeout, self.timeout)
         kind = TRAIN if self.training else EVALUATE
         replies, self.phase = self.exchange(messages, timeout, kind)
@@ -169,11 +168,11 @@ class Observation:
             if not self._too_few():
                 break
             self._record(self.last, TRAIN, {})
-            say(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
+            log_line(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
             del replies
             self.phase_began = time.monotonic()
-            replies, self.phase = self.exchange.again(timeout, kind)
-        self.exchange.forget()
+            replies, self.phase = self.exchange.resend(timeout, kind)
+        self.exchange.clear()
         if self.training and self._too_few():
             self._give_up()
         return replies
@@ -185,8 +184,8 @@ class Observation:
         server_round, phase = self.last, self.phase
         self._record(server_round, TRAIN, {})
         reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
-        said = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
-        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({said})"
+        named = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
+        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({named})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = Ending.ALL_COLLABORATORS_FAILED if all_raised else Ending.QUORUM_LOST
         self.journal.stopped(reason, message)
@@ -196,9 +195,9 @@ class Observation:
         given = list(replies)
         out = self._aggregated(TRAIN, server_round + self.offset, given)
         try:
-            self.made.look_at(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
+            self.model.update(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
         except (AttributeError, TypeError, ValueError, KeyError) as error:
-            say(f"cannot read what this strategy returns: {error!r}")
+            log_line(f"cannot read what this strategy returns: {error!r}")
         self._record(server_round + self.offset, TRAIN, numbers(out[1]))
         return out
 
@@ -219,7 +218,7 @@ class Observation:
     def evaluate(self, server_round: int, arrays: Any) -> Any:
         assert self.evaluate_fn is not None
         if server_round == 0 and self.offset > self.before:
-            return None  # more rounds: the arrays were evaluated as the last round's
+            return None  # further rounds: these arrays were evaluated at the end of the previous round
         began = time.monotonic()
         metrics = self.evaluate_fn(server_round + self.offset, arrays)
         self.phase, self.phase_began = Phase(), began
@@ -232,21 +231,21 @@ class Observation:
         self.journal.phase(server_round, kind, self.phase, time.monotonic() - self.phase_began, metrics)
 
     def _end(self) -> None:
-        """The round that was begun last, once."""
+        """Writes the end of the last round, once."""
         if self.last > self.ended:
             self.journal.end(self.last, time.monotonic() - self.round_began)
             self.ended = self.last
 
     def _hand_over(self, returned: Any, raised: bool) -> None:
-        """What `start` has returned. Where it raised, or returned nothing, the last arrays that the strategy has made."""
-        arrays = returned or (self.made.arrays if self.made.round else None)
-        self.made.tell_rounds_without()
+        """Hands over the arrays that `start` returned; if it raised or returned none, the last arrays that the strategy aggregated."""
+        arrays = returned or (self.model.arrays if self.model.round else None)
+        self.model.report_rounds_without_arrays()
         if not arrays:
             if not raised:
-                self.made.tell_none()
+                self.model.report_no_model()
             return
         name, metrics = type(self.strategy).__name__, self.journal.metrics(self.last)
-        hand_over(self.journal, self.grid, arrays, round_=self.made.round or self.last, strategy=name, metrics=metrics)
+        hand_over(self.journal, self.grid, arrays, round_=self.model.round or self.last, strategy=name, metrics=metrics)
 
 
 def rounds_wanted() -> int:
@@ -257,7 +256,7 @@ def rounds_wanted() -> int:
 
 
 def merge(result: Any, more: Any, shift: int) -> None:
-    """Adds what `more` rounds came to, so that the app sees one result."""
+    """Merges the result of `more` rounds into `result`; their numbers are shifted by `shift`."""
     if len(more.arrays):
         result.arrays = more.arrays
     for name in ("train_metrics_clientapp", "evaluate_metrics_clientapp", "evaluate_metrics_serverapp"):

@@ -1,7 +1,7 @@
-"""Inside the ServerApp process on the hub: its end is seen, and takes no longer than its last lines of log need.
+"""Hook in the ServerApp process: makes early exits visible (`deaths`), and shortens its end.
 
-Flower uploads what the app prints to the SuperLink every 0.2 s, and before it says how the run ended it waits for that, and then for one
-second more, whatever there is to upload.
+Flower uploads the app's output to the SuperLink every 0.2 s. At the end it waits for the upload and for one more second. Here it waits
+only for the upload.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .deaths import reporting
+from .deaths import mark_exit
 
 
 def patch(module: ModuleType) -> None:
     """`module` is flwr.superlink.runtime.run_serverapp."""
-    reporting(module, "run_serverapp")
+    mark_exit(module, "run_serverapp")
     start: Callable[..., Any] = module.start_log_uploader
     stop: Callable[..., Any] = module.stop_log_uploader
     uploaders: list[Any] = []
@@ -25,7 +25,7 @@ def patch(module: ModuleType) -> None:
         return uploaders[-1]
 
     def flush_logs(log_queue: Any) -> None:
-        """An uploader that gets the signal to stop sends the rest and ends."""
+        """Stops the uploaders, which send the rest first."""
         for uploader in uploaders:
             stop(log_queue, uploader)
 

@@ -1,9 +1,9 @@
-"""Inside a SuperNode: it runs the announced app and nothing else, and an exception's text leaves the site only if its owner allows it.
+"""Guard in the SuperNode: runs only the announced app, and withholds exception texts unless the site's owner shares them.
 
-Code comes from the hub in one way alone, the app's bundle (FAB): it is asked for when a message of a new run arrives, stored, and handed to
-the process of the ClientApp, which unpacks and imports it. So it is judged here, before it is stored, with all that the hub says of the run
-and that decides what is imported from where: the content's SHA-256, the bundle's name and version, and the kind of the run (an agent's
-could start other programs of Flower's). Dependencies of the bundle are never installed. A run that is refused gets an error for a reply.
+Code reaches a site only as the app bundle (FAB). The SuperNode fetches it with the first message of a run, stores it and passes it to the
+ClientApp process, which unpacks and imports it. The guard checks it before it is stored: the SHA-256 of the content, the bundle's name and
+version, and the type of the run, because other types start other programs. Dependencies of the bundle are never installed. The reply to a
+message of a refused run is an error.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from types import ModuleType
 from typing import Any
 
 from ..codes import DIGEST, Ending
-from ..files import RunError, say
+from ..files import RunError, log_line
 from . import secret, unanswered
-from .errors import leaving, written
+from .errors import outgoing_error, written
 
 INSTANCE_HEADER = "x-panal-instance"
 INVALID_FAB = 7  # of Flower's error codes
-HANDED_OVER = 5.0  # seconds for the ClientApp to hand over the rest of an error
+HANDED_OVER = 5.0  # seconds for the ClientApp to deliver the rest of an error
 
 _PULL = {"state", "object_store", "receive", "get_run", "get_fab"}
 _PUSH = {"state", "object_store", "send", "push_object"}
 
 
 class WrongAppError(Exception):
-    """The hub sends what was not announced."""
+    """The hub sends another app than the announced one."""
 
 
 def app_hash() -> str:
-    """The app hash that the aggregator announced to this site."""
-    told = os.environ.get("PANAL_APP_HASH", "")
-    if not re.fullmatch(DIGEST, told):
+    """The announced app hash. Raises RunError if it is missing."""
+    announced = os.environ.get("PANAL_APP_HASH", "")
+    if not re.fullmatch(DIGEST, announced):
         raise RunError(
-            Ending.APP_HASH_MISMATCH, f"PANAL_APP_HASH is {told!r}, which is no SHA-256: the hub did not announce what is to run here"
+            Ending.APP_HASH_MISMATCH, f"PANAL_APP_HASH is {announced!r}, which is no SHA-256: the hub did not announce what is to run here"
         )
-    return told
+    return announced
 
 
 def share_errors() -> bool:
@@ -50,36 +50,36 @@ def share_errors() -> bool:
 
 
 def install() -> None:
-    """Raises if this Flower's SuperNode is not the one that is known: then it must not run."""
+    """Patches Flower's SuperNode. Raises if it is not the known one; then it must not run."""
     module = importlib.import_module("flwr.supernode.start_client_internal")
     connection = importlib.import_module("flwr.supernode.fleet_http_connection")
     for name, needed in (("_pull_and_store_message", _PULL), ("_push_messages", _PUSH)):
         if missing := needed - set(inspect.signature(getattr(module, name)).parameters):
             raise TypeError(f"{name} has no {sorted(missing)}")
     unanswered.install(module)
-    module._pull_and_store_message = judging(module, app_hash())  # type: ignore[attr-defined]
-    module._push_messages = withholding(module, share_errors())  # type: ignore[attr-defined]
-    introduce(connection, os.environ.get("PANAL_INSTANCE", ""))
+    module._pull_and_store_message = checked_pull(module, app_hash())  # type: ignore[attr-defined]
+    module._push_messages = filtered_push(module, share_errors())  # type: ignore[attr-defined]
+    send_instance(connection, os.environ.get("PANAL_INSTANCE", ""))
     secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
     secret.lock(importlib.import_module("flwr.supernode.main"))
 
 
-def introduce(connection: ModuleType, instance: str) -> None:
+def send_instance(connection: ModuleType, instance: str) -> None:
     """Sends the hub the Pod of a node: a node that is restarted in the same Pod may replace the previous one."""
     signing: Any = connection.NodeAuthHttpInterceptor
 
-    class Introducing(signing):  # type: ignore[misc]
+    class WithInstance(signing):  # type: ignore[misc]
         def intercept(self, context: Any, call_next: Any) -> Any:
             context.request.headers[INSTANCE_HEADER] = instance
             return super().intercept(context, call_next)
 
-    connection.NodeAuthHttpInterceptor = Introducing  # type: ignore[attr-defined]
+    connection.NodeAuthHttpInterceptor = WithInstance  # type: ignore[attr-defined]
 
 
-# What comes in.
+# From the hub to the site:
 
 
-def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
+def checked_pull(module: ModuleType, announced: str) -> Callable[..., Any]:
     original: Callable[..., Any] = module._pull_and_store_message
 
     def pull_and_store_message(*, state: Any, object_store: Any, receive: Any, get_run: Any, get_fab: Any, **rest: Any) -> Any:
@@ -92,40 +92,40 @@ def judging(module: ModuleType, announced: str) -> Callable[..., Any]:
 
         runs: dict[int, Any] = {}
 
-        def judged_run(run_id: int) -> Any:
+        def checked_run(run_id: int) -> Any:
             runs[run_id] = run = get_run(run_id)
-            judge_run(run, announced)
+            check_run(run, announced)
             return run
 
-        def judged_bundle(fab_hash: str, run_id: int) -> Any:
+        def checked_bundle(fab_hash: str, run_id: int) -> Any:
             bundle = get_fab(fab_hash, run_id)
-            judge_bundle(bundle.content, runs[run_id], announced)
+            check_bundle(bundle.content, runs[run_id], announced)
             return bundle
 
         try:
-            return original(state=state, object_store=object_store, receive=keep, get_run=judged_run, get_fab=judged_bundle, **rest)
+            return original(state=state, object_store=object_store, receive=keep, get_run=checked_run, get_fab=checked_bundle, **rest)
         except WrongAppError as refusal:
-            say(f"{Ending.APP_HASH_MISMATCH}: {refusal}. None of it is installed or run")
+            log_line(f"{Ending.APP_HASH_MISMATCH}: {refusal}. None of it is installed or run")
             return refuse(module, received[0], state, object_store)
 
     return pull_and_store_message
 
 
-def judge_run(run: Any, announced: str) -> None:
+def check_run(run: Any, announced: str) -> None:
     if run.fab_hash != announced:
         raise WrongAppError(f"the hub wants to run an app of SHA-256 {run.fab_hash or '(none)'}, announced was {announced}")
     if run.primary_task_type != "flwr-serverapp":
         raise WrongAppError(f"the hub wants a run of the kind {run.primary_task_type}, announced was a server app with the app {announced}")
 
 
-def judge_bundle(content: bytes, run: Any, announced: str) -> None:
+def check_bundle(content: bytes, run: Any, announced: str) -> None:
     digest = hashlib.sha256(content).hexdigest()
     if digest != announced:
         raise WrongAppError(f"the hub sent an app of SHA-256 {digest}, announced was {announced}")
     config = importlib.import_module("flwr.common.config")
-    named = config.get_metadata_from_config(config.get_fab_config(content))
-    if (run.fab_id, run.fab_version) != named:
-        raise WrongAppError(f"the hub calls the app {announced} {run.fab_id} {run.fab_version}, which is {' '.join(named)}")
+    declared = config.get_metadata_from_config(config.get_fab_config(content))
+    if (run.fab_id, run.fab_version) != declared:
+        raise WrongAppError(f"the hub calls the app {announced} {run.fab_id} {run.fab_version}, which is {' '.join(declared)}")
 
 
 def refuse(module: ModuleType, message: Any, state: Any, object_store: Any) -> Any:
@@ -135,20 +135,20 @@ def refuse(module: ModuleType, message: Any, state: Any, object_store: Any) -> A
     return message.metadata.run_id
 
 
-# What goes out.
+# From the site to the hub:
 
 
-def withholding(module: ModuleType, share: bool) -> Callable[..., Any]:
+def filtered_push(module: ModuleType, share: bool) -> Callable[..., Any]:
     original: Callable[..., Any] = module._push_messages
 
     def push_messages(*, state: Any, object_store: Any, **rest: Any) -> Any:
-        return original(state=Replies(state, object_store, share), object_store=object_store, **rest)
+        return original(state=FilteredReplies(state, object_store, share), object_store=object_store, **rest)
 
     return push_messages
 
 
-class Replies:
-    """The SuperNode's state, whose replies say no more of an error than they may."""
+class FilteredReplies:
+    """Wraps the SuperNode's state: error replies contain only what may leave the site."""
 
     def __init__(self, state: Any, object_store: Any, share: bool) -> None:
         self._state, self._store, self._share = state, object_store, share
@@ -164,14 +164,14 @@ class Replies:
         if not message.has_error():
             return message
         code, reason = message.error.code, message.error.reason
-        said = leaving(code, reason, self._share)
-        return message if said == reason else self._said_so(message, code, said)
+        allowed = outgoing_error(code, reason, self._share)
+        return message if allowed == reason else self._replace_error(message, code, allowed)
 
-    def _said_so(self, message: Any, code: int, reason: str) -> Any:
-        """Another message in the place of this one: it is named by the hash of what it says."""
+    def _replace_error(self, message: Any, code: int, reason: str) -> Any:
+        """Replaces the error of a message, and stores it under its new id, which is the hash of the content."""
         error: Any = importlib.import_module("flwr.app.error").Error
         inflatable: Any = importlib.import_module("flwr.supercore.inflatable.inflatable_object")
-        self._forget(message)
+        self._delete(message)
         message.error = error(code, reason)
         with inflatable.no_object_id_recompute():
             message.metadata.__dict__["_message_id"] = message.object_id
@@ -179,8 +179,8 @@ class Replies:
             self._store.put(message.object_id, message.deflate())
         return message
 
-    def _forget(self, message: Any) -> None:
-        """The ClientApp may be handing it over still."""
+    def _delete(self, message: Any) -> None:
+        """Deletes a message. Waits first until the ClientApp has delivered it."""
         name, end = message.metadata.message_id, time.monotonic() + HANDED_OVER
         while self._store.get(name) == b"" and time.monotonic() < end:
             time.sleep(0.05)

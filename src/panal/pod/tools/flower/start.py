@@ -1,8 +1,7 @@
-"""`run.py flower start flower-superlink|flower-supernode ARGUMENTS`: becomes Flower's program of that name with our guard in it, or does
-not start.
+"""`run.py flower start flower-superlink|flower-supernode ARGUMENTS`: runs Flower's program of that name with its guard, or fails.
 
-The guards are what makes a certificate one collaborator (`identity`) and a site run the announced app alone (`site`). They
-are put in here, by name, and not by `sitecustomize`, which an image may keep from being read: without them nothing is served.
+The guards ensure that a certificate is one collaborator (`identity`), and that a site runs only the announced app (`site`). They are
+installed here and not by `sitecustomize`, which an image can disable.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PROGRAMS = {
     "flower-superlink": ("flwr.superlink.cli.flower_superlink", "flower_superlink", "identity"),
     "flower-supernode": ("flwr.supernode.cli.flower_supernode", "flower_supernode", "site"),
 }
-UNGUARDED = 78  # the exit code: starting it again is of no use
+UNGUARDED = 78  # the exit code if the guard cannot be installed; a restart does not help
 
 
 def main() -> int:
@@ -34,14 +33,14 @@ def main() -> int:
         except RunError as end:
             terminate(end.reason, end.message)
             return UNGUARDED
-        except Exception as error:  # noqa: BLE001  whatever is wrong with the guard, there is none
+        except Exception as error:  # noqa: BLE001  any failure leaves the program without its guard
             why = f"{name} cannot be guarded ({error!r}). Install {PIN} in the image, as it is published"
     if not why and shutil.which("flower-superexec") is None:
         why = f"flower-superexec, which starts Flower's other programs, is not on the PATH. Install {PIN} where the image's PATH leads"
     if why:
         terminate(FlowerEnding.FLOWER_NOT_SUPPORTED, why)
         if name == "flower-superlink":
-            append(Stopped(reason=FlowerEnding.FLOWER_NOT_SUPPORTED, message=why))  # the launcher has the last word of the Pod
+            append(Stopped(reason=FlowerEnding.FLOWER_NOT_SUPPORTED, message=why))  # the launcher ends the Pod with it
         return UNGUARDED
     sys.argv = [name, *sys.argv[2:]]
     getattr(program, function)()
@@ -49,7 +48,7 @@ def main() -> int:
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    """What to execute: by this very interpreter, which is the one that has Flower."""
+    """The command line that starts Flower's program `name` with this module and this interpreter."""
     from pathlib import Path
 
     return [sys.executable, str(Path(__file__).resolve().parents[2] / "run.py"), "flower", "start", name, *arguments]

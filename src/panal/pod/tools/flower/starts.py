@@ -1,7 +1,7 @@
-"""Whether a server app calls `Strategy.start` once or several times, as its source tells of the functions that have led to the call.
+"""Determines from the source of a server app whether it calls `Strategy.start` once or several times.
 
-`spec.server.rounds` takes the place of the number of rounds that the app gives to `start` only where there is one such call: an app that
-trains in stages, or two models in turns, means each of its numbers.
+spec.server.rounds replaces the app's number of rounds only if there is one call. An app that trains in stages, or several models, keeps
+its own numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-MOST_FILES, LARGEST = 200, 1 << 20  # of an app; what is beyond is not read
+MOST_FILES, LARGEST = 200, 1 << 20  # number of files, and bytes of a file, that are read at most
 MANY = 2
 _WORDS = {"grid", "initial_arrays", "num_rounds"}
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -19,7 +19,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 class Starts:
-    """The sources of a server app in `folder`."""
+    """The parsed sources of a server app in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._trees = {str(file): tree for file in python_files(folder) if (tree := _parsed(file)) is not None}
@@ -31,11 +31,11 @@ class Starts:
         self._count = Count(functions)
 
     def several(self, frame: FrameType | None) -> bool:
-        """Whether a `start` that is called in `frame` may be one of several in this run: one of the app's functions that have led to it
-        calls `start` twice, one after the other, or is at a line that is in a loop."""
+        """Whether the call of `start` in `frame` may be one of several: a function of the app on the call stack calls `start` repeatedly,
+        or its current line is in a loop."""
         while frame is not None:
             tree = self._trees.get(frame.f_code.co_filename)
-            function = _around(tree, frame.f_lineno) if tree is not None else None
+            function = _enclosing_function(tree, frame.f_lineno) if tree is not None else None
             if function is not None and (self._count.of(function) >= MANY or _in_loop(function, frame.f_lineno)):
                 return True
             frame = frame.f_back
@@ -43,7 +43,7 @@ class Starts:
 
 
 def python_files(folder: Path) -> list[Path]:
-    """Of an app, as far as they are read."""
+    """The Python files of an app that are read."""
     return [file for file in sorted(folder.rglob("*.py")) if file.is_file() and file.stat().st_size <= LARGEST][:MOST_FILES]
 
 
@@ -58,8 +58,8 @@ def _contains(node: ast.AST, line: int) -> bool:
     return bool(getattr(node, "lineno", line + 1) <= line <= (getattr(node, "end_lineno", None) or 0))
 
 
-def _around(tree: ast.AST, line: int) -> ast.AST | None:
-    """The innermost function that the line is in."""
+def _enclosing_function(tree: ast.AST, line: int) -> ast.AST | None:
+    """The innermost function that contains the line."""
     found = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and _contains(n, line)]
     return max(found, key=lambda node: node.lineno, default=None)
 
@@ -69,7 +69,7 @@ def _in_loop(function: ast.AST, line: int) -> bool:
 
 
 class Count:
-    """How often `start` is called, MANY for more than once: of two branches the one that calls it more often."""
+    """Counts the calls of `start` in a function, up to MANY. Of two branches, the one with more calls counts."""
 
     def __init__(self, functions: Mapping[str, list[ast.AST]]) -> None:
         self._functions = functions
@@ -114,7 +114,7 @@ class Count:
 
 
 def _is_start(call: ast.Call) -> bool:
-    """Threads and timers are started without arguments; `super().start(...)` is within a strategy's own `start`."""
+    """Whether the call is one of `Strategy.start`: not `start()` of a thread or timer, nor `super().start(...)` of a strategy."""
     if not isinstance(call.func, ast.Attribute) or call.func.attr != "start":
         return False
     owner = call.func.value

@@ -1,7 +1,7 @@
-"""Main container of a collaborator: keeps a SuperNode running, and restarts it when necessary.
+"""The main container of a collaborator: runs a SuperNode, and restarts it when it ends.
 
-To the SuperNode the aggregator is the Pod's own gateway, plain HTTP on loopback: it asks again while that is not up, or finds no way to the
-hub. As process 1 of its container this program also collects the processes that Flower leaves behind.
+The SuperNode connects to the Pod's gateway with plain HTTP on loopback, and retries until the gateway reaches the aggregator. As process 1
+of the container, this program also reaps the processes that Flower leaves behind.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from types import FrameType
 
 from ..data import check_data
-from ..files import RunError, gateway_port, loopback, number, say, terminate
+from ..files import RunError, gateway_port, log_line, loopback, number, terminate
 from ..working_directory import enter
 from .app_folder import app_folder
 from .codes import FlowerEnding
@@ -25,9 +25,9 @@ from .site import app_hash
 from .start import UNGUARDED, command
 
 POLL = 0.5  # seconds
-LONGEST_PAUSE = 10.0  # between two starts
-HEALTHY = 60.0  # a SuperNode that ran for so long restarts without a pause
-GRACE = 10.0  # between SIGTERM and SIGKILL
+LONGEST_PAUSE = 10.0  # seconds before a restart
+HEALTHY = 60.0  # seconds after which a SuperNode restarts without a pause
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 
 
 def main() -> int:
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def node_config() -> str:
-    """Flower's node config, which the app reads from its context."""
+    """The node config in Flower's command line syntax. The client app reads it from its context."""
     texts = {"cluster-name": os.environ.get("PANAL_CLUSTER", ""), "data-path": os.environ.get("PANAL_DATA_PATH", "")}
     numbers = {"partition-id": os.environ.get("PANAL_PARTITION_ID", ""), "num-partitions": os.environ.get("PANAL_NUM_PARTITIONS", "")}
     values = {**{key: json.dumps(text) for key, text in texts.items() if text}, **{key: text for key, text in numbers.items() if text}}
@@ -57,7 +57,7 @@ class Keeper:
     def __init__(self) -> None:
         self.stopping = False
         self.child: subprocess.Popen[bytes] | None = None
-        self.instance = os.environ.get("PANAL_INSTANCE") or uuid.uuid4().hex  # the same for each SuperNode that is started here
+        self.instance = os.environ.get("PANAL_INSTANCE") or uuid.uuid4().hex  # identifies this Pod (`bindings`)
         self.started = 0.0
         self.pause = 0.0
 
@@ -67,7 +67,7 @@ class Keeper:
         while not self.stopping:
             self._collect()
             if self.child is not None and self.child.returncode == UNGUARDED:
-                return 1  # it has said why
+                return 1  # it has written the termination message
             if self.child is not None and self.child.returncode is not None:
                 self._ended(self.child.returncode)
             if self.child is None and time.monotonic() >= self.started + self.pause:
@@ -82,7 +82,7 @@ class Keeper:
     def _start(self) -> None:
         words = command("flower-supernode", "--insecure", "--superlink", f"{loopback()}:{gateway_port()}", "--host", loopback())
         words += ["--port", str(number("PANAL_SUPERNODE_PORT", 9094)), "--node-config", node_config()]
-        say(" ".join(words))
+        log_line(" ".join(words))
         env = flower_environment("client") | {"PANAL_INSTANCE": self.instance}
         self.child = subprocess.Popen(words, env=env, start_new_session=True)
         self.started = time.monotonic()
@@ -90,8 +90,8 @@ class Keeper:
     def _ended(self, code: int) -> None:
         ran = time.monotonic() - self.started
         self.pause = 0.0 if ran > HEALTHY else min(LONGEST_PAUSE, max(1.0, self.pause * 2))
-        say(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
-        self._signal(signal.SIGKILL)  # what it left behind
+        log_line(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
+        self._signal(signal.SIGKILL)  # to its remaining children
         self.child, self.started = None, time.monotonic()
 
     def _end_child(self) -> None:
@@ -106,7 +106,7 @@ class Keeper:
         self.child, self.pause = None, 0.0
 
     def _signal(self, number_: int) -> None:
-        """To the SuperNode and all that it started."""
+        """Sends a signal to the SuperNode and its children."""
         if self.child is not None:
             try:
                 os.killpg(self.child.pid, number_)
@@ -114,7 +114,7 @@ class Keeper:
                 return
 
     def _collect(self) -> None:
-        """Every ended child, adopted ones as well; ours tells its exit code by it."""
+        """Reaps all children, including adopted ones, and sets the SuperNode's exit code."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

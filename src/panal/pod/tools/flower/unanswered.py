@@ -1,8 +1,8 @@
-"""Inside a SuperNode: a message whose ClientApp has ended without a reply is answered with an error at once.
+"""Part of the guard in the SuperNode: replies with an error as soon as a ClientApp has ended without a complete reply.
 
-A SuperNode works on one message at a time: it makes a task for it, and then waits for a reply. Flower writes one itself if the app raises,
-or a minute after the last heartbeat of a process that had fetched the message; for all others, and for the rest of a reply that was
-announced and not handed over, it waits for ever. Here it waits until the task is over (`deaths` ends that of a process that died).
+A SuperNode processes one message at a time: it creates a task and waits for the reply. Flower adds an error reply if the app raises, or a
+minute after the last heartbeat of a process that had fetched the message. In all other cases, and for the rest of an incomplete reply, it
+waits forever. Here it waits until the task has ended (`deaths` ends the task of a process that died).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ..files import say
+from ..files import log_line
 
 CRASHED = 8  # of Flower's error codes
 FINISHED = "finished"  # of its task states
 
 
 class IncompleteReplyError(Exception):
-    """The ClientApp ended before it had handed over all of its reply."""
+    """The ClientApp ended before it delivered all of its reply."""
 
 
 @dataclass
 class Work:
-    """What the SuperNode works on: a task, and the message that it is for."""
+    """The SuperNode's current task and message."""
 
     task: int | None = None
     message: Any = None
@@ -53,7 +53,7 @@ def install(module: ModuleType) -> None:
 
 
 class Beginning:
-    """The SuperNode's state while a message is fetched."""
+    """Wraps the SuperNode's state while it fetches a message, to note the task and the message."""
 
     def __init__(self, state: Any, work: Work) -> None:
         self._state, self._work = state, work
@@ -72,7 +72,7 @@ class Beginning:
 
 
 class Waiting:
-    """The SuperNode's state while it waits for a reply and sends it."""
+    """Wraps the SuperNode's state while it waits for a reply and sends it."""
 
     def __init__(self, module: ModuleType, state: Any, store: Any, work: Work) -> None:
         self._module, self._state, self._store, self._work = module, state, store, work
@@ -82,7 +82,7 @@ class Waiting:
         return getattr(self._state, name)
 
     def over(self) -> str | None:
-        """How the task ended; None if it goes on."""
+        """How the task ended; None if it is running."""
         if self._work.task is None:
             return None
         tasks = self._state.get_tasks(task_ids=[self._work.task])
@@ -98,7 +98,7 @@ class Waiting:
         return self._replies(self._state.get_messages, wanted)
 
     def _replies(self, find: Callable[..., Sequence[Any]], wanted: dict[str, Any]) -> Sequence[Any]:
-        over = self.over()  # before it looks: an app stores its reply, and ends its task then
+        over = self.over()  # before the lookup: an app stores its reply, then ends its task
         found = find(**wanted)
         if found or over is None or self._work.message is None:
             return found
@@ -106,16 +106,16 @@ class Waiting:
         return find(**wanted)
 
     def give_up(self, why: str | None = None) -> None:
-        """An error takes the place of the reply. What Flower still holds of the message is let go when it has been sent."""
+        """Stores an error reply, and deletes the message's objects."""
         message, why = self._work.message, why or self.over() or ""
-        say("the ClientApp ended without a reply; sending an error")
+        log_line("the ClientApp ended without a reply; sending an error")
         error: Any = importlib.import_module("flwr.app.error").Error
         self._store.delete(message.metadata.message_id)
         self._module._insert_message(type(message)(error(CRASHED, why), reply_to=message), self._state, self._store)
 
 
 class Objects:
-    """The SuperNode's store of objects: it does not wait for the rest of a reply after its sender has ended."""
+    """Wraps the SuperNode's object store: raises instead of waiting for the rest of a reply whose sender has ended."""
 
     def __init__(self, store: Any, over: Callable[[], str | None]) -> None:
         self._store, self._over = store, over
@@ -128,7 +128,7 @@ class Objects:
         found = self._store.get(name)
         if found != b"" or self._over() is None:
             return found
-        found = self._store.get(name)  # it may have come just before the end
+        found = self._store.get(name)  # it may have arrived just before the end
         if found == b"":
             self.cut_off = True
             raise IncompleteReplyError("the ClientApp ended before it had handed over all of its reply")

@@ -1,6 +1,6 @@
-"""How many nodes a server app waits for, where it asks the grid for its nodes again and again: what the loop compares a length with.
+"""Determines how many nodes a server app waits for, from the comparison in the loop in which it polls the grid.
 
-`while len(node_ids) < min_nodes: node_ids = list(grid.get_node_ids())` is in many apps, and in Flower's own `sample_nodes`.
+Many apps, and Flower's `sample_nodes`, have a loop like `while len(node_ids) < min_nodes: node_ids = list(grid.get_node_ids())`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def wanted(frame: FrameType | None) -> int | None:
-    """Of the nearest caller whose loop says it. None if none does."""
+    """The number of nodes in the loop of the nearest caller that has one; None if there is none."""
     while frame is not None:
         if (found := _in_frame(frame)) is not None:
             return found
@@ -32,7 +32,7 @@ def _in_frame(frame: FrameType) -> int | None:
 
 
 def tests(source: str, line: int) -> list[ast.expr]:
-    """The conditions of the `while` loops around a line and of the `if`s in them, the innermost loop's first."""
+    """The conditions of the `while` loops around a line, and of the `if`s in them, from the innermost loop outwards."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
@@ -45,7 +45,7 @@ def tests(source: str, line: int) -> list[ast.expr]:
 
 
 def bound(test: ast.expr) -> Any:
-    """The name or the number that a length is compared with, as in `len(nodes) < wanted` or `wanted <= len(nodes)`."""
+    """The name or number with which a length is compared, as in `len(nodes) < wanted` or `wanted <= len(nodes)`; None if there is none."""
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return None
     left, right = test.left, test.comparators[0]

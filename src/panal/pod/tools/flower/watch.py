@@ -1,7 +1,7 @@
-"""Watches the grid of a server app: rounds, replies and failures are taken from the messages that pass it, whatever the app does.
+"""Hook in the ServerApp process: derives rounds, replies and failures from the messages that pass the grid.
 
-An app that uses `Strategy.start` is watched by `server_hook`, which knows the strategy's rounds. For every other, own main loops,
-legacy workflows and queries, this is where its rounds come from.
+`server_hook` observes apps that use `Strategy.start`, where the rounds are known. This module serves all others: apps with their own main
+loop, legacy workflows and queries.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 
 from ..codes import Ending
 from ..files import RunError, number
-from .aggregation import asked
+from .aggregation import base_rules
 from .context import naming_missing_keys
 from .exchange import Exchange
 from .journal import KINDS, Journal, Rounds
 from .judge import Judge
-from .replies import Answer, Clusters, Phase, answer_of, merged, take_record
+from .replies import Clusters, MessageResult, Phase, merged, result_of, take_record
 from .starts import Starts
 from .waits import wanted
 
-ROUND_TIMEOUT = 3600  # seconds, Flower's own; the controller always says one
+ROUND_TIMEOUT = 3600  # seconds; Flower's default, used only without the controller
 QUORUM_TIMEOUT = 600
-SILENT = 3.0  # seconds of looking for nodes before it is called waiting
-PATIENCE = 60.0  # seconds between two looks that are of one wait
+SILENT = 3.0  # seconds of polling for nodes before the app counts as waiting
+PATIENCE = 60.0  # seconds between two polls that belong to the same wait
 
 _watch: Watch | None = None
 
@@ -50,12 +50,12 @@ def patch(module: ModuleType) -> None:
 
 
 def current() -> Watch | None:
-    """The one of this process, if a server app is at work in it."""
+    """The Watch of this process, if a server app runs in it."""
     return _watch
 
 
 def watch_of(grid: Any) -> Watch:
-    """The one of this process; made for `grid` where a server app is run in another way."""
+    """The Watch of this process; creates one for `grid` if the server app was started in another way."""
     global _watch
     if _watch is None:
         _watch = Watch(grid, Starts(Path("/nowhere")))
@@ -64,27 +64,27 @@ def watch_of(grid: Any) -> Watch:
 
 @dataclass
 class Part:
-    """What came of the messages of one kind in a round: of each node the last answer, None as long as there is none."""
+    """The messages of one kind in a round, with the last result of each node; None while there is none."""
 
     kind: str
     began: float = field(default_factory=time.monotonic)
-    answers: dict[int, Answer | None] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)  # nodes whose replies the app has looked for
+    results: dict[int, MessageResult | None] = field(default_factory=dict)
+    polled: set[int] = field(default_factory=set)  # nodes whose replies the app has polled for
 
     def phase(self, clusters: Clusters) -> Phase:
-        phase = Phase(sent=len(self.answers))
-        for node, answer in self.answers.items():
-            if answer is not None:
-                phase.take(clusters.of(node), answer)
+        phase = Phase(sent=len(self.results))
+        for node, result in self.results.items():
+            if result is not None:
+                phase.take(clusters.of(node), result)
         return phase
 
     def give_up(self) -> None:
-        """No more answers are waited for. One that the app has never looked for is no failure: it is not known."""
-        self.answers = {node: answer or Answer() for node, answer in self.answers.items() if answer or node in self.asked}
+        """Counts missing replies as failures, except those for which the app never polled."""
+        self.results = {node: result or MessageResult() for node, result in self.results.items() if result or node in self.polled}
 
 
 class Watch:
-    """One run of a server app. While an `Observation` is at work, messages pass as they are: it counts them itself."""
+    """Observes one run of a server app. While an `Observation` is active, which counts the messages itself, they pass unobserved."""
 
     def __init__(self, grid: Any, starts: Starts) -> None:
         self.originals = SimpleNamespace(push_messages=grid.push_messages, pull_messages=grid.pull_messages, get_node_ids=grid.get_node_ids)
@@ -94,30 +94,30 @@ class Watch:
         self.observing = False
         self.clusters = Clusters()
         self._rounds = Rounds()
-        self._total = 0  # rounds; 0: not known
+        self._total = 0  # number of rounds; 0: unknown
         self._part: Part | None = None
-        self._pushed: dict[str, tuple[Part, int]] = {}  # messages of which no reply was pulled yet, each with its node
+        self._pushed: dict[str, tuple[Part, int]] = {}  # messages without a reply yet, each with its node
         self._waiting = Waiting(self.journal)
-        self._lock = threading.RLock()  # legacy servers ask each client in a thread of its own
+        self._lock = threading.RLock()  # legacy servers use one thread per client
         self._get_nodes = getattr(grid, "get_nodes", None)
         grid.send_and_receive, grid.push_messages, grid.pull_messages = self.send_and_receive, self.push_messages, self.pull_messages
         if self._get_nodes is not None:
             grid.get_nodes = self.get_nodes
 
-    def beneath(self, grid: Any) -> Any:
-        """Where an Observation sends and receives: the methods that stand behind ours, or the app's own grid around this one."""
+    def unobserved(self, grid: Any) -> Any:
+        """The unobserved methods of the grid for an Observation; `grid` itself if it is the app's own wrapper."""
         return self.originals if grid is self.grid else grid
 
-    # In the place of the grid's methods.
+    # Replacements of the grid's methods:
 
     def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> list[Any]:
-        """A timeout that the app does not give is the run's: every wait has an end."""
+        """The default timeout is the run's, so that no wait is endless."""
         sent = list(messages)
         part = self._begin(sent)
-        exchange = Exchange(self.originals, Judge(asked()), self.clusters)
+        exchange = Exchange(self.originals, Judge(base_rules()), self.clusters)
         replies, _ = exchange(sent, number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT) if timeout is None else timeout, part.kind or "other")
         with self._lock:
-            part.answers |= exchange.answers
+            part.results |= exchange.results
             self._write(part)
         return replies
 
@@ -139,13 +139,13 @@ class Watch:
             return replies
         with self._lock:
             for part, node in filter(None, map(self._pushed.get, wanted_ids)):
-                part.asked.add(node)
+                part.polled.add(node)
             mine = None
             for reply in replies:
                 seconds = take_record(reply.content) if reply.has_content() else None
                 if (known := self._pushed.pop(reply.metadata.reply_to_message_id, None)) is not None:
                     mine, node = known
-                    mine.answers[node] = answer_of(reply, seconds)
+                    mine.results[node] = result_of(reply, seconds)
             if mine is not None:
                 self._write(mine)
         return replies
@@ -154,13 +154,13 @@ class Watch:
         assert self._get_nodes is not None
         nodes = list(self._get_nodes())
         if not self.observing:
-            self._waiting.looked(len(nodes), sys._getframe(1))
+            self._waiting.note_poll(len(nodes), sys._getframe(1))
         return nodes
 
-    # What becomes of it.
+    # Rounds:
 
     def _begin(self, messages: list[Any]) -> Part:
-        """The part of a round that these messages belong to; one of no kind for messages that are not of training, evaluation or query."""
+        """The part of a round to which these messages belong; a Part without kind if they are not all of one kind in KINDS."""
         kinds = {str(m.metadata.message_type).partition(".")[0] for m in messages}
         kind = kinds.pop() if len(kinds) == 1 and kinds <= set(KINDS) else ""
         if not kind:
@@ -170,8 +170,8 @@ class Watch:
         nodes = {m.metadata.dst_node_id for m in messages}
         with self._lock:
             part = self._part
-            goes_on = part is not None and part.kind == kind and len(messages) == 1 and not nodes & part.answers.keys()
-            if not (goes_on and groups == {""}) and self._rounds.starts_new(kind, groups):
+            continues = part is not None and part.kind == kind and len(messages) == 1 and not nodes & part.results.keys()
+            if not (continues and groups == {""}) and self._rounds.starts_new(kind, groups):
                 self._end_round()
                 self._rounds.begin(groups)
                 if self._rounds.number == 1 and not self._total:
@@ -180,28 +180,28 @@ class Watch:
                 self._part = Part(kind)
             self._rounds.kinds.add(kind)
             for node in nodes:
-                self._part.answers[node] = None
+                self._part.results[node] = None
             return self._part
 
     def _write(self, part: Part) -> None:
-        if part.kind and part.answers:
+        if part.kind and part.results:
             number_ = self.journal.rounds + self._rounds.number
             self.journal.phase(number_, part.kind, part.phase(self.clusters), time.monotonic() - part.began, {})
 
     def started(self, total: int) -> None:
-        """How many rounds a legacy server app is to do."""
+        """A legacy server app starts `total` rounds."""
         self._total = total
         self.journal.started(self.journal.rounds + total)
 
     def report(self, kind: str, round_: int, metrics: Mapping[str, Any]) -> None:
-        """What a legacy server app has aggregated in a round."""
+        """Writes the metrics that a legacy server app has aggregated in a round."""
         with self._lock:
             phase = self._part.phase(self.clusters) if self._part is not None and self._part.kind == kind else Phase()
             if round_ > 0:
                 self.journal.phase(self.journal.rounds + round_, kind, phase, 0.0, merged([metrics]))
 
     def _end_round(self) -> None:
-        if self._part is not None and None in self._part.answers.values():
+        if self._part is not None and None in self._part.results.values():
             self._part.give_up()
             self._write(self._part)
         if self._rounds.number:
@@ -209,7 +209,7 @@ class Watch:
         self._part, self._pushed = None, {}
 
     def close(self) -> None:
-        """The app, or a loop of its own before it calls `start`, has ended."""
+        """Ends the rounds of the app's main loop."""
         with self._lock:
             self._end_round()
             self.journal.rounds += self._rounds.number
@@ -217,20 +217,20 @@ class Watch:
 
 
 class Waiting:
-    """An app that looks for nodes again and again before it sends anything."""
+    """Detects an app that polls for nodes before it sends messages."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._since = self._last = 0.0
-        self._said = ""
+        self._message = ""
 
     def over(self) -> None:
-        self._since, self._said = 0.0, ""
+        self._since, self._message = 0.0, ""
 
-    def looked(self, count: int, frame: FrameType | None) -> None:
-        """Raises RunError when it has waited for as long as the quorum may take."""
+    def note_poll(self, count: int, frame: FrameType | None) -> None:
+        """Notes a poll that returned `count` nodes. Raises RunError after the quorum timeout."""
         now = time.monotonic()
-        if not self._since or now - self._last > PATIENCE:  # it was busy with something else
+        if not self._since or now - self._last > PATIENCE:
             self._since = now
         self._last = now
         if now - self._since < SILENT:
@@ -239,8 +239,8 @@ class Waiting:
         if needed is None or needed <= count:
             return
         message = f"the app waits for {needed} nodes, {count} are there"
-        if message != self._said:
-            self._said = message
+        if message != self._message:
+            self._message = message
             self._journal.waiting(message)
         if now - self._since > (limit := number("PANAL_QUORUM_TIMEOUT", QUORUM_TIMEOUT)):
             self._journal.stopped(Ending.QUORUM_NOT_REACHED, f"{message}, for {limit} s")

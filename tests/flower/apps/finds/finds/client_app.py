@@ -1,4 +1,4 @@
-"""Takes the line of data/x.csv that is its partition's, and keeps a file between rounds."""
+"""Reads the line of data/x.csv for its partition, and keeps a file between rounds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Saves the model and a report in the working directory, as apps do that were made for one machine."""
+"""Saves the model and a report in the working directory, as apps for one machine do."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A plain Flower client app: every site adds one to the model, after its own fashion if the mode says so."""
+"""A plain Flower client app: every site adds one to the model, or behaves as the mode requires."""
 
 import os
 import signal

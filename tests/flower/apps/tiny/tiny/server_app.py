@@ -1,4 +1,4 @@
-"""A plain Flower server app, which knows nothing of panal."""
+"""A plain Flower server app that does not import panal."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every site adds one to the model; the mode says what else it does. Messages of the kind `query` ask for statistics."""
+"""Every site adds one to the model; the mode selects further behavior. Messages of type `query` request statistics."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def reply(message: Message, arrays: ArrayRecord | None, **metrics: float) -> Mes
 
 
 def counted(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """A mod: it counts the messages of this site in its state, and says so in the metrics."""
+    """A mod that counts the messages of this site in its state, and adds the count to the metrics."""
     if context.run_config["mode"] != "mods":
         return call_next(message, context)
     before = context.state.metric_records.get("mod", {})
@@ -78,7 +78,7 @@ def query(message: Message, context: Context) -> Message:
 
 @app.query("embed")
 def embed(message: Message, context: Context) -> Message:
-    """This site's part of what the model at the hub sees: its weight is kept between the messages, and never leaves the site."""
+    """This site's embedding. Its weight is kept between messages, and never leaves the site."""
     kept = context.state.array_records.get("kept")
     weight = kept["weight"].numpy() if kept else np.zeros(1)
     content = RecordDict({"arrays": ArrayRecord({"embedding": Array(weight * np.ones(4))})})

@@ -32,7 +32,7 @@ def nodes_of(grid: Grid, least: int = 2) -> list[int]:
 
 
 def loop(grid: Grid, group: bool = False) -> ArrayRecord:
-    """Three rounds of an own main loop, each with training and evaluation."""
+    """Three rounds of a custom main loop, each with training and evaluation."""
     arrays = model()
     for number in range(1, 4):
         name = str(number) if group else ""
@@ -44,7 +44,7 @@ def loop(grid: Grid, group: bool = False) -> ArrayRecord:
 
 
 def push(grid: Grid) -> None:
-    """Two rounds whose messages are pushed, and whose replies are pulled."""
+    """Two rounds with push_messages and pull_messages."""
     arrays = model()
     for _ in range(2):
         waited = set(grid.push_messages(messages(nodes_of(grid), "train", arrays)))
@@ -61,7 +61,7 @@ def query(grid: Grid) -> None:
 
 
 class OwnStart(FedAvg):
-    """A strategy with a main loop of its own, which stops early."""
+    """A strategy with its own main loop, which stops early."""
 
     def start(self, grid, initial_arrays, num_rounds=3, timeout=3600, train_config=None, evaluate_config=None, evaluate_fn=None):
         result = Result()
@@ -77,7 +77,7 @@ class OwnStart(FedAvg):
 
 
 class Calling(FedAvg):
-    """A strategy that does something before and after Flower's own `start`."""
+    """A strategy that runs code before and after Flower's `start`."""
 
     def start(self, *args, **kwargs):
         result = super().start(*args, **kwargs)
@@ -125,7 +125,7 @@ def waits(grid: Grid) -> None:
 
 
 class Variance(FedAvg):
-    """Makes what no network should have."""
+    """Returns a negative variance, which no model should have."""
 
     def aggregate_train(self, server_round, replies):
         _, metrics = super().aggregate_train(server_round, replies)
@@ -138,7 +138,7 @@ class Nothing(FedAvg):
 
 
 class FirstOnly(FedAvg):
-    """Returns arrays after the first round alone."""
+    """Returns arrays only after the first round."""
 
     def aggregate_train(self, server_round, replies):
         arrays, metrics = super().aggregate_train(server_round, replies)
@@ -150,7 +150,7 @@ def private() -> DifferentialPrivacyServerSideFixedClipping:
 
 
 def vertical(grid: Grid) -> None:
-    """A model over the sites' parts of the features: embeddings come, gradients go, and no reply to these is looked for."""
+    """Vertical learning: sites send embeddings, and the server sends gradients without polling for replies."""
     wanted = np.array([1.0, 2.0, 3.0, 4.0])
     for _ in range(3):
         asked = [Message(RecordDict(), node, "query.embed") for node in nodes_of(grid)]

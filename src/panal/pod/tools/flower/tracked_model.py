@@ -1,4 +1,4 @@
-"""The arrays that a strategy has made so far, and what a person should know of them."""
+"""The arrays that a strategy has aggregated so far, and notices about them."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from .codes import FlowerDoubt
 from .journal import Journal
 from .model import change, unstorable
 
-NOT_NEEDED = ("Files", "None")  # of spec.result: what the strategy returns need not be stored
+NOT_NEEDED = ("Files", "None")  # values of spec.result that need no model
 SHOWN = 5  # rounds that are named
 
 
-class Made:
-    """`arrays` are those of `round`; 0: the initial ones."""
+class TrackedModel:
+    """`arrays` are the result of `round`; round 0 stands for the initial arrays."""
 
     def __init__(self, strategy: Any, journal: Journal, initial: Any) -> None:
         self._strategy, self._journal = strategy, journal
         self._name = type(strategy).__name__
         self.arrays: Any = initial
         self.round = 0
-        self._without: list[int] = []  # rounds since then from which the strategy returned no arrays
+        self._without: list[int] = []  # later rounds in which the strategy returned no arrays
 
     def check_types(self) -> None:
-        """Before anything is trained that could not be stored. Raises RunError."""
-        if not self.arrays or os.environ.get("PANAL_RESULT") in NOT_NEEDED or not (told := unstorable(self.arrays)):
+        """Raises RunError if the run needs a model and these arrays cannot be stored."""
+        if not self.arrays or os.environ.get("PANAL_RESULT") in NOT_NEEDED or not (text := unstorable(self.arrays)):
             return
-        message = f"The model cannot be stored: {told} has a type that safetensors does not know"
+        message = f"The model cannot be stored: {text} has a type that safetensors does not know"
         self._journal.stopped(Ending.ARRAYS_NOT_STORABLE, message)
         raise RunError(Ending.ARRAYS_NOT_STORABLE, message)
 
-    def look_at(self, server_round: int, arrays: Any, replies: list[Any], *, trained: bool) -> None:
-        """What the strategy has made of these replies; `trained`: sites were asked at all, as a strategy may only evaluate."""
+    def update(self, server_round: int, arrays: Any, replies: list[Any], *, trained: bool) -> None:
+        """Keeps the arrays that the strategy aggregated from `replies` and writes notices about them. `trained`: the round had a training
+        phase; a strategy may only evaluate."""
         if arrays is None:
             self._without += [server_round] if trained else []
             return
@@ -43,18 +44,18 @@ class Made:
         self.arrays, self.round, self._without = arrays, server_round, []
         if first:
             self.check_types()
-            if before and (told := change(before, arrays)):
-                self._journal.notice(Doubt.MODEL_CHANGED, told)
-        if trees.bags(self._strategy) and (told := trees.lost_trees(before, arrays, replies)):
-            self._journal.notice(FlowerDoubt.TREES_LOST, f"round {server_round}: {told}")
+            if before and (text := change(before, arrays)):
+                self._journal.notice(Doubt.MODEL_CHANGED, text)
+        if trees.is_bagging(self._strategy) and (text := trees.lost_trees(before, arrays, replies)):
+            self._journal.notice(FlowerDoubt.TREES_LOST, f"round {server_round}: {text}")
 
-    def tell_rounds_without(self) -> None:
+    def report_rounds_without_arrays(self) -> None:
         if self._without:
             since = f"in round{'s' if len(self._without) > 1 else ''} {', '.join(map(str, self._without[-SHOWN:]))}"
             whose = f"the model is that of round {self.round}" if self.round else "there is no model"
             self._journal.notice(Doubt.NOT_AGGREGATED, f"{self._name} returned no arrays {since}; {whose}")
 
-    def tell_none(self) -> None:
-        """`start` has ended well, and there is nothing to store."""
+    def report_no_model(self) -> None:
+        """`start` succeeded without arrays."""
         if self._without:
             self._journal.no_model(f"{self._name} returned no arrays in any of its {len(self._without)} rounds")

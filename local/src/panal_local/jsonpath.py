@@ -1,6 +1,6 @@
-"""Kubernetes' JSONPath as far as panal's feedback rules use it, without braces: `.status.conditions[?(@.type=="Ready")].status`.
+"""Kubernetes' JSONPath without braces, as in feedback rules and printer columns: `.status.conditions[?(@.type=="Ready")].status`.
 
-Fields, ['quoted fields'], indexes, [*] and filters that compare one field with a text. What is missing is nothing found.
+Supports fields, indexes, [*], and filters that compare a field with a string. A path to a missing field finds nothing.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from functools import lru_cache
 from typing import Any
 
 Step = Callable[[Any], Iterator[Any]]
-KNOWN = "the local platform knows .field, ['field'], [0], [*] and [?(@.field==\"text\")]"
+KNOWN = 'the local platform knows .field, [0], [*] and [?(@.field=="text")]'
 TOKEN = re.compile(
-    r"""\.(?P<field>(?:\\.|[^\s.\[\]'"*()])+)|\['(?P<quoted>[^']*)'\]|\[(?P<index>\d+)\]|(?P<all>\[\*\])"""
-    r"""|\[\?\(\s*@\.(?P<key>\w+)\s*==\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\)\]""",
+    r"""\.(?P<field>[^\s.\[\]'"*()]+)|\[(?P<index>\d+)\]|(?P<all>\[\*\])|\[\?\(\s*@\.(?P<key>\w+)\s*==\s*["'](?P<wanted>[^"']*)["']\s*\)\]"""
 )
 
 
 class PathError(ValueError):
-    """The path is wrong, or not known here."""
+    """The path is invalid or not supported."""
 
 
 def find(path: str, obj: Any) -> list[Any]:
-    """All that the path leads to."""
+    """All values at the path. Raises PathError."""
     found = [obj]
     for step in _compiled(path):
         found = [value for each in found for value in step(each)]
@@ -48,10 +47,8 @@ def _step(token: re.Match[str]) -> Step:
     if token["all"]:
         return lambda value: iter(_items(value))
     if token["key"]:
-        wanted = token["single"] or token["double"] or ""
-        return lambda value: (each for each in _items(value) if isinstance(each, dict) and each.get(token["key"]) == wanted)
-    name = token["quoted"] or re.sub(r"\\(.)", r"\1", token["field"] or "")
-    return lambda value: iter([value[name]] if isinstance(value, dict) and name in value else ())
+        return lambda value: (each for each in _items(value) if isinstance(each, dict) and str(each.get(token["key"])) == token["wanted"])
+    return lambda value: iter([value[token["field"]]] if isinstance(value, dict) and token["field"] in value else ())
 
 
 def _items(value: Any) -> list[Any]:

@@ -1,0 +1,181 @@
+"""Writes the ManifestWorks of runs, in slices of time, and remembers which are up to date.
+
+A work is compared with the desired one when its site's settings or its generation have changed since the last comparison or write; the
+generation increases when somebody changes the spec. So a reconcile of thousands of works that changes nothing renders none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from panal.api.names import ClusterName
+from panal.hub.difference import needs_apply, stamped
+from panal.hub.works import manifests, whole
+from panal.kube import kinds
+from panal.kube.cache import Cache
+from panal.kube.client import Client
+from panal.kube.clock import Clock, SystemClock
+from panal.kube.errors import AlreadyExists, ApiError, Invalid
+from panal.kube.objects import Key, Object, key_of, uid_of
+from panal.lifecycle.collaborator_pod import Common, Site
+from panal.lifecycle.collaborators import Works
+from panal.lifecycle.world import Refusal
+
+AT_ONCE = 16  # concurrent writes; works of different clusters are independent
+SLICE = 0.6  # seconds of writing, after which the run is reconciled again: it may have changed meanwhile
+OUTAGES = 3  # failures of the API server after which no further write begins
+LAG = 30.0  # seconds in which the watch cache must have a write
+BATCH = 20  # comparisons between which other tasks get their turn
+TRANSIENT = (0, 401, 429, 500, 502, 503, 504)  # status codes (0: no response) that do not concern the object
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`refused`: what the hub refused. `added`: clusters that got a work. `more`: some works remain to be written."""
+
+    refused: tuple[Refusal, ...] = ()
+    added: tuple[ClusterName, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A work that is up to date for `site`: its uid and generation, and when it was written; None if it was found so."""
+
+    site: Site
+    uid: str
+    generation: int
+    written: float | None
+
+
+@dataclass(slots=True)
+class _Run:
+    uid: str
+    common: Common
+    known: dict[ClusterName, _Known] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    site: Site
+    wanted: Object
+    exists: bool
+
+
+class WorkWriter:
+    def __init__(self, client: Client, cache: Cache, clock: Clock | None = None) -> None:
+        self._client = client
+        self._cache = cache
+        self._clock = clock or SystemClock()
+        self._runs: dict[Key, _Run] = {}
+
+    def forget_run(self, namespace: str, name: str) -> None:
+        self._runs.pop(Key(namespace, name), None)
+
+    def forget(self, work: Object) -> None:
+        """Forgets a work that was deleted, so that it is created again if it is still desired."""
+        for run in self._runs.values():
+            known = run.known.get(work["metadata"]["namespace"])
+            if known and known.uid == uid_of(work):
+                run.known.pop(known.site.cluster)
+
+    async def write(self, works: Works, before: tuple[Refusal, ...] = ()) -> Applied:
+        """Writes the works that are not up to date, for SLICE seconds. `before`: the refusals of the last call, which are tried last. Every
+        failure but an outage is a refusal. Raises KubeError if the API server was unavailable."""
+        run = self._run(works)
+        end = self._clock.monotonic() + SLICE
+        waiting = {r.namespace: r for r in before if r.kind == kinds.MANIFEST_WORK.kind}
+        due = [each async for each in self._due(run, works)]
+        due.sort(key=lambda d: d.site.cluster in waiting)
+        refused, added, rest = await self._write_all(run, due, end)
+        kept = [waiting[d.site.cluster] for d in rest if d.site.cluster in waiting]
+        return Applied(tuple(refused + kept), tuple(added), more=len(kept) < len(rest))
+
+    def _run(self, works: Works) -> _Run:
+        wanted = works.common.run
+        key = Key(wanted.namespace, wanted.name)
+        found = self._runs.get(key)
+        if found is None or found.uid != wanted.uid or found.common != works.common:
+            found = self._runs[key] = _Run(wanted.uid, works.common)
+        return found
+
+    async def _due(self, run: _Run, works: Works) -> AsyncIterator[_Due]:
+        compared = 0
+        name = works.name
+        for site in works.sites:
+            live = self._cache.get(kinds.MANIFEST_WORK, site.cluster, name)
+            if self._is_known(run.known.get(site.cluster), site, live):
+                continue
+            compared += 1
+            if compared % BATCH == 0:
+                await asyncio.sleep(0)
+            stored = whole(live) if live else None
+            wanted = stamped(works.render(site, manifests(stored) if stored else ()))
+            if live is None or needs_apply(wanted, stored):
+                yield _Due(site, wanted, live is not None)
+            else:
+                run.known[site.cluster] = _Known(site, uid_of(live), live["metadata"]["generation"], None)
+
+    def _is_known(self, known: _Known | None, site: Site, live: Object | None) -> bool:
+        """Whether the work is up to date. One that was written recently may be older in the cache, or not in it yet."""
+        if known is None or known.site != site:
+            return False
+        if live is not None and uid_of(live) == known.uid and live["metadata"]["generation"] == known.generation:
+            return True
+        older = live is None or (uid_of(live) == known.uid and live["metadata"]["generation"] < known.generation)
+        return older and known.written is not None and self._clock.monotonic() - known.written < LAG
+
+    async def _write_all(self, run: _Run, due: list[_Due], end: float) -> tuple[list[Refusal], list[ClusterName], list[_Due]]:
+        """Returns the refusals, the clusters that got a work, and what remains."""
+        refused: list[Refusal] = []
+        added: list[ClusterName] = []
+        outages: list[ApiError] = []
+        rest: Iterator[_Due] = iter(due)
+
+        async def writer() -> None:
+            while len(outages) < OUTAGES and (self._clock.monotonic() < end) and (each := next(rest, None)):
+                try:
+                    stored = await self._write(each)
+                except ApiError as error:
+                    if is_outage(error):
+                        outages.append(error)
+                    else:
+                        refused.append(refusal(each.wanted, error))
+                    continue
+                metadata: Mapping[str, int] = stored["metadata"]
+                run.known[each.site.cluster] = _Known(each.site, uid_of(stored), metadata["generation"], self._clock.monotonic())
+                if not each.exists:
+                    added.append(each.site.cluster)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(AT_ONCE, len(due))):
+                tasks.create_task(writer())
+        if outages:
+            raise outages[0]
+        return refused, added, list(rest)
+
+    async def _write(self, due: _Due) -> Object:
+        """Forces conflicts only for a work in the cache: another object of that name may be somebody else's."""
+        if due.exists:
+            return await self._client.apply(due.wanted, force=True)
+        return await create(self._client, due.wanted)
+
+
+async def create(client: Client, work: Object) -> Object:
+    """Creates a work, which costs the API server half of a server-side apply. Raises Conflict if another object has its name."""
+    try:
+        return await client.create(work)
+    except AlreadyExists:
+        return await client.apply(work, force=False)
+
+
+def is_outage(error: ApiError) -> bool:
+    """Whether the error does not concern the object. A webhook that fails (500) does: it must not prevent the write of the run's status."""
+    return error.status in TRANSIENT and not (error.status == 500 and "webhook" in error.message)
+
+
+def refusal(obj: Object, error: ApiError) -> Refusal:
+    namespace, name = key_of(obj)
+    return Refusal(obj["kind"], namespace, name, error.message, invalid=isinstance(error, Invalid))

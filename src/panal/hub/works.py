@@ -1,0 +1,98 @@
+"""ManifestWorks in the watch cache: few fields and the compressed rest, since a hub has one for each cluster and run.
+
+`trim` makes the form that the cache stores; `whole` restores the work without status, to compare it with the desired one. Pure.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from panal.api.names import ClusterName
+from panal.hub.views import created, time_of
+from panal.kube.objects import Object, condition
+from panal.lifecycle import partitions
+from panal.lifecycle.world import WorkView
+
+KEPT = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+VIEW, PACKED = "view", "packed"  # fields that no ManifestWork has
+
+
+def trim(work: Object) -> Object:
+    """The form that the cache stores: metadata, the conditions, `packed` (the compressed work without status) and `view` (what decisions
+    read)."""
+    metadata = work["metadata"]
+    kept = {key: metadata[key] for key in KEPT if key in metadata}
+    kept["labels"] = {sys.intern(key): sys.intern(value) for key, value in (metadata.get("labels") or {}).items()}
+    rest = {"metadata": {key: value for key, value in metadata.items() if key != "managedFields"}, "spec": work.get("spec") or {}}
+    return {
+        "apiVersion": "work.open-cluster-management.io/v1",
+        "kind": "ManifestWork",
+        "metadata": {"name": sys.intern(metadata["name"]), "namespace": sys.intern(metadata["namespace"]), **kept},
+        "status": {"conditions": [_trimmed(c) for c in (work.get("status") or {}).get("conditions") or ()]},
+        PACKED: zlib.compress(msgspec.json.encode(rest), 1),
+        VIEW: view(work),
+    }
+
+
+def whole(trimmed: Object) -> Object:
+    """The work without status."""
+    rest: Object = msgspec.json.decode(zlib.decompress(trimmed[PACKED]))
+    return {"apiVersion": trimmed["apiVersion"], "kind": trimmed["kind"], **rest}
+
+
+def manifests(work: Object) -> list[Object]:
+    """The manifests of a work that is not trimmed."""
+    found = ((work.get("spec") or {}).get("workload") or {}).get("manifests") or ()
+    return [m for m in found if isinstance(m, dict)]
+
+
+def view(work: Object) -> WorkView:
+    """What decisions read of a work that is not trimmed. Fields that do not exist yet are tolerated."""
+    metadata = work["metadata"]
+    applied = condition(work, "Applied")
+    current = applied.get("observedGeneration") == metadata.get("generation")
+    reported = ((work.get("status") or {}).get("resourceStatus") or {}).get("manifests") or ()
+    pod: dict[str, Any] = next((m for m in reported if (m.get("resourceMeta") or {}).get("kind") == "Pod"), {})
+    exists = any(c.get("type") == "Available" and c.get("status") == "True" for c in pod.get("conditions") or ())
+    return WorkView(
+        cluster=ClusterName(sys.intern(metadata["namespace"])),
+        name=sys.intern(metadata["name"]),
+        uid=metadata["uid"],
+        created=created(work),
+        deleting_since=time_of(metadata.get("deletionTimestamp")),
+        partition=partitions.read(partitions.text(manifests(work))),
+        applied={"True": True, "False": False}.get(applied.get("status", "")) if current else None,
+        applied_message=_why_not_applied(reported) or ("" if current and applied.get("status") == "True" else applied.get("message", "")),
+        pod_exists=exists,
+        feedback=_feedback(pod) if exists else {},
+    )
+
+
+def _trimmed(condition: Object) -> Object:
+    """The message only if the condition is not True."""
+    left_out = ("lastTransitionTime", "message") if condition.get("status") == "True" else ("lastTransitionTime",)
+    return {key: value for key, value in condition.items() if key not in left_out}
+
+
+def _why_not_applied(reported: Iterable[Object]) -> str:
+    for manifest in reported:
+        for each in manifest.get("conditions") or ():
+            if each.get("type") == "Applied" and each.get("status") == "False":
+                return str(each.get("message", ""))
+    return ""
+
+
+def _feedback(manifest: Object) -> dict[str, str | int | bool]:
+    """An agent may write any value that the schema of a ManifestWork permits, also a type without a value of that type."""
+    found = {}
+    for each in (manifest.get("statusFeedback") or {}).get("values") or ():
+        typed = each.get("fieldValue") or {}
+        value = typed.get(str(typed.get("type", "")).lower())
+        if typed.get("type") in ("String", "Integer", "Boolean") and value is not None:
+            found[sys.intern(str(each.get("name", "")))] = value
+    return found
