@@ -233,7 +233,7 @@ def test_defaults(ns):
 
 def test_what_a_pod_needs_is_kept_as_it_is(ns):
     pod = {
-        "resources": {"requests": {"cpu": "500m", "memory": 1073741824}, "limits": {"nvidia.com/gpu": 1}, "claims": [{"name": "gpu"}]},
+        "resources": {"requests": {"cpu": "500m", "memory": 1073741824}, "limits": {"nvidia.com/gpu": 1}},
         "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
         "imagePullSecrets": [{"name": "registry"}],
         "imagePullPolicy": "Always",

@@ -63,3 +63,26 @@ def request(cluster: str, text: str = "", **changes: Any) -> Object:
     metadata = {"name": "csr-1", "uid": "csr-uid", "labels": labels, "creationTimestamp": "2030-01-01T00:00:00Z", "resourceVersion": "1"}
     kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
     return kind | {"metadata": metadata, "spec": spec | changes, "status": status}
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    size = len(content)
+    digits = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (bytes([size]) if size < 128 else bytes([128 + len(digits)]) + digits) + content
+
+
+def extensions_attribute(*extensions: bytes) -> bytes:
+    """The attribute of a request that has its extensions."""
+    return der(0x30, der(6, bytes.fromhex("2a864886f70d01090e")), der(0x31, der(0x30, *extensions)))
+
+
+def signed(attributes: bytes, subject_der: bytes) -> str:
+    """A request with these attributes and this subject, signed with its key. They may be invalid, which the library's builder refuses."""
+    private = key()
+    public = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    about = der(0x30, der(2, b"\0"), subject_der, public, der(0xA0, attributes))
+    signature = private.sign(about, ec.ECDSA(hashes.SHA256()))
+    algorithm = der(0x30, der(6, bytes.fromhex("2a8648ce3d040302")))  # ECDSA with SHA-256
+    text = base64.encodebytes(der(0x30, about, algorithm, der(3, b"\0", signature))).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n"

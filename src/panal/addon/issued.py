@@ -39,7 +39,7 @@ def issued(addon: Object) -> tuple[Issued, ...]:
     text = _annotations(addon).get(names.ANNOTATION_CERTIFICATES) or "[]"
     try:
         return tuple(_read(entry) for entry in json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ()
 
 
@@ -69,12 +69,28 @@ def _annotations(addon: Object) -> Mapping[str, str]:
 def _read(entry: Mapping[str, str]) -> Issued:
     since = entry.get("revoked")
     return Issued(
-        serial=int(entry["serial"], 16),
-        begins=datetime.fromisoformat(entry["notBefore"]),
-        ends=datetime.fromisoformat(entry["notAfter"]),
-        request=entry.get("request", ""),
-        revoked=datetime.fromisoformat(since) if since else None,
+        serial=_serial(entry["serial"]),
+        begins=_time(entry["notBefore"]),
+        ends=_time(entry["notAfter"]),
+        request=str(entry.get("request", "")),
+        revoked=_time(since) if since else None,
     )
+
+
+def _serial(text: str) -> int:
+    """Raises ValueError for a number that no certificate and no revocation list can have."""
+    found = int(text, 16)
+    if not 0 < found < 2**159:
+        raise ValueError(f"{text[:40]} is not a serial number")
+    return found
+
+
+def _time(text: str) -> datetime:
+    """Raises ValueError for a time without a zone, which cannot be compared with others."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return found
 
 
 def _written(one: Issued) -> dict[str, str]:

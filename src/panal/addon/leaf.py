@@ -33,9 +33,10 @@ def parsed(csr_pem: str) -> x509.CertificateSigningRequest:
         csr = x509.load_pem_x509_csr(csr_pem.encode())
         signed = csr.is_signature_valid
         key_of(csr)
+        _ = csr.subject, csr.attributes, csr.extensions  # the library parses them when they are read
     except BadRequest:
         raise
-    except (ValueError, TypeError, InvalidSignature, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, InvalidSignature, x509.UnsupportedGeneralNameType, x509.DuplicateExtension) as error:
         raise BadRequest(f"the request cannot be parsed: {error}") from error
     except Exception as error:  # the library raises other exceptions for unknown algorithms
         raise BadRequest(f"the request cannot be parsed: {type(error).__name__}") from error

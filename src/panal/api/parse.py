@@ -101,4 +101,4 @@ def _problem(part: str, location: tuple[int | str, ...], message: str) -> str:
     path = part
     for step in location:
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return f"{path}: {message}"
+    return f"{path}: {message.removeprefix('Value error, ')}"

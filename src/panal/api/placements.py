@@ -13,6 +13,8 @@ from pydantic import Field, WithJsonSchema
 from panal.api.schema import Model, structural
 
 LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$"
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"  # as names of most objects
 GROUP_NAME = r"^[a-zA-Z0-9][-A-Za-z0-9_.]{0,61}[a-zA-Z0-9]$"
 GROUP_SIZE = {"x-kubernetes-int-or-string": True, "pattern": r"^((100|[1-9][0-9]?)%|[1-9][0-9]*)$"}
 ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
@@ -147,7 +149,7 @@ class DecisionStrategy(Model):
 
 
 class PlacementSpec(Model):
-    cluster_sets: list[str] = Field(
+    cluster_sets: list[Annotated[str, Field(max_length=253, pattern=rf"^{DNS_NAME}$")]] = Field(
         default_factory=list,
         description="ManagedClusterSets to select from; each must be bound to the run's namespace. Empty: every set that is bound.",
         json_schema_extra=dict(ATOMIC_LIST),
@@ -155,6 +157,7 @@ class PlacementSpec(Model):
     number_of_clusters: int | None = Field(
         default=None,
         ge=0,
+        le=2**31 - 1,
         description="The largest number of clusters to select. If not set: every cluster that qualifies.",
         json_schema_extra={"format": "int32"},
     )

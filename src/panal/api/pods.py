@@ -1,7 +1,8 @@
 """Settings of a run's Pods; the same fields for the aggregator and for the collaborators.
 
-The values have Kubernetes' types and are copied into the Pods unchanged, so they are kept as JSON. Their schemas catch common mistakes
-before a Pod exists. Other parts (`valueFrom`, `resources.claims`) are checked by the API server that gets the Pod.
+The values have Kubernetes' types and are copied into the Pods unchanged, so they are kept as JSON. Their schemas have every field that a
+Pod can have here, because an API server answers an apply with an unknown field as if it had failed itself (500). The API server that gets
+the Pod checks the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from pydantic import Field, WithJsonSchema
 
 from panal.api.schema import Model, Schema, rule
 
+QUANTITY: Schema = {"x-kubernetes-int-or-string": True, "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"}
 MAX_ENV = 100
+MAX_VALUE = 32 * 1024  # characters of a variable's value; Linux starts no program with one of more than 128 KiB
+ENV_NAME = r"^[ -<>-~]+$"  # printable, without =
 RESERVED_PREFIX = "PANAL_"
 
 
@@ -20,17 +24,56 @@ def _text(description: str, **more: Any) -> Schema:
     return {"type": "string", "description": description, **more}
 
 
+def _fields(description: str, *required: str, **properties: Schema) -> Schema:
+    return {"type": "object", "description": description, "required": list(required), "properties": properties}
+
+
+def _key_of(kind: str) -> Schema:
+    optional = {"type": "boolean", "description": f"Whether the variable is left out if the {kind} or its key does not exist."}
+    return _fields(
+        f"A key of a {kind} in the Pod's namespace.",
+        "key",
+        "name",
+        name=_text(f"The {kind}'s name."),
+        key=_text("The key."),
+        optional=optional,
+    )
+
+
 def _quantities(description: str) -> Schema:
-    quantity = {"x-kubernetes-int-or-string": True, "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"}
-    return {"type": "object", "description": description, "additionalProperties": quantity}
+    return {"type": "object", "description": description, "additionalProperties": QUANTITY}
 
 
 RESOURCES: Schema = {
     "type": "object",
-    "x-kubernetes-preserve-unknown-fields": True,
     "properties": {
         "requests": _quantities("The minimum that the container gets, such as `cpu: 500m` and `memory: 1Gi`."),
         "limits": _quantities("The maximum that the container may use. Request a GPU here, such as `nvidia.com/gpu: 1`."),
+    },
+}
+
+VALUE_FROM: Schema = {
+    "type": "object",
+    "description": "Where the value comes from, as in a Pod: one of secretKeyRef, configMapKeyRef, fieldRef and resourceFieldRef. "
+    "A collaborator's Secrets and ConfigMaps are those of its own cluster.",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "properties": {
+        "secretKeyRef": _key_of("Secret"),
+        "configMapKeyRef": _key_of("ConfigMap"),
+        "fieldRef": _fields(
+            "A field of the Pod.",
+            "fieldPath",
+            fieldPath=_text("The field, such as spec.nodeName."),
+            apiVersion=_text("The version of the field's path. If not set: v1."),
+        ),
+        "resourceFieldRef": _fields(
+            "A request or limit of a container.",
+            "resource",
+            resource=_text("The resource, such as limits.cpu."),
+            containerName=_text("The container. If not set: the one that has the variable."),
+            divisor=QUANTITY | {"description": "The unit of the value. If not set: 1."},
+        ),
     },
 }
 
@@ -42,11 +85,15 @@ ENV: Schema = {
     "items": {
         "type": "object",
         "required": ["name"],
+        "x-kubernetes-validations": [
+            rule("!has(self.valueFrom) || !has(self.value) || self.value == ''", "env: has value and valueFrom; omit one of them")
+        ],
         "properties": {
             "name": _text(
                 "The variable's name.",
                 minLength=1,
                 maxLength=253,
+                pattern=ENV_NAME,
                 **{
                     "x-kubernetes-validations": [
                         rule(
@@ -56,13 +103,8 @@ ENV: Schema = {
                     ]
                 },
             ),
-            "value": _text("The variable's value."),
-            "valueFrom": {
-                "type": "object",
-                "description": "Where the value comes from, as in a Pod: secretKeyRef, configMapKeyRef, fieldRef or resourceFieldRef. "
-                "A collaborator's Secrets and ConfigMaps are those of its own cluster.",
-                "x-kubernetes-preserve-unknown-fields": True,
-            },
+            "value": _text("The variable's value.", maxLength=MAX_VALUE),
+            "valueFrom": VALUE_FROM,
         },
     },
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetPydanticSchema
 from pydantic.alias_generators import to_camel
+from pydantic_core import core_schema
 
 Schema = dict[str, Any]
 
@@ -26,6 +27,16 @@ class Model(BaseModel):
 def rule(expression: str, message: str, **more: Any) -> Schema:
     """One entry of `x-kubernetes-validations`; `message` names the field and the remedy."""
     return {"rule": expression, "message": message, **more}
+
+
+def kept_as_json(model: type[BaseModel]) -> GetPydanticSchema:
+    """An annotation of a field that stays JSON: the parser checks it against `model`, and errors name the fields of the model."""
+
+    def keep(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Any:
+        check(value)
+        return value
+
+    return GetPydanticSchema(lambda _, handler: core_schema.no_info_wrap_validator_function(keep, handler(model)))
 
 
 def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:

@@ -12,16 +12,20 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from panal.api.placements import PLACEMENT
+from panal.api.placements import DNS_NAME, PLACEMENT, PlacementSpec
 from panal.api.pods import PodSettings
 from panal.api.run_config import RunConfig
-from panal.api.schema import Model, rule
+from panal.api.schema import Model, kept_as_json, rule
 
 MAX_LISTENERS = 8
 MAX_PATH = 1024
+MAX_SECONDS = 2**31 - 1  # 68 years: a time so long after the run's creation still exists
 SIZE = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"
-SUBDOMAIN = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
-HOST = r"^[A-Za-z0-9.:-]*$"
+SUBDOMAIN = rf"^({DNS_NAME})?$"
+_HOST_NAME = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*\.?"
+_IPV6 = r"[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(:[0-9]{1,3}(\.[0-9]{1,3}){3})?"
+HOST = rf"^({_HOST_NAME}|{_IPV6})?$"
+IMAGE = r"^[!-~]*$"  # no spaces and line breaks
 FRAMEWORK = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DEFAULT_FRAMEWORK = "other"
 
@@ -142,6 +146,7 @@ class Server(PodSettings):
     image: str = Field(
         default="",
         max_length=MAX_PATH,
+        pattern=IMAGE,
         description="Required. Image of the aggregator, with the app and the framework. A digest pins it.",
     )
     rounds: int = Field(default=1, ge=1, description="The number of rounds. It can be increased while the run is in progress.")
@@ -156,10 +161,13 @@ class Server(PodSettings):
     )
     storage: Storage = Field(default_factory=Storage, description="Where the model is stored.", json_schema_extra={"default": {}})
     quorum_timeout_seconds: int = Field(
-        default=600, ge=1, description="How long the aggregator waits for the quorum to connect before the run fails."
+        default=600, ge=1, le=MAX_SECONDS, description="How long the aggregator waits for the quorum to connect before the run fails."
     )
     round_timeout_seconds: int = Field(
-        default=3600, ge=1, description="How long a round waits for replies before it continues without the missing clusters."
+        default=3600,
+        ge=1,
+        le=MAX_SECONDS,
+        description="How long a round waits for replies before it continues without the missing clusters.",
     )
     replies: Replies = Field(
         default_factory=Replies,
@@ -178,9 +186,10 @@ class Client(PodSettings):
     image: str = Field(
         default="",
         max_length=MAX_PATH,
+        pattern=IMAGE,
         description="Required. Image of the collaborators, with everything that the app needs to train. A digest pins it.",
     )
-    placement: Annotated[dict[str, Any], WithJsonSchema(PLACEMENT)] = Field(
+    placement: Annotated[dict[str, Any], kept_as_json(PlacementSpec), WithJsonSchema(PLACEMENT)] = Field(
         default_factory=dict, description="Which clusters to select: the spec of an Open Cluster Management Placement."
     )
     data_claim: str = Field(
@@ -235,6 +244,7 @@ class Spec(Model):
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=1,
+        le=MAX_SECONDS,
         description="How long the run may take from its creation, including waiting, before it fails. If not set: no limit.",
     )
     acceleration: Acceleration = Field(

@@ -22,7 +22,19 @@ MAX_COLLABORATORS = 50  # in the status' list; the counts include all
 
 NON_FINITE = "The metrics that are not finite: NaN, Infinity or -Infinity."
 
+MAX_DIGEST = 128  # characters
+
 Text = Annotated[str, AfterValidator(shown)]
+Digest = Annotated[str, AfterValidator(lambda text: shown(text, MAX_DIGEST))]
+
+
+def _in_64_bits(value: int) -> int:
+    if not 0 <= value < 2**63:
+        raise ValueError("a count must fit into 63 bits")
+    return value
+
+
+Count = Annotated[int, AfterValidator(_in_64_bits)]  # numbers that Pods report; a maximum in the schema would be rounded
 
 
 class Phase(StrEnum):
@@ -80,19 +92,19 @@ class ListenerStatus(Model):
 class ModelStatus(Model):
     """The stored model: its location, its SHA-256 as `sha256:<hex>`, its size in bytes, and the last round that it includes."""
 
-    uri: str = Field(description="Where the model is, such as pvc://CLAIM/path/model.safetensors.")
-    digest: str = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
-    size: int = Field(description="The file's size in bytes.")
-    round: int = Field(description="The last round that the model includes.")
+    uri: Text = Field(description="Where the model is, such as pvc://CLAIM/path/model.safetensors.")
+    digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
+    size: Count = Field(description="The file's size in bytes.")
+    round: Count = Field(description="The last round that the model includes.")
 
 
 class FilesStatus(Model):
     """The files that the server app wrote into its working directory, stored beside the model; metadata.json lists them."""
 
-    uri: str = Field(description="The folder with the files.")
-    count: int = Field(description="The number of files.")
-    size: int = Field(description="The total size in bytes.")
-    left_out: int = Field(default=0, description="The number of files that were not stored; metadata.json lists them with the reason.")
+    uri: Text = Field(description="The folder with the files.")
+    count: Count = Field(description="The number of files.")
+    size: Count = Field(description="The total size in bytes.")
+    left_out: Count = Field(default=0, description="The number of files that were not stored; metadata.json lists them with the reason.")
 
 
 class Status(Model):

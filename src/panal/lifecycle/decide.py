@@ -25,7 +25,7 @@ from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
-from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, status, story
+from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, refused, status, story
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.collaborators import Works
 from panal.lifecycle.outcome import Outcome
@@ -37,7 +37,6 @@ from panal.lifecycle.stopping import deadline_left, stopped
 from panal.lifecycle.support import unsupported
 from panal.lifecycle.world import Address, Object, World
 
-REFUSAL_LENGTH = 500
 CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds; the aggregator's certificate is renewed in the last third of its lifetime
 
 
@@ -83,11 +82,10 @@ def _refused(world: World, step: Step) -> Step:
     found = next((r for r in world.refused if r.kind != "ManifestWork"), None)
     if found is None or world.job is not None or step.outcome.phase is not Phase.WAITING:
         return step
-    why = Trouble.of(Reason.OBJECT_REFUSED, f"the hub refuses {found.kind} {found.name}: {found.message[:REFUSAL_LENGTH]}")
+    why = refused.by_the_hub(found)
     if found.invalid:
         return _failed(world, _before(world), why)
-    outcome = replace(step.outcome.ended(Phase.WAITING, why.reason, why.message), started=world.run.status.start_time)
-    return replace(step, outcome=outcome)
+    return replace(step, outcome=replace(step.outcome.ended(Phase.WAITING, why.reason, why.message), started=world.run.status.start_time))
 
 
 def _started(world: World) -> bool:

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress, finite, non_finite
-from panal.api.text import shown
 from panal.api.types import CollaboratorStatus
 from panal.lifecycle.participants import uncertified
-from panal.lifecycle.reasons import NONE, Reason, Trouble
+from panal.lifecycle.reasons import Reason, Trouble
+from panal.lifecycle.refused import by_a_cluster
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
 from panal.pod.tools.codes import Ending, Refused, Unanswered, read_termination
@@ -26,7 +26,7 @@ IMAGE_REASONS = frozenset(
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 # The time in which the runtime notices that a collaborator no longer responds.
 NOTICED_AFTER = timedelta(seconds=120)
-MESSAGE_LENGTH = 300
+MESSAGE_LENGTH = 200  # characters, without the remedy
 _ENDINGS = frozenset(Ending)
 _UNANSWERED, _REFUSED = frozenset(Unanswered), frozenset(Refused)
 NO_PROGRESS = CollaboratorProgress()
@@ -62,7 +62,7 @@ def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: Co
         cluster=cluster,
         state=state,
         reason=str(trouble.reason) if trouble else "",
-        message=shown(trouble.message, MESSAGE_LENGTH) if trouble else "",
+        message=trouble.shortened(MESSAGE_LENGTH, runtime_of(world).remedies) if trouble else "",
         round=numbers.round,
         seconds=numbers.seconds,
         metrics=finite(numbers.metrics),
@@ -79,27 +79,33 @@ def _present(world: World, cluster: ClusterName) -> WorkView | None:
 def _trouble(world: World, cluster: ClusterName, refused: Mapping[str, str], now: datetime) -> Trouble | None:
     view = world.clusters.get(cluster)
     if view is None or view.available is not True:
-        return _trouble_of(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has no contact with the cluster")
+        return Trouble.of(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has no contact with the cluster")
     if cluster in refused:
-        return _trouble_of(Reason.WORK_REFUSED, f"{cluster}: {refused[cluster]}")
+        return Trouble.of(Reason.WORK_REFUSED, f"{cluster}: {refused[cluster]}")
     work = _present(world, cluster)
     if work is None:
         return None
     if work.applied is False:
-        return _trouble_of(Reason.WORK_NOT_APPLIED, f"{cluster}: {work.applied_message}")
+        return _not_applied(work)
     return uncertified(world, cluster, now) or _pod_trouble(world, work, now)
+
+
+def _not_applied(work: WorkView) -> Trouble:
+    if invalid := by_a_cluster(work.applied_message):
+        return Trouble.of(Reason.INVALID_SPEC, f"{work.cluster}: {invalid}")
+    return Trouble.of(Reason.WORK_NOT_APPLIED, f"{work.cluster}: {work.applied_message}")
 
 
 def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
     feedback, cluster = work.feedback, work.cluster
     if not work.pod_exists:
         late = work.applied and now - work.created > POD_SHOULD_EXIST_AFTER
-        return _trouble_of(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
+        return Trouble.of(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
     images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
     for name, image in images.items():
         waiting = feedback.get(name)
         if waiting in IMAGE_REASONS:
-            return _trouble_of(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
+            return Trouble.of(Reason.IMAGE_PULL_FAILED, f"{cluster}: image {image}: {waiting}")
     if feedback.get("phase") == "Pending" and feedback.get("unschedulable"):
         return _unschedulable(cluster, str(feedback["unschedulable"]))
     return _container_trouble(cluster, feedback, runtime_of(world).remedies)
@@ -107,22 +113,22 @@ def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
 
 def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
     claim_is_missing = "persistentvolumeclaim" in message and "not found" in message
-    return _trouble_of(Reason.DATA_NOT_FOUND if claim_is_missing else Reason.UNSCHEDULABLE, f"{cluster}: {message}")
+    return Trouble.of(Reason.DATA_NOT_FOUND if claim_is_missing else Reason.UNSCHEDULABLE, f"{cluster}: {message}")
 
 
 def _container_trouble(cluster: ClusterName, feedback: Feedback, remedies: Mapping[str, str]) -> Trouble | None:
     waiting, message = str(feedback.get("waiting") or ""), str(feedback.get("waitingMessage") or "")
     if waiting.startswith(("CreateContainer", "RunContainer")):
         reason = Reason.DATA_NOT_FOUND if "subPath" in message else Reason.CONTAINER_CONFIG_INVALID
-        return _trouble_of(reason, f"{cluster}: {waiting}: {message}")
+        return Trouble.of(reason, f"{cluster}: {waiting}: {message}")
     ended = bool(feedback.get("restarts")) and feedback.get("ready") is not True
     if waiting != "CrashLoopBackOff" and not ended:
         return None
     reason_at_end, message = termination_of(str(feedback.get("lastMessage") or ""), remedies)
     if reason_at_end:
-        return _trouble_of(reason_at_end, f"{cluster}: {message}", remedies)
+        return Trouble.of(reason_at_end, f"{cluster}: {message}", remedies)
     why = f"exit code {feedback.get('lastExitCode', '?')}, {feedback.get('lastReason', 'Error')}"
-    return _trouble_of(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
+    return Trouble.of(Reason.CRASHING, f"{cluster}: the collaborator's container ended ({why})")
 
 
 def termination_of(text: str, own: Container[str]) -> tuple[str | None, str]:
@@ -136,12 +142,12 @@ def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, w
     if seen is None or not seen.failed or _is_previous(seen, work):
         return None
     if seen.reason in _UNANSWERED:
-        return _trouble_of(Reason.NO_REPLY, f"{cluster}: it did not reply in round {seen.round} ({seen.reason})")
+        return Trouble.of(Reason.NO_REPLY, f"{cluster}: it did not reply in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
     shared = f": {seen.message}" if seen.message else ""  # shared by the site, or written by the aggregator
     if seen.reason in _REFUSED:
-        return _trouble_of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
-    return _trouble_of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
+        return Trouble.of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
+    return Trouble.of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")
 
 
 def _is_previous(seen: CollaboratorProgress, work: WorkView | None) -> bool:
@@ -152,10 +158,6 @@ def _is_previous(seen: CollaboratorProgress, work: WorkView | None) -> bool:
         return False
     noticed_after = NOTICED_AFTER.total_seconds() if seen.reason in _UNANSWERED else 0.0
     return seen.time < work.created.timestamp() + noticed_after
-
-
-def _trouble_of(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> Trouble:
-    return Trouble.of(reason, shown(message, MESSAGE_LENGTH - 100), remedies)
 
 
 def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:

@@ -74,6 +74,9 @@ def _what_is_missing(world: World) -> tuple[Reason, str]:
         message = f"no cluster set is bound in namespace {world.run.namespace}"
         return Reason.CLUSTER_SET_NOT_BOUND, with_remedy(Reason.CLUSTER_SET_NOT_BOUND, message)
     explanation = explain(tolerant(spec), world.clusters, world.set_members, world.bound_sets)
+    if explanation.wrong:
+        message = f"spec.client.placement.{explanation.wrong}"
+        return Reason.PLACEMENT_MISCONFIGURED, with_remedy(Reason.PLACEMENT_MISCONFIGURED, message)
     needed = world.run.spec.server.min_available_clients
     found = f"{needed} needed, {explanation.summary(NAMED_CLUSTERS)}"
     return Reason.NOT_ENOUGH_CLUSTERS, with_remedy(Reason.NOT_ENOUGH_CLUSTERS, found)

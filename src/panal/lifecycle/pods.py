@@ -37,7 +37,7 @@ def secured(container: dict[str, Any]) -> dict[str, Any]:
 def with_settings(container: dict[str, Any], settings: PodSettings) -> dict[str, Any]:
     """The user's env and resources on a container of the user's image. Names that panal sets cannot be overridden."""
     ours = [*container.get("env", []), HOME]
-    taken = {e["name"] for e in ours}
+    taken = [e["name"] for e in ours]
     env = [*ours, *(e for e in settings.env if e.get("name") not in taken)]
     filled = {**container, "env": env}
     if settings.resources:

@@ -165,6 +165,12 @@ class Trouble:
     def of(cls, reason: str, message: str, remedies: Mapping[str, str] = NONE) -> Trouble:
         return cls(reason, with_remedy(reason, message, remedies))
 
+    def shortened(self, most: int, remedies: Mapping[str, str] = NONE) -> str:
+        """The message, of which at most `most` characters precede the remedy."""
+        remedy = remedies.get(self.reason) or REMEDY.get(self.reason, "")
+        found = self.message.removesuffix(remedy).rstrip()
+        return f"{shown(found, most)} {remedy}" if remedy else shown(found, most)
+
 
 def with_remedy(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> str:
     """`message` and then the remedy of `reason`, if it has one: from `remedies`, which are the runtime's, else from REMEDY.

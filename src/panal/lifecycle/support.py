@@ -8,6 +8,7 @@ from panal.api.names import MAX_RUN_NAME
 from panal.api.spec import DEFAULT_FRAMEWORK
 from panal.api.types import Spec
 from panal.lifecycle import exposure, storage
+from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
 from panal.runtimes import installed, runtime_for
@@ -43,7 +44,8 @@ def ignored_fields(spec: Spec) -> list[str]:
     found = [*runtime.ignored_fields(spec)] if runtime else []
     if len(spec.server.listeners) > 1:
         found.append("spec.server.listeners after the first")
-    return found
+    sides = {"server": spec.server.env, "client": spec.client.env}
+    return [*found, *(f"spec.{side}.env {HOME['name']}" for side, env in sides.items() if HOME["name"] in [e.get("name") for e in env])]
 
 
 def _not_installed(framework: str) -> str:

@@ -10,7 +10,7 @@ Being accepted by the hub is no step of the scheduler's; but a cluster that is n
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from panal.api.names import ClusterName
@@ -57,10 +57,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`problem` is what is wrong for all clusters at once: nothing bound, or a placement that is wrong in itself."""
+    """`problem` is what is wrong for all clusters at once: nothing bound, or a placement that is wrong in itself. `wrong` is then the
+    field, such as `predicates[0].requiredClusterSelector`, and what is wrong with it."""
 
     verdicts: Mapping[ClusterName, Verdict] = field(default_factory=dict)
     problem: str = ""
+    wrong: str = ""
 
     @property
     def qualifying(self) -> frozenset[ClusterName]:
@@ -95,7 +97,7 @@ def explain(
             tolerations=compile_tolerations(placement_spec.get("tolerations") or ()),
         )
     except MisconfiguredError as error:
-        return _none(clusters, f"the placement is wrong: {error}")
+        return replace(_none(clusters, f"the placement is wrong: {error}"), wrong=str(error))
     if not eligible:
         return _none(clusters, _nothing_bound(wanted, set_members, bound_sets))
     return Explanation({name: rules.judge(cluster, name in selected) for name, cluster in clusters.items()})

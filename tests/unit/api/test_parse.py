@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panal.api.parse import ParseError, parse, parse_metadata, parse_spec, parse_status
+from panal.api.spec import HOST
 from panal.api.types import ListenerType, Phase, Spec, Status
 
 METADATA = {"name": "mnist", "namespace": "fl", "uid": "u-1", "generation": 3, "creationTimestamp": "2026-01-02T03:04:05Z"}
@@ -83,3 +84,10 @@ def test_an_object_that_no_api_server_sent_is_refused():
 def test_a_status_reads_back_as_it_was_written(status):
     written = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     assert parse_status(resource(status=written)) == status
+
+
+@settings(derandomize=True)
+@given(st.from_regex(HOST, fullmatch=True))
+def test_the_host_of_a_listener_can_be_resolved(host):
+    """Python's resolver raises UnicodeError for a label that is empty or longer than 63 characters."""
+    assert host.encode("idna") or not host

@@ -118,7 +118,8 @@ def no_data(text: str) -> str:
 def test_text_from_a_site_is_escaped_in_every_message(world: World) -> None:
     found = of_cluster3(world)
     assert SEEN in found.message
-    assert len(found.message) <= 300
+    assert found.message.endswith(remedy(found.reason))
+    assert len(found.message) <= 350
     _shown(world)
 
 

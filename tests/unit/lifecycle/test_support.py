@@ -67,3 +67,9 @@ def test_ignored_fields_are_named() -> None:
     asking = run(server={"superlink": "superlink.flower-system:9091", "listeners": listeners})
     assert ignored_fields(asking.spec) == ["spec.server.superlink", "spec.server.listeners after the first"]
     assert ignored_fields(run().spec) == []
+
+
+def test_a_variable_that_panal_sets_is_named_as_ignored() -> None:
+    home = [{"name": "A", "value": "1"}, {"name": "HOME", "value": "/root"}]
+    assert ignored_fields(run(client={"env": home}).spec) == ["spec.client.env HOME"]
+    assert ignored_fields(run(server={"env": home[:1]}).spec) == []

@@ -149,7 +149,8 @@ def _base64_problem(text: str) -> str:
 
 @cache
 def pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text.replace(r"\z", r"\Z"))
+    """In Kubernetes' expressions `$` is the end of the text; Python's also matches before a last line break."""
+    return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", text.replace(r"\z", r"\Z")))
 
 
 def _is_time(value: str) -> bool:
@@ -178,6 +179,8 @@ def _object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[Cause]
         if name not in value:
             yield Cause(REQUIRED, "Required value", f"{path}.{name}" if path else name)
     yield from _too_many(value, schema.get("maxProperties"), path)
+    if len(value) < (least := schema.get("minProperties", 0)):
+        yield _invalid(value, path, f"should have at least {least} properties")
     for name, item in value.items():
         yield from check(item, child(schema, name) or ANY, f"{path}.{name}" if path else name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import samples
+from panal_local.apiserver.schema import check, pattern
 from samples import CLAIMS, MAPS, NAMESPACES, SECRETS, SERVICES, WIDGETS, bare, claim, config_map, named, service, widget
 
 WIDGET = 'Widget.samples.example.com "x" is invalid: '
@@ -165,3 +166,15 @@ def test_an_invalid_schema_is_refused(there, wrong):
     answer = there.post(samples.CRDS, json={**samples.CRD, "spec": {**samples.CRD["spec"], "versions": [version]}})
     assert answer.status_code in (400, 422)
     assert "openAPIV3Schema" in answer.json()["message"]
+
+
+def test_a_line_break_at_the_end_of_a_text_is_part_of_it():
+    assert pattern("^[a-z]+$").search("run")
+    assert not pattern("^[a-z]+$").search("run\n")
+    assert pattern(r"^1\$$").search("1$")
+
+
+def test_an_object_has_at_least_as_many_fields_as_its_schema_says():
+    schema = {"type": "object", "minProperties": 1, "properties": {"a": {"type": "string"}}}
+    assert [cause.field for cause in check({}, schema, "spec.from")] == ["spec.from"]
+    assert not list(check({"a": "b"}, schema, "spec.from"))

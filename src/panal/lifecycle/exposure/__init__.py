@@ -59,7 +59,8 @@ def waiting_for(world: World) -> str:
     """Why spokes cannot reach the aggregator yet, as a clause."""
     wanted, found = listener(world), address(world)
     if found:
-        return f"the hub does not resolve the aggregator's address {found.host}"
+        where = "spec.server.listeners[0].ip" if wanted.ip else "the Service of the aggregator"
+        return f"the hub does not resolve the aggregator's address {found.host}. Correct it in {where}, or in the hub's DNS"
     if world.service is None:
         return "the Service of the aggregator is being created"
     return KINDS[wanted.type].waiting_for(wanted, world) or "the aggregator's Service has no port yet"

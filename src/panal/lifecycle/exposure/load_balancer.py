@@ -16,4 +16,4 @@ class LoadBalancer:
         return reachable(ingress.get("ip") or ingress.get("hostname"), first_port(service).get("port"))
 
     def waiting_for(self, wanted: Listener, world: World) -> str:
-        return "the hub's load balancer has not given the Service an address yet"
+        return "the hub's load balancer has not given the Service an address yet. Without one, use a listener of type NodePort"

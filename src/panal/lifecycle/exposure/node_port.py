@@ -18,7 +18,8 @@ class NodePort:
         return reachable(wanted.ip or _node(world), first_port(service).get("nodePort"))
 
     def waiting_for(self, wanted: Listener, world: World) -> str:
-        return "" if world.node_addresses or wanted.ip else "the hub has no Ready node with an address"
+        reached = world.node_addresses or wanted.ip
+        return "" if reached else "the hub has no Ready node with an address. Set spec.server.listeners[0].ip to one that clusters reach"
 
 
 def _node(world: World) -> str:
