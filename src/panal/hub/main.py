@@ -79,10 +79,11 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         cache = Cache(client, watched(), Timing(resync=settings.resync.total_seconds()))
         cache.subscribe(_count_phases)
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
-        authorities = Authorities(client, cache, settings.namespace, settings.times, utc_now)
+        writing = client.while_leading(lease.leading)
+        authorities = Authorities(writing, cache, settings.namespace, settings.times, utc_now)
         async with served(settings.port, lambda: _problems(cache, authorities)), asyncio.TaskGroup() as tasks:
             tasks.create_task(cache.run())
-            tasks.create_task(_lead(client, cache, lease, settings, authorities))
+            tasks.create_task(_lead(writing, cache, lease, settings, authorities))
 
 
 async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:

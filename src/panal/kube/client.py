@@ -6,7 +6,7 @@ Objects are plain JSON dicts with apiVersion and kind. Every call ends within th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from panal.api.names import FIELD_MANAGER
 from panal.kube.connection import APPLY_PATCH, MERGE_PATCH, Connection, Request, decode
-from panal.kube.errors import Conflict, Gone, NotFound, from_status
+from panal.kube.errors import Conflict, Gone, LeadershipLost, NotFound, from_status
 from panal.kube.kinds import POD, Kind, kind_of
 from panal.kube.objects import Object, Objects, key_of
 
@@ -56,9 +56,10 @@ EVERYTHING = Selector()
 
 
 class Client:
-    def __init__(self, connection: Connection, field_manager: str = FIELD_MANAGER) -> None:
+    def __init__(self, connection: Connection, field_manager: str = FIELD_MANAGER, may_write: Callable[[], bool] | None = None) -> None:
         self._connection = connection
         self._manager = field_manager
+        self._may_write = may_write
 
     @classmethod
     def from_kubeconfig(
@@ -89,7 +90,12 @@ class Client:
 
     def managing(self, field_manager: str) -> Client:
         """A client on the same connection with another field manager. Close only one of the two."""
-        return Client(self._connection, field_manager)
+        return Client(self._connection, field_manager, self._may_write)
+
+    def while_leading(self, leading: Callable[[], bool]) -> Client:
+        """A client on the same connection whose writes raise LeadershipLost unless `leading()`: a process that was paused may still believe
+        that it is the leader."""
+        return Client(self._connection, self._manager, leading)
 
     @property
     def namespace(self) -> str:
@@ -260,6 +266,8 @@ class Client:
 
     # --- helpers ------------------------------------------------------------------------------------------------
     async def _send(self, request: Request) -> Object:
+        if request.method != "GET" and self._may_write and not self._may_write():
+            raise LeadershipLost(f"{request.verb} {request.path} was not sent: this process is no longer the leader")
         answer: Object = await self._connection.send(request)
         return answer
 

@@ -116,8 +116,10 @@ class LeaderLease:
         while True:
             await self._clock.sleep(self._timing.every)
             await self._attempt()
-            if not self.leading():
+            if self._leads_until == float("-inf"):
                 raise LeadershipLost(f"the lease {self._namespace}/{self._name} is held by another process")
+            if not self.leading():
+                return
 
     async def _expire(self) -> None:
         while self.leading():

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from panal.kube.client import Client
 from panal.kube.errors import LeadershipLost
-from panal.kube.kinds import LEASE
+from panal.kube.kinds import CONFIG_MAP, LEASE
 from panal.kube.lease import LeaderLease, LeaseTiming
 
 TIMING = LeaseTiming(duration=30, every=4, margin=4, attempt=8)
@@ -159,3 +160,37 @@ async def test_a_process_that_was_stopped_is_no_longer_the_leader(api, clock, st
     await clock.advance(1)
     clock.time += TIMING.duration  # the process was stopped; no task has run since
     assert not a.lease.leading()
+
+
+class Wire:
+    """A connection that records requests."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, request):
+        self.sent.append(request.verb)
+        return {"metadata": {"name": "c", "namespace": "ns", "resourceVersion": "1", "uid": "u"}}
+
+
+async def test_a_paused_leader_writes_nothing_after_it_wakes(api, clock):
+    """It was stopped for longer than its lease lasts, between two writes."""
+    lease, wire = LeaderLease(api, "panal", "controller", "a", TIMING, clock=clock), Wire()
+    await lease.acquire()
+    client = Client(wire).while_leading(lease.leading)
+    obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "ns", "name": "c"}}
+    await client.apply(obj)
+    clock.time += TIMING.duration
+    for write in (
+        client.apply(obj),
+        client.apply_status(obj | {"status": {}}),
+        client.create(obj),
+        client.delete(CONFIG_MAP, "ns", "c"),
+        client.managing("other").merge_patch(CONFIG_MAP, "ns", "c", {}),
+        client.add_finalizer(CONFIG_MAP, "ns", "c", "f"),
+    ):
+        with pytest.raises(LeadershipLost, match="no longer the leader"):
+            await write
+    assert wire.sent == ["apply", "get"]  # reading is allowed
+    await Client(wire).delete(CONFIG_MAP, "ns", "c")
+    assert wire.sent[-1] == "delete"
