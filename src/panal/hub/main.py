@@ -7,6 +7,7 @@ or loop ends, exits, and Kubernetes restarts it: all its state is on the hub.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -25,7 +26,7 @@ from panal.hub.resolve import Resolver
 from panal.hub.server import served
 from panal.hub.settings import Settings, SettingsError, load
 from panal.hub.supply import Supplier
-from panal.hub.watched import ADDON_KINDS, watched
+from panal.hub.watched import ADDON_KINDS, OWN_KINDS, watched
 from panal.kube import kinds
 from panal.kube.cache import Cache, Timing
 from panal.kube.client import Client
@@ -83,7 +84,15 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         authorities = Authorities(writing, cache, settings.namespace, settings.times, utc_now)
         async with served(settings.port, lambda: _problems(cache, authorities)), asyncio.TaskGroup() as tasks:
             tasks.create_task(cache.run())
+            tasks.create_task(_freeze(cache))
             tasks.create_task(_lead(writing, cache, lease, settings, authorities))
+
+
+async def _freeze(cache: Cache) -> None:
+    """Excludes the objects of the first lists from garbage collection, which would otherwise visit each of them many times an hour."""
+    await cache.wait_synced(*OWN_KINDS, kinds.MANAGED_CLUSTER)
+    gc.collect()
+    gc.freeze()
 
 
 async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:

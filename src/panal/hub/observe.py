@@ -28,6 +28,7 @@ from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, 
 log = logging.getLogger(__name__)
 
 OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # decisions conclude from these kinds that an object does not exist
+MAX_PROGRESS = 100  # runs whose parsed progress is kept: that of thousands of clusters takes long to parse
 POLICY = (kinds.VALIDATING_ADMISSION_POLICY, kinds.VALIDATING_ADMISSION_POLICY_BINDING)
 # The objects that a run no longer needs once it has ended. Its Job and its progress stay.
 NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
@@ -47,6 +48,7 @@ class Observer:
         self._bound_sets = bound_sets
         self._clusters: dict[str, tuple[str, ClusterView]] = {}  # by name: resourceVersion and view, so that each version is parsed once
         self._sites_seen: dict[str, tuple[str, SiteView]] = {}
+        self._progress_seen: dict[str, tuple[str, Progress | None]] = {}  # by uid of the run
 
     def world(self, resource: FederatedLearning) -> World:
         """The World of a run. `resource` may be newer than the one in the cache."""
@@ -141,15 +143,15 @@ class Observer:
     def _progress(self, run: Run, job: Object | None) -> Progress | None:
         """The progress that this Job's reporter has written; None if it is from an earlier attempt."""
         found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
-        text = (found.get("data") or {}).get(names.KEY_PROGRESS) if found else None
-        if not text:
+        if found is None:
             return None
-        try:
-            progress = Progress.model_validate_json(text)
-        except ValidationError as error:
-            log.warning("run %s/%s: its progress is invalid: %s", run.namespace, run.name, error.errors(include_input=False)[:3])
-            return None
-        return progress if job and progress.attempt == job["metadata"]["uid"] else None
+        version, progress = self._progress_seen.get(run.uid, (None, None))
+        if version != version_of(found):
+            progress = _parsed_progress(run, (found.get("data") or {}).get(names.KEY_PROGRESS, ""))
+            if run.uid not in self._progress_seen and len(self._progress_seen) == MAX_PROGRESS:
+                self._progress_seen.pop(next(iter(self._progress_seen)))
+            self._progress_seen[run.uid] = version_of(found), progress
+        return progress if job and progress and progress.attempt == job["metadata"]["uid"] else None
 
     def _sets_of_others(self, run: Run) -> frozenset[str]:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)
@@ -159,6 +161,16 @@ class Observer:
     def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:
         found = ((kind, obj) for kind in NOT_NEEDED_AFTER_END for obj in self._cache.by_index(kind, BY_RUN, run.uid))
         return [(k.api_version, k.kind, o["metadata"]["name"]) for k, o in found if not o["metadata"].get("deletionTimestamp")]
+
+
+def _parsed_progress(run: Run, text: str) -> Progress | None:
+    if not text:
+        return None
+    try:
+        return Progress.model_validate_json(text)
+    except ValidationError as error:
+        log.warning("run %s/%s: its progress is invalid: %s", run.namespace, run.name, error.errors(include_input=False)[:3])
+        return None
 
 
 def _ours(obj: Object) -> bool:

@@ -56,7 +56,7 @@ class Resolver:
             return
         try:
             found = await asyncio.get_running_loop().getaddrinfo(name, None, proto=6)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
             log.warning("the aggregator's address %s cannot be resolved: %s", name, error)
             return
         addresses = sorted({str(info[4][0]) for info in found}, key=lambda a: (":" in a, a))

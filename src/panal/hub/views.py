@@ -44,7 +44,7 @@ def cluster(obj: Object) -> ClusterView:
         accepted=holds(obj, "HubAcceptedManagedCluster"),
         available={"True": True, "False": False}.get(available or ""),
         labels=labels,
-        claims={c["name"]: c["value"] for c in status.get("clusterClaims") or ()},
+        claims={c["name"]: c["value"] for c in status.get("clusterClaims") or () if c.get("name") and c.get("value")},
         cluster_set=labels.get(names.CLUSTER_SET_LABEL, ""),
         taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
     )

@@ -1,11 +1,12 @@
 """The kinds that the controller watches, their indexes in the cache, and which runs a change affects.
 
 Objects of a run have its uid as a label, and the cache holds only labelled objects of these kinds. It holds only a few
-fields of volume claims and nodes.
+fields of clusters, volume claims and nodes.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def watched() -> list[Watched]:
     return [
         Watched(kinds.FEDERATED_LEARNING),
         *ours,
-        Watched(kinds.MANAGED_CLUSTER),
+        Watched(kinds.MANAGED_CLUSTER, trim=_trimmed_cluster),
         Watched(kinds.MANAGED_CLUSTER_SET),
         Watched(kinds.MANAGED_CLUSTER_SET_BINDING),
         Watched(kinds.PLACEMENT_DECISION, indexes={BY_PLACEMENT: _placement}),
@@ -122,6 +123,29 @@ def _placement(obj: Object) -> Iterable[str]:
 
 def _metadata_only(obj: Object) -> Object:
     return drop_managed_fields({key: obj[key] for key in ("apiVersion", "kind", "metadata") if key in obj})
+
+
+def _trimmed_cluster(cluster: Object) -> Object:
+    """Keeps what decisions and the add-on read. The same names and values of labels and claims are in thousands of clusters."""
+    metadata, status = cluster["metadata"], cluster.get("status") or {}
+    kept = {key: metadata[key] for key in ("name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp") if key in metadata}
+    kept["labels"] = {sys.intern(key): sys.intern(value) for key, value in (metadata.get("labels") or {}).items()}
+    claims = [
+        {"name": sys.intern(c["name"]), "value": sys.intern(c["value"])}
+        for c in status.get("clusterClaims") or ()
+        if c.get("name") and c.get("value")  # the schema of a ManagedCluster requires neither
+    ]
+    conditions = [
+        {sys.intern(key): sys.intern(c[key]) for key in ("type", "status", "reason", "message") if key in c}
+        for c in status.get("conditions") or ()
+    ]
+    return {
+        "apiVersion": cluster.get("apiVersion", kinds.MANAGED_CLUSTER.api_version),
+        "kind": "ManagedCluster",
+        "metadata": kept,
+        "spec": {"taints": (cluster.get("spec") or {}).get("taints")},
+        "status": {"conditions": conditions, "clusterClaims": claims},
+    }
 
 
 def _trimmed_addon(addon: Object) -> Object:

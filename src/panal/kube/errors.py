@@ -98,6 +98,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     422: Invalid,
     429: TooManyRequests,
 }
+_UNTYPED = "failed to create typed patch object"
 _TRANSIENT = (Unauthorized, Conflict, Gone, TooManyRequests, Unavailable)
 
 
@@ -123,6 +124,8 @@ def _class_of(code: int, reason: str, status: dict[str, Any]) -> type[ApiError]:
     causes = (status.get("details") or {}).get("causes") or ()
     if any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes):
         return Gone  # a version that existed before the server's store was restored
+    if code == 500 and _UNTYPED in str(status.get("message")):
+        return Invalid  # an unknown field of an object that is applied
     if code >= 500:
         return Unavailable
     return _BY_STATUS.get(code, ApiError)

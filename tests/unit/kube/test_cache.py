@@ -123,7 +123,16 @@ async def test_temporary_errors_are_transient(server, client, response, expected
 
 
 @pytest.mark.parametrize(
-    "response", [status(422, "Invalid"), status(400, "BadRequest"), status(409, "AlreadyExists"), status(404, "NotFound")]
+    "response",
+    [
+        status(422, "Invalid"),
+        status(400, "BadRequest"),
+        status(409, "AlreadyExists"),
+        status(404, "NotFound"),
+        status(
+            500, "", message="failed to create typed patch object (ns/a; v1, Kind=ConfigMap): .spec.x: field not declared in schema: no"
+        ),
+    ],
 )
 async def test_permanent_errors_are_not_transient(server, client, response):
     server.respond = lambda path: response
