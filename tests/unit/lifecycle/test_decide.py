@@ -249,3 +249,17 @@ def test_a_temporary_refusal_is_reported_and_retried() -> None:
 
 def test_a_refused_update_does_not_end_a_running_run() -> None:
     assert status_after(running(refused=(REFUSED,))).phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(
+    "world",
+    [done(), running(job=job(pod(launcher(running=False, exit_code=137, terminated="OOMKilled")), failed=True))],
+    ids=["completed", "failed"],
+)
+def test_a_finished_run_whose_status_was_removed_does_not_train_again(world: World) -> None:
+    """Its Job and its progress stay, and the status is derived from them."""
+    plan = decide(replace(world, run=run(), works={}), NOW)
+    assert plan.status
+    assert plan.status.phase is status_after(world).phase
+    assert plan.status.phase in (Phase.COMPLETED, Phase.FAILED)
+    assert (applied(plan, "Job"), applied(plan, "ManifestWork")) == ([], [])
