@@ -23,7 +23,7 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.loop import Result, work
-from panal.kube.objects import Object
+from panal.kube.objects import Object, labels_of
 from panal.kube.queue import WorkQueue
 from panal.lifecycle import story
 from panal.lifecycle.decide import decide
@@ -92,8 +92,10 @@ class Controller:
             return
         if kind == kinds.MANIFEST_WORK and new is None:
             self._applier.works.forget(changed)
-        for key in affected(self._cache, kind, changed):
-            self._queue.add_after(key, max(SETTLE, self._resting(key)))
+        relabelled = [old] if old is not None and new is not None and labels_of(old) != labels_of(new) else []  # it was another run's
+        for obj in (changed, *relabelled):
+            for key in affected(self._cache, kind, obj):
+                self._queue.add_after(key, max(SETTLE, self._resting(key)))
 
     def _is_echo(self, kind: Kind, new: Object | None) -> bool:
         """Whether the change is the controller's own status write, received by the watch."""

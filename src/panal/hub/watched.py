@@ -88,7 +88,7 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     labels = metadata.get("labels") or {}
     if kind == kinds.FEDERATED_LEARNING:
         yield RunKey(metadata["namespace"], metadata["name"])
-    elif names.LABEL_RUN in labels:
+    elif names.LABEL_RUN in labels and names.LABEL_RUN_NAMESPACE in labels:  # a cluster's agent may remove labels of its works
         yield RunKey(labels[names.LABEL_RUN_NAMESPACE], labels[names.LABEL_RUN])
     elif kind == kinds.PLACEMENT_DECISION:
         if PLACEMENT_LABEL in labels:

@@ -1,7 +1,8 @@
 """Writes the ManifestWorks of runs, in slices of time, and remembers which are up to date.
 
-A work is compared with the desired one when its site's settings or its generation have changed since the last comparison or write; the
-generation increases when somebody changes the spec. So a reconcile of thousands of works that changes nothing renders none of them.
+A work is compared with the desired one when its site's settings or its generation have changed since the last comparison or write, or its
+labels differ; the generation increases when somebody changes the spec. So a reconcile of thousands of works that changes nothing renders
+none of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.clock import Clock, SystemClock
 from panal.kube.errors import AlreadyExists, ApiError, Invalid
-from panal.kube.objects import Key, Object, key_of, uid_of
+from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
 from panal.lifecycle.collaborator_pod import Common, Site
 from panal.lifecycle.collaborators import Works
 from panal.lifecycle.world import Refusal
@@ -102,10 +103,10 @@ class WorkWriter:
 
     def _due(self, run: _Run, works: Works, sites: Iterable[Site]) -> Iterator[_Due | None]:
         """The works that must be written. None after each BATCH of comparisons."""
-        compared = 0
+        labels, compared = works.labels.items(), 0
         for site in sites:
             live = self._cache.get(kinds.MANIFEST_WORK, site.cluster, works.name)
-            if self._is_known(run.known.get(site.cluster), site, live):
+            if self._is_known(run.known.get(site.cluster), site, live) and (live is None or labels <= labels_of(live).items()):
                 continue
             stored = whole(live) if live else None
             wanted = stamped(works.render(site, manifests(stored) if stored else ()))

@@ -41,6 +41,11 @@ class Works:
         """The name of each work; its namespace is the cluster's."""
         return names.work(self.common.run.name, identity(self.common.run))
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of each work."""
+        return labels(self.common.run, "collaborator")
+
     def render(self, site: Site, existing: Iterable[Object] = ()) -> Object:
         """The ManifestWork of a site. `existing`: the manifests of its present work, which keeps its StatefulSet. The NetworkPolicy comes
         first: OCM before 1.3 applies manifests in the given order."""
@@ -57,7 +62,7 @@ class Works:
         return {
             "apiVersion": WORK_API,
             "kind": "ManifestWork",
-            "metadata": {"name": self.name, "namespace": site.cluster, "labels": labels(run, "collaborator")},
+            "metadata": {"name": self.name, "namespace": site.cluster, "labels": self.labels},
             "spec": {
                 "workload": {"manifests": manifests},
                 "manifestConfigs": [_read_only_pod(f"{name}-0", stateful_set)],

@@ -145,3 +145,32 @@ async def test_a_completed_run_shows_it_before_its_works_are_deleted() -> None:
     hub.delete = observed  # type: ignore[method-assign]
     await controlled(hub, lambda: sum(kind == "ManifestWork" for kind, _ in hub.deleted) == len(clusters))
     assert set(phases) == {"Completed"}
+
+
+def works_of(hub: Hub) -> list[Object]:
+    return [obj for (kind, _, _), obj in hub.objects.items() if kind == kinds.MANIFEST_WORK]
+
+
+def without_label(hub: Hub, label: str) -> bool:
+    """As a cluster's agent can do with the works in its namespace."""
+    work = works_of(hub)[0]
+    hub.put({**work, "metadata": work["metadata"] | {"labels": {k: v for k, v in work["metadata"]["labels"].items() if k != label}}})
+    return True
+
+
+@pytest.mark.parametrize("label", [names.LABEL_RUN_NAMESPACE, names.LABEL_RUN, names.LABEL_RUN_UID])
+async def test_labels_that_a_cluster_removes_from_its_work_are_restored(label: str) -> None:
+    hub = ready(*started("cluster1", "cluster2", "cluster3"))
+    steps = [lambda: len(works_of(hub)) == 3, lambda: without_label(hub, label), lambda: all(map(labelled, works_of(hub)))]
+
+    def labelled(work: Object) -> bool:
+        return label in work["metadata"]["labels"]
+
+    def all_steps() -> bool:
+        if steps[0]():
+            steps.pop(0)
+        return not steps
+
+    await controlled(hub, all_steps)
+    without_label(hub, label)  # while no controller is running
+    await controlled(hub, lambda: len(works_of(hub)) == 3 and all(map(labelled, works_of(hub))))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from panal.api import names
 from panal.hub import work_writer
 from panal.hub.work_writer import WorkWriter
 from panal.hub.works import trim
@@ -126,6 +127,19 @@ async def test_a_spec_that_somebody_changed_is_restored() -> None:
     await one.write(works)
     stored = hub.store("create", work_writer.stamped(works.render(works.sites[0])))
     stored["spec"]["workload"]["manifests"].pop(0)
+    hub.see(stored)
+    hub.written.clear()
+    await one.write(works)
+    assert hub.written == [("force", "cluster1")]
+
+
+async def test_labels_that_somebody_changed_are_restored() -> None:
+    """Labels do not change the generation."""
+    works, (one, hub, _) = desired(1), writer()
+    stored = hub.store("create", work_writer.stamped(works.render(works.sites[0])))
+    hub.see(stored)
+    assert await one.write(works) == work_writer.Applied()
+    stored["metadata"]["labels"].pop(names.LABEL_RUN)
     hub.see(stored)
     hub.written.clear()
     await one.write(works)
