@@ -19,6 +19,7 @@ from panal.lifecycle import partitions
 from panal.lifecycle.world import WorkView
 
 KEPT = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+DEEPEST = 50  # levels of the spec; a Pod template needs less than half of them
 VIEW, PACKED = "view", "packed"  # fields that no ManifestWork has
 SAMPLES = 64
 _samples: dict[str, bytes] = {}  # by name of works, which the works of a run share: one of them, as JSON
@@ -33,7 +34,9 @@ class Packed(NamedTuple):
 
 def trim(work: Object) -> Object:
     """The form that the cache stores: metadata, the conditions, `packed` (the compressed work without status) and `view` (what decisions
-    read)."""
+    read). The spec of a work that is nested too deeply is left out, so that it is written again."""
+    if _is_nested_deeply(work.get("spec")):
+        work = work | {"spec": {}}
     metadata = work["metadata"]
     kept = {key: metadata[key] for key in KEPT if key in metadata}
     kept["labels"] = {sys.intern(key): sys.intern(value) for key, value in (metadata.get("labels") or {}).items()}
@@ -46,6 +49,15 @@ def trim(work: Object) -> Object:
         PACKED: _pack(metadata["name"], msgspec.json.encode(rest)),
         VIEW: view(work),
     }
+
+
+def _is_nested_deeply(value: object) -> bool:
+    """Whether `value` is nested deeper than DEEPEST levels, which code that calls itself for each level may not survive."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
+        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
+    return bool(level)
 
 
 def whole(trimmed: Object) -> Object:

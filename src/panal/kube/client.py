@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from panal.api.names import FIELD_MANAGER
-from panal.kube.connection import APPLY_PATCH, MERGE_PATCH, Connection, Request, decode
+from panal.kube.connection import APPLY_PATCH, MERGE_PATCH, Connection, Request
+from panal.kube.decoding import decode
 from panal.kube.errors import Conflict, Gone, LeadershipLost, NotFound, from_status
 from panal.kube.kinds import POD, Kind, kind_of
 from panal.kube.objects import Object, Objects, key_of

@@ -24,6 +24,7 @@ from lightkube import KubeConfig, SingleConfig
 from lightkube.config.client_adapter import ConnectionParams
 
 from panal.kube import metrics
+from panal.kube.decoding import decode
 from panal.kube.errors import ApiError, ConfigError, Unauthorized, Unavailable, from_status
 
 JSON = "application/json"
@@ -116,14 +117,6 @@ class Connection:
             headers={"Accept": request.accept} | ({"Content-Type": request.content_type} if request.body is not None else {}),
             timeout=timeout or httpx2.USE_CLIENT_DEFAULT,
         )
-
-
-def decode(content: bytes) -> Any:
-    """Raises Unavailable for anything but JSON: a proxy has answered, or the response is incomplete."""
-    try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
-        raise Unavailable(0, "NotJSON", f"the response is not JSON: {content[:100]!r}") from error
 
 
 def _on_loopback(server: str) -> bool:

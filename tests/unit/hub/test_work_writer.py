@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -131,6 +132,21 @@ async def test_a_spec_that_somebody_changed_is_restored() -> None:
     hub.written.clear()
     await one.write(works)
     assert hub.written == [("force", "cluster1")]
+
+
+async def test_a_work_that_is_nested_deeply_is_restored() -> None:
+    """A cluster's agent may update the works in its namespace, and manifests are free objects. Each depth that the decoder permits."""
+    for levels in range(sys.getrecursionlimit(), sys.getrecursionlimit() - 100, -1):
+        works, (one, hub, _) = desired(2), writer()
+        stored = hub.store("create", work_writer.stamped(works.render(works.sites[0])))
+        deep: Object = {}
+        for _ in range(levels):
+            deep = {"a": deep}
+        next(m for m in stored["spec"]["workload"]["manifests"] if m["kind"] == "StatefulSet")["deep"] = deep
+        hub.see(stored)
+        hub.written.clear()
+        assert (await one.write(works)).refused == ()
+        assert sorted(hub.written) == [("create", "cluster2"), ("force", "cluster1")]
 
 
 async def test_labels_that_somebody_changed_are_restored() -> None:
