@@ -68,7 +68,7 @@ class Controller:
         self._now = now
         self._queue: WorkQueue[RunKey] = WorkQueue()
         self._written: dict[RunKey, Object] = {}  # the last written resource, until the cache has it
-        self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # the refusals of the last reconcile
+        self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # the works that were refused in the last reconcile
         self._rests: dict[RunKey, float] = {}  # until when a run is not reconciled, by the monotonic clock
 
     async def run(self) -> None:
@@ -131,8 +131,8 @@ class Controller:
         plan = decided(before)
         computing = time.thread_time() - started
         applied = await self._applier.apply(plan, resource, before)
+        self._refused[key] = tuple(r for r in applied.refused if r.kind == kinds.MANIFEST_WORK.kind)  # other objects are tried first
         if applied.refused != before:  # decides again on the same World, with the refusals
-            self._refused[key] = applied.refused
             plan = decided(applied.refused)
         plan = replace(plan, events=(*story.added(applied.added), *plan.events))
         after = await self._applier.finish(plan, resource)

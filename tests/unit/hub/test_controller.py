@@ -24,6 +24,24 @@ async def test_an_invalid_service_fails_the_run() -> None:
     assert "provided port is already allocated" in hub.statuses[-1]["message"]
 
 
+async def test_a_refusal_is_reported_although_the_first_write_of_the_status_fails() -> None:
+    hub = ready()
+    hub.objects.pop((kinds.SERVICE, "ns", "digits-aggregator"))
+    hub.refusals["Service"] = Invalid(422, "Invalid", "provided port is already allocated")
+    apply_status, tries = hub.apply_status, 0
+
+    async def once_unavailable(obj: Object) -> Object:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable(503, "ServiceUnavailable", "etcd is unavailable")
+        return await apply_status(obj)
+
+    hub.apply_status = once_unavailable  # type: ignore[method-assign]
+    await controlled(hub, lambda: hub.statuses)
+    assert hub.statuses[0]["phase"] == "Failed"
+
+
 async def test_a_forbidden_job_is_reported_and_the_run_waits() -> None:
     hub = ready()
     hub.refusals["Job"] = Forbidden(403, "Forbidden", "exceeded quota: jobs")
