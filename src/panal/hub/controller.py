@@ -132,7 +132,7 @@ class Controller:
         computing = time.thread_time() - started
         applied = await self._applier.apply(plan, resource, before)
         self._refused[key] = tuple(r for r in applied.refused if r.kind == kinds.MANIFEST_WORK.kind)  # other objects are tried first
-        if applied.refused != before:  # decides again on the same World, with the refusals
+        if set(applied.refused) != set(before):  # decides again on the same World, with the refusals
             plan = decided(applied.refused)
         plan = replace(plan, events=(*story.added(applied.added), *plan.events))
         after = await self._applier.finish(plan, resource)

@@ -83,15 +83,16 @@ class WorkWriter:
                 run.known.pop(known.site.cluster)
 
     async def write(self, works: Works, before: tuple[Refusal, ...] = ()) -> Applied:
-        """Compares works, and writes those that are not up to date, for SLICE seconds. `before`: the refusals of the last call, which are
-        tried last. Every failure but an outage is a refusal. Raises KubeError if the API server was unavailable."""
+        """Compares works, and writes those that are not up to date, for SLICE seconds. `before`: the refused works of the last call, which
+        are tried last, in this order: those that the last call did not try come first. Every failure but an outage is a refusal. Raises
+        KubeError if the API server was unavailable."""
         run = self._run(works)
-        waiting = {r.namespace: r for r in before if r.kind == kinds.MANIFEST_WORK.kind}
-        sites = iter(sorted(works.sites, key=lambda site: site.cluster in waiting))
+        waiting = {refusal.namespace: (number, refusal) for number, refusal in enumerate(before, start=1)}
+        sites = iter(sorted(works.sites, key=lambda site: waiting[site.cluster][0] if site.cluster in waiting else 0))
         refused, added = await self._write_all(run, works, sites)
         rest = [site.cluster for site in sites]
-        kept = [waiting[cluster] for cluster in rest if cluster in waiting]
-        return Applied(tuple(refused + kept), tuple(added), more=len(kept) < len(rest))
+        kept = [waiting[cluster][1] for cluster in rest if cluster in waiting]
+        return Applied((*kept, *refused), tuple(added), more=len(kept) < len(rest))
 
     def _run(self, works: Works) -> _Run:
         wanted = works.common.run

@@ -216,6 +216,20 @@ async def test_refused_works_are_reported_and_tried_after_the_others() -> None:
     assert len(hub.written) == 39
 
 
+async def test_each_refused_work_is_tried_again_although_a_slice_is_too_short_for_all() -> None:
+    works, (one, hub, _) = desired(60), writer(seconds=work_writer.SLICE / 10)
+    hub.errors = {site.cluster: Forbidden(403, "Forbidden", "quota") for site in works.sites}
+    found = await one.write(works)
+    while found.more:
+        found = await one.write(works, found.refused)
+    last = works.sites[-1].cluster
+    hub.errors.pop(last)
+    for _ in range(6):
+        found = await one.write(works, found.refused)
+    assert hub.written == [("create", last)]
+    assert len(found.refused) == 59
+
+
 async def test_an_outage_ends_the_writes_and_refuses_nothing() -> None:
     works, (one, hub, _) = desired(100), writer()
     hub.errors = {site.cluster: GONE for site in works.sites}
