@@ -98,11 +98,15 @@ class Controller:
                 self._queue.add_after(key, max(SETTLE, self._resting(key)))
 
     def _is_echo(self, kind: Kind, new: Object | None) -> bool:
-        """Whether the change is the controller's own status write, received by the watch."""
+        """Whether the change is the controller's own status write, received by the watch. Forgets the write, since the cache has it."""
         if kind != kinds.FEDERATED_LEARNING or new is None:
             return False
-        written = self._written.get(RunKey(new["metadata"]["namespace"], new["metadata"]["name"]))
-        return written is not None and written["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
+        key = RunKey(new["metadata"]["namespace"], new["metadata"]["name"])
+        written = self._written.get(key)
+        if written is None or written["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
+            return False
+        self._written.pop(key)
+        return True
 
     async def _timed(self, key: RunKey) -> float | None:
         if (rest := self._resting(key)) > 0:  # a change during the last reconcile has added the key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -179,16 +180,36 @@ def without_label(hub: Hub, label: str) -> bool:
 @pytest.mark.parametrize("label", [names.LABEL_RUN_NAMESPACE, names.LABEL_RUN, names.LABEL_RUN_UID])
 async def test_labels_that_a_cluster_removes_from_its_work_are_restored(label: str) -> None:
     hub = ready(*started("cluster1", "cluster2", "cluster3"))
-    steps = [lambda: len(works_of(hub)) == 3, lambda: without_label(hub, label), lambda: all(map(labelled, works_of(hub)))]
 
-    def labelled(work: Object) -> bool:
-        return label in work["metadata"]["labels"]
+    def labelled() -> bool:
+        return len(works_of(hub)) == 3 and all(label in work["metadata"]["labels"] for work in works_of(hub))
 
-    def all_steps() -> bool:
-        if steps[0]():
-            steps.pop(0)
-        return not steps
-
-    await controlled(hub, all_steps)
+    await controlled(hub, in_order(labelled, lambda: without_label(hub, label), labelled))
     without_label(hub, label)  # while no controller is running
-    await controlled(hub, lambda: len(works_of(hub)) == 3 and all(map(labelled, works_of(hub))))
+    await controlled(hub, labelled)
+
+
+async def test_the_status_is_written_again_after_the_hub_was_restored_from_a_backup() -> None:
+    """Its versions are older than those that the controller has seen."""
+    hub = Hub(resource(), node())
+    backup = hub.objects[kinds.FEDERATED_LEARNING, "ns", "digits"]
+
+    def restore() -> bool:
+        hub.statuses.clear()
+        hub.objects[kinds.FEDERATED_LEARNING, "ns", "digits"] = backup
+        hub.tell("MODIFIED", backup)
+        return True
+
+    await controlled(hub, in_order(lambda: hub.statuses, restore, lambda: hub.statuses))
+
+
+def in_order(*steps: Callable[[], object]) -> Callable[[], bool]:
+    """Calls a step each time, until it returns true. True after the last one."""
+    rest = list(steps)
+
+    def until() -> bool:
+        if rest[0]():
+            rest.pop(0)
+        return not rest
+
+    return until
