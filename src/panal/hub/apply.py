@@ -1,4 +1,5 @@
-"""Applies a Plan: first the finalizer, the objects and the works (`apply`), then the status, the Events and the deletions (`finish`).
+"""Applies a Plan: first the finalizer, the objects and the works (`apply`), then the status (`write_status`), then the
+Events and the deletions (`finish`).
 
 An outage of the API server ends the reconcile, and the queue retries it. A refused object is reported in the run's status: a refused work
 affects only its cluster, any other refused object the whole run.
@@ -63,10 +64,12 @@ class Applier:
             return Applied()
         return await self.works.write(plan.works, before)
 
-    async def finish(self, plan: Plan, resource: Object) -> Object:
-        """Writes the status and Events, then deletes objects. Returns the updated resource. Raises KubeError."""
-        if plan.status is not None:
-            resource = await self._client.apply_status(_with_status(resource, plan.status))
+    async def write_status(self, plan: Plan, resource: Object) -> Object:
+        """Returns the updated resource. Raises KubeError."""
+        return resource if plan.status is None else await self._client.apply_status(_with_status(resource, plan.status))
+
+    async def finish(self, plan: Plan, resource: Object) -> None:
+        """Writes the Events, then deletes objects. Raises KubeError."""
         for event in plan.events:
             await self._recorder.record(resource, event.type, event.reason, event.message)
         await self.delete(plan.delete)
@@ -74,7 +77,6 @@ class Applier:
             await self._client.remove_finalizers(
                 kinds.FEDERATED_LEARNING, *key_of(resource), finalizers=[names.FINALIZER], uid=uid_of(resource)
             )
-        return resource
 
     async def delete(self, refs: Iterable[Ref]) -> None:
         """Tries each deletion, unless the API server is unavailable. Raises the first error."""

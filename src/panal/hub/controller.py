@@ -139,11 +139,12 @@ class Controller:
         if set(applied.refused) != set(before):  # decides again on the same World, with the refusals
             plan = decided(applied.refused)
         plan = replace(plan, events=(*story.added(applied.added), *plan.events))
-        after = await self._applier.finish(plan, resource)
-        self._rests[key] = time.monotonic() + SHARE * computing
+        after = await self._applier.write_status(plan, resource)
         if after is not resource:
             self._written[key] = after
             self._log_status(key, resource.get("status") or {}, after["status"])
+        await self._applier.finish(plan, after)
+        self._rests[key] = time.monotonic() + SHARE * computing
         if applied.more:
             return self._resting(key)
         if applied.refused:

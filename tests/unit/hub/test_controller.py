@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -187,6 +188,32 @@ async def test_labels_that_a_cluster_removes_from_its_work_are_restored(label: s
     await controlled(hub, in_order(labelled, lambda: without_label(hub, label), labelled))
     without_label(hub, label)  # while no controller is running
     await controlled(hub, labelled)
+
+
+async def test_a_status_is_written_once_although_a_deletion_after_it_fails() -> None:
+    """The cache may not have it yet when the run is reconciled again."""
+    clusters = ("cluster1", "cluster2", "cluster3")
+    hub = ready(*started(*clusters))
+    await controlled(hub, lambda: hub.statuses)
+    job = hub.objects[kinds.JOB, "ns", names.aggregator("digits")]
+    hub.put({**job, "status": {"conditions": [{"type": "Failed", "status": "True"}]}})
+    hub.statuses.clear()
+    tell, delete, tries = hub.tell, hub.delete, 0
+
+    def late(type_: Any, obj: Object) -> None:
+        if obj["kind"] != names.KIND:
+            tell(type_, obj)
+
+    async def unavailable(*args: Any, **options: Any) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries <= len(clusters):
+            raise Unavailable(503, "ServiceUnavailable", "etcd is unavailable")
+        return await delete(*args, **options)
+
+    hub.tell, hub.delete = late, unavailable  # type: ignore[method-assign]
+    await controlled(hub, lambda: sum(kind == "ManifestWork" for kind, _ in hub.deleted) == len(clusters))
+    assert [status["phase"] for status in hub.statuses] == ["Failed"]
 
 
 async def test_the_status_is_written_again_after_the_hub_was_restored_from_a_backup() -> None:
