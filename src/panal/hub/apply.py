@@ -115,18 +115,18 @@ def without_empty(value: Any) -> Any:
 async def _all(action: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
     """Runs the action for all items, at most AT_ONCE concurrently, unless the API server is unavailable. Raises the first error after all
     have ended."""
-    errors: list[ApiError] = []
+    errors: list[KubeError] = []
     rest: Iterator[T] = iter(items)
 
     async def one() -> None:
-        while sum(map(is_outage, errors)) < OUTAGES:
+        while sum(not isinstance(e, ApiError) or is_outage(e) for e in errors) < OUTAGES:
             try:
                 item = next(rest)
             except StopIteration:
                 return
             try:
                 await action(item)
-            except ApiError as error:
+            except KubeError as error:
                 errors.append(error)
 
     async with asyncio.TaskGroup() as tasks:

@@ -18,7 +18,7 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.clock import Clock, SystemClock
-from panal.kube.errors import AlreadyExists, ApiError, Invalid
+from panal.kube.errors import AlreadyExists, ApiError, Invalid, KubeError
 from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
 from panal.lifecycle.collaborator_pod import Common, Site
 from panal.lifecycle.collaborators import Works
@@ -132,7 +132,7 @@ class WorkWriter:
         """Consumes `sites` for SLICE seconds. Returns the refusals, and the clusters that got a work."""
         refused: list[Refusal] = []
         added: list[ClusterName] = []
-        outages: list[ApiError] = []
+        outages: list[KubeError] = []
         due = self._due(run, works, sites)
         end = self._clock.monotonic() + SLICE
 
@@ -147,11 +147,11 @@ class WorkWriter:
                     continue
                 try:
                     stored = await self._write(each)
-                except ApiError as error:
-                    if is_outage(error):
-                        outages.append(error)
-                    else:
+                except KubeError as error:
+                    if isinstance(error, ApiError) and not is_outage(error):
                         refused.append(refusal(each.wanted, error))
+                    else:  # also LeadershipLost
+                        outages.append(error)
                     continue
                 run.known[each.site.cluster] = _Known(each.site, uid_of(stored), stored["metadata"]["generation"], self._clock.monotonic())
                 if not each.exists:

@@ -69,9 +69,10 @@ def whole(trimmed: Object) -> Object:
 
 
 def _pack(name: str, text: bytes) -> Packed:
-    if name not in _samples and len(_samples) == SAMPLES:
-        _samples.pop(next(iter(_samples)))
-    sample = _samples.setdefault(name, text)
+    sample = _samples.get(name)
+    if sample is None and len(_samples) < SAMPLES:
+        sample = _samples[name] = text
+    sample = sample or next(iter(_samples.values()))
     packing = zlib.compressobj(level=1, zdict=sample)
     return Packed(packing.compress(text) + packing.flush(), sample)
 

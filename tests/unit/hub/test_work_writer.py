@@ -14,7 +14,7 @@ from panal.hub import work_writer
 from panal.hub.work_writer import WorkWriter
 from panal.hub.works import trim
 from panal.kube import kinds
-from panal.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Unavailable
+from panal.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, KubeError, LeadershipLost, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object
 from panal.lifecycle.collaborators import Works
@@ -39,7 +39,7 @@ class Hub:
         self.clock = clock
         self.seconds = seconds
         self.seen: dict[str, Object] = {}
-        self.errors: dict[str, ApiError] = {}
+        self.errors: dict[str, KubeError] = {}
         self.written: list[tuple[str, str]] = []
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
@@ -230,10 +230,11 @@ async def test_each_refused_work_is_tried_again_although_a_slice_is_too_short_fo
     assert len(found.refused) == 59
 
 
-async def test_an_outage_ends_the_writes_and_refuses_nothing() -> None:
+@pytest.mark.parametrize("error", [GONE, LeadershipLost("another process leads")])
+async def test_an_outage_ends_the_writes_and_refuses_nothing(error: KubeError) -> None:
     works, (one, hub, _) = desired(100), writer()
-    hub.errors = {site.cluster: GONE for site in works.sites}
-    with pytest.raises(Unavailable):
+    hub.errors = {site.cluster: error for site in works.sites}
+    with pytest.raises(type(error)):
         await one.write(works)
     assert hub.written == []
     hub.errors.clear()
