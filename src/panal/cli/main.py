@@ -194,7 +194,7 @@ def certs_rotate(
     context: Context = None,
     folder: Home = None,
 ) -> None:
-    """Replace the certificate authorities by new ones, without interrupting runs."""
+    """Replace the certificate authorities with new ones, without interrupting runs."""
     raise typer.Exit(int(certs.rotate(choose(kubeconfig, context, folder), namespace, which)))
 
 

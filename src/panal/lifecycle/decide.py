@@ -212,7 +212,7 @@ def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
         files = world.progress.files if world.progress else None
         left = f"{files.count} file{'s' if files.count != 1 else ''} at {files.uri}, and " if files else ""
         return Reason.WITHOUT_MODEL, f"the app has ended; it leaves {left}no model{ending}"
-    return Reason.COMPLETED, f"model after {model.round} rounds at {model.uri}{ending}"
+    return Reason.COMPLETED, f"model after {model.round} round{'s' if model.round != 1 else ''} at {model.uri}{ending}"
 
 
 def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:

@@ -165,7 +165,7 @@ def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
     troubled = [s for s in found if s.state == FAILED]
     text = " ".join(s.message for s in troubled[:limit])
     more = len(troubled) - limit
-    return f"{text} And {more} more clusters have failed." if more > 0 else text
+    return f"{text} And {more} more {'cluster has' if more == 1 else 'clusters have'} failed." if more > 0 else text
 
 
 def explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:

@@ -129,6 +129,14 @@ def test_a_completed_run_has_its_model() -> None:
     assert [e.reason for e in plan.events] == ["RoundCompleted", "RoundCompleted", "ModelStored", "Completed"]
 
 
+def test_a_model_of_one_round_is_named_in_the_singular() -> None:
+    world = done()
+    assert world.progress is not None
+    first = world.progress.model_copy(update={"model": MODEL.model_copy(update={"round": 1})})
+    status = status_after(replace(world, progress=first))
+    assert status.message.startswith("model after 1 round at ")
+
+
 def test_a_run_without_model_completes_with_its_own_reason() -> None:
     world = done(progress=progress(result="Metrics"))
     status = status_after(world)

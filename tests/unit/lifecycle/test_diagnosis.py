@@ -10,6 +10,7 @@ import pytest
 
 from panal.api.types import CollaboratorStatus, Phase
 from panal.lifecycle.decide import decide
+from panal.lifecycle.diagnosis import FAILED, in_trouble
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.world import Refusal, World
 from panal.pod.tools.flower.codes import FlowerEnding
@@ -213,3 +214,11 @@ def test_a_missing_quorum_with_several_causes_keeps_its_reason() -> None:
     assert reason_of(status) == Reason.QUORUM_LOST
     assert "cluster2" in status.message
     assert "cluster3" in status.message
+
+
+@pytest.mark.parametrize(
+    ("failed", "said_last"), [(3, "c"), (4, "And 1 more cluster has failed."), (5, "And 2 more clusters have failed.")]
+)
+def test_clusters_beyond_the_limit_are_counted(failed: int, said_last: str) -> None:
+    found = tuple(CollaboratorStatus(cluster=name, state=FAILED, reason="Crashing", message=name) for name in "abcde"[:failed])
+    assert in_trouble(found).endswith(said_last)
