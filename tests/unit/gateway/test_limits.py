@@ -80,7 +80,8 @@ def test_a_larger_one_is_refused_before_the_runtime_hears_of_it(hub: Hub, runtim
     for length in (hub.largest_request + 1, 1 << 62):
         assert talk(hub.port, opening() + beginning(length=length), context(hub)) == "413"
         hub.envoy.refusal(before, chain="c1", certificate=names.cluster_uri("c1"), status="413")
-    assert post(one.port, body=b"m" * (hub.largest_request + 1)).status == 413
+    # Without the body: the answer comes before it, and the end of the connection would meet a client that still sends.
+    assert post(one.port, body=b"", Content_Length=str(hub.largest_request + 1)).status == 413
     assert not runtime.reached
 
 
