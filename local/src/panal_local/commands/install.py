@@ -1,4 +1,4 @@
-"""Installs panal on the local platform, as on any hub: the CRD, the controller, the images.
+"""Starts the parts of the local platform and installs panal on it, as on any hub: the CRD, the controller, the images.
 
 Everything here is idempotent: `up` of a platform that is up changes nothing.
 """
