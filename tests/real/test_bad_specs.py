@@ -86,7 +86,7 @@ RULES: dict[str, tuple[list[Object], str, str]] = {
         "listeners: names must be unique",
     ),
     "a bucket without a name": ([stored(type="S3Bucket"), stored(type="S3Bucket", path="a")], STORAGE, "storage.s3: required"),
-    "a folder of a node that is none": (
+    "a path that is not a folder of a node": (
         [stored(type="HostPath", **path) for path in ({}, {"path": ""}, {"path": "/"}, {"path": "a"}, {"path": "./a"}, {"path": " /a"})],
         STORAGE,
         "storage.path: required with type HostPath",

@@ -1,4 +1,4 @@
-"""Specs of a FederatedLearning that are wrong in one field, generated from the schema: every kind of mistake in every field.
+"""Generates invalid specs of a FederatedLearning from the schema. Each has one mistake; together they have every mistake in every field.
 
 A case has a valid spec around the wrong value, and the path by which a message must name the field.
 """

@@ -30,7 +30,7 @@ def rule(expression: str, message: str, **more: Any) -> Schema:
 
 
 def kept_as_json(model: type[BaseModel]) -> GetPydanticSchema:
-    """An annotation of a field that stays JSON: the parser checks it against `model`, and errors name the fields of the model."""
+    """Annotates a field that the parser keeps as JSON. The parser validates the value against `model`, and errors name its fields."""
 
     def keep(value: Any, check: core_schema.ValidatorFunctionWrapHandler) -> Any:
         check(value)

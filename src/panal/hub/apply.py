@@ -1,5 +1,5 @@
-"""Applies a Plan: first the finalizer, the objects and the works (`apply`), then the status (`write_status`), then the
-Events and the deletions (`finish`).
+"""Applies a Plan: first the finalizer, the objects and the works (`apply`), then the status (`write_status`), then the Events and the
+deletions (`finish`).
 
 An outage of the API server ends the reconcile, and the queue retries it. A refused object is reported in the run's status: a refused work
 affects only its cluster, any other refused object the whole run.
@@ -18,7 +18,7 @@ from panal.hub.work_writer import OUTAGES, Applied, WorkWriter, is_outage, refus
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import ApiError, Conflict, Forbidden, Invalid, KubeError, NotFound
+from panal.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
 from panal.kube.events import EventRecorder
 from panal.kube.kinds import kind_named, kind_of
 from panal.kube.objects import Object, key_of, uid_of
@@ -119,7 +119,7 @@ async def _all(action: Callable[[T], Awaitable[object]], items: Sequence[T]) -> 
     rest: Iterator[T] = iter(items)
 
     async def one() -> None:
-        while sum(not isinstance(e, ApiError) or is_outage(e) for e in errors) < OUTAGES:
+        while sum(map(is_outage, errors)) < OUTAGES:
             try:
                 item = next(rest)
             except StopIteration:

@@ -150,7 +150,7 @@ class WorkWriter:
                 except KubeError as error:
                     if isinstance(error, ApiError) and not is_outage(error):
                         refused.append(refusal(each.wanted, error))
-                    else:  # also LeadershipLost
+                    else:
                         outages.append(error)
                     continue
                 run.known[each.site.cluster] = _Known(each.site, uid_of(stored), stored["metadata"]["generation"], self._clock.monotonic())
@@ -179,8 +179,11 @@ async def create(client: Client, work: Object) -> Object:
         return await client.apply(work, force=False)
 
 
-def is_outage(error: ApiError) -> bool:
-    """Whether the error does not concern the object. A webhook that fails (500) does: it must not prevent the write of the run's status."""
+def is_outage(error: KubeError) -> bool:
+    """Whether the error does not concern the object, as LeadershipLost does not. The failure of a webhook (500) concerns it: that must not
+    prevent the write of the run's status."""
+    if not isinstance(error, ApiError):
+        return True
     return error.status in TRANSIENT and not (error.status == 500 and "webhook" in error.message)
 
 

@@ -26,7 +26,9 @@ from panal.api.text import shown
 
 
 class KubeError(Exception):
-    """The base class."""
+    """The base class. `retry_after`: the delay in seconds that an API server asks for."""
+
+    retry_after: float | None = None
 
 
 class ConfigError(KubeError):

@@ -84,7 +84,7 @@ async def work(
                 queue.add_after(key, max(again, min_delay))
             count("ok")
         except KubeError as error:
-            asked = min(getattr(error, "retry_after", None) or 0.0, MAX_RETRY_AFTER)
+            asked = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
             log.warning("%s %s: %s (retry in %.1f s)", name, _shown(key), error, queue.retry(key, asked))
             count("error")
         except Exception:  # a defect must not end the other loops

@@ -178,7 +178,7 @@ def _participants(world: World, selection: Selection, excluded: Container[Cluste
 
 
 def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
-    """The outcome of a run that has not ended: Waiting until the quorum is connected, then Running."""
+    """The outcome of a run in progress. It waits until the quorum is connected, and then runs until its end."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -146,12 +146,16 @@ async def test_an_outage_during_a_burst_refuses_no_work_and_writes_each_once() -
     assert not any(c["reason"] == "WorkRefused" for status in hub.statuses for c in status["collaborators"])
 
 
+def end_job(hub: Hub, condition: Literal["Complete", "Failed"]) -> None:
+    job = hub.objects[kinds.JOB, "ns", names.aggregator("digits")]
+    hub.put({**job, "status": {"conditions": [{"type": condition, "status": "True"}]}})
+
+
 async def test_a_completed_run_shows_it_before_its_works_are_deleted() -> None:
     clusters = ("cluster1", "cluster2", "cluster3")
     hub = ready(*started(*clusters))
     await controlled(hub, lambda: hub.statuses)
-    job = hub.objects[kinds.JOB, "ns", names.aggregator("digits")]
-    hub.put({**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    end_job(hub, "Complete")
     model = ModelStatus(uri="pvc://digits-model/m", digest="sha256:0", size=1, round=3)
     text = progress(rounds_completed=3, model=model).model_dump_json(by_alias=True)
     hub.put({**hub.objects[kinds.CONFIG_MAP, "ns", "digits-progress"], "data": {"progress": text}})
@@ -195,8 +199,7 @@ async def test_a_status_is_written_once_although_a_deletion_after_it_fails() -> 
     clusters = ("cluster1", "cluster2", "cluster3")
     hub = ready(*started(*clusters))
     await controlled(hub, lambda: hub.statuses)
-    job = hub.objects[kinds.JOB, "ns", names.aggregator("digits")]
-    hub.put({**job, "status": {"conditions": [{"type": "Failed", "status": "True"}]}})
+    end_job(hub, "Failed")
     hub.statuses.clear()
     tell, delete, tries = hub.tell, hub.delete, 0
 

@@ -273,7 +273,7 @@ def _check_config(call: Call, config: Object) -> None:
 
 
 def _visible(call: Call, config: Object) -> Object:
-    """The part of the configuration that applies here: the status for the subresource status, else everything but the status."""
+    """The fields that this request may change: the status if the subresource is status, otherwise all other fields."""
     if call.subresource == "status":
         identity = {k: v for k, v in config["metadata"].items() if k in ("name", "namespace")}
         return {k: v for k, v in config.items() if k in ("apiVersion", "kind", "status")} | {"metadata": identity}

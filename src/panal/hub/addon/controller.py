@@ -163,10 +163,10 @@ class AddOnController:
         return max(1.0, (ends - now).total_seconds()) if ends else None
 
     def _requests(self, cluster: str) -> int:
+        """The number of the cluster's certificate requests that its agent counts, which it does by these labels."""
+        labels = {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: names.ADDON}
         found = self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, cluster)
-        return sum(
-            (labels_of(csr).get(names.CLUSTER_LABEL), labels_of(csr).get(names.ADDON_LABEL)) == (cluster, names.ADDON) for csr in found
-        )
+        return sum(labels.items() <= labels_of(csr).items() for csr in found)
 
     def _config(self, key: ConfigKey) -> Object | None:
         return self._cache.get(kinds.ADDON_DEPLOYMENT_CONFIG, *key)

@@ -20,7 +20,7 @@ MAX_TERMINATION = 4096  # bytes of a termination message; the kubelet truncates 
 CLUSTER = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 DIGEST = r"[0-9a-f]{64}"  # SHA-256
 
-# Phases of a round that have the same meaning for every runtime: in TRAIN and QUERY, sites contribute to the round; END completes it.
+# Phases of a round, the same for every runtime. Sites contribute to the round in TRAIN and QUERY. END completes it.
 # A runtime may define others that match PHASE.
 TRAIN, QUERY, END = "train", "query", "end"
 PHASE = r"[a-z][a-z0-9-]{0,31}"
