@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -379,3 +380,18 @@ async def test_logs_are_served_to_who_has_the_token(hub_api, node, namespace):
             assert (answer.status, "previous terminated container" in await answer.text()) == (400, True)
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         assert answer.status == 401
+
+
+async def test_a_log_can_be_read_until_its_pod_is_gone_and_after(hub_api, node, namespace):
+    make_pod(hub_api, namespace, "p", container("echo all; exec sleep 60"))
+    until(lambda: log_of(node, namespace, "p") == "all\n")
+    port = hub_api.kubectl("get", "node", NODE, "-o", "jsonpath={.status.daemonEndpoints.kubeletEndpoint.Port}")
+    url = f"http://{node.address}:{port}/containerLogs/{namespace}/p/main"
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {(node.folder / 'token').read_text()}"}) as http:
+        removal = asyncio.create_task(asyncio.to_thread(hub_api.kubectl, "-n", namespace, "delete", "pod", "p"))
+        answers, last = Counter(), False
+        while not last:
+            last = removal.done()
+            async with http.get(url) as answer:
+                answers[answer.status, await answer.text()] += 1
+    assert list(answers) == [(200, "all\n")], answers

@@ -110,7 +110,8 @@ class Api:
 
     @staticmethod
     async def _stream(request: web.BaseRequest, chunks: AsyncGenerator[bytes, None], content_type: str) -> web.StreamResponse:
-        """Streams `chunks`. An error before the first chunk becomes the response."""
+        """Streams `chunks`. An error before the first chunk becomes the response. After it, the connection is closed before the end of the
+        body: the client sees that something is missing."""
         response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
         try:
@@ -120,6 +121,13 @@ class Api:
                 if chunk:
                     await response.write(chunk)
             await response.write_eof()
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            if not response.prepared:
+                raise
+            log.warning("%s %s ended early: %s: %s", request.method, request.rel_url, type(error).__name__, error)
+            request.protocol.force_close()
         finally:
             await chunks.aclose()
         return response

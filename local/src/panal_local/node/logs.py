@@ -7,12 +7,15 @@ are refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import secrets
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -57,54 +60,85 @@ class LogServer:
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         if refused := [q for q in BY_TIME if request.query.get(q) not in (None, "false")]:
             return web.Response(status=400, text=f"{', '.join(refused)}: logs of a local node have no times; leave it out")
-        attempt = self._attempt(request)
-        if isinstance(attempt, str):
-            return web.Response(status=400, text=attempt)
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        await response.prepare(request)
-        await _send(response, attempt, request.query)
+        try:
+            part = Part.parse(request.query)
+            found = self._open(request)
+        except (ValueError, FileNotFoundError) as error:
+            return web.Response(status=400, text=str(error))
+        with found.file:
+            response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+            await response.prepare(request)
+            await _send(response, found, part)
         return response
 
-    def _attempt(self, request: web.Request) -> Attempt | str:
-        """The attempt whose log is requested, or an error message."""
+    def _open(self, request: web.Request) -> Log:
+        """Opens the log of the newest attempt or, with `previous`, of the one before it. Raises FileNotFoundError with a message."""
         namespace, name, container = (request.match_info[k] for k in ("namespace", "pod", "container"))
+        previous = request.query.get("previous") == "true"
+        with contextlib.suppress(FileNotFoundError):  # the Pod is being removed
+            known = self._attempts(namespace, name, container)
+            if chosen := known[-2:-1] if previous else known[-1:]:
+                return Log.open(chosen[0].folder / "log")
+        kept = records.kept_logs(self._folder, namespace, name) / f"{Path(container).name}.log"
+        if not previous and kept.is_file():
+            return Log.open(kept)
+        kind = "previous terminated container" if previous else "container"
+        raise FileNotFoundError(f'{kind} "{container}" in pod "{name}" not found or is waiting to start')
+
+    def _attempts(self, namespace: str, name: str, container: str) -> list[Attempt]:
         found = []
         for file in (self._folder / "pods").glob("*/pod.json"):
             metadata = json.loads(file.read_text())["pod"]["metadata"]
             if (metadata["namespace"], metadata["name"]) == (namespace, name):
                 found.append((file.stat().st_mtime, file.parent))
-        attempts = records.attempts(max(found)[1] / "containers" / Path(container).name) if found else []
-        previous = request.query.get("previous") == "true"
-        if previous:
-            attempts = attempts[:-1]
-        if not attempts:
-            kind = "previous terminated container" if previous else "container"
-            return f'{kind} "{container}" in pod "{name}" not found or is waiting to start'
-        return attempts[-1]
+        return records.attempts(max(found)[1] / "containers" / Path(container).name) if found else []
 
 
-async def _send(response: web.StreamResponse, attempt: Attempt, query: Any) -> None:
-    left = int(query["limitBytes"]) if query.get("limitBytes") else None
-    with (attempt.folder / "log").open("rb") as file:
-        if query.get("tailLines"):
-            file.seek(tail_offset(attempt.folder / "log", int(query["tailLines"])))
-        while left is None or left > 0:
-            running = records.held(attempt.folder)
-            data = file.read(CHUNK if left is None else min(CHUNK, left))
-            if data:
-                left = None if left is None else left - len(data)
-                await response.write(data)
-            elif query.get("follow") == "true" and running:
-                await asyncio.sleep(POLL)
-            else:
-                return
+@dataclass(frozen=True, slots=True)
+class Log:
+    file: BinaryIO
+    folder: Path  # of the attempt, which a running one's shim holds
+
+    @classmethod
+    def open(cls, path: Path) -> Log:
+        return cls(path.open("rb"), path.parent)
 
 
-def tail_offset(path: Path, lines: int) -> int:
-    """The offset of the last `lines` lines, in bytes. A newline at the end of the file starts no line."""
-    with path.open("rb") as file:
-        last = deque(file, maxlen=max(0, lines))
-        return file.tell() - sum(map(len, last))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a log is requested; None: no limit."""
+
+    tail: int | None
+    bytes_: int | None
+    follow: bool
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> Part:
+        """Raises ValueError for a limit that is not a number."""
+        tail, bytes_ = (int(text) if (text := query.get(name)) else None for name in ("tailLines", "limitBytes"))
+        return cls(tail, bytes_, query.get("follow") == "true")
+
+
+async def _send(response: web.StreamResponse, log: Log, part: Part) -> None:
+    left = part.bytes_
+    if part.tail is not None:
+        log.file.seek(tail_offset(log.file, part.tail))
+    while left is None or left > 0:
+        running = records.held(log.folder)
+        data = log.file.read(CHUNK if left is None else min(CHUNK, left))
+        if data:
+            left = None if left is None else left - len(data)
+            await response.write(data)
+        elif part.follow and running:
+            await asyncio.sleep(POLL)
+        else:
+            return
+
+
+def tail_offset(file: BinaryIO, lines: int) -> int:
+    """The offset of the last `lines` lines, in bytes. A newline at the end of the file starts no line. Reads `file` from its position."""
+    last = deque(file, maxlen=max(0, lines))
+    return file.tell() - sum(map(len, last))
 
 
 def _token(path: Path) -> str:

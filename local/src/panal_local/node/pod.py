@@ -121,10 +121,10 @@ class PodWorker:
             await self._report_status(plan)
         if plan.over and ending:
             metadata = self.pod["metadata"]
-            if not self.deleted:
-                await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
             node = self._folder.parents[1]
             records.keep_logs(self._folder, records.kept_logs(node, metadata["namespace"], metadata["name"]))
+            if not self.deleted:
+                await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             return None
         return self._next_look(plan)

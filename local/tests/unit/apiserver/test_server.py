@@ -148,6 +148,12 @@ async def node(tmp_path):
             return web.Response(status=401)
         if "previous" in request.query:
             return web.Response(status=400, text='previous terminated container "c" in pod "p" not found')
+        if "limitBytes" in request.query:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"half of a")
+            request.transport.close()
+            return response
         return web.Response(text=f"{request.path} {request.query_string}\n")
 
     application = web.Application()
@@ -175,6 +181,8 @@ async def test_logs_come_from_the_pods_node(node, tmp_path):
             made(http, pods, samples.pod("p", containers=two))
             assert http.get(f"{pods}/p/log?container=c").text == ""  # no node yet
             made(http, f"{pods}/p/binding", {"target": {"name": "n"}})
+            with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
+                http.get(f"{pods}/p/log?container=c&limitBytes=9")  # never taken for the whole log
             return [http.get(f"{pods}/p/log{q}") for q in ("?container=c&tailLines=3", "", "?container=zz", "?container=c&previous=true")]
 
     try:

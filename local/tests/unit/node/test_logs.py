@@ -1,8 +1,55 @@
-"""The offset of the last lines of a log."""
+"""Logs that the node serves: while a container runs, after it has ended, and while its Pod is removed."""
 
+import json
+
+import aiohttp
 import pytest
 
-from panal_local.node import logs
+from panal_local.node import logs, records
+
+
+@pytest.fixture
+def pod(tmp_path):
+    """The folder of a Pod ns/p on the node in `tmp_path`, whose container c has ended."""
+    folder = tmp_path / "pods/u"
+    attempt = folder / "containers/c/0"
+    attempt.mkdir(parents=True)
+    (folder / "pod.json").write_text(json.dumps({"pod": {"metadata": {"namespace": "ns", "name": "p"}}}))
+    (attempt / "started.json").write_text(json.dumps({"at": 1.0, "pid": 1}))
+    (attempt / "ended.json").write_text(json.dumps({"at": 2.0, "code": 0, "signal": 0, "message": ""}))
+    (attempt / "log").write_text("first\nlast\n")
+    return folder
+
+
+async def served(node, query=""):
+    """Returns the status and the text of the answer of the node's log server for container c of Pod ns/p."""
+    async with logs.LogServer("127.0.0.1", node, node / "token") as port:
+        headers = {"Authorization": f"Bearer {(node / 'token').read_text()}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            answer = await http.get(f"http://127.0.0.1:{port}/containerLogs/ns/p/c{query}")
+            return answer.status, await answer.text()
+
+
+@pytest.mark.parametrize("query", ["", "?follow=true"])
+async def test_the_log_of_a_pod_that_is_being_removed(pod, tmp_path, query):
+    assert await served(tmp_path, query) == (200, "first\nlast\n")
+    records.keep_logs(pod, records.kept_logs(tmp_path, "ns", "p"))
+    assert await served(tmp_path, query) == (200, "first\nlast\n")
+    (pod / "containers/c/0/ended.json").unlink()  # as in the middle of the removal of the folder
+    (pod / "containers/c/0/started.json").unlink()
+    assert await served(tmp_path, query) == (200, "first\nlast\n")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("?previous=true", 'previous terminated container "c" in pod "p" not found or is waiting to start'),
+        ("?tailLines=x", "invalid literal for int() with base 10: 'x'"),
+        ("?timestamps=true", "timestamps: logs of a local node have no times; leave it out"),
+    ],
+)
+async def test_what_cannot_be_served_is_refused_before_the_log(pod, tmp_path, query, message):
+    assert await served(tmp_path, query) == (400, message)
 
 
 @pytest.mark.parametrize(
@@ -19,9 +66,7 @@ from panal_local.node import logs
         (b"\n", 1, b"\n"),
     ],
 )
-@pytest.mark.parametrize("chunk", [1, 2, 3, 1000])
-def test_tail(content, lines, tail, chunk, tmp_path, monkeypatch):
-    monkeypatch.setattr(logs, "CHUNK", chunk)
-    file = tmp_path / "log"
-    file.write_bytes(content)
-    assert content[logs.tail_offset(file, lines) :] == tail
+def test_tail(content, lines, tail, tmp_path):
+    (tmp_path / "log").write_bytes(content)
+    with (tmp_path / "log").open("rb") as file:
+        assert content[logs.tail_offset(file, lines) :] == tail
