@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ HOME_KUBECONFIG = Path("~/.kube/config")
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 _CONNECTIONS = 200
 _IDLE = 30.0  # seconds after which an unused connection is closed
+_ABORT_LATE = sys.version_info < (3, 12, 7)  # TLS connections that an abandoned watch leaves; later versions of Python need no help
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Connection:
     async def close(self) -> None:
         if "_http" in self.__dict__:
             await self._http.close()
+            await asyncio.sleep(0)  # aborted TLS connections close their sockets in the next turn of the event loop
 
     @cached_property
     def _http(self) -> aiohttp.ClientSession:
@@ -102,7 +105,9 @@ class Connection:
         if self._access.socket:
             connector = aiohttp.UnixConnector(str(self._access.socket), limit=_CONNECTIONS, keepalive_timeout=_IDLE)
         else:
-            connector = aiohttp.TCPConnector(ssl=self._access.tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE)
+            connector = aiohttp.TCPConnector(
+                ssl=self._access.tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE, enable_cleanup_closed=_ABORT_LATE
+            )
         return aiohttp.ClientSession(connector=connector, headers={"User-Agent": "panal"})
 
     async def send(self, request: Request) -> Any:
