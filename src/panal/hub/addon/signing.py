@@ -21,16 +21,11 @@ from panal.hub.addon.authorities import Authorities
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import Conflict, NotFound
 from panal.kube.events import EventRecorder
 from panal.kube.objects import Object, conditions_of, holds, labels_of, uid_of, version_of
 from panal.kube.times import to_time
 
 log = logging.getLogger(__name__)
-
-
-class _OutOfDate(Conflict):
-    """The add-on has changed since it was read."""
 
 
 class Signing:
@@ -78,20 +73,8 @@ class Signing:
         )
 
     async def _sign(self, csr: Object, cluster: str, request: str) -> None:
-        """Signs by the add-on in the cache. If that is out of date the record is refused (Conflict), and the add-on is read."""
-        try:
-            await self._sign_for(csr, cluster, request, self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON))
-        except _OutOfDate:
-            await self._sign_for(csr, cluster, request, await self._read(cluster))
-
-    async def _read(self, cluster: str) -> Object | None:
-        try:
-            return await self._client.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
-        except NotFound:
-            return None
-
-    async def _sign_for(self, csr: Object, cluster: str, request: str, addon: Object | None) -> None:
-        """Raises _OutOfDate if the add-on has changed since it was read."""
+        """Raises Conflict or NotFound if the add-on in the cache is out of date; the next attempt has a newer one."""
+        addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
         verdict = judge(csr, lambda _: self._about(csr, cluster, addon))
         if isinstance(verdict, Deny):
             await self._deny(csr, verdict)
@@ -113,10 +96,7 @@ class Signing:
     async def _record(self, addon: Object, certificates: list[issued.Issued], now: datetime) -> None:
         annotations = {names.ANNOTATION_CERTIFICATES: issued.text(certificates, now)}
         patch = {"metadata": {"uid": uid_of(addon), "resourceVersion": version_of(addon), "annotations": annotations}}
-        try:
-            await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, addon["metadata"]["namespace"], names.ADDON, patch)
-        except (Conflict, NotFound) as error:
-            raise _OutOfDate(error.status, error.reason, error.message) from error
+        await self._client.merge_patch(kinds.MANAGED_CLUSTER_ADDON, addon["metadata"]["namespace"], names.ADDON, patch)
 
     async def _deny(self, csr: Object, denied: Deny) -> None:
         """Denies a request. One that another client has approved cannot be denied; it gets the condition Failed instead."""
