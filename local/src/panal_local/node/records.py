@@ -58,7 +58,7 @@ def _read(folder: Path) -> Attempt | None:
     writes before it starts the container."""
     alive = held(folder)  # checked before the files are read: a shim writes ended.json, then releases the lock
     started, ended = _load(folder / "started.json"), _load(folder / "ended.json")
-    began = started["at"] if started else folder.stat().st_mtime
+    began = _began(folder)
     number = int(folder.name)
     if ended:
         reason = "ContainerStatusUnknown" if ended.get("lost") else "StartError" if ended["message"] else ""
@@ -72,6 +72,12 @@ def _read(folder: Path) -> Attempt | None:
     at = time.time()
     (folder / "ended.json").write_text(json.dumps({"code": 137, "signal": 0, "at": at, "message": LOST, "lost": True}))
     return Attempt(number, folder, began, Ended(137, 0, at, LOST, "ContainerStatusUnknown"))
+
+
+def _began(folder: Path) -> float:
+    """The time at which the node created the attempt, which stays the same while the shim writes its records."""
+    spec = folder / "spec.json"
+    return (spec if spec.exists() else folder).stat().st_mtime
 
 
 def _load(path: Path) -> dict[str, Any] | None:
@@ -114,7 +120,7 @@ def start(container: Path, number: int, command: list[str], env: dict[str, str],
         os.close(handle)
     for old in attempts(container)[:-KEPT]:
         shutil.rmtree(old.folder, ignore_errors=True)
-    return Attempt(number, folder, time.time())
+    return Attempt(number, folder, _began(folder))
 
 
 def _spawn(folder: Path) -> None:

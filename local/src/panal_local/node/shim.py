@@ -1,6 +1,6 @@
 """`python -I -S shim.py FOLDER`: runs one container, survives the node, and records how the container ended.
 
-FOLDER/spec.json has the process to run: {"command", "env", "cwd"}. The shim writes started.json {"pid": its own, "at"}, the container's
+FOLDER/spec.json has the process to run: {"command", "env", "cwd"}. The shim writes started.json {"pid": its own}, the container's
 output to `log`, and at the end ended.json {"code", "signal", "at", "message"}. It holds a lock on FOLDER/lock, whose file descriptor it
 inherits from the node: while the lock is held, the container runs. SIGTERM is forwarded to the container's first process; SIGUSR1 kills it.
 
@@ -39,7 +39,7 @@ def main() -> int:
         signal.signal(ignored, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, forward_signal)
     signal.signal(signal.SIGUSR1, forward_signal)
-    write(folder / "started.json", {"pid": os.getpid(), "at": time.time()})
+    write(folder / "started.json", {"pid": os.getpid()})
     message = start(spec, folder)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     status = None if message else wait_for(child)

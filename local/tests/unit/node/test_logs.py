@@ -15,7 +15,7 @@ def pod(tmp_path):
     attempt = folder / "containers/c/0"
     attempt.mkdir(parents=True)
     (folder / "pod.json").write_text(json.dumps({"pod": {"metadata": {"namespace": "ns", "name": "p"}}}))
-    (attempt / "started.json").write_text(json.dumps({"at": 1.0, "pid": 1}))
+    (attempt / "started.json").write_text(json.dumps({"pid": 1}))
     (attempt / "ended.json").write_text(json.dumps({"at": 2.0, "code": 0, "signal": 0, "message": ""}))
     (attempt / "log").write_text("first\nlast\n")
     return folder

@@ -134,6 +134,15 @@ def test_an_attempt_without_a_shim_is_removed(container):
     assert wait(container).ended.code == 0
 
 
+def test_the_start_of_an_attempt_stays_the_same(container):
+    attempt = start(container, "sleep", "0.2")
+    known = {attempt.started}
+    while not (last := records.attempts(container)[-1]).ended:
+        known.add(last.started)
+        time.sleep(0.01)
+    assert known == {last.started}
+
+
 async def test_the_end_of_a_process_is_noticed_with_any_parent(container):
     attempt = start(container, "sleep", "0.2")
     while not (pid := records.shim_pid(attempt)):
