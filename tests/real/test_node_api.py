@@ -249,7 +249,8 @@ def test_containers_outlive_the_node_and_their_true_end_is_told(hub_api, node, n
 
 def test_the_node_ends_quickly_and_leaves_its_pods(hub_api, node, namespace):
     make_pod(hub_api, namespace, "p", container("exec sleep 1000"))
-    before = reached(hub_api, namespace, "p", "Running")
+    until(lambda: container_status(hub_api, namespace, "p").get("ready"))
+    before = status(hub_api, namespace, "p")
     assert node.end() < 2
     node.start()
     time.sleep(1)

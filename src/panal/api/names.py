@@ -81,6 +81,7 @@ WORK_DIR = "/panal/work"  # contains the app's working directory
 POD_DIR = "/panal/pod"  # in memory, created by the init container: the Pod's secret
 POD_SECRET = "secret"  # in POD_DIR: one line, the value of POD_HEADER
 POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file
+POD_GATEWAY = "gateway.json"  # in POD_DIR of a collaborator: the bootstrap configuration of its gateway
 
 
 def run_id(namespace: str, name: str, uid: str) -> str:

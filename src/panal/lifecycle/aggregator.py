@@ -98,7 +98,7 @@ def _tools(world: World) -> dict[str, Any]:
 def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
     rules = runtime.gateway
     static = gateway.bootstrap(rules.port, protocol=rules.protocol, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
-    container = pods.gateway_container(world.images, gateway.ARGUMENTS, static, GATEWAY_MOUNT)
+    container = pods.gateway_container(world.images, [*gateway.ARGUMENTS, "--config-yaml", json.dumps(static)], GATEWAY_MOUNT)
     probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
     return {
         **container,

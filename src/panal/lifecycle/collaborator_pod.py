@@ -1,7 +1,8 @@
 """The objects of a collaborator on its cluster: a StatefulSet with one Pod, the ConfigMap of its gateway, and a NetworkPolicy for egress.
 
 The user's container sends plain HTTP to the gateway on loopback. Only the gateway mounts the site's key, and speaks mutual TLS with the
-aggregator. The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
+aggregator. Its bootstrap configuration comes with the image of the pod tools (`pod.collaborator`), so that the works stay small. The Pod
+has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
     volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
     if site.data:
         container, volumes = _with_data(container, volumes, site.data)
-    inits = [pods.tools_container(common.images), _gateway(common)]
+    inits = [pods.tools_container(common.images, "panal.pod.collaborator"), _gateway(common)]
     main = pods.with_settings(container, client)
     return {
         "serviceAccountName": names.ADDON,
@@ -137,8 +138,8 @@ def _scheduling(common: Common, config: SiteConfig) -> dict[str, Any]:
 
 def _gateway(common: Common) -> dict[str, Any]:
     mount = {"name": "gateway", "mountPath": names.GATEWAY_DIR, "readOnly": True}
-    static = gateway.bootstrap(loopback="$(PANAL_LOOPBACK)", users=f"$(PANAL_POD_DIR)/{names.POD_USERS}")
-    container = pods.gateway_container(common.images, gateway.ARGUMENTS, static, mount, pods.POD_MOUNT)
+    arguments = [*gateway.ARGUMENTS, "--config-path", f"$(PANAL_POD_DIR)/{names.POD_GATEWAY}"]
+    container = pods.gateway_container(common.images, arguments, mount, pods.POD_MOUNT)
     return {**container, "env": [*container["env"], pods.POD_ENV], "resources": GATEWAY_RESOURCES}
 
 

@@ -4,7 +4,6 @@ the user's settings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,14 +44,14 @@ def with_settings(container: dict[str, Any], settings: PodSettings) -> dict[str,
     return secured(filled)
 
 
-def tools_container(images: Images) -> dict[str, Any]:
+def tools_container(images: Images, program: str = "panal.pod.tools.install") -> dict[str, Any]:
     """The init container that copies the pod tools to a volume and creates the Pod's secret."""
     return secured(
         {
             "name": TOOLS,
             "image": images.pod_tools,
             "imagePullPolicy": images.pull_policy,
-            "command": ["python3", "-m", "panal.pod.tools.install", names.TOOLS_DIR],
+            "command": ["python3", "-m", program, names.TOOLS_DIR],
             "env": [POD_ENV],
             "volumeMounts": [{"name": "tools", "mountPath": names.TOOLS_DIR}, {"name": "pod", "mountPath": names.POD_DIR}],
             "resources": OUR_RESOURCES,
@@ -60,9 +59,9 @@ def tools_container(images: Images) -> dict[str, Any]:
     )
 
 
-def gateway_container(images: Images, arguments: Sequence[str], static: dict[str, Any], *mounts: dict[str, Any]) -> dict[str, Any]:
-    """Envoy with the bootstrap configuration `static`. Its working directory is the gateway's folder, whose files refer to each other by
-    relative paths. Kubernetes replaces $(NAME) in `args` by the variable in `env`."""
+def gateway_container(images: Images, arguments: Sequence[str], *mounts: dict[str, Any]) -> dict[str, Any]:
+    """Envoy. Its working directory is the gateway's folder, whose files refer to each other by relative paths. Kubernetes replaces $(NAME)
+    in `arguments` by the variable in `env`."""
     return secured(
         {
             "name": GATEWAY,
@@ -71,7 +70,7 @@ def gateway_container(images: Images, arguments: Sequence[str], static: dict[str
             "restartPolicy": "Always",
             "workingDir": names.GATEWAY_DIR,
             "command": ["envoy"],
-            "args": [*arguments, "--config-yaml", json.dumps(static)],
+            "args": list(arguments),
             "env": [{"name": "PANAL_LOOPBACK", "value": "127.0.0.1"}],
             "volumeMounts": list(mounts),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from panal.lifecycle.decide import decide
@@ -40,6 +42,12 @@ def test_collaborators_are_created_when_address_and_app_are_known() -> None:
     environment = made["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
     assert {"name": "PANAL_APP_HASH", "value": APP_HASH} in environment
     assert {"name": "PANAL_FLOWER_VERSION", "value": "1.42.0"} in environment
+
+
+def test_a_work_is_small() -> None:
+    """A hub stores one for each cluster and run, and each agent reads its own."""
+    made = applied(decide(running(), NOW), "ManifestWork")
+    assert 0 < max(len(json.dumps(each, separators=(",", ":"))) for each in made) < 10_500  # bytes
 
 
 def test_no_collaborator_starts_before_the_app_hash_is_announced() -> None:

@@ -1,18 +1,22 @@
-"""The init container creates the Pod's secret once, readable only by the Pod's containers."""
+"""The init container creates the Pod's secret once, readable only by the Pod's containers, and configures a collaborator's gateway."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from panal.api import names
+from panal.gateway import collaborator as gateway
+from panal.pod import collaborator
 from panal.pod.tools.install import create_secret, main
 
 HEADER = re.compile(r"Basic ([A-Za-z0-9+/=]+)\n")
@@ -75,3 +79,17 @@ def test_the_secret_is_created_only_with_a_folder_for_it(tmp_path: Path, monkeyp
     main([str(tmp_path / "tools"), str(tmp_path / "file"), "another"])
     assert (tmp_path / "file").read_text() == "text"
     assert {path.name for path in (tmp_path / "pod").iterdir()} == {"secret", "users"}
+
+
+def test_a_collaborator_gets_the_configuration_of_its_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = tmp_path / "pod"
+    pod.mkdir()
+    monkeypatch.setenv("PANAL_POD_DIR", str(pod))
+    monkeypatch.setenv("PANAL_LOOPBACK", "127.5.0.1")
+    monkeypatch.setattr(sys, "argv", ["collaborator", str(tmp_path / "tools")])
+    for _ in range(2):  # the container may be restarted
+        collaborator.main()
+    assert (tmp_path / "tools/run.py").exists()
+    assert {file.name for file in pod.iterdir()} == {names.POD_SECRET, names.POD_USERS, names.POD_GATEWAY}
+    assert json.loads((pod / names.POD_GATEWAY).read_text()) == gateway.bootstrap(loopback="127.5.0.1", users=f"{pod}/{names.POD_USERS}")
+    assert {stat.S_IMODE(file.stat().st_mode) for file in pod.iterdir()} == {0o440}
