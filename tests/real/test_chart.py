@@ -160,6 +160,18 @@ def test_the_api_server_accepts_every_object(installed: Cluster, values: list[st
     assert said.count("serverside-applied (server dry run)") == len(objects)
 
 
+@pytest.mark.usefixtures("hub_api")
+def test_only_one_of_several_replicas_is_evicted_at_a_time() -> None:
+    objects = rendered("replicas=2")
+    deployment, budget = named(objects, "Deployment")["spec"], named(objects, "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    labels = deployment["template"]["metadata"]["labels"].items()
+    (spread,) = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert budget["selector"]["matchLabels"].items() <= labels
+    assert spread["labelSelector"]["matchLabels"].items() <= labels
+    assert "PodDisruptionBudget" not in [each["kind"] for each in rendered()]
+
+
 def plain(objects: list[dict]) -> list[dict]:
     """Without labels, which are helm's."""
     return [o | {"metadata": {key: value for key, value in o["metadata"].items() if key != "labels"}} for o in objects]
