@@ -144,9 +144,9 @@ class Controller:
             self._written[key] = after
             self._log_status(key, resource.get("status") or {}, after["status"])
         await self._applier.finish(plan, after)
-        self._rests[key] = time.monotonic() + SHARE * computing
         if applied.more:
-            return self._resting(key)
+            return 0.0
+        self._rests[key] = time.monotonic() + SHARE * computing
         if applied.refused:
             raise NotApplied(applied.refused)
         return plan.look_again

@@ -24,7 +24,7 @@ from datetime import datetime
 from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.api.types import CollaboratorStatus, ModelStatus, Phase, Status
+from panal.api.types import ModelStatus, Phase, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, refused, status, story
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.collaborators import Works
@@ -103,11 +103,10 @@ def _before(world: World) -> Outcome:
         phase=old.phase,
         reason=Reason.PLACEMENT_PENDING,
         message="",
-        selected=old.clients.selected,
+        clients=old.clients,
         collaborators=tuple(old.collaborators),
         clusters_selected=any(c.type == "ClustersSelected" and c.status == "True" for c in old.conditions),
         started=old.start_time,
-        clients=old.clients,
     )
 
 
@@ -129,7 +128,7 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
         phase=Phase.WAITING,
         reason=selection.reason,
         message=selection.message,
-        selected=len(selection.clusters),
+        clients=diagnosis.counts(len(selection.clusters)),
         selection_message=selection.message,
     )
     return Step(outcome, apply=placement.objects(world))
@@ -143,26 +142,27 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
     works = collaborators.works(world, participants, address, announced) if address and announced else None
     gone = [c for c in world.works if c in excluded or (selection.settled and c not in selection.clusters)]
-    states = diagnosis.states(world, selection.clusters, excluded, now)
+    states, remedies = diagnosis.states(world, selection.clusters, excluded, now), runtime_of(world).remedies
     state = aggregator_state(world, now)
+    if state.completed:
+        states = [each.done() for each in states]
     outcome = replace(
         _before(world),
-        selected=len(selection.clusters),
+        clients=diagnosis.counts(len(selection.clusters), states),
         clusters_selected=selection.enough,
         selection_message=selection.message,
         aggregator_ready=state.running,
-        collaborators=states,
-        clients=None,
+        collaborators=diagnosis.shown(states, remedies),
         started=world.job.created if world.job and _job_is_there(world) else (world.run.status.start_time or now),
     )
     if state.completed:
         return _completed(world, outcome, state)
     if state.stop:
-        return _failed(world, outcome, diagnosis.explained(state.stop, states))
+        return _failed(world, outcome, diagnosis.explained(state.stop, states, remedies))
     waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATE_CHECK_INTERVAL
     looks = [s for s in waits if s is not None]
     return Step(
-        _going(world, outcome, state, address),
+        _going(world, outcome, state, address, diagnosis.in_trouble(states, remedies)),
         apply=apply,
         works=works,
         delete=cleanup.works_of(world, gone),
@@ -177,12 +177,12 @@ def _participants(world: World, selection: Selection, excluded: Container[Cluste
     return [c for c in sorted(staying) if c not in excluded]
 
 
-def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None) -> Outcome:
-    """The outcome of a run in progress. It waits until the quorum is connected, and then runs until its end."""
+def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None, trouble: str) -> Outcome:
+    """The outcome of a run in progress. It waits until the quorum is connected, and then runs until its end. `trouble`: that of the failed
+    collaborators."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0
-    trouble = diagnosis.in_trouble(outcome.collaborators)
     if progress and (progress.started or connected >= needed):
         total = max(progress.rounds_total, world.run.spec.server.rounds)
         current = f"round {min(progress.rounds_completed + 1, total)} of {total}"
@@ -199,9 +199,8 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
 
 
 def _completed(world: World, outcome: Outcome, state: AggregatorState) -> Step:
-    done = tuple(_done(c) for c in outcome.collaborators)
     reason, message = _result(world, state.model)
-    outcome = replace(outcome.ended(Phase.COMPLETED, reason, message), collaborators=done, model=state.model)
+    outcome = replace(outcome.ended(Phase.COMPLETED, reason, message), model=state.model)
     return Step(outcome, delete=cleanup.works_of(world, world.works))
 
 
@@ -213,11 +212,6 @@ def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
         left = f"{files.count} file{'s' if files.count != 1 else ''} at {files.uri}, and " if files else ""
         return Reason.WITHOUT_MODEL, f"the app has ended; it leaves {left}no model{ending}"
     return Reason.COMPLETED, f"model after {model.round} round{'s' if model.round != 1 else ''} at {model.uri}{ending}"
-
-
-def _done(collaborator: CollaboratorStatus) -> CollaboratorStatus:
-    took_part = collaborator.round > 0 and collaborator.state != diagnosis.FAILED
-    return collaborator.model_copy(update={"state": diagnosis.DONE}) if took_part else collaborator
 
 
 def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:

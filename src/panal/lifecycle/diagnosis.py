@@ -6,12 +6,15 @@ collaborator of the same cluster, from before it was excluded and admitted again
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress, finite, non_finite
-from panal.api.types import CollaboratorStatus
+from panal.api.status import MAX_COLLABORATORS
+from panal.api.types import ClientsStatus, CollaboratorStatus
 from panal.lifecycle.participants import uncertified
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.refused import by_a_cluster
@@ -35,19 +38,64 @@ QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
 Feedback = Mapping[str, str | int | bool]
 
 
-def states(
-    world: World, selected: frozenset[ClusterName], excluded: Mapping[ClusterName, Trouble], now: datetime
-) -> tuple[CollaboratorStatus, ...]:
-    """One status for each selected cluster: failed collaborators first, then by name. `excluded`: why a cluster gets no collaborator."""
+class Collaborator(NamedTuple):
+    """The state of one. `seen`: what the aggregator has seen of it."""
+
+    cluster: ClusterName
+    state: str
+    trouble: Trouble | None
+    seen: CollaboratorProgress
+
+    @property
+    def reason(self) -> str:
+        return str(self.trouble.reason) if self.trouble else ""
+
+    def message(self, remedies: Mapping[str, str]) -> str:
+        return self.trouble.shortened(MESSAGE_LENGTH, remedies) if self.trouble else ""
+
+    def done(self) -> Collaborator:
+        """At the end of a run that has completed."""
+        return self._replace(state=DONE) if self.seen.round > 0 and self.state != FAILED else self
+
+    def status(self, remedies: Mapping[str, str]) -> CollaboratorStatus:
+        return CollaboratorStatus(
+            cluster=self.cluster,
+            state=self.state,
+            reason=self.reason,
+            message=self.message(remedies),
+            round=self.seen.round,
+            seconds=self.seen.seconds,
+            metrics=finite(self.seen.metrics),
+            non_finite_metrics=non_finite(self.seen.metrics),
+        )
+
+
+States = Sequence[Collaborator]
+
+
+def states(world: World, selected: frozenset[ClusterName], excluded: Mapping[ClusterName, Trouble], now: datetime) -> States:
+    """The state of each selected cluster: failed collaborators first, then by name. `excluded`: why a cluster gets no collaborator."""
     known = world.progress.collaborators if world.progress else {}
     refused = {r.namespace: r.message for r in world.refused if r.kind == "ManifestWork"}
     found = [
         _state(world, cluster, excluded.get(cluster) or _trouble(world, cluster, refused, now), known.get(cluster)) for cluster in selected
     ]
-    return tuple(sorted(found, key=lambda s: (s.state != FAILED, s.cluster)))
+    return sorted(found, key=lambda s: (s.state != FAILED, s.cluster))
 
 
-def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: CollaboratorProgress | None) -> CollaboratorStatus:
+def counts(selected: int, found: States = ()) -> ClientsStatus:
+    """`found`: the states of the selected clusters, of which there are none before the run starts."""
+    of = Counter(s.state for s in found)
+    ready = of[READY] + of[TRAINING] + of[DONE]
+    return ClientsStatus(selected=selected, ready=ready, failed=of[FAILED], summary=f"{ready}/{selected}")
+
+
+def shown(found: States, remedies: Mapping[str, str]) -> tuple[CollaboratorStatus, ...]:
+    """Those that the run's status shows."""
+    return tuple(each.status(remedies) for each in found[:MAX_COLLABORATORS])
+
+
+def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: CollaboratorProgress | None) -> Collaborator:
     work = _present(world, cluster)
     trouble = trouble or _training_trouble(cluster, seen, work)
     training = bool(world.progress and world.progress.started)
@@ -57,17 +105,7 @@ def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: Co
         state = TRAINING if training else READY
     else:
         state = PENDING
-    numbers = seen or NO_PROGRESS
-    return CollaboratorStatus.model_construct(  # every value has the right type; validation of thousands takes too long
-        cluster=cluster,
-        state=state,
-        reason=str(trouble.reason) if trouble else "",
-        message=trouble.shortened(MESSAGE_LENGTH, runtime_of(world).remedies) if trouble else "",
-        round=numbers.round,
-        seconds=numbers.seconds,
-        metrics=finite(numbers.metrics),
-        non_finite_metrics=non_finite(numbers.metrics),
-    )
+    return Collaborator(cluster, state, trouble, seen or NO_PROGRESS)
 
 
 def _present(world: World, cluster: ClusterName) -> WorkView | None:
@@ -160,19 +198,19 @@ def _is_previous(seen: CollaboratorProgress, work: WorkView | None) -> bool:
     return seen.time < work.created.timestamp() + noticed_after
 
 
-def in_trouble(found: tuple[CollaboratorStatus, ...], limit: int = 3) -> str:
+def in_trouble(found: States, remedies: Mapping[str, str], limit: int = 3) -> str:
     """The failed collaborators in one text, the first `limit` of them with their messages."""
     troubled = [s for s in found if s.state == FAILED]
-    text = " ".join(s.message for s in troubled[:limit])
+    text = " ".join(s.message(remedies) for s in troubled[:limit])
     more = len(troubled) - limit
     return f"{text} And {more} more {'cluster has' if more == 1 else 'clusters have'} failed." if more > 0 else text
 
 
-def explained(why: Trouble, states: tuple[CollaboratorStatus, ...]) -> Trouble:
+def explained(why: Trouble, found: States, remedies: Mapping[str, str]) -> Trouble:
     """A missing quorum with the reasons of the failed collaborators. If none could start and all share one reason, it is the run's."""
-    troubled = {c.reason for c in states if c.state == FAILED}
+    troubled = {c.reason for c in found if c.state == FAILED}
     if why.reason not in QUORUM or not troubled:
         return why
     shared = len(troubled) == 1 and why.reason == Reason.QUORUM_NOT_REACHED
     reason = troubled.pop() if shared else why.reason
-    return Trouble(reason, f"{why.message} {in_trouble(states)}")
+    return Trouble(reason, f"{why.message} {in_trouble(found, remedies)}")

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from panal.api.types import ClientsStatus, CollaboratorStatus, ModelStatus, Phase
 
+NO_CLIENTS = ClientsStatus(summary="0/0")
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -15,14 +17,13 @@ class Outcome:
     phase: Phase
     reason: str
     message: str
-    selected: int = 0
+    clients: ClientsStatus = NO_CLIENTS
     clusters_selected: bool = False
     selection_message: str = ""
     aggregator_ready: bool = False
-    collaborators: tuple[CollaboratorStatus, ...] = ()
+    collaborators: tuple[CollaboratorStatus, ...] = ()  # those that the status shows
     model: ModelStatus | None = None
     started: datetime | None = None
-    clients: ClientsStatus | None = None  # None: counted from `collaborators`, which must be complete
 
     def ended(self, phase: Phase, reason: str, message: str) -> Outcome:
         return replace(self, phase=phase, reason=reason, message=message)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from panal.api.progress import Metric, Progress, finite, non_finite
-from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import shown
-from panal.api.types import ClientsStatus, CollaboratorStatus, Condition, Phase, RoundsStatus, Status
-from panal.lifecycle import diagnosis, exposure
+from panal.api.types import Condition, Phase, RoundsStatus, Status
+from panal.lifecycle import exposure
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
@@ -34,8 +33,8 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         observed_generation=world.run.generation,
         conditions=_conditions(world, outcome, now),
         rounds=_rounds(world, outcome, progress),
-        clients=_clients(outcome),
-        collaborators=list(_shown(outcome)),
+        clients=outcome.clients,
+        collaborators=list(outcome.collaborators),
         metrics=finite(metrics),
         non_finite_metrics=non_finite(metrics),
         headline_metric=headline(metrics),
@@ -82,26 +81,12 @@ def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> Rounds
     )
 
 
-def _clients(outcome: Outcome) -> ClientsStatus:
-    if outcome.clients:
-        return outcome.clients
-    states = [c.state for c in outcome.collaborators]
-    ready = sum(s in (diagnosis.READY, diagnosis.TRAINING, diagnosis.DONE) for s in states)
-    failed = states.count(diagnosis.FAILED)
-    return ClientsStatus(selected=outcome.selected, ready=ready, failed=failed, summary=f"{ready}/{outcome.selected}")
-
-
-def _shown(outcome: Outcome) -> Iterable[CollaboratorStatus]:
-    return outcome.collaborators[:MAX_COLLABORATORS]
-
-
 def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition]:
     going = outcome.phase in (Phase.WAITING, Phase.RUNNING)
     ignored = ignored_fields(world.run.spec)
     accepted = f"no effect: {', '.join(ignored)}" if ignored else ""
     needed = world.run.spec.server.min_available_clients
-    clients = _clients(outcome)
-    enough = clients.ready >= needed
+    enough = outcome.clients.ready >= needed
     collaborators = Reason.COLLABORATORS_READY if enough else Reason.COLLABORATORS_STARTING
     selection = Reason.CLUSTERS_SELECTED if outcome.clusters_selected else _waiting_reason(outcome)
     starting = Reason.AGGREGATOR_STARTING if going else outcome.reason
@@ -110,7 +95,7 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
         ("SpecAccepted", "True", str(Reason.FIELD_IGNORED) if ignored else "Accepted", accepted),
         ("ClustersSelected", _truth(outcome.clusters_selected), str(selection), outcome.selection_message),
         ("AggregatorReady", _truth(outcome.aggregator_ready), str(aggregator), ""),
-        ("CollaboratorsReady", _truth(enough), str(collaborators), f"{clients.ready} of {needed} needed"),
+        ("CollaboratorsReady", _truth(enough), str(collaborators), f"{outcome.clients.ready} of {needed} needed"),
         ("Progressing", _truth(going), str(outcome.reason), outcome.message if going else ""),
         ("Complete", _truth(outcome.phase is Phase.COMPLETED), str(outcome.reason), _if(outcome.phase is Phase.COMPLETED, outcome)),
         ("Failed", _truth(outcome.phase is Phase.FAILED), str(outcome.reason), _if(outcome.phase is Phase.FAILED, outcome)),

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from panal.api.names import ClusterName
+from panal.api.status import MAX_COLLABORATORS
 from panal.api.types import CollaboratorStatus, Phase
 from panal.lifecycle.decide import decide
-from panal.lifecycle.diagnosis import FAILED, in_trouble
-from panal.lifecycle.reasons import REMEDY, Reason
-from panal.lifecycle.world import Refusal, World
+from panal.lifecycle.diagnosis import FAILED, NO_PROGRESS, Collaborator, in_trouble
+from panal.lifecycle.reasons import REMEDY, Reason, Trouble
+from panal.lifecycle.world import PlacementView, Refusal, World
 from panal.pod.tools.flower.codes import FlowerEnding
 from worlds import (
     NOW,
@@ -21,6 +23,7 @@ from worlds import (
     clusters,
     job,
     launcher,
+    names_of,
     pod,
     progress,
     reason_of,
@@ -220,5 +223,14 @@ def test_a_missing_quorum_with_several_causes_keeps_its_reason() -> None:
     ("failed", "said_last"), [(3, "c"), (4, "And 1 more cluster has failed."), (5, "And 2 more clusters have failed.")]
 )
 def test_clusters_beyond_the_limit_are_counted(failed: int, said_last: str) -> None:
-    found = tuple(CollaboratorStatus(cluster=name, state=FAILED, reason="Crashing", message=name) for name in "abcde"[:failed])
-    assert in_trouble(found).endswith(said_last)
+    found = [Collaborator(ClusterName(name), FAILED, Trouble("X", name), NO_PROGRESS) for name in "abcde"[:failed]]
+    assert in_trouble(found, {}).endswith(said_last)
+
+
+def test_the_counts_include_the_collaborators_that_are_not_listed() -> None:
+    many = range(1, MAX_COLLABORATORS + 11)
+    ill = [work(n, phase="Pending", waiting="ErrImagePull") if n % 2 else work(n) for n in many]
+    sites_of_all = {"clusters": clusters(*map(cluster, many)), "sites": sites(*many), "works": works(*ill)}
+    status = status_after(running(**sites_of_all, placement=PlacementView(names_of(*many), settled=True)))
+    assert (status.clients.selected, status.clients.ready, status.clients.failed) == (60, 30, 30)
+    assert [c.state for c in status.collaborators] == [FAILED] * 30 + ["Training"] * 20
