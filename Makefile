@@ -17,7 +17,7 @@ PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
 EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-platform test-long test-real \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-platform test-long test-real soak \
 	test-e2e check lint format types layers venv lock images crd manifest clean flower-known flower-versions
 
 help: ## list the targets
@@ -96,11 +96,14 @@ test-real: $(VENV)/.ready $(FLOWER)/.ready ## run the tests on real Kubernetes a
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
-	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*'
+	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore=tests/real/test_soak.py
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
 
 test-e2e: test-real ## alias of test-real
+
+soak: $(VENV)/.ready ## run the long tests of the controller on a real API server, with SOAK_CLUSTERS (3500) clusters
+	$(REAL) tests/real/test_soak.py
 
 venv: $(VENV)/.ready ## create the virtual environment, with panal and panal-local installed as editable
 

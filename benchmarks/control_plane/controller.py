@@ -75,7 +75,7 @@ class Controller:
     async def of(cls, checkout: Path, hub: Hub, resync: int = 900) -> AsyncIterator[Controller]:
         """Started, and leading. It ends with the context, and the context fails if it ends before."""
         port, log = free_port(), hub.dir / "log/controller.log"
-        process = _started(checkout, hub, port, log, resync)
+        process = started(checkout, hub, port, log, resync)
         try:
             patience = aiohttp.ClientTimeout(total=60)
             async with aiohttp.ClientSession(timeout=patience) as session, asyncio.TaskGroup() as tasks:
@@ -155,7 +155,7 @@ class Controller:
         raise TimeoutError("the controller does not lead")
 
 
-def _started(checkout: Path, hub: Hub, port: int, log: Path, resync: int) -> subprocess.Popen[bytes]:
+def started(checkout: Path, hub: Hub, port: int, log: Path, resync: int) -> subprocess.Popen[bytes]:
     env = os.environ | {
         "CHECKOUT": str(checkout),
         "PYTHONPATH": f"{checkout}/src:{checkout}/local/src",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cluster import Cluster
+from cluster import AUDIT, Cluster
 from ocm import HUB_CRDS
 
 AGENTS = "system:open-cluster-management:managed-clusters"
@@ -41,10 +42,12 @@ class Hub(Cluster):
 
 
 @contextmanager
-def running() -> Iterator[Hub]:
-    """In a folder of its own, with the namespace `runs`. Ends with the context."""
+def running(*, audit: bool = False) -> Iterator[Hub]:
+    """In a folder of its own, with the namespace `runs`. Ends with the context. `audit`: with an audit log."""
     root = Path(tempfile.mkdtemp(prefix="panal-control-plane-"))
     hub = Hub(root, "hub")
+    if audit:
+        (hub.dir / "audit.json").write_text(json.dumps(AUDIT))
     try:
         hub.start_api()
         hub.crds(*HUB_CRDS)

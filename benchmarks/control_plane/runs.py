@@ -49,7 +49,7 @@ class Run:
     async def begin(self) -> None:
         """Creates it; its Placement is decided, and its aggregator's Pod runs."""
         await self.api.create(RUNS, _resource(self.name, len(self.clusters)))
-        await self._decide()
+        await self.decide()
         await self._start_pod()
 
     @property
@@ -57,7 +57,8 @@ class Run:
         return next((o.get("status") or {} for o in self.resource.objects.values()), {})
 
     # --- placement ------------------------------------------------------------------------------------------------------------
-    async def _decide(self) -> None:
+    async def decide(self) -> None:
+        """Writes the decisions of its Placement: all clusters."""
         async with Watch.on(self.api, f"{PLACEMENTS}?fieldSelector=metadata.name={self.name}") as found:
             await found.until(bool, f"the Placement of {self.name}", SECONDS)
             (placement,) = found.objects.values()

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from impossible_runs import CLUSTERS, FAILED, WAITING, Spec, client, placement, server
+from impossible_runs import CLUSTERS, FAILED, REFUSED_BY_THE_HUB, WAITING, Spec, client
 from panal.api.crd import crd
 from panal.api.names import COLLABORATOR_NAMESPACE
 from panal.api.types import Phase, Status
@@ -27,50 +27,6 @@ from worlds import NOW, fresh, manifests, reason_of, remedy, resource, run, runn
 
 pytestmark = pytest.mark.real
 NAMESPACE = "ns"  # that of the worlds
-ENV, RESOURCES, TOLERATIONS, NODES = (f"spec.server.{field}: " for field in ("env", "resources", "tolerations", "nodeSelector"))
-
-
-def env(**source: dict[str, str]) -> Spec:
-    return server(env=[{"name": "A", "valueFrom": source}])
-
-
-def limits(**quantities: object) -> Spec:
-    return server(resources={"limits": quantities})
-
-
-def toleration(**fields: object) -> Spec:
-    return server(tolerations=[fields])
-
-
-# The spec, the object that the hub refuses, and the field that the message begins with.
-REFUSED_BY_THE_HUB: list[tuple[Spec, str, str]] = [
-    (env(secretKeyRef={"name": "s", "key": "a b"}), "Job", ENV),
-    (env(configMapKeyRef={"name": "Not A Name", "key": "k"}), "Job", ENV),
-    (env(fieldRef={"fieldPath": "metadata.nonsense"}), "Job", ENV),
-    (env(fieldRef={"fieldPath": "metadata.name", "apiVersion": "v9"}), "Job", ENV),
-    (env(resourceFieldRef={"resource": "limits.nonsense"}), "Job", ENV),
-    (server(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}), "Job", RESOURCES),
-    (server(resources={"requests": {"nvidia.com/gpu": 1}}), "Job", RESOURCES),
-    (server(resources={"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}}), "Job", RESOURCES),
-    (limits(gpu=1), "Job", RESOURCES),
-    (limits(**{"nvidia.com/gpu": "0.5"}), "Job", RESOURCES),
-    (limits(**{"a b": 1}), "Job", RESOURCES),
-    (limits(**{"a/b/c": 1}), "Job", RESOURCES),
-    (limits(storage="1Gi"), "Job", RESOURCES),
-    (limits(cpu=-1), "Job", RESOURCES),
-    (limits(**{"hugepages-2Mi": "1Mi"}), "Job", RESOURCES),
-    (toleration(), "Job", TOLERATIONS),
-    (toleration(key="a", operator="Exists", value="b"), "Job", TOLERATIONS),
-    (toleration(key="a", operator="Exists", effect="NoSchedule", tolerationSeconds=1), "Job", TOLERATIONS),
-    (toleration(key="a b"), "Job", TOLERATIONS),
-    (toleration(operator="Equal", value="a"), "Job", TOLERATIONS),
-    (toleration(key="a", value="b c"), "Job", TOLERATIONS),
-    (server(nodeSelector={"a b": "c"}), "Job", NODES),
-    (server(nodeSelector={"a": "b c"}), "Job", NODES),
-    (server(nodeSelector={"": "b"}), "Job", NODES),
-    (server(nodeSelector={"a": "b" * 64}), "Job", NODES),
-    (placement(tolerations=[{"key": "a b", "operator": "Exists"}]), "Placement", "spec.client.placement.tolerations[0].key: "),
-]
 
 
 class Hub:

@@ -283,3 +283,48 @@ def _works_are_refused() -> Iterator[Case]:
 FAILED = [*_unsupported(), *_start_fails()]
 WAITING = [*_nothing_matches(), *_wrong_placement(), *_unbound_sets(), *_no_address()]
 CLUSTERS = [*_no_participant(), *_pods_do_not_start(), *_works_are_refused()]
+
+ENV, RESOURCES, TOLERATIONS, NODES = (f"spec.server.{field}: " for field in ("env", "resources", "tolerations", "nodeSelector"))
+
+
+def env(**source: dict[str, str]) -> Spec:
+    return server(env=[{"name": "A", "valueFrom": source}])
+
+
+def limits(**quantities: object) -> Spec:
+    return server(resources={"limits": quantities})
+
+
+def toleration(**fields: object) -> Spec:
+    return server(tolerations=[fields])
+
+
+# The spec, the object that the hub refuses, and the field that the message begins with.
+REFUSED_BY_THE_HUB: list[tuple[Spec, str, str]] = [
+    (env(secretKeyRef={"name": "s", "key": "a b"}), "Job", ENV),
+    (env(configMapKeyRef={"name": "Not A Name", "key": "k"}), "Job", ENV),
+    (env(fieldRef={"fieldPath": "metadata.nonsense"}), "Job", ENV),
+    (env(fieldRef={"fieldPath": "metadata.name", "apiVersion": "v9"}), "Job", ENV),
+    (env(resourceFieldRef={"resource": "limits.nonsense"}), "Job", ENV),
+    (server(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}), "Job", RESOURCES),
+    (server(resources={"requests": {"nvidia.com/gpu": 1}}), "Job", RESOURCES),
+    (server(resources={"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}}), "Job", RESOURCES),
+    (limits(gpu=1), "Job", RESOURCES),
+    (limits(**{"nvidia.com/gpu": "0.5"}), "Job", RESOURCES),
+    (limits(**{"a b": 1}), "Job", RESOURCES),
+    (limits(**{"a/b/c": 1}), "Job", RESOURCES),
+    (limits(storage="1Gi"), "Job", RESOURCES),
+    (limits(cpu=-1), "Job", RESOURCES),
+    (limits(**{"hugepages-2Mi": "1Mi"}), "Job", RESOURCES),
+    (toleration(), "Job", TOLERATIONS),
+    (toleration(key="a", operator="Exists", value="b"), "Job", TOLERATIONS),
+    (toleration(key="a", operator="Exists", effect="NoSchedule", tolerationSeconds=1), "Job", TOLERATIONS),
+    (toleration(key="a b"), "Job", TOLERATIONS),
+    (toleration(operator="Equal", value="a"), "Job", TOLERATIONS),
+    (toleration(key="a", value="b c"), "Job", TOLERATIONS),
+    (server(nodeSelector={"a b": "c"}), "Job", NODES),
+    (server(nodeSelector={"a": "b c"}), "Job", NODES),
+    (server(nodeSelector={"": "b"}), "Job", NODES),
+    (server(nodeSelector={"a": "b" * 64}), "Job", NODES),
+    (placement(tolerations=[{"key": "a b", "operator": "Exists"}]), "Placement", "spec.client.placement.tolerations[0].key: "),
+]

@@ -1,0 +1,220 @@
+"""Long tests of the controller on a real API server (`make soak`). `benchmarks.control_plane` plays clusters, agents, node and reporter."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from benchmarks.control_plane import ROOT, costs, measures, sites
+from benchmarks.control_plane.api import Api, each
+from benchmarks.control_plane.controller import Controller, started
+from benchmarks.control_plane.hub import Hub, running
+from benchmarks.control_plane.measures import Bench
+from benchmarks.control_plane.runs import Run
+
+from impossible_runs import FAILED, REFUSED_BY_THE_HUB, WAITING
+from panal.api import names
+from panal.api.names import API_VERSION, KIND, PLURAL
+from panal.kube import kinds
+from panal.kube.times import from_time
+from processes import free_port
+from rights import entries
+from waiting import eventually
+from worlds import resource
+
+pytestmark = [pytest.mark.real, pytest.mark.soak]
+
+CLUSTERS = int(os.environ.get("SOAK_CLUSTERS") or 3500)
+RESYNC = 120  # seconds
+WRITES = ("create", "update", "patch", "delete")
+SETTLED, COUNTED = 60, 60  # seconds: until retries have become slow, and of the count
+MOST = 12  # requests of the controller in that time
+RUNS = 20  # that are created while no leader works
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with running(audit=True) as found:
+        found.install(ROOT)
+        yield found
+
+
+def limit() -> float:
+    """The memory limit of the chart, in MiB."""
+    text = str(yaml.safe_load((ROOT / "charts/panal/values.yaml").read_text())["resources"]["limits"]["memory"])
+    assert text.endswith("Mi"), text
+    return float(text.removesuffix("Mi"))
+
+
+def test_the_controller_stays_below_its_memory_limit(hub: Hub) -> None:
+    """From its start beside all clusters, over the add-on, a run of all clusters, and two lists of every kind."""
+    peaks = asyncio.run(memory(hub))
+    print("peaks in MiB:", {name: round(peak) for name, peak in peaks.items()})
+    assert max(peaks.values()) < limit(), peaks
+
+
+async def memory(hub: Hub) -> dict[str, float]:
+    clusters = [f"c{number:05}" for number in range(CLUSTERS)]
+    peaks = {}
+    async with Api.open(hub) as api:
+        await each(clusters, lambda c: sites.join(api, c))
+        await each(clusters, lambda c: sites.take_part(api, c))
+        bench = Bench(hub, api, ROOT, "soak", clusters, 1)
+        async with Controller.of(ROOT, hub, RESYNC) as controller, bench.run("one") as run:
+            await controller.until_quiet(measures.PATIENCE)
+            await sites.report_all(api, f"{names.ADDON_LABEL}={names.ADDON}")
+            await controller.until_quiet(measures.PATIENCE)
+            peaks["add-on"] = controller.peak()
+            await run.begin()
+            await measures.all_works(run)
+            await measures.all_ready(run)
+            peaks["run"] = controller.peak()
+            for number in ("first", "second"):
+                await costs.peak_of_resync(controller)
+                peaks[f"{number} list"] = controller.peak()
+            assert run.status["clients"]["summary"] == f"{CLUSTERS}/{CLUSTERS}"
+    return peaks
+
+
+def test_a_leader_that_was_paused_writes_nothing_after_its_successor(hub: Hub) -> None:
+    first, second = Candidate(hub, "first"), Candidate(hub, "second")
+    try:
+        first.start()
+        eventually(first.leads, "the first leads", 60)
+        create(hub, "before")
+        eventually(lambda: "before" in shown(hub), "the first reconciles runs", 30)
+        second.start()
+        assert second.token != first.token
+        first.process.send_signal(signal.SIGSTOP)
+        missed = {f"missed-{number}" for number in range(RUNS)}
+        create(hub, *missed)  # the first has these changes in its connections when it wakes
+        eventually(second.leads, "the second leads", 90)
+        eventually(lambda: missed <= shown(hub), "the second reconciles what came meanwhile", 60)
+        woken = time.time()
+        first.process.send_signal(signal.SIGCONT)
+        first.process.wait(60)
+        create(hub, "after")
+        eventually(lambda: "after" in shown(hub), "the second goes on", 30)
+    finally:
+        first.end()
+        second.end()
+    assert first.process.returncode not in (0, -signal.SIGTERM, -signal.SIGKILL), "it notices that it no longer leads, and ends"
+    written = [entry for entry in entries(hub.dir / "log/audit.log") if entry["verb"] in WRITES and token_of(entry) == first.token]
+    assert written, "the audit log has the writes of the first"
+    late = [entry["requestURI"] for entry in written if time_of(entry) > woken]
+    assert [uri for uri in late if kinds.LEASE.plural not in uri] == []
+
+
+def test_runs_that_cannot_work_ask_nothing_more(hub: Hub) -> None:
+    """Those that fail, those that wait, and those of which the API server refuses an object."""
+    with Candidate(hub, "only") as controller:
+        eventually(controller.leads, "it leads", 60)
+        asyncio.run(impossible(hub))
+        time.sleep(SETTLED)
+        began = time.time()
+        time.sleep(COUNTED)
+    requests = [e for e in entries(hub.dir / "log/audit.log") if token_of(e) == controller.token and e["verb"] != "watch"]
+    tried = {run_of(entry) for entry in requests}
+    assert tried >= {f"hub-{n}" for n in range(len(REFUSED_BY_THE_HUB))}, "each of them was tried"
+    late = [e["requestURI"] for e in requests if began < time_of(e) < began + COUNTED and kinds.LEASE.plural not in e["requestURI"]]
+    assert len(late) <= MOST, late
+
+
+async def impossible(hub: Hub) -> None:
+    """Runs that the hub accepts, on three clusters, of which every Placement selects all."""
+    async with Api.open(hub) as api:
+        clusters = ["c1", "c2", "c3"]
+        await each(clusters, lambda c: sites.join(api, c))
+        await each(clusters, lambda c: sites.take_part(api, c))
+        specs = {f"spec-{n}": case.spec for n, case in enumerate([*FAILED, *WAITING])}
+        specs |= {f"hub-{n}": spec for n, (spec, _, _) in enumerate(REFUSED_BY_THE_HUB)}
+        found = {name: resource(**copy.deepcopy(spec)) for name, spec in specs.items()}
+        hub.apply(*(each | {"metadata": {"name": name, "namespace": "runs"}} for name, each in found.items()))
+        eventually(lambda: shown(hub) == set(specs), "all have a status", 60)
+        placed = hub.kubectl("-n", "runs", "get", "placements", "-o", "name").split()  # the hub refuses one of them
+        for name in (
+            name for name in specs if name.startswith("hub-") and f"placement.cluster.open-cluster-management.io/{name}" in placed
+        ):
+            async with Run.on(api, name, clusters) as run:
+                await run.decide()
+
+
+def run_of(entry: dict[str, Any]) -> str:
+    """The run that a request concerns; empty if it is another object."""
+    ref = entry.get("objectRef") or {}
+    found = re.match(r"(spec|hub)-\d+", ref.get("name", "")) if ref.get("namespace") == "runs" else None
+    return found[0] if found else ""
+
+
+def time_of(entry: dict[str, Any]) -> float:
+    return from_time(entry["requestReceivedTimestamp"]).timestamp()
+
+
+class Candidate:
+    """A process of the controller, with a token of its own."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.hub, self.port, self.log = hub, free_port(), hub.dir / f"log/{name}.log"
+        self.process: subprocess.Popen[bytes]
+        self.token = ""
+
+    def start(self) -> None:
+        self.process = started(ROOT, self.hub, self.port, self.log, 900)
+        config = json.loads((self.hub.dir / "panal.kubeconfig").read_text())
+        payload = config["users"][0]["user"]["token"].split(".")[1]
+        self.token = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["jti"]
+
+    def leads(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+                return b"panal_leader 1.0" in answer.read()
+        except OSError:
+            return False
+
+    def __enter__(self) -> Candidate:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        if hasattr(self, "process"):
+            self.process.kill()
+            self.process.wait()
+            print(self.log.read_text(errors="replace")[-3000:])
+
+
+def token_of(entry: dict[str, Any]) -> str:
+    """The id of the token by which a request was authenticated."""
+    found = (entry["user"].get("extra") or {}).get("authentication.kubernetes.io/credential-id") or [""]
+    return str(found[0]).removeprefix("JTI=")
+
+
+def create(hub: Hub, *run_names: str) -> None:
+    listener = {"name": "a", "type": "NodePort", "port": 30100, "ip": "192.0.2.1"}
+    spec = {
+        "framework": "flower",
+        "server": {"image": "example/app:1", "rounds": 1, "minAvailableClients": 1, "listeners": [listener]},
+        "client": {"image": "example/app:1", "dataClaim": "None", "placement": {}},
+    }
+    head = {"apiVersion": API_VERSION, "kind": KIND, "spec": spec}
+    hub.apply(*(head | {"metadata": {"name": name, "namespace": "runs"}} for name in run_names))
+
+
+def shown(hub: Hub) -> set[str]:
+    """The runs that have a status."""
+    found = json.loads(hub.kubectl("-n", "runs", "get", PLURAL, "-o", "json"))["items"]
+    return {each["metadata"]["name"] for each in found if (each.get("status") or {}).get("phase")}
