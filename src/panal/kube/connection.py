@@ -45,7 +45,7 @@ HOME_KUBECONFIG = Path("~/.kube/config")
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 _CONNECTIONS = 200
 _IDLE = 30.0  # seconds after which an unused connection is closed
-_ABORT_LATE = sys.version_info < (3, 12, 7)  # TLS connections that an abandoned watch leaves; later versions of Python need no help
+_NEEDS_CLEANUP = sys.version_info < (3, 12, 7)  # TLS connections that an abandoned watch leaves; later versions of Python need no help
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Access:
+class Target:
     """`server` is the URL of the API server, `namespace` that of the service account or of the kubeconfig's context. `proxy`: the URL of
     the HTTP proxy to the server, if any; `socket`: a Unix socket to use instead."""
 
@@ -77,21 +77,21 @@ class Access:
 class Connection:
     """`timeout` is in seconds, for each request."""
 
-    def __init__(self, access: Access, timeout: float) -> None:
-        self._access = access
+    def __init__(self, target: Target, timeout: float) -> None:
+        self._target = target
         self._timeout = timeout
 
     @classmethod
     def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None, socket: Path | None = None) -> Connection:
         """The arguments are those of `Client.from_kubeconfig`. Requests to an API server on a loopback address do not use a proxy."""
         try:
-            return cls(_access(_config(kubeconfig, context), socket), timeout)
+            return cls(_target(_config(kubeconfig, context), socket), timeout)
         except _UNUSABLE as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
 
     @property
     def namespace(self) -> str:
-        return self._access.namespace
+        return self._target.namespace
 
     async def close(self) -> None:
         if "_http" in self.__dict__:
@@ -102,11 +102,11 @@ class Connection:
     def _http(self) -> aiohttp.ClientSession:
         """It needs a running event loop, so it is made for the first request."""
         connector: aiohttp.BaseConnector
-        if self._access.socket:
-            connector = aiohttp.UnixConnector(str(self._access.socket), limit=_CONNECTIONS, keepalive_timeout=_IDLE)
+        if self._target.socket:
+            connector = aiohttp.UnixConnector(str(self._target.socket), limit=_CONNECTIONS, keepalive_timeout=_IDLE)
         else:
             connector = aiohttp.TCPConnector(
-                ssl=self._access.tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE, enable_cleanup_closed=_ABORT_LATE
+                ssl=self._target.tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE, enable_cleanup_closed=_NEEDS_CLEANUP
             )
         return aiohttp.ClientSession(connector=connector, headers={"User-Agent": "panal"})
 
@@ -138,10 +138,10 @@ class Connection:
 
     async def _ask(self, request: Request, silence: float) -> aiohttp.ClientResponse:
         """Sends the request, again if the credentials were refused and there are newer ones."""
-        if self._access.auth is None:
+        if self._target.auth is None:
             return await self._send(request, silence, {})
         carrier = httpx2.Request("GET", "http://api")  # the credentials write to its headers
-        async with aclosing(self._access.auth.async_auth_flow(carrier)) as credentials:
+        async with aclosing(self._target.auth.async_auth_flow(carrier)) as credentials:
             await anext(credentials)
             while True:
                 response = await self._send(request, silence, {"Authorization": carrier.headers["Authorization"]})
@@ -158,22 +158,22 @@ class Connection:
         sent = {"Accept": request.accept, **headers} | ({} if request.body is None else {"Content-Type": request.content_type})
         return await self._http.request(
             request.method,
-            URL(f"{self._access.server}{request.path}{query}", encoded=True),
+            URL(f"{self._target.server}{request.path}{query}", encoded=True),
             data=None if request.body is None else msgspec.json.encode(request.body),
             headers=sent,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 3, sock_read=silence),
             allow_redirects=False,
-            proxy=self._access.proxy,
+            proxy=self._target.proxy,
         )
 
 
-def _access(config: SingleConfig, socket: Path | None) -> Access:
+def _target(config: SingleConfig, socket: Path | None) -> Target:
     cluster, user = config.cluster, config.user
     assert user, "missing user"
     server = "http://localhost" if socket else cluster.server.rstrip("/")
     proxy = None if socket or _on_loopback(server) else _proxy(server)
     tls = verify_cluster(cluster, user, config.abs_file, trust_env=not _on_loopback(server))
-    return Access(server, tls, user_auth(user), config.namespace, proxy, socket)
+    return Target(server, tls, user_auth(user), config.namespace, proxy, socket)
 
 
 def _proxy(server: str) -> str | None:
