@@ -35,7 +35,7 @@ class Packed(NamedTuple):
 def trim(work: Object) -> Object:
     """The form that the cache stores: metadata, the conditions, `packed` (the compressed work without status) and `view` (what decisions
     read). The spec of a work that is nested too deeply is left out, so that it is written again."""
-    if _is_nested_deeply(work.get("spec")):
+    if _is_nested_deeply(work.get("spec") or {}):
         work = work | {"spec": {}}
     metadata = work["metadata"]
     kept = {key: metadata[key] for key in KEPT if key in metadata}
@@ -51,13 +51,17 @@ def trim(work: Object) -> Object:
     }
 
 
-def _is_nested_deeply(value: object) -> bool:
+def _is_nested_deeply(value: Object) -> bool:
     """Whether `value` is nested deeper than DEEPEST levels, which code that calls itself for each level may not survive."""
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(DEEPEST):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
-        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
-    return bool(level)
+        items: list[object] = []
+        for each in level:
+            items += each.values() if isinstance(each, dict) else each
+        level = [item for item in items if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def whole(trimmed: Object) -> Object:
