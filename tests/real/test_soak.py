@@ -8,29 +8,32 @@ import copy
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import yaml
 from benchmarks.control_plane import ROOT, costs, measures, sites
-from benchmarks.control_plane.api import Api, each
+from benchmarks.control_plane.api import RUNS, Api, Refused, each
 from benchmarks.control_plane.controller import Controller, started
 from benchmarks.control_plane.hub import Hub, running
 from benchmarks.control_plane.measures import Bench
 from benchmarks.control_plane.runs import Run
 
 from impossible_runs import FAILED, REFUSED_BY_THE_HUB, WAITING
+from panal.addon.manifests import WORK
 from panal.api import names
 from panal.api.names import API_VERSION, KIND, PLURAL
 from panal.kube import kinds
 from panal.kube.times import from_time
 from processes import free_port
-from rights import entries
+from rights import CREATED, USER, entries
 from waiting import eventually
 from worlds import resource
 
@@ -41,7 +44,9 @@ RESYNC = 120  # seconds
 WRITES = ("create", "update", "patch", "delete")
 SETTLED, COUNTED = 60, 60  # seconds: until retries have become slow, and of the count
 MOST = 12  # requests of the controller in that time
-RUNS = 20  # that are created while no leader works
+MISSED = 20  # runs that are created while no leader works
+FEW = 200  # clusters, where their number does not matter
+AWAY = 10  # seconds
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ def test_a_leader_that_was_paused_writes_nothing_after_its_successor(hub: Hub) -
         second.start()
         assert second.token != first.token
         first.process.send_signal(signal.SIGSTOP)
-        missed = {f"missed-{number}" for number in range(RUNS)}
+        missed = {f"missed-{number}" for number in range(MISSED)}
         create(hub, *missed)  # the first has these changes in its connections when it wakes
         eventually(second.leads, "the second leads", 90)
         eventually(lambda: missed <= shown(hub), "the second reconciles what came meanwhile", 60)
@@ -160,6 +165,121 @@ def run_of(entry: dict[str, Any]) -> str:
 
 def time_of(entry: dict[str, Any]) -> float:
     return from_time(entry["requestReceivedTimestamp"]).timestamp()
+
+
+# --- the API server is away, or goes back in time -------------------------------------------------------------------------------
+def hangs(hub: Hub) -> None:
+    pid = int((hub.processes.pids / "kube-apiserver").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(AWAY)
+    os.kill(pid, signal.SIGCONT)
+
+
+def dies(hub: Hub) -> None:
+    hub.processes.end("kube-apiserver", kill=True)
+    time.sleep(AWAY)
+    start(hub)
+
+
+def start(hub: Hub, *before: str) -> None:
+    for program in (*before, "kube-apiserver"):
+        hub.processes.start_again(program)
+    hub.wait_for_api()
+
+
+def stop(hub: Hub) -> None:
+    for program in ("kube-apiserver", "etcd"):
+        hub.processes.end(program)
+
+
+@pytest.mark.parametrize("fault", [hangs, dies])
+def test_works_that_an_outage_delays_are_written_once_and_nothing_counts_as_refused(hub: Hub, fault: Callable[[Hub], None]) -> None:
+    asyncio.run(burst(hub, fault))
+    created = [e["objectRef"]["namespace"] for e in entries(hub.dir / "log/audit.log") if is_creation_of_a_work(e)]
+    assert FEW - 20 <= len(created) <= FEW, "an API server that dies may not have logged its last answers"
+    assert sorted(created) == sorted(set(created)), "no work has been created twice"
+    events = json.loads(hub.kubectl("-n", "runs", "get", "events", "-o", "json"))["items"]
+    assert [e["message"] for e in events if e["type"] == "Warning"] == []
+    assert "refuse" not in (hub.dir / "log/controller.log").read_text()
+
+
+async def burst(hub: Hub, fault: Callable[[Hub], None]) -> None:
+    """The fault comes when some works of a run exist, and this returns when all do."""
+    async with few(hub) as bench, Controller.of(ROOT, hub) as controller, bench.run("one") as run:
+        await controller.until_quiet(measures.PATIENCE)
+        await run.begin()
+        await run.write_progress(connected=0)
+        await run.works.until(lambda works: len(works) > FEW // 10, "some works", 60)
+        await asyncio.to_thread(fault, hub)
+        works = ("get", "manifestworks", "-A", "-l", f"{names.LABEL_RUN}={run.name}", "-o", "name")
+        await asyncio.to_thread(eventually, lambda: len(hub.kubectl(*works).split()) == FEW, "all works exist", 120)
+
+
+def is_creation_of_a_work(entry: dict[str, Any]) -> bool:
+    ref = entry.get("objectRef") or {}
+    ours = ref.get("resource") == "manifestworks" and entry["user"]["username"] == USER
+    return bool(ours and ref.get("name") != WORK and entry["verb"] == "create" and entry["responseStatus"]["code"] == CREATED)
+
+
+def test_a_run_goes_on_from_a_backup_of_the_hub(hub: Hub) -> None:
+    """The controller runs on. What was written after the backup is gone: rounds in the status, and the works of some clusters."""
+    asyncio.run(restored(hub))
+
+
+async def restored(hub: Hub) -> None:
+    data, backup = hub.dir / "etcd-data", hub.dir / "backup"
+    async with few(hub) as bench, Controller.of(ROOT, hub) as controller, bench.run("one") as run:
+        await run.begin()
+        await run.write_progress(connected=0)
+        await run.works.until(lambda works: len(works) == FEW, "all works", 60)
+        await measures.all_ready(run)
+        await controller.until_quiet(measures.PATIENCE)
+        await asyncio.to_thread(stop, hub)
+        shutil.copytree(data, backup)
+        await asyncio.to_thread(start, hub, "etcd")
+        await run.write_round(5)
+        await until_shown(run, 5)
+        await asyncio.to_thread(stop, hub)
+        shutil.rmtree(data)
+        backup.rename(data)
+        await asyncio.to_thread(start, hub, "etcd")
+        await until_shown(run, 1)
+        await run.write_round(2)
+        await until_shown(run, 2)
+        assert (await status_of(run))["phase"] == "Running"
+
+
+async def until_shown(run: Run, completed: int) -> None:
+    end = time.monotonic() + 120
+    while ((await status_of(run)).get("rounds") or {}).get("completed") != completed:
+        assert time.monotonic() < end, await status_of(run)
+        await asyncio.sleep(0.2)
+
+
+async def status_of(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = (await run.api.get(f"{RUNS}/{run.name}")).get("status") or {}
+    return found
+
+
+async def until_served(api: Api) -> None:
+    """An API server refuses requests (429) for a while after a CRD has come."""
+    for _ in range(100):
+        try:
+            await api.items(RUNS)
+            return
+        except Refused:
+            await asyncio.sleep(0.3)
+    raise TimeoutError("runs are not served")
+
+
+@asynccontextmanager
+async def few(hub: Hub) -> AsyncIterator[Bench]:
+    clusters = [f"c{number:05}" for number in range(FEW)]
+    async with Api.open(hub) as api:
+        await each(clusters, lambda c: sites.join(api, c))
+        await each(clusters, lambda c: sites.take_part(api, c))
+        await until_served(api)
+        yield Bench(hub, api, ROOT, "soak", clusters, 1)
 
 
 class Candidate:
