@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 from multidict import CIMultiDict
 
 from cluster import Cluster
@@ -44,7 +44,7 @@ class Api:
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
         if not token:
             context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        connector = aiohttp.TCPConnector(ssl=context, limit=0, enable_cleanup_closed=sys.version_info < (3, 12, 7))
+        connector = aiohttp.TCPConnector(ssl=context, limit=0, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
             yield cls(cluster.url, session, CIMultiDict({"Authorization": f"Bearer {token}"} if token else {}))
         await asyncio.sleep(0)  # aborted TLS connections close their sockets

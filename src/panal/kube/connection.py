@@ -8,22 +8,22 @@ uses lightkube and its HTTP library.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
 import msgspec
 import yaml
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 from lightkube import ConfigError as LightkubeConfigError
 from lightkube import KubeConfig, SingleConfig
 from lightkube.config.client_adapter import user_auth, verify_cluster
@@ -45,7 +45,6 @@ HOME_KUBECONFIG = Path("~/.kube/config")
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
 _CONNECTIONS = 200
 _IDLE = 30.0  # seconds after which an unused connection is closed
-_NEEDS_CLEANUP = sys.version_info < (3, 12, 7)  # TLS connections that an abandoned watch leaves; later versions of Python need no help
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +61,23 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """`url` has no credentials, because it is in the texts of errors. `headers` have them."""
+
+    url: URL
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Target:
-    """`server` is the URL of the API server, `namespace` that of the service account or of the kubeconfig's context. `proxy`: the URL of
-    the HTTP proxy to the server, if any; `socket`: a Unix socket to use instead."""
+    """`server` is the URL of the API server, `namespace` that of the service account or of the kubeconfig's context. `proxy`: the HTTP
+    proxy to the server, if any. `socket`: a Unix socket to use instead."""
 
     server: str
     tls: SSLContext
     auth: httpx2.Auth | None
     namespace: str
-    proxy: str | None = None
+    proxy: Proxy | None = None
     socket: Path | None = None
 
 
@@ -80,6 +87,7 @@ class Connection:
     def __init__(self, target: Target, timeout: float) -> None:
         self._target = target
         self._timeout = timeout
+        self._http: aiohttp.ClientSession | None = None  # needs a running event loop, so it is made for the first request
 
     @classmethod
     def open(cls, kubeconfig: Path | None, timeout: float, context: str | None = None, socket: Path | None = None) -> Connection:
@@ -94,21 +102,23 @@ class Connection:
         return self._target.namespace
 
     async def close(self) -> None:
-        if "_http" in self.__dict__:
+        if self._http:
             await self._http.close()
             await asyncio.sleep(0)  # aborted TLS connections close their sockets in the next turn of the event loop
 
-    @cached_property
-    def _http(self) -> aiohttp.ClientSession:
-        """It needs a running event loop, so it is made for the first request."""
+    def _session(self) -> aiohttp.ClientSession:
+        if self._http:
+            return self._http
         connector: aiohttp.BaseConnector
         if self._target.socket:
             connector = aiohttp.UnixConnector(str(self._target.socket), limit=_CONNECTIONS, keepalive_timeout=_IDLE)
         else:
             connector = aiohttp.TCPConnector(
-                ssl=self._target.tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE, enable_cleanup_closed=_NEEDS_CLEANUP
+                ssl=self._target.tls, limit=_CONNECTIONS, keepalive_timeout=_IDLE, enable_cleanup_closed=NEEDS_CLEANUP_CLOSED
             )
-        return aiohttp.ClientSession(connector=connector, headers={"User-Agent": "panal"})
+        self._http = aiohttp.ClientSession(connector=connector, headers={"User-Agent": "panal"})
+        self._http._retry_connection = False  # otherwise it sends a DELETE a second time when a connection is lost
+        return self._http
 
     async def send(self, request: Request) -> Any:
         """Returns the JSON of the response. The timeout is for request and response together."""
@@ -156,34 +166,52 @@ class Connection:
     async def _send(self, request: Request, silence: float, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         query = f"?{urlencode(request.query)}" if request.query else ""
         sent = {"Accept": request.accept, **headers} | ({} if request.body is None else {"Content-Type": request.content_type})
-        return await self._http.request(
-            request.method,
-            URL(f"{self._target.server}{request.path}{query}", encoded=True),
-            data=None if request.body is None else msgspec.json.encode(request.body),
-            headers=sent,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 3, sock_read=silence),
-            allow_redirects=False,
-            proxy=self._target.proxy,
-        )
+        proxy, tls = self._target.proxy, self._target.server.startswith("https:")
+        if proxy and not tls:
+            sent |= proxy.headers
+        try:
+            return await self._session().request(
+                request.method,
+                URL(f"{self._target.server}{request.path}{query}", encoded=True),
+                data=None if request.body is None else msgspec.json.encode(request.body),
+                headers=sent,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout / 3, sock_read=silence),
+                allow_redirects=False,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=proxy.headers if proxy and tls else None,
+            )
+        except ValueError as error:  # its text may have the token
+            raise Unauthorized(0, "NotSendable", "the credentials, or the address of the API server, cannot be sent in HTTP") from error
 
 
 def _target(config: SingleConfig, socket: Path | None) -> Target:
     cluster, user = config.cluster, config.user
     assert user, "missing user"
-    server = "http://localhost" if socket else cluster.server.rstrip("/")
-    proxy = None if socket or _on_loopback(server) else _proxy(server)
+    url = URL("http://localhost" if socket else cluster.server)
+    server = str(url.with_user(None)).rstrip("/")
+    proxy = None if socket or _on_loopback(server) else _proxy(url)
     tls = verify_cluster(cluster, user, config.abs_file, trust_env=not _on_loopback(server))
     return Target(server, tls, user_auth(user), config.namespace, proxy, socket)
 
 
-def _proxy(server: str) -> str | None:
-    """The proxy that the environment names for the server."""
-    url, proxies = urlsplit(server), getproxies()
-    return None if proxy_bypass(url.netloc) else proxies.get(url.scheme) or proxies.get("all")
+def _proxy(server: URL) -> Proxy | None:
+    """The proxy that the environment names for the server. Raises ValueError, without the proxy's credentials."""
+    host, proxies = server.host or "", getproxies()
+    named = proxies.get(server.scheme) or proxies.get("all")
+    if not named or proxy_bypass(host) or proxy_bypass(f"{host}:{server.port}"):
+        return None
+    try:
+        url = URL(named if "://" in named else f"http://{named}")
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"the proxy that the environment names for {server.scheme}://{host} is not the URL of an HTTP proxy")
+    credentials = base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode()).decode()
+    return Proxy(url.with_user(None), {"Proxy-Authorization": f"Basic {credentials}"} if url.user or url.password else {})
 
 
 def _on_loopback(server: str) -> bool:
-    host = urlsplit(server).hostname or ""
+    host = URL(server).host or ""
     return host == "localhost" or host.startswith("127.")
 
 

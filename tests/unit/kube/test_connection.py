@@ -10,7 +10,9 @@ import yaml
 from aiohttp import web
 
 from panal.kube.connection import Connection, Request
-from panal.kube.errors import Unauthorized, Unavailable
+from panal.kube.errors import ApiError, ConfigError, Unauthorized, Unavailable
+
+REFUSED = "Basic bWU6c2VjcmV0"  # me:secret
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ async def server():
         given = request.headers.get("Authorization", "")
         proxy = request.headers.get("Proxy-Authorization", "")
         found = {"given": given, "target": request.raw_path} | ({"proxy": proxy} if proxy else {})
-        return web.json_response(found, status=401 if given == "Bearer old" else 200)
+        return web.json_response(found, status=407 if proxy == REFUSED else 401 if given == "Bearer old" else 200)
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
@@ -95,6 +97,70 @@ async def test_the_proxy_of_the_environment_is_used(server, tmp_path, connected,
     connection = connected(kubeconfig(tmp_path, "http://hub.example.com:6443", {"token": "mine"}))
     answer = await connection.send(Request("get", "GET", "/version"))
     assert answer == {"given": "Bearer mine", "target": "http://hub.example.com:6443/version", "proxy": "Basic bWU6cGFzcw=="}
+
+
+async def test_a_proxy_may_be_named_without_a_scheme(server, tmp_path, connected, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.removeprefix("http://"))
+    connection = connected(kubeconfig(tmp_path, "http://hub.example.com:6443", {"token": "mine"}))
+    assert (await connection.send(Request("get", "GET", "/version")))["target"] == "http://hub.example.com:6443/version"
+
+
+@pytest.mark.parametrize("name", ["http", "https"])
+async def test_no_error_has_the_password_of_the_proxy(server, tmp_path, connected, monkeypatch, name):
+    monkeypatch.setenv(f"{name}_proxy", server.replace("http://", "http://me:secret@"))
+    connection = connected(kubeconfig(tmp_path, f"{name}://hub.example.com:6443", {"token": "mine"}))
+    with pytest.raises(ApiError) as error:
+        await connection.send(Request("get", "GET", "/version"))
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:1080", "http://me:secret@127.0.0.1:port", "http://"])
+def test_a_proxy_that_cannot_be_used_is_refused(tmp_path, monkeypatch, proxy):
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigError, match=r"https://hub\.example\.com is not the URL of an HTTP proxy") as error:
+        Connection.open(kubeconfig(tmp_path, "https://hub.example.com:6443", {"token": "mine"}), 10)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "excluded"), [("[fd00::1]", "fd00::1"), ("10.0.0.7", "10.0.0.7:6443"), ("a.b.example.com", "example.com")]
+)
+async def test_excluded_hosts_in_every_form(tmp_path, connected, monkeypatch, host, excluded):
+    monkeypatch.setenv("http_proxy", "socks5://refused")
+    monkeypatch.setenv("no_proxy", excluded)
+    connected(kubeconfig(tmp_path, f"http://{host}:6443", {"token": "mine"}))
+
+
+async def test_credentials_that_cannot_be_sent_are_not_shown(server, tmp_path, connected):
+    with pytest.raises(Unauthorized, match="cannot be sent in HTTP") as error:
+        await connected(kubeconfig(tmp_path, server, {"token": "sec\nret"})).send(Request("get", "GET", "/"))
+    assert "ret" not in str(error.value)
+
+
+async def test_the_user_in_an_address_gives_way_to_the_token(server, tmp_path, connected):
+    connection = connected(kubeconfig(tmp_path, server.replace("http://", "http://me:secret@"), {"token": "mine"}))
+    assert (await connection.send(Request("get", "GET", "/")))["given"] == "Bearer mine"
+
+
+async def test_a_request_is_sent_once_if_the_connection_is_lost(tmp_path, connected):
+    """On a connection that has served another request, aiohttp by itself sends a DELETE again."""
+    received = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        received.append(request.method)
+        if request.method == "DELETE" and request.transport:
+            request.transport.close()
+        return web.json_response({})
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    connection = connected(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}", {"token": "mine"}))
+    await connection.send(Request("get", "GET", "/"))
+    with pytest.raises(Unavailable):
+        await connection.send(Request("delete", "DELETE", "/"))
+    await runner.cleanup()
+    assert received == ["GET", "DELETE"]
 
 
 async def test_no_proxy_is_used_for_loopback_and_for_excluded_hosts(server, tmp_path, connected, monkeypatch):
