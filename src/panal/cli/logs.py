@@ -16,7 +16,7 @@ from panal.cli.platform import installed
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
 from panal.kube.client import Client, Selector
-from panal.kube.errors import NotFound
+from panal.kube.errors import KubeError
 from panal.kube.kinds import POD
 from panal.kube.objects import Object
 from panal.runtimes import runtime_for
@@ -58,13 +58,13 @@ def logs(
             if there is None:
                 pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
                 return await _print(hub, pod, wanted)
-        async with there.open() as spoke:
-            try:
+        try:
+            async with there.open() as spoke:
                 return await _print(spoke, await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator"), wanted)
-            except (NotFound, Problem):
-                if ended := _ended(there, run, wanted.container):
-                    return await _write_all(_each(ended.read_bytes().split(b"\n")[:-1]), wanted)
-                raise
+        except (KubeError, Problem):
+            if ended := _ended(there, run, wanted.container):
+                return await _write_all(_each(ended.read_bytes().split(b"\n")[:-1]), wanted)
+            raise
 
     return done(work(), there or access)
 

@@ -31,6 +31,7 @@ from panal.kube.kinds import CONFIG_MAP, LEASE, NODE, PERSISTENT_VOLUME, PERSIST
 from panal.kube.objects import Object, key_of, uid_of
 from panal.kube.times import now_utc, to_micro_time, to_time
 from panal_local.files import write
+from panal_local.node import records
 from panal_local.node.logs import LogServer
 from panal_local.node.pod import PodWorker
 from panal_local.node.services import Services
@@ -81,6 +82,7 @@ class Agent:
 
     async def run(self) -> None:
         token = self._config.token or self._config.folder / "token"
+        records.clear_removed(self._config.folder)
         async with LogServer(self._config.address, self._config.folder, token) as port, asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._cache.run())
             self._tasks.create_task(self._keep_registered(port))

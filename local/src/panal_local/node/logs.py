@@ -7,7 +7,6 @@ are refused.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
 import secrets
@@ -21,7 +20,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from panal_local.node import records
-from panal_local.node.records import Attempt
 
 POLL = 0.2  # seconds
 CHUNK = 1 << 16
@@ -62,51 +60,48 @@ class LogServer:
             return web.Response(status=400, text=f"{', '.join(refused)}: logs of a local node have no times; leave it out")
         try:
             part = Part.parse(request.query)
-            found = self._open(request)
-        except (ValueError, FileNotFoundError) as error:
+        except ValueError:
+            return web.Response(status=400, text="tailLines and limitBytes must be numbers")
+        try:
+            path = self._log(request)
+            file = path.open("rb")
+        except FileNotFoundError as error:
             return web.Response(status=400, text=str(error))
-        with found.file:
+        with file:
             response = web.StreamResponse(headers={"Content-Type": "text/plain"})
             await response.prepare(request)
-            await _send(response, found, part)
+            await _send(response, file, path.parent, part)
         return response
 
-    def _open(self, request: web.Request) -> Log:
-        """Opens the log of the newest attempt or, with `previous`, of the one before it. Raises FileNotFoundError with a message."""
-        namespace, name, container = (request.match_info[k] for k in ("namespace", "pod", "container"))
+    def _log(self, request: web.Request) -> Path:
+        """The log of the newest attempt or, with `previous`, of the one before it. Raises FileNotFoundError with a message."""
+        namespace, name, container = (Path(request.match_info[k]).name for k in ("namespace", "pod", "container"))
         previous = request.query.get("previous") == "true"
-        with contextlib.suppress(FileNotFoundError):  # the Pod is being removed
-            known = self._attempts(namespace, name, container)
-            if chosen := known[-2:-1] if previous else known[-1:]:
-                return Log.open(chosen[0].folder / "log")
-        kept = records.kept_logs(self._folder, namespace, name) / f"{Path(container).name}.log"
-        if not previous and kept.is_file():
-            return Log.open(kept)
+        pod = self._pod(namespace, name)
+        known = records.attempts(pod / "containers" / container) if pod else []
+        for attempt in known[-2:-1] if previous else known[-1:]:
+            if (log := attempt.folder / "log").exists():
+                return log
+        kept = records.kept_logs(self._folder, namespace, name) / f"{container}.log"
+        is_removed = pod is None or bool(known)  # or being removed: the last log has been moved
+        if is_removed and not previous and kept.is_file():
+            return kept
         kind = "previous terminated container" if previous else "container"
         raise FileNotFoundError(f'{kind} "{container}" in pod "{name}" not found or is waiting to start')
 
-    def _attempts(self, namespace: str, name: str, container: str) -> list[Attempt]:
+    def _pod(self, namespace: str, name: str) -> Path | None:
+        """The folder of the newest Pod of that name."""
         found = []
         for file in (self._folder / "pods").glob("*/pod.json"):
             metadata = json.loads(file.read_text())["pod"]["metadata"]
             if (metadata["namespace"], metadata["name"]) == (namespace, name):
                 found.append((file.stat().st_mtime, file.parent))
-        return records.attempts(max(found)[1] / "containers" / Path(container).name) if found else []
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    file: BinaryIO
-    folder: Path  # of the attempt, which a running one's shim holds
-
-    @classmethod
-    def open(cls, path: Path) -> Log:
-        return cls(path.open("rb"), path.parent)
+        return max(found)[1] if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What of a log is requested; None: no limit."""
+    """The part of a log that is requested; None: no limit."""
 
     tail: int | None
     bytes_: int | None
@@ -119,13 +114,13 @@ class Part:
         return cls(tail, bytes_, query.get("follow") == "true")
 
 
-async def _send(response: web.StreamResponse, log: Log, part: Part) -> None:
+async def _send(response: web.StreamResponse, file: BinaryIO, attempt: Path, part: Part) -> None:
     left = part.bytes_
     if part.tail is not None:
-        log.file.seek(tail_offset(log.file, part.tail))
+        file.seek(tail_offset(file, part.tail))
     while left is None or left > 0:
-        running = records.held(log.folder)
-        data = log.file.read(CHUNK if left is None else min(CHUNK, left))
+        running = records.held(attempt)
+        data = file.read(CHUNK if left is None else min(CHUNK, left))
         if data:
             left = None if left is None else left - len(data)
             await response.write(data)

@@ -125,7 +125,8 @@ class PodWorker:
             records.keep_logs(self._folder, records.kept_logs(node, metadata["namespace"], metadata["name"]))
             if not self.deleted:
                 await self._client.delete(POD, metadata["namespace"], metadata["name"], uid_of(self.pod), grace=0)
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            removed = records.out_of_the_way(self._folder, node)
+            await asyncio.to_thread(shutil.rmtree, removed, ignore_errors=True)
             return None
         return self._next_look(plan)
 

@@ -191,6 +191,20 @@ def kept_logs(node: Path, namespace: str, pod: str) -> Path:
     return node / "ended" / f"{namespace}_{pod}"
 
 
+def out_of_the_way(pod: Path, node: Path) -> Path:
+    """Moves the folder of a Pod that is removed, at once: while it is deleted, part by part, nothing takes it for a Pod."""
+    place = node / "removed" / pod.name
+    place.parent.mkdir(exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileNotFoundError):
+        pod.rename(place)
+    return place
+
+
+def clear_removed(node: Path) -> None:
+    """Deletes what a node that was killed has left of removed Pods."""
+    shutil.rmtree(node / "removed", ignore_errors=True)
+
+
 def keep_logs(pod: Path, place: Path) -> None:
     """Moves the last log of each container to `place` (see `kept_logs`), and removes the oldest of such folders."""
     place.mkdir(parents=True, exist_ok=True, mode=0o700)

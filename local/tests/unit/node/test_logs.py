@@ -4,6 +4,7 @@ import json
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from panal_local.node import logs, records
 
@@ -35,16 +36,37 @@ async def test_the_log_of_a_pod_that_is_being_removed(pod, tmp_path, query):
     assert await served(tmp_path, query) == (200, "first\nlast\n")
     records.keep_logs(pod, records.kept_logs(tmp_path, "ns", "p"))
     assert await served(tmp_path, query) == (200, "first\nlast\n")
-    (pod / "containers/c/0/ended.json").unlink()  # as in the middle of the removal of the folder
-    (pod / "containers/c/0/started.json").unlink()
+    records.out_of_the_way(pod, tmp_path)
     assert await served(tmp_path, query) == (200, "first\nlast\n")
+    records.clear_removed(tmp_path)
+    assert await served(tmp_path, query) == (200, "first\nlast\n")
+
+
+async def test_a_new_pod_of_the_same_name_has_no_log_yet(pod, tmp_path):
+    records.keep_logs(pod, records.kept_logs(tmp_path, "ns", "p"))
+    records.out_of_the_way(pod, tmp_path)
+    new = tmp_path / "pods/v"
+    new.mkdir()
+    (new / "pod.json").write_text(json.dumps({"pod": {"metadata": {"namespace": "ns", "name": "p"}}}))
+    assert await served(tmp_path) == (400, 'container "c" in pod "p" not found or is waiting to start')
+
+
+async def test_no_path_leaves_the_folder_of_logs(pod, tmp_path):
+    (tmp_path / "node").mkdir()
+    (tmp_path / "outside_p").mkdir()
+    (tmp_path / "outside_p/c.log").write_text("other")
+    async with logs.LogServer("127.0.0.1", tmp_path / "node", tmp_path / "node/token") as port:
+        headers = {"Authorization": f"Bearer {(tmp_path / 'node/token').read_text()}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            answer = await http.get(URL(f"http://127.0.0.1:{port}/containerLogs/..%2F..%2Foutside/p/c", encoded=True))
+            assert answer.status == 400
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
         ("?previous=true", 'previous terminated container "c" in pod "p" not found or is waiting to start'),
-        ("?tailLines=x", "invalid literal for int() with base 10: 'x'"),
+        ("?tailLines=x", "tailLines and limitBytes must be numbers"),
         ("?timestamps=true", "timestamps: logs of a local node have no times; leave it out"),
     ],
 )
