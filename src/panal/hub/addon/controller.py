@@ -28,6 +28,7 @@ from panal.hub.works import whole
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
+from panal.kube.errors import Conflict, NotFound
 from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind, kind_of
 from panal.kube.loop import Result, work
@@ -39,6 +40,7 @@ SETTLE = 0.1  # seconds during which changes of one cluster are collected
 CALM = 1.0  # the same for changes that only affect conditions, of which several follow each other when a cluster joins
 BATCH = 5  # requests of one cluster that are answered in one reconcile
 PAUSE = 1.0  # seconds until that cluster's next reconcile
+AGAIN = 0.2  # the same after a conflict, in which the cache gets the newer object
 EVERYWHERE = "*"  # the key of the ClusterManagementAddOn
 STAGGER = 0.01  # seconds between clusters when all are reconciled
 
@@ -134,7 +136,10 @@ class AddOnController:
         """Answers up to BATCH pending requests, the oldest first."""
         waiting = [csr for csr in self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, key) if is_pending(csr)]
         for csr in sorted(waiting, key=lambda c: str(c["metadata"]["creationTimestamp"]))[:BATCH]:
-            await self._signing.answer(csr)
+            try:
+                await self._signing.answer(csr)
+            except (Conflict, NotFound):  # what it was judged by is older than what the API server has
+                return AGAIN
         if len(waiting) <= BATCH:
             self._paused.pop(key, None)
             return None
