@@ -7,6 +7,7 @@
 # token is not sent: ValueError. Without `trust_env` it is sent, but not through the proxy.
 #
 # Output when this was written:
+#   aiohttp 3.14.5
 #   trust_env=False: 200, the server got: Bearer mine
 #   trust_env=True: ValueError: Cannot combine AUTHORIZATION header with AUTH argument or credentials encoded in URL
 set -euo pipefail

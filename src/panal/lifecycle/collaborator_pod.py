@@ -1,8 +1,8 @@
 """The objects of a collaborator on its cluster: a StatefulSet with one Pod, the ConfigMap of its gateway, and a NetworkPolicy for egress.
 
 The user's container sends plain HTTP to the gateway on loopback. Only the gateway mounts the site's key, and speaks mutual TLS with the
-aggregator. Its bootstrap configuration comes with the image of the pod tools (`pod.collaborator`), so that the works stay small. The Pod
-has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
+aggregator. The gateway's bootstrap configuration comes with the image of the pod tools (`pod.collaborator`), so that the works stay small.
+The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
 """
 
 from __future__ import annotations

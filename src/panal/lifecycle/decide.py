@@ -178,8 +178,8 @@ def _participants(world: World, selection: Selection, excluded: Container[Cluste
 
 
 def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None, trouble: str) -> Outcome:
-    """The outcome of a run in progress. It waits until the quorum is connected, and then runs until its end. `trouble`: that of the failed
-    collaborators."""
+    """The outcome of a run in progress. It waits until the quorum is connected, and then runs until its end. `trouble`: text
+    about the failed collaborators."""
     progress = world.progress
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0

@@ -39,7 +39,7 @@ Feedback = Mapping[str, str | int | bool]
 
 
 class Collaborator(NamedTuple):
-    """The state of one. `seen`: what the aggregator has seen of it."""
+    """The state of one collaborator. `seen`: what the aggregator has seen of it."""
 
     cluster: ClusterName
     state: str

@@ -18,11 +18,11 @@ from panal.runtimes.base import Partition
 
 def assign(participants: Iterable[ClusterName], works: Mapping[ClusterName, WorkView]) -> dict[ClusterName, Partition]:
     """The partition of each participant. Existing works keep theirs, including works that are being deleted. A new one gets the number of
-    partitions that most have: a site may change its own work."""
+    partitions that most have (of several, the smallest): a site may change its own work."""
     wanted = sorted(participants)
     known = {cluster: work.partition for cluster, work in works.items() if work.partition}
-    counts = Counter(each.count for each in known.values()).most_common(1)
-    first = counts[0][0] if counts else len(wanted)
+    counts = Counter(each.count for each in known.values())
+    first = min(counts, key=lambda count: (-counts[count], count), default=len(wanted))
     taken = {each.index for each in known.values()}
     free = (index for index in range(len(taken) + len(wanted)) if index not in taken)
     new = {cluster: next(free) for cluster in wanted if cluster not in known}

@@ -149,7 +149,7 @@ REMEDY: dict[str, str] = {
     Reason.MODEL_SUSPECT: "Do not use the model until the cause is known. The metrics of each round are in metadata.json beside it.",
     Reason.MODEL_CHANGED: "If programs that load the model depend on the type, convert the arrays in the app.",
     Reason.NOT_AGGREGATED: "The app may need more collaborators than took part. Read the log of the aggregator.",
-    Reason.CLEANUP_INCOMPLETE: "When the cluster is available again, its agent removes the rest within an hour. Or remove it yourself.",
+    Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }
 
 

@@ -39,6 +39,7 @@ def existing(**numbers: tuple[int, int]) -> dict[ClusterName, WorkView]:
         ("a c d", {"a": (0, 3), "c": (2, 3)}, named(a=(0, 3), c=(2, 3), d=(1, 3))),  # b's partition is free
         ("a c d e", {"a": (0, 3), "c": (2, 3), "d": (3, 4)}, named(a=(0, 3), c=(2, 3), d=(3, 4), e=(1, 3))),
         ("a b c d", {"a": (0, 1), "b": (1, 3), "c": (2, 3)}, named(a=(0, 1), b=(1, 3), c=(2, 3), d=(3, 4))),  # a has changed its own
+        ("c d e f", {"e": (4, 5), "d": (3, 4), "c": (2, 3)}, named(c=(2, 3), d=(3, 4), e=(4, 5), f=(0, 3))),  # a and b have left
         ("a b d", {"a": (0, 9), "b": (1, 3), "c": (2, 3)}, named(a=(0, 9), b=(1, 3), d=(3, 4))),
         ("", {}, {}),
     ],
