@@ -92,17 +92,18 @@ def _available(addon: Object, work: Object | None, cluster: Object | None, now: 
 
 def _certified(addon: Object, now: datetime, requests: int) -> Condition:
     rotated, usable = _conditions(addon).get(ROTATED, {}), issued.valid(issued.issued(addon), now)
-    if rotated.get("status") == "False":
-        return Condition(
-            "Available", False, "CertificateNotObtained", rotated.get("message") or "The cluster's agent has not received a certificate"
-        )
-    if not usable and requests >= MAX_REQUESTS:
+    failed = rotated.get("status") == "False"
+    if requests >= MAX_REQUESTS and (failed or not usable):
         labels = f"{names.CLUSTER_LABEL}={addon['metadata']['namespace']},{names.ADDON_LABEL}={names.ADDON}"
         message = (
             f"The cluster's agent requests no certificate while {MAX_REQUESTS} or more requests have its labels. Kubernetes deletes a "
             f"request an hour after its answer; to delete them now: kubectl delete csr -l {labels}"
         )
         return Condition("Available", False, "TooManyCertificateRequests", message)
+    if failed:
+        return Condition(
+            "Available", False, "CertificateNotObtained", rotated.get("message") or "The cluster's agent has not received a certificate"
+        )
     if not usable:
         secret = f"Secret {names.IDENTITY_SECRET} in the namespace {names.COLLABORATOR_NAMESPACE} of the cluster"
         message = f"The cluster has no valid certificate. If its agent does not request one, delete the {secret}"
