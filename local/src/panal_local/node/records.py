@@ -76,8 +76,10 @@ def _read(folder: Path) -> Attempt | None:
 
 def _began(folder: Path) -> float:
     """The time at which the node created the attempt, which stays the same while the shim writes its records."""
-    spec = folder / "spec.json"
-    return (spec if spec.exists() else folder).stat().st_mtime
+    for path in (folder / "spec.json", folder):
+        with contextlib.suppress(FileNotFoundError):
+            return path.stat().st_mtime
+    return time.time()  # it is being removed
 
 
 def _load(path: Path) -> dict[str, Any] | None:
