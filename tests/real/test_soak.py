@@ -71,25 +71,20 @@ def test_the_controller_stays_below_its_memory_limit(hub: Hub) -> None:
 
 
 async def memory(hub: Hub) -> dict[str, float]:
-    clusters = [f"c{number:05}" for number in range(CLUSTERS)]
     peaks = {}
-    async with Api.open(hub) as api:
-        await each(clusters, lambda c: sites.join(api, c))
-        await each(clusters, lambda c: sites.take_part(api, c))
-        bench = Bench(hub, api, ROOT, "soak", clusters, 1)
-        async with Controller.of(ROOT, hub, RESYNC) as controller, bench.run("one") as run:
-            await controller.until_quiet(measures.PATIENCE)
-            await sites.report_all(api, f"{names.ADDON_LABEL}={names.ADDON}")
-            await controller.until_quiet(measures.PATIENCE)
-            peaks["add-on"] = controller.peak()
-            await run.begin()
-            await measures.all_works(run)
-            await measures.all_ready(run)
-            peaks["run"] = controller.peak()
-            for number in ("first", "second"):
-                await costs.peak_of_resync(controller)
-                peaks[f"{number} list"] = controller.peak()
-            assert run.status["clients"]["summary"] == f"{CLUSTERS}/{CLUSTERS}"
+    async with beside(hub, CLUSTERS) as bench, Controller.of(ROOT, hub, RESYNC) as controller, bench.run("one") as run:
+        await controller.until_quiet(measures.PATIENCE)
+        await sites.report_all(bench.api, f"{names.ADDON_LABEL}={names.ADDON}")
+        await controller.until_quiet(measures.PATIENCE)
+        peaks["add-on"] = controller.peak()
+        await run.begin()
+        await measures.all_works(run)
+        await measures.all_ready(run)
+        peaks["run"] = controller.peak()
+        for number in ("first", "second"):
+            await costs.peak_of_resync(controller)
+            peaks[f"{number} list"] = controller.peak()
+        assert run.status["clients"]["summary"] == f"{CLUSTERS}/{CLUSTERS}"
     return peaks
 
 
@@ -205,7 +200,7 @@ def test_works_that_an_outage_delays_are_written_once_and_nothing_counts_as_refu
 
 async def burst(hub: Hub, fault: Callable[[Hub], None]) -> None:
     """The fault comes when some works of a run exist, and this returns when all do."""
-    async with few(hub) as bench, Controller.of(ROOT, hub) as controller, bench.run("one") as run:
+    async with beside(hub, FEW) as bench, Controller.of(ROOT, hub) as controller, bench.run("one") as run:
         await controller.until_quiet(measures.PATIENCE)
         await run.begin()
         await run.write_progress(connected=0)
@@ -223,13 +218,13 @@ def is_creation_of_a_work(entry: dict[str, Any]) -> bool:
 
 
 def test_a_run_goes_on_from_a_backup_of_the_hub(hub: Hub) -> None:
-    """The controller runs on. What was written after the backup is gone: rounds in the status, and the works of some clusters."""
+    """The controller runs on. The rounds that were reported after the backup are gone."""
     asyncio.run(restored(hub))
 
 
 async def restored(hub: Hub) -> None:
     data, backup = hub.dir / "etcd-data", hub.dir / "backup"
-    async with few(hub) as bench, Controller.of(ROOT, hub) as controller, bench.run("one") as run:
+    async with beside(hub, FEW) as bench, Controller.of(ROOT, hub) as controller, bench.run("one") as run:
         await run.begin()
         await run.write_progress(connected=0)
         await run.works.until(lambda works: len(works) == FEW, "all works", 60)
@@ -274,8 +269,9 @@ async def until_served(api: Api) -> None:
 
 
 @asynccontextmanager
-async def few(hub: Hub) -> AsyncIterator[Bench]:
-    clusters = [f"c{number:05}" for number in range(FEW)]
+async def beside(hub: Hub, count: int) -> AsyncIterator[Bench]:
+    """`count` clusters have joined and take part."""
+    clusters = [f"c{number:05}" for number in range(count)]
     async with Api.open(hub) as api:
         await each(clusters, lambda c: sites.join(api, c))
         await each(clusters, lambda c: sites.take_part(api, c))

@@ -101,7 +101,7 @@ class LogServer:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of a log that is requested; None: no limit."""
+    """Which part of a log a request asks for. None means no limit."""
 
     tail: int | None
     bytes_: int | None

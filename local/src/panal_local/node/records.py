@@ -194,7 +194,7 @@ def kept_logs(node: Path, namespace: str, pod: str) -> Path:
 
 
 def out_of_the_way(pod: Path, node: Path) -> Path:
-    """Moves the folder of a Pod that is removed, at once: while it is deleted, part by part, nothing takes it for a Pod."""
+    """Moves the folder of a removed Pod, so that the log server does not find it while it is being deleted. Returns the new path."""
     place = node / "removed" / pod.name
     place.parent.mkdir(exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):
