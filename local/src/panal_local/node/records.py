@@ -56,15 +56,15 @@ def attempts(container: Path) -> list[Attempt]:
 def _read(folder: Path) -> Attempt | None:
     """Reads an attempt. Returns None, and removes the folder, if the shim was killed or not started before it wrote started.json, which it
     writes before it starts the container."""
-    alive = held(folder)  # checked before the files are read: a shim writes ended.json, then releases the lock
+    alive = held(folder)  # checked before the files are read
     started, ended = _load(folder / "started.json"), _load(folder / "ended.json")
     began = _began(folder)
     number = int(folder.name)
+    if alive:  # also for the moment between ended.json and the end of the shim, which the node waits for
+        return Attempt(number, folder, began)
     if ended:
         reason = "ContainerStatusUnknown" if ended.get("lost") else "StartError" if ended["message"] else ""
         return Attempt(number, folder, began, Ended(ended["code"], ended["signal"], ended["at"], ended["message"], reason))
-    if alive:
-        return Attempt(number, folder, began)
     if started is None:
         shutil.rmtree(folder)
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -188,3 +189,14 @@ def test_the_last_logs_of_removed_pods_are_kept(container, tmp_path, monkeypatch
     wait(container)
     records.keep_logs(container.parents[1], tmp_path / "ended" / "ns_c")
     assert (tmp_path / "ended/ns_c/c.log").read_text() == "third\n"
+
+
+def test_an_attempt_runs_until_its_shim_has_ended(tmp_path):
+    folder = tmp_path / "0"
+    folder.mkdir()
+    (folder / "started.json").write_text(json.dumps({"pid": 1}))
+    (folder / "ended.json").write_text(json.dumps({"code": 3, "signal": 0, "at": 2.0, "message": ""}))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert [attempt.running for attempt in records.attempts(tmp_path)] == [True]
+    assert [attempt.ended.code for attempt in records.attempts(tmp_path)] == [3]
