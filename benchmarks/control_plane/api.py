@@ -32,6 +32,10 @@ class Refused(Exception):  # noqa: N818
     """The API server has answered with an error."""
 
 
+class Changed(Refused):
+    """Another client has changed the object meanwhile."""
+
+
 class Api:
     def __init__(self, url: str, session: aiohttp.ClientSession, headers: CIMultiDict[str]) -> None:
         self._url, self._session, self._headers = url, session, headers
@@ -84,7 +88,8 @@ class Api:
         async with self._session.request(method, f"{self._url}{path}", data=body or None, headers=given) as response:
             content = await response.read()
             if response.status >= 400 and not (missing and response.status == 404):
-                raise Refused(f"{method} {path}: {response.status}: {content[:500].decode(errors='replace')}")
+                kind = Changed if response.status == 409 else Refused
+                raise kind(f"{method} {path}: {response.status}: {content[:500].decode(errors='replace')}")
             return msgspec.json.decode(content)
 
     async def events(self, path: str, version: str, accept: str) -> AsyncIterator[Object]:

@@ -72,10 +72,11 @@ class Controller:
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, checkout: Path, hub: Hub, resync: int = 900) -> AsyncIterator[Controller]:
-        """Started, and leading. It ends with the context, and the context fails if it ends before."""
+    async def of(cls, checkout: Path, hub: Hub, resync: int = 900, server: str = "") -> AsyncIterator[Controller]:
+        """Started, and leading. It ends with the context, and the context fails if it ends before. `server`: the URL of the API server if
+        it is not the hub's."""
         port, log = free_port(), hub.dir / "log/controller.log"
-        process = started(checkout, hub, port, log, resync)
+        process = started(checkout, hub, port, log, resync, server)
         try:
             patience = aiohttp.ClientTimeout(total=60)
             async with aiohttp.ClientSession(timeout=patience) as session, asyncio.TaskGroup() as tasks:
@@ -155,11 +156,11 @@ class Controller:
         raise TimeoutError("the controller does not lead")
 
 
-def started(checkout: Path, hub: Hub, port: int, log: Path, resync: int) -> subprocess.Popen[bytes]:
+def started(checkout: Path, hub: Hub, port: int, log: Path, resync: int, server: str = "") -> subprocess.Popen[bytes]:
     env = os.environ | {
         "CHECKOUT": str(checkout),
         "PYTHONPATH": f"{checkout}/src:{checkout}/local/src",
-        "KUBECONFIG": str(_kubeconfig(hub)),
+        "KUBECONFIG": str(_kubeconfig(hub, server)),
         "POD_NAMESPACE": "panal-system",
         "PANAL_POD_TOOLS_IMAGE": "panal/pod-tools:0.1.0",
         "PANAL_GATEWAY_IMAGE": "panal/gateway:0.1.0",
@@ -170,8 +171,10 @@ def started(checkout: Path, hub: Hub, port: int, log: Path, resync: int) -> subp
         return subprocess.Popen([sys.executable, "-c", START], env=env, cwd=hub.dir, stdout=output, stderr=output)
 
 
-def _kubeconfig(hub: Hub) -> Path:
+def _kubeconfig(hub: Hub, server: str) -> Path:
     config = json.loads(hub.kubeconfig.read_text())
+    if server:
+        config["clusters"][0]["cluster"] = {"server": server}
     config["users"][0]["user"] = {"token": hub.token()}
     path = hub.dir / "panal.kubeconfig"
     path.write_text(json.dumps(config))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from benchmarks.control_plane.api import ADDONS, CLUSTERS, WORKS, Api, Object, Watch, each
+from benchmarks.control_plane.api import ADDONS, CLUSTERS, WORKS, Api, Changed, Object, Watch, each
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -76,13 +76,18 @@ def _addon(annotations: dict[str, str]) -> Object:
 
 
 async def _rotated(api: Api, cluster: str) -> None:
-    """Adds the agent's condition to those of the controller."""
+    """Adds the agent's condition to those of the controller, which may write at the same time."""
     path = f"{_addons(cluster)}/{names.ADDON}"
-    found = await api.get(path)
-    others = (found.get("status") or {}).get("conditions") or []
-    status = {"conditions": [*others, condition("ClusterCertificateRotated", "ClientCertificateUpdated")]}
-    metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
-    await api.patch(f"{path}/status", {"metadata": metadata, "status": status})
+    while True:
+        found = await api.get(path)
+        others = (found.get("status") or {}).get("conditions") or []
+        status = {"conditions": [*others, condition("ClusterCertificateRotated", "ClientCertificateUpdated")]}
+        metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
+        try:
+            await api.patch(f"{path}/status", {"metadata": metadata, "status": status})
+            return
+        except Changed:
+            continue
 
 
 async def leave(api: Api, cluster: str) -> None:

@@ -85,7 +85,7 @@ class Hub:
             if of == kind:
                 yield event
 
-    async def create(self, obj: Object) -> Object:
+    async def create(self, obj: Object, *, brief: bool = False) -> Object:
         return await self.apply(obj)
 
     async def apply(self, obj: Object, force: bool = True) -> Object:

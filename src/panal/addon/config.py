@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,21 +74,25 @@ def site_config(mca: Object, cma: Object | None, configs: Mapping[ConfigKey, Obj
 
 def config_key(mca: Object, cma: Object | None) -> ConfigKey | None:
     """The AddOnDeploymentConfig of one cluster: that of the ManagedClusterAddOn's spec, else that which OCM wrote into its status, else the
-    add-on's default. As in OCM, the first of several applies."""
-    own = _first((mca.get("spec") or {}).get("configs"))
-    references = [(r.get("desiredConfig") or r) | _kind(r) for r in (mca.get("status") or {}).get("configReferences") or ()]
-    defaults = ((cma or {}).get("spec") or {}).get("supportedConfigs") or ()
-    default = _first([c["defaultConfig"] | _kind(c) for c in defaults if c.get("defaultConfig")])
-    return own or _first(references) or default
+    add-on's default. As in OCM, the first of several applies. A reference in the status counts only if the ClusterManagementAddOn names the
+    configuration, because the cluster's agent may write that status, and the configuration of another cluster is not for it."""
+    spec = (cma or {}).get("spec") or {}
+    defaults = _keys(c["defaultConfig"] | _kind(c) for c in spec.get("supportedConfigs") or () if c.get("defaultConfig"))
+    placements = (spec.get("installStrategy") or {}).get("placements") or ()
+    named = {*defaults, *(key for placement in placements for key in _keys(placement.get("configs") or ()))}
+    references = ((r.get("desiredConfig") or r) | _kind(r) for r in (mca.get("status") or {}).get("configReferences") or ())
+    own = _keys((mca.get("spec") or {}).get("configs") or ())
+    return next(iter([*own, *(key for key in _keys(references) if key in named), *defaults]), None)
 
 
 def _kind(reference: Object) -> Object:
     return {"group": reference.get("group", ""), "resource": reference.get("resource", "")}
 
 
-def _first(references: Any) -> ConfigKey | None:
-    matching = (r for r in references or () if _kind(r) == {"group": GROUP, "resource": RESOURCE} and r.get("name"))
-    return next(((r.get("namespace") or "", r["name"]) for r in matching), None)
+def _keys(references: Iterable[Object]) -> list[ConfigKey]:
+    """Of the references to an AddOnDeploymentConfig."""
+    matching = (r for r in references if _kind(r) == {"group": GROUP, "resource": RESOURCE} and r.get("name"))
+    return [(r.get("namespace") or "", r["name"]) for r in matching]
 
 
 def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | None, str]:

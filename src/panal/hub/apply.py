@@ -18,7 +18,7 @@ from panal.hub.work_writer import OUTAGES, Applied, WorkWriter, is_outage, refus
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
-from panal.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from panal.kube.errors import Conflict, Forbidden, Interrupted, Invalid, KubeError, NotFound
 from panal.kube.events import EventRecorder
 from panal.kube.kinds import kind_named, kind_of
 from panal.kube.objects import Object, key_of, uid_of
@@ -79,7 +79,7 @@ class Applier:
             )
 
     async def delete(self, refs: Iterable[Ref]) -> None:
-        """Tries each deletion, unless the API server is unavailable. Raises the first error."""
+        """Tries each deletion, unless the API server is unavailable. Raises the first error, or Interrupted."""
         await _all(self._delete, list(refs))
 
     def _live(self, wanted: Object) -> Object | None:
@@ -114,11 +114,13 @@ def without_empty(value: Any) -> Any:
 
 async def _all(action: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
     """Runs the action for all items, at most AT_ONCE concurrently, unless the API server is unavailable. Raises the first error after all
-    have ended."""
+    have ended; Interrupted if that is an outage, and some actions were done."""
     errors: list[KubeError] = []
+    done = 0
     rest: Iterator[T] = iter(items)
 
     async def one() -> None:
+        nonlocal done
         while sum(map(is_outage, errors)) < OUTAGES:
             try:
                 item = next(rest)
@@ -126,11 +128,16 @@ async def _all(action: Callable[[T], Awaitable[object]], items: Sequence[T]) -> 
                 return
             try:
                 await action(item)
+                done += 1
             except KubeError as error:
                 errors.append(error)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(min(AT_ONCE, len(items))):
             tasks.create_task(one())
+    if errors and done and is_outage(errors[0]):
+        interrupted = Interrupted(f"{done} of {len(items)} are done: {errors[0]}")
+        interrupted.retry_after = errors[0].retry_after
+        raise interrupted from errors[0]
     if errors:
         raise errors[0]

@@ -23,7 +23,7 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.loop import Result, work
-from panal.kube.objects import Object, labels_of
+from panal.kube.objects import Object, labels_of, version_of
 from panal.kube.queue import WorkQueue
 from panal.lifecycle import story
 from panal.lifecycle.decide import decide
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 4
 SETTLE = 0.1  # seconds during which changes of one run are collected
+LOST = 150.0  # seconds in which the cache must have a write: longer than a watch may be silent
 SHARE = 4  # after a reconcile the run rests for SHARE times the computing time of it, which limits runs with thousands of clusters
 
 
@@ -67,7 +68,7 @@ class Controller:
         self._applier = applier
         self._now = now
         self._queue: WorkQueue[RunKey] = WorkQueue()
-        self._written: dict[RunKey, Object] = {}  # the last written resource, until the cache has it
+        self._written: dict[RunKey, tuple[Object, float]] = {}  # the last written resource, until the cache has it, and when
         self._refused: dict[RunKey, tuple[Refusal, ...]] = {}  # the works that were refused in the last reconcile
         self._rests: dict[RunKey, float] = {}  # until when a run is not reconciled, by the monotonic clock
 
@@ -102,8 +103,8 @@ class Controller:
         if kind != kinds.FEDERATED_LEARNING or new is None:
             return False
         key = RunKey(new["metadata"]["namespace"], new["metadata"]["name"])
-        written = self._written.get(key)
-        if written is None or written["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
+        written, _ = self._written.get(key, (None, 0.0))
+        if written is None or version_of(written) != version_of(new):
             return False
         self._written.pop(key)
         return True
@@ -134,6 +135,7 @@ class Controller:
         await asyncio.sleep(0)
         plan = decided(before)
         computing = time.thread_time() - started
+        await asyncio.sleep(0)
         applied = await self._applier.apply(plan, resource, before)
         self._refused[key] = tuple(r for r in applied.refused if r.kind == kinds.MANIFEST_WORK.kind)  # other objects are tried first
         if set(applied.refused) != set(before):  # decides again on the same World, with the refusals
@@ -141,15 +143,15 @@ class Controller:
         plan = replace(plan, events=(*story.added(applied.added), *plan.events))
         after = await self._applier.write_status(plan, resource)
         if after is not resource:
-            self._written[key] = after
+            self._written[key] = after, time.monotonic()
             self._log_status(key, resource.get("status") or {}, after["status"])
         await self._applier.finish(plan, after)
         if applied.more:
-            return 0.0
+            return applied.look_again or 0.0
         self._rests[key] = time.monotonic() + SHARE * computing
         if applied.refused:
             raise NotApplied(applied.refused)
-        return plan.look_again
+        return min((s for s in (plan.look_again, applied.look_again) if s is not None), default=None)
 
     async def _remove_orphans(self, key: RunKey, resource: Object | None) -> None:
         """Deletes works of a run that no longer exists. They remain if somebody has removed panal's finalizer from the run."""
@@ -172,17 +174,17 @@ class Controller:
             readable = parse(resource)
         except ParseError as error:
             metadata, message = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
-            plan = refuse(metadata, message, error, self._observer.works(metadata.uid), self._observer.cleanup_limit, now)
+            plan = refuse(metadata, message, error, self._observer.works(metadata), self._observer.cleanup_limit, now)
             return lambda _: plan
         world = self._supplier.supply(self._observer.world(readable), now)
         return lambda refused: decide(replace(world, refused=refused), now)
 
     def _newest(self, key: RunKey) -> Object | None:
-        """The resource in the cache, or the last written one if that is newer."""
-        cached, written = self._cache.get(kinds.FEDERATED_LEARNING, *key), self._written.get(key)
+        """The resource in the cache, or the last written one if that is newer. A hub that was restored from a backup may have lost it."""
+        cached, (written, since) = self._cache.get(kinds.FEDERATED_LEARNING, *key), self._written.get(key, (None, 0.0))
         if cached is None or written is None or cached["metadata"]["uid"] != written["metadata"]["uid"]:
             return cached
-        if int(cached["metadata"]["resourceVersion"]) >= int(written["metadata"]["resourceVersion"]):
+        if int(version_of(cached)) >= int(version_of(written)) or time.monotonic() - since > LOST:
             self._written.pop(key)
             return cached
         return written

@@ -6,19 +6,21 @@ The next step, `supply`, adds signed certificates and resolved addresses.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from panal.addon.config import site_config
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.api.parse import FederatedLearning
+from panal.api.parse import FederatedLearning, Metadata
 from panal.api.progress import Progress
 from panal.hub import views, works
 from panal.hub.bound_sets import BoundSets
 from panal.hub.settings import Settings
-from panal.hub.watched import BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
+from panal.hub.watched import ADDON_KINDS, BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
@@ -27,11 +29,27 @@ from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, 
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 OF_A_RUN = (kinds.JOB, kinds.POD, kinds.CONFIG_MAP)  # decisions conclude from these kinds that an object does not exist
 MAX_PROGRESS = 100  # runs whose parsed progress is kept: that of thousands of clusters takes long to parse
 POLICY = (kinds.VALIDATING_ADMISSION_POLICY, kinds.VALIDATING_ADMISSION_POLICY_BINDING)
 # The objects that a run no longer needs once it has ended. Its Job and its progress stay.
 NOT_NEEDED_AFTER_END = (kinds.SERVICE, kinds.PLACEMENT, kinds.ROLE_BINDING, kinds.ROLE, kinds.SERVICE_ACCOUNT)
+
+
+class _Kept(Generic[T]):
+    """What `read` returns, kept until an object of `kinds` changes: there are thousands of them, and few of them change."""
+
+    def __init__(self, cache: Cache, kinds: tuple[Kind, ...], read: Callable[[], T]) -> None:
+        self._cache, self._kinds, self._read = cache, kinds, read
+        self._found: tuple[int, T] | None = None
+
+    def now(self) -> T:
+        changes = self._cache.changes(*self._kinds)
+        if self._found is None or self._found[0] != changes:
+            self._found = changes, self._read()
+        return self._found[1]
 
 
 class Observer:
@@ -46,14 +64,16 @@ class Observer:
         self._settings = settings
         self._open_shift = open_shift
         self._bound_sets = bound_sets
-        self._clusters: dict[str, tuple[str, ClusterView]] = {}  # by name: resourceVersion and view, so that each version is parsed once
+        self._clusters = _Kept(cache, (kinds.MANAGED_CLUSTER,), self._read_clusters)
+        self._sites = _Kept(cache, ADDON_KINDS, self._read_sites)
+        self._clusters_seen: dict[str, tuple[str, ClusterView]] = {}  # by name: resourceVersion and view: each version is parsed once
         self._sites_seen: dict[str, tuple[str, SiteView]] = {}
         self._progress_seen: dict[str, tuple[str, Progress | None]] = {}  # by uid of the run
 
     def world(self, resource: FederatedLearning) -> World:
         """The World of a run. `resource` may be newer than the one in the cache."""
         run = _run(resource)
-        clusters = self._all_clusters()
+        clusters = self._clusters.now()
         namespace, cache = run.namespace, self._cache
         job = self._one(kinds.JOB, run, names.aggregator(run.name))
         bindings = [b for b in cache.list(kinds.MANAGED_CLUSTER_SET_BINDING, namespace) if not b["metadata"].get("deletionTimestamp")]
@@ -73,9 +93,9 @@ class Observer:
             service=self._one(kinds.SERVICE, run, names.aggregator(run.name)),
             volume_claims=frozenset(c["metadata"]["name"] for c in cache.list(kinds.PERSISTENT_VOLUME_CLAIM, namespace)),
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
-            works={w.cluster: w for w in self.works(run.uid)},
+            works={w.cluster: w for w in self.works(run)},
             progress=self._progress(run, job),
-            sites=self._sites(),
+            sites=self._sites.now(),
             credentials=self._credentials(run),
             blind=not cache.problems().keys().isdisjoint(OF_A_RUN),
             sets_of_others=self._sets_of_others(run),
@@ -87,8 +107,11 @@ class Observer:
     def cleanup_limit(self) -> timedelta:
         return self._settings.cleanup_limit
 
-    def works(self, uid: str) -> list[WorkView]:
-        return [w[works.VIEW] for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, uid)]
+    def works(self, run: Run | Metadata) -> list[WorkView]:
+        """An agent may label other works of its cluster as those of the run; only the name is the controller's."""
+        name = names.work(run.name, names.run_id(run.namespace, run.name, run.uid))
+        found = (w[works.VIEW] for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, run.uid))
+        return [view for view in found if view.name == name]
 
     def works_of_others(self, key: RunKey, uid: str) -> list[WorkView]:
         """Works with the name of this run that belong to a run with another uid."""
@@ -100,7 +123,7 @@ class Observer:
         parts = [self._cache.get(kind, "", names.BINDING_POLICY) for kind in POLICY]
         return all(part is not None and views.created(part) + self._settings.policy_delay <= run.created for part in parts)
 
-    def _sites(self) -> dict[ClusterName, SiteView]:
+    def _read_sites(self) -> dict[ClusterName, SiteView]:
         configs = {(c["metadata"]["namespace"], c["metadata"]["name"]): c for c in self._cache.list(kinds.ADDON_DEPLOYMENT_CONFIG)}
         addon = self._cache.get(kinds.CLUSTER_MANAGEMENT_ADDON, "", names.ADDON)
         common_version = ",".join(sorted(version_of(o) for o in (*configs.values(), *([addon] if addon else ()))))
@@ -125,13 +148,13 @@ class Observer:
         found = self._cache.get(kind, run.namespace, name)
         return found if found and views.run_uid(found) == run.uid else None
 
-    def _all_clusters(self) -> dict[ClusterName, ClusterView]:
+    def _read_clusters(self) -> dict[ClusterName, ClusterView]:
         seen: dict[str, tuple[str, ClusterView]] = {}
         for obj in self._cache.list(kinds.MANAGED_CLUSTER):
             name, version = obj["metadata"]["name"], obj["metadata"]["resourceVersion"]
-            known = self._clusters.get(name)
+            known = self._clusters_seen.get(name)
             seen[name] = known if known and known[0] == version else (version, views.cluster(obj))
-        self._clusters = seen
+        self._clusters_seen = seen
         return {view.name: view for _, view in seen.values()}
 
     def _placement(self, run: Run) -> PlacementView | None:

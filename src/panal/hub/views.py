@@ -47,6 +47,7 @@ def cluster(obj: Object) -> ClusterView:
         claims={c["name"]: c["value"] for c in status.get("clusterClaims") or () if c.get("name") and c.get("value")},
         cluster_set=labels.get(names.CLUSTER_SET_LABEL, ""),
         taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
+        untimed=any(not t.get("timeAdded") for t in spec.get("taints") or ()),
     )
 
 

@@ -19,6 +19,7 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.clock import Clock, SystemClock
 from panal.kube.errors import AlreadyExists, ApiError, Invalid, KubeError
+from panal.kube.loop import PAUSE
 from panal.kube.objects import Key, Object, key_of, labels_of, uid_of
 from panal.lifecycle.collaborator_pod import Common, Site
 from panal.lifecycle.collaborators import Works
@@ -28,34 +29,45 @@ AT_ONCE = 16  # concurrent writes; works of different clusters are independent
 SLICE = 0.6  # seconds of writing, after which the run is reconciled again: it may have changed meanwhile
 OUTAGES = 3  # failures of the API server after which no further write begins
 LAG = 30.0  # seconds in which the watch cache must have a write
-BATCH = 20  # comparisons between which other tasks get their turn
+TURN = 500  # works that are known to be up to date, between which other tasks get their turn
+COMPARISON = 25  # known works take as long as one that is compared
 TRANSIENT = (0, 401, 429, 500, 502, 503, 504)  # status codes (0: no response) that do not concern the object
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """`refused`: what the hub refused. `added`: clusters that got a work. `more`: some works remain to be written."""
+    """`refused`: what the hub refused. `added`: clusters that got a work. `more`: some works remain to be written. `look_again`: seconds
+    until the API server may answer again, or until the watch cache must have what was written; None if nothing is awaited."""
 
     refused: tuple[Refusal, ...] = ()
     added: tuple[ClusterName, ...] = ()
     more: bool = False
+    look_again: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
-    """A work that is up to date for `site`: its uid and generation, and when it was written; None if it was found so."""
+    """A work that is up to date for `site`: its uid and generation, when it was written (None if it was found so), and the object in the
+    cache that showed that, if any did."""
 
     site: Site
     uid: str
     generation: int
     written: float | None
+    seen: Object | None = None
+
+    def is_in(self, live: Object) -> bool:
+        return uid_of(live) == self.uid and live["metadata"]["generation"] == self.generation
 
 
 @dataclass(slots=True)
 class _Run:
+    """`awaited`: the cache does not have all works that were written."""
+
     uid: str
     common: Common
     known: dict[ClusterName, _Known] = field(default_factory=dict)
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,16 @@ class _Due:
     site: Site
     wanted: Object
     exists: bool
+
+
+@dataclass(slots=True)
+class _Done:
+    """What a call has done: refusals, clusters that got a work, errors of an API server that is unavailable, and the number of writes."""
+
+    refused: list[Refusal] = field(default_factory=list)
+    added: list[ClusterName] = field(default_factory=list)
+    outages: list[KubeError] = field(default_factory=list)
+    written: int = 0
 
 
 class WorkWriter:
@@ -85,14 +107,18 @@ class WorkWriter:
     async def write(self, works: Works, before: tuple[Refusal, ...] = ()) -> Applied:
         """Compares works, and writes those that are not up to date, for SLICE seconds. `before`: the refused works of the last call, which
         are tried last, in this order: those that the last call did not try come first. Every failure but an outage is a refusal. Raises
-        KubeError if the API server was unavailable."""
+        KubeError if the API server was unavailable and no work was written."""
         run = self._run(works)
+        run.awaited = False
         waiting = {refusal.namespace: (number, refusal) for number, refusal in enumerate(before, start=1)}
         sites = iter(sorted(works.sites, key=lambda site: waiting[site.cluster][0] if site.cluster in waiting else 0))
-        refused, added = await self._write_all(run, works, sites)
+        done = await self._write_all(run, works, sites)
         rest = [site.cluster for site in sites]
         kept = [waiting[cluster][1] for cluster in rest if cluster in waiting]
-        return Applied((*kept, *refused), tuple(added), more=len(kept) < len(rest))
+        refused, added = (*kept, *done.refused), tuple(done.added)
+        if done.outages:
+            return Applied(refused, added, more=True, look_again=max(PAUSE, done.outages[0].retry_after or 0.0))
+        return Applied(refused, added, more=len(kept) < len(rest), look_again=LAG if run.awaited else None)
 
     def _run(self, works: Works) -> _Run:
         wanted = works.common.run
@@ -103,41 +129,46 @@ class WorkWriter:
         return found
 
     def _due(self, run: _Run, works: Works, sites: Iterable[Site]) -> Iterator[_Due | None]:
-        """The works that must be written. None after each BATCH of comparisons."""
-        labels, compared = works.labels.items(), 0
+        """The works that must be written, and None for each turn of other tasks."""
+        name, labels, looked = works.name, works.labels.items(), 0
         for site in sites:
-            live = self._cache.get(kinds.MANIFEST_WORK, site.cluster, works.name)
-            if self._is_known(run.known.get(site.cluster), site, live) and (live is None or labels <= labels_of(live).items()):
-                continue
+            if looked >= TURN:
+                looked = 0
+                yield None
+            looked += 1
+            live = self._cache.get(kinds.MANIFEST_WORK, site.cluster, name)
+            known = run.known.get(site.cluster)
+            if known is not None and known.site == site:
+                if known.seen is live is not None:
+                    continue
+                if live is not None and known.is_in(live) and labels <= labels_of(live).items():
+                    known.seen = live
+                    continue
+                if self._is_awaited(known, live):
+                    run.awaited = True
+                    continue
             stored = whole(live) if live else None
             wanted = stamped(works.render(site, manifests(stored) if stored else ()))
             if live is None or needs_apply(wanted, stored):
                 yield _Due(site, wanted, live is not None)
                 continue
-            run.known[site.cluster] = _Known(site, uid_of(live), live["metadata"]["generation"], None)
-            compared += 1
-            if compared % BATCH == 0:
-                yield None
+            run.known[site.cluster] = _Known(site, uid_of(live), live["metadata"]["generation"], None, live)
+            looked += COMPARISON
 
-    def _is_known(self, known: _Known | None, site: Site, live: Object | None) -> bool:
-        """Whether the work is up to date. One that was written recently may be older in the cache, or not in it yet."""
-        if known is None or known.site != site:
+    def _is_awaited(self, known: _Known, live: Object | None) -> bool:
+        """Whether a work was written recently, and the cache does not have it yet."""
+        if known.written is None or self._clock.monotonic() - known.written >= LAG:
             return False
-        if live is not None and uid_of(live) == known.uid and live["metadata"]["generation"] == known.generation:
-            return True
-        older = live is None or (uid_of(live) == known.uid and live["metadata"]["generation"] < known.generation)
-        return older and known.written is not None and self._clock.monotonic() - known.written < LAG
+        return live is None or (uid_of(live) == known.uid and live["metadata"]["generation"] < known.generation)
 
-    async def _write_all(self, run: _Run, works: Works, sites: Iterator[Site]) -> tuple[list[Refusal], list[ClusterName]]:
-        """Consumes `sites` for SLICE seconds. Returns the refusals, and the clusters that got a work."""
-        refused: list[Refusal] = []
-        added: list[ClusterName] = []
-        outages: list[KubeError] = []
+    async def _write_all(self, run: _Run, works: Works, sites: Iterator[Site]) -> _Done:
+        """Consumes `sites` for SLICE seconds, or until the API server is unavailable. Raises KubeError if no work was written before."""
+        done = _Done()
         due = self._due(run, works, sites)
         end = self._clock.monotonic() + SLICE
 
         async def writer() -> None:
-            while len(outages) < OUTAGES and self._clock.monotonic() < end:
+            while len(done.outages) < OUTAGES and self._clock.monotonic() < end:
                 try:
                     each = next(due)
                 except StopIteration:
@@ -149,20 +180,22 @@ class WorkWriter:
                     stored = await self._write(each)
                 except KubeError as error:
                     if isinstance(error, ApiError) and not is_outage(error):
-                        refused.append(refusal(each.wanted, error))
+                        done.refused.append(refusal(each.wanted, error))
                     else:
-                        outages.append(error)
+                        done.outages.append(error)
                     continue
                 run.known[each.site.cluster] = _Known(each.site, uid_of(stored), stored["metadata"]["generation"], self._clock.monotonic())
+                run.awaited = True
+                done.written += 1
                 if not each.exists:
-                    added.append(each.site.cluster)
+                    done.added.append(each.site.cluster)
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):
                 tasks.create_task(writer())
-        if outages:
-            raise outages[0]
-        return refused, added
+        if done.outages and not done.written:
+            raise done.outages[0]
+        return done
 
     async def _write(self, due: _Due) -> Object:
         """Forces conflicts only for a work in the cache: another object of that name may be somebody else's."""
@@ -174,7 +207,7 @@ class WorkWriter:
 async def create(client: Client, work: Object) -> Object:
     """Creates a work, which costs the API server half of a server-side apply. Raises Conflict if another object has its name."""
     try:
-        return await client.create(work)
+        return await client.create(work, brief=True)
     except AlreadyExists:
         return await client.apply(work, force=False)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from panal.api.names import ClusterName
 from panal.hub.views import created, time_of
+from panal.kube.decoding import decode
 from panal.kube.objects import Object, condition
 from panal.lifecycle import partitions
 from panal.lifecycle.world import WorkView
@@ -34,9 +35,7 @@ class Packed(NamedTuple):
 
 def trim(work: Object) -> Object:
     """The form that the cache stores: metadata, the conditions, `packed` (the compressed work without status) and `view` (what decisions
-    read). The spec of a work that is nested too deeply is left out, so that it is written again."""
-    if _is_nested_deeply(work.get("spec") or {}):
-        work = work | {"spec": {}}
+    read)."""
     metadata = work["metadata"]
     kept = {key: metadata[key] for key in KEPT if key in metadata}
     kept["labels"] = {sys.intern(key): sys.intern(value) for key, value in (metadata.get("labels") or {}).items()}
@@ -46,9 +45,16 @@ def trim(work: Object) -> Object:
         "kind": "ManifestWork",
         "metadata": {"name": sys.intern(metadata["name"]), "namespace": sys.intern(metadata["namespace"]), **kept},
         "status": {"conditions": [_trimmed(c) for c in (work.get("status") or {}).get("conditions") or ()]},
-        PACKED: _pack(metadata["name"], msgspec.json.encode(rest)),
+        PACKED: _pack(metadata["name"], _encoded(rest)),
         VIEW: view(work),
     }
+
+
+def _encoded(rest: Object) -> bytes:
+    try:
+        return msgspec.json.encode(rest)
+    except RecursionError:
+        return msgspec.json.encode(rest | {"spec": {}})
 
 
 def _is_nested_deeply(value: Object) -> bool:
@@ -65,10 +71,12 @@ def _is_nested_deeply(value: Object) -> bool:
 
 
 def whole(trimmed: Object) -> Object:
-    """The work without status."""
+    """The work without status. A spec that is nested too deeply is left out, so that it is written again."""
     packed: Packed = trimmed[PACKED]
     unpacking = zlib.decompressobj(zdict=packed.sample)
-    rest: Object = msgspec.json.decode(unpacking.decompress(packed.data) + unpacking.flush())
+    rest: Object = decode(unpacking.decompress(packed.data) + unpacking.flush())
+    if _is_nested_deeply(rest["spec"]):
+        rest["spec"] = {}
     return {"apiVersion": trimmed["apiVersion"], "kind": trimmed["kind"], **rest}
 
 

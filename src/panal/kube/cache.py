@@ -94,6 +94,10 @@ class Cache:
         """The objects for which the index function `index` of the kind returns `value`."""
         return self._feeds[kind].store.by_index(index, value)
 
+    def changes(self, *kinds: Kind) -> int:
+        """A number that increases with each change of an object of these kinds."""
+        return sum(self._feeds[kind].store.changes for kind in kinds)
+
     # --- changes ------------------------------------------------------------------------------------------------
     def subscribe(self, callback: Callback) -> None:
         """Calls `callback(kind, old, new)` after each change, when the cache already has it. `old` is None for a new object, `new` is None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from panal.api.names import FIELD_MANAGER
-from panal.kube.connection import APPLY_PATCH, MERGE_PATCH, Connection, Request
+from panal.kube.connection import APPLY_PATCH, JSON, MERGE_PATCH, Connection, Request
 from panal.kube.decoding import decode
 from panal.kube.errors import Conflict, Gone, LeadershipLost, NotFound, from_status
 from panal.kube.kinds import POD, Kind, kind_of
@@ -21,6 +21,7 @@ from panal.kube.objects import Object, Objects, key_of
 
 PAGE_SIZE = 500
 FOLLOW_SILENCE = 86400.0  # seconds without output after which following a log ends
+METADATA_ONLY = f"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -168,10 +169,11 @@ class Client:
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": identity, "status": obj["status"]}
         return await self._apply(body, "status", force=True)
 
-    async def create(self, obj: Object, kind: Kind | None = None) -> Object:
-        """Raises AlreadyExists if there is an object of that name."""
+    async def create(self, obj: Object, kind: Kind | None = None, *, brief: bool = False) -> Object:
+        """Raises AlreadyExists if there is an object of that name. `brief`: asks for an answer with the object's metadata only."""
         path = (kind or kind_of(obj)).path(obj["metadata"].get("namespace", ""))  # it may have a generateName instead of a name
-        return await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, obj))
+        accept = METADATA_ONLY if brief else JSON
+        return await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, obj, accept=accept))
 
     async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Object, subresource: str = "") -> Object:
         """A resourceVersion or uid in the patch's metadata is a precondition: raises Conflict if the object has another."""

@@ -39,6 +39,7 @@ APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
 # Where Kubernetes mounts the token. A node without mount namespaces (docs/design/local-node.md) sets the variable.
 SERVICE_ACCOUNT = Path(os.environ.get("PANAL_SERVICEACCOUNT_DIR") or "/var/run/secrets/kubernetes.io/serviceaccount")
+_ANY = httpx2.URL("http://api")  # of a request that is not sent
 EXEC_GROUP = "client.authentication.k8s.io"  # credential plugins
 HOME_KUBECONFIG = Path("~/.kube/config")
 # What lightkube raises for a kubeconfig that does not exist, is not YAML, or is incomplete.
@@ -150,7 +151,7 @@ class Connection:
         """Sends the request, again if the credentials were refused and there are newer ones."""
         if self._target.auth is None:
             return await self._send(request, silence, {})
-        carrier = httpx2.Request("GET", "http://api")  # the credentials write to its headers
+        carrier = httpx2.Request("GET", _ANY)  # the credentials write to its headers
         async with aclosing(self._target.auth.async_auth_flow(carrier)) as credentials:
             await anext(credentials)
             while True:

@@ -3,6 +3,7 @@
 KubeError
 ├── ConfigError            no usable kubeconfig or service account
 ├── UnknownKind            a kind that is not in panal.kube.kinds
+├── Interrupted            some of many writes were done, then the API server was unavailable: go on soon
 ├── LeadershipLost         another process holds the leader lease, or it could not be renewed in time
 └── ApiError               the API server refused the request, or did not answer
     ├── Invalid            400, 422: the object is invalid
@@ -36,6 +37,10 @@ class ConfigError(KubeError):
 
 
 class UnknownKind(KubeError):
+    pass
+
+
+class Interrupted(KubeError):
     pass
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Literal, TypeVar
 
 from panal.kube.cache import Cache
-from panal.kube.errors import Conflict, KubeError, NotFound
+from panal.kube.errors import Conflict, Interrupted, KubeError, NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object
 from panal.kube.queue import WorkQueue
@@ -19,6 +19,7 @@ K = TypeVar("K", bound=Hashable)
 Result = Literal["ok", "error", "defect"]  # error and defect (a bug) are retried
 
 MIN_DELAY = 0.05  # seconds until a key is reconciled again
+PAUSE = 1.0  # seconds, after writes that were interrupted
 MAX_RETRY_AFTER = 60.0  # seconds: the longest delay that an API server may ask for
 
 Reconcile = Callable[[Key], Awaitable[float | None]]  # returns the seconds until the next reconcile, or None
@@ -83,6 +84,11 @@ async def work(
             if again is not None:
                 queue.add_after(key, max(again, min_delay))
             count("ok")
+        except Interrupted as error:
+            queue.forget(key)
+            queue.add_after(key, seconds := min(max(error.retry_after or 0.0, PAUSE), MAX_RETRY_AFTER))
+            log.warning("%s %s: %s (goes on in %.1f s)", name, _shown(key), error, seconds)
+            count("error")
         except KubeError as error:
             asked = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
             log.warning("%s %s: %s (retry in %.1f s)", name, _shown(key), error, queue.retry(key, asked))

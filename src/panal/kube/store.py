@@ -17,6 +17,7 @@ class Store:
         self._objects: dict[Key, Object] = {}
         self._functions: dict[str, IndexFunction] = {**indexes, _NAMESPACE: lambda obj: (key_of(obj).namespace,)}
         self._found: dict[str, dict[str, dict[Key, Object]]] = {name: {} for name in self._functions}
+        self.changes = 0  # increases with each change
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -40,6 +41,7 @@ class Store:
         key = key_of(obj)
         old = self.remove(key)
         self._objects[key] = obj
+        self.changes += 1
         for values, value in self._entries(obj):
             values.setdefault(value, {})[key] = obj
         return old
@@ -48,6 +50,7 @@ class Store:
         """Removes and returns the object."""
         old = self._objects.pop(key, None)
         if old is not None:
+            self.changes += 1
             for values, value in self._entries(old):
                 self._remove_entry(values, value, key)
         return old

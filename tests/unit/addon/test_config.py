@@ -30,8 +30,12 @@ def desired(key: tuple[str, str], **more: Any) -> dict[str, Any]:
 
 
 CMA = {
-    "spec": {"supportedConfigs": [{"group": GROUP, "resource": RESOURCE, "defaultConfig": {"namespace": DEFAULT[0], "name": DEFAULT[1]}}]}
+    "spec": {
+        "supportedConfigs": [{"group": GROUP, "resource": RESOURCE, "defaultConfig": {"namespace": DEFAULT[0], "name": DEFAULT[1]}}],
+        "installStrategy": {"type": "Placements", "placements": [{"name": "all"}, {"name": "some", "configs": [reference(FOUND)]}]},
+    }
 }
+OF_ANOTHER = ("c2", "own")
 OTHER_KIND = {"group": "other", "resource": "things", "namespace": "c1", "name": "own"}
 
 
@@ -39,7 +43,9 @@ def config(key: tuple[str, str], **spec: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": key[0], "name": key[1]}, "spec": spec}
 
 
-CONFIGS = {key: config(key, customizedVariables=[{"name": "AGGREGATOR_HOST", "value": key[1]}]) for key in (OWN, FOUND, DEFAULT)}
+CONFIGS = {
+    key: config(key, customizedVariables=[{"name": "AGGREGATOR_HOST", "value": key[1]}]) for key in (OWN, FOUND, DEFAULT, OF_ANOTHER)
+}
 
 
 @pytest.mark.parametrize(
@@ -51,11 +57,17 @@ CONFIGS = {key: config(key, customizedVariables=[{"name": "AGGREGATOR_HOST", "va
         (addon(), CMA, "default"),
         (addon([], [desired(FOUND, resource="things")]), CMA, "default"),
         (addon([reference(OWN), reference(FOUND)]), CMA, "own"),
+        (addon([], [desired(OF_ANOTHER), desired(FOUND)]), CMA, "found"),
+        (addon([], [desired(OF_ANOTHER)]), CMA, "default"),
+        (addon([], [desired(FOUND)]), None, ""),
         (addon(), {"spec": {"supportedConfigs": [{"group": GROUP, "resource": RESOURCE}]}}, ""),
         (addon(), None, ""),
         ({"metadata": {"namespace": "c1"}}, None, ""),
     ],
-    ids=["own", "by placement", "of an old hub", "default", "of another kind", "the first", "no default", "no add-on", "no spec"],
+    ids=[
+        *("own", "by placement", "of an old hub", "default", "of another kind", "the first", "of another cluster"),
+        *("only of another cluster", "of no add-on", "no default", "no add-on", "no spec"),
+    ],
 )
 def test_the_most_specific_configuration_applies(mca: dict[str, Any], cma: dict[str, Any] | None, host: str) -> None:
     found = site_config(mca, cma, CONFIGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any, Literal
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from memory_hub import Hub, NoRequests, controlled, node, ready, selected, service, started
 from panal.api import names
 from panal.api.types import ModelStatus
+from panal.hub import controller
 from panal.kube import kinds
 from panal.kube.errors import Forbidden, Invalid, Unavailable
 from panal.kube.objects import Object
@@ -74,7 +76,7 @@ async def test_an_outage_is_not_a_refusal_of_a_work(code: int) -> None:
     hub = ready(*started("cluster1", "cluster2", "cluster3"))
     hub.refusals["ManifestWork", "cluster2"] = Unavailable(code, "Unavailable", "the hub is unavailable")
     await controlled(hub, lambda: hub.refused > 1)
-    assert hub.statuses == []
+    assert {c["reason"] for status in hub.statuses for c in status["collaborators"]} == {""}
     assert {ns for kind, ns, _ in hub.objects if kind == kinds.MANIFEST_WORK} == {"cluster1", "cluster3"}
 
 
@@ -131,14 +133,14 @@ async def test_an_outage_during_a_burst_refuses_no_work_and_writes_each_once() -
     created: list[str] = []
     create, tries = hub.create, 0
 
-    async def unavailable(obj: Object) -> Object:
+    async def unavailable(obj: Object, *, brief: bool) -> Object:
         nonlocal tries
         tries += 1
         if 40 < tries <= 46:
             raise Unavailable(0, "ConnectError", "All connection attempts failed")
         created.append(obj["metadata"]["namespace"])
         await asyncio.sleep(0)
-        return await create(obj)
+        return await create(obj, brief=brief)
 
     hub.create = unavailable  # type: ignore[method-assign]
     await controlled(hub, lambda: hub.statuses and len(created) == len(many))
@@ -151,14 +153,18 @@ def end_job(hub: Hub, condition: Literal["Complete", "Failed"]) -> None:
     hub.put({**job, "status": {"conditions": [{"type": condition, "status": "True"}]}})
 
 
-async def test_a_completed_run_shows_it_before_its_works_are_deleted() -> None:
-    clusters = ("cluster1", "cluster2", "cluster3")
-    hub = ready(*started(*clusters))
-    await controlled(hub, lambda: hub.statuses)
+def end_with_a_model(hub: Hub) -> None:
     end_job(hub, "Complete")
     model = ModelStatus(uri="pvc://digits-model/m", digest="sha256:0", size=1, round=3)
     text = progress(rounds_completed=3, model=model).model_dump_json(by_alias=True)
     hub.put({**hub.objects[kinds.CONFIG_MAP, "ns", "digits-progress"], "data": {"progress": text}})
+
+
+async def test_a_completed_run_shows_it_before_its_works_are_deleted() -> None:
+    clusters = ("cluster1", "cluster2", "cluster3")
+    hub = ready(*started(*clusters))
+    await controlled(hub, lambda: hub.statuses)
+    end_with_a_model(hub)
     phases: list[str] = []
     delete = hub.delete
 
@@ -194,12 +200,45 @@ async def test_labels_that_a_cluster_removes_from_its_work_are_restored(label: s
     await controlled(hub, labelled)
 
 
+async def test_another_work_that_a_cluster_labels_as_the_runs_is_not_the_runs() -> None:
+    """It would make the deletion of a run wait for that cluster's agent."""
+    clusters = ("cluster1", "cluster2", "cluster3")
+    hub = ready(*started(*clusters))
+    await controlled(hub, lambda: len(works_of(hub)) == len(clusters))
+    work = works_of(hub)[0]
+    hub.put({**work, "metadata": work["metadata"] | {"name": "addon-x-deploy", "namespace": "cluster9", "uid": "u9"}})
+    end_job(hub, "Failed")
+    await controlled(hub, lambda: len(works_of(hub)) == 1)
+    assert hub.statuses[-1]["phase"] == "Failed"
+    assert ("ManifestWork", "cluster9") not in hub.deleted
+
+
+async def test_a_status_that_a_restored_hub_has_lost_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No watch has reported the write, and the resource of the backup is what the cache had."""
+    monkeypatch.setattr(controller, "LOST", 0.5)
+    hub = Hub(resource(), node())
+    before, tell, ready_states = hub.objects[kinds.FEDERATED_LEARNING, "ns", "digits"], hub.tell, cycle(["False", "True"])
+    hub.tell = lambda type_, obj: None if obj["kind"] == names.KIND else tell(type_, obj)  # type: ignore[method-assign]
+
+    def restored() -> bool:
+        hub.statuses.clear()
+        hub.objects[kinds.FEDERATED_LEARNING, "ns", "digits"] = before
+        return True
+
+    def again() -> bool:
+        """The node changes, which causes reconciles."""
+        hub.put(node() | {"status": {"conditions": [{"type": "Ready", "status": next(ready_states)}]}})
+        return bool(hub.statuses)
+
+    await controlled(hub, in_order(lambda: hub.statuses, restored, again))
+
+
 async def test_a_status_is_written_once_although_a_deletion_after_it_fails() -> None:
     """The cache may not have it yet when the run is reconciled again."""
     clusters = ("cluster1", "cluster2", "cluster3")
     hub = ready(*started(*clusters))
     await controlled(hub, lambda: hub.statuses)
-    end_job(hub, "Failed")
+    end_with_a_model(hub)
     hub.statuses.clear()
     tell, delete, tries = hub.tell, hub.delete, 0
 
@@ -216,7 +255,7 @@ async def test_a_status_is_written_once_although_a_deletion_after_it_fails() -> 
 
     hub.tell, hub.delete = late, unavailable  # type: ignore[method-assign]
     await controlled(hub, lambda: sum(kind == "ManifestWork" for kind, _ in hub.deleted) == len(clusters))
-    assert [status["phase"] for status in hub.statuses] == ["Failed"]
+    assert [status["phase"] for status in hub.statuses] == ["Completed"]
 
 
 async def test_the_status_is_written_again_after_the_hub_was_restored_from_a_backup() -> None:

@@ -14,7 +14,7 @@ from panal.hub import work_writer
 from panal.hub.work_writer import WorkWriter
 from panal.hub.works import trim
 from panal.kube import kinds
-from panal.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, KubeError, LeadershipLost, Unavailable
+from panal.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, KubeError, LeadershipLost, TooManyRequests, Unavailable
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object
 from panal.lifecycle.collaborators import Works
@@ -41,12 +41,13 @@ class Hub:
         self.seen: dict[str, Object] = {}
         self.errors: dict[str, KubeError] = {}
         self.written: list[tuple[str, str]] = []
+        self.stored: dict[str, Object] = {}
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         assert kind == kinds.MANIFEST_WORK
         return self.seen.get(namespace)
 
-    async def create(self, obj: Object) -> Object:
+    async def create(self, obj: Object, *, brief: bool) -> Object:
         return self.store("create", obj)
 
     async def apply(self, obj: Object, force: bool) -> Object:
@@ -59,7 +60,8 @@ class Hub:
             raise self.errors[cluster]
         self.written.append((how, cluster))
         known = {"uid": f"u-{cluster}", "generation": len(self.written), "creationTimestamp": "2026-01-01T00:00:00Z"}
-        return obj | {"metadata": obj["metadata"] | known}
+        self.stored[cluster] = obj | {"metadata": obj["metadata"] | known}
+        return self.stored[cluster]
 
     def see(self, obj: Object) -> None:
         self.seen[obj["metadata"]["namespace"]] = trim(obj)
@@ -104,11 +106,19 @@ def renders(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_each_work_is_created_once_although_the_cache_does_not_have_it_yet(renders: list[str]) -> None:
     works, (one, hub, clock) = desired(), writer()
     assert (await one.write(works)).added == ("cluster1", "cluster2", "cluster3")
-    assert await one.write(desired()) == work_writer.Applied()
+    assert await one.write(desired()) == work_writer.Applied(look_again=work_writer.LAG)
     assert [how for how, _ in hub.written] == ["create"] * 3
     assert renders == ["cluster1", "cluster2", "cluster3"]
     clock.now += work_writer.LAG  # a write that the cache does not have after that time is tried again
     assert len((await one.write(works)).added) == 3
+
+
+async def test_a_run_is_not_looked_at_for_writes_that_the_cache_has() -> None:
+    works, (one, hub, _) = desired(2), writer()
+    for site in works.sites:
+        assert (await one.write(works)).look_again == work_writer.LAG
+        hub.see(hub.stored[site.cluster])
+    assert await one.write(works) == work_writer.Applied()
 
 
 async def test_nothing_is_rendered_after_a_comparison_that_found_no_difference(renders: list[str]) -> None:
@@ -259,7 +269,7 @@ def test_only_what_concerns_the_object_is_a_refusal(error: ApiError, outage: boo
 async def test_a_work_of_somebody_else_is_not_overwritten() -> None:
     works, (one, hub, _) = desired(1), writer()
 
-    async def exists(obj: Object) -> Object:
+    async def exists(obj: Object, *, brief: bool) -> Object:
         raise AlreadyExists(409, "AlreadyExists", "exists")
 
     async def conflict(obj: Object, force: bool) -> Object:
@@ -268,3 +278,12 @@ async def test_a_work_of_somebody_else_is_not_overwritten() -> None:
 
     hub.create, hub.apply = exists, conflict  # type: ignore[method-assign]
     assert [r.message for r in (await one.write(works)).refused] == ["another manager"]
+
+
+async def test_a_call_that_was_interrupted_after_some_writes_goes_on_soon() -> None:
+    works, (one, hub, _) = desired(3), writer()
+    hub.errors["cluster2"] = TooManyRequests(429, "TooManyRequests", "later", retry_after=7)
+    first = await one.write(works)
+    assert (first.added, first.refused, first.more, first.look_again) == (("cluster1", "cluster3"), (), True, 7)
+    with pytest.raises(TooManyRequests):
+        await one.write(works)

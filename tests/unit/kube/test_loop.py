@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from panal.kube.backoff import Backoff
-from panal.kube.errors import TooManyRequests, Unavailable
-from panal.kube.loop import work
+from panal.kube.errors import Interrupted, TooManyRequests, Unavailable
+from panal.kube.loop import PAUSE, work
 from panal.kube.queue import WorkQueue
 
 UNAVAILABLE = Unavailable(0, "NoAnswer", "the hub is unavailable")
@@ -68,3 +68,13 @@ async def test_a_server_that_asks_for_a_delay_gets_it(working, clock):
     for seconds, count in ((0.5, 1), (6.0, 1), (1.0, 2)):
         await clock.advance(seconds)
         assert len(reconciled) == count
+
+
+async def test_writes_that_were_interrupted_go_on_soon_however_often(working, clock):
+    queue, returns, reconciled, results = working
+    returns[:] = [Interrupted("3 of 10 are done"), Interrupted("6 of 10 are done"), Interrupted("9 of 10 are done"), None]
+    queue.add(("ns", "a"))
+    for seconds, count in ((0.1, 1), (PAUSE, 2), (PAUSE, 3), (PAUSE, 4)):
+        await clock.advance(seconds)
+        assert len(reconciled) == count
+    assert results == ["error"] * 3 + ["ok"]

@@ -35,7 +35,7 @@ class Hub:
     def by_index(self, *_: object) -> list[Object]:
         return [CSR]
 
-    async def create(self, obj: Object) -> Object:
+    async def create(self, obj: Object, *, brief: bool) -> Object:
         raise Forbidden(403, "Forbidden", f"exceeded quota: {obj['metadata']['name']}")
 
 
