@@ -9,11 +9,21 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.metadata import entry_points
 
+from panal.api.spec import DEFAULT_FRAMEWORK
+from panal.api.types import Spec
 from panal.runtimes.base import AggregatorContainers, Announced, Container, GatewayRules, Partition, Runtime
 
-__all__ = ["AggregatorContainers", "Announced", "Container", "GatewayRules", "Partition", "Runtime", "installed", "runtime_for"]
+__all__ = [
+    "AggregatorContainers", "Announced", "Container", "GatewayRules", "Partition", "Runtime", "framework_of", "installed", "runtime_for"
+]  # fmt: skip
 
 GROUP = "panal.runtimes"
+
+
+def framework_of(spec: Spec) -> str:
+    """The framework whose runtime has the run. The former controller ran OpenFL for `other`, its default; with commands it is a program of
+    the user's own."""
+    return "openfl" if spec.framework == DEFAULT_FRAMEWORK and not (spec.server.command or spec.client.command) else spec.framework
 
 
 @lru_cache(maxsize=64)  # names come from resources

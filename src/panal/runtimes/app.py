@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -19,11 +19,13 @@ class AppError(ValueError):
 @dataclass(frozen=True, slots=True)
 class App:
     """`config` is the declared run config, in the table `config_table`. The first of `rounds_keys` that it has is the number of rounds;
-    `_` in a key counts as `-`."""
+    `_` in a key counts as `-`. `server` and `client` are further fields of spec.server and spec.client."""
 
     config: Mapping[str, Any]
     config_table: str
     rounds_keys: tuple[str, ...] = ()
+    server: Mapping[str, Any] = field(default_factory=dict)
+    client: Mapping[str, Any] = field(default_factory=dict)
 
 
 def table(project: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from panal.api.names import POD_DIR, RUN_DIR, TOOLS_DIR, WORK_DIR, ClusterName
+from panal.api.names import COLLABORATOR_PORT, POD_DIR, RUN_DIR, TOOLS_DIR, WORK_DIR, ClusterName
 from panal.api.progress import Progress
-from panal.api.types import Spec
+from panal.api.types import PodSettings, Spec
 from panal.runtimes.app import App
 from panal.runtimes.logs import Logs
 
@@ -22,6 +22,7 @@ Container = dict[str, Any]  # a Kubernetes Container as JSON
 TMP_DIR = "/tmp"  # also HOME
 VOLUMES = {"tools": TOOLS_DIR, "run": RUN_DIR, "tmp": TMP_DIR, "work": WORK_DIR, "pod": POD_DIR}
 _READ_ONLY = ("tools", "pod")
+AGGREGATOR, COLLABORATOR = ("tools", "run", "tmp", "work", "pod"), ("tools", "tmp", "work", "pod")  # what programs of the pod tools need
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,7 @@ class GatewayRules:
 class Runtime(Protocol):
     """One federated learning framework. Derive from this class. Members with a body are optional; the body is the default."""
 
-    @property
-    def gateway(self) -> GatewayRules: ...
+    def gateway(self, spec: Spec) -> GatewayRules: ...
 
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
@@ -83,6 +83,10 @@ class Runtime(Protocol):
     def announced(self, progress: Progress | None) -> Announced | None:
         """What the aggregator has announced to collaborators; None while it is not ready for them. `progress` is None until it exists."""
         return Announced()
+
+    def problem(self, spec: Spec) -> str:
+        """Why this runtime cannot run `spec`: the field and the remedy. Empty if it can."""
+        return ""
 
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
         """The fields that are set in `spec`, such as `spec.server.superlink`, and have no effect with this runtime."""
@@ -107,6 +111,49 @@ class Runtime(Protocol):
         """The app that a folder's pyproject.toml declares. None if the runtime does not run apps from a folder. Raises AppError if the file
         declares no app of this framework."""
         return None
+
+
+def container(
+    name: str, program: Sequence[str], image: str, settings: PodSettings, env: list[dict[str, Any]], volumes: Sequence[str]
+) -> Container:
+    """A container that runs a program of the pod tools, such as `flower launcher`, in the user's image. `volumes` are names of VOLUMES."""
+    found: Container = {
+        "name": name,
+        "image": image,
+        "command": ["python3", f"{TOOLS_DIR}/run.py", *program],
+        "env": env,
+        "volumeMounts": mounts(*volumes),
+    }
+    if settings.image_pull_policy is not None:
+        found["imagePullPolicy"] = settings.image_pull_policy
+    return found
+
+
+def aggregator_environment(spec: Spec) -> list[dict[str, Any]]:
+    """What the main program of every aggregator reads."""
+    grace = spec.server.straggler_grace_seconds
+    return environment(
+        PANAL_RUN_DIR=RUN_DIR,
+        PANAL_POD_DIR=POD_DIR,
+        PANAL_WORK_DIR=WORK_DIR,
+        PANAL_ROUNDS=str(spec.server.rounds),
+        PANAL_MIN_CLIENTS=str(spec.server.min_available_clients),
+        PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
+        PANAL_ROUND_TIMEOUT=str(spec.server.round_timeout_seconds),
+        **({} if grace is None else {"PANAL_STRAGGLER_GRACE": str(grace)}),
+    )
+
+
+def collaborator_environment(cluster: ClusterName, partition: Partition) -> list[dict[str, Any]]:
+    """What the main program of every collaborator reads."""
+    return environment(
+        PANAL_CLUSTER=cluster,
+        PANAL_PARTITION_ID=str(partition.index),
+        PANAL_NUM_PARTITIONS=str(partition.count),
+        PANAL_POD_DIR=POD_DIR,
+        PANAL_WORK_DIR=WORK_DIR,
+        PANAL_GATEWAY_PORT=str(COLLABORATOR_PORT),
+    )
 
 
 def mounts(*names: str) -> list[dict[str, Any]]:

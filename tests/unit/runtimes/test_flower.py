@@ -30,8 +30,7 @@ def test_the_flower_runtime_is_found_by_its_entry_point() -> None:
 
 
 def test_an_unknown_framework_has_no_runtime() -> None:
-    assert runtime_for("openfl") is None
-    assert runtime_for("other") is None
+    assert runtime_for("flour") is None
 
 
 def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_run_folder() -> None:
@@ -57,6 +56,12 @@ def test_the_aggregator_is_a_native_sidecar_and_a_main_container_that_share_the_
             "PANAL_REPLY_SHAPES": "Consistent",
             "PANAL_REPLY_NUMBERS": "Finite",
         }
+
+
+def test_the_grace_for_stragglers_is_told_if_it_is_set() -> None:
+    server = SPEC.server.model_copy(update={"straggler_grace_seconds": 0})
+    (superlink,) = runtime.aggregator(SPEC.model_copy(update={"server": server})).sidecars
+    assert env(superlink)["PANAL_STRAGGLER_GRACE"] == "0"
 
 
 HASH = "5f" * 32

@@ -58,11 +58,14 @@ def named(containers: list[Object], name: str) -> Object:
 
 
 def test_it_is_found_by_its_name_and_listed() -> None:
-    assert installed() == ("flower", "tiny")
+    assert installed() == ("flare", "flower", "openfl", "other", "tiny")
     assert unsupported("digits", run(framework="tiny").spec) is None
     trouble = unsupported("digits", run(framework="tinny").spec)
     assert trouble
-    assert "spec.framework: tinny is not installed on the hub; installed are: flower, tiny. Create the run again" in trouble.message
+    assert (
+        "spec.framework: tinny is not installed on the hub; installed are: flare, flower, openfl, other, tiny. Create the run again"
+        in trouble.message
+    )
 
 
 def test_its_aggregator_is_one_container_with_the_users_resources_and_panals_security() -> None:

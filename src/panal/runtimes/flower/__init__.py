@@ -7,6 +7,7 @@ from typing import Any
 
 from panal.api.names import ClusterName
 from panal.api.progress import Progress
+from panal.api.spec import Protocol
 from panal.api.types import Spec
 from panal.runtimes.app import App
 from panal.runtimes.base import AggregatorContainers, Announced, Container, GatewayRules, Partition, Runtime
@@ -20,10 +21,12 @@ __all__ = ["Flower"]
 
 
 class Flower(Runtime):
-    gateway: GatewayRules = RULES
     remedies: Mapping[str, str] = REMEDIES
     notices: Sequence[str] = NOTICES
     logs: Logs = LOGS
+
+    def gateway(self, spec: Spec) -> GatewayRules:
+        return RULES
 
     def aggregator(self, spec: Spec) -> AggregatorContainers:
         return containers.aggregator(spec)
@@ -36,9 +39,15 @@ class Flower(Runtime):
         return Announced(progress.app_hash, progress.runtime_version) if progress and progress.app_hash else None
 
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
-        """The names of a SuperLink and SuperNodes: each run starts its own."""
-        named = {"spec.server.superlink": spec.server.superlink, "spec.client.supernode": spec.client.supernode}
-        return [field for field, value in named.items() if value]
+        """The names of a SuperLink and SuperNodes, because each run starts its own, and what only the runtime `other` has."""
+        set_ = {
+            "spec.server.superlink": bool(spec.server.superlink),
+            "spec.client.supernode": bool(spec.client.supernode),
+            "spec.server.command": bool(spec.server.command),
+            "spec.client.command": bool(spec.client.command),
+            "spec.server.protocol": spec.server.protocol != Protocol.HTTP,
+        }
+        return [field for field, value in set_.items() if value]
 
     def app(self, project: Mapping[str, Any]) -> App:
         return app.read(project)

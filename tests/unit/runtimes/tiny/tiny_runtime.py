@@ -14,9 +14,6 @@ from panal.runtimes.logs import Logs
 
 
 class Tiny(Runtime):
-    gateway: GatewayRules = GatewayRules(
-        port=9000, paths=("/tiny.Rounds/",), largest_request=None, methods=("GET", "POST"), protocol="HTTP/2"
-    )
     remedies: Mapping[str, str] = {
         "TinyTooLarge": "Train a smaller model.",
         "TinySlow": "Give the clusters more time.",
@@ -24,6 +21,9 @@ class Tiny(Runtime):
     }
     notices: Sequence[str] = ("TinySlow",)
     logs: Logs = Logs(noise=re.compile(r"tiny: heartbeat .*"), framework=re.compile(r".*/tiny/.*"))
+
+    def gateway(self, spec: Spec) -> GatewayRules:
+        return GatewayRules(port=9000, paths=("/tiny.Rounds/",), largest_request=None, methods=("GET", "POST"), protocol="HTTP/2")
 
     def aggregator(self, spec: Spec) -> AggregatorContainers:
         env = environment(TINY_ROUNDS=str(spec.server.rounds), TINY_RUN_DIR=RUN_DIR)

@@ -1,0 +1,1 @@
+"""Handwritten digits, learnt by a small convolutional network at sites that each see mostly a few of them."""
