@@ -15,10 +15,13 @@ WORKERS ?= auto
 DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
-EXAMPLES := $(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile))
+LARGE := example-pytorch # only `make .cache/images/example-pytorch.tar` builds it
+EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
+PYTORCH := .cache/pytorch
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-platform test-long test-real soak \
-	test-e2e check lint format types layers venv lock images crd manifest clean flower-known flower-versions
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare \
+	test-conformance test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
+	manifest clean flower-known flower-versions
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -50,7 +53,9 @@ build: $(VENV)/.ready ## build the wheels and sdists of panal and panal-local in
 	$(BIN)/hatchling build -d dist
 	cd local && ../$(BIN)/hatchling build -d ../dist
 
-UNIT = $(BIN)/pytest -n $(WORKERS) --dist loadfile
+# A test that waits for programs has a second attempt (see the file).
+PYTEST := $(BIN)/python tests/testenv/again.py
+UNIT = $(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-unit: $(VENV)/.ready ## run the unit tests
 	$(UNIT) tests/unit local/tests/unit
@@ -66,18 +71,27 @@ test-local: $(VENV)/.ready ## run the tests of the local platform
 	$(MAKE) test-platform
 
 test-short: $(VENV)/.ready $(FLOWER)/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
-	$(BIN)/pytest local/tests/platform/test_platform.py
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(WORKERS) tests/flower -m oldest
+	$(PYTEST) local/tests/platform/test_platform.py
 
 test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -n $(WORKERS) tests/flower -m "not versions"
-	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(BIN)/pytest -n $(WORKERS) tests/flower -m oldest
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(WORKERS) tests/flower -m "not versions and not pytorch"
+	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(PYTEST) -n $(WORKERS) tests/flower -m oldest
+
+test-openfl: $(VENV)/.ready .cache/openfl-1.9/.ready ## run the tests with real OpenFL
+	PANAL_OPENFL_VENV=$(CURDIR)/.cache/openfl-1.9 $(PYTEST) -n $(WORKERS) tests/openfl
+
+test-flare: $(VENV)/.ready .cache/flare-2.9/.ready ## run the tests with real NVIDIA FLARE
+	PANAL_FLARE_VENV=$(CURDIR)/.cache/flare-2.9 $(PYTEST) -n $(WORKERS) tests/flare
 
 test-platform: $(VENV)/.ready
-	$(BIN)/pytest local/tests/platform -m "not long"
+	$(PYTEST) local/tests/platform -m "not long"
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: runs, failures, kill -9 of every part, and the demo
-	$(BIN)/pytest local/tests/platform local/tests/embedded -m long
+	$(PYTEST) local/tests/platform local/tests/embedded -m long
+
+test-pytorch: $(VENV)/.ready $(PYTORCH)/.ready ## run examples/pytorch with real Flower and PyTorch (downloads 3 GB the first time)
+	PANAL_FLOWER_VENV=$(CURDIR)/$(PYTORCH) $(PYTEST) tests/flower/test_pytorch.py
 
 # To add a version of Flower: add it to FLOWERS, then `make lock flower-known flower-versions`.
 flower-known: $(VENV)/.ready $(foreach v,$(FLOWERS),$(call flower,$v)/.ready) ## record the digests of the Flower modules that panal hooks
@@ -86,24 +100,31 @@ flower-known: $(VENV)/.ready $(foreach v,$(FLOWERS),$(call flower,$v)/.ready) ##
 flower-versions: $(foreach v,$(FLOWERS),flower-$v) ## run tests/flower with each supported version of Flower
 
 flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/.cache/flower-1.$* $(BIN)/pytest -n $(WORKERS) tests/flower
+	PANAL_FLOWER_VENV=$(CURDIR)/.cache/flower-1.$* $(PYTEST) -n $(WORKERS) tests/flower -m "not pytorch"
+
+test-conformance: $(VENV)/.ready ## run what every runtime owes a run, with each real framework, on the local platform (downloads OpenFL and FLARE)
+	PANAL_RUNTIMES="flare flower openfl other" $(PYTEST) local/tests/embedded/test_embedded_7_conformance.py
+
+CHAOS_KILLS ?= 200
+chaos: $(VENV)/.ready ## kill processes of runs at random (CHAOS_KILLS times) on the local platform; each run must complete
+	PANAL_CHAOS_KILLS=$(CHAOS_KILLS) $(BIN)/pytest -s local/tests/embedded/test_embedded_8_chaos.py
 
 ENGINES := kubernetes nodes
 MARKS := real
-REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(BIN)/pytest -p no:cacheprovider
+REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -p no:cacheprovider
 
 test-real: $(VENV)/.ready $(FLOWER)/.ready ## run the tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
-	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore=tests/real/test_soak.py
+	$(REAL) tests/real --ignore-glob='*/test_kubernetes_*' --ignore-glob='*/test_nodes_*' --ignore-glob='*/test_soak*'
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
 
 test-e2e: test-real ## alias of test-real
 
-soak: $(VENV)/.ready ## run the long tests of the controller on a real API server, with SOAK_CLUSTERS (3500) clusters
-	$(REAL) tests/real/test_soak.py
+soak: $(VENV)/.ready ## run the long tests: the controller on a real API server, with SOAK_CLUSTERS (3500) clusters, and runs over weak links
+	$(REAL) tests/real/test_soak*.py
 
 venv: $(VENV)/.ready ## create the virtual environment, with panal and panal-local installed as editable
 
@@ -116,8 +137,14 @@ $(VENV)/.ready: pyproject.toml local/pyproject.toml requirements/dev.txt require
 	$(BIN)/$(PIP) install --no-deps --no-build-isolation --no-index -e . -e local
 	touch $@
 
-.cache/flower-%/.ready: requirements/flower-%.txt $(VENV)/.ready
-	@echo "creating Flower's environment for the tests in $(@D)"
+.cache/%/.ready: requirements/%.txt $(VENV)/.ready # a framework of one version, such as flower-1.42
+	@echo "creating the framework's environment for the tests in $(@D)"
+	$(PYTHON) -m venv $(@D)
+	$(call install,$(@D),--require-hashes -r $<)
+	touch $@
+
+$(PYTORCH)/.ready: examples/pytorch/requirements.txt $(VENV)/.ready
+	@echo "creating PyTorch's environment for the tests in $(@D)"
 	$(PYTHON) -m venv $(@D)
 	$(call install,$(@D),--require-hashes -r $<)
 	touch $@
@@ -137,8 +164,13 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) pyproject.toml local/pyproject.toml --all-extras --group dev --no-emit-package panal -c requirements/reporter.txt \
 		-o requirements/dev.txt
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
+	cp requirements/flower-$(lastword $(FLOWERS)).txt examples/mnist/requirements.txt
+	$(COMPILE) examples/pytorch/pyproject.toml -c examples/mnist/requirements.txt -o examples/pytorch/requirements.txt
+	$(COMPILE) requirements/openfl-1.9.in -o requirements/openfl-1.9.txt
+	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) <(echo uv) -o requirements/uv.txt
+	$(COMPILE) <(echo numpy) -c requirements/reporter.txt -o examples/plain/requirements.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 
 # Images as archives for tests/testenv/clusters.py; docker and podman build the same images from the Containerfiles.
@@ -173,7 +205,7 @@ manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASS
 	$(HELM) $(RENDER) > deploy/panal.yaml
 	$(BIN)/python -m panal.addon.install > deploy/all-clusters.yaml
 
-$(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar
+$(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar $(IMAGES)/example-plain.tar
 	$(BUILD) tests/real/app panal/test-app:1 $@
 
 clean: ## remove everything that make created, the environments included

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bridge import run
 from cluster import Cluster
+from machine import Machine
+from weak_link import Weakness
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,24 @@ class Fleet:
         self.cable(name, plugged=True)
 
     def cable(self, name: str, *, plugged: bool) -> None:
+        self.machine(name).cable(plugged=plugged)
+
+    def weaken(self, name: str, weakness: Weakness | None = None) -> None:
+        """What comes to and from the cluster's node passes a weak link, until `mend`."""
+        self.machine(name).weaken(weakness or Weakness())
+
+    def mend(self, name: str) -> dict[str, dict[str, int]]:
+        """What has passed the weak link, in each direction."""
+        return self.machine(name).mend()
+
+    def machine(self, name: str) -> Machine:
         machine = self[name].machine
         assert machine, f"{name} has no node"
-        machine.cable(plugged=plugged)
+        return machine
 
     def enter(self, name: str, *command: str) -> str:
         """What a command says that runs on the cluster's node."""
-        machine = self[name].machine
-        assert machine, f"{name} has no node"
-        return run(*machine.enter(*command))
+        return run(*self.machine(name).enter(*command))
 
 
 def leftovers(root: Path) -> list[str]:

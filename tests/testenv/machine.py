@@ -15,6 +15,7 @@ from pathlib import Path
 from bridge import Bridge, run
 from cgroups import hierarchies, remove_cgroup
 from processes import spawn
+from weak_link import WeakLink, Weakness
 
 SERVICES, API_IP, DNS_IP = "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
 # The kubelet insists on these values. Each machine sees them through files of its own; the real settings stay as they are.
@@ -68,6 +69,7 @@ class Machine:
         self.log = folder / "log" / "machine.log"
         self.port = f"n{bridge.id}-{number}"
         self.cgroup = f"{bridge.name}/{cluster}"
+        self.weak_link = WeakLink(self.port, bridge, self.dir)
 
     # --- the machine itself -------------------------------------------------------------------------------------
     @property
@@ -133,6 +135,7 @@ class Machine:
 
     def power_off(self) -> None:
         """End process 1; the kernel then ends every other process in the machine and drops its mounts."""
+        self.weak_link.end()
         if self.pid:
             os.kill(self.pid, signal.SIGTERM)
         for _ in range(200):
@@ -144,8 +147,18 @@ class Machine:
         """Cut the machine off from the bridge, or connect it again; what runs on it goes on."""
         run("ip", "link", "set", self.port, "up" if plugged else "down")
 
+    def weaken(self, weakness: Weakness, seed: int = 1) -> None:
+        """All that comes to and from the machine passes a weak link, until `mend` or until the machine ends. Its cable can still be cut."""
+        self.mend()
+        self.weak_link.begin(weakness, seed)
+
+    def mend(self) -> dict[str, dict[str, int]]:
+        """The machine is at the bridge again, also if the weak link was killed. What has passed, in each direction."""
+        return self.weak_link.end()
+
     def clean(self) -> None:
         """Remove the interface and the cgroups, once no process is left in the machine or its network."""
+        self.weak_link.end()
         run("ip", "link", "delete", self.port, check=False)
         for hierarchy in hierarchies():
             remove_cgroup(hierarchy / self.cgroup)
