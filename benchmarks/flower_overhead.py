@@ -72,15 +72,15 @@ def free_port() -> int:
 class Pods:
     """The processes of one run, in a folder of their own."""
 
-    def __init__(self, way: str, folder: Path, megabytes: int) -> None:
-        self.way, self.folder, self.port = way, folder, free_port()
+    def __init__(self, way: str, folder: Path, megabytes: int = 0, app: Path = APP, nodes: int = NODES, rounds: int = ROUNDS) -> None:
+        self.way, self.folder, self.port, self.nodes, self.rounds = way, folder, free_port(), nodes, rounds
         self.processes: list[subprocess.Popen[bytes]] = []
         install(folder / "tools")
         (folder / "run").mkdir()
         (folder / "pod").mkdir()
         (folder / "pod/secret").write_text(SECRET)
         self.gateways = StandInGateways(self.port, SECRET)
-        shutil.copytree(APP, folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(app, folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
         if megabytes:
             file = folder / "app/pyproject.toml"
             file.write_text(file.read_text().replace('mode = ""', 'mode = "large"').replace("numbers = 3", f"numbers = {megabytes << 18}"))
@@ -107,8 +107,8 @@ class Pods:
         ours = {
             "PANAL_TMP": str(tmp),
             "PANAL_RUN_DIR": str(self.folder / "run"),
-            "PANAL_ROUNDS": str(ROUNDS),
-            "PANAL_MIN_CLIENTS": str(NODES),
+            "PANAL_ROUNDS": str(self.rounds),
+            "PANAL_MIN_CLIENTS": str(self.nodes),
         }
         site = {"PANAL_CLUSTER": name, "PANAL_ACCELERATION": self.way}
         log = {"PANAL_TERMINATION_LOG": str(tmp / "termination")}
@@ -126,12 +126,12 @@ class Pods:
         """Starts everything, submits, and returns the seconds from submission to the end."""
         runtime = "--disable-runtime-dependency-installation"
         self.start("superlink", ["flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port), runtime], "superlink")
-        for number in range(NODES):
+        for number in range(self.nodes):
             port, config, gateway = str(free_port()), f'cluster-name="site{number}"', str(self.gateways.port(f"site{number}"))
             command = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{gateway}", "--port", port, "--node-config", config]
             told = {"PANAL_SUPERNODE_PORT": port, "PANAL_GATEWAY_PORT": gateway, "PANAL_APP_HASH": self.app_hash}
             self.start(f"site{number}", command, "supernode", **told)
-        outcome, seconds = self.script(SUBMIT.format(nodes=NODES, rounds=ROUNDS)).split()[-2:]
+        outcome, seconds = self.script(SUBMIT.format(nodes=self.nodes, rounds=self.rounds)).split()[-2:]
         if outcome != "completed":
             raise SystemExit(f"{self.way}: {outcome}; see {self.folder}")
         return float(seconds)

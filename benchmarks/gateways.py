@@ -45,14 +45,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class PacedHub(Hub):
     def files(self, *clusters: str) -> dict[str, Any]:
         found = super().files(*clusters)
-        found["lds.json"]["resources"][0]["socket_options"] = [PACED]
+        found["lds.json"]["resources"][0]["socket_options"].append(PACED)
         return found
 
 
 class PacedSpoke(Spoke):
     def files(self) -> dict[str, Any]:
         found = super().files()
-        found["cds.json"]["resources"][0]["upstream_bind_config"] = {"socket_options": [PACED]}
+        found["cds.json"]["resources"][0]["upstream_bind_config"]["socket_options"].append(PACED)
         return found
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from panal.pod.tools.files import RESUMED
 from panal.pod.tools.flower.known import NEWEST, PIN, minor
 from panal.pod.tools.install import install
 from processes import free_port
@@ -53,6 +54,7 @@ class Pods:
         (self.folder / "pod/secret").write_text(SECRET + "\n")
         self.run_dir = self.folder / "run"
         self.run_dir.mkdir()
+        (self.run_dir / RESUMED).write_text('{"round": 0}')  # there may be no reporter
         install(self.folder / "tools")
 
     def app(self, name: str = "tiny", **config: object) -> Path:
@@ -105,6 +107,17 @@ class Pods:
             "PANAL_FLOWER_VERSION": (self.record(event="bundle") or {}).get("version", ""),
         }
         self.start(name, "supernode", own | (env or {}))
+
+    def lose_aggregator(self) -> None:
+        """Kills the aggregator's containers. The next ones have volumes of their own; the sites stay."""
+        for name in ("launcher", "superlink"):
+            self.kill(name)
+        number = len(list(self.folder.glob("run-*"))) + 2
+        self.run_dir = self.folder / f"run-{number}"
+        self.run_dir.mkdir()
+        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        for name in ("launcher", "superlink"):
+            (self.folder / f"{name}.log").rename(self.folder / f"{name}-{number - 1}.log")
 
     def announce(self, app: Path) -> None:
         """Starts the launcher, and reads the app hash that it announces."""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from reporting import ConfigMap, reporting
 from waiting import eventually
 
 from .conftest import Pods
-from .test_runs import ConfigMap, children, command, reporting
+from .test_runs import children, command
 
 pytestmark = pytest.mark.flower
 
@@ -45,13 +46,16 @@ def test_a_dead_client_app_fails_at_once(pods: Make, mode: str, reason: str, acc
 
 @pytest.mark.parametrize("acceleration", ["Auto", pytest.param("Off", marks=pytest.mark.versions)])
 @pytest.mark.parametrize(
-    ("mode", "message"),
-    [("dies", "The server app was killed by SIGKILL"), ("exits", "The server app ended by sys.exit before it had a result")],
+    ("mode", "reason", "message"),
+    [
+        ("dies", "AggregatorLost", "The server app was killed by SIGKILL"),
+        ("exits", "ServerAppFailed", "The server app ended by sys.exit before it had a result"),
+    ],
 )
-def test_a_dead_server_app_fails_the_run_with_its_signal(pods: Make, mode: str, message: str, acceleration: str) -> None:
+def test_a_dead_server_app_ends_the_attempt_with_its_signal(pods: Make, mode: str, reason: str, message: str, acceleration: str) -> None:
     run = pods(min_clients=1, PANAL_ACCELERATION=acceleration)
     run.start_all(run.app(mode=f"server-{mode}"), sites=1)
-    assert run.termination() == (1, {"reason": "ServerAppFailed", "message": message})
+    assert run.termination() == (1, {"reason": reason, "message": message})
     connected = run.record(event="connected", count=1)
     assert connected is not None
     assert (run.folder / "launcher.termination").stat().st_mtime - connected["time"] < SOON  # it was submitted then

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from reporting import ConfigMap, reporting
+
 from .conftest import Pods
-from .test_runs import ConfigMap, reporting
 
 pytestmark = pytest.mark.flower
 

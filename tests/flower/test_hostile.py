@@ -11,10 +11,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from panal.pod.tools.flower.arrivals import SHORTEST
+from reporting import ConfigMap, reporting
 from waiting import eventually
 
 from .conftest import Pods
-from .test_runs import ConfigMap, reporting
 
 pytestmark = pytest.mark.flower
 
@@ -37,6 +37,9 @@ PUSHES = {
     "many names": "ReplyTooLarge",
     "long requests": "",
     "lies within": "ReplyInvalid",
+    "in a batch": "",
+    "a batch too short": "ReplyInvalid",
+    "a batch of references": "ReplyInvalid",
     "two replies": "ReplyInvalid",
     "expired": "ReplyInvalid",
     "others": "",
@@ -142,23 +145,3 @@ def test_messages_of_a_site_that_leaves_fail_at_once(pods: Make) -> None:
     assert second["failed"] == {}
     assert "hostile no longer takes part" in run.log("superlink")
     assert [r["count"] for r in run.records() if r["event"] == "connected"][-1] == 2
-
-
-def test_a_lost_response_has_no_effect(pods: Make) -> None:
-    """The connection breaks after the hub has processed a request: the message, or the announced reply, still exists."""
-    run = pods(rounds=1, min_clients=1)
-    lost: list[str] = []
-
-    def once(path: str, body: bytes) -> bool:
-        first = path.rpartition("/")[2] in ("pull-messages", "push-messages") and len(body) > 100 and path not in lost
-        lost.extend([path] * first)
-        return first
-
-    run.gateways.lost = once
-    with reporting(run, ConfigMap()):
-        run.start_all(run.app(), sites=1)
-        assert run.termination()[0] == 0
-    assert sorted(lost) == ["/v1/fleet/pull-messages", "/v1/fleet/push-messages"]
-    (record,) = [r for r in run.records() if r.get("phase") == "train"]
-    assert (record["replies"], record["failures"]) == (1, 0)
-    assert "did not receive the message" in run.log("superlink")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 
-from panal.api.progress import Progress
-from panal.pod.reporter import Reporter, Settings
+from reporting import ConfigMap, reporting
 from waiting import eventually
 
 from .conftest import Pods
@@ -25,45 +21,6 @@ from .conftest import Pods
 pytestmark = pytest.mark.flower
 
 Make = Callable[..., Pods]
-
-
-class ConfigMap:
-    """A fake of the ConfigMap on the hub, with the controller's data and what the reporter writes."""
-
-    def __init__(self, **data: str) -> None:
-        self.data = data
-
-    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
-        self.data |= data
-        return self.data
-
-    async def read(self) -> Mapping[str, str]:
-        return self.data
-
-    def progress(self) -> Progress:
-        return Progress.model_validate_json(self.data["progress"])
-
-
-@contextmanager
-def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
-    """Runs the reporter in a thread; returns the folder that stands for the storage volume."""
-    volume = pods.folder / "volume"
-    volume.mkdir()
-    env = {
-        "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u-1", "PANAL_RUN_DIR": str(pods.run_dir),
-        "PANAL_STORAGE_DIR": str(volume), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out", "PANAL_ATTEMPT": "job-1",
-        "PANAL_WORK_DIR": str(pods.folder / "work"),
-    }  # fmt: skip
-    reporter = Reporter(Settings.read(env), config_map)
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=lambda: loop.run_until_complete(reporter.run()))
-    thread.start()
-    try:
-        yield volume / "out/team/digits/u-1"
-    finally:
-        loop.call_soon_threadsafe(reporter.stop.set)
-        thread.join(60)
-        loop.close()
 
 
 @pytest.mark.oldest
@@ -104,6 +61,37 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
     # The app saw one result of two rounds, its own numbers (9 rounds, 7 nodes) notwithstanding, and nothing of ours.
     eventually(lambda: '"train": [1, 2], "judged": [0, 1, 2]' in run.log("superlink"), "the app's result", 10)
     assert "/v1/control/list-nodes" not in run.log("superlink")  # polls that went well are not in its log
+
+
+@pytest.mark.oldest
+def test_a_large_model_is_kept_in_files(pods: Make) -> None:
+    run = pods(rounds=2, min_clients=2)
+    with reporting(run, ConfigMap()) as folder:
+        run.start_all(run.app(mode="large", numbers=3 << 20))  # 12 MiB: several objects, and several requests
+        assert run.termination()[0] == 0
+    model = load_file(folder / "model.safetensors")
+    assert model["w"].shape == (3 << 20,)
+    assert 0.4 < float(model["w"].mean()) < 0.6  # the average of two sites' random numbers
+    train = run.record(event="round", round=2, phase="train")
+    assert train is not None
+    assert (train["replies"], train["failures"]) == (2, 0)
+    logs = "".join(run.log(name) for name in ("superlink", "site1", "site2"))
+    assert "stay in memory" not in logs
+    assert "is not hooked" not in logs
+
+
+@pytest.mark.oldest
+def test_a_model_that_cannot_fit_the_memory_limit_is_refused_before_round_one(pods: Make, tmp_path: Path) -> None:
+    cgroup = tmp_path / "cgroup"
+    cgroup.mkdir()
+    (cgroup / "memory.max").write_text(f"{100 << 20}\n")
+    (cgroup / "memory.stat").write_text(f"anon {40 << 20}\nfile {900 << 20}\n")
+    run = pods(rounds=1, min_clients=1, PANAL_CGROUP=str(cgroup))
+    run.start_all(run.app(numbers=8 << 20), sites=1)  # 32 MiB, and three times as much while it is averaged
+    code, found = run.termination()
+    assert (code, found["reason"]) == (1, "ModelTooLarge")
+    assert "needs 137 MiB, of which 40 MiB are in use before it, and the container superlink may have 100 MiB" in found["message"]
+    assert not run.record(event="round")
 
 
 @pytest.mark.oldest
@@ -215,6 +203,9 @@ def test_a_killed_superlink_ends_the_run_with_a_reason(pods: Make) -> None:
     run.start_superlink()  # as the kubelet does
     code, message = run.termination()
     assert (code, message["reason"]) == (1, "AggregatorLost")
+    # The SuperLink does not know the SuperNode, which ends with exit code 0. Its work is not done: it is started again.
+    eventually(lambda: "the SuperNode ended with exit code 0" in run.log("site1"), "the SuperNode ends")
+    eventually(lambda: run.log("site1").count("SuperNode ID") == 2, "it is connected again")
 
 
 @pytest.mark.parametrize("acceleration", ["Auto", "Off"])
@@ -236,7 +227,7 @@ def test_a_collaborator_retries_until_the_aggregator_is_available(pods: Make) ->
     run.connected("site1")
     (node,) = [p for p in children(run.processes["site1"].pid) if "flower-supernode" in command(p)]
     os.kill(node, signal.SIGKILL)
-    eventually(lambda: "ended with -9" in run.log("site1"), "the end is noticed")
+    eventually(lambda: "ended with signal 9" in run.log("site1"), "the end is noticed")
     eventually(lambda: run.log("site1").count("SuperNode ID") == 2, "a second SuperNode is connected")
     assert "takes the place of" in run.log("superlink")
     assert "SecondCollaborator" not in run.log("superlink")  # it did not have to wait

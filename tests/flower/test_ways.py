@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from panal.api.progress import Progress
+from reporting import ConfigMap, reporting
 
 from .conftest import Pods
-from .test_runs import ConfigMap, reporting
 
 pytestmark = pytest.mark.flower
 

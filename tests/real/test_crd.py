@@ -223,7 +223,9 @@ def test_defaults(ns):
             "minAvailableClients": 1,
             "quorumTimeoutSeconds": 600,
             "roundTimeoutSeconds": 3600,
+            "onAggregatorLoss": "Restart",
             "replies": {"shapes": "Consistent", "numbers": "Finite"},
+            "protocol": "HTTP",
             "storage": {"type": "PersistentVolumeClaim", "size": "1Gi"},
         },
     }

@@ -99,7 +99,7 @@ FAILURES: dict[str, Failure] = {
         clusters=["cluster1", "nowhere"],
         spec={"activeDeadlineSeconds": 15},
     ),
-    "openfl": Failure(Reason.RUNTIME_NOT_SUPPORTED, ("spec.framework",), spec={"framework": "openfl"}),
+    "framework": Failure(Reason.RUNTIME_NOT_SUPPORTED, ("spec.framework",), spec={"framework": "fate"}),
     "route": Failure(
         Reason.LISTENER_NOT_SUPPORTED,
         ("spec.server.listeners[0].type: Route",),

@@ -34,6 +34,7 @@ ENVOY = shutil.which("envoy", path=os.pathsep.join([str(Path(sys.executable).par
 RUN = names.run_id("team", "run", "1")
 SERVER = names.server_name("run", "team")
 LOOPBACK = "127.0.0.1"
+LARGE = 1_000_000  # bytes of an answer
 HUBS_SECRET = f"Basic {b64encode(b'panal:hub').decode()}"  # of the aggregator's Pod
 SITES_SECRET = f"Basic {b64encode(b'panal:site').decode()}"  # of every collaborator's
 Json = dict[str, Any]
@@ -128,6 +129,7 @@ class Hub:
     largest_request: int | None = 4 << 20
     methods: tuple[str, ...] = ("POST",)
     protocol: str = "HTTP/1.1"
+    paths: tuple[str, ...] = ("/v1/fleet/",)
     servers: Authority = field(default_factory=lambda: authority("servers"))
     collaborators: Authority = field(default_factory=lambda: authority("collaborators"))
     port: int = field(default_factory=free_port)
@@ -137,7 +139,7 @@ class Hub:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rules = aggregator.Rules(
             self.run_id,
-            paths=("/v1/fleet/",),
+            paths=self.paths,
             methods=self.methods,
             largest_request=self.largest_request,
             listen=LOOPBACK,
@@ -275,7 +277,7 @@ class Background:
 @dataclass
 class Runtime:
     """What is behind the aggregator's gateway: it remembers what reached it, and answers with the cluster's name that it was told;
-    `/v1/fleet/slow` answers bit by bit, without end."""
+    `/v1/fleet/slow` answers bit by bit, without end, and `/v1/fleet/large` with LARGE bytes."""
 
     background: Background
     port: int = 0
@@ -302,6 +304,8 @@ class Runtime:
         self.reached.append((request.raw_path, {k.lower(): v for k, v in request.headers.items()}, body))
         if request.path == "/v1/fleet/slow":
             return await self._slowly(request)
+        if request.path == "/v1/fleet/large":
+            return web.Response(body=bytes(LARGE))
         return web.Response(text=request.headers.get(names.CLUSTER_HEADER, "nobody"))
 
     async def _slowly(self, request: web.Request) -> web.StreamResponse:

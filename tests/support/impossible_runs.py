@@ -59,8 +59,10 @@ def listening(**listener: Any) -> Spec:
 
 
 def _unsupported() -> Iterator[Case]:
-    for name in ("openfl", "other", "fate", "flower2", "flwr", "none", "a" * 63):
+    for name in ("fate", "flower2", "flwr", "none", "a" * 63):
         yield Case(f"framework {name}", {"framework": name}, Reason.RUNTIME_NOT_SUPPORTED, "spec.framework: ")
+    one = {"framework": "other", "client": {"command": ["train"], "placement": {}, "dataClaim": "None"}}
+    yield Case("a command on one side alone", one, Reason.INVALID_SPEC, "spec.server.command: ")
     for kind in ("Route", "Ingress", "Gateway"):
         words = f"spec.server.listeners[0].type: {kind}"
         yield Case(f"listener {kind}", listening(type=kind), Reason.LISTENER_NOT_SUPPORTED, words)
@@ -236,6 +238,10 @@ def _no_participant() -> Iterator[Case]:
     yield Case("a wrong proxy", {}, Reason.SITE_CONFIG_INVALID, "cluster1: the proxy is no URL", starting | {"sites": broken})
     away = clusters(*(cluster(n, available=None) for n in (1, 2, 3)))
     yield Case("unreachable clusters", {}, Reason.CLUSTER_UNREACHABLE, "cluster1: the hub has no contact", starting | {"clusters": away})
+    ill = clusters(*(cluster(n, available=False) for n in (1, 2, 3)))
+    yield Case(
+        "unavailable clusters", {}, Reason.CLUSTER_UNAVAILABLE, "cluster1: the cluster's agent reports", starting | {"clusters": ill}
+    )
 
 
 def _pods_do_not_start() -> Iterator[Case]:

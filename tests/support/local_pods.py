@@ -29,11 +29,21 @@ def begin_store(store: Path) -> None:
 
 
 def make_app(store: Path, work: Path) -> None:
-    """`panal/test-app:1`, which has the environment of the example."""
+    """`panal/test-app:1`, which has the environment of the example, and examples/plain."""
     app = work / "app"
     shutil.copytree(ROOT / "tests/real/app", app)
+    shutil.copytree(ROOT / "examples/plain", app / "plain")
     shutil.copy(ROOT / "examples/mnist/requirements.txt", app)
     build(app, "panal/test-app:1", store)
+
+
+def make_image(store: Path, work: Path, app: str, requirements: str, name: str) -> None:
+    """An image of a folder below `tests`, with what a lock file below `requirements` lists."""
+    folder = work / name.replace("/", "-").replace(":", "-")
+    shutil.copytree(ROOT / "tests" / app, folder)
+    (folder / "pyproject.toml").write_text('[project]\nname = "app"\nversion = "1"\n')
+    shutil.copy(ROOT / "requirements" / requirements, folder / "requirements.txt")
+    build(folder, name, store)
 
 
 def share_image(store: Path, image: str, other: Path, name: str) -> None:

@@ -7,13 +7,16 @@ and all its Pods.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from api import Api, api
+from faulty_api import Fault, FaultyApi
 from local_pods import LocalPods, begin_store, leftovers, make_app
 from panal_local.commands.install import bring_up, controller
 from panal_local.supervisor.folder import HUB, SUPERVISOR, Folder
@@ -49,7 +52,7 @@ class Platform(LocalPods):
                 engine.restore(cluster)
         finally:
             end(folder)
-        assert leftovers(root) == []
+        eventually(lambda: not leftovers(root), lambda: f"nothing is left: {leftovers(root)}", 5)  # a shim ends just after its node
 
     def up(self) -> None:
         """What `panal up` does at a folder that has its state; the controller is less patient."""
@@ -101,6 +104,25 @@ class Platform(LocalPods):
     def restart_controller(self) -> None:
         before = self._times_led()
         signal_process(self.folder, CONTROLLER, signal.SIGTERM)
+        eventually(lambda: self._times_led() > before, "the new controller leads", 60)
+
+    @contextmanager
+    def behind(self, fault: Fault) -> Iterator[FaultyApi]:
+        """The controller reaches the hub's API server through a proxy with that fault."""
+        tls = ssl.create_default_context(cafile=str(self.folder.authority(HUB)))
+        with FaultyApi(self.state.server(HUB), tls, fault).in_thread() as proxy:
+            config = json.loads(self.folder.admin(HUB).read_text())
+            config["clusters"][0]["cluster"] = {"server": proxy.url}
+            kubeconfig = self.folder.root / "faulty.kubeconfig"
+            kubeconfig.write_text(json.dumps(config))
+            usual = self._controller()
+            self._restart_as(replace(usual, env={**usual.env, "KUBECONFIG": str(kubeconfig)}))
+            yield proxy
+            self._restart_as(usual)
+
+    def _restart_as(self, program: Program) -> None:
+        before = self._times_led()
+        begin(self.folder, len(SPOKES), {}, [program])
         eventually(lambda: self._times_led() > before, "the new controller leads", 60)
 
     def _times_led(self) -> int:

@@ -25,7 +25,8 @@ class StandInGateways:
         self.secret = secret
         self.asked: Callable[[bytes], bytes] = bytes  # what becomes of a request's body, and of an answer's: for a hub that lies
         self.answered: Callable[[bytes], bytes] = bytes
-        self.lost: Callable[[str, bytes], bool] = lambda path, body: False  # whether the connection breaks before this answer
+        # How many bytes of an answer arrive before the connection breaks; None: it does not break. Of path, request and answer.
+        self.cut: Callable[[str, bytes, bytes], int | None] = lambda path, asked, answer: None
         self._ports: dict[str, int] = {}
         self._runners: list[web.AppRunner] = []
         self._loop = asyncio.new_event_loop()
@@ -54,7 +55,7 @@ class StandInGateways:
             self._session = ClientSession(connector=TCPConnector(limit=0, force_close=True), auto_decompress=False)
         app = web.Application(client_max_size=MOST)
 
-        async def forward(request: web.Request) -> web.Response:
+        async def forward(request: web.Request) -> web.StreamResponse:
             return await self._forward(request, cluster)
 
         app.router.add_route("*", "/{path:.*}", forward)
@@ -66,20 +67,32 @@ class StandInGateways:
         port: int = runner.addresses[0][1]
         return port
 
-    async def _forward(self, request: web.Request, cluster: str) -> web.Response:
+    async def _forward(self, request: web.Request, cluster: str) -> web.StreamResponse:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in {*HOP_BY_HOP, "x-panal-pod"}}
         headers["x-panal-pod"] = self.secret
         if cluster:
             headers["x-panal-cluster"] = cluster
         url = f"http://127.0.0.1:{self.superlink}{request.raw_path}"
         try:
-            async with self._session.request(
-                request.method, url, headers=headers, data=io.BytesIO(self.asked(await request.read()))
-            ) as answer:
+            asked = self.asked(await request.read())
+            async with self._session.request(request.method, url, headers=headers, data=io.BytesIO(asked)) as answer:
                 body = self.answered(await answer.read())
-                if self.lost(request.path, body) and request.transport is not None:
-                    request.transport.abort()
                 kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
+                if (arrives := self.cut(request.path, asked, body)) is not None:
+                    return await _broken(request, answer.status, kept, body, arrives)
                 return web.Response(status=answer.status, headers=kept, body=body)
         except ClientConnectionError:
             return web.Response(status=503, text="no healthy upstream")
+
+
+async def _broken(request: web.Request, status: int, headers: dict[str, str], body: bytes, arrives: int) -> web.StreamResponse:
+    """An answer of which the head and the first bytes arrive, or nothing."""
+    assert request.transport is not None
+    response = web.StreamResponse(status=status, headers=headers | {"Content-Length": str(len(body))})
+    if arrives:
+        await response.prepare(request)
+        await response.write(body[:arrives])
+        request.transport.close()
+    else:
+        request.transport.abort()
+    return response

@@ -170,7 +170,7 @@ def work(number: int, created: datetime | None = None, **feedback: Any) -> WorkV
         applied=True,
         applied_message="",
         pod_exists=True,
-        feedback={"phase": "Running", "ready": True, "restarts": 0} | feedback,
+        feedback={"phase": "Running", "ready": feedback.get("phase", "Running") == "Running", "restarts": 0} | feedback,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from functools import lru_cache
 from typing import NewType
 
 ClusterName = NewType("ClusterName", str)
@@ -84,6 +85,7 @@ POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file
 POD_GATEWAY = "gateway.json"  # in POD_DIR of a collaborator: the bootstrap configuration of its gateway
 
 
+@lru_cache(maxsize=1024)
 def run_id(namespace: str, name: str, uid: str) -> str:
     """Ten hexadecimal digits that identify the run, for names of works and of objects on managed clusters."""
     return hashlib.sha256(f"{namespace}/{name}/{uid}".encode()).hexdigest()[:10]

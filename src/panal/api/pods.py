@@ -16,6 +16,7 @@ from panal.api.schema import Model, Schema, rule
 QUANTITY: Schema = {"x-kubernetes-int-or-string": True, "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"}
 MAX_ENV = 100
 MAX_VALUE = 32 * 1024  # characters of a variable's value; Linux starts no program with one of more than 128 KiB
+MAX_WORDS, MAX_WORD = 64, 4096  # of a command, and characters of each
 ENV_NAME = r"^[ -<>-~]+$"  # printable, without =
 RESERVED_PREFIX = "PANAL_"
 
@@ -145,6 +146,12 @@ TOLERATIONS: Schema = {
 class PodSettings(Model):
     """Settings of a Pod; the same fields for the aggregator and the collaborators. Values have Kubernetes' types."""
 
+    command: Annotated[list[Annotated[str, Field(max_length=MAX_WORD)]], Field(max_length=MAX_WORDS)] = Field(
+        default_factory=list,
+        description="With framework other: the program that the container runs, and its arguments. $(NAME) stands for a variable of the "
+        "container, as in a Pod. Set it for both sides.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
     resources: Annotated[dict[str, Any], WithJsonSchema(RESOURCES)] = Field(
         default_factory=dict, description="Requests and limits of the container that trains or aggregates, as in a Pod."
     )

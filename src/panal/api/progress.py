@@ -65,6 +65,8 @@ class Progress(Model):
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the training has begun, `rounds_completed` counts finished rounds of `rounds_total`;
     `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
+    `checkpoint` is the last round whose state is stored, so that another aggregator can go on after it; `resumed` is the round after which
+    this one went on (0: it began with the first).
     `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
     `waiting` is what the app waits for before it sends anything more. `notices` are conditions that do not end the run, each with
     its message. `result` is what the run has produced: empty until it has ended, then Model, Files or Metrics.
@@ -77,6 +79,8 @@ class Progress(Model):
     started: bool = False
     rounds_completed: Count = 0
     rounds_total: Count = 0
+    checkpoint: Count = 0
+    resumed: Count = 0
     replies: Count = 0
     failures: Count = 0
     seconds: Number | None = None

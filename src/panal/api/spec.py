@@ -45,6 +45,11 @@ class StorageType(StrEnum):
     S3_BUCKET = "S3Bucket"
 
 
+class Protocol(StrEnum):
+    HTTP = "HTTP"
+    GRPC = "GRPC"
+
+
 class ReplyShapes(StrEnum):
     CONSISTENT = "Consistent"
     ANY = "Any"
@@ -116,6 +121,11 @@ class Storage(Model):
     s3: S3 | None = Field(default=None, description="With type S3Bucket: the bucket.")
 
 
+class OnAggregatorLoss(StrEnum):
+    RESTART = "Restart"
+    FAIL = "Fail"
+
+
 class Replies(Model):
     shapes: ReplyShapes = Field(
         default=ReplyShapes.CONSISTENT,
@@ -169,6 +179,19 @@ class Server(PodSettings):
         le=MAX_SECONDS,
         description="How long a round waits for replies before it continues without the missing clusters.",
     )
+    on_aggregator_loss: OnAggregatorLoss = Field(
+        default=OnAggregatorLoss.RESTART,
+        description="What happens if the aggregator is lost and the run cannot go on after its last complete round, because the state of "
+        "the app cannot be restored exactly (condition NotResumable). Restart: the run starts again with the first round. Fail: the run "
+        "fails. A run whose state can be restored goes on in any case.",
+    )
+    straggler_grace_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SECONDS,
+        description="How long a round waits for the other clusters after minAvailableClients of them have replied. Those that have not "
+        "replied by then count as failed in this round, and take part in the next one. If not set: until roundTimeoutSeconds.",
+    )
     replies: Replies = Field(
         default_factory=Replies,
         description="Which replies of clusters count. A refused reply excludes only its own cluster from the phase of that round.",
@@ -176,8 +199,13 @@ class Server(PodSettings):
     )
     run_config: RunConfig = Field(
         default_factory=dict,
-        description="Values for keys of the app's run config: strings, numbers or booleans. The app must declare each key in "
+        description="Values for keys of the app's run config: strings, numbers or booleans. A Flower app must declare each key in "
         "pyproject.toml; write a dot between a table and its key. Other keys keep the value from pyproject.toml.",
+    )
+    protocol: Protocol = Field(
+        default=Protocol.HTTP,
+        description="With framework other: what collaborators speak with the server. HTTP: HTTP/1.1. GRPC: gRPC. Both without TLS, "
+        "because the gateways encrypt.",
     )
     superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has its own aggregator.")
 
@@ -229,7 +257,8 @@ class Spec(Model):
         default=DEFAULT_FRAMEWORK,
         max_length=63,
         pattern=FRAMEWORK,
-        description="The federated learning framework in the images, such as flower. It must be installed on the hub.",
+        description="The federated learning framework in the images: flare, flower, openfl, other, or one that is installed on the hub. "
+        "other: server and client are programs of your own (server.command, client.command); without commands it means openfl.",
     )
     server: Server = Field(default_factory=Server, description="The aggregator, on the hub.", json_schema_extra={"default": {}})
     client: Client = Field(
@@ -253,7 +282,7 @@ class Spec(Model):
         "messages more often while there are any. It has no effect with a GPU, or with a version of the framework that panal does not "
         "support. Off: the framework's own behavior.",
     )
-    suspend: bool = Field(default=False, description="Set to true to stop the run's Pods, to false to start again from the first round.")
+    suspend: bool = Field(default=False, description="Set to true to stop the run's Pods, to false to go on after the last complete round.")
     stop: bool = Field(
         default=False, description="Set to true to end the run permanently: it becomes Failed with the reason Stopped, and is kept."
     )

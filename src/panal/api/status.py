@@ -60,6 +60,19 @@ class RoundsStatus(Model):
     replies: int = Field(default=0, description="Clusters whose reply counted in the last training phase.")
     failures: int = Field(default=0, description="Clusters that did not reply, replied with an error, or whose reply was refused.")
     seconds: float | None = Field(default=None, description="Duration of the last round.")
+    checkpoint: int = Field(default=0, description="The last round whose state is stored: another aggregator goes on after it.")
+    resumed: int = Field(default=0, description="The round after which this aggregator went on. 0: it began with the first round.")
+
+
+class RestartsStatus(Model):
+    """The aggregators that were lost, each of which was followed by another one."""
+
+    count: int = Field(default=0, description="How many aggregators were lost.")
+    in_vain: int = Field(default=0, description="How many of them, since the last one that completed a further round.")
+    round: int = Field(default=0, description="The number of rounds that were complete when an aggregator was lost: the largest so far.")
+    time: datetime | None = Field(default=None, description="When the last one was lost.")
+    lost: str = Field(default="", max_length=253, description="The uid of the last Job that was lost.")
+    message: Text = Field(default="", description="Why the last one was lost.")
 
 
 class ClientsStatus(Model):
@@ -117,6 +130,7 @@ class Status(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     rounds: RoundsStatus = Field(default_factory=RoundsStatus, description="The progress of the training.")
+    restarts: RestartsStatus | None = Field(default=None, description="The aggregators that were lost during the run.")
     clients: ClientsStatus = Field(default_factory=ClientsStatus, description="The numbers of clusters.")
     collaborators: list[CollaboratorStatus] = Field(
         default_factory=list,

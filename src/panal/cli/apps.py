@@ -21,7 +21,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`name` is valid in names of runs and images."""
+    """`name` is valid in names of runs and images. `server` and `client` are further fields of spec.server and spec.client."""
 
     folder: Path
     framework: str
@@ -29,6 +29,8 @@ class App:
     rounds: int
     data: Path | None
     run_config: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, Any] = field(default_factory=dict)
+    client: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] = ()) -> App:
@@ -52,7 +54,8 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None, valu
     keys = declared.rounds_keys
     if rounds and _rounds(chosen, keys, rounds) != rounds:
         raise Problem(Code.USAGE, f"--rounds is {rounds}, but --run-config has {_rounds(chosen, keys)} rounds", "Omit one of them.")
-    return App(folder, framework, name, rounds or _rounds({**declared.config, **chosen}, keys), place, chosen)
+    wanted = rounds or _rounds({**declared.config, **chosen}, keys)
+    return App(folder, framework, name, wanted, place, chosen, declared.server, declared.client)
 
 
 def _declared(file: Path, content: Mapping[str, Any]) -> tuple[str, Declared]:

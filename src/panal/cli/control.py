@@ -46,8 +46,8 @@ async def _changed(client: Client, run: Object, field: str, value: bool) -> str:
         case "stop", _:
             return f"ends as Failed with the reason Stopped; `panal get {metadata['name']}` shows it"
         case _, True:
-            return f"suspended; its Pods end, and `panal resume {metadata['name']}` starts it again from the first round"
-    return f"resumed; it starts again from the first round, and `panal get {metadata['name']} -w` follows it"
+            return f"suspended; its Pods end, and `panal resume {metadata['name']}` resumes it after the last stored round"
+    return f"resumed; it goes on after the last stored round, and `panal get {metadata['name']} -w` follows it"
 
 
 def delete(access: Access, name: str, namespace: str | None, within: float | None) -> Code:

@@ -22,7 +22,7 @@ def suspend(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = Non
 
 
 def resume(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
-    """Resume a suspended run. It starts again from the first round."""
+    """Resume a suspended run. It goes on after the last round whose state is stored."""
     raise typer.Exit(int(control.change(choose(kubeconfig, context, folder), name, namespace, "suspend", False)))
 
 

@@ -56,9 +56,7 @@ def _options(
 
 @app.command("run")
 def run_(
-    app_folder: Annotated[
-        Path | None, typer.Argument(metavar="[APP]", help="The folder of a Flower app to run on the local platform.")
-    ] = None,
+    app_folder: Annotated[Path | None, typer.Argument(metavar="[APP]", help="The folder of an app to run on the local platform.")] = None,
     file: Annotated[str | None, typer.Option("--file", "-f", help="A YAML file with a FederatedLearning; - is standard input.")] = None,
     namespace: Namespace = None,
     create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Create the namespace if it does not exist.")] = False,
@@ -153,7 +151,7 @@ def new_(target: Annotated[Path, typer.Argument(metavar="APP", help="The folder 
 
 @app.command("package")
 def package_(
-    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="The folder of a Flower app.")],
+    app_folder: Annotated[Path, typer.Argument(metavar="APP", help="The folder of an app.")],
     image: Annotated[
         str | None, typer.Option(metavar="REGISTRY/NAME:TAG", help="The name of the image.  [default: registry.example.com/APP:VERSION]")
     ] = None,

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -63,6 +64,8 @@ def contents(folder: Path, image: str | None = None, target: Path | None = None,
         "IMAGE": named,
         "BUILD": f"docker build -t {named} -f {shlex.quote(f'{elsewhere}/Containerfile') if elsewhere else 'Containerfile'} .",
         "PYTHON": _python(folder, str(project.get("requires-python", ""))),
+        "SERVER": _fields(app.server),
+        "CLIENT": _fields(app.client),
         "ROUNDS": str(app.rounds),
         "CLIENTS": str(CLIENTS),
         "DATA": _data(app, data_claim),
@@ -71,6 +74,11 @@ def contents(folder: Path, image: str | None = None, target: Path | None = None,
     ignore = "Containerfile.dockerignore" if elsewhere else ".dockerignore"
     made = {"Containerfile": "Containerfile", ignore: "dockerignore", "run.yaml": "run.yaml"}
     return {name: filled(_template(file), words) for name, file in made.items()}
+
+
+def _fields(of: Mapping[str, Any]) -> str:
+    """Lines of the run's spec, in JSON's form of YAML."""
+    return "".join(f"    {name}: {json.dumps(value)}\n" for name, value in of.items())
 
 
 def _template(name: str) -> str:

@@ -24,6 +24,7 @@ __all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Rules", "Traffic", "bootstrap", 
 
 # The connections of a cluster that has left the run are closed after the drain time.
 ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "2", "--drain-time-s", "2")
+EVERY_PATH = ("/",)
 EMPTY: dict[str, Json] = {"lds.json": {"resources": []}, limits.LOG_FILE: limits.bucket_file()}
 
 _LISTENER_KIND = "config.listener.v3.Listener"
@@ -69,8 +70,9 @@ class Rules:
     methods: tuple[str, ...] = ("POST",)
 
     def __post_init__(self) -> None:
-        if not self.paths or not all(p.startswith("/") and p.endswith("/") and p != "/" for p in self.paths):
-            raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, not {self.paths}")
+        prefixes = bool(self.paths) and all(p.startswith("/") and p.endswith("/") and p != "/" for p in self.paths)
+        if not prefixes and self.paths != EVERY_PATH:
+            raise ValueError(f"gateway paths must be prefixes such as /v1/fleet/, or / alone, not {self.paths}")
         if not self.methods or not all(m.isalpha() and m.isupper() for m in self.methods):
             raise ValueError(f"gateway methods must be methods such as POST, not {self.methods}")
 
@@ -87,6 +89,8 @@ def files(participants: Iterable[ClusterName], rules: Rules) -> dict[str, Json]:
         "name": LISTENER,
         "stat_prefix": LISTENER,
         "address": envoy.socket(rules.listen, rules.port),
+        **envoy.short_queue(),
+        **envoy.short_kernel_queue(),
         "listener_filters": [
             envoy.extension("envoy.filters.listener.tls_inspector", "filters.listener.tls_inspector.v3.TlsInspector"),
         ],
@@ -174,6 +178,7 @@ def _manager(
 
 def _to_runtime() -> Json:
     return {
+        **envoy.repeatable(),
         "route": {
             "cluster": "runtime",
             "timeout": "0s",
@@ -200,6 +205,7 @@ def _runtime(address: str, port: int, protocol: str) -> Json:
         "name": "runtime",
         "type": "STATIC",
         "connect_timeout": "2s",
+        **envoy.small_reads(),
         **envoy.unlimited(),
         # Shorter than the server's keep-alive (5 s), so that no request is sent on a connection that the server closes.
         **envoy.http_upstream(spoken[protocol], idle_timeout="3s"),

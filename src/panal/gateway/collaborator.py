@@ -38,7 +38,8 @@ end
 def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Json:
     """The bootstrap configuration: a listener at `loopback:port` for clients with the Pod's secret (`users` is the htpasswd file), the
     internal listeners for a proxy, and the source of the clusters. There is no admin interface."""
-    internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
+    queue = {"buffer_size_kb": envoy.READ >> 10}
+    internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener", **queue)
     return {
         "node": {"id": "collaborator", "cluster": "panal"},
         "dynamic_resources": {"cds_config": envoy.watched("cds.json")},
@@ -72,6 +73,7 @@ def _listener(address: str, port: int, users: str) -> Json:
     """Forwards all paths, because the aggregator's gateway decides which are allowed. Removes the Pod's secret."""
     route = {
         "match": {"prefix": "/"},
+        **envoy.repeatable(),
         "route": {
             "cluster": "aggregator",
             "timeout": "0s",
@@ -87,7 +89,7 @@ def _listener(address: str, port: int, users: str) -> Json:
     )
     config = {"validate_clusters": False, "request_headers_to_remove": [names.POD_HEADER]}  # the cluster is added later
     manager = envoy.manager("runtime", [route], filters=[authentication], access_log=[_failed_requests()], route_config=config)
-    return {"name": "runtime", "address": envoy.socket(address, port), "filter_chains": [{"filters": [manager]}]}
+    return {"name": "runtime", "address": envoy.socket(address, port), **envoy.small_reads(), "filter_chains": [{"filters": [manager]}]}
 
 
 def _failed_requests() -> Json:
@@ -129,7 +131,8 @@ def _aggregator(address: tuple[str, int], server_name: str, sni: str, protocol: 
 def _cluster(name: str, address: tuple[str, int]) -> Json:
     """An upstream cluster. A host name is resolved by DNS, if the site permits it; an IP address is used as is."""
     kind = {"type": "STATIC"} if is_ip(address[0]) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
-    return {"name": name, **kind, "load_assignment": envoy.endpoints(name, envoy.socket(*address))}
+    queue = {**envoy.short_queue(), "upstream_bind_config": envoy.short_kernel_queue()}
+    return {"name": name, **kind, **queue, "load_assignment": envoy.endpoints(name, envoy.socket(*address))}
 
 
 def _through_tunnel(address: tuple[str, int], tls: Json) -> Json:
@@ -148,7 +151,7 @@ def _through_tunnel(address: tuple[str, int], tls: Json) -> Json:
 def _inside(name: str, listener: str | None = None, **endpoint: Json) -> Json:
     """An upstream cluster that is an internal listener of this process."""
     address = {"envoy_internal_address": {"server_listener_name": listener or name}}
-    return {"name": name, "type": "STATIC", "load_assignment": envoy.endpoints(name, address, **endpoint)}
+    return {"name": name, "type": "STATIC", **envoy.small_reads(), "load_assignment": envoy.endpoints(name, address, **endpoint)}
 
 
 def _tunnel() -> Json:
@@ -159,7 +162,7 @@ def _tunnel() -> Json:
         cluster="credentials",
         tunneling_config={"hostname": f"%DYNAMIC_METADATA({_ABOUT}:target)%"},
     )
-    return {"name": "tunnel", "internal_listener": {}, "filter_chains": [{"filters": [connect]}]}
+    return {"name": "tunnel", "internal_listener": {}, **envoy.small_reads(), "filter_chains": [{"filters": [connect]}]}
 
 
 def _failed_tunnels() -> Json:
@@ -184,4 +187,4 @@ def _credentials() -> Json:
     }
     comes_later = {"validate_clusters": False}  # the proxy
     manager = envoy.manager("credentials", [route], filters=[lua], access_log=[_failed_tunnels()], route_config=comes_later)
-    return {"name": "credentials", "internal_listener": {}, "filter_chains": [{"filters": [manager]}]}
+    return {"name": "credentials", "internal_listener": {}, **envoy.small_reads(), "filter_chains": [{"filters": [manager]}]}

@@ -21,6 +21,12 @@ MANY = 1 << 20  # Envoy's default of 1,024 concurrent requests is too small for 
 
 # Large enough not to limit the throughput: 16 MiB allow 1 Gbit/s at a round-trip time of 130 ms.
 _STREAM_WINDOW, _CONNECTION_WINDOW = 16 << 20, 32 << 20
+# Bytes that wait before a slow link: in Envoy, in the kernel, and what is read at a time to be put there. Heartbeats, which Flower awaits
+# for 5 s, and pings wait behind them. The kernel's limit is for what it has not sent, so it does not limit the throughput. A read may
+# exceed the queue by its own size.
+_QUEUE, _UNSENT, READ = 64 << 10, 64 << 10, 32 << 10
+_TCP, _NOTSENT_LOWAT = 6, 25
+_REPEATABLE = 1 << 20
 # A lost peer is detected within 30 s.
 _KEEPALIVE = {"interval": "20s", "timeout": "10s"}
 
@@ -95,6 +101,27 @@ def http_upstream(explicit: Json, **common: Any) -> Json:
     """The options of an upstream cluster with a fixed HTTP version."""
     options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common)
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
+
+
+def short_queue() -> Json:
+    """The options of a listener or cluster with a slow link, on which small messages do not wait for long behind large ones."""
+    return {"per_connection_buffer_limit_bytes": _QUEUE}
+
+
+def short_kernel_queue() -> Json:
+    """The same for its sockets."""
+    return {"socket_options": [{"description": "unsent bytes", "level": _TCP, "name": _NOTSENT_LOWAT, "int_value": _UNSENT}]}
+
+
+def small_reads() -> Json:
+    """The options of a listener or cluster whose data goes into such a queue."""
+    return {"per_connection_buffer_limit_bytes": READ}
+
+
+def repeatable() -> Json:
+    """The option of a route by which a request up to this size can be sent again if no connection could be established. Without it, the
+    limit is that of the listener's reads."""
+    return {"request_body_buffer_limit": _REPEATABLE}
 
 
 def unlimited() -> Json:

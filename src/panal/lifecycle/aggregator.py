@@ -96,7 +96,7 @@ def _tools(world: World) -> dict[str, Any]:
 
 
 def _gateway(world: World, runtime: Runtime) -> dict[str, Any]:
-    rules = runtime.gateway
+    rules = runtime.gateway(world.run.spec)
     static = gateway.bootstrap(rules.port, protocol=rules.protocol, listen_health="$(POD_IP)", loopback="$(PANAL_LOOPBACK)")
     container = pods.gateway_container(world.images, [*gateway.ARGUMENTS, "--config-yaml", json.dumps(static)], GATEWAY_MOUNT)
     probe = {"httpGet": {"path": "/ready", "port": names.GATEWAY_HEALTH_PORT}}
@@ -133,7 +133,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         "PANAL_STORAGE_URI": stored.uri(run),
         "PANAL_STORAGE_PATH": stored.folder(run),
         "PANAL_GATEWAY_DIR": names.GATEWAY_DIR,
-        **_gateway_rules(runtime.gateway),
+        **_gateway_rules(runtime.gateway(run.spec)),
         "PANAL_RUN_ID": identity(run),
     }
     return pods.secured(

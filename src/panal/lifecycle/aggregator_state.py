@@ -12,8 +12,8 @@ from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import ContainerView, JobView, PodView, World
 
-KILLED = 137  # 128 + SIGKILL
-TERMINATED = 143  # 128 + SIGTERM: a node that is drained
+SIGNAL = 128  # a larger exit code is this plus the number of a signal: 137 SIGKILL, 143 SIGTERM of a node that is drained
+LOST = (Reason.AGGREGATOR_LOST, Reason.STATE_LOST)
 PROGRESS_DELAY = timedelta(minutes=4)  # the cache of ConfigMaps may lag behind that of Jobs by this much if a watch dies silently
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=20)
 SCHEDULED_AFTER = timedelta(seconds=10)  # the time to bind a new volume claim
@@ -23,11 +23,12 @@ JOB_SHOULD_EXIST_AFTER = timedelta(minutes=4)  # longer than it takes to notice 
 @dataclass(frozen=True, slots=True)
 class AggregatorState:
     """`running`: the main container runs. `trouble` is why it does not start. After its end, `completed` is set, with the model if there is
-    one, or `stop` with the reason of the failure."""
+    one, or `stop` with the reason of the failure, or `lost` if another aggregator could go on (a message without a remedy)."""
 
     running: bool = False
     trouble: Trouble | None = None
     stop: Trouble | None = None
+    lost: Trouble | None = None
     completed: bool = False
     model: ModelStatus | None = None
     look_again: float | None = None
@@ -37,13 +38,13 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     """The state of this attempt."""
     job = world.job
     if job is None:
-        return AggregatorState(stop=_vanished(world, now))
+        return AggregatorState(lost=_vanished(world, now))
     if job.deleting:
         return AggregatorState()
     if job.succeeded:
         return _succeeded(world, job, now)
     if job.failed:
-        return AggregatorState(stop=_why_failed(world, job))
+        return _failed(world, job)
     pod = newest(job)
     main = _main(world, pod)
     if main and (main.running or main.exit_code is not None):
@@ -53,13 +54,15 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
 
 def _vanished(world: World, now: datetime) -> Trouble | None:
     """A Job that ran and no longer exists was deleted. One that never ran may just be missing from the watch cache."""
-    started = world.run.status.start_time
+    started, restarts = world.run.status.start_time, world.run.status.restarts
     if started is None:
         return None
+    if restarts and restarts.time:
+        started = max(started, restarts.time)
     was_running = any(c.type == "AggregatorReady" and c.status == "True" for c in world.run.status.conditions)
     if not was_running and (world.blind or now - started < JOB_SHOULD_EXIST_AFTER):
         return None
-    return Trouble.of(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
+    return Trouble(Reason.AGGREGATOR_LOST, "the aggregator's Job was deleted")
 
 
 def newest(job: JobView) -> PodView | None:
@@ -78,19 +81,28 @@ def _succeeded(world: World, job: JobView, now: datetime) -> AggregatorState:
     return AggregatorState(running=True, look_again=1.0)
 
 
+def _failed(world: World, job: JobView) -> AggregatorState:
+    why = _why_failed(world, job)
+    if why.reason not in LOST:
+        return AggregatorState(stop=Trouble.of(why.reason, why.message, runtime_of(world).remedies))
+    if world.progress and world.progress.result:  # it was lost after its work was done
+        return AggregatorState(completed=True, model=world.progress.model)
+    return AggregatorState(lost=why)
+
+
 def _why_failed(world: World, job: JobView) -> Trouble:
-    pod, remedies = newest(job), runtime_of(world).remedies
+    """Without a remedy."""
+    pod = newest(job)
     main = _main(world, pod)
     if pod is None or main is None or main.exit_code is None:
         why = f"{pod.reason} {pod.message}".strip() if pod else job.failure
-        return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator's Pod was lost ({why or 'no reason given'})")
-    reason, message = termination_of(main.message, remedies)
+        return Trouble(Reason.AGGREGATOR_LOST, f"the aggregator's Pod was lost ({why or 'no reason given'})")
+    reason, message = termination_of(main.message, runtime_of(world).remedies)
     if reason:
-        return Trouble.of(reason, message, remedies)
-    if main.exit_code in (KILLED, TERMINATED):
-        return Trouble.of(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({main.terminated}, exit code {main.exit_code})")
-    ended = f"the aggregator's {main.name} ended with exit code {main.exit_code} ({main.terminated})"
-    return Trouble.of(Reason.AGGREGATOR_FAILED, ended, remedies)
+        return Trouble(reason, message)
+    if main.exit_code > SIGNAL:
+        return Trouble(Reason.AGGREGATOR_LOST, f"the aggregator was killed ({main.terminated}, exit code {main.exit_code})")
+    return Trouble(Reason.AGGREGATOR_FAILED, f"the aggregator's {main.name} ended with exit code {main.exit_code} ({main.terminated})")
 
 
 def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) -> AggregatorState:

@@ -7,9 +7,10 @@ The Pod has no DNS and reaches one address: the aggregator's, or that of the sit
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from panal.addon.config import SiteConfig
 from panal.api import names
@@ -37,8 +38,7 @@ class Common:
     announced: Announced
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """Where a collaborator runs. `address` is the aggregator's address that this site dials, `host` its name on the hub."""
 
     cluster: ClusterName
@@ -65,7 +65,7 @@ def config(common: Common, name: str, site: Site) -> Object:
         protocol=names.protocol(identity(run), site.cluster),
         proxy=site.config.proxy,
     )
-    data = {file: json.dumps(content, sort_keys=True, separators=(",", ":")) for file, content in sorted(files.items())}
+    data = {file: msgspec.json.encode(content, order="sorted").decode() for file, content in sorted(files.items())}
     return _frame(common, "v1", "ConfigMap", name) | {"data": data}
 
 

@@ -11,7 +11,8 @@ else the run starts. Each of these steps changes an object on the hub, which tri
 3. When the address is known as well, each participant gets its collaborator, which runs only this app.
 4. Collaborators connect, and the same ConfigMap reports their number. With the quorum the run is Running.
 5. When the Placement's decisions add or remove a cluster, its collaborator is created or deleted.
-6. The run ends with the Job: Completed, or Failed with the reason of its main container.
+6. If the aggregator is lost, its Job is deleted, and the next pass applies another one (`recovery`).
+7. The run ends with the Job: Completed, or Failed with the reason of its main container.
 If the hub refuses an object before the Job exists, the run is Failed if a retry cannot help, else Waiting.
 """
 
@@ -24,8 +25,8 @@ from datetime import datetime
 from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.api.types import ModelStatus, Phase, Status
-from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, refused, status, story
+from panal.api.types import ModelStatus, Phase, RestartsStatus, Status
+from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, recovery, refused, status, story
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.collaborators import Works
 from panal.lifecycle.outcome import Outcome
@@ -107,11 +108,12 @@ def _before(world: World) -> Outcome:
         collaborators=tuple(old.collaborators),
         clusters_selected=any(c.type == "ClustersSelected" and c.status == "True" for c in old.conditions),
         started=old.start_time,
+        restarts=old.restarts,
     )
 
 
 def _suspended(world: World) -> Step:
-    """Deletes the aggregator and the collaborators. A resumed run starts from the first round."""
+    """Deletes the aggregator and the collaborators. A resumed run goes on after its last checkpoint."""
     message = with_remedy(Reason.SUSPENDED, "suspended")
     outcome = Outcome(phase=Phase.WAITING, reason=Reason.SUSPENDED, message=message)
     return Step(outcome, delete=[*cleanup.works_of(world, world.works), *cleanup.job(world)])
@@ -153,10 +155,15 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         selection_message=selection.message,
         aggregator_ready=state.running,
         collaborators=diagnosis.shown(states, remedies),
-        started=world.job.created if world.job and _job_is_there(world) else (world.run.status.start_time or now),
+        started=_start_time(world, now),
     )
     if state.completed:
         return _completed(world, outcome, state)
+    if state.lost:
+        next_one = recovery.successor(world, state.lost, now)
+        if isinstance(next_one, RestartsStatus):
+            return _restarting(world, replace(outcome, restarts=next_one), apply)
+        return _failed(world, outcome, next_one)
     if state.stop:
         return _failed(world, outcome, diagnosis.explained(state.stop, states, remedies))
     waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATE_CHECK_INTERVAL
@@ -169,6 +176,21 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
         removed=[c for c in gone if world.works[c].deleting_since is None],
         look_again=min(looks, default=None),
     )
+
+
+def _start_time(world: World, now: datetime) -> datetime:
+    """The time of the run's first aggregator."""
+    known = world.run.status.start_time
+    if world.job and _job_is_there(world) and not (known and world.run.status.restarts):
+        return world.job.created
+    return known or now
+
+
+def _restarting(world: World, outcome: Outcome, apply: Sequence[Object]) -> Step:
+    """Deletes the lost aggregator's Job. Without one, `apply` has the successor's."""
+    message = f"{outcome.restarts.message}; another aggregator starts" if outcome.restarts else ""
+    outcome = replace(outcome.ended(world.run.status.phase, Reason.AGGREGATOR_RESTARTING, message), aggregator_ready=False)
+    return Step(outcome, apply=apply, delete=cleanup.job(world))
 
 
 def _participants(world: World, selection: Selection, excluded: Container[ClusterName]) -> list[ClusterName]:
@@ -190,7 +212,9 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
         return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
     if not state.running:
-        message = state.trouble.message if state.trouble else "the aggregator is starting"
+        restarts = outcome.restarts
+        starting = "the aggregator is starting" + (f"; the last one was lost: {restarts.message}" if restarts else "")
+        message = state.trouble.message if state.trouble else starting
         return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
     if address is None or exposure.route(world, address, NOTHING) is None:
         return outcome.ended(phase, Reason.ADDRESS_PENDING, exposure.waiting_for(world))

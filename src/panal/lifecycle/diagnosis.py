@@ -20,17 +20,17 @@ from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.refused import by_a_cluster
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
-from panal.pod.tools.codes import Ending, Refused, Unanswered, read_termination
+from panal.pod.tools.codes import FAILURES, Refused, Unanswered, read_termination
 
 PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
 IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
+WAITING = frozenset({"toolsWaiting", "gatewayWaiting", "waiting"})  # feedback that a Pod without waiting containers does not have
 POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 # The time in which the runtime notices that a collaborator no longer responds.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 200  # characters, without the remedy
-_ENDINGS = frozenset(Ending)
 _UNANSWERED, _REFUSED = frozenset(Unanswered), frozenset(Refused)
 NO_PROGRESS = CollaboratorProgress()
 QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
@@ -78,9 +78,10 @@ def states(world: World, selected: frozenset[ClusterName], excluded: Mapping[Clu
     known = world.progress.collaborators if world.progress else {}
     refused = {r.namespace: r.message for r in world.refused if r.kind == "ManifestWork"}
     found = [
-        _state(world, cluster, excluded.get(cluster) or _trouble(world, cluster, refused, now), known.get(cluster)) for cluster in selected
+        _state(world, cluster, excluded.get(cluster) or _trouble(world, cluster, refused, now), known.get(cluster))
+        for cluster in sorted(selected)
     ]
-    return sorted(found, key=lambda s: (s.state != FAILED, s.cluster))
+    return [*(s for s in found if s.state == FAILED), *(s for s in found if s.state != FAILED)]
 
 
 def counts(selected: int, found: States = ()) -> ClientsStatus:
@@ -116,7 +117,11 @@ def _present(world: World, cluster: ClusterName) -> WorkView | None:
 
 def _trouble(world: World, cluster: ClusterName, refused: Mapping[str, str], now: datetime) -> Trouble | None:
     view = world.clusters.get(cluster)
-    if view is None or view.available is not True:
+    if view and view.available is False:
+        return Trouble.of(
+            Reason.CLUSTER_UNAVAILABLE, f"{cluster}: the cluster's agent reports that its Kubernetes API server is not healthy"
+        )
+    if view is None or view.available is None:
         return Trouble.of(Reason.CLUSTER_UNREACHABLE, f"{cluster}: the hub has no contact with the cluster")
     if cluster in refused:
         return Trouble.of(Reason.WORK_REFUSED, f"{cluster}: {refused[cluster]}")
@@ -139,6 +144,8 @@ def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
     if not work.pod_exists:
         late = work.applied and now - work.created > POD_SHOULD_EXIST_AFTER
         return Trouble.of(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
+    if feedback.get("ready") is True and WAITING.isdisjoint(feedback):
+        return None
     images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
     for name, image in images.items():
         waiting = feedback.get(name)
@@ -173,7 +180,7 @@ def termination_of(text: str, own: Container[str]) -> tuple[str | None, str]:
     """Reason and message of a container's termination message if its code is an Ending or one of the runtime's `own`. (None, "") for any
     other text, which may come from user code."""
     found = read_termination(text)
-    return found if found and (found[0] in _ENDINGS or found[0] in own) else (None, "")
+    return found if found and (found[0] in FAILURES or found[0] in own) else (None, "")
 
 
 def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, work: WorkView | None) -> Trouble | None:

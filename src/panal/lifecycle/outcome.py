@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from panal.api.types import ClientsStatus, CollaboratorStatus, ModelStatus, Phase
+from panal.api.types import ClientsStatus, CollaboratorStatus, ModelStatus, Phase, RestartsStatus
 
 NO_CLIENTS = ClientsStatus(summary="0/0")
 
@@ -24,6 +24,7 @@ class Outcome:
     collaborators: tuple[CollaboratorStatus, ...] = ()  # those that the status shows
     model: ModelStatus | None = None
     started: datetime | None = None
+    restarts: RestartsStatus | None = None
 
     def ended(self, phase: Phase, reason: str, message: str) -> Outcome:
         return replace(self, phase=phase, reason=reason, message=message)

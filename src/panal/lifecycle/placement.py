@@ -1,7 +1,9 @@
 """Which clusters are selected: the run's Placement, the cluster set bindings that it needs, and what is missing.
 
-Placements tolerate unreachable and unavailable clusters without a limit, because the scheduler would remove a cluster during its training.
-The run's quorum decides how many clusters may be lost.
+Placements tolerate unreachable and unavailable clusters, because the scheduler would remove a cluster during its training. The run's quorum
+decides how many clusters may be lost. The toleration has no limit, with one exception: if `numberOfClusters` is set and so many other
+clusters qualify, it ends after REPLACED_AFTER, and the scheduler selects another cluster. With `numberOfClusters` the Placement also
+prefers the clusters that are selected already (STEADY): otherwise the scheduler exchanges them when other Placements change.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from typing import Any
 from panal.api.names import ClusterName
 from panal.lifecycle.metadata import labels, owned
 from panal.lifecycle.reasons import Reason, with_remedy
-from panal.lifecycle.world import Object, World
+from panal.lifecycle.world import ClusterView, Object, World
 from panal.placement.explain import explain
 
 CLUSTER_API = "cluster.open-cluster-management.io"
 TOLERATED = (f"{CLUSTER_API}/unreachable", f"{CLUSTER_API}/unavailable")
+REPLACED_AFTER = 300  # seconds since the hub lost contact with a cluster, which it notices after as long again
+STEADY = {"scoreCoordinate": {"type": "BuiltIn", "builtIn": "Steady"}, "weight": 10}
 NAMED_CLUSTERS = 5  # how many clusters a message names before it only counts
 
 
@@ -82,12 +86,45 @@ def _what_is_missing(world: World) -> tuple[Reason, str]:
     return Reason.NOT_ENOUGH_CLUSTERS, with_remedy(Reason.NOT_ENOUGH_CLUSTERS, found)
 
 
-def tolerant(spec: dict[str, Any]) -> dict[str, Any]:
-    """Adds our tolerations to the placement `spec`, except for taints that it tolerates itself."""
+def tolerant(spec: dict[str, Any], seconds: int | None = None) -> dict[str, Any]:
+    """Adds our tolerations to the placement `spec`, except for taints that it tolerates itself. They end after `seconds`, if given."""
     tolerations = list(spec.get("tolerations") or [])
     mentioned = {t.get("key") for t in tolerations}
-    tolerations += [{"key": key, "operator": "Exists"} for key in TOLERATED if key not in mentioned]
+    ending = {} if seconds is None else {"tolerationSeconds": seconds}
+    tolerations += [{"key": key, "operator": "Exists", **ending} for key in TOLERATED if key not in mentioned]
     return {**spec, "tolerations": tolerations}
+
+
+def steady(spec: dict[str, Any]) -> dict[str, Any]:
+    """Adds STEADY to the placement `spec`, unless it says itself how much that counts. It has an effect only with `numberOfClusters`."""
+    policy = spec.get("prioritizerPolicy") or {}
+    configurations = policy.get("configurations") or []
+    own = any((each.get("scoreCoordinate") or {}).get("builtIn") == "Steady" for each in configurations)
+    if not spec.get("numberOfClusters") or policy.get("mode") == "Exact" or own:
+        return spec
+    return {**spec, "prioritizerPolicy": {**policy, "configurations": [*configurations, STEADY]}}
+
+
+def _replaces(world: World) -> bool:
+    """Whether clusters that stay away are replaced: enough others qualify. While one is away, this does not depend on which clusters are
+    selected, so that the scheduler does not select the absent cluster again.
+
+    A taint without a time, which OCM's webhook sets, would end the toleration at once: then no selected cluster is replaced. Whether a
+    cluster matches a CEL expression is known only of the selected ones.
+    """
+    spec, view = world.run.spec.client.placement, world.placement
+    wanted, selected = spec.get("numberOfClusters"), view.selected if view else frozenset[ClusterName]()
+    if not wanted or not any(_is_away(each) for each in world.clusters.values()):
+        return False
+    if any(_is_away(world.clusters[name]) and world.clusters[name].untimed for name in selected & world.clusters.keys()):
+        return False
+    verdicts = explain(spec, world.clusters, world.set_members, world.bound_sets, selected).verdicts
+    qualifying = [name for name, verdict in verdicts.items() if verdict.qualifies and (not verdict.unknown or name in selected)]
+    return len(qualifying) >= int(wanted)
+
+
+def _is_away(cluster: ClusterView) -> bool:
+    return any(key in TOLERATED for key, _, _ in cluster.taints)
 
 
 def _named_sets(world: World) -> list[str]:
@@ -103,7 +140,8 @@ def _sets_to_bind(world: World) -> list[str]:
 
 
 def _placement(world: World) -> Object:
-    return owned(world.run, f"{CLUSTER_API}/v1beta1", "Placement", world.run.name) | {"spec": tolerant(world.run.spec.client.placement)}
+    spec = steady(tolerant(world.run.spec.client.placement, REPLACED_AFTER if _replaces(world) else None))
+    return owned(world.run, f"{CLUSTER_API}/v1beta1", "Placement", world.run.name) | {"spec": spec}
 
 
 def _binding(world: World, name: str) -> Object:

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     PLACEMENT_PENDING = "PlacementPending"
     ADDRESS_PENDING = "AddressPending"
     AGGREGATOR_STARTING = "AggregatorStarting"
+    AGGREGATOR_RESTARTING = "AggregatorRestarting"
     COLLABORATORS_STARTING = "CollaboratorsStarting"
     # normal progress
     CLUSTERS_SELECTED = "ClustersSelected"
@@ -45,6 +46,7 @@ class Reason(StrEnum):
     POD_NOT_CREATED = "PodNotCreated"
     CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
     CLUSTER_UNREACHABLE = "ClusterUnreachable"
+    CLUSTER_UNAVAILABLE = "ClusterUnavailable"
     ADDON_NOT_INSTALLED = "AddonNotInstalled"
     CERTIFICATE_PENDING = "CertificatePending"
     CERTIFICATE_DENIED = "CertificateDenied"
@@ -73,6 +75,7 @@ class Reason(StrEnum):
     MODEL_NOT_STORED = Ending.MODEL_NOT_STORED.value
     AGGREGATOR_LOST = Ending.AGGREGATOR_LOST.value
     AGGREGATOR_FAILED = Ending.AGGREGATOR_FAILED.value
+    STATE_LOST = Ending.STATE_LOST.value
     # Events that do not change the phase
     CLUSTER_ADDED = "ClusterAdded"
     CLUSTER_REMOVED = "ClusterRemoved"
@@ -85,6 +88,8 @@ class Reason(StrEnum):
     MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
     MODEL_CHANGED = Doubt.MODEL_CHANGED.value
     NOT_AGGREGATED = Doubt.NOT_AGGREGATED.value
+    NOT_RESUMABLE = Doubt.NOT_RESUMABLE.value
+    CHECKPOINT_FAILED = Doubt.CHECKPOINT_FAILED.value
 
 
 NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
@@ -119,6 +124,7 @@ REMEDY: dict[str, str] = {
     Reason.POD_NOT_CREATED: "Check the Events of the Job or StatefulSet on that cluster: a quota or pod security may forbid the Pod.",
     Reason.CONTAINER_CONFIG_INVALID: "Give the image a numeric USER other than root, and create the Secrets and ConfigMaps of env there.",
     Reason.CLUSTER_UNREACHABLE: "Check the cluster's connection to the hub.",
+    Reason.CLUSTER_UNAVAILABLE: "Check the cluster's Kubernetes API server.",
     Reason.ADDON_NOT_INSTALLED: "Make the Placement of the ClusterManagementAddOn fl-collaborator select the cluster.",
     Reason.CERTIFICATE_PENDING: "Check the cluster's registration agent and the output of `panal certs`.",
     Reason.CERTIFICATE_DENIED: "Check the Events of the ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
@@ -144,11 +150,14 @@ REMEDY: dict[str, str] = {
     Reason.MODEL_NOT_STORED: "Check the storage's free space and permissions.",
     Reason.AGGREGATOR_LOST: "Check the Events of the aggregator's Pod for the cause, and create the run again.",
     Reason.AGGREGATOR_FAILED: "Read the log of the aggregator.",
+    Reason.STATE_LOST: "Create the run again, or set spec.server.onAggregatorLoss to Restart in a new run.",
     Reason.NO_RESULT: "Check status.collaborators for the causes, and read the log of the aggregator.",
     Reason.ARRAYS_NOT_STORABLE: "Use arrays of real numbers, or set spec.result to Files and let the app save its model.",
     Reason.MODEL_SUSPECT: "Do not use the model until the cause is known. The metrics of each round are in metadata.json beside it.",
     Reason.MODEL_CHANGED: "If programs that load the model depend on the type, convert the arrays in the app.",
     Reason.NOT_AGGREGATED: "The app may need more collaborators than took part. Read the log of the aggregator.",
+    Reason.NOT_RESUMABLE: "If the aggregator is lost, spec.server.onAggregatorLoss says what happens.",
+    Reason.CHECKPOINT_FAILED: "Check the storage's free space and permissions.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panal.lifecycle.world import Run, World
-from panal.runtimes import Runtime, runtime_for
+from panal.runtimes import Runtime, framework_of, runtime_for
 
 
 def runtime_of(world: World) -> Runtime:
@@ -11,6 +11,6 @@ def runtime_of(world: World) -> Runtime:
 
 
 def runtime_of_run(run: Run) -> Runtime:
-    runtime = runtime_for(run.spec.framework)
+    runtime = runtime_for(framework_of(run.spec))
     assert runtime, "support.unsupported ends such a run"
     return runtime

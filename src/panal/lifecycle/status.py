@@ -14,7 +14,7 @@ from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
-from panal.runtimes import runtime_for
+from panal.runtimes import framework_of, runtime_for
 
 HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends with one of these is the headline
 
@@ -33,6 +33,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         observed_generation=world.run.generation,
         conditions=_conditions(world, outcome, now),
         rounds=_rounds(world, outcome, progress),
+        restarts=outcome.restarts,
         clients=outcome.clients,
         collaborators=list(outcome.collaborators),
         metrics=finite(metrics),
@@ -65,12 +66,12 @@ def _named_value(name: str, value: Metric) -> str:
 
 
 def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> RoundsStatus:
-    wanted = world.run.spec.server.rounds
-    completed = progress.rounds_completed if progress else 0
+    wanted, stored = world.run.spec.server.rounds, world.run.status.rounds.checkpoint  # the next aggregator goes on after it
+    completed = progress.rounds_completed if progress else stored
     total = max(wanted, progress.rounds_total) if progress and progress.started else wanted
     if outcome.phase is Phase.COMPLETED and progress:
         total = progress.rounds_total or completed  # rounds requested too late were not trained
-    last = progress or Progress()
+    last = progress or Progress(checkpoint=stored)
     return RoundsStatus(
         completed=completed,
         total=total,
@@ -78,6 +79,8 @@ def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> Rounds
         replies=last.replies,
         failures=last.failures,
         seconds=last.seconds,
+        checkpoint=last.checkpoint,
+        resumed=last.resumed,
     )
 
 
@@ -108,7 +111,7 @@ def _conditions(world: World, outcome: Outcome, now: datetime) -> list[Condition
 def notices(world: World) -> list[tuple[str, str]]:
     """Reason and message of each condition that does not end the run."""
     found = world.progress.notices if world.progress else {}
-    runtime = runtime_for(world.run.spec.framework)
+    runtime = runtime_for(framework_of(world.run.spec))
     own, remedies = (runtime.notices, runtime.remedies) if runtime else ((), NONE)
     return [(reason, with_remedy(reason, found[reason], remedies)) for reason in (*map(str, NOTICES), *own) if reason in found]
 

@@ -55,7 +55,7 @@ def _trouble(old: Status, new: Status) -> list[Event]:
 
 def _rounds(old: Status, new: Status) -> list[Event]:
     """One Event for each of the last rounds completed between two reconciles; the metrics are those of the last one."""
-    before = old.rounds.completed if old.start_time == new.start_time else 0
+    before = max(old.rounds.completed if old.start_time == new.start_time else old.rounds.checkpoint, new.rounds.resumed)
     found = []
     for number in range(max(before, new.rounds.completed - AT_ONCE) + 1, new.rounds.completed + 1):
         last = f", {new.headline_metric}" if number == new.rounds.completed and new.headline_metric else ""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.spec import DEFAULT_FRAMEWORK
 from panal.api.types import Spec
 from panal.lifecycle import exposure, storage
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
-from panal.runtimes import installed, runtime_for
+from panal.runtimes import framework_of, installed, runtime_for
 
 RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
 
@@ -20,8 +19,11 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     """Why this run cannot run here, or None."""
     if not RUN_NAME.fullmatch(name):  # the CRD refuses such a name; resources of the previous controller may have one
         return Trouble.of(Reason.INVALID_SPEC, f"metadata.name: {name} is not a DNS label of at most {MAX_RUN_NAME} characters")
-    if runtime_for(spec.framework) is None:
-        return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(spec.framework))
+    runtime = runtime_for(framework_of(spec))
+    if runtime is None:
+        return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(framework_of(spec)))
+    if problem := runtime.problem(spec):
+        return Trouble.of(Reason.INVALID_SPEC, problem)
     for i, listener in enumerate(spec.server.listeners[:1]):
         if listener.type not in exposure.KINDS:
             message = f"spec.server.listeners[{i}].type: {listener.type} is not supported by this version"
@@ -40,7 +42,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
 
 def ignored_fields(spec: Spec) -> list[str]:
     """Fields that are accepted for compatibility with older resources and have no effect."""
-    runtime = runtime_for(spec.framework)
+    runtime = runtime_for(framework_of(spec))
     found = [*runtime.ignored_fields(spec)] if runtime else []
     if len(spec.server.listeners) > 1:
         found.append("spec.server.listeners after the first")
@@ -49,5 +51,4 @@ def ignored_fields(spec: Spec) -> list[str]:
 
 
 def _not_installed(framework: str) -> str:
-    named = f"{framework} (the default)" if framework == DEFAULT_FRAMEWORK else framework
-    return f"spec.framework: {named} is not installed on the hub; installed are: {', '.join(installed()) or 'none'}"
+    return f"spec.framework: {framework} is not installed on the hub; installed are: {', '.join(installed()) or 'none'}"

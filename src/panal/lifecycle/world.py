@@ -98,7 +98,7 @@ class WorkView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """A ManagedCluster. `available` is None while Unknown. `taints` are (key, value, effect)."""
+    """A ManagedCluster. `available` is None while Unknown. `taints` are (key, value, effect); `untimed`: one of them has no time."""
 
     name: ClusterName
     accepted: bool
@@ -107,6 +107,7 @@ class ClusterView:
     claims: Mapping[str, str]
     cluster_set: str
     taints: tuple[tuple[str, str, str], ...] = ()
+    untimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

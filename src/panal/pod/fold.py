@@ -24,6 +24,16 @@ def fold(progress: Progress, record: Record | None) -> Progress:
     return progress.model_copy(update=_change(progress, record))
 
 
+def resumed(progress: Progress, before: Progress, round_: int) -> Progress:
+    """The progress of an aggregator that goes on after `round_`: `before` is the progress when that round was complete. What concerns the
+    Pod itself is `progress`'s."""
+    own = {name: getattr(progress, name) for name in ("attempt", "app_hash", "runtime_version", "connected", "started", "model", "files")}
+    own["notices"] = dict(list({**before.notices, **progress.notices}.items())[-MAX_NOTICES:])
+    return before.model_copy(
+        update={**own, "rounds_completed": round_, "checkpoint": round_, "resumed": round_, "waiting": "", "result": ""}
+    )
+
+
 def bounded(progress: Progress) -> Progress:
     """`progress` with at most MAX_COLLABORATORS clusters: failed ones first, then by name."""
     ordered = sorted(progress.collaborators.items(), key=lambda item: (not item[1].failed, item[0]))

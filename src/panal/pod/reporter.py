@@ -29,16 +29,17 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
+from panal.pod.checkpointing import Checkpoints, DamagedError, Snapshot
 from panal.pod.collecting import Collector
-from panal.pod.fold import bounded, fold
+from panal.pod.fold import bounded, fold, resumed
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.storing import Place, participated, store
-from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError
-from panal.pod.tools.codes import TRAIN
+from panal.pod.tools.codes import TRAIN, Doubt
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import exclude_loopback
-from panal.pod.tools.records import InvalidRecordError, Round, parse
+from panal.pod.tools.records import Checkpoint, InvalidRecordError, Notice, Record, Resumed, Round, parse
+from panal.pod.tools.tail import Tail
 
 log = logging.getLogger("panal.reporter")
 
@@ -53,7 +54,10 @@ LAST_WRITE = 20.0  # after SIGTERM; shorter than the Pod's grace period
 ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
 # Raised for a malformed model.json or model.npz, which come from the user's image.
-UNSTORABLE = (OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
+UNSTORABLE = (
+    OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, MemoryError,
+    RuntimeError,
+)  # fmt: skip
 
 
 class Sink(Protocol):
@@ -116,10 +120,12 @@ class Reporter:
     rounds: str = ""
     read_at: float = 0.0
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # number of the model -> its status, or an error
+    checkpoints: Checkpoints = field(init=False)
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
+        self.checkpoints = Checkpoints(self.settings.run_dir, self.settings.place.folder)
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for found in self.stored.values():
@@ -130,6 +136,7 @@ class Reporter:
         """Runs until `stop` is set, then writes what is left."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._store_models())
+            tasks.create_task(self._store_checkpoints())
             tasks.create_task(self._sync_loop())
         await self._write_last()
 
@@ -139,6 +146,7 @@ class Reporter:
         while self.text() != self.written and time.monotonic() < end:
             await self.sync()
             await asyncio.sleep(POLL)
+        await self._remove_checkpoints()
 
     async def _sync_loop(self) -> None:
         while not self.stop.is_set():
@@ -154,8 +162,18 @@ class Reporter:
                 log.warning("ignored a record of progress.jsonl: %s", error)
                 continue
             self.state = fold(self.state, record)
-            if isinstance(record, Round) and record.phase == TRAIN:
+            self._note(record)
+
+    def _note(self, record: Record | None) -> None:
+        match record:
+            case Round(phase=phase) if phase == TRAIN:
                 participated(self.clusters, record)
+            case Checkpoint(round=round_):
+                until = {cluster: [each for each in rounds if each <= round_] for cluster, rounds in self.clusters.items()}
+                self.checkpoints.take(round_, Snapshot(self.state, until))
+            case Resumed(round=round_) if (before := self.checkpoints.restored(round_)) is not None:
+                self.state = resumed(self.state, before.progress, round_)
+                self.clusters = {cluster: list(rounds) for cluster, rounds in before.clusters.items()}
 
     def text(self) -> str:
         return bounded(self.state).model_dump_json(by_alias=True)
@@ -201,6 +219,31 @@ class Reporter:
             if ended and (files := await collector.collect_once()) is not None:
                 self.state = self.state.model_copy(update={"files": files})
             await self._sleep(POLL)
+
+    async def _store_checkpoints(self) -> None:
+        """Finds the checkpoint from which the run goes on, then stores each that is handed over. A run with a result needs none."""
+        self._doubt(await asyncio.to_thread(self.checkpoints.restore))
+        while not self.stop.is_set():
+            try:
+                round_ = await asyncio.to_thread(self.checkpoints.store_newest)
+            except (OSError, DamagedError) as error:
+                self._doubt(f"the checkpoint could not be stored: {error}")
+            else:
+                if round_ is not None:
+                    log.info("stored the checkpoint of round %d", round_)
+                    self.state = self.state.model_copy(update={"checkpoint": round_})
+            await self._remove_checkpoints()
+            await self._sleep(POLL)
+
+    async def _remove_checkpoints(self) -> None:
+        """Once the ConfigMap has the run's result, nothing will go on from a checkpoint."""
+        if self.state.result and self.text() == self.written:
+            await asyncio.to_thread(self.checkpoints.remove)
+
+    def _doubt(self, message: str) -> None:
+        if message:
+            log.warning("%s", message)
+            self.state = fold(self.state, Notice(kind=Doubt.CHECKPOINT_FAILED, message=message))
 
     def _handed_over(self) -> list[Path]:
         return sorted((f for f in (self.settings.run_dir / MODELS).glob("*") if f.name.isdecimal()), key=lambda f: int(f.name))

@@ -62,7 +62,7 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
         part.replace(place.folder / name)
     finally:
         part.unlink(missing_ok=True)
-    _sync(place.folder)
+    sync_folder(place.folder)
     return status
 
 
@@ -116,7 +116,7 @@ def _versions(model: Mapping[str, Any]) -> dict[str, str]:
     return {**model.get("versions", {}), "panal": version("panal")}
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

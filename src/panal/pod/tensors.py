@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import struct
 import zipfile
@@ -19,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 PIECE = 4 << 20  # bytes
+METADATA = "__metadata__"  # what safetensors calls its own entry of the header
 _NAMES = {
     "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
     "u8": "U64", "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
@@ -51,10 +53,11 @@ class Written:
 def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str, str], tick: Callable[[], None] = lambda: None) -> Written:
     """Writes the npz `source` as safetensors to `target` and syncs it. Array `i.npy` is named `names[i]`. Calls `tick` after each chunk.
 
-    Raises UnstorableError for a type that safetensors lacks.
+    Raises UnstorableError for a type or a name that safetensors lacks, ValueError for what is no array of numbers.
     """
     with zipfile.ZipFile(source) as archive:
-        tensors = [_describe(archive, f"{index}.npy", name) for index, name in enumerate(names)]
+        headers = [_checked(archive, f"{index}.npy", name) for index, name in enumerate(names)]
+        tensors = [_describe(index, name, *header) for index, (name, header) in enumerate(zip(names, headers, strict=True))]
         tensors.sort(key=lambda t: -t.dtype.itemsize)  # aligns each tensor to its item size
         return _write(_pieces(archive, tensors, metadata), target, tick)
 
@@ -86,22 +89,38 @@ def read_bytes(source: Path, index: int, most: int) -> bytes | None:
         return file.read(shape[0])
 
 
-def _describe(archive: zipfile.ZipFile, member: str, name: str) -> Tensor:
+Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # shape, whether in Fortran order, dtype
+
+
+def _checked(archive: zipfile.ZipFile, member: str, name: str) -> Header:
+    """The header of an array. Raises ValueError for pickled objects, which run code when they are loaded, and for a header that does not
+    describe the data."""
     with archive.open(member) as file:
         shape, fortran, dtype = _header(file)
+        size = archive.getinfo(member).file_size - file.tell()
+    if dtype.hasobject:
+        raise ValueError(f"array {name!r} has pickled objects; only numbers can be stored")
+    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"array {name!r} has {size} bytes, which is not the size of {dtype} {shape}")
+    return shape, fortran, dtype
+
+
+def _describe(index: int, name: str, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Tensor:
     if dtype.str[1:] not in _NAMES:
         raise UnstorableError(f"array {name!r} is of type {dtype}, which safetensors does not have")
-    return Tensor(member, name, dtype, shape, plain=not fortran and dtype.str[0] != ">")
+    if name == METADATA:
+        raise UnstorableError(f"safetensors allows no array with the name {METADATA}")
+    return Tensor(f"{index}.npy", name, dtype, shape, plain=not fortran and dtype.str[0] != ">")
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(file: IO[bytes]) -> Header:
     """Reads the npy header: shape, whether in Fortran order, dtype. Leaves `file` at the data."""
     first = np.lib.format.read_magic(file) == (1, 0)
     return (np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0)(file)
 
 
 def _pieces(archive: zipfile.ZipFile, tensors: Sequence[Tensor], metadata: dict[str, str]) -> Iterator[bytes]:
-    header: dict[str, object] = {"__metadata__": metadata}
+    header: dict[str, object] = {METADATA: metadata}
     position = 0
     for tensor in tensors:
         offsets = [position, position + tensor.size]

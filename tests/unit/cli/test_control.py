@@ -21,8 +21,8 @@ def spec_of(client):
 @pytest.mark.parametrize(
     ("before", "field", "value", "said"),
     [
-        ({}, "suspend", True, "`panal resume digits-1` starts it again from the first round"),
-        ({"suspend": True}, "suspend", False, "starts again from the first round"),
+        ({}, "suspend", True, "`panal resume digits-1` resumes it after the last stored round"),
+        ({"suspend": True}, "suspend", False, "goes on after the last stored round"),
         ({}, "stop", True, "ends as Failed with the reason Stopped"),
         ({"suspend": True}, "suspend", True, "spec.suspend is already true"),
         ({}, "suspend", False, "spec.suspend is already false"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateways import LOOPBACK, RUN, Background, Hub, Runtime, Spoke
+from gateways import LOOPBACK, RUN, Background, Hub, Proxy, Runtime, Spoke
 from panal.api import names
 
 
@@ -68,3 +68,11 @@ def spoke(tmp_path: Path) -> Iterator[Callable[..., Spoke]]:
     yield make
     for one in made:
         one.envoy.stop()
+
+
+@pytest.fixture
+def proxy(background: Background) -> Iterator[Proxy]:
+    found = Proxy(background)
+    found.start()
+    yield found
+    found.stop()

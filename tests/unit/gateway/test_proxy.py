@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from gateways import Background, Hub, Load, Proxy, Runtime, Spoke, post, wait_for
+from gateways import Hub, Load, Proxy, Runtime, Spoke, post, wait_for
 from panal.gateway import collaborator
 
 NAME = "aggregator.example"  # which the proxy alone can look up
-
-
-@pytest.fixture
-def proxy(background: Background) -> Iterator[Proxy]:
-    found = Proxy(background)
-    found.start()
-    yield found
-    found.stop()
 
 
 def through(proxy: Proxy, hub: Hub, **other: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import Reason
 from panal.lifecycle.world import World
-from worlds import NOW, ago, done, job, launcher, pod, progress, reason_of, remedy, running, said, status_after
+from worlds import NOW, ago, done, job, launcher, pod, progress, remedy, running, said, status_after
 
 ENDED: list[tuple[str, World, Reason, str]] = [
     (
@@ -19,19 +19,6 @@ ENDED: list[tuple[str, World, Reason, str]] = [
         "ended with an error",
     ),
     ("an unknown reason", said("Whatever", "secret text"), Reason.AGGREGATOR_FAILED, "exit code 1"),
-    (
-        "the aggregator was killed",
-        running(job=job(pod(launcher(running=False, exit_code=137, terminated="OOMKilled")), failed=True)),
-        Reason.AGGREGATOR_LOST,
-        "OOMKilled",
-    ),
-    ("the aggregator's Pod is gone", running(job=job(failed=True, failure="BackoffLimitExceeded")), Reason.AGGREGATOR_LOST, "Backoff"),
-    (
-        "the aggregator was evicted",
-        running(job=job(pod(launcher(running=False), reason="Evicted", message="disk pressure"), failed=True)),
-        Reason.AGGREGATOR_LOST,
-        "Evicted disk pressure",
-    ),
     (
         "the aggregator's image stays missing",
         running(job=job(pod(launcher(running=False, waiting="ImagePullBackOff")), created=ago(601)), progress=None),
@@ -109,9 +96,3 @@ def test_success_waits_for_the_progress_with_the_model() -> None:
     plan = decide(late, NOW)
     assert plan.status is None or plan.status.phase is Phase.RUNNING
     assert plan.look_again == 1.0
-
-
-@pytest.mark.parametrize("code", [137, 143])
-def test_a_killed_aggregator_is_lost(code: int) -> None:
-    status = status_after(running(job=job(pod(launcher(running=False, exit_code=code, terminated="Error")), failed=True)))
-    assert (status.phase, reason_of(status)) == (Phase.FAILED, Reason.AGGREGATOR_LOST)

@@ -14,12 +14,17 @@ from worlds import run
 
 UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
     (
-        "OpenFL is not installed",
-        run(framework="openfl"),
+        "the framework is not installed",
+        run(framework="fate"),
         Reason.RUNTIME_NOT_SUPPORTED,
-        "spec.framework: openfl is not installed on the hub; installed are: flower",
+        "spec.framework: fate is not installed on the hub; installed are: flare, flower, openfl, other",
     ),
-    ("no framework is named", run(framework="other"), Reason.RUNTIME_NOT_SUPPORTED, "spec.framework: other (the default) is not installed"),
+    (
+        "a command on one side alone",
+        run(framework="other", server={"command": ["serve"]}),
+        Reason.INVALID_SPEC,
+        "spec.client.command: required with framework other if the other side has one",
+    ),
     (
         "a Route is not built yet",
         run(server={"listeners": [{"name": "l", "type": "Route", "port": 443}]}),

@@ -11,6 +11,7 @@ from panal.pod.tools.codes import END, MAX_COUNT, TRAIN, Doubt, Ending, Refused,
 from panal.pod.tools.records import (
     RECORDS,
     Bundle,
+    Checkpoint,
     Connected,
     Ended,
     InvalidRecordError,
@@ -18,6 +19,7 @@ from panal.pod.tools.records import (
     NoModel,
     Notice,
     Record,
+    Resumed,
     Round,
     Started,
     Stopped,
@@ -28,7 +30,7 @@ from panal.pod.tools.records import (
 ALL: list[Record] = [
     Bundle(time=1.5, sha256="a" * 64, version="1.42.0"),
     Connected(time=1.5, count=2),
-    Started(time=1.5, rounds=0),
+    Started(time=1.5, rounds=0, checkpoints=True),
     Round(
         time=1.5,
         round=1,
@@ -42,6 +44,8 @@ ALL: list[Record] = [
         metrics={"loss": "-Infinity"},
     ),
     Round(time=1.5, round=1, phase=END, seconds=2.0),
+    Checkpoint(time=1.5, round=1),
+    Resumed(time=1.5, round=1),
     ModelReady(time=1.5, start=1, round=2),
     NoModel(time=1.5, message="none"),
     Waiting(time=1.5, message="for nodes"),
@@ -75,6 +79,7 @@ def test_lines_that_are_not_records_are_skipped(line: bytes) -> None:
     [
         {"event": "bundle"},
         {"event": "connected", "count": MAX_COUNT + 1},
+        {"event": "started", "rounds": 1, "checkpoints": "no"},
         {"event": "round", "round": 1},
         {"event": "round", "round": 1, "phase": "of the app's own"},
         {"event": "round", "round": 1, "phase": TRAIN, "collaborators": {"c1": []}},

@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from panal.pod.storing import Place, participated, store
-from panal.pod.tail import Tail
 from panal.pod.tensors import UnstorableError, convert
 from panal.pod.tools.records import Round
+from panal.pod.tools.tail import Tail
 
 RUN = ("team", "digits", "uid-1")
 
@@ -56,6 +56,16 @@ def test_every_type_and_order_survives_the_conversion(tmp_path: Path) -> None:
 def test_a_type_that_safetensors_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnstorableError, match="'text' is of type <U3"):
         convert(npz(tmp_path / "m.npz", [np.array(["abc"])]), ["text"], tmp_path / "out", {})
+
+
+def test_pickled_objects_are_stored_in_no_form(tmp_path: Path) -> None:
+    """Not even beside an array for which the model would be stored as npz."""
+    with (tmp_path / "m.npz").open("wb") as file:
+        np.savez(file, **{"0": np.ones(2, complex), "1": np.array([{}])})
+    model = {"arrays": ["complex", "pickled"], "round": 1, "start": 1}
+    with pytest.raises(ValueError, match="array 'pickled' has pickled objects; only numbers can be stored"):
+        store(tmp_path / "m.npz", model, Place.of(tmp_path / "volume", "pvc://models", "", RUN), {}, lambda: None)
+    assert not [path for path in (tmp_path / "volume").rglob("*") if path.is_file()]
 
 
 def test_a_large_model_needs_little_memory(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from panal.pod.tools.flower.replies import Clusters, numbers
 from panal.pod.tools.flower.site import app_hash, share_errors
 from panal.pod.tools.flower.supernode import node_config
 from panal.pod.tools.install import install
-from panal.pod.tools.records import Connected, Ended, NoModel, Record, Round, Stopped
+from panal.pod.tools.records import Connected, Ended, NoModel, Record, Resumed, Round, Stopped
 
 
 @pytest.fixture
@@ -260,6 +260,7 @@ ITS_WORDS = RunError(Ending.SERVER_APP_FAILED, "its words")
         ([ANSWERED], None, "", ""),
         ([], None, "", "NoResult"),
         ([Round(round=1, phase="train", replies=0)], None, "None", "NoResult"),
+        ([Resumed(round=3)], None, "", ""),
         ([ANSWERED, NO_MODEL], None, "", "ModelMissing"),
         ([ANSWERED, NO_MODEL], None, "None", ""),
         ([ANSWERED], None, "Model", "ModelMissing"),

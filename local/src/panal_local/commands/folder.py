@@ -37,10 +37,16 @@ def manifest(app: App, name: str, image: str, clusters: int) -> Object:
     if app.data is not None:
         selector = {"matchExpressions": [{"key": data.claim_name(app.name, app.data), "operator": "Exists"}]}
         placement["predicates"] = [{"requiredClusterSelector": {"claimSelector": selector}}]
-    server: dict[str, Any] = {"image": image, "rounds": app.rounds, "minAvailableClients": clusters, "storage": {"name": "models"}}
+    server: dict[str, Any] = {
+        "image": image,
+        **app.server,
+        "rounds": app.rounds,
+        "minAvailableClients": clusters,
+        "storage": {"name": "models"},
+    }
     if app.run_config:
         server["runConfig"] = dict(app.run_config)
-    client = {"image": image, "placement": placement} | ({"dataClaim": names.NO_DATA} if app.data is None else {})
+    client = {"image": image, **app.client, "placement": placement} | ({"dataClaim": names.NO_DATA} if app.data is None else {})
     spec = {"framework": app.framework, "server": server, "client": client}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 

@@ -40,5 +40,5 @@ def parts(folder: Folder, state: State) -> list[Part]:
 
 
 def _program(folder: Folder, state: State, program: Program) -> Part:
-    env = {**program.env, "KUBECONFIG": str(folder.admin(HUB)), "POD_NAME": program.name}
+    env = {"KUBECONFIG": str(folder.admin(HUB)), "POD_NAME": program.name, **program.env}
     return Part(f"{HUB}-{program.name}", program.entry, (), env, [folder.admin(HUB)], [(state.api_address(HUB), state.port)])

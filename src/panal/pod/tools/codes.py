@@ -55,6 +55,10 @@ class Ending(Code):
     MODEL_NOT_STORED = "ModelNotStored"
     AGGREGATOR_LOST = "AggregatorLost"
     AGGREGATOR_FAILED = "AggregatorFailed"
+    STATE_LOST = "StateLost"
+
+
+FAILURES: frozenset[str] = frozenset(Ending) - {Ending.COMPLETED}
 
 
 class Doubt(Code):
@@ -63,12 +67,15 @@ class Doubt(Code):
     MODEL_SUSPECT = "ModelSuspect"
     MODEL_CHANGED = "ModelChanged"
     NOT_AGGREGATED = "NotAggregated"
+    NOT_RESUMABLE = "NotResumable"
+    CHECKPOINT_FAILED = "CheckpointFailed"
 
 
 class Unanswered(Code):
     """Why a cluster sent no reply."""
 
     NO_REPLY = "NoReply"
+    LATE = "Late"  # the phase ended with the others' replies (spec.server.stragglerGraceSeconds)
     MESSAGE_UNAVAILABLE = "MessageUnavailable"
     REPLY_UNAVAILABLE = "ReplyUnavailable"
     NODE_UNAVAILABLE = "NodeUnavailable"

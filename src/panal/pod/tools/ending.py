@@ -7,20 +7,45 @@ app failed, because the run ends with the container.
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
-from collections.abc import Container
+import traceback
+from collections.abc import Callable, Container
 from pathlib import Path
+from types import FrameType
 
-from .codes import Ending, Result
-from .files import COLLECTED, MODEL, MODELS, STORED, STORING, Json, RunError, append, read_json, read_records, run_dir
-from .records import Ended, NoModel, Record, Round, Stopped
+from .codes import FAILURES, Ending, Result
+from .files import COLLECTED, MODEL, MODELS, STORED, STORING, Json, RunError, append, read_json, read_records, run_dir, terminate
+from .records import Ended, NoModel, Record, Resumed, Round, Stopped
 
 FILES = 0.1  # seconds between two reads of the Pod's files
 PATIENCE = 600.0  # seconds without a sign of progress of the reporter
-ENDINGS: frozenset[str] = frozenset(Ending)
+TERMINATED = 143  # 128 + SIGTERM
 
 
-def conclude(end: RunError | None, endings: Container[str] = ENDINGS) -> str:
+def main_program(run: Callable[[], str], name: str) -> int:
+    """Runs the main program `name` of an aggregator, writes the termination message, and returns the exit code. `run` returns the message
+    of a completed run, or raises RunError. SIGTERM ends the program with 143."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        message = run()
+    except RunError as end:
+        terminate(end.reason, end.message)
+        return 1
+    except Exception as error:  # noqa: BLE001  the status reports every failure
+        traceback.print_exc()
+        terminate(Ending.AGGREGATOR_FAILED, f"The {name} failed: {error!r}")
+        return 1
+    terminate(Ending.COMPLETED, message)
+    return 0
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)
+
+
+def conclude(end: RunError | None, endings: Container[str] = FAILURES) -> str:
     """The message of a completed run. Raises RunError for a failed one.
 
     `end` is the failure that the framework reports, if any; `endings` are the codes with which a record may end the run.
@@ -46,14 +71,15 @@ def handed_over(folder: Path) -> list[int]:
     return sorted(int(each.parent.name) for each in folder.glob(f"{MODELS}/*/{MODEL}"))
 
 
-def stopped(events: list[Record], endings: Container[str] = ENDINGS) -> RunError | None:
+def stopped(events: list[Record], endings: Container[str] = FAILURES) -> RunError | None:
     """The first record by which another program of the Pod ends the run."""
     return next((RunError(each.reason, each.message) for each in events if isinstance(each, Stopped) and each.reason in endings), None)
 
 
 def missing_result(events: list[Record], has_model: bool, files: int) -> RunError | None:
-    """Why a run is failed although the framework reports success: no reply counts, or the result that `spec.result` requires is missing."""
-    if not any(isinstance(each, Round) and each.replies for each in events):
+    """Why a run is failed although the framework reports success: no reply counts, or the result that `spec.result` requires is missing.
+    A run that goes on after a round has had replies."""
+    if not any(isinstance(each, Resumed) or (isinstance(each, Round) and each.replies) for each in events):
         return RunError(Ending.NO_RESULT, "The server app ended without a reply that counts from any site")
     wanted = os.environ.get("PANAL_RESULT", "")
     missing = next((each.message for each in events if isinstance(each, NoModel)), "")

@@ -6,11 +6,13 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from .codes import MAX_TERMINATION, termination
 from .records import InvalidRecordError, Record, parse
+from .tail import Tail
 
 Json = dict[str, Any]
 
@@ -19,11 +21,13 @@ Json = dict[str, Any]
 PROGRESS = "progress.jsonl"  # the records
 MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # models/N/ holds model.json and model.npz of model number N
 APP_FILES = "files.json"  # the list of the files that the app wrote
+CHECKPOINTS = "checkpoints"  # checkpoints/N/ holds the checkpoint of round N until the reporter has stored it
 # Written by the reporter:
 STORED, STORING = "stored.json", "storing"  # the result for each model; touched while storing makes progress
 COLLECTED = "collected.json"  # the result for the app's files
 PARTICIPANTS = "participants.json"  # the clusters that take part now
 ROUNDS = "rounds"  # the number of rounds that the spec wants now
+RESUME, RESUMED = "resume", "resumed.json"  # the checkpoint from which the run goes on, and its round; 0: there is none
 
 MESSAGE_LENGTH = 1500
 LONGEST = 2000  # characters of a log line
@@ -47,6 +51,12 @@ def number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
 
+def straggler_grace() -> float | None:
+    """How long a round waits for the others once enough collaborators have replied (spec.server.stragglerGraceSeconds), if it is set."""
+    text = os.environ.get("PANAL_STRAGGLER_GRACE")
+    return float(text) if text else None
+
+
 def loopback() -> str:
     return os.environ.get("PANAL_LOOPBACK") or "127.0.0.1"
 
@@ -64,7 +74,7 @@ def append(record: Record) -> None:
 def append_line(name: str, content: Json) -> None:
     """Appends `content` to the file `name` in the run's folder with one write, so that lines of several processes do not mix."""
     line = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
-    handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
+    handle = os.open(run_dir() / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o664)  # the user may have put a FIFO there
     try:
         os.write(handle, line.encode())
     finally:
@@ -73,10 +83,11 @@ def append_line(name: str, content: Json) -> None:
 
 def read_records() -> list[Record]:
     """The records of progress.jsonl so far, without an incomplete last line and without lines that are not records."""
-    try:
-        lines = (run_dir() / PROGRESS).read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return []
+    return records_in(Tail(run_dir() / PROGRESS).poll())
+
+
+def records_in(lines: Iterable[bytes]) -> list[Record]:
+    """Without the lines that are not records."""
     return [record for line in lines if (record := _parsed(line)) is not None]
 
 

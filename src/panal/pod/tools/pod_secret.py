@@ -15,6 +15,7 @@ from .codes import Ending
 from .files import RunError
 
 HEADER = "x-panal-pod"
+CLUSTER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster of the client's certificate
 
 
 @cache

@@ -31,6 +31,13 @@ class InvalidRecordError(ValueError):
     """A record with a known event that cannot be read."""
 
 
+def as_number(value: float) -> Number:
+    """`value` for a record: NaN and infinity as text, because JSON has no such numbers."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def _count(value: Any) -> int:
     number = int(value)
     if not 0 <= number <= MAX_COUNT:
@@ -86,6 +93,12 @@ def _reply(found: Any) -> Reply:
     return reply
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
 def _as(read: Callable[[Any], Any]) -> dict[str, Any]:
     return {"read": read}
 
@@ -121,10 +134,11 @@ class Connected(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Record):
-    """The training begins. `rounds` is 0 if their number is unknown."""
+    """The training begins. `rounds` is 0 if their number is unknown. `checkpoints`: a server of the runtime `other` writes them."""
 
     event = "started"
     rounds: int = field(metadata=_as(_count))
+    checkpoints: bool | None = field(default=None, metadata=_as(_flag))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +156,22 @@ class Round(Record):
     messages: dict[str, str] | None = field(default=None, metadata=_as(_texts))
     seconds: float | None = field(default=None, metadata=_as(_number))
     metrics: dict[str, Number] | None = field(default=None, metadata=_as(_metrics))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Record):
+    """The checkpoint of this round was handed over to the reporter."""
+
+    event = "checkpoint"
+    round: int = field(metadata=_as(_count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Record):
+    """The run goes on after this round, from its checkpoint."""
+
+    event = "resumed"
+    round: int = field(metadata=_as(_count))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +222,12 @@ class Stopped(Record):
 
     event = "stopped"
     reason: str = field(metadata=_as(_code))
-    message: str = field(metadata=_as(str))
+    message: str = field(default="", metadata=_as(str))
 
 
 RECORDS: dict[str, type[Record]] = {
-    each.event: each for each in (Bundle, Connected, Started, Round, ModelReady, NoModel, Waiting, Notice, Ended, Stopped)
+    each.event: each
+    for each in (Bundle, Connected, Started, Round, Checkpoint, Resumed, ModelReady, NoModel, Waiting, Notice, Ended, Stopped)
 }
 
 

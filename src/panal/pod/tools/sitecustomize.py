@@ -1,7 +1,8 @@
 """Python runs this module at the start of every process in a runtime's container. It installs the hooks that patch the framework.
 
-A hook is applied when the module that it patches is imported. If the module is never imported, nothing changes. The image's own
-sitecustomize, which this one shadows, is run as well.
+A hook is applied when the module that it patches is imported. If the module is never imported, nothing changes. A hook that fails is
+reported, and nothing more, unless the runtime's module of hooks has a function `unguarded`: it is called with the reason, and ends the
+process. The image's own sitecustomize, which this one shadows, is run as well.
 """
 
 # ruff: noqa: PTH100, PTH120 - pathlib would be imported into every process
@@ -14,17 +15,20 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+HOOKED = "PANAL_HOOKED"  # an attribute of each module whose hook is applied
 
 
 class Waiter(importlib.abc.MetaPathFinder):
     """Patches the module `wanted` after its import, with the `patch` of the module `hook`."""
 
-    def __init__(self, wanted: str, hook: str) -> None:
+    def __init__(self, wanted: str, hook: str, failed: Callable[[str], None] | None = None) -> None:
         self.wanted = wanted
         self.hook = hook
+        self.failed = failed
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
         if name != self.wanted:
@@ -45,8 +49,12 @@ class Waiter(importlib.abc.MetaPathFinder):
     def patch(self, module: ModuleType) -> None:
         try:
             importlib.import_module(self.hook).patch(module)
-        except Exception as error:  # noqa: BLE001  a failing hook must not stop the user's app
-            print(f"panal: {self.wanted} is not hooked: {error!r}", file=sys.stderr, flush=True)
+            setattr(module, HOOKED, True)
+        except Exception as error:  # noqa: BLE001  a failing hook must not stop the user's app, unless it guards it
+            why = f"{self.wanted} is not hooked: {error!r}"
+            print(f"panal: {why}", file=sys.stderr, flush=True)
+            if self.failed is not None:
+                self.failed(why)
 
 
 def run_hidden() -> None:
@@ -60,7 +68,8 @@ def run_hidden() -> None:
 def install_hooks(runtime: str, side: str) -> None:
     """Installs the hooks of `panal_tools.RUNTIME.hooks` for `side`: HOOKS maps the framework's modules to hooks. Calls its `begin`."""
     hooks = importlib.import_module(f"panal_tools.{runtime}.hooks")
-    sys.meta_path[:0] = [Waiter(wanted, f"panal_tools.{runtime}.{hook}") for wanted, hook in hooks.HOOKS[side].items()]
+    failed = getattr(hooks, "unguarded", None)
+    sys.meta_path[:0] = [Waiter(wanted, f"panal_tools.{runtime}.{hook}", failed) for wanted, hook in hooks.HOOKS[side].items()]
     hooks.begin()
 
 

@@ -31,10 +31,11 @@ def volume_dir() -> Path | None:
     return Path(named) if named else None
 
 
-def enter(app_folder: Callable[[], Path | None]) -> None:
+def enter(app_folder: Callable[[], Path | None], *, linked: bool = False) -> None:
     """Changes to the working directory, and fills it first unless an earlier start of the container did.
 
-    `app_folder` returns the app's folder in the image, or None: the image of a collaborator may contain only an environment.
+    `app_folder` returns the app's folder in the image, or None: the image of a collaborator may contain only an environment. `linked`: what
+    is not copied (SKIPPED) is linked if it is directly in that folder.
     """
     volume = volume_dir()
     if volume is None:
@@ -43,7 +44,11 @@ def enter(app_folder: Callable[[], Path | None]) -> None:
     if read_json(volume / COPIED) is None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        write_json(volume / COPIED, _filled(folder, app_folder()))
+        source = app_folder()
+        filled = _filled(folder, source)
+        if linked and source is not None:
+            _link_skipped(source, folder)
+        write_json(volume / COPIED, filled)
     os.chdir(folder)
 
 
@@ -104,6 +109,12 @@ def _copy(source: Path, folder: Path) -> None:
 
 def _linked(source: Path, folder: Path, where: Path) -> Path:
     return folder / where.relative_to(source) if where.is_relative_to(source) else where
+
+
+def _link_skipped(source: Path, folder: Path) -> None:
+    for entry in os.scandir(source):
+        if entry.name in SKIPPED:
+            (folder / entry.name).symlink_to(entry.path)
 
 
 def _listed(folder: Path) -> Json:

@@ -368,6 +368,28 @@ def many_names(site: Site, asked: Message) -> None:
     forge(site, reply, add_header_to_object_body(body, Parent("RecordDict", [record])), [record], [array], [chunk_of(empty)])
 
 
+def batch_of(site: Site, asked: Message, change: Callable[[bytes], bytes]) -> None:
+    """All objects in one request, as panal's SuperNode sends them; `change` is applied to their contents."""
+    reply = named(honest(asked), asked)
+    session, objects = site.announce(reply), objects_of(reply)
+    packed = b"".join(len(content).to_bytes(4, "big") + content for content in objects.values())
+    site.send(reply, session, {"".join(f"{name}," for name in objects): change(packed)})
+
+
+def in_a_batch(site: Site, asked: Message) -> None:
+    batch_of(site, asked, bytes)
+
+
+def a_batch_too_short(site: Site, asked: Message) -> None:
+    batch_of(site, asked, lambda packed: packed[:-1])
+
+
+def a_batch_of_references(site: Site, asked: Message) -> None:
+    """As between processes of one container: the hub opens no file for a site."""
+    head = json.dumps([[["/proc/self/fd/0", 0, 0, 0, 1]]]).encode()
+    batch_of(site, asked, lambda _packed: len(head).to_bytes(4, "big") + head)
+
+
 def chunk_of(array: Array) -> bytes:
     (chunk,) = array.children.values()
     return chunk.deflate()
@@ -420,6 +442,9 @@ ATTACKS: dict[str, Callable[[Site, Message], None]] = {
     "another order": content(another_order),
     "a false length": a_false_length,
     "many names": many_names,
+    "in a batch": in_a_batch,
+    "a batch too short": a_batch_too_short,
+    "a batch of references": a_batch_of_references,
     "long requests": long_requests,
     "no arrays": content(no_arrays),
     "config for arrays": content(config_for_arrays),

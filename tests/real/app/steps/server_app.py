@@ -1,4 +1,5 @@
-"""FedAvg over one small array; trains only. Saves it in the working directory as well, as apps do that were made for one machine."""
+"""FedAvg over one array, small unless STEPS_NUMBERS says its length; trains only. Saves it in the working directory as well, as apps do
+that were made for one machine."""
 
 import os
 
@@ -21,5 +22,6 @@ def main(grid: Grid, context: Context) -> None:
         return
     strategy = FedAvg(fraction_evaluate=0.0)
     rounds = int(context.run_config["num-server-rounds"])
-    result = strategy.start(grid=grid, initial_arrays=ArrayRecord({"shared-weights": Array(np.zeros(3, np.float32))}), num_rounds=rounds)
+    first = ArrayRecord({"shared-weights": Array(np.zeros(int(os.environ.get("STEPS_NUMBERS", "3")), np.float32))})
+    result = strategy.start(grid=grid, initial_arrays=first, num_rounds=rounds)
     np.save("final.npy", result.arrays["shared-weights"].numpy())

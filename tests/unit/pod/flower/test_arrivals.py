@@ -214,3 +214,24 @@ def test_a_node_sends_one_reply_at_a_time(arrivals: Arrivals) -> None:
     assert arrivals.announce(NODE, "second", name(ROOT), TREE, None) is not None
     assert arrivals.stalled() == [first]
     assert not first.contents
+
+
+def test_what_a_node_sends_to_a_message_that_was_given_up_is_dropped(arrivals: Arrivals, clock: Clock) -> None:
+    half = announced(arrivals)
+    arrivals.put(half, name(LEAF), LEAF, ())
+    assert arrivals.give_up(["asked", "never handed out"]) == []  # nothing of it was complete
+    assert arrivals.announced(NODE, RUN, half.session) is None
+    assert arrivals.announce(NODE, "asked", name(ROOT), TREE, None) is None  # the node takes it as sent
+    assert arrivals.unconfirmed(NODE) is None
+    clock.now += 1000
+    assert arrivals.stalled() == []
+
+
+def test_a_reply_that_was_complete_when_its_message_was_given_up_is_named(arrivals: Arrivals) -> None:
+    reply = announced(arrivals)
+    assert not arrivals.is_complete(NODE, RUN, reply.session)
+    arrivals.deliver(reply)
+    assert arrivals.is_complete(NODE, RUN, reply.session)  # for an object that comes again
+    assert not arrivals.is_complete(OTHER, RUN, reply.session)
+    assert not arrivals.is_complete(NODE, RUN, "")
+    assert arrivals.give_up(["asked"]) == [name(ROOT)]

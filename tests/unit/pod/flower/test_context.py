@@ -72,13 +72,13 @@ def test_the_configs_are_dictionaries() -> None:
 
 def test_server_app_and_client_app_get_the_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = ModuleType("run_clientapp")
-    found = context()
+    found, message = context(), SimpleNamespace(has_content=lambda: False)
     client.__dict__.update(
-        pull_task_input=lambda _client: ("message", found, "run", "fab"), push_message=None, run_clientapp=None, flwr_exit=None
+        pull_task_input=lambda _client: (message, found, "run", "fab"), push_message=None, run_clientapp=None, flwr_exit=None
     )
     client_hook.patch(client)
-    message, given, run, fab = client.pull_task_input(None)
-    assert (message, run, fab, type(given.node_config)) == ("message", "run", "fab", NodeConfig)
+    handed, given, run, fab = client.pull_task_input(None)
+    assert (handed, run, fab, type(given.node_config)) == (message, "run", "fab", NodeConfig)
 
     server, seen = ModuleType("run_serverapp"), []
     server.__dict__.update(run=lambda grid, context, server_app_dir: seen.append((server_app_dir, type(context.run_config))))

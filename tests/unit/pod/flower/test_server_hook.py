@@ -16,9 +16,9 @@ from panal.pod.tools.flower import trees
 from panal.pod.tools.flower.aggregation import strategy_rules
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.judge import Description
+from panal.pod.tools.flower.part import Part
 from panal.pod.tools.flower.replies import MessageResult, in_order, numbers
 from panal.pod.tools.flower.server_hook import Observation
-from panal.pod.tools.flower.watch import Part
 
 
 class Trees:

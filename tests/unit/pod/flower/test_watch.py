@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
+from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from panal.api.progress import Progress
+from panal.pod.fold import fold
+from panal.pod.tools.codes import Refused
 from panal.pod.tools.files import RunError, read_records
-from panal.pod.tools.flower import watch
-from panal.pod.tools.flower.environment import append_node
+from panal.pod.tools.flower import exchange as exchange_module
+from panal.pod.tools.flower import late, watch
+from panal.pod.tools.flower.environment import GIVEN_UP, append_node
 from panal.pod.tools.flower.exchange import Exchange
 from panal.pod.tools.flower.journal import Journal
 from panal.pod.tools.flower.judge import Judge, Rules
 from panal.pod.tools.flower.starts import Starts
 from panal.pod.tools.flower.watch import Waiting, Watch
 from panal.pod.tools.records import Round
+from panal.pod.tools.records import Waiting as WaitingRecord
 
 
 class Grid:
@@ -26,6 +32,7 @@ class Grid:
     def __init__(self) -> None:
         self.nodes, self.silent = [1, 2], set[int]()
         self.sent: dict[str, Any] = {}
+        self.given_up: list[int] = []  # the nodes whose replies are no longer waited for
 
     def get_node_ids(self) -> list[int]:
         return self.nodes
@@ -36,9 +43,9 @@ class Grid:
         return names
 
     def pull_messages(self, names: Any) -> list[Any]:
-        return [
-            reply(name, self.sent[name].metadata.dst_node_id) for name in names if self.sent[name].metadata.dst_node_id not in self.silent
-        ]
+        self.given_up += [self.sent[n.removeprefix(GIVEN_UP)].metadata.dst_node_id for n in names if n.startswith(GIVEN_UP)]
+        nodes = {name: self.sent[name].metadata.dst_node_id for name in names if not name.startswith(GIVEN_UP)}
+        return [reply(name, node) for name, node in nodes.items() if node not in self.silent]
 
 
 def message(node: int, kind: str = "train", group: str = "") -> Any:
@@ -170,3 +177,148 @@ def test_different_messages_are_not_sent_to_spare_nodes(grid: Any) -> None:
     exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
     replies, phase = exchange.resend(0.0, "train")
     assert ([r.metadata.src_node_id for r in replies], phase.sent) == ([1], 2)
+
+
+def waits() -> list[str]:
+    return [r.message for r in read_records() if isinstance(r, WaitingRecord)]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    found = SimpleNamespace(now=1000.0)
+    found.monotonic = lambda: found.now
+    found.sleep = lambda seconds: setattr(found, "now", found.now + seconds)
+    for module in (late, exchange_module):
+        monkeypatch.setattr(module, "time", found)
+    return found
+
+
+def test_the_clusters_that_a_round_waits_for_are_reported_until_it_ends(grid: Any, clock: Any) -> None:
+    grid.silent = {2}
+    grid.send_and_receive([message(1), message(2)], timeout=30.0)
+    assert waits() == ["waits for c2", ""]
+    assert 1010 <= clock.now < 1040
+
+
+def test_a_round_without_any_reply_has_no_late_clusters(grid: Any, clock: Any) -> None:
+    grid.silent = {1, 2}
+    grid.send_and_receive([message(1), message(2)], timeout=30.0)
+    assert waits() == []
+
+
+def test_an_app_that_polls_itself_waits_for_late_clusters_too(grid: Any, clock: Any) -> None:
+    grid.silent = {2}
+    names = grid.push_messages([message(1), message(2)])
+    for _ in range(4):
+        grid.pull_messages(names)
+        clock.now += 6
+    assert waits() == ["waits for c2"]
+    grid.silent = set()
+    grid.pull_messages(names)
+    assert reduce(fold, read_records(), Progress()).waiting == ""
+
+
+def test_a_phase_that_is_repeated_waits_for_clusters_that_are_not_connected(grid: Any, clock: Any) -> None:
+    grid.silent = {2}
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
+    grid.nodes = [1]
+    exchange.resend(0.0, "train")
+    assert waits() == ["waits for c2", ""]
+
+
+@pytest.mark.parametrize(
+    ("quorum", "back", "waited"),
+    [
+        (2, 113, 113),  # Flower notices a cut of two minutes after 37 to 60 s, and a node tries to connect at least every 30 s
+        (1, 113, 30),  # enough nodes are connected
+        (1, 20, 20),
+        (2, 900, 300),  # the launcher has ended the run
+    ],
+)
+def test_a_phase_is_repeated_when_the_quorum_is_connected_again(
+    grid: Any, clock: Any, monkeypatch: pytest.MonkeyPatch, quorum: int, back: float, waited: float
+) -> None:
+    monkeypatch.setenv("PANAL_QUORUM_TIMEOUT", "300")
+    grid.silent = {2}
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 0.0, "train")
+    failed = clock.now
+    exchange.nodes = lambda: [1, 2] if clock.now >= failed + back else [1]
+    exchange.resend(0.0, "train", quorum)
+    assert clock.now - failed == pytest.approx(waited, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("grace", "minimum", "silent", "ended", "failed"),
+    [
+        ("", 1, {2}, 30, {"c2": "NoReply"}),  # not set
+        ("5", 1, {2}, 5, {"c2": "Late"}),
+        ("0", 1, {2}, 0, {"c2": "Late"}),
+        ("5", 1, set[int](), 0, {}),  # all have replied
+        ("5", 2, {2}, 30, {"c2": "NoReply"}),  # too few have replied
+        ("5", 9, {2}, 30, {"c2": "NoReply"}),
+        ("50", 1, {2}, 30, {"c2": "NoReply"}),  # the round's timeout comes first
+    ],
+)
+def test_a_phase_ends_a_while_after_the_last_reply_that_it_needs(
+    grid: Any, clock: Any, monkeypatch: pytest.MonkeyPatch, grace: str, minimum: int, silent: set[int], ended: float, failed: dict[str, str]
+) -> None:
+    monkeypatch.setenv("PANAL_STRAGGLER_GRACE", grace)
+    monkeypatch.setenv("PANAL_MIN_CLIENTS", str(minimum))
+    grid.silent = silent
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    _, phase = exchange([Sent(object(), 1, "train"), Sent(object(), 2, "train")], 30.0, "train")
+    assert clock.now - 1000 == pytest.approx(ended, abs=0.01 if grace in ("0", "5") and ended < 30 else 3)
+    assert phase.failed == failed
+    assert grid.given_up == sorted(silent)  # the SuperLink drops what they send later
+
+
+def test_a_refused_reply_is_not_one_that_a_phase_needs(grid: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANAL_STRAGGLER_GRACE", "5")
+    append_node(3, "c3")
+    grid.nodes, grid.silent = [1, 2, 3], {2, 3}
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    refused = (Refused.NOT_FINITE, "")
+    monkeypatch.setattr(exchange.judge, "refused", lambda kind, sent, got: {key: refused for key in got if sent_to(grid, key) == 1})
+    pull = exchange.pull
+
+    def pulled(names: Any) -> list[Any]:
+        grid.silent = {2, 3} if clock.now < 1020 else {3}
+        return list(pull(names))
+
+    exchange.pull = pulled
+    _, phase = exchange([Sent(object(), node, "train") for node in grid.nodes], 60.0, "train")
+    assert 1025 <= clock.now <= 1030
+    assert phase.failed == {"c1": "NotFinite", "c3": "Late"}
+
+
+def sent_to(grid: Any, name: str) -> int:
+    return int(grid.sent[name].metadata.dst_node_id)
+
+
+def test_late_clusters_are_told_once_and_kept_up_to_date(grid: Any, clock: Any) -> None:
+    wait = late.Late(grid.watch.clusters)
+    for replies, missing in ((1, [1, 2]), (1, [1, 2]), (1, [1, 2]), (2, [2]), (3, [])):
+        wait.note(missing, replies)
+        clock.now += 10
+    wait.over()
+    assert waits() == ["waits for c1 and c2", "waits for c2", ""]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "text"),
+    [
+        ([], ""),
+        (["b"], "waits for b"),
+        (["b", "a"], "waits for a and b"),
+        (["c", "b", "a"], "waits for a, b and c"),
+        (["d", "c", "b", "a"], "waits for a, b, c and 1 more"),
+        ([f"c{n:04}" for n in range(3500)], "waits for c0000, c0001, c0002 and 3497 more"),
+        (["", "b"], "waits for b and 1 more"),
+        ([""], "waits for 1 cluster"),
+        (["", ""], "waits for 2 clusters"),
+    ],
+)
+def test_three_late_clusters_are_named_and_the_others_counted(clusters: list[str], text: str) -> None:
+    assert late.waits_for(clusters) == text

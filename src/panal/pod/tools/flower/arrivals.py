@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from ..codes import Refused
 from .bindings import RefusedError
+from .spool import Spool, Stored
 
 Tree = dict[str, tuple[str, ...]]  # an object's name -> the names of its children
 
@@ -55,6 +56,8 @@ class Instruction:
     answered: bool = False
     pulled: dict[str, int] = field(default_factory=dict)  # bytes of each object that the node has fetched
     reply: Reply | None = None
+    delivered: str = ""  # the root of the reply, once it is complete
+    session: str = ""  # and its upload session
 
 
 @dataclass(eq=False)
@@ -68,7 +71,8 @@ class Reply:
     heard: float  # when its last bytes arrived
     largest: int
     session: str = field(default_factory=lambda: str(uuid4()))
-    contents: dict[str, bytes] = field(default_factory=dict)
+    contents: dict[str, Stored] = field(default_factory=dict)
+    spool: Spool = field(default_factory=Spool)
     size: int = 0
 
     def is_replaced_by(self, root: str, error: bool) -> bool:
@@ -147,6 +151,7 @@ class Arrivals:
         for instruction in self._nodes[node].values():
             if instruction.reply is not None:
                 instruction.reply.contents.clear()
+                instruction.reply.spool = Spool()
                 instruction.reply.patience = -1.0
 
     def announced(self, node: int, run: int, session: str) -> Reply | None:
@@ -167,8 +172,13 @@ class Arrivals:
                 raise BadReplyError(
                     Refused.REPLY_TOO_LARGE, f"it has more than the {reply.largest} bytes that a reply of this run may have"
                 )
-            reply.contents[name] = content
             reply.size += len(content)
+        stored = reply.spool.add(content)  # writes to a file
+        with self._lock:
+            if name in reply.contents:  # the node has sent it twice at the same time
+                reply.size -= len(content)
+                return False
+            reply.contents[name] = stored
             reply.heard = self._clock()
             return len(reply.contents) == len(reply.tree)
 
@@ -197,6 +207,26 @@ class Arrivals:
         with self._lock:
             first, instruction.answered, instruction.reply = not instruction.answered, True, None
             return first
+
+    def deliver(self, reply: Reply) -> None:
+        """Closes the instruction of a complete reply."""
+        with self._lock:
+            reply.instruction.delivered, reply.instruction.session = reply.root, reply.session
+            self.close(reply.instruction)
+
+    def is_complete(self, node: int, run: int, session: str) -> bool:
+        """Whether the node's reply with this upload session was complete: its last object may come again after a lost response."""
+        with self._lock:
+            return any(i.run == run and i.session == session for i in self._nodes.get(node, {}).values() if i.session)
+
+    def give_up(self, names: Iterable[str]) -> list[str]:
+        """Marks instructions as answered: what their nodes send from now on is dropped. Returns the roots of replies that were complete."""
+        with self._lock:
+            wanted = set(names)
+            found = [known[name] for known in self._nodes.values() for name in wanted & known.keys()]
+            for instruction in found:
+                instruction.answered, instruction.reply = True, None
+            return [each.delivered for each in found if each.delivered]
 
     def drop(self, node: int) -> None:
         """Forgets a node that has left."""

@@ -1,15 +1,19 @@
-"""Hook in the ClientApp process: adds the duration to each reply, names missing config keys, and makes early exits visible (`deaths`).
+"""Hook in the ClientApp process: adds the duration to each reply, keeps the client's state (`client_state`), names missing config keys, and
+makes early exits visible (`deaths`).
 
-The duration is in the ConfigRecord `panal`, which the hook in the ServerApp process removes before the server app sees the reply.
+What it adds is in the ConfigRecord `panal`, which the hook in the ServerApp process removes before the server app sees the reply. Messages
+of the server have such a record too, which is removed here.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from .client_state import Mark, States, folder, kept, restored, take_mark
 from .context import naming_missing_keys
 from .deaths import mark_exit
 
@@ -21,19 +25,35 @@ def patch(module: ModuleType) -> None:
     mark_exit(module, "run_clientapp")
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
-    since = [time.monotonic()]
+    states = States(folder())
+    current = Current()
 
     def pull_task_input(*args: Any, **kwargs: Any) -> Any:
         message, context, *rest = pull(*args, **kwargs)
-        since[0] = time.monotonic()
+        current.since = time.monotonic()
+        current.mark = take_mark(message, RECORD)
+        if current.mark is not None:
+            current.before = restored(states, current.mark, context)
         return message, naming_missing_keys(context), *rest
 
     def push_message(client: Any, message: Any, context: Any) -> Any:
         from flwr.app import ConfigRecord
 
+        report: dict[str, Any] = {"seconds": round(time.monotonic() - current.since, 3)}
+        if current.mark is not None and (after := kept(states, current.mark, context)) is not None:
+            report |= {"before": current.before, "after": after}
         if message.has_content():
-            message.content[RECORD] = ConfigRecord({"seconds": round(time.monotonic() - since[0], 3)})
+            message.content[RECORD] = ConfigRecord(report)
         return push(client, message, context)
 
     module.pull_task_input = pull_task_input  # type: ignore[attr-defined]
     module.push_message = push_message  # type: ignore[attr-defined]
+
+
+@dataclass
+class Current:
+    """The message that this process handles: since when, its mark, and the digest of the state before it."""
+
+    since: float = 0.0
+    mark: Mark | None = None
+    before: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..codes import Code, Ending
+from ..codes import FAILURES, Code
 
 SUPERLINK_PORT = 8000  # on loopback
 
@@ -11,6 +11,14 @@ SERVER = "server"  # phase of a round: the server app evaluates the model; also 
 
 # Keys of an app's run config with the number of rounds, the most common first; `_` in an app's key counts as `-`.
 ROUNDS_KEYS = ("num-server-rounds", "num-rounds", "server-rounds", "rounds")
+# Keys of an app's run config that are set to spec.server.minAvailableClients if the app declares them as integers; `_` counts as `-`.
+MIN_CLIENTS_KEYS = {
+    f"min-{what}"
+    for what in (
+        "clients", "nodes", "available-clients", "available-nodes", "fit-clients", "train-clients", "train-nodes", "evaluate-clients",
+        "evaluate-nodes", "num-clients", "num-nodes",
+    )
+}  # fmt: skip
 
 
 class FlowerEnding(Code):
@@ -19,6 +27,7 @@ class FlowerEnding(Code):
     FLOWER_NOT_SUPPORTED = "FlowerNotSupported"
     FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     WORKFLOW_HALTED = "WorkflowHalted"
+    MODEL_TOO_LARGE = "ModelTooLarge"
 
 
 class FlowerDoubt(Code):
@@ -27,4 +36,4 @@ class FlowerDoubt(Code):
     TREES_LOST = "TreesLost"
 
 
-ENDINGS: frozenset[str] = frozenset({*Ending, *FlowerEnding})
+ENDINGS: frozenset[str] = frozenset({*FAILURES, *FlowerEnding})

@@ -15,20 +15,11 @@ from ..codes import Ending
 from ..files import Json, RunError, loopback, number
 from . import secret
 from .app_folder import refuse_unfit
-from .codes import ROUNDS_KEYS, FlowerEnding
+from .codes import MIN_CLIENTS_KEYS, ROUNDS_KEYS, FlowerEnding
 from .environment import superlink_port
 from .known import PIN, unknown
 from .left_out import App, error_message, left_out
 from .run_config import declared, given
-
-# Keys of an app's run config that are set to spec.server.minAvailableClients if the app declares them as integers; `_` counts as `-`.
-MIN_CLIENTS_KEYS = {
-    f"min-{what}"
-    for what in (
-        "clients", "nodes", "available-clients", "available-nodes", "fit-clients", "train-clients", "train-nodes", "evaluate-clients",
-        "evaluate-nodes", "num-clients", "num-nodes",
-    )
-}  # fmt: skip
 
 PLAIN_SIZE = 9 * 1024 * 1024  # bytes of the files in an uncompressed bundle; Flower's limit for a bundle is 10 MiB
 

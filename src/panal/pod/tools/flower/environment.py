@@ -10,6 +10,9 @@ from .codes import SUPERLINK_PORT
 
 NODES = "nodes.jsonl"  # in the run's folder, written in the SuperLink: the cluster of each node
 
+# In a poll of the server app: before the name of a message whose reply it no longer waits for. The SuperLink's guard drops the message.
+GIVEN_UP = "panal-given-up:"
+
 
 def superlink_port() -> int:
     return number("PANAL_SUPERLINK_PORT", SUPERLINK_PORT)

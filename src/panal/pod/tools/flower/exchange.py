@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..codes import Refused
+from ..codes import Refused, Unanswered
+from ..files import number
+from .client_hook import RECORD
+from .environment import GIVEN_UP
 from .errors import printable
 from .judge import Description, Judge, Verdict, describe
-from .replies import Clusters, MessageResult, Phase, in_order, log_refusal, result_of, take_record
+from .late import Grace, Late
+from .replies import Clusters, MessageResult, Phase, Report, in_order, log_refusal, result_of, take_record
 
-RECONNECT = 30.0  # seconds for a failed collaborator to reconnect
+# Seconds:
+RECONNECT = 30.0  # for a failed collaborator to reconnect, if enough others are connected
+QUORUM_TIMEOUT = 600  # until the launcher ends a run whose quorum is lost; used only without the controller
 
 
 @dataclass
@@ -27,31 +33,38 @@ class Sent:
 class Exchange:
     """Replaces `send_and_receive` of Flower's `grid`: polls sooner than every three seconds and withholds replies that `judge` refuses."""
 
-    def __init__(self, grid: Any, judge: Judge, clusters: Clusters | None = None) -> None:
+    def __init__(self, grid: Any, judge: Judge, clusters: Clusters | None = None, mark: Callable[[], Any] | None = None) -> None:
+        """`mark` returns a ConfigRecord that is added to each message for panal's `client_hook`."""
         self.push, self.pull, self.nodes = grid.push_messages, grid.pull_messages, grid.get_node_ids
         self.clusters = clusters or Clusters()
         self.judge = judge
+        self._mark = mark
         self.got: dict[str, Description] = {}  # the accepted replies of the last phase, by the id of the message that they answer
         self._asked: dict[str, Sent] = {}
         self._replies: dict[str, Any] = {}
-        self._seconds: dict[str, float | None] = {}
+        self._reports: dict[str, Report] = {}
+        self._described: dict[str, Description] = {}  # of `_replies`
+        self._late: set[str] = set()  # messages without a reply when the phase's grace was over
         self.results: dict[int, MessageResult] = {}  # the results of the last phase, by node
         self._rejected = 0  # messages that the SuperLink did not accept
 
     def __call__(self, messages: Iterable[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
-        self._asked, self._replies, self._seconds, self._rejected = {}, {}, {}, 0
+        self.clear()
+        self._rejected = 0
         return self._exchange(list(messages), timeout, kind)
 
-    def resend(self, timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
+    def resend(self, timeout: float | None, kind: str, quorum: int = 0) -> tuple[list[Any], Phase]:
         """Sends the failed messages again, each to the current node of its cluster. If all nodes got the same content, each is also sent to
-        a node that had none, because the first may fail again. Earlier replies still count."""
+        a node that had none, because the first may fail again. Earlier replies still count. Waits before as long as fewer nodes than
+        `quorum` are connected."""
         failed = {key: each for key, each in self._asked.items() if key not in self.got}
-        self._wait_for(each.node for each in failed.values())
+        self._wait_for([each.node for each in failed.values()], quorum)
         messages = [copy_for(each.message, self.clusters.successor(each.node)) for each in failed.values()]
         messages += [copy_for(each.message, node) for each, node in zip(failed.values(), self._spare_nodes())]
         for key in failed:
             del self._asked[key]
             self._replies.pop(key, None)
+            self._described.pop(key, None)
         self._rejected = 0
         return self._exchange(messages, timeout, kind)
 
@@ -64,13 +77,13 @@ class Exchange:
 
     def clear(self) -> None:
         """Drops the messages and replies, which `resend` no longer needs."""
-        self._asked, self._replies, self._seconds = {}, {}, {}
+        self._asked, self._replies, self._reports, self._described, self._late = {}, {}, {}, {}, set()
 
     def _exchange(self, messages: list[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
         began = time.monotonic()
         asked = self._send(messages)
         self._asked |= asked
-        self._replies |= self._collect(asked, timeout, began)
+        self._replies |= self._collect(asked, timeout, began, kind)
         phase = Phase(sent=len(self._asked) + self._rejected, failures=self._rejected)
         replies = self._judge(kind, phase)
         phase.seconds = time.monotonic() - began
@@ -80,36 +93,62 @@ class Exchange:
         contents: dict[int, Description] = {}  # all messages usually share one content
         empty = Description({}, {}, {})
         described = [contents.setdefault(id(m.content), describe(m.content)) if m.has_content() else empty for m in messages]
-        ids = self.push(messages) if messages else []
+        ids = self.push(self.marked(messages)) if messages else []
         asked = {i: Sent(m.metadata.dst_node_id, d, m) for i, m, d in zip(ids, messages, described) if i}
         self._rejected = len(messages) - len(asked)
         return asked
 
-    def _wait_for(self, nodes: Iterable[int]) -> None:
-        """Waits up to RETURNING seconds until the clusters of `nodes` are connected."""
-        wanted, end = list(nodes), time.monotonic() + RECONNECT
-        while not {self.clusters.successor(node) for node in wanted} <= set(self.nodes()) and time.monotonic() < end:
-            time.sleep(0.5)
+    def marked(self, messages: list[Any]) -> list[Any]:
+        """Copies of the messages with the mark. The app's own messages stay as they are."""
+        if self._mark is None:
+            return messages
+        mark, contents = self._mark(), {}
+        for message in messages:
+            if message.has_content() and id(message.content) not in contents:
+                content = contents[id(message.content)] = type(message.content)(dict(message.content.items()))
+                content[RECORD] = mark
+        return [copy_for(m, m.metadata.dst_node_id, contents[id(m.content)]) if m.has_content() else m for m in messages]
 
-    def _collect(self, asked: Mapping[str, Sent], timeout: float | None, began: float) -> dict[str, Any]:
-        """The replies within the timeout, by the id of the message that they answer."""
+    def reports(self) -> Iterable[tuple[int, Report | None]]:
+        """What each node that was asked in the last phase has reported; None without a reply that counts."""
+        return [(each.node, self._reports.get(key) if key in self.got else None) for key, each in self._asked.items()]
+
+    def _wait_for(self, nodes: Sequence[int], quorum: int) -> None:
+        """Waits until the clusters of `nodes` are connected: up to RECONNECT seconds, and without the quorum until the launcher ends the
+        run."""
+        began, longest = time.monotonic(), max(RECONNECT, number("PANAL_QUORUM_TIMEOUT", QUORUM_TIMEOUT))
+        late = Late(self.clusters)
+        while absent := {self.clusters.successor(node) for node in nodes} - (connected := set(self.nodes())):
+            if time.monotonic() - began >= (RECONNECT if len(connected) >= quorum else longest):
+                break
+            late.report(absent)
+            time.sleep(0.5)
+        late.over()
+
+    def _collect(self, asked: Mapping[str, Sent], timeout: float | None, began: float, kind: str) -> dict[str, Any]:
+        """The replies within the timeout, by the id of the message that they answer. The SuperLink drops those that come later."""
         found: dict[str, Any] = {}
+        late, grace = Late(self.clusters), Grace(min(number("PANAL_MIN_CLIENTS", 1), len(self._asked)))
         while len(found) < len(asked):
             found |= {r.metadata.reply_to_message_id: r for r in self.pull({i for i in asked if i not in found})}
+            late.note([each.node for key, each in asked.items() if key not in found], len(found))
             waited = time.monotonic() - began
             if timeout is not None and waited >= timeout:
                 break
+            if grace.is_over(contents(got := self._replies | found), lambda: len(self._accepted(kind, got)[1])):
+                self._late |= asked.keys() - found.keys()
+                break
             if len(found) < len(asked):
-                time.sleep(min(3.0, max(0.2, waited / 20)))
-        self._seconds |= {key: take_record(reply.content) for key, reply in found.items() if reply.has_content()}
+                time.sleep(min(3.0, max(0.2, waited / 20), grace.left()))
+        late.over()
+        if missing := asked.keys() - found.keys():
+            self.pull({f"{GIVEN_UP}{key}" for key in missing})
         return found
 
     def _judge(self, kind: str, phase: Phase) -> list[Any]:
         """The accepted replies. The cluster is that of the node to which the message was sent: the guard accepts a reply only from it."""
-        asked, found, rules = self._asked, self._replies, self.judge.rules
-        got = {key: describe(reply.content, rules) for key, reply in found.items() if reply.has_content()}
-        refused = self.judge.refused(kind, {key: each.sent for key, each in asked.items()}, got)
-        self.got = {key: each for key, each in got.items() if key not in refused}
+        asked, found = self._asked, self._replies
+        refused, self.got = self._accepted(kind, found)
         in_order({key: found[key].content for key in self.got}, self.got)
         self.results = {}
         for key, each in asked.items():
@@ -117,7 +156,18 @@ class Exchange:
             phase.take(cluster := self.clusters.of(each.node), result)
             if key in refused:
                 log_refusal(cluster, refused[key])
-        return [reply for key, reply in found.items() if key not in refused]
+        accepted = [key for key in found if key not in refused]
+        return [found[key] for key in sorted(accepted, key=lambda key: self.clusters.of(asked[key].node))]  # sums depend on the order
+
+    def _accepted(self, kind: str, replies: Mapping[str, Any]) -> tuple[dict[str, Verdict], dict[str, Description]]:
+        """The verdicts on the refused replies, and the descriptions of the accepted ones."""
+        for key, reply in replies.items():
+            if key not in self._described and reply.has_content():
+                self._reports[key] = take_record(reply.content)
+                self._described[key] = describe(reply.content, self.judge.rules)
+        got = {key: self._described[key] for key in replies if key in self._described}
+        refused = self.judge.refused(kind, {key: each.sent for key, each in self._asked.items()}, got)
+        return refused, {key: each for key, each in got.items() if key not in refused}
 
     def without_outliers(self, kind: str, replies: Iterable[Any], phase: Phase) -> list[Any] | None:
         """After the strategy raised: the replies without those that differ from the majority, which are refused. None if none differs."""
@@ -141,10 +191,10 @@ class Exchange:
 
     def _result(self, key: str, reply: Any, refused: Verdict | None) -> MessageResult:
         if reply is None:
-            return MessageResult()
+            return MessageResult(Unanswered.LATE) if key in self._late else MessageResult()
         if refused is not None:
             return MessageResult(refused[0], printable(refused[1]))
-        return result_of(reply, self._seconds.get(key))
+        return result_of(reply, self._reports.get(key, Report()).seconds)
 
     def _refuse(self, reply: Any, phase: Phase, verdict: Verdict) -> None:
         """Refuses a reply that was already counted."""
@@ -155,7 +205,14 @@ class Exchange:
         phase.take(cluster, MessageResult(verdict[0], printable(verdict[1])))
 
 
-def copy_for(message: Any, node: int) -> Any:
-    """A copy of the message for `node`."""
+def contents(replies: Mapping[str, Any]) -> int:
+    """How many of the replies are not errors."""
+    return sum(reply.has_content() for reply in replies.values())
+
+
+def copy_for(message: Any, node: int, content: Any = None) -> Any:
+    """A copy of the message for `node`, with other content if it is given."""
     metadata = message.metadata
-    return type(message)(message.content, node, metadata.message_type, ttl=metadata.ttl, group_id=metadata.group_id)
+    return type(message)(
+        message.content if content is None else content, node, metadata.message_type, ttl=metadata.ttl, group_id=metadata.group_id
+    )

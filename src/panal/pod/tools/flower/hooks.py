@@ -8,6 +8,11 @@ from typing import Any
 HOOKS = {
     "server": {
         "flwr.supercore.protobuf.client": "secret",
+        "flwr.supercore.heartbeat": "randomness",
+        "flwr.supercore.retry.retry_invoker": "randomness",
+        "flwr.supercore.inflatable.inflatable_utils": "objects",
+        "flwr.app.message.array": "arrays",
+        "flwr.app.message.arrayrecord": "arrays",
         "flwr.superlink.cli.flower_superlink": "fork_hook",
         "flwr.server.run_serverapp": "watch",
         "flwr.superlink.runtime.run_serverapp": "serverapp_hook",
@@ -20,6 +25,11 @@ HOOKS = {
     },
     "client": {
         "flwr.supercore.protobuf.client": "secret",
+        "flwr.supercore.heartbeat": "randomness",
+        "flwr.supercore.retry.retry_invoker": "randomness",
+        "flwr.supercore.inflatable.inflatable_utils": "objects",
+        "flwr.app.message.array": "arrays",
+        "flwr.app.message.arrayrecord": "arrays",
         "flwr.supernode.cli.flower_supernode": "fork_hook",
         "flwr.supernode.runtime.run_clientapp": "client_hook",
         "flwr.supernode.start_client_internal": "poll_hook",

@@ -18,9 +18,10 @@ from types import ModuleType
 from typing import Any
 
 from ..files import log_line, number, participants
+from . import local_objects
 from .arrivals import Arrivals, BadReplyError
 from .bindings import Bindings, Caller, RefusedError
-from .environment import append_node
+from .environment import GIVEN_UP, append_node
 from .introduction import CALLER, PREFIX, Introduction, log_refusal
 from .messages import Messages
 from .secret import lock
@@ -59,6 +60,7 @@ def install() -> None:
         setattr(handlers, name, guard.handler(name, kind, getattr(handlers, name)))
     runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
     runtime.pull_messages = guard.before_poll(runtime.pull_messages)  # type: ignore[attr-defined]
+    local_objects.install(runtime.__name__)
     lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard)}))
 
 
@@ -99,6 +101,8 @@ class Guard:
                 if type(request).__name__ != kind:
                     raise RefusedError("BadRequest", f"{caller.cluster} sends a {type(request).__name__}")
                 judge(caller, request, state)
+                if name == "register_node" and (node := state.get_node_id_by_public_key(request.public_key)) is not None:
+                    return registered(node)  # it did not get the first response; Flower would refuse it, and the SuperNode would end
                 if handle is not None:
                     return handle(original, caller, request, state, **rest)
             except RefusedError as refusal:
@@ -119,7 +123,8 @@ class Guard:
             self.arrivals.heard(node)
 
     def before_poll(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Wraps the server app's poll for replies: gives up stalled replies first, and removes the nodes of clusters that left."""
+        """Wraps the server app's poll for replies: gives up stalled replies first, and removes the nodes of clusters that left. A poll for
+        messages that the server app gives up drops them, and has no result."""
 
         @wraps(original)
         def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
@@ -127,6 +132,9 @@ class Guard:
                 self._checked = time.monotonic()
                 self.messages.give_up_stalled(state)
                 self.remove_departed(participants(), state)
+            if given_up := [name.removeprefix(GIVEN_UP) for name in request.message_ids if name.startswith(GIVEN_UP)]:
+                self.messages.give_up(given_up, state)
+                del request.message_ids[:]
             return original(request, state, *rest)
 
         return pull_messages
@@ -157,6 +165,8 @@ class Guard:
         node = state.get_node_id_by_public_key(request.public_key)
         if node is None:
             raise RefusedError("ForeignNode", f"{caller.cluster} activates an unknown node")
+        if self.bindings.node_of(caller.cluster) == node:  # it did not get the first response; Flower activates no active node
+            state.deactivate_node(node)
         replaced = self.bindings.join(caller, node)
         append_node(node, caller.cluster)
         if replaced is not None:
@@ -170,6 +180,11 @@ class Guard:
 
     def other_request(self, caller: Caller, request: Any, state: Any) -> None:
         self.bindings.check(caller, request.node.node_id)
+
+
+def registered(node: int) -> Any:
+    fleet: ModuleType = importlib.import_module("flwr.proto.fleet_pb2")
+    return fleet.RegisterNodeFleetResponse(node_id=node)
 
 
 def refusal_response(refusal: RefusedError) -> Exception:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from .. import pod_secret
 from ..files import log_line
+from ..refusals import Refusals
 from .bindings import Caller, RefusedError, read_caller
-from .refusals import Refusals
 from .secret import rejected, unauthorized
 
-CLUSTER, INSTANCE = b"x-panal-cluster", b"x-panal-instance"
+CLUSTER, INSTANCE = pod_secret.CLUSTER.encode(), b"x-panal-instance"
 PREFIX = "/v1/fleet"
 LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
 SMALL = 64 << 10  # bytes of any other request, which Flower expands to log it

@@ -19,10 +19,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import model
 from ..codes import Refused
+from .arrays import stored
+from .spool import BLOCK, Contents
 
 LARGEST_WEIGHT = float(2**53)
-AT_A_TIME = 1 << 20  # numbers that are checked in one step
 SHOWN = 3  # differences that a refusal names
 NUMPY = "numpy.ndarray"
 VERSIONS = ((1, 0), (2, 0), (3, 0))  # of numpy's format
@@ -206,12 +208,16 @@ def _array_trouble(array: Any) -> str:
 
     shape, dtype, start = _header(array)
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
-    if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(array.data) - start:
+    data = stored(array)
+    if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - start:
         return "does not hold the numbers that it announces"
     declared, of_shape = announced(array)
     if tuple(shape) != of_shape or not _same_type(dtype, declared):
         return f"says {_kind(array)} and holds {dtype} {tuple(shape)}"
-    np.ndarray(shape, dtype, array.data, start)  # raises for too many axes
+    if isinstance(data, Contents):
+        np.ndarray((1,) * len(shape), dtype)  # raises for too many axes
+    else:
+        np.ndarray(shape, dtype, data, start)
     return ""
 
 
@@ -219,7 +225,8 @@ def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
     """Shape, type, and the offset of the numbers in the data."""
     import numpy as np
 
-    file = io.BytesIO(array.data)
+    data = stored(array)
+    file = data.file() if isinstance(data, Contents) else io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     if version not in VERSIONS:
         raise ValueError(f"version {version} of numpy's format")
@@ -237,8 +244,11 @@ def not_finite(array: Any) -> bool:
     _, dtype, start = _header(array)
     if dtype.kind not in "fc":
         return False
-    numbers = np.frombuffer(array.data, dtype, offset=start)
-    return not all(bool(np.isfinite(numbers[at : at + AT_A_TIME]).all()) for at in range(0, len(numbers), AT_A_TIME))
+    data = stored(array)
+    if not isinstance(data, Contents):
+        return model.not_finite(np.frombuffer(data, dtype, offset=start))
+    numbers = data.part(start, len(data) - start)
+    return any(model.not_finite(np.frombuffer(block, dtype)) for block in numbers.blocks(BLOCK // dtype.itemsize * dtype.itemsize))
 
 
 def _same_type(found: Any, declared: str) -> bool:

@@ -23,6 +23,12 @@ MODULES = (
     "flwr.superlink.routers.fleet.router",
     "flwr.superlink.servicer.fleet.fleet_handlers",
     "flwr.superlink.servicer.runtime.runtime_handlers",
+    # objects in files and in batches: objects, arrays
+    "flwr.app.message.array",
+    "flwr.app.message.arraychunk",
+    "flwr.app.message.arrayrecord",
+    "flwr.supercore.object_store.in_memory_object_store",
+    "flwr.supernode.servicer.runtime.runtime_handlers",
     # replies before they are complete: messages
     "flwr.supercore.inflatable.inflatable_object",
     "flwr.supercore.inflatable.inflatable_utils",
@@ -31,9 +37,13 @@ MODULES = (
     "flwr.server.run_serverapp",
     "flwr.server.server",
     "flwr.server.workflow.default_workflows",
+    "flwr.serverapp.strategy.result",
     "flwr.serverapp.strategy.strategy",
     "flwr.superlink.runtime.run_serverapp",
     "flwr.supercore.superexec.plugin.base_exec_plugin",
+    # waiting times in both: randomness
+    "flwr.supercore.heartbeat",
+    "flwr.supercore.retry.retry_invoker",
     # the SuperNode: site, poll_hook, fork_hook
     "flwr.supernode.cli.flower_supernode",
     "flwr.supernode.fleet_http_connection",

@@ -8,19 +8,16 @@ outcome: a reply must count, and the reporter must have stored the model.
 from __future__ import annotations
 
 import hashlib
-import signal
-import sys
+import re
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TypeVar
 
-from .. import working_directory
+from .. import checkpoint, working_directory
 from ..codes import Ending
-from ..ending import FILES, conclude, handed_over, stopped
-from ..files import RunError, append, log_line, number, read_records, run_dir, terminate
+from ..ending import FILES, conclude, handed_over, main_program, stopped
+from ..files import RunError, append, log_line, number, read_records, run_dir
 from ..records import Bundle, Connected
 from .app_folder import find_app
 from .codes import ENDINGS
@@ -29,31 +26,19 @@ from .known import installed
 
 T = TypeVar("T")
 
+KILLED = re.compile(r"The server app was killed by \w+")  # as `deaths` says it, not for lack of memory
+
 # Seconds:
 POLL = 0.5  # between two polls while waiting
 WATCH = 1.0  # between two polls of a running app
 SOON, GROWTH = 0.2, 1.25  # the first pause after a model was handed over, as most runs end then, and the factor for the next ones
+REJOIN = 60.0  # for collaborators of the last round, once the quorum is connected
 STARTING = 180.0  # until the SuperLink's first answer
 SILENT = 120.0  # without an answer of the SuperLink until it counts as lost
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        message = Launcher(Control()).run()
-    except RunError as end:
-        terminate(end.reason, end.message)
-        return 1
-    except Exception as error:  # noqa: BLE001  the status reports every failure
-        traceback.print_exc()
-        terminate(Ending.AGGREGATOR_FAILED, f"The launcher failed: {error!r}")
-        return 1
-    terminate(Ending.COMPLETED, message)
-    return 0
-
-
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(143)
+    return main_program(lambda: Launcher(Control()).run(), "launcher")
 
 
 @dataclass
@@ -73,6 +58,7 @@ class Launcher:
         append(Bundle(sha256=hashlib.sha256(bundle).hexdigest(), version=installed()))
         self._wait_for_superlink()
         self._wait_for_quorum()
+        self._wait_for_the_others()
         log_line(f"submitting {folder} with {config or 'its own configuration'}")
         run = self._ask(lambda: self.control.start(bundle, config))
         end = self._end(run)
@@ -110,6 +96,13 @@ class Launcher:
             if time.monotonic() > end:
                 wanted = f"{self.min_clients} are needed (spec.server.minAvailableClients)"
                 raise RunError(Ending.QUORUM_NOT_REACHED, f"{count} collaborators connected within {self.quorum_timeout} s, {wanted}")
+            time.sleep(POLL)
+
+    def _wait_for_the_others(self) -> None:
+        """If the run goes on after a round, gives its collaborators time to connect again, so that they do not miss the next round."""
+        saved = checkpoint.last()
+        end = time.monotonic() + REJOIN
+        while saved and self._count() < saved.clusters and time.monotonic() < end:
             time.sleep(POLL)
 
     def _watch(self, run: int) -> RunState:
@@ -155,4 +148,6 @@ def raise_if_stopped() -> None:
 def failed(state: RunState) -> RunError | None:
     if state.outcome == "completed":
         return None
+    if KILLED.fullmatch(state.details):
+        return RunError(Ending.AGGREGATOR_LOST, state.details)
     return RunError(Ending.SERVER_APP_FAILED, state.details or f"Flower says that the run {state.outcome}")

@@ -11,14 +11,18 @@ from __future__ import annotations
 import importlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..codes import Refused
 from ..files import log_line
+from . import batches
 from .arrivals import OBJECTS, TIMES, Arrivals, BadReplyError, Instruction, Reply, read_tree
 from .bindings import Caller, RefusedError
 from .errors import written
+from .local_objects import return_memory
+from .objects import HEAD, start_of_chunk
+from .spool import Contents, Stored, beginning, whole
 
 Handler = Callable[..., Any]
 
@@ -31,7 +35,7 @@ class Messages:
     def __init__(self, arrivals: Arrivals, cluster_of: Callable[[int], str]) -> None:
         self.arrivals = arrivals
         self._cluster_of = cluster_of
-        self._storing = threading.Lock()
+        self._storing = threading.RLock()
         self._pb = importlib.import_module("flwr.proto.message_pb2")
         self._fleet = importlib.import_module("flwr.proto.fleet_pb2")
         self._serde = importlib.import_module("flwr.common.serde")
@@ -52,6 +56,8 @@ class Messages:
         return response
 
     def pull_object(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        if batches.is_batch(request.object_id):
+            return self._pull_batch(original, caller, request, state, **rest)
         instruction = self.arrivals.instruction_of(request.node.node_id, request.run_id, request.object_id)
         if instruction is None:
             return self._pb.PullObjectResponse(object_found=False, object_available=False)
@@ -59,6 +65,21 @@ class Messages:
         if response.object_available:
             instruction.pulled[request.object_id] = len(response.object_content)
         return response
+
+    def _pull_batch(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
+        """As many of the objects, from the first, as a batch may have and are there."""
+        found: list[bytes] = []
+        size = 0
+        for name in batch_names(caller, request):
+            one = self._pb.PullObjectRequest(node=request.node, run_id=request.run_id, object_id=name)
+            response = self.pull_object(original, caller, one, state, **rest)
+            if not found and not response.object_available:
+                return response
+            size += len(response.object_content)
+            if not response.object_available or (found and size > batches.LARGEST):
+                break
+            found.append(response.object_content)
+        return self._pb.PullObjectResponse(object_found=True, object_available=True, object_content=batches.pack(found))
 
     def confirm_message_received(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         if not self.arrivals.confirm(request.node.node_id, request.run_id, request.message_object_id):
@@ -89,12 +110,14 @@ class Messages:
     def push_object(self, original: Handler, caller: Caller, request: Any, state: Any, **rest: Any) -> Any:
         self._raise_if_over(request.run_id, state)
         reply = self.arrivals.announced(request.node.node_id, request.run_id, request.session_id)
-        if reply is None:  # not announced, or given up
-            return self._pb.PushObjectResponse(stored=False)
+        if reply is None:  # complete, so that the node repeats its last object; else not announced, or given up
+            complete = self.arrivals.is_complete(request.node.node_id, request.run_id, request.session_id)
+            return self._pb.PushObjectResponse(stored=complete)
         try:
-            content = request.object_content
-            if self.arrivals.put(reply, request.object_id, content, self._children(content)):
-                self._deliver(reply, state)
+            return_memory()
+            for name, content in sent_objects(caller, request):
+                if self.arrivals.put(reply, name, content, self._children(content)):
+                    self._deliver(reply, state)
         except BadReplyError as bad:
             self._fail(reply.instruction, bad, state)
             raise
@@ -120,14 +143,15 @@ class Messages:
 
     def _deliver(self, reply: Reply, state: Any) -> None:
         message = self._inflate(reply)
-        if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
-            raise BadReplyError(Refused.REPLY_INVALID, "Flower refuses it: it has expired or came too late")
-        self.arrivals.close(reply.instruction)
+        with self._storing:
+            if not self._stored(reply.request.message_object_trees[0], reply.contents, message, state):
+                raise BadReplyError(Refused.REPLY_INVALID, "Flower refuses it: it has expired or came too late")
+            self.arrivals.deliver(reply)
         state.store_traffic(reply.instruction.run, bytes_sent=0, bytes_recv=reply.size + reply.request.ByteSize())
         if reply.request.clientapp_runtime_list:
             state.add_clientapp_runtime(reply.instruction.run, reply.request.clientapp_runtime_list[0])
 
-    def _stored(self, tree: Any, contents: dict[str, bytes], message: Any, state: Any) -> bool:
+    def _stored(self, tree: Any, contents: Mapping[str, Stored], message: Any, state: Any) -> bool:
         """Stores the objects, then the message, so that the server app finds all of it or none. False if Flower refuses the message."""
         store = state.object_store
         with self._storing:
@@ -135,7 +159,10 @@ class Messages:
             stored = False
             try:
                 for name, content in contents.items():
-                    store.put(name, content)
+                    if isinstance(content, Contents):
+                        store.adopt(name, content)
+                    else:
+                        store.put(name, content)
                 stored = state.store_message_res(message) is not None
             finally:
                 if not stored:
@@ -166,8 +193,9 @@ class Messages:
     def _without_chunks(self, reply: Reply) -> dict[str, bytes]:
         chunk: Any = importlib.import_module("flwr.app.message.arraychunk").ArrayChunk
         empty = chunk(memoryview(b"")).deflate()
-        kinds = {name: self._inflatable.get_object_type_from_object_content(content) for name, content in reply.contents.items()}
-        return {name: empty if kinds[name] == _CHUNK else content for name, content in reply.contents.items()}
+        read = {name: empty if start_of_chunk(content) else whole(content) for name, content in reply.contents.items()}
+        kinds = {name: self._inflatable.get_object_type_from_object_content(content) for name, content in read.items()}
+        return {name: empty if kinds[name] == _CHUNK else content for name, content in read.items()}
 
     def _fail(self, instruction: Instruction | None, bad: BadReplyError, state: Any) -> None:
         """Replaces the reply to `instruction` by an error reply of the node."""
@@ -181,6 +209,15 @@ class Messages:
             answer.metadata.__dict__["_message_id"] = answer.object_id
             tree = self._inflatable.get_object_tree(answer)
             self._stored(tree, {answer.object_id: answer.deflate()}, answer, state)
+
+    def give_up(self, names: list[str], state: Any) -> None:
+        """Drops messages whose replies the server app no longer waits for: a node does not get them any more, and what it replies to one
+        that it has is dropped as well. Its next message therefore does not wait behind them."""
+        with self._storing:
+            delivered = self.arrivals.give_up(names)
+            state.delete_messages(set(names))
+            for name in (*names, *delivered):
+                state.object_store.delete(name)
 
     def give_up_stalled(self, state: Any) -> None:
         for reply in self.arrivals.stalled():
@@ -200,6 +237,28 @@ def single_reply(caller: Caller, request: Any) -> Any:
     if tree.object_id != message.metadata.message_id:
         raise RefusedError("ForeignMessage", f"{caller.cluster} sends a message under another name than its own")
     return message
+
+
+def batch_names(caller: Caller, request: Any) -> list[str]:
+    try:
+        return batches.names_in(request.object_id)
+    except batches.BadBatchError as error:
+        raise RefusedError("BadRequest", f"{caller.cluster} asks for {error}") from error
+
+
+def sent_objects(caller: Caller, request: Any) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of a request, which has one object or a batch. Raises BadReplyError if it has neither."""
+    if not batches.is_batch(request.object_id):
+        yield request.object_id, request.object_content
+        return
+    names = batch_names(caller, request)
+    try:
+        contents = batches.unpack(request.object_content)
+    except batches.BadBatchError as error:
+        raise BadReplyError(Refused.REPLY_INVALID, str(error)) from error
+    if len(names) != len(contents):
+        raise BadReplyError(Refused.REPLY_INVALID, f"a batch of it has {len(contents)} contents for {len(names)} names")
+    yield from zip(names, contents)
 
 
 def check_metadata(reply: Reply) -> None:
@@ -224,7 +283,8 @@ class Weigher:
         return self._known[name]
 
     def _weigh(self, name: str) -> tuple[int, int]:
-        content = self._reply.contents[name]
+        stored = self._reply.contents[name]
+        content = beginning(stored, HEAD) if start_of_chunk(stored) else whole(stored)
         kind, children, length = self._head(content)
         if kind == _ARRAY:
             referred = [children[index] for index in json.loads(content[len(content) - length :])["arraychunk_ids"]]
@@ -232,7 +292,7 @@ class Weigher:
             referred = list(json.loads(content[len(content) - length :]).values())
         else:
             referred = children
-        size, count = len(content), int(kind != _CHUNK)
+        size, count = len(stored), int(kind != _CHUNK)
         for child in referred:
             more, number = self.of(child)
             size, count = size + more, count + number

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..codes import MAX_METRIC_NAME, MAX_METRICS, Unanswered
+from ..codes import DIGEST, MAX_METRIC_NAME, MAX_METRICS, Unanswered
 from ..files import log_line, run_dir
-from ..records import Number, Reply
+from ..records import Number, Reply, as_number
 from .client_hook import RECORD
 from .environment import NODES
 from .errors import USER_CODES, incoming_error, printable
 from .judge import Description, Verdict
+
+_STATE = re.compile(f"({DIGEST})?")
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,28 @@ def log_refusal(cluster: str, verdict: Verdict) -> None:
     log_line(f"reply of {cluster or 'a node'} is refused: reason={verdict[0]}: {printable(verdict[1])}")
 
 
-def take_record(content: Any) -> float | None:
-    """Removes the record that panal's `client_hook` added to a reply. Returns the seconds in it, if valid."""
+@dataclass(frozen=True)
+class Report:
+    """What panal's `client_hook` adds to a reply: the seconds, and the digests of the client's state before and after (empty: no state).
+    None: unknown."""
+
+    seconds: float | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+def take_record(content: Any) -> Report:
+    """Removes the record that panal's `client_hook` added to a reply. Returns what is valid in it."""
     record = content.config_records.get(RECORD)
     if record is None:
-        return None
+        return Report()
     del content[RECORD]
-    seconds = record.get("seconds")
-    return seconds if isinstance(seconds, float) and math.isfinite(seconds) else None
+    seconds, before, after = (record.get(name) for name in ("seconds", "before", "after"))
+    return Report(
+        seconds if isinstance(seconds, float) and math.isfinite(seconds) else None,
+        before if isinstance(before, str) and _STATE.fullmatch(before) else None,
+        after if isinstance(after, str) and _STATE.fullmatch(after) else None,
+    )
 
 
 def in_order(contents: Mapping[str, Any], got: Mapping[str, Description]) -> None:
@@ -146,14 +163,8 @@ def _reorder(content: Any, wanted: tuple[Any, ...]) -> None:
 
 def numbers(metrics: Mapping[str, Any] | None) -> dict[str, Number]:
     """The scalar values of a MetricRecord, at most MAX_METRICS; NaN and infinity as text, because JSON has no such numbers."""
-    found = {k: number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
+    found = {k: as_number(v) for k, v in (metrics or {}).items() if isinstance(v, (int, float))}
     return {k[:MAX_METRIC_NAME]: v for k, v in list(found.items())[:MAX_METRICS]}
-
-
-def number(value: float) -> Number:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def merged(records: Iterable[Mapping[str, Any]]) -> dict[str, Number]:

@@ -3,7 +3,8 @@
 The methods of the strategy and the grid are wrapped on the instance for the duration of one `start`, so that nested strategies, such as
 those for differential privacy, are not observed twice. The `start` of an app's own strategy is observed as well. A training phase with too
 few replies is repeated with the same messages up to REPEATS times, because restarted collaborators reconnect, before the run fails. When
-the strategy has finished and spec.server.rounds was raised in the meantime, more rounds follow.
+the strategy has finished and spec.server.rounds was raised in the meantime, more rounds follow. After each round a checkpoint is written,
+and the first `start` of a later attempt goes on after it (`resuming`).
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ from .aggregation import Aggregation, strategy_rules
 from .codes import EVALUATE, SERVER
 from .context import with_key
 from .exchange import Exchange
+from .fitting import require_memory
 from .journal import Journal
 from .judge import Judge
 from .minimum import set_minimums
 from .model import hand_over
 from .replies import Phase, numbers
+from .resuming import Resuming, is_own
 from .tracked_model import TrackedModel
 from .watch import ROUND_TIMEOUT, watch_of
 
 REPEATS = 2
 NAMED = 10  # distinct failures in one message
 METHODS = ("configure_train", "configure_evaluate", "aggregate_train", "aggregate_evaluate")
+OBSERVED = "_panal_observed"
 _NEEDED = {"self", "grid", "initial_arrays", "num_rounds", "timeout", "evaluate_fn"}
 
 
@@ -57,7 +61,7 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def start(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if "grid" not in signature.parameters or "_panal_observed" in vars(self):
+        if "grid" not in signature.parameters or OBSERVED in vars(self):
             return original(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
@@ -81,7 +85,10 @@ class Observation:
         vars(strategy), vars(self.grid)  # TypeError for objects whose methods cannot be replaced
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
-        self.exchange = Exchange(self.watch.unobserved(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters)
+        self.resuming = Resuming(strategy, self.evaluate_fn, self.grid, self.watch.clusters, self.journal, skipped=(*METHODS, OBSERVED))
+        self.exchange = Exchange(
+            self.watch.unobserved(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters, lambda: self.resuming.mark(self.last)
+        )
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
@@ -98,6 +105,7 @@ class Observation:
 
     def run(self) -> Any:
         self.model.check_types()
+        require_memory(self.journal, self.strategy, self.model.arrays)
         call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
             call["evaluate_fn"] = self.evaluate
@@ -105,15 +113,42 @@ class Observation:
         self._wrap()
         result, raised = None, True
         try:
+            done = self._resume()
             self.journal.started(self.offset + self.rounds if self.rounds else 0)
-            result = self.original(self.strategy, **call)
+            result = self._rest(call) if done else self.original(self.strategy, **call)
             result = self._more_rounds(result, call)
             self._end()
             raised = False
         finally:
             self._unwrap()
             self.journal.rounds = self.last
-            self._hand_over(getattr(result, "arrays", None), raised)
+            if not self.resuming.lost:
+                self._hand_over(getattr(result, "arrays", None), raised)
+        return result
+
+    def _resume(self) -> int:
+        """Restores the last checkpoint, if there is one. Returns its round."""
+        first = self.journal.rounds == self.journal.models == 0
+        self.resuming.begin(self._why_not_resumable(first))
+        done = self.resuming.restore(self.model) if first and not self.resuming.problem else 0
+        if done:
+            self.offset = self.last = self.ended = done
+            self.rounds = max(0, self.rounds - done)
+        return done
+
+    def _why_not_resumable(self, first: bool) -> str:
+        if self.several:
+            return "the app calls start several times"
+        if is_own(self.original):
+            return f"{type(self.strategy).__name__} has a start of its own"
+        return "" if first else "the app has trained before this call of start"
+
+    def _rest(self, call: dict[str, Any]) -> Any:
+        """Calls `start` for the rounds after the checkpoint. Returns the result of all rounds."""
+        result = self.resuming.progress.result(self.model)
+        if self.rounds:
+            more = self.original(self.strategy, **{**call, "initial_arrays": self.model.arrays, "num_rounds": self.rounds})
+            merge(result, more, self.offset - self.before)
         return result
 
     def _more_rounds(self, result: Any, call: dict[str, Any]) -> Any:
@@ -134,13 +169,13 @@ class Observation:
     def _wrap(self) -> None:
         for name in self.methods:
             setattr(self.strategy, name, getattr(self, name))
-        self.strategy._panal_observed = True
+        setattr(self.strategy, OBSERVED, True)
         self.outer = vars(self.grid).get("send_and_receive")
         self.grid.send_and_receive = self.send_and_receive
         self.watch.observing = True
 
     def _unwrap(self) -> None:
-        for name in (*self.methods, "_panal_observed"):
+        for name in (*self.methods, OBSERVED):
             vars(self.strategy).pop(name, None)
         vars(self.grid).pop("send_and_receive", None)
         if self.outer is not None:
@@ -171,7 +206,8 @@ class Observation:
             log_line(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
             del replies
             self.phase_began = time.monotonic()
-            replies, self.phase = self.exchange.resend(timeout, kind)
+            replies, self.phase = self.exchange.resend(timeout, kind, self.min_clients)
+        self.resuming.check_clients(self.exchange.reports())
         self.exchange.clear()
         if self.training and self._too_few():
             self._give_up()
@@ -198,11 +234,13 @@ class Observation:
             self.model.update(server_round + self.offset, out[0], given, trained=bool(self.phase.sent))
         except (AttributeError, TypeError, ValueError, KeyError) as error:
             log_line(f"cannot read what this strategy returns: {error!r}")
+        self._keep("train_metrics_clientapp", server_round, out[1])
         self._record(server_round + self.offset, TRAIN, numbers(out[1]))
         return out
 
     def aggregate_evaluate(self, server_round: int, replies: Any) -> Any:
         metrics = self._aggregated(EVALUATE, server_round + self.offset, list(replies))
+        self._keep("evaluate_metrics_clientapp", server_round, metrics)
         self._record(server_round + self.offset, EVALUATE, numbers(metrics))
         if self.evaluate_fn is None:
             self._end()
@@ -221,11 +259,17 @@ class Observation:
             return None  # further rounds: these arrays were evaluated at the end of the previous round
         began = time.monotonic()
         metrics = self.evaluate_fn(server_round + self.offset, arrays)
+        self._keep("evaluate_metrics_serverapp", server_round, metrics)
         self.phase, self.phase_began = Phase(), began
         self._record(server_round + self.offset, SERVER, numbers(metrics))
         if server_round > 0:
             self._end()
         return metrics
+
+    def _keep(self, name: str, server_round: int, metrics: Any) -> None:
+        """Keeps the metrics of a round for the checkpoint, as `start` puts them into its result."""
+        if metrics is not None:
+            self.resuming.progress.metrics[name][server_round + self.offset - self.before] = metrics
 
     def _record(self, server_round: int, kind: str, metrics: dict[str, Number]) -> None:
         self.journal.phase(server_round, kind, self.phase, time.monotonic() - self.phase_began, metrics)
@@ -235,6 +279,7 @@ class Observation:
         if self.last > self.ended:
             self.journal.end(self.last, time.monotonic() - self.round_began)
             self.ended = self.last
+            self.resuming.save(self.last, self.model)
 
     def _hand_over(self, returned: Any, raised: bool) -> None:
         """Hands over the arrays that `start` returned; if it raised or returned none, the last arrays that the strategy aggregated."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..codes import DIGEST, Ending
 from ..files import RunError, log_line
-from . import secret, unanswered
+from . import local_objects, objects, secret, slow_links, unanswered
 from .errors import outgoing_error, written
 
 INSTANCE_HEADER = "x-panal-instance"
@@ -57,10 +57,14 @@ def install() -> None:
         if missing := needed - set(inspect.signature(getattr(module, name)).parameters):
             raise TypeError(f"{name} has no {sorted(missing)}")
     unanswered.install(module)
+    local_objects.install("flwr.supernode.servicer.runtime.runtime_handlers")
+    objects.patch_supernode(module)
     module._pull_and_store_message = checked_pull(module, app_hash())  # type: ignore[attr-defined]
     module._push_messages = filtered_push(module, share_errors())  # type: ignore[attr-defined]
     send_instance(connection, os.environ.get("PANAL_INSTANCE", ""))
-    secret.patch(importlib.import_module("flwr.supercore.protobuf.client"))
+    client = importlib.import_module("flwr.supercore.protobuf.client")
+    secret.patch(client)
+    slow_links.patch(client)
     secret.lock(importlib.import_module("flwr.supernode.main"))
 
 

@@ -1,7 +1,6 @@
 """The main container of a collaborator: runs a SuperNode, and restarts it when it ends.
 
-The SuperNode connects to the Pod's gateway with plain HTTP on loopback, and retries until the gateway reaches the aggregator. As process 1
-of the container, this program also reaps the processes that Flower leaves behind.
+The SuperNode connects to the Pod's gateway with plain HTTP on loopback, and retries until the gateway reaches the aggregator.
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 import uuid
 from types import FrameType
 
+from ..child import Child, described
 from ..data import check_data
 from ..files import RunError, gateway_port, log_line, loopback, number, terminate
 from ..working_directory import enter
@@ -27,7 +26,6 @@ from .start import UNGUARDED, command
 POLL = 0.5  # seconds
 LONGEST_PAUSE = 10.0  # seconds before a restart
 HEALTHY = 60.0  # seconds after which a SuperNode restarts without a pause
-GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 
 
 def main() -> int:
@@ -56,7 +54,7 @@ def node_config() -> str:
 class Keeper:
     def __init__(self) -> None:
         self.stopping = False
-        self.child: subprocess.Popen[bytes] | None = None
+        self.child: Child | None = None
         self.instance = os.environ.get("PANAL_INSTANCE") or uuid.uuid4().hex  # identifies this Pod (`bindings`)
         self.started = 0.0
         self.pause = 0.0
@@ -65,15 +63,16 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         while not self.stopping:
-            self._collect()
-            if self.child is not None and self.child.returncode == UNGUARDED:
+            code = self.child.poll() if self.child else None
+            if code == UNGUARDED:
                 return 1  # it has written the termination message
-            if self.child is not None and self.child.returncode is not None:
-                self._ended(self.child.returncode)
+            if code is not None:
+                self._ended(code)
             if self.child is None and time.monotonic() >= self.started + self.pause:
                 self._start()
             time.sleep(POLL)
-        self._end_child()
+        if self.child:
+            self.child.end()
         return 0
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -83,44 +82,13 @@ class Keeper:
         words = command("flower-supernode", "--insecure", "--superlink", f"{loopback()}:{gateway_port()}", "--host", loopback())
         words += ["--port", str(number("PANAL_SUPERNODE_PORT", 9094)), "--node-config", node_config()]
         log_line(" ".join(words))
-        env = flower_environment("client") | {"PANAL_INSTANCE": self.instance}
-        self.child = subprocess.Popen(words, env=env, start_new_session=True)
+        self.child = Child(words, flower_environment("client") | {"PANAL_INSTANCE": self.instance})
         self.started = time.monotonic()
 
     def _ended(self, code: int) -> None:
         ran = time.monotonic() - self.started
         self.pause = 0.0 if ran > HEALTHY else min(LONGEST_PAUSE, max(1.0, self.pause * 2))
-        log_line(f"the SuperNode ended with {code} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
-        self._signal(signal.SIGKILL)  # to its remaining children
+        log_line(f"the SuperNode ended with {described(code)} after {ran:.0f} s; restarting it in {self.pause:.0f} s")
+        if self.child:
+            self.child.kill()
         self.child, self.started = None, time.monotonic()
-
-    def _end_child(self) -> None:
-        if self.child is None:
-            return
-        os.kill(self.child.pid, signal.SIGTERM)
-        end = time.monotonic() + GRACE
-        while self.child.returncode is None and time.monotonic() < end:
-            time.sleep(0.1)
-            self._collect()
-        self._signal(signal.SIGKILL)
-        self.child, self.pause = None, 0.0
-
-    def _signal(self, number_: int) -> None:
-        """Sends a signal to the SuperNode and its children."""
-        if self.child is not None:
-            try:
-                os.killpg(self.child.pid, number_)
-            except ProcessLookupError:
-                return
-
-    def _collect(self) -> None:
-        """Reaps all children, including adopted ones, and sets the SuperNode's exit code."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if self.child is not None and pid == self.child.pid:
-                self.child.returncode = os.waitstatus_to_exitcode(status)

@@ -24,7 +24,7 @@ class TrackedModel:
         self._name = type(strategy).__name__
         self.arrays: Any = initial
         self.round = 0
-        self._without: list[int] = []  # later rounds in which the strategy returned no arrays
+        self.without: list[int] = []  # later rounds in which the strategy returned no arrays
 
     def check_types(self) -> None:
         """Raises RunError if the run needs a model and these arrays cannot be stored."""
@@ -38,10 +38,10 @@ class TrackedModel:
         """Keeps the arrays that the strategy aggregated from `replies` and writes notices about them. `trained`: the round had a training
         phase; a strategy may only evaluate."""
         if arrays is None:
-            self._without += [server_round] if trained else []
+            self.without += [server_round] if trained else []
             return
         before, first = self.arrays, self.round == 0
-        self.arrays, self.round, self._without = arrays, server_round, []
+        self.arrays, self.round, self.without = arrays, server_round, []
         if first:
             self.check_types()
             if before and (text := change(before, arrays)):
@@ -50,12 +50,12 @@ class TrackedModel:
             self._journal.notice(FlowerDoubt.TREES_LOST, f"round {server_round}: {text}")
 
     def report_rounds_without_arrays(self) -> None:
-        if self._without:
-            since = f"in round{'s' if len(self._without) > 1 else ''} {', '.join(map(str, self._without[-SHOWN:]))}"
+        if self.without:
+            since = f"in round{'s' if len(self.without) > 1 else ''} {', '.join(map(str, self.without[-SHOWN:]))}"
             whose = f"the model is that of round {self.round}" if self.round else "there is no model"
             self._journal.notice(Doubt.NOT_AGGREGATED, f"{self._name} returned no arrays {since}; {whose}")
 
     def report_no_model(self) -> None:
         """`start` succeeded without arrays."""
-        if self._without:
-            self._journal.no_model(f"{self._name} returned no arrays in any of its {len(self._without)} rounds")
+        if self.without:
+            self._journal.no_model(f"{self._name} returned no arrays in any of its {len(self.without)} rounds")

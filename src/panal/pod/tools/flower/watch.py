@@ -10,24 +10,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
-from ..codes import Ending
+from ..codes import Doubt, Ending
 from ..files import RunError, number
 from .aggregation import base_rules
 from .context import naming_missing_keys
-from .exchange import Exchange
+from .exchange import QUORUM_TIMEOUT, Exchange
 from .journal import KINDS, Journal, Rounds
 from .judge import Judge
-from .replies import Clusters, MessageResult, Phase, merged, result_of, take_record
+from .part import Part
+from .replies import Clusters, Phase, merged, result_of, take_record
 from .starts import Starts
 from .waits import wanted
 
 ROUND_TIMEOUT = 3600  # seconds; Flower's default, used only without the controller
-QUORUM_TIMEOUT = 600
 SILENT = 3.0  # seconds of polling for nodes before the app counts as waiting
 PATIENCE = 60.0  # seconds between two polls that belong to the same wait
 
@@ -60,27 +59,6 @@ def watch_of(grid: Any) -> Watch:
     if _watch is None:
         _watch = Watch(grid, Starts(Path("/nowhere")))
     return _watch
-
-
-@dataclass
-class Part:
-    """The messages of one kind in a round, with the last result of each node; None while there is none."""
-
-    kind: str
-    began: float = field(default_factory=time.monotonic)
-    results: dict[int, MessageResult | None] = field(default_factory=dict)
-    polled: set[int] = field(default_factory=set)  # nodes whose replies the app has polled for
-
-    def phase(self, clusters: Clusters) -> Phase:
-        phase = Phase(sent=len(self.results))
-        for node, result in self.results.items():
-            if result is not None:
-                phase.take(clusters.of(node), result)
-        return phase
-
-    def give_up(self) -> None:
-        """Counts missing replies as failures, except those for which the app never polled."""
-        self.results = {node: result or MessageResult() for node, result in self.results.items() if result or node in self.polled}
 
 
 class Watch:
@@ -138,21 +116,25 @@ class Watch:
         if self.observing:
             return replies
         with self._lock:
-            for part, node in filter(None, map(self._pushed.get, wanted_ids)):
+            polled = [found for i in wanted_ids if (found := self._pushed.get(i)) is not None]
+            for part, node in polled:
                 part.polled.add(node)
             mine = None
             for reply in replies:
-                seconds = take_record(reply.content) if reply.has_content() else None
+                seconds = take_record(reply.content).seconds if reply.has_content() else None
                 if (known := self._pushed.pop(reply.metadata.reply_to_message_id, None)) is not None:
                     mine, node = known
                     mine.results[node] = result_of(reply, seconds)
             if mine is not None:
                 self._write(mine)
+            if polled:
+                polled[-1][0].note_late(self.clusters)
         return replies
 
     def get_nodes(self) -> list[Any]:
+        """In the order of the clusters' names: node ids differ with each start, and a strategy that draws nodes should draw the same."""
         assert self._get_nodes is not None
-        nodes = list(self._get_nodes())
+        nodes = sorted(self._get_nodes(), key=lambda node: self.clusters.of(getattr(node, "node_id", None)))
         if not self.observing:
             self._waiting.note_poll(len(nodes), sys._getframe(1))
         return nodes
@@ -175,6 +157,7 @@ class Watch:
                 self._end_round()
                 self._rounds.begin(groups)
                 if self._rounds.number == 1 and not self._total:
+                    self.journal.notice(Doubt.NOT_RESUMABLE, "the app has a main loop of its own, which cannot go on after a round")
                     self.journal.started(0)
             if self._part is None or self._part.kind != kind:
                 self._part = Part(kind)
@@ -191,6 +174,7 @@ class Watch:
     def started(self, total: int) -> None:
         """A legacy server app starts `total` rounds."""
         self._total = total
+        self.journal.notice(Doubt.NOT_RESUMABLE, "the app uses Flower's former server, which cannot go on after a round")
         self.journal.started(self.journal.rounds + total)
 
     def report(self, kind: str, round_: int, metrics: Mapping[str, Any]) -> None:

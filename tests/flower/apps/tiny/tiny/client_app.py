@@ -16,6 +16,7 @@ app = ClientApp()
 @app.train()
 def train(message: Message, context: Context) -> Message:
     mode, name = context.run_config["mode"], str(context.node_config["cluster-name"])
+    begin(message, context)
     if mode == "clients-raise" or mode == f"raises-at-{name}":
         raise ValueError("patient 4711 has a secret")
     if mode == f"slow-at-{name}":
@@ -42,6 +43,16 @@ def train(message: Message, context: Context) -> Message:
     if mode == "poses":
         content["panal"] = ConfigRecord({"cluster": "site1", "seconds": 99.0})
     return Message(content=content, reply_to=message)
+
+
+def begin(message: Message, context: Context) -> None:
+    print("tiny trains", flush=True)
+    if not context.run_config["folder"]:
+        return
+    step = Path(str(context.run_config["folder"])) / f"{context.node_config['cluster-name']}-{message.content['config']['server-round']}"
+    step.with_suffix(".began").touch()
+    while step.with_suffix(".held").exists():
+        time.sleep(0.05)
 
 
 @app.evaluate()

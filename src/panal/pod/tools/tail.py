@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 
@@ -12,9 +14,9 @@ class Tail:
         self._rest = b""
 
     def poll(self) -> list[bytes]:
-        """The complete lines since the last poll; empty if the file does not exist."""
+        """The complete lines since the last poll; empty if there is no regular file at the path."""
         try:
-            with self._path.open("rb") as file:
+            with open(self._path, "rb", opener=regular) as file:
                 file.seek(self._position)
                 new = file.read()
         except FileNotFoundError:
@@ -22,3 +24,12 @@ class Tail:
         self._position += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
         return lines
+
+
+def regular(path: str, flags: int) -> int:
+    """An opener that raises FileNotFoundError for anything but a regular file, and does not wait for the other end of a FIFO."""
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(path)
+    return handle

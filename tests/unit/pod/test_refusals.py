@@ -1,7 +1,7 @@
 import logging
 
 from panal.pod.tools.flower.hooks import RateLimit
-from panal.pod.tools.flower.refusals import LINES, PERIOD, Refusals
+from panal.pod.tools.refusals import LINES, PERIOD, Refusals
 
 
 def test_refusals_of_a_cluster_are_limited_and_counted():

@@ -1,0 +1,206 @@
+"""Stores the checkpoints of a run beside its model, and finds the one from which the next aggregator goes on.
+
+`checkpoints/<round>/` has the files of the runtime and checkpoint.json: their sizes and SHA-256 sums, the progress after that round, and
+the rounds of each cluster. A checkpoint appears by a rename when all of its files are synced, and is used only if every sum is right. The
+last two are kept. The files come from the user's image and are not trusted: only regular files with plain names are copied, and links are
+not followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from panal.api.progress import Progress
+from panal.api.text import shown
+from panal.pod.storing import sync_folder
+from panal.pod.tools.checkpoint import CONTENT
+from panal.pod.tools.files import CHECKPOINTS, RESUME, RESUMED, replace
+
+log = logging.getLogger("panal.reporter")
+
+KEPT = 2
+MAX_FILES = 64
+PIECE = 4 << 20  # bytes
+MAX_CONTENT = 8 << 20  # bytes of checkpoint.json
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+class DamagedError(Exception):
+    """A stored checkpoint is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The progress after a round, and the rounds to which each cluster contributed."""
+
+    progress: Progress
+    clusters: Mapping[str, list[int]]
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """The checkpoints of a run whose files are in `run_dir`. They are stored below `storage`, the folder of the run's model."""
+
+    run_dir: Path
+    storage: Path
+    taken: dict[int, Snapshot] = field(default_factory=dict)  # of checkpoints that are not stored yet
+
+    def take(self, round_: int, snapshot: Snapshot) -> None:
+        """Keeps the progress for the checkpoint of `round_`, which the runtime has handed over."""
+        self.taken[round_] = snapshot
+
+    def store_newest(self) -> int | None:
+        """Stores the newest checkpoint that was handed over, and drops older ones. Returns its round; None if there is none. Raises OSError
+        and DamagedError."""
+        taken = list(self.taken)  # others are added meanwhile
+        waiting = [number for number in taken if (self._source / str(number)).is_dir()]
+        for number in set(taken) - set(waiting):
+            del self.taken[number]
+        if not waiting:
+            return None
+        newest = max(waiting) if 0 not in waiting else 0  # 0: the run starts again with the first round
+        try:
+            self._store(newest, self.taken[newest])
+        except FileNotFoundError:
+            if not self._newer_than(newest):
+                raise
+            return None  # the runtime has replaced it meanwhile
+        finally:
+            for number in waiting:
+                shutil.rmtree(self._source / str(number), ignore_errors=True)
+                del self.taken[number]
+        return newest
+
+    def _newer_than(self, round_: int) -> bool:
+        return any(each.name.isdecimal() and int(each.name) > round_ for each in self._source.glob("[0-9]*"))
+
+    def _store(self, round_: int, snapshot: Snapshot) -> None:
+        part, folder = self._target / f".{round_}.part", self._target / f"{round_:06d}"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            files = {name: _copy(self._source / str(round_) / name, part / name) for name in _names(self._source / str(round_))}
+            content = {
+                "round": round_,
+                "files": files,
+                "progress": snapshot.progress.model_dump(mode="json"),
+                "clusters": snapshot.clusters,
+            }
+            replace(part / CONTENT, json.dumps(content), durable=True)
+            sync_folder(part)
+            for number, other in self._stored():
+                if number >= round_:  # of an attempt that started again before this round
+                    shutil.rmtree(other)
+            part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        sync_folder(self._target)
+        for _, older in self._stored()[KEPT:]:
+            shutil.rmtree(older)
+
+    def restore(self) -> str:
+        """Puts the last intact checkpoint into the run's folder and writes its round to RESUMED, once for this Pod. Returns what is wrong
+        with newer checkpoints; empty if nothing is."""
+        if (self.run_dir / RESUMED).exists():
+            return ""
+        wrong, round_ = [], 0
+        for number, folder in self._stored():
+            try:
+                if number:
+                    self._fetch(folder)
+                round_ = number
+                break
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedError) as error:
+                wrong.append(f"the checkpoint of round {number} cannot be read: {shown(str(error), 300)}")
+        replace(self.run_dir / RESUMED, json.dumps({"round": round_}))
+        return "; ".join(wrong)
+
+    def _fetch(self, folder: Path) -> None:
+        part = self.run_dir / f".{RESUME}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(self.run_dir / RESUME, ignore_errors=True)
+        part.mkdir()
+        try:
+            for name, expected in _content(folder)["files"].items():
+                if not _NAME.fullmatch(name) or _copy(folder / name, part / name) != expected:
+                    raise DamagedError(f"{name} has changed")
+            shutil.copyfile(folder / CONTENT, part / CONTENT)
+            part.chmod(0o755)
+            part.rename(self.run_dir / RESUME)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def restored(self, round_: int) -> Snapshot | None:
+        """The progress after the round from which the run goes on; None if that is another round than `round_`."""
+        try:
+            content = _content(self.run_dir / RESUME)
+            if content["round"] != round_:
+                return None
+            return Snapshot(
+                Progress.model_validate(content["progress"]), {str(c): list(map(int, r)) for c, r in content["clusters"].items()}
+            )
+        except (OSError, ValueError, ValidationError, KeyError, TypeError, AttributeError):
+            return None
+
+    def remove(self) -> None:
+        """The run has its result: nothing will go on from here."""
+        shutil.rmtree(self._target, ignore_errors=True)
+
+    @property
+    def _source(self) -> Path:
+        return self.run_dir / CHECKPOINTS
+
+    @property
+    def _target(self) -> Path:
+        return self.storage / CHECKPOINTS
+
+    def _stored(self) -> list[tuple[int, Path]]:
+        """The stored checkpoints by round, newest first."""
+        return sorted(((int(f.name), f) for f in self._target.glob("[0-9]*") if f.name.isdecimal() and f.is_dir()), reverse=True)
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    with (folder / CONTENT).open("rb") as file:
+        found: dict[str, Any] = json.loads(file.read(MAX_CONTENT))
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    found = sorted(each.name for each in folder.iterdir())
+    if unfit := next((name for name in found if not _NAME.fullmatch(name) or name == CONTENT), ""):
+        raise DamagedError(f"a checkpoint may not have a file {unfit!r}")
+    if not 0 < len(found) <= MAX_FILES:
+        raise DamagedError(f"a checkpoint has 1 to {MAX_FILES} files, this one {len(found)}")
+    return found
+
+
+def _copy(source: Path, target: Path) -> dict[str, Any]:
+    """Copies a regular file and syncs the copy. Returns its size and SHA-256."""
+    digest = hashlib.sha256()
+    with _opened(source) as file, target.open("wb") as copy:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+            copy.write(piece)
+        copy.flush()
+        os.fsync(copy.fileno())
+        return {"size": copy.tell(), "sha256": digest.hexdigest()}
+
+
+def _opened(path: Path) -> IO[bytes]:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DamagedError(f"{path.name} is no regular file")
+    return os.fdopen(handle, "rb")

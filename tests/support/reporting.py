@@ -1,0 +1,61 @@
+"""The real reporter beside the processes of an aggregator's Pod, with a fake of its ConfigMap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Protocol
+
+from panal.api.progress import Progress
+from panal.pod.reporter import Reporter, Settings
+from panal.pod.tools.files import RESUMED
+
+
+class Pods(Protocol):
+    """The folders of a run's Pods."""
+
+    folder: Path
+    run_dir: Path
+
+
+class ConfigMap:
+    """A fake of the ConfigMap on the hub, with the controller's data and what the reporter writes."""
+
+    def __init__(self, **data: str) -> None:
+        self.data = data
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
+        self.data |= data
+        return self.data
+
+    async def read(self) -> Mapping[str, str]:
+        return self.data
+
+    def progress(self) -> Progress:
+        return Progress.model_validate_json(self.data["progress"])
+
+
+@contextmanager
+def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
+    """Runs the reporter in a thread; returns the run's folder on the storage volume, which the attempts of a run share."""
+    volume = pods.folder / "volume"
+    volume.mkdir(exist_ok=True)
+    (pods.run_dir / RESUMED).unlink(missing_ok=True)
+    env = {
+        "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u-1", "PANAL_RUN_DIR": str(pods.run_dir),
+        "PANAL_STORAGE_DIR": str(volume), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out", "PANAL_ATTEMPT": "job-1",
+        "PANAL_WORK_DIR": str(pods.folder / "work"),
+    }  # fmt: skip
+    reporter = Reporter(Settings.read(env), config_map)
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=lambda: loop.run_until_complete(reporter.run()))
+    thread.start()
+    try:
+        yield volume / "out/team/digits/u-1"
+    finally:
+        loop.call_soon_threadsafe(reporter.stop.set)
+        thread.join(60)
+        loop.close()
