@@ -20,7 +20,7 @@ EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,
 PYTORCH := .cache/pytorch
 
 .PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare \
-	test-conformance test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
+	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions
 
 help: ## list the targets
@@ -104,6 +104,9 @@ flower-1.%: $(VENV)/.ready .cache/flower-1.%/.ready
 
 test-conformance: $(VENV)/.ready ## run what every runtime owes a run, with each real framework, on the local platform (downloads OpenFL and FLARE)
 	PANAL_RUNTIMES="flare flower openfl other" $(PYTEST) local/tests/embedded/test_embedded_7_conformance.py
+
+test-conformance-nodes: $(VENV)/.ready $(FLOWER)/.ready ## run the same with OpenFL on real nodes (docs/design/testing.md)
+	PANAL_RUNTIMES="openfl" $(REAL) tests/real/test_nodes_9_conformance.py
 
 CHAOS_KILLS ?= 200
 chaos: $(VENV)/.ready ## kill processes of runs at random (CHAOS_KILLS times) on the local platform; each run must complete
@@ -207,6 +210,9 @@ manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASS
 
 $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar $(IMAGES)/example-plain.tar
 	$(BUILD) tests/real/app panal/test-app:1 $@
+
+$(IMAGES)/test-openfl.tar: tests/openfl/Containerfile requirements/openfl-1.9.txt $(shell find tests/openfl/apps -type f) | $(IMAGES)/.base
+	$(BUILD) . panal/test-openfl:1 $@ -f $<
 
 clean: ## remove everything that make created, the environments included
 	-chmod -R u+w .cache

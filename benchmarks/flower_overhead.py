@@ -1,6 +1,6 @@
 """What a run costs beside the training: bare Flower, panal with acceleration Off, and Auto, one after the other, REPEATS times.
 
-    make unit                                             # once: Flower's environment
+    make test-flower                                      # once: Flower's environment
     .venv/bin/python benchmarks/flower_overhead.py [REPEATS [MEGABYTES]]
 
 Two SuperNodes, a SuperLink and a three-round app that computes nothing, on loopback, each SuperNode by way of the same small proxy in the
@@ -23,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from panal.pod.tools.files import RESUMED
 from panal.pod.tools.flower.known import NEWEST, minor
 from panal.pod.tools.install import install
 
@@ -77,6 +78,7 @@ class Pods:
         self.processes: list[subprocess.Popen[bytes]] = []
         install(folder / "tools")
         (folder / "run").mkdir()
+        (folder / "run" / RESUMED).write_text("{}")  # as the reporter does if there is no checkpoint
         (folder / "pod").mkdir()
         (folder / "pod/secret").write_text(SECRET)
         self.gateways = StandInGateways(self.port, SECRET)
@@ -124,13 +126,19 @@ class Pods:
 
     def run(self) -> float:
         """Starts everything, submits, and returns the seconds from submission to the end."""
-        runtime = "--disable-runtime-dependency-installation"
-        self.start("superlink", ["flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port), runtime], "superlink")
+        self.start_aggregator()
         for number in range(self.nodes):
             port, config, gateway = str(free_port()), f'cluster-name="site{number}"', str(self.gateways.port(f"site{number}"))
             command = ["flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{gateway}", "--port", port, "--node-config", config]
             told = {"PANAL_SUPERNODE_PORT": port, "PANAL_GATEWAY_PORT": gateway, "PANAL_APP_HASH": self.app_hash}
             self.start(f"site{number}", command, "supernode", **told)
+        return self.submit()
+
+    def start_aggregator(self) -> None:
+        runtime = "--disable-runtime-dependency-installation"
+        self.start("superlink", ["flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port), runtime], "superlink")
+
+    def submit(self) -> float:
         outcome, seconds = self.script(SUBMIT.format(nodes=self.nodes, rounds=self.rounds)).split()[-2:]
         if outcome != "completed":
             raise SystemExit(f"{self.way}: {outcome}; see {self.folder}")

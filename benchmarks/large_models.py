@@ -1,6 +1,6 @@
 """What a large model costs: bare Flower and panal, one after the other, REPEATS times, with an app that averages a model.
 
-    make unit                                                          # once: Flower's environment
+    make test-flower                                                   # once: Flower's environment
     .venv/bin/python benchmarks/large_models.py                        # memory: 800 MB in one array, two collaborators
     .venv/bin/python benchmarks/large_models.py --megabytes 100 --arrays 10 --clients 20 --ways Auto
     .venv/bin/python benchmarks/large_models.py --megabytes 64 --arrays 801   # time: many arrays
@@ -70,9 +70,8 @@ def pss(process: int) -> int:
     return 0
 
 
-def measure(way: str, options: argparse.Namespace) -> tuple[float, float, float]:
-    """Seconds, and the memory of the aggregator and of a collaborator in multiples of the model."""
-    folder = Path(tempfile.mkdtemp(prefix="panal-benchmark-"))
+def configured(folder: Path, options: argparse.Namespace) -> Path:
+    """The app with a model of `options.megabytes` in `options.arrays`."""
     source = folder / "source"
     shutil.copytree(APP, source)
     file = source / "pyproject.toml"
@@ -80,7 +79,13 @@ def measure(way: str, options: argparse.Namespace) -> tuple[float, float, float]
     for name in ("megabytes", "arrays"):
         text = text.replace(f"\n{name} = 1\n", f"\n{name} = {getattr(options, name)}\n")
     file.write_text(text)
-    pods = Pods(way, folder, app=source, nodes=options.clients, rounds=options.rounds)
+    return source
+
+
+def measure(way: str, options: argparse.Namespace) -> tuple[float, float, float]:
+    """Seconds, and the memory of the aggregator and of a collaborator in multiples of the model."""
+    folder = Path(tempfile.mkdtemp(prefix="panal-benchmark-"))
+    pods = Pods(way, folder, app=configured(folder, options), nodes=options.clients, rounds=options.rounds)
     watched: list[Memory] = []
     started = pods.start
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ IMAGES = {
     "flare": ("flare/jobs/digits", "flare-2.9.txt", "panal/test-flare:1"),
     "openfl": ("openfl/apps/digits", "openfl-1.9.txt", "panal/test-openfl:1"),
 }
+CUT_SECONDS = 15
 LONGEST = 600.0  # seconds of a long run on a busy machine
 RUNTIMES = os.environ.get("PANAL_RUNTIMES", "flower other").split()
 
@@ -116,6 +118,20 @@ def test_a_killed_collaborator_takes_part_again(engine: Engine, framework: str) 
     run.until_round(2)
     run.kill("cluster2", KITS[framework].client_program)
     run.until_no_round_is_lost(sites)
+    run.delete()
+
+
+@each
+def test_a_cut_cable_costs_no_round(engine: Engine, framework: str) -> None:
+    sites = ["cluster1", "cluster3"]
+    run = begin(engine, framework, "cut", sites)
+    run.until_round(2)
+    engine.cut("cluster3")
+    try:
+        time.sleep(CUT_SECONDS)
+    finally:
+        engine.restore("cluster3")
+    run.until_no_round_is_lost(sites, LONGEST)
     run.delete()
 
 
