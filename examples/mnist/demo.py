@@ -93,7 +93,7 @@ class Demo:
     async def first_round(self) -> float:
         async with self.client("hub") as client:
             events = (await client.list(kinds.EVENT, Selector("mnist", fields="involvedObject.name=digits"))).items
-        found = [datetime.fromisoformat(e["eventTime"]).timestamp() for e in events if e["message"].startswith("round 1 of")]
+        found = [datetime.fromisoformat(e["eventTime"]).timestamp() for e in events if e["message"].startswith("round ")]
         return min(found) - self.began_at
 
     async def fetch(self) -> None:
