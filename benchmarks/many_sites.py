@@ -78,7 +78,7 @@ class Measured(Pods):
         self.sites_gateway.start()
         wait_for("the gateway of the sites", lambda: listens(self.sites_port), 60)
         command = [str(VENV / "bin/python"), str(CLIENTS), f"{LOOPBACK}:{self.sites_port}", str(len(self.sites))]
-        environment = self.environment("sites")
+        environment = self.environment("sites") | {"PYTHONPATH": str(self.folder / "tools")}
         with (self.folder / "sites.log").open("wb") as log:
             clients = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(clients)

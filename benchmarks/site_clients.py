@@ -8,7 +8,6 @@ with its standard input.
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
 import time
@@ -32,9 +31,10 @@ from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpI
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from panal_tools.flower.poll_hook import HELD, Pace
 
 SITE = "x-site"
-POLL, ALIVE = 3.0, 15.0  # seconds, as a SuperNode
+POLL, ALIVE = 3.0, 15.0  # seconds
 PIECE = 5 << 20  # bytes, as Flower's
 HEADER = 1024  # bytes at the beginning of a piece that all sites have in common; numpy's header of an array is there
 NO_DATA = b"ArrayChunk  0\0"
@@ -96,11 +96,15 @@ class Site(threading.Thread):
         again(self.client.RegisterNode, RegisterNodeFleetRequest(public_key=self.key))
         activated = again(self.client.ActivateNode, ActivateNodeRequest(public_key=self.key, heartbeat_interval=30))
         self.node = Node(node_id=activated.node_id)
+        pace = Pace()
         while True:
+            began = time.monotonic()
             got = again(self.client.PullMessages, PullMessagesRequest(node=self.node))
+            if got.messages_list or time.monotonic() - began >= HELD:
+                pace.reset()
             for message, tree in zip(got.messages_list, got.message_object_trees):
                 self.answer(self.received(message, tree))
-            time.sleep(POLL * random.uniform(0.8, 1.2))
+            pace.sleep(POLL)
 
     def alive(self) -> None:
         if self.node.node_id:

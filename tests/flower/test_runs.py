@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,28 @@ def test_a_model_that_cannot_fit_the_memory_limit_is_refused_before_round_one(po
     assert (code, found["reason"]) == (1, "ModelTooLarge")
     assert "needs 137 MiB, of which 40 MiB are in use before it, and the container superlink may have 100 MiB" in found["message"]
     assert not run.record(event="round")
+
+
+def test_the_hub_holds_an_idle_nodes_request_until_there_is_a_message(pods: Make) -> None:
+    run = pods(rounds=1)
+    pulls: list[bytes] = []
+
+    def count(path: str, _asked: bytes, answer: bytes) -> None:
+        if path.endswith("/pull-messages"):
+            pulls.append(answer)
+
+    run.gateways.cut = count
+    app = run.app()
+    run.start_superlink()
+    run.app_hash = run.bundle(app)
+    run.start_site("site1")
+    run.connected("site1")
+    time.sleep(5)  # the quorum is missing
+    assert len(pulls) <= 3  # it would be 8 and more, each answered at once
+    run.start_site("site2")
+    run.start_launcher(app)
+    assert run.termination()[0] == 0
+    assert sum(bool(answer) for answer in pulls) >= 2
 
 
 @pytest.mark.oldest

@@ -18,6 +18,11 @@ def superlink_port() -> int:
     return number("PANAL_SUPERLINK_PORT", SUPERLINK_PORT)
 
 
+def accelerated() -> bool:
+    """Whether panal may change how Flower's processes start and wait (spec.acceleration)."""
+    return os.environ.get("PANAL_ACCELERATION", "").lower() != "off"
+
+
 def append_node(node: int, cluster: str) -> None:
     """Appends to nodes.jsonl that `node` belongs to `cluster`."""
     append_line(NODES, {"node": node, "cluster": cluster})

@@ -18,6 +18,7 @@ from types import ModuleType
 
 from ..files import log_line
 from . import deaths
+from .environment import accelerated
 from .fork_client import ForkClient
 from .fork_server import Server
 
@@ -28,7 +29,7 @@ STARTS = {"flower_supernode": "flwr.supernode.start_client_internal", "flower_su
 
 def why_not() -> str:
     """Why processes are not forked; empty if they are."""
-    if os.environ.get("PANAL_ACCELERATION", "").lower() == "off":
+    if not accelerated():
         return "spec.acceleration is Off"
     if os.environ.get("NVIDIA_VISIBLE_DEVICES", "void") not in ("", "void", "none") or any(map(glob.glob, GPUS)):
         return "there is a GPU"

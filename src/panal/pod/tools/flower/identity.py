@@ -21,7 +21,8 @@ from ..files import log_line, number, participants
 from . import local_objects
 from .arrivals import Arrivals, BadReplyError
 from .bindings import Bindings, Caller, RefusedError
-from .environment import GIVEN_UP, append_node
+from .environment import GIVEN_UP, accelerated, append_node
+from .holding import Holding
 from .introduction import CALLER, PREFIX, Introduction, log_refusal
 from .messages import Messages
 from .secret import lock
@@ -61,7 +62,11 @@ def install() -> None:
     runtime = importlib.import_module("flwr.superlink.servicer.runtime.runtime_handlers")
     runtime.pull_messages = guard.before_poll(runtime.pull_messages)  # type: ignore[attr-defined]
     local_objects.install(runtime.__name__)
-    lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard)}))
+    holding = None
+    if accelerated():
+        holding = Holding()
+        runtime.push_messages = guard.after_push(runtime.push_messages, holding)  # type: ignore[attr-defined]
+    lock(main, type("Introduction", (Introduction,), {"heard": staticmethod(guard.heard), "holding": holding}))
 
 
 def logging_refusals(authenticate: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,6 +143,17 @@ class Guard:
             return original(request, state, *rest)
 
         return pull_messages
+
+    def after_push(self, original: Callable[..., Any], holding: Holding) -> Callable[..., Any]:
+        """Wraps the server app's sending of messages: the nodes get them at once."""
+
+        @wraps(original)
+        def push_messages(request: Any, *rest: Any, **more: Any) -> Any:
+            response = original(request, *rest, **more)
+            holding.stored(self.bindings.cluster_of(message.metadata.dst_node_id) for message in request.messages_list)
+            return response
+
+        return push_messages
 
     def remove_departed(self, clusters: frozenset[str] | None, state: Any) -> None:
         if clusters is None:

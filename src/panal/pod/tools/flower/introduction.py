@@ -15,10 +15,12 @@ from .. import pod_secret
 from ..files import log_line
 from ..refusals import Refusals
 from .bindings import Caller, RefusedError, read_caller
+from .holding import Holding
 from .secret import rejected, unauthorized
 
 CLUSTER, INSTANCE = pod_secret.CLUSTER.encode(), b"x-panal-instance"
 PREFIX = "/v1/fleet"
+PULL = f"{PREFIX}/pull-messages"
 LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
 SMALL = 64 << 10  # bytes of any other request, which Flower expands to log it
 AT_A_TIME = 4  # concurrent uploads of a cluster; a Flower node sends two
@@ -28,9 +30,10 @@ CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # 
 
 class Introduction:
     """ASGI middleware: sets CALLER for requests below PREFIX, and refuses those without a cluster. Limits the concurrent uploads of a
-    cluster, because an unfinished body occupies memory."""
+    cluster, because an unfinished body occupies memory. Holds requests for messages (`holding`)."""
 
     heard: Callable[[Caller], None]  # called when bytes of an object arrive
+    holding: Holding | None = None
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
@@ -53,6 +56,9 @@ class Introduction:
             text = f"{caller.cluster} sends {length} bytes; a request of this kind may have {most}"
             log_refusal(caller.cluster, scope["path"], RefusedError("TooLarge", text))
             await rejected(send, 413, "Too large")
+        elif scope["path"] == PULL and self.holding:
+            await self.holding.wait(caller.cluster)
+            await self.app(scope, receive, self.holding.observed(caller.cluster, send))
         elif scope["path"] not in LARGEST:
             await self.app(scope, receive, send)
         else:
