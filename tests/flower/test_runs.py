@@ -104,16 +104,17 @@ def test_the_hub_holds_an_idle_nodes_request_until_there_is_a_message(pods: Make
             pulls.append(answer)
 
     run.gateways.cut = count
-    app = run.app()
-    run.start_superlink()
-    run.app_hash = run.bundle(app)
-    run.start_site("site1")
-    run.connected("site1")
-    time.sleep(5)  # the quorum is missing
-    assert len(pulls) <= 3  # it would be 8 and more, each answered at once
-    run.start_site("site2")
-    run.start_launcher(app)
-    assert run.termination()[0] == 0
+    with reporting(run, ConfigMap()):
+        app = run.app()
+        run.start_superlink()
+        run.app_hash = run.bundle(app)
+        run.start_site("site1")
+        run.connected("site1")
+        time.sleep(5)  # the quorum is missing
+        assert len(pulls) <= 3  # it would be 8 and more, each answered at once
+        run.start_site("site2")
+        run.start_launcher(app)
+        assert run.termination()[0] == 0
     assert sum(bool(answer) for answer in pulls) >= 2
 
 
