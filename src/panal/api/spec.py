@@ -278,9 +278,9 @@ class Spec(Model):
     )
     acceleration: Acceleration = Field(
         default=Acceleration.AUTO,
-        description="Auto: the app's processes are forked from a process that has imported its libraries, and collaborators poll for "
-        "messages more often while there are any. It has no effect with a GPU, or with a version of the framework that panal does not "
-        "support. Off: the framework's own behavior.",
+        description="Auto: the app's processes are forked from a process that has imported its libraries, and collaborators get "
+        "messages at once. It has no effect with a GPU, or with a version of the framework that panal does not support. Off: the "
+        "framework's own behavior.",
     )
     suspend: bool = Field(default=False, description="Set to true to stop the run's Pods, to false to go on after the last complete round.")
     stop: bool = Field(
