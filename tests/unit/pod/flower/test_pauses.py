@@ -65,9 +65,15 @@ def test_the_poll_intervals_of_a_node(clock: Clock) -> None:
             clock.now += 4.0
         module.time.sleep(0.5)
 
-    module = SimpleNamespace(_push_messages=push)
+    held = 0.0
+
+    def pull(**_: object) -> None:
+        clock.now += held
+
+    module = SimpleNamespace(_push_messages=push, _pull_and_store_message=pull)
     poll_hook.patch(module)  # type: ignore[arg-type]
     for _ in range(14):
+        module._pull_and_store_message()
         module.time.sleep(3)
     assert clock.slept[:3] == [0.2, 0.25, 0.312]
     assert clock.slept[-1] == 3
@@ -75,6 +81,12 @@ def test_the_poll_intervals_of_a_node(clock: Clock) -> None:
     module._push_messages()
     module.time.sleep(3)
     assert clock.slept == [0.02, 0.201, 0.411, 0.5, 0.2]
+    clock.slept.clear()
+    held = 10.0  # by the hub
+    for _ in range(3):
+        module._pull_and_store_message()
+        module.time.sleep(3)
+    assert clock.slept == [0.2, 0.2, 0.2]
 
 
 def test_without_acceleration_a_node_polls_like_flower(monkeypatch: pytest.MonkeyPatch) -> None:
