@@ -213,10 +213,10 @@ def test_a_stateful_set_its_config_map_and_the_pod_anew(hub_api, node, namespace
     hub_api.kubectl("-n", namespace, "patch", "configmap", "s", "-p", '{"data":{"k":"after"}}')
     until(lambda: "after" in log_of(node, namespace, "s-0"), 5)
     first = hub_api.kubectl("-n", namespace, "get", "pod", "s-0", "-o", "jsonpath={.metadata.uid}")
-    hub_api.kubectl("-n", namespace, "delete", "pod", "s-0", "--timeout=30s")
+    hub_api.kubectl("-n", namespace, "delete", "pod", "s-0", "--wait=false")  # the next one is there too soon for kubectl to notice
     until(lambda: hub_api.kubectl("-n", namespace, "get", "pod", "s-0", "-o", "jsonpath={.metadata.uid}", check=False) not in ("", first))
+    until(lambda: not (node.folder / "pods" / first).exists())
     until(lambda: "after" in log_of(node, namespace, "s-0"))
-    assert not (node.folder / "pods" / first).exists()
 
 
 def same_process(pod_status):
