@@ -100,11 +100,6 @@ FAILURES: dict[str, Failure] = {
         spec={"activeDeadlineSeconds": 15},
     ),
     "framework": Failure(Reason.RUNTIME_NOT_SUPPORTED, ("spec.framework",), spec={"framework": "fate"}),
-    "route": Failure(
-        Reason.LISTENER_NOT_SUPPORTED,
-        ("spec.server.listeners[0].type: Route",),
-        server={"listeners": [{"name": "main", "type": "Route", "port": 443}]},
-    ),
     "port-taken": Failure(
         Reason.OBJECT_REFUSED,
         ("Service port-taken-aggregator", "already allocated"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from panal.addon.config import NOTHING
 from panal.lifecycle.reasons import Reason
-from panal.lifecycle.world import ClusterView, PlacementView
+from panal.lifecycle.world import ClusterView, Networks, PlacementView
 from worlds import CLAIM, ago, cluster, clusters, job, launcher, pod, progress, service, sites, work, works
 
 Spec = dict[str, Any]
@@ -63,9 +63,6 @@ def _unsupported() -> Iterator[Case]:
         yield Case(f"framework {name}", {"framework": name}, Reason.RUNTIME_NOT_SUPPORTED, "spec.framework: ")
     one = {"framework": "other", "client": {"command": ["train"], "placement": {}, "dataClaim": "None"}}
     yield Case("a command on one side alone", one, Reason.INVALID_SPEC, "spec.server.command: ")
-    for kind in ("Route", "Ingress", "Gateway"):
-        words = f"spec.server.listeners[0].type: {kind}"
-        yield Case(f"listener {kind}", listening(type=kind), Reason.LISTENER_NOT_SUPPORTED, words)
     for storage in ({"type": "HostPath", "path": "/models"}, {"type": "S3Bucket", "s3": {"bucketName": "models"}}):
         words = f"spec.server.storage.type: {storage['type']}"
         yield Case(f"storage {storage['type']}", server(storage=storage), Reason.STORAGE_NOT_SUPPORTED, words)
@@ -209,18 +206,35 @@ def _unbound_sets() -> Iterator[Case]:
 
 
 def _starting(**changes: Any) -> dict[str, Any]:
-    return {"job": job(pod()), "works": {}, "progress": progress(started=False, connected=0), "service": service()} | changes
+    return {"job": job(pod()), "works": {}, "progress": progress(started=False, connected=0), "exposed": (service(),)} | changes
 
 
 def _no_address() -> Iterator[Case]:
     starting = _starting()
     no_nodes = starting | {"node_addresses": ()}
-    balanced = starting | {"service": {"spec": {"ports": [{"port": 8080}]}, "status": {}}}
+    balanced = starting | {"exposed": (service(),)}
     for host in ("no-such-host", "999.1.1.1", "hub.invalid", "1.2.3", "::::::", "0x7f.1"):
         words = f"does not resolve the aggregator's address {host}. Correct it in spec.server.listeners[0].ip"
         yield Case(f"address {host}", listening(ip=host), Reason.ADDRESS_PENDING, words, starting)
     yield Case("a hub without nodes", {}, Reason.ADDRESS_PENDING, "Set spec.server.listeners[0].ip", no_nodes)
     yield Case("no load balancer", listening(type="LoadBalancer"), Reason.ADDRESS_PENDING, "use a listener of type NodePort", balanced)
+
+
+def _no_listener() -> Iterator[Case]:
+    """The hub of the world has none of what these need."""
+    gateway = {"type": "Gateway", "gateway": {"name": "fl"}}
+    for listener, words in (
+        ({"type": "Route"}, "the hub does not serve Routes"),
+        (gateway, "the hub does not serve TLSRoutes"),
+        ({"type": "Ingress"}, "the hub does not serve Ingresses"),
+    ):
+        yield Case(f"listener {listener['type']}", listening(**listener), Reason.LISTENER_NOT_SUPPORTED, words)
+    ingresses = {"networks": Networks(served={"Ingress": "networking.k8s.io/v1"})}
+    words = "spec.server.listeners[0].ingressClassName: the hub has no default IngressClass"
+    yield Case("no IngressClass", listening(type="Ingress"), Reason.LISTENER_NOT_SUPPORTED, words, ingresses)
+    routes = {"networks": Networks(served={"TLSRoute": "gateway.networking.k8s.io/v1"})}
+    words = "spec.server.listeners[0].gateway: the Gateway ns/fl does not exist"
+    yield Case("no Gateway", listening(**gateway), Reason.LISTENER_NOT_SUPPORTED, words, routes)
 
 
 def _no_participant() -> Iterator[Case]:
@@ -287,7 +301,7 @@ def _works_are_refused() -> Iterator[Case]:
 
 
 FAILED = [*_unsupported(), *_start_fails()]
-WAITING = [*_nothing_matches(), *_wrong_placement(), *_unbound_sets(), *_no_address()]
+WAITING = [*_nothing_matches(), *_wrong_placement(), *_unbound_sets(), *_no_address(), *_no_listener()]
 CLUSTERS = [*_no_participant(), *_pods_do_not_start(), *_works_are_refused()]
 
 ENV, RESOURCES, TOLERATIONS, NODES = (f"spec.server.{field}: " for field in ("env", "resources", "tolerations", "nodeSelector"))

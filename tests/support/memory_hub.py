@@ -48,6 +48,7 @@ class Hub:
         self.objects: dict[tuple[Kind, str, str], Object] = {}
         self.refusals: dict[object, ApiError] = {}
         self.refused = 0
+        self.served: set[Kind] = set()  # of the optional kinds
         self.statuses: list[Object] = []
         self.deleted: list[tuple[str, str]] = []
         self._versions = itertools.count(1)
@@ -67,6 +68,9 @@ class Hub:
     def tell(self, type_: Literal["MODIFIED", "DELETED"], obj: Object) -> None:
         self.events.append((kind_of(obj), WatchEvent(type_, deepcopy(obj))))
         self.changed.set()
+
+    async def serves(self, kind: Kind) -> bool:
+        return kind in self.served
 
     async def pages(self, kind: Kind, selector: object, page_size: int) -> AsyncIterator[Listing]:
         yield Listing([deepcopy(o) for (k, _, _), o in self.objects.items() if k == kind], str(len(self.events)))

@@ -35,6 +35,11 @@ class Right(NamedTuple):
     verb: str
 
     @property
+    def is_about_listeners(self) -> bool:
+        """Those that lead to a run by its name are used by tests/real/test_listeners.py: the hub with nodes has no controller for them."""
+        return self.group in ("gateway.networking.k8s.io", "route.openshift.io") or self.resource in ("ingresses", "ingressclasses")
+
+    @property
     def is_about_certificates(self) -> bool:
         """Those are used, each of them, by tests/real/test_certificates.py, and not by every run."""
         return self.group in ("addon.open-cluster-management.io", "certificates.k8s.io") or self.resource == "secrets"

@@ -19,6 +19,7 @@ from panal.kube import kinds
 from panal.kube.errors import Invalid
 from panal.kube.events import REPEATED_AFTER
 from panal.kube.times import from_time, now_utc
+from panal.lifecycle.reasons import Reason
 from runs import APP_IMAGE, Run, apply, label_clusters
 from stories import story
 from waiting import eventually
@@ -235,6 +236,7 @@ def test_a_quiet_hub_is_not_written_to(engine: Engine) -> None:
 def test_old_resources_apply_and_say_what_cannot_be_run(engine: Engine) -> None:
     old = {"framework": "other", "server": {"image": APP_IMAGE, "listeners": [{"name": "r", "type": "Route", "port": 443}]}}
     run = apply(engine, NS, "former", clusters=["cluster1"], **old)
-    status = run.until_ended("Failed", 30)
-    assert "spec.server.listeners[0].type: Route" in status["message"]
+    status = run.until(lambda s: "spec.server.listeners[0].type: " in s.get("message", ""), "the run says what it cannot have", 30)
+    assert (status["phase"], run.reason()) == ("Waiting", Reason.LISTENER_NOT_SUPPORTED), run.story()
+    assert "which only OpenShift has" in status["message"]
     run.delete()

@@ -120,7 +120,7 @@ def fresh(**changes: Any) -> World:
             clusters=three,
             set_members={"global": frozenset(three)},
             job=None,
-            service=None,
+            exposed=(),
             volume_claims=frozenset(),
             node_addresses=("10.0.0.1",),
             works={},
@@ -154,7 +154,8 @@ def job(*pods: PodView, created: datetime | None = None, **changes: Any) -> JobV
 
 
 def service() -> Object:
-    return {"metadata": {"name": "digits-aggregator"}, "spec": {"ports": [{"port": 8080, "nodePort": 30123}], "clusterIP": "10.96.0.9"}}
+    spec = {"ports": [{"port": 8080, "nodePort": 30123}], "clusterIP": "10.96.0.9"}
+    return {"kind": "Service", "metadata": {"name": "digits-aggregator"}, "spec": spec}
 
 
 def work(number: int, created: datetime | None = None, **feedback: Any) -> WorkView:
@@ -200,7 +201,7 @@ def running(**changes: Any) -> World:
     known = {
         "run": run(status_after(fresh())),
         "job": job(pod()),
-        "service": service(),
+        "exposed": (service(),),
         "works": works(work(1), work(2), work(3)),
         "progress": progress(),
         "volume_claims": frozenset({f"{run().name}-model"}),

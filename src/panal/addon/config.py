@@ -14,6 +14,7 @@ Object = dict[str, Any]
 ConfigKey = tuple[str, str]  # namespace and name
 GROUP, RESOURCE = "addon.open-cluster-management.io", "addondeploymentconfigs"
 ADDRESS = "AGGREGATOR_HOST"  # customized variable: the address by which this site reaches the hub
+LISTENER = "AGGREGATOR_LISTENER"  # customized variable: the name of the listener that this site uses
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -21,7 +22,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 class SiteConfig:
     """`registries`: prefixes of image names and their mirrors. `proxy`: host and port of the HTTP proxy to the hub. `address_host`: the
     host by which the site reaches the aggregator; empty for the usual one. `problems`: messages about invalid settings, which have no
-    effect."""
+    effect. `listener`: the name of the listener that the site uses in runs that have it; empty for the first that is ready."""
 
     node_selector: Mapping[str, str]
     tolerations: tuple[Mapping[str, Any], ...]
@@ -29,6 +30,7 @@ class SiteConfig:
     proxy: tuple[str, int] | None
     address_host: str
     problems: tuple[str, ...]
+    listener: str = ""
 
     def image(self, name: str) -> str:
         """The image name at this site: the longest source that is the name or a path prefix of it is replaced by its mirror."""
@@ -62,13 +64,15 @@ def site_config(mca: Object, cma: Object | None, configs: Mapping[ConfigKey, Obj
     where = f"AddOnDeploymentConfig {key[0]}/{key[1]}"
     placement = spec.get("nodePlacement") or {}
     proxy, problem = _proxy(spec.get("proxyConfig") or {}, where)
+    variables = {v["name"]: (v.get("value") or "").strip() for v in reversed(spec.get("customizedVariables") or ())}
     return SiteConfig(
         node_selector=dict(placement.get("nodeSelector") or {}),
         tolerations=tuple(placement.get("tolerations") or ()),
         registries=tuple((r.get("source") or "", r["mirror"]) for r in spec.get("registries") or ()),
         proxy=proxy,
-        address_host=next((v.get("value") or "" for v in spec.get("customizedVariables") or () if v["name"] == ADDRESS), "").strip(),
+        address_host=variables.get(ADDRESS, ""),
         problems=(problem,) if problem else (),
+        listener=variables.get(LISTENER, ""),
     )
 
 

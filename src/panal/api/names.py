@@ -92,8 +92,13 @@ def run_id(namespace: str, name: str, uid: str) -> str:
 
 
 def aggregator(run: str) -> str:
-    """The aggregator's Job and Service."""
+    """The aggregator's Job."""
     return f"{run}-aggregator"
+
+
+def listener(run: str, number: int) -> str:
+    """The Service of a listener, by its position in the spec, and the Route, TLSRoute or Ingress that leads to it."""
+    return f"{aggregator(run)}-{number + 1}" if number else aggregator(run)
 
 
 def reporter(run: str) -> str:

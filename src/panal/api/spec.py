@@ -22,6 +22,7 @@ MAX_PATH = 1024
 MAX_SECONDS = 2**31 - 1  # 68 years: a time so long after the run's creation still exists
 SIZE = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"
 SUBDOMAIN = rf"^({DNS_NAME})?$"
+LABEL = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 _HOST_NAME = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*\.?"
 _IPV6 = r"[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(:[0-9]{1,3}(\.[0-9]{1,3}){3})?"
 HOST = rf"^({_HOST_NAME}|{_IPV6})?$"
@@ -60,21 +61,74 @@ class ReplyNumbers(StrEnum):
     ANY = "Any"
 
 
+class GatewayReference(Model):
+    name: str = Field(min_length=1, max_length=253, pattern=SUBDOMAIN, description="The Gateway's name.")
+    namespace: str = Field(default="", max_length=63, pattern=LABEL, description="Its namespace. If not set: the namespace of the run.")
+    section_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="The Gateway's listener, with the protocol TLS and the mode Passthrough. If not set: the first such listener.",
+    )
+
+
 class Listener(Model):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "(self.?type.orValue('') == 'Gateway') == has(self.gateway)",
+                    "gateway: required with type Gateway, and only then; name the Gateway in gateway.name",
+                ),
+                rule(
+                    "!has(self.host) || self.host == '' || self.?type.orValue('') in ['Route', 'Gateway', 'Ingress']",
+                    "host: only with type Route, Gateway or Ingress; remove it, or use ip",
+                ),
+                rule(
+                    "!has(self.ingressClassName) || self.ingressClassName == '' || self.?type.orValue('') == 'Ingress'",
+                    "ingressClassName: only with type Ingress; remove it",
+                ),
+            ]
+        }
+    )
+
     name: str = Field(default="", max_length=63, description="A name of your choice, unique in the list.")
-    type: ListenerType = Field(default=ListenerType.NODE_PORT, description="How clusters reach the aggregator from outside the hub.")
+    type: ListenerType = Field(
+        default=ListenerType.NODE_PORT,
+        description="How clusters reach the aggregator from outside the hub. Route (OpenShift), Gateway (Gateway API) and Ingress pass TLS "
+        "through to the aggregator by the name in the handshake (SNI), so that many runs share one address and port.",
+    )
     port: int = Field(
         default=8080,
         ge=1,
         le=65535,
-        description="The port. With type NodePort: a port in the hub's NodePort range (by default 30000-32767) "
-        "is the node port; any other port is the Service's port, and the hub chooses the node port.",
+        description="The port of the Service. With type NodePort: a port in the hub's NodePort range (by default 30000-32767) "
+        "is the node port; any other port is the Service's port, and the hub chooses the node port. With type Route or Ingress clusters "
+        "use port 443, with type Gateway the port of the Gateway's listener.",
     )
     ip: str = Field(
         default="",
         max_length=253,
         pattern=HOST,
-        description="With type NodePort: the address at which clusters reach the hub's nodes. If not set: the address of a node.",
+        description="The address at which clusters reach the hub's nodes (type NodePort), or the router, the Gateway or the Ingress "
+        "controller. If not set: the address of a node, or the one that the hub's objects say.",
+    )
+    host: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="With type Route, Gateway or Ingress: the name by which clusters ask for this run in the TLS handshake, different for "
+        "each run. If not set: Route: the name that the router assigns. Gateway: RUN.NAMESPACE below the listener's wildcard. Else: "
+        "RUN.NAMESPACE.fl.panal, which need not be in any DNS. The certificate of the run does not depend on it.",
+    )
+    gateway: GatewayReference | None = Field(
+        default=None, description="With type Gateway: the Gateway, which the hub's administrator has created."
+    )
+    ingress_class_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="With type Ingress: the IngressClass. Its controller must be able to pass TLS through. If not set: the default one.",
     )
 
 

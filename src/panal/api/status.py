@@ -100,6 +100,9 @@ class ListenerStatus(Model):
     type: ListenerType = Field(description="The listener's type.")
     address: str = Field(default="", description="The address at which clusters reach the aggregator.")
     port: int = Field(default=0, description="The port at that address.")
+    host: str = Field(default="", description="The name that clusters send in the TLS handshake (SNI).")
+    ready: bool = Field(default=False, description="Whether clusters can use the listener, as far as the hub knows.")
+    message: Text = Field(default="", description="Why the listener is not ready, and what to do about it.")
 
 
 class ModelStatus(Model):
@@ -145,7 +148,7 @@ class Status(Model):
     headline_metric: Text = Field(default="", description="The main metric, such as accuracy 0.93.")
     listeners: list[ListenerStatus] = Field(
         default_factory=list,
-        description="The addresses at which clusters reach the aggregator.",
+        description="The listeners of the spec, in the same order: where clusters reach the aggregator. They use the first that is ready.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     model: ModelStatus | None = Field(default=None, description="The stored model.")

@@ -28,7 +28,7 @@ _QUEUE, _UNSENT, READ = 64 << 10, 64 << 10, 32 << 10
 _TCP, _NOTSENT_LOWAT = 6, 25
 _REPEATABLE = 1 << 20
 # A lost peer is detected within 30 s.
-_KEEPALIVE = {"interval": "20s", "timeout": "10s"}
+_KEEPALIVE = {"interval": "5s", "timeout": "10s"}
 
 
 def typed(name: str, /, **fields: Any) -> Json:

@@ -6,7 +6,7 @@ The next step, `supply`, adds signed certificates and resolved addresses.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -20,12 +20,12 @@ from panal.api.progress import Progress
 from panal.hub import views, works
 from panal.hub.bound_sets import BoundSets
 from panal.hub.settings import Settings
-from panal.hub.watched import ADDON_KINDS, BY_NAME, BY_PLACEMENT, BY_RUN, RunKey
+from panal.hub.watched import ADDON_KINDS, BY_NAME, BY_PLACEMENT, BY_RUN, ENTRANCES, RunKey
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
-from panal.lifecycle.world import ClusterView, Credentials, PlacementView, Run, SiteView, WorkView, World
+from panal.lifecycle.world import ClusterView, Credentials, Networks, PlacementView, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +90,10 @@ class Observer:
             clusters=clusters,
             set_members={} if started else views.members(cache.list(kinds.MANAGED_CLUSTER_SET), clusters),
             job=views.job(job, cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None,
-            service=self._one(kinds.SERVICE, run, names.aggregator(run.name)),
+            exposed=tuple(obj for _, obj in self._of_run(run, kinds.SERVICE, *self._entrances())),
             volume_claims=frozenset(c["metadata"]["name"] for c in cache.list(kinds.PERSISTENT_VOLUME_CLAIM, namespace)),
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
+            networks=self._networks(),
             works={w.cluster: w for w in self.works(run)},
             progress=self._progress(run, job),
             sites=self._sites.now(),
@@ -182,8 +183,28 @@ class Observer:
         return frozenset(name for p in placements for name in p.get("clusterSets") or ())
 
     def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:
-        found = ((kind, obj) for kind in NOT_NEEDED_AFTER_END for obj in self._cache.by_index(kind, BY_RUN, run.uid))
+        found = self._of_run(run, *self._entrances(), *NOT_NEEDED_AFTER_END)
         return [(k.api_version, k.kind, o["metadata"]["name"]) for k, o in found if not o["metadata"].get("deletionTimestamp")]
+
+    def _of_run(self, run: Run, *of: Kind) -> Iterator[tuple[Kind, Object]]:
+        return ((kind, obj) for kind in of for obj in self._cache.by_index(kind, BY_RUN, run.uid))
+
+    def _entrances(self) -> list[Kind]:
+        """Those that the hub serves, each in one version."""
+        found: dict[str, Kind] = {}
+        for kind in ENTRANCES:
+            if self._cache.served(kind):
+                found.setdefault(kind.kind, kind)
+        return list(found.values())
+
+    def _networks(self) -> Networks:
+        cache = self._cache
+        return Networks(
+            served={kind.kind: kind.api_version for kind in self._entrances()},
+            gateways={(g["metadata"]["namespace"], g["metadata"]["name"]): g for g in cache.list(kinds.GATEWAY)},
+            gateway_classes={c["metadata"]["name"]: c["spec"]["controllerName"] for c in cache.list(kinds.GATEWAY_CLASS)},
+            ingress_classes={c["metadata"]["name"]: views.ingress_class(c) for c in cache.list(kinds.INGRESS_CLASS)},
+        )
 
 
 def _parsed_progress(run: Run, text: str) -> Progress | None:

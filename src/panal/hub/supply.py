@@ -6,12 +6,10 @@ addresses of host names. Host names are queued here and resolved by `resolve`, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from panal.api import names
-from panal.api.addresses import is_ip
 from panal.api.status import Phase
 from panal.hub.addon.authorities import Authorities
 from panal.hub.resolve import Resolver
@@ -28,7 +26,7 @@ class Supplier:
         """The World with certificate and addresses; unchanged if the run has ended."""
         if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
             return world
-        for host in _hosts(world):
+        for host in exposure.hosts(world):
             self._resolver.want(host)
         return replace(world, credentials=self._credentials(world, now), resolved=self._resolver.known)
 
@@ -38,10 +36,3 @@ class Supplier:
         name = names.server_name(run.name, run.namespace)
         signed = self._authorities.server_certificate(name, known.request, known.certificate, now)
         return replace(known, trust=trust.collaborator_bundle, crl=trust.crl, certificate=signed)
-
-
-def _hosts(world: World) -> Iterator[str]:
-    """Host names by which sites reach the aggregator."""
-    found = exposure.address(world)
-    hosts = {found.host} if found else set[str]()
-    yield from (host for host in hosts | {s.config.address_host for s in world.sites.values()} if host and not is_ip(host))

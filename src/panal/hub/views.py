@@ -11,8 +11,10 @@ from panal.addon.issued import issued
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
-from panal.lifecycle.world import ClusterView, ContainerView, JobView, PlacementView, PodView, SiteView
+from panal.lifecycle.world import ClusterView, ContainerView, IngressClassView, JobView, PlacementView, PodView, SiteView
 from panal.placement.sets import members as members_of
+
+DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"  # annotation
 
 
 def site(obj: Object, config: SiteConfig) -> SiteView:
@@ -49,6 +51,11 @@ def cluster(obj: Object) -> ClusterView:
         taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
         untimed=any(not t.get("timeAdded") for t in spec.get("taints") or ()),
     )
+
+
+def ingress_class(obj: Object) -> IngressClassView:
+    annotations = obj["metadata"].get("annotations") or {}
+    return IngressClassView((obj.get("spec") or {}).get("controller", ""), annotations.get(DEFAULT_CLASS) == "true")
 
 
 def placement(obj: Object, decisions: Iterable[Object]) -> PlacementView | None:

@@ -39,6 +39,10 @@ OWN_KINDS = (
     kinds.POD,
 )
 
+# What leads to a run by the name in the TLS handshake, and what it depends on. A hub may lack these kinds.
+ENTRANCES = (kinds.INGRESS, kinds.ROUTE, *kinds.TLS_ROUTES)
+NETWORKS = (kinds.INGRESS_CLASS, kinds.GATEWAY, kinds.GATEWAY_CLASS)
+
 # Kinds that a hub may lack. Without them no cluster gets a certificate, but the controller still reconciles runs.
 ADDON_KINDS = (kinds.MANAGED_CLUSTER_ADDON, kinds.CLUSTER_MANAGEMENT_ADDON, kinds.ADDON_DEPLOYMENT_CONFIG)
 
@@ -54,9 +58,12 @@ def watched() -> list[Watched]:
     trims = {kinds.MANIFEST_WORK: works.trim}
     indexes = {BY_RUN: _run, BY_NAME: _name}
     ours = [Watched(kind, label_selector=OURS, trim=trims.get(kind, drop_managed_fields), indexes=indexes) for kind in OWN_KINDS]
+    entrances = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run}, optional=True) for kind in ENTRANCES]
     return [
         Watched(kinds.FEDERATED_LEARNING),
         *ours,
+        *entrances,
+        *(Watched(kind, optional=True) for kind in NETWORKS),
         Watched(kinds.MANAGED_CLUSTER, trim=_trimmed_cluster),
         Watched(kinds.MANAGED_CLUSTER_SET),
         Watched(kinds.MANAGED_CLUSTER_SET_BINDING),
@@ -93,7 +100,7 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     elif kind == kinds.PLACEMENT_DECISION:
         if PLACEMENT_LABEL in labels:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
-    elif kind in ADDON_KINDS:
+    elif kind in ADDON_KINDS or kind in NETWORKS:  # a run may use a Gateway of another namespace
         yield from unfinished(cache)
     elif kind != kinds.CERTIFICATE_SIGNING_REQUEST:
         yield from unfinished(cache, metadata.get("namespace"))

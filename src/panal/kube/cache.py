@@ -4,7 +4,8 @@ A loop for each kind lists the objects, then watches from the version of the lis
 it misses no change. If the server no longer has the version (410), the loop lists again and compares, so that it also notices deletions.
 In practice watches fail silently: the loop ends a stream that receives nothing for `silence` seconds. About every `resync` seconds it
 lists the kind again and notifies subscribers of all objects, changed or not. A kind that is unavailable (not installed, forbidden, server
-unreachable) is retried with growing delays and reported by `problems`; it does not affect the other kinds.
+unreachable) is retried with growing delays and reported by `problems`; it does not affect the other kinds. An optional kind that the server
+does not have is no problem: the loop asks for it every ABSENT seconds, and has no objects of it meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from panal.kube import metrics
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client, Selector, WatchEvent
 from panal.kube.clock import Clock, SystemClock
-from panal.kube.errors import ApiError, Gone
+from panal.kube.errors import ApiError, Gone, NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object, Objects, drop_managed_fields, key_of, version_of
 from panal.kube.store import IndexFunction, Store
@@ -26,6 +27,7 @@ from panal.kube.store import IndexFunction, Store
 log = logging.getLogger(__name__)
 
 RETRIES = Backoff(first=0.2, cap=10)
+ABSENT = 60.0  # seconds
 PAGE_SIZE = 100  # objects of a list that are in memory at once
 BATCH = 20  # objects of a page between which other tasks get their turn
 SPREAD = 0.02  # by so much earlier each kind lists again than the kind before it, so that they do not all list at once
@@ -34,7 +36,8 @@ Callback = Callable[[Kind, Object | None, Object | None], None]  # kind, old, ne
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What to watch of a kind. `trim` may change its argument; the cache stores what it returns."""
+    """What to watch of a kind. `trim` may change its argument; the cache stores what it returns. `optional`: the server may lack the
+    kind."""
 
     kind: Kind
     label_selector: str = ""
@@ -42,6 +45,7 @@ class Watched:
     namespace: str = ""
     trim: Callable[[Object], Object] = drop_managed_fields
     indexes: Mapping[str, IndexFunction] = field(default_factory=dict)
+    optional: bool = False
 
     @property
     def selector(self) -> Selector:
@@ -94,6 +98,10 @@ class Cache:
         """The objects for which the index function `index` of the kind returns `value`."""
         return self._feeds[kind].store.by_index(index, value)
 
+    def served(self, kind: Kind) -> bool:
+        """Whether the server has the kind, as far as the cache knows."""
+        return self._feeds[kind].served
+
     def changes(self, *kinds: Kind) -> int:
         """A number that increases with each change of an object of these kinds."""
         return sum(self._feeds[kind].store.changes for kind in kinds)
@@ -106,8 +114,9 @@ class Cache:
         self._callbacks.append(callback)
 
     def synced(self, *kinds: Kind) -> bool:
-        """Whether these kinds (default: all) have been listed at least once."""
-        return all(self._feeds[kind].synced for kind in kinds or self._feeds)
+        """Whether these kinds (default: all) have been listed at least once. An optional kind may have a problem instead."""
+        feeds = [self._feeds[kind] for kind in kinds or self._feeds]
+        return all(feed.synced or (feed.optional and feed.kind in self._problems) for feed in feeds)
 
     async def wait_synced(self, *kinds: Kind) -> None:
         while not self.synced(*kinds):
@@ -147,8 +156,10 @@ class _Feed:
         report: Callable[[Kind, str], None],
     ) -> None:
         self.kind = watched.kind
+        self.optional = watched.optional
         self.store = Store(watched.indexes)
         self.synced = False
+        self.served = False
         self._client = client
         self._watched = watched
         self._timing = timing
@@ -162,6 +173,9 @@ class _Feed:
     async def run(self) -> None:
         while True:
             try:
+                if self.optional and not self._version and not await self._client.serves(self.kind):
+                    await self._wait_until_served()
+                    continue
                 await self._list_if_needed()
                 await self._watch()
                 metrics.WATCH_RESTARTS.labels(str(self.kind), "ended").inc()
@@ -170,11 +184,19 @@ class _Feed:
                 await self._recover(error)
 
     async def _recover(self, error: ApiError) -> None:
-        if isinstance(error, Gone):
+        if isinstance(error, Gone) or (self.optional and isinstance(error, NotFound)):
             self._version = ""
         self._failures += 1
         self._report(self.kind, str(error))
         await self._clock.sleep(self._timing.retries.delay(self._failures))
+
+    async def _wait_until_served(self) -> None:
+        gone = self.store.keys()
+        for key in gone:
+            self._remove(key)
+        self.served, self.synced = False, True
+        self._recovered()
+        await self._clock.sleep(ABSENT)
 
     def _recovered(self) -> None:
         self._failures = 0
@@ -188,7 +210,7 @@ class _Feed:
         self._version = await self._list(notify_unchanged=resync)
         metrics.LISTS.labels(str(self.kind)).inc()
         self._listed_at = self._clock.monotonic()
-        self.synced = True
+        self.served = self.synced = True
         self._recovered()
 
     def _until_resync(self) -> float:

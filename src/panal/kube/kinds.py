@@ -40,6 +40,7 @@ _CLUSTER = "cluster.open-cluster-management.io"
 _WORK = "work.open-cluster-management.io"
 _ADDON = "addon.open-cluster-management.io"
 _ADMISSION = "admissionregistration.k8s.io"
+_GATEWAY = "gateway.networking.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 FEDERATED_LEARNING = Kind(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
@@ -69,6 +70,14 @@ NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENT = Kind("", "v1", "Event", "events")  # core/v1, which `kubectl get events` and `kubectl describe` read
 
+INGRESS = Kind("networking.k8s.io", "v1", "Ingress", "ingresses")
+INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", namespaced=False)
+ROUTE = Kind("route.openshift.io", "v1", "Route", "routes")
+GATEWAY = Kind(_GATEWAY, "v1", "Gateway", "gateways")
+GATEWAY_CLASS = Kind(_GATEWAY, "v1", "GatewayClass", "gatewayclasses", namespaced=False)
+# A hub serves some of them. Any leads to the same objects.
+TLS_ROUTES = tuple(Kind(_GATEWAY, version, "TLSRoute", "tlsroutes") for version in ("v1", "v1alpha3", "v1alpha2"))
+
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 
 ROLE = Kind(_RBAC, "v1", "Role", "roles")
@@ -81,7 +90,7 @@ VALIDATING_ADMISSION_POLICY_BINDING = Kind(
     _ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", namespaced=False
 )
 
-ALL = tuple(value for value in globals().values() if isinstance(value, Kind))
+ALL = (*(value for value in globals().values() if isinstance(value, Kind)), *TLS_ROUTES)
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in ALL}
 
 

@@ -19,6 +19,7 @@ from panal.lifecycle.reasons import Reason, with_remedy
 from panal.lifecycle.world import WorkView, World
 
 NAMED = 10
+ENTRANCES = ("Service", "Route", "TLSRoute", "Ingress")
 
 
 def works_of(world: World, clusters: Iterable[ClusterName]) -> list[Ref]:
@@ -35,10 +36,10 @@ def job(world: World) -> list[Ref]:
 
 
 def after_end(world: World) -> Plan:
-    """An ended run keeps its Job (for the logs), its progress and its model. The Service is deleted after the last work, because a
-    collaborator that still dials its port must not reach another run."""
+    """An ended run keeps its Job (for the logs), its progress and its model. What leads to it is deleted after the last work, because a
+    collaborator that still dials its port or name must not reach another run."""
     going = works_of(world, world.works)
-    going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers if kind != "Service" or not world.works]
+    going += [Ref(api, kind, world.run.namespace, name) for api, kind, name in world.leftovers if kind not in ENTRANCES or not world.works]
     if world.job and not (world.job.succeeded or world.job.failed):
         going += job(world)
     return Plan(delete=tuple(going), look_again=10.0 if going else None)

@@ -14,7 +14,6 @@ import msgspec
 
 from panal.addon.config import SiteConfig
 from panal.api import names
-from panal.api.addresses import is_ip
 from panal.api.names import ClusterName
 from panal.gateway import collaborator as gateway
 from panal.lifecycle import partitions, pods
@@ -39,7 +38,7 @@ class Common:
 
 
 class Site(NamedTuple):
-    """Where a collaborator runs. `address` is the aggregator's address that this site dials, `host` its name on the hub."""
+    """Where a collaborator runs. `address` is the aggregator's address that this site dials, `sni` the name in its TLS handshakes."""
 
     cluster: ClusterName
     partition: Partition
@@ -47,7 +46,7 @@ class Site(NamedTuple):
     data: DataLocation | None
     open_shift: bool
     address: Address
-    host: str
+    sni: str
 
 
 def on_open_shift(cluster: ClusterView | None) -> bool:
@@ -57,11 +56,10 @@ def on_open_shift(cluster: ClusterView | None) -> bool:
 def config(common: Common, name: str, site: Site) -> Object:
     """The ConfigMap of the gateway: the aggregator's address and name. It may change during the run."""
     run = common.run
-    server = names.server_name(run.name, run.namespace)
     files = gateway.files(
         address=(site.address.host, site.address.port),
-        server_name=server,
-        sni=server if is_ip(site.host) else site.host,
+        server_name=names.server_name(run.name, run.namespace),
+        sni=site.sni,
         protocol=names.protocol(identity(run), site.cluster),
         proxy=site.config.proxy,
     )

@@ -11,17 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from panal.addon.config import SiteConfig
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import Status
 from panal.lifecycle import collaborator_pod, feedback, partitions
 from panal.lifecycle.collaborator_pod import Common, Site, on_open_shift
-from panal.lifecycle.exposure import route
+from panal.lifecycle.exposure import Found, Way, way
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.participants import not_admitted
 from panal.lifecycle.reasons import Reason, Trouble
-from panal.lifecycle.world import Address, Object, World
+from panal.lifecycle.world import Object, World
 from panal.placement.data import DataLocation, data_claim, data_location
 from panal.runtimes import Announced
 
@@ -70,20 +69,21 @@ class Works:
         }
 
 
-def works(world: World, clusters: Iterable[ClusterName], address: Address, announced: Announced) -> Works:
-    """The works of `clusters`, which must be able to take part. A cluster whose route to the aggregator is not yet resolved gets none."""
+def works(world: World, clusters: Iterable[ClusterName], listeners: Sequence[Found], announced: Announced) -> Works:
+    """The works of `clusters`, which must be able to take part. A cluster whose way to the aggregator is not yet known gets none."""
     run = replace(world.run, generation=0, deleting_since=None, finalizers=(), status=Status(), has_status=False)
     numbers = partitions.assign(clusters, world.works)
-    routes: dict[str, Address | None] = {}
+    ways: dict[tuple[str, str], Way | None] = {}
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
     sites = []
     for cluster in sorted(numbers):
         config = world.sites[cluster].config
-        way = _route(world, address, config, routes)
-        if way is not None:
+        used = config.address_host, config.listener
+        if used not in ways:
+            ways[used] = way(world, listeners, config)
+        if found := ways[used]:
             open_shift = on_open_shift(world.clusters.get(cluster))
-            host = config.address_host or address.host
-            sites.append(Site(cluster, numbers[cluster], config, _location(world, claim, cluster), open_shift, way, host))
+            sites.append(Site(cluster, numbers[cluster], config, _location(world, claim, cluster), open_shift, *found))
     return Works(Common(run, world.images, announced), sites)
 
 
@@ -110,13 +110,6 @@ def _without_data(world: World, claim: str, cluster: ClusterName) -> Trouble | N
 def _location(world: World, claim: str, cluster: ClusterName) -> DataLocation | None:
     value = world.clusters[cluster].claims.get(claim) if claim != names.NO_DATA and cluster in world.clusters else None
     return data_location(value) if value else None
-
-
-def _route(world: World, address: Address, config: SiteConfig, known: dict[str, Address | None]) -> Address | None:
-    """`known`: the routes found so far, by the host that the sites use."""
-    if config.address_host not in known:
-        known[config.address_host] = route(world, address, config)
-    return known[config.address_host]
 
 
 def _read_only_pod(name: str, stateful_set: Object) -> dict[str, Any]:

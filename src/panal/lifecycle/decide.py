@@ -4,8 +4,9 @@ deleted? ended?                                -> cleanup
 cannot run here? stopped? deadline over?       -> Failed
 suspended?                                     -> Waiting; aggregator and collaborators are removed
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
+no listener that the hub can have?             -> Waiting, with what it lacks
 else the run starts. Each of these steps changes an object on the hub, which triggers the next reconcile:
-1. The plan applies the Placement, the Service and the aggregator's Job, with the list of participants for its gateway.
+1. The plan applies the Placement, the Services and the aggregator's Job, with the list of participants for its gateway.
 2. The runtime reports that the aggregator is ready for collaborators: with Flower, when it has announced the app hash in the ConfigMap
    `<run>-progress`.
 3. When the address is known as well, each participant gets its collaborator, which runs only this app.
@@ -29,6 +30,7 @@ from panal.api.types import ModelStatus, Phase, RestartsStatus, Status
 from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, recovery, refused, status, story
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.collaborators import Works
+from panal.lifecycle.exposure import Found
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.placement import Selection
 from panal.lifecycle.plan import Plan, Ref
@@ -36,8 +38,9 @@ from panal.lifecycle.reasons import Reason, Trouble, with_remedy
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.stopping import deadline_left, stopped
 from panal.lifecycle.support import unsupported
-from panal.lifecycle.world import Address, Object, World
+from panal.lifecycle.world import Object, World
 
+LISTENER_CHECK_INTERVAL = 30.0  # seconds
 CERTIFICATE_CHECK_INTERVAL = 600.0  # seconds; the aggregator's certificate is renewed in the last third of its lifetime
 
 
@@ -75,6 +78,8 @@ def _step(world: World, now: datetime) -> Step:
             return _misconfigured(world)
         if not selection.enough:
             return _waiting_for_clusters(world, selection)
+        if problem := exposure.problem(world):
+            return _without_listener(world, selection, problem)
     return _started_step(world, selection, now)
 
 
@@ -136,13 +141,27 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
     return Step(outcome, apply=placement.objects(world))
 
 
+def _without_listener(world: World, selection: Selection, problem: str) -> Step:
+    """Looks again, since nothing tells that the hub has got a further kind of object."""
+    message = with_remedy(Reason.LISTENER_NOT_SUPPORTED, problem)
+    outcome = Outcome(
+        phase=Phase.WAITING,
+        reason=Reason.LISTENER_NOT_SUPPORTED,
+        message=message,
+        clients=diagnosis.counts(len(selection.clusters)),
+        clusters_selected=True,
+        selection_message=selection.message,
+    )
+    return Step(outcome, apply=placement.objects(world), look_again=LISTENER_CHECK_INTERVAL)
+
+
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     """Applies the aggregator and a collaborator on each selected cluster, and derives the run's phase from their states."""
-    address, announced = exposure.address(world), runtime_of(world).announced(world.progress)
+    listeners, announced = exposure.found(world), runtime_of(world).announced(world.progress)
     excluded = collaborators.excluded(world, selection.clusters | world.works.keys())
     participants = _participants(world, selection, excluded)
-    apply = [*placement.objects(world), exposure.service(world), *aggregator.objects(world, participants)]
-    works = collaborators.works(world, participants, address, announced) if address and announced else None
+    apply = [*placement.objects(world), *exposure.objects(world), *aggregator.objects(world, participants)]
+    works = collaborators.works(world, participants, listeners, announced) if listeners and announced else None
     gone = [c for c in world.works if c in excluded or (selection.settled and c not in selection.clusters)]
     states, remedies = diagnosis.states(world, selection.clusters, excluded, now), runtime_of(world).remedies
     state = aggregator_state(world, now)
@@ -169,7 +188,7 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     waits = state.look_again, deadline_left(world, now), None if selection.settled else 1.0, CERTIFICATE_CHECK_INTERVAL
     looks = [s for s in waits if s is not None]
     return Step(
-        _going(world, outcome, state, address, diagnosis.in_trouble(states, remedies)),
+        _going(world, outcome, state, listeners, diagnosis.in_trouble(states, remedies)),
         apply=apply,
         works=works,
         delete=cleanup.works_of(world, gone),
@@ -199,7 +218,7 @@ def _participants(world: World, selection: Selection, excluded: Container[Cluste
     return [c for c in sorted(staying) if c not in excluded]
 
 
-def _going(world: World, outcome: Outcome, state: AggregatorState, address: Address | None, trouble: str) -> Outcome:
+def _going(world: World, outcome: Outcome, state: AggregatorState, listeners: Sequence[Found], trouble: str) -> Outcome:
     """The outcome of a run in progress. It waits until the quorum is connected, and then runs until its end. `trouble`: text
     about the failed collaborators."""
     progress = world.progress
@@ -216,7 +235,7 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, address: Addr
         starting = "the aggregator is starting" + (f"; the last one was lost: {restarts.message}" if restarts else "")
         message = state.trouble.message if state.trouble else starting
         return outcome.ended(phase, state.trouble.reason if state.trouble else Reason.AGGREGATOR_STARTING, message)
-    if address is None or exposure.route(world, address, NOTHING) is None:
+    if exposure.way(world, listeners, NOTHING) is None:
         return outcome.ended(phase, Reason.ADDRESS_PENDING, exposure.waiting_for(world))
     message = f"{connected} of {needed} needed collaborators connected"
     return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     CLUSTER_SET_NOT_BOUND = "ClusterSetNotBound"
     PLACEMENT_PENDING = "PlacementPending"
     ADDRESS_PENDING = "AddressPending"
+    LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
     AGGREGATOR_STARTING = "AggregatorStarting"
     AGGREGATOR_RESTARTING = "AggregatorRestarting"
     COLLABORATORS_STARTING = "CollaboratorsStarting"
@@ -56,7 +57,6 @@ class Reason(StrEnum):
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
-    LISTENER_NOT_SUPPORTED = "ListenerNotSupported"
     STORAGE_NOT_SUPPORTED = "StorageNotSupported"
     INVALID_SPEC = Ending.INVALID_SPEC.value
     DATA_CLAIM_MISSING = "DataClaimMissing"
@@ -133,7 +133,7 @@ REMEDY: dict[str, str] = {
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
-    Reason.LISTENER_NOT_SUPPORTED: "Create the run again with a listener of type NodePort, LoadBalancer or ClusterIP.",
+    Reason.LISTENER_NOT_SUPPORTED: "Change the listener, which is possible until the run starts; NodePort needs nothing else on the hub.",
     Reason.STORAGE_NOT_SUPPORTED: "Create the run again with storage of type PersistentVolumeClaim.",
     Reason.INVALID_SPEC: "Correct the field and create the run again.",
     Reason.DATA_CLAIM_MISSING: "Set it to the ClusterClaim of the sites' data, or to None if the run needs none. Create the run again.",

@@ -11,6 +11,8 @@ from panal.lifecycle.world import Refusal
 LENGTH = 500  # characters of an API server's message
 # By kind: fields of the object, and the field of the run. `\1` is the part of the path that both have.
 _POD = r"(?<=spec\.template\.spec\.)(?:(?:initC|c)ontainers\[[^]]*]\.)?(env|resources|image|tolerations|nodeSelector|imagePullSecrets)\b"
+_LISTENER = "spec.server.listeners[0]"
+_FURTHER = re.compile(r"-aggregator-(\d)$")  # the name of an object of a listener after the first: see names.listener
 _FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Job": ((_POD, r"spec.server.\1"),),
     "StatefulSet": ((_POD, r"spec.client.\1"),),
@@ -18,7 +20,10 @@ _FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"metadata\.name", "spec.server.storage.name"),
         (r"spec\.resources", "spec.server.storage.size"),
     ),
-    "Service": ((r"spec\.ports", "spec.server.listeners[0].port"),),
+    "Service": ((r"spec\.ports", f"{_LISTENER}.port"),),
+    "Route": ((r"spec\.host", f"{_LISTENER}.host"),),
+    "TLSRoute": ((r"spec\.hostnames", f"{_LISTENER}.host"),),
+    "Ingress": ((r"spec\.rules|host \"", f"{_LISTENER}.host"),),
     "Placement": ((r"(?<!\w)spec(\.[\w.\[\]]*\w\]?)", r"spec.client.placement\1"),),
     "ManagedClusterSetBinding": ((r"metadata\.name", "spec.client.placement.clusterSets"),),
 }
@@ -26,7 +31,9 @@ _FIELDS: Mapping[str, tuple[tuple[str, str], ...]] = {
 
 def by_the_hub(refusal: Refusal) -> Trouble:
     what = f"the hub refuses {refusal.kind} {refusal.name}: {refusal.message[:LENGTH]}"
-    found = fields(refusal.kind, refusal.message)
+    further = _FURTHER.search(refusal.name)
+    listener = _LISTENER.replace("0", str(int(further[1]) - 1)) if further else _LISTENER
+    found = [field.replace(_LISTENER, listener) for field in fields(refusal.kind, refusal.message)]
     return Trouble.of(Reason.OBJECT_REFUSED, f"{', '.join(found)}: {what}" if found else what)
 
 

@@ -6,7 +6,7 @@ import re
 
 from panal.api.names import MAX_RUN_NAME
 from panal.api.types import Spec
-from panal.lifecycle import exposure, storage
+from panal.lifecycle import storage
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
@@ -24,10 +24,6 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(framework_of(spec)))
     if problem := runtime.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    for i, listener in enumerate(spec.server.listeners[:1]):
-        if listener.type not in exposure.KINDS:
-            message = f"spec.server.listeners[{i}].type: {listener.type} is not supported by this version"
-            return Trouble.of(Reason.LISTENER_NOT_SUPPORTED, message)
     if spec.server.storage.type not in storage.KINDS:
         return Trouble.of(
             Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} is not supported by this version"
@@ -44,8 +40,6 @@ def ignored_fields(spec: Spec) -> list[str]:
     """Fields that are accepted for compatibility with older resources and have no effect."""
     runtime = runtime_for(framework_of(spec))
     found = [*runtime.ignored_fields(spec)] if runtime else []
-    if len(spec.server.listeners) > 1:
-        found.append("spec.server.listeners after the first")
     sides = {"server": spec.server.env, "client": spec.client.env}
     return [*found, *(f"spec.{side}.env {HOME['name']}" for side, env in sides.items() if HOME["name"] in [e.get("name") for e in env])]
 

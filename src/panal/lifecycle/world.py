@@ -134,8 +134,28 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Address:
+    """`sni`: the name to send in the TLS handshake, if a router needs it; empty where any will do."""
+
     host: str
     port: int
+    sni: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IngressClassView:
+    controller: str
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """What the hub has for listeners that share an address. `served`: the API version of Route, TLSRoute and Ingress, by kind, as far as
+    the hub serves them. `gateways` by namespace and name; `gateway_classes`: the controller by the name of the class."""
+
+    served: Mapping[str, str] = field(default_factory=dict)
+    gateways: Mapping[tuple[str, str], Object] = field(default_factory=dict)
+    gateway_classes: Mapping[str, str] = field(default_factory=dict)
+    ingress_classes: Mapping[str, IngressClassView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +190,13 @@ class World:
     clusters: Mapping[ClusterName, ClusterView]  # every cluster of the hub
     set_members: Mapping[str, frozenset[ClusterName]]  # of every ManagedClusterSet
     job: JobView | None
-    service: Object | None
+    exposed: tuple[Object, ...]  # the run's Services, Routes, TLSRoutes and Ingresses
     volume_claims: frozenset[str]  # the names of the PersistentVolumeClaims in the run's namespace
     node_addresses: tuple[str, ...]  # of Ready nodes: external addresses first, sorted by name
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None  # of the current attempt, that is of `job`
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
+    networks: Networks = Networks()
     credentials: Credentials = Credentials()
     resolved: Mapping[str, str] = field(default_factory=dict)  # host name -> IP address, as far as known
     refused: tuple[Refusal, ...] = ()  # objects that the hub refused in the last reconcile

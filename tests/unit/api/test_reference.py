@@ -31,7 +31,7 @@ def test_the_example_is_one_that_can_be_applied():
 
 
 def test_a_row_tells_type_default_and_limits():
-    assert "| `server.listeners[].port` | integer | `8080` | The port." in table("spec")
+    assert "| `server.listeners[].port` | integer | `8080` | The port of the Service." in table("spec")
     assert "(at least 1; at most 65535) |" in table("spec")
     assert "one of `Auto`, `Off`" in table("spec")
     assert "`client.placement.predicates`" not in table("spec", without="client.placement")

@@ -11,7 +11,7 @@ from gateways import Hub, Load, Spoke, Stream, post, wait_for, write
 
 def impatient(files: dict[str, object]) -> dict[str, object]:
     """The same, with pings a hundred times as often."""
-    changed = json.dumps(files).replace('{"interval": "20s", "timeout": "10s"}', '{"interval": "0.2s", "timeout": "0.1s"}')
+    changed = json.dumps(files).replace('{"interval": "5s", "timeout": "10s"}', '{"interval": "0.2s", "timeout": "0.1s"}')
     assert changed != json.dumps(files)
     found: dict[str, object] = json.loads(changed)
     return found

@@ -64,6 +64,39 @@ async def test_a_refused_work_does_not_affect_other_clusters() -> None:
     ]
 
 
+async def test_a_run_gets_the_route_of_a_hub_that_has_routes_and_what_its_router_says() -> None:
+    """In the version of TLSRoute that the hub serves; of two, in the later one."""
+    listeners = [
+        {"name": "main", "type": "Route"},
+        {"name": "other", "type": "Gateway", "gateway": {"name": "fl", "namespace": "gateways"}},
+    ]
+    later, earlier = kinds.TLS_ROUTES[1:]
+    listener = {"name": "fl", "protocol": "TLS", "port": 443, "tls": {"mode": "Passthrough"}}
+    gateway = {
+        "apiVersion": kinds.GATEWAY.api_version,
+        "kind": "Gateway",
+        "metadata": {"name": "fl", "namespace": "gateways"},
+        "spec": {"gatewayClassName": "example", "listeners": [listener]},
+    }
+    of = {"apiVersion": gateway["apiVersion"], "kind": "GatewayClass", "metadata": {"name": "example"}, "spec": {"controllerName": "e/c"}}
+    hub = ready(resource(server={"listeners": listeners}), gateway, of)
+    hub.served = {kinds.ROUTE, kinds.GATEWAY, kinds.GATEWAY_CLASS, later, earlier}
+    route = kinds.ROUTE, "ns", "digits-aggregator"
+
+    def admitted() -> bool:
+        if route in hub.objects and not hub.objects[route].get("status"):
+            said = {"host": "digits.example", "conditions": [{"type": "Admitted", "status": "True"}]}
+            hub.put({**hub.objects[route], "status": {"ingress": [said]}})
+        return any(one.get("host") for status in hub.statuses for one in status.get("listeners", ()))
+
+    await controlled(hub, admitted)
+    first, second = hub.statuses[-1]["listeners"]
+    assert (first["address"], first["port"], first["host"]) == ("digits.example", 443, "digits.example")
+    assert "does not resolve the aggregator's address digits.example" in first["message"]
+    assert (later, "ns", "digits-aggregator-2") in hub.objects
+    assert "has not accepted the TLSRoute digits-aggregator-2" in second["message"]
+
+
 async def test_an_outage_does_not_change_the_status() -> None:
     hub = ready()
     hub.refusals["Job"] = Unavailable(503, "ServiceUnavailable", "etcd is unavailable")

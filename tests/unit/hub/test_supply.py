@@ -42,7 +42,7 @@ class Names:
 def test_certificate_and_addresses_are_added() -> None:
     observed = fresh(
         run=run(server={"listeners": [{"name": "main", "type": "NodePort", "ip": "hub.example"}]}),
-        service=service(),
+        exposed=(service(),),
         job=job(pod()),
         sites={
             **sites(1, config=replace(NOTHING, address_host="way.example")),

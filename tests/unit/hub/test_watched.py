@@ -39,6 +39,9 @@ class Runs(Cache):
         (kinds.ADDON_DEPLOYMENT_CONFIG, {"name": "all", "namespace": "panal-system"}, ["ns/a", "other/c"]),
         (kinds.CERTIFICATE_SIGNING_REQUEST, {"name": "csr-1"}, []),
         (kinds.MANAGED_CLUSTER_SET_BINDING, {"name": "global", "namespace": "ns"}, ["ns/a"]),
+        (kinds.GATEWAY, {"name": "fl", "namespace": "gateways"}, ["ns/a", "other/c"]),
+        (kinds.INGRESS_CLASS, {"name": "nginx"}, ["ns/a", "other/c"]),
+        (kinds.ROUTE, {"name": "r", "namespace": "ns", "labels": {LABEL_RUN: "a", LABEL_RUN_NAMESPACE: "ns"}}, ["ns/a"]),
     ],
 )
 def test_a_change_affects_its_run_or_all_unfinished_runs(kind: Kind, metadata: dict[str, Any], runs: list[str]) -> None:

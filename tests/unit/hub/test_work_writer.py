@@ -70,7 +70,7 @@ class Hub:
 def desired(count: int = 3, **changes: Any) -> Works:
     many = range(1, count + 1)
     world = fresh(
-        service=service(),
+        exposed=(service(),),
         job=job(pod()),
         progress=progress(connected=0, started=False),
         placement=PlacementView(selected=names_of(*many)),

@@ -57,7 +57,7 @@ def test_the_message_of_an_unapplied_work_is_that_of_the_manifest() -> None:
 
 def stored() -> dict[str, Any]:
     """A work of a run as the API server has it."""
-    world = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    world = fresh(exposed=(service(),), job=job(pod()), progress=progress(connected=0, started=False))
     found = stamped(applied(decide(world, NOW), "ManifestWork")[0])
     known = {"uid": "u", "resourceVersion": "7", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": [{"a": 1}]}
     return work() | {key: found[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": found["metadata"] | known}

@@ -260,6 +260,45 @@ async def test_indexes_are_updated_before_subscribers_are_called(server, client,
     assert "a subscriber of the watch cache failed" in caplog.text
 
 
+async def test_an_optional_kind_that_the_server_lacks_is_no_problem_and_may_come_and_go(server, client, monkeypatch, caplog):
+    monkeypatch.setattr("panal.kube.cache.ABSENT", 0.02)
+    has, seen = False, []
+
+    def respond(path):
+        if path == "/api/v1":
+            return answer({"resources": [{"name": "configmaps"}] if has else []})
+        if not has:
+            return status(404, "NotFound")
+        return stream() + ENDED if "watch" in path else answer(listing(1, config_map("a", 1)))
+
+    server.respond = respond
+    cache = Cache(client, [Watched(CONFIG_MAP, optional=True)], timing=Timing(retries=QUICK))
+    cache.subscribe(lambda kind, old, new: seen.append((old is None, new is None)))
+    async with running(cache):
+        await eventually(cache.synced)
+        await eventually(lambda: server.paths.count("/api/v1") > 2)
+        assert (cache.served(CONFIG_MAP), cache.problems(), caplog.text) == (False, {}, "")
+        assert set(server.paths) == {"/api/v1"}
+        has = True
+        await eventually(lambda: cache.list(CONFIG_MAP))
+        assert cache.served(CONFIG_MAP)
+        has = False
+        await eventually(lambda: not cache.served(CONFIG_MAP))
+        assert cache.list(CONFIG_MAP) == []
+        assert cache.problems() == {}
+    assert seen == [(True, False), (False, True)]
+
+
+async def test_an_optional_kind_that_is_forbidden_is_a_problem_but_is_not_waited_for(server, client):
+    server.respond = lambda path: answer({"resources": [{"name": "configmaps"}]}) if path == "/api/v1" else status(403, "Forbidden")
+    cache = Cache(client, [Watched(CONFIG_MAP, optional=True)], timing=Timing(retries=QUICK))
+    async with running(cache):
+        async with asyncio.timeout(10):
+            await cache.wait_synced()
+        assert not cache.served(CONFIG_MAP)
+        assert list(cache.problems()) == [CONFIG_MAP]
+
+
 def test_a_kind_cannot_be_watched_twice(server, client):
     with pytest.raises(ValueError, match="configmaps is watched twice"):
         Cache(client, [Watched(CONFIG_MAP), Watched(CONFIG_MAP, namespace="ns")])

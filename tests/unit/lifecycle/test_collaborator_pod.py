@@ -10,7 +10,7 @@ from worlds import NOW, UID, applied, fresh, job, manifests, pod, progress, serv
 
 
 def test_a_collaborator_reaches_only_the_aggregator() -> None:
-    starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    starting = fresh(exposed=(service(),), job=job(pod()), progress=progress(connected=0, started=False))
     policy = manifests(decide(starting, NOW))["NetworkPolicy"]["spec"]
     assert policy["podSelector"]["matchLabels"] == {"fl.panal/run-uid": UID}
     assert policy["egress"] == [{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"protocol": "TCP", "port": 30123}]}]
@@ -20,7 +20,7 @@ def test_a_collaborator_reaches_only_the_aggregator() -> None:
 
 
 def test_only_the_gateway_mounts_the_key_of_a_site() -> None:
-    starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    starting = fresh(exposed=(service(),), job=job(pod()), progress=progress(connected=0, started=False))
     spec = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
     holders = [c["name"] for c in (*spec["initContainers"], *spec["containers"]) if any(m["name"] == "gateway" for m in c["volumeMounts"])]
     assert holders == ["gateway"]
@@ -31,7 +31,7 @@ def test_only_the_gateway_mounts_the_key_of_a_site() -> None:
 
 
 def test_the_pods_secret_is_in_memory_and_mounted_by_programs_on_loopback() -> None:
-    starting = fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False))
+    starting = fresh(exposed=(service(),), job=job(pod()), progress=progress(connected=0, started=False))
     site = manifests(decide(starting, NOW))["StatefulSet"]["spec"]["template"]["spec"]
     hub = applied(decide(fresh(), NOW), "Job")[0]["spec"]["template"]["spec"]
     for spec, readers in ((site, ["gateway", "supernode"]), (hub, ["reporter", "superlink", "launcher"])):

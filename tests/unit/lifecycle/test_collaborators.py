@@ -33,7 +33,7 @@ from worlds import (
 
 def test_collaborators_are_created_when_address_and_app_are_known() -> None:
     announced = progress(connected=0, started=False, runtime_version="1.42.0")
-    plan = decide(fresh(service=service(), job=job(pod()), progress=announced), NOW)
+    plan = decide(fresh(exposed=(service(),), job=job(pod()), progress=announced), NOW)
     assert [w["metadata"]["namespace"] for w in applied(plan, "ManifestWork")] == ["cluster1", "cluster2", "cluster3"]
     made = manifests(plan)
     assert list(made) == ["NetworkPolicy", "ConfigMap", "StatefulSet", "Pod"]
@@ -52,7 +52,7 @@ def test_a_work_is_small() -> None:
 
 def test_no_collaborator_starts_before_the_app_hash_is_announced() -> None:
     unknown = progress(app_hash="", connected=0, started=False)
-    assert not applied(decide(fresh(service=service(), job=job(pod()), progress=unknown), NOW), "ManifestWork")
+    assert not applied(decide(fresh(exposed=(service(),), job=job(pod()), progress=unknown), NOW), "ManifestWork")
 
 
 def test_works_follow_the_selected_clusters() -> None:

@@ -80,7 +80,7 @@ WAITING: list[tuple[str, World, Reason, str]] = [
         Reason.IMAGE_PULL_FAILED,
         "ErrImagePull",
     ),
-    ("no address", running(service=None, works={}, progress=None), Reason.ADDRESS_PENDING, "Service"),
+    ("no address", running(exposed=(), works={}, progress=None), Reason.ADDRESS_PENDING, "Service"),
     ("collaborators are starting", running(progress=progress(started=False, connected=1)), Reason.COLLABORATORS_STARTING, "1 of 2 needed"),
 ]
 

@@ -18,7 +18,7 @@ def rules(world: Any) -> list[dict[str, Any]]:
 
 
 def started(**changes: Any) -> Any:
-    return fresh(service=service(), job=job(pod()), progress=progress(connected=0, started=False), **changes)
+    return fresh(exposed=(service(),), job=job(pod()), progress=progress(connected=0, started=False), **changes)
 
 
 def values(status: dict[str, Any], asked: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from panal.lifecycle import exposure, storage
+from panal.lifecycle import storage
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.support import ignored_fields, unsupported
 from panal.lifecycle.world import Run
@@ -24,12 +24,6 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
         run(framework="other", server={"command": ["serve"]}),
         Reason.INVALID_SPEC,
         "spec.client.command: required with framework other if the other side has one",
-    ),
-    (
-        "a Route is not built yet",
-        run(server={"listeners": [{"name": "l", "type": "Route", "port": 443}]}),
-        Reason.LISTENER_NOT_SUPPORTED,
-        "spec.server.listeners[0].type: Route",
     ),
     (
         "a bucket is not built yet",
@@ -58,8 +52,7 @@ def test_the_message_names_the_unsupported_field_and_the_remedy(wanted: Run, rea
     assert trouble.message.endswith(REMEDY[reason])
 
 
-def test_the_remedies_name_every_supported_type() -> None:
-    assert [kind for kind in exposure.KINDS if kind not in REMEDY[Reason.LISTENER_NOT_SUPPORTED]] == []
+def test_the_remedy_names_every_supported_type() -> None:
     assert [kind for kind in storage.KINDS if kind not in REMEDY[Reason.STORAGE_NOT_SUPPORTED]] == []
 
 
@@ -68,9 +61,8 @@ def test_a_valid_run_is_supported() -> None:
 
 
 def test_ignored_fields_are_named() -> None:
-    listeners = [{"name": "a", "type": "NodePort"}, {"name": "b", "type": "NodePort"}]
-    asking = run(server={"superlink": "superlink.flower-system:9091", "listeners": listeners})
-    assert ignored_fields(asking.spec) == ["spec.server.superlink", "spec.server.listeners after the first"]
+    asking = run(server={"superlink": "superlink.flower-system:9091"})
+    assert ignored_fields(asking.spec) == ["spec.server.superlink"]
     assert ignored_fields(run().spec) == []
 
 

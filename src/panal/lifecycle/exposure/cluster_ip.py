@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from panal.api.types import Listener
-from panal.lifecycle.exposure.listener import first_port, reachable
-from panal.lifecycle.world import Address, Object, World
+from panal.lifecycle.exposure.listener import ByService, Front, first_port, reachable
+from panal.lifecycle.world import Address
 
 
-class ClusterIP:
-    def port(self, wanted: Listener) -> Object:
-        return {}
+class ClusterIP(ByService):
+    service_type = "ClusterIP"
 
-    def address(self, wanted: Listener, service: Object, world: World) -> Address | None:
-        return reachable(service.get("spec", {}).get("clusterIP"), first_port(service).get("port"))
+    def address(self, front: Front) -> Address | None:
+        return reachable(front.found("Service").get("spec", {}).get("clusterIP"), first_port(front).get("port"))
 
-    def waiting_for(self, wanted: Listener, world: World) -> str:
+    def waiting_for(self, front: Front) -> str:
         return ""

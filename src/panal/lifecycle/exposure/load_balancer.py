@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from panal.api.types import Listener
-from panal.lifecycle.exposure.listener import first_port, reachable
-from panal.lifecycle.world import Address, Object, World
+from panal.lifecycle.exposure.listener import ByService, Front, balanced, first_port, reachable
+from panal.lifecycle.world import Address
 
 
-class LoadBalancer:
-    def port(self, wanted: Listener) -> Object:
-        return {}
+class LoadBalancer(ByService):
+    service_type = "LoadBalancer"
 
-    def address(self, wanted: Listener, service: Object, world: World) -> Address | None:
-        ingress = (service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}])[0]
-        return reachable(ingress.get("ip") or ingress.get("hostname"), first_port(service).get("port"))
+    def address(self, front: Front) -> Address | None:
+        return reachable(balanced(front.found("Service")), first_port(front).get("port"))
 
-    def waiting_for(self, wanted: Listener, world: World) -> str:
+    def waiting_for(self, front: Front) -> str:
         return "the hub's load balancer has not given the Service an address yet. Without one, use a listener of type NodePort"

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from panal.api.types import Listener
-from panal.lifecycle.exposure.listener import first_port, reachable
-from panal.lifecycle.world import Address, Object, World
+from panal.api.types import ListenerType
+from panal.lifecycle.exposure.listener import ByService, Front, first_port, reachable
+from panal.lifecycle.world import Address, Object
 
 NODE_PORTS = range(30000, 32768)  # Kubernetes' default range
 
 
-class NodePort:
-    def port(self, wanted: Listener) -> Object:
+class NodePort(ByService):
+    service_type = "NodePort"
+
+    def port(self, front: Front) -> Object:
         """A port in the range of node ports is the node port; any other is the Service's port, and the hub chooses the node port."""
-        return {"nodePort": wanted.port} if wanted.port in NODE_PORTS else {}
+        return {"nodePort": front.wanted.port} if front.wanted.port in NODE_PORTS else {}
 
-    def address(self, wanted: Listener, service: Object, world: World) -> Address | None:
-        return reachable(wanted.ip or _node(world), first_port(service).get("nodePort"))
+    def address(self, front: Front) -> Address | None:
+        return reachable(front.wanted.ip or _node(front), first_port(front).get("nodePort"))
 
-    def waiting_for(self, wanted: Listener, world: World) -> str:
-        reached = world.node_addresses or wanted.ip
-        return "" if reached else "the hub has no Ready node with an address. Set spec.server.listeners[0].ip to one that clusters reach"
+    def waiting_for(self, front: Front) -> str:
+        reached = front.world.node_addresses or front.wanted.ip
+        return "" if reached else f"the hub has no Ready node with an address. Set {front.field}.ip to one that clusters reach"
 
 
-def _node(world: World) -> str:
+def _node(front: Front) -> str:
     """The node of the last status while it exists: a new address makes every collaborator reconnect."""
-    before = next((known.address for known in world.run.status.listeners), "")
-    return before if before in world.node_addresses else next(iter(world.node_addresses), "")
+    known, nodes = front.world.run.status.listeners, front.world.node_addresses
+    before = [one.address for one in known[front.number : front.number + 1] if one.type is ListenerType.NODE_PORT]
+    return next((address for address in before if address in nodes), next(iter(nodes), ""))
