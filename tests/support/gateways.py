@@ -35,6 +35,7 @@ RUN = names.run_id("team", "run", "1")
 SERVER = names.server_name("run", "team")
 LOOPBACK = "127.0.0.1"
 LARGE = 1_000_000  # bytes of an answer
+LATE = 18  # seconds until an answer
 HUBS_SECRET = f"Basic {b64encode(b'panal:hub').decode()}"  # of the aggregator's Pod
 SITES_SECRET = f"Basic {b64encode(b'panal:site').decode()}"  # of every collaborator's
 Json = dict[str, Any]
@@ -130,6 +131,8 @@ class Hub:
     methods: tuple[str, ...] = ("POST",)
     protocol: str = "HTTP/1.1"
     paths: tuple[str, ...] = ("/v1/fleet/",)
+    server_name: str = SERVER
+    listen: str = LOOPBACK
     servers: Authority = field(default_factory=lambda: authority("servers"))
     collaborators: Authority = field(default_factory=lambda: authority("collaborators"))
     port: int = field(default_factory=free_port)
@@ -142,7 +145,7 @@ class Hub:
             paths=self.paths,
             methods=self.methods,
             largest_request=self.largest_request,
-            listen=LOOPBACK,
+            listen=self.listen,
             secret=HUBS_SECRET,
             port=self.port,
         )
@@ -153,7 +156,7 @@ class Hub:
 
     def identify(self, pair: Pair | None = None) -> None:
         """Give it a certificate."""
-        pair = pair or self.servers.server(SERVER)
+        pair = pair or self.servers.server(self.server_name)
         write(self.folder, {"tls.key": pair.key, "tls.crt": pair.certificate})
 
     def revoke(self, *revoked: Pair) -> None:
@@ -277,7 +280,7 @@ class Background:
 @dataclass
 class Runtime:
     """What is behind the aggregator's gateway: it remembers what reached it, and answers with the cluster's name that it was told;
-    `/v1/fleet/slow` answers bit by bit, without end, and `/v1/fleet/large` with LARGE bytes."""
+    `/v1/fleet/slow` answers bit by bit, without end, `/v1/fleet/large` with LARGE bytes, and `/v1/fleet/late` after LATE seconds."""
 
     background: Background
     port: int = 0
@@ -304,6 +307,8 @@ class Runtime:
         self.reached.append((request.raw_path, {k.lower(): v for k, v in request.headers.items()}, body))
         if request.path == "/v1/fleet/slow":
             return await self._slowly(request)
+        if request.path == "/v1/fleet/late":
+            await asyncio.sleep(LATE)
         if request.path == "/v1/fleet/large":
             return web.Response(body=bytes(LARGE))
         return web.Response(text=request.headers.get(names.CLUSTER_HEADER, "nobody"))
@@ -385,7 +390,7 @@ class Answer:
 def post(port: int, path: str = "/v1/fleet/x", body: bytes = b"x", method: str = "POST", **headers: str) -> Answer:
     """By way of a collaborator's gateway, as a process of its Pod; `headers` with dashes for underscores, and without empty ones."""
     told = {names.POD_HEADER: SITES_SECRET} | {k.replace("_", "-"): v for k, v in headers.items()}
-    connection = HTTPConnection(LOOPBACK, port, timeout=20)
+    connection = HTTPConnection(LOOPBACK, port, timeout=20 + LATE)
     try:
         connection.request(method, path, body=body, headers={k: v for k, v in told.items() if v})
         response = connection.getresponse()

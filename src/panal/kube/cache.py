@@ -19,7 +19,7 @@ from panal.kube import metrics
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client, Selector, WatchEvent
 from panal.kube.clock import Clock, SystemClock
-from panal.kube.errors import ApiError, Gone, NotFound
+from panal.kube.errors import ApiError, Forbidden, Gone, NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object, Objects, drop_managed_fields, key_of, version_of
 from panal.kube.store import IndexFunction, Store
@@ -114,9 +114,9 @@ class Cache:
         self._callbacks.append(callback)
 
     def synced(self, *kinds: Kind) -> bool:
-        """Whether these kinds (default: all) have been listed at least once. An optional kind may have a problem instead."""
+        """Whether these kinds (default: all) have been listed at least once. An optional kind may be forbidden instead."""
         feeds = [self._feeds[kind] for kind in kinds or self._feeds]
-        return all(feed.synced or (feed.optional and feed.kind in self._problems) for feed in feeds)
+        return all(feed.synced or (feed.optional and feed.forbidden) for feed in feeds)
 
     async def wait_synced(self, *kinds: Kind) -> None:
         while not self.synced(*kinds):
@@ -160,6 +160,7 @@ class _Feed:
         self.store = Store(watched.indexes)
         self.synced = False
         self.served = False
+        self.forbidden = False
         self._client = client
         self._watched = watched
         self._timing = timing
@@ -186,6 +187,7 @@ class _Feed:
     async def _recover(self, error: ApiError) -> None:
         if isinstance(error, Gone) or (self.optional and isinstance(error, NotFound)):
             self._version = ""
+        self.forbidden = isinstance(error, Forbidden)
         self._failures += 1
         self._report(self.kind, str(error))
         await self._clock.sleep(self._timing.retries.delay(self._failures))

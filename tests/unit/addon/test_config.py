@@ -150,3 +150,9 @@ def test_an_invalid_proxy_is_a_problem_and_is_ignored(url: str, message: str) ->
     assert found.proxy is None
     assert message in found.problems[0]
     assert "secret" not in found.problems[0]
+
+
+def test_a_site_may_name_the_listener_that_it_uses() -> None:
+    variables = [{"name": "AGGREGATOR_LISTENER", "value": " internal "}, {"name": "OTHER"}]
+    found = site_config(addon([reference(OWN)]), CMA, {OWN: config(OWN, customizedVariables=variables)})
+    assert (found.listener, found.address_host, found.problems) == ("internal", "", ())

@@ -1,0 +1,116 @@
+"""Routers between the clusters, on loopback: programs that lead to a run by the name in the TLS handshake."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateways import ENVOY, LOOPBACK, listens, wait_for
+from processes import free_port
+
+HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+
+@dataclass
+class HAProxy:
+    """As OpenShift's router passes TLS through: in TCP mode, by the name in the handshake. `runs`: the port of each run, by its name.
+    `tunnel` is the time after which a connection that is silent ends; OpenShift's default is an hour."""
+
+    folder: Path
+    runs: Mapping[str, int]
+    tunnel: str = "8s"
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert HAPROXY
+        (self.folder / "haproxy.cfg").write_text(self.config())
+        with (self.folder / "haproxy.log").open("ab") as log:
+            command = [HAPROXY, "-db", "-f", str(self.folder / "haproxy.cfg")]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for("the router", lambda: listens(self.port))
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+
+    def config(self) -> str:
+        """Like the parts of OpenShift's template that passthrough Routes use, and its defaults but for the tunnel."""
+        uses = "".join(f"  use_backend run{n} if {{ req.ssl_sni -i {name} }}\n" for n, name in enumerate(self.runs))
+        backends = "".join(f"backend run{n}\n  server pod {LOOPBACK}:{port}\n" for n, port in enumerate(self.runs.values()))
+        return f"""
+global
+  maxconn 2000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout tunnel {self.tunnel}
+frontend public_ssl
+  bind {LOOPBACK}:{self.port}
+  tcp-request inspect-delay 5s
+  tcp-request content reject if !{{ req.ssl_sni -m found }}
+  tcp-request content accept if {{ req_ssl_hello_type 1 }}
+{uses}{backends}"""
+
+
+WITHOUT = ("extensionservices", "grpcroutes", "tcproutes", "backendtlspolicies")  # kinds whose CRDs Contour would demand
+SHIFT = 8000  # Contour's Envoy listens on the port of the Gateway's listener and so many more
+
+
+class Contour:
+    """Contour as the controller of one Gateway, and its Envoy. `gateway`: namespace and name. The Service `envoy` beside it has its
+    address."""
+
+    def __init__(self, folder: Path, kubeconfig: Path, gateway: tuple[str, str]) -> None:
+        self.folder, self.kubeconfig, self.gateway = folder, kubeconfig, gateway
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        contour, xds = str(Path(os.environ["KUBEBUILDER_ASSETS"]) / "contour"), free_port()
+        namespace, name = self.gateway
+        (self.folder / "contour.json").write_text(json.dumps({"gateway": {"gatewayRef": {"namespace": namespace, "name": name}}}))
+        ports = {f"--{part}-port": free_port() for part in ("http", "health", "debug-http", "stats")}
+        addresses = [f"--{part}-address={LOOPBACK}" for part in ("xds", "http", "health", "stats")]
+        self._run(
+            *(contour, "serve", f"--kubeconfig={self.kubeconfig}", f"--config-path={self.folder}/contour.json", "--insecure"),
+            *(f"--disable-feature={kind}" for kind in WITHOUT),
+            *("--disable-leader-election", f"--envoy-service-namespace={namespace}", "--envoy-service-name=envoy", f"--xds-port={xds}"),
+            *addresses,
+            *(f"{flag}={port}" for flag, port in ports.items()),
+        )
+        wait_for("Contour", lambda: listens(xds), 60)
+        made = self.folder / "envoy.json"
+        options = (f"--xds-address={LOOPBACK}", f"--xds-port={xds}", f"--admin-address={self.folder}/admin.sock")
+        subprocess.run([contour, "bootstrap", str(made), *options], check=True, capture_output=True)
+        assert ENVOY
+        node = ("--service-cluster", "contour", "--service-node", "envoy")
+        self._run(ENVOY, "-c", str(made), *node, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+
+    def _run(self, *command: str) -> None:
+        with (self.folder / "contour.log").open("ab") as log:
+            self.processes.append(subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait(20)
+
+
+@contextmanager
+def address_of_this_machine(address: str) -> Iterator[None]:
+    """A further address of the loopback device: an API server accepts none of 127.0.0.0/8 as that of an endpoint. Needs root."""
+    device = [f"{address}/32", "dev", "lo"]
+    subprocess.run(["ip", "address", "replace", *device], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["ip", "address", "delete", *device], check=True)
