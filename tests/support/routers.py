@@ -1,4 +1,4 @@
-"""Routers between the clusters, on loopback: programs that lead to a run by the name in the TLS handshake."""
+"""What lies between the clusters, on loopback: routers that lead to a run by the name in the TLS handshake, and the proxy of a site."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from gateways import ENVOY, LOOPBACK, listens, wait_for
 from processes import free_port
 
-HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+PROGRAMS = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
+HAPROXY, SQUID = (shutil.which(name, path=PROGRAMS) for name in ("haproxy", "squid"))
 
 
 @dataclass
@@ -60,6 +61,61 @@ frontend public_ssl
   tcp-request content reject if !{{ req.ssl_sni -m found }}
   tcp-request content accept if {{ req_ssl_hello_type 1 }}
 {uses}{backends}"""
+
+
+@dataclass
+class Squid:
+    """A site's proxy that allows CONNECT to the hub's port alone. `users`: names and passwords; without any, no one is asked. `folder` must
+    be readable for everybody, since squid gives up its rights. `silence`: the time after which a tunnel that is silent ends."""
+
+    folder: Path
+    hub_port: int
+    users: Mapping[str, str] = field(default_factory=dict)
+    silence: str = "15 minutes"
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert SQUID
+        (self.folder / "users").write_text("".join(f"{name}:{_hashed(password)}\n" for name, password in self.users.items()))
+        (self.folder / "squid.conf").write_text(self.config())
+        with (self.folder / "squid.log").open("ab") as log:
+            command = [SQUID, "-N", "-f", str(self.folder / "squid.conf")]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for("the proxy", lambda: listens(self.port), 30)
+
+    def stop(self) -> None:
+        """Ends all tunnels."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+
+    def config(self) -> str:
+        """Debian's configuration allows CONNECT to port 443 alone, so the rules for the hub come before."""
+        asked = f"""
+auth_param basic program /usr/lib/squid/basic_ncsa_auth {self.folder}/users
+auth_param basic realm site
+acl known proxy_auth REQUIRED
+"""
+        return f"""{asked if self.users else ""}
+http_port {LOOPBACK}:{self.port}
+acl SSL_ports port 443
+acl hub dst {LOOPBACK}
+acl hub_port port {self.hub_port}
+http_access allow CONNECT hub hub_port {"known" if self.users else ""}
+http_access deny CONNECT !SSL_ports
+http_access deny all
+read_timeout {self.silence}
+cache deny all
+pid_filename none
+access_log none
+cache_log /dev/null
+shutdown_lifetime 1 second
+"""
+
+
+def _hashed(password: str) -> str:
+    return subprocess.run(["openssl", "passwd", "-apr1", password], capture_output=True, text=True, check=True).stdout.strip()
 
 
 WITHOUT = ("extensionservices", "grpcroutes", "tcproutes", "backendtlspolicies")  # kinds whose CRDs Contour would demand
