@@ -192,7 +192,13 @@ def affects_no_run(kind: Kind, old: Object | None, new: Object | None) -> bool:
         return False
     if kind == kinds.MANAGED_CLUSTER_ADDON:
         return _relevant_addon_fields(old) == _relevant_addon_fields(new)
+    if kind == kinds.GATEWAY:  # its status counts routes
+        return _relevant_gateway_fields(old) == _relevant_gateway_fields(new)
     return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _relevant_fields(old) == _relevant_fields(new)
+
+
+def _relevant_gateway_fields(obj: Object) -> object:
+    return obj["metadata"]["uid"], obj["metadata"].get("deletionTimestamp"), obj["spec"], (obj.get("status") or {}).get("addresses")
 
 
 def _relevant_fields(obj: Object) -> object:

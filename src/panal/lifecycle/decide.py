@@ -79,7 +79,7 @@ def _step(world: World, now: datetime) -> Step:
         if not selection.enough:
             return _waiting_for_clusters(world, selection)
         if problem := exposure.problem(world):
-            return _without_listener(world, selection, problem)
+            return _without_listener(world, selection, problem, now)
     return _started_step(world, selection, now)
 
 
@@ -141,7 +141,7 @@ def _waiting_for_clusters(world: World, selection: Selection) -> Step:
     return Step(outcome, apply=placement.objects(world))
 
 
-def _without_listener(world: World, selection: Selection, problem: str) -> Step:
+def _without_listener(world: World, selection: Selection, problem: str, now: datetime) -> Step:
     """Looks again, since nothing tells that the hub has got a further kind of object."""
     message = with_remedy(Reason.LISTENER_NOT_SUPPORTED, problem)
     outcome = Outcome(
@@ -152,7 +152,9 @@ def _without_listener(world: World, selection: Selection, problem: str) -> Step:
         clusters_selected=True,
         selection_message=selection.message,
     )
-    return Step(outcome, apply=placement.objects(world), look_again=LISTENER_CHECK_INTERVAL)
+    left = deadline_left(world, now)
+    look_again = LISTENER_CHECK_INTERVAL if left is None else min(left, LISTENER_CHECK_INTERVAL)
+    return Step(outcome, apply=placement.objects(world), look_again=look_again)
 
 
 def _started_step(world: World, selection: Selection, now: datetime) -> Step:

@@ -39,7 +39,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         metrics=finite(metrics),
         non_finite_metrics=non_finite(metrics),
         headline_metric=headline(metrics),
-        listeners=exposure.status(world),
+        listeners=exposure.status(world) if outcome.started or outcome.reason == Reason.LISTENER_NOT_SUPPORTED else [],
         model=outcome.model,
         files=progress.files if progress else (old.files if outcome.started else None),
         start_time=outcome.started,

@@ -64,13 +64,15 @@ async def test_a_refused_work_does_not_affect_other_clusters() -> None:
     ]
 
 
-async def test_a_run_gets_the_route_of_a_hub_that_has_routes_and_what_its_router_says() -> None:
-    """In the version of TLSRoute that the hub serves; of two, in the later one."""
+@pytest.mark.parametrize(
+    ("versions", "used"), [(["v1"], "v1"), (["v1alpha2", "v1alpha3"], "v1alpha3"), (["v1alpha2"], "v1alpha2"), (["v1alpha3", "v1"], "v1")]
+)
+async def test_a_run_gets_the_routes_that_its_hub_serves_and_what_the_router_says(versions: list[str], used: str) -> None:
     listeners = [
         {"name": "main", "type": "Route"},
         {"name": "other", "type": "Gateway", "gateway": {"name": "fl", "namespace": "gateways"}},
     ]
-    later, earlier = kinds.TLS_ROUTES[1:]
+    served = {kind.version: kind for kind in kinds.TLS_ROUTES}
     listener = {"name": "fl", "protocol": "TLS", "port": 443, "tls": {"mode": "Passthrough"}}
     gateway = {
         "apiVersion": kinds.GATEWAY.api_version,
@@ -80,7 +82,7 @@ async def test_a_run_gets_the_route_of_a_hub_that_has_routes_and_what_its_router
     }
     of = {"apiVersion": gateway["apiVersion"], "kind": "GatewayClass", "metadata": {"name": "example"}, "spec": {"controllerName": "e/c"}}
     hub = ready(resource(server={"listeners": listeners}), gateway, of)
-    hub.served = {kinds.ROUTE, kinds.GATEWAY, kinds.GATEWAY_CLASS, later, earlier}
+    hub.served = {kinds.ROUTE, kinds.GATEWAY, kinds.GATEWAY_CLASS, *(served[version] for version in versions)}
     route = kinds.ROUTE, "ns", "digits-aggregator"
 
     def admitted() -> bool:
@@ -93,7 +95,7 @@ async def test_a_run_gets_the_route_of_a_hub_that_has_routes_and_what_its_router
     first, second = hub.statuses[-1]["listeners"]
     assert (first["address"], first["port"], first["host"]) == ("digits.example", 443, "digits.example")
     assert "does not resolve the aggregator's address digits.example" in first["message"]
-    assert (later, "ns", "digits-aggregator-2") in hub.objects
+    assert {kind for kind, _, name in hub.objects if name == "digits-aggregator-2"} == {kinds.SERVICE, served[used]}
     assert "has not accepted the TLSRoute digits-aggregator-2" in second["message"]
 
 

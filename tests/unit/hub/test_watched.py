@@ -53,6 +53,19 @@ def cluster(heartbeat: str, **more: Any) -> dict[str, Any]:
     return {"metadata": {"name": "c1"}, "status": {"conditions": conditions} | more}
 
 
+def gateway(attached: int, address: str) -> dict[str, Any]:
+    status = {"addresses": [{"value": address}], "listeners": [{"name": "fl", "attachedRoutes": attached}]}
+    return {"metadata": {"name": "fl", "namespace": "gateways", "uid": "u"}, "spec": {"gatewayClassName": "c"}, "status": status}
+
+
+def test_a_further_route_of_a_gateway_affects_no_run() -> None:
+    assert affects_no_run(kinds.GATEWAY, gateway(1, "192.0.2.1"), gateway(2, "192.0.2.1"))
+    assert not affects_no_run(kinds.GATEWAY, gateway(1, "192.0.2.1"), gateway(1, "192.0.2.2"))
+    gone = gateway(1, "192.0.2.1")
+    gone["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    assert not affects_no_run(kinds.GATEWAY, gateway(1, "192.0.2.1"), gone)
+
+
 def test_a_heartbeat_affects_no_run() -> None:
     assert affects_no_run(kinds.MANAGED_CLUSTER, cluster("1"), cluster("2"))
 

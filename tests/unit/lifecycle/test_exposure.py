@@ -12,7 +12,7 @@ from panal.api.types import ListenerStatus
 from panal.lifecycle import exposure
 from panal.lifecycle.decide import decide
 from panal.lifecycle.reasons import Reason
-from panal.lifecycle.world import Address, Object, Refusal, World
+from panal.lifecycle.world import Address, Object, PlacementView, Refusal, World
 from worlds import NOW, applied, fresh, job, manifests, pod, progress, reason_of, run, running, service, sites, status_after
 
 
@@ -136,7 +136,16 @@ def test_a_run_that_the_hub_cannot_expose_does_not_start_and_looks_again() -> No
     assert plan.status is not None
     assert reason_of(plan.status) == Reason.LISTENER_NOT_SUPPORTED
     assert plan.status.start_time is None
+    assert not plan.status.listeners[0].ready
     assert plan.look_again == 30
+    near = listening({"type": "Route"})
+    near = replace(near, run=replace(near.run, spec=near.run.spec.model_copy(update={"active_deadline_seconds": 3610})))
+    assert 10 <= (decide(near, NOW).look_again or 0) < 11
+
+
+def test_a_run_that_has_not_started_has_no_listeners() -> None:
+    assert status_after(fresh(placement=PlacementView(frozenset()))).listeners == []
+    assert status_after(running(run=run(status_after(running()), suspend=True))).listeners == []
 
 
 def test_a_refused_service_names_its_listener() -> None:

@@ -122,6 +122,14 @@ def test_the_router_says_where_it_is_and_which_name_it_has_admitted(more: Object
     assert address(world(ROUTE | more, live("Route", ingress=ingress))) == expected
 
 
+def test_a_router_that_the_hub_does_not_resolve_has_a_remedy() -> None:
+    of = world(ROUTE, live("Route", ingress=[routed(routerCanonicalHostname="router.example")]))
+    words = "the hub does not resolve the aggregator's address router.example. Correct it in spec.server.listeners[0].ip"
+    assert words in exposure.status(of)[0].message
+    known = exposure.status(replace(of, resolved={"router.example": "192.0.2.1"}))[0]
+    assert (known.ready, known.address, known.host) == (True, "router.example", HOST)
+
+
 def test_a_route_that_is_not_admitted_says_why() -> None:
     why = {"reason": "HostAlreadyClaimed", "message": "route other/digits already exposes it"}
     refused = world(ROUTE, live("Route", ingress=[routed("False", why=why)]))

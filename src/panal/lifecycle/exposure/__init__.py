@@ -130,7 +130,7 @@ def _not_ready(front: Front) -> str:
         return kind.waiting_for(front) or "the aggregator's Service has no port yet"
     if _way(front.world, address, NOTHING):
         return ""
-    where = f"{front.field}.ip" if front.wanted.ip else "the Service of the aggregator"
+    where = f"{front.field}.ip" if front.wanted.ip or address.sni else "the Service of the aggregator"
     return f"the hub does not resolve the aggregator's address {address.host}. Correct it in {where}, or in the hub's DNS"
 
 
