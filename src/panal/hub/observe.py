@@ -187,7 +187,9 @@ class Observer:
         return [(k.api_version, k.kind, o["metadata"]["name"]) for k, o in found if not o["metadata"].get("deletionTimestamp")]
 
     def _of_run(self, run: Run, *of: Kind) -> Iterator[tuple[Kind, Object]]:
-        return ((kind, obj) for kind in of for obj in self._cache.by_index(kind, BY_RUN, run.uid))
+        """The objects in the run's namespace. Users of other namespaces may give theirs the same label."""
+        found = ((kind, obj) for kind in of for obj in self._cache.by_index(kind, BY_RUN, run.uid))
+        return ((kind, obj) for kind, obj in found if obj["metadata"].get("namespace") == run.namespace)
 
     def _entrances(self) -> list[Kind]:
         """Those that the hub serves, each in one version."""

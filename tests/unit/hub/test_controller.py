@@ -16,7 +16,7 @@ from panal.hub import controller
 from panal.kube import kinds
 from panal.kube.errors import Forbidden, Invalid, Unavailable
 from panal.kube.objects import Object
-from worlds import progress, resource
+from worlds import UID, progress, resource
 
 
 async def test_an_invalid_service_fails_the_run() -> None:
@@ -97,6 +97,18 @@ async def test_a_run_gets_the_routes_that_its_hub_serves_and_what_the_router_say
     assert "does not resolve the aggregator's address digits.example" in first["message"]
     assert {kind for kind, _, name in hub.objects if name == "digits-aggregator-2"} == {kinds.SERVICE, served[used]}
     assert "has not accepted the TLSRoute digits-aggregator-2" in second["message"]
+
+
+async def test_a_route_of_another_namespace_is_not_the_runs_whatever_its_labels() -> None:
+    hub = ready(resource(server={"listeners": [{"type": "Route"}]}))
+    hub.served = {kinds.ROUTE}
+    said = {"host": "attacker.example", "conditions": [{"type": "Admitted", "status": "True"}]}
+    labels = {names.LABEL_RUN_UID: UID, names.LABEL_RUN: "digits", names.LABEL_RUN_NAMESPACE: "ns"}
+    metadata = {"name": "digits-aggregator", "namespace": "another", "labels": labels}
+    hub.put({"apiVersion": kinds.ROUTE.api_version, "kind": "Route", "metadata": metadata, "status": {"ingress": [said]}})
+    await controlled(hub, lambda: hub.statuses and hub.statuses[-1].get("listeners"))
+    assert hub.statuses[-1]["listeners"][0]["address"] == ""
+    assert "attacker.example" not in str(hub.statuses)
 
 
 async def test_an_outage_does_not_change_the_status() -> None:

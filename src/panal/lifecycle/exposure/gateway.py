@@ -14,7 +14,7 @@ from panal.lifecycle.metadata import owned
 from panal.lifecycle.world import Address, Object
 
 GROUP = "gateway.networking.k8s.io"
-# What to do about a condition of the TLSRoute, by its reason. {field}: the listener's field; {gateway}, {namespace}: names.
+# What to do about a condition of the TLSRoute, by its reason. {field}: the listener's field; {namespace}: the run's.
 REMEDIES: Mapping[str, str] = {
     "NoMatchingListenerHostname": "The name {host} is not below the hostname of the Gateway's listener. Correct {field}.host",
     "NotAllowedByListeners": "Let allowedRoutes of the Gateway's listener include the namespace {namespace} and the kind TLSRoute",
