@@ -86,6 +86,11 @@ RULES: dict[str, tuple[list[Object], str, str]] = {
         "listeners: names must be unique",
     ),
     "a bucket without a name": ([stored(type="S3Bucket"), stored(type="S3Bucket", path="a")], STORAGE, "storage.s3: required"),
+    "a prefix outside the bucket": (
+        [stored(type="S3Bucket", s3={"bucketName": "models", "prefix": prefix}) for prefix in ("..", "a/..", "../a/")],
+        "spec.server.storage.s3: ",
+        "storage.s3.prefix: must not contain ..",
+    ),
     "a path that is not a folder of a node": (
         [stored(type="HostPath", **path) for path in ({}, {"path": ""}, {"path": "/"}, {"path": "a"}, {"path": "./a"}, {"path": " /a"})],
         STORAGE,

@@ -264,6 +264,10 @@ def storage(**fields):
     return server(storage=fields)
 
 
+def bucket(**fields):
+    return storage(type="S3Bucket", s3={"bucketName": "models", **fields})
+
+
 def placement(**fields):
     return {"client": {"placement": fields}}
 
@@ -296,6 +300,12 @@ REFUSED = {
     "listeners": (server(listeners=[{}] * 9), "spec.server.listeners", "must have at most 8 items"),
     "s3": (storage(type="S3Bucket"), "spec.server.storage", "storage.s3: required with type S3Bucket; name the bucket"),
     "bucket": (storage(type="S3Bucket", s3={}), "spec.server.storage.s3.bucketName", "Required value"),
+    "endpoint": (bucket(endpoint="minio:9000"), "spec.server.storage.s3.endpoint", "should match"),
+    "endpoint-user": (bucket(endpoint="https://user:word@minio"), "spec.server.storage.s3.endpoint", "should match"),
+    "prefix": (bucket(prefix="a/../b"), "spec.server.storage.s3", "storage.s3.prefix: must not contain ..; give the prefix itself"),
+    "ca-bundle": (bucket(caBundle={}), "spec.server.storage.s3.caBundle.name", "Required value"),
+    "ca-bundle-kind": (bucket(caBundle={"name": "a", "kind": "File"}), "spec.server.storage.s3.caBundle.kind", "Unsupported value"),
+    "secret-name": (bucket(secretName="A b"), "spec.server.storage.s3.secretName", "should match"),
     "host-path": (storage(type="HostPath"), "spec.server.storage", "storage.path: required with type HostPath; give an absolute path"),
     "host-path-relative": (storage(type="HostPath", path="data"), "spec.server.storage", "give an absolute path other than /"),
     "host-path-root": (storage(type="HostPath", path="/"), "spec.server.storage", "give an absolute path other than /"),

@@ -106,7 +106,9 @@ FAILURES: dict[str, Failure] = {
         server={"listeners": [{"name": "main", "type": "NodePort", "port": TAKEN}]},
     ),
     "bucket": Failure(
-        Reason.STORAGE_NOT_SUPPORTED, ("S3Bucket",), server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "models"}}}
+        Reason.STORAGE_UNUSABLE,
+        ("spec.server.storage.s3.caBundle", "ConfigMap absent"),
+        server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "models", "caBundle": {"name": "absent"}}}},
     ),
 }
 

@@ -63,9 +63,6 @@ def _unsupported() -> Iterator[Case]:
         yield Case(f"framework {name}", {"framework": name}, Reason.RUNTIME_NOT_SUPPORTED, "spec.framework: ")
     one = {"framework": "other", "client": {"command": ["train"], "placement": {}, "dataClaim": "None"}}
     yield Case("a command on one side alone", one, Reason.INVALID_SPEC, "spec.server.command: ")
-    for storage in ({"type": "HostPath", "path": "/models"}, {"type": "S3Bucket", "s3": {"bucketName": "models"}}):
-        words = f"spec.server.storage.type: {storage['type']}"
-        yield Case(f"storage {storage['type']}", server(storage=storage), Reason.STORAGE_NOT_SUPPORTED, words)
     selectors = {
         "an empty placement": {},
         "only labels": {"labelSelector": {"matchLabels": {"a": "b"}}},
@@ -131,8 +128,17 @@ def _start_fails() -> Iterator[Case]:
     ):
         state = {"waiting": "CreateContainerConfigError", "waiting_message": message}
         yield late(name, Reason.CONTAINER_CONFIG_INVALID, message, spec=server(env=[{"name": "A"} | asked]), container=state)
-    quota = {"job": job(created=ago(700)), "progress": None, "works": {}}
-    yield Case("aggregator: a quota without room", {}, Reason.POD_NOT_CREATED, "the aggregator's Job has no Pod", quota)
+    state = {"name": "reporter", "waiting": "CreateContainerConfigError", "waiting_message": 'secret "s3" not found'}
+    bucket = server(storage={"type": "S3Bucket", "s3": {"bucketName": "models", "secretName": "s3"}})
+    words = "spec.server.storage.s3.secretName: hub: the aggregator's container reporter: CreateContainerConfigError secret"
+    yield late("a Secret of the bucket that does not exist", Reason.CONTAINER_CONFIG_INVALID, words, spec=bucket, container=state)
+    no_pod = {"job": job(created=ago(700)), "progress": None, "works": {}}
+    yield Case("aggregator: a quota without room", {}, Reason.POD_NOT_CREATED, "the aggregator's Job has no Pod", no_pod)
+    words = "spec.server.storage.type: HostPath is refused where the pod security of namespace"
+    folder = server(storage={"type": "HostPath", "path": "/models"})
+    yield Case("aggregator: a pod security that forbids HostPath", folder, Reason.POD_NOT_CREATED, words, no_pod)
+    unusable = {"job": job(pod()), "progress": progress(started=False, unusable="spec.server.storage.s3.bucketName: there is no bucket m")}
+    yield Case("aggregator: a bucket that does not exist", bucket, Reason.STORAGE_UNUSABLE, "s3.bucketName: there is no bucket m", unusable)
 
 
 def _nothing_matches() -> Iterator[Case]:

@@ -77,6 +77,7 @@ TOOLS_DIR = "/panal/tools"  # the pod tools, copied by an init container
 RUN_DIR = "/panal/run"  # shared by the aggregator's containers
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted only in the reporter
 DATA_DIR = "/panal/data"  # the site's data, read-only
+AUTHORITIES_DIR = "/panal/authorities"  # of a bucket's endpoint, mounted only in the reporter
 GATEWAY_DIR = "/panal/gateway"  # the gateway's files, including its key: not mounted in containers with a user's image
 WORK_DIR = "/panal/work"  # contains the app's working directory
 POD_DIR = "/panal/pod"  # in memory, created by the init container: the Pod's secret

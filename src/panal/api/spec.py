@@ -26,6 +26,7 @@ LABEL = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
 _HOST_NAME = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*\.?"
 _IPV6 = r"[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(:[0-9]{1,3}(\.[0-9]{1,3}){3})?"
 HOST = rf"^({_HOST_NAME}|{_IPV6})?$"
+ENDPOINT = rf"^(https?://({_HOST_NAME}|\[{_IPV6}\])(:[0-9]{{1,5}})?(/[-._~A-Za-z0-9/]*)?)?$"
 IMAGE = r"^[!-~]*$"  # no spaces and line breaks
 FRAMEWORK = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DEFAULT_FRAMEWORK = "other"
@@ -132,10 +133,59 @@ class Listener(Model):
     )
 
 
+class CaBundleKind(StrEnum):
+    CONFIG_MAP = "ConfigMap"
+    SECRET = "Secret"
+
+
+class CaBundle(Model):
+    kind: CaBundleKind = Field(default=CaBundleKind.CONFIG_MAP, description="The kind of the object.")
+    name: str = Field(min_length=1, max_length=253, pattern=SUBDOMAIN, description="The object's name.")
+    key: str = Field(
+        default="ca.crt", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="The key whose value is the PEM text."
+    )
+
+
 class S3(Model):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "!has(self.prefix) || !self.prefix.split('/').exists(part, part == '..')",
+                    "storage.s3.prefix: must not contain ..; give the prefix itself",
+                )
+            ]
+        }
+    )
+
     bucket_name: str = Field(min_length=1, max_length=63, description="The bucket's name.")
     prefix: str = Field(default="", max_length=MAX_PATH, description="Folder in the bucket in which the run's files are stored.")
-    region: str = Field(default="", max_length=63, description="The bucket's region, if the service has regions.")
+    region: str = Field(
+        default="", max_length=63, description="The bucket's region, if the service has regions. If not set: us-east-1 is sent."
+    )
+    endpoint: str = Field(
+        default="",
+        max_length=MAX_PATH,
+        pattern=ENDPOINT,
+        description="URL of a service that is compatible with S3, such as https://minio.example.com:9000. If not set: Amazon S3.",
+    )
+    force_path_style: bool | None = Field(
+        default=None,
+        description="Whether the bucket's name is in the path of requests (true) or in their host name (false). "
+        "If not set: true with an endpoint, and false without one.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="The certificate authorities that the endpoint's certificate is checked against: a ConfigMap or Secret in the run's "
+        "namespace. If not set: the public authorities.",
+    )
+    secret_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="The Secret in the run's namespace with the credentials: the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
+        "AWS_SESSION_TOKEN for temporary ones. Only panal's reporter gets them. If not set: the identity that the cloud gives the Pod.",
+    )
 
 
 class Storage(Model):
@@ -169,7 +219,8 @@ class Storage(Model):
     path: str = Field(
         default="",
         max_length=MAX_PATH,
-        description="Folder in the volume in which the run's files are stored. With type HostPath: the folder on the node.",
+        description="Folder in the volume in which the run's files are stored. With type HostPath: the folder on the node. "
+        "With type S3Bucket: ignored.",
     )
     size: str = Field(default="1Gi", max_length=32, pattern=SIZE, description="Size of a volume claim that is created, such as 2Gi.")
     s3: S3 | None = Field(default=None, description="With type S3Bucket: the bucket.")

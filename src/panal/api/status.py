@@ -108,7 +108,7 @@ class ListenerStatus(Model):
 class ModelStatus(Model):
     """The stored model: its location, its SHA-256 as `sha256:<hex>`, its size in bytes, and the last round that it includes."""
 
-    uri: Text = Field(description="Where the model is, such as pvc://CLAIM/path/model.safetensors.")
+    uri: Text = Field(description="Where the model is, such as pvc://CLAIM/path/model.safetensors or s3://BUCKET/path/model.safetensors.")
     digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
     size: Count = Field(description="The file's size in bytes.")
     round: Count = Field(description="The last round that the model includes.")

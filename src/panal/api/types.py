@@ -14,6 +14,8 @@ from panal.api.schema import Model
 from panal.api.spec import (
     S3,
     Acceleration,
+    CaBundle,
+    CaBundleKind,
     Client,
     GatewayReference,
     Listener,
@@ -44,6 +46,8 @@ from panal.api.status import (
 __all__ = [
     "S3",
     "Acceleration",
+    "CaBundle",
+    "CaBundleKind",
     "Client",
     "ClientsStatus",
     "CollaboratorStatus",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from panal.api.types import StorageType
 from panal.cli import output, story
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
@@ -83,7 +84,13 @@ async def _gone(client: Client, metadata: Object, within: float | None) -> None:
 
 def kept(run: Object) -> str:
     """A sentence about what a deletion keeps."""
-    volume = ((run["spec"].get("server") or {}).get("storage") or {}).get("name")
-    where = f"the volume {volume} in namespace {run['metadata']['namespace']} is kept" if volume else "the volume of its model is kept"
+    storage = (run["spec"].get("server") or {}).get("storage") or {}
+    volume, where = storage.get("name"), "the volume of its model is kept"
+    if storage.get("type") == StorageType.S3_BUCKET:
+        where = f"what it stored in bucket {storage['s3']['bucketName']} is kept"
+    elif storage.get("type") == StorageType.HOST_PATH:
+        where = f"what it stored in {storage['path']} on the hub's node is kept"
+    elif volume:
+        where = f"the volume {volume} in namespace {run['metadata']['namespace']} is kept"
     uri = ((run.get("status") or {}).get("model") or {}).get("uri")
     return f"{where}, with its model: {uri}" if uri else where

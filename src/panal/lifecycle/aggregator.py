@@ -25,6 +25,7 @@ from panal.runtimes import AggregatorContainers, GatewayRules, Runtime
 GATEWAY_RESOURCES = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 GATEWAY_MOUNT = {"name": "gateway", "mountPath": names.GATEWAY_DIR}
 POD_IP = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+SKIPPED = "eks.amazonaws.com/skip-containers"  # of a Pod: the containers that Amazon EKS gives no credentials of the ServiceAccount
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -61,7 +62,11 @@ def _reporter_permissions(run: Run) -> list[Object]:
 def _job(world: World, runtime: Runtime) -> Object:
     run = world.run
     frame = owned(run, "batch/v1", "Job", names.aggregator(run.name), "aggregator")
-    template = {"metadata": {"labels": labels(run, "aggregator")}, "spec": _pod(world, runtime)}
+    pod, metadata = _pod(world, runtime), {"labels": labels(run, "aggregator")}
+    if storage(run).reporter(run).identity:
+        others = [c["name"] for c in (*pod["initContainers"], *pod["containers"]) if c["name"] != pods.REPORTER]
+        metadata |= {"annotations": {SKIPPED: ",".join(others)}}
+    template = {"metadata": metadata, "spec": pod}
     return frame | {"spec": {"backoffLimit": 0, "completions": 1, "parallelism": 1, "template": template}}
 
 
@@ -121,6 +126,7 @@ def _gateway_rules(rules: GatewayRules) -> dict[str, str]:
 
 def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
     run, stored = world.run, storage(world.run)
+    needs = stored.reporter(run)
     attempt = "metadata.labels['batch.kubernetes.io/controller-uid']"
     env = {
         "PANAL_NAMESPACE": run.namespace,
@@ -138,16 +144,17 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
     }
     return pods.secured(
         {
-            "name": "reporter",
+            "name": pods.REPORTER,
             "image": world.images.pod_tools,
             "imagePullPolicy": world.images.pull_policy,
             "restartPolicy": "Always",
             "command": ["panal-reporter"],
             "env": [
                 *({"name": k, "value": v} for k, v in env.items()),
+                *needs.env,
                 {"name": "PANAL_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": attempt}}},
                 POD_IP,
-                {"name": "HOME", "value": names.RUN_DIR},
+                {"name": "HOME", "value": "/"},  # libraries read settings there, so the user's containers must not be able to write to it
             ],
             "volumeMounts": [
                 {"name": "run", "mountPath": names.RUN_DIR},
@@ -156,6 +163,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
                 GATEWAY_MOUNT,
                 pods.POD_MOUNT,
                 {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
+                *({"name": name, "mountPath": path, "readOnly": True} for name, (_, path) in needs.volumes.items()),
             ],
             "resources": pods.OUR_RESOURCES,
         }
@@ -173,5 +181,6 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
         pods.work_dir(),
         *pods.memory_dirs("gateway", "pod"),
         {"name": "storage", **storage(run).volume(run)},
+        *({"name": name, **source} for name, (source, _) in storage(run).reporter(run).volumes.items()),
         {"name": "token", "projected": {"sources": token}},
     ]

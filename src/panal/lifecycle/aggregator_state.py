@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 
 from panal.api.types import ModelStatus
 from panal.lifecycle.diagnosis import IMAGE_REASONS, termination_of
+from panal.lifecycle.pods import REPORTER
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.runtime import runtime_of
-from panal.lifecycle.world import ContainerView, JobView, PodView, World
+from panal.lifecycle.storage import storage
+from panal.lifecycle.world import ContainerView, JobView, PodView, Run, World
 
 SIGNAL = 128  # a larger exit code is this plus the number of a signal: 137 SIGKILL, 143 SIGTERM of a node that is drained
 LOST = (Reason.AGGREGATOR_LOST, Reason.STATE_LOST)
@@ -45,6 +47,8 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
         return _succeeded(world, job, now)
     if job.failed:
         return _failed(world, job)
+    if world.progress and world.progress.unusable:
+        return AggregatorState(stop=Trouble.of(Reason.STORAGE_UNUSABLE, world.progress.unusable))
     pod = newest(job)
     main = _main(world, pod)
     if main and (main.running or main.exit_code is not None):
@@ -107,7 +111,7 @@ def _why_failed(world: World, job: JobView) -> Trouble:
 
 def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) -> AggregatorState:
     remedies = runtime_of(world).remedies
-    trouble = _start_trouble(job, pod, now, remedies)
+    trouble = _start_trouble(world.run, job, pod, now, remedies)
     patience = timedelta(seconds=world.run.spec.server.quorum_timeout_seconds)
     left = (job.created + patience - now).total_seconds()
     if left > 0:
@@ -118,10 +122,11 @@ def _starting(world: World, job: JobView, pod: PodView | None, now: datetime) ->
     return AggregatorState(stop=Trouble.of(Reason.AGGREGATOR_FAILED, late, remedies))
 
 
-def _start_trouble(job: JobView, pod: PodView | None, now: datetime, remedies: Mapping[str, str]) -> Trouble | None:
+def _start_trouble(run: Run, job: JobView, pod: PodView | None, now: datetime, remedies: Mapping[str, str]) -> Trouble | None:
     if pod is None:
         late = now - job.created > POD_SHOULD_EXIST_AFTER
-        return Trouble.of(Reason.POD_NOT_CREATED, "hub: the aggregator's Job has no Pod") if late else None
+        why = "; ".join(filter(None, ("hub: the aggregator's Job has no Pod", storage(run).without_pod(run))))
+        return Trouble.of(Reason.POD_NOT_CREATED, why) if late else None
     if not pod.scheduled and pod.unschedulable and now - pod.created > SCHEDULED_AFTER:
         return Trouble.of(Reason.UNSCHEDULABLE, f"hub: the aggregator: {pod.unschedulable}")
     for container in pod.containers:
@@ -131,8 +136,15 @@ def _start_trouble(job: JobView, pod: PodView | None, now: datetime, remedies: M
             why = f"{container.waiting} {container.waiting_message}".strip()
             wrong = container.waiting.startswith("CreateContainer")
             reason = Reason.CONTAINER_CONFIG_INVALID if wrong else Reason.AGGREGATOR_FAILED
-            return Trouble.of(reason, f"hub: the aggregator's container {container.name}: {why}", remedies)
+            return Trouble.of(reason, f"{_field_of(run, container)}hub: the aggregator's container {container.name}: {why}", remedies)
     return None
+
+
+def _field_of(run: Run, container: ContainerView) -> str:
+    """The reporter refers to no Secret but that of a bucket."""
+    wanted = run.spec.server.storage.s3
+    named = container.name == REPORTER and container.waiting == "CreateContainerConfigError" and wanted and wanted.secret_name
+    return "spec.server.storage.s3.secretName: " if named else ""
 
 
 def _main(world: World, pod: PodView | None) -> ContainerView | None:

@@ -240,6 +240,7 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, listeners: Se
     if exposure.way(world, listeners, NOTHING) is None:
         return outcome.ended(phase, Reason.ADDRESS_PENDING, exposure.waiting_for(world))
     message = f"{connected} of {needed} needed collaborators connected"
+    message = f"{message}: {progress.waiting}" if progress and progress.waiting else message
     return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)
 
 

@@ -13,6 +13,7 @@ from panal.lifecycle.world import Images
 
 FS_GROUP = 65532  # the group of panal's images; on OpenShift the namespace sets it
 TOOLS, GATEWAY = "tools", "gateway"  # containers of both kinds of Pods
+REPORTER = "reporter"  # a container of the aggregator's Pod
 HOME = {"name": "HOME", "value": "/tmp"}
 EMPTY: dict[str, Any] = {}
 POD_ENV = {"name": "PANAL_POD_DIR", "value": names.POD_DIR}

@@ -57,7 +57,7 @@ class Reason(StrEnum):
     REPLY_REFUSED = "ReplyRefused"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
-    STORAGE_NOT_SUPPORTED = "StorageNotSupported"
+    STORAGE_UNUSABLE = "StorageUnusable"
     INVALID_SPEC = Ending.INVALID_SPEC.value
     DATA_CLAIM_MISSING = "DataClaimMissing"
     OBJECT_REFUSED = "ObjectRefused"
@@ -134,7 +134,7 @@ REMEDY: dict[str, str] = {
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
     Reason.LISTENER_NOT_SUPPORTED: "Change the listener, which is possible until the run starts; NodePort needs nothing else on the hub.",
-    Reason.STORAGE_NOT_SUPPORTED: "Create the run again with storage of type PersistentVolumeClaim.",
+    Reason.STORAGE_UNUSABLE: "Correct what the message names and create the run again.",
     Reason.INVALID_SPEC: "Correct the field and create the run again.",
     Reason.DATA_CLAIM_MISSING: "Set it to the ClusterClaim of the sites' data, or to None if the run needs none. Create the run again.",
     Reason.OBJECT_REFUSED: "Correct what the message names. If the run has failed, create it again.",

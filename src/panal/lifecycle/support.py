@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.types import Spec
+from panal.api.types import Spec, StorageType
 from panal.lifecycle import storage
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
@@ -24,10 +24,8 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(framework_of(spec)))
     if problem := runtime.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if spec.server.storage.type not in storage.KINDS:
-        return Trouble.of(
-            Reason.STORAGE_NOT_SUPPORTED, f"spec.server.storage.type: {spec.server.storage.type} is not supported by this version"
-        )
+    if problem := storage.KINDS[spec.server.storage.type].problem(spec.server.storage):
+        return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
             return Trouble.of(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
@@ -40,6 +38,8 @@ def ignored_fields(spec: Spec) -> list[str]:
     """Fields that are accepted for compatibility with older resources and have no effect."""
     runtime = runtime_for(framework_of(spec))
     found = [*runtime.ignored_fields(spec)] if runtime else []
+    if spec.server.storage.type is StorageType.S3_BUCKET and spec.server.storage.path:
+        found.append("spec.server.storage.path")
     sides = {"server": spec.server.env, "client": spec.client.env}
     return [*found, *(f"spec.{side}.env {HOME['name']}" for side, env in sides.items() if HOME["name"] in [e.get("name") for e in env])]
 

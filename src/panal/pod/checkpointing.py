@@ -1,30 +1,27 @@
 """Stores the checkpoints of a run beside its model, and finds the one from which the next aggregator goes on.
 
 `checkpoints/<round>/` has the files of the runtime and checkpoint.json: their sizes and SHA-256 sums, the progress after that round, and
-the rounds of each cluster. A checkpoint appears by a rename when all of its files are synced, and is used only if every sum is right. The
-last two are kept. The files come from the user's image and are not trusted: only regular files with plain names are copied, and links are
-not followed.
+the rounds of each cluster. A checkpoint appears all at once (`shelf`), and is used only if every sum is right. The last two are kept. The
+files come from the user's image and are not trusted: only regular files with plain names are copied, and links are not followed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import re
 import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from panal.api.progress import Progress
 from panal.api.text import shown
-from panal.pod.storing import sync_folder
+from panal.pod.shelf import DamagedError, Shelf, copy_file
+from panal.pod.storage_errors import StorageError
 from panal.pod.tools.checkpoint import CONTENT
 from panal.pod.tools.files import CHECKPOINTS, RESUME, RESUMED, replace
 
@@ -32,13 +29,8 @@ log = logging.getLogger("panal.reporter")
 
 KEPT = 2
 MAX_FILES = 64
-PIECE = 4 << 20  # bytes
 MAX_CONTENT = 8 << 20  # bytes of checkpoint.json
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-
-
-class DamagedError(Exception):
-    """A stored checkpoint is not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +43,20 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Checkpoints:
-    """The checkpoints of a run whose files are in `run_dir`. They are stored below `storage`, the folder of the run's model."""
+    """The checkpoints of a run whose files are in `run_dir`. They are stored on `shelf`."""
 
     run_dir: Path
-    storage: Path
+    shelf: Shelf
     taken: dict[int, Snapshot] = field(default_factory=dict)  # of checkpoints that are not stored yet
+    removed: bool = False
 
     def take(self, round_: int, snapshot: Snapshot) -> None:
         """Keeps the progress for the checkpoint of `round_`, which the runtime has handed over."""
         self.taken[round_] = snapshot
 
     def store_newest(self) -> int | None:
-        """Stores the newest checkpoint that was handed over, and drops older ones. Returns its round; None if there is none. Raises OSError
-        and DamagedError."""
+        """Stores the newest checkpoint that was handed over, and drops older ones. Returns its round; None if there is none. Raises
+        OSError, DamagedError and StorageError."""
         taken = list(self.taken)  # others are added meanwhile
         waiting = [number for number in taken if (self._source / str(number)).is_dir()]
         for number in set(taken) - set(waiting):
@@ -87,11 +80,11 @@ class Checkpoints:
         return any(each.name.isdecimal() and int(each.name) > round_ for each in self._source.glob("[0-9]*"))
 
     def _store(self, round_: int, snapshot: Snapshot) -> None:
-        part, folder = self._target / f".{round_}.part", self._target / f"{round_:06d}"
+        part = self.shelf.part(round_)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         try:
-            files = {name: _copy(self._source / str(round_) / name, part / name) for name in _names(self._source / str(round_))}
+            files = {name: copy_file(self._source / str(round_) / name, part / name) for name in _names(self._source / str(round_))}
             content = {
                 "round": round_,
                 "files": files,
@@ -99,27 +92,25 @@ class Checkpoints:
                 "clusters": snapshot.clusters,
             }
             replace(part / CONTENT, json.dumps(content), durable=True)
-            sync_folder(part)
-            for number, other in self._stored():
-                if number >= round_:  # of an attempt that started again before this round
-                    shutil.rmtree(other)
-            part.rename(folder)
+            for other in self.shelf.rounds():
+                if other >= round_:  # of an attempt that started again before this round
+                    self.shelf.drop(other)
+            self.shelf.put(round_, part)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        sync_folder(self._target)
-        for _, older in self._stored()[KEPT:]:
-            shutil.rmtree(older)
+        for older in self.shelf.rounds()[KEPT:]:
+            self.shelf.drop(older)
 
     def restore(self) -> str:
         """Puts the last intact checkpoint into the run's folder and writes its round to RESUMED, once for this Pod. Returns what is wrong
-        with newer checkpoints; empty if nothing is."""
+        with newer checkpoints; empty if nothing is. Raises StorageError if the storage cannot be read at all."""
         if (self.run_dir / RESUMED).exists():
             return ""
         wrong, round_ = [], 0
-        for number, folder in self._stored():
+        for number in self.shelf.rounds():
             try:
                 if number:
-                    self._fetch(folder)
+                    self._fetch(number)
                 round_ = number
                 break
             except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedError) as error:
@@ -127,16 +118,16 @@ class Checkpoints:
         replace(self.run_dir / RESUMED, json.dumps({"round": round_}))
         return "; ".join(wrong)
 
-    def _fetch(self, folder: Path) -> None:
+    def _fetch(self, round_: int) -> None:
         part = self.run_dir / f".{RESUME}.part"
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(self.run_dir / RESUME, ignore_errors=True)
         part.mkdir()
         try:
-            for name, expected in _content(folder)["files"].items():
-                if not _NAME.fullmatch(name) or _copy(folder / name, part / name) != expected:
+            self.shelf.get(round_, CONTENT, part / CONTENT)
+            for name, expected in _content(part)["files"].items():
+                if not _NAME.fullmatch(name) or self.shelf.get(round_, name, part / name) != expected:
                     raise DamagedError(f"{name} has changed")
-            shutil.copyfile(folder / CONTENT, part / CONTENT)
             part.chmod(0o755)
             part.rename(self.run_dir / RESUME)
         finally:
@@ -156,19 +147,17 @@ class Checkpoints:
 
     def remove(self) -> None:
         """The run has its result: nothing will go on from here."""
-        shutil.rmtree(self._target, ignore_errors=True)
+        if self.removed:
+            return
+        self.removed = True
+        try:
+            self.shelf.clear()
+        except StorageError as error:
+            log.warning("the checkpoints are not removed: %s", error)
 
     @property
     def _source(self) -> Path:
         return self.run_dir / CHECKPOINTS
-
-    @property
-    def _target(self) -> Path:
-        return self.storage / CHECKPOINTS
-
-    def _stored(self) -> list[tuple[int, Path]]:
-        """The stored checkpoints by round, newest first."""
-        return sorted(((int(f.name), f) for f in self._target.glob("[0-9]*") if f.name.isdecimal() and f.is_dir()), reverse=True)
 
 
 def _content(folder: Path) -> dict[str, Any]:
@@ -184,23 +173,3 @@ def _names(folder: Path) -> list[str]:
     if not 0 < len(found) <= MAX_FILES:
         raise DamagedError(f"a checkpoint has 1 to {MAX_FILES} files, this one {len(found)}")
     return found
-
-
-def _copy(source: Path, target: Path) -> dict[str, Any]:
-    """Copies a regular file and syncs the copy. Returns its size and SHA-256."""
-    digest = hashlib.sha256()
-    with _opened(source) as file, target.open("wb") as copy:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-            copy.write(piece)
-        copy.flush()
-        os.fsync(copy.fileno())
-        return {"size": copy.tell(), "sha256": digest.hexdigest()}
-
-
-def _opened(path: Path) -> IO[bytes]:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise DamagedError(f"{path.name} is no regular file")
-    return os.fdopen(handle, "rb")

@@ -21,6 +21,7 @@ from typing import Any
 
 from panal.api.text import shown
 from panal.api.types import FilesStatus
+from panal.pod.storage_errors import StorageError
 from panal.pod.storing import Place
 from panal.pod.tools.files import APP_FILES, COLLECTED, replace
 
@@ -65,6 +66,8 @@ class Collector:
     place: Place
     run: Mapping[str, str]
     touch: Callable[[], None]
+    publish: Callable[[], None] = lambda: None  # what was written beside the model
+    longest: int | None = None  # bytes of a path in UTF-8 that the storage can keep; None: any
     known: bool = False
 
     def requested(self) -> bool:
@@ -84,9 +87,10 @@ class Collector:
 
     def _answer(self) -> dict[str, Any]:
         try:
-            found = collect(_read_list(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch)
+            found = collect(_read_list(self.run_dir / APP_FILES), self.work_dir / "app", self.place.folder, self.touch, self.longest)
             record(self.place, self.run, found)
-        except (OSError, ValueError) as error:
+            self.publish()
+        except (OSError, ValueError, StorageError) as error:
             log.error("the app's files were not collected: %s", error)
             return {"error": shown(str(error), LONGEST)}
         log.info("collected %d files, %d bytes; left out: %d", len(found.files), found.size, len(found.left_out) + found.more)
@@ -117,7 +121,7 @@ def _read_list(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callable[[], None]) -> Collected:
+def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callable[[], None], longest: int | None = None) -> Collected:
     """Copies the files of the runtime's list `wanted` from `source` to `target`/files, whose previous content is deleted.
 
     Raises OSError if `source` cannot be opened.
@@ -131,6 +135,8 @@ def collect(wanted: Mapping[str, Any], source: Path, target: Path, touch: Callab
         for path, size in _pairs(wanted["files"]):
             touch()
             try:
+                if longest is not None and len(path.encode()) > longest:
+                    raise LeftOutError("its path is too long for the bucket")
                 found.files[path] = _take(root, path, size, target, found)
             except (LeftOutError, OSError, ValueError) as error:
                 found.leave_out(path, getattr(error, "strerror", None) or str(error))

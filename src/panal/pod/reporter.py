@@ -29,13 +29,17 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.logs import log_to_stdout
-from panal.pod.checkpointing import Checkpoints, DamagedError, Snapshot
+from panal.pod.checkpointing import Checkpoints, Snapshot
 from panal.pod.collecting import Collector
 from panal.pod.fold import bounded, fold, resumed
 from panal.pod.gatekeeper import Gatekeeper
+from panal.pod.publishing import InBucket, Storage, Volume
+from panal.pod.service import SECRETS
+from panal.pod.shelf import DamagedError
+from panal.pod.storage_errors import Address, StorageError
 from panal.pod.storing import Place, participated, store
 from panal.pod.tensors import UnstorableError
-from panal.pod.tools.codes import TRAIN, Doubt
+from panal.pod.tools.codes import MAX_TEXT, TRAIN, Doubt
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import exclude_loopback
 from panal.pod.tools.records import Checkpoint, InvalidRecordError, Notice, Record, Resumed, Round, parse
@@ -55,8 +59,8 @@ ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
 # Raised for a malformed model.json or model.npz, which come from the user's image.
 UNSTORABLE = (
-    OSError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, MemoryError,
-    RuntimeError,
+    OSError, StorageError, UnstorableError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError,
+    MemoryError, RuntimeError,
 )  # fmt: skip
 
 
@@ -93,6 +97,8 @@ class Settings:
     run: Mapping[str, str]  # namespace, name and uid, for metadata.json
     attempt: str
     work_dir: Path = Path(WORK_DIR)
+    mount: Path = Path(STORAGE_DIR)
+    bucket: Address | None = None  # None: `mount` is the volume on which the run is stored
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -104,6 +110,8 @@ class Settings:
             run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
             attempt=env.get("PANAL_ATTEMPT", ""),
             work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
+            mount=mount,
+            bucket=Address.read(env),
         )
 
 
@@ -112,6 +120,7 @@ class Reporter:
     settings: Settings
     sink: Sink
     more: Callable[[], Mapping[str, str]] = dict  # further data for the ConfigMap: certificate request and traffic
+    credentials: Mapping[str, str] = field(default_factory=dict)  # of a bucket, by variable
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
     clusters: dict[str, list[int]] = field(default_factory=dict)  # the rounds to which each cluster contributed
@@ -120,25 +129,42 @@ class Reporter:
     rounds: str = ""
     read_at: float = 0.0
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)  # number of the model -> its status, or an error
+    trouble: str = ""  # for which the storage is tried again
+    storage: Storage = field(init=False)
     checkpoints: Checkpoints = field(init=False)
     _tail: Tail = field(init=False)
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
-        self.checkpoints = Checkpoints(self.settings.run_dir, self.settings.place.folder)
+        self.storage = self._opened()
+        self.checkpoints = Checkpoints(self.settings.run_dir, self.storage.shelf)
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for found in self.stored.values():
             if "error" not in found:
                 self.state = self.state.model_copy(update={"model": ModelStatus.model_validate(found)})
 
+    def _opened(self) -> Storage:
+        place, bucket = self.settings.place, self.settings.bucket
+        if bucket is None:
+            return Volume.at(place.folder)
+        return InBucket.at(bucket, self.credentials, place, self.settings.mount, self._touch, self._tell)
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble = trouble
+
     async def run(self) -> None:
         """Runs until `stop` is set, then writes what is left."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._end_storage())
             tasks.create_task(self._store_models())
             tasks.create_task(self._store_checkpoints())
             tasks.create_task(self._sync_loop())
         await self._write_last()
+
+    async def _end_storage(self) -> None:
+        await self.stop.wait()
+        self.storage.end()
 
     async def _write_last(self) -> None:
         self._read_records()
@@ -176,7 +202,8 @@ class Reporter:
                 self.clusters = {cluster: list(rounds) for cluster, rounds in before.clusters.items()}
 
     def text(self) -> str:
-        return bounded(self.state).model_dump_json(by_alias=True)
+        state = self.state.model_copy(update={"waiting": shown(self.trouble, MAX_TEXT)}) if self.trouble else self.state
+        return bounded(state).model_dump_json(by_alias=True)
 
     async def sync(self) -> None:
         """Writes changes to the ConfigMap, or reads it if there are none. Retries until it succeeds or `stop` is set."""
@@ -209,7 +236,9 @@ class Reporter:
 
     async def _store_models(self) -> None:
         """Stores the models in the order in which they were handed over, then the app's files."""
-        collector = Collector(self.settings.run_dir, self.settings.work_dir, self.settings.place, self.settings.run, self._touch)
+        settings, storage = self.settings, self.storage
+        place, work = settings.place, settings.work_dir
+        collector = Collector(settings.run_dir, work, place, settings.run, self._touch, storage.publish, storage.longest)
         while not self.stop.is_set():
             ended = collector.requested()  # before listing the models: all of them were handed over earlier
             for folder in self._handed_over():
@@ -222,11 +251,12 @@ class Reporter:
 
     async def _store_checkpoints(self) -> None:
         """Finds the checkpoint from which the run goes on, then stores each that is handed over. A run with a result needs none."""
-        self._doubt(await asyncio.to_thread(self.checkpoints.restore))
+        if not await self._found_checkpoint():
+            return
         while not self.stop.is_set():
             try:
                 round_ = await asyncio.to_thread(self.checkpoints.store_newest)
-            except (OSError, DamagedError) as error:
+            except (OSError, DamagedError, StorageError) as error:
                 self._doubt(f"the checkpoint could not be stored: {error}")
             else:
                 if round_ is not None:
@@ -234,6 +264,24 @@ class Reporter:
                     self.state = self.state.model_copy(update={"checkpoint": round_})
             await self._remove_checkpoints()
             await self._sleep(POLL)
+
+    async def _found_checkpoint(self) -> bool:
+        """Checks the storage, and looks in it for the checkpoint from which the run goes on. A run that cannot store anything ends."""
+        try:
+            wrong = await asyncio.to_thread(self._restored)
+        except StorageError as error:
+            log.error("the storage cannot be used: %s", error)
+            if not self.stop.is_set():
+                self.trouble = ""
+                self.state = self.state.model_copy(update={"unusable": shown(str(error), MAX_TEXT)})
+            return False
+        self._doubt(wrong)
+        return True
+
+    def _restored(self) -> str:
+        with self.storage.beginning():
+            self.storage.check()
+            return self.checkpoints.restore()
 
     async def _remove_checkpoints(self) -> None:
         """Once the ConfigMap has the run's result, nothing will go on from a checkpoint."""
@@ -253,6 +301,9 @@ class Reporter:
             status = await self._attempt(folder, model)
         except UNSTORABLE as error:
             log.error("the model is not stored: %s", error)
+            if isinstance(error, StorageError) and self.stop.is_set():
+                return
+            self.trouble = ""
             message = shown(f"The model could not be written to {self.settings.place.uri}: {error}", MAX_ANSWER)
             self._answer(folder.name, {"error": message})
             return
@@ -275,13 +326,18 @@ class Reporter:
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await asyncio.to_thread(store, folder / ARRAYS, model, self.settings.place, about, self._touch)
+                return await asyncio.to_thread(self._stored, folder / ARRAYS, model, about)
             except OSError as error:
                 if attempt == ATTEMPTS:
                     raise
                 log.warning("storing the model: %s; trying again", error)
                 await self._sleep(float(attempt))
         raise AssertionError("unreachable")
+
+    def _stored(self, source: Path, model: Mapping[str, Any], about: Mapping[str, Any]) -> ModelStatus:
+        status = store(source, model, self.settings.place, about, self._touch)
+        self.storage.publish()
+        return status
 
     async def _until_written(self, status: ModelStatus) -> None:
         """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most HUB_TIMEOUT seconds."""
@@ -318,10 +374,12 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 async def _main() -> None:
     settings = Settings.read(os.environ)
+    of_secret = settings.bucket is not None and bool(settings.bucket.secret)
+    credentials = {name: os.environ.pop(name) for name in SECRETS if name in os.environ} if of_secret else {}
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
         namespace, run = settings.run["namespace"], settings.run["name"]
-        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.report)
+        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.report, credentials)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, reporter.stop.set)

@@ -64,6 +64,19 @@ def test_a_deletion_waits_until_the_run_is_gone_and_says_what_stays(capsys, monk
     assert capsys.readouterr().out == said
 
 
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ({"type": "S3Bucket", "s3": {"bucketName": "b"}}, "what it stored in bucket b is kept"),
+        ({"type": "HostPath", "path": "/srv/models"}, "what it stored in /srv/models on the hub's node is kept"),
+        ({"type": "PersistentVolumeClaim"}, "the volume of its model is kept"),
+        ({}, "the volume of its model is kept"),
+    ],
+)
+def test_a_deletion_names_where_the_model_stays(storage, said):
+    assert control.kept({"metadata": {"namespace": "ns"}, "spec": {"server": {"storage": storage}}}) == said
+
+
 def test_a_deletion_that_takes_long_goes_on_without_the_command(monkeypatch):
     monkeypatch.setattr(control, "ASK_AGAIN", 0)
     with pytest.raises(Problem, match="is still being deleted after 0 s") as problem:

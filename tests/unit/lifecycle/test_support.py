@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from panal.api.types import StorageType
 from panal.lifecycle import storage
 from panal.lifecycle.reasons import REMEDY, Reason
 from panal.lifecycle.support import ignored_fields, unsupported
@@ -26,10 +27,16 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
         "spec.client.command: required with framework other if the other side has one",
     ),
     (
-        "a bucket is not built yet",
-        run(server={"storage": {"type": "S3Bucket", "s3": {"bucketName": "b"}}}),
-        Reason.STORAGE_NOT_SUPPORTED,
-        "spec.server.storage.type: S3Bucket",
+        "a bucket without its name, as an older CRD admits it",
+        run(server={"storage": {"type": "S3Bucket"}}),
+        Reason.INVALID_SPEC,
+        "spec.server.storage.s3: required with type S3Bucket",
+    ),
+    (
+        "a folder of the node without its path",
+        run(server={"storage": {"type": "HostPath", "path": "models"}}),
+        Reason.INVALID_SPEC,
+        "spec.server.storage.path: required with type HostPath",
     ),
     ("a name of the former controller", replace(run(), name="digits.v2"), Reason.INVALID_SPEC, "metadata.name"),
     ("no data claim", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "to None if the run needs none"),
@@ -52,8 +59,13 @@ def test_the_message_names_the_unsupported_field_and_the_remedy(wanted: Run, rea
     assert trouble.message.endswith(REMEDY[reason])
 
 
-def test_the_remedy_names_every_supported_type() -> None:
-    assert [kind for kind in storage.KINDS if kind not in REMEDY[Reason.STORAGE_NOT_SUPPORTED]] == []
+def test_every_storage_type_is_supported() -> None:
+    assert set(storage.KINDS) == set(StorageType)
+
+
+def test_a_folder_in_a_bucket_has_no_effect_as_a_path() -> None:
+    bucket = {"type": "S3Bucket", "path": "/workspace/models", "s3": {"bucketName": "b"}}
+    assert ignored_fields(run(server={"storage": bucket}).spec) == ["spec.server.storage.path"]
 
 
 def test_a_valid_run_is_supported() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from panal.api.progress import Progress
 from panal.pod import checkpointing
-from panal.pod.checkpointing import KEPT, Checkpoints, DamagedError, Snapshot
+from panal.pod.checkpointing import KEPT, Checkpoints, Snapshot
 from panal.pod.fold import resumed
+from panal.pod.shelf import DamagedError, FolderShelf
 from panal.pod.tools import checkpoint
 from panal.pod.tools.files import RESUME, RESUMED, RunError, read_records
 from panal.pod.tools.records import Checkpoint
@@ -28,7 +29,7 @@ def attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Ch
         run_dir = tmp_path / f"run-{next(count)}"
         run_dir.mkdir()
         monkeypatch.setenv("PANAL_RUN_DIR", str(run_dir))
-        return Checkpoints(run_dir, tmp_path / "storage")
+        return Checkpoints(run_dir, FolderShelf(tmp_path / "storage/checkpoints"))
 
     return start
 
@@ -39,7 +40,12 @@ def write(at: Checkpoints, round_: int) -> None:
 
 
 def stored(at: Checkpoints) -> list[str]:
-    return sorted(each.name for each in (at.storage / "checkpoints").iterdir())
+    return sorted(each.name for each in folder(at).iterdir())
+
+
+def folder(at: Checkpoints) -> Path:
+    assert isinstance(at.shelf, FolderShelf)
+    return at.shelf.folder
 
 
 def test_a_run_without_checkpoints_starts_with_the_first_round(attempts: Callable[[], Checkpoints]) -> None:
@@ -87,8 +93,8 @@ def test_a_damaged_checkpoint_is_not_used(attempts: Callable[[], Checkpoints], d
     for round_ in (1, 2):
         write(at, round_)
         at.store_newest()
-    folder = at.storage / "checkpoints/000002"
-    arrays, content = folder / "model.npz", folder / "checkpoint.json"
+    second = folder(at) / "000002"
+    arrays, content = second / "model.npz", second / "checkpoint.json"
     match damage:
         case "changed":
             arrays.write_bytes(arrays.read_bytes()[:-1] + b"!")
@@ -114,7 +120,7 @@ def test_nothing_is_used_if_all_are_damaged(attempts: Callable[[], Checkpoints])
     at = attempts()
     write(at, 1)
     at.store_newest()
-    (at.storage / "checkpoints/000001/model.json").write_text("{}")
+    (folder(at) / "000001/model.json").write_text("{}")
     assert "round 1" in attempts().restore()
     assert checkpoint.last() is None
 
@@ -126,7 +132,7 @@ def test_a_reporter_that_starts_again_changes_nothing(attempts: Callable[[], Che
     again = attempts()
     again.restore()
     write(again, 2)
-    twin = Checkpoints(again.run_dir, again.storage)
+    twin = Checkpoints(again.run_dir, again.shelf)
     assert twin.restore() == ""
     saved = checkpoint.last()
     assert saved
@@ -185,7 +191,7 @@ def test_a_stored_list_cannot_lead_out_of_the_checkpoint(attempts: Callable[[], 
     at = attempts()
     write(at, 1)
     at.store_newest()
-    path = at.storage / "checkpoints/000001/checkpoint.json"
+    path = folder(at) / "000001/checkpoint.json"
     content = json.loads(path.read_text())
     content["files"]["../../secret"] = content["files"]["model.npz"]
     path.write_text(json.dumps(content))
@@ -197,12 +203,12 @@ def test_a_full_volume_keeps_what_is_stored(attempts: Callable[[], Checkpoints],
     write(at, 1)
     at.store_newest()
     write(at, 2)
-    (at.storage / "checkpoints").chmod(0o755)
+    folder(at).chmod(0o755)
 
     def full(*_args: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("panal.pod.checkpointing._copy", full)
+    monkeypatch.setattr("panal.pod.checkpointing.copy_file", full)
     with pytest.raises(OSError, match="No space left"):
         at.store_newest()
     assert stored(at) == ["000001"]
@@ -223,7 +229,7 @@ def test_a_run_with_a_result_keeps_no_checkpoint(attempts: Callable[[], Checkpoi
     at.store_newest()
     at.remove()
     at.remove()
-    assert not (at.storage / "checkpoints").exists()
+    assert not folder(at).exists()
     assert KEPT == 2
 
 
@@ -232,15 +238,15 @@ def test_one_that_is_replaced_while_it_is_copied_is_no_failure(
 ) -> None:
     at = attempts()
     write(at, 1)
-    copy = checkpointing._copy
+    copy = checkpointing.copy_file
 
     def late(source: Path, target: Path) -> dict[str, object]:
-        monkeypatch.setattr(checkpointing, "_copy", copy)
+        monkeypatch.setattr(checkpointing, "copy_file", copy)
         for round_ in (2, 3):
             write(at, round_)
         return copy(source, target)
 
-    monkeypatch.setattr(checkpointing, "_copy", late)
+    monkeypatch.setattr(checkpointing, "copy_file", late)
     assert at.store_newest() is None
     assert at.store_newest() == 3
     assert stored(at) == ["000003"]

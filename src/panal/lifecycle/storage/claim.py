@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from panal.api.types import Storage
 from panal.lifecycle.metadata import labels
+from panal.lifecycle.storage.kind import NOTHING, ReporterNeeds
 from panal.lifecycle.world import Object, Run, World
 
 
@@ -11,6 +13,9 @@ def claim_name(run: Run) -> str:
 
 
 class Claim:
+    def problem(self, storage: Storage) -> str:
+        return ""
+
     def objects(self, world: World) -> list[Object]:
         """The volume claim, unless it exists. It has no owner, so that it remains with the model when the run is deleted."""
         if claim_name(world.run) in world.volume_claims:
@@ -28,3 +33,9 @@ class Claim:
 
     def folder(self, run: Run) -> str:
         return run.spec.server.storage.path.strip("/")
+
+    def reporter(self, run: Run) -> ReporterNeeds:
+        return NOTHING
+
+    def without_pod(self, run: Run) -> str:
+        return ""
