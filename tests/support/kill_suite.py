@@ -84,7 +84,7 @@ def test_the_controller_is_killed_three_times(engine: Engine) -> None:
 @story()
 def test_a_collaborator_is_killed_three_times(engine: Engine) -> None:
     """Another site's each time, so that there are always two."""
-    run = start(engine, "site-killed")
+    run = start(engine, "site-killed", seconds=SLOW)
     for site, moment in zip(SITES, WHEN.values(), strict=True):
         moment(run)
         run.kill(site, "run.py flower supernode")
@@ -93,7 +93,7 @@ def test_a_collaborator_is_killed_three_times(engine: Engine) -> None:
 
 @story()
 def test_a_cable_is_cut_three_times(engine: Engine) -> None:
-    run = start(engine, "cable-cut", ["cluster1", "cluster2", "cluster4"])
+    run = start(engine, "cable-cut", ["cluster1", "cluster2", "cluster4"], seconds=SLOW)
     for moment in WHEN.values():
         moment(run)
         engine.cut("cluster4")

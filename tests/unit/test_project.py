@@ -70,7 +70,7 @@ def test_the_example_has_the_newest_version_of_flower_that_panal_knows() -> None
 
 def test_the_documents_name_the_versions_of_flower_that_work() -> None:
     assert f"| {WORKING.replace(' and', ',')} | yes |" in (ROOT / "docs/reference/flower.md").read_text()
-    assert f"Flower {minor(VERSIONS[0])} to {minor(VERSIONS[-1])} over" in (ROOT / "README.md").read_text()
+    assert f"Flower {minor(VERSIONS[0])} to {minor(VERSIONS[-1])}." in (ROOT / "README.md").read_text()
 
 
 def prose(page: Path) -> str:
