@@ -1,9 +1,9 @@
 """Runs in Flower's environment, for `many_sites.py`: many sites of one run, without a training.
 
-`site_clients.py ADDRESS SITES`: each is a thread that speaks the Fleet protocol, and names its site in the header by which the sites'
-gateway chooses a certificate. A site receives the model, and returns one of the same shapes whose pieces differ from those of all other
-sites and rounds. What arrives is dropped, and the pieces are made when they are sent, so this process has the memory of one model. It ends
-with its standard input.
+`site_clients.py ADDRESS SITES`: each is a thread that speaks the Fleet protocol in batches, as panal's SuperNodes do, and names its site in
+the header by which the sites' gateway chooses a certificate. A site receives the model, and returns one of the same shapes whose pieces
+differ from those of all other sites and rounds. What arrives is dropped, and the pieces are made when they are sent, so this process has
+the memory of one model. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpI
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from panal_tools.flower import batches
+from panal_tools.flower.objects import grouped
 from panal_tools.flower.poll_hook import HELD, Pace
 
 SITE = "x-site"
@@ -113,12 +115,16 @@ class Site(threading.Thread):
     def received(self, message: Any, tree: Any) -> Message:
         """The message, with arrays that have a shape but no data."""
         run, contents = message.metadata.run_id, {}
-        for each in iterate_object_tree(tree):
-            request = PullObjectRequest(node=self.node, run_id=run, object_id=each.object_id)
-            while not (got := again(self.client.PullObject, request)).object_available:
+        left = list(dict.fromkeys(each.object_id for each in iterate_object_tree(tree)))
+        while left:
+            batch = left[: batches.NAMES]
+            got = again(self.client.PullObject, PullObjectRequest(node=self.node, run_id=run, object_id=batches.joined(batch)))
+            if not got.object_available:
                 time.sleep(0.05)
-            chunk = got.object_content.startswith(b"ArrayChunk")
-            contents[each.object_id] = NO_DATA if chunk else got.object_content
+                continue
+            for name, content in zip(batch, batches.unpack(got.object_content)):
+                contents[name] = NO_DATA if content.startswith(b"ArrayChunk") else content
+            left = [name for name in left if name not in contents]
         name = message.metadata.message_id
         again(self.client.ConfirmMessageReceived, ConfirmMessageReceivedRequest(node=self.node, run_id=run, message_object_id=name))
         whole: Any = inflate_object_from_contents(name, contents)
@@ -131,8 +137,11 @@ class Site(threading.Thread):
         announced = {"messages_list": [message_to_proto(remove_content_from_message(reply))], "clientapp_runtime_list": [0.1]}
         request = PushMessagesRequest(node=self.node, message_object_trees=[get_object_tree(reply)], **announced)
         about = {"node": self.node, "run_id": asked.metadata.run_id, "session_id": again(self.client.PushMessages, request).session_id}
-        for name, each in get_all_nested_objects(reply).items():
-            again(self.client.PushObject, PushObjectRequest(object_id=name, object_content=each.deflate(), **about))
+        deflated = ((name, each.deflate()) for name, each in get_all_nested_objects(reply).items())
+        for batch in grouped(deflated, len):
+            names, contents = zip(*batch)
+            packed = (names[0], contents[0]) if len(batch) == 1 else (batches.joined(names), batches.pack(contents))
+            again(self.client.PushObject, PushObjectRequest(object_id=packed[0], object_content=packed[1], **about))
 
 
 def trained(asked: Message) -> RecordDict:

@@ -6,6 +6,7 @@ The aggregator's gateway sets the header CLUSTER from the client's certificate a
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -22,7 +23,9 @@ CLUSTER, INSTANCE = pod_secret.CLUSTER.encode(), b"x-panal-instance"
 PREFIX = "/v1/fleet"
 PULL = f"{PREFIX}/pull-messages"
 LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
+HEARD = (f"{PREFIX}/push-object",)  # a site that sends these is at work
 SMALL = 64 << 10  # bytes of any other request, which Flower expands to log it
+COLLECT_AFTER = 20_000  # new objects; Python collects after 700
 AT_A_TIME = 4  # concurrent uploads of a cluster; a Flower node sends two
 
 CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # of the current request
@@ -40,6 +43,8 @@ class Introduction:
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_A_TIME))
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" and self.holding:
+            spare_the_collector()
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             CALLER.set(None)
             await self.app(scope, receive, send)
@@ -63,16 +68,34 @@ class Introduction:
             await self.app(scope, receive, send)
         else:
             async with self._turns[caller.cluster]:
-                await self.app(scope, self._observed(caller, receive) if scope["path"].endswith("/push-object") else receive, send)
+                body = await self._body(caller, receive, heard=scope["path"] in HEARD)
+                await self.app(scope, _replayed(body, receive), send)
 
-    def _observed(self, caller: Caller, receive: Any) -> Any:
-        async def observed_receive() -> Any:
+    async def _body(self, caller: Caller, receive: Any, heard: bool) -> list[dict[str, Any]]:
+        """Reads the body. The messages have it as one piece: Flower's middlewares need more time for a piece than for its bytes."""
+        pieces, message = [], {"more_body": True}
+        while message.get("more_body"):
             message = await receive()
-            if message.get("body"):
+            if message["type"] != "http.request":
+                return [message]
+            pieces.append(message.get("body", b""))
+            if heard and pieces[-1]:
                 type(self).heard(caller)
-            return message
+        return [{"type": "http.request", "body": b"".join(pieces), "more_body": False}]
 
-        return observed_receive
+
+def spare_the_collector() -> None:
+    """Leaves to the garbage collector only what requests create, and that less often: it took a third of the SuperLink's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
+def _replayed(messages: list[dict[str, Any]], receive: Any) -> Any:
+    async def replayed_receive() -> Any:
+        return messages.pop(0) if messages else await receive()
+
+    return replayed_receive
 
 
 def declared(scope: dict[str, Any]) -> int:
