@@ -10,22 +10,23 @@ import gc
 from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from .. import pod_secret
 from ..files import log_line
 from ..refusals import Refusals
 from .bindings import Caller, RefusedError, read_caller
+from .bodies import Bodies, NoSpaceError
 from .holding import Holding
 from .secret import rejected, unauthorized
 
 CLUSTER, INSTANCE = pod_secret.CLUSTER.encode(), b"x-panal-instance"
 PREFIX = "/v1/fleet"
 PULL = f"{PREFIX}/pull-messages"
-LARGEST = {f"{PREFIX}/push-object": 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
-HEARD = (f"{PREFIX}/push-object",)  # a site that sends these is at work
+PUSH_OBJECT, PULL_OBJECT = f"{PREFIX}/push-object", f"{PREFIX}/pull-object"
+LARGEST = {PUSH_OBJECT: 16 << 20, f"{PREFIX}/push-messages": 8 << 20}  # bytes of an object; of a tree of object names
 SMALL = 64 << 10  # bytes of any other request, which Flower expands to log it
-COLLECT_AFTER = 20_000  # new objects; Python collects after 700
 AT_A_TIME = 4  # concurrent uploads of a cluster; a Flower node sends two
 
 CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # of the current request
@@ -33,13 +34,14 @@ CALLER: ContextVar[Caller | None] = ContextVar("panal_caller", default=None)  # 
 
 class Introduction:
     """ASGI middleware: sets CALLER for requests below PREFIX, and refuses those without a cluster. Limits the concurrent uploads of a
-    cluster, because an unfinished body occupies memory. Holds requests for messages (`holding`)."""
+    cluster, keeps large bodies in files (`bodies`), and holds requests for messages (`holding`)."""
 
     heard: Callable[[Caller], None]  # called when bytes of an object arrive
     holding: Holding | None = None
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self.app = app
+        self._bodies = Bodies(app)
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_A_TIME))
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -64,38 +66,29 @@ class Introduction:
         elif scope["path"] == PULL and self.holding:
             await self.holding.wait(caller.cluster)
             await self.app(scope, receive, self.holding.observed(caller.cluster, send))
-        elif scope["path"] not in LARGEST:
-            await self.app(scope, receive, send)
+        elif scope["path"] in (*LARGEST, PULL_OBJECT):
+            try:
+                await self._exchange(caller, scope, receive, send)
+            except NoSpaceError as error:
+                log_line(f"{caller.cluster}: {error}")
+                await rejected(send, 503, "No space")
         else:
-            async with self._turns[caller.cluster]:
-                body = await self._body(caller, receive, heard=scope["path"] in HEARD)
-                await self.app(scope, _replayed(body, receive), send)
+            await self.app(scope, receive, send)
 
-    async def _body(self, caller: Caller, receive: Any, heard: bool) -> list[dict[str, Any]]:
-        """Reads the body. The messages have it as one piece: Flower's middlewares need more time for a piece than for its bytes."""
-        pieces, message = [], {"more_body": True}
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] != "http.request":
-                return [message]
-            pieces.append(message.get("body", b""))
-            if heard and pieces[-1]:
-                type(self).heard(caller)
-        return [{"type": "http.request", "body": b"".join(pieces), "more_body": False}]
+    async def _exchange(self, caller: Caller, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Handles a request whose body, or whose answer, may be large. Raises NoSpaceError."""
+        if scope["path"] == PULL_OBJECT:
+            await self._bodies.answer(scope, receive, send)
+            return
+        heard = partial(type(self).heard, caller) if scope["path"] == PUSH_OBJECT else None
+        async with self._turns[caller.cluster]:
+            await self._bodies.receive(scope, receive, send, heard)
 
 
 def spare_the_collector() -> None:
-    """Leaves to the garbage collector only what requests create, and that less often: it took a third of the SuperLink's time."""
+    """Leaves to the garbage collector what requests create: with all of Flower it took a third of the SuperLink's time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
-
-
-def _replayed(messages: list[dict[str, Any]], receive: Any) -> Any:
-    async def replayed_receive() -> Any:
-        return messages.pop(0) if messages else await receive()
-
-    return replayed_receive
 
 
 def declared(scope: dict[str, Any]) -> int:
