@@ -7,10 +7,11 @@ a time. A body of a request reaches Flower in one piece: its middlewares need mo
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
+
+from .spool import temporary_folder
 
 AT_A_TIME = 8  # bodies in memory
 PIECE = 256 << 10  # bytes of a body that are in memory while it travels
@@ -65,7 +66,7 @@ class Bodies:
 
 def temporary() -> IO[bytes] | Any:
     """A file in memory, as long as it is small."""
-    return SpooledTemporaryFile(PIECE, dir=os.environ.get("PANAL_TMP", "/tmp"))
+    return SpooledTemporaryFile(PIECE, dir=temporary_folder())
 
 
 def write(file: IO[bytes], piece: bytes) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..files import append_line, number
 from .codes import SUPERLINK_PORT
+from .spool import temporary_folder
 
 NODES = "nodes.jsonl"  # in the run's folder, written in the SuperLink: the cluster of each node
 
@@ -40,7 +41,7 @@ def flower_environment(hook: str) -> dict[str, str]:
     env["FLWR_TELEMETRY_ENABLED"] = "0"
     env["FLWR_DISABLE_UPDATE_CHECK"] = "1"
     env.setdefault("FLWR_SUPEREXEC_TASK_POLL_INTERVAL", "0.2")
-    tmp = os.environ.get("PANAL_TMP", "/tmp")
+    tmp = temporary_folder()
     env["HOME"] = tmp
     env["FLWR_HOME"] = f"{tmp}/flwr"
     Path(env["FLWR_HOME"]).mkdir(parents=True, exist_ok=True)

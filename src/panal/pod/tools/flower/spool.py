@@ -25,6 +25,11 @@ BLOCK = 4 << 20  # bytes that are read at a time
 Reference = tuple[str, int, int, int, int]  # path, device and inode of a file; start and length of a content in it
 
 
+def temporary_folder() -> str:
+    """The container's volume for temporary files."""
+    return os.environ.get("PANAL_TMP", "/tmp")
+
+
 class Segment:
     """One file, by its descriptor. It is closed with the last content in it."""
 
@@ -35,7 +40,7 @@ class Segment:
 
     @classmethod
     def create(cls) -> Segment:
-        with tempfile.TemporaryFile(dir=os.environ.get("PANAL_TMP", "/tmp"), buffering=0) as file:
+        with tempfile.TemporaryFile(dir=temporary_folder(), buffering=0) as file:
             return cls(os.dup(file.fileno()))
 
     def __del__(self) -> None:
