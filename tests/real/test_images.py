@@ -153,3 +153,10 @@ def test_the_gateway_accepts_its_configuration(container: Container, tmp_path: P
         done = container.run(*container.command, "--mode", "validate", "--config-yaml", json.dumps(config), mounts=mounts)
         assert done.returncode == 0, done.stderr
         assert "OK" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("container", ["pod-tools"], indirect=True)
+def test_the_reporter_has_what_it_needs_of_the_storage_library(container: Container) -> None:
+    clients = "from botocore.session import Session; [Session().create_client(name, 'eu-west-1') for name in ('s3', 'sts')]"
+    done = container.run("python", "-c", clients)
+    assert done.returncode == 0, done.stderr[-2000:]
