@@ -37,6 +37,7 @@ from panal_tools.flower.poll_hook import HELD, Pace
 
 SITE = "x-site"
 POLL, ALIVE = 3.0, 15.0  # seconds
+BEATS = 30  # threads that send the sites' heartbeats
 PIECE = 5 << 20  # bytes, as Flower's
 HEADER = 1024  # bytes at the beginning of a piece that all sites have in common; numpy's header of an array is there
 NO_DATA = b"ArrayChunk  0\0"
@@ -168,13 +169,19 @@ def main() -> None:
     for site in sites:
         site.start()
 
-    def live() -> None:
+    def live(some: list[Site]) -> None:
+        slowest = 0.0
         while True:
             time.sleep(ALIVE)
-            for site in sites:
+            for site in some:
+                began = time.monotonic()
                 site.alive()
+                if (seconds := time.monotonic() - began) > max(1.0, slowest):
+                    slowest = seconds
+                    sys.stderr.write(f"slowest heartbeat: {seconds:.1f} s\n")
 
-    threading.Thread(target=live, daemon=True).start()
+    for number in range(BEATS):
+        threading.Thread(target=live, args=(sites[number::BEATS],), daemon=True).start()
     sys.stdin.read()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,3 +123,18 @@ def test_nothing_depends_on_a_connection_between_the_gateways(pods: Make, backgr
     assert lost
     check(run, folder)
     assert run.log("site1").count("SuperNode ID") == 1
+
+
+def test_a_node_that_is_heard_needs_no_heartbeats(pods: Make) -> None:
+    """None of them arrives, and the SuperLink waits 20 s for one."""
+    run = pods(rounds=9, min_clients=1)
+    usual, shortest = (struct.pack("<d", seconds) for seconds in (30.0, 10.0))
+    run.gateways.asked = lambda body: body.replace(usual, shortest)
+    run.gateways.blocked = "/v1/fleet/send-node-heartbeat"
+    with reporting(run, ConfigMap()):
+        run.start_all(run.app(mode="slow-a-little"), sites=1)
+        code, message = run.termination()
+        assert code == 0, message
+    trained = [r for r in run.records() if r.get("phase") == "train"]
+    assert [(r["replies"], r["failures"]) for r in trained] == [(1, 0)] * 9
+    assert sum(r["seconds"] for r in trained) > 20

@@ -27,6 +27,7 @@ class StandInGateways:
         self.answered: Callable[[bytes], bytes] = bytes
         # How many bytes of an answer arrive before the connection breaks; None: it does not break. Of path, request and answer.
         self.cut: Callable[[str, bytes, bytes], int | None] = lambda path, asked, answer: None
+        self.blocked = ""  # a path, the requests for which do not arrive
         self._ports: dict[str, int] = {}
         self._runners: list[web.AppRunner] = []
         self._loop = asyncio.new_event_loop()
@@ -73,6 +74,8 @@ class StandInGateways:
         if cluster:
             headers["x-panal-cluster"] = cluster
         url = f"http://127.0.0.1:{self.superlink}{request.raw_path}"
+        if request.path == self.blocked:
+            return web.Response(status=503, text="no healthy upstream")
         try:
             asked = self.asked(await request.read())
             async with self._session.request(request.method, url, headers=headers, data=io.BytesIO(asked)) as answer:

@@ -129,3 +129,21 @@ def test_registrations_of_a_cluster_are_limited() -> None:
     bindings.may_join(Caller("c2", "pod"))
     clock.now += PERIOD
     bindings.may_join(who)
+
+
+def test_bytes_that_arrive_prove_that_a_node_is_alive(bindings: Bindings, clock: Clock) -> None:
+    clock.now += SILENT - 1
+    assert bindings.heard_within(5) == []
+    assert bindings.hear(ONE.cluster) == 1
+    clock.now += 4
+    assert bindings.heard_within(5) == [1]
+    with refused("SecondCollaborator"):
+        bindings.may_join(OTHER_POD)
+    assert bindings.hear(TWO.cluster) is None
+
+
+def test_bytes_that_are_late_do_not_keep_a_node_that_has_left(bindings: Bindings) -> None:
+    bindings.leave(ONE, 1)
+    assert bindings.hear(ONE.cluster) == 1
+    assert bindings.heard_within(5) == []
+    bindings.may_join(OTHER_POD)

@@ -90,12 +90,28 @@ class Bindings:
                 raise RefusedError("ForeignNode", f"{caller.cluster} names a node {what}: {node}")
             bound.heard = self._clock()
 
+    def hear(self, cluster: str) -> int | None:
+        """Notes that bytes of the cluster arrive. Returns its node, if it has one."""
+        with self._lock:
+            if (bound := self._bound.get(cluster)) is None:
+                return None
+            if bound.heard != NEVER:
+                bound.heard = self._clock()
+            return bound.node
+
+    def heard_within(self, seconds: float) -> list[int]:
+        """The nodes that were heard in the last seconds."""
+        with self._lock:
+            return [bound.node for bound in self._bound.values() if self._clock() - bound.heard <= seconds]
+
     def nodes(self) -> dict[str, int]:
         with self._lock:
             return {cluster: bound.node for cluster, bound in self._bound.items()}
 
     def node_of(self, cluster: str) -> int | None:
-        return self.nodes().get(cluster)
+        with self._lock:
+            bound = self._bound.get(cluster)
+            return bound.node if bound else None
 
     def cluster_of(self, node: int) -> str:
         """The cluster of a node, also of a previous one; empty if it is unknown."""

@@ -28,6 +28,7 @@ from .messages import Messages
 from .secret import lock
 
 LOOK = 0.5  # seconds between two reads of the participants
+RECENT = 5.0  # seconds; the server app polls more often
 
 # Flower's handlers by path, each with the type of its request.
 HANDLERS = {
@@ -124,17 +125,25 @@ class Guard:
         return guarded
 
     def heard(self, caller: Caller) -> None:
-        if (node := self.bindings.node_of(caller.cluster)) is not None:
+        if (node := self.bindings.hear(caller.cluster)) is not None:
             self.arrivals.heard(node)
 
+    def believe_alive(self, state: Any) -> None:
+        """Whatever arrives from a node counts as its heartbeat. Flower takes a node whose heartbeats do not get through, beside its own
+        upload on a slow link, for dead after a minute, and drops its reply."""
+        interval = importlib.import_module("flwr.common.constant").HEARTBEAT_DEFAULT_INTERVAL
+        for node in self.bindings.heard_within(RECENT):
+            state.acknowledge_node_heartbeat(node, interval)
+
     def before_poll(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Wraps the server app's poll for replies: gives up stalled replies first, and removes the nodes of clusters that left. A poll for
-        messages that the server app gives up drops them, and has no result."""
+        """Wraps the server app's poll for replies: first notes which nodes are alive, gives up stalled replies, and removes the nodes of
+        clusters that left. A poll for messages that the server app gives up drops them, and has no result."""
 
         @wraps(original)
         def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
             if time.monotonic() - self._checked > LOOK:
                 self._checked = time.monotonic()
+                self.believe_alive(state)
                 self.messages.give_up_stalled(state)
                 self.remove_departed(participants(), state)
             if given_up := [name.removeprefix(GIVEN_UP) for name in request.message_ids if name.startswith(GIVEN_UP)]:
