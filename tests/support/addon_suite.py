@@ -74,9 +74,12 @@ class AddOnSite:
             return False
 
     def start(self) -> None:
+        self._controller = self.controller("controller.log")
+
+    def controller(self, log_file: str, namespace: str = SYSTEM) -> subprocess.Popen[bytes]:
         env = os.environ | {
             "KUBECONFIG": str(self.kubeconfigs["hub"]),
-            "POD_NAMESPACE": SYSTEM,
+            "POD_NAMESPACE": namespace,
             "POD_NAME": "tests",
             "PANAL_POD_TOOLS_IMAGE": "tools:1",
             "PANAL_GATEWAY_IMAGE": "gateway:1",
@@ -85,9 +88,9 @@ class AddOnSite:
             "PANAL_AUTHORITY_SPREAD_SECONDS": str(SPREAD),
             "PANAL_CERTIFICATE_LIFE_SECONDS": "7200",
         }
-        with (self.folder / "controller.log").open("ab") as log:
+        with (self.folder / log_file).open("ab") as log:
             command = [sys.executable, "-c", "from panal.hub.main import main; main()"]
-            self._controller = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=env, stdout=log, stderr=log)
 
     def stop(self) -> None:
         if self._controller:

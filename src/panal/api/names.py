@@ -34,7 +34,9 @@ BOUND_SETS = "panal-bound-cluster-sets"  # Role in the controller's namespace: i
 ANNOTATION_BOUND = "bound.fl.panal/"  # prefix of a namespace: the sets that others bound there, comma-separated
 ANNOTATION_GONE = "gone.fl.panal/"  # prefix of a namespace: the sets that others had bound there, but no longer do
 SYSTEM_NAMESPACE = "panal-system"
+CONTROLLER = "panal-controller"  # its Deployment
 CONTROLLER_LEASE = "panal-controller"
+FORMER_LEASE = "b4652c81.open-cluster-management.io"  # of Open Cluster Management's federated-learning-controller
 CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"  # of a ManagedCluster
 
 # The add-on by which a cluster takes part, and its certificate (docs/design/identity.md).

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import apps, certs, ending, logs, new, output, package, platform, run
+from panal.cli import apps, certs, doctor, ending, logs, new, output, package, platform, run
 from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
@@ -139,6 +139,18 @@ def logs_(
 
 
 ending.add_to(app)
+
+
+@app.command("doctor")
+def doctor_(
+    namespace: Installed = SYSTEM_NAMESPACE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Examine the hub: what is wrong with it, with its clusters and with what leads to its runs, and what to do about it."""
+    raise typer.Exit(int(doctor.doctor(choose(kubeconfig, context, folder), namespace, output is Format.JSON)))
 
 
 @app.command("new")

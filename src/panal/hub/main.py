@@ -23,6 +23,7 @@ from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
+from panal.hub.second import SecondController, refuse_second
 from panal.hub.server import served
 from panal.hub.settings import Settings, SettingsError, load
 from panal.hub.supply import Supplier
@@ -53,7 +54,7 @@ def main() -> None:
     log_to_stdout(settings.log_level)
     try:
         asyncio.run(_until_terminated(settings))
-    except* (ConfigError, LeadershipLost) as errors:
+    except* (ConfigError, LeadershipLost, SecondController) as errors:
         sys.exit(f"panal-controller: {_first(errors)}")
 
 
@@ -99,6 +100,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
     recorder = EventRecorder(client, instance=settings.identity)
     open_shift = OPEN_SHIFT_GROUP in await _until_answered(client.groups)
     missing = await _missing(client)
+    await refuse_second(client, settings.namespace)
     await lease.acquire()
     metrics.LEADER.set(1)
     addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now)

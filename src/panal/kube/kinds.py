@@ -40,6 +40,7 @@ _CLUSTER = "cluster.open-cluster-management.io"
 _WORK = "work.open-cluster-management.io"
 _ADDON = "addon.open-cluster-management.io"
 _ADMISSION = "admissionregistration.k8s.io"
+_OPERATOR = "operator.open-cluster-management.io"
 _GATEWAY = "gateway.networking.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -55,9 +56,11 @@ MANIFEST_WORK = Kind(_WORK, "v1", "ManifestWork", "manifestworks")
 APPLIED_MANIFEST_WORK = Kind(_WORK, "v1", "AppliedManifestWork", "appliedmanifestworks", namespaced=False)
 CLUSTER_MANAGEMENT_ADDON = Kind(_ADDON, "v1alpha1", "ClusterManagementAddOn", "clustermanagementaddons", namespaced=False)
 MANAGED_CLUSTER_ADDON = Kind(_ADDON, "v1alpha1", "ManagedClusterAddOn", "managedclusteraddons")
+CLUSTER_MANAGER = Kind(_OPERATOR, "v1", "ClusterManager", "clustermanagers", namespaced=False)
 ADDON_DEPLOYMENT_CONFIG = Kind(_ADDON, "v1alpha1", "AddOnDeploymentConfig", "addondeploymentconfigs")
 
 JOB = Kind("batch", "v1", "Job", "jobs")
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
 POD = Kind("", "v1", "Pod", "pods")
 SERVICE = Kind("", "v1", "Service", "services")
@@ -69,6 +72,8 @@ SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
 NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENT = Kind("", "v1", "Event", "events")  # core/v1, which `kubectl get events` and `kubectl describe` read
+
+STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
 
 INGRESS = Kind("networking.k8s.io", "v1", "Ingress", "ingresses")
 INGRESS_CLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", namespaced=False)
