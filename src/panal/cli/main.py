@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import apps, certs, doctor, ending, logs, new, output, package, platform, run
+from panal.cli import apps, certs, doctor, ending, logs, new, output, package, platform, probe, run
 from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
@@ -143,14 +143,26 @@ ending.add_to(app)
 
 @app.command("doctor")
 def doctor_(
-    namespace: Installed = SYSTEM_NAMESPACE,
+    cluster: Annotated[
+        str | None, typer.Option(help="Try the way from this cluster to the aggregator of a run, with a Pod on the cluster.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--run", help="The run, with --cluster.  [default: one in progress]")] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="The namespace of panal's controller; with --cluster, of the run.  [default: panal-system]"),
+    ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Examine the hub: what is wrong with it, with its clusters and with what leads to its runs, and what to do about it."""
-    raise typer.Exit(int(doctor.doctor(choose(kubeconfig, context, folder), namespace, output is Format.JSON)))
+    access, as_json = choose(kubeconfig, context, folder), output is Format.JSON
+    if cluster:
+        raise typer.Exit(int(probe.probe(access, cluster, name, namespace, as_json)))
+    if name:
+        raise Problem(Code.USAGE, "--run needs --cluster", "Use `panal doctor --cluster CLUSTER --run NAME`.")
+    raise typer.Exit(int(doctor.doctor(access, namespace or SYSTEM_NAMESPACE, as_json)))
 
 
 @app.command("new")

@@ -10,13 +10,17 @@ connection and are not part of the configuration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from panal.api import names
 from panal.api.addresses import is_ip
 from panal.api.names import COLLABORATOR_PORT
 from panal.gateway import envoy, limits
 from panal.gateway.envoy import Json
 
-__all__ = ["ARGUMENTS", "bootstrap", "files"]
+__all__ = ["ARGUMENTS", "Target", "bootstrap", "files", "target"]
 
 ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "1", "--drain-time-s", "2")
 
@@ -67,6 +71,41 @@ def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str
     if proxy is not None:
         clusters.append(_cluster("proxy", proxy) | {"connect_timeout": "10s", **envoy.unlimited()})
     return {"cds.json": envoy.resources(_CLUSTER_KIND, clusters), **found}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What `files` was given."""
+
+    address: tuple[str, int]
+    server_name: str
+    sni: str
+    protocol: str
+    proxy: tuple[str, int] | None = None
+
+
+def target(clusters: Mapping[str, Any]) -> Target:
+    """Reads the content of `cds.json` back. Raises KeyError, IndexError or TypeError if `files` did not make it."""
+    found = {each["name"]: each for each in clusters["resources"]}
+    aggregator, proxy = found["aggregator"], found.get("proxy")
+    about, socket = aggregator["metadata"]["filter_metadata"][_ABOUT], aggregator["transport_socket"]["typed_config"]
+    if proxy:
+        socket = socket["transport_socket"]["typed_config"]
+        host, _, port = _endpoint(aggregator)["metadata"]["filter_metadata"][_ABOUT]["target"].rpartition(":")
+        address = host.strip("[]"), int(port)
+    else:
+        address = _socket(aggregator)
+    return Target(address, about["server_name"], socket["sni"], about["protocol"], _socket(proxy) if proxy else None)
+
+
+def _endpoint(cluster: Json) -> Json:
+    found: Json = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    return found
+
+
+def _socket(cluster: Json) -> tuple[str, int]:
+    found = _endpoint(cluster)["endpoint"]["address"]["socket_address"]
+    return found["address"], found["port_value"]
 
 
 def _listener(address: str, port: int, users: str) -> Json:
