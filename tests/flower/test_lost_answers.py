@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,15 +127,19 @@ def test_nothing_depends_on_a_connection_between_the_gateways(pods: Make, backgr
 
 
 def test_a_node_that_is_heard_needs_no_heartbeats(pods: Make) -> None:
-    """None of them arrives, and the SuperLink waits 20 s for one."""
-    run = pods(rounds=9, min_clients=1)
+    """None of them arrives, and the SuperLink waits 20 s for one: while the run waits for its quorum, and in its rounds."""
+    run = pods(rounds=8, min_clients=2, PANAL_QUORUM_TIMEOUT="300")
     usual, shortest = (struct.pack("<d", seconds) for seconds in (30.0, 10.0))
     run.gateways.asked = lambda body: body.replace(usual, shortest)
     run.gateways.blocked = "/v1/fleet/send-node-heartbeat"
     with reporting(run, ConfigMap()):
         run.start_all(run.app(mode="slow-a-little"), sites=1)
+        run.connected("site1")
+        time.sleep(22)  # the SuperLink's clock is not ours to set
+        run.start_site("site2")
         code, message = run.termination()
         assert code == 0, message
+    assert [r["count"] for r in run.records() if r["event"] == "connected"] == [0, 1, 2]
     trained = [r for r in run.records() if r.get("phase") == "train"]
-    assert [(r["replies"], r["failures"]) for r in trained] == [(1, 0)] * 9
+    assert [(r["replies"], r["failures"]) for r in trained] == [(2, 0)] * 8
     assert sum(r["seconds"] for r in trained) > 20

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from types import ModuleType
 from typing import Any
@@ -107,6 +107,8 @@ class Guard:
                 if type(request).__name__ != kind:
                     raise RefusedError("BadRequest", f"{caller.cluster} sends a {type(request).__name__}")
                 judge(caller, request, state)
+                if name == "pull_messages":
+                    self.believe_alive([request.node.node_id], state)
                 if name == "register_node" and (node := state.get_node_id_by_public_key(request.public_key)) is not None:
                     return registered(node)  # it did not get the first response; Flower would refuse it, and the SuperNode would end
                 if handle is not None:
@@ -128,11 +130,11 @@ class Guard:
         if (node := self.bindings.hear(caller.cluster)) is not None:
             self.arrivals.heard(node)
 
-    def believe_alive(self, state: Any) -> None:
+    def believe_alive(self, nodes: Iterable[int], state: Any) -> None:
         """Whatever arrives from a node counts as its heartbeat. Flower takes a node whose heartbeats do not get through, beside its own
         upload on a slow link, for dead after a minute, and drops its reply."""
         interval = importlib.import_module("flwr.common.constant").HEARTBEAT_DEFAULT_INTERVAL
-        for node in self.bindings.heard_within(RECENT):
+        for node in nodes:
             state.acknowledge_node_heartbeat(node, interval)
 
     def before_poll(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,7 +145,7 @@ class Guard:
         def pull_messages(request: Any, state: Any, *rest: Any) -> Any:
             if time.monotonic() - self._checked > LOOK:
                 self._checked = time.monotonic()
-                self.believe_alive(state)
+                self.believe_alive(self.bindings.heard_within(RECENT), state)
                 self.messages.give_up_stalled(state)
                 self.remove_departed(participants(), state)
             if given_up := [name.removeprefix(GIVEN_UP) for name in request.message_ids if name.startswith(GIVEN_UP)]:
