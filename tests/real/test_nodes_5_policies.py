@@ -5,6 +5,7 @@ All that it tries is there to be reached: a Pod in the same namespace, of which 
 
 from __future__ import annotations
 
+import http.server
 import json
 import socketserver
 import subprocess
@@ -21,7 +22,8 @@ from containers import Containers
 from machine import API_IP, DNS_IP
 from on_nodes import LISTENS, Network, bystander, pod_ip, pod_on
 from panal.api.names import COLLABORATOR_NAMESPACE
-from runs import Status, apply
+from panal.kube import kinds
+from runs import Run, Status, apply
 from waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
@@ -126,3 +128,59 @@ def test_nobody_at_the_site_reaches_the_collaborator(tried: Tried) -> None:
 def test_the_training_goes_on_all_the_same(tried: Tried) -> None:
     assert tried.status["rounds"]["summary"] == "2/2"
     assert tried.status["rounds"]["failures"] == 0
+
+
+CLAIM = "bucket.example.com"
+
+
+class Bucket(http.server.BaseHTTPRequestHandler):
+    """Has one object, for everybody."""
+
+    def do_GET(self) -> None:
+        found = self.path == "/digits/train/number"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(b"3" if found else b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def bucket(engine: Containers) -> Iterator[Run]:
+    """A run at a site whose data is in a bucket, at a port of this host. Its app also tries another port there."""
+    host = f"{Bridge(engine.fleet.root).prefix}.1"
+    spoke = engine.spoke(SITE)
+    with http.server.ThreadingHTTPServer((host, 0), Bucket) as server, internet(engine) as elsewhere:
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        value = f"s3://digits/train?endpoint=http://minio.test:{port}&address={host}"
+        metadata = {"name": CLAIM}
+        spoke.apply({"apiVersion": kinds.CLUSTER_CLAIM.api_version, "kind": "ClusterClaim", "metadata": metadata, "spec": {"value": value}})
+        secret = {"name": "fl-collaborator-data", "namespace": COLLABORATOR_NAMESPACE}
+        spoke.apply({"apiVersion": "v1", "kind": "Secret", "metadata": secret, "stringData": {"AWS_ACCESS_KEY_ID": "the-sites"}})
+        tries = {"bucket": f"tcp:minio.test:{port}", "elsewhere": elsewhere}
+        env = [{"name": "STEPS_TRIES", "value": json.dumps(tries)}, {"name": "STEPS_SECONDS", "value": "4"}]
+        eventually(lambda: announced(engine), "the hub knows the data", 60)
+        run = apply(engine, "runs", "bucket", clusters=[SITE], client={"env": env, "dataClaim": CLAIM})
+        run.until_running()
+        yield run
+        run.delete()
+        server.shutdown()
+    spoke.delete(kinds.CLUSTER_CLAIM, "", CLAIM)
+    spoke.delete(kinds.SECRET, COLLABORATOR_NAMESPACE, "fl-collaborator-data")
+
+
+def announced(engine: Containers) -> bool:
+    found = engine.hub.get(kinds.MANAGED_CLUSTER, "", SITE)
+    return any(claim["name"] == CLAIM for claim in ((found or {}).get("status") or {}).get("clusterClaims") or ())
+
+
+def test_data_in_a_bucket_is_reached_and_nothing_beside_it(bucket: Run, engine: Containers) -> None:
+    (pod,) = bucket.collaborators(SITE)
+    environment = engine.fleet[SITE].kubectl("exec", pod, "-n", COLLABORATOR_NAMESPACE, "-c", "supernode", "--", "env").splitlines()
+    assert {"PANAL_DATA_PATH=s3://digits/train", "AWS_ACCESS_KEY_ID=the-sites"} <= set(environment)
+    assert any(line.startswith("AWS_ENDPOINT_URL_S3=http://minio.test:") for line in environment)
+    status = bucket.until_ended("Completed")
+    metrics = status["collaborators"][0]["metrics"]
+    assert (metrics["loss"], metrics["reached-bucket"], metrics["reached-elsewhere"]) == (3.0, 1.0, 0.0)

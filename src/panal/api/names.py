@@ -46,6 +46,7 @@ IDENTITY_SECRET = f"{ADDON}-{SIGNER.replace('/', '-')}-client-cert"  # on the ma
 TRUST = f"{ADDON}-trust"  # ConfigMap on the managed cluster: ca.crt, the trust bundle of the server authority
 SITE = f"{ADDON}-site"  # optional ConfigMap on the managed cluster, by its owner: the site configuration
 PROXY = f"{ADDON}-proxy"  # optional Secret on the managed cluster, by its owner: credentials for the site's proxy
+DATA_ACCESS = f"{ADDON}-data"  # Secret on the managed cluster, by its owner: environment variables of apps whose data is in a bucket
 ADDON_LABEL = "open-cluster-management.io/addon-name"
 CLUSTER_LABEL = "open-cluster-management.io/cluster-name"
 AUTHORITIES = "panal-authorities"  # ConfigMap in the controller's namespace: the public part of the authorities

@@ -31,7 +31,8 @@ DEADLINE = 120  # seconds after which the Pod ends, also if nobody deletes it
 PROBE, APP, GATEWAY = "probe", "app", "gateway"
 IMAGES = {PROBE: "the pod tools", APP: "the app", GATEWAY: "the gateway"}
 NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-KEPT = ("serviceAccountName", "securityContext", "nodeSelector", "tolerations", "imagePullSecrets", "dnsPolicy", "dnsConfig")
+KEPT = ("serviceAccountName", "securityContext", "nodeSelector", "tolerations", "imagePullSecrets", "dnsPolicy", "dnsConfig", "hostAliases")
+BUCKET = "AWS_ENDPOINT_URL_S3"  # in the app's environment, if the site's data is in a bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,9 @@ def _pod(spec: Mapping[str, Any]) -> dict[str, Any]:
     mounts = [mount for mount in (*gateway["volumeMounts"], *main["volumeMounts"]) if mount["name"] in volumes]
     data = next((mount["mountPath"] for mount in mounts if mount["name"] == "data"), None)
     env = [{"name": "PANAL_DATA_DIR", "value": data}] if data else []
+    env += [{"name": "PANAL_DATA_ENDPOINT", "value": each["value"]} for each in main.get("env") or () if each["name"] == BUCKET]
     nothing = {"command": ["true"], "resources": {}}  # the image is pulled, and that is all
+    secrets = {"envFrom": main["envFrom"]} if "envFrom" in main else {}
     probing = {
         "command": ["python3", "-m", "panal.pod.probe"],
         "env": env,
@@ -177,7 +180,11 @@ def _pod(spec: Mapping[str, Any]) -> dict[str, Any]:
         "restartPolicy": "Never",
         "activeDeadlineSeconds": DEADLINE,
         "terminationGracePeriodSeconds": 1,
-        "containers": [_container(PROBE, tools) | probing, _container(APP, main) | nothing, _container(GATEWAY, gateway) | nothing],
+        "containers": [
+            _container(PROBE, tools) | probing,
+            _container(APP, main) | nothing | secrets,
+            _container(GATEWAY, gateway) | nothing,
+        ],
         "volumes": list(volumes.values()),
     }
 
@@ -213,6 +220,8 @@ def judged(found: Object, values: Mapping[str, str]) -> Outcome | None:
         if values.get(f"{name}Waiting") in NOT_PULLED:
             why = values.get(f"{name}WaitingMessage") or values[f"{name}Waiting"]
             return Outcome(("work",), "image", f"the image of {what} is not pulled: {why}")
+        if values.get(f"{name}Waiting") == "CreateContainerConfigError":
+            return Outcome(("work", "scheduling"), "configuration", f"a container is not created: {values.get(f'{name}WaitingMessage')}")
     if (text := values.get("result")) and all(values.get(f"{name}Ended") for name in IMAGES):
         return _read(text)
     if values.get("phase") == "Failed" and not text:

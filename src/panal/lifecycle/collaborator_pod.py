@@ -2,7 +2,8 @@
 
 The user's container sends plain HTTP to the gateway on loopback. Only the gateway mounts the site's key, and speaks mutual TLS with the
 aggregator. The gateway's bootstrap configuration comes with the image of the pod tools (`pod.collaborator`), so that the works stay small.
-The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy.
+The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy. If the site's data is in a bucket, it reaches
+the endpoint that the site's owner announced as well.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from panal.lifecycle import partitions, pods
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.runtime import runtime_of_run
 from panal.lifecycle.world import Address, ClusterView, Images, Object, Run
-from panal.placement.data import DataLocation, HostPathLocation, PvcLocation
+from panal.placement.data import DataLocation, HostPathLocation, PvcLocation, S3Location
 from panal.runtimes import Announced, Partition
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
@@ -68,15 +69,21 @@ def config(common: Common, name: str, site: Site) -> Object:
 
 
 def egress_policy(common: Common, name: str, site: Site) -> Object:
-    """A NetworkPolicy that allows egress to one address and port. The add-on's policy denies all other traffic."""
-    host, port = site.config.proxy or (site.address.host, site.address.port)
-    block = {"cidr": f"{host}/128" if ":" in host else f"{host}/32"}
+    """A NetworkPolicy that allows egress to one address and port, or two. The add-on's policy denies all other traffic."""
+    reached = [site.config.proxy or (site.address.host, site.address.port)]
+    if isinstance(site.data, S3Location):
+        reached.append((site.data.address, site.data.port))
     spec = {
         "podSelector": {"matchLabels": {names.LABEL_RUN_UID: common.run.uid}},
         "policyTypes": ["Egress"],
-        "egress": [{"to": [{"ipBlock": block}], "ports": [{"protocol": "TCP", "port": port}]}],
+        "egress": [_allowed(*each) for each in reached],
     }
     return _frame(common, "networking.k8s.io/v1", "NetworkPolicy", name) | {"spec": spec}
+
+
+def _allowed(host: str, port: int) -> dict[str, Any]:
+    block = {"cidr": f"{host}/128" if ":" in host else f"{host}/32"}
+    return {"to": [{"ipBlock": block}], "ports": [{"protocol": "TCP", "port": port}]}
 
 
 def stateful_set(common: Common, name: str, site: Site) -> Object:
@@ -99,10 +106,12 @@ def _frame(common: Common, api_version: str, kind: str, name: str) -> Object:
 
 def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
     run, client = common.run, common.run.spec.client
-    data = names.DATA_DIR if site.data else ""
+    data = site.data.uri if isinstance(site.data, S3Location) else names.DATA_DIR if site.data else ""
     container = runtime_of_run(run).collaborator(run.spec, site.cluster, site.partition, data, common.announced)
     volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
-    if site.data:
+    if isinstance(site.data, S3Location):
+        container = _with_bucket(container, site.data)
+    elif site.data:
         container, volumes = _with_data(container, volumes, site.data)
     inits = [pods.tools_container(common.images, "panal.pod.collaborator"), _gateway(common)]
     main = pods.with_settings(container, client)
@@ -116,6 +125,7 @@ def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
         "containers": [_mirrored(main, site.config)],
         "volumes": volumes,
         **NO_NAMES,
+        **_known_hosts(site.data),
         **_scheduling(common, site.config),
     }
 
@@ -153,7 +163,20 @@ def _gateway_volume(name: str) -> dict[str, Any]:
     return {"name": "gateway", "projected": {"defaultMode": 0o440, "sources": sources}}
 
 
-def _with_data(container: Object, volumes: list[Object], location: DataLocation) -> tuple[Object, list[Object]]:
+def _with_bucket(container: Object, location: S3Location) -> Object:
+    """The variables that libraries for S3 read. Those with the credentials are in a Secret of the site."""
+    told = {"AWS_ENDPOINT_URL_S3": location.endpoint} | ({"AWS_REGION": location.region} if location.region else {})
+    env = [*container.get("env", []), *({"name": name, "value": value} for name, value in told.items())]
+    return {**container, "env": env, "envFrom": [{"secretRef": {"name": names.DATA_ACCESS}}]}
+
+
+def _known_hosts(location: DataLocation | None) -> dict[str, Any]:
+    if isinstance(location, S3Location) and location.host:
+        return {"hostAliases": [{"ip": location.address, "hostnames": [location.host]}]}
+    return {}
+
+
+def _with_data(container: Object, volumes: list[Object], location: PvcLocation | HostPathLocation) -> tuple[Object, list[Object]]:
     """Mounts the site's data read-only into the user's container."""
     mount: dict[str, Any] = {"name": "data", "mountPath": names.DATA_DIR, "readOnly": True}
     match location:

@@ -115,7 +115,7 @@ REMEDY: dict[str, str] = {
     Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
     Reason.IMAGE_PULL_FAILED: "Check the image's name, tag, registry and imagePullSecrets; on the local platform: `panal image build`.",
     Reason.DATA_NOT_FOUND: "Create the PersistentVolumeClaim in namespace panal-collaborator of that cluster, or correct the ClusterClaim.",
-    Reason.DATA_LOCATION_INVALID: "Give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path.",
+    Reason.DATA_LOCATION_INVALID: "Give the ClusterClaim the form pvc://CLAIM/path, s3://BUCKET/PREFIX?endpoint=URL or an absolute path.",
     Reason.UNSCHEDULABLE: "Free resources on the cluster's nodes, or change resources, nodeSelector or tolerations.",
     Reason.NO_REPLY: "Check the cluster's connection to the hub, and read the collaborator's log on that cluster.",
     Reason.CRASHING: "Read the collaborator's log on that cluster.",

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-SCHEME = "pvc://"
-FORM = "give the ClusterClaim the form pvc://CLAIM/sub/path or an absolute path"
+from panal.api.addresses import is_ip
+
+SCHEME, S3 = "pvc://", "s3://"
+FORM = "give the ClusterClaim the form pvc://CLAIM/sub/path, s3://BUCKET/PREFIX?endpoint=URL or an absolute path"
+S3_FORM = "give the ClusterClaim the form s3://BUCKET/PREFIX?endpoint=https://192.0.2.9:9000&region=NAME"
+BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
+REGION = re.compile(r"[-a-z0-9]{1,40}")
+PORTS = {"http": 80, "https": 443}
 CLAIM_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -28,7 +35,20 @@ class HostPathLocation:
     path: str
 
 
-DataLocation = PvcLocation | HostPathLocation
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """A bucket and a prefix in it, as `uri`. `endpoint` is the URL of the service; `address` and `port` are where it listens, and `host` is
+    the name in the URL, or empty if that is the address. `region` may be empty."""
+
+    uri: str
+    endpoint: str
+    address: str
+    port: int
+    host: str
+    region: str
+
+
+DataLocation = PvcLocation | HostPathLocation | S3Location
 
 
 def data_claim(placement_spec: Mapping[str, Any], explicit: str) -> str:
@@ -54,9 +74,40 @@ def data_location(value: str) -> DataLocation:
         raise ValueError(f"data location {value!r} contains unprintable characters; {FORM}")
     if value.startswith(SCHEME):
         return _pvc(value)
+    if value.startswith(S3):
+        return _bucket(value)
     if value.startswith("/"):
         return HostPathLocation(_host_path(value))
-    raise ValueError(f'data location "{value}" is neither a claim nor an absolute path; {FORM}')
+    raise ValueError(f'data location "{value}" is neither a claim, nor a bucket, nor an absolute path; {FORM}')
+
+
+def _bucket(value: str) -> S3Location:
+    where, _, query = value.partition("?")
+    bucket, _, prefix = where.removeprefix(S3).partition("/")
+    if not BUCKET.fullmatch(bucket):
+        raise ValueError(f'data location "{value}": "{bucket}" cannot be the name of a bucket; {S3_FORM}')
+    _safe(prefix.removesuffix("/"), value)
+    try:
+        settings = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+        found = dict(settings)
+        endpoint = urlsplit(found.get("endpoint", ""))
+        host, port = endpoint.hostname or "", endpoint.port or PORTS.get(endpoint.scheme, 0)
+    except ValueError as error:
+        raise ValueError(f'data location "{value}" cannot be read ({error}); {S3_FORM}') from error
+    if len(found) < len(settings) or not found.keys() <= {"endpoint", "address", "region"}:
+        raise ValueError(f'data location "{value}" may have endpoint, address and region, each once; {S3_FORM}')
+    plain = endpoint.path in ("", "/") and not endpoint.query and not endpoint.fragment and endpoint.username is None
+    if endpoint.scheme not in PORTS or not host or not port or not plain:
+        raise ValueError(f'data location "{value}": the endpoint is not a URL of only a scheme, a host and a port; {S3_FORM}')
+    address = found.get("address", host)
+    if not is_ip(address):
+        raise ValueError(
+            f'data location "{value}": {address} is not an IP address, and the Pods of collaborators resolve no names; '
+            "add &address= with the address of the endpoint"
+        )
+    if (region := found.get("region", "")) and not REGION.fullmatch(region):
+        raise ValueError(f'data location "{value}": "{region}" cannot be the name of a region; {S3_FORM}')
+    return S3Location(where, f"{endpoint.scheme}://{endpoint.netloc}", address, port, "" if is_ip(host) else host, region)
 
 
 def _pvc(value: str) -> PvcLocation:

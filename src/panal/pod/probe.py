@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -25,6 +26,7 @@ from panal.gateway.collaborator import Target, target
 CONNECT = 5.0  # seconds for each answer
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # an empty frame of HTTP/2, which a server answers with its own
 OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
+PORTS = {"http": 80, "https": 443}
 LONGEST = 700  # characters of the message
 
 Hop = Callable[["Probe"], None]
@@ -35,10 +37,11 @@ class FailedError(Exception):
 
 
 class Probe:
-    """`gateway` is the folder with the files of the collaborator's gateway, `data` the folder with the site's data, if the run has any."""
+    """`gateway` is the folder with the files of the collaborator's gateway. The data of the site, if the run uses any, is in the folder
+    `data`, or in a bucket at the URL `endpoint`."""
 
-    def __init__(self, gateway: Path, data: Path | None) -> None:
-        self.gateway, self.data = gateway, data
+    def __init__(self, gateway: Path, data: Path | None, endpoint: str = "") -> None:
+        self.gateway, self.data, self.endpoint = gateway, data, endpoint
         self._target: Target | None = None
         self.connection: socket.socket | None = None
         self.host = ""
@@ -56,6 +59,14 @@ class Probe:
 
 
 def data(probe: Probe) -> None:
+    """Of a bucket, whether its endpoint accepts connections; the credentials are the app's."""
+    if probe.endpoint:
+        url = urlsplit(probe.endpoint)
+        try:
+            socket.create_connection((url.hostname or "", url.port or PORTS[url.scheme]), CONNECT).close()
+        except OSError as error:
+            why = "no answer" if isinstance(error, TimeoutError) else str(error.strerror or error)
+            raise FailedError(f"the endpoint {probe.endpoint} does not accept connections: {why}. Check the ClusterClaim.") from error
     if probe.data is None:
         return
     try:
@@ -214,7 +225,7 @@ def run(probe: Probe) -> dict[str, object]:
 
 def main() -> None:
     found = os.environ.get("PANAL_DATA_DIR")
-    probe = Probe(Path(names.GATEWAY_DIR), Path(found) if found else None)
+    probe = Probe(Path(names.GATEWAY_DIR), Path(found) if found else None, os.environ.get("PANAL_DATA_ENDPOINT", ""))
     result = json.dumps(run(probe))
     if probe.connection:
         probe.connection.close()

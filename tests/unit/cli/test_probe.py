@@ -40,6 +40,11 @@ def outcome(obj: Object) -> Outcome | None:
         (found(appWaiting="ErrImagePull", appWaitingMessage="no such image"), "image", "the image of the app is not pulled: no such image"),
         (found(probeWaiting="ImagePullBackOff"), "image", "the image of the pod tools is not pulled: ImagePullBackOff"),
         (found(gatewayWaiting="ErrImagePull", result=PASSED, probeEnded="Completed"), "image", "the image of the gateway is not pulled"),
+        (
+            found(appWaiting="CreateContainerConfigError", appWaitingMessage='secret "fl-collaborator-data" not found'),
+            "configuration",
+            'a container is not created: secret "fl-collaborator-data" not found',
+        ),
         (found(phase="Failed"), "Pod", "the Pod ended without an answer"),
         (found(result="{", **ENDED), "Pod", "the probe's answer cannot be read: {"),
         (found(result=json.dumps({"passed": ["data"], "failed": "TCP", "message": "no answer"}), **ENDED), "TCP", "no answer"),
@@ -73,7 +78,6 @@ def test_no_answer_yet(obj: Object) -> None:
         (found(unschedulable="0/1 nodes are available: 1 Insufficient memory"), "scheduling", "Insufficient memory"),
         (found(unschedulable='persistentvolumeclaim "data" not found'), "data claim", 'persistentvolumeclaim "data" not found'),
         (found(phase="Pending", appWaiting="ContainerCreating"), "volumes", "a volume is not mounted"),
-        (found(phase="Pending", appWaiting="CreateContainerConfigError"), "Pod", "the Pod is CreateContainerConfigError"),
         (found(phase="Running"), "Pod", "the Pod is Running"),
     ],
 )
@@ -127,3 +131,14 @@ def test_a_work_that_somebody_has_emptied_is_refused() -> None:
     like["spec"]["workload"]["manifests"] = []
     with pytest.raises(Problem, match="no StatefulSet"):
         probe.work(like)
+
+
+def test_of_a_bucket_the_endpoint_and_the_secret_are_tried() -> None:
+    claim = "s3://digits?endpoint=https://minio.example.com&address=192.0.2.9"
+    like = collaborator(clusters=worlds.clusters(worlds.cluster(1, claim=claim), worlds.cluster(2), worlds.cluster(3)), works={})
+    (pod,) = probe.work(like)["spec"]["workload"]["manifests"]
+    probing, app, _ = pod["spec"]["containers"]
+    assert probing["env"] == [{"name": "PANAL_DATA_ENDPOINT", "value": "https://minio.example.com"}]
+    assert app["envFrom"] == [{"secretRef": {"name": "fl-collaborator-data"}}]
+    assert "envFrom" not in probing
+    assert pod["spec"]["hostAliases"] == [{"ip": "192.0.2.9", "hostnames": ["minio.example.com"]}]

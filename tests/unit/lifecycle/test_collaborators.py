@@ -78,3 +78,31 @@ def test_a_cluster_without_data_takes_part_only_in_runs_without_data(claim: str,
 def test_a_cluster_whose_claim_is_removed_loses_its_collaborator() -> None:
     plan = decide(running(clusters=clusters(cluster(1), cluster(2), cluster(3, claim=None))), NOW)
     assert deleted(plan, "ManifestWork") == ["cluster3"]
+
+
+BUCKET = "s3://digits/train?endpoint=https://minio.example.com:9000&address=192.0.2.9&region=eu-west-1"
+
+
+def test_data_in_a_bucket_reaches_the_app_and_nothing_else_is_opened() -> None:
+    made = manifests(decide(running(clusters=clusters(cluster(1, claim=BUCKET), cluster(2), cluster(3)), works={}), NOW))
+    pod_spec = made["StatefulSet"]["spec"]["template"]["spec"]
+    (app,) = pod_spec["containers"]
+    told = {each["name"]: each.get("value") for each in app["env"]}
+    assert told["PANAL_DATA_PATH"] == "s3://digits/train"
+    assert (told["AWS_ENDPOINT_URL_S3"], told["AWS_REGION"]) == ("https://minio.example.com:9000", "eu-west-1")
+    assert app["envFrom"] == [{"secretRef": {"name": "fl-collaborator-data"}}]
+    assert pod_spec["hostAliases"] == [{"ip": "192.0.2.9", "hostnames": ["minio.example.com"]}]
+    assert "data" not in [volume["name"] for volume in pod_spec["volumes"]]
+    aggregator, bucket = made["NetworkPolicy"]["spec"]["egress"]
+    assert bucket == {"to": [{"ipBlock": {"cidr": "192.0.2.9/32"}}], "ports": [{"protocol": "TCP", "port": 9000}]}
+    assert aggregator["to"] != bucket["to"]
+    others = manifests(decide(running(clusters=clusters(cluster(1, claim=BUCKET), cluster(2), cluster(3)), works={}), NOW), "cluster2")
+    assert len(others["NetworkPolicy"]["spec"]["egress"]) == 1
+
+
+def test_the_runs_author_cannot_send_the_app_to_another_bucket() -> None:
+    env = [{"name": "AWS_ENDPOINT_URL_S3", "value": "https://192.0.2.66"}, {"name": "AWS_PROFILE", "value": "x"}]
+    asks = run(status_after(running()), client={"env": env})
+    made = manifests(decide(running(run=asks, clusters=clusters(cluster(1, claim=BUCKET), cluster(2), cluster(3)), works={}), NOW))
+    (app,) = made["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert [e["value"] for e in app["env"] if e["name"] == "AWS_ENDPOINT_URL_S3"] == ["https://minio.example.com:9000"]

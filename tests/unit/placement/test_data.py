@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panal.api.names import NO_DATA
-from panal.placement import HostPathLocation, PvcLocation, data_claim, data_location
+from panal.placement import HostPathLocation, PvcLocation, S3Location, data_claim, data_location
 
 
 def placement(*predicates):
@@ -53,11 +53,25 @@ def test_locations(value, location):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("", "neither a claim nor an absolute path"),
-        ("1", "neither a claim nor an absolute path"),
-        ("data/mnist", "neither a claim nor an absolute path"),
-        ("PVC://mnist", "neither a claim nor an absolute path"),
-        ("s3://bucket/data", "neither a claim nor an absolute path"),
+        ("", "neither a claim, nor a bucket, nor an absolute path"),
+        ("1", "neither a claim, nor a bucket, nor an absolute path"),
+        ("data/mnist", "neither a claim, nor a bucket, nor an absolute path"),
+        ("PVC://mnist", "neither a claim, nor a bucket, nor an absolute path"),
+        ("gs://bucket/data", "neither a claim, nor a bucket, nor an absolute path"),
+        ("s3://bucket/data", "the endpoint is not a URL"),
+        ("s3://Bucket/data?endpoint=https://192.0.2.9", '"Bucket" cannot be the name of a bucket'),
+        ("s3:///data?endpoint=https://192.0.2.9", '"" cannot be the name of a bucket'),
+        ("s3://bucket/../data?endpoint=https://192.0.2.9", '".."'),
+        ("s3://bucket/data?endpoint=https://minio.example.com", "minio.example.com is not an IP address"),
+        ("s3://bucket/data?endpoint=https://minio.example.com&address=hub", "hub is not an IP address"),
+        ("s3://bucket/data?endpoint=https://192.0.2.9/path", "the endpoint is not a URL of only a scheme"),
+        ("s3://bucket/data?endpoint=https://user:pw@192.0.2.9", "the endpoint is not a URL of only a scheme"),
+        ("s3://bucket/data?endpoint=ftp://192.0.2.9", "the endpoint is not a URL of only a scheme"),
+        ("s3://bucket/data?endpoint=https://192.0.2.9:99999", "cannot be read"),
+        ("s3://bucket/data?endpoint=https://192.0.2.9&endpoint=https://192.0.2.8", "each once"),
+        ("s3://bucket/data?endpoint=https://192.0.2.9&key=secret", "may have endpoint, address and region"),
+        ("s3://bucket/data?endpoint=https://192.0.2.9&region=EU%20west", '"EU west" cannot be the name of a region'),
+        ("s3://bucket/data?nothing", "cannot be read"),
         ("/", "the whole file system"),
         ("//", "the whole file system"),
         ("/data/../etc", '".."'),
@@ -89,6 +103,32 @@ def test_whatever_is_accepted_stays_below_its_root(value):
         location = data_location(value)
     except ValueError:
         return
+    assert not isinstance(location, S3Location)
     path = location.sub_path if isinstance(location, PvcLocation) else location.path.removeprefix("/")
     assert not path.startswith("/")
     assert path == "" or not {"", ".", ".."} & set(path.split("/"))
+
+
+@pytest.mark.parametrize(
+    ("value", "location"),
+    [
+        (
+            "s3://digits?endpoint=https://192.0.2.9",
+            S3Location("s3://digits", "https://192.0.2.9", "192.0.2.9", 443, "", ""),
+        ),
+        (
+            "s3://digits/train/2026?endpoint=http://192.0.2.9:9000&region=eu-west-1",
+            S3Location("s3://digits/train/2026", "http://192.0.2.9:9000", "192.0.2.9", 9000, "", "eu-west-1"),
+        ),
+        (
+            "s3://digits/a?endpoint=https://minio.example.com:9000&address=192.0.2.9",
+            S3Location("s3://digits/a", "https://minio.example.com:9000", "192.0.2.9", 9000, "minio.example.com", ""),
+        ),
+        (
+            "s3://digits/a?endpoint=https://[fd00::9]:9000",
+            S3Location("s3://digits/a", "https://[fd00::9]:9000", "fd00::9", 9000, "", ""),
+        ),
+    ],
+)
+def test_a_bucket_is_announced_with_its_endpoint(value, location):
+    assert data_location(value) == location

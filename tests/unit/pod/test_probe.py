@@ -126,8 +126,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         found.server.close()
 
 
-def tried(site: Site, data: Path | None = None) -> dict[str, Any]:
-    probe = Probe(site.folder, data)
+def tried(site: Site, data: Path | None = None, endpoint: str = "") -> dict[str, Any]:
+    probe = Probe(site.folder, data, endpoint)
     try:
         return run(probe)
     finally:
@@ -256,3 +256,12 @@ def test_what_the_gateway_was_told_is_read_back(host: str, proxy: tuple[str, int
     told = {"address": (host, 30001), "server_name": SERVER, "sni": SNI, "protocol": PROTOCOL, "proxy": proxy}
     files = gateway.files(**told)  # type: ignore[arg-type]
     assert gateway.target(json.loads(json.dumps(files["cds.json"]))) == gateway.Target(**told)  # type: ignore[arg-type]
+
+
+def test_the_endpoint_of_a_bucket_is_tried(site: Site, tmp_path: Path) -> None:
+    server = site.start(tmp_path / "server")
+    site.write(server.port)
+    with socket.create_server((LOOPBACK, 0)) as bucket:
+        assert tried(site, endpoint=f"http://{LOOPBACK}:{bucket.getsockname()[1]}") == {"passed": list(HOPS)}
+    found = tried(site, endpoint=f"https://{LOOPBACK}:{free_port()}")
+    assert (found["failed"], "does not accept connections: Connection refused" in found["message"]) == ("data", True)

@@ -8,11 +8,13 @@ from pathlib import Path
 from .codes import Ending
 from .files import RunError
 
+BUCKET = "s3://"
+
 
 def check_data(path: str) -> None:
     """Raises RunError unless `path` is readable and not an empty folder: a missing volume must not look like an empty data set. An empty
-    `path` means that the run uses no data."""
-    if not path:
+    `path` means that the run uses no data. A bucket is read by the app alone."""
+    if not path or path.startswith(BUCKET):
         return
     try:
         empty = Path(path).is_dir() and not any(Path(path).iterdir())

@@ -1,8 +1,9 @@
-"""Adds one to every array, slowly if STEPS_SECONDS says so; with a data path, its folder must hold the file `number`. Says what
+"""Adds one to every array, slowly if STEPS_SECONDS says so; with a data path, its folder or bucket must hold `number`. Says what
 it has found. What else the environment may ask for is in `tries`."""
 
 import os
 import time
+import urllib.request
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -19,8 +20,8 @@ def train(message: Message, context: Context) -> Message:
         raise ValueError("patient 4711 has a secret")
     if os.environ.get("STEPS_ATTACKS_ON") == context.node_config.get("cluster-name"):
         takeover.begin(os.environ["STEPS_ATTACKS"].split(","))
-    path = context.node_config.get("data-path")
-    number = float(Path(str(path), "number").read_text()) if path else 1.0
+    path = str(context.node_config.get("data-path", ""))
+    number = float(read(path)) if path else 1.0
     time.sleep(float(os.environ.get("STEPS_SECONDS", "0")))
     arrays = message.content["arrays"]
     grown = ArrayRecord({key: Array(arrays[key].numpy() + 1) for key in arrays})
@@ -29,3 +30,10 @@ def train(message: Message, context: Context) -> Message:
     found = {key: context.node_config[key] for key in ("partition-id", "num-partitions")}
     metrics = MetricRecord({"loss": number, "num-examples": 10, "scale": context.run_config["scale"], **found, **tries.reached()})
     return Message(content=RecordDict({"arrays": grown, "metrics": metrics}), reply_to=message)
+
+
+def read(path: str) -> str:
+    if not path.startswith("s3://"):
+        return Path(path, "number").read_text()
+    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT_URL_S3']}/{path.removeprefix('s3://')}/number", timeout=10) as answer:
+        return answer.read().decode()
