@@ -51,6 +51,7 @@ MANAGED_CLUSTER_SET = Kind(_CLUSTER, "v1beta2", "ManagedClusterSet", "managedclu
 MANAGED_CLUSTER_SET_BINDING = Kind(_CLUSTER, "v1beta2", "ManagedClusterSetBinding", "managedclustersetbindings")
 PLACEMENT = Kind(_CLUSTER, "v1beta1", "Placement", "placements")
 PLACEMENT_DECISION = Kind(_CLUSTER, "v1beta1", "PlacementDecision", "placementdecisions")
+ADDON_PLACEMENT_SCORE = Kind(_CLUSTER, "v1alpha1", "AddOnPlacementScore", "addonplacementscores")
 CLUSTER_CLAIM = Kind(_CLUSTER, "v1alpha1", "ClusterClaim", "clusterclaims", namespaced=False)
 MANIFEST_WORK = Kind(_WORK, "v1", "ManifestWork", "manifestworks")
 APPLIED_MANIFEST_WORK = Kind(_WORK, "v1", "AppliedManifestWork", "appliedmanifestworks", namespaced=False)

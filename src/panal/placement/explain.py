@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from panal.api.names import ClusterName
-from panal.placement.selectors import MisconfiguredError, Requirement, compile_claims, compile_labels, shorten, shown
+from panal.placement.predicates import Predicate, compile_predicates
+from panal.placement.selectors import MisconfiguredError, shorten
+from panal.placement.sets import nothing_bound, outside
 from panal.placement.taints import Taint, Toleration, compile_tolerations, keeping_out
 
 SHOWN_REASONS = 2  # of one cluster
@@ -92,14 +94,14 @@ def explain(
     try:
         rules = _Rules(
             members=frozenset[ClusterName]().union(*(set_members[name] for name in eligible)),
-            outside=_outside(wanted, eligible),
-            predicates=_compile_predicates(placement_spec.get("predicates") or ()),
+            outside=outside(wanted, eligible),
+            predicates=compile_predicates(placement_spec),
             tolerations=compile_tolerations(placement_spec.get("tolerations") or ()),
         )
     except MisconfiguredError as error:
         return replace(_none(clusters, f"the placement is wrong: {error}"), wrong=str(error))
     if not eligible:
-        return _none(clusters, _nothing_bound(wanted, set_members, bound_sets))
+        return _none(clusters, nothing_bound(wanted, set_members, bound_sets))
     return Explanation({name: rules.judge(cluster, name in selected) for name, cluster in clusters.items()})
 
 
@@ -107,49 +109,11 @@ def _none(clusters: Iterable[ClusterName], problem: str) -> Explanation:
     return Explanation(dict.fromkeys(clusters, Verdict((problem,))), problem)
 
 
-def _nothing_bound(wanted: Collection[str], set_members: Collection[str], bound_sets: Collection[str]) -> str:
-    if not wanted:
-        return "no existing cluster set is bound to the run's namespace"
-    absent = [name for name in wanted if name not in set_members]
-    if absent:
-        return f"cluster set {shown(absent)} does not exist"
-    return f"cluster set {shown(name for name in wanted if name not in bound_sets)} is not bound to the run's namespace"
-
-
-def _outside(wanted: Collection[str], eligible: Collection[str]) -> str:
-    return f"is in none of the cluster sets {shown(eligible)}" + ("" if wanted else " that are bound to the run's namespace")
-
-
-@dataclass(frozen=True, slots=True)
-class _Predicate:
-    labels: tuple[Requirement, ...]
-    claims: tuple[Requirement, ...]
-    cel: bool
-
-    def unmet(self, cluster: Cluster) -> tuple[str, ...]:
-        labels = [requirement.unmet(cluster.labels) for requirement in self.labels]
-        claims = [requirement.unmet(cluster.claims) for requirement in self.claims]
-        return tuple(filter(None, labels + claims))
-
-
-def _compile_predicates(predicates: Iterable[Mapping[str, Any]]) -> tuple[_Predicate, ...]:
-    return tuple(_compile(one.get("requiredClusterSelector") or {}, f"predicates[{number}]") for number, one in enumerate(predicates))
-
-
-def _compile(selector: Mapping[str, Any], path: str) -> _Predicate:
-    path = f"{path}.requiredClusterSelector"
-    return _Predicate(
-        labels=compile_labels(selector.get("labelSelector") or {}, f"{path}.labelSelector"),
-        claims=compile_claims(selector.get("claimSelector") or {}, f"{path}.claimSelector"),
-        cel=bool((selector.get("celSelector") or {}).get("celExpressions")),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Rules:
     members: frozenset[ClusterName]
     outside: str
-    predicates: tuple[_Predicate, ...]
+    predicates: tuple[Predicate, ...]
     tolerations: tuple[Toleration, ...]
 
     def judge(self, cluster: Cluster, selected: bool) -> Verdict:
@@ -165,15 +129,15 @@ class _Rules:
 
     def _predicates(self, cluster: Cluster) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """One predicate met is enough; if none is, the nearest one tells what is lacking."""
-        nearest: tuple[str, ...] | None = None
+        nearest: list[str] | None = None
         undecided = False
         for predicate in self.predicates:
-            unmet = predicate.unmet(cluster)
-            if not unmet and not predicate.cel:
+            unmet = predicate.unmet(cluster.labels, cluster.claims)
+            if not unmet and not predicate.expressions:
                 return (), ()
             undecided |= not unmet
             nearest = unmet if nearest is None or len(unmet) < len(nearest) else nearest
-        return ((), (CEL_UNKNOWN,)) if undecided else (nearest or (), ())
+        return ((), (CEL_UNKNOWN,)) if undecided else (tuple(nearest or ()), ())
 
 
 def _tainted(taint: Taint) -> str:

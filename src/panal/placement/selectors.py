@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,12 +24,13 @@ class MisconfiguredError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One requirement on a label or a claim; `subject` says which of them."""
+    """One requirement on a label or a claim; `subject` says which of them, `path` where it is written."""
 
     subject: str
     key: str
     operator: str
     values: frozenset[str]
+    path: str = field(default="", compare=False)
 
     def met(self, having: Mapping[str, str]) -> bool:
         """By a cluster with these labels or claims."""
@@ -68,14 +69,14 @@ def compile_claims(selector: Mapping[str, Any], path: str) -> tuple[Requirement,
 
 
 def _exact(key: str, value: str, path: str) -> Requirement:
-    return _checked(Requirement("label", key, "In", frozenset({value})), path)
+    return _checked(Requirement("label", key, "In", frozenset({value}), f"{path}[{key}]"), path)
 
 
 def _expressions(subject: str, selector: Mapping[str, Any], path: str) -> Iterable[Requirement]:
     for number, expression in enumerate(selector.get("matchExpressions") or ()):
         key, operator, values = expression.get("key", ""), expression.get("operator", ""), expression.get("values") or ()
-        requirement = Requirement(subject, key, operator, frozenset(values))
-        yield _checked(requirement, f"{path}.matchExpressions[{number}]")
+        where = f"{path}.matchExpressions[{number}]"
+        yield _checked(Requirement(subject, key, operator, frozenset(values), where), where)
 
 
 def _checked(requirement: Requirement, path: str) -> Requirement:

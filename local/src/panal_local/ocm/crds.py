@@ -140,6 +140,7 @@ HUB = (
         ),
     ),
     Definition("PlacementDecision", CLUSTER, "v1beta1", "placementdecisions"),
+    Definition("AddOnPlacementScore", CLUSTER, "v1alpha1", "addonplacementscores"),
     Definition("ManifestWork", WORK, "v1", "manifestworks", WORK_SPEC),
     Definition(
         *("ClusterManagementAddOn", ADDON, "v1alpha1", "clustermanagementaddons", ADDON_SPEC),

@@ -13,12 +13,12 @@ from panal.kube.kinds import Kind
 from panal.kube.loop import Loop
 from panal.kube.objects import Key, Object, conditions_of, key_of, labels_of
 from panal.kube.times import now_utc
+from panal.placement.hub import Hub, placement_of
 from panal.placement.selectors import MisconfiguredError
 from panal_local.ocm import addons, clusters, placing
 from panal_local.ocm.certificates import ADDON_LABEL
 from panal_local.ocm.conditions import merge_conditions
 from panal_local.ocm.writing import ensure, patch_status
-from panal_local.scheduling.hub import Hub, placement_of
 from panal_local.scheduling.schedule import Outcome, schedule
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ READ_BY_THE_SCHEDULER = (
     kinds.MANAGED_CLUSTER_SET,
     kinds.MANAGED_CLUSTER_SET_BINDING,
     kinds.PLACEMENT_DECISION,
+    kinds.ADDON_PLACEMENT_SCORE,
 )
 
 

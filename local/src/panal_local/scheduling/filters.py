@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from panal.placement.hub import Object, claims_of, labels_of, name_of
 from panal.placement.selectors import MisconfiguredError, compile_claims, compile_labels
 from panal.placement.taints import FOREVER, compile_tolerations, tolerated_until
 from panal_local import cel
-from panal_local.scheduling.hub import Object, claims_of, labels_of, name_of
 
 Test = Callable[[Object], bool]
 
@@ -55,6 +55,14 @@ def _compiled(expression: str, path: str) -> Any:
         return cel.compiled(expression, "managedCluster")
     except cel.CelError as error:
         raise MisconfiguredError(f"{path}: {error} ({CEL_REMEDY})") from error
+
+
+def matches(expression: str, cluster: Object) -> bool | None:
+    """Whether a cluster matches a CEL expression; None if it calls functions that are not available here, or is wrong."""
+    try:
+        return _true(_compiled(expression, ""), cluster)
+    except MisconfiguredError:
+        return None
 
 
 def _true(expression: Any, cluster: Object) -> bool:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from panal.placement.hub import DISABLED_ANNOTATION, PLACEMENT_LABEL, Hub, Object, name_of, namespace_of
+from panal.placement.prioritizers import Candidates, ordered, scored, totals
 from panal.placement.selectors import MisconfiguredError
 from panal_local.scheduling import conditions
 from panal_local.scheduling.conditions import Condition, Counts
 from panal_local.scheduling.filters import by_predicates, by_taints
-from panal_local.scheduling.hub import DISABLED_ANNOTATION, PLACEMENT_LABEL, Hub, Object, name_of, namespace_of
-from panal_local.scheduling.prioritizers import Candidates, scores
 
 MAX_DECISIONS = 100  # in one PlacementDecision
 
@@ -90,12 +90,12 @@ def _select(placement: Object, available: Sequence[Object], hub: Hub, now: datet
     try:
         matching = by_predicates(spec, available)
         tolerated = by_taints(spec, matching, hub.selected_by(namespace, name), now)
-        scored = scores(spec.get("prioritizerPolicy") or {}, Candidates(namespace, name, tolerated.clusters, hub))
+        given = scored(spec.get("prioritizerPolicy") or {}, Candidates(namespace, name, tolerated.clusters, hub, now))
     except MisconfiguredError as error:
         return _Pass(problem=str(error))
-    ordered = sorted(tolerated.clusters, key=lambda cluster: (-scored[name_of(cluster)], name_of(cluster)))
+    best = ordered(tolerated.clusters, totals(given, tolerated.clusters))
     number = spec.get("numberOfClusters")
-    selected = ordered if number is None else ordered[: max(number, 0)]
+    selected = best if number is None else best[: max(number, 0)]
     return _Pass(selected, 0 if number is None else max(number, 0) - len(selected), tolerated.until)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from panal.api.names import ClusterName
 from panal.kube.objects import Key
+from panal.placement.hub import PLACEMENT_LABEL
 from panal_local.ocm import addons, placing, sets
 from panal_local.ocm.clusters import NAME_LABEL
-from panal_local.scheduling.hub import PLACEMENT_LABEL
 from panal_local.scheduling.schedule import Decision
 
 

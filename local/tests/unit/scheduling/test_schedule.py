@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from panal.placement import MisconfiguredError
-from panal_local.scheduling.hub import Hub
+from panal.placement.hub import Hub
 from panal_local.scheduling.schedule import schedule
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,7 +152,7 @@ def prioritized(*coordinates, mode="Additive"):
     [
         (placement(tolerations=[{"operator": "Exists", "value": "x"}]), "tolerations[0].value: operator Exists takes no value"),
         (placement(predicates=[{"requiredClusterSelector": {"labelSelector": {"matchLabels": {"a b": ""}}}}]), "labelSelector.matchLabels"),
-        (prioritized(({"type": "AddOn", "addOn": {"resourceName": "r", "scoreName": "s"}}, 1)), "knows no scores of add-ons; use BuiltIn"),
+        (prioritized(({"type": "AddOn"}, 1)), "configurations[0].scoreCoordinate.addOn: missing"),
         (
             prioritized(({"builtIn": "Balance"}, 1), ({"builtIn": "Size"}, 1)),
             'configurations[1].scoreCoordinate.builtIn: "Size" is not one of',

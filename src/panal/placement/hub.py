@@ -1,4 +1,4 @@
-"""The scheduler's input: objects of the hub, and indexes of them that all Placements share."""
+"""What a Placement is evaluated with: objects of the hub, and indexes of them that all Placements share."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ DISABLED_ANNOTATION = f"{GROUP}/experimental-scheduling-disable"
 
 @dataclass(frozen=True)
 class Hub:
-    """All objects of the four kinds in all namespaces. They must not change: create a new Hub after a change."""
+    """All objects of the five kinds in all namespaces. They must not change: create a new Hub after a change. `scores` are
+    AddOnPlacementScores."""
 
     clusters: Sequence[Object] = ()
     sets: Sequence[Object] = ()
     bindings: Sequence[Object] = ()
     decisions: Sequence[Object] = ()
+    scores: Sequence[Object] = ()
 
     @cached_property
     def _sets_by_name(self) -> Mapping[str, Object]:
@@ -46,6 +48,18 @@ class Hub:
         for cluster in self.clusters:
             labelled.setdefault(labels_of(cluster).get(CLUSTER_SET_LABEL, ""), []).append(cluster)
         return labelled
+
+    @cached_property
+    def _scores(self) -> Mapping[tuple[str, str], Object]:
+        """The AddOnPlacementScores by cluster and name."""
+        return {(namespace_of(each), name_of(each)): each for each in self.scores}
+
+    def set_named(self, name: str) -> Object | None:
+        return self._sets_by_name.get(name)
+
+    def scores_of(self, cluster: str, resource: str) -> Object | None:
+        """The AddOnPlacementScore of that name for a cluster."""
+        return self._scores.get((cluster, resource))
 
     def bound_sets(self, namespace: str) -> list[str]:
         """The existing sets that are bound in the namespace. Conditions of bindings and their deletion do not matter."""
