@@ -2,6 +2,7 @@
 
     hub_api   one API server with the CRDs of Open Cluster Management: 10 s
     embedded_api  the local platform's API server: a second
+    placement_api  the same with Open Cluster Management's placement controller: 11 s
     bare_api  an API server whose own controllers are off: 10 s
     empty_api an API server without any CRD: 10 s
     ocm       a hub and two spokes that joined it, without nodes: 25 s
@@ -32,7 +33,9 @@ from containers import Containers
 from embedded import Embedded
 from fleet import Fleet, leftovers
 from kubernetes import Kubernetes
-from ocm import HUB_CRDS
+from ocm import HUB_CRDS, start_placement
+from panal.kube import kinds
+from processes import wait
 from runs import label_clusters, until_all_take_part
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +43,18 @@ IMAGES = ROOT / ".cache/images"
 MANIFEST, ALL_CLUSTERS = ROOT / "deploy/panal.yaml", ROOT / "deploy/all-clusters.yaml"
 BUILDERS = {"buildah": "buildah", "crun": "crun", "mmdebstrap": "mmdebstrap", "make": "make"}
 SPOKES = 4
+READ_BY_EXPLAIN = (
+    kinds.FEDERATED_LEARNING,
+    kinds.MANAGED_CLUSTER,
+    kinds.MANAGED_CLUSTER_SET,
+    kinds.MANAGED_CLUSTER_SET_BINDING,
+    kinds.PLACEMENT,
+    kinds.PLACEMENT_DECISION,
+    kinds.ADDON_PLACEMENT_SCORE,
+    kinds.MANAGED_CLUSTER_ADDON,
+    kinds.CLUSTER_MANAGEMENT_ADDON,
+    kinds.ADDON_DEPLOYMENT_CONFIG,
+)
 
 
 def need(problems: list[str]) -> None:
@@ -99,6 +114,18 @@ def embedded_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]
     finally:
         assert server.stop() == 0, server.log()
         print(server.log())
+
+
+@pytest.fixture(scope="session")
+def placement_api() -> Iterator[Cluster]:
+    """An API server with the CRDs of Open Cluster Management and of panal; of the controllers only that of Placements runs."""
+    need(programs_missing())
+    with fleet("placement", only_api=True) as started:
+        start_placement(started.hub)
+        started.hub.kubectl("apply", "--server-side", "-f", str(ROOT / "charts/panal/files/crd.yaml"))
+        for kind in READ_BY_EXPLAIN:  # an API server answers 429 while it prepares the storage of a new kind
+            wait(str(kind), lambda kind=kind: bool(started.hub.kubectl("get", "--raw", kind.path(), check=False)), 60)
+        yield started.hub
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ AVAILABLE = "jsonpath={.status.conditions[?(@.type=='ManagedClusterConditionAvai
 def start_hub(hub: Cluster) -> None:
     hub.crds(*HUB_CRDS)
     hub.namespaces(HUB_NS, "open-cluster-management")
-    common = (f"--kubeconfig={hub.kubeconfig}", f"--namespace={HUB_NS}", "--disable-leader-election")
+    common = _common(hub)
     gates = "--feature-gates=ManagedClusterAutoApproval=true,DefaultClusterSet=true"
     programs = {
         "ocm-registration.controller": ("controller", *common, gates, "--auto-approved-csr-users=bootstrap-user"),
@@ -36,6 +36,18 @@ def start_hub(hub: Cluster) -> None:
     }
     for i, (name, args) in enumerate(programs.items()):
         hub.start(name, *args, f"--listen=127.0.0.1:{hub.port[f'ocm{i}']}", env={"POD_NAMESPACE": HUB_NS})
+
+
+def start_placement(hub: Cluster) -> None:
+    """Only the placement controller."""
+    hub.crds(*HUB_CRDS)
+    hub.namespaces(HUB_NS)
+    listen = f"--listen=127.0.0.1:{hub.port['ocm1']}"
+    hub.start("ocm-placement.controller", "controller", *_common(hub), listen, env={"POD_NAMESPACE": HUB_NS})
+
+
+def _common(hub: Cluster) -> tuple[str, ...]:
+    return f"--kubeconfig={hub.kubeconfig}", f"--namespace={HUB_NS}", "--disable-leader-election"
 
 
 def start_spoke(spoke: Cluster, hub: Cluster) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import apps, certs, doctor, ending, logs, new, output, package, platform, probe, run
+from panal.cli import apps, certs, doctor, ending, explaining, logs, new, output, package, platform, probe, run
 from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
@@ -107,6 +107,9 @@ def get(
         raise Problem(Code.USAGE, "-w needs the name of a run", "Use `panal get NAME -w`.")
     following = Following(timeout=timeout, as_json=output is Format.JSON)
     raise typer.Exit(int(run.get(choose(kubeconfig, context, folder), what, namespace, watch, following)))
+
+
+explaining.add_to(app)
 
 
 @app.command("logs")

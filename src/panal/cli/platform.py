@@ -14,6 +14,7 @@ from panal.cli.access import Access
 from panal.cli.apps import App
 from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
+from panal.kube.objects import Object
 
 GROUP, NAME = "panal.commands", "local"  # of the entry point: a class that is made without arguments, a Platform
 COMMANDS = {
@@ -36,6 +37,9 @@ class Platform(Protocol):
 
     def kept_log(self, access: Access, namespace: str, pod: str, container: str) -> Path | None:
         """The log of a container whose Pod is removed, on the cluster of `access`; None if there is none."""
+
+    def cel(self, expression: str, cluster: Object) -> bool | None:
+        """Whether a cluster matches a CEL expression over `managedCluster`; None if the platform cannot evaluate it."""
 
     def run_folder(self, home: Path | None, app: App, following: Following) -> Code:
         """Starts the platform if it is not up, builds the app's image and runs it."""

@@ -20,7 +20,7 @@ from panal.lifecycle.exposure import Found, Way, way
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.participants import not_admitted
 from panal.lifecycle.reasons import Reason, Trouble
-from panal.lifecycle.world import Object, World
+from panal.lifecycle.world import ClusterView, Object, World
 from panal.placement.data import DataLocation, data_claim, data_location
 from panal.runtimes import Announced
 
@@ -90,20 +90,21 @@ def works(world: World, clusters: Iterable[ClusterName], listeners: Sequence[Fou
 def excluded(world: World, clusters: Iterable[ClusterName]) -> Mapping[ClusterName, Trouble]:
     """Those of `clusters` that get no collaborator, or lose it, and why: they are not admitted, or no longer announce valid data."""
     claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
-    found = ((cluster, not_admitted(world, cluster) or _without_data(world, claim, cluster)) for cluster in clusters)
+    found = ((cluster, not_admitted(world, cluster) or without_data(world.clusters.get(cluster), claim)) for cluster in clusters)
     return {cluster: why for cluster, why in found if why}
 
 
-def _without_data(world: World, claim: str, cluster: ClusterName) -> Trouble | None:
-    if claim == names.NO_DATA or cluster not in world.clusters:
+def without_data(cluster: ClusterView | None, claim: str) -> Trouble | None:
+    """Why the cluster does not announce usable data by `claim`, which may be NO_DATA."""
+    if claim == names.NO_DATA or cluster is None:
         return None
-    value = world.clusters[cluster].claims.get(claim)
+    value = cluster.claims.get(claim)
     if value is None:
-        return Trouble.of(Reason.DATA_NOT_FOUND, f"{cluster} has no ClusterClaim {claim}")
+        return Trouble.of(Reason.DATA_NOT_FOUND, f"{cluster.name} has no ClusterClaim {claim}")
     try:
         data_location(value)
     except ValueError as error:
-        return Trouble.of(Reason.DATA_LOCATION_INVALID, f"ClusterClaim {claim} of {cluster}: {error}")
+        return Trouble.of(Reason.DATA_LOCATION_INVALID, f"ClusterClaim {claim} of {cluster.name}: {error}")
     return None
 
 

@@ -14,12 +14,16 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.lifecycle.metadata import owned
 from panal.lifecycle.reasons import Reason, Trouble
-from panal.lifecycle.world import Object, World
+from panal.lifecycle.world import Object, SiteView, World
 
 
 def not_admitted(world: World, cluster: ClusterName) -> Trouble | None:
     """Why the gateway does not admit a selected cluster; None if it does."""
-    site = world.sites.get(cluster)
+    return refused(cluster, world.sites.get(cluster))
+
+
+def refused(cluster: ClusterName, site: SiteView | None) -> Trouble | None:
+    """The same, of what is known of the site."""
     if site is None:
         return Trouble.of(Reason.ADDON_NOT_INSTALLED, f"{cluster}: the add-on {names.ADDON} is not installed")
     if site.revoked:

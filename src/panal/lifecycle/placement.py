@@ -8,6 +8,7 @@ prefers the clusters that are selected already (STEADY): otherwise the scheduler
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,20 +106,37 @@ def steady(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "prioritizerPolicy": {**policy, "configurations": [*configurations, STEADY]}}
 
 
-def _replaces(world: World) -> bool:
+def rendered(
+    spec: dict[str, Any],
+    clusters: Mapping[ClusterName, ClusterView],
+    set_members: Mapping[str, frozenset[ClusterName]],
+    bound_sets: Collection[str],
+    selected: frozenset[ClusterName],
+) -> dict[str, Any]:
+    """The spec of the Placement for a run with the placement `spec`."""
+    ending = REPLACED_AFTER if _replaces(spec, clusters, set_members, bound_sets, selected) else None
+    return steady(tolerant(spec, ending))
+
+
+def _replaces(
+    spec: dict[str, Any],
+    clusters: Mapping[ClusterName, ClusterView],
+    set_members: Mapping[str, frozenset[ClusterName]],
+    bound_sets: Collection[str],
+    selected: frozenset[ClusterName],
+) -> bool:
     """Whether clusters that stay away are replaced: enough others qualify. While one is away, this does not depend on which clusters are
     selected, so that the scheduler does not select the absent cluster again.
 
     A taint without a time, which OCM's webhook sets, would end the toleration at once: then no selected cluster is replaced. Whether a
     cluster matches a CEL expression is known only of the selected ones.
     """
-    spec, view = world.run.spec.client.placement, world.placement
-    wanted, selected = spec.get("numberOfClusters"), view.selected if view else frozenset[ClusterName]()
-    if not wanted or not any(_is_away(each) for each in world.clusters.values()):
+    wanted = spec.get("numberOfClusters")
+    if not wanted or not any(_is_away(each) for each in clusters.values()):
         return False
-    if any(_is_away(world.clusters[name]) and world.clusters[name].untimed for name in selected & world.clusters.keys()):
+    if any(_is_away(clusters[name]) and clusters[name].untimed for name in selected & clusters.keys()):
         return False
-    verdicts = explain(spec, world.clusters, world.set_members, world.bound_sets, selected).verdicts
+    verdicts = explain(spec, clusters, set_members, bound_sets, selected).verdicts
     qualifying = [name for name, verdict in verdicts.items() if verdict.qualifies and (not verdict.unknown or name in selected)]
     return len(qualifying) >= int(wanted)
 
@@ -140,7 +158,8 @@ def _sets_to_bind(world: World) -> list[str]:
 
 
 def _placement(world: World) -> Object:
-    spec = steady(tolerant(world.run.spec.client.placement, REPLACED_AFTER if _replaces(world) else None))
+    selected = world.placement.selected if world.placement else frozenset[ClusterName]()
+    spec = rendered(world.run.spec.client.placement, world.clusters, world.set_members, world.bound_sets, selected)
     return owned(world.run, f"{CLUSTER_API}/v1beta1", "Placement", world.run.name) | {"spec": spec}
 
 

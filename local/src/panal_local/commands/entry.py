@@ -13,8 +13,10 @@ from panal.cli.options import Format, Home, Output
 from panal.cli.platform import Platform
 from panal.cli.problem import Code
 from panal.cli.run import Following
+from panal.kube.objects import Object
 from panal_local.commands import folder as folders
 from panal_local.commands import images, platform
+from panal_local.scheduling.filters import matches
 from panal_local.supervisor.folder import Folder
 
 
@@ -34,6 +36,9 @@ class Local(Platform):
 
     def kept_log(self, access: Access, namespace: str, pod: str, container: str) -> Path | None:
         return platform.kept_log(access, namespace, pod, container)
+
+    def cel(self, expression: str, cluster: Object) -> bool | None:
+        return matches(expression, cluster)
 
     def run_folder(self, home: Path | None, app: App, following: Following) -> Code:
         return folders.run_folder(Folder.chosen(home), app, following)
