@@ -322,6 +322,11 @@ REFUSED = {
         "spec",
         "client.placement.numberOfClusters is lower than server.minAvailableClients, so the run could never start; raise the first",
     ),
+    "group-size": (
+        placement(decisionStrategy={"groupStrategy": {"clustersPerDecisionGroup": "25"}}),
+        "spec.client.placement.decisionStrategy.groupStrategy.clustersPerDecisionGroup",
+        "is a string without %, by which Open Cluster Management deletes every decision; write a number without quotes",
+    ),
     "operator": (
         placement(predicates=[{"requiredClusterSelector": {"claimSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}]),
         "spec.client.placement.predicates[0].requiredClusterSelector.claimSelector.matchExpressions[0].operator",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,9 +12,15 @@ import random_fleets
 from api import api
 from cluster import Cluster
 from explain_suite import *  # noqa: F403
-from explain_suite import Explain, compare, prepare, settled, start
+from explain_suite import Explain, compare, place, prepare, settled, start
 from panal.api.names import GROUP as GROUP_OF_RUNS
+from panal.hub import views
+from panal.kube import kinds
+from panal.lifecycle.decide import decide
+from panal.lifecycle.world import PlacementView
 from random_fleets import GROUP
+from waiting import eventually
+from worlds import NOW, running
 
 pytestmark = pytest.mark.real
 
@@ -86,3 +93,32 @@ def test_without_rights_on_the_run_nothing_is_shown(placement_api, watched_run, 
     kubeconfig = access(placement_api, watched_run.name, "stranger", tmp_path)
     code, out, err = panal("explain", "run", "-n", watched_run.name, "--kubeconfig", str(kubeconfig))
     assert (code, out, "denies permission" in err) == (6, "", True)
+
+
+# --- a placement that is misconfigured while a run trains ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    "typo",
+    [
+        {"decisionStrategy": {"groupStrategy": {"clustersPerDecisionGroup": "25"}}},  # Satisfied stays True, all decisions are deleted
+        {"tolerations": [{"operator": "Exists", "value": "x"}]},  # the decisions are emptied
+    ],
+    ids=["group size", "toleration"],
+)
+def test_a_misconfigured_placement_evicts_nobody(placement_api: Cluster, watched_run: random_fleets.Fleet, typo: dict[str, Any]) -> None:
+    """By hand: a run with this spec is refused, but others may change the Placement."""
+    hub, namespace, name = api(placement_api.kubeconfig), watched_run.name, f"typo-{next(iter(typo)).lower()}"
+    spec = {"clusterSets": [f"{namespace}-a"], "tolerations": [{"operator": "Exists"}]}
+    place(hub, namespace, name, spec, {})
+    selected = settled(hub, namespace, name)
+    assert selected
+
+    def seen() -> PlacementView | None:
+        placement = hub.get(kinds.PLACEMENT, namespace, name)
+        assert placement
+        return views.placement(placement, hub.list(kinds.PLACEMENT_DECISION, namespace, labels=f"{GROUP}/placement={name}"))
+
+    hub.patch(kinds.PLACEMENT, namespace, name, spec=typo)
+    view = eventually(lambda: found if (found := seen()) and found.misconfigured and not found.selected else None, "evicted by OCM", 30)
+    plan = decide(running(placement=view), NOW)
+    assert plan.delete == ()
+    assert plan.status is None or plan.status.clients.selected == 3

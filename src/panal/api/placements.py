@@ -6,17 +6,27 @@ for the schema: the API server rejects a wrong operator when the run is applied,
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from panal.api.schema import Model, structural
+from panal.api.schema import Model, rule, structural
 
 LABEL_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$"
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"  # as names of most objects
 GROUP_NAME = r"^[a-zA-Z0-9][-A-Za-z0-9_.]{0,61}[a-zA-Z0-9]$"
-GROUP_SIZE = {"x-kubernetes-int-or-string": True, "pattern": r"^((100|[1-9][0-9]?)%|[1-9][0-9]*)$"}
+GROUP_SIZE_PATTERN = r"^((100|[1-9][0-9]?)%|[1-9][0-9]*)$"
+GROUP_SIZE_REASON = (
+    "clustersPerDecisionGroup is a string without %, by which Open Cluster Management deletes every decision; "
+    "write a number without quotes, or a percentage such as 25%"
+)
+GROUP_SIZE = {
+    "x-kubernetes-int-or-string": True,
+    "pattern": GROUP_SIZE_PATTERN,
+    "x-kubernetes-validations": [rule("type(self) == int || string(self).endsWith('%')", GROUP_SIZE_REASON)],
+}
 ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
 ATOMIC_MAP: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
 
@@ -135,11 +145,20 @@ class DecisionGroup(Model):
     group_cluster_selector: GroupSelector = Field(description="Which of the selected clusters belong to the group.")
 
 
+def _group_size(value: Any) -> Any:
+    """As the API server checks it."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not re.search(GROUP_SIZE_PATTERN, str(value)):
+        raise ValueError("neither a number from 1 on nor a percentage from 1% to 100%")
+    if isinstance(value, str) and not value.endswith("%"):
+        raise ValueError(GROUP_SIZE_REASON)
+    return value
+
+
 class GroupStrategy(Model):
     decision_groups: list[DecisionGroup] = Field(
         default_factory=list, description="Named groups, filled in this order.", json_schema_extra=dict(ATOMIC_LIST)
     )
-    clusters_per_decision_group: Annotated[Any, WithJsonSchema(GROUP_SIZE)] = Field(
+    clusters_per_decision_group: Annotated[Any, AfterValidator(_group_size), WithJsonSchema(GROUP_SIZE)] = Field(
         default="100%", description="Largest size of a group: a number, or a percentage of the selected clusters."
     )
 
