@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from waiting import eventually
+
 
 @pytest.fixture(scope="module")
 def app(home):
@@ -37,8 +39,11 @@ def test_unused_claims_are_removed(home, app):
 def test_a_stopped_run_ends_and_stays_until_it_is_deleted(home, app):
     home.panal("run", app, "--rounds", "500", "-d")
     name = home.json("get", "runs")["items"][-1]["metadata"]["name"]
+    (cluster,) = eventually(lambda: [c for c in home.json("explain", name)["clusters"] if c["decided"]], "it is decided", 60)
+    assert (cluster["cluster"], cluster["verdict"], cluster["takesPart"]) == ("cluster1", "Selected", True)
     home.panal("stop", name)
     home.panal("get", name, "-w", "--timeout", "60", code=1)
+    assert "note: the run has ended" in home.panal("explain", name)
     status = home.json("get", name)["status"]
     assert status["phase"] == "Failed"
     assert next(c for c in status["conditions"] if c["type"] == "Failed")["reason"] == "Stopped"

@@ -40,7 +40,7 @@ def work(addon: Object, trust: str) -> Object:
             "namespace": addon["metadata"]["namespace"],
             "labels": names.MANAGED_BY | {names.ADDON_LABEL: names.ADDON},
             "annotations": {CONFIG_HASH: config_hashes(addon)},
-            "ownerReferences": [_owner(addon)],
+            "ownerReferences": [owner(addon)],
         },
         "spec": {
             "workload": {"manifests": [namespace(), _account(), _trust(trust), _deny_all()]},
@@ -60,7 +60,7 @@ def config_hashes(addon: Object) -> str:
     return json.dumps(found, sort_keys=True, separators=(",", ":"))
 
 
-def _owner(addon: Object) -> Object:
+def owner(addon: Object) -> Object:
     metadata = addon["metadata"]
     return {
         "apiVersion": ADDON_API,

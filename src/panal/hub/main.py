@@ -18,6 +18,7 @@ from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
 from panal.hub.addon.authorities import Authorities
 from panal.hub.addon.controller import AddOnController
+from panal.hub.addon.scores import Scores
 from panal.hub.apply import Applier
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
@@ -118,6 +119,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
             await bound_sets.ready.wait()
             await authorities.ready.wait()  # a run needs a server certificate and the trust bundles
             tasks.create_task(addon.run())
+            tasks.create_task(Scores(client, cache, utc_now).run())
             tasks.create_task(controller.run())
     finally:
         metrics.LEADER.set(0)

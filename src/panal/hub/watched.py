@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from panal.addon import scores
 from panal.addon.requests import is_pending
 from panal.addon.requests import requester as cluster_of
 from panal.api import names
@@ -75,6 +76,7 @@ def watched() -> list[Watched]:
         Watched(kinds.MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={names.ADDON}", trim=_trimmed_addon),
         Watched(kinds.CLUSTER_MANAGEMENT_ADDON, field_selector=f"metadata.name={names.ADDON}"),
         Watched(kinds.ADDON_DEPLOYMENT_CONFIG),
+        Watched(kinds.ADDON_PLACEMENT_SCORE, label_selector=OURS, trim=_trimmed_score, optional=True),
         Watched(
             kinds.CERTIFICATE_SIGNING_REQUEST,
             field_selector=f"spec.signerName={names.SIGNER}",
@@ -102,7 +104,7 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
     elif kind in ADDON_KINDS or kind in NETWORKS:  # a run may use a Gateway of another namespace
         yield from unfinished(cache)
-    elif kind != kinds.CERTIFICATE_SIGNING_REQUEST:
+    elif kind not in (kinds.CERTIFICATE_SIGNING_REQUEST, kinds.ADDON_PLACEMENT_SCORE):
         yield from unfinished(cache, metadata.get("namespace"))
 
 
@@ -146,12 +148,15 @@ def _trimmed_cluster(cluster: Object) -> Object:
         {sys.intern(key): sys.intern(c[key]) for key in ("type", "status", "reason", "message") if key in c}
         for c in status.get("conditions") or ()
     ]
+    allocatable = {
+        sys.intern(key): sys.intern(str(value)) for key, value in (status.get("allocatable") or {}).items() if scores.counted(key)
+    }
     return {
         "apiVersion": cluster.get("apiVersion", kinds.MANAGED_CLUSTER.api_version),
         "kind": "ManagedCluster",
         "metadata": kept,
         "spec": {"taints": (cluster.get("spec") or {}).get("taints")},
-        "status": {"conditions": conditions, "clusterClaims": claims},
+        "status": {"conditions": conditions, "clusterClaims": claims, "allocatable": allocatable},
     }
 
 
@@ -163,6 +168,20 @@ def _trimmed_addon(addon: Object) -> Object:
     if "conditions" in status:
         status["conditions"] = [c for c in status["conditions"] if c["type"] not in ("Progressing", "Configured")]
     return drop_managed_fields(addon)
+
+
+def _trimmed_score(score: Object) -> Object:
+    """Keeps whose it is, and its status."""
+    metadata, status = score["metadata"], score.get("status") or {}
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
+    kept["ownerReferences"] = [{"uid": each["uid"]} for each in metadata.get("ownerReferences") or ()]
+    items = [{"name": sys.intern(each["name"]), "value": each["value"]} for each in status.get("scores") or ()]
+    return {
+        "apiVersion": kinds.ADDON_PLACEMENT_SCORE.api_version,
+        "kind": "AddOnPlacementScore",
+        "metadata": kept,
+        "status": {"scores": items, "validUntil": status.get("validUntil")},
+    }
 
 
 def _trimmed_request(csr: Object) -> Object:

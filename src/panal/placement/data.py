@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from panal.api.addresses import is_ip
+from panal.api.quantity import in_bytes
 
 SCHEME, S3 = "pvc://", "s3://"
 FORM = "give the ClusterClaim the form pvc://CLAIM/sub/path, s3://BUCKET/PREFIX?endpoint=URL or an absolute path"
@@ -17,6 +18,8 @@ S3_FORM = "give the ClusterClaim the form s3://BUCKET/PREFIX?endpoint=https://19
 BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
 REGION = re.compile(r"[-a-z0-9]{1,40}")
 PORTS = {"http": 80, "https": 443}
+VOLUME = "#"  # separates the location from the volume of the data, which the owner may announce
+VOLUME_FORM = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?")
 CLAIM_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -72,13 +75,26 @@ def data_location(value: str) -> DataLocation:
     """What a claim's value names; ValueError says what is wrong with it, for the site's owner to read."""
     if any(not character.isprintable() for character in value):
         raise ValueError(f"data location {value!r} contains unprintable characters; {FORM}")
-    if value.startswith(SCHEME):
-        return _pvc(value)
-    if value.startswith(S3):
-        return _bucket(value)
-    if value.startswith("/"):
-        return HostPathLocation(_host_path(value))
+    location, mark, volume = value.partition(VOLUME)
+    if mark and not VOLUME_FORM.fullmatch(volume):
+        raise ValueError(f'data location "{value}": "{volume}" is no volume of data; write a quantity such as 500Gi after "{VOLUME}"')
+    if location.startswith(SCHEME):
+        return _pvc(location)
+    if location.startswith(S3):
+        return _bucket(location)
+    if location.startswith("/"):
+        return HostPathLocation(_host_path(location))
     raise ValueError(f'data location "{value}" is neither a claim, nor a bucket, nor an absolute path; {FORM}')
+
+
+def announced_volume(value: str) -> int | None:
+    """The bytes of data that a claim's value announces; None if it announces none, or is no location."""
+    try:
+        data_location(value)
+    except ValueError:
+        return None
+    _, mark, volume = value.partition(VOLUME)
+    return in_bytes(volume) if mark else None
 
 
 def _bucket(value: str) -> S3Location:

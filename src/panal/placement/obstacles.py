@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -102,6 +102,11 @@ def told_by_decision(obstacle: Obstacle) -> Obstacle:
     return replace(obstacle, why="does not match celSelector, by the decision of Open Cluster Management", remedy=CEL_REMEDY)
 
 
+def about_cel(predicates: Sequence[Predicate]) -> Iterator[str]:
+    if any(".scores(" in expression for predicate in predicates for expression in predicate.expressions):
+        yield "scores(…) in celSelector also returns scores that have expired; as a prioritizer they count as 0"
+
+
 # --- taints and deletion ---------------------------------------------------------------------------------------------
 def deleting(cluster: Object) -> list[Obstacle]:
     if not cluster["metadata"].get("deletionTimestamp"):
@@ -150,13 +155,19 @@ def doubtful_rank(number: int) -> Obstacle:
     return Obstacle(Cause.CEL, "numberOfClusters", why, "Open Cluster Management decides when the run exists.")
 
 
-def about_scores(policy: Mapping[str, Any], given: Iterable[Scored]) -> Iterator[str]:
+def about_scores(spec: Mapping[str, Any], given: Sequence[Scored]) -> Iterator[str]:
     """Hints about a policy that may not mean what its author wants."""
+    policy = spec.get("prioritizerPolicy") or {}
     own = [str(e.coordinate) for e in given if e.coordinate.item is not None or e.coordinate.name.startswith("ResourceAllocatable")]
     if own and policy.get("mode") != "Exact" and any(e.coordinate.name == "Balance" and not e.coordinate.field for e in given):
         yield (
             f"Balance counts beside {', '.join(own)} and may outweigh it: to select by the listed scores alone, set "
             "spec.client.placement.prioritizerPolicy.mode to Exact"
+        )
+    if own and spec.get("numberOfClusters") and not any(each.coordinate.name == "Steady" for each in given):
+        yield (
+            "without Steady, Open Cluster Management exchanges clusters during the run when scores change: add Steady, with weight 10, to "
+            "spec.client.placement.prioritizerPolicy.configurations"
         )
     if any(each.coordinate.name == "Steady" and each.weight < 0 for each in given):
         yield "Steady has a negative weight: Open Cluster Management exchanges the clusters each time it schedules"

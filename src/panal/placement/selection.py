@@ -102,12 +102,11 @@ def _explained(placement: Object, hub: Hub, now: datetime, cel: Cel) -> Selectio
     )
     judged = [replace(rules.judge(cluster), hidden_claims=obstacles.hidden_claims(cluster)) for cluster in hub.clusters]
     candidates = [cluster for cluster, each in zip(hub.clusters, judged) if each.verdict is not Verdict.NOT_QUALIFIED]
-    policy = spec.get("prioritizerPolicy") or {}
-    given = scored(policy, Candidates(namespace, name, candidates, hub, now))
+    given = scored(spec.get("prioritizerPolicy") or {}, Candidates(namespace, name, candidates, hub, now))
     standings = _ranked(judged, candidates, given, spec.get("numberOfClusters"))
     weights = {str(each.coordinate): each.weight for each in given}
     noted = [_with_score_notes(each, given, hub, now) for each in standings]
-    return Selection(noted, hints=tuple(obstacles.about_scores(policy, given)), prioritizers=weights)
+    return Selection(noted, hints=(*obstacles.about_scores(spec, given), *obstacles.about_cel(rules.predicates)), prioritizers=weights)
 
 
 def nowhere(hub: Hub, problem: str, path: str = "") -> Selection:

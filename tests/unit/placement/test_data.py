@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from panal.api.names import NO_DATA
 from panal.placement import HostPathLocation, PvcLocation, S3Location, data_claim, data_location
+from panal.placement.data import announced_volume
 
 
 def placement(*predicates):
@@ -44,6 +45,9 @@ def test_the_claim_given_wins_else_the_last_one_that_must_exist(spec, explicit, 
         ("/data/private/cluster1", HostPathLocation("/data/private/cluster1")),
         ("/data/", HostPathLocation("/data")),
         ("/data/..hidden", HostPathLocation("/data/..hidden")),
+        ("pvc://mnist/train#500Gi", PvcLocation("mnist", "train")),
+        ("/data#1.5T", HostPathLocation("/data")),
+        ("s3://digits?endpoint=https://192.0.2.9#5Ti", S3Location("s3://digits", "https://192.0.2.9", "192.0.2.9", 443, "", "")),
     ],
 )
 def test_locations(value, location):
@@ -81,6 +85,11 @@ def test_locations(value, location):
         ("/data\n", "unprintable"),
         ("/data\0", "unprintable"),
         ("/data:rw", '":"'),
+        ("/data#", '"" is no volume of data; write a quantity such as 500Gi after "#"'),
+        ("/data#much", '"much" is no volume of data'),
+        ("/data#5Gi#6Gi", '"5Gi#6Gi" is no volume of data'),
+        ("/#5Gi", "the whole file system"),
+        ("data#5Gi", "nor an absolute path"),
         ("pvc://", "names no claim"),
         ("pvc:///data", "names no claim"),
         ("pvc://Mnist", '"Mnist" cannot be the name'),
@@ -132,3 +141,18 @@ def test_whatever_is_accepted_stays_below_its_root(value):
 )
 def test_a_bucket_is_announced_with_its_endpoint(value, location):
     assert data_location(value) == location
+
+
+@pytest.mark.parametrize(
+    ("value", "volume"),
+    [
+        ("pvc://a", None),
+        ("pvc://a#500Gi", 500 * 2**30),
+        ("/data#1.5T", 1_500_000_000_000),
+        ("/data#7", 7),
+        ("eu#5", None),
+        ("/data#x", None),
+    ],
+)
+def test_the_volume_that_is_announced(value, volume):
+    assert announced_volume(value) == volume

@@ -198,7 +198,9 @@ def test_scores_that_have_expired_are_none():
 
 def test_a_score_beside_balance_needs_exact():
     assert "set spec.client.placement.prioritizerPolicy.mode to Exact" in ask(by_memory(mode="Additive"), cluster()).hints[0]
-    assert ask(by_memory(), cluster()).hints == ()
+    (hint,) = ask(by_memory(), cluster()).hints
+    assert "without Steady, Open Cluster Management exchanges clusters during the run" in hint
+    assert ask(by_memory(number=None), cluster()).hints == ()
 
 
 def test_a_negative_weight_of_steady_is_pointed_out():
@@ -213,6 +215,11 @@ def test_cel_that_is_not_evaluated_claims_nothing():
     assert one({"predicates": [cel("x")]}, cluster(), cel=lambda _e, _c: True).verdict is SELECTED
     assert one({"predicates": [cel("x")]}, cluster(), cel=lambda _e, _c: False).obstacles[0].why == "does not match celSelector"
     assert one({"predicates": [cel("x"), labels(need("a", "Exists"))]}, cluster(a="")).verdict is SELECTED
+
+
+def test_scores_in_cel_may_have_expired():
+    (hint,) = ask({"predicates": [cel('managedCluster.scores("a").size() > 0')]}, cluster()).hints
+    assert "also returns scores that have expired" in hint
 
 
 def test_what_else_keeps_a_cluster_out_is_claimed():

@@ -27,7 +27,12 @@ def test_clusters_with_a_folder_take_part(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("visit 2026:03", 'contains ":", which Kubernetes does not accept'), ("line\nbreak", "unprintable characters")]
+    ("name", "why"),
+    [
+        ("visit 2026:03", 'contains ":", which Kubernetes does not accept'),
+        ("line\nbreak", "unprintable characters"),
+        ("part#5", "is no volume of data"),
+    ],
 )
 def test_an_unsupported_path_is_refused_before_a_run_is_created(tmp_path, name, why):
     with pytest.raises(Problem, match=why) as refused:
