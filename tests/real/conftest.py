@@ -6,6 +6,7 @@
     bare_api  an API server whose own controllers are off: 10 s
     empty_api an API server without any CRD: 10 s
     ocm       a hub and two spokes that joined it, without nodes: 25 s
+    grpc      the same, where the spokes joined through OCM's gRPC server: 25 s
     images    the archives of the images, built where they are not up to date: 3 minutes the first time
     kubernetes a hub and four spokes, the nodes of which are panal's own: 40 s
     nodes     a hub and four spokes with real nodes, the images on them, panal installed from deploy/panal.yaml
@@ -80,13 +81,20 @@ def packages_missing() -> list[str]:
 
 @contextmanager
 def fleet(
-    name: str, spokes: int = 0, *, only_api: bool = False, nodes: bool = False, scheduler: bool = False, keep: bool = True
+    name: str,
+    spokes: int = 0,
+    *,
+    only_api: bool = False,
+    nodes: bool = False,
+    scheduler: bool = False,
+    keep: bool = True,
+    grpc: bool = False,
 ) -> Iterator[Fleet]:
-    """Nodes enforce NetworkPolicies."""
+    """Nodes enforce NetworkPolicies. `grpc`: the spokes join through OCM's gRPC server."""
     kept = os.environ.get("PANAL_TEST_CLUSTERS") if keep else None
     root = Path(kept).resolve() / name if kept else Path(tempfile.mkdtemp(prefix=f"panal-{name}-"))
     try:
-        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, scheduler=scheduler, audit=True, policies=nodes)
+        hub, *others = clusters.up(root, spokes, only_api=only_api, nodes=nodes, scheduler=scheduler, audit=True, policies=nodes, grpc=grpc)
         yield Fleet(root, hub, tuple(others))
     finally:
         if not kept:
@@ -149,6 +157,14 @@ def empty_api() -> Iterator[Cluster]:
 def ocm() -> Iterator[Fleet]:
     need(programs_missing())
     with fleet("ocm", 2) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def grpc() -> Iterator[Fleet]:
+    """Ends with its module, the only one."""
+    need(programs_missing())
+    with fleet("grpc", 2, grpc=True) as started:
         yield started
 
 

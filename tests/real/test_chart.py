@@ -71,6 +71,7 @@ VALUES = {
         "addon.defaultConfig.namespace=panal-system",
         "addon.defaultConfig.name=usual",
         "certificates.life=3600",
+        "registration.grpcServerAccount=system:serviceaccount:open-cluster-management-hub:grpc-server-sa",
         "logLevel=DEBUG",
         "images.pullPolicy=Always",
         f"{NODES}.key=metadata.name",
@@ -226,6 +227,7 @@ WRONG = {
     "addon.allClusters=yes": "/addon/allClusters': got string, want boolean",
     "addon.placements[0].name=1": "/addon/placements/0/name': got number, want string",
     "addon.defaultConfig.name=usual": "/addon/defaultConfig': missing property 'namespace'",
+    "registration.grpcServerAccount=grpc-server-sa": "/registration/grpcServerAccount': 'grpc-server-sa' does not match pattern",
     "addOn.allClusters=true": "additional properties 'addOn' not allowed",
     "clusterSetBindings=no": "/clusterSetBindings': got string, want boolean",
 }

@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from api import Api, api
 from panal.addon import install, manifests
 from panal.addon.config import ADDRESS, GROUP, RESOURCE
-from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES
+from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, requester
 from panal.api import names
 from panal.api.crd import crd
 from panal.kube import kinds
@@ -42,11 +42,13 @@ CSR = kinds.CERTIFICATE_SIGNING_REQUEST
 
 @dataclass
 class AddOnSite:
-    """`kubeconfigs`: those of administrators, by cluster, including the hub. `agents`: those of the clusters' agents for the hub."""
+    """`kubeconfigs`: those of administrators, by cluster, including the hub. `agents`: those of the clusters' agents for the hub.
+    `grpc_server`: the user of OCM's gRPC server, if one is configured."""
 
     folder: Path
     kubeconfigs: dict[str, Path]
     agents: dict[str, Path]
+    grpc_server: str = ""
     _controller: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -87,6 +89,7 @@ class AddOnSite:
             "PANAL_PORT": str(free_port()),
             "PANAL_AUTHORITY_SPREAD_SECONDS": str(SPREAD),
             "PANAL_CERTIFICATE_LIFE_SECONDS": "7200",
+            "PANAL_GRPC_SERVER_ACCOUNT": self.grpc_server,
         }
         with (self.folder / log_file).open("ab") as log:
             command = [sys.executable, "-c", "from panal.hub.main import main; main()"]
@@ -262,7 +265,7 @@ class AddOnSuite:
         selector = ",".join(f"{key}={value}" for key, value in labels("cluster2").items())
 
         def others() -> list[Object]:
-            return [csr for csr in site.hub.list(CSR, labels=selector) if "cluster1" in csr["spec"]["username"]]
+            return [csr for csr in site.hub.list(CSR, labels=selector) if requester(csr, site.grpc_server) == "cluster1"]
 
         eventually(lambda: not others(), "no request of cluster1 has the labels of cluster2", SOON)
         for case in FORGED:

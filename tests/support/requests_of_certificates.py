@@ -11,13 +11,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from panal.addon.requests import DNS_NAME
+from panal.addon.requests import CSR_USER, DNS_NAME
 from panal.api import names
 from panal.kube.objects import Object
 
 PREFIX = "system:open-cluster-management"
 USAGES = ("digital signature", "key encipherment", "client auth")
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | dsa.DSAPrivateKey
+GRPC_SERVER = "system:serviceaccount:open-cluster-management-hub:grpc-server-sa"
 SAN = x509.SubjectAlternativeName([x509.DNSName(DNS_NAME)])
 
 
@@ -63,6 +64,13 @@ def request(cluster: str, text: str = "", **changes: Any) -> Object:
     metadata = {"name": "csr-1", "uid": "csr-uid", "labels": labels, "creationTimestamp": "2030-01-01T00:00:00Z", "resourceVersion": "1"}
     kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
     return kind | {"metadata": metadata, "spec": spec | changes, "status": status}
+
+
+def relayed(csr: Object, server: str = GRPC_SERVER) -> Object:
+    """The same request of the same user, as OCM's gRPC server creates it."""
+    groups = ["system:serviceaccounts", "system:serviceaccounts:open-cluster-management-hub", "system:authenticated"]
+    metadata = csr["metadata"] | {"annotations": {CSR_USER: csr["spec"]["username"]}}
+    return {**csr, "metadata": metadata, "spec": csr["spec"] | {"username": server, "groups": groups}}
 
 
 def der(tag: int, *parts: bytes) -> bytes:

@@ -34,9 +34,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import ocm
+import ocm_grpc
 from bridge import Bridge
 from cluster import AUDIT, Cluster
-from ocm import available, start_hub, start_spoke
 from processes import wait
 
 
@@ -50,8 +51,9 @@ def up(
     scheduler: bool = False,
     audit: bool = False,
     policies: bool = False,
+    grpc: bool = False,
 ) -> list[Cluster]:
-    """Start the hub and its spokes, and wait until every spoke is Available and every node is Ready."""
+    """Start the hub and its spokes, and wait until every spoke is Available and every node is Ready. `grpc`: they join by gRPC."""
     made = Path(root, "hub", "ports.json").exists()
     if nodes and made and not Bridge.exists(root):
         sys.exit(f"{root} was made without nodes; choose another folder")
@@ -62,9 +64,9 @@ def up(
         (cluster.dir / "audit.json").write_text(json.dumps(AUDIT))
     if bridge:
         bridge.up({c.name: c.ip for c in clusters(root)})
-    start(hub, others, only_api=only_api)
+    start(hub, others, only_api=only_api, grpc=grpc)
     for spoke in others:
-        wait(f"{spoke.name}: available on the hub", lambda spoke=spoke: available(hub, spoke.name), 120)
+        wait(f"{spoke.name}: available on the hub", lambda spoke=spoke: ocm.available(hub, spoke.name), 120)
     for cluster in clusters(root):
         if scheduler:
             cluster.start_scheduler()
@@ -77,16 +79,17 @@ def up(
     return [hub, *others]
 
 
-def start(hub: Cluster, others: list[Cluster], *, only_api: bool) -> None:
+def start(hub: Cluster, others: list[Cluster], *, only_api: bool, grpc: bool) -> None:
     """All API servers at once; each spoke joins as soon as its own and the hub's are there."""
+    joining = ocm_grpc if grpc else ocm
     with ThreadPoolExecutor() as pool:
         started = [pool.submit(c.start_api) for c in (hub, *others)]
         started[0].result()
         if not only_api:
-            start_hub(hub)
+            joining.start_hub(hub)
         for spoke, ready in zip(others, started[1:], strict=True):
             ready.result()
-            start_spoke(spoke, hub)
+            joining.start_spoke(spoke, hub)
 
 
 def check_processes(cluster: Cluster) -> None:
@@ -157,6 +160,7 @@ def arguments() -> argparse.Namespace:
     make.add_argument("--nodes", action="store_true", help="give each cluster a node")
     make.add_argument("--scheduler", action="store_true", help="run a scheduler without nodes, too")
     make.add_argument("--audit", action="store_true")
+    make.add_argument("--grpc", action="store_true", help="the spokes join by gRPC and have no access to the hub's API")
     make.add_argument("--policies", action="store_true", help="enforce NetworkPolicies on the nodes")
     for command, names in {
         "down": (),

@@ -23,13 +23,14 @@ ADDON_NS = "open-cluster-management-agent-addon"
 AVAILABLE = "jsonpath={.status.conditions[?(@.type=='ManagedClusterConditionAvailable')].status}"
 
 
-def start_hub(hub: Cluster) -> None:
+def start_hub(hub: Cluster, *registration: str) -> None:
+    """`registration`: more arguments of the registration controller."""
     hub.crds(*HUB_CRDS)
     hub.namespaces(HUB_NS, "open-cluster-management")
     common = _common(hub)
     gates = "--feature-gates=ManagedClusterAutoApproval=true,DefaultClusterSet=true"
     programs = {
-        "ocm-registration.controller": ("controller", *common, gates, "--auto-approved-csr-users=bootstrap-user"),
+        "ocm-registration.controller": ("controller", *common, gates, "--auto-approved-csr-users=bootstrap-user", *registration),
         "ocm-placement.controller": ("controller", *common),
         "ocm-work.manager": ("manager", *common, "--feature-gates=ManifestWorkReplicaSet=true"),
         "ocm-addon.manager": ("manager", *common),

@@ -3,6 +3,10 @@
 The API server sets `spec.username` and `spec.groups`, whatever the client wrote; everything else in a request is an unproven claim. A
 request is approved only if it is exactly what OCM's agent of the requesting cluster creates. Every request for panal's signer is
 judged, whatever its labels.
+
+The agent of a cluster that joined by gRPC does not reach the API server: OCM's gRPC server creates the request, as its own user, and writes
+the name of the agent, which it has authenticated, in the annotation CSR_USER. The annotation is believed only if `spec.username` is exactly
+`grpc_server`, the configured user of that server; if that is empty, it is never believed.
 """
 
 from __future__ import annotations
@@ -25,11 +29,13 @@ from panal.api.text import shown
 Object = Mapping[str, Any]
 PREFIX = "system:open-cluster-management"
 AGENT = re.compile(rf"{PREFIX}:([a-z0-9](?:[-a-z0-9]*[a-z0-9])?):[^:\s]+")
+CSR_USER = "open-cluster-management.io/csr-user"
 DNS_NAME = f"{names.ADDON}.addon.open-cluster-management.io"
 USAGES = {"digital signature", "key encipherment", "client auth"}
 MAX_CERTIFICATES = 20
 EXTENSIONS_WANTED = "1.2.840.113549.1.9.14"  # the attribute of a request that contains its extensions
 SHOWN = 60  # characters of a value from a request that a message contains
+SHOWN_OF_USERS = 120
 SHOWN_OF_ERRORS = 300
 
 
@@ -70,7 +76,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """`cluster`: the requesting cluster by `spec.username`; empty if the requester is not a cluster's agent."""
+    """`cluster`: the requesting cluster, as `requester` returns it; empty if the requester is not a cluster's agent."""
 
     reason: Reason
     message: str
@@ -90,18 +96,22 @@ class Ignore:
 Verdict = Approve | Deny | Wait | Ignore
 
 
-def requester(csr: Object) -> str:
-    """The cluster whose agent created the request; empty if the requester is not a cluster's agent."""
-    found = AGENT.fullmatch((csr.get("spec") or {}).get("username") or "")
-    return found[1] if found else ""
+def requester(csr: Object, grpc_server: str = "") -> str:
+    """The cluster whose agent requests the certificate; empty if the requester is not a cluster's agent."""
+    return claimed_requester(csr) if _is_relayed(csr, grpc_server) else _cluster_of(_username(csr))
 
 
-def judge(csr: Object, known: Callable[[str], ClusterState | None]) -> Verdict:
+def claimed_requester(csr: Object) -> str:
+    """The cluster whose agent the annotation names, which anyone may have written; empty if it names no cluster's agent."""
+    return _cluster_of(_annotated(csr))
+
+
+def judge(csr: Object, known: Callable[[str], ClusterState | None], grpc_server: str = "") -> Verdict:
     """`known` returns the state of the requesting cluster, or None while it is not known."""
     if not is_pending(csr):
         return Ignore()
-    cluster = requester(csr)
-    if foreign := _foreign(csr, cluster):
+    cluster = requester(csr, grpc_server)
+    if foreign := _foreign_relayed(csr, cluster) if _is_relayed(csr, grpc_server) else _foreign(csr, cluster):
         return Deny(Reason.FOREIGN_REQUESTER, foreign, "")
     found = known(cluster)
     if found is None:
@@ -124,22 +134,49 @@ def is_pending(csr: Object) -> bool:
     return (csr.get("spec") or {}).get("signerName") == names.SIGNER and not answered and not status.get("certificate")
 
 
+def _is_relayed(csr: Object, grpc_server: str) -> bool:
+    return grpc_server != "" and _username(csr) == grpc_server
+
+
+def _username(csr: Object) -> str:
+    return (csr.get("spec") or {}).get("username") or ""
+
+
+def _annotated(csr: Object) -> str:
+    return ((csr.get("metadata") or {}).get("annotations") or {}).get(CSR_USER) or ""
+
+
+def _cluster_of(user: str) -> str:
+    found = AGENT.fullmatch(user)
+    return found[1] if found else ""
+
+
 def _message(cluster: str, what: str) -> str:
     return f"cluster {cluster} {what}"
 
 
-def _shown(text: object) -> str:
-    return f"'{shown(str(text), SHOWN)}'"
+def _shown(text: object, length: int = SHOWN) -> str:
+    return f"'{shown(str(text), length)}'"
 
 
 def _foreign(csr: Object, cluster: str) -> str:
-    spec = csr["spec"]
-    user, groups = _shown(spec.get("username") or ""), set(spec.get("groups") or ())
+    user, groups = _shown(_username(csr), SHOWN_OF_USERS), set(csr["spec"].get("groups") or ())
+    if not cluster and _annotated(csr):
+        remedy = "If this is OCM's gRPC server, set registration.grpcServerAccount of panal's chart to this name"
+        return f"{user} is not the agent of a managed cluster, and its annotation {CSR_USER} is not believed. {remedy}"
     if not cluster:
         return f"{user} is not the agent of a managed cluster. Only such agents can request certificates of signer {names.SIGNER}"
     if not {f"{PREFIX}:{cluster}", f"{PREFIX}:managed-clusters"} <= groups:
         return f"{user} is not in the groups of the agent of cluster {cluster}. Let the cluster join the hub again"
     return ""
+
+
+def _foreign_relayed(csr: Object, cluster: str) -> str:
+    if cluster:
+        return ""
+    if not _annotated(csr):
+        return f"OCM's gRPC server has not said whose request this is: it has no annotation {CSR_USER}"
+    return f"OCM's gRPC server requests it for {_shown(_annotated(csr), SHOWN_OF_USERS)}, which is not the agent of a managed cluster"
 
 
 def _problems(csr: Object, request: x509.CertificateSigningRequest, cluster: str) -> Iterator[tuple[Reason, str]]:

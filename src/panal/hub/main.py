@@ -79,7 +79,7 @@ async def _until_terminated(settings: Settings) -> None:
 async def run(settings: Settings, kubeconfig: str | None = None) -> None:
     """Runs the controller until cancelled. Raises LeadershipLost in an exception group."""
     async with Client.from_kubeconfig(kubeconfig) as client:
-        cache = Cache(client, watched(), Timing(resync=settings.resync.total_seconds()))
+        cache = Cache(client, watched(settings.grpc_server), Timing(resync=settings.resync.total_seconds()))
         cache.subscribe(_count_phases)
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         writing = client.while_leading(lease.leading)
@@ -104,7 +104,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
     await refuse_second(client, settings.namespace)
     await lease.acquire()
     metrics.LEADER.set(1)
-    addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now)
+    addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now, settings.grpc_server)
     resolver = Resolver(lambda _: controller.reconcile_all())
     bound_sets = BoundSets(client, cache, settings.namespace)
     observer = Observer(cache, settings, open_shift, bound_sets)

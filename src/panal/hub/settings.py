@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,6 +13,7 @@ from panal.api.names import BINDING_POLICY_WORKS_AFTER, SYSTEM_NAMESPACE
 from panal.lifecycle.world import Images
 
 RESYNC = timedelta(minutes=15)
+SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -23,7 +25,7 @@ class SettingsError(ValueError):
 class Settings:
     """`identity`: the name of this process in the leader Lease. `port`: for health and metrics (None: not served). `times`: lifetimes of
     certificates and authorities. `policy_delay`: how long after its creation the admission policy is effective. `resync`: how often the
-    watch cache lists each kind again."""
+    watch cache lists each kind again. `grpc_server`: the user of OCM's gRPC server, or empty."""
 
     images: Images
     namespace: str
@@ -34,6 +36,7 @@ class Settings:
     times: Times = field(default_factory=Times)
     policy_delay: timedelta = BINDING_POLICY_WORKS_AFTER
     resync: timedelta = RESYNC
+    grpc_server: str = ""
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
@@ -52,6 +55,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         times=_times(env),
         policy_delay=_seconds(env, "PANAL_POLICY_DELAY_SECONDS", BINDING_POLICY_WORKS_AFTER),
         resync=_seconds(env, "PANAL_RESYNC_SECONDS", RESYNC),
+        grpc_server=_service_account(env, "PANAL_GRPC_SERVER_ACCOUNT"),
     )
 
 
@@ -72,6 +76,13 @@ def _level(text: str) -> str:
     if text.upper() not in LEVELS:
         raise SettingsError(f"the environment variable PANAL_LOG_LEVEL is {text!r}: set it to one of {', '.join(LEVELS)}")
     return text.upper()
+
+
+def _service_account(env: Mapping[str, str], name: str) -> str:
+    text = env.get(name) or ""
+    if text and not SERVICE_ACCOUNT.fullmatch(text):
+        raise SettingsError(f"the environment variable {name} is {text!r}: set it to system:serviceaccount:NAMESPACE:NAME")
+    return text
 
 
 def _required(env: Mapping[str, str], name: str) -> str:

@@ -25,6 +25,7 @@ BY_RUN = "run"
 BY_NAME = "name"
 BY_PLACEMENT = "placement"
 BY_REQUESTER = "requester"
+USER = "user:"  # begins a key of this index that is not a cluster
 OURS = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
 PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
 
@@ -55,7 +56,8 @@ class RunKey(NamedTuple):
     name: str
 
 
-def watched() -> list[Watched]:
+def watched(grpc_server: str = "") -> list[Watched]:
+    """`grpc_server`: see `panal.addon.requests`."""
     trims = {kinds.MANIFEST_WORK: works.trim}
     indexes = {BY_RUN: _run, BY_NAME: _name}
     ours = [Watched(kind, label_selector=OURS, trim=trims.get(kind, drop_managed_fields), indexes=indexes) for kind in OWN_KINDS]
@@ -81,14 +83,14 @@ def watched() -> list[Watched]:
             kinds.CERTIFICATE_SIGNING_REQUEST,
             field_selector=f"spec.signerName={names.SIGNER}",
             trim=_trimmed_request,
-            indexes={BY_REQUESTER: lambda csr: (requester(csr),)},
+            indexes={BY_REQUESTER: lambda csr: (requester(csr, grpc_server),)},
         ),
     ]
 
 
-def requester(csr: Object) -> str:
+def requester(csr: Object, grpc_server: str) -> str:
     """The requester as a key: a cluster, or `user:NAME` if it is not a cluster's agent. Names of clusters contain no colon."""
-    return cluster_of(csr) or f"user:{(csr.get('spec') or {}).get('username', '')}"
+    return cluster_of(csr, grpc_server) or f"{USER}{(csr.get('spec') or {}).get('username', '')}"
 
 
 def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:

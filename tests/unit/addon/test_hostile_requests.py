@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panal.addon.issued import Issued, issued, text, valid
-from panal.addon.requests import DNS_NAME, Approve, ClusterState, Deny, Ignore, Reason, judge
+from panal.addon.requests import CSR_USER, DNS_NAME, Approve, ClusterState, Deny, Ignore, Reason, judge
 from panal.api import names
-from requests_of_certificates import PREFIX, USAGES, der, extensions_attribute, request, signed, subject
+from requests_of_certificates import GRPC_SERVER, PREFIX, USAGES, der, extensions_attribute, request, signed, subject
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")  # the library's, of names that are too long
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -80,7 +80,7 @@ EXTENSIONS = st.lists(st.builds(extension, OIDS, NODES | st.just(SAN)), max_size
 PEM = st.builds(signed, EXTENSIONS | NODES | st.just(RIGHT), NODES | NODES.map(named) | st.just(OWN))
 REQUESTS = st.one_of(PEM.map(lambda pem: base64.b64encode(pem.encode()).decode()), st.text(max_size=20))
 TEXT = st.one_of(st.text(max_size=20), st.sampled_from(["c1", names.ADDON, "\ud800", "\0", "\x1b[2J" * 500]))
-USERS = st.one_of(TEXT, TEXT.map(lambda name: f"{PREFIX}:{name}:agent"), st.just(f"{PREFIX}:c1:agent"))
+USERS = st.one_of(TEXT, TEXT.map(lambda name: f"{PREFIX}:{name}:agent"), st.just(f"{PREFIX}:c1:agent"), st.just(GRPC_SERVER))
 SPEC = st.fixed_dictionaries(
     {"request": REQUESTS, "username": USERS},
     optional={
@@ -91,11 +91,15 @@ SPEC = st.fixed_dictionaries(
 LABELS = st.one_of(st.none(), st.dictionaries(st.sampled_from([names.CLUSTER_LABEL, names.ADDON_LABEL]), TEXT))
 
 
+ANNOTATIONS = st.one_of(st.none(), st.dictionaries(st.just(CSR_USER), USERS))
+
+
 @SETTINGS
-@given(SPEC, LABELS)
-def test_every_request_gets_a_verdict(spec: dict[str, Any], labels: dict[str, str] | None) -> None:
+@given(SPEC, LABELS, ANNOTATIONS)
+def test_every_request_gets_a_verdict(spec: dict[str, Any], labels: dict[str, str] | None, annotations: dict[str, str] | None) -> None:
     csr = request("c1")
-    found = judge({**csr, "metadata": {**csr["metadata"], "labels": labels}, "spec": csr["spec"] | spec}, lambda _: ELIGIBLE)
+    csr |= {"metadata": csr["metadata"] | {"labels": labels, "annotations": annotations}, "spec": csr["spec"] | spec}
+    found = judge(csr, lambda _: ELIGIBLE, GRPC_SERVER)
     assert not isinstance(found, Ignore)
     if isinstance(found, Approve):
         assert x509.load_pem_x509_csr(found.request.encode()).subject == subject(found.cluster)

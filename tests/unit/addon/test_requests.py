@@ -1,8 +1,12 @@
-"""Which certificate requests are approved: exactly those that the cluster's own agent creates."""
+"""Which certificate requests are approved: exactly those that the cluster's own agent creates.
+
+All tests with `verdict` judge the request as the agent creates it, and as OCM's gRPC server creates it for the agent.
+"""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +16,23 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
-from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, Approve, ClusterState, Deny, Ignore, Reason, Wait, judge, requester
+from panal.addon.requests import (
+    CSR_USER,
+    DNS_NAME,
+    MAX_CERTIFICATES,
+    Approve,
+    ClusterState,
+    Deny,
+    Ignore,
+    Reason,
+    Verdict,
+    Wait,
+    claimed_requester,
+    judge,
+    requester,
+)
 from panal.api import names
-from requests_of_certificates import PREFIX, SAN, USAGES, Key, key, name, pem, request, subject
+from requests_of_certificates import GRPC_SERVER, PREFIX, SAN, USAGES, Key, key, name, pem, relayed, request, subject
 
 ELIGIBLE = ClusterState(accepted=True, installed=True, revoked=False, certificates=1)
 CA = x509.BasicConstraints(ca=True, path_length=None)
@@ -42,8 +60,29 @@ def labels(cluster: str, addon: str = names.ADDON) -> dict[str, str]:
     return {names.CLUSTER_LABEL: cluster, names.ADDON_LABEL: addon}
 
 
-def verdict(csr: dict[str, Any], known: ClusterState | None = ELIGIBLE) -> object:
-    return judge(csr, lambda _: known)
+Csr = dict[str, Any]
+Judge = Callable[..., Verdict]
+
+
+def judged(csr: Csr, known: ClusterState | None = ELIGIBLE, grpc_server: str = GRPC_SERVER) -> Verdict:
+    return judge(csr, lambda _: known, grpc_server)
+
+
+def directly(csr: Csr, known: ClusterState | None = ELIGIBLE) -> Verdict:
+    """Whether a gRPC server is configured does not matter."""
+    found = judged(csr, known)
+    assert judged(csr, known, "") == found
+    return found
+
+
+def by_grpc(csr: Csr, known: ClusterState | None = ELIGIBLE) -> Verdict:
+    return judged(relayed(csr), known)
+
+
+@pytest.fixture(params=[directly, by_grpc])
+def verdict(request: pytest.FixtureRequest) -> Judge:
+    found: Judge = request.param
+    return found
 
 
 @pytest.mark.parametrize(
@@ -57,7 +96,7 @@ def verdict(csr: dict[str, Any], known: ClusterState | None = ELIGIBLE) -> objec
     ],
     ids=["as the agent", "without the DNS name", "other order", "P-384", "P-521"],
 )
-def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
+def test_the_agent_of_a_cluster_gets_its_own_certificate(verdict: Judge, text: str) -> None:
     assert verdict(request("c1", text)) == Approve("c1", text)
 
 
@@ -118,22 +157,106 @@ def test_the_agent_of_a_cluster_gets_its_own_certificate(text: str) -> None:
         (request("c1", username=f"{PREFIX}:cluster:c1:addon:x:agent:x"), Reason.FOREIGN_REQUESTER),
         (request("c1", username="admin", groups=["system:masters"]), Reason.FOREIGN_REQUESTER),
         (request("c1", username=""), Reason.FOREIGN_REQUESTER),
-        (request("c1", username=f"{PREFIX}:c10:agent"), Reason.FOREIGN_REQUESTER),  # without the groups of c10
-        (request("c1", groups=[f"{PREFIX}:c10", f"{PREFIX}:managed-clusters"]), Reason.FOREIGN_REQUESTER),
-        (request("c1", groups=[f"{PREFIX}:c1"]), Reason.FOREIGN_REQUESTER),
-        (request("c1", groups=[f"{PREFIX}:managed-clusters", "system:authenticated"]), Reason.FOREIGN_REQUESTER),
-        (request("c1", groups=None), Reason.FOREIGN_REQUESTER),
+        (request("c1", username="grpc-bootstrap"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username="system:serviceaccount:open-cluster-management:agent-registration-bootstrap"), Reason.FOREIGN_REQUESTER),
+        (request("c1", username="system:serviceaccount:c1:agent"), Reason.FOREIGN_REQUESTER),
         # malformed
         (request("c1", "nonsense"), Reason.MALFORMED_REQUEST),
         (request("c1") | {"spec": request("c1")["spec"] | {"request": "%%%"}}, Reason.MALFORMED_REQUEST),
         (request("c1") | {"spec": request("c1")["spec"] | {"request": "/w=="}}, Reason.MALFORMED_REQUEST),
     ],
 )
-def test_any_other_request_is_denied(csr: dict[str, Any], reason: Reason) -> None:
+def test_any_other_request_is_denied(verdict: Judge, csr: Csr, reason: Reason) -> None:
     found = verdict(csr)
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (reason, "" if reason is Reason.FOREIGN_REQUESTER else requester(csr))
     assert requester(csr) in found.message
+
+
+@pytest.mark.parametrize(
+    "csr",
+    [
+        request("c1", username=f"{PREFIX}:c10:agent"),  # without the groups of c10
+        request("c1", groups=[f"{PREFIX}:c10", f"{PREFIX}:managed-clusters"]),
+        request("c1", groups=[f"{PREFIX}:c1"]),
+        request("c1", groups=[f"{PREFIX}:managed-clusters", "system:authenticated"]),
+        request("c1", groups=None),
+    ],
+)
+def test_a_requester_without_the_groups_of_an_agent_is_denied(csr: Csr) -> None:
+    """Through the gRPC server there are no groups: it names the user alone."""
+    found = directly(csr)
+    assert isinstance(found, Deny)
+    assert (found.reason, found.cluster) == (Reason.FOREIGN_REQUESTER, "")
+
+
+def annotated(user: str, **changes: Any) -> Csr:
+    """A request that was created directly and has the annotation of the gRPC server."""
+    csr = request("c1", **changes)
+    return csr | {"metadata": csr["metadata"] | {"annotations": {CSR_USER: user}}}
+
+
+OTHER_SERVERS = [
+    "",
+    "grpc-server-sa",
+    "system:serviceaccount:default:grpc-server-sa",
+    "system:serviceaccount:open-cluster-management-hub:default",
+    f"{GRPC_SERVER}2",
+    f" {GRPC_SERVER}",
+    f"{GRPC_SERVER}\n",
+    GRPC_SERVER.upper(),
+    "system:serviceaccount:open-cluster-management-hub:*",
+]
+
+
+@pytest.mark.parametrize("configured", OTHER_SERVERS)
+@pytest.mark.parametrize("groups", [[], [f"{PREFIX}:c1", f"{PREFIX}:managed-clusters"]])
+def test_the_annotation_counts_only_from_the_configured_server(configured: str, groups: list[str]) -> None:
+    csr = relayed(request("c1"))
+    csr["spec"]["groups"] += groups
+    found = judged(csr, grpc_server=configured)
+    assert isinstance(found, Deny)
+    assert (found.reason, found.cluster) == (Reason.FOREIGN_REQUESTER, "")
+    assert all(word in found.message for word in (GRPC_SERVER, CSR_USER, "registration.grpcServerAccount"))
+    assert judged(csr) == Approve("c1", base64.b64decode(csr["spec"]["request"]).decode())
+
+
+@pytest.mark.parametrize("server", OTHER_SERVERS)
+def test_nobody_else_can_name_a_requester(server: str) -> None:
+    found = judged(relayed(request("c1"), server))
+    assert isinstance(found, Deny)
+    assert (found.reason, found.cluster) == (Reason.FOREIGN_REQUESTER, "")
+
+
+def test_an_agent_with_the_annotation_is_judged_by_its_username() -> None:
+    own, other = f"{PREFIX}:c1:agent1", f"{PREFIX}:c2:agent1"
+    assert isinstance(judged(annotated(other)), Approve)
+    assert requester(annotated(other), GRPC_SERVER) == "c1"
+    forged = judged(annotated(own, username=other, groups=[f"{PREFIX}:c2", f"{PREFIX}:managed-clusters"]))
+    assert isinstance(forged, Deny)
+    assert (forged.reason, forged.cluster) == (Reason.FORGED_LABELS, "c2")
+
+
+@pytest.mark.parametrize("annotations", [None, {}, {CSR_USER: ""}, {CSR_USER.upper(): f"{PREFIX}:c1:agent1"}])
+def test_the_server_must_say_whose_request_it_is(annotations: dict[str, str] | None) -> None:
+    csr = relayed(request("c1"))
+    csr["metadata"]["annotations"] = annotations
+    found = judged(csr)
+    assert isinstance(found, Deny)
+    assert (found.reason, found.cluster) == (Reason.FOREIGN_REQUESTER, "")
+    assert CSR_USER in found.message
+
+
+def test_the_server_itself_is_not_an_agent_of_its_groups() -> None:
+    """Nor is it by its labels."""
+    csr = request("c1", username=GRPC_SERVER)
+    assert isinstance(judged(csr), Deny)
+    assert claimed_requester(csr) == requester(csr, GRPC_SERVER) == ""
+
+
+def test_what_the_annotation_claims() -> None:
+    assert claimed_requester(annotated(f"{PREFIX}:c2:agent1")) == "c2"
+    assert claimed_requester(annotated("grpc-bootstrap")) == ""
 
 
 @pytest.mark.parametrize(
@@ -152,7 +275,7 @@ def test_any_other_request_is_denied(csr: dict[str, Any], reason: Reason) -> Non
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_unsupported_key_is_denied_with_the_remedy(private: Key, kind: str) -> None:
+def test_an_unsupported_key_is_denied_with_the_remedy(verdict: Judge, private: Key, kind: str) -> None:
     found = verdict(request("c1", pem(subject("c1"), private=private)))
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (Reason.WRONG_KEY, "c1")
@@ -160,7 +283,7 @@ def test_an_unsupported_key_is_denied_with_the_remedy(private: Key, kind: str) -
     assert "P-256" in found.message
 
 
-def test_a_curve_with_explicit_parameters_is_denied() -> None:
+def test_a_curve_with_explicit_parameters_is_denied(verdict: Judge) -> None:
     """`openssl ecparam -name prime256v1 -genkey -param_enc explicit`: the library recognizes it as the named curve."""
     assert x509.load_pem_x509_csr(EXPLICIT_CURVE.encode()).is_signature_valid
     found = verdict(request("c1", EXPLICIT_CURVE))
@@ -168,7 +291,7 @@ def test_a_curve_with_explicit_parameters_is_denied() -> None:
     assert (found.reason, "parameters" in found.message) == (Reason.WRONG_KEY, True)
 
 
-def test_a_request_signed_with_another_key_is_denied() -> None:
+def test_a_request_signed_with_another_key_is_denied(verdict: Judge) -> None:
     own, other = pem(subject("c1")), pem(subject("c1"))
     found = verdict(request("c1", _with_signature_of(own, other)))
     assert isinstance(found, Deny)
@@ -190,7 +313,7 @@ def _with_signature_of(text: str, other: str) -> str:
         (replace(ELIGIBLE, certificates=MAX_CERTIFICATES), Reason.TOO_MANY_CERTIFICATES),
     ],
 )
-def test_a_request_of_an_ineligible_cluster_is_denied(known: ClusterState, reason: Reason) -> None:
+def test_a_request_of_an_ineligible_cluster_is_denied(verdict: Judge, known: ClusterState, reason: Reason) -> None:
     found = verdict(request("c1"), known)
     assert isinstance(found, Deny)
     assert (found.reason, found.cluster) == (reason, "c1")
@@ -207,27 +330,29 @@ def test_a_request_of_an_ineligible_cluster_is_denied(known: ClusterState, reaso
         request("c1", status={"conditions": [{"type": "Approved"}], "certificate": "eA=="}),
     ],
 )
-def test_requests_for_other_signers_and_answered_requests_are_ignored(csr: dict[str, Any]) -> None:
+def test_requests_for_other_signers_and_answered_requests_are_ignored(verdict: Judge, csr: dict[str, Any]) -> None:
     assert verdict(csr) == Ignore()
 
 
-def test_a_request_that_another_client_approved_is_judged() -> None:
+def test_a_request_that_another_client_approved_is_judged(verdict: Judge) -> None:
     approved = {"conditions": [{"type": "Approved"}]}
     assert isinstance(verdict(request("c1", pem(subject("c2")), status=approved)), Deny)
     assert isinstance(verdict(request("c1", status=approved)), Approve)
 
 
-def test_a_request_waits_while_the_cluster_is_not_known() -> None:
+def test_a_request_waits_while_the_cluster_is_not_known(verdict: Judge) -> None:
     assert verdict(request("c1"), None) == Wait()
 
 
 def test_the_cluster_is_that_of_the_username() -> None:
     looked_up: list[str] = []
-    judge(request("c1", pem(subject("c2")), labels=labels("c2")), lambda c: looked_up.append(c) or ELIGIBLE)
-    assert looked_up == ["c1"]
+    csr = request("c1", pem(subject("c2")), labels=labels("c2"))
+    for each in (csr, relayed(csr)):
+        judge(each, lambda c: looked_up.append(c) or ELIGIBLE, GRPC_SERVER)
+    assert looked_up == ["c1", "c1"]
 
 
-def test_text_from_a_request_is_truncated_and_escaped() -> None:
+def test_text_from_a_request_is_truncated_and_escaped(verdict: Judge) -> None:
     long = name((NameOID.ORGANIZATION_NAME, names.ADDON), (NameOID.COMMON_NAME, "c1\nforged line " + "x" * 40))
     found = verdict(request("c1", pem(long, private=key())))
     assert isinstance(found, Deny)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from panal.api.names import LABEL_RUN, LABEL_RUN_NAMESPACE
 from panal.hub.watched import BY_REQUESTER, PLACEMENT_LABEL, affected, affects_no_run, watched
 from panal.kube import kinds
-from panal.kube.cache import Cache
+from panal.kube.cache import Cache, Watched
 from panal.kube.kinds import Kind
+from requests_of_certificates import GRPC_SERVER, relayed, request
 
 
 class Runs(Cache):
@@ -110,3 +112,16 @@ def test_requests_are_indexed_by_requester_and_answered_ones_are_trimmed() -> No
     answered = watch.trim({"metadata": {"name": "csr"}, "spec": spec, "status": {"certificate": "y"}})
     assert "request" not in answered["spec"]
     assert list(watch.indexes[BY_REQUESTER](answered)) == ["c1"]
+
+
+def test_requests_through_the_grpc_server_are_indexed_by_the_agent_it_names_also_when_they_are_answered() -> None:
+    index = {server: _of_requests(server).indexes[BY_REQUESTER] for server in ("", GRPC_SERVER)}
+    csr = relayed(request("c1"))
+    answered = _of_requests(GRPC_SERVER).trim(deepcopy(csr | {"status": {"certificate": "y"}}))
+    assert [list(index[GRPC_SERVER](each)) for each in (csr, answered)] == [["c1"], ["c1"]]
+    assert list(index[""](csr)) == [f"user:{GRPC_SERVER}"]
+    assert list(index[GRPC_SERVER](relayed(request("c1", username="grpc-bootstrap")))) == [f"user:{GRPC_SERVER}"]
+
+
+def _of_requests(grpc_server: str) -> Watched:
+    return next(w for w in watched(grpc_server) if w.kind == kinds.CERTIFICATE_SIGNING_REQUEST)

@@ -1,7 +1,8 @@
 """The add-on's loop: reconciles each cluster's ManagedClusterAddOn, the add-on's work, revocations and certificate requests.
 
 At most one worker has a cluster, and it answers a few requests before the next cluster's turn: a cluster that floods the hub with requests
-delays only itself. Requests of users that are not a cluster's agent are handled in the same way, per user. Requests are answered even if
+delays only itself. Requests of users that are not a cluster's agent are handled in the same way, per user. With OCM's gRPC server as the
+user, the cluster counts whose agent it names. Requests are answered even if
 the rest of the reconcile fails: a refused work must not prevent a cluster from getting its certificate.
 """
 
@@ -60,11 +61,14 @@ class AddOnController:
         authorities: Authorities,
         times: Times,
         now: Callable[[], datetime],
+        grpc_server: str = "",
     ) -> None:
+        """`grpc_server`: see `panal.addon.requests`."""
         self._client = client
         self._cache = cache
         self._authorities = authorities
-        self._signing = Signing(client, cache, recorder, authorities, times.leaf, now)
+        self._signing = Signing(client, cache, recorder, authorities, times.leaf, now, grpc_server)
+        self._grpc_server = grpc_server
         self._now = now
         self._queue: WorkQueue[str] = WorkQueue()
         self._paused: dict[str, float] = {}  # by requester: until when its further requests wait
@@ -105,7 +109,7 @@ class AddOnController:
         elif kind == kinds.MANAGED_CLUSTER and (old is None or new is None or _relevant_fields(old) != _relevant_fields(new)):
             self._queue.add_after(changed["metadata"]["name"], SETTLE)
         elif kind == kinds.CERTIFICATE_SIGNING_REQUEST and (new is None or is_pending(new)):  # a deleted one no longer counts
-            key = requester(changed)
+            key = requester(changed, self._grpc_server)
             self._queue.add_after(key, max(SETTLE, self._paused.get(key, 0.0) - time.monotonic()))
 
     def _note_removal(self, old: Object | None, new: Object | None) -> None:

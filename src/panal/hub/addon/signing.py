@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 
 from panal.addon import issued
 from panal.addon.leaf import sign_collaborator
-from panal.addon.requests import Approve, ClusterState, Deny, judge
+from panal.addon.requests import Approve, ClusterState, Deny, claimed_requester, judge
 from panal.api import names
 from panal.hub import metrics
 from panal.hub.addon.authorities import Authorities
+from panal.hub.watched import BY_REQUESTER, USER, requester
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.client import Client
@@ -27,9 +28,11 @@ from panal.kube.times import to_time
 
 log = logging.getLogger(__name__)
 
+KEPT = 3  # requests with the label of one cluster, out of the ten that would keep its agent from sending another
+
 
 class Signing:
-    """Answers certificate requests. `life`: the lifetime of certificates."""
+    """Answers certificate requests. `life`: the lifetime of certificates. `grpc_server`: see `panal.addon.requests`."""
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Signing:
         authorities: Authorities,
         life: timedelta,
         now: Callable[[], datetime],
+        grpc_server: str = "",
     ) -> None:
         self._client = client
         self._cache = cache
@@ -46,10 +50,11 @@ class Signing:
         self._authorities = authorities
         self._life = life
         self._now = now
+        self._grpc_server = grpc_server
 
     async def answer(self, csr: Object) -> None:
         """Approves and signs, or denies, a pending request. Raises KubeError."""
-        match judge(csr, lambda cluster: self._known(csr, cluster)):
+        match judge(csr, lambda cluster: self._known(csr, cluster), self._grpc_server):
             case Approve(cluster, request):
                 await self._sign(csr, cluster, request)
             case Deny() as denied:
@@ -75,7 +80,7 @@ class Signing:
     async def _sign(self, csr: Object, cluster: str, request: str) -> None:
         """Raises Conflict or NotFound if the add-on in the cache is out of date; the next attempt has a newer one."""
         addon = self._cache.get(kinds.MANAGED_CLUSTER_ADDON, cluster, names.ADDON)
-        verdict = judge(csr, lambda _: self._about(csr, cluster, addon))
+        verdict = judge(csr, lambda _: self._about(csr, cluster, addon), self._grpc_server)
         if isinstance(verdict, Deny):
             await self._deny(csr, verdict)
             return
@@ -111,9 +116,20 @@ class Signing:
     async def _unlabel(self, csr: Object, cluster: str) -> None:
         """Removes the label of another cluster: OCM's agents send no request while ten have their label, whoever created them."""
         claimed = labels_of(csr).get(names.CLUSTER_LABEL, "")
-        if claimed and claimed != cluster:
+        if claimed and claimed != cluster and not self._may_be_its_own(csr, claimed):
             patch = {"metadata": {"uid": uid_of(csr), "labels": {names.CLUSTER_LABEL: None, names.ADDON_LABEL: None}}}
             await self._client.merge_patch(kinds.CERTIFICATE_SIGNING_REQUEST, "", csr["metadata"]["name"], patch)
+
+    def _may_be_its_own(self, csr: Object, claimed: str) -> bool:
+        """Whether the requester may be a gRPC server that is not configured.
+
+        Its agents take a request that has lost its labels for deleted, and send the next one at once. So a few requests of a user keep
+        their labels: too few to keep an agent from sending one."""
+        key = requester(csr, self._grpc_server)
+        if not key.startswith(USER) or claimed_requester(csr) != claimed:
+            return False
+        found = self._cache.by_index(kinds.CERTIFICATE_SIGNING_REQUEST, BY_REQUESTER, key)
+        return sum(labels_of(each).get(names.CLUSTER_LABEL) == claimed for each in found) <= KEPT
 
     async def _add_condition(self, csr: Object, type_: str, reason: str, message: str) -> Object:
         moment = to_time(self._now())
