@@ -208,6 +208,16 @@ def nodes(images: Path) -> Iterator[Fleet]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def grpc_nodes(images: Path) -> Iterator[Fleet]:
+    """A hub and two spokes with real nodes and the images on them, where the spokes joined through OCM's gRPC server."""
+    need(programs_missing() + root_missing() + packages_missing())
+    with fleet("grpc-nodes", 2, nodes=True, grpc=True) as started:
+        clusters.load(started.root, [images / f"{name}.tar" for name in ("pod-tools", "gateway", "test-app")])
+        clusters.load(started.root, [images / "controller.tar"], only="hub")
+        yield started
+
+
 @pytest.fixture(scope="session")
 def engine(runs: Fleet) -> Containers:
     return Containers(runs)

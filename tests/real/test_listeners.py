@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
-from cluster import PROJECT, Cluster
+from cluster import Cluster
+from gateway_api import DEMANDED, crd_files, gateway, has_address
 from gateways import Background, Hub, Runtime, Spoke, post, wait_for
 from panal.api import names
 from panal.api.crd import crd
@@ -51,42 +52,7 @@ T = TypeVar("T")
 NS, GATEWAYS, SYSTEM = "reach", "gateways", "panal-system"
 ADDRESS = "198.51.100.77"  # of this machine, for a test
 SETTINGS = Settings(Images("tools:1", "gateway:1"), SYSTEM, "me", None, "INFO", timedelta(minutes=5))
-CRDS = ("route.openshift.io_routes", *(f"gateway.networking.k8s.io_{kind}" for kind in ("gatewayclasses", "gateways", "tlsroutes")))
 GROUPS = ("route.openshift.io", "gateway.networking.k8s.io")
-CONTOUR = "projectcontour.io/gateway-controller"
-
-
-def crd_files() -> list[Path]:
-    folder = Path(os.environ.get("PANAL_NETWORK_CRDS") or PROJECT.parent / "shared/testenv/crds")
-    found = [folder / f"{name}.yaml" for name in CRDS]
-    if missing := [str(path) for path in found if not path.exists()]:
-        pytest.skip(f"no {', '.join(missing)}: set PANAL_NETWORK_CRDS to the folder of these CRDs (docs/design/testing.md)")
-    return found
-
-
-def demanded(group: str, kind: str, plural: str, version: str) -> Object:
-    """The CRD of a kind that Contour demands and no test uses."""
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    annotations = {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}", "annotations": annotations},
-        "spec": {
-            "group": group,
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
-            "scope": "Namespaced",
-            "versions": [{"name": version, "served": True, "storage": True, "schema": schema}],
-        },
-    }
-
-
-DEMANDED = (
-    demanded("gateway.networking.k8s.io", "HTTPRoute", "httproutes", "v1"),
-    demanded("gateway.networking.k8s.io", "ReferenceGrant", "referencegrants", "v1beta1"),
-    demanded("projectcontour.io", "HTTPProxy", "httpproxies", "v1"),
-    demanded("projectcontour.io", "TLSCertificateDelegation", "tlscertificatedelegations", "v1"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -315,31 +281,11 @@ def contour(api: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if os.geteuid():
         pytest.skip("a further address of this machine needs root: run the tests as root")
     port = free_port()
-    listener = {
-        "name": "fl",
-        "protocol": "TLS",
-        "port": port - SHIFT,
-        "hostname": "*.fl.example",
-        "tls": {"mode": "Passthrough"},
-        "allowedRoutes": {"namespaces": {"from": "All"}},
-    }
-    group = "gateway.networking.k8s.io/v1"
-    metadata = {"name": "fl", "namespace": GATEWAYS}
-    api.apply(
-        {"apiVersion": group, "kind": "GatewayClass", "metadata": {"name": "contour"}, "spec": {"controllerName": CONTOUR}},
-        {"apiVersion": group, "kind": "Gateway", "metadata": metadata, "spec": {"gatewayClassName": "contour", "listeners": [listener]}},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "envoy", "namespace": GATEWAYS},
-            "spec": {"type": "LoadBalancer", "ports": [{"port": port - SHIFT, "targetPort": port}]},
-        },
-    )
+    api.apply(*gateway(GATEWAYS, port - SHIFT))
     found = Contour(tmp_path_factory.mktemp("contour"), api.kubeconfig, (GATEWAYS, "fl"))
     with address_of_this_machine(ADDRESS):
         try:
-            patch = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}})
-            api.kubectl("patch", "service", "envoy", "-n", GATEWAYS, "--type=merge", "--subresource=status", "-p", patch)
+            has_address(api, GATEWAYS, ADDRESS)
             found.start()
             yield port
         finally:

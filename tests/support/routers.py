@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateways import ENVOY, LOOPBACK, listens, wait_for
+from on_nodes import Network
 from processes import free_port
 
 PROGRAMS = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
@@ -124,10 +125,10 @@ SHIFT = 8000  # Contour's Envoy listens on the port of the Gateway's listener an
 
 class Contour:
     """Contour as the controller of one Gateway, and its Envoy. `gateway`: namespace and name. The Service `envoy` beside it has its
-    address."""
+    address. `network`: of the machine on which they run, if that is not this one."""
 
-    def __init__(self, folder: Path, kubeconfig: Path, gateway: tuple[str, str]) -> None:
-        self.folder, self.kubeconfig, self.gateway = folder, kubeconfig, gateway
+    def __init__(self, folder: Path, kubeconfig: Path, gateway: tuple[str, str], network: Network | None = None) -> None:
+        self.folder, self.kubeconfig, self.gateway, self.network = folder, kubeconfig, gateway, network
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
@@ -143,7 +144,7 @@ class Contour:
             *addresses,
             *(f"{flag}={port}" for flag, port in ports.items()),
         )
-        wait_for("Contour", lambda: listens(xds), 60)
+        wait_for("Contour", lambda: self._listens(xds), 60)
         made = self.folder / "envoy.json"
         options = (f"--xds-address={LOOPBACK}", f"--xds-port={xds}", f"--admin-address={self.folder}/admin.sock")
         subprocess.run([contour, "bootstrap", str(made), *options], check=True, capture_output=True)
@@ -151,9 +152,13 @@ class Contour:
         node = ("--service-cluster", "contour", "--service-node", "envoy")
         self._run(ENVOY, "-c", str(made), *node, "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 
+    def _listens(self, port: int) -> bool:
+        return self.network.connects(LOOPBACK, port) if self.network else listens(port)
+
     def _run(self, *command: str) -> None:
         with (self.folder / "contour.log").open("ab") as log:
-            self.processes.append(subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            inside = (*(self.network.enter if self.network else ()), *command)
+            self.processes.append(subprocess.Popen(inside, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def stop(self) -> None:
         for process in self.processes:
