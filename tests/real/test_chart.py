@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import yaml
 
 from cluster import Cluster
 from panal.addon import install
+from panal.addon.versions import to_v1beta1
 from panal.api import names
 from panal.api.names import API_VERSION, BINDING_POLICY, GROUP, KIND, PLURAL
 from waiting import eventually
@@ -51,6 +52,7 @@ AUTHOR = [
     },
 ]
 
+LATER = "addon.open-cluster-management.io/v1beta1"
 NODES = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0]"
 VALUES = {
     "defaults": [],
@@ -92,8 +94,8 @@ def helm(*args: str, check: bool = True) -> str:
     return done.stdout
 
 
-def rendered(*values: str) -> list[dict]:
-    settings = [word for value in values for word in ("--set", value)]
+def rendered(*values: str, apis: Sequence[str] = ()) -> list[dict]:
+    settings = [word for value in values for word in ("--set", value)] + [f"--api-versions={each}" for each in apis]
     text = helm("template", "panal", str(CHART), "--namespace", NAMESPACE, "--kube-version", "1.30.0", *settings)
     return [found for found in yaml.safe_load_all(text) if found]
 
@@ -202,6 +204,8 @@ def test_the_chart_has_the_same_add_on_as_the_local_platform(values: str, wanted
     kinds = ("ManagedClusterSetBinding", "Placement", "ClusterManagementAddOn")
     found = {o["kind"]: o for o in plain(rendered(*VALUES[values])) if o["kind"] in kinds}
     assert found == {o["kind"]: o for o in wanted}
+    later = {o["kind"]: o for o in plain(rendered(*VALUES[values], apis=[LATER])) if o["kind"] in kinds}
+    assert later == {o["kind"]: to_v1beta1(o) | ({"apiVersion": LATER} if o["kind"] == kinds[-1] else {}) for o in wanted}
 
 
 @pytest.mark.usefixtures("hub_api")

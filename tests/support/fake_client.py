@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
 
 from panal.kube.client import Listing
 from panal.kube.errors import NotFound
-from panal.kube.kinds import kind_of
+from panal.kube.forms import Form
+from panal.kube.kinds import LATER_ADDONS, Kind, kind_of
 
 
 class FakeClient:
@@ -23,6 +25,12 @@ class FakeClient:
     def _key(obj):
         metadata = obj["metadata"]
         return obj["kind"], metadata.get("namespace", ""), metadata["name"]
+
+    async def serves(self, kind: Kind) -> bool:
+        return kind not in LATER_ADDONS.values()
+
+    def speak(self, forms: Mapping[Kind, Form]) -> None:
+        assert forms == {}
 
     def names(self) -> set[str]:
         return {name for _, _, name in self.objects}

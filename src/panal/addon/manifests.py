@@ -63,7 +63,7 @@ def config_hashes(addon: Object) -> str:
 def owner(addon: Object) -> Object:
     metadata = addon["metadata"]
     return {
-        "apiVersion": ADDON_API,
+        "apiVersion": addon.get("apiVersion", ADDON_API),
         "kind": "ManagedClusterAddOn",
         "name": metadata["name"],
         "uid": metadata["uid"],

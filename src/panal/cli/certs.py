@@ -19,6 +19,7 @@ from panal.cli import output, story
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done
+from panal.hub.addon import versions
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import NotFound
@@ -42,6 +43,7 @@ def show(access: Access, namespace: str, as_json: bool) -> Code:
 
 async def _show(access: Access, namespace: str, as_json: bool) -> Code:
     async with access.open() as client:
+        client.speak(await versions.forms(client))
         public = await _authorities(client, namespace)
         addons = (await client.list(kinds.MANAGED_CLUSTER_ADDON, Selector(fields=f"metadata.name={names.ADDON}"))).items
         gateways = (await client.list(kinds.CONFIG_MAP, Selector(labels=names.LABEL_RUN))).items
@@ -196,6 +198,7 @@ def revoke(access: Access, cluster: str) -> Code:
 
 async def _revoke(access: Access, cluster: str) -> Code:
     async with access.open() as client:
+        client.speak(await versions.forms(client))
         if since := _revoked(await _addon(client, cluster)):
             output.line(f"{cluster} has been revoked since {_moment(since)}")
             return Code.OK
@@ -211,6 +214,7 @@ def restore(access: Access, cluster: str) -> Code:
 
 async def _restore(access: Access, cluster: str) -> Code:
     async with access.open() as client:
+        client.speak(await versions.forms(client))
         if not _revoked(await _addon(client, cluster)):
             output.line(f"{cluster} is not revoked")
             return Code.OK

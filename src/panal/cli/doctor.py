@@ -15,6 +15,7 @@ from panal.cli.access import Access
 from panal.cli.checks import Finding, Hub, Reach, State
 from panal.cli.problem import Code
 from panal.cli.run import done
+from panal.hub.addon import versions
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import ApiError
@@ -57,6 +58,7 @@ def _print(found: Sequence[Finding]) -> None:
 
 async def _read(client: Client, namespace: str, local: bool) -> Hub:
     version = await client.server_version()
+    client.speak(await versions.forms(client))
     wanted = (*checks.NEEDED, *checks.ADDONS, *READ)
     served = frozenset([kind for kind in wanted if await client.serves(kind)])
     objects: dict[Kind, Sequence[Object] | str] = {kind: await _list(client, kind) if kind in served else [] for kind in READ}

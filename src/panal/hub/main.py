@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from panal.api.names import CONTROLLER_LEASE
 from panal.hub import metrics
+from panal.hub.addon import versions
 from panal.hub.addon.authorities import Authorities
 from panal.hub.addon.controller import AddOnController
 from panal.hub.addon.scores import Scores
@@ -85,9 +86,14 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         writing = client.while_leading(lease.leading)
         authorities = Authorities(writing, cache, settings.namespace, settings.times, utc_now)
         async with served(settings.port, lambda: _problems(cache, authorities)), asyncio.TaskGroup() as tasks:
-            tasks.create_task(cache.run())
+            tasks.create_task(_watch(client, cache))
             tasks.create_task(_freeze(cache))
             tasks.create_task(_lead(writing, cache, lease, settings, authorities))
+
+
+async def _watch(client: Client, cache: Cache) -> None:
+    client.speak(await _until_answered(lambda: versions.forms(client)))
+    await cache.run()
 
 
 async def _freeze(cache: Cache) -> None:
@@ -130,7 +136,7 @@ async def _missing(client: Client) -> frozenset[Kind]:
     """The kinds of the add-on that the hub does not have. Runs continue without them, but no cluster gets a certificate."""
 
     async def find() -> frozenset[Kind]:
-        return frozenset([kind for kind in ADDON_KINDS if not await client.serves(kind)])
+        return frozenset([kind for kind in ADDON_KINDS if not await versions.has(client, kind)])
 
     missing = await _until_answered(find)
     if missing:

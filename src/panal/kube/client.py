@@ -6,7 +6,7 @@ Objects are plain JSON dicts with apiVersion and kind. Every call ends within th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from panal.api.names import FIELD_MANAGER
 from panal.kube.connection import APPLY_PATCH, JSON, MERGE_PATCH, Connection, Request
 from panal.kube.decoding import decode
 from panal.kube.errors import Conflict, Gone, LeadershipLost, NotFound, from_status
+from panal.kube.forms import Form, in_form
 from panal.kube.kinds import POD, Kind, kind_of
 from panal.kube.objects import Object, Objects, key_of
 
@@ -58,10 +59,17 @@ EVERYTHING = Selector()
 
 
 class Client:
-    def __init__(self, connection: Connection, field_manager: str = FIELD_MANAGER, may_write: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        field_manager: str = FIELD_MANAGER,
+        may_write: Callable[[], bool] | None = None,
+        forms: dict[Kind, Form] | None = None,
+    ) -> None:
         self._connection = connection
         self._manager = field_manager
         self._may_write = may_write
+        self._forms = {} if forms is None else forms
 
     @classmethod
     def from_kubeconfig(
@@ -92,12 +100,16 @@ class Client:
 
     def managing(self, field_manager: str) -> Client:
         """A client on the same connection with another field manager. Close only one of the two."""
-        return Client(self._connection, field_manager, self._may_write)
+        return Client(self._connection, field_manager, self._may_write, self._forms)
 
     def while_leading(self, leading: Callable[[], bool]) -> Client:
         """A client on the same connection whose writes raise LeadershipLost unless `leading()`: a process that was paused may still believe
         that it is the leader."""
-        return Client(self._connection, self._manager, leading)
+        return Client(self._connection, self._manager, leading, self._forms)
+
+    def speak(self, forms: Mapping[Kind, Form]) -> None:
+        """From now on this client, and all on the same connection, send and read these kinds in another version."""
+        self._forms.update(forms)
 
     @property
     def namespace(self) -> str:
@@ -106,7 +118,8 @@ class Client:
 
     # --- reading ------------------------------------------------------------------------------------------------
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        return await self._send(Request("get", "GET", kind.path(namespace, name)))
+        form = self._form(kind)
+        return form.read(await self._send(Request("get", "GET", form.kind.path(namespace, name))))
 
     async def list(self, kind: Kind, selector: Selector = EVERYTHING, *, page_size: int = PAGE_SIZE) -> Listing:
         """Lists in pages of one resourceVersion. If that version expires meanwhile, lists again without pages."""
@@ -118,9 +131,10 @@ class Client:
     async def pages(self, kind: Kind, selector: Selector = EVERYTHING, page_size: int = PAGE_SIZE) -> AsyncIterator[Listing]:
         """The pages of a list, all of one resourceVersion; one page with `page_size` 0. Raises Gone if that version expires meanwhile."""
         query = selector.query() | ({"limit": str(page_size)} if page_size else {})
+        form = self._form(kind)
         while True:
-            page = await self._send(Request("list", "GET", kind.path(selector.namespace), query))
-            items = [_typed(kind, item) for item in page.get("items") or ()]
+            page = await self._send(Request("list", "GET", form.kind.path(selector.namespace), query))
+            items = [form.read(_typed(form.kind, item)) for item in page.get("items") or ()]
             metadata = page["metadata"]
             del page
             yield Listing(items, metadata["resourceVersion"])
@@ -143,9 +157,10 @@ class Client:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(max(1, round(seconds))),
         }
-        request = Request("watch", "GET", kind.path(selector.namespace), query)
+        form = self._form(kind)
+        request = Request("watch", "GET", form.kind.path(selector.namespace), query)
         async with self._connection.stream(request, silence) as lines:
-            yield _watch_events(lines)
+            yield _watch_events(lines, form.read)
 
     async def logs(
         self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
@@ -171,19 +186,23 @@ class Client:
 
     async def create(self, obj: Object, kind: Kind | None = None, *, brief: bool = False) -> Object:
         """Raises AlreadyExists if there is an object of that name. `brief`: asks for an answer with the object's metadata only."""
-        path = (kind or kind_of(obj)).path(obj["metadata"].get("namespace", ""))  # it may have a generateName instead of a name
+        form = self._form(kind or kind_of(obj))
+        path = form.kind.path(obj["metadata"].get("namespace", ""))  # it may have a generateName instead of a name
         accept = METADATA_ONLY if brief else JSON
-        return await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, obj, accept=accept))
+        body = in_form(form, obj)
+        return form.read(await self._send(Request("create", "POST", path, {"fieldManager": self._manager}, body, accept=accept)))
 
     async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Object, subresource: str = "") -> Object:
         """A resourceVersion or uid in the patch's metadata is a precondition: raises Conflict if the object has another."""
-        path = kind.path(namespace, name, subresource)
-        return await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, patch, MERGE_PATCH))
+        form = self._form(kind)
+        path, body = form.kind.path(namespace, name, subresource), form.write(patch)
+        return form.read(await self._send(Request("patch", "PATCH", path, {"fieldManager": self._manager}, body, MERGE_PATCH)))
 
     async def replace(self, obj: Object, subresource: str = "", kind: Kind | None = None) -> Object:
         """Raises Conflict if the object's resourceVersion is not that of `obj`."""
-        path = (kind or kind_of(obj)).path(*key_of(obj), subresource)
-        return await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, obj))
+        form = self._form(kind or kind_of(obj))
+        path, body = form.kind.path(*key_of(obj), subresource), in_form(form, obj)
+        return form.read(await self._send(Request("update", "PUT", path, {"fieldManager": self._manager}, body)))
 
     async def post(self, kind: Kind, namespace: str, name: str, subresource: str, body: Object) -> Object:
         """Creates a subresource that is not stored, such as `token` of a service account."""
@@ -200,7 +219,7 @@ class Client:
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            await self._send(Request("delete", "DELETE", kind.path(namespace, name), body=body))
+            await self._send(Request("delete", "DELETE", self._form(kind).kind.path(namespace, name), body=body))
         except NotFound:
             return False
         except Conflict:
@@ -259,7 +278,8 @@ class Client:
         return [Kind(group, version, r["kind"], r["name"], r["namespaced"]) for r in resources]
 
     async def serves(self, kind: Kind) -> bool:
-        """Whether the server has the kind in this version."""
+        """Whether the server has the kind in this version, or in the one that the client speaks."""
+        kind = self._form(kind).kind
         prefix = "/apis" if kind.group else "/api"
         try:
             answer = await self._send(Request("get", "GET", f"{prefix}/{kind.api_version}"))
@@ -268,6 +288,9 @@ class Client:
         return any(resource["name"] == kind.plural for resource in answer["resources"])
 
     # --- helpers ------------------------------------------------------------------------------------------------
+    def _form(self, kind: Kind) -> Form:
+        return self._forms.get(kind) or Form(kind)
+
     async def _send(self, request: Request) -> Object:
         if request.method != "GET" and self._may_write and not self._may_write():
             raise LeadershipLost(f"{request.verb} {request.path} was not sent: this process is no longer the leader")
@@ -276,9 +299,10 @@ class Client:
 
     async def _apply(self, obj: Object, subresource: str, force: bool, kind: Kind | None = None) -> Object:
         namespace, name = key_of(obj)
-        path = (kind or kind_of(obj)).path(namespace, name, subresource)
+        form = self._form(kind or kind_of(obj))
+        path = form.kind.path(namespace, name, subresource)
         query = {"fieldManager": self._manager, "force": str(force).lower()}
-        return await self._send(Request("apply", "PATCH", path, query, obj, APPLY_PATCH))
+        return form.read(await self._send(Request("apply", "PATCH", path, query, in_form(form, obj), APPLY_PATCH)))
 
     async def _set_finalizers(self, kind: Kind, obj: Object, finalizers: Sequence[str]) -> Object:
         namespace, name = key_of(obj)
@@ -295,10 +319,10 @@ def _typed(kind: Kind, item: Object) -> Object:
     return {"apiVersion": kind.api_version, "kind": kind.kind} | item
 
 
-async def _watch_events(lines: AsyncIterator[bytes]) -> AsyncIterator[WatchEvent]:
+async def _watch_events(lines: AsyncIterator[bytes], read: Callable[[Object], Object]) -> AsyncIterator[WatchEvent]:
     async for line in lines:
         event = decode(line)
         if event["type"] == "ERROR":
             status = event["object"]
             raise from_status(int(status.get("code") or 500), status)
-        yield WatchEvent(event["type"], event["object"])
+        yield WatchEvent(event["type"], read(event["object"]))

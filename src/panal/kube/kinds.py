@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from panal.api import names
@@ -59,6 +59,10 @@ CLUSTER_MANAGEMENT_ADDON = Kind(_ADDON, "v1alpha1", "ClusterManagementAddOn", "c
 MANAGED_CLUSTER_ADDON = Kind(_ADDON, "v1alpha1", "ManagedClusterAddOn", "managedclusteraddons")
 CLUSTER_MANAGER = Kind(_OPERATOR, "v1", "ClusterManager", "clustermanagers", namespaced=False)
 ADDON_DEPLOYMENT_CONFIG = Kind(_ADDON, "v1alpha1", "AddOnDeploymentConfig", "addondeploymentconfigs")
+# The same as later hubs have them. `panal.hub.addon.versions` finds out; everything else names those above.
+LATER_ADDONS = {
+    kind: replace(kind, version="v1beta1") for kind in (CLUSTER_MANAGEMENT_ADDON, MANAGED_CLUSTER_ADDON, ADDON_DEPLOYMENT_CONFIG)
+}
 
 JOB = Kind("batch", "v1", "Job", "jobs")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
@@ -96,7 +100,7 @@ VALIDATING_ADMISSION_POLICY_BINDING = Kind(
     _ADMISSION, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", namespaced=False
 )
 
-ALL = (*(value for value in globals().values() if isinstance(value, Kind)), *TLS_ROUTES)
+ALL = (*(value for value in globals().values() if isinstance(value, Kind)), *TLS_ROUTES, *LATER_ADDONS.values())
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in ALL}
 
 
