@@ -22,6 +22,7 @@ from panal.api import names
 from panal.kube import kinds
 from panal.kube.objects import condition, holds
 from processes import free_port
+from real_servers import is_guarded
 from requests_of_certificates import PREFIX
 from rights import MANIFEST, entries
 from routers import SHIFT, Contour
@@ -75,6 +76,7 @@ def engine(grpc_nodes: Fleet, port: int) -> Containers:
     hub.kubectl("rollout", "status", *controller, "--timeout=120s")
     hub.kubectl("apply", "--server-side", "--field-manager=panal-placements", "-f", str(MANIFEST.with_name("all-clusters.yaml")))
     label_clusters(found, clusters=SITES)
+    eventually(lambda: is_guarded(found.hub), "the admission policy is at work", PATIENCE)
     for cluster in SITES:
         eventually(lambda c=cluster: available(found, c), lambda c=cluster: f"{c}: {addon(found, c)}", PATIENCE)
     return found

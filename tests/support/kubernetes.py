@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
@@ -25,15 +24,12 @@ from cluster import Cluster
 from fleet import Fleet
 from local_pods import ROOT, LocalPods, begin_store, make_app, processes, share_image
 from node import local_volumes
-from panal.api.names import BINDING_POLICY, BINDING_POLICY_WORKS_AFTER
-from panal.kube import kinds
-from panal.kube.times import from_time, now_utc
 from panal_local.commands.images import build_own
 from panal_local.node.drain import drain
 from panal_local.supervisor import address
 from part import command
 from processes import free_port, wait
-from real_servers import RealServers
+from real_servers import RealServers, is_guarded
 from waiting import eventually
 
 NODE, CONTROLLER = "panal.node", "panal-controller"  # the names of their processes
@@ -76,7 +72,7 @@ class Kubernetes(RealServers, LocalPods):
         for number, cluster in enumerate((self.fleet.hub, *self.fleet.spokes)):
             self._start_node(cluster, number)
         self._start_controller(deployment)
-        eventually(self._is_guarded, "the admission policy is at work", 30)
+        eventually(lambda: is_guarded(self.hub), "the admission policy is at work", 30)
 
     def stop(self) -> None:
         """Nodes and Pods; whatever was stopped goes on first."""
@@ -118,12 +114,6 @@ class Kubernetes(RealServers, LocalPods):
         hub.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         hub.kubectl("apply", "--server-side", "--field-manager=panal-placements", "-f", str(ROOT / "deploy/all-clusters.yaml"))
         return deployment
-
-    def _is_guarded(self) -> bool:
-        """Whether runs that are made now have their cluster sets bound."""
-        policies = self.hub.list(kinds.VALIDATING_ADMISSION_POLICY) + self.hub.list(kinds.VALIDATING_ADMISSION_POLICY_BINDING)
-        made = [from_time(p["metadata"]["creationTimestamp"]) for p in policies if p["metadata"]["name"] == BINDING_POLICY]
-        return max(made) + BINDING_POLICY_WORKS_AFTER < now_utc() - timedelta(seconds=1)
 
     def _start_controller(self, deployment: dict[str, Any]) -> None:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]

@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from api import Api, api
 from fleet import Fleet
+from panal.api.names import BINDING_POLICY, BINDING_POLICY_WORKS_AFTER
+from panal.kube import kinds
+from panal.kube.times import from_time, now_utc
 
 BINDING = "panal-controller"
+
+
+def is_guarded(hub: Api) -> bool:
+    """Whether runs that are made now have their cluster sets bound."""
+    policies = hub.list(kinds.VALIDATING_ADMISSION_POLICY) + hub.list(kinds.VALIDATING_ADMISSION_POLICY_BINDING)
+    made = [from_time(p["metadata"]["creationTimestamp"]) for p in policies if p["metadata"]["name"] == BINDING_POLICY]
+    return max(made) + BINDING_POLICY_WORKS_AFTER < now_utc() - timedelta(seconds=1)
 
 
 class RealServers:
