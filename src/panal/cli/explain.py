@@ -21,6 +21,7 @@ from panal.cli.problem import Code, Problem
 from panal.cli.reading import Reading, Seen
 from panal.cli.run import done, find
 from panal.hub import views
+from panal.hub.addon import versions
 from panal.kube.objects import Object
 from panal.kube.times import now_utc
 from panal.lifecycle.placement import rendered
@@ -79,6 +80,7 @@ def _spec(run: Object, where: str) -> Spec:
 
 async def _explain(access: Access, asked: Asked, planned: Object | None) -> Report:
     async with access.open() as client:
+        client.speak(await versions.forms(client))
         if planned:
             namespace = planned["metadata"].get("namespace") or asked.namespace or client.namespace
             run = {**planned, "metadata": {**planned["metadata"], "namespace": namespace}}
