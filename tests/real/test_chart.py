@@ -204,7 +204,7 @@ def test_the_chart_has_the_same_add_on_as_the_local_platform(values: str, wanted
     kinds = ("ManagedClusterSetBinding", "Placement", "ClusterManagementAddOn")
     found = {o["kind"]: o for o in plain(rendered(*VALUES[values])) if o["kind"] in kinds}
     assert found == {o["kind"]: o for o in wanted}
-    later = {o["kind"]: o for o in plain(rendered(*VALUES[values], apis=[LATER])) if o["kind"] in kinds}
+    later = {o["kind"]: o for o in plain(rendered(*VALUES[values], apis=[f"{LATER}/ClusterManagementAddOn"])) if o["kind"] in kinds}
     assert later == {o["kind"]: to_v1beta1(o) | ({"apiVersion": LATER} if o["kind"] == kinds[-1] else {}) for o in wanted}
 
 
@@ -413,3 +413,32 @@ def test_an_update_is_asked_for_the_sets_that_it_adds_alone(author: Cluster) -> 
     author.kubectl(*change, "--subresource=status", "-p", '{"status": {"phase": "Waiting"}}')
     with pytest.raises(RuntimeError, match="ann may not bind the cluster set theirs"):
         author.kubectl(*change, "-p", '{"spec": {"client": {"placement": {"clusterSets": ["theirs", "others"]}}}}')
+
+
+LEASE = """
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {{name: {name}, namespace: default}}
+spec: {{holderIdentity: somebody, leaseDurationSeconds: 30, renewTime: "2026-01-01T00:00:00.000000Z"}}
+"""
+CONTROLLERS = ("panal-controller", "b4652c81.open-cluster-management.io")
+
+
+@pytest.mark.parametrize("name", CONTROLLERS)
+def test_a_member_of_a_namespace_cannot_pretend_to_be_a_second_controller(members: Cluster, name: str) -> None:
+    """A controller does not start beside another one: see `hub/second`."""
+    words = "may not write the status of FederatedLearnings"
+
+    def create(what: str, user: str = "") -> str:
+        try:
+            return members.kubectl(
+                "create", "--dry-run=server", "-f", "-", *([f"--as={user}"] if user else []), stdin=LEASE.format(name=what)
+            )
+        except RuntimeError as error:
+            return str(error)
+
+    eventually(lambda: words in create(name, MEMBERS["edit"]), "the policy is enforced", 30)
+    assert "created" in create("another", MEMBERS["edit"])
+    assert "created" in create(name)
+    controller = create(name, f"system:serviceaccount:{NAMESPACE}:panal-controller")  # RBAC lets it create its own alone
+    assert words not in controller

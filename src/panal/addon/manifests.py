@@ -21,6 +21,7 @@ CONFIG_HASH = "open-cluster-management.io/config-spec-hash"
 ACCOUNT = names.ADDON  # the ServiceAccount
 DENY_ALL = f"{names.ADDON}-deny-all"  # the NetworkPolicy
 COLLABORATOR = {names.LABEL_COMPONENT: "collaborator"}
+OF_RUNS = {"key": names.LABEL_COMPONENT, "operator": "In", "values": ["collaborator", "probe"]}  # Pods at the site
 # The delete option of every work that contains the namespace, so that panal never deletes it.
 ORPHANED_NAMESPACE: Object = {
     "propagationPolicy": "SelectivelyOrphan",
@@ -94,7 +95,7 @@ def _trust(bundle: str) -> Object:
 
 
 def _deny_all() -> Object:
-    spec = {"podSelector": {"matchLabels": COLLABORATOR}, "policyTypes": ["Ingress", "Egress"]}
+    spec = {"podSelector": {"matchExpressions": [OF_RUNS]}, "policyTypes": ["Ingress", "Egress"]}
     return _of_site("networking.k8s.io/v1", "NetworkPolicy", DENY_ALL) | {"spec": spec}
 
 

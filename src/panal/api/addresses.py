@@ -11,3 +11,10 @@ def is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_of_a_host(address: str) -> bool:
+    """Whether it is an IP address of one host, and none that leads to the Pod or its node: loopback, link-local (where clouds serve
+    credentials of nodes), unspecified, multicast."""
+    found = ip_address(address)
+    return "%" not in address and not (found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast)

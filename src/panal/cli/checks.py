@@ -96,6 +96,8 @@ def examine(hub: Hub) -> list[Finding]:
             found += [Finding(name, *each) for each in check(hub)]
         except Unreadable as error:
             found.append(Finding(name, State.UNKNOWN, str(error), "Use credentials that may read them."))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # sites and users write parts of these objects
+            found.append(Finding(name, State.UNKNOWN, f"an object of the hub is malformed: {type(error).__name__}: {error}", "Correct it."))
     return found
 
 
@@ -147,6 +149,11 @@ def controller(hub: Hub) -> Iterator[Said]:
         )
         return
     lease = next((each for each in _controllers(hub) if each["metadata"]["namespace"] == hub.namespace), None)
+    elsewhere = [each["metadata"]["namespace"] for each in _controllers(hub) if _is_held(each, hub.now)]
+    if lease is None and elsewhere:
+        where = elsewhere[0]
+        yield State.PROBLEM, f"no controller is in the namespace {hub.namespace}, and one runs in {where}", f"Give that with -n {where}."
+        return
     if lease is None or not (holder := _holder(lease)):
         why = "the Lease has no holder" if lease else f"the Lease {names.CONTROLLER_LEASE} does not exist in the namespace {hub.namespace}"
         yield State.PROBLEM, f"no controller is the leader: {why}", _look_at(hub)
@@ -177,7 +184,8 @@ def _deployment(hub: Hub) -> Iterator[Said]:
 
 
 def second_controller(hub: Hub) -> Iterator[Said]:
-    others = [each for each in _controllers(hub) if each["metadata"]["namespace"] != hub.namespace]
+    own = [each for each in _controllers(hub) if each["metadata"]["namespace"] == hub.namespace]
+    others = [each for each in _controllers(hub) if each not in own] if own else []  # else -n names the wrong namespace
     others += [each for each in hub.of(kinds.LEASE) if each["metadata"]["name"] == names.FORMER_LEASE]
     running = [each for each in others if _is_held(each, hub.now)]
     for each in running:
@@ -240,7 +248,7 @@ def add_on(hub: Hub) -> Iterator[Said]:
     if addons:
         yield State.OK if well else State.PROBLEM, f"the add-on {names.ADDON} is available on {well} of {len(addons)} clusters that have it"
     else:
-        remedy = "Select clusters in its installStrategy: kubectl apply --server-side -f deploy/all-clusters.yaml"
+        remedy = "Select clusters: docs/how-to/certificates.md#let-clusters-take-part"
         yield State.PROBLEM, f"no cluster has the add-on {names.ADDON}, so none can take part", remedy
 
 
@@ -275,7 +283,7 @@ def clocks(hub: Hub) -> Iterator[Said]:
         if each["metadata"]["name"] != LEASE:
             continue
         renewed = (each.get("spec") or {}).get("renewTime")
-        written = [entry["time"] for entry in each["metadata"].get("managedFields") or () if entry.get("time")]
+        written = [entry["time"] for entry in each["metadata"].get("managedFields") or () if entry.get("time") and _renews(entry)]
         if not renewed or not written:
             continue
         seen += 1
@@ -288,9 +296,13 @@ def clocks(hub: Hub) -> Iterator[Said]:
         yield State.OK, f"the clocks of {seen} clusters were compared with the hub's"
 
 
+def _renews(entry: Object) -> bool:
+    return "f:renewTime" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+
+
 def claims(hub: Hub) -> Iterator[Said]:
     for each in hub.of(kinds.MANAGED_CLUSTER):
-        own = [c["name"] for c in (each.get("status") or {}).get("clusterClaims") or () if c["name"] not in RESERVED_CLAIMS]
+        own = [c["name"] for c in (each.get("status") or {}).get("clusterClaims") or () if c.get("name") not in RESERVED_CLAIMS]
         if len(own) >= MANY_CLAIMS:
             told = (
                 f"it announces {len(own)} ClusterClaims; of more than {MOST_CLAIMS}, in alphabetical order, the hub does not see the rest"

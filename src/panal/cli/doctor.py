@@ -18,7 +18,7 @@ from panal.cli.run import done
 from panal.hub.addon import versions
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
-from panal.kube.errors import ApiError
+from panal.kube.errors import Forbidden, NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, Objects, key_of
 from panal.kube.times import now_utc
@@ -74,10 +74,12 @@ async def _read(client: Client, namespace: str, local: bool) -> Hub:
 
 
 async def _list(client: Client, kind: Kind, *selectors: Selector) -> Objects | str:
-    """The objects, or why they cannot be read. An API server that does not answer at all is an error of the command."""
+    """The objects, or why they may not be read. An API server that does not answer is an error of the command."""
     try:
         return [each for selector in selectors or (Selector(),) for each in (await client.list(kind, selector)).items]
-    except ApiError as error:
+    except NotFound:  # the hub does not have the kind
+        return []
+    except Forbidden as error:
         return error.message
 
 
@@ -115,6 +117,6 @@ def _names(der: bytes | None) -> tuple[str, ...]:
         return ()
     try:
         found = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError, TypeError):  # a stranger's
         return ()
     return tuple(found.value.get_values_for_type(x509.DNSName))

@@ -152,7 +152,7 @@ def doctor_(
     name: Annotated[str | None, typer.Option("--run", help="The run, with --cluster.  [default: one in progress]")] = None,
     namespace: Annotated[
         str | None,
-        typer.Option("--namespace", "-n", help="The namespace of panal's controller; with --cluster, of the run.  [default: panal-system]"),
+        typer.Option("--namespace", "-n", help="The namespace of panal's controller (panal-system); with --cluster, of the run (any)."),
     ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,

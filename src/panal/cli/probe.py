@@ -1,6 +1,6 @@
 """`panal doctor --cluster`: a Pod on the managed cluster tries the way to a run's aggregator, and says at which hop it ends.
 
-The Pod is a copy of the collaborator's: the same images, volumes, account, labels for NetworkPolicies and node, but other programs
+The Pod is like the collaborator's: the same images, volumes, account, NetworkPolicies and if possible node, but other programs
 (`panal.pod.probe`). It comes to the cluster by a ManifestWork of its own, is found by its feedback, and is deleted in the end.
 """
 
@@ -13,17 +13,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from panal.api import names
 from panal.cli import output, story
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
-from panal.cli.run import done
+from panal.cli.run import done, find
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
-from panal.kube.errors import AlreadyExists, NotFound
+from panal.kube.errors import NotFound
 from panal.kube.objects import Object, Objects, condition, key_of, uid_of
+from panal.kube.times import from_time, now_utc
 
 PATIENCE = 60.0  # seconds for an answer from the cluster
 LOOK = 0.5
@@ -53,12 +55,12 @@ async def _probe(access: Access, cluster: str, run: str | None, namespace: str |
         found, collaborator = await _collaborator(client, cluster, run, namespace)
         made = work(collaborator)
         with output.steps(f"{cluster}: a Pod tries the way to the aggregator of {'/'.join(key_of(found))}") as step:
-            await _create(client, made)
+            await _let_end(client, made)
             try:
+                await client.create(made)
                 outcome = await _answer(client, made, step)
             finally:
-                with suppress(NotFound):
-                    await client.delete(kinds.MANIFEST_WORK, cluster, made["metadata"]["name"])
+                await client.delete(kinds.MANIFEST_WORK, cluster, made["metadata"]["name"])
     if as_json:
         about = {"cluster": cluster, "run": "/".join(key_of(found)), "passed": outcome.passed}
         output.as_json(about | {"failed": outcome.hop or None, "message": outcome.message})
@@ -72,8 +74,8 @@ async def _probe(access: Access, cluster: str, run: str | None, namespace: str |
 
 async def _collaborator(client: Client, cluster: str, name: str | None, namespace: str | None) -> tuple[Object, Object]:
     """A run in progress, and its work on the cluster. Raises Problem if there is none."""
-    runs = (await client.list(kinds.FEDERATED_LEARNING, Selector(namespace or ""))).items
-    for each in (each for each in runs if not story.ended(each) and name in (None, each["metadata"]["name"])):
+    runs = [await find(client, name, namespace)] if name else (await client.list(kinds.FEDERATED_LEARNING, Selector(namespace or ""))).items
+    for each in (each for each in runs if not story.ended(each)):
         own = key_of(each)
         identity = names.run_id(own.namespace, own.name, uid_of(each))
         with suppress(NotFound):
@@ -89,20 +91,25 @@ async def _collaborator(client: Client, cluster: str, name: str | None, namespac
     raise Problem(Code.NOT_FOUND, f"the managed cluster {cluster} does not exist", "`panal get clusters` lists them.")
 
 
-async def _create(client: Client, made: Object) -> None:
-    """One that an interrupted command has left is replaced."""
+async def _let_end(client: Client, made: Object) -> None:
+    """Removes what an interrupted command has left. Raises Problem if the probe of another command still runs."""
     cluster, name = key_of(made)
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            await client.create(made)
+            found = await client.get(kinds.MANIFEST_WORK, cluster, name)
+        except NotFound:
             return
-        except AlreadyExists:
+        going, age = not found["metadata"].get("deletionTimestamp"), now_utc() - from_time(found["metadata"]["creationTimestamp"])
+        if going and age < timedelta(seconds=DEADLINE):
+            message = f"another probe of this run is on {cluster}, since {age.total_seconds():.0f} s"
+            raise Problem(Code.REFUSED, message, f"Try again when it has ended. One that was interrupted is replaced after {DEADLINE} s.")
+        if time.monotonic() > until:
+            message = f"the ManifestWork {name} of an earlier probe is not deleted: {cluster} does not confirm it"
+            raise Problem(Code.TIMEOUT, message, "Check the work agent on the cluster.")
+        if going:
             await client.delete(kinds.MANIFEST_WORK, cluster, name)
-            if time.monotonic() > until:
-                message = f"the ManifestWork {name} of another probe is not deleted: {cluster} does not confirm it"
-                raise Problem(Code.TIMEOUT, message, "Check the work agent on the cluster.") from None
-            await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK)
 
 
 async def _answer(client: Client, made: Object, step: Any) -> Outcome:
@@ -134,7 +141,7 @@ def work(collaborator: Object) -> Object:
     if stateful_set is None:
         raise Problem(Code.REFUSED, "the run's work has no StatefulSet", "Restart the run: somebody has changed its work.")
     namespace, name = key_of(stateful_set)
-    pod = _pod(stateful_set["spec"]["template"]["spec"])
+    pod = _pod(stateful_set["spec"]["template"]["spec"]) | {"affinity": _beside(stateful_set["spec"]["selector"])}
     labels = {**stateful_set["spec"]["template"]["metadata"]["labels"], names.LABEL_COMPONENT: "probe"}
     metadata = {"name": f"{name}-probe", "namespace": namespace, "labels": labels}
     config = {
@@ -154,6 +161,12 @@ def work(collaborator: Object) -> Object:
     }
 
 
+def _beside(collaborator: Object) -> Object:
+    """A volume may be mounted on one node alone."""
+    term = {"labelSelector": collaborator, "topologyKey": "kubernetes.io/hostname"}
+    return {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}}
+
+
 def _pod(spec: Mapping[str, Any]) -> dict[str, Any]:
     tools, gateway = (next(c for c in spec["initContainers"] if c["name"] == name) for name in ("tools", "gateway"))
     (main,) = spec["containers"]
@@ -164,13 +177,14 @@ def _pod(spec: Mapping[str, Any]) -> dict[str, Any]:
     data = next((mount["mountPath"] for mount in mounts if mount["name"] == "data"), None)
     env = [{"name": "PANAL_DATA_DIR", "value": data}] if data else []
     env += [{"name": "PANAL_DATA_ENDPOINT", "value": each["value"]} for each in main.get("env") or () if each["name"] == BUCKET]
-    nothing = {"command": ["true"], "resources": {}}  # the image is pulled, and that is all
-    secrets = {"envFrom": main["envFrom"]} if "envFrom" in main else {}
+    small = {"resources": tools.get("resources") or {}}
+    nothing = {"command": ["true"]} | small  # the image is pulled, and that is all
+    secrets = {"envFrom": main["envFrom"]} if "envFrom" in main else {}  # for an image of panal: the app's might do more with them
     probing = {
         "command": ["python3", "-m", "panal.pod.probe"],
         "env": env,
         "volumeMounts": mounts,
-        "resources": tools.get("resources") or {},
+        **small,
     }
     kept = {name: spec[name] for name in KEPT if name in spec}
     return {
@@ -182,8 +196,8 @@ def _pod(spec: Mapping[str, Any]) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 1,
         "containers": [
             _container(PROBE, tools) | probing,
-            _container(APP, main) | nothing | secrets,
-            _container(GATEWAY, gateway) | nothing,
+            _container(APP, main) | nothing,
+            _container(GATEWAY, gateway) | nothing | secrets,
         ],
         "volumes": list(volumes.values()),
     }
@@ -234,7 +248,7 @@ def _read(text: str) -> Outcome:
     try:
         told = json.loads(text)
         return Outcome((*before, *map(str, told["passed"])), str(told.get("failed") or ""), str(told.get("message") or ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Outcome(before, "Pod", f"the probe's answer cannot be read: {text[:200]}")
 
 
@@ -245,8 +259,12 @@ def overdue(found: Object, values: Mapping[str, str]) -> Outcome:
     if why := values.get("unschedulable"):
         claim = "data claim" if "persistentvolumeclaim" in why.lower() else "scheduling"
         return Outcome(("work",), claim, f"the Pod has no node: {why}")
-    if any(values.get(f"{name}Waiting") == "ContainerCreating" for name in IMAGES):
-        hint = "a volume is not mounted, such as that of the data, or the Pod has no network. Its Events on the cluster say which."
-        return Outcome(("work", "scheduling"), "volumes", f"the containers are not created: {hint}")
+    creating = [name for name in IMAGES if values.get(f"{name}Waiting") == "ContainerCreating"]
+    if len(creating) < len(IMAGES) and creating:
+        what = ", ".join(IMAGES[name] for name in creating)
+        return Outcome(("work", "scheduling"), "image", f"the image of {what} has not been pulled within {PATIENCE:.0f} s. Try again.")
+    if creating:
+        hint = "a volume is not mounted, such as that of the data, or images are still being pulled. Its Events on the cluster say which"
+        return Outcome(("work", "scheduling"), "volumes", f"the containers are not created: {hint}.")
     waiting = next((values[f"{name}Waiting"] for name in IMAGES if values.get(f"{name}Waiting")), values.get("phase") or "not created")
     return Outcome(("work",), "Pod", f"there is no answer within {PATIENCE:.0f} s; the Pod is {waiting}")

@@ -107,7 +107,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
     recorder = EventRecorder(client, instance=settings.identity)
     open_shift = OPEN_SHIFT_GROUP in await _until_answered(client.groups)
     missing = await _missing(client)
-    await refuse_second(client, settings.namespace)
+    await _until_answered(lambda: refuse_second(client, settings.namespace))
     await lease.acquire()
     metrics.LEADER.set(1)
     addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now, settings.grpc_server)

@@ -10,16 +10,17 @@ import logging
 from typing import Protocol
 
 from panal.api import names
+from panal.api.text import shown
 from panal.kube.client import Listing, Selector
 from panal.kube.clock import Clock, SystemClock
-from panal.kube.errors import ApiError
+from panal.kube.errors import Forbidden
 from panal.kube.kinds import LEASE, Kind
 from panal.kube.objects import Key, Object, key_of, version_of
 
 log = logging.getLogger(__name__)
 LEASES = (names.CONTROLLER_LEASE, names.FORMER_LEASE)
 EVERY = 2.0  # seconds between two looks
-DURATION = 30  # seconds, of a Lease that does not say it
+DURATION, LONGEST = 30, 60  # seconds: of a Lease that does not say it, and what a start waits at most
 
 
 class SecondController(Exception):  # noqa: N818  says what it is
@@ -31,13 +32,14 @@ class Api(Protocol):
 
 
 async def refuse_second(api: Api, namespace: str, clock: Clock | None = None) -> None:
-    """Raises SecondController if somebody renews another controller's Lease. A Lease that nobody renews for its duration is left over."""
+    """Raises SecondController if somebody renews another controller's Lease, and ApiError. A Lease that nobody renews for its duration is
+    left over. An admission policy limits who may write one (charts/panal/templates/leases.yaml)."""
     clock = clock or SystemClock()
     seen = await _others(api, namespace)
     if not seen:
         return
     log.info("waiting whether another controller runs: %s", ", ".join(f"{key.namespace}/{key.name}" for key in seen))
-    longest = max(_duration(lease) for lease in seen.values())
+    longest = min(LONGEST, max(_duration(lease) for lease in seen.values()))
     began = clock.monotonic()
     while clock.monotonic() - began <= longest:
         await clock.sleep(EVERY)
@@ -49,7 +51,7 @@ async def refuse_second(api: Api, namespace: str, clock: Clock | None = None) ->
 def _told(key: Key, lease: Object) -> str:
     what = "Open Cluster Management's federated-learning-controller" if key.name == names.FORMER_LEASE else "another controller of panal"
     return (
-        f"{what} ({lease['spec']['holderIdentity']}) runs in the namespace {key.namespace} and handles the same runs: "
+        f"{what} ({shown(str(lease['spec']['holderIdentity']), 100)}) runs in the namespace {key.namespace} and handles the same runs: "
         "remove it, or this one (docs/how-to/migrate.md)"
     )
 
@@ -62,7 +64,7 @@ async def _others(api: Api, namespace: str) -> dict[Key, Object]:
     """The Leases of other installations that have a holder."""
     try:
         found = [each for name in LEASES for each in (await api.list(LEASE, Selector(fields=f"metadata.name={name}"))).items]
-    except ApiError as error:
+    except Forbidden as error:
         log.warning("cannot look for other controllers: %s", error)
         return {}
     own = Key(namespace, names.CONTROLLER_LEASE)

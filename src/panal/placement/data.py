@@ -9,13 +9,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from panal.api.addresses import is_ip
+from panal.api.addresses import is_ip, is_of_a_host
 from panal.api.quantity import in_bytes
 
 SCHEME, S3 = "pvc://", "s3://"
 FORM = "give the ClusterClaim the form pvc://CLAIM/sub/path, s3://BUCKET/PREFIX?endpoint=URL or an absolute path"
 S3_FORM = "give the ClusterClaim the form s3://BUCKET/PREFIX?endpoint=https://192.0.2.9:9000&region=NAME"
 BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+")
 REGION = re.compile(r"[-a-z0-9]{1,40}")
 PORTS = {"http": 80, "https": 443}
 VOLUME = "#"  # separates the location from the volume of the data, which the owner may announce
@@ -107,13 +108,13 @@ def _bucket(value: str) -> S3Location:
         settings = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
         found = dict(settings)
         endpoint = urlsplit(found.get("endpoint", ""))
-        host, port = endpoint.hostname or "", endpoint.port or PORTS.get(endpoint.scheme, 0)
+        host, port = endpoint.hostname or "", PORTS.get(endpoint.scheme, 0) if endpoint.port is None else endpoint.port
     except ValueError as error:
         raise ValueError(f'data location "{value}" cannot be read ({error}); {S3_FORM}') from error
     if len(found) < len(settings) or not found.keys() <= {"endpoint", "address", "region"}:
         raise ValueError(f'data location "{value}" may have endpoint, address and region, each once; {S3_FORM}')
     plain = endpoint.path in ("", "/") and not endpoint.query and not endpoint.fragment and endpoint.username is None
-    if endpoint.scheme not in PORTS or not host or not port or not plain:
+    if endpoint.scheme not in PORTS or not (is_ip(host) or HOST.fullmatch(host)) or not port or not plain:
         raise ValueError(f'data location "{value}": the endpoint is not a URL of only a scheme, a host and a port; {S3_FORM}')
     address = found.get("address", host)
     if not is_ip(address):
@@ -121,6 +122,8 @@ def _bucket(value: str) -> S3Location:
             f'data location "{value}": {address} is not an IP address, and the Pods of collaborators resolve no names; '
             "add &address= with the address of the endpoint"
         )
+    if not is_of_a_host(address):
+        raise ValueError(f'data location "{value}": {address} is not the address of another host; {S3_FORM}')
     if (region := found.get("region", "")) and not REGION.fullmatch(region):
         raise ValueError(f'data location "{value}": "{region}" cannot be the name of a region; {S3_FORM}')
     return S3Location(where, f"{endpoint.scheme}://{endpoint.netloc}", address, port, "" if is_ip(host) else host, region)

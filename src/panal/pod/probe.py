@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from panal.api import names
-from panal.api.addresses import is_ip
 from panal.gateway.collaborator import Target, target
 
 CONNECT = 5.0  # seconds for each answer
@@ -44,7 +43,6 @@ class Probe:
         self.gateway, self.data, self.endpoint = gateway, data, endpoint
         self._target: Target | None = None
         self.connection: socket.socket | None = None
-        self.host = ""
 
     @property
     def target(self) -> Target:
@@ -99,23 +97,10 @@ def certificate(probe: Probe) -> None:
         raise FailedError(f"the ConfigMap {names.TRUST} is not there. Check the add-on's work.")
 
 
-def dns(probe: Probe) -> None:
-    host, port = probe.first
-    probe.host = host
-    if is_ip(host):
-        return
-    try:
-        probe.host = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        raise FailedError(
-            f"{host} is not resolved: {error}. Give an address, or let the Pods of {names.COLLABORATOR_NAMESPACE} use DNS."
-        ) from error
-
-
 def tcp(probe: Probe) -> None:
     host, port = probe.first
     try:
-        probe.connection = socket.create_connection((probe.host, port), CONNECT)
+        probe.connection = socket.create_connection((host, port), CONNECT)
     except OSError as error:
         what = "the proxy" if probe.target.proxy else "the aggregator"
         why = "no answer" if isinstance(error, TimeoutError) else str(error.strerror or error)
@@ -176,7 +161,6 @@ def authorization(probe: Probe) -> None:
 HOPS: dict[str, Hop] = {
     "data": data,
     "certificate": certificate,
-    "DNS": dns,
     "TCP": tcp,
     "proxy": proxy,
     "TLS": tls,

@@ -76,9 +76,9 @@ class Runtime(Protocol):
     def aggregator(self, spec: Spec) -> AggregatorContainers: ...
 
     def collaborator(self, spec: Spec, cluster: ClusterName, partition: Partition, data_path: str, announced: Announced) -> Container:
-        """The main container of a collaborator. `data_path` is the mount path of the site's data, or its s3:// URI; it is
-        empty if the run uses none. The container
-        reaches the aggregator through the Pod's gateway: plain HTTP on loopback, port COLLABORATOR_PORT."""
+        """The main container of a collaborator. `data_path` is the mount path of the site's data, or its s3:// URI; it is empty
+        if the run uses none. The container reaches the aggregator through the Pod's gateway: plain HTTP on loopback, port
+        COLLABORATOR_PORT."""
         ...
 
     def announced(self, progress: Progress | None) -> Announced | None:

@@ -187,7 +187,8 @@ def test_the_work_contains_the_objects_of_every_site() -> None:
     assert list(by_kind) == ["Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy"], "in the order of their dependencies"
     assert by_kind["ServiceAccount"]["automountServiceAccountToken"] is False
     assert by_kind["ConfigMap"]["data"] == {"ca.crt": "BUNDLE"}
-    spec = {"podSelector": {"matchLabels": {"fl.panal/component": "collaborator"}}, "policyTypes": ["Ingress", "Egress"]}
+    pods = {"key": "fl.panal/component", "operator": "In", "values": ["collaborator", "probe"]}
+    spec = {"podSelector": {"matchExpressions": [pods]}, "policyTypes": ["Ingress", "Egress"]}
     assert by_kind["NetworkPolicy"]["spec"] == spec
     assert all(m["metadata"]["namespace"] == "panal-collaborator" for kind, m in by_kind.items() if kind != "Namespace")
     assert found["metadata"]["name"] == "addon-fl-collaborator-deploy-0"

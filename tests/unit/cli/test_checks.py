@@ -38,7 +38,14 @@ def obj(name: str, namespace: str = "", conditions: dict[str, str] | None = None
 
 
 def lease(namespace: str, name: str, renewed: str, written: str = "", holder: str = "pod-1") -> Object:
-    metadata = {"managedFields": [{"manager": "m", "time": at(days=9)}, {"manager": "m", "time": written}] if written else []}
+    metadata = {
+        "managedFields": [
+            {"manager": "kubectl", "time": to_time(NOW), "fieldsV1": {}},
+            {"manager": "m", "time": written, "fieldsV1": {"f:spec": {"f:renewTime": {}}}},
+        ]
+        if written
+        else []
+    }
     return obj(name, namespace, metadata=metadata, spec={"holderIdentity": holder, "leaseDurationSeconds": 30, "renewTime": renewed})
 
 
@@ -238,6 +245,26 @@ def test_the_local_platform_is_not_asked_for_what_it_does_not_have() -> None:
     hub = replace(without(kinds.STORAGE_CLASS)(without(kinds.DEPLOYMENT)(healthy())), local=True)
     hub = leases(lease("c3", LEASE, to_micro_time(NOW), at(seconds=75)))(hub)
     assert bad(examine(hub)) == []
+
+
+def test_a_controller_in_another_namespace_is_not_to_be_removed() -> None:
+    (found,) = bad(examine(leases(lease("fl", names.CONTROLLER_LEASE, to_micro_time(NOW)), own=False)(healthy())))
+    assert (found.check, found.remedy) == ("controller", "Give that with -n fl.")
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        setting(kinds.MANAGED_CLUSTER, status__clusterClaims=[{"value": "x"}, 7]),
+        setting(kinds.LEASE, spec__renewTime="0000-01-01T00:00:00.000000Z"),
+        leases(lease("c3", LEASE, "10000-01-01T00:00:00Z", at(seconds=1))),
+        setting(kinds.FEDERATED_LEARNING, spec={"client": {"placement": {"clusterSets": 7}}}),
+    ],
+)
+def test_what_others_have_malformed_is_named_and_ends_nothing(plant: Callable[[Hub], Hub]) -> None:
+    found = bad(examine(plant(healthy())))
+    assert found
+    assert all(each.state is State.UNKNOWN and "an object of the hub is malformed" in each.message for each in found)
 
 
 def test_many_findings_are_counted() -> None:

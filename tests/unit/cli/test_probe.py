@@ -41,11 +41,12 @@ def outcome(obj: Object) -> Outcome | None:
         (found(probeWaiting="ImagePullBackOff"), "image", "the image of the pod tools is not pulled: ImagePullBackOff"),
         (found(gatewayWaiting="ErrImagePull", result=PASSED, probeEnded="Completed"), "image", "the image of the gateway is not pulled"),
         (
-            found(appWaiting="CreateContainerConfigError", appWaitingMessage='secret "fl-collaborator-data" not found'),
+            found(gatewayWaiting="CreateContainerConfigError", gatewayWaitingMessage='secret "fl-collaborator-data" not found'),
             "configuration",
             'a container is not created: secret "fl-collaborator-data" not found',
         ),
         (found(phase="Failed"), "Pod", "the Pod ended without an answer"),
+        (found(result="[" * 100_000, **ENDED), "Pod", "the probe's answer cannot be read"),
         (found(result="{", **ENDED), "Pod", "the probe's answer cannot be read: {"),
         (found(result=json.dumps({"passed": ["data"], "failed": "TCP", "message": "no answer"}), **ENDED), "TCP", "no answer"),
         (found(result=PASSED, **ENDED), "", ""),
@@ -77,7 +78,8 @@ def test_no_answer_yet(obj: Object) -> None:
         (found(None), "work", "the cluster has not fetched the work"),
         (found(unschedulable="0/1 nodes are available: 1 Insufficient memory"), "scheduling", "Insufficient memory"),
         (found(unschedulable='persistentvolumeclaim "data" not found'), "data claim", 'persistentvolumeclaim "data" not found'),
-        (found(phase="Pending", appWaiting="ContainerCreating"), "volumes", "a volume is not mounted"),
+        (found(phase="Pending", **{f"{name}Waiting": "ContainerCreating" for name in IMAGES}), "volumes", "a volume is not mounted"),
+        (found(result=PASSED, probeEnded="Completed", appWaiting="ContainerCreating"), "image", "the image of the app has not been pulled"),
         (found(phase="Running"), "Pod", "the Pod is Running"),
     ],
 )
@@ -137,8 +139,8 @@ def test_of_a_bucket_the_endpoint_and_the_secret_are_tried() -> None:
     claim = "s3://digits?endpoint=https://minio.example.com&address=192.0.2.9"
     like = collaborator(clusters=worlds.clusters(worlds.cluster(1, claim=claim), worlds.cluster(2), worlds.cluster(3)), works={})
     (pod,) = probe.work(like)["spec"]["workload"]["manifests"]
-    probing, app, _ = pod["spec"]["containers"]
+    probing, app, gateway = pod["spec"]["containers"]
     assert probing["env"] == [{"name": "PANAL_DATA_ENDPOINT", "value": "https://minio.example.com"}]
-    assert app["envFrom"] == [{"secretRef": {"name": "fl-collaborator-data"}}]
-    assert "envFrom" not in probing
+    assert gateway["envFrom"] == [{"secretRef": {"name": "fl-collaborator-data"}}]
+    assert "envFrom" not in probing | app
     assert pod["spec"]["hostAliases"] == [{"ip": "192.0.2.9", "hostnames": ["minio.example.com"]}]

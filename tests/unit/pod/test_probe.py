@@ -183,10 +183,6 @@ def not_yet(site: Site, folder: Path) -> None:
     site.write(1, pair=site.collaborators.collaborator("cluster1", begins=HOUR, ends=2 * HOUR))
 
 
-def no_name(site: Site, folder: Path) -> None:
-    site.write(443, host="aggregator.invalid")
-
-
 def closed(site: Site, folder: Path) -> None:
     site.write(free_port())
 
@@ -229,7 +225,6 @@ FAULTS: dict[str, tuple[Break, str, str]] = {
     "no authorities": (no_authorities, "certificate", "the ConfigMap fl-collaborator-trust is not there"),
     "expired": (expired, "certificate", "the certificate expired at"),
     "clock": (not_yet, "certificate", "and this node's clock says"),
-    "name": (no_name, "DNS", "aggregator.invalid is not resolved"),
     "closed": (closed, "TCP", "does not accept connections: Connection refused"),
     "proxy is gone": (no_proxy, "TCP", "the proxy at 127.0.0.1:"),
     "proxy forbids": (proxy_answers("403 Forbidden"), "proxy", "CONNECT 10.0.0.1:443 with HTTP/1.1 403 Forbidden. It does not allow"),
