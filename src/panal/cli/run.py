@@ -141,7 +141,7 @@ async def _get_clusters(access: Access, as_json: bool) -> Code:
 
 def _cluster(cluster: Object) -> tuple[str, ...]:
     metadata, status = cluster["metadata"], cluster.get("status") or {}
-    claims = ", ".join(f"{c['name']}={c['value']}" for c in status.get("clusterClaims") or ())
+    claims = ", ".join(f"{c.get('name', '')}={c.get('value', '')}" for c in status.get("clusterClaims") or ())
     member = labels_of(cluster).get(CLUSTER_SET_LABEL, "")
     available = condition(cluster, "ManagedClusterConditionAvailable").get("status", "Unknown")
     return metadata["name"], available, member, claims, output.age(metadata["creationTimestamp"])

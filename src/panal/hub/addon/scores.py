@@ -73,7 +73,8 @@ class Scores:
 
 def _volumes(cluster: Object) -> dict[str, int]:
     claims = (cluster.get("status") or {}).get("clusterClaims") or ()
-    return {claim["name"]: volume for claim in claims if (volume := announced_volume(claim["value"])) is not None}
+    told = {claim.get("name") or "": announced_volume(claim.get("value") or "") for claim in claims}  # the CRD requires neither
+    return {name: volume for name, volume in told.items() if name and volume is not None}
 
 
 def _relevant(kind: Kind, obj: Object) -> object:

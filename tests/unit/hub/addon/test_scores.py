@@ -133,6 +133,7 @@ async def test_the_volume_of_announced_data_is_scored() -> None:
     found = hub()
     announcing = cluster("c1", "64Gi")
     claims = [{"name": "big", "value": "pvc://a#1Ti"}, {"name": "region", "value": "eu"}, {"name": "plain", "value": "/data"}]
+    claims += [{"value": "pvc://nameless#1Ti"}, {"name": "empty"}]  # the definition of ManagedCluster allows them
     announcing["status"] = announcing["status"] | {"clusterClaims": claims}
     await published(
         found,
