@@ -139,7 +139,7 @@ def test_a_node_that_is_heard_needs_no_heartbeats(pods: Make) -> None:
         run.start_site("site2")
         code, message = run.termination()
         assert code == 0, message
-    assert [r["count"] for r in run.records() if r["event"] == "connected"] == [0, 1, 2]
+    assert [r["count"] for r in run.records() if r["event"] == "connected" and r["count"]] == [1, 2]
     trained = [r for r in run.records() if r.get("phase") == "train"]
     assert [(r["replies"], r["failures"]) for r in trained] == [(2, 0)] * 8
     assert sum(r["seconds"] for r in trained) > 20

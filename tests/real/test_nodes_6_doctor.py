@@ -1,4 +1,7 @@
-"""`panal doctor --cluster` on real nodes: what is broken at a site is named from the hub."""
+"""`panal doctor --cluster` on real nodes: what is broken at a site is named from the hub.
+
+It runs before the how-to, which removes panal in its last step.
+"""
 
 from __future__ import annotations
 
