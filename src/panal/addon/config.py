@@ -8,14 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from panal.api import names
-from panal.api.addresses import is_ip
+from panal.api.addresses import PORTS, is_ip
 
 Object = dict[str, Any]
 ConfigKey = tuple[str, str]  # namespace and name
 GROUP, RESOURCE = "addon.open-cluster-management.io", "addondeploymentconfigs"
 ADDRESS = "AGGREGATOR_HOST"  # customized variable: the address by which this site reaches the hub
 LISTENER = "AGGREGATOR_LISTENER"  # customized variable: the name of the listener that this site uses
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def _proxy(config: Mapping[str, str], where: str) -> tuple[tuple[str, int] | Non
         return None, ""
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
-        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+        host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
     except ValueError:
         return None, f"the proxy in {where} is not a URL such as http://192.0.2.7:3128"
     if parts.username is not None or parts.password is not None:

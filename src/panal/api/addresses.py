@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+PORTS = {"http": 80, "https": 443}  # by scheme, where a URL names none
+
 
 def is_ip(host: str) -> bool:
     try:

@@ -143,3 +143,8 @@ def work(run: str, identity: str) -> str:
 def collaborator(run: str, identity: str) -> str:
     """The StatefulSet and ConfigMap on the managed cluster; its Pod is this with `-0`. Leaves room for Kubernetes' suffixes."""
     return f"{run[:30].rstrip('-')}-{identity}"
+
+
+def other_controller(lease: str) -> str:
+    """What renews a Lease of this name outside this installation."""
+    return "Open Cluster Management's federated-learning-controller" if lease == FORMER_LEASE else "another controller of panal"

@@ -24,7 +24,7 @@ from panal.kube.times import from_time
 OLDEST = (1, 30)  # of Kubernetes
 SKEW = timedelta(seconds=10)  # a Lease's times tell two clocks apart to about a second
 LEASE = "managed-cluster-lease"  # in the namespace of each managed cluster, renewed by its agent
-STALE = timedelta(seconds=60)  # after its duration, a Lease that nobody renewed is left over
+STALE = timedelta(seconds=60)  # a Lease that is older than its duration and this is left over
 MOST_CLAIMS, MANY_CLAIMS = 20, 18  # custom ClusterClaims of a cluster that Open Cluster Management copies to the hub
 RESERVED_CLAIMS = ("id.k8s.io", *(f"{name}.open-cluster-management.io" for name in ("kubeversion", "platform", "product")))
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -189,9 +189,7 @@ def second_controller(hub: Hub) -> Iterator[Said]:
     others += [each for each in hub.of(kinds.LEASE) if each["metadata"]["name"] == names.FORMER_LEASE]
     running = [each for each in others if _is_held(each, hub.now)]
     for each in running:
-        former = each["metadata"]["name"] == names.FORMER_LEASE
-        what = "Open Cluster Management's federated-learning-controller" if former else "another controller of panal"
-        where = each["metadata"]["namespace"]
+        what, where = names.other_controller(each["metadata"]["name"]), each["metadata"]["namespace"]
         yield State.PROBLEM, f"{what} ({_holder(each)}) runs in the namespace {where} and handles the same runs", f"Remove one. {MIGRATE}"
     if not running:
         yield State.OK, "no other controller handles these runs"

@@ -29,7 +29,7 @@ from panal.kube.times import from_time, now_utc
 
 PATIENCE = 60.0  # seconds for an answer from the cluster
 LOOK = 0.5
-DEADLINE = 120  # seconds after which the Pod ends, also if nobody deletes it
+DEADLINE = 120  # seconds after which the Pod ends by itself
 PROBE, APP, GATEWAY = "probe", "app", "gateway"
 IMAGES = {PROBE: "the pod tools", APP: "the app", GATEWAY: "the gateway"}
 NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")

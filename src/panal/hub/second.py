@@ -32,8 +32,8 @@ class Api(Protocol):
 
 
 async def refuse_second(api: Api, namespace: str, clock: Clock | None = None) -> None:
-    """Raises SecondController if somebody renews another controller's Lease, and ApiError. A Lease that nobody renews for its duration is
-    left over. An admission policy limits who may write one (charts/panal/templates/leases.yaml)."""
+    """Raises SecondController if somebody renews another controller's Lease, and ApiError. A Lease that stays unchanged for its duration
+    is left over. An admission policy limits who may write one (charts/panal/templates/leases.yaml)."""
     clock = clock or SystemClock()
     seen = await _others(api, namespace)
     if not seen:
@@ -49,9 +49,9 @@ async def refuse_second(api: Api, namespace: str, clock: Clock | None = None) ->
 
 
 def _told(key: Key, lease: Object) -> str:
-    what = "Open Cluster Management's federated-learning-controller" if key.name == names.FORMER_LEASE else "another controller of panal"
+    holder = shown(str(lease["spec"]["holderIdentity"]), 100)
     return (
-        f"{what} ({shown(str(lease['spec']['holderIdentity']), 100)}) runs in the namespace {key.namespace} and handles the same runs: "
+        f"{names.other_controller(key.name)} ({holder}) runs in the namespace {key.namespace} and handles the same runs: "
         "remove it, or this one (docs/how-to/migrate.md)"
     )
 

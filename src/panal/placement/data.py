@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from panal.api.addresses import is_ip, is_of_a_host
+from panal.api.addresses import PORTS, is_ip, is_of_a_host
 from panal.api.quantity import in_bytes
 
 SCHEME, S3 = "pvc://", "s3://"
@@ -18,7 +18,6 @@ S3_FORM = "give the ClusterClaim the form s3://BUCKET/PREFIX?endpoint=https://19
 BUCKET = re.compile(r"[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]")
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+")
 REGION = re.compile(r"[-a-z0-9]{1,40}")
-PORTS = {"http": 80, "https": 443}
 VOLUME = "#"  # separates the location from the volume of the data, which the owner may announce
 VOLUME_FORM = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?")
 CLAIM_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

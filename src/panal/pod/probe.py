@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from panal.api import names
+from panal.api.addresses import PORTS
 from panal.gateway.collaborator import Target, target
 
 CONNECT = 5.0  # seconds for each answer
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # an empty frame of HTTP/2, which a server answers with its own
 OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS
-PORTS = {"http": 80, "https": 443}
 LONGEST = 700  # characters of the message
 
 Hop = Callable[["Probe"], None]
