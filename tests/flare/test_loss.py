@@ -41,7 +41,7 @@ def lost_after(run: Pods, config_map: ConfigMap, round_: int) -> None:
         run.start_all(*SITES)
         run.logged("site2", f"round {round_} wait")
         assert run.record(event="notice", kind="NotResumable") is None
-        eventually(lambda: "progress" in config_map.data and config_map.progress().checkpoint == round_, run.logs, DEADLINE)
+        eventually(lambda: "progress" in config_map.data and config_map.progress.checkpoint == round_, run.logs, DEADLINE)
     run.next_pod()
 
 
@@ -70,7 +70,7 @@ def test_another_aggregator_goes_on_and_the_model_is_the_same(pods: Make, tmp_pa
         assert run.termination()[0] == 0, run.logs()
         assert [each["round"] for each in run.records() if each["event"] == "resumed"] == [2]
         assert rounds(run) == [(3, list(SITES)), (4, list(SITES))]
-        progress = config_map.progress()
+        progress = config_map.progress
         assert (progress.rounds_completed, progress.rounds_total) == (4, 4)
     model = (folder / "model.safetensors").read_bytes()
     metadata = json.loads((folder / "metadata.json").read_text())

@@ -48,7 +48,7 @@ def test_an_app_finds_what_it_needs_and_its_files_are_kept(pods: Make) -> None:
     assert (files["uri"], files["count"], files["leftOut"]) == ("pvc://models/out/team/digits/u-1/files/", 2, [])
     assert [each["path"] for each in files["list"]] == ["final_model.npz", "reports/lines.txt"]
     assert "2 files of the app" in run.log("launcher")
-    found = config_map.progress().files
+    found = config_map.progress.files
     assert found is not None
     assert (found.uri, found.count, found.size) == (files["uri"], 2, files["size"])
     image = run.folder / "app"

@@ -65,7 +65,7 @@ def test_three_sites_learn_all_digits_and_the_model_is_loaded_by_its_names(pods:
     assert len(told) == ROUNDS
     assert told[-1]["accuracy"] >= 0.94
     assert told[-1]["accuracy"] == pytest.approx(accuracy, abs=0.03)  # what the sites held out says the same
-    assert config_map.progress().metrics["accuracy"] == told[-1]["accuracy"]
+    assert config_map.progress.metrics["accuracy"] == told[-1]["accuracy"]
 
     for record in (r for r in run.records() if r.get("event") == "round" and r.get("phase") in ("train", "evaluate")):
         for site, seen in record["collaborators"].items():

@@ -62,7 +62,7 @@ def interrupted(run: Pods, app: Path, *, at: int) -> tuple[str, tuple[bytes, dic
     assert resumed
     assert at <= resumed["round"] < HELD
     assert [r["round"] for r in run.records() if r.get("phase") == "end"] == list(range(resumed["round"] + 1, ROUNDS + 1))
-    assert config_map.progress().rounds_completed == ROUNDS
+    assert config_map.progress.rounds_completed == ROUNDS
     assert not (folder / "checkpoints").exists()  # a run with a result needs none
     return result(run), stored(folder)
 

@@ -54,7 +54,7 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
     assert run.record(event="round", round=1, phase="evaluate", metrics={"accuracy": 0.5})
     assert [r["round"] for r in run.records() if r.get("phase") == "end"] == [1, 2]
 
-    progress = config_map.progress()
+    progress = config_map.progress
     assert (progress.attempt, progress.rounds_completed, progress.rounds_total, progress.connected) == ("job-1", 2, 2, 2)
     assert progress.metrics == {"loss": 2.0, "accuracy": 0.5, "judged": 2.0, "at": 2.0}
     assert progress.model is not None

@@ -47,7 +47,7 @@ def ended(pods: Make, app: str, mode: str, sites: int = 2, **settings: Any) -> E
         run.start_all(run.app(app, mode=mode), sites)
         code, message = run.termination()
     files = {str(f.relative_to(folder)): f.read_bytes() for f in Path(folder).rglob("*") if f.is_file()}
-    return Ended(code, message["reason"], message["message"], config_map.progress(), files, run)
+    return Ended(code, message["reason"], message["message"], config_map.progress, files, run)
 
 
 @pytest.mark.parametrize(("mode", "rounds"), [("loop", 3), pytest.param("loop-groups", 3, marks=pytest.mark.versions), ("push", 2)])

@@ -28,7 +28,7 @@ def lose_after_two_rounds(run: Pods, hub: ConfigMap) -> None:
     run.fault("site1", "wait in 2")
     with reporting(run, hub):
         run.start_all(*SITES)
-        eventually(lambda: "progress" in hub.data and hub.progress().checkpoint == 2, run.logs)
+        eventually(lambda: "progress" in hub.data and hub.progress.checkpoint == 2, run.logs)
         run.logged("site1", "waits in 2")
         run.lose_aggregator()
     run.fault("site1", "")
@@ -40,7 +40,7 @@ def go_on(run: Pods, hub: ConfigMap) -> tuple[dict[str, bytes], dict[str, Any]]:
         run.participate(*SITES)
         run.start_aggregator()
         assert run.termination()[0] == 0, run.logs()
-        eventually(lambda: hub.progress().result, "the result is reported")
+        eventually(lambda: hub.progress.result, "the result is reported")
     return result(folder)
 
 
@@ -78,10 +78,10 @@ def test_the_next_aggregator_goes_on_to_the_same_model(pods: Make, change: Calla
     run, hub = pods(rounds=ROUNDS), ConfigMap(rounds=str(ROUNDS))
     change(run)
     lose_after_two_rounds(run, hub)
-    assert "NotResumable" not in hub.progress().notices
+    assert "NotResumable" not in hub.progress.notices
     model, about = go_on(run, hub)
     assert [r["round"] for r in run.records() if r["event"] == "round" and r["phase"] == "end"] == [3, 4]
-    progress = hub.progress()
+    progress = hub.progress
     assert (progress.rounds_completed, progress.rounds_total) == (4, 4)
     run.logged("site1", "the aggregator is another one, and the run goes on")
     assert "cluster=site1 at=TaskResults: the results are for another aggregator" in run.log("aggregator")
@@ -106,7 +106,7 @@ def test_a_run_that_cannot_be_resumed_says_so_first_and_starts_again(pods: Make)
     assert [r["round"] for r in run.records() if r["event"] == "round" and r["phase"] == "end"] == [1, 2]
     assert about["clusters"] == {site: [1, 2] for site in SITES}
     assert (
-        hub.progress().notices["NotResumable"] == "with opt_treatment CONTINUE_LOCAL the sites keep the state of their optimizers in memory"
+        hub.progress.notices["NotResumable"] == "with opt_treatment CONTINUE_LOCAL the sites keep the state of their optimizers in memory"
     )
 
 

@@ -24,6 +24,7 @@ from panal.pod.service import Service, connected
 from panal.pod.shelf import BucketShelf
 from panal.pod.storage_errors import Address
 from panal.pod.tools import checkpoint
+from reporting import Gateway, HistoryMap
 from s3 import ACCESS, BUCKET, CREDENTIALS, SECRET, Fault, Proxy, Server, program, serving
 
 pytestmark = [pytest.mark.real]
@@ -51,10 +52,11 @@ def proxy(server: Server) -> Iterator[Proxy]:
         yield found
 
 
-class ConfigMap:
+class ConfigMap(HistoryMap):
     """`<run>-progress`, whose every state is kept."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.data: dict[str, str] = {}
         self.states: list[Progress] = []
 
@@ -89,7 +91,7 @@ def settings(folder: Path, address: Address) -> Settings:
 
 @asynccontextmanager
 async def running(folder: Path, address: Address, sink: ConfigMap) -> AsyncIterator[Reporter]:
-    reporter = Reporter(settings(folder, address), sink, credentials=CREDENTIALS)
+    reporter = Reporter(settings(folder, address), sink, Gateway(), CREDENTIALS)
     task = asyncio.create_task(reporter.run())
     yield reporter
     reporter.stop.set()

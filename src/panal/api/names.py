@@ -21,7 +21,7 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "panal"}
 LABEL_RUN = "fl.panal/run"  # the run's name, at most MAX_RUN_NAME characters
 LABEL_RUN_NAMESPACE = "fl.panal/run-namespace"
 LABEL_RUN_UID = "fl.panal/run-uid"
-LABEL_COMPONENT = "fl.panal/component"  # aggregator, collaborator or probe
+LABEL_COMPONENT = "fl.panal/component"  # aggregator, collaborator, history or probe
 ANNOTATION_PARTITION = "fl.panal/partition"  # of a collaborator's StatefulSet: its number and how many there are, such as 0/3
 ANNOTATION_HASH = "fl.panal/applied-hash"  # hash of the desired object: distinguishes a change of it from a default of the API server
 
@@ -63,6 +63,8 @@ KEY_PROGRESS = "progress"  # `panal.api.progress.Progress` as JSON
 KEY_REQUEST = "csr"  # PEM: the request for the certificate of the aggregator's gateway
 KEY_TRAFFIC = "traffic"  # JSON: by cluster requests, refused requests, bytes received, bytes sent
 KEY_ROUNDS = "rounds"
+
+KEY_HISTORY = "history"  # of `binaryData` in the ConfigMap `history`: `panal.api.history`
 
 # Keys of `data` in the ConfigMap `gateway`, written by the controller.
 KEY_PARTICIPANTS = "participants"  # JSON: the clusters to admit
@@ -112,6 +114,11 @@ def reporter(run: str) -> str:
 
 def progress(run: str) -> str:
     return f"{run}-progress"
+
+
+def history(run: str) -> str:
+    """The ConfigMap on the hub with the run's rounds."""
+    return f"{run}-history"
 
 
 def gateway(run: str) -> str:

@@ -58,7 +58,7 @@ class RunKey(NamedTuple):
 
 def watched(grpc_server: str = "") -> list[Watched]:
     """`grpc_server`: see `panal.addon.requests`."""
-    trims = {kinds.MANIFEST_WORK: works.trim}
+    trims = {kinds.MANIFEST_WORK: works.trim, kinds.CONFIG_MAP: _trimmed_config_map}
     indexes = {BY_RUN: _run, BY_NAME: _name}
     ours = [Watched(kind, label_selector=OURS, trim=trims.get(kind, drop_managed_fields), indexes=indexes) for kind in OWN_KINDS]
     entrances = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run}, optional=True) for kind in ENTRANCES]
@@ -130,6 +130,17 @@ def _name(obj: Object) -> Iterable[str]:
 def _placement(obj: Object) -> Iterable[str]:
     name = (obj["metadata"].get("labels") or {}).get(PLACEMENT_LABEL)
     return (f"{obj['metadata']['namespace']}/{name}",) if name else ()
+
+
+def _trimmed_config_map(obj: Object) -> Object:
+    """A run's history is large, changes often, and decides nothing."""
+    if _is_history(obj):
+        obj.pop("binaryData", None)
+    return drop_managed_fields(obj)
+
+
+def _is_history(obj: Object) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(names.LABEL_COMPONENT) == "history"
 
 
 def _metadata_only(obj: Object) -> Object:
@@ -215,6 +226,8 @@ def affects_no_run(kind: Kind, old: Object | None, new: Object | None) -> bool:
         return _relevant_addon_fields(old) == _relevant_addon_fields(new)
     if kind == kinds.GATEWAY:  # its status counts routes
         return _relevant_gateway_fields(old) == _relevant_gateway_fields(new)
+    if kind == kinds.CONFIG_MAP:
+        return _is_history(old) and _is_history(new)
     return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _relevant_fields(old) == _relevant_fields(new)
 
 

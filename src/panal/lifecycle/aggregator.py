@@ -32,7 +32,7 @@ TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 def objects(world: World, participants: Iterable[ClusterName]) -> list[Object]:
     """The aggregator's objects on the hub except its Service (see `exposure`), in the order in which they are needed."""
     run, runtime = world.run, runtime_of(world)
-    found = [_progress(run), gateway_config(world, participants), *_reporter_permissions(run), *storage(run).objects(world)]
+    found = [_progress(run), _history(run), gateway_config(world, participants), *_reporter_permissions(run), *storage(run).objects(world)]
     if world.job is None:
         found.append(_job(world, runtime))
     return found
@@ -43,11 +43,17 @@ def _progress(run: Run) -> Object:
     return owned(run, "v1", "ConfigMap", names.progress(run.name), "aggregator") | {"data": {names.KEY_ROUNDS: str(run.spec.server.rounds)}}
 
 
+def _history(run: Run) -> Object:
+    """The ConfigMap `<run>-history`, whose content is the reporter's."""
+    return owned(run, "v1", "ConfigMap", names.history(run.name), "history")
+
+
 def _reporter_permissions(run: Run) -> list[Object]:
     name = names.reporter(run.name)
     rbac = "rbac.authorization.k8s.io"
+    written = [names.progress(run.name), names.history(run.name)]
     rules = [
-        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [names.progress(run.name)], "verbs": ["get", "patch"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": written, "verbs": ["get", "patch"]},
         {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [names.gateway(run.name)], "verbs": ["get", "list", "watch"]},
     ]
     subject = {"kind": "ServiceAccount", "name": name, "namespace": run.namespace}

@@ -1,8 +1,9 @@
 """Stores the checkpoints of a run beside its model, and finds the one from which the next aggregator goes on.
 
-`checkpoints/<round>/` has the files of the runtime and checkpoint.json: their sizes and SHA-256 sums, the progress after that round, and
-the rounds of each cluster. A checkpoint appears all at once (`shelf`), and is used only if every sum is right. The last two are kept. The
-files come from the user's image and are not trusted: only regular files with plain names are copied, and links are not followed.
+`checkpoints/<round>/` has the files of the runtime, the history (`panal.pod.history`), and checkpoint.json: the sizes and SHA-256 sums of
+these, the progress after that round, and the rounds of each cluster. A checkpoint appears all at once (`shelf`), and is used only if every
+sum is right. The last two are kept. The files of the runtime come from the user's image and are not trusted: only regular files with plain
+names are copied, and links are not followed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pydantic import ValidationError
 
 from panal.api.progress import Progress
 from panal.api.text import shown
-from panal.pod.shelf import DamagedError, Shelf, copy_file
+from panal.pod.shelf import DamagedError, Shelf, copy_file, summed
 from panal.pod.storage_errors import StorageError
-from panal.pod.tools.checkpoint import CONTENT
+from panal.pod.tools.checkpoint import CONTENT, HISTORY
 from panal.pod.tools.files import CHECKPOINTS, RESUME, RESUMED, replace
 
 log = logging.getLogger("panal.reporter")
@@ -35,10 +36,11 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The progress after a round, and the rounds to which each cluster contributed."""
+    """The progress after a round, the rounds to which each cluster contributed, and the history, packed."""
 
     progress: Progress
     clusters: Mapping[str, list[int]]
+    history: bytes = b""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,9 @@ class Checkpoints:
         part.mkdir(parents=True)
         try:
             files = {name: copy_file(self._source / str(round_) / name, part / name) for name in _names(self._source / str(round_))}
+            if snapshot.history:
+                (part / HISTORY).write_bytes(snapshot.history)
+                files[HISTORY] = summed(part / HISTORY)
             content = {
                 "round": round_,
                 "files": files,
@@ -139,8 +144,11 @@ class Checkpoints:
             content = _content(self.run_dir / RESUME)
             if content["round"] != round_:
                 return None
+            history = self.run_dir / RESUME / HISTORY
             return Snapshot(
-                Progress.model_validate(content["progress"]), {str(c): list(map(int, r)) for c, r in content["clusters"].items()}
+                Progress.model_validate(content["progress"]),
+                {str(c): list(map(int, r)) for c, r in content["clusters"].items()},
+                history.read_bytes() if HISTORY in content["files"] else b"",
             )
         except (OSError, ValueError, ValidationError, KeyError, TypeError, AttributeError):
             return None
@@ -168,7 +176,7 @@ def _content(folder: Path) -> dict[str, Any]:
 
 def _names(folder: Path) -> list[str]:
     found = sorted(each.name for each in folder.iterdir())
-    if unfit := next((name for name in found if not _NAME.fullmatch(name) or name == CONTENT), ""):
+    if unfit := next((name for name in found if not _NAME.fullmatch(name) or name in (CONTENT, HISTORY)), ""):
         raise DamagedError(f"a checkpoint may not have a file {unfit!r}")
     if not 0 < len(found) <= MAX_FILES:
         raise DamagedError(f"a checkpoint has 1 to {MAX_FILES} files, this one {len(found)}")

@@ -97,7 +97,9 @@ def _collaborators(known: Mapping[str, CollaboratorProgress], record: Round) -> 
             continue  # its training failed in this round, so a later evaluation does not make it a success
         same_round = before is not None and before.round == number and not before.failed
         metrics = _metrics(before.metrics if before is not None and same_round else {}, reply.get("metrics"))
-        result[cluster] = CollaboratorProgress(round=number, time=record.time, seconds=reply.get("seconds"), metrics=metrics)
+        trained = before.seconds if before is not None and same_round and record.phase not in (TRAIN, QUERY) else None
+        seconds = reply.get("seconds") if trained is None else trained
+        result[cluster] = CollaboratorProgress(round=number, time=record.time, seconds=seconds, metrics=metrics)
     return result
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -31,11 +32,11 @@ from panal.pod.tools.files import PARTICIPANTS, replace
 
 log = logging.getLogger("panal.reporter")
 
-# Seconds between two reads of the statistics: at least COUNT, and at least SHARE times the duration of a read.
+# Seconds between two reads of the statistics: COUNT, less at the end of a round, but at least SHARE times the duration of a read.
 COUNT, SHARE = 2.0, 20
 STATS = f"http://gateway{gateway.STATS_PATH}"
 GROUP_READS = 0o640  # the files contain the Pod's secret, and the gateway may run as another user
-ANSWER = aiohttp.ClientTimeout(total=5)
+ANSWER = aiohttp.ClientTimeout(total=2)
 
 
 class Gatekeeper:
@@ -47,7 +48,9 @@ class Gatekeeper:
         self.rules = rules
         self._key = _key(folder / "tls.key")
         self.request = _request(self._key)
-        self._traffic = ""
+        self._counters: dict[ClusterName, gateway.Traffic] = {}
+        self._took = 0.0
+        self._read_at = -math.inf
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Gatekeeper:
@@ -63,7 +66,24 @@ class Gatekeeper:
 
     def report(self) -> dict[str, str]:
         """Data for the ConfigMap `<run>-progress`: the certificate request, and per cluster [requests, refused, bytes received, sent]."""
-        return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: self._traffic} if self._traffic else {})
+        found = {c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(self._counters.items())}
+        return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: json.dumps(found)} if found else {})
+
+    def bytes_by_cluster(self) -> dict[str, tuple[int, int]]:
+        """Bytes received from and sent to each cluster since the gateway started, as far as they have been read."""
+        return {cluster: (each.bytes_received, each.bytes_sent) for cluster, each in self._counters.items()}
+
+    async def measure(self) -> None:
+        """Reads the gateway's statistics, unless a reading costs too much to be repeated yet."""
+        began = time.monotonic()
+        if began - self._read_at < SHARE * self._took:
+            return
+        self._read_at = began
+        try:
+            self._counters = await self.traffic()
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            log.info("the gateway's statistics are not available: %r", error)
+        self._took = time.monotonic() - began
 
     async def run(self, client: Client, namespace: str, run: str) -> None:
         """Watches the ConfigMap `<run>-gateway` and reads the gateway's statistics until cancelled."""
@@ -79,17 +99,9 @@ class Gatekeeper:
             self.update(new.get("data") or {})
 
     async def _count(self) -> None:
-        took = 0.0
         while True:
-            await asyncio.sleep(max(COUNT, SHARE * took))
-            began = time.monotonic()
-            try:
-                found = await self.traffic()
-            except (OSError, aiohttp.ClientError) as error:
-                log.info("the gateway's statistics are not available: %r", error)
-                continue
-            took = time.monotonic() - began
-            self._traffic = json.dumps({c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(found.items())})
+            await asyncio.sleep(max(COUNT, SHARE * self._took))
+            await self.measure()
 
     def update(self, data: Mapping[str, str]) -> None:
         """Writes the gateway's files from the ConfigMap's `data`. Missing values, and a certificate for another key, are ignored. The

@@ -1,5 +1,5 @@
-"""The reporter, a sidecar of the aggregator: writes the progress to the ConfigMap `<run>-progress`, stores the models and the app's files,
-and keeps the gateway's files up to date (`gatekeeper`).
+"""The reporter, a sidecar of the aggregator: writes the progress to the ConfigMap `<run>-progress` and the rounds to `<run>-history`
+(`historian`), stores the models, the history and the app's files, and keeps the gateway's files up to date (`gatekeeper`).
 
 Only the reporter mounts the storage volume and the ServiceAccount token. Its input comes from the user's image and is not trusted; its
 output is bounded (`fold`). It can be killed and restarted at any time: it reads its input from the beginning and gets the same result.
@@ -16,12 +16,12 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, RUN_DIR, STORAGE_DIR, WORK_DIR, progress
+from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, RUN_DIR, STORAGE_DIR, WORK_DIR, history, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -33,13 +33,15 @@ from panal.pod.checkpointing import Checkpoints, Snapshot
 from panal.pod.collecting import Collector
 from panal.pod.fold import bounded, fold, resumed
 from panal.pod.gatekeeper import Gatekeeper
+from panal.pod.historian import Historian
+from panal.pod.history import History
 from panal.pod.publishing import InBucket, Storage, Volume
 from panal.pod.service import SECRETS
 from panal.pod.shelf import DamagedError
 from panal.pod.storage_errors import Address, StorageError
 from panal.pod.storing import Place, participated, store
 from panal.pod.tensors import UnstorableError
-from panal.pod.tools.codes import MAX_TEXT, TRAIN, Doubt
+from panal.pod.tools.codes import END, MAX_TEXT, TRAIN, Doubt
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import exclude_loopback
 from panal.pod.tools.records import Checkpoint, InvalidRecordError, Notice, Record, Resumed, Round, parse
@@ -65,25 +67,31 @@ UNSTORABLE = (
 
 
 class Sink(Protocol):
-    """The ConfigMap `<run>-progress`. Both methods return its data and raise KubeError."""
+    """The ConfigMap `<run>-progress`, whose data `write` and `read` return, and `<run>-history`. All methods raise KubeError."""
 
     async def write(self, data: Mapping[str, str]) -> Mapping[str, str]: ...
 
     async def read(self) -> Mapping[str, str]: ...
+
+    async def write_history(self, binary_data: Mapping[str, str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigMapSink:
     client: Client
     namespace: str
-    name: str
+    run: str
 
     async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
         """Raises NotFound until the controller has created the ConfigMap."""
-        return _data(await self.client.merge_patch(CONFIG_MAP, self.namespace, self.name, {"data": dict(data)}))
+        return _data(await self.client.merge_patch(CONFIG_MAP, self.namespace, progress(self.run), {"data": dict(data)}))
 
     async def read(self) -> Mapping[str, str]:
-        return _data(await self.client.get(CONFIG_MAP, self.namespace, self.name))
+        return _data(await self.client.get(CONFIG_MAP, self.namespace, progress(self.run)))
+
+    async def write_history(self, binary_data: Mapping[str, str]) -> None:
+        """Raises NotFound until the controller has created the ConfigMap."""
+        await self.client.merge_patch(CONFIG_MAP, self.namespace, history(self.run), {"binaryData": dict(binary_data)})
 
 
 def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
@@ -115,11 +123,27 @@ class Settings:
         )
 
 
+class Gateway(Protocol):
+    """The aggregator's gateway (`gatekeeper`)."""
+
+    def report(self) -> Mapping[str, str]:
+        """Further data for the ConfigMap `<run>-progress`: certificate request and traffic."""
+        ...
+
+    def bytes_by_cluster(self) -> Mapping[str, tuple[int, int]]:
+        """Bytes received and sent."""
+        ...
+
+    async def measure(self) -> None:
+        """Brings them up to date."""
+        ...
+
+
 @dataclass(slots=True)
 class Reporter:
     settings: Settings
     sink: Sink
-    more: Callable[[], Mapping[str, str]] = dict  # further data for the ConfigMap: certificate request and traffic
+    gateway: Gateway
     credentials: Mapping[str, str] = field(default_factory=dict)  # of a bucket, by variable
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
@@ -132,12 +156,16 @@ class Reporter:
     trouble: str = ""  # for which the storage is tried again
     storage: Storage = field(init=False)
     checkpoints: Checkpoints = field(init=False)
+    historian: Historian = field(init=False)
     _tail: Tail = field(init=False)
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.state = Progress(attempt=self.settings.attempt)
         self.storage = self._opened()
         self.checkpoints = Checkpoints(self.settings.run_dir, self.storage.shelf)
+        rows = History(self.settings.run, self.settings.attempt, self.gateway.bytes_by_cluster)
+        self.historian = Historian(rows, self.settings.place.folder, lambda: self.state, self.sink.write_history)
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for found in self.stored.values():
@@ -155,10 +183,13 @@ class Reporter:
 
     async def run(self) -> None:
         """Runs until `stop` is set, then writes what is left."""
+        await self.historian.load()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._end_storage())
             tasks.create_task(self._store_models())
             tasks.create_task(self._store_checkpoints())
+            tasks.create_task(self.historian.store(self.stop))
+            tasks.create_task(self.historian.report(self.stop))
             tasks.create_task(self._sync_loop())
         await self._write_last()
 
@@ -167,39 +198,53 @@ class Reporter:
         self.storage.end()
 
     async def _write_last(self) -> None:
-        self._read_records()
+        await self._read_records()
         end = time.monotonic() + LAST_WRITE
         while self.text() != self.written and time.monotonic() < end:
             await self.sync()
             await asyncio.sleep(POLL)
+        await self.historian.write_change()
+        await asyncio.to_thread(self._publish_last)
         await self._remove_checkpoints()
+
+    def _publish_last(self) -> None:
+        self.historian.save()
+        try:
+            self.storage.publish()
+        except (OSError, StorageError) as error:
+            log.warning("the history is not stored: %s", error)
 
     async def _sync_loop(self) -> None:
         while not self.stop.is_set():
-            self._read_records()
+            await self._read_records()
             await self.sync()
             await self._sleep(PAUSE if self.text() == self.written else POLL)
 
-    def _read_records(self) -> None:
-        for line in self._tail.poll():
-            try:
-                record = parse(line)
-            except InvalidRecordError as error:
-                log.warning("ignored a record of progress.jsonl: %s", error)
-                continue
-            self.state = fold(self.state, record)
-            self._note(record)
+    async def _read_records(self) -> None:
+        async with self._reading:
+            for line in self._tail.poll():
+                try:
+                    record = parse(line)
+                except InvalidRecordError as error:
+                    log.warning("ignored a record of progress.jsonl: %s", error)
+                    continue
+                if isinstance(record, Round) and record.phase == END:
+                    await self.gateway.measure()
+                self.state = fold(self.state, record)
+                self._note(record)
 
     def _note(self, record: Record | None) -> None:
+        self.historian.history.note(self.state, record)
         match record:
             case Round(phase=phase) if phase == TRAIN:
                 participated(self.clusters, record)
             case Checkpoint(round=round_):
                 until = {cluster: [each for each in rounds if each <= round_] for cluster, rounds in self.clusters.items()}
-                self.checkpoints.take(round_, Snapshot(self.state, until))
+                self.checkpoints.take(round_, Snapshot(self.state, until, self.historian.history.packed()))
             case Resumed(round=round_) if (before := self.checkpoints.restored(round_)) is not None:
                 self.state = resumed(self.state, before.progress, round_)
                 self.clusters = {cluster: list(rounds) for cluster, rounds in before.clusters.items()}
+                self.historian.restore(before.history, round_)
 
     def text(self) -> str:
         state = self.state.model_copy(update={"waiting": shown(self.trouble, MAX_TEXT)}) if self.trouble else self.state
@@ -212,7 +257,7 @@ class Reporter:
             text = self.text()
             try:
                 if text != self.written or time.monotonic() - self.written_at >= REFRESH:
-                    self._update_rounds(await self.sink.write({KEY_PROGRESS: text, **self.more()}))
+                    self._update_rounds(await self.sink.write({KEY_PROGRESS: text, **self.gateway.report()}))
                     self.written, self.written_at = text, time.monotonic()
                 elif time.monotonic() - self.read_at >= READ_INTERVAL:
                     self._update_rounds(await self.sink.read())
@@ -223,7 +268,7 @@ class Reporter:
                 return
             await self._sleep(pause)
             pause = min(pause * 2, LONGEST_RETRY)
-            self._read_records()
+            await self._read_records()
 
     def _update_rounds(self, data: Mapping[str, str]) -> None:
         self.read_at = time.monotonic()
@@ -314,7 +359,7 @@ class Reporter:
         (folder / ARRAYS).unlink(missing_ok=True)
 
     async def _attempt(self, folder: Path, model: Mapping[str, Any]) -> ModelStatus:
-        self._read_records()
+        await self._read_records()
         about = {
             "run": self.settings.run,
             "start": model["start"],
@@ -336,6 +381,7 @@ class Reporter:
 
     def _stored(self, source: Path, model: Mapping[str, Any], about: Mapping[str, Any]) -> ModelStatus:
         status = store(source, model, self.settings.place, about, self._touch)
+        self.historian.save()
         self.storage.publish()
         return status
 
@@ -379,7 +425,7 @@ async def _main() -> None:
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
         namespace, run = settings.run["namespace"], settings.run["name"]
-        reporter = Reporter(settings, ConfigMapSink(client, namespace, progress(run)), gatekeeper.report, credentials)
+        reporter = Reporter(settings, ConfigMapSink(client, namespace, run), gatekeeper, credentials)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, reporter.stop.set)

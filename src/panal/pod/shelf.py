@@ -130,6 +130,13 @@ def copy_file(source: Path, target: Path) -> dict[str, Any]:
         return {"size": copy.tell(), "sha256": digest.hexdigest()}
 
 
+def summed(file: Path) -> dict[str, Any]:
+    """Syncs a file of ours. Returns its size and SHA-256."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+
+
 def _opened(path: Path) -> IO[bytes]:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):

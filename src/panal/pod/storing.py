@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from panal.api.history import FILE as HISTORY
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
 from panal.pod import boosters
@@ -80,7 +81,8 @@ def _arrays(model: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _archive(folder: Path, start: int) -> None:
-    """Moves the files of an earlier call of `start` to `start-N`. metadata.json is moved last, because it names the call."""
+    """Moves the files of an earlier call of `start` to `start-N`: all but the history, which goes on. metadata.json is moved last, because
+    it names the call."""
     try:
         before = int(json.loads((folder / METADATA).read_text()).get("start", start))
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
@@ -89,7 +91,8 @@ def _archive(folder: Path, start: int) -> None:
         return
     aside = folder / f"start-{before}"
     aside.mkdir(exist_ok=True)
-    files = sorted((f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")), key=lambda f: f.name == METADATA)
+    here = (f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".") and f.name != HISTORY)
+    files = sorted(here, key=lambda f: f.name == METADATA)
     for file in files:
         file.replace(aside / file.name)
     shutil.rmtree(folder / f"start-{before - MAX_STARTS}", ignore_errors=True)

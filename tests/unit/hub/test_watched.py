@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from panal.api.names import LABEL_RUN, LABEL_RUN_NAMESPACE
+from panal.api.names import LABEL_COMPONENT, LABEL_RUN, LABEL_RUN_NAMESPACE, LABEL_RUN_UID
 from panal.hub.watched import BY_REQUESTER, PLACEMENT_LABEL, affected, affects_no_run, watched
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
@@ -125,3 +125,19 @@ def test_requests_through_the_grpc_server_are_indexed_by_the_agent_it_names_also
 
 def _of_requests(grpc_server: str) -> Watched:
     return next(w for w in watched(grpc_server) if w.kind == kinds.CERTIFICATE_SIGNING_REQUEST)
+
+
+def config_map(component: str, content: str) -> dict[str, Any]:
+    labels = {LABEL_COMPONENT: component, LABEL_RUN_UID: "u"}
+    about = {"name": f"digits-{content}", "namespace": "team", "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {"a": content}, "binaryData": {"history": content}}
+
+
+def test_a_runs_history_is_not_kept_and_affects_no_run() -> None:
+    (trim,) = (each.trim for each in watched() if each.kind == kinds.CONFIG_MAP)
+    assert trim
+    assert "binaryData" not in trim(config_map("history", "a" * 100_000))
+    assert trim(config_map("aggregator", "b"))["data"] == {"a": "b"}
+    assert affects_no_run(kinds.CONFIG_MAP, config_map("history", "a"), config_map("history", "b"))
+    assert not affects_no_run(kinds.CONFIG_MAP, config_map("aggregator", "a"), config_map("aggregator", "b"))
+    assert not affects_no_run(kinds.CONFIG_MAP, config_map("history", "a"), None)  # somebody deleted it: it is created again

@@ -107,6 +107,7 @@ def test_the_aggregator_is_created_with_enough_clusters() -> None:
         "Service",
         "ConfigMap",
         "ConfigMap",
+        "ConfigMap",
         "ServiceAccount",
         "Role",
         "RoleBinding",

@@ -75,7 +75,7 @@ def test_metrics_of_a_round_stay_until_the_next_is_complete() -> None:
     assert (progress.replies, progress.failures, progress.rounds_completed, progress.seconds) == (2, 1, 1, 6.0)
     assert progress.metrics == {"accuracy": 0.9, "loss": 0.5}
     assert progress.collaborators == {
-        "a": CollaboratorProgress(round=1, seconds=0.5, metrics={"accuracy": 0.8, "loss": 0.4}),
+        "a": CollaboratorProgress(round=1, seconds=1.5, metrics={"accuracy": 0.8, "loss": 0.4}),
         "b": CollaboratorProgress(round=1),
         "c": CollaboratorProgress(round=1, failed=True, reason="ValueError"),
     }

@@ -12,15 +12,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from panal.api.history import read as read_history
 from panal.api.progress import Progress
 from panal.kube.errors import NotFound
 from panal.pod.reporter import Reporter, Settings
+from reporting import Gateway, HistoryMap
 
 from .test_storing import npz
 
 
-class ConfigMap:
+class ConfigMap(HistoryMap):
     def __init__(self, **data: str) -> None:
+        super().__init__()
         self.data = data
         self.away = False
         self.writes = 0
@@ -57,8 +60,8 @@ def settings(folder: Path) -> Settings:
 
 
 @asynccontextmanager
-async def running(folder: Path, sink: ConfigMap) -> AsyncIterator[Reporter]:
-    reporter = Reporter(settings(folder), sink)
+async def running(folder: Path, sink: ConfigMap, gateway: Gateway | None = None) -> AsyncIterator[Reporter]:
+    reporter = Reporter(settings(folder), sink, gateway or Gateway())
     task = asyncio.create_task(reporter.run())
     yield reporter
     reporter.stop.set()
@@ -209,3 +212,51 @@ async def test_texts_of_the_app_are_escaped_in_the_metadata(folder: Path) -> Non
     said = json.loads(next(folder.glob("volume/team/digits/u/metadata.json")).read_text())
     assert (said["app"]["fab_id"], len(said["app"]["fab_version"]), said["strategy"]) == (r"acme/\x1b[31mdigits\u202e", 500, r"Fed\x00Avg")
     assert [key.partition("~")[0] for key in said["rounds"]["train"]["1"]] == [r"lo\nss"]
+
+
+def phases(number: int, cluster: str = "cluster1") -> list[dict[str, object]]:
+    reply = {cluster: {"seconds": 1.0, "metrics": {"loss": 0.5}}}
+    training = {"event": "round", "round": number, "phase": "train", "replies": 1, "failures": 0, "seconds": 1.2, "collaborators": reply}
+    return [training, {"event": "round", "round": number, "phase": "end", "seconds": 1.5, "time": float(number)}]
+
+
+async def test_the_history_is_in_its_config_map_while_the_run_goes_on_and_beside_the_model_afterwards(folder: Path) -> None:
+    sink, gateway = ConfigMap(), Gateway()
+    async with running(folder, sink, gateway) as reporter:
+        gateway.counters = {"cluster1": (700, 900)}
+        append(folder, {"event": "started", "rounds": 3}, *phases(1), *phases(2))
+        await eventually(lambda: len(sink.history.rounds) == 2)
+        clusters = sink.history.rounds[0].clusters
+        assert clusters
+        assert (clusters["cluster1"].received, clusters["cluster1"].sent) == (700, 900)
+        leave_model(folder, 2)
+        await eventually(lambda: stored(folder))
+        file = reporter.settings.place.folder / "history.jsonl"
+        assert read_history(file.read_bytes()) == sink.history
+        reporter.stop.set()
+        append(folder, *phases(3))
+    assert [row.round for row in sink.history.rounds] == [1, 2, 3]
+    assert read_history(file.read_bytes()) == sink.history
+
+
+async def test_a_run_whose_history_cannot_be_stored_goes_on(folder: Path) -> None:
+    sink = ConfigMap()
+    async with running(folder, sink) as reporter:
+        (reporter.settings.place.folder / "history.jsonl").mkdir(parents=True)
+        append(folder, *phases(1))
+        await eventually(lambda: len(sink.history.rounds) == 1)
+        leave_model(folder)
+        await eventually(lambda: "uri" in stored(folder))
+
+
+async def test_the_history_of_several_models_is_one_file(folder: Path) -> None:
+    sink = ConfigMap()
+    async with running(folder, sink) as reporter:
+        for start in (1, 2):
+            append(folder, *phases(start))
+            await eventually(lambda start=start: len(sink.history.rounds) == start)
+            leave_model(folder, start, start=start)
+            await eventually(lambda start=start: stored(folder, start))
+        place = reporter.settings.place.folder
+    assert [row.round for row in read_history((place / "history.jsonl").read_bytes()).rounds] == [1, 2]
+    assert not (place / "start-1/history.jsonl").exists()

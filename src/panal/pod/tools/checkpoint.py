@@ -21,7 +21,7 @@ from .records import Checkpoint, Resumed
 
 WAIT = 0.1  # seconds between two looks
 PATIENCE = 600.0  # seconds for the reporter to read or to store a checkpoint
-CONTENT = "checkpoint.json"  # what the reporter adds
+CONTENT, HISTORY = "checkpoint.json", "history.jsonl.gz"  # what the reporter adds
 PENDING = 2  # checkpoints that wait for the reporter
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,31 +17,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from panal.api.progress import Progress
 from panal.pod.reporter import Reporter, Settings
 from panal.pod.tools.install import install
 from processes import free_port
+from reporting import ConfigMap, Gateway
 from standin_gateway import StandInGateways
 from waiting import eventually
 
 EXAMPLE = Path(__file__).parents[4] / "examples/plain"
 SECRET = "Basic cGFuYWw6b2YtdGhpcy1wb2Q="
-
-
-class ConfigMap:
-    def __init__(self) -> None:
-        self.data: dict[str, str] = {}
-
-    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
-        self.data |= data
-        return self.data
-
-    async def read(self) -> Mapping[str, str]:
-        return self.data
-
-    @property
-    def progress(self) -> Progress:
-        return Progress.model_validate_json(self.data.get("progress", "{}"))
 
 
 class Pods:
@@ -57,7 +41,7 @@ class Pods:
             each.mkdir(exist_ok=True)
         (folder / "pod/secret").write_text(SECRET + "\n")
         install(folder / "tools")
-        self._reporter = Reporter(self._reporters_settings(), self.sink)
+        self._reporter = Reporter(self._reporters_settings(), self.sink, Gateway())
         self._thread = Thread(target=lambda: asyncio.run(self._reporter.run()))
         self._thread.start()
 

@@ -1,0 +1,270 @@
+"""The history of a run: what a row says, what a reporter that was restarted knows, and how much the ConfigMap gets."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from panal.api import history as api
+from panal.api.history import FILE, ClusterRound, HistoryError, of_config_map
+from panal.api.progress import Progress
+from panal.pod import history as module
+from panal.pod.fold import fold
+from panal.pod.history import Bytes, History
+from panal.pod.tools.codes import END, TRAIN
+from panal.pod.tools.records import Number, Record, Reply, Resumed, Round
+
+RUN = {"namespace": "team", "name": "digits", "uid": "u"}
+SITES = ("cluster1", "cluster2")
+
+
+class Aggregator:
+    """An attempt of the run, whose records arrive one after the other. `counters` are those of its gateway."""
+
+    def __init__(self, attempt: str = "job-1", sites: Iterable[str] = SITES) -> None:
+        self.counters: dict[str, Bytes] = {}
+        self.sites = tuple(sites)
+        self.records: list[Record] = []
+        self.restart(attempt)
+
+    def restart(self, attempt: str = "job-1", folder: Path | None = None) -> None:
+        """The reporter begins anew."""
+        self.state, self.history = Progress(attempt=attempt), History(RUN, attempt, lambda: self.counters)
+        if folder:
+            self.history.load(folder)
+        for record in self.records:
+            self._take(record)
+
+    def give(self, *records: Record) -> None:
+        for record in records:
+            self.records.append(record)
+            self._take(record)
+
+    def _take(self, record: Record) -> None:
+        self.state = fold(self.state, record)
+        self.history.note(self.state, record)
+
+    def train(self, number: int, received: int = 100, sent: int = 200, **metrics: Number) -> None:
+        """A round whose phases are complete, but not the round itself."""
+        self.counters = {
+            site: (before[0] + received, before[1] + sent) for site in self.sites for before in [self.counters.get(site, (0, 0))]
+        }
+        replies = {site: Reply(seconds=1.5, metrics=dict(metrics)) for site in self.sites}
+        self.give(
+            Round(round=number, phase=TRAIN, replies=len(replies), failures=0, seconds=2.0, collaborators=replies, metrics=metrics),
+            Round(round=number, phase="evaluate", seconds=0.5, collaborators={site: Reply(seconds=0.1, metrics={}) for site in replies}),
+        )
+
+    def rounds(self, *numbers: int) -> None:
+        for number in numbers:
+            self.train(number, loss=1 / number)
+            self.give(Round(round=number, phase=END, seconds=2.6, time=float(number)))
+
+    @property
+    def shown(self) -> api.History:
+        return read(self.history.shortened(self.state))
+
+
+def read(packed: bytes) -> api.History:
+    found = of_config_map({"binaryData": api.for_config_map(packed)})
+    assert found
+    return found
+
+
+def stored(folder: Path) -> api.History:
+    return api.read((folder / FILE).read_bytes())
+
+
+def traffic(found: api.History) -> list[Mapping[str, tuple[int | None, int | None]]]:
+    return [{c: (each.received, each.sent) for c, each in (row.clusters or {}).items()} for row in found.rounds]
+
+
+def test_a_row_says_what_happened_in_the_round() -> None:
+    run = Aggregator()
+    run.train(1, received=1000, sent=5000, loss=0.5)
+    run.give(Round(round=1, phase=END, seconds=2.6, time=1700.0))
+    (row,) = run.shown.rounds
+    assert row.model_dump(exclude={"clusters"}) == {
+        "round": 1, "complete": True, "resumed": False, "time": 1700.0, "seconds": 2.6, "phases": {"train": 2.0, "evaluate": 0.5},
+        "replies": 2, "failures": 0, "metrics": {"loss": 0.5}, "failed": {},
+    }  # fmt: skip
+    assert row.clusters == {site: ClusterRound(seconds=1.5, metrics={"loss": 0.5}, received=1000, sent=5000) for site in SITES}
+
+
+def test_a_row_names_the_cluster_that_failed_and_why() -> None:
+    run = Aggregator()
+    replies = {"cluster1": Reply(seconds=1.0, metrics={})}
+    said = {"cluster2": "ZeroDivisionError"}
+    run.give(
+        Round(
+            round=1, phase=TRAIN, replies=1, failures=1, collaborators=replies, failed=said, messages={"cluster2": "division\x1b[2J"}
+        ),
+        Round(round=1, phase=END, seconds=1.0),
+    )  # fmt: skip
+    (row,) = run.shown.rounds
+    assert (row.replies, row.failures, row.failed) == (1, 1, said)
+    assert row.clusters
+    assert row.clusters["cluster2"] == ClusterRound(reason="ZeroDivisionError", message="division\\x1b[2J")
+
+
+def test_a_metric_that_is_not_finite_is_kept() -> None:
+    run = Aggregator()
+    run.train(1, loss="NaN")
+    run.give(Round(round=1, phase=END))
+    (row,) = run.shown.rounds
+    assert row.metrics == {"loss": "NaN"}
+
+
+def test_the_round_that_goes_on_is_the_last_row_and_not_complete() -> None:
+    run = Aggregator()
+    run.rounds(1)
+    run.train(2, loss=0.3)
+    first, second = run.shown.rounds
+    assert (first.complete, second.complete) == (True, False)
+    assert (second.round, second.metrics, second.phases) == (2, {"loss": 0.3}, {"train": 2.0, "evaluate": 0.5})
+    assert len(run.history.rows) == 1
+
+
+def test_the_bytes_of_a_round_are_those_since_the_round_before() -> None:
+    run = Aggregator(sites=["cluster1"])
+    for number, size in ((1, 100), (2, 7)):
+        run.train(number, received=size, sent=2 * size)
+        run.give(Round(round=number, phase=END))
+    run.counters = {"cluster1": (0, 0)}  # the gateway was restarted
+    run.train(3, received=30, sent=60)
+    run.give(Round(round=3, phase=END))
+    assert traffic(run.shown) == [{"cluster1": (100, 200)}, {"cluster1": (7, 14)}, {"cluster1": (30, 60)}]
+
+
+def test_a_reporter_that_was_restarted_has_the_same_rows_and_bytes(tmp_path: Path) -> None:
+    run = Aggregator()
+    run.rounds(1, 2, 3)
+    before = run.shown
+    run.history.save(tmp_path, list(run.history.rows))
+    run.restart(folder=tmp_path)
+    assert run.shown == before
+    run.rounds(4)
+    assert traffic(run.shown)[3] == dict.fromkeys(SITES, (100, 200))
+
+
+def test_the_file_has_every_row_and_grows(tmp_path: Path) -> None:
+    run = Aggregator()
+    for number in (1, 2, 3):
+        run.rounds(number)
+        run.history.save(tmp_path, list(run.history.rows))
+        assert stored(tmp_path) == run.shown
+    assert stored(tmp_path).run == RUN
+
+
+def test_a_line_that_was_not_written_completely_is_written_again(tmp_path: Path) -> None:
+    run = Aggregator()
+    run.rounds(1, 2)
+    run.history.save(tmp_path, list(run.history.rows))
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[:-20])
+    run.restart(folder=tmp_path)
+    run.history.save(tmp_path, list(run.history.rows))
+    assert [row.round for row in stored(tmp_path).rounds] == [1, 2]
+
+
+def test_another_aggregator_goes_on_after_the_rows_of_the_checkpoint(tmp_path: Path) -> None:
+    first = Aggregator()
+    first.rounds(1, 2, 3)
+    packed = first.history.packed()
+    second = Aggregator("job-2")
+    second.give(Resumed(round=2))
+    second.history.restore(packed, 2)
+    second.state = second.state.model_copy(update={"rounds_completed": 2})
+    second.rounds(3)
+    rows = second.shown.rounds
+    assert [(row.round, row.resumed) for row in rows] == [(1, False), (2, False), (3, True)]
+    assert rows[:2] == first.shown.rounds[:2]
+    second.history.save(tmp_path, list(second.history.rows))
+    assert stored(tmp_path) == second.shown
+
+
+def test_a_round_that_is_repeated_counts_once() -> None:
+    run = Aggregator()
+    run.rounds(1, 2)
+    run.rounds(2, 3)
+    assert [row.round for row in run.shown.rounds] == [1, 2, 3]
+
+
+def large(rounds: int, clusters: int) -> Aggregator:
+    run = Aggregator(sites=[f"cluster{number}" for number in range(clusters)])
+    for number in range(1, rounds + 1):
+        run.train(number, received=1_000_003 * number, loss=1 / (number + 0.123456789))
+        run.give(Round(round=number, phase=END, seconds=2.6 + number / 7, time=1.7e9 + number))
+    return run
+
+
+@pytest.mark.parametrize("limit", [8_000, 4_000])
+def test_the_config_map_gets_what_fits(limit: int) -> None:
+    run = large(100, 50)
+    packed = run.history.shortened(run.state, limit)
+    assert len(packed) <= limit
+    rows = read(packed).rounds
+    assert [row.round for row in rows] == list(range(1, 101))
+    named = [row.round for row in rows if row.clusters]
+    assert named[-1] == 100
+    assert 1 < len(named) < 100
+    assert all(len(row.clusters or ()) == 50 for row in rows if row.clusters is not None)
+    assert len({after - before for before, after in pairwise(named[:-1])}) <= 1  # evenly, and the last
+
+
+def test_rows_are_left_out_when_not_even_their_numbers_fit() -> None:
+    run = large(400, 2)
+    packed = run.history.shortened(run.state, 3_000)
+    assert len(packed) <= 3_000
+    rows = [row.round for row in read(packed).rounds]
+    assert rows[-1] == 400
+    assert 5 < len(rows) < 400
+
+
+def test_the_file_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "MAX_SIZE", 10_000)
+    run = large(30, 20)
+    run.history.save(tmp_path, list(run.history.rows))
+    assert (tmp_path / FILE).stat().st_size < 20_000
+    rows = stored(tmp_path).rounds
+    assert len(rows) == 30
+    assert rows[0].clusters
+    assert rows[-1].clusters is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "malformed"),
+        (b"[]\n", "no version"),
+        (b'{"version": 2}\n', "use a newer panal"),
+        (b'{"version": 1}\n{"round": -1}\n', "malformed"),
+        (b'{"version": 1}\n{"round": 1, "clusters": {"../x": {}}}\n', "malformed"),
+        (b'{"version": 1}\nnot json\n', "not JSON"),
+    ],
+)
+def test_what_is_not_a_history_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(HistoryError, match=message):
+        of_config_map({"binaryData": api.for_config_map(gzip.compress(content))})
+
+
+def test_a_config_map_may_hold_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert of_config_map({}) is None
+    for coded in ("!", "aGFsbG8="):
+        with pytest.raises(HistoryError, match="gzip"):
+            of_config_map({"binaryData": {"history": coded}})
+    monkeypatch.setattr(api, "LONGEST", 1000)
+    with pytest.raises(HistoryError, match="larger"):
+        of_config_map({"binaryData": api.for_config_map(gzip.compress(b" " * 5000))})
+
+
+def test_hostile_names_and_texts_are_escaped() -> None:
+    hostile = b'{"version": 1}\n{"round": 1, "metrics": {"a\\u001b[2J": 1}, "clusters": {"c": {"message": "\\u202eevil", "reason": "R"}}}\n'
+    (row,) = api.read(hostile).rounds
+    assert "\x1b" not in "".join(row.metrics)
+    assert row.clusters
+    assert row.clusters["c"].message == "\\u202eevil"
