@@ -104,8 +104,8 @@ class History:
         traffic = _since(self._before, counters) if known is None else known
         self._before = dict(counters) if known is None else _sum(self._before, known)
         phases = self._phases if self._phases_of == number else {}
-        content = _content(state, number, phases, traffic) | {"time": time, "seconds": state.seconds, "metrics": state.metrics}
-        self.rows.append(_row(content | ({"resumed": True} if self._resumed else {}), sum(row.size for row in self.rows)))
+        ended = {"resumed": self._resumed or None, "time": time, "seconds": state.seconds, "metrics": state.metrics}
+        self.rows.append(_row(_content(state, number, phases, traffic, ended), sum(row.size for row in self.rows)))
         self._resumed = False
         self.version += 1
 
@@ -153,11 +153,14 @@ class History:
                 yield zlib.decompress(row.brief)
         if state.reported_round > (rows[-1].round if rows else 0) and not state.result:
             phases = self._phases if self._phases_of == state.reported_round else {}
-            content = _content(state, state.reported_round, phases, _since(self._before, self.traffic()))
-            yield _line(content | {"complete": False, "metrics": state.reported})
+            going = {"complete": False, "metrics": state.reported}
+            yield _line(_content(state, state.reported_round, phases, _since(self._before, self.traffic()), going))
 
 
-def _content(state: Progress, number: int, phases: Mapping[str, float], traffic: Mapping[str, Bytes]) -> dict[str, Any]:
+def _content(
+    state: Progress, number: int, phases: Mapping[str, float], traffic: Mapping[str, Bytes], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A row of the history; `more` is what is known of the round itself."""
     of_round = {cluster: each for cluster, each in sorted(state.collaborators.items()) if each.round == number}
     failed = [(cluster, each.reason) for cluster, each in of_round.items() if each.failed]
     clusters = {}
@@ -168,6 +171,7 @@ def _content(state: Progress, number: int, phases: Mapping[str, float], traffic:
     return _without_empty(
         {
             "round": number,
+            **more,
             "phases": dict(phases),
             "replies": state.replies,
             "failures": state.failures,
