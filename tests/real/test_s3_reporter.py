@@ -17,6 +17,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from panal.api.progress import Progress
+from panal.pod import giving
 from panal.pod.bucket import Bucket
 from panal.pod.checkpointing import Checkpoints, Snapshot
 from panal.pod.reporter import Reporter, Settings
@@ -74,19 +75,21 @@ class ConfigMap(HistoryMap):
 
 
 def settings(folder: Path, address: Address) -> Settings:
+    return Settings.read(environment(folder, address))
+
+
+def environment(folder: Path, address: Address) -> dict[str, str]:
     for name in ("run", "staging", "work/app"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     content = asdict(address)
     content["pathStyle"] = content.pop("path_style")
     authorities = content.pop("authorities")
-    return Settings.read(
-        {
-            "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": UID, "PANAL_ATTEMPT": "job-1",
-            "PANAL_RUN_DIR": str(folder / "run"), "PANAL_STORAGE_DIR": str(folder / "staging"), "PANAL_WORK_DIR": str(folder / "work"),
-            "PANAL_STORAGE_URI": f"s3://{address.bucket}", "PANAL_STORAGE_PATH": "prefix", "PANAL_STORAGE_S3": json.dumps(content),
-            "PANAL_STORAGE_AUTHORITIES": authorities,
-        }
-    )  # fmt: skip
+    return {
+        "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": UID, "PANAL_ATTEMPT": "job-1",
+        "PANAL_RUN_DIR": str(folder / "run"), "PANAL_STORAGE_DIR": str(folder / "staging"), "PANAL_WORK_DIR": str(folder / "work"),
+        "PANAL_STORAGE_URI": f"s3://{address.bucket}", "PANAL_STORAGE_PATH": "prefix", "PANAL_STORAGE_S3": json.dumps(content),
+        "PANAL_STORAGE_AUTHORITIES": authorities,
+    }  # fmt: skip
 
 
 @asynccontextmanager
@@ -306,3 +309,17 @@ def test_a_run_that_starts_again_drops_later_checkpoints(server: Server, attempt
     write(again, 1)
     again.store_newest()
     assert {name.split("/")[1] for name in server.objects(BASE)} == {"000001"}
+
+
+async def test_a_file_is_read_back_by_the_program_that_downloads_it(
+    tmp_path: Path, server: Server, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    sink = ConfigMap()
+    where = server.address()
+    async with running(tmp_path, where, sink):
+        leave_model(tmp_path)
+        await eventually(lambda: sink.progress.model)
+    await asyncio.to_thread(giving.give, "model.safetensors", environment(tmp_path, where) | CREDENTIALS)
+    model = sink.progress.model
+    assert model
+    assert f"sha256:{hashlib.sha256(capfdbinary.readouterr().out).hexdigest()}" == model.digest

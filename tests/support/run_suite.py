@@ -48,6 +48,9 @@ def test_a_run_tells_its_story_and_leaves_its_model(engine: Engine) -> None:
     assert [reason for _, reason, _ in run.events() if reason in STORY] == STORY
     assert not [e for e in run.events() if e[0] == "Warning"]
     stored(engine, run, status["model"])
+    run.check_history(["cluster1", "cluster2"])
+    traffic = [(each.received, each.sent) for row in run.history().rounds for each in (row.clusters or {}).values()]
+    assert all(received and sent for received, sent in traffic), traffic
     run.delete()
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from api import Api
 from engine import HUB, Engine
+from panal.api import names
+from panal.api.history import FILE, History, of_config_map
+from panal.api.history import read as read_history
 from panal.kube import kinds
 from panal.kube.objects import Object, holds
 from waiting import eventually
@@ -93,6 +96,20 @@ class Run:
         rounds = status["rounds"]
         assert (rounds["failures"], rounds["completed"]) == (0, rounds["total"]), self.story()
         assert self.metadata()["clusters"] == {c: list(range(1, rounds["total"] + 1)) for c in clusters}
+        self.check_history(clusters)
+
+    def check_history(self, clusters: list[str]) -> None:
+        """It has each round once, with each of these clusters, also after an aggregator was lost. The ConfigMap has the same."""
+        rows = self.history().rounds
+        assert [row.round for row in rows] == list(range(1, self.status()["rounds"]["total"] + 1)), rows
+        assert all(row.complete and row.seconds is not None and list(row.clusters or ()) == sorted(clusters) for row in rows), rows
+        config_map = self.hub.get(kinds.CONFIG_MAP, self.namespace, names.history(self.name)) or {}
+        assert of_config_map(config_map) == self.history()
+
+    def history(self) -> History:
+        """The file beside the model."""
+        path = str(self.status()["model"]["uri"]).removeprefix("pvc://models/").replace("model.safetensors", FILE)
+        return read_history(self.engine.read(self.namespace, "models", path))
 
     def metadata(self) -> Status:
         """What is stored about the run beside its model."""

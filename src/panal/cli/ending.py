@@ -1,4 +1,4 @@
-"""The commands `panal suspend`, `resume`, `stop` and `delete`; `control` implements them."""
+"""The commands `panal suspend`, `resume`, `stop` (`cancel`) and `delete`; `control` implements them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from panal.cli.options import Context, Home, Kubeconfig, Namespace, Run
 def add_to(app: typer.Typer) -> None:
     for command in (suspend, resume, stop, delete):
         app.command()(command)
+    app.command("cancel", help="The same as `panal stop`.")(stop)
 
 
 def suspend(name: Run, namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:

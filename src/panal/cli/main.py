@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import apps, certs, doctor, ending, explaining, logs, new, output, package, platform, probe, run
+from panal.cli import apps, certs, doctor, ending, explaining, logs, modelling, new, output, package, platform, probe, run, watching
 from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
@@ -20,7 +20,6 @@ app = typer.Typer(
     name="panal",
     help="Federated learning across clusters: on a hub with Open Cluster Management, or on one machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -109,6 +108,7 @@ def get(
     raise typer.Exit(int(run.get(choose(kubeconfig, context, folder), what, namespace, watch, following)))
 
 
+watching.add_to(app)
 explaining.add_to(app)
 
 
@@ -141,6 +141,7 @@ def logs_(
     raise typer.Exit(int(code))
 
 
+modelling.add_to(app)
 ending.add_to(app)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from panal.api.names import FIELD_MANAGER
+from panal.kube import execution
 from panal.kube.connection import APPLY_PATCH, JSON, MERGE_PATCH, Connection, Request
 from panal.kube.decoding import decode
 from panal.kube.errors import Conflict, Gone, LeadershipLost, NotFound, from_status
@@ -248,6 +249,14 @@ class Client:
         except NotFound:
             return False
         return True
+
+    async def execute(self, namespace: str, pod: str, container: str, command: Sequence[str]) -> AsyncIterator[bytes]:
+        """Runs a program in a container, and yields what it writes to its output. Raises ProgramFailed if it does not end with 0."""
+        query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+        path = POD.path(namespace, pod, "exec")
+        async with self._connection.socket(path, query, execution.PROTOCOL) as socket:
+            async for piece in execution.output(socket):
+                yield piece
 
     # --- discovery ----------------------------------------------------------------------------------------------
     async def server_version(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +146,32 @@ class Connection:
                 yield _lines(response, partial)
             finally:
                 response.close()
+
+    @asynccontextmanager
+    async def socket(self, path: str, query: Sequence[tuple[str, str]], protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket. Raises an ApiError if the server does not open it."""
+        target, headers = self._target, {}
+        with _translated():
+            if target.auth is not None:
+                carrier = httpx2.Request("GET", _ANY)
+                async with aclosing(target.auth.async_auth_flow(carrier)) as credentials:
+                    await anext(credentials)
+                headers["Authorization"] = carrier.headers["Authorization"]
+            proxy, tls = target.proxy, target.server.startswith("https:")
+            options: dict[str, Any] = {
+                "headers": headers | (dict(proxy.headers) if proxy and not tls else {}),
+                "proxy": proxy.url if proxy else None,
+                "proxy_headers": proxy.headers if proxy and tls else None,
+                "timeout": aiohttp.ClientWSTimeout(ws_close=5),
+            }
+            url = URL(f"{target.server}{path}?{urlencode(query)}", encoded=True)
+            try:
+                with _counted("create") as outcome:
+                    async with self._session().ws_connect(url, protocols=(protocol,), max_msg_size=0, **options) as opened:
+                        outcome.code = 101
+                        yield opened
+            except aiohttp.WSServerHandshakeError as error:
+                raise from_status(error.status, {"message": f"{path}: {error.message}"}) from error
 
     async def _ask(self, request: Request, silence: float) -> aiohttp.ClientResponse:
         """Sends the request, again if the credentials were refused and there are newer ones."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from panal.api.history import FILE, LIMIT, MAX_FAILED, head
-from panal.api.progress import Progress
+from panal.api.progress import Metric, Progress
 from panal.pod.tools.codes import END
 from panal.pod.tools.files import replace
 from panal.pod.tools.records import Record, Resumed, Round
@@ -26,6 +26,7 @@ from panal.pod.tools.records import Record, Resumed, Round
 log = logging.getLogger("panal.reporter")
 
 MAX_SIZE = 64 << 20  # bytes of the rows with `clusters`; the rows that follow are without
+DIGITS = 7  # of a metric
 Bytes = tuple[int, int]  # received and sent
 
 
@@ -104,7 +105,7 @@ class History:
         traffic = _since(self._before, counters) if known is None else known
         self._before = dict(counters) if known is None else _sum(self._before, known)
         phases = self._phases if self._phases_of == number else {}
-        ended = {"resumed": self._resumed or None, "time": time, "seconds": state.seconds, "metrics": state.metrics}
+        ended = {"resumed": self._resumed or None, "time": time, "seconds": state.seconds, "metrics": _rounded(state.metrics)}
         self.rows.append(_row(_content(state, number, phases, traffic, ended), sum(row.size for row in self.rows)))
         self._resumed = False
         self.version += 1
@@ -153,7 +154,7 @@ class History:
                 yield zlib.decompress(row.brief)
         if state.reported_round > (rows[-1].round if rows else 0) and not state.result:
             phases = self._phases if self._phases_of == state.reported_round else {}
-            going = {"complete": False, "metrics": state.reported}
+            going = {"complete": False, "metrics": _rounded(state.reported)}
             yield _line(_content(state, state.reported_round, phases, _since(self._before, self.traffic()), going))
 
 
@@ -166,7 +167,7 @@ def _content(
     clusters = {}
     for cluster, each in of_round.items():
         received, sent = traffic.get(cluster, (None, None))
-        found = {"seconds": each.seconds, "metrics": each.metrics, "received": received, "sent": sent, "message": each.message}
+        found = {"seconds": each.seconds, "metrics": _rounded(each.metrics), "received": received, "sent": sent, "message": each.message}
         clusters[cluster] = _without_empty(found | {"reason": each.reason if each.failed else ""})
     return _without_empty(
         {
@@ -178,6 +179,11 @@ def _content(
             "failed": dict(failed[:MAX_FAILED]),
         }
     ) | {"clusters": clusters}
+
+
+def _rounded(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """To DIGITS: further ones are noise of float32, and half of the file's size."""
+    return {name: value if isinstance(value, str) else float(f"{value:.{DIGITS}g}") for name, value in metrics.items()}
 
 
 def _without_empty(found: dict[str, Any]) -> dict[str, Any]:

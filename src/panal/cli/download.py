@@ -1,0 +1,179 @@
+"""Brings a file of a run's storage here, such as its model.
+
+On the local platform the volume is a folder of this machine. On a hub a Pod like the reporter's, with its image and volumes, writes the
+file to its output, and is deleted afterwards: the user needs the permission to create Pods in the run's namespace, and `pods/exec`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from panal.api import names
+from panal.cli.access import Access
+from panal.cli.problem import Code, Problem
+from panal.kube import kinds
+from panal.kube.client import Client
+from panal.kube.errors import NotFound
+from panal.kube.execution import ProgramFailed
+from panal.kube.objects import Object, condition
+
+PATIENCE = 120.0  # seconds until the Pod runs
+LOOK = 0.5
+DEADLINE = 3600  # seconds after which the Pod ends by itself
+PIECE = 1 << 20
+KEPT = ("securityContext", "nodeSelector", "tolerations", "affinity", "imagePullSecrets", "hostAliases")
+NOT_READ = ("PANAL_ATTEMPT", "POD_IP")
+READING = "reading"
+
+
+@asynccontextmanager
+async def opened(
+    access: Access, client: Client, run: Object, say: Callable[[str], None]
+) -> AsyncIterator[Callable[[str], AsyncIterator[bytes]]]:
+    """Yields a function that returns the content of a file of the run's folder, in pieces. Raises Problem."""
+    folder_of(run)
+    if access.local:
+        folder = await _local_folder(client, run)
+        yield lambda name: _local(folder, name)
+        return
+    pod = await _pod(client, run)
+    namespace = run["metadata"]["namespace"]
+    made = await client.create(pod)
+    name = made["metadata"]["name"]
+    try:
+        await _until_running(client, made, say)
+        yield lambda file: _remote(client, namespace, name, file)
+    finally:
+        await asyncio.shield(client.delete(kinds.POD, namespace, name, made["metadata"]["uid"], grace=1))
+
+
+def folder_of(run: Object) -> str:
+    """The URI of the folder that the run has in its storage. Raises Problem if it has stored nothing."""
+    status = run.get("status") or {}
+    found = (status.get("model") or status.get("files") or {}).get("uri", "")
+    if not found:
+        name = run["metadata"]["name"]
+        raise Problem(Code.NOT_FOUND, f"{name} has no stored model", f"`panal get {name}` shows its state.")
+    return str(found).rstrip("/").rpartition("/")[0]
+
+
+# --- the local platform -----------------------------------------------------------------------------------------
+async def _local_folder(client: Client, run: Object) -> Path:
+    scheme, _, rest = folder_of(run).partition("://")
+    if scheme == "file":
+        return Path(rest)
+    if scheme != "pvc":
+        raise Problem(Code.PLATFORM, "the local platform does not download from a bucket", f"Use a tool of the bucket: {folder_of(run)}")
+    claim, _, inner = rest.partition("/")
+    found = await client.get(kinds.PERSISTENT_VOLUME_CLAIM, run["metadata"]["namespace"], claim)
+    volume = await client.get(kinds.PERSISTENT_VOLUME, "", found["spec"]["volumeName"])
+    return Path(volume["spec"]["hostPath"]["path"]) / inner
+
+
+async def _local(folder: Path, name: str) -> AsyncIterator[bytes]:
+    if ".." in Path(name).parts or name.startswith("/"):
+        raise Problem(Code.USAGE, f"{name} is not a file of the run", "Give a path below the run's folder, such as metadata.json.")
+    try:
+        with (folder / name).open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
+    except FileNotFoundError as error:
+        raise Problem(Code.NOT_FOUND, f"the storage has no {name} of this run", "It may have been deleted.") from error
+
+
+# --- a hub ------------------------------------------------------------------------------------------------------
+async def _remote(client: Client, namespace: str, pod: str, name: str) -> AsyncIterator[bytes]:
+    try:
+        async for piece in client.execute(namespace, pod, READING, ["python3", "-m", "panal.pod.giving", name]):
+            yield piece
+    except ProgramFailed as error:
+        raise Problem(Code.NOT_FOUND, str(error), "Check that the storage is still there, with what the run has stored.") from error
+
+
+async def _pod(client: Client, run: Object) -> Object:
+    """The Pod, from the aggregator's Job, which a run keeps after its end."""
+    metadata = run["metadata"]
+    try:
+        job = await client.get(kinds.JOB, metadata["namespace"], names.aggregator(metadata["name"]))
+    except NotFound as error:
+        message = "the aggregator's Job, which says how the storage is reached, does not exist"
+        raise Problem(Code.NOT_FOUND, message, "Read the file with a Pod that mounts the volume, or with a tool of the bucket.") from error
+    return reading_pod(job)
+
+
+def reading_pod(job: Object) -> Object:
+    """A Pod with the storage of the Job's reporter. Raises Problem if the storage is open to the reporter's ServiceAccount alone."""
+    spec: Mapping[str, Any] = job["spec"]["template"]["spec"]
+    reporter = next(c for c in spec["initContainers"] if c["name"] == "reporter")
+    env = [deepcopy(each) for each in reporter["env"] if each["name"] not in NOT_READ]
+    values = {each["name"]: each for each in env}
+    bucket = "PANAL_STORAGE_S3" in values
+    if bucket and "AWS_ACCESS_KEY_ID" not in values:
+        message = "the bucket is read with the identity of the run's Pod, which ended with it"
+        raise Problem(Code.REFUSED, message, "Use a tool of the bucket; `panal models show` has the address.")
+    mounts = [dict(m) for m in reporter["volumeMounts"] if m["name"] == "storage" or m["mountPath"] == names.AUTHORITIES_DIR]
+    for mount in mounts:
+        mount["readOnly"] = not (bucket and mount["name"] == "storage")
+    wanted = {mount["name"] for mount in mounts}
+    metadata = job["metadata"]
+    container = {
+        **{field: reporter[field] for field in ("image", "imagePullPolicy", "securityContext") if field in reporter},
+        "name": READING,
+        "command": ["python3", "-c", f"import time; time.sleep({DEADLINE})"],
+        "env": env,
+        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],
+        "resources": reporter.get("resources") or {},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{metadata['name'][:40]}-reading-",
+            "namespace": metadata["namespace"],
+            "labels": {"app.kubernetes.io/name": "panal-reading"},
+        },
+        "spec": {
+            **{field: deepcopy(spec[field]) for field in KEPT if field in spec},
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": DEADLINE,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [container],
+            "volumes": [*(deepcopy(v) for v in spec["volumes"] if v["name"] in wanted), {"name": "tmp", "emptyDir": {}}],
+        },
+    }
+
+
+async def _until_running(client: Client, pod: Object, say: Callable[[str], None]) -> None:
+    """Raises Problem if the Pod does not run within PATIENCE."""
+    metadata, until = pod["metadata"], time.monotonic() + PATIENCE
+    while True:
+        now = await client.get(kinds.POD, metadata["namespace"], metadata["name"])
+        status = now.get("status") or {}
+        if status.get("phase") == "Running":
+            return
+        why = waiting_for(now)
+        if status.get("phase") in ("Failed", "Succeeded") or time.monotonic() >= until:
+            raise Problem(
+                Code.TIMEOUT, f"the Pod that reads the storage does not run: {why}", "Try again when the cluster has room for it."
+            )
+        say(f"the Pod {metadata['name']} starts: {why}")
+        await asyncio.sleep(LOOK)
+
+
+def waiting_for(pod: Object) -> str:
+    status = pod.get("status") or {}
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return str(scheduled.get("message") or scheduled.get("reason"))
+    for container in status.get("containerStatuses") or ():
+        if waiting := (container.get("state") or {}).get("waiting"):
+            return f"{waiting.get('reason')} {waiting.get('message') or ''}".strip()
+    return str(status.get("message") or status.get("phase") or "not scheduled yet")

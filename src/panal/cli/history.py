@@ -1,0 +1,82 @@
+"""`panal history`: the rounds of a run, or what one cluster did in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panal.api.history import ClusterRound, History, HistoryError, Round, of_config_map
+from panal.api.names import history as history_name
+from panal.api.progress import Metric
+from panal.cli import output
+from panal.cli.access import Access
+from panal.cli.problem import Code, Problem
+from panal.cli.run import done, find
+from panal.kube.client import Client
+from panal.kube.errors import NotFound
+from panal.kube.kinds import CONFIG_MAP
+from panal.kube.objects import Object
+
+
+def show(access: Access, name: str, namespace: str | None, cluster: str | None, as_json: bool) -> Code:
+    async def work() -> Code:
+        async with access.open() as client:
+            run = await find(client, name, namespace)
+            found = await read(client, run)
+        if as_json:
+            output.as_json(found.model_dump(mode="json", by_alias=True, exclude_none=True))
+        elif cluster:
+            _print_cluster(found, cluster)
+        else:
+            output.columns(("ROUND", "SECONDS", "CLUSTERS", "FAILED", "METRICS"), [_row(each) for each in found.rounds])
+        return Code.OK
+
+    return done(work(), access)
+
+
+async def read(client: Client, run: Object) -> History:
+    """Raises Problem if there is no history that can be read."""
+    metadata = run["metadata"]
+    try:
+        found = of_config_map(await client.get(CONFIG_MAP, metadata["namespace"], history_name(metadata["name"])))
+    except NotFound:
+        found = None
+    except HistoryError as error:
+        raise Problem(Code.REFUSED, f"the ConfigMap {history_name(metadata['name'])}: {error}", "") from error
+    if found is None or found.run.get("uid") != metadata["uid"]:
+        remedy = "A run has a history from its first round on; runs of earlier versions of panal have none."
+        raise Problem(Code.NOT_FOUND, f"{metadata['name']} has no history yet", remedy)
+    return found
+
+
+def _row(each: Round) -> tuple[str, ...]:
+    failed = ", ".join(f"{cluster} {reason}" for cluster, reason in each.failed.items())
+    more = each.failures - len(each.failed)
+    failed += f" and {more} more" if more > 0 else ""
+    return _number(each), _seconds(each.seconds), str(each.replies), failed or "-", numbers(each.metrics)
+
+
+def _number(each: Round) -> str:
+    return f"{each.round}{'' if each.complete else ' (not complete)'}{', resumed' if each.resumed else ''}"
+
+
+def _print_cluster(found: History, cluster: str) -> None:
+    rows = [_row_of(each, each.clusters[cluster]) for each in found.rounds if each.clusters and cluster in each.clusters]
+    if not rows:
+        output.note(f"{cluster} has taken part in no round that the history names")
+        return
+    output.columns(("ROUND", "SECONDS", "RECEIVED", "SENT", "REPORTED", "REASON"), rows)
+    if left := sum(each.clusters is None for each in found.rounds):
+        output.note(f"{left} of {len(found.rounds)} rounds are left out here; history.jsonl beside the model has all of them")
+
+
+def _row_of(each: Round, own: ClusterRound) -> tuple[str, ...]:
+    traffic = (output.size(count) if count is not None else "-" for count in (own.received, own.sent))
+    return _number(each), _seconds(own.seconds), *traffic, numbers(own.metrics), f"{own.reason} {own.message}".strip()
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def numbers(metrics: Mapping[str, Metric]) -> str:
+    return ", ".join(f"{name} {output.number(value)}" for name, value in metrics.items())

@@ -1,0 +1,185 @@
+"""`panal models`: the stored models of runs, listed, shown, downloaded and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from panal.api.history import History, HistoryError, of_config_map
+from panal.api.names import history as history_name
+from panal.cli import output
+from panal.cli.access import Access
+from panal.cli.download import opened
+from panal.cli.problem import Code, Problem
+from panal.cli.run import done, find
+from panal.kube import kinds
+from panal.kube.client import Client, Selector
+from panal.kube.errors import ApiError
+from panal.kube.objects import Object
+
+HEADER = ("NAMESPACE", "RUN", "ROUND", "SIZE", "METRIC", "DIGEST", "AGE")
+DIGITS = 19  # characters of a digest in a list, with `sha256:`
+
+
+def listed(access: Access, namespace: str | None, as_json: bool) -> Code:
+    async def work() -> Code:
+        async with access.open() as client:
+            runs = (await client.list(kinds.FEDERATED_LEARNING, Selector(namespace or ""))).items
+        found = [run for run in runs if (run.get("status") or {}).get("model")]
+        found.sort(key=lambda run: str(run["status"].get("completionTime") or ""))
+        if as_json:
+            output.as_json([_described(run) for run in found])
+        elif found:
+            output.columns(HEADER, [_row(run) for run in found])
+        else:
+            output.note("no run has stored a model")
+        return Code.OK
+
+    return done(work(), access)
+
+
+def _row(run: Object) -> tuple[str, ...]:
+    metadata, status = run["metadata"], run["status"]
+    model, ended = status["model"], status.get("completionTime")
+    metric = status.get("headlineMetric", "")
+    return (
+        metadata["namespace"], metadata["name"], str(model["round"]), output.size(model["size"]), metric, model["digest"][:DIGITS],
+        output.age(ended) if ended else "in progress",
+    )  # fmt: skip
+
+
+def _described(run: Object) -> dict[str, Any]:
+    metadata, status = run["metadata"], run["status"]
+    metrics = {**(status.get("metrics") or {}), **(status.get("nonFiniteMetrics") or {})}
+    about = {"namespace": metadata["namespace"], "run": metadata["name"], "phase": status.get("phase", "")}
+    return about | {"completionTime": status.get("completionTime"), "model": status["model"], "metrics": metrics}
+
+
+def show(access: Access, name: str, namespace: str | None, as_json: bool) -> Code:
+    async def work() -> Code:
+        async with access.open() as client:
+            run = await _with_model(client, name, namespace)
+            rounds = await _rounds(client, run)
+        if as_json:
+            output.as_json(_described(run))
+            return Code.OK
+        model = run["status"]["model"]
+        for title, value in _facts(run, model, rounds):
+            output.line(f"{title:<10}{value}")
+        return Code.OK
+
+    return done(work(), access)
+
+
+def _facts(run: Object, model: Object, rounds: History | None) -> list[tuple[str, str]]:
+    metadata, status = run["metadata"], run["status"]
+    clusters = sorted({cluster for each in (rounds.rounds if rounds else ()) for cluster in each.clusters or ()})
+    found = [
+        ("run", f"{metadata['namespace']}/{metadata['name']}, {status.get('phase', '')}"),
+        ("model", model["uri"]),
+        ("digest", model["digest"]),
+        ("size", f"{model['size']} bytes"),
+        ("round", str(model["round"])),
+        ("metrics", output.numbers(status) or "none"),
+    ]
+    return found + ([("clusters", ", ".join(clusters))] if clusters else [])
+
+
+def download(access: Access, name: str, namespace: str | None, file: str | None, target: Path | None) -> Code:
+    """Downloads the model, or another file of the run's folder. Raises Problem; then there is no file."""
+
+    async def work() -> Code:
+        async with access.open() as client:
+            run = await _with_model(client, name, namespace)
+            model = run["status"]["model"]
+            wanted = file or str(model["uri"]).rpartition("/")[2]
+            to = target or Path(f"{name}{Path(wanted).suffix}" if file is None else Path(wanted).name)
+            if to.is_dir():
+                to = to / (f"{name}{Path(wanted).suffix}" if file is None else Path(wanted).name)
+            expected = str(model["digest"]) if file is None else None
+            with output.steps(f"downloading {wanted} of {name}") as say:
+                async with opened(access, client, run, say) as read:
+                    size, digest = await save(read(wanted), to, expected, lambda done: say(f"{output.size(done)} of {wanted}"))
+        output.line(f"{to}: {size} bytes, {digest}{', as in status.model' if expected else ''}")
+        return Code.OK
+
+    return done(work(), access)
+
+
+async def save(content: AsyncIterator[bytes], to: Path, expected: str | None, say: Callable[[int], None]) -> tuple[int, str]:
+    """Writes the file when all of it is here and has the `expected` digest. Returns size and digest. Raises Problem."""
+    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    sums, size = hashlib.sha256(), 0
+    try:
+        with part.open("wb") as opened_part:
+            async for piece in content:
+                opened_part.write(piece)
+                sums.update(piece)
+                size += len(piece)
+                say(size)
+        digest = f"sha256:{sums.hexdigest()}"
+        if expected is not None and digest != expected:
+            message = f"the file has {digest}, and status.model has {expected}: it is not the model that the run has stored"
+            raise Problem(Code.REFUSED, message, "Somebody has changed it in the storage, or another model was stored meanwhile.")
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+    return size, digest
+
+
+def compare(access: Access, names: tuple[str, str], namespace: str | None, as_json: bool) -> Code:
+    """Compares the last metrics of two models. NAME may be NAMESPACE/NAME."""
+
+    async def work() -> Code:
+        async with access.open() as client:
+            runs = [await _with_model(client, *_split(name, namespace)) for name in names]
+        found = [_described(run) for run in runs]
+        if as_json:
+            output.as_json({"models": found, "differences": differences(found[0]["metrics"], found[1]["metrics"])})
+            return Code.OK
+        rows = [("model", *(each["model"]["digest"][:DIGITS] for each in found), "same" if _same(found) else "")]
+        rows += [(key, *(str(each["model"][key]) for each in found), "") for key in ("round", "size")]
+        both = {**found[0]["metrics"], **found[1]["metrics"]}
+        change = differences(found[0]["metrics"], found[1]["metrics"])
+        for metric in both:
+            values = (output.number(each["metrics"].get(metric)) for each in found)
+            rows.append((metric, *values, f"{change[metric]:+.4g}" if metric in change else ""))
+        output.columns(("", *names, "DIFFERENCE"), rows)
+        return Code.OK
+
+    return done(work(), access)
+
+
+def _same(found: list[dict[str, Any]]) -> bool:
+    return bool(found[0]["model"]["digest"] == found[1]["model"]["digest"])
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float]:
+    """Second minus first, of the metrics that are numbers in both."""
+    both = first.keys() & second.keys()
+    return {
+        name: second[name] - first[name] for name in sorted(both) if not isinstance(first[name], str) and not isinstance(second[name], str)
+    }
+
+
+def _split(name: str, namespace: str | None) -> tuple[str, str | None]:
+    before, slash, after = name.partition("/")
+    return (after, before) if slash else (name, namespace)
+
+
+async def _with_model(client: Client, name: str, namespace: str | None) -> Object:
+    run = await find(client, name, namespace)
+    if not (run.get("status") or {}).get("model"):
+        raise Problem(Code.NOT_FOUND, f"{name} has no stored model", f"`panal get {name}` shows its state.")
+    return run
+
+
+async def _rounds(client: Client, run: Object) -> History | None:
+    """None if there is no history, or it cannot be read."""
+    try:
+        return of_config_map(await client.get(kinds.CONFIG_MAP, run["metadata"]["namespace"], history_name(run["metadata"]["name"])))
+    except (ApiError, HistoryError):
+        return None

@@ -1,0 +1,206 @@
+"""`panal top`: the hub, its clusters and its runs on one screen, which follows every change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+from rich.tree import Tree
+
+from panal.api.names import ADDON
+from panal.api.text import shown
+from panal.cli import freshness, output, story
+from panal.cli.access import Access
+from panal.cli.problem import Code, Problem
+from panal.cli.run import done
+from panal.kube.cache import Cache, Watched
+from panal.kube.client import Client
+from panal.kube.kinds import FEDERATED_LEARNING, MANAGED_CLUSTER, MANAGED_CLUSTER_ADDON
+from panal.kube.objects import Object, holds
+
+RUNS, ENDED, SITES, OTHERS = 12, 5, 8, 12  # of each at most so many are shown
+BAR = 20  # characters
+EVERY = 0.25  # seconds between two pictures at least
+STYLES = {"Running": "green", "Completed": "blue", "Failed": "red", "Training": "green", "Ready": "green", "Done": "blue"}
+WIDTH = 200  # characters of a line where there is no terminal
+SYNCED = 20.0  # seconds until everything must have been read
+
+
+def top(access: Access, namespace: str | None, once: bool) -> Code:
+    return done(_top(access, namespace, once), access)
+
+
+async def _top(access: Access, namespace: str | None, once: bool) -> Code:
+    logging.getLogger("panal.kube").addHandler(logging.NullHandler())
+    async with access.open() as client:
+        cache = Cache(client, _watched(namespace))
+        watching = asyncio.create_task(cache.run())
+        try:
+            await _read(cache)
+            if once or not output.out.is_terminal:
+                output.out.print(await _picture(client, cache, str(access)), width=None if output.out.is_terminal else WIDTH)
+                return Code.OK
+            await _follow(client, cache, str(access))
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+    return Code.OK
+
+
+def _watched(namespace: str | None) -> list[Watched]:
+    return [
+        Watched(FEDERATED_LEARNING, namespace=namespace or ""),
+        Watched(MANAGED_CLUSTER),
+        Watched(MANAGED_CLUSTER_ADDON, field_selector=f"metadata.name={ADDON}", optional=True),
+    ]
+
+
+async def _read(cache: Cache) -> None:
+    """Waits for what may be read. Raises Problem if nothing can be."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SYNCED):
+            while not cache.problems():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await cache.wait_synced()
+                        return
+    if why := cache.problems().get(FEDERATED_LEARNING):
+        raise Problem(Code.REFUSED, f"the runs cannot be read: {why}", "Give a namespace with -n if you may only read one.")
+
+
+async def _follow(client: Client, cache: Cache, where: str) -> None:
+    changed = asyncio.Event()
+    cache.subscribe(lambda *_: changed.set())
+    with Live(console=output.out, auto_refresh=False, screen=True) as live:
+        while True:
+            changed.clear()
+            live.update(await _picture(client, cache, where), refresh=True)
+            await asyncio.sleep(EVERY)
+            with suppress(TimeoutError):  # ages change without an event
+                async with asyncio.timeout(freshness.CHECK_EVERY):
+                    await changed.wait()
+
+
+async def _picture(client: Client, cache: Cache, where: str) -> RenderableType:
+    since = await freshness.silent_since(client)
+    clusters = cache.list(MANAGED_CLUSTER) if MANAGED_CLUSTER not in cache.problems() else None
+    addons = {each["metadata"]["namespace"]: each for each in cache.list(MANAGED_CLUSTER_ADDON)}
+    return picture(where, cache.list(FEDERATED_LEARNING), clusters, addons, since)
+
+
+# --- the picture; pure ------------------------------------------------------------------------------------------
+def picture(
+    where: str, runs: Iterable[Object], clusters: list[Object] | None, addons: Mapping[str, Object], silent_since: datetime | None = None
+) -> RenderableType:
+    """`clusters` are None if they may not be read."""
+    ordered = sorted(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), reverse=True)
+    going = [run for run in ordered if not story.ended(run)]
+    ended = [run for run in ordered if story.ended(run)]
+    tree = Tree(Text(f"hub ({shown(where, 200)}): {_cluster_count(clusters)}, {len(going)} runs in progress, {len(ended)} ended", "bold"))
+    for run in going[:RUNS]:
+        _add_run(tree, run)
+    if len(going) > RUNS:
+        tree.add(Text(f"and {len(going) - RUNS} more in progress; `panal get` lists all", "dim"))
+    if ended:
+        branch = tree.add(Text("ended", "bold"))
+        for run in ended[:ENDED]:
+            branch.add(_run_line(run))
+        if len(ended) > ENDED:
+            branch.add(Text(f"and {len(ended) - ENDED} more", "dim"))
+    _add_others(tree, going, clusters, addons)
+    warning = [Text(freshness.warning(silent_since), "yellow")] if silent_since else []
+    return Group(*warning, tree)
+
+
+def _cluster_count(clusters: list[Object] | None) -> str:
+    if clusters is None:
+        return "you may not list clusters"
+    available = sum(holds(each, "ManagedClusterConditionAvailable") for each in clusters)
+    return f"{available} of {len(clusters)} clusters available"
+
+
+def _add_run(tree: Tree, run: Object) -> None:
+    branch = tree.add(_run_line(run))
+    status = run.get("status") or {}
+    if message := status.get("message"):
+        branch.add(Text(shown(message, 300), "dim"))
+    sites = status.get("collaborators") or []
+    for each in sites[:SITES]:
+        branch.add(_site_line(each))
+    selected = (status.get("clients") or {}).get("selected", len(sites))
+    if selected > min(len(sites), SITES):
+        branch.add(Text(f"and {selected - min(len(sites), SITES)} more clusters", "dim"))
+
+
+def _run_line(run: Object) -> Text:
+    metadata, status = run["metadata"], run.get("status") or {}
+    rounds, phase = status.get("rounds") or {}, status.get("phase") or "Waiting"
+    done_, total = int(rounds.get("completed") or 0), int(rounds.get("total") or 0)
+    line = Text(f"{shown(metadata['namespace'], 63)}/{shown(metadata['name'], 63)}  ")
+    line.append(phase, STYLES.get(phase, "yellow"))
+    if total:
+        full = min(BAR, BAR * done_ // total)
+        line.append(f"  {'█' * full}{'░' * (BAR - full)} {done_}/{total}")
+    if left := remaining(status):
+        line.append(f"  about {_duration(left)} left")
+    if metric := status.get("headlineMetric"):
+        line.append(f"  {shown(metric, 80)}")
+    return line
+
+
+def remaining(status: Mapping[str, Any]) -> float | None:
+    """Seconds, if the rounds that are left take as long as the last one. None if that is not known."""
+    rounds = status.get("rounds") or {}
+    seconds, left = rounds.get("seconds"), int(rounds.get("total") or 0) - int(rounds.get("completed") or 0)
+    return left * float(seconds) if status.get("phase") == "Running" and seconds and left > 0 else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _site_line(each: Mapping[str, Any]) -> Text:
+    state = str(each.get("state") or "")
+    line = Text(f"{shown(each['cluster'], 63)}  ")
+    line.append(state, STYLES.get(state, "red" if state == "Failed" else "yellow"))
+    if each.get("round"):
+        line.append(f"  round {each['round']}")
+    if each.get("seconds") is not None:
+        line.append(f"  {each['seconds']:.1f} s")
+    if metrics := output.numbers(each):
+        line.append(f"  {shown(metrics, 120)}")
+    if why := f"{each.get('reason', '')} {each.get('message', '')}".strip():
+        line.append(f"  {shown(why, 160)}", "red" if state == "Failed" else "yellow")
+    return line
+
+
+def _add_others(tree: Tree, going: Iterable[Object], clusters: list[Object] | None, addons: Mapping[str, Object]) -> None:
+    """The clusters in no run: those with a problem first."""
+    busy = {each["cluster"] for run in going for each in (run.get("status") or {}).get("collaborators") or ()}
+    others = [(_trouble(each, addons), each["metadata"]["name"]) for each in clusters or () if each["metadata"]["name"] not in busy]
+    if not others:
+        return
+    others.sort(key=lambda found: (not found[0], found[1]))
+    branch = tree.add(Text("other clusters", "bold"))
+    for trouble, name in others[:OTHERS]:
+        branch.add(Text.assemble(f"{shown(name, 63)}  ", (trouble or "free", "yellow" if trouble else "green")))
+    if len(others) > OTHERS:
+        branch.add(Text(f"and {len(others) - OTHERS} more", "dim"))
+
+
+def _trouble(cluster: Object, addons: Mapping[str, Object]) -> str:
+    if not holds(cluster, "ManagedClusterConditionAvailable"):
+        return "not available"
+    addon = addons.get(cluster["metadata"]["name"])
+    if addon is None:
+        return f"no add-on {ADDON}"
+    return "" if holds(addon, "Available") else f"the add-on {ADDON} is not available"

@@ -1,0 +1,61 @@
+"""The model of a run is downloaded from a volume of the hub, by a Pod that is gone afterwards.
+
+It runs before the how-to, which removes panal in its last step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import *  # noqa: F403
+from containers import Containers
+from panal.api.history import read as read_history
+from panal.cli.problem import Code
+from panal.kube import kinds
+from runs import Run, apply
+from waiting import eventually
+
+pytestmark = [pytest.mark.real, pytest.mark.nodes]
+
+Panal = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def run(engine: Containers) -> Iterator[Run]:
+    found = apply(engine, "runs", "kept-model", clusters=["cluster1"])
+    found.until_ended("Completed")
+    yield found
+    found.delete()
+
+
+def test_a_model_is_downloaded_from_the_hub(panal: Panal, run: Run, engine: Containers, tmp_path: Path) -> None:
+    hub = ("--kubeconfig", str(engine.fleet.hub.kubeconfig))
+    code, said, error = panal("models", "download", run.name, "--to", str(tmp_path), *hub)
+    assert code == Code.OK, error
+    model = tmp_path / "kept-model.safetensors"
+    assert f"sha256:{hashlib.sha256(model.read_bytes()).hexdigest()}" == run.status()["model"]["digest"]
+    assert "as in status.model" in said
+    panal("models", "download", run.name, "--file", "history.jsonl", "--to", str(tmp_path), *hub)
+    assert read_history((tmp_path / "history.jsonl").read_bytes()) == run.history()
+    code, _, error = panal("models", "download", run.name, "--file", "files/other", "--to", str(tmp_path / "other"), *hub)
+    assert (code, "the storage has no files/other of this run" in error) == (Code.NOT_FOUND, True), error
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["history.jsonl", "kept-model.safetensors"]
+    left = lambda: [p for p in engine.hub.list(kinds.POD, "runs") if "-reading-" in p["metadata"]["name"]]  # noqa: E731
+    eventually(lambda: not left(), "the Pod is gone", 30)
+
+
+def test_rounds_and_models_are_shown(panal: Panal, run: Run, engine: Containers) -> None:
+    hub = ("--kubeconfig", str(engine.fleet.hub.kubeconfig))
+    _, out, _ = panal("history", run.name, "-o", "json", *hub)
+    assert [row["round"] for row in json.loads(out)["rounds"]] == [1, 2]
+    _, out, _ = panal("history", run.name, "--cluster", "cluster1", *hub)
+    assert "KiB" in out
+    _, out, _ = panal("models", "list", "-o", "json", *hub)
+    assert run.status()["model"] in [each["model"] for each in json.loads(out)]
+    _, out, _ = panal("top", "--once", *hub)
+    assert "runs/kept-model  Completed" in out

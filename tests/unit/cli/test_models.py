@@ -1,0 +1,150 @@
+"""`panal models` and the Pod by which it reads the storage of a run on a hub."""
+
+import hashlib
+import json
+
+import pytest
+
+from fake_client import FakeAccess, FakeClient
+from panal.cli import download, models
+from panal.cli.problem import Code, Problem
+from panal.kube.execution import ProgramFailed
+from panal.lifecycle.decide import decide
+from worlds import NOW, fresh
+
+CONTENT = b"a model" * 1000
+DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+def run(name="digits", digest=DIGEST, metrics=None, **status):
+    model = {"uri": f"pvc://models/fl/ns/{name}/u/model.safetensors", "digest": digest, "size": len(CONTENT), "round": 3}
+    metadata = {"name": name, "namespace": "ns", "uid": "u"}
+    content = {"phase": "Completed", "completionTime": "2026-01-01T00:00:00Z", "model": model, "metrics": metrics or {"accuracy": 0.9}}
+    return {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning",
+            "metadata": metadata, "spec": {}, "status": content | status}  # fmt: skip
+
+
+class Hub(FakeClient):
+    """Its Pods run at once. `content`: what a program in a container writes."""
+
+    def __init__(self, *objects, content=CONTENT):
+        super().__init__(*objects)
+        self.content, self.asked, self.made = content, [], []
+
+    async def create(self, obj):
+        obj = obj | {"metadata": obj["metadata"] | {"name": "reading-1", "uid": "p"}, "status": {"phase": "Running"}}
+        self.made.append(obj)
+        return await self.apply(obj)
+
+    async def execute(self, namespace, pod, container, command):
+        self.asked.append((namespace, pod, container, command))
+        if self.content is None:
+            raise ProgramFailed("the storage has no x of this run")
+        for start in range(0, len(self.content), 1000):
+            yield self.content[start : start + 1000]
+
+    async def delete(self, kind, namespace, name, uid="", grace=None):
+        return await super().delete(kind, namespace, name, uid)
+
+
+class Access(FakeAccess):
+    local = False
+
+
+def job():
+    (found,) = (obj for obj in decide(fresh(), NOW).apply if obj["kind"] == "Job")
+    return found | {"metadata": found["metadata"] | {"namespace": "ns", "name": "digits-aggregator"}}
+
+
+def hub(**more):
+    return Hub(run(**more), job())
+
+
+def test_the_model_is_downloaded_by_a_pod_that_is_deleted(tmp_path, capsys):
+    client = hub()
+    assert models.download(Access({"hub": client}), "digits", None, None, tmp_path) == Code.OK
+    assert (tmp_path / "digits.safetensors").read_bytes() == CONTENT
+    assert client.asked == [("ns", "reading-1", "reading", ["python3", "-m", "panal.pod.giving", "model.safetensors"])]
+    assert not [kind for kind, _, _ in client.objects if kind == "Pod"]
+    assert f"{len(CONTENT)} bytes, {DIGEST}, as in status.model" in capsys.readouterr().out
+
+
+def test_a_model_that_was_changed_is_not_kept(tmp_path):
+    with pytest.raises(Problem, match="it is not the model that the run has stored"):
+        models.download(Access({"hub": hub(digest="sha256:other")}), "digits", None, None, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_missing_leaves_nothing(tmp_path):
+    client = hub()
+    client.content = None
+    with pytest.raises(Problem, match="the storage has no x of this run"):
+        models.download(Access({"hub": client}), "digits", None, "x", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+    assert not [kind for kind, _, _ in client.objects if kind == "Pod"]
+
+
+def test_a_run_without_a_model_is_named():
+    client = Hub(run(model=None), job())
+    with pytest.raises(Problem, match="digits has no stored model"):
+        models.download(Access({"hub": client}), "digits", None, None, None)
+
+
+def test_a_run_whose_job_is_gone_is_named(tmp_path):
+    with pytest.raises(Problem, match="the aggregator's Job"):
+        models.download(Access({"hub": Hub(run())}), "digits", None, None, tmp_path)
+
+
+def test_the_pod_reads_the_volume_and_has_no_token():
+    pod = download.reading_pod(job())
+    spec, (container,) = pod["spec"], pod["spec"]["containers"]
+    assert container["image"] == "panal/pod-tools:1"
+    assert spec["automountServiceAccountToken"] is False
+    assert {mount["name"]: mount.get("readOnly") for mount in container["volumeMounts"]} == {"storage": True, "tmp": None}
+    assert [volume["name"] for volume in spec["volumes"]] == ["storage", "tmp"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert spec["activeDeadlineSeconds"] == download.DEADLINE
+
+
+def test_a_bucket_is_read_with_the_secret_of_the_run_and_not_without():
+    found = job()
+    reporter = next(c for c in found["spec"]["template"]["spec"]["initContainers"] if c["name"] == "reporter")
+    reporter["env"].append({"name": "PANAL_STORAGE_S3", "value": "{}"})
+    with pytest.raises(Problem, match="identity of the run's Pod"):
+        download.reading_pod(found)
+    secret = {"secretKeyRef": {"name": "s3", "key": "AWS_ACCESS_KEY_ID"}}
+    reporter["env"].append({"name": "AWS_ACCESS_KEY_ID", "valueFrom": secret})
+    (container,) = download.reading_pod(found)["spec"]["containers"]
+    assert {"name": "AWS_ACCESS_KEY_ID", "valueFrom": secret} in container["env"]
+    assert next(mount for mount in container["volumeMounts"] if mount["name"] == "storage")["readOnly"] is False
+
+
+def test_a_pod_that_waits_says_why():
+    waiting = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}
+    unscheduled = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]}
+    said = [download.waiting_for({"status": status}) for status in (waiting, unscheduled, {"phase": "Pending"}, {})]
+    assert said == ["ImagePullBackOff no such image", "0/1 nodes", "Pending", "not scheduled yet"]
+
+
+def test_models_are_compared(capsys):
+    first, second = (
+        run("old", metrics={"accuracy": 0.9, "loss": 0.5}),
+        run("new", metrics={"accuracy": 0.95}, nonFiniteMetrics={"loss": "NaN"}),
+    )
+    access = Access({"hub": FakeClient(first, second)})
+    assert models.compare(access, ("old", "ns/new"), None, False) == Code.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["old", "ns/new", "DIFFERENCE"]
+    assert lines[1].split()[-1] == "same"
+    assert lines[4].split() == ["accuracy", "0.9", "0.95", "+0.05"]
+    assert lines[5].split() == ["loss", "0.5", "NaN"]
+    models.compare(access, ("old", "new"), None, True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["differences"] == {"accuracy": pytest.approx(0.05)}
+    assert [each["run"] for each in found["models"]] == ["old", "new"]
+
+
+def test_models_are_listed_in_the_order_of_their_runs_ends(capsys):
+    late, early = run("late", completionTime="2026-02-01T00:00:00Z"), run("early")
+    models.listed(Access({"hub": FakeClient(late, early, run("none", model=None))}), None, False)
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["RUN", "early", "late"]

@@ -1,0 +1,70 @@
+"""The picture of `panal top`."""
+
+from rich.console import Console
+
+from panal.cli import top
+
+
+def run(name, phase="Running", completed=2, total=10, seconds=30.0, sites=(), **status):
+    rounds = {"completed": completed, "total": total, "seconds": seconds}
+    content = {"phase": phase, "rounds": rounds, "collaborators": list(sites), "clients": {"selected": len(sites)}}
+    return {
+        "metadata": {"namespace": "team", "name": name, "creationTimestamp": f"2026-01-01T00:00:0{len(name)}Z"},
+        "status": content | status,
+    }
+
+
+def cluster(name, available="True"):
+    return {"metadata": {"name": name}, "status": {"conditions": [{"type": "ManagedClusterConditionAvailable", "status": available}]}}
+
+
+ADDON = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
+
+
+def text(*args, **kwargs):
+    console = Console(width=200, record=True)
+    with console.capture() as found:
+        console.print(top.picture("a hub", *args, **kwargs))
+    return found.get()
+
+
+def test_a_run_is_shown_with_its_clusters_and_the_time_left():
+    sites = [
+        {"cluster": "cluster1", "state": "Training", "round": 2, "seconds": 1.5, "metrics": {"loss": 0.25}},
+        {"cluster": "cluster2", "state": "Failed", "reason": "NoReply", "message": "it did not reply"},
+    ]
+    found = text([run("digits", sites=sites, headlineMetric="accuracy 0.9")], [cluster("cluster1"), cluster("cluster2")], {})
+    lines = [line.strip("│├└─ ") for line in found.splitlines()]
+    assert lines[0].startswith("hub (a hub): 2 of 2 clusters available, 1 runs in progress, 0 ended")
+    assert lines[1] == "team/digits  Running  ████░░░░░░░░░░░░░░░░ 2/10  about 4 min left  accuracy 0.9"
+    assert lines[2] == "cluster1  Training  round 2  1.5 s  loss 0.25"
+    assert lines[3] == "cluster2  Failed  NoReply it did not reply"
+
+
+def test_no_time_is_shown_before_a_round_is_complete_or_after_the_end():
+    assert top.remaining(run("a", completed=0, seconds=None)["status"]) is None
+    assert top.remaining(run("a", phase="Completed", completed=10)["status"]) is None
+    assert top.remaining(run("a", phase="Waiting")["status"]) is None
+    assert top.remaining(run("a")["status"]) == 240
+
+
+def test_clusters_in_no_run_are_shown_with_what_is_wrong_first():
+    clusters = [cluster("a"), cluster("b"), cluster("c", "Unknown"), cluster("d")]
+    addons = {"a": ADDON, "c": ADDON, "d": {"status": {}}}
+    lines = [line.strip("│├└─ ") for line in text([], clusters, addons).splitlines()]
+    assert lines[2:] == ["b  no add-on fl-collaborator", "c  not available", "d  the add-on fl-collaborator is not available", "a  free"]
+
+
+def test_a_large_hub_stays_on_one_screen():
+    runs = [run(f"r{number}") for number in range(100)] + [run(f"e{number}", "Completed") for number in range(1000)]
+    clusters = [cluster(f"c{number}") for number in range(3500)]
+    lines = text(runs, clusters, {}).splitlines()
+    assert len(lines) < 50
+    assert "88 more in progress" in "\n".join(lines)
+
+
+def test_texts_of_apps_cannot_move_the_cursor():
+    found = text([run("digits", message="\x1b[2Jgone", headlineMetric="\u202eloss 1")], None, {})
+    assert "\x1b[2J" not in found
+    assert "\u202e" not in found
+    assert "you may not list clusters" in found
