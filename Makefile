@@ -19,7 +19,7 @@ LARGE := example-pytorch # only `make .cache/images/example-pytorch.tar` builds 
 EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
 PYTORCH := .cache/pytorch
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions
 
@@ -83,6 +83,9 @@ test-openfl: $(VENV)/.ready .cache/openfl-1.9/.ready ## run the tests with real 
 
 test-flare: $(VENV)/.ready .cache/flare-2.9/.ready ## run the tests with real NVIDIA FLARE
 	PANAL_FLARE_VENV=$(CURDIR)/.cache/flare-2.9 $(PYTEST) -n $(WORKERS) tests/flare
+
+test-mlflow: $(VENV)/.ready .cache/mlflow-3.17/.ready ## run the tests of tracking with a real MLflow server (downloads 200 MB the first time)
+	PANAL_MLFLOW_VENV=$(CURDIR)/.cache/mlflow-3.17 $(PYTEST) tests/mlflow
 
 test-platform: $(VENV)/.ready
 	$(PYTEST) local/tests/platform -m "not long"
@@ -172,6 +175,7 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) examples/pytorch/pyproject.toml -c examples/mnist/requirements.txt -o examples/pytorch/requirements.txt
 	$(COMPILE) requirements/openfl-1.9.in -o requirements/openfl-1.9.txt
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
+	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) <(echo uv) -o requirements/uv.txt
 	$(COMPILE) <(echo numpy) -c requirements/reporter.txt -o examples/plain/requirements.txt

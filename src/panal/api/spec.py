@@ -344,6 +344,34 @@ ENOUGH_CLUSTERS = rule(
 )
 
 
+class MLflow(Model):
+    uri: str = Field(
+        min_length=1,
+        max_length=MAX_PATH,
+        pattern=ENDPOINT,
+        description="URL of the MLflow tracking server, such as https://mlflow.example.com. The aggregator's Pod connects to it.",
+    )
+    experiment: str = Field(min_length=1, max_length=250, description="The experiment; it is created if it does not exist.")
+    secret_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="The Secret in the run's namespace with the credentials: the key MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME "
+        "and MLFLOW_TRACKING_PASSWORD. Only panal's reporter gets them. If not set: none are sent.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="The certificate authorities that the server's certificate is checked against: a ConfigMap or Secret in the run's "
+        "namespace. If not set: the public authorities.",
+    )
+
+
+class Tracking(Model):
+    mlflow: MLflow | None = Field(
+        default=None, description="An MLflow server that gets parameters, the metrics of each round and cluster, the model and the history."
+    )
+
+
 class Result(StrEnum):
     MODEL = "Model"
     FILES = "Files"
@@ -380,6 +408,9 @@ class Spec(Model):
         ge=1,
         le=MAX_SECONDS,
         description="How long the run may take from its creation, including waiting, before it fails. If not set: no limit.",
+    )
+    tracking: Tracking | None = Field(
+        default=None, description="Where the run is tracked, besides its status. A run does not end because it cannot be tracked."
     )
     acceleration: Acceleration = Field(
         default=Acceleration.AUTO,

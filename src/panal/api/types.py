@@ -20,6 +20,7 @@ from panal.api.spec import (
     GatewayReference,
     Listener,
     ListenerType,
+    MLflow,
     OnAggregatorLoss,
     Replies,
     ReplyNumbers,
@@ -29,6 +30,7 @@ from panal.api.spec import (
     Spec,
     Storage,
     StorageType,
+    Tracking,
 )
 from panal.api.status import (
     ClientsStatus,
@@ -57,6 +59,7 @@ __all__ = [
     "Listener",
     "ListenerStatus",
     "ListenerType",
+    "MLflow",
     "Model",
     "ModelStatus",
     "OnAggregatorLoss",
@@ -73,4 +76,5 @@ __all__ = [
     "Status",
     "Storage",
     "StorageType",
+    "Tracking",
 ]

@@ -14,7 +14,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import PodSettings
 from panal.gateway import aggregator as gateway
-from panal.lifecycle import pods
+from panal.lifecycle import pods, tracking
 from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.participants import gateway as gateway_config
 from panal.lifecycle.runtime import runtime_of
@@ -132,7 +132,7 @@ def _gateway_rules(rules: GatewayRules) -> dict[str, str]:
 
 def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
     run, stored = world.run, storage(world.run)
-    needs = stored.reporter(run)
+    needs = [stored.reporter(run), tracking.reporter(run)]
     attempt = "metadata.labels['batch.kubernetes.io/controller-uid']"
     env = {
         "PANAL_NAMESPACE": run.namespace,
@@ -157,7 +157,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
             "command": ["panal-reporter"],
             "env": [
                 *({"name": k, "value": v} for k, v in env.items()),
-                *needs.env,
+                *(variable for each in needs for variable in each.env),
                 {"name": "PANAL_ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": attempt}}},
                 POD_IP,
                 {"name": "HOME", "value": "/"},  # libraries read settings there, so the user's containers must not be able to write to it
@@ -169,7 +169,7 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
                 GATEWAY_MOUNT,
                 pods.POD_MOUNT,
                 {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
-                *({"name": name, "mountPath": path, "readOnly": True} for name, (_, path) in needs.volumes.items()),
+                *({"name": name, "mountPath": path, "readOnly": True} for each in needs for name, (_, path) in each.volumes.items()),
             ],
             "resources": pods.OUR_RESOURCES,
         }
@@ -187,6 +187,10 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
         pods.work_dir(),
         *pods.memory_dirs("gateway", "pod"),
         {"name": "storage", **storage(run).volume(run)},
-        *({"name": name, **source} for name, (source, _) in storage(run).reporter(run).volumes.items()),
+        *(
+            {"name": name, **source}
+            for needs in (storage(run).reporter(run), tracking.reporter(run))
+            for name, (source, _) in needs.volumes.items()
+        ),
         {"name": "token", "projected": {"sources": token}},
     ]

@@ -90,6 +90,7 @@ class Reason(StrEnum):
     NOT_AGGREGATED = Doubt.NOT_AGGREGATED.value
     NOT_RESUMABLE = Doubt.NOT_RESUMABLE.value
     CHECKPOINT_FAILED = Doubt.CHECKPOINT_FAILED.value
+    TRACKING_FAILED = Doubt.TRACKING_FAILED.value
 
 
 NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
@@ -158,6 +159,7 @@ REMEDY: dict[str, str] = {
     Reason.NOT_AGGREGATED: "The app may need more collaborators than took part. Read the log of the aggregator.",
     Reason.NOT_RESUMABLE: "If the aggregator is lost, spec.server.onAggregatorLoss says what happens.",
     Reason.CHECKPOINT_FAILED: "Check the storage's free space and permissions.",
+    Reason.TRACKING_FAILED: "Check the server that the field names. What is missing there is in history.jsonl beside the model.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }
 

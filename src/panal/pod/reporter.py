@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from panal.api.history import FILE as HISTORY
 from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, RUN_DIR, STORAGE_DIR, WORK_DIR, history, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
@@ -35,17 +36,19 @@ from panal.pod.fold import bounded, fold, resumed
 from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.historian import Historian
 from panal.pod.history import History
+from panal.pod.mlflow import KEYS, MLflow
 from panal.pod.publishing import InBucket, Storage, Volume
 from panal.pod.service import SECRETS
 from panal.pod.shelf import DamagedError
 from panal.pod.storage_errors import Address, StorageError
-from panal.pod.storing import Place, participated, store
+from panal.pod.storing import METADATA, Place, participated, store
 from panal.pod.tensors import UnstorableError
 from panal.pod.tools.codes import END, MAX_TEXT, TRAIN, Doubt
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import exclude_loopback
 from panal.pod.tools.records import Checkpoint, InvalidRecordError, Notice, Record, Resumed, Round, parse
 from panal.pod.tools.tail import Tail
+from panal.pod.tracking import Tracking
 
 log = logging.getLogger("panal.reporter")
 
@@ -56,7 +59,8 @@ READ_INTERVAL = 5.0  # between two reads of the ConfigMap while there is nothing
 LONGEST_RETRY = 5.0
 REFRESH = 300.0  # after this time the gateway's traffic is written even if the progress has not changed
 HUB_TIMEOUT = 540.0  # until a model counts as stored although the API server is unavailable
-LAST_WRITE = 20.0  # after SIGTERM; shorter than the Pod's grace period
+LAST_TRACK = 8.0  # after SIGTERM, for MLflow
+LAST_WRITE = 16.0  # after SIGTERM; shorter than the Pod's grace period
 ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
 # Raised for a malformed model.json or model.npz, which come from the user's image.
@@ -107,6 +111,7 @@ class Settings:
     work_dir: Path = Path(WORK_DIR)
     mount: Path = Path(STORAGE_DIR)
     bucket: Address | None = None  # None: `mount` is the volume on which the run is stored
+    tracking: Tracking | None = None
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -120,6 +125,7 @@ class Settings:
             work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
             mount=mount,
             bucket=Address.read(env),
+            tracking=Tracking.read(env),
         )
 
 
@@ -144,7 +150,7 @@ class Reporter:
     settings: Settings
     sink: Sink
     gateway: Gateway
-    credentials: Mapping[str, str] = field(default_factory=dict)  # of a bucket, by variable
+    credentials: Mapping[str, str] = field(default_factory=dict)  # of a bucket and of MLflow, by variable
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     state: Progress = field(init=False)
     clusters: dict[str, list[int]] = field(default_factory=dict)  # the rounds to which each cluster contributed
@@ -157,6 +163,7 @@ class Reporter:
     storage: Storage = field(init=False)
     checkpoints: Checkpoints = field(init=False)
     historian: Historian = field(init=False)
+    mlflow: MLflow | None = field(init=False, default=None)
     _tail: Tail = field(init=False)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -166,6 +173,9 @@ class Reporter:
         self.checkpoints = Checkpoints(self.settings.run_dir, self.storage.shelf)
         rows = History(self.settings.run, self.settings.attempt, self.gateway.bytes_by_cluster)
         self.historian = Historian(rows, self.settings.place.folder, lambda: self.state, self.sink.write_history)
+        if tracking := self.settings.tracking:
+            secrets = {key: self.credentials[key] for key in KEYS if key in self.credentials}
+            self.mlflow = MLflow(tracking, self.settings.run, lambda: list(rows.rows), self._tracking, secrets)
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for found in self.stored.values():
@@ -181,6 +191,13 @@ class Reporter:
     def _tell(self, trouble: str) -> None:
         self.trouble = trouble
 
+    def _tracking(self, trouble: str) -> None:
+        """A condition of the run, as long as it is so."""
+        others = {kind: text for kind, text in self.state.notices.items() if kind != Doubt.TRACKING_FAILED}
+        self.state = self.state.model_copy(update={"notices": others})
+        if trouble:
+            self.state = fold(self.state, Notice(kind=Doubt.TRACKING_FAILED, message=trouble))
+
     async def run(self) -> None:
         """Runs until `stop` is set, then writes what is left."""
         await self.historian.load()
@@ -190,6 +207,8 @@ class Reporter:
             tasks.create_task(self._store_checkpoints())
             tasks.create_task(self.historian.store(self.stop))
             tasks.create_task(self.historian.report(self.stop))
+            if self.mlflow:
+                tasks.create_task(self.mlflow.follow(self.stop))
             tasks.create_task(self._sync_loop())
         await self._write_last()
 
@@ -200,12 +219,27 @@ class Reporter:
     async def _write_last(self) -> None:
         await self._read_records()
         end = time.monotonic() + LAST_WRITE
-        while self.text() != self.written and time.monotonic() < end:
-            await self.sync()
-            await asyncio.sleep(POLL)
+        await self._write_until(end)
+        await self._end_tracking()
+        await self._write_until(end)
         await self.historian.write_change()
         await asyncio.to_thread(self._publish_last)
         await self._remove_checkpoints()
+
+    async def _write_until(self, end: float) -> None:
+        while self.text() != self.written and time.monotonic() < end:
+            await self.sync()
+            await asyncio.sleep(POLL)
+
+    async def _end_tracking(self) -> None:
+        if self.mlflow:
+            await asyncio.to_thread(self.historian.save)
+            try:
+                async with asyncio.timeout(LAST_TRACK):
+                    await self.mlflow.end("FINISHED" if self.state.result else "KILLED", self.settings.place.folder / HISTORY)
+            except TimeoutError:
+                log.warning("MLflow did not answer in time")
+            await self.mlflow.close()
 
     def _publish_last(self) -> None:
         self.historian.save()
@@ -355,6 +389,9 @@ class Reporter:
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
         await self._until_written(status)
+        if self.mlflow:
+            said = {"uri": status.uri, "digest": status.digest, "round": str(status.round)}
+            await self.mlflow.model(self.settings.place.folder, [status.uri.rpartition("/")[2], METADATA], said, self._touch)
         self._answer(folder.name, status.model_dump())
         (folder / ARRAYS).unlink(missing_ok=True)
 
@@ -421,7 +458,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 async def _main() -> None:
     settings = Settings.read(os.environ)
     of_secret = settings.bucket is not None and bool(settings.bucket.secret)
-    credentials = {name: os.environ.pop(name) for name in SECRETS if name in os.environ} if of_secret else {}
+    wanted = (*(SECRETS if of_secret else ()), *KEYS)
+    credentials = {name: os.environ.pop(name) for name in wanted if name in os.environ}
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:
         namespace, run = settings.run["namespace"], settings.run["name"]

@@ -44,7 +44,7 @@ class Bucket:
 
     def reporter(self, run: Run) -> ReporterNeeds:
         wanted = s3(run)
-        volumes = {"authorities": (_authorities(wanted.ca_bundle), names.AUTHORITIES_DIR)} if wanted.ca_bundle else {}
+        volumes = {"authorities": (authorities(wanted.ca_bundle), names.AUTHORITIES_DIR)} if wanted.ca_bundle else {}
         file = f"{names.AUTHORITIES_DIR}/{CA_FILE}" if wanted.ca_bundle else ""
         env = environment(PANAL_STORAGE_S3=json.dumps(_address(wanted)), PANAL_STORAGE_AUTHORITIES=file)
         return ReporterNeeds((*env, *_credentials(wanted.secret_name)), volumes, identity=not wanted.secret_name)
@@ -66,7 +66,8 @@ def _address(wanted: S3) -> dict[str, object]:
     }
 
 
-def _authorities(bundle: CaBundle) -> Object:
+def authorities(bundle: CaBundle) -> Object:
+    """The source of a volume with the bundle as CA_FILE."""
     items = [{"key": bundle.key, "path": CA_FILE}]
     if bundle.kind is CaBundleKind.SECRET:
         return {"secret": {"secretName": bundle.name, "items": items, "optional": True}}

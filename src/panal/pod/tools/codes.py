@@ -69,6 +69,7 @@ class Doubt(Code):
     NOT_AGGREGATED = "NotAggregated"
     NOT_RESUMABLE = "NotResumable"
     CHECKPOINT_FAILED = "CheckpointFailed"
+    TRACKING_FAILED = "TrackingFailed"
 
 
 class Unanswered(Code):

@@ -1,0 +1,40 @@
+"""What the reporter gets to track a run."""
+
+from __future__ import annotations
+
+import json
+
+from panal.lifecycle.aggregator import objects
+from panal.lifecycle.world import Object
+from worlds import fresh, run
+
+
+def reporter_and_volumes(tracking: dict[str, object] | None) -> tuple[Object, list[str]]:
+    world = fresh(run=run(tracking=tracking, server={"rounds": 4, "runConfig": {"lr": 0.5}}))
+    (job,) = (each for each in objects(world, []) if each["kind"] == "Job")
+    pod = job["spec"]["template"]["spec"]
+    (reporter,) = (each for each in pod["initContainers"] if each["name"] == "reporter")
+    others = [*(each for each in pod["initContainers"] if each is not reporter), *pod["containers"]]
+    assert not [each for other in others for each in other.get("env") or () if "MLFLOW" in each["name"] or "TRACKING" in each["name"]]
+    assert not [mount for other in others for mount in other.get("volumeMounts") or () if mount["name"] == "tracking"]
+    return reporter, [volume["name"] for volume in pod["volumes"]]
+
+
+def test_a_run_that_is_not_tracked_gets_nothing() -> None:
+    for tracking in (None, {}):
+        reporter, volumes = reporter_and_volumes(tracking)
+        assert not [each for each in reporter["env"] if "TRACKING" in each["name"]]
+        assert "tracking" not in volumes
+
+
+def test_the_reporter_alone_gets_address_credentials_and_authorities() -> None:
+    wanted = {"uri": "https://mlflow.example.com", "experiment": "digits", "secretName": "mlflow", "caBundle": {"name": "authorities"}}
+    reporter, volumes = reporter_and_volumes({"mlflow": wanted})
+    env = {each["name"]: each for each in reporter["env"]}
+    content = json.loads(env["PANAL_TRACKING"]["value"])
+    assert (content["uri"], content["experiment"], content["secret"]) == ("https://mlflow.example.com", "digits", "mlflow")
+    assert (content["parameters"]["rounds"], content["parameters"]["config/lr"]) == ("4", "0.5")
+    assert env["MLFLOW_TRACKING_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "mlflow", "key": "MLFLOW_TRACKING_TOKEN", "optional": True}
+    assert env["PANAL_TRACKING_AUTHORITIES"]["value"] == "/panal/tracking/ca.crt"
+    assert {"name": "tracking", "mountPath": "/panal/tracking", "readOnly": True} in reporter["volumeMounts"]
+    assert "tracking" in volumes
