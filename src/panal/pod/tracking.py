@@ -2,7 +2,7 @@
 
 MLflow refuses names with other characters than NAME, and at most BATCH points are in one request. It cuts long parameters without a word,
 and an infinite metric is read back as 1.8e308, so both are changed here: a parameter is cut and named in a tag, and a metric that is not
-finite is sent as NaN, which breaks the curve, and tagged as DIVERGED, since no search finds NaN.
+finite is sent as NaN, which breaks the curve, and tagged as DIVERGED, since a search by < or >= does not find NaN.
 """
 
 from __future__ import annotations
