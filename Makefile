@@ -130,7 +130,7 @@ endif
 
 test-e2e: test-real ## alias of test-real
 
-soak: $(VENV)/.ready ## run the long tests: the controller on a real API server, with SOAK_CLUSTERS (3500) clusters, and runs over weak links
+soak: $(VENV)/.ready ## run the long tests: the controller on a real API server, with SOAK_CLUSTERS (3500) clusters, and runs over weak links and each type of listener and storage
 	$(REAL) tests/real/test_soak*.py
 
 venv: $(VENV)/.ready ## create the virtual environment, with panal and panal-local installed as editable
