@@ -106,7 +106,7 @@ def start(engine: Containers, name: str, rounds: int = 3, seconds: int = 0) -> R
 
 def complete(run: Run) -> None:
     run.until_no_round_is_lost(SITES, PATIENCE)
-    run.until_cleaned(PATIENCE)  # on a busy machine OCM needed more than 90 s to remove works by gRPC
+    run.until_cleaned(PATIENCE)  # after the third loss of its connection an agent is away for one to two minutes
     run.delete()
 
 
