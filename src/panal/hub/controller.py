@@ -24,7 +24,7 @@ from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.loop import Result, work
 from panal.kube.objects import Object, labels_of, version_of
-from panal.kube.queue import WorkQueue
+from panal.kube.queue import Waiting, WorkQueue
 from panal.lifecycle import story
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Plan
@@ -81,6 +81,10 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(work(self._queue, self._timed, "run", count=_count))
+
+    def waiting(self) -> Waiting:
+        """The runs that wait to be reconciled."""
+        return self._queue.waiting()
 
     def reconcile_all(self) -> None:
         """Reconciles every run that has not ended, after a change that no watched object shows."""

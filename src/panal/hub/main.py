@@ -25,6 +25,8 @@ from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
+from panal.hub.scrape.exposition import Exposition
+from panal.hub.scrape.snapshot import Snapshots
 from panal.hub.second import SecondController, refuse_second
 from panal.hub.server import served
 from panal.hub.settings import Settings, SettingsError, load
@@ -38,7 +40,6 @@ from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind
 from panal.kube.lease import LeaderLease
 from panal.kube.logs import log_to_stdout
-from panal.kube.objects import Object
 
 log = logging.getLogger("panal")
 T = TypeVar("T")
@@ -81,14 +82,15 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
     """Runs the controller until cancelled. Raises LeadershipLost in an exception group."""
     async with Client.from_kubeconfig(kubeconfig) as client:
         cache = Cache(client, watched(settings.grpc_server), Timing(resync=settings.resync.total_seconds()))
-        cache.subscribe(_count_phases)
+        snapshots = Snapshots(cache, settings.namespace, settings.times, utc_now)
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         writing = client.while_leading(lease.leading)
         authorities = Authorities(writing, cache, settings.namespace, settings.times, utc_now)
-        async with served(settings.port, lambda: _problems(cache, authorities)), asyncio.TaskGroup() as tasks:
+        endpoints = served(settings.port, lambda: _problems(cache, authorities), Exposition(snapshots.take))
+        async with endpoints, asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(client, cache))
             tasks.create_task(_freeze(cache))
-            tasks.create_task(_lead(writing, cache, lease, settings, authorities))
+            tasks.create_task(_lead(writing, cache, lease, settings, authorities, snapshots))
 
 
 async def _watch(client: Client, cache: Cache) -> None:
@@ -103,7 +105,9 @@ async def _freeze(cache: Cache) -> None:
     gc.freeze()
 
 
-async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities) -> None:
+async def _lead(
+    client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities, snapshots: Snapshots
+) -> None:
     recorder = EventRecorder(client, instance=settings.identity)
     open_shift = OPEN_SHIFT_GROUP in await _until_answered(client.groups)
     missing = await _missing(client)
@@ -116,6 +120,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
     observer = Observer(cache, settings, open_shift, bound_sets)
     controller = Controller(cache, observer, Supplier(authorities, resolver), Applier(client, cache, recorder), without=missing)
     authorities.subscribe(controller.reconcile_all)
+    snapshots.lead({"runs": controller.waiting, "addon": addon.waiting})
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.hold())
@@ -129,6 +134,7 @@ async def _lead(client: Client, cache: Cache, lease: LeaderLease, settings: Sett
             tasks.create_task(controller.run())
     finally:
         metrics.LEADER.set(0)
+        snapshots.lead(None)
         await asyncio.shield(lease.release())
 
 
@@ -158,11 +164,3 @@ def _problems(cache: Cache, authorities: Authorities) -> list[str]:
     found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
     found += [authorities.problem] if authorities.problem else []
     return found if found or cache.synced() else ["the watch cache is not synced yet"]
-
-
-def _count_phases(kind: Kind, old: Object | None, new: Object | None) -> None:
-    if kind != kinds.FEDERATED_LEARNING:
-        return
-    for obj, step in ((old, -1), (new, 1)):
-        if obj is not None:
-            metrics.RUNS.labels((obj.get("status") or {}).get("phase") or "Waiting").inc(step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from panal.kube.backoff import Backoff
 from panal.kube.clock import Clock, SystemClock
@@ -25,12 +25,20 @@ class _Timer:
     task: asyncio.Task[None]
 
 
+class Waiting(NamedTuple):
+    """How many keys are to be reconciled, and for how many seconds the one that was added first has waited. A key that a worker has counts
+    if it was added again meanwhile; a key that is due later does not."""
+
+    keys: int = 0
+    seconds: float = 0.0
+
+
 class WorkQueue(Generic[K]):
     def __init__(self, clock: Clock | None = None, retries: Backoff = RETRIES) -> None:
         self._clock = clock or SystemClock()
         self._retries = retries
         self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._wanted: set[K] = set()  # in `_ready`, or added to it when its worker is done
+        self._wanted: dict[K, float] = {}  # in `_ready`, or added to it when its worker is done; since when, the oldest first
         self._active: set[K] = set()
         self._timers: dict[K, _Timer] = {}
         self._failures: dict[K, int] = {}
@@ -39,10 +47,14 @@ class WorkQueue(Generic[K]):
         """The number of keys that wait for a worker."""
         return self._ready.qsize()
 
+    def waiting(self) -> Waiting:
+        oldest = next(iter(self._wanted.values()), None)
+        return Waiting() if oldest is None else Waiting(len(self._wanted), self._clock.monotonic() - oldest)
+
     def add(self, key: K) -> None:
         if key in self._wanted:
             return
-        self._wanted.add(key)
+        self._wanted[key] = self._clock.monotonic()
         if key not in self._active:
             self._ready.put_nowait(key)
 
@@ -77,7 +89,7 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         key = await self._ready.get()
-        self._wanted.discard(key)
+        self._wanted.pop(key, None)
         self._active.add(key)
         return key
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -53,12 +53,15 @@ def _metrics_of(status: Status) -> dict[str, Metric]:
 
 def headline(metrics: Mapping[str, Metric]) -> str:
     """The metric that summarizes a run, such as "accuracy 0.934"."""
-    for wanted in HEADLINES:
-        for name in sorted(metrics):
-            if name.lower().endswith(wanted):
-                return _named_value(name, metrics[name])
-    name = min(metrics, default="")
-    return _named_value(name, metrics[name]) if name else ""
+    names = ranked(metrics)
+    return _named_value(names[0], metrics[names[0]]) if names else ""
+
+
+def ranked(names: Iterable[str]) -> list[str]:
+    """Names of metrics, the headline first."""
+    return sorted(
+        names, key=lambda name: (next((n for n, word in enumerate(HEADLINES) if name.lower().endswith(word)), len(HEADLINES)), name)
+    )
 
 
 def _named_value(name: str, value: Metric) -> str:

@@ -116,3 +116,20 @@ def test_no_key_has_two_workers_and_no_key_is_lost(steps):
         assert {await queue.get() for _ in range(len(queue))} == wanted
 
     asyncio.run(play())
+
+
+async def test_the_oldest_key_says_how_long_keys_wait(queue, clock):
+    assert queue.waiting() == (0, 0)
+    queue.add_after("later", 10)
+    queue.add("a")
+    await clock.advance(3)
+    queue.add("b")
+    await clock.advance(2)
+    assert queue.waiting() == (2, 5)
+    await take(queue)
+    assert queue.waiting() == (1, 2)
+    queue.add("a")  # while its worker has it
+    await clock.advance(1)
+    assert queue.waiting() == (2, 3)
+    await take(queue)
+    assert queue.waiting() == (1, 1)

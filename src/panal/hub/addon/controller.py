@@ -34,7 +34,7 @@ from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind, kind_of
 from panal.kube.loop import Result, work
 from panal.kube.objects import Object, condition, key_of, labels_of, uid_of, version_of
-from panal.kube.queue import WorkQueue
+from panal.kube.queue import Waiting, WorkQueue
 
 WORKERS = 4
 SETTLE = 0.1  # seconds during which changes of one cluster are collected
@@ -85,6 +85,10 @@ class AddOnController:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(work(self._queue, self._reconcile, "add-on of", count=_count))
+
+    def waiting(self) -> Waiting:
+        """The clusters that wait to be reconciled."""
+        return self._queue.waiting()
 
     def _reconcile_all(self) -> None:
         for number, addon in enumerate(self._cache.list(kinds.MANAGED_CLUSTER_ADDON)):

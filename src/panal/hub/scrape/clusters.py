@@ -1,0 +1,32 @@
+"""When the certificates of clusters and of the two authorities end. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from panal.addon.issued import issued
+from panal.hub.scrape import families as f
+from panal.hub.scrape.runs import Series
+from panal.kube.objects import Object
+
+AUTHORITIES = ("servers", "collaborators")  # keys of the ConfigMap with their public part
+
+
+def of_certificates(addons: Iterable[Object]) -> Iterator[Series]:
+    """`addons`: ManagedClusterAddOns. One series for each cluster with a certificate that is not revoked, whether it has ended or not."""
+    for addon in addons:
+        ends = max((one.ends for one in issued(addon) if not one.revoked), default=None)
+        if ends is not None and not addon["metadata"].get("deletionTimestamp"):
+            yield Series(f.CERTIFICATE_EXPIRY, (addon["metadata"]["namespace"],), ends.timestamp())
+
+
+def of_authorities(public: Mapping[str, str]) -> Iterator[Series]:
+    """`public`: the data of the ConfigMap with the authorities' public part. Nothing for one that is not there or cannot be read."""
+    for name in AUTHORITIES:
+        try:
+            ends = [datetime.fromisoformat(one["notAfter"]) for one in json.loads(public.get(name, "[]")) if one["role"] == "current"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        yield from (Series(f.AUTHORITY_EXPIRY, (name,), end.timestamp()) for end in ends[:1])

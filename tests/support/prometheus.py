@@ -1,0 +1,90 @@
+"""Prometheus itself, of the Debian package `prometheus`: its tool for metrics and rules, and the server as a process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processes import free_port
+from waiting import eventually
+
+PACKAGE = "the Debian package prometheus is not installed: apt-get install prometheus"
+
+
+def promtool() -> str:
+    """Skips the test where it is missing."""
+    return program("promtool")
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is missing: {PACKAGE}")
+    return found
+
+
+class Prometheus:
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        found = self._asked("query", query=expression)
+        return list(found["result"])
+
+    def alerts(self) -> list[dict[str, Any]]:
+        return list(self._asked("alerts")["alerts"])
+
+    def rules(self) -> list[dict[str, Any]]:
+        """With the health of each, after its first evaluation."""
+        return [rule for group in self._asked("rules")["groups"] for rule in group["rules"]]
+
+    def _asked(self, what: str, **arguments: str) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.port}/api/v1/{what}?{urllib.parse.urlencode(arguments)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+        assert found["status"] == "success", found
+        return found["data"]
+
+
+@contextmanager
+def running(folder: Path, target: int, rules: Path) -> Iterator[Prometheus]:
+    """A server that scrapes `target` every second and evaluates `rules` as often."""
+    every = "1s"
+    config = {
+        "global": {"scrape_interval": every, "evaluation_interval": every},
+        "rule_files": [str(rules)],
+        "scrape_configs": [
+            {
+                "job_name": "panal",
+                "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": {"namespace": "panal-system", "pod": "panal-0"}}],
+            }
+        ],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    port = free_port()
+    command = [program("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    server = Prometheus(port)
+    try:
+        eventually(lambda: _answers(server), lambda: (folder / "prometheus.log").read_text(), 60)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(server: Prometheus) -> bool:
+    try:
+        return bool(server.query("up"))
+    except OSError:
+        return False
