@@ -15,6 +15,8 @@ from panal.addon import install
 from panal.addon.versions import to_v1beta1
 from panal.api import names
 from panal.api.names import API_VERSION, BINDING_POLICY, GROUP, KIND, PLURAL
+from panal.hub.scrape.reference import names as metric_names
+from prometheus import operator_crds, promtool
 from waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -175,6 +177,104 @@ def test_only_one_of_several_replicas_is_evicted_at_a_time() -> None:
     assert "PodDisruptionBudget" not in [each["kind"] for each in rendered()]
 
 
+OBSERVABILITY = "open-cluster-management-observability"
+MONITORED = [
+    "metrics.serviceMonitor.enabled=true",
+    "metrics.serviceMonitor.labels.release=prometheus",
+    "metrics.rules.enabled=true",
+    "metrics.rules.labels.release=prometheus",
+    "metrics.rules.runbookBase=https://docs.example.com/panal/",
+    "metrics.dashboard.enabled=true",
+    "metrics.networkPolicy.enabled=true",
+    "metrics.networkPolicy.from[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring",
+]
+WATCHING = {"ServiceMonitor", "PrometheusRule", "ConfigMap", "NetworkPolicy"}
+
+
+@pytest.fixture(scope="module")
+def monitored(installed: Cluster) -> Iterator[Cluster]:
+    """A hub with the kinds of the Prometheus operator, and the namespace of Open Cluster Management's observability."""
+    installed.namespaces(OBSERVABILITY)
+    for path in (crds := operator_crds()):
+        installed.kubectl("apply", "--server-side", "-f", str(path))
+    installed.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    yield installed
+    for path in crds:
+        installed.kubectl("delete", "-f", str(path))
+    installed.kubectl("delete", "namespace", OBSERVABILITY, "--timeout=60s")
+
+
+@pytest.mark.parametrize("allow_list", ["user", "platform"])
+def test_the_real_kinds_of_prometheus_accept_what_watches_the_controller(monitored: Cluster, allow_list: str) -> None:
+    to = [
+        f"metrics.dashboard.namespace={OBSERVABILITY}",
+        "metrics.dashboard.labels.grafana-custom-dashboard=yes",
+        f"metrics.allowList={allow_list}",
+    ]
+    objects = rendered(*MONITORED, *to)
+    assert {each["kind"] for each in objects} >= WATCHING
+    said = monitored.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=documents(objects))
+    assert said.count("serverside-applied (server dry run)") == len(objects)
+
+
+def test_the_real_kind_refuses_an_alert_of_another_form(monitored: Cluster) -> None:
+    """The test above can fail."""
+    rule = named(rendered(*MONITORED), "PrometheusRule")
+    rule["spec"]["groups"][0]["rules"][0]["for"] = "half an hour"
+    with pytest.raises(RuntimeError, match=r"spec\.groups"):
+        monitored.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=documents([rule]))
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_nothing_watches_the_controller_by_default() -> None:
+    assert not {each["kind"] for each in rendered()} & WATCHING
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_the_service_monitor_finds_the_port_of_the_service_and_replaces_its_annotations() -> None:
+    objects = rendered(*MONITORED)
+    monitor, service, deployment = (named(objects, kind) for kind in ("ServiceMonitor", "Service", "Deployment"))
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["namespaceSelector"]["matchNames"] == [service["metadata"]["namespace"]] == [NAMESPACE]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (port,), (endpoint,) = service["spec"]["ports"], monitor["spec"]["endpoints"]
+    assert endpoint["port"] == port["name"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert port["targetPort"] in [each["name"] for each in container["ports"]]
+    assert "annotations" not in service["metadata"]
+    assert named(rendered(), "Service")["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
+    policy = named(objects, "NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert policy["ingress"][0]["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+    closed = named(rendered("metrics.networkPolicy.enabled=true"), "NetworkPolicy")["spec"]
+    assert (closed["ingress"], closed["policyTypes"]) == ([], ["Ingress"])
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_the_rules_are_those_of_the_file_and_lead_to_the_page(tmp_path: Path) -> None:
+    spec = named(rendered(*MONITORED), "PrometheusRule")["spec"]
+    (tmp_path / "rules.yml").write_text(json.dumps(spec))
+    done = subprocess.run([promtool(), "check", "rules", str(tmp_path / "rules.yml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    urls = [rule["annotations"].pop("runbook_url") for group in spec["groups"] for rule in group["rules"]]
+    assert spec == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+    assert urls[0] == "https://docs.example.com/panal/docs/how-to/watch-with-prometheus.md#panalrunwaits"
+
+
+@pytest.mark.usefixtures("hub_api")
+@pytest.mark.parametrize(
+    ("allow_list", "namespace", "key"),
+    [("user", NAMESPACE, "uwl_metrics_list.yaml"), ("platform", OBSERVABILITY, "metrics_list.yaml")],
+)
+def test_dashboard_and_allow_list_are_where_they_are_looked_for(allow_list: str, namespace: str, key: str) -> None:
+    found = {o["metadata"]["name"]: o for o in rendered(*MONITORED, f"metrics.allowList={allow_list}") if o["kind"] == "ConfigMap"}
+    dashboard, listed = found["panal-dashboard"], found["observability-metrics-custom-allowlist"]
+    assert json.loads(dashboard["data"]["panal.json"]) == json.loads((CHART / "files/dashboard.json").read_text())
+    assert (dashboard["metadata"]["namespace"], dashboard["metadata"]["labels"]["grafana_dashboard"]) == (NAMESPACE, "1")
+    assert listed["metadata"]["namespace"] == namespace
+    assert {name: yaml.safe_load(text) for name, text in listed["data"].items()} == {key: {"names": metric_names()}}
+
+
 def plain(objects: list[dict]) -> list[dict]:
     """Without labels, which are helm's."""
     return [o | {"metadata": {key: value for key, value in o["metadata"].items() if key != "labels"}} for o in objects]
@@ -233,6 +333,10 @@ WRONG = {
     "addon.defaultConfig.name=usual": "/addon/defaultConfig': missing property 'namespace'",
     "registration.grpcServerAccount=grpc-server-sa": "/registration/grpcServerAccount': 'grpc-server-sa' does not match pattern",
     "addOn.allClusters=true": "additional properties 'addOn' not allowed",
+    "metrics.allowList=both": "/metrics/allowList': value must be one of '', 'platform', 'user'",
+    "metrics.serviceMonitor.interval=30": "/metrics/serviceMonitor/interval': got number, want string",
+    "metrics.serviceMonitor.interval=often": "/metrics/serviceMonitor/interval': 'often' does not match pattern",
+    "metrics.rule.enabled=true": "/metrics': additional properties 'rule' not allowed",
     "clusterSetBindings=no": "/clusterSetBindings': got string, want boolean",
 }
 

@@ -15,7 +15,7 @@ from panal.kube import kinds
 from panal.kube.objects import Object
 from panal.kube.times import now_utc
 from panal.lifecycle.world import World
-from worlds import UID, ended, progress, resource, running, seen, status_after
+from worlds import UID, ended, progress, resource, running, said, seen, status_after
 
 NOW = now_utc()
 CLUSTERS = ("cluster1", "cluster2", "cluster3")
@@ -41,6 +41,11 @@ def training(**changes: Any) -> Object:
 
 def finished() -> Object:
     found = written(ended())
+    return found | {"status": found["status"] | {"completionTime": NOW.isoformat()}}
+
+
+def failed() -> Object:
+    found = written(said("QuorumLost", "1 of 2 clusters is connected"))
     return found | {"status": found["status"] | {"completionTime": NOW.isoformat()}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import urllib.parse
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cluster import PROJECT
 from processes import free_port
 from waiting import eventually
 
@@ -29,6 +31,16 @@ def program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is missing: {PACKAGE}")
+    return found
+
+
+def operator_crds() -> list[Path]:
+    """The CRDs of the Prometheus operator for what the chart makes. Skips the test where they are missing."""
+    folder = Path(os.environ.get("PANAL_NETWORK_CRDS") or PROJECT.parent / "shared/testenv/crds")
+    found = [folder / f"monitoring.coreos.com_{plural}.yaml" for plural in ("servicemonitors", "prometheusrules")]
+    missing = [path.name for path in found if not path.is_file()]
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}: set PANAL_NETWORK_CRDS to the folder of these CRDs (docs/design/testing.md)")
     return found
 
 
