@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ from waiting import eventually
 
 SYSTEM, SPOKE_NS = names.SYSTEM_NAMESPACE, names.COLLABORATOR_NAMESPACE
 SPREAD = 4
+LOG = "controller.log"
 SOON = 90
 CSR = kinds.CERTIFICATE_SIGNING_REQUEST
 
@@ -50,6 +52,7 @@ class AddOnSite:
     agents: dict[str, Path]
     grpc_server: str = ""
     _controller: subprocess.Popen[bytes] | None = field(default=None)
+    _port: int = 0
 
     @property
     def hub(self) -> Api:
@@ -76,9 +79,10 @@ class AddOnSite:
             return False
 
     def start(self) -> None:
-        self._controller = self.controller("controller.log")
+        self._port = free_port()
+        self._controller = self.controller(LOG, port=self._port)
 
-    def controller(self, log_file: str, namespace: str = SYSTEM) -> subprocess.Popen[bytes]:
+    def controller(self, log_file: str, namespace: str = SYSTEM, port: int = 0) -> subprocess.Popen[bytes]:
         env = os.environ | {
             "KUBECONFIG": str(self.kubeconfigs["hub"]),
             "POD_NAMESPACE": namespace,
@@ -86,7 +90,7 @@ class AddOnSite:
             "PANAL_POD_TOOLS_IMAGE": "tools:1",
             "PANAL_GATEWAY_IMAGE": "gateway:1",
             "PANAL_ADDRESS": "127.0.0.1",
-            "PANAL_PORT": str(free_port()),
+            "PANAL_PORT": str(port or free_port()),
             "PANAL_AUTHORITY_SPREAD_SECONDS": str(SPREAD),
             "PANAL_CERTIFICATE_LIFE_SECONDS": "7200",
             "PANAL_GRPC_SERVER_ACCOUNT": self.grpc_server,
@@ -102,8 +106,14 @@ class AddOnSite:
 
     @property
     def log(self) -> str:
-        path = self.folder / "controller.log"
+        path = self.folder / LOG
         return path.read_text() if path.exists() else ""
+
+    def scraped(self) -> dict[str, float]:
+        """The controller's metrics, by series."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
 
     # --- readers and requests ----------------------------------------------------------------------------------
     def addon(self, cluster: str) -> Object:
@@ -218,6 +228,23 @@ class AddOnSuite:
 
         eventually(rolled_out, "the add-on manager reports the configuration as applied", SOON)
         assert site.certified("cluster1"), "the certificate stays"
+
+    def test_02_the_controllers_metrics_say_when_certificates_end(self, site: AddOnSite) -> None:
+        def ends() -> bool:
+            found = site.scraped().get('panal_cluster_certificate_expiry_timestamp_seconds{managed_cluster="cluster1"}')
+            return found == site.certified("cluster1").not_valid_after_utc.timestamp()
+
+        eventually(ends, "the controller's metrics have the certificate of cluster1", SOON)
+        found = site.scraped()
+        assert found['panal_authority_expiry_timestamp_seconds{authority="collaborators"}'] == site.signer().not_valid_after_utc.timestamp()
+        assert found['panal_certificate_lifetime_seconds{certificate="cluster"}'] == 7200
+        assert found['panal_certificate_requests_total{answer="signed"}'] >= 1
+        assert found["panal_leader"] == 1
+        assert found["panal_problems"] == 0
+        assert found['panal_addon_reconciles_total{result="ok"}'] > 0
+        assert found['panal_addon_reconciles_total{result="defect"}'] == 0
+        assert found['panal_queue_oldest_age_seconds{queue="addon"}'] < 60
+        assert found['panal_runs{phase="Running"}'] == 0
 
     def test_03_the_site_has_the_objects_of_the_work(self, site: AddOnSite) -> None:
         trust = site["cluster1"].get(kinds.CONFIG_MAP, SPOKE_NS, names.TRUST)
