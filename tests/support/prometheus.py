@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -19,6 +20,11 @@ from cluster import PROJECT
 from processes import free_port
 from waiting import eventually
 
+FILES = PROJECT / "charts/panal/files"
+ALERTS = FILES / "alerts.yaml"
+DASHBOARD: dict[str, Any] = json.loads((FILES / "dashboard.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 PACKAGE = "the Debian package prometheus is not installed: apt-get install prometheus"
 
 
@@ -55,6 +61,16 @@ class Prometheus:
     def alerts(self) -> list[dict[str, Any]]:
         return list(self._asked("alerts")["alerts"])
 
+    def dashboard(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """The answer to each query of the dashboard, by panel and query; all runs are chosen."""
+        chosen = {"$run_namespace": ".*", "$run": ".*", "$__rate_interval": "10s"}
+        found = {}
+        for title, query in QUERIES:
+            asked = functools.reduce(lambda text, name: text.replace(name, chosen[name]), chosen, query)
+            assert "$" not in asked
+            found[title, query] = self.query(asked)
+        return found
+
     def rules(self) -> list[dict[str, Any]]:
         """With the health of each, after its first evaluation."""
         return [rule for group in self._asked("rules")["groups"] for rule in group["rules"]]
@@ -68,12 +84,12 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, target: int, rules: Path) -> Iterator[Prometheus]:
-    """A server that scrapes `target` every second and evaluates `rules` as often."""
+def running(folder: Path, target: int) -> Iterator[Prometheus]:
+    """A server that scrapes the port `target` every second and evaluates the chart's alerts as often."""
     every = "1s"
     config = {
         "global": {"scrape_interval": every, "evaluation_interval": every},
-        "rule_files": [str(rules)],
+        "rule_files": [str(ALERTS)],
         "scrape_configs": [
             {
                 "job_name": "panal",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +23,8 @@ from panal.kube import metrics as kube_metrics
 from panal.kube.cache import Cache
 from panal.kube.queue import Waiting
 from processes import free_port
-from prometheus import Prometheus, running
+from prometheus import DASHBOARD, PANELS, QUERIES, Prometheus, running
 
-CHART = Path(__file__).parents[4] / "charts/panal/files"
-DASHBOARD = json.loads((CHART / "dashboard.json").read_text())
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 SETTLED = 4  # scrapes
 OF_SCRAPE = {"job": "panal", "namespace": "panal-system"}
 
@@ -72,7 +67,7 @@ async def _asked(server: Prometheus, hub: Hub) -> dict[str, Any]:
         hub.put(training(seconds=20.0 + number))
         before = await _scrapes(server)
         await _until(lambda before=before: _scrapes(server), before + 1)
-    queries = {(title, query): await asyncio.to_thread(server.query, _filled_in(query)) for title, query in QUERIES}
+    queries = await asyncio.to_thread(server.dashboard)
     await _until(lambda: _evaluated(server), 15)
     return {"queries": queries, "rules": await asyncio.to_thread(server.rules), "alerts": await asyncio.to_thread(server.alerts)}
 
@@ -91,13 +86,6 @@ async def _until(question: Callable[[], Any], least: float) -> None:
         await asyncio.sleep(0.2)
 
 
-def _filled_in(query: str) -> str:
-    """As Grafana does with the variables, where all runs are chosen."""
-    found = query.replace("$run_namespace", ".*").replace("$run", ".*").replace("$__rate_interval", "10s")
-    assert "$" not in found
-    return found
-
-
 async def _watched(folder: Path, hub: Hub, ask: Callable[[Prometheus, Hub], Any]) -> dict[str, Any]:
     cache = Cache(hub, watched())  # type: ignore[arg-type]
     snapshots = Snapshots(cache, "panal-system", Times(), utc_now)
@@ -109,7 +97,7 @@ async def _watched(folder: Path, hub: Hub, ask: Callable[[Prometheus, Hub], Any]
         await cache.wait_synced()
         port = free_port()
         async with served(port, list, Exposition(snapshots.take)):
-            with running(folder, port, CHART / "alerts.yaml") as server:
+            with running(folder, port) as server:
                 return dict(await ask(server, hub))
     finally:
         watching.cancel()
