@@ -19,7 +19,7 @@ LARGE := example-pytorch # only `make .cache/images/example-pytorch.tar` builds 
 EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
 PYTORCH := .cache/pytorch
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions
 
@@ -86,6 +86,12 @@ test-flare: $(VENV)/.ready .cache/flare-2.9/.ready ## run the tests with real NV
 
 test-mlflow: $(VENV)/.ready .cache/mlflow-3.17/.ready ## run the tests of tracking with a real MLflow server (downloads 200 MB the first time)
 	PANAL_MLFLOW_VENV=$(CURDIR)/.cache/mlflow-3.17 $(PYTEST) tests/mlflow
+
+test-otel: $(VENV)/.ready .cache/otelcol ## run the tests of traces with a real OpenTelemetry Collector (builds it with Go the first time)
+	$(PYTEST) tests/otel
+
+.cache/otelcol: $(wildcard tests/otel/collector/*)
+	cd tests/otel/collector && GOFLAGS=-mod=readonly go build -o $(CURDIR)/$@ .
 
 test-platform: $(VENV)/.ready
 	$(PYTEST) local/tests/platform -m "not long"

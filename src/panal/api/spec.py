@@ -366,9 +366,34 @@ class MLflow(Model):
     )
 
 
+class OpenTelemetry(Model):
+    endpoint: str = Field(
+        min_length=1,
+        max_length=MAX_PATH,
+        pattern=ENDPOINT,
+        description="URL of an endpoint for OTLP over HTTP, such as https://otel.example.com:4318; /v1/traces is added. The aggregator's "
+        "Pod connects to it.",
+    )
+    secret_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="The Secret in the run's namespace with headers for the endpoint: the key OTEL_EXPORTER_OTLP_HEADERS, such as "
+        "Authorization=Bearer%20TOKEN. Only panal's reporter gets them. If not set: none are sent.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="The certificate authorities that the endpoint's certificate is checked against: a ConfigMap or Secret in the run's "
+        "namespace. If not set: the public authorities.",
+    )
+
+
 class Tracking(Model):
     mlflow: MLflow | None = Field(
         default=None, description="An MLflow server that gets parameters, the metrics of each round and cluster, the model and the history."
+    )
+    open_telemetry: OpenTelemetry | None = Field(
+        default=None, description="An OTLP endpoint that gets the run as a trace: placement, start, each round by phase and cluster."
     )
 
 

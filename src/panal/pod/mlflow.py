@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import aiohttp
 
 from panal.api.text import shown
 from panal.pod.history import Row
+from panal.pod.server import ServerError, tls
 from panal.pod.tracking import (
     BATCH,
     CUT,
@@ -48,14 +48,6 @@ PIECE = 1 << 20
 WHERE = "spec.tracking.mlflow"
 
 
-class MLflowError(Exception):
-    """The server cannot be reached, or refuses a request. The message names the field of the run."""
-
-    def __init__(self, message: str, code: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(slots=True)
 class MLflow:
     """`run` has namespace, name and uid. `rows` returns those of the history. `say` gets what is wrong; an empty text when it is over."""
@@ -79,7 +71,7 @@ class MLflow:
             try:
                 await self.send()
                 pause = LOOK
-            except MLflowError as error:
+            except ServerError as error:
                 self._tell(error)
                 pause = min(2 * pause, LONGEST_PAUSE)
             try:
@@ -89,7 +81,7 @@ class MLflow:
                 continue
 
     async def send(self) -> None:
-        """Raises MLflowError."""
+        """Raises ServerError."""
         async with self._one:
             await self._begin()
             for row in unlogged(self.rows(), self._logged):
@@ -110,7 +102,7 @@ class MLflow:
                 await self.send()
                 await self._tag({f"panal.model.{name}": value for name, value in tags.items()})
                 await self._upload([folder / name for name in names], touch)
-            except MLflowError as error:
+            except ServerError as error:
                 self._tell(error)
                 if time.monotonic() >= until:
                     return
@@ -119,21 +111,22 @@ class MLflow:
             touch()
             await asyncio.sleep(LOOK)
 
-    async def end(self, status: str, history: Path) -> None:
-        """The last rounds, the history, and FINISHED, FAILED or KILLED."""
+    async def end(self, result: str, history: Path) -> None:
+        """The last rounds, the history, and FINISHED, or KILLED without a result."""
+        status = "FINISHED" if result else "KILLED"
         try:
             await self.send()
             if await asyncio.to_thread(history.is_file):
                 await self._upload([history], lambda: None)
             await self._post("runs/update", {"run_id": self._id, "status": status, "end_time": round(1000 * time.time())})
-        except MLflowError as error:
+        except ServerError as error:
             self._tell(error)
 
     async def close(self) -> None:
         if self._http:
             await self._http.close()
 
-    def _tell(self, error: MLflowError) -> None:
+    def _tell(self, error: ServerError) -> None:
         log.warning("MLflow: %s", error)
         self.say(shown(str(error), 400))
 
@@ -145,7 +138,7 @@ class MLflow:
         try:
             await self._find_or_create()
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise MLflowError(f"{WHERE}.uri: {self.tracking.uri} does not answer as MLflow does") from error
+            raise ServerError(f"{WHERE}.uri: {self.tracking.uri} does not answer as MLflow does") from error
 
     async def _find_or_create(self) -> None:
         experiment = await self._experiment()
@@ -164,12 +157,12 @@ class MLflow:
         name = self.tracking.experiment
         try:
             return str((await self._post("experiments/create", {"name": name}))["experiment_id"])
-        except MLflowError as error:
+        except ServerError as error:
             if error.code != "RESOURCE_ALREADY_EXISTS":
                 raise
         found = (await self._get("experiments/get-by-name", experiment_name=name))["experiment"]
         if found.get("lifecycle_stage") == "deleted":
-            raise MLflowError(f"{WHERE}.experiment: {name} is deleted; restore it, or name another one")
+            raise ServerError(f"{WHERE}.experiment: {name} is deleted; restore it, or name another one")
         return str(found["experiment_id"])
 
     async def _create(self, experiment: str) -> dict[str, Any]:
@@ -190,7 +183,7 @@ class MLflow:
 
     async def _upload(self, files: Sequence[Path], touch: Callable[[], None]) -> None:
         if self._artifacts is None:
-            raise MLflowError(
+            raise ServerError(
                 f"{WHERE}.uri: the server does not take artifacts (mlflow server --artifacts-destination), so the model is not there"
             )
         for file in files:
@@ -212,9 +205,9 @@ class MLflow:
                     return found
                 raise await self._refusal(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise MLflowError(f"{WHERE}.uri: {uri} cannot be used: {str(error) or type(error).__name__}") from error
+            raise ServerError(f"{WHERE}.uri: {uri} cannot be used: {str(error) or type(error).__name__}") from error
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> MLflowError:
+    async def _refusal(self, response: aiohttp.ClientResponse) -> ServerError:
         text = await response.text(errors="replace")
         try:
             body = await response.json(content_type=None)
@@ -223,13 +216,14 @@ class MLflow:
             code, why = "", text.strip() or response.reason or ""
         if response.status in (401, 403):
             secret = f"the Secret {self.tracking.secret}" if self.tracking.secret else "no Secret is named"
-            return MLflowError(f"{WHERE}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code)
-        return MLflowError(f"{WHERE}.uri: the server answers {response.status}: {shown(why, 200)}", code)
+            return ServerError(f"{WHERE}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code)
+        return ServerError(f"{WHERE}.uri: the server answers {response.status}: {shown(why, 200)}", code)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=ANSWER)
-            self._http = aiohttp.ClientSession(timeout=timeout, headers=self._headers(), connector=aiohttp.TCPConnector(ssl=self._tls()))
+            connector = aiohttp.TCPConnector(ssl=tls(WHERE, self.tracking.authorities, self.tracking.bundle))
+            self._http = aiohttp.ClientSession(timeout=timeout, headers=self._headers(), connector=connector)
         return self._http
 
     def _headers(self) -> dict[str, str]:
@@ -237,15 +231,6 @@ class MLflow:
         if token:
             return {"Authorization": f"Bearer {token}"}
         return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"} if user else {}
-
-    def _tls(self) -> ssl.SSLContext:
-        file = self.tracking.authorities
-        if file and not Path(file).is_file():
-            raise MLflowError(f"{WHERE}.caBundle: there is no {self.tracking.bundle}")
-        try:
-            return ssl.create_default_context(cafile=file or None)
-        except ssl.SSLError as error:
-            raise MLflowError(f"{WHERE}.caBundle: {self.tracking.bundle} is not a certificate in PEM form") from error
 
 
 async def _pieces(file: Path, touch: Callable[[], None]) -> Any:

@@ -16,8 +16,9 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +38,8 @@ from panal.pod.gatekeeper import Gatekeeper
 from panal.pod.historian import Historian
 from panal.pod.history import History
 from panal.pod.mlflow import KEYS, MLflow
+from panal.pod.otlp import KEY as HEADERS
+from panal.pod.otlp import Tracer
 from panal.pod.publishing import InBucket, Storage, Volume
 from panal.pod.service import SECRETS
 from panal.pod.shelf import DamagedError
@@ -46,9 +49,9 @@ from panal.pod.tensors import UnstorableError
 from panal.pod.tools.codes import END, MAX_TEXT, TRAIN, Doubt
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, PROGRESS, ROUNDS, STORED, STORING, replace
 from panal.pod.tools.proxies import exclude_loopback
-from panal.pod.tools.records import Checkpoint, InvalidRecordError, Notice, Record, Resumed, Round, parse
+from panal.pod.tools.records import Bundle, Checkpoint, InvalidRecordError, Notice, Record, Resumed, Round, Started, parse
 from panal.pod.tools.tail import Tail
-from panal.pod.tracking import Tracking
+from panal.pod.tracking import Telemetry, Tracking
 
 log = logging.getLogger("panal.reporter")
 
@@ -112,6 +115,7 @@ class Settings:
     mount: Path = Path(STORAGE_DIR)
     bucket: Address | None = None  # None: `mount` is the volume on which the run is stored
     tracking: Tracking | None = None
+    telemetry: Telemetry | None = None
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -126,6 +130,7 @@ class Settings:
             mount=mount,
             bucket=Address.read(env),
             tracking=Tracking.read(env),
+            telemetry=Telemetry.read(env),
         )
 
 
@@ -163,7 +168,10 @@ class Reporter:
     storage: Storage = field(init=False)
     checkpoints: Checkpoints = field(init=False)
     historian: Historian = field(init=False)
-    mlflow: MLflow | None = field(init=False, default=None)
+    followers: list[MLflow | Tracer] = field(init=False)  # who tell others of the run
+    untold: dict[str, str] = field(default_factory=dict)  # why they cannot
+    announced: float | None = None  # when the app was, in seconds since 1970
+    started: float | None = None  # when the training was
     _tail: Tail = field(init=False)
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -173,9 +181,7 @@ class Reporter:
         self.checkpoints = Checkpoints(self.settings.run_dir, self.storage.shelf)
         rows = History(self.settings.run, self.settings.attempt, self.gateway.bytes_by_cluster)
         self.historian = Historian(rows, self.settings.place.folder, lambda: self.state, self.sink.write_history)
-        if tracking := self.settings.tracking:
-            secrets = {key: self.credentials[key] for key in KEYS if key in self.credentials}
-            self.mlflow = MLflow(tracking, self.settings.run, lambda: list(rows.rows), self._tracking, secrets)
+        self.followers = list(self._followers(rows))
         self._tail = Tail(self.settings.run_dir / PROGRESS)
         self.stored = _read(self.settings.run_dir / STORED) or {}
         for found in self.stored.values():
@@ -191,12 +197,24 @@ class Reporter:
     def _tell(self, trouble: str) -> None:
         self.trouble = trouble
 
-    def _tracking(self, trouble: str) -> None:
+    def _followers(self, history: History) -> Iterator[MLflow | Tracer]:
+        settings, rows = self.settings, lambda: list(history.rows)
+        if tracking := settings.tracking:
+            secrets = {key: self.credentials[key] for key in KEYS if key in self.credentials}
+            yield MLflow(tracking, settings.run, rows, partial(self._untold, "mlflow"), secrets)
+        if telemetry := settings.telemetry:
+            times, say = (lambda: (self.announced, self.started)), partial(self._untold, "openTelemetry")
+            yield Tracer(
+                telemetry, settings.run, settings.attempt, settings.place.folder, rows, times, say, self.credentials.get(HEADERS, "")
+            )
+
+    def _untold(self, whom: str, trouble: str) -> None:
         """A condition of the run, as long as it is so."""
+        self.untold = {**self.untold, whom: trouble}
         others = {kind: text for kind, text in self.state.notices.items() if kind != Doubt.TRACKING_FAILED}
         self.state = self.state.model_copy(update={"notices": others})
-        if trouble:
-            self.state = fold(self.state, Notice(kind=Doubt.TRACKING_FAILED, message=trouble))
+        if found := "; ".join(text for text in self.untold.values() if text):
+            self.state = fold(self.state, Notice(kind=Doubt.TRACKING_FAILED, message=found))
 
     async def run(self) -> None:
         """Runs until `stop` is set, then writes what is left."""
@@ -207,8 +225,8 @@ class Reporter:
             tasks.create_task(self._store_checkpoints())
             tasks.create_task(self.historian.store(self.stop))
             tasks.create_task(self.historian.report(self.stop))
-            if self.mlflow:
-                tasks.create_task(self.mlflow.follow(self.stop))
+            for each in self.followers:
+                tasks.create_task(each.follow(self.stop))
             tasks.create_task(self._sync_loop())
         await self._write_last()
 
@@ -232,14 +250,17 @@ class Reporter:
             await asyncio.sleep(POLL)
 
     async def _end_tracking(self) -> None:
-        if self.mlflow:
-            await asyncio.to_thread(self.historian.save)
-            try:
-                async with asyncio.timeout(LAST_TRACK):
-                    await self.mlflow.end("FINISHED" if self.state.result else "KILLED", self.settings.place.folder / HISTORY)
-            except TimeoutError:
-                log.warning("MLflow did not answer in time")
-            await self.mlflow.close()
+        if not self.followers:
+            return
+        await asyncio.to_thread(self.historian.save)
+        file = self.settings.place.folder / HISTORY
+        try:
+            async with asyncio.timeout(LAST_TRACK):
+                await asyncio.gather(*(each.end(self.state.result, file) for each in self.followers))
+        except TimeoutError:
+            log.warning("not all that follow the run were told of its end in time")
+        for each in self.followers:
+            await each.close()
 
     def _publish_last(self) -> None:
         self.historian.save()
@@ -270,6 +291,10 @@ class Reporter:
     def _note(self, record: Record | None) -> None:
         self.historian.history.note(self.state, record)
         match record:
+            case Bundle(time=time_) if self.announced is None:
+                self.announced = time_
+            case Started(time=time_) if self.started is None:
+                self.started = time_
             case Round(phase=phase) if phase == TRAIN:
                 participated(self.clusters, record)
             case Checkpoint(round=round_):
@@ -389,9 +414,9 @@ class Reporter:
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state = self.state.model_copy(update={"model": status})
         await self._until_written(status)
-        if self.mlflow:
-            said = {"uri": status.uri, "digest": status.digest, "round": str(status.round)}
-            await self.mlflow.model(self.settings.place.folder, [status.uri.rpartition("/")[2], METADATA], said, self._touch)
+        said = {"uri": status.uri, "digest": status.digest, "round": str(status.round)}
+        for each in self.followers:
+            await each.model(self.settings.place.folder, [status.uri.rpartition("/")[2], METADATA], said, self._touch)
         self._answer(folder.name, status.model_dump())
         (folder / ARRAYS).unlink(missing_ok=True)
 
@@ -458,7 +483,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 async def _main() -> None:
     settings = Settings.read(os.environ)
     of_secret = settings.bucket is not None and bool(settings.bucket.secret)
-    wanted = (*(SECRETS if of_secret else ()), *KEYS)
+    wanted = (*(SECRETS if of_secret else ()), *KEYS, HEADERS)
     credentials = {name: os.environ.pop(name) for name in wanted if name in os.environ}
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:

@@ -1,4 +1,4 @@
-"""What a run says to MLflow: names, points and parameters. Pure; `panal.pod.mlflow` sends it.
+"""Where a run is reported besides the hub, and what it says to MLflow: names, points and parameters. Pure; `panal.pod.mlflow` sends it.
 
 MLflow refuses names with other characters than NAME, and at most BATCH points are in one request. It cuts long parameters without a word,
 and an infinite metric is read back as 1.8e308, so both are changed here: a parameter is cut and named in a tag, and a metric that is not
@@ -42,6 +42,22 @@ class Tracking:
         """None if the run is not tracked."""
         text = env.get("PANAL_TRACKING", "")
         return cls(**json.loads(text), authorities=env.get("PANAL_TRACKING_AUTHORITIES", "")) if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Where the trace of a run goes. `created`: when the run was, in seconds since 1970."""
+
+    endpoint: str
+    created: float
+    authorities: str = ""
+    bundle: str = ""
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Telemetry | None:
+        """None if the run is not traced."""
+        text = env.get("PANAL_TELEMETRY", "")
+        return cls(**json.loads(text), authorities=env.get("PANAL_TELEMETRY_AUTHORITIES", "")) if text else None
 
 
 def points(row: Row) -> list[Point]:
