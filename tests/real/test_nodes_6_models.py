@@ -35,16 +35,18 @@ def run(engine: Containers) -> Iterator[Run]:
 
 def test_a_model_is_downloaded_from_the_hub(panal: Panal, run: Run, engine: Containers, tmp_path: Path) -> None:
     hub = ("--kubeconfig", str(engine.fleet.hub.kubeconfig))
-    code, said, error = panal("models", "download", run.name, "--to", str(tmp_path), *hub)
+    to = tmp_path / "models"
+    to.mkdir()
+    code, said, error = panal("models", "download", run.name, "--to", str(to), *hub)
     assert code == Code.OK, error
-    model = tmp_path / "kept-model.safetensors"
+    model = to / "kept-model.safetensors"
     assert f"sha256:{hashlib.sha256(model.read_bytes()).hexdigest()}" == run.status()["model"]["digest"]
     assert "as in status.model" in said
-    panal("models", "download", run.name, "--file", "history.jsonl", "--to", str(tmp_path), *hub)
-    assert read_history((tmp_path / "history.jsonl").read_bytes()) == run.history()
-    code, _, error = panal("models", "download", run.name, "--file", "files/other", "--to", str(tmp_path / "other"), *hub)
+    panal("models", "download", run.name, "--file", "history.jsonl", "--to", str(to), *hub)
+    assert read_history((to / "history.jsonl").read_bytes()) == run.history()
+    code, _, error = panal("models", "download", run.name, "--file", "files/other", "--to", str(to / "other"), *hub)
     assert (code, "the storage has no files/other of this run" in error) == (Code.NOT_FOUND, True), error
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["history.jsonl", "kept-model.safetensors"]
+    assert sorted(each.name for each in to.iterdir()) == ["history.jsonl", "kept-model.safetensors"]
     left = lambda: [p for p in engine.hub.list(kinds.POD, "runs") if "-reading-" in p["metadata"]["name"]]  # noqa: E731
     eventually(lambda: not left(), "the Pod is gone", 30)
 

@@ -32,8 +32,9 @@ from panal.pod.tools.files import PARTICIPANTS, replace
 
 log = logging.getLogger("panal.reporter")
 
-# Seconds between two reads of the statistics: COUNT, less at the end of a round, but at least SHARE times the duration of a read.
-COUNT, SHARE = 2.0, 20
+# Seconds between two reads of the statistics: COUNT, or SHARE times the duration of a read if that is more. At the end of a round they are
+# read as well, unless a read takes longer than CHEAP.
+COUNT, SHARE, CHEAP = 2.0, 20, 0.5
 STATS = f"http://gateway{gateway.STATS_PATH}"
 GROUP_READS = 0o640  # the files contain the Pod's secret, and the gateway may run as another user
 ANSWER = aiohttp.ClientTimeout(total=2)
@@ -74,9 +75,9 @@ class Gatekeeper:
         return {cluster: (each.bytes_received, each.bytes_sent) for cluster, each in self._counters.items()}
 
     async def measure(self) -> None:
-        """Reads the gateway's statistics, unless a reading costs too much to be repeated yet."""
+        """Reads the gateway's statistics, unless they are so many that it is too early to read them again."""
         began = time.monotonic()
-        if began - self._read_at < SHARE * self._took:
+        if self._took > CHEAP and began - self._read_at < SHARE * self._took:
             return
         self._read_at = began
         try:

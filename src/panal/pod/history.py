@@ -102,7 +102,7 @@ class History:
         self._drop_after(number - 1)
         counters = self.traffic()
         known = self._known.pop((number, time), None)
-        traffic = _since(self._before, counters) if known is None else known
+        traffic = _since(self._before, counters) if known is None else known  # {}: the counters have not been read since
         self._before = dict(counters) if known is None else _sum(self._before, known)
         phases = self._phases if self._phases_of == number else {}
         ended = {"resumed": self._resumed or None, "time": time, "seconds": state.seconds, "metrics": _rounded(state.metrics)}
@@ -207,7 +207,9 @@ def _traffic_of(content: Mapping[str, Any]) -> dict[str, Bytes]:
 
 
 def _since(before: Mapping[str, Bytes], now: Mapping[str, Bytes]) -> dict[str, Bytes]:
-    """A counter that is smaller than before belongs to a gateway that was restarted."""
+    """A counter that is smaller than before belongs to a gateway that was restarted. If none has changed, they have not been read again."""
+    if before == now:
+        return {}
     found = {}
     for cluster, counters in now.items():
         base = before.get(cluster, (0, 0))

@@ -140,6 +140,17 @@ def test_the_bytes_of_a_round_are_those_since_the_round_before() -> None:
     assert traffic(run.shown) == [{"cluster1": (100, 200)}, {"cluster1": (7, 14)}, {"cluster1": (30, 60)}]
 
 
+def test_bytes_that_have_not_been_read_are_not_known() -> None:
+    run = Aggregator(sites=["cluster1"])
+    run.rounds(1)
+    before = run.counters
+    run.train(2)
+    run.counters = before  # there were so many that they were not read again
+    run.give(Round(round=2, phase=END))
+    run.rounds(3)
+    assert traffic(run.shown) == [{"cluster1": (100, 200)}, {"cluster1": (None, None)}, {"cluster1": (100, 200)}]
+
+
 def test_a_reporter_that_was_restarted_has_the_same_rows_and_bytes(tmp_path: Path) -> None:
     run = Aggregator()
     run.rounds(1, 2, 3)
