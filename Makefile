@@ -183,6 +183,8 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
+	$(COMPILE) requirements/notebook.in -c requirements/reporter.txt -o requirements/notebook.txt
+	$(COMPILE) examples/mnist/notebooks/requirements.in -c requirements/notebook.txt -o examples/mnist/notebooks/requirements.txt
 	$(COMPILE) <(echo uv) -o requirements/uv.txt
 	$(COMPILE) <(echo numpy) -c requirements/reporter.txt -o examples/plain/requirements.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
