@@ -1,4 +1,4 @@
-"""The commands `panal models`; `models` implements them."""
+"""The commands `panal models` and `panal notebook`; the modules of these names implement them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from panal.cli import models
+from panal.cli import notebook as notebooks
 from panal.cli.choose import choose
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output, Run
 
@@ -17,6 +18,7 @@ Model = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="A run.")
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(commands, name="models")
+    app.command()(notebook)
 
 
 @commands.command("list")
@@ -69,3 +71,35 @@ def compare(
 ) -> None:
     """Compare the last metrics of two models."""
     raise typer.Exit(int(models.compare(choose(kubeconfig, context, folder), (first, second), namespace, output is Format.JSON)))
+
+
+def notebook(
+    name: Model,
+    file: Annotated[
+        Path | None,
+        typer.Option("--notebook", help="The notebook.  [default: notebooks/validate.ipynb of the app, else one that any model has]"),
+    ] = None,
+    app: Annotated[
+        Path | None,
+        typer.Option(help="The app's folder.  [default: that of the notebook, or this folder if it has notebooks/validate.ipynb]"),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAMESPACE/]NAME", help="A run whose model is to be compared with this one; can be repeated."),
+    ] = None,
+    target: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where to write.  [default: NAME-notebook]")] = None,
+    execute: Annotated[bool, typer.Option("--execute", help="Execute it without a browser, and write a report.")] = False,
+    cell_timeout: Annotated[
+        int | None, typer.Option(help="Seconds that a cell may take, with --execute.  [default: no limit]", min=1)
+    ] = None,
+    python: Annotated[
+        Path | None, typer.Option(help="The Python of an environment with Jupyter.  [default: the first that is found]")
+    ] = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+) -> None:
+    """Download the model of a run and open a notebook on it in JupyterLab, or execute it (--execute)."""
+    wanted = notebooks.Wanted(file, app, target, beside or (), python, execute, cell_timeout)
+    raise typer.Exit(int(notebooks.notebook(choose(kubeconfig, context, folder), name, namespace, wanted)))

@@ -61,7 +61,7 @@ def _described(run: Object) -> dict[str, Any]:
 def show(access: Access, name: str, namespace: str | None, as_json: bool) -> Code:
     async def work() -> Code:
         async with access.open() as client:
-            run = await _with_model(client, name, namespace)
+            run = await with_model(client, name, namespace)
             rounds = await _rounds(client, run)
         if as_json:
             output.as_json(_described(run))
@@ -93,7 +93,7 @@ def download(access: Access, name: str, namespace: str | None, file: str | None,
 
     async def work() -> Code:
         async with access.open() as client:
-            run = await _with_model(client, name, namespace)
+            run = await with_model(client, name, namespace)
             model = run["status"]["model"]
             wanted = file or str(model["uri"]).rpartition("/")[2]
             to = target or Path(f"{name}{Path(wanted).suffix}" if file is None else Path(wanted).name)
@@ -135,7 +135,7 @@ def compare(access: Access, names: tuple[str, str], namespace: str | None, as_js
 
     async def work() -> Code:
         async with access.open() as client:
-            runs = [await _with_model(client, *_split(name, namespace)) for name in names]
+            runs = [await with_model(client, *split(name, namespace)) for name in names]
         found = [_described(run) for run in runs]
         if as_json:
             output.as_json({"models": found, "differences": differences(found[0]["metrics"], found[1]["metrics"])})
@@ -165,12 +165,12 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, floa
     }
 
 
-def _split(name: str, namespace: str | None) -> tuple[str, str | None]:
+def split(name: str, namespace: str | None) -> tuple[str, str | None]:
     before, slash, after = name.partition("/")
     return (after, before) if slash else (name, namespace)
 
 
-async def _with_model(client: Client, name: str, namespace: str | None) -> Object:
+async def with_model(client: Client, name: str, namespace: str | None) -> Object:
     run = await find(client, name, namespace)
     if not (run.get("status") or {}).get("model"):
         raise Problem(Code.NOT_FOUND, f"{name} has no stored model", f"`panal get {name}` shows its state.")
