@@ -18,8 +18,9 @@ CODE := src local tests benchmarks conftest.py $(wildcard examples)
 LARGE := example-pytorch # only `make .cache/images/example-pytorch.tar` builds it
 EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
 PYTORCH := .cache/pytorch
+NOTEBOOK := .cache/notebook
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-notebooks \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions
 
@@ -96,7 +97,10 @@ test-otel: $(VENV)/.ready .cache/otelcol ## run the tests of traces with a real 
 test-platform: $(VENV)/.ready
 	$(PYTEST) local/tests/platform -m "not long"
 
-test-long: $(VENV)/.ready $(FLOWER)/.ready ## run the slow tests on the local platform: runs, failures, kill -9 of every part, and the demo
+test-notebooks: $(VENV)/.ready $(NOTEBOOK)/.ready ## execute the notebooks, with Jupyter in an environment of its own
+	$(PYTEST) -n $(WORKERS) tests/notebooks
+
+test-long: $(VENV)/.ready $(FLOWER)/.ready $(NOTEBOOK)/.ready ## run the slow tests on the local platform: runs, failures, kill -9 of every part, and the demo
 	$(PYTEST) local/tests/platform local/tests/embedded -m long
 
 test-pytorch: $(VENV)/.ready $(PYTORCH)/.ready ## run examples/pytorch with real Flower and PyTorch (downloads 3 GB the first time)

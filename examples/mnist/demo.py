@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from panal.api.names import COLLABORATOR_NAMESPACE
+from panal.cli.notebook import EXECUTING, find
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import NotFound
@@ -32,6 +33,7 @@ from panal.kube.errors import NotFound
 HERE = Path(__file__).parent
 SITES = ("cluster1", "cluster2", "cluster3")  # cluster4 has no digits, makes no claim, and is not chosen
 IMAGE = "panal/example-mnist:0.1.0"
+NOTEBOOK = (*EXECUTING, "matplotlib", "safetensors")
 RUNS = ("digits", *(f"alone-{site}" for site in SITES))
 
 
@@ -75,7 +77,19 @@ class Demo:
         self.run(
             "python", f"{example}/compare.py", "--data", str(self.data), "--federated", str(self.result / "digits.safetensors"), *alone
         )
+        self.validate()
         print(f"\n{time.monotonic() - self.began:.0f} s in all")
+
+    def validate(self) -> None:
+        """The notebook, executed, if there is an environment for it: nothing is installed."""
+        example, folder = str(HERE.relative_to(HERE.parents[1])), str(self.result / "notebook")
+        self.title("The notebook that validates the model")
+        python = find(NOTEBOOK)
+        if python is None:
+            print(f"left out: no Python with {', '.join(NOTEBOOK)} was found (docs/how-to/validate-a-model.md)")
+            return
+        beside = [word for site in SITES for word in ("--beside", f"alone-{site}")]
+        self.run("panal", "notebook", "digits", "--app", example, *beside, "--to", folder, "--execute", "--python", str(python))
 
     async def place(self) -> None:
         """As a site's owner would: a volume with the site's digits, and the claim that offers them."""

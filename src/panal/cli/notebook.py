@@ -116,10 +116,9 @@ def variables(found: Files, app: Path | None) -> dict[str, str]:
 def python(wanted: Wanted) -> Path:
     """The Python of an environment that has what is needed. Raises Problem, which says how to install it."""
     modules = EXECUTING if wanted.execute else LAB
-    tried = [wanted.python] if wanted.python else list(dict.fromkeys(_pythons()))
-    for path in tried:
-        if _has(path, modules):
-            return path
+    tried = [wanted.python] if wanted.python else _pythons()
+    if found := find(modules, tried):
+        return found
     packages = "jupyterlab" if not wanted.execute else "nbclient nbconvert ipykernel"
     remedy = (
         f"`python3 -m venv jupyter && jupyter/bin/pip install {packages} {PACKAGES}` makes one; then give `--python jupyter/bin/python`. "
@@ -129,14 +128,18 @@ def python(wanted: Wanted) -> Path:
     raise Problem(Code.NOTEBOOK, f"no Python with {', '.join(modules)} was found: looked at {places}", remedy)
 
 
-def _pythons() -> Iterator[Path]:
+def find(modules: Sequence[str], tried: Sequence[Path] | None = None) -> Path | None:
+    """The first Python that has all modules."""
+    return next((path for path in (_pythons() if tried is None else tried) if _has(path, modules)), None)
+
+
+def _pythons() -> list[Path]:
     """Those that may have Jupyter: of panal itself, of the programs on the PATH, and the first on the PATH, as in an active environment."""
-    yield Path(sys.executable)
-    for program in ("jupyter-lab", "jupyter"):
-        if found := shutil.which(program):
-            yield from (path for path in (Path(found).resolve().with_name("python"), *_shebang(Path(found))) if path.is_file())
-    if found := shutil.which("python3"):
-        yield Path(found)
+    found = [Path(sys.executable)]
+    for program in filter(None, map(shutil.which, ("jupyter-lab", "jupyter"))):
+        found += [path for path in (Path(program).resolve().with_name("python"), *_shebang(Path(program))) if path.is_file()]
+    found += [Path(program) for program in [shutil.which("python3")] if program]
+    return list(dict.fromkeys(found))
 
 
 def _shebang(program: Path) -> Iterator[Path]:

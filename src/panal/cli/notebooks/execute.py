@@ -39,9 +39,10 @@ def execute(notebook: Any, seconds: int | None) -> bool:
         return False
     except (CellTimeoutError, DeadKernelError) as error:
         why = f"it took more than {seconds} s" if isinstance(error, CellTimeoutError) else "its kernel died, such as for lack of memory"
+        name = type(error).__name__
         cell = notebook.cells[started[-1] if started else 0]
         outputs = [output for output in cell.get("outputs", []) if output.output_type != "error"]  # that of an interrupted cell
-        cell.outputs = [*outputs, nbformat.v4.new_output("error", ename=type(error).__name__, evalue=why, traceback=[why])]
+        cell.outputs = [*outputs, nbformat.v4.new_output("error", ename=name, evalue=why, traceback=[f"{name}: {why}"])]
         return False
     return True
 
