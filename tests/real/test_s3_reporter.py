@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from panal.api import executed
 from panal.api.progress import Progress
-from panal.pod import giving
+from panal.pod import giving, validating
 from panal.pod.bucket import Bucket
 from panal.pod.checkpointing import Checkpoints, Snapshot
 from panal.pod.reporter import Reporter, Settings
@@ -323,3 +324,29 @@ async def test_a_file_is_read_back_by_the_program_that_downloads_it(
     model = sink.progress.model
     assert model
     assert f"sha256:{hashlib.sha256(capfdbinary.readouterr().out).hexdigest()}" == model.digest
+
+
+async def test_a_validation_reads_the_model_from_the_bucket_and_stores_its_results_there(tmp_path: Path, server: Server) -> None:
+    sink = ConfigMap()
+    where = server.address()
+    async with running(tmp_path, where, sink):
+        leave_model(tmp_path)
+        await eventually(lambda: sink.progress.model)
+    model = sink.progress.model
+    assert model
+    before = set(server.objects(BASE))
+    for name in ("model", "results", "scratch"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    cell = {"cell_type": "code", "source": "1", "outputs": [{"output_type": "display_data", "data": {executed.METRICS: {"accuracy": 0.5}}}]}
+    (tmp_path / "results/notebook.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
+    (tmp_path / "results/report.html").write_text("<html>")
+    store = validating.opened(environment(tmp_path, where) | CREDENTIALS, tmp_path / "scratch")
+    await asyncio.to_thread(validating.copy, store, tmp_path / "model", "model.safetensors", model.digest)
+    assert (tmp_path / "model/model.safetensors").stat().st_size == model.size
+    assert (tmp_path / "model/metadata.json").exists()
+    with pytest.raises(validating.ResultError, match="somebody has changed it"):
+        await asyncio.to_thread(validating.copy, store, tmp_path / "model", "model.safetensors", "sha256:other")
+    result = await asyncio.to_thread(validating.collect, store, tmp_path / "results", tmp_path / "scratch")
+    assert result.metrics == {"accuracy": 0.5}
+    added = {f"validation/{name}" for name in ("metrics.json", "notebook.ipynb", "report.html")}
+    assert set(server.objects(BASE)) - before == added

@@ -21,7 +21,7 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "panal"}
 LABEL_RUN = "fl.panal/run"  # the run's name, at most MAX_RUN_NAME characters
 LABEL_RUN_NAMESPACE = "fl.panal/run-namespace"
 LABEL_RUN_UID = "fl.panal/run-uid"
-LABEL_COMPONENT = "fl.panal/component"  # aggregator, collaborator, history or probe
+LABEL_COMPONENT = "fl.panal/component"  # aggregator, collaborator, history, validation or probe
 ANNOTATION_PARTITION = "fl.panal/partition"  # of a collaborator's StatefulSet: its number and how many there are, such as 0/3
 ANNOTATION_HASH = "fl.panal/applied-hash"  # hash of the desired object: distinguishes a change of it from a default of the API server
 
@@ -119,6 +119,11 @@ def progress(run: str) -> str:
 def history(run: str) -> str:
     """The ConfigMap on the hub with the run's rounds."""
     return f"{run}-history"
+
+
+def validation(run: str) -> str:
+    """The Job that validates the model."""
+    return f"{run}-validation"
 
 
 def gateway(run: str) -> str:

@@ -20,7 +20,7 @@ MAX_NAME = 64  # characters of a metric's name as it is shown, and of a notice's
 MAX_NOTICES = 8
 
 
-def _named(metrics: Any) -> Any:
+def named(metrics: Any) -> Any:
     return by_name(metrics, MAX_NAME) if isinstance(metrics, Mapping) and all(isinstance(key, str) for key in metrics) else metrics
 
 
@@ -33,7 +33,7 @@ Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_CODE))]
 Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=rf"^({DIGEST})?$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
-Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(_named)]
+Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(named)]
 
 
 def finite(metrics: Mapping[str, Metric]) -> dict[str, float]:

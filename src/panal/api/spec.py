@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from panal.api.placements import DNS_NAME, PLACEMENT, PlacementSpec
-from panal.api.pods import PodSettings
+from panal.api.pods import ENV, RESERVED_PREFIX, RESOURCES, PodSettings
 from panal.api.run_config import RunConfig
 from panal.api.schema import Model, kept_as_json, rule
 
@@ -397,6 +397,30 @@ class Tracking(Model):
     )
 
 
+class Validation(Model):
+    image: str = Field(
+        min_length=1,
+        max_length=MAX_PATH,
+        pattern=IMAGE,
+        description="Image with the notebook, with what it imports, and with the Python packages nbclient, nbconvert and ipykernel.",
+    )
+    notebook: str = Field(
+        default="notebooks/validate.ipynb",
+        min_length=1,
+        max_length=MAX_PATH,
+        description="The notebook in the image: an absolute path, or one that is relative to the working directory of the image.",
+    )
+    resources: Annotated[dict[str, Any], WithJsonSchema(RESOURCES)] = Field(
+        default_factory=dict, description="Requests and limits of the container that executes the notebook, as in a Pod."
+    )
+    env: Annotated[list[dict[str, Any]], WithJsonSchema(ENV)] = Field(
+        default_factory=list,
+        description="Environment variables of the container that executes the notebook, as in a Pod. "
+        f"Names that start with {RESERVED_PREFIX} are reserved.",
+    )
+    timeout_seconds: int = Field(default=3600, ge=1, le=MAX_SECONDS, description="How long the cells may take together.")
+
+
 class Result(StrEnum):
     MODEL = "Model"
     FILES = "Files"
@@ -436,6 +460,10 @@ class Spec(Model):
     )
     tracking: Tracking | None = Field(
         default=None, description="Where the run is tracked, besides its status. A run does not end because it cannot be tracked."
+    )
+    validation: Validation | None = Field(
+        default=None,
+        description="A notebook that a Job on the hub executes on the model of a Completed run. Whatever it finds, the model stays.",
     )
     acceleration: Acceleration = Field(
         default=Acceleration.AUTO,

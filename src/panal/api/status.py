@@ -123,6 +123,15 @@ class FilesStatus(Model):
     left_out: Count = Field(default=0, description="The number of files that were not stored; metadata.json lists them with the reason.")
 
 
+class ValidationStatus(Model):
+    """What the notebook of spec.validation has found. The condition Validated says whether all of its cells succeeded."""
+
+    metrics: dict[str, float] = Field(default_factory=dict, description="The metrics of the notebook.")
+    non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
+    report: Text = Field(default="", description="Where the executed notebook is, as HTML; notebook.ipynb and metrics.json are beside it.")
+    time: datetime = Field(description="When the validation ended.")
+
+
 class Status(Model):
     phase: Phase = Field(default=Phase.WAITING, description="Waiting for clusters and Pods, Running, or at the end Completed or Failed.")
     message: Text = Field(default="", description="What the run does or waits for, and what to do about a problem.")
@@ -153,6 +162,7 @@ class Status(Model):
     )
     model: ModelStatus | None = Field(default=None, description="The stored model.")
     files: FilesStatus | None = Field(default=None, description="The files that the server app wrote into its working directory.")
+    validation: ValidationStatus | None = Field(default=None, description="What the notebook of spec.validation has found in the model.")
     start_time: datetime | None = Field(default=None, description="When the run started. Most of the spec is immutable from then on.")
     completion_time: datetime | None = Field(default=None, description="When the run ended.")
 

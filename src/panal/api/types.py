@@ -32,6 +32,7 @@ from panal.api.spec import (
     Storage,
     StorageType,
     Tracking,
+    Validation,
 )
 from panal.api.status import (
     ClientsStatus,
@@ -44,6 +45,7 @@ from panal.api.status import (
     RestartsStatus,
     RoundsStatus,
     Status,
+    ValidationStatus,
 )
 
 __all__ = [
@@ -79,4 +81,6 @@ __all__ = [
     "Storage",
     "StorageType",
     "Tracking",
+    "Validation",
+    "ValidationStatus",
 ]

@@ -18,7 +18,7 @@ from panal.cli.run import done, find
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import ApiError
-from panal.kube.objects import Object
+from panal.kube.objects import Object, condition
 
 HEADER = ("NAMESPACE", "RUN", "ROUND", "SIZE", "METRIC", "DIGEST", "AGE")
 DIGITS = 19  # characters of a digest in a list, with `sha256:`
@@ -55,7 +55,11 @@ def _described(run: Object) -> dict[str, Any]:
     metadata, status = run["metadata"], run["status"]
     metrics = {**(status.get("metrics") or {}), **(status.get("nonFiniteMetrics") or {})}
     about = {"namespace": metadata["namespace"], "run": metadata["name"], "phase": status.get("phase", "")}
-    return about | {"completionTime": status.get("completionTime"), "model": status["model"], "metrics": metrics}
+    return (
+        about
+        | {"completionTime": status.get("completionTime"), "model": status["model"], "metrics": metrics}
+        | ({"validation": status["validation"]} if status.get("validation") else {})
+    )
 
 
 def show(access: Access, name: str, namespace: str | None, as_json: bool) -> Code:
@@ -85,7 +89,12 @@ def _facts(run: Object, model: Object, rounds: History | None) -> list[tuple[str
         ("round", str(model["round"])),
         ("metrics", output.numbers(status) or "none"),
     ]
-    return found + ([("clusters", ", ".join(clusters))] if clusters else [])
+    found += [("clusters", ", ".join(clusters))] if clusters else []
+    if validated := condition(run, "Validated"):
+        numbers = output.numbers(status.get("validation") or {})
+        found.append(("validated", f"{validated['status']}, {validated.get('message') or validated['reason']}"))
+        found += [("", numbers)] if numbers else []
+    return found
 
 
 def download(access: Access, name: str, namespace: str | None, file: str | None, target: Path | None) -> Code:

@@ -208,9 +208,9 @@ def _execute(interpreter: Path, source: Path, folder: Path, env: Mapping[str, st
     result = folder / RESULT
     for path in (made, report, result):
         path.unlink(missing_ok=True)
-    with as_file(files("panal.cli") / "notebooks" / "execute.py") as program, output.steps(f"executing {source}") as say:
+    with as_file(files("panal.pod.tools.notebook") / "execute.py") as program, output.steps(f"executing {source}") as say:
         say(f"with {interpreter}")
-        command = [str(interpreter), str(program), str(source), str(made), str(report), *([str(seconds)] if seconds else [])]
+        command = [str(interpreter), str(program), str(source), str(made), str(report), str(seconds or 0)]
         ended = asyncio.run(_ended(command, folder, env))
     if ended is not None:
         raise Problem(Code.NOTEBOOK, f"{source} could not be executed: {ended}", "Check the notebook, and the environment of Jupyter.")
@@ -235,7 +235,7 @@ async def _ended(command: Sequence[str], folder: Path, env: Mapping[str, str]) -
         *command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     _, said = await process.communicate()
-    if process.returncode in (0, 1):
+    if process.returncode == 0:
         return None
     lines = said.decode(errors="replace").strip().splitlines()
     return "\n".join(lines[-LINES:]) or f"exit code {process.returncode}"

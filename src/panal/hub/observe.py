@@ -25,7 +25,7 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
-from panal.lifecycle.world import ClusterView, Credentials, Networks, PlacementView, Run, SiteView, WorkView, World
+from panal.lifecycle.world import ClusterView, Credentials, JobView, Networks, PlacementView, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,7 @@ class Observer:
             sets_of_others=self._sets_of_others(run),
             cleanup_limit=self._settings.cleanup_limit,
             leftovers=tuple(self._leftovers(run)),
+            validation=self._validation(run),
         )
 
     @property
@@ -181,6 +182,10 @@ class Observer:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)
         placements = (((o.get("spec") or {}).get("client") or {}).get("placement") or {} for o in others)
         return frozenset(name for p in placements for name in p.get("clusterSets") or ())
+
+    def _validation(self, run: Run) -> JobView | None:
+        job = self._one(kinds.JOB, run, names.validation(run.name)) if run.spec.validation else None
+        return views.job(job, self._cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None
 
     def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:
         found = self._of_run(run, *self._entrances(), *NOT_NEEDED_AFTER_END)

@@ -84,6 +84,11 @@ class Reason(StrEnum):
     CLEANUP_INCOMPLETE = "CleanupIncomplete"
     FIELD_IGNORED = "FieldIgnored"
     WITHOUT_MODEL = "CompletedWithoutModel"
+    # the condition Validated of a run whose model a notebook validates
+    VALIDATING = "Validating"
+    VALIDATED = "Validated"
+    NOTEBOOK_FAILED = "NotebookFailed"
+    VALIDATION_FAILED = "ValidationFailed"
     # conditions that do not end a run: the app's result may be wrong
     MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
     MODEL_CHANGED = Doubt.MODEL_CHANGED.value
@@ -160,6 +165,8 @@ REMEDY: dict[str, str] = {
     Reason.NOT_RESUMABLE: "If the aggregator is lost, spec.server.onAggregatorLoss says what happens.",
     Reason.CHECKPOINT_FAILED: "Check the storage's free space and permissions.",
     Reason.TRACKING_FAILED: "Check the server that the field names. What is missing there is in history.jsonl beside the model.",
+    Reason.NOTEBOOK_FAILED: "The model is stored. Read the report, and look at the model before you use it.",
+    Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }
 

@@ -98,3 +98,15 @@ def test_models_are_listed_in_the_order_of_their_runs_ends(capsys):
     late, early = run("late", completionTime="2026-02-01T00:00:00Z"), run("early")
     models.listed(Access({"hub": FakeClient(late, early, run("none", model=None))}), None, False)
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["RUN", "early", "late"]
+
+
+def test_a_validation_is_shown(capsys):
+    conditions = [{"type": "Validated", "status": "False", "reason": "NotebookFailed", "message": "cell 2: AssertionError"}]
+    found = run(conditions=conditions, validation={"metrics": {"accuracy": 0.5}, "report": "pvc://r", "time": "2026-01-01T00:00:00Z"})
+    models.show(Access({"hub": FakeClient(found)}), "digits", None, False)
+    text = capsys.readouterr().out
+    assert "validated False, cell 2: AssertionError\n          accuracy 0.5\n" in text
+    models.show(Access({"hub": FakeClient(found)}), "digits", None, True)
+    assert json.loads(capsys.readouterr().out)["validation"]["metrics"] == {"accuracy": 0.5}
+    models.show(Access({"hub": FakeClient(run())}), "digits", None, False)
+    assert "validated" not in capsys.readouterr().out

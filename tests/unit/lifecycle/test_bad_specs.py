@@ -18,7 +18,7 @@ from worlds import NOW, fresh, job, launcher, pod, resource, run, running
 
 CASES = [bad for bad in bad_specs() if not bad.unknown]  # the parser ignores what a later version has
 # Copied into Pods or the Placement as they are: the API server that gets these checks them.
-COPIED = re.compile(r"spec\.(server|client)\.(resources\.|env\b|imagePullSecrets\b|tolerations\b)")
+COPIED = re.compile(r"spec\.(server|client|validation)\.(resources\.|env\b|imagePullSecrets\b|tolerations\b)")
 # What the parser reads all the same, as the value that is meant.
 READ = ("'7' for integer", "'true' for boolean", "1 for boolean")
 

@@ -1,13 +1,17 @@
-"""examples/mnist/notebooks/jupyter.yaml, judged by a real API server in a namespace that enforces the restricted Pod Security Standard."""
+"""The Jupyter for a hub, and the Job that validates a model, judged by a real API server in a namespace that enforces the restricted Pod
+Security Standard."""
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from cluster import Cluster
+from panal.lifecycle.decide import decide
+from worlds import NOW, applied, done, run, status_after
 
 pytestmark = pytest.mark.real
 
@@ -41,3 +45,15 @@ def test_the_pod_is_admitted_by_the_restricted_standard(restricted: Cluster) -> 
     assert restricted.kubectl(*create, stdin=pod()).strip() == "pod/jupyter"
     with pytest.raises(RuntimeError, match="restricted"):
         restricted.kubectl(*create, stdin=pod(hostNetwork=True))
+
+
+def test_the_job_of_a_validation_is_valid_and_its_pod_is_admitted(restricted: Cluster) -> None:
+    spec = {"image": "example/validate:1", "env": [{"name": "A", "value": "b"}], "resources": {"limits": {"memory": "1Gi"}}}
+    before = done(run=run(done().run.status, validation=spec))
+    (job,) = applied(decide(replace(before, run=run(status_after(before), validation=spec)), NOW), "Job")
+    job["metadata"] = {"name": job["metadata"]["name"], "namespace": "mnist"}
+    create = ("create", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
+    assert restricted.kubectl(*create, stdin=json.dumps(job)).strip() == "job.batch/digits-validation"
+    template = job["spec"]["template"]
+    alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "digits", "namespace": "mnist"}, "spec": template["spec"]}
+    assert restricted.kubectl(*create, stdin=json.dumps(alone)).strip() == "pod/digits"
