@@ -1,4 +1,4 @@
-"""The model of a run is downloaded from a volume of the hub, by a Pod that is gone afterwards.
+"""The model of a run is validated and downloaded, by Pods that read a volume of the hub.
 
 It runs before the how-to, which removes panal in its last step.
 """
@@ -14,10 +14,13 @@ import pytest
 
 from command_line import *  # noqa: F403
 from containers import Containers
+from panal.api import names
 from panal.api.history import read as read_history
 from panal.cli.problem import Code
 from panal.kube import kinds
-from runs import Run, apply
+from panal.kube.objects import Object, condition
+from panal.lifecycle.validation import NOTEBOOK
+from runs import APP_IMAGE, Run, apply
 from waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
@@ -27,7 +30,7 @@ Panal = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def run(engine: Containers) -> Iterator[Run]:
-    found = apply(engine, "runs", "kept-model", clusters=["cluster1"])
+    found = apply(engine, "runs", "kept-model", clusters=["cluster1"], validation={"image": APP_IMAGE})
     found.until_ended("Completed")
     yield found
     found.delete()
@@ -49,6 +52,24 @@ def test_a_model_is_downloaded_from_the_hub(panal: Panal, run: Run, engine: Cont
     assert sorted(each.name for each in to.iterdir()) == ["history.jsonl", "kept-model.safetensors"]
     left = lambda: [p for p in engine.hub.list(kinds.POD, "runs") if "-reading-" in p["metadata"]["name"]]  # noqa: E731
     eventually(lambda: not left(), "the Pod is gone", 30)
+
+
+def test_the_validation_says_what_the_image_lacks_and_leaves_the_model(run: Run, engine: Containers) -> None:
+    """The image of the test has no Jupyter. All four containers of the Job run as on any node, without the storage in the user's."""
+    before = run.status()["model"]
+    found = eventually(lambda: ended(run), lambda: str(run.status()["conditions"]), 120)
+    assert (found["status"], found["reason"]) == ("False", "ValidationFailed"), found
+    assert "install nbclient nbconvert ipykernel" in found["message"]
+    (pod,) = (each for each in engine.hub.list(kinds.POD, "runs") if each["metadata"]["name"].startswith(f"{names.validation(run.name)}-"))
+    containers = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
+    (notebook,) = (each for each in containers if each["name"] == NOTEBOOK)
+    assert "storage" not in [mount["name"] for mount in notebook["volumeMounts"]]
+    assert (run.status()["phase"], run.status()["model"]) == ("Completed", before)
+
+
+def ended(run: Run) -> Object | None:
+    found = condition({"status": run.status()}, "Validated")
+    return found if found.get("status") in ("True", "False") else None
 
 
 def test_rounds_and_models_are_shown(panal: Panal, run: Run, engine: Containers) -> None:
