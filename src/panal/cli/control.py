@@ -6,8 +6,9 @@ import asyncio
 import time
 
 from panal.api.types import StorageType
-from panal.cli import output, story
+from panal.cli import output
 from panal.cli.access import Access
+from panal.cli.changing import Switch, switch
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
 from panal.kube.client import Client
@@ -18,37 +19,16 @@ from panal.kube.objects import Object
 ASK_AGAIN = 0.3  # seconds
 
 
-def change(access: Access, name: str, namespace: str | None, field: str, value: bool) -> Code:
+def change(access: Access, name: str, namespace: str | None, field: Switch, value: bool) -> Code:
     """Sets `spec.suspend` or `spec.stop`."""
 
     async def work() -> Code:
         async with access.open() as client:
             run = await find(client, name, namespace)
-            before = (run.get("status") or {}).get("phase", "Waiting")
-            if before in story.ENDED:
-                raise Problem(
-                    Code.REFUSED, f"{name} is already {before}", f"A run that has ended can only be deleted: `panal delete {name}`."
-                )
-            if bool(run["spec"].get(field)) == value:
-                output.line(f"{name}: spec.{field} is already {str(value).lower()}")
-                return Code.OK
-            output.line(f"{name}: {await _changed(client, run, field, value)}")
+            output.line(f"{name}: {await switch(client, run, field, value)}")
             return Code.OK
 
     return done(work(), access)
-
-
-async def _changed(client: Client, run: Object, field: str, value: bool) -> str:
-    metadata = run["metadata"]
-    now = await client.merge_patch(FEDERATED_LEARNING, metadata["namespace"], metadata["name"], {"spec": {field: value}})
-    if bool(now["spec"].get(field)) != value:
-        raise Problem(Code.REFUSED, f"panal on this hub does not support spec.{field}", "Install a later version of panal on the hub.")
-    match field, value:
-        case "stop", _:
-            return f"ends as Failed with the reason Stopped; `panal get {metadata['name']}` shows it"
-        case _, True:
-            return f"suspended; its Pods end, and `panal resume {metadata['name']}` resumes it after the last stored round"
-    return f"resumed; it goes on after the last stored round, and `panal get {metadata['name']} -w` follows it"
 
 
 def delete(access: Access, name: str, namespace: str | None, within: float | None) -> Code:

@@ -11,6 +11,7 @@ does not have is no problem: the loop asks for it every ABSENT seconds, and has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -123,9 +124,21 @@ class Cache:
             self._changed.clear()
             await self._changed.wait()
 
+    async def wait_answered(self, seconds: float) -> None:
+        """Returns when each kind has been listed, or could not be; after `seconds` in any case."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not all(feed.synced or kind in self._problems for kind, feed in self._feeds.items()):
+                    self._changed.clear()
+                    await self._changed.wait()
+
     def problems(self) -> dict[Kind, str]:
         """The kinds that cannot be watched at the moment, with the error. Their objects in the cache may be out of date."""
         return dict(self._problems)
+
+    def forbidden(self, kind: Kind) -> bool:
+        """Whether the server denies permission to list or watch the kind at the moment."""
+        return kind in self._problems and self._feeds[kind].forbidden
 
     def _notify(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         for callback in self._callbacks:

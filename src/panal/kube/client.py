@@ -108,6 +108,10 @@ class Client:
         that it is the leader."""
         return Client(self._connection, self._manager, leading, self._forms)
 
+    def with_token(self, token: str) -> Client:
+        """A client of the same API server with this bearer token and no other credentials. Close both."""
+        return Client(self._connection.with_token(token), self._manager, self._may_write, self._forms)
+
     def speak(self, forms: Mapping[Kind, Form]) -> None:
         """From now on this client, and all on the same connection, send and read these kinds in another version."""
         self._forms.update(forms)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
@@ -27,6 +28,7 @@ from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 from lightkube import ConfigError as LightkubeConfigError
 from lightkube import KubeConfig, SingleConfig
 from lightkube.config.client_adapter import user_auth, verify_cluster
+from lightkube.config.models import User
 from yarl import URL
 
 from panal.kube import metrics
@@ -80,6 +82,9 @@ class Target:
     namespace: str
     proxy: Proxy | None = None
     socket: Path | None = None
+    anonymous: Callable[[], SSLContext] | None = (
+        None  # makes a context that verifies the server as `tls` does, without a client certificate
+    )
 
 
 class Connection:
@@ -97,6 +102,12 @@ class Connection:
             return cls(_target(_config(kubeconfig, context), socket), timeout)
         except _UNUSABLE as error:
             raise ConfigError(f"no usable access to a Kubernetes API server: {error}") from error
+
+    def with_token(self, token: str) -> Connection:
+        """To the same API server, with the token as the only credentials."""
+        target = self._target
+        assert target.anonymous, "a target that was not made from a configuration"
+        return Connection(replace(target, tls=target.anonymous(), auth=user_auth(User(token=token))), self._timeout)
 
     @property
     def namespace(self) -> str:
@@ -218,7 +229,8 @@ def _target(config: SingleConfig, socket: Path | None) -> Target:
     server = str(url.with_user(None)).rstrip("/")
     proxy = None if socket or _on_loopback(server) else _proxy(url)
     tls = verify_cluster(cluster, user, config.abs_file, trust_env=not _on_loopback(server))
-    return Target(server, tls, user_auth(user), config.namespace, proxy, socket)
+    anonymous = partial(verify_cluster, cluster, User(), config.abs_file, trust_env=not _on_loopback(server))
+    return Target(server, tls, user_auth(user), config.namespace, proxy, socket, anonymous)
 
 
 def _proxy(server: URL) -> Proxy | None:
