@@ -10,7 +10,23 @@ from typing import Annotated
 import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
-from panal.cli import apps, certs, doctor, ending, explaining, logs, modelling, new, output, package, platform, probe, run, watching
+from panal.cli import (
+    apps,
+    certs,
+    dashboard,
+    doctor,
+    ending,
+    explaining,
+    logs,
+    modelling,
+    new,
+    output,
+    package,
+    platform,
+    probe,
+    run,
+    watching,
+)
 from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.problem import Code, Problem
@@ -143,6 +159,9 @@ def logs_(
 
 modelling.add_to(app)
 ending.add_to(app)
+
+
+dashboard.add_to(app)
 
 
 @app.command("doctor")

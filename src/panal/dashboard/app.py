@@ -1,0 +1,240 @@
+"""The routes, and how each is answered: the page of a view, its updates, an action, signing in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from panal.cli.problem import Code, Problem, of_api
+from panal.dashboard import actions, assets, pages, run_pages
+from panal.dashboard.live import Streams
+from panal.dashboard.rights import Rights
+from panal.dashboard.security import guard
+from panal.dashboard.template import render
+from panal.dashboard.view import Site, View, digest, named_run
+from panal.dashboard.viewer import TOKEN, ManyViewers, OneViewer, Viewer, Viewers
+from panal.kube.errors import ApiError, Unauthorized
+from panal.kube.kinds import FEDERATED_LEARNING
+
+log = logging.getLogger("panal.dashboard")
+
+RUN = "/runs/{namespace}/{name}"
+VIEWS: dict[str, type[View]] = {
+    "/": pages.Overview,
+    "/runs": pages.Runs,
+    "/clusters": pages.Clusters,
+    "/clusters/{cluster}": pages.OneCluster,
+    RUN: run_pages.RunProgress,
+    f"{RUN}/clusters": run_pages.RunClusters,
+    f"{RUN}/placement": run_pages.RunPlacement,
+    f"{RUN}/events": run_pages.RunEvents,
+    f"{RUN}/logs": run_pages.RunLogs,
+}
+STATUS = {Code.NOT_FOUND: 404, Code.UNREACHABLE: 502, Code.REFUSED: 403, Code.USAGE: 422}
+MOST_BODY = 64 << 10  # bytes of a form
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Dashboard:
+    def __init__(self, site: Site, viewers: Viewers, hosts: Collection[str] = (), ready: Callable[[], list[str]] = list) -> None:
+        self._site, self._viewers, self._ready = site, viewers, ready
+        self._streams = Streams()
+        self._hosts = hosts
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[guard(self._hosts)], client_max_size=MOST_BODY)
+        for path, view in VIEWS.items():
+            app.router.add_get(path, self._page(view), allow_head=False)
+            app.router.add_get(f"/live{path}", self._live(view), allow_head=False)
+        app.router.add_get(f"{RUN}/metrics.csv", self._as_viewer(self._csv), allow_head=False)
+        app.router.add_get(f"{RUN}/stop", self._as_viewer(self._confirm), allow_head=False)
+        app.router.add_post(f"{RUN}/{{action:suspend|resume|stop|rounds}}", self._as_viewer(self._act))
+        app.router.add_get("/static/{digest}/{name}", assets.serve)
+        app.router.add_get("/healthz", _healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/enter", self._enter, allow_head=False)
+        if self._viewers.signs_in:
+            app.router.add_get("/sign-in", self._sign_in_form)
+            app.router.add_post("/sign-in", self._sign_in)
+            app.router.add_post("/sign-out", self._sign_out)
+        return app
+
+    # --- who looks --------------------------------------------------------------------------------------------------
+    def _as_viewer(self, answer: Callable[[web.Request, Viewer], Awaitable[web.StreamResponse]]) -> Handler:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            viewer = await self._viewers.of(request)
+            if viewer is None:
+                return self._stranger(request)
+            viewer.used = time.monotonic()
+            request["csrf"] = self._viewers.csrf(viewer)
+            try:
+                return await answer(request, viewer)
+            except Unauthorized:
+                return self._stranger(request, "the API server does not accept your token: it may have expired")
+            except ApiError as error:
+                return self._problem(of_api(error, ""))
+            except Problem as problem:
+                return self._problem(problem)
+            except web.HTTPClientError as error:
+                return self._problem(Problem(Code.USAGE, error.text or error.reason), error.status)
+
+        return handler
+
+    def _stranger(self, request: web.Request, why: str = "") -> web.StreamResponse:
+        if not self._viewers.signs_in:
+            remedy = "Open the address that `panal dashboard` has printed. It is good for one browser; for another one, start it again."
+            return self._problem(Problem(Code.REFUSED, "this browser may not use the dashboard", remedy), 401)
+        if request.method == "GET" and not request.path.startswith("/live"):
+            asked = f"?next={quote(request.rel_url.raw_path_qs, safe='')}" if request.path != "/" else ""
+            if why:
+                return self._form(why, request.rel_url.raw_path_qs, 401)
+            return web.Response(status=303, headers={"Location": f"/sign-in{asked}"})
+        return web.Response(status=401, text="sign in again\n")
+
+    async def _enter(self, request: web.Request) -> web.StreamResponse:
+        """The address that `panal dashboard` prints."""
+        viewers = self._viewers
+        if not isinstance(viewers, OneViewer):
+            raise web.HTTPNotFound
+        response = web.Response(status=303, headers={"Location": "/"})
+        if await viewers.of(request):
+            return response
+        session = viewers.enter(request.query.get("token", ""))
+        if session is None:
+            return self._stranger(request)
+        viewers.set_cookie(response, session)
+        return response
+
+    # --- pages ------------------------------------------------------------------------------------------------------
+    def _page(self, made: type[View]) -> Handler:
+        async def page(request: web.Request, viewer: Viewer) -> web.StreamResponse:
+            view = made(self._site, viewer, request)
+            async with view.opened():
+                facts = await view.facts()
+                parts = view.rendered(facts)
+                query = request.rel_url.raw_query_string
+                live = f"/live{request.rel_url.raw_path}?{query + '&' if query else ''}v={digest(parts)}"
+                around = {"title": view.title, "section": view.section, "parts": parts, "live": live, **self._around(request)}
+                return _html(render(view.template, {**facts, **around}))
+
+        return self._as_viewer(page)
+
+    def _around(self, request: web.Request | None = None) -> dict[str, Any]:
+        said = actions.SAID.get(request.query.get("done", ""), "") if request is not None else ""
+        own = self._site.own
+        return {
+            "asset": assets.address,
+            "signs_in": self._viewers.signs_in,
+            "csrf": request.get("csrf", "") if request else "",
+            "said": said,
+        } | {
+            "api": self._site.name,
+            "own": own,
+        }
+
+    def _live(self, made: type[View]) -> Handler:
+        async def live(request: web.Request, viewer: Viewer) -> web.StreamResponse:
+            return await self._streams.serve(request, made(self._site, viewer, request))
+
+        return self._as_viewer(live)
+
+    def _problem(self, problem: Problem, status: int = 0) -> web.StreamResponse:
+        facts = {"title": "Not possible", "section": "", "message": str(problem), "remedy": problem.remedy, "live": "", **self._around()}
+        return _html(render("problem.html", facts), status or STATUS.get(problem.code, 409))
+
+    async def _csv(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
+        view = run_pages.RunProgress(self._site, viewer, request)
+        async with view.opened():
+            content = _as_csv(view)
+        headers = {"Content-Disposition": 'attachment; filename="metrics.csv"'}
+        return web.Response(text=content, content_type="text/csv", charset="utf-8", headers=headers)
+
+    # --- actions ----------------------------------------------------------------------------------------------------
+    async def _confirm(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
+        namespace, name = named_run(request)
+        run = await viewer.client.get(FEDERATED_LEARNING, namespace, name)
+        facts = {"title": f"Stop {name}?", "section": "runs", "namespace": namespace, "name": name, "live": "", **self._around(request)}
+        return _html(render("confirm.html", {**facts, "ended": (run.get("status") or {}).get("completionTime")}))
+
+    async def _act(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
+        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        if not self._viewers.is_csrf(viewer, form.get("csrf", "")):
+            raise Problem(
+                Code.REFUSED, "the form is out of date, or does not come from this dashboard", "Load the page again, then repeat."
+            )
+        return web.Response(status=303, headers={"Location": await actions.act(viewer, request, form)})
+
+    # --- signing in -------------------------------------------------------------------------------------------------
+    def _form(self, message: str, following: str, status: int = 200) -> web.StreamResponse:
+        facts = {"title": "Sign in", "section": "", "message": message, "next": following, "live": "", **self._around()}
+        return _html(render("sign_in.html", facts), status)
+
+    async def _sign_in_form(self, request: web.Request) -> web.StreamResponse:
+        return self._form("", _own(request.query.get("next", "/")))
+
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        assert isinstance(self._viewers, ManyViewers)
+        form = await request.post()
+        token, following = str(form.get("token", "")).strip(), _own(str(form.get("next", "/")))
+        if not TOKEN.fullmatch(token) or not await _accepted((await self._viewers.with_token(token)).rights):
+            return self._form("the API server does not accept this token", following, 401)
+        response = web.Response(status=303, headers={"Location": following})
+        self._viewers.set_cookie(response, self._viewers.enter(token))
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        assert isinstance(self._viewers, ManyViewers)
+        self._viewers.forget(request)
+        response = web.Response(status=303, headers={"Location": "/sign-in"})
+        response.del_cookie(self._viewers.cookie, path="/", secure=True, httponly=True, samesite="Strict")
+        return response
+
+    async def _readyz(self, _: web.Request) -> web.StreamResponse:
+        found = self._ready()
+        return web.Response(text="".join(f"{each}\n" for each in found) or "ok\n", status=503 if found else 200)
+
+
+async def _healthz(_: web.Request) -> web.StreamResponse:
+    return web.Response(text="ok\n")
+
+
+async def _accepted(rights: Rights) -> bool:
+    try:
+        await rights.may_list(FEDERATED_LEARNING)
+    except ApiError:
+        return False
+    return True
+
+
+def _own(address: str) -> str:
+    """An address of this server; anything else becomes the first page."""
+    good = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable() and address.isascii()
+    return address if good else "/"
+
+
+def _html(content: str, status: int = 200) -> web.Response:
+    return web.Response(text=content, status=status, content_type="text/html", charset="utf-8")
+
+
+def _as_csv(view: run_pages.RunProgress) -> str:
+    """Every value of the history: one line for each round, cluster and metric."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("round", "cluster", "metric", "value"))
+    for each in view.rounds():
+        writer.writerows((each.round, "", _cell(metric), value) for metric, value in each.metrics.items())
+        for cluster, row in (each.clusters or {}).items():
+            writer.writerows((each.round, cluster, _cell(metric), value) for metric, value in row.metrics.items())
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A spreadsheet takes a cell that begins so for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text

@@ -1,0 +1,175 @@
+"""A line chart as SVG. Pure: numbers in, markup out.
+
+Colours, widths and fonts are classes of the style sheet, so the chart follows light and dark and needs no style attribute. A value that is
+not finite, or a round without one, is a gap in the line. A line has at most MOST points: of more rounds, evenly spread ones are drawn, and
+the first and last are among them. All text is escaped here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from panal.dashboard.numbers import number
+
+MOST = 300  # points of a line
+WIDTH, HEIGHT = 400, 210  # units of the view box; a phone shows about as many pixels
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
+COLOURS = 7  # classes of the style sheet: s0 is the overall line, s1 to s6 are clusters
+Points = Mapping[int, float]  # the value of each round
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`colour`: the number of a class of the style sheet; 0 is drawn last and thicker."""
+
+    name: str
+    points: Points
+    colour: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps values from `low` to `high` to pixels from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`band`: the lowest and highest value of each round over clusters that have no line of their own."""
+
+    title: str
+    lines: Sequence[Line]
+    band: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> list[int]:
+        return sorted({number for line in self.lines for number in line.points} | set(self.band))
+
+    def svg(self, name: str) -> Markup:
+        """`name` becomes the id of the title, by which a screen reader names the picture."""
+        rounds = self.rounds
+        x = Scale(rounds[0], rounds[-1], LEFT, WIDTH - RIGHT) if rounds else Scale(0, 1, LEFT, WIDTH - RIGHT)
+        low, high = _range(self._values())
+        ticks = nice(low, high)
+        y = Scale(min(low, ticks[0]), max(high, ticks[-1]), HEIGHT - BOTTOM, TOP)
+        parts = [*_grid(ticks, y), *_rounds(rounds, x), *_band(self.band, x, y)]
+        parts += [_line(line, x, y) for line in sorted(self.lines, key=lambda line: line.colour, reverse=True)]
+        inside = Markup("").join(parts)
+        named = Markup('<title id="{}-t">{}</title><desc id="{}-d">{}</desc>').format(name, self.title, name, self._summary())
+        size = f"0 0 {WIDTH} {HEIGHT}"
+        return Markup('<svg class="chart" viewBox="{}" role="img" aria-labelledby="{}-t {}-d">{}{}</svg>').format(
+            size, name, name, named, inside
+        )
+
+    def _values(self) -> Iterator[float]:
+        yield from (value for line in self.lines for value in line.points.values() if math.isfinite(value))
+        yield from (value for both in self.band.values() for value in both if math.isfinite(value))
+
+    def _summary(self) -> str:
+        """What a screen reader says instead of the picture; the table beside it has all values."""
+        said = []
+        for line in self.lines[:COLOURS]:
+            known = [(n, v) for n, v in sorted(line.points.items()) if math.isfinite(v)]
+            if known:
+                said.append(f"{line.name}: {number(known[0][1])} in round {known[0][0]}, {number(known[-1][1])} in round {known[-1][0]}")
+        return ". ".join(said)
+
+
+def nice(low: float, high: float, most: int = 5) -> list[float]:
+    """About `most` round numbers from `low` to `high`."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / (most - 1)
+    size = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
+    step = next((size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw), size * 10)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    if not (math.isfinite(step) and step > 0) or last - first > 4 * most:
+        return [low, high]
+    return [each * step for each in range(first, last + 1)]
+
+
+def thinned(rounds: Sequence[int], most: int = MOST) -> list[int]:
+    """At most `most` of them, evenly spread, with the first and the last."""
+    if len(rounds) <= most:
+        return list(rounds)
+    step = (len(rounds) - 1) / (most - 1)
+    return [rounds[round(each * step)] for each in range(most)]
+
+
+def runs(points: Points) -> list[list[tuple[int, float]]]:
+    """The points in pieces without a gap: a round that is missing, or whose value is not finite, ends a piece."""
+    pieces: list[list[tuple[int, float]]] = [[]]
+    for before, now in pairwise([None, *sorted(points)]):
+        assert now is not None
+        if before is not None and now != before + 1:
+            pieces.append([])
+        if math.isfinite(points[now]):
+            pieces[-1].append((now, points[now]))
+        else:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
+
+
+def _range(values: Iterable[float]) -> tuple[float, float]:
+    found = list(values)
+    if not found:
+        return 0.0, 1.0
+    low, high = min(found), max(found)
+    if low == high:
+        room = abs(low) / 10 or 1.0
+        return low - room, high + room
+    return (low, high) if math.isfinite(high - low) else (low / 4, high / 4)
+
+
+def _grid(ticks: Sequence[float], y: Scale) -> Iterator[Markup]:
+    for tick in ticks:
+        at = f"{y(tick):.1f}"
+        yield Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, at, at)
+        yield Markup('<text class="tick y" x="{}" y="{}" dy="4">{}</text>').format(LEFT - 6, at, _tick(tick, ticks))
+
+
+def _tick(value: float, ticks: Sequence[float]) -> str:
+    step = abs(ticks[1] - ticks[0]) if len(ticks) > 1 else 0
+    return "0" if abs(value) < step / 1000 else number(value)
+
+
+def _rounds(rounds: Sequence[int], x: Scale) -> Iterator[Markup]:
+    for each in thinned(rounds, 6):
+        anchor = "middle" if len(rounds) == 1 or each not in (rounds[0], rounds[-1]) else ("start" if each == rounds[0] else "end")
+        yield Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(x(each), HEIGHT - 8, anchor, each)
+
+
+def _band(band: Mapping[int, tuple[float, float]], x: Scale, y: Scale) -> Iterator[Markup]:
+    known = [each for each in sorted(band) if all(map(math.isfinite, band[each]))]
+    if len(known) < 2:
+        return
+    drawn = thinned(known)
+    upper = [f"{x(each):.1f},{y(band[each][1]):.1f}" for each in drawn]
+    lower = [f"{x(each):.1f},{y(band[each][0]):.1f}" for each in reversed(drawn)]
+    yield Markup('<polygon class="band" points="{}"/>').format(" ".join([*upper, *lower]))
+
+
+def _line(line: Line, x: Scale, y: Scale) -> Markup:
+    colour = line.colour % COLOURS
+    parts = [Markup("<title>{}</title>").format(line.name)]
+    for piece in runs(line.points):
+        values = dict(piece)
+        drawn = thinned([each for each, _ in piece])
+        places = " ".join(f"{x(each):.1f},{y(values[each]):.1f}" for each in drawn)
+        parts.append(Markup('<polyline points="{}"/>').format(places))
+        if len(piece) <= 12:  # few points are marked; a piece of one point is nothing but its mark
+            parts += [Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(x(each), y(values[each])) for each in drawn]
+    return Markup('<g class="line s{}">{}</g>').format(colour, Markup("").join(parts))

@@ -1,0 +1,143 @@
+"""The objects of one run, watched with the viewer's own rights while he looks at it, and for a moment longer.
+
+The API server decides what he sees: of a kind that he may not list or watch there are no objects, and a sentence says so. Each list and
+watch is in the run's namespace, and limited to the run by labels or fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from panal.api import names
+from panal.dashboard.bell import Bell
+from panal.dashboard.run import Seen, of_this_run
+from panal.kube import kinds
+from panal.kube.cache import Cache, Timing, Watched
+from panal.kube.client import Client
+from panal.kube.objects import uid_of
+
+KEPT = 30.0  # seconds after the last look
+MOST = 300  # runs that are watched at the same time
+PATIENCE = 5.0  # seconds for the first lists
+# Short watches: whoever loses a right loses the objects when the watch ends.
+TIMING = Timing(watch=40, silence=60, resync=300)
+CONSEQUENCES = {
+    kinds.CONFIG_MAP: "the history, the traffic and the participants are not shown",
+    kinds.EVENT: "the run's Events are not shown",
+    kinds.POD: "the aggregator's Pod and its log are not shown",
+}
+
+
+class TooMany(Exception):  # noqa: N818
+    """So many runs are looked at that no further one can be watched now."""
+
+
+class Feed:
+    def __init__(self, client: Client, namespace: str, name: str) -> None:
+        own = f"{names.LABEL_RUN}={name}"
+        about = f"involvedObject.kind={names.KIND},involvedObject.name={name}"
+        self.bell = Bell()
+        self.used = time.monotonic()
+        self.lookers = 0
+        self._namespace, self._name = namespace, name
+        self._cache = Cache(
+            client,
+            [
+                Watched(kinds.FEDERATED_LEARNING, namespace=namespace, field_selector=f"metadata.name={name}"),
+                Watched(kinds.CONFIG_MAP, namespace=namespace, label_selector=own),
+                Watched(kinds.POD, namespace=namespace, label_selector=own),
+                Watched(kinds.EVENT, namespace=namespace, field_selector=about),
+            ],
+            TIMING,
+        )
+        self._cache.subscribe(lambda *_: self.bell.ring())
+        self._task = asyncio.create_task(self._cache.run(), name=f"run {namespace}/{name}")
+
+    async def ready(self) -> None:
+        """Returns when each kind has been listed or refused, or after PATIENCE."""
+        await self._cache.wait_answered(PATIENCE)
+
+    def seen(self) -> Seen | None:
+        """None if there is no such run, or none that the viewer may see."""
+        if self._cache.forbidden(kinds.FEDERATED_LEARNING):
+            return None
+        run = self._cache.get(kinds.FEDERATED_LEARNING, self._namespace, self._name)
+        if run is None:
+            return None
+        uid = uid_of(run)
+        listed = {kind: [] if self._cache.forbidden(kind) else self._cache.list(kind) for kind in CONSEQUENCES}
+        return Seen(
+            run=run,
+            config_maps={obj["metadata"]["name"]: obj for obj in of_this_run(listed[kinds.CONFIG_MAP], uid)},
+            events=listed[kinds.EVENT],
+            pods=of_this_run(listed[kinds.POD], uid),
+            unread=self._unread(),
+        )
+
+    def _unread(self) -> list[str]:
+        problems = self._cache.problems()
+        return [
+            f"you may not list {kind} in the namespace {self._namespace}: {consequence}"
+            if self._cache.forbidden(kind)
+            else f"{kind} cannot be watched at the moment, so what is shown may be out of date: {problems[kind]}"
+            for kind, consequence in {kinds.FEDERATED_LEARNING: "", **CONSEQUENCES}.items()
+            if kind in problems
+        ]
+
+    async def close(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self._task
+
+
+class Feeds:
+    """The feeds of all viewers, by the viewer's key, namespace and name."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._feeds: dict[tuple[str, str, str], Feed] = {}
+        self._most = most
+
+    @asynccontextmanager
+    async def of(self, client: Client, viewer: str, namespace: str, name: str) -> AsyncIterator[Feed]:
+        """Raises TooMany."""
+        key = (viewer, namespace, name)
+        feed = self._feeds.get(key)
+        if feed is None:
+            await self._make_room()
+            feed = self._feeds[key] = Feed(client, namespace, name)
+        feed.lookers += 1
+        try:
+            await feed.ready()
+            yield feed
+        finally:
+            feed.lookers -= 1
+            feed.used = time.monotonic()
+
+    async def _make_room(self) -> None:
+        idle = sorted((key for key, feed in self._feeds.items() if not feed.lookers), key=lambda key: self._feeds[key].used)
+        if len(self._feeds) >= self._most:
+            if not idle:
+                raise TooMany
+            await self._feeds.pop(idle[0]).close()
+
+    async def sweep(self, every: float = 5.0) -> None:
+        """Until cancelled: closes feeds that nobody looks at."""
+        while True:
+            await asyncio.sleep(every)
+            old = time.monotonic() - KEPT
+            for key in [key for key, feed in self._feeds.items() if not feed.lookers and feed.used < old]:
+                await self._feeds.pop(key).close()
+
+    async def forget(self, viewer: str) -> None:
+        """Closes the feeds of a viewer, whose client will be closed."""
+        for key in [key for key in self._feeds if key[0] == viewer]:
+            await self._feeds.pop(key).close()
+
+    async def close(self) -> None:
+        feeds, self._feeds = list(self._feeds.values()), {}
+        for feed in feeds:
+            await feed.close()

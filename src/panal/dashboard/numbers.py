@@ -1,0 +1,112 @@
+"""Amounts, times and what is left of a run, as people read them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from statistics import median
+
+from panal.api.quantity import exact
+
+LAST = 5  # rounds whose median counts
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def moment(text: object) -> datetime | None:
+    """A time as Kubernetes writes it; None for anything else."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def at(seconds: float | None) -> datetime | None:
+    """Seconds since 1970; None for what is not a time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Such as 0.4 s, 12 s, 5 min, 2 h 10 min, 3 d 4 h."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s" if seconds else "0 s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def about(seconds: float) -> str:
+    """What is left of a run, which is an estimate."""
+    return f"about {duration(seconds)} left" if seconds >= 10 else "a few seconds left"
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """How long ago, in one unit: it changes seldom, so that a page does not change all the time."""
+    if since is None:
+        return ""
+    seconds = max(0, int((now - since).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds - seconds % 15} s" if seconds >= 15 else "now"
+
+
+def amount(size: float | None) -> str:
+    """Bytes."""
+    if size is None or not math.isfinite(size) or size < 0:
+        return ""
+    unit = 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 100 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def number(value: float | str | None) -> str:
+    """A metric, to four digits. One that is not finite is a text."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def quantity(text: object) -> float | None:
+    """A quantity of Kubernetes such as 24684092Ki; None if it is not one."""
+    try:
+        return float(exact(str(text)))
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def left(seconds: Sequence[float], completed: int, total: int) -> float | None:
+    """About how many seconds the remaining rounds take: as long each as the median of the last ones. None without a complete round."""
+    known = [each for each in seconds if math.isfinite(each) and each >= 0][-LAST:]
+    if not known or completed < 1 or total <= completed:
+        return None
+    return median(known) * (total - completed)
+
+
+def named(count: int, one: str, many: str = "") -> str:
+    """Such as `1 run`, `3 runs`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Iterable[str], most: int) -> str:
+    """The first `most` of the names, and how many more there are."""
+    found = list(names)
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more

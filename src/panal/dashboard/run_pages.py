@@ -1,0 +1,183 @@
+"""The views of one run. Everything is read with the viewer's own rights (`feed`); `run`, `curves` and `chosen` say what it means."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from panal.api.history import History, Round
+from panal.api.text import shown
+from panal.dashboard import run
+from panal.dashboard.bell import Bell
+from panal.dashboard.chosen import Choice, choice_of
+from panal.dashboard.curves import charts, table, timeline
+from panal.dashboard.feed import Feed
+from panal.dashboard.logs import Tail, aggregator_pod, rules_of
+from panal.dashboard.run import Head, Seen
+from panal.dashboard.view import Facts, Site, View, named_run
+from panal.dashboard.viewer import Viewer
+from panal.kube import kinds
+from panal.kube.errors import NotFound
+from panal.kube.times import now_utc
+
+ROUNDS = 30  # of the timeline
+ROWS = 20  # of the table beside a chart; all values are in the CSV file
+SPOKES = 500
+TABS = {"": "Progress", "clusters": "Clusters", "placement": "Why these clusters", "events": "Events", "logs": "Log"}
+
+
+class RunView(View):
+    section = "runs"
+    tab = ""
+    _feed: Feed
+
+    def __init__(self, site: Site, viewer: Viewer, request: web.Request) -> None:
+        super().__init__(site, viewer, request)
+        self.namespace, self.name = named_run(request)
+
+    @property
+    def title(self) -> str:
+        return f"{shown(self.name, 60)}: {TABS[self.tab]}"
+
+    @property
+    def bells(self) -> Sequence[Bell]:
+        return (self._feed.bell,)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """The API server decides whether the viewer may get the run."""
+        await self.viewer.client.get(kinds.FEDERATED_LEARNING, self.namespace, self.name)
+        async with self.site.feeds.of(self.viewer.client, self.viewer.key, self.namespace, self.name) as self._feed:
+            yield
+
+    def seen(self) -> Seen:
+        """Raises NotFound if the run is deleted, or the viewer may not see it any more."""
+        found = self._feed.seen()
+        if found is None:
+            raise NotFound(404, "NotFound", f"there is no run {shown(self.name, 60)} in the namespace {shown(self.namespace, 63)} any more")
+        return found
+
+    async def facts(self) -> Facts:
+        seen = self.seen()
+        history, problem = run.history_of(seen)
+        head = run.head(seen, history, now_utc())
+        notes = [*seen.unread, *([f"the history cannot be read: {problem}"] if problem else [])]
+        base = {"head": head, "tabs": TABS, "tab": self.tab, "notes": notes, "csrf": self.csrf}
+        return base | await self.more(seen, head, history)
+
+    async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
+        raise NotImplementedError
+
+    @property
+    def csrf(self) -> str:
+        return str(self.request["csrf"])
+
+
+HEAD = {"head": "parts/head.html", "actions": "parts/actions.html", "notes": "parts/notes.html"}
+
+
+class RunProgress(RunView):
+    template = "run_progress.html"
+    parts = {
+        **HEAD,
+        "state": "parts/state.html",
+        "charts": "parts/charts.html",
+        "timeline": "parts/timeline.html",
+        "model": "parts/model.html",
+    }
+
+    async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
+        rounds = history.rounds if history else []
+        drawn = charts(rounds, self.request.query.getall("show", ()))
+        return {
+            "charts": [(f"chart-{number}", each, table(each, ROWS)) for number, each in enumerate(drawn)],
+            "bars": timeline(rounds, ROUNDS),
+            "rounds": len(rounds),
+            "conditions": run.conditions(head.status),
+            "certificate": run.aggregator_certificate(seen),
+            "silence": None,
+        }
+
+    def rounds(self) -> Sequence[Round]:
+        history, _ = run.history_of(self.seen())
+        return history.rounds if history else []
+
+
+class RunClusters(RunView):
+    template = "run_clusters.html"
+    tab = "clusters"
+    parts = {**HEAD, "spokes": "parts/spokes.html"}
+
+    async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
+        seeing = await self.seeing()
+        rows = {name: seeing.row(row) for name, row in self.site.index.cluster_rows().items()} if seeing.clusters else {}
+        found = run.spokes(seen, head.status, history.rounds if history else [], rows)
+        return {"spokes": found[:SPOKES], "all": len(found), "may": seeing, "silence": None}
+
+
+class RunEvents(RunView):
+    template = "run_events.html"
+    tab = "events"
+    parts = {**HEAD, "events": "parts/events.html"}
+
+    async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
+        return {"events": run.events(seen), "silence": None}
+
+
+class RunPlacement(RunView):
+    """Evaluated once, when the page is asked for: it reads all clusters."""
+
+    template = "run_placement.html"
+    tab = "placement"
+    parts = HEAD
+    choice: Choice | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        async with super().opened():
+            if not self.request.path.startswith("/live/"):
+                self.choice = await choice_of(self.viewer.client, self.seen().run, self.site.cel, self.request.query.get("cluster", ""))
+            yield
+
+    async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
+        return {"choice": self.choice, "silence": None}
+
+
+class RunLogs(RunView):
+    template = "run_logs.html"
+    tab = "logs"
+    parts = {**HEAD, "log": "parts/log.html"}
+    every = 0.5
+    _tail: Tail | None = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        async with super().opened():
+            seen = self.seen()
+            pod = aggregator_pod(seen.pods)
+            follow = self.request.path.startswith("/live/")
+            if pod is None:
+                yield
+                return
+            container = self.request.query.get("container", "")
+            async with Tail(self.viewer.client, pod, container, rules_of(seen.run), follow) as self._tail:
+                yield
+
+    @property
+    def bells(self) -> Sequence[Bell]:
+        return (*super().bells, self._tail.bell) if self._tail else super().bells
+
+    async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
+        tail: Any = self._tail
+        return {
+            "lines": list(tail.lines) if tail else deque(),
+            "containers": tail.containers if tail else (),
+            "container": tail.container if tail else "",
+            "problem": tail.problem if tail else "",
+            "pod": tail.pod if tail else "",
+            "silence": None,
+        }

@@ -1,0 +1,53 @@
+"""Renders the templates in `templates/`: everything is escaped, and a name that does not exist is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from panal.dashboard import numbers
+from panal.kube.times import now_utc
+
+
+def _when(time: datetime | None, precise: bool = False) -> Markup | str:
+    """A time as `3 min ago`, with the whole time for the mouse and for programs."""
+    if time is None:
+        return ""
+    text = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if precise:
+        shown = text
+    elif time > now_utc():
+        shown = f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    else:
+        ago = numbers.age(time, now_utc())
+        shown = ago if ago == "now" else f"{ago} ago"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(time.isoformat(), text, shown)
+
+
+def _part(text: str) -> str:
+    """As a part of a path."""
+    return quote(text, safe="")
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("panal.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_ENVIRONMENT.filters |= {
+    "about": numbers.about,
+    "amount": numbers.amount,
+    "duration": numbers.duration,
+    "listed": numbers.listed,
+    "named": numbers.named,
+    "number": numbers.number,
+    "part": _part,
+    "when": _when,
+}
+
+
+def render(name: str, facts: Mapping[str, Any]) -> Markup:
+    return Markup(_ENVIRONMENT.get_template(name).render(facts))  # autoescaped
