@@ -50,7 +50,11 @@ class Tab:
 
     @property
     def origins(self) -> set[str]:
-        return {f"{parts.scheme}://{parts.netloc}" for each in self.addresses if (parts := urlsplit(each)).scheme in ("http", "https", "ws", "wss")}
+        return {
+            f"{parts.scheme}://{parts.netloc}"
+            for each in self.addresses
+            if (parts := urlsplit(each)).scheme in ("http", "https", "ws", "wss")
+        }
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -87,6 +91,11 @@ class Tab:
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.send(f"{domain}.enable")
 
+    async def stop(self) -> None:
+        """Nobody reads any more, so that the connection can be closed."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
     async def open(self, address: str) -> float:
         """Returns the milliseconds until the first contentful paint."""
         self._loaded.clear()
@@ -115,7 +124,9 @@ class Tab:
         return str(await self.evaluate("document.body.innerText"))
 
     async def click(self, selector: str) -> None:
-        assert await self.evaluate(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e?.click(); return !!e }})()"), selector
+        assert await self.evaluate(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e?.click(); return !!e }})()"), (
+            selector
+        )
 
     async def press(self, key: str, text: str = "") -> None:
         await self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **({"text": text} if text else {}))
@@ -144,17 +155,32 @@ async def browser() -> AsyncIterator[Tab]:
     """A new Chromium with one empty page."""
     command = program()
     with tempfile.TemporaryDirectory(prefix="panal-browser-", ignore_cleanup_errors=True) as folder:
-        words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"]
-        words += ["--disable-component-update", "--disable-extensions", "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
+        words = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--no-first-run",
+        ]
+        words += [
+            "--disable-component-update",
+            "--disable-extensions",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={folder}",
+            "about:blank",
+        ]
         process = await asyncio.create_subprocess_exec(
             command, *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "HOME": folder}
         )
         try:
             async with aiohttp.ClientSession() as http, http.ws_connect(await _address(Path(folder), process), max_msg_size=0) as socket:
                 tab = Tab(socket, await _session(socket))
-                await tab.start()
-                yield tab
-                tab._reading.cancel()
+                try:
+                    await tab.start()
+                    yield tab
+                finally:
+                    await tab.stop()
         finally:
             if process.returncode is None:
                 process.terminate()

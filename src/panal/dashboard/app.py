@@ -14,6 +14,7 @@ from aiohttp import web
 
 from panal.cli.problem import Code, Problem, of_api
 from panal.dashboard import actions, assets, pages, run_pages
+from panal.dashboard.feed import TooMany
 from panal.dashboard.live import Streams
 from panal.dashboard.rights import Rights
 from panal.dashboard.security import guard
@@ -73,7 +74,6 @@ class Dashboard:
             if viewer is None:
                 return self._stranger(request)
             viewer.used = time.monotonic()
-            request["csrf"] = self._viewers.csrf(viewer)
             try:
                 return await answer(request, viewer)
             except Unauthorized:
@@ -82,6 +82,10 @@ class Dashboard:
                 return self._problem(of_api(error, ""))
             except Problem as problem:
                 return self._problem(problem)
+            except TooMany:
+                return self._problem(
+                    Problem(Code.UNREACHABLE, "so many runs are looked at that this one cannot be shown now", "Try again later."), 503
+                )
             except web.HTTPClientError as error:
                 return self._problem(Problem(Code.USAGE, error.text or error.reason), error.status)
 
@@ -121,22 +125,25 @@ class Dashboard:
                 parts = view.rendered(facts)
                 query = request.rel_url.raw_query_string
                 live = f"/live{request.rel_url.raw_path}?{query + '&' if query else ''}v={digest(parts)}"
-                around = {"title": view.title, "section": view.section, "parts": parts, "live": live, **self._around(request)}
+                around = {
+                    "title": view.title,
+                    "section": view.section,
+                    "parts": parts,
+                    "live": live,
+                    **self._around(viewer, request.query.get("done", "")),
+                }
                 return _html(render(view.template, {**facts, **around}))
 
         return self._as_viewer(page)
 
-    def _around(self, request: web.Request | None = None) -> dict[str, Any]:
-        said = actions.SAID.get(request.query.get("done", ""), "") if request is not None else ""
-        own = self._site.own
+    def _around(self, viewer: Viewer | None = None, done: str = "") -> dict[str, Any]:
+        """What the page around the parts needs. `done`: the action that led here."""
         return {
             "asset": assets.address,
-            "signs_in": self._viewers.signs_in,
-            "csrf": request.get("csrf", "") if request else "",
-            "said": said,
-        } | {
             "api": self._site.name,
-            "own": own,
+            "signs_in": self._viewers.signs_in,
+            "csrf": viewer.csrf if viewer else "",
+            "said": actions.SAID.get(done, ""),
         }
 
     def _live(self, made: type[View]) -> Handler:
@@ -160,7 +167,7 @@ class Dashboard:
     async def _confirm(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
         namespace, name = named_run(request)
         run = await viewer.client.get(FEDERATED_LEARNING, namespace, name)
-        facts = {"title": f"Stop {name}?", "section": "runs", "namespace": namespace, "name": name, "live": "", **self._around(request)}
+        facts = {"title": f"Stop {name}?", "section": "runs", "namespace": namespace, "name": name, "live": "", **self._around(viewer)}
         return _html(render("confirm.html", {**facts, "ended": (run.get("status") or {}).get("completionTime")}))
 
     async def _act(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:

@@ -19,6 +19,7 @@ from panal.dashboard.numbers import number
 MOST = 300  # points of a line
 WIDTH, HEIGHT = 400, 210  # units of the view box; a phone shows about as many pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
+LARGEST = 1e150  # a larger value is not drawn, like one that is not finite: differences of such values are not finite
 COLOURS = 7  # classes of the style sheet: s0 is the overall line, s1 to s6 are clusters
 Points = Mapping[int, float]  # the value of each round
 
@@ -75,29 +76,31 @@ class Chart:
         )
 
     def _values(self) -> Iterator[float]:
-        yield from (value for line in self.lines for value in line.points.values() if math.isfinite(value))
-        yield from (value for both in self.band.values() for value in both if math.isfinite(value))
+        yield from (value for line in self.lines for value in line.points.values() if drawn(value))
+        yield from (value for both in self.band.values() for value in both if drawn(value))
 
     def _summary(self) -> str:
         """What a screen reader says instead of the picture; the table beside it has all values."""
         said = []
         for line in self.lines[:COLOURS]:
-            known = [(n, v) for n, v in sorted(line.points.items()) if math.isfinite(v)]
+            known = [(n, v) for n, v in sorted(line.points.items()) if drawn(v)]
             if known:
                 said.append(f"{line.name}: {number(known[0][1])} in round {known[0][0]}, {number(known[-1][1])} in round {known[-1][0]}")
         return ". ".join(said)
 
 
+def drawn(value: float) -> bool:
+    return abs(value) < LARGEST  # NaN is not
+
+
 def nice(low: float, high: float, most: int = 5) -> list[float]:
     """About `most` round numbers from `low` to `high`."""
-    if not high > low:
-        return [low]
     raw = (high - low) / (most - 1)
-    size = 10.0 ** math.floor(math.log10(raw)) if raw > 0 else 1.0
+    if not high > low or raw < abs(high) * 1e-12 or raw < 1e-300:  # further apart than numbers can tell
+        return [low]
+    size = 10.0 ** math.floor(math.log10(raw))
     step = next((size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw), size * 10)
     first, last = math.floor(low / step), math.ceil(high / step)
-    if not (math.isfinite(step) and step > 0) or last - first > 4 * most:
-        return [low, high]
     return [each * step for each in range(first, last + 1)]
 
 
@@ -116,7 +119,7 @@ def runs(points: Points) -> list[list[tuple[int, float]]]:
         assert now is not None
         if before is not None and now != before + 1:
             pieces.append([])
-        if math.isfinite(points[now]):
+        if drawn(points[now]):
             pieces[-1].append((now, points[now]))
         else:
             pieces.append([])
@@ -131,7 +134,7 @@ def _range(values: Iterable[float]) -> tuple[float, float]:
     if low == high:
         room = abs(low) / 10 or 1.0
         return low - room, high + room
-    return (low, high) if math.isfinite(high - low) else (low / 4, high / 4)
+    return low, high
 
 
 def _grid(ticks: Sequence[float], y: Scale) -> Iterator[Markup]:
@@ -153,12 +156,12 @@ def _rounds(rounds: Sequence[int], x: Scale) -> Iterator[Markup]:
 
 
 def _band(band: Mapping[int, tuple[float, float]], x: Scale, y: Scale) -> Iterator[Markup]:
-    known = [each for each in sorted(band) if all(map(math.isfinite, band[each]))]
+    known = [each for each in sorted(band) if all(map(drawn, band[each]))]
     if len(known) < 2:
         return
-    drawn = thinned(known)
-    upper = [f"{x(each):.1f},{y(band[each][1]):.1f}" for each in drawn]
-    lower = [f"{x(each):.1f},{y(band[each][0]):.1f}" for each in reversed(drawn)]
+    kept = thinned(known)
+    upper = [f"{x(each):.1f},{y(band[each][1]):.1f}" for each in kept]
+    lower = [f"{x(each):.1f},{y(band[each][0]):.1f}" for each in reversed(kept)]
     yield Markup('<polygon class="band" points="{}"/>').format(" ".join([*upper, *lower]))
 
 
@@ -167,9 +170,9 @@ def _line(line: Line, x: Scale, y: Scale) -> Markup:
     parts = [Markup("<title>{}</title>").format(line.name)]
     for piece in runs(line.points):
         values = dict(piece)
-        drawn = thinned([each for each, _ in piece])
-        places = " ".join(f"{x(each):.1f},{y(values[each]):.1f}" for each in drawn)
+        kept = thinned([each for each, _ in piece])
+        places = " ".join(f"{x(each):.1f},{y(values[each]):.1f}" for each in kept)
         parts.append(Markup('<polyline points="{}"/>').format(places))
         if len(piece) <= 12:  # few points are marked; a piece of one point is nothing but its mark
-            parts += [Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(x(each), y(values[each])) for each in drawn]
+            parts += [Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(x(each), y(values[each])) for each in kept]
     return Markup('<g class="line s{}">{}</g>').format(colour, Markup("").join(parts))

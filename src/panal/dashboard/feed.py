@@ -55,6 +55,7 @@ class Feed:
             TIMING,
         )
         self._cache.subscribe(lambda *_: self.bell.ring())
+        self._cache.heed(self.bell.ring)
         self._task = asyncio.create_task(self._cache.run(), name=f"run {namespace}/{name}")
 
     async def ready(self) -> None:

@@ -33,6 +33,8 @@ class Index:
         self._answers: OrderedDict[object, object] = OrderedDict()
         self.runs_changed, self.clusters_changed = Bell(), Bell()
         cache.subscribe(self._on_change)
+        for bell in (self.runs_changed, self.clusters_changed):
+            cache.heed(bell.ring)
 
     # --- changes ----------------------------------------------------------------------------------------------------
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:

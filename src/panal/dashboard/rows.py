@@ -18,7 +18,7 @@ from panal.kube.objects import Object, condition, holds, labels_of
 
 ENDED = ("Completed", "Failed")
 PHASES = ("Waiting", "Running", "Completed", "Failed")
-MOST_CLAIM = 80  # characters of a claim in a row
+STATES_OF_ADDON = ("Ready", "Not ready", "Unknown", "None", "Revoked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,15 +66,11 @@ class RunView(View):
         history, problem = run.history_of(seen)
         head = run.head(seen, history, now_utc())
         notes = [*seen.unread, *([f"the history cannot be read: {problem}"] if problem else [])]
-        base = {"head": head, "tabs": TABS, "tab": self.tab, "notes": notes, "csrf": self.csrf}
+        base = {"head": head, "tabs": TABS, "tab": self.tab, "notes": notes, "csrf": self.viewer.csrf}
         return base | await self.more(seen, head, history)
 
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
         raise NotImplementedError
-
-    @property
-    def csrf(self) -> str:
-        return str(self.request["csrf"])
 
 
 HEAD = {"head": "parts/head.html", "actions": "parts/actions.html", "notes": "parts/notes.html"}

@@ -1,4 +1,7 @@
-"""Renders the templates in `templates/`: everything is escaped, and a name that does not exist is an error."""
+"""Renders the templates in `templates/`.
+
+Every text is escaped for HTML, and characters that do not print are replaced (`panal.api.text`). A name that does not exist is an error.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from panal.api.text import block
 from panal.dashboard import numbers
 from panal.kube.times import now_utc
 
@@ -34,8 +38,17 @@ def _part(text: str) -> str:
     return quote(text, safe="")
 
 
+def _printable(value: Any) -> Any:
+    return block(value) if type(value) is str else value  # Markup is a str as well, and was made here
+
+
 _ENVIRONMENT = Environment(
-    loader=PackageLoader("panal.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("panal.dashboard"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_printable,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
     "about": numbers.about,

@@ -29,11 +29,12 @@ MOST_SESSIONS, MOST_VIEWERS = 1000, 500
 
 @dataclass(slots=True)
 class Viewer:
-    """`key` identifies the viewer in this process, and says nothing of the token."""
+    """`key` identifies the viewer in this process, and says nothing of the token. `csrf`: what his forms must have."""
 
     key: str
     client: Client
     rights: Rights
+    csrf: str = field(repr=False)
     used: float = field(default_factory=time.monotonic)
     streams: int = 0
 
@@ -52,12 +53,12 @@ class Viewers:
         """None if the request does not say who looks."""
         raise NotImplementedError
 
-    def csrf(self, viewer: Viewer) -> str:
-        """What a form of this viewer must have."""
-        return hmac.new(self._secret, viewer.key.encode(), hashlib.sha256).hexdigest()
+    def _new(self, key: str, client: Client, rights: Rights) -> Viewer:
+        return Viewer(key, client, rights, hmac.new(self._secret, f"csrf {key}".encode(), hashlib.sha256).hexdigest())
 
-    def is_csrf(self, viewer: Viewer, given: str) -> bool:
-        return hmac.compare_digest(self.csrf(viewer).encode(), given.encode(errors="replace"))
+    @staticmethod
+    def is_csrf(viewer: Viewer, given: str) -> bool:
+        return hmac.compare_digest(viewer.csrf.encode(), given.encode(errors="replace"))
 
     def set_cookie(self, response: web.StreamResponse, value: str) -> None:
         response.set_cookie(self.cookie, value, httponly=True, secure=self.secure, samesite="Strict", path="/")
@@ -72,7 +73,7 @@ class OneViewer(Viewers):
         self.once = secrets.token_urlsafe(24)
         self._session = secrets.token_urlsafe(32)
         self._used = False
-        self._viewer = Viewer("kubeconfig", client, rights)
+        self._viewer = self._new("kubeconfig", client, rights)
 
     async def of(self, request: web.Request) -> Viewer | None:
         given = request.cookies.get(self.cookie, "")
@@ -124,7 +125,7 @@ class ManyViewers(Viewers):
         if viewer is None:
             await self._sweep()
             client = self._client.with_token(token)
-            viewer = self._viewers[key] = Viewer(key, client, ReviewedRights(client))
+            viewer = self._viewers[key] = self._new(key, client, ReviewedRights(client))
         viewer.used = time.monotonic()
         return viewer
 

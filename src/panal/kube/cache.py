@@ -20,7 +20,7 @@ from panal.kube import metrics
 from panal.kube.backoff import Backoff
 from panal.kube.client import Client, Selector, WatchEvent
 from panal.kube.clock import Clock, SystemClock
-from panal.kube.errors import ApiError, Forbidden, Gone, NotFound
+from panal.kube.errors import ApiError, Forbidden, Gone, NotFound, Unauthorized
 from panal.kube.kinds import Kind
 from panal.kube.objects import Key, Object, Objects, drop_managed_fields, key_of, version_of
 from panal.kube.store import IndexFunction, Store
@@ -70,6 +70,7 @@ class Cache:
     def __init__(self, client: Client, watched: Iterable[Watched], timing: Timing | None = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._callbacks: list[Callback] = []
+        self._heeding: list[Callable[[], None]] = []
         self._problems: dict[Kind, str] = {}
         self._changed = asyncio.Event()
         self._feeds: dict[Kind, _Feed] = {}
@@ -137,8 +138,12 @@ class Cache:
         return dict(self._problems)
 
     def forbidden(self, kind: Kind) -> bool:
-        """Whether the server denies permission to list or watch the kind at the moment."""
-        return kind in self._problems and self._feeds[kind].forbidden
+        """Whether the server denies permission to list or watch the kind at the moment, or does not accept the credentials."""
+        return kind in self._problems and self._feeds[kind].refused
+
+    def heed(self, callback: Callable[[], None]) -> None:
+        """Calls `callback()` after each change of `problems`."""
+        self._heeding.append(callback)
 
     def _notify(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         for callback in self._callbacks:
@@ -154,6 +159,8 @@ class Cache:
         if problem and problem != before:
             log.warning("cannot watch %s: %s", kind, problem)
         self._changed.set()
+        for heed in self._heeding if problem != before else ():
+            heed()
 
 
 class _Feed:
@@ -174,6 +181,7 @@ class _Feed:
         self.synced = False
         self.served = False
         self.forbidden = False
+        self.refused = False  # forbidden, or the credentials are not accepted
         self._client = client
         self._watched = watched
         self._timing = timing
@@ -201,6 +209,7 @@ class _Feed:
         if isinstance(error, Gone) or (self.optional and isinstance(error, NotFound)):
             self._version = ""
         self.forbidden = isinstance(error, Forbidden)
+        self.refused = isinstance(error, Forbidden | Unauthorized)
         self._failures += 1
         self._report(self.kind, str(error))
         await self._clock.sleep(self._timing.retries.delay(self._failures))

@@ -1,0 +1,85 @@
+"""Amounts, times and what is left of a run."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from panal.dashboard import numbers
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (0.44, "0.4 s"), (12, "12 s"), (119, "119 s"), (300, "5 min"), (7800, "2 h 10 min"), (7200, "2 h"), (273600, "3 d 4 h")],
+)
+def test_durations(seconds, said):
+    assert numbers.duration(seconds) == said
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
+def test_what_is_no_duration_is_nothing(seconds):
+    assert numbers.duration(seconds) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (24684092 * 1024, "23.5 GiB"), (2**60, "1024 PiB"), (None, ""), (-1, "")],
+)
+def test_amounts(size, said):
+    assert numbers.amount(size) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "completed", "total", "left"),
+    [
+        ([], 2, 5, None),  # no duration is known
+        ([10], 0, 5, None),  # no round is complete
+        ([10], 2, 5, 30),
+        ([100, 10, 12, 11, 10, 500], 6, 8, 22),  # the median of the last five: an outlier counts little, the first round not at all
+        ([math.nan, 10], 2, 4, 20),
+        ([10], 5, 5, None),  # only storing the model is left
+        ([10], 5, 4, None),
+    ],
+)
+def test_what_is_left(seconds, completed, total, left):
+    assert numbers.left(seconds, completed, total) == left
+
+
+def test_what_is_left_is_an_estimate_in_words():
+    assert (numbers.about(600), numbers.about(3)) == ("about 10 min left", "a few seconds left")
+
+
+def test_an_age_changes_seldom():
+    ages = {numbers.age(NOW - timedelta(seconds=each), NOW) for each in range(120)}
+    assert ages == {"now", *(f"{each} s" for each in range(15, 120, 15))}
+    assert numbers.age(NOW - timedelta(days=3), NOW) == "3 d"
+    assert numbers.age(NOW + timedelta(days=3), NOW) == "now"
+
+
+@pytest.mark.parametrize("text", ["", None, 3, "yesterday", "2026-99-99"])
+def test_what_is_no_time_is_none(text):
+    assert numbers.moment(text) is None
+
+
+def test_times_of_kubernetes_and_of_apps():
+    assert numbers.moment("2026-03-01T12:00:00Z") == NOW
+    assert numbers.at(NOW.timestamp()) == NOW
+    assert numbers.at(1e30) is None
+
+
+@pytest.mark.parametrize(("text", "value"), [("24684092Ki", 24684092 * 1024), ("500m", 0.5), ("2", 2), ("a lot", None), (None, None)])
+def test_quantities(text, value):
+    assert numbers.quantity(text) == value
+
+
+def test_counts_and_lists():
+    assert (numbers.named(1, "run"), numbers.named(1200, "run"), numbers.named(2, "reply", "replies")) == (
+        "1 run",
+        "1,200 runs",
+        "2 replies",
+    )
+    assert numbers.listed("abc", 2) == "a, b and 1 more"

@@ -1,0 +1,183 @@
+"""Every page, as whoever started the dashboard sees it; and what its texts cannot do."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from dashboards import HOSTILE, cluster, event, history, progress, row, run
+from panal.dashboard import assets
+from panal.dashboard.app import RUN, VIEWS
+from panal.dashboard.security import POLICY
+
+TABS = ("", "/clusters", "/placement", "/events", "/logs", "/stop")
+PAGES = ("/", "/runs", "/clusters", "/clusters/site-a", *(f"/runs/ns/digits{tab}" for tab in TABS))
+
+
+class Elements(HTMLParser):
+    """Of a page: elements, attributes, and the problems of its structure."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self._open: list[str] = []
+        self.feed(page)
+        assert self._open == [], f"not closed: {self._open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+        if tag not in ("meta", "link", "input", "br", "img"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attributes]
+
+    def handle_endtag(self, tag):
+        assert self._open, f"</{tag}> without a beginning"
+        assert self._open.pop() == tag
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, found, value in self.attributes if found == name]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_pages(owner, path):
+    answer, page = await owner.get(path)
+    assert answer.status == 200
+    found = Elements(page)
+    assert not [each for each in found.attributes if each[1] == "style" or (each[1].startswith("on") and each[0] != "svg")]
+    assert found.tags.count("h1") == 1
+    assert found.tags.count("main") == 1
+    ids = found.values("id")
+    assert sorted(ids) == sorted(set(ids)), "an id twice"
+    assert set(re.findall(r"<script[^>]*>(.*?)</script>", page)) == {""}  # none has a content
+    fields = [each for each in re.findall(r"<(?:input|select)[^>]*>", page) if 'type="hidden"' not in each]
+    assert page.count("<label") >= len(fields)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/runs/ns/none", "/nowhere", "/static/x/panal.css"])
+async def test_every_answer_has_the_headers(owner, path):
+    answer, _ = await owner.get(path)
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert "unsafe" not in POLICY
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+async def test_what_the_pages_say(owner):
+    said = {path: re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", (await owner.get(path))[1])) for path in PAGES}
+    assert "digits ns Running" in said["/"]
+    assert "2 can take part" in said["/"]
+    assert "digits ns Running 2 of 5 2/5 about 36 s left" in said["/runs"].replace("&nbsp;", " ")
+    assert "data =pvc://digits 8 16.0 GiB 2" in said["/clusters"]
+    assert "ns/digits" in said["/clusters"]
+    assert "data pvc://digits" in said["/clusters/site-a"]
+    run_page = said["/runs/ns/digits"]
+    for words in ("about 36 s left", "accuracy 0.91", "train: 11 s", "There is no stored model yet"):
+        assert words in run_page, words
+    spokes = said["/runs/ns/digits/clusters"]
+    for words in ("site-a Training Connected 2 3.0 s 2.0 KiB 1.0 KiB", "2 requests refused", "site-c Pending Waiting"):
+        assert words in spokes, words
+    assert "RoundCompleted round 2 of 5 completed" in said["/runs/ns/digits/events"]
+
+
+async def test_the_log_is_that_of_the_apps_container(api, owner):
+    api.logs["digits-aggregator-x"] = "INFO :      [ROUND 1]\n\x1b[2Jclear\nplain\n"
+    _, page = await owner.get("/runs/ns/digits/logs")
+    assert "container superlink" in page
+    assert "plain" in page
+    assert "\x1b" not in page
+
+
+async def test_the_values_as_csv(api, owner):
+    await api.change(history(rounds=[row(1, 0.8, metrics={"=cmd()": 1.0, "accuracy": 0.8})]))
+    answer, content = await owner.get("/runs/ns/digits/metrics.csv")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="metrics.csv"'
+    assert "1,,'=cmd(),1.0\r\n" in content
+    assert "1,site-a,loss,1.0\r\n" in content
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_texts_of_apps_and_sites_stay_texts(api, owner, text):
+    rounds = [row(1, 0.8, metrics={text: 0.8}, clusters={"site-a": {"metrics": {text: 1.0}, "reason": "Odd", "message": text}})]
+    collaborators = [{"cluster": "site-a", "state": "Failed", "reason": text, "message": text, "metrics": {text: 1.0}}]
+    conditions = [{"type": "Odd", "status": "True", "reason": text, "message": text, "lastTransitionTime": "2026-03-01T11:00:00Z"}]
+    status = {"message": text, "headlineMetric": text, "collaborators": collaborators, "conditions": conditions}
+    changed = run(phase="Failed", **status)
+    changed["spec"]["server"]["image"] = text
+    await api.change(changed, history(rounds=rounds), progress(), event(text, reason=text), cluster("site-a", **{text: text}))
+    api.logs["digits-aggregator-x"] = f"{text}\n"
+    for path in PAGES:
+        answer, page = await owner.get(path)
+        assert answer.status == 200, path
+        found = Elements(page)
+        assert "img" not in found.tags, path
+        assert found.tags.count("script") == 3, path
+        assert not [each for each in found.attributes if each[1].startswith("on")], path
+        assert "alert(1)" not in "".join(found.values("href")), path
+        assert "\u202e" not in page, path
+        assert "Set-Cookie" not in answer.headers, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs/ns/%3Cscript%3E",
+        "/runs/ns/x%0d%0aSet-Cookie:%20a=b",
+        "/runs/..%2f..%2fapi/x",
+        "/runs/ns/..",
+        "/runs/%2e%2e/x",
+        "/runs/ns/a,b%3Dc",
+    ],
+)
+async def test_an_address_that_names_no_run_reaches_nothing(api, owner, path):
+    before = len(api.asked)
+    for method in ("GET", "POST"):
+        answer, page = await owner.ask(method, path if method == "GET" else f"{path}/suspend", headers={"Sec-Fetch-Site": "same-origin"})
+        assert answer.status in (403, 404, 405)
+        assert "<script>" not in page
+        assert "Set-Cookie" not in answer.headers
+    assert not [each for each in api.asked[before:] if each[1] != "GET" or "federatedlearnings/" in each[2]]
+
+
+async def test_filters_are_in_the_page_as_text(owner):
+    _, page = await owner.get("/runs", params={"text": '"><script>alert(1)</script>', "order": "name"})
+    assert Elements(page).tags.count("script") == 3
+    assert "No run matches (of 2)" in page
+
+
+async def test_assets_are_kept_by_browsers_and_only_those_that_exist(owner):
+    for name in assets.assets():
+        answer, _ = await owner.get(assets.address(name))
+        assert answer.status == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+    for path in ("/static/x/panal.css", "/static/000000000000/..%2fmain.py", f"{assets.address('panal.css')}x"):
+        answer, _ = await owner.get(path)
+        assert answer.status == 404
+
+
+async def test_a_run_that_does_not_exist(owner):
+    answer, page = await owner.get("/runs/ns/none")
+    assert answer.status == 404
+    assert "Check the name and the namespace" in page
+
+
+async def test_a_history_that_cannot_be_read_is_said(api, owner):
+    broken = history()
+    broken["binaryData"]["history"] = "bm90IGd6aXA="
+    await api.change(broken)
+    _, page = await owner.get("/runs/ns/digits")
+    assert "The history cannot be read" in page
+
+
+def test_every_view_has_a_page_and_updates():
+    assert len(VIEWS) == 9
+    assert {f"{RUN}{tab}" for tab in TABS if tab != "/stop"} <= set(VIEWS)
