@@ -22,7 +22,7 @@ NOTEBOOK := .cache/notebook
 
 .PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-notebooks \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
-	manifest clean flower-known flower-versions
+	manifest clean flower-known flower-versions screenshots
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -102,6 +102,9 @@ test-notebooks: $(VENV)/.ready $(NOTEBOOK)/.ready ## execute the notebooks, with
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready $(NOTEBOOK)/.ready ## run the slow tests on the local platform: runs, failures, kill -9 of every part, and the demo
 	$(PYTEST) local/tests/platform local/tests/embedded -m long
+
+screenshots: $(VENV)/.ready ## make the pictures of the dashboard in docs/images, from a demo that is up (make demo KEEP=1); needs Chromium
+	PYTHONPATH=tests/support $(BIN)/python tests/testenv/screenshots.py $(DEMO)/platform docs/images
 
 test-pytorch: $(VENV)/.ready $(PYTORCH)/.ready ## run examples/pytorch with real Flower and PyTorch (downloads 3 GB the first time)
 	PANAL_FLOWER_VENV=$(CURDIR)/$(PYTORCH) $(PYTEST) tests/flower/test_pytorch.py

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from panal.api import names
+from panal.api.history import History
 from panal.dashboard.bell import Bell
 from panal.dashboard.run import Seen, of_this_run
 from panal.kube import kinds
@@ -43,6 +44,7 @@ class Feed:
         self.bell = Bell()
         self.used = time.monotonic()
         self.lookers = 0
+        self._known: dict[str, tuple[History | None, str]] = {}
         self._namespace, self._name = namespace, name
         self._cache = Cache(
             client,
@@ -77,6 +79,7 @@ class Feed:
             events=listed[kinds.EVENT],
             pods=of_this_run(listed[kinds.POD], uid),
             unread=self._unread(),
+            known=self._known,
         )
 
     def _unread(self) -> list[str]:

@@ -22,7 +22,7 @@ from panal.api.status import USUAL_CONDITIONS, Status
 from panal.api.text import shown
 from panal.dashboard.numbers import at, left, moment
 from panal.dashboard.rows import ENDED, ClusterRow
-from panal.kube.objects import Object, labels_of
+from panal.kube.objects import Object, labels_of, version_of
 
 EVENTS = 200
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -37,6 +37,7 @@ class Seen:
     events: Sequence[Object] = ()
     pods: Sequence[Object] = ()
     unread: Sequence[str] = ()
+    known: dict[str, tuple[History | None, str]] = field(default_factory=dict)  # the last history that was parsed, by its version
 
     @property
     def name(self) -> str:
@@ -126,8 +127,16 @@ def history_of(seen: Seen) -> tuple[History | None, str]:
     found = seen.config_maps.get(names.history(seen.name))
     if found is None:
         return None, ""
+    version = version_of(found)
+    if version not in seen.known:
+        seen.known.clear()
+        seen.known[version] = _parsed(found)
+    return seen.known[version]
+
+
+def _parsed(config_map: Object) -> tuple[History | None, str]:
     try:
-        return of_config_map(found), ""
+        return of_config_map(config_map), ""
     except HistoryError as error:
         return None, shown(str(error), 300)
 
