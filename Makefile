@@ -183,6 +183,7 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) pyproject.toml --extra reporter -c requirements/runtime.txt -o requirements/reporter.txt
 	$(COMPILE) pyproject.toml local/pyproject.toml --all-extras --group dev --no-emit-package panal -c requirements/reporter.txt \
 		-o requirements/dev.txt
+	$(COMPILE) --no-deps requirements/dashboard.in -c requirements/dev.txt -o requirements/dashboard.txt
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
 	cp requirements/flower-$(lastword $(FLOWERS)).txt examples/mnist/requirements.txt
 	$(COMPILE) examples/pytorch/pyproject.toml -c examples/mnist/requirements.txt -o examples/pytorch/requirements.txt
@@ -208,7 +209,7 @@ $(IMAGES)/.base:
 	$(PYTHON) tests/testenv/images.py base $(IMAGES)/store
 	touch $@
 
-$(IMAGES)/controller.tar: requirements/runtime.txt $(OURS)
+$(IMAGES)/controller.tar: requirements/runtime.txt requirements/dashboard.txt $(OURS)
 $(IMAGES)/pod-tools.tar: requirements/reporter.txt $(OURS)
 $(IMAGES)/gateway.tar: requirements/gateway.txt
 $(IMAGES)/%.tar: images/%.Containerfile | $(IMAGES)/.base

@@ -15,6 +15,7 @@ from panal.addon import install
 from panal.addon.versions import to_v1beta1
 from panal.api import names
 from panal.api.names import API_VERSION, BINDING_POLICY, GROUP, KIND, PLURAL
+from panal.dashboard.watched import watched
 from panal.hub.scrape.reference import names as metric_names
 from prometheus import operator_crds, promtool
 from waiting import eventually
@@ -83,6 +84,18 @@ VALUES = {
         f"{NODES}.values[0]=node1",
         "resources.limits.cpu=2",
         "global.team=a",
+    ],
+    "with-dashboard": [
+        "dashboard.enabled=true",
+        "dashboard.hosts[0]=panal.example.com",
+        "dashboard.tlsSecret=panal-dashboard-tls",
+        "dashboard.serviceAnnotations.a=b",
+        "dashboard.accountAnnotations.a=b",
+        "dashboard.targetPort=8443",
+        "dashboard.sidecars[0].name=proxy",
+        "dashboard.sidecars[0].image=proxy:1",
+        "dashboard.volumes[0].name=cookie",
+        "dashboard.volumes[0].emptyDir.medium=Memory",
     ],
     "without-bindings": ["clusterSetBindings=false", "crd.install=false"],
     "without-roles": ["aggregateRoles=false", "readableLease=false"],
@@ -273,6 +286,29 @@ def test_dashboard_and_allow_list_are_where_they_are_looked_for(allow_list: str,
     assert (dashboard["metadata"]["namespace"], dashboard["metadata"]["labels"]["grafana_dashboard"]) == (NAMESPACE, "1")
     assert listed["metadata"]["namespace"] == namespace
     assert {name: yaml.safe_load(text) for name, text in listed["data"].items()} == {key: {"names": metric_names()}}
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_the_dashboards_pod_is_none_of_the_controllers() -> None:
+    objects = rendered("dashboard.enabled=true")
+    services = {each["metadata"]["name"]: each["spec"]["selector"].items() for each in objects if each["kind"] == "Service"}
+    pods = {o["metadata"]["name"]: o["spec"]["template"]["metadata"]["labels"].items() for o in objects if o["kind"] == "Deployment"}
+    assert services["panal-dashboard"] <= pods["panal-dashboard"]
+    assert services["panal-metrics"] <= pods["panal-controller"]
+    assert not services["panal-dashboard"] <= pods["panal-controller"]
+    assert not services["panal-metrics"] <= pods["panal-dashboard"]
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_the_dashboards_account_may_list_and_nothing_else() -> None:
+    (role,) = [
+        each
+        for each in rendered("dashboard.enabled=true")
+        if each["kind"] == "ClusterRole" and each["metadata"]["name"] == "panal-dashboard"
+    ]
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "watch"}
+    wanted = {f"{kind.plural}.{kind.group}" for kind in (each.kind for each in watched())}
+    assert {f"{name}.{group}" for rule in role["rules"] for group in rule["apiGroups"] for name in rule["resources"]} == wanted
 
 
 def plain(objects: list[dict]) -> list[dict]:

@@ -10,6 +10,18 @@ app.kubernetes.io/name: panal
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Not the controller's, whose Service and Deployment must not select the dashboard's Pod. */ -}}
+{{- define "panal.dashboardSelector" -}}
+app.kubernetes.io/name: panal-dashboard
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "panal.dashboardLabels" -}}
+{{ include "panal.dashboardSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
 {{- /* Arguments: the root, and an image's name. */ -}}
 {{- define "panal.image" -}}
 {{- $root := index . 0 -}}

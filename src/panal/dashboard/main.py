@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from panal.dashboard.app import Dashboard
 from panal.dashboard.feed import Feeds
 from panal.dashboard.index import Index
 from panal.dashboard.rights import OwnRights
+from panal.dashboard.settings import Certificate, Settings, SettingsError, load
 from panal.dashboard.view import Site
 from panal.dashboard.viewer import ManyViewers, OneViewer
 from panal.dashboard.watched import watched
@@ -62,20 +64,27 @@ async def on_laptop(client: Client, laptop: Laptop, cel: Evaluator) -> AsyncIter
 
 
 @asynccontextmanager
-async def on_hub(client: Client, address: str, port: int, hosts: tuple[str, ...] = ()) -> AsyncIterator[int]:
+async def on_hub(client: Client, settings: Settings) -> AsyncIterator[int]:
     """Serves viewers with tokens of their own until the context ends. Yields the port."""
-    listening = _bound(address, port)
+    certificate = Certificate(settings.tls) if settings.tls else None
+    listening = _bound(settings.address, settings.port)
     async with _watching(client, "") as (cache, index, feeds):
         viewers = ManyViewers(client, feeds.forget)
         site = Site(client, cache, index, feeds, own=False)
-        app = Dashboard(
-            site, viewers, hosts, lambda: [] if cache.synced() or cache.problems() else ["the lists are not complete yet"]
-        ).app()
+        app = Dashboard(site, viewers, settings.hosts, lambda: _not_ready(cache)).app()
+        keeping = asyncio.create_task(certificate.keep()) if certificate else None
         try:
-            async with _served(app, listening):
+            async with _served(app, listening, certificate.context if certificate else None):
                 yield listening.getsockname()[1]
         finally:
+            if keeping:
+                keeping.cancel()
             await viewers.close()
+
+
+def _not_ready(cache: Cache) -> list[str]:
+    """A kind that cannot be listed is said on the pages, and keeps nobody from the others."""
+    return [] if all(cache.synced(kind) or kind in cache.problems() for kind in cache.kinds()) else ["the lists are not complete yet"]
 
 
 def _bound(address: str, port: int) -> socket.socket:
@@ -124,11 +133,11 @@ async def _freeze(cache: Cache) -> None:
 
 
 @asynccontextmanager
-async def _served(app: web.Application, listening: socket.socket) -> AsyncIterator[None]:
+async def _served(app: web.Application, listening: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.SockSite(runner, listening).start()
+        await web.SockSite(runner, listening, ssl_context=tls).start()
         yield
     finally:
         await runner.cleanup()
@@ -143,24 +152,22 @@ async def serve_laptop(client: Client, laptop: Laptop, cel: Evaluator, tell: Cal
 
 
 def main() -> None:
-    """`panal-dashboard`, in a Pod on a hub. Settings: PANAL_DASHBOARD_ADDRESS, PANAL_DASHBOARD_PORT, and PANAL_DASHBOARD_HOSTS: the Host
-    headers that are answered, with commas; all without it."""
-    log_to_stdout(os.environ.get("PANAL_LOG_LEVEL", "INFO"))
+    """`panal-dashboard`, in a Pod on a hub."""
     try:
+        settings = load(os.environ)
+        log_to_stdout(settings.log_level)
         assets.assets()
-        asyncio.run(_until_terminated())
-    except (ConfigError, OSError, ValueError, ModuleNotFoundError) as error:
+        asyncio.run(_until_terminated(settings))
+    except (ConfigError, SettingsError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"panal-dashboard: {error}")
 
 
-async def _until_terminated() -> None:
+async def _until_terminated(settings: Settings) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    address, port = os.environ.get("PANAL_DASHBOARD_ADDRESS", "0.0.0.0"), int(os.environ.get("PANAL_DASHBOARD_PORT", "8080"))
-    hosts = tuple(each.strip().lower() for each in os.environ.get("PANAL_DASHBOARD_HOSTS", "").split(",") if each.strip())
-    async with Client.from_kubeconfig(field_manager="panal-dashboard") as client, on_hub(client, address, port, hosts) as bound:
-        log.info("serving on port %d", bound)
+    async with Client.from_kubeconfig(field_manager="panal-dashboard") as client, on_hub(client, settings) as port:
+        log.info("serving on port %d", port)
         await ended.wait()
         log.info("terminated")
 

@@ -12,6 +12,7 @@ from guarded_api import GuardedApi, Right, reading
 from guarded_api import served as served_api
 from panal.api import names
 from panal.dashboard.main import Laptop, on_hub, on_laptop
+from panal.dashboard.settings import Settings
 from panal.kube.client import Client
 
 LISTS = reading(names.PLURAL, "managedclusters", "managedclusteraddons", "addonplacementscores", "placementdecisions")
@@ -80,7 +81,7 @@ async def hub(api, tmp_path):
     """A dashboard on a hub, whose own account may only list; yields a visitor without a token."""
     api.rights["dashboard"] = set(LISTS)
     client = Client.from_kubeconfig(api.kubeconfig(tmp_path, "dashboard"))
-    async with client, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http, on_hub(client, "127.0.0.1", 0) as port:
+    async with client, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http, on_hub(client, Settings("127.0.0.1", 0)) as port:
         visitor = Visitor(http, f"http://127.0.0.1:{port}")
         while (await visitor.get("/readyz"))[0].status != 200:
             pass
