@@ -7,5 +7,6 @@ run       run and get                           follow    prints a run's progres
 apps      an app's folder, for a run            logs      the log of a run's Pods             new     a new app
 package   the files for a hub                   recipe    how an app's image is made          flower  which Flower it gets
 story     changes of a run, as lines            tasks     several coroutines at the same time
+changing  what people change in a run's spec    explained why clusters are selected, evaluated  dashboard starts the dashboard
 reference the list of commands in docs/reference/cli.md
 """
