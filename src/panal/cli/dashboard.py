@@ -6,6 +6,8 @@ import asyncio
 import importlib.util
 import logging
 import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated
 
 import typer
@@ -13,8 +15,11 @@ import typer
 from panal.cli import explain, output
 from panal.cli.access import Access
 from panal.cli.choose import choose
+from panal.cli.download import opened
 from panal.cli.options import Context, Home, Kubeconfig
 from panal.cli.problem import Code, Problem, explained
+from panal.kube.client import Client
+from panal.kube.objects import Object
 
 NEEDED = ("jinja2", "django_htmx")
 
@@ -55,7 +60,19 @@ def _serve(access: Access, port: int, namespace: str, opens: bool) -> Code:
     output.note(f"using {access}")
     try:
         with explained(str(access)):
-            asyncio.run(serve_laptop(access.open(), Laptop(str(access), port, namespace), explain.cel, tell))
+            asyncio.run(serve_laptop(access.open(), Laptop(str(access), port, namespace, _models(access)), explain.cel, tell))
     except KeyboardInterrupt:
         output.note("ended")
     return Code.OK
+
+
+def _models(access: Access) -> Callable[[Client, Object], AbstractAsyncContextManager[AsyncIterator[bytes]]] | None:
+    """How the dashboard reads models: on the local platform, whose volumes are folders. On a hub that takes a Pod, so it is left to
+    `panal models download`."""
+
+    @asynccontextmanager
+    async def model(client: Client, run: Object) -> AsyncIterator[AsyncIterator[bytes]]:
+        async with opened(access, client, run, lambda _: None) as read:
+            yield read(str(run["status"]["model"]["uri"]).rpartition("/")[2])
+
+    return model if access.local else None

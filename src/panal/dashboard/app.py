@@ -17,7 +17,7 @@ from panal.dashboard import actions, assets, pages, run_pages
 from panal.dashboard.feed import TooMany
 from panal.dashboard.live import Streams
 from panal.dashboard.rights import Rights
-from panal.dashboard.security import guard
+from panal.dashboard.security import guard, secured
 from panal.dashboard.template import render
 from panal.dashboard.view import Site, View, digest, named_run
 from panal.dashboard.viewer import TOKEN, ManyViewers, OneViewer, Viewer, Viewers
@@ -55,6 +55,7 @@ class Dashboard:
             app.router.add_get(path, self._page(view), allow_head=False)
             app.router.add_get(f"/live{path}", self._live(view), allow_head=False)
         app.router.add_get(f"{RUN}/metrics.csv", self._as_viewer(self._csv), allow_head=False)
+        app.router.add_get(f"{RUN}/model", self._as_viewer(self._model), allow_head=False)
         app.router.add_get(f"{RUN}/stop", self._as_viewer(self._confirm), allow_head=False)
         app.router.add_post(f"{RUN}/{{action:suspend|resume|stop|rounds}}", self._as_viewer(self._act))
         app.router.add_get("/static/{digest}/{name}", assets.serve)
@@ -82,6 +83,8 @@ class Dashboard:
                 return self._problem(of_api(error, ""))
             except Problem as problem:
                 return self._problem(problem)
+            except OSError as error:
+                return self._problem(Problem(Code.PLATFORM, f"the file cannot be read: {error.strerror}"), 404)
             except TooMany:
                 return self._problem(
                     Problem(Code.UNREACHABLE, "so many runs are looked at that this one cannot be shown now", "Try again later."), 503
@@ -162,6 +165,22 @@ class Dashboard:
             content = _as_csv(view)
         headers = {"Content-Disposition": 'attachment; filename="metrics.csv"'}
         return web.Response(text=content, content_type="text/csv", charset="utf-8", headers=headers)
+
+    async def _model(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
+        """The model of a run, where the process can read it: on the local platform."""
+        namespace, name = named_run(request)
+        run = await viewer.client.get(FEDERATED_LEARNING, namespace, name)
+        if self._site.download is None:
+            raise Problem(Code.NOT_FOUND, "the dashboard cannot read models here", f"Use `panal models download {name} -n {namespace}`.")
+        async with self._site.download(viewer.client, run) as content:
+            response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}.safetensors"'})
+            response.content_type = "application/octet-stream"
+            piece = await anext(content, b"")  # if there is none to read, that is said on a page
+            await secured(response).prepare(request)
+            while piece:
+                await response.write(piece)
+                piece = await anext(content, b"")
+        return response
 
     # --- actions ----------------------------------------------------------------------------------------------------
     async def _confirm(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:

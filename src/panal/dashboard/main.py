@@ -23,7 +23,7 @@ from panal.dashboard.feed import Feeds
 from panal.dashboard.index import Index
 from panal.dashboard.rights import OwnRights
 from panal.dashboard.settings import Certificate, Settings, SettingsError, load
-from panal.dashboard.view import Site
+from panal.dashboard.view import Download, Site
 from panal.dashboard.viewer import ManyViewers, OneViewer
 from panal.dashboard.watched import watched
 from panal.hub.addon import versions
@@ -42,11 +42,13 @@ FIRST_LISTS = 10.0  # seconds for which a laptop's page waits for the first list
 
 @dataclass(frozen=True, slots=True)
 class Laptop:
-    """`port` 0: a free one. `name`: what the pages call the API server. `namespace`: the only one whose runs are listed; or empty."""
+    """`port` 0: a free one. `name`: what the pages call the API server. `namespace`: the only one whose runs are listed; or empty.
+    `download`: see `Site`."""
 
     name: str
     port: int = 0
     namespace: str = ""
+    download: Download | None = None
 
 
 @asynccontextmanager
@@ -55,7 +57,7 @@ async def on_laptop(client: Client, laptop: Laptop, cel: Evaluator) -> AsyncIter
     listening = _bound(LOOPBACK, laptop.port)
     port = listening.getsockname()[1]
     async with _watching(client, laptop.namespace) as (cache, index, feeds):
-        site = Site(client, cache, index, feeds, own=True, namespace=laptop.namespace, name=laptop.name, cel=cel)
+        site = Site(client, cache, index, feeds, own=True, namespace=laptop.namespace, name=laptop.name, cel=cel, download=laptop.download)
         viewers = OneViewer(client, OwnRights(cache), port)
         app = Dashboard(site, viewers, (f"{LOOPBACK}:{port}", f"localhost:{port}")).app()
         async with _served(app, listening):

@@ -95,6 +95,7 @@ class RunProgress(RunView):
             "rounds": len(rounds),
             "conditions": run.conditions(head.status),
             "certificate": run.aggregator_certificate(seen),
+            "downloads": self.site.download is not None,
             "silence": None,
         }
 

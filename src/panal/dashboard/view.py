@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,8 +28,10 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.kinds import Kind
+from panal.kube.objects import Object
 
 Facts = dict[str, Any]
+Download = Callable[[Client, Object], AbstractAsyncContextManager[AsyncIterator[bytes]]]  # the content of a run's model
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -41,7 +43,7 @@ def _no_cel(expression: str, cluster: Mapping[str, Any]) -> bool | None:
 @dataclass(frozen=True, slots=True)
 class Site:
     """What all views read. `own`: the process has the viewer's credentials. `namespace`: the only one whose runs are listed; or empty.
-    `name`: of the API server."""
+    `name`: of the API server. `download`: where the process can read the models of runs."""
 
     client: Client
     cache: Cache
@@ -51,6 +53,7 @@ class Site:
     namespace: str = ""
     name: str = ""
     cel: Evaluator = _no_cel
+    download: Download | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 
 import pytest
@@ -176,6 +177,43 @@ async def test_a_history_that_cannot_be_read_is_said(api, owner):
     await api.change(broken)
     _, page = await owner.get("/runs/ns/digits")
     assert "The history cannot be read" in page
+
+
+MODEL = {"uri": "pvc://models/x/model.safetensors", "digest": "sha256:" + "0" * 64, "size": 6, "round": 5}
+
+
+async def test_a_model_that_the_process_can_read_is_downloaded(api, laptop):
+    @asynccontextmanager
+    async def download(client, obj):
+        yield pieces(obj["metadata"]["name"])
+
+    async def pieces(name):
+        if name == "broken":
+            raise FileNotFoundError(2, "No such file or directory")
+        yield b"abc"
+        yield b"def"
+
+    await api.change(run(phase="Completed", model=MODEL), run("broken", phase="Completed", model=MODEL))
+    async with laptop(download=download) as (address, visitor):
+        answer, _ = await visitor.get(address.removeprefix(visitor.base))
+        owner = visitor.with_headers(Cookie=answer.headers["Set-Cookie"].split(";")[0])
+        assert 'href="/runs/ns/digits/model"' in (await owner.get("/runs/ns/digits"))[1]
+        answer, content = await owner.get("/runs/ns/digits/model")
+        assert content == "abcdef"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="digits.safetensors"'
+        assert answer.headers["Content-Security-Policy"] == POLICY
+        answer, page = await owner.get("/runs/ns/broken/model")
+        assert answer.status == 404
+        assert "No such file" in page
+        assert (await visitor.get("/runs/ns/digits/model"))[0].status == 401
+
+
+async def test_elsewhere_the_page_has_the_command(api, owner):
+    await api.change(run(phase="Completed", model=MODEL))
+    _, page = await owner.get("/runs/ns/digits")
+    assert "panal models download digits -n ns" in page
+    assert 'id="download"' not in page
+    assert (await owner.get("/runs/ns/digits/model"))[0].status == 404
 
 
 def test_every_view_has_a_page_and_updates():
