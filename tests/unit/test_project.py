@@ -109,6 +109,7 @@ def test_locks_agree_with_each_other() -> None:
     runtime, reporter, dev = (locked(ROOT / "requirements" / f"{name}.txt") for name in ("runtime", "reporter", "dev"))
     assert runtime.items() <= reporter.items()
     assert reporter.items() <= dev.items()
+    assert locked(ROOT / "requirements/dashboard.txt").items() <= dev.items()
 
 
 def test_every_dependency_has_one_row_that_says_what_for() -> None:
@@ -136,7 +137,7 @@ def test_the_local_platform_is_released_with_the_product() -> None:
         assert (ROOT / "local" / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-@pytest.mark.parametrize("script", ["panal", "panal-controller", "panal-reporter"])
+@pytest.mark.parametrize("script", ["panal", "panal-controller", "panal-dashboard", "panal-reporter"])
 def test_scripts_lead_to_functions(script: str) -> None:
     (found,) = entry_points(group="console_scripts", name=script)
     assert callable(found.load())
