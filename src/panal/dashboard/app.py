@@ -16,7 +16,6 @@ from panal.cli.problem import Code, Problem, of_api
 from panal.dashboard import actions, assets, pages, run_pages
 from panal.dashboard.feed import TooMany
 from panal.dashboard.live import Streams
-from panal.dashboard.rights import Rights
 from panal.dashboard.security import guard, secured
 from panal.dashboard.template import render
 from panal.dashboard.view import Site, View, digest, named_run
@@ -78,6 +77,7 @@ class Dashboard:
             try:
                 return await answer(request, viewer)
             except Unauthorized:
+                await self._viewers.refuse(viewer)
                 return self._stranger(request, "the API server does not accept your token: it may have expired")
             except ApiError as error:
                 return self._problem(of_api(error, ""))
@@ -209,11 +209,21 @@ class Dashboard:
         assert isinstance(self._viewers, ManyViewers)
         form = await request.post()
         token, following = str(form.get("token", "")).strip(), _own(str(form.get("next", "/")))
-        if not TOKEN.fullmatch(token) or not await _accepted((await self._viewers.with_token(token)).rights):
+        if not TOKEN.fullmatch(token) or not await self._accepted(token):
             return self._form("the API server does not accept this token", following, 401)
         response = web.Response(status=303, headers={"Location": following})
         self._viewers.set_cookie(response, self._viewers.enter(token))
         return response
+
+    async def _accepted(self, token: str) -> bool:
+        assert isinstance(self._viewers, ManyViewers)
+        viewer = await self._viewers.with_token(token)
+        try:
+            await viewer.rights.may_list(FEDERATED_LEARNING)
+        except ApiError:
+            await self._viewers.refuse(viewer)
+            return False
+        return True
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         assert isinstance(self._viewers, ManyViewers)
@@ -229,14 +239,6 @@ class Dashboard:
 
 async def _healthz(_: web.Request) -> web.StreamResponse:
     return web.Response(text="ok\n")
-
-
-async def _accepted(rights: Rights) -> bool:
-    try:
-        await rights.may_list(FEDERATED_LEARNING)
-    except ApiError:
-        return False
-    return True
 
 
 def _own(address: str) -> str:

@@ -60,6 +60,11 @@ class Feed:
         self._cache.heed(self.bell.ring)
         self._task = asyncio.create_task(self._cache.run(), name=f"run {namespace}/{name}")
 
+    @property
+    def ended(self) -> bool:
+        """By a defect: otherwise it goes on until it is closed."""
+        return self._task.done()
+
     async def ready(self) -> None:
         """Returns when each kind has been listed or refused, or after PATIENCE."""
         await self._cache.wait_answered(PATIENCE)
@@ -110,7 +115,7 @@ class Feeds:
         """Raises TooMany."""
         key = (viewer, namespace, name)
         feed = self._feeds.get(key)
-        if feed is None:
+        if feed is None or feed.ended:
             await self._make_room()
             feed = self._feeds[key] = Feed(client, namespace, name)
         feed.lookers += 1

@@ -123,7 +123,12 @@ async def _watch(client: Client, cache: Cache) -> None:
         except ApiError as error:
             log.warning("the API server is unavailable: %s", error)
             await asyncio.sleep(RETRY_EVERY)
-    await cache.run()
+    while True:
+        try:
+            await cache.run()
+        except Exception:  # the lists must not stand still without a word
+            log.exception("the watch ended by a defect; it begins again")
+            await asyncio.sleep(RETRY_EVERY)
 
 
 async def _freeze(cache: Cache) -> None:

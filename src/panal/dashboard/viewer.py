@@ -53,6 +53,9 @@ class Viewers:
         """None if the request does not say who looks."""
         raise NotImplementedError
 
+    async def refuse(self, viewer: Viewer) -> None:
+        """The API server does not accept the viewer's credentials."""
+
     def _new(self, key: str, client: Client, rights: Rights) -> Viewer:
         return Viewer(key, client, rights, hmac.new(self._secret, f"csrf {key}".encode(), hashlib.sha256).hexdigest())
 
@@ -153,6 +156,11 @@ class ManyViewers(Viewers):
                 await self._drop(viewer)
         if len(self._viewers) >= MOST_VIEWERS:
             raise web.HTTPServiceUnavailable(text="too many people look at the dashboard at the moment\n", headers={"Retry-After": "60"})
+
+    async def refuse(self, viewer: Viewer) -> None:
+        """Forgets him at once: forged tokens must not take the room of other viewers."""
+        if self._viewers.get(viewer.key) is viewer:
+            await self._drop(viewer)
 
     async def _drop(self, viewer: Viewer) -> None:
         self._viewers.pop(viewer.key, None)

@@ -213,3 +213,24 @@ async def test_feeds_are_bounded_and_those_that_nobody_looks_at_make_room(monkey
                     await feeds.forget("a")
     finally:
         await feeds.close()
+
+
+class BrokenClient:
+    """Whose lists end by a defect."""
+
+    async def pages(self, *_):
+        raise ZeroDivisionError
+        yield
+
+
+async def test_a_feed_that_ended_by_a_defect_is_replaced(monkeypatch):
+    monkeypatch.setattr(feed, "PATIENCE", 0.05)
+    feeds = feed.Feeds()
+    try:
+        async with feeds.of(BrokenClient(), "a", "ns", "one") as first:
+            assert first.ended
+        async with feeds.of(NoClient(), "a", "ns", "one") as second:
+            assert second is not first
+            assert not second.ended
+    finally:
+        await feeds.close()

@@ -6,6 +6,7 @@ import pytest
 
 from guarded_api import GuardedApi, Right, reading
 from panal.api import names
+from panal.dashboard import viewer
 from panal.dashboard.rights import ReviewedRights
 from panal.kube import kinds
 from panal.kube.errors import Unauthorized, Unavailable
@@ -166,6 +167,15 @@ async def test_signing_in_leads_to_a_page_of_this_server(hub, member, following)
 
 async def test_another_site_cannot_sign_a_browser_in(hub, member):
     assert (await hub.post("/sign-in", {"token": "member"}, site="cross-site"))[0].status == 403
+
+
+async def test_forged_tokens_do_not_take_the_room_of_others(hub, member, monkeypatch):
+    monkeypatch.setattr(viewer, "MOST_VIEWERS", 3)
+    for number in range(10):
+        forged = f"forged-{number}"
+        assert (await hub.with_headers(Authorization=f"Bearer {forged}").get("/runs"))[0].status == 401
+        assert (await hub.post("/sign-in", {"token": forged}))[0].status == 401
+    assert (await member.get("/runs"))[0].status == 200
 
 
 async def test_tokens_are_in_no_log(hub, member, caplog):
