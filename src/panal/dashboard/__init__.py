@@ -1,7 +1,9 @@
 """The dashboard: pages about the hub, its clusters and its runs. HTML that the server renders, and that it updates while somebody looks.
 
-main      settings and start                       app       the routes                        pages    what each page shows
+main      start on a laptop and on a hub           app       the routes                        view     what a page and its updates share
+pages     the views of the hub                     run_pages the views of a run
 security  headers, origin, CSRF, who may ask       viewer    whose rights count                rights   what those rights are
+settings  of a hub's dashboard                     spokes    the clusters of a run             bell      something has changed
 watched   the kinds in the watch cache             index     a row for each run and cluster    rows     how a row is made
 listing   filter, sort and page of a list          feed      the objects of one run            run      what the pages of a run say
 numbers   amounts, times and what is left          curves    the series of a run's history     chart    a chart as SVG

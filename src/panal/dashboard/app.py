@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -14,6 +12,7 @@ from aiohttp import web
 
 from panal.cli.problem import Code, Problem, of_api
 from panal.dashboard import actions, assets, pages, run_pages
+from panal.dashboard.curves import as_csv
 from panal.dashboard.feed import TooMany
 from panal.dashboard.live import Streams
 from panal.dashboard.security import guard, secured
@@ -162,7 +161,7 @@ class Dashboard:
     async def _csv(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
         view = run_pages.RunProgress(self._site, viewer, request)
         async with view.opened():
-            content = _as_csv(view)
+            content = as_csv(view.rounds())
         headers = {"Content-Disposition": 'attachment; filename="metrics.csv"'}
         return web.Response(text=content, content_type="text/csv", charset="utf-8", headers=headers)
 
@@ -249,20 +248,3 @@ def _own(address: str) -> str:
 
 def _html(content: str, status: int = 200) -> web.Response:
     return web.Response(text=content, status=status, content_type="text/html", charset="utf-8")
-
-
-def _as_csv(view: run_pages.RunProgress) -> str:
-    """Every value of the history: one line for each round, cluster and metric."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(("round", "cluster", "metric", "value"))
-    for each in view.rounds():
-        writer.writerows((each.round, "", _cell(metric), value) for metric, value in each.metrics.items())
-        for cluster, row in (each.clusters or {}).items():
-            writer.writerows((each.round, cluster, _cell(metric), value) for metric, value in row.metrics.items())
-    return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet takes a cell that begins so for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text

@@ -6,6 +6,8 @@ those that the viewer names have a line of their own, then the worst of the last
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,3 +124,20 @@ def stragglers(clusters: Mapping[str, ClusterRound]) -> list[Slow]:
 def table(chart: Chart, most: int) -> list[tuple[int, list[float | None]]]:
     """The values of a chart's lines in the last `most` rounds, the newest first: for screen readers, and to copy."""
     return [(number, [line.points.get(number) for line in chart.lines]) for number in reversed(chart.rounds[-most:])]
+
+
+def as_csv(rounds: Sequence[Round]) -> str:
+    """Every value of the history: one line for each round, cluster and metric."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("round", "cluster", "metric", "value"))
+    for each in rounds:
+        writer.writerows((each.round, "", _cell(metric), value) for metric, value in each.metrics.items())
+        for cluster, row in (each.clusters or {}).items():
+            writer.writerows((each.round, cluster, _cell(metric), value) for metric, value in row.metrics.items())
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A spreadsheet takes a cell that begins so for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text

@@ -18,6 +18,7 @@ from panal.dashboard.curves import charts, table, timeline
 from panal.dashboard.feed import Feed
 from panal.dashboard.logs import Tail, aggregator_pod, rules_of
 from panal.dashboard.run import Head, Seen
+from panal.dashboard.spokes import spokes
 from panal.dashboard.view import Facts, Site, View, named_run
 from panal.dashboard.viewer import Viewer
 from panal.kube import kinds
@@ -112,7 +113,7 @@ class RunClusters(RunView):
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
         seeing = await self.seeing()
         rows = {name: seeing.row(row) for name, row in self.site.index.cluster_rows().items()} if seeing.clusters else {}
-        found = run.spokes(seen, head.status, history.rounds if history else [], rows)
+        found = spokes(seen, head.status, history.rounds if history else [], rows)
         return {"spokes": found[:SPOKES], "all": len(found), "may": seeing, "silence": None}
 
 

@@ -1,0 +1,136 @@
+"""The clusters of a run: what each does, whether the aggregator hears of it, what it has sent. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from panal.api import names
+from panal.api.history import Round
+from panal.api.progress import Metric, Progress
+from panal.api.status import Status
+from panal.api.text import shown
+from panal.dashboard.numbers import at
+from panal.dashboard.rows import ENDED, ClusterRow
+from panal.dashboard.run import Seen, data
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """A cluster of the run. `link`: whether the aggregator hears of it. `received` and `sent` are bytes at the aggregator's gateway.
+    `row`: what the hub has of the cluster, if the viewer may see that."""
+
+    cluster: str
+    state: str
+    link: str
+    admitted: bool
+    round: int
+    seconds: float | None
+    metrics: Mapping[str, Metric]
+    received: int | None
+    sent: int | None
+    refused: int | None
+    reason: str
+    message: str
+    heard: datetime | None
+    row: ClusterRow | None
+
+
+def spokes(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mapping[str, ClusterRow]) -> list[Spoke]:
+    """All clusters of which the run knows, those with a problem first."""
+    progress = progress_of(seen)
+    traffic = _object(data(seen, names.progress(seen.name), names.KEY_TRAFFIC))
+    participants = _strings(data(seen, names.gateway(seen.name), names.KEY_PARTICIPANTS))
+    reported = {each.cluster: each for each in status.collaborators}
+    last = next((each.clusters for each in reversed(rounds) if each.clusters), None) or {}
+    known = sorted({*participants, *reported, *progress.collaborators, *last})
+    ended = status.phase in ENDED
+    found = [
+        _spoke(
+            each,
+            reported.get(each),
+            progress.collaborators.get(each),
+            last.get(each),
+            _traffic(traffic.get(each)),
+            each in participants,
+            ended,
+        )
+        for each in known
+    ]
+    return sorted(
+        (replace(spoke, row=clusters.get(spoke.cluster)) for spoke in found), key=lambda spoke: (spoke.state != "Failed", spoke.cluster)
+    )
+
+
+def _spoke(cluster: str, status: Any, progress: Any, last: Any, traffic: Any, admitted: bool, ended: bool) -> Spoke:
+    refused, received, sent = traffic
+    state = status.state if status else ("Done" if ended else "Pending")
+    return Spoke(
+        cluster=cluster,
+        state=state,
+        link=_link(state, progress, received, admitted, ended),
+        admitted=admitted,
+        round=max(status.round if status else 0, progress.round if progress else 0),
+        seconds=next((each.seconds for each in (status, progress, last) if each is not None and each.seconds is not None), None),
+        metrics=_metrics(status, progress, last),
+        received=received,
+        sent=sent,
+        refused=refused,
+        reason=next((each.reason for each in (status, progress, last) if each is not None and each.reason), ""),
+        message=next((each.message for each in (status, progress, last) if each is not None and each.message), ""),
+        heard=at(progress.time) if progress else None,
+        row=None,
+    )
+
+
+def _metrics(status: Any, progress: Any, last: Any) -> Mapping[str, Metric]:
+    if status is not None and (status.metrics or status.non_finite_metrics):
+        return {**status.metrics, **status.non_finite_metrics}
+    return next((dict(each.metrics) for each in (progress, last) if each is not None and each.metrics), {})
+
+
+def _link(state: str, progress: Any, received: int | None, admitted: bool, ended: bool) -> str:
+    if ended:
+        return "Closed"
+    if state == "Failed":
+        return "Broken"
+    if received or progress is not None or state in ("Ready", "Training"):
+        return "Connected"
+    return "Waiting" if admitted else "Not admitted"
+
+
+def progress_of(seen: Seen) -> Progress:
+    """Empty if there is none yet, or it cannot be read."""
+    try:
+        return Progress.model_validate_json(data(seen, names.progress(seen.name), names.KEY_PROGRESS) or "{}")
+    except ValidationError:
+        return Progress()
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    found = _json(text)
+    return {shown(str(name), 253): value for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _strings(text: str) -> list[str]:
+    found = _json(text)
+    return [shown(str(each), 253) for each in found] if isinstance(found, list) else []
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _traffic(found: Any) -> tuple[int | None, int | None, int | None]:
+    """Refused requests, bytes received and bytes sent, of what the reporter wrote for a cluster (`panal.pod.gatekeeper`)."""
+    counts = found[1:4] if isinstance(found, list) and len(found) == 4 else []
+    good = [each for each in counts if isinstance(each, int) and not isinstance(each, bool) and 0 <= each < 2**63]
+    return (good[0], good[1], good[2]) if len(good) == 3 else (None, None, None)
