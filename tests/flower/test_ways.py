@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from panal.api.history import read as read_history
 from panal.api.progress import Progress
 from reporting import ConfigMap, reporting
 
@@ -61,7 +62,9 @@ def test_rounds_of_an_apps_main_loop_are_derived_from_its_messages(pods: Make, m
     assert progress.collaborators["site2"].metrics["loss"] == 0.5
     assert ("accuracy" in progress.collaborators["site1"].metrics) == (mode != "push")
     assert progress.collaborators["site1"].seconds is not None
-    assert set(found.files) == (set() if mode == "push" else {"metadata.json", "files/own.npz"})  # it saves its model itself
+    own = set() if mode == "push" else {"metadata.json", "files/own.npz"}  # it saves its model itself
+    assert set(found.files) == own | {"history.jsonl"}
+    assert [row.round for row in read_history(found.files["history.jsonl"]).rounds] == list(range(1, rounds + 1))
 
 
 def test_a_query_completes_without_a_model_unless_it_is_required(pods: Make) -> None:

@@ -197,7 +197,7 @@ MONITORED = [
     "metrics.rules.enabled=true",
     "metrics.rules.labels.release=prometheus",
     "metrics.rules.runbookBase=https://docs.example.com/panal/",
-    "metrics.dashboard.enabled=true",
+    "metrics.grafanaDashboard.enabled=true",
     "metrics.networkPolicy.enabled=true",
     "metrics.networkPolicy.from[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring",
 ]
@@ -220,8 +220,8 @@ def monitored(installed: Cluster) -> Iterator[Cluster]:
 @pytest.mark.parametrize("allow_list", ["user", "platform"])
 def test_the_real_kinds_of_prometheus_accept_what_watches_the_controller(monitored: Cluster, allow_list: str) -> None:
     to = [
-        f"metrics.dashboard.namespace={OBSERVABILITY}",
-        "metrics.dashboard.labels.grafana-custom-dashboard=yes",
+        f"metrics.grafanaDashboard.namespace={OBSERVABILITY}",
+        "metrics.grafanaDashboard.labels.grafana-custom-dashboard=yes",
         f"metrics.allowList={allow_list}",
     ]
     objects = rendered(*MONITORED, *to)
@@ -281,14 +281,28 @@ def test_the_rules_are_those_of_the_file_and_lead_to_the_page(tmp_path: Path) ->
 )
 def test_dashboard_and_allow_list_are_where_they_are_looked_for(allow_list: str, namespace: str, key: str) -> None:
     found = {o["metadata"]["name"]: o for o in rendered(*MONITORED, f"metrics.allowList={allow_list}") if o["kind"] == "ConfigMap"}
-    dashboard, listed = found["panal-dashboard"], found["observability-metrics-custom-allowlist"]
-    assert json.loads(dashboard["data"]["panal.json"]) == json.loads((CHART / "files/dashboard.json").read_text())
+    dashboard, listed = found["panal-grafana-dashboard"], found["observability-metrics-custom-allowlist"]
+    assert json.loads(dashboard["data"]["panal.json"]) == json.loads((CHART / "files/grafana-dashboard.json").read_text())
     assert (dashboard["metadata"]["namespace"], dashboard["metadata"]["labels"]["grafana_dashboard"]) == (NAMESPACE, "1")
     assert listed["metadata"]["namespace"] == namespace
     assert {name: yaml.safe_load(text) for name, text in listed["data"].items()} == {key: {"names": metric_names()}}
 
 
 @pytest.mark.usefixtures("hub_api")
+def probes(*values: str) -> list[dict]:
+    """Of the dashboard's container."""
+    made = rendered(*values)
+    (deployment,) = (each for each in made if (each["kind"], each["metadata"]["name"]) == ("Deployment", "panal-dashboard"))
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    return [container[name]["httpGet"] for name in ("readinessProbe", "livenessProbe")]
+
+
+def test_probes_of_the_dashboard_name_a_host_that_it_answers_to() -> None:
+    for probe in probes(*VALUES["with-dashboard"]):
+        assert probe["httpHeaders"] == [{"name": "Host", "value": "panal.example.com"}]
+    assert not [probe for probe in probes("dashboard.enabled=true") if "httpHeaders" in probe]
+
+
 def test_the_dashboards_pod_is_none_of_the_controllers() -> None:
     objects = rendered("dashboard.enabled=true")
     services = {each["metadata"]["name"]: each["spec"]["selector"].items() for each in objects if each["kind"] == "Service"}

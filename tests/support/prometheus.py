@@ -22,7 +22,7 @@ from waiting import eventually
 
 FILES = PROJECT / "charts/panal/files"
 ALERTS = FILES / "alerts.yaml"
-DASHBOARD: dict[str, Any] = json.loads((FILES / "dashboard.json").read_text())
+DASHBOARD: dict[str, Any] = json.loads((FILES / "grafana-dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 PACKAGE = "the Debian package prometheus is not installed: apt-get install prometheus"

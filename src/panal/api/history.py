@@ -1,8 +1,9 @@
 """The history of a run: JSON lines, first one with the version, then one for each round, oldest first.
 
-It exists twice. The file `history.jsonl` beside the model has every row in full. The ConfigMap `<run>-history` has the same rows while the
+It exists twice. The file `history.jsonl` beside the model has every row in full. The ConfigMap `<run>-history` has these rows, while the
 run goes on and afterwards, compressed with gzip and limited to LIMIT bytes: of a run with many rounds and clusters, only some rows have
-what each cluster reported (`clusters`) there. The rows have numbers and texts of apps and sites, which are examined when they are read.
+what each cluster reported (`clusters`) there, and of one with very many rounds some rows are left out. The rows have numbers and texts of
+apps and sites, which are examined when they are read.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def dashboard(
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         message = f"the dashboard needs {' and '.join(missing)}, not installed here"
-        raise Problem(Code.USAGE, message, "Install the extra: `pip install 'panal[dashboard]'`.")
+        raise Problem(Code.USAGE, message, "Install the extra, in a clone: `pip install '.[cli,dashboard]'`.")
     raise typer.Exit(int(_serve(choose(kubeconfig, context, folder), port, namespace or "", not no_open)))
 
 

@@ -59,7 +59,7 @@ def folder_of(run: Object) -> str:
     found = (status.get("model") or status.get("files") or {}).get("uri", "")
     if not found:
         name = run["metadata"]["name"]
-        raise Problem(Code.NOT_FOUND, f"{name} has no stored model", f"`panal get {name}` shows its state.")
+        raise Problem(Code.NOT_FOUND, f"{name} has stored nothing", f"`panal get {name}` shows its state.")
     return str(found).rstrip("/").rpartition("/")[0]
 
 

@@ -11,11 +11,9 @@ from datetime import datetime
 
 from panal.cli import story
 from panal.cli.output import age
-from panal.cli.silence import SILENT, silent_since, stale
+from panal.cli.silence import silent_since
 from panal.kube.client import Client
 from panal.kube.objects import Object
-
-__all__ = ["CHECK_EVERY", "SILENT", "phase", "silent_since", "stale", "tell", "warning"]
 
 CHECK_EVERY = 10.0  # seconds between two checks while a run is followed
 

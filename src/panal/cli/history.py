@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from panal.api import figures
 from panal.api.history import ClusterRound, History, HistoryError, Round, of_config_map
 from panal.api.names import history as history_name
 from panal.api.progress import Metric
@@ -70,7 +71,7 @@ def _print_cluster(found: History, cluster: str) -> None:
 
 
 def _row_of(each: Round, own: ClusterRound) -> tuple[str, ...]:
-    traffic = (output.size(count) if count is not None else "-" for count in (own.received, own.sent))
+    traffic = (figures.amount(count) if count is not None else "-" for count in (own.received, own.sent))
     return _number(each), _seconds(own.seconds), *traffic, numbers(own.metrics), f"{own.reason} {own.message}".strip()
 
 
@@ -79,4 +80,4 @@ def _seconds(value: float | None) -> str:
 
 
 def numbers(metrics: Mapping[str, Metric]) -> str:
-    return ", ".join(f"{name} {output.number(value)}" for name, value in metrics.items())
+    return ", ".join(f"{name} {figures.number(value)}" for name, value in metrics.items())

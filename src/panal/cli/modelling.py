@@ -23,7 +23,11 @@ def add_to(app: typer.Typer) -> None:
 
 @commands.command("list")
 def list_(
-    namespace: Namespace = None, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only the models of this namespace.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
 ) -> None:
     """List the models that runs have stored, oldest first."""
     raise typer.Exit(int(models.listed(choose(kubeconfig, context, folder), namespace, output is Format.JSON)))
@@ -49,7 +53,10 @@ def download(
         str | None,
         typer.Option(help="Another file of the run's folder, such as metadata.json, history.jsonl or files/PATH.  [default: the model]"),
     ] = None,
-    target: Annotated[Path | None, typer.Option("--to", help="Where to write it: a file or a folder.  [default: NAME.safetensors]")] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--to", help="Where to write it: a file or a folder.  [default: NAME.safetensors, or the name of the file]"),
+    ] = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,

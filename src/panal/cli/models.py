@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from panal.api import figures
 from panal.api.history import History, HistoryError, of_config_map
 from panal.api.names import history as history_name
 from panal.cli import output
@@ -29,7 +30,7 @@ def listed(access: Access, namespace: str | None, as_json: bool) -> Code:
         async with access.open() as client:
             runs = (await client.list(kinds.FEDERATED_LEARNING, Selector(namespace or ""))).items
         found = [run for run in runs if (run.get("status") or {}).get("model")]
-        found.sort(key=lambda run: str(run["status"].get("completionTime") or ""))
+        found.sort(key=lambda run: str(run["status"].get("completionTime") or "~"))
         if as_json:
             output.as_json([_described(run) for run in found])
         elif found:
@@ -46,7 +47,7 @@ def _row(run: Object) -> tuple[str, ...]:
     model, ended = status["model"], status.get("completionTime")
     metric = status.get("headlineMetric", "")
     return (
-        metadata["namespace"], metadata["name"], str(model["round"]), output.size(model["size"]), metric, model["digest"][:DIGITS],
+        metadata["namespace"], metadata["name"], str(model["round"]), figures.amount(model["size"]), metric, model["digest"][:DIGITS],
         output.age(ended) if ended else "in progress",
     )  # fmt: skip
 
@@ -102,8 +103,8 @@ def download(access: Access, name: str, namespace: str | None, file: str | None,
 
     async def work() -> Code:
         async with access.open() as client:
-            run = await with_model(client, name, namespace)
-            model = run["status"]["model"]
+            run = await find(client, name, namespace) if file else await with_model(client, name, namespace)
+            model = (run.get("status") or {}).get("model") or {}
             wanted = file or str(model["uri"]).rpartition("/")[2]
             to = target or Path(f"{name}{Path(wanted).suffix}" if file is None else Path(wanted).name)
             if to.is_dir():
@@ -111,7 +112,7 @@ def download(access: Access, name: str, namespace: str | None, file: str | None,
             expected = str(model["digest"]) if file is None else None
             with output.steps(f"downloading {wanted} of {name}") as say:
                 async with opened(access, client, run, say) as read:
-                    size, digest = await save(read(wanted), to, expected, lambda done: say(f"{output.size(done)} of {wanted}"))
+                    size, digest = await save(read(wanted), to, expected, lambda done: say(f"{figures.amount(done)} of {wanted}"))
         output.line(f"{to}: {size} bytes, {digest}{', as in status.model' if expected else ''}")
         return Code.OK
 
@@ -154,7 +155,7 @@ def compare(access: Access, names: tuple[str, str], namespace: str | None, as_js
         both = {**found[0]["metrics"], **found[1]["metrics"]}
         change = differences(found[0]["metrics"], found[1]["metrics"])
         for metric in both:
-            values = (output.number(each["metrics"].get(metric)) for each in found)
+            values = (figures.number(each["metrics"].get(metric)) for each in found)
             rows.append((metric, *values, f"{change[metric]:+.4g}" if metric in change else ""))
         output.columns(("", *names, "DIFFERENCE"), rows)
         return Code.OK

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from panal.api import figures
 from panal.api.executed import NotebookError, failure, metrics, read
 from panal.api.history import FILE as HISTORY
 from panal.cli import output
@@ -184,7 +185,7 @@ async def _run(access: Access, client: Client, name: str, namespace: str | None,
                     if problem.code != Code.NOT_FOUND:
                         raise
             stored = str(model["uri"]).rpartition("/")[2]
-            size, digest = await save(content(stored), to, str(model["digest"]), lambda done: say(f"{output.size(done)} of {stored}"))
+            size, digest = await save(content(stored), to, str(model["digest"]), lambda done: say(f"{figures.amount(done)} of {stored}"))
     output.line(f"{to}: {size} bytes, {digest}, as in status.model")
     return to
 
@@ -222,7 +223,7 @@ def _execute(interpreter: Path, source: Path, folder: Path, env: Mapping[str, st
     result.write_text(json.dumps(numbers, indent=1) + "\n")
     width = max((len(name) for name in numbers), default=0) + 2
     for name, value in numbers.items():
-        output.line(f"{name:<{width}}{output.number(value)}")
+        output.line(f"{name:<{width}}{figures.number(value)}")
     if failed := failure(found):
         raise Problem(Code.NOTEBOOK, f"{source.name}, {failed}", f"{report} has the notebook up to there.")
     output.line(f"{report}: the report; {made.name} and {result.name} are beside it")

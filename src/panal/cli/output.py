@@ -114,21 +114,6 @@ def age(since: str | None, now: datetime | None = None) -> str:
     return f"{max(seconds, 0)}s"
 
 
-def size(count: int) -> str:
-    """Bytes, such as 199 KiB."""
-    left = float(count)
-    for unit in ("bytes", "KiB", "MiB"):
-        if left < 1024:
-            return f"{left:.0f} {unit}"
-        left /= 1024
-    return f"{left:.1f} GiB"
-
-
-def number(value: float | str | None) -> str:
-    """A metric, such as 0.913 or NaN; empty if there is none."""
-    return "" if value is None else value if isinstance(value, str) else f"{value:.4g}"
-
-
 def numbers(status: Mapping[str, Any]) -> str:
     """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
     finite = {name: f"{value:.4g}" for name, value in (status.get("metrics") or {}).items()}

@@ -24,7 +24,7 @@ class Code(IntEnum):
     WITHOUT_MODEL = 9  # a run that was followed completed without a model, and spec.result does not allow that
     FAILED_WITH_MODEL = 10  # a run that was followed ended as Failed, and its model is stored
     UNHEALTHY = 11  # `panal doctor` has found a problem
-    NOTEBOOK = 12  # a cell of a notebook failed, or there is no Jupyter to execute it
+    NOTEBOOK = 12  # a cell of a notebook failed, it could not be executed, or there is no Jupyter
     INTERRUPTED = 130  # Ctrl-C; the operation continues on the hub
 
 

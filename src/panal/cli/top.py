@@ -7,13 +7,14 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
+from panal.api import figures
 from panal.api.names import ADDON
 from panal.api.text import shown
 from panal.cli import freshness, output, story
@@ -78,40 +79,67 @@ async def _read(cache: Cache) -> None:
 async def _follow(client: Client, cache: Cache, where: str) -> None:
     changed = asyncio.Event()
     cache.subscribe(lambda *_: changed.set())
+    paces: dict[str, Pace] = {}
     with Live(console=output.out, auto_refresh=False, screen=True) as live:
         while True:
             changed.clear()
-            live.update(await _picture(client, cache, where), refresh=True)
+            live.update(await _picture(client, cache, where, paces), refresh=True)
             await asyncio.sleep(EVERY)
             with suppress(TimeoutError):  # ages change without an event
                 async with asyncio.timeout(freshness.CHECK_EVERY):
                     await changed.wait()
 
 
-async def _picture(client: Client, cache: Cache, where: str) -> RenderableType:
+async def _picture(client: Client, cache: Cache, where: str, paces: dict[str, Pace] | None = None) -> RenderableType:
+    """`paces` are kept from picture to picture, because a status has the duration of its last round only."""
     since = await freshness.silent_since(client)
+    runs, paces = cache.list(FEDERATED_LEARNING), {} if paces is None else paces
+    found = {run["metadata"]["uid"]: pace(paces.get(run["metadata"]["uid"]), run.get("status") or {}) for run in runs}
+    paces.clear()
+    paces.update(found)
     clusters = cache.list(MANAGED_CLUSTER) if MANAGED_CLUSTER not in cache.problems() else None
     addons = {each["metadata"]["namespace"]: each for each in cache.list(MANAGED_CLUSTER_ADDON)}
-    return picture(where, cache.list(FEDERATED_LEARNING), clusters, addons, since)
+    return picture(where, runs, clusters, addons, paces, since)
 
 
 # --- the picture; pure ------------------------------------------------------------------------------------------
+class Pace(NamedTuple):
+    """The durations of the last rounds of a run, as far as they were seen."""
+
+    completed: int
+    seconds: tuple[float, ...]
+
+
+def pace(before: Pace | None, status: Mapping[str, Any]) -> Pace:
+    rounds = status.get("rounds") or {}
+    completed, seconds = int(rounds.get("completed") or 0), rounds.get("seconds")
+    known = before.seconds if before and before.completed <= completed else ()
+    if seconds is None or (before and before.completed == completed):
+        return Pace(completed, known)
+    return Pace(completed, (*known, float(seconds))[-figures.LAST :])
+
+
 def picture(
-    where: str, runs: Iterable[Object], clusters: list[Object] | None, addons: Mapping[str, Object], silent_since: datetime | None = None
+    where: str,
+    runs: Iterable[Object],
+    clusters: list[Object] | None,
+    addons: Mapping[str, Object],
+    paces: Mapping[str, Pace],
+    silent_since: datetime | None = None,
 ) -> RenderableType:
-    """`clusters` are None if they may not be read."""
+    """`clusters` are None if they may not be read. `paces` are by the uid of the run."""
     ordered = sorted(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), reverse=True)
     going = [run for run in ordered if not story.ended(run)]
     ended = [run for run in ordered if story.ended(run)]
-    tree = Tree(Text(f"hub ({shown(where, 200)}): {_cluster_count(clusters)}, {len(going)} runs in progress, {len(ended)} ended", "bold"))
+    tree = Tree(Text(f"hub ({shown(where, 200)}): {_cluster_count(clusters)}; runs: {len(going)} in progress, {len(ended)} ended", "bold"))
     for run in going[:RUNS]:
-        _add_run(tree, run)
+        _add_run(tree, run, paces)
     if len(going) > RUNS:
         tree.add(Text(f"and {len(going) - RUNS} more in progress; `panal get` lists all", "dim"))
     if ended:
         branch = tree.add(Text("ended", "bold"))
         for run in ended[:ENDED]:
-            branch.add(_run_line(run))
+            branch.add(_run_line(run, paces))
         if len(ended) > ENDED:
             branch.add(Text(f"and {len(ended) - ENDED} more", "dim"))
     _add_others(tree, going, clusters, addons)
@@ -126,8 +154,8 @@ def _cluster_count(clusters: list[Object] | None) -> str:
     return f"{available} of {len(clusters)} clusters available"
 
 
-def _add_run(tree: Tree, run: Object) -> None:
-    branch = tree.add(_run_line(run))
+def _add_run(tree: Tree, run: Object, paces: Mapping[str, Pace]) -> None:
+    branch = tree.add(_run_line(run, paces))
     status = run.get("status") or {}
     if message := status.get("message"):
         branch.add(Text(shown(message, 300), "dim"))
@@ -139,7 +167,7 @@ def _add_run(tree: Tree, run: Object) -> None:
         branch.add(Text(f"and {selected - min(len(sites), SITES)} more clusters", "dim"))
 
 
-def _run_line(run: Object) -> Text:
+def _run_line(run: Object, paces: Mapping[str, Pace]) -> Text:
     metadata, status = run["metadata"], run.get("status") or {}
     rounds, phase = status.get("rounds") or {}, status.get("phase") or "Waiting"
     done_, total = int(rounds.get("completed") or 0), int(rounds.get("total") or 0)
@@ -148,24 +176,12 @@ def _run_line(run: Object) -> Text:
     if total:
         full = min(BAR, BAR * done_ // total)
         line.append(f"  {'█' * full}{'░' * (BAR - full)} {done_}/{total}")
-    if left := remaining(status):
-        line.append(f"  about {_duration(left)} left")
+    seconds = paces[metadata["uid"]].seconds if metadata["uid"] in paces else ()
+    if phase == "Running" and (left := figures.left(seconds, done_, total)):
+        line.append(f"  {figures.about(left)}")
     if metric := status.get("headlineMetric"):
         line.append(f"  {shown(metric, 80)}")
     return line
-
-
-def remaining(status: Mapping[str, Any]) -> float | None:
-    """Seconds, if the rounds that are left take as long as the last one. None if that is not known."""
-    rounds = status.get("rounds") or {}
-    seconds, left = rounds.get("seconds"), int(rounds.get("total") or 0) - int(rounds.get("completed") or 0)
-    return left * float(seconds) if status.get("phase") == "Running" and seconds and left > 0 else None
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _site_line(each: Mapping[str, Any]) -> Text:

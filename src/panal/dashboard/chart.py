@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from panal.dashboard.numbers import number
+from panal.api.figures import number
 
 MOST = 300  # points of a line
 WIDTH, HEIGHT = 400, 210  # units of the view box; a phone shows about as many pixels

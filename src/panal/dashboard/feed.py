@@ -1,7 +1,7 @@
-"""The objects of one run, watched with the viewer's own rights while he looks at it, and for a moment longer.
+"""The objects of one run, watched with the viewer's own rights while somebody looks at it, and for a moment longer.
 
-The API server decides what he sees: of a kind that he may not list or watch there are no objects, and a sentence says so. Each list and
-watch is in the run's namespace, and limited to the run by labels or fields.
+The API server decides what is seen: of a kind that the viewer may not list or watch there are no objects, and a sentence says so. Each list
+and watch is in the run's namespace, and limited to the run by labels or fields.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from aiohttp import web
 
 from panal.addon.scores import MOST
 from panal.api import names
+from panal.api.figures import moment
 from panal.api.text import shown
 from panal.cli.silence import silent_since
 from panal.dashboard import index
 from panal.dashboard.bell import Bell
 from panal.dashboard.listing import STATES, Page, Query
-from panal.dashboard.numbers import moment
 from panal.dashboard.rows import ENDED, PHASES, ClusterRow, RunRow
 from panal.dashboard.view import Facts, Seeing, View
 from panal.kube import kinds

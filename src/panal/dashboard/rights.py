@@ -1,7 +1,7 @@
 """What a viewer may list: the API server's answers to SelfSubjectAccessReviews that are sent with the viewer's own token.
 
 Answers count for SECONDS. A review that fails is a no. On a laptop the process has the viewer's credentials and nothing to filter: what
-he may not list, the watch cache does not have (`OwnRights`).
+the user may not list, the watch cache does not have (`OwnRights`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import Any
 
 from panal.addon import issued
 from panal.api import names
+from panal.api.figures import left, moment, quantity
 from panal.api.text import shown
-from panal.dashboard.numbers import left, moment, quantity
 from panal.kube.objects import Object, condition, holds, labels_of
 
 ENDED = ("Completed", "Failed")

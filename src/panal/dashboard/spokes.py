@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from panal.api import names
+from panal.api.figures import at
 from panal.api.history import Round
 from panal.api.progress import Metric, Progress
 from panal.api.status import Status
 from panal.api.text import shown
-from panal.dashboard.numbers import at
 from panal.dashboard.rows import ENDED, ClusterRow
 from panal.dashboard.run import Seen, data
 
@@ -97,8 +97,6 @@ def _metrics(status: Any, progress: Any, last: Any) -> Mapping[str, Metric]:
 def _link(state: str, progress: Any, received: int | None, admitted: bool, ended: bool) -> str:
     if ended:
         return "Closed"
-    if state == "Failed":
-        return "Broken"
     if received or progress is not None or state in ("Ready", "Training"):
         return "Connected"
     return "Waiting" if admitted else "Not admitted"

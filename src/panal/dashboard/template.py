@@ -13,8 +13,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from panal.api import figures
 from panal.api.text import block
-from panal.dashboard import numbers
 from panal.kube.times import now_utc
 
 
@@ -28,7 +28,7 @@ def _when(time: datetime | None, precise: bool = False) -> Markup | str:
     elif time > now_utc():
         shown = f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     else:
-        ago = numbers.age(time, now_utc())
+        ago = figures.age(time, now_utc())
         shown = ago if ago == "now" else f"{ago} ago"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(time.isoformat(), text, shown)
 
@@ -51,12 +51,12 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
-    "about": numbers.about,
-    "amount": numbers.amount,
-    "duration": numbers.duration,
-    "listed": numbers.listed,
-    "named": numbers.named,
-    "number": numbers.number,
+    "about": figures.about,
+    "amount": figures.amount,
+    "duration": figures.duration,
+    "listed": figures.listed,
+    "named": figures.named,
+    "number": figures.number,
     "part": _part,
     "when": _when,
 }

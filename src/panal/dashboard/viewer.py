@@ -29,7 +29,7 @@ MOST_SESSIONS, MOST_VIEWERS = 1000, 500
 
 @dataclass(slots=True)
 class Viewer:
-    """`key` identifies the viewer in this process, and says nothing of the token. `csrf`: what his forms must have."""
+    """`key` identifies the viewer in this process, and says nothing of the token. `csrf`: what the forms must have."""
 
     key: str
     client: Client

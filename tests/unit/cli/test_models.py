@@ -40,6 +40,15 @@ def test_a_run_without_a_model_is_named():
         models.download(Access({"hub": client}), "digits", None, None, None)
 
 
+def test_a_file_of_a_run_without_a_model_is_downloaded(tmp_path):
+    files = {"uri": "pvc://models/fl/ns/digits/u/files/", "count": 1, "size": 10}
+    client = Hub(run(model=None, files=files), job())
+    assert models.download(Access({"hub": client}), "digits", None, "files/out.bin", tmp_path) == Code.OK
+    assert (tmp_path / "out.bin").read_bytes() == CONTENT
+    with pytest.raises(Problem, match="digits has stored nothing"):
+        models.download(Access({"hub": Hub(run(model=None), job())}), "digits", None, "files/out.bin", tmp_path)
+
+
 def test_a_run_whose_job_is_gone_is_named(tmp_path):
     with pytest.raises(Problem, match="the aggregator's Job"):
         models.download(Access({"hub": Hub(run())}), "digits", None, None, tmp_path)

@@ -21,10 +21,10 @@ def cluster(name, available="True"):
 ADDON = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
 
 
-def text(*args, **kwargs):
+def text(runs, clusters, addons, paces=None):
     console = Console(width=200, record=True)
     with console.capture() as found:
-        console.print(top.picture("a hub", *args, **kwargs))
+        console.print(top.picture("a hub", runs, clusters, addons, paces or {}))
     return found.get()
 
 
@@ -33,19 +33,32 @@ def test_a_run_is_shown_with_its_clusters_and_the_time_left():
         {"cluster": "cluster1", "state": "Training", "round": 2, "seconds": 1.5, "metrics": {"loss": 0.25}},
         {"cluster": "cluster2", "state": "Failed", "reason": "NoReply", "message": "it did not reply"},
     ]
-    found = text([run("digits", sites=sites, headlineMetric="accuracy 0.9")], [cluster("cluster1"), cluster("cluster2")], {})
+    found = text(
+        [run("digits", sites=sites, headlineMetric="accuracy 0.9")],
+        [cluster("cluster1"), cluster("cluster2")],
+        {},
+        {"digits": top.Pace(2, (30.0, 31.0, 300.0))},
+    )
     lines = [line.strip("│├└─ ") for line in found.splitlines()]
-    assert lines[0].startswith("hub (a hub): 2 of 2 clusters available, 1 runs in progress, 0 ended")
+    assert lines[0].startswith("hub (a hub): 2 of 2 clusters available; runs: 1 in progress, 0 ended")
     assert lines[1] == "team/digits  Running  ████░░░░░░░░░░░░░░░░ 2/10  about 4 min left  accuracy 0.9"
     assert lines[2] == "cluster1  Training  round 2  1.5 s  loss 0.25"
     assert lines[3] == "cluster2  Failed  NoReply it did not reply"
 
 
+def test_the_durations_of_the_last_rounds_are_kept():
+    found = None
+    for completed, seconds in ((0, None), (1, 3.0), (1, 3.0), (2, 4.0), (3, 5.0), (4, 6.0), (5, 7.0), (6, 8.0)):
+        found = top.pace(found, run("a", completed=completed, seconds=seconds)["status"])
+    assert found == top.Pace(6, (4.0, 5.0, 6.0, 7.0, 8.0))
+    assert top.pace(found, run("a", completed=1, seconds=2.0)["status"]) == top.Pace(1, (2.0,))  # it began with the first round again
+
+
 def test_no_time_is_shown_before_a_round_is_complete_or_after_the_end():
-    assert top.remaining(run("a", completed=0, seconds=None)["status"]) is None
-    assert top.remaining(run("a", phase="Completed", completed=10)["status"]) is None
-    assert top.remaining(run("a", phase="Waiting")["status"]) is None
-    assert top.remaining(run("a")["status"]) == 240
+    paces = {name: top.Pace(1, (30.0,)) for name in ("begun", "completed", "waiting")}
+    runs = [run("begun", completed=0), run("completed", "Completed", completed=10), run("waiting", "Waiting")]
+    assert "left" not in text(runs, [], {}, paces)
+    assert "about 4 min left" in text([run("begun")], [], {}, paces)
 
 
 def test_clusters_in_no_run_are_shown_with_what_is_wrong_first():

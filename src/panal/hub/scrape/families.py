@@ -36,7 +36,7 @@ WITHOUT_SERIES = _gauge(
     "panal_runs_without_series",
     ("part",),
     "Runs whose series are left out. Part: clusters (those of its clusters, beyond the limit), run (all, beyond the limit), "
-    "unreadable (all, because its status has not the form that it should have).",
+    "unreadable (all, because its status cannot be read).",
 )
 
 # --- certificates -------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from prometheus import promtool
 
 ROOT = Path(__file__).parents[4]
 FILE = ROOT / "charts/panal/files/alerts.yaml"
-DASHBOARD = ROOT / "charts/panal/files/dashboard.json"
+DASHBOARD = ROOT / "charts/panal/files/grafana-dashboard.json"
 ALLOW_LIST = ROOT / "charts/panal/files/metrics.yaml"
 PAGE = ROOT / "docs/how-to/watch-with-prometheus.md"
 RULES = [rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]]

@@ -1,4 +1,4 @@
-"""Amounts, times and what is left of a run, as people read them. Pure."""
+"""Amounts, times and what is left of a run, as people read them: for the command line and the dashboard. Pure."""
 
 from __future__ import annotations
 
