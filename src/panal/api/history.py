@@ -28,7 +28,8 @@ from panal.pod.tools.codes import CLUSTER, PHASE
 VERSION = 1
 FILE = "history.jsonl"
 LIMIT = 256 << 10  # bytes in the ConfigMap, compressed
-LONGEST = 32 << 20  # bytes in the ConfigMap, decompressed
+LONGEST = 8 << 20  # bytes in the ConfigMap, decompressed
+MAX_ROWS = 25_000  # that are read
 MAX_FAILED = 20  # clusters in `failed`
 
 Cluster = Annotated[str, Field(pattern=rf"^{CLUSTER}$")]
@@ -70,11 +71,12 @@ class Round(Model):
 
 
 class History(Model):
-    """`run` has namespace, name and uid."""
+    """`run` has namespace, name and uid. `unreadable`: rows that are not what they should be."""
 
     version: int
     run: dict[str, str] = Field(default_factory=dict)
     rounds: list[Round] = Field(default_factory=list)
+    unreadable: int = 0
 
 
 def head(run: Mapping[str, str], attempt: str) -> bytes:
@@ -91,13 +93,23 @@ def read(content: bytes) -> History:
             raise HistoryError("the first line has no version")
         if found["version"] > VERSION:
             raise HistoryError(f"the history has version {found['version']}, and this panal reads {VERSION}: use a newer panal")
-        return History.model_validate({**found, "rounds": [json.loads(row) for row in rows]})
+        about = History.model_validate({"version": found["version"], "run": found.get("run") or {}})
     except HistoryError:
         raise
     except ValidationError as error:
         raise HistoryError(shown(f"the history is malformed: {error.errors()[0]['msg']}", 300)) from error
     except (ValueError, RecursionError) as error:
-        raise HistoryError("the history is malformed: a line is not JSON") from error
+        raise HistoryError("the history is malformed: the first line is not JSON") from error
+    rounds = [each for row in rows[:MAX_ROWS] if (each := _round(row)) is not None]
+    return about.model_copy(update={"rounds": rounds, "unreadable": len(rows) - len(rounds)})
+
+
+def _round(row: bytes) -> Round | None:
+    """None for what is no row: it does not hide the others."""
+    try:
+        return Round.model_validate_json(row)
+    except ValidationError:
+        return None
 
 
 def of_config_map(config_map: Mapping[str, Any]) -> History | None:

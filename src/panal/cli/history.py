@@ -29,6 +29,8 @@ def show(access: Access, name: str, namespace: str | None, cluster: str | None, 
             _print_cluster(found, cluster)
         else:
             output.columns(("ROUND", "SECONDS", "CLUSTERS", "FAILED", "METRICS"), [_row(each) for each in found.rounds])
+        if found.unreadable:
+            output.warn(f"{found.unreadable} rows of the history cannot be read")
         return Code.OK
 
     return done(work(), access)

@@ -23,7 +23,7 @@ from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.pod.shelf import DamagedError, Shelf, copy_file, summed
 from panal.pod.storage_errors import StorageError
-from panal.pod.tools.checkpoint import CONTENT, HISTORY
+from panal.pod.tools.checkpoint import CONTENT, HISTORY, PENDING
 from panal.pod.tools.files import CHECKPOINTS, RESUME, RESUMED, replace
 
 log = logging.getLogger("panal.reporter")
@@ -53,21 +53,25 @@ class Checkpoints:
     removed: bool = False
 
     def take(self, round_: int, snapshot: Snapshot) -> None:
-        """Keeps the progress for the checkpoint of `round_`, which the runtime has handed over."""
+        """Keeps the progress for the checkpoint of `round_`, which the runtime has handed over. Only the last ones have files."""
+        self.taken.pop(round_, None)
         self.taken[round_] = snapshot
+        for older in list(self.taken)[:-PENDING]:
+            self.taken.pop(older, None)
 
     def store_newest(self) -> int | None:
         """Stores the newest checkpoint that was handed over, and drops older ones. Returns its round; None if there is none. Raises
         OSError, DamagedError and StorageError."""
-        taken = list(self.taken)  # others are added meanwhile
+        snapshots = dict(self.taken)  # others are added meanwhile
+        taken = list(snapshots)
         waiting = [number for number in taken if (self._source / str(number)).is_dir()]
         for number in set(taken) - set(waiting):
-            del self.taken[number]
+            self.taken.pop(number, None)
         if not waiting:
             return None
         newest = max(waiting) if 0 not in waiting else 0  # 0: the run starts again with the first round
         try:
-            self._store(newest, self.taken[newest])
+            self._store(newest, snapshots[newest])
         except FileNotFoundError:
             if not self._newer_than(newest):
                 raise
@@ -75,7 +79,7 @@ class Checkpoints:
         finally:
             for number in waiting:
                 shutil.rmtree(self._source / str(number), ignore_errors=True)
-                del self.taken[number]
+                self.taken.pop(number, None)
         return newest
 
     def _newer_than(self, round_: int) -> bool:

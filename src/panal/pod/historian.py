@@ -14,7 +14,7 @@ from pathlib import Path
 
 from panal.api.history import for_config_map
 from panal.api.progress import Progress
-from panal.kube.errors import KubeError
+from panal.kube.errors import Invalid, KubeError
 from panal.pod.history import History
 
 log = logging.getLogger("panal.reporter")
@@ -76,6 +76,8 @@ class Historian:
         packed = await asyncio.to_thread(self.history.shortened, self.state())
         try:
             await self.write(for_config_map(packed))
+        except Invalid as error:
+            log.warning("the history is not written until it changes: %s", error)
         except KubeError as error:
             log.warning("the hub's API: %s", error)
             return 0

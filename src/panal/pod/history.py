@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,20 +25,22 @@ from panal.pod.tools.records import Record, Resumed, Round
 log = logging.getLogger("panal.reporter")
 
 MAX_SIZE = 64 << 20  # bytes of the rows with `clusters`; the rows that follow are without
+MAX_ROWS = 20_000  # the last ones
+MAX_SECONDS = 1e9  # of a duration; a longer one, and a negative one, is not believed
+LAST_MOMENT = 9.2e9  # in seconds since 1970: nanoseconds then still fit into 63 bits
 DIGITS = 7  # of a metric
 Bytes = tuple[int, int]  # received and sent
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A complete round as a compressed line of JSON. `brief` is without `clusters`."""
+    """A complete round as a line of JSON, compressed with gzip. `brief` is without `clusters`. `size`: bytes of all rows up to this one."""
 
     round: int
     time: float | None
     size: int
     full: bytes
     brief: bytes
-    traffic: Mapping[str, Bytes]
 
 
 def _no_traffic() -> Mapping[str, Bytes]:
@@ -69,9 +70,10 @@ class History:
         try:
             first, *rows = (folder / FILE).read_bytes().splitlines()
             if json.loads(first).get("attempt") == self.attempt:
-                self._known = {(row["round"], row.get("time")): _traffic_of(row) for row in map(json.loads, rows)}
+                for row in map(json.loads, rows):
+                    self._known[row["round"], row.get("time")] = _traffic_of(row)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            return  # there is none, or its last line is not complete
+            return  # there is none, or from here on a line is not complete
 
     def note(self, state: Progress, record: Record | None) -> None:
         """`state` is the progress after `record`."""
@@ -81,7 +83,7 @@ class History:
             case Round(round=number, phase=phase, seconds=seconds):
                 self._phases = self._phases if number == self._phases_of else {}
                 self._phases_of = number
-                self._phases[phase] = round(self._phases.get(phase, 0.0) + (seconds or 0.0), 3)
+                self._phases[phase] = round(min(self._phases.get(phase, 0.0) + (_duration(seconds) or 0.0), MAX_SECONDS), 3)
                 self.version += 1
             case Resumed(round=number):
                 self._drop_after(number)
@@ -89,24 +91,28 @@ class History:
 
     def restore(self, packed: bytes, most: int) -> None:
         """Takes the rows of rounds up to `most` from a checkpoint. Raises OSError, ValueError, KeyError or TypeError; then it has none."""
-        lines = gzip.decompress(packed).splitlines()
-        found = [json.loads(line) for line in lines]
-        self.rows = [_row(each) for each in found if int(each["round"]) <= most]
+        rows: list[Row] = []
+        for line in gzip.decompress(packed).splitlines():
+            if int((content := json.loads(line))["round"]) <= most:
+                rows.append(_row(content, rows[-1].size if rows else 0))
+        self.rows = rows
         self.version += 1
 
     def packed(self) -> bytes:
         """The rows for a checkpoint."""
-        return gzip.compress(b"".join(zlib.decompress(row.full) for row in self.rows), 1, mtime=0)
+        return b"".join(row.full for row in self.rows)  # several files of gzip, one after the other, are one
 
     def _add(self, state: Progress, number: int, time: float | None) -> None:
         self._drop_after(number - 1)
-        counters = self.traffic()
+        time, counters = _moment(time), self.traffic()
         known = self._known.pop((number, time), None)
         traffic = _since(self._before, counters) if known is None else known  # {}: the counters have not been read since
         self._before = dict(counters) if known is None else _sum(self._before, known)
         phases = self._phases if self._phases_of == number else {}
-        ended = {"resumed": self._resumed or None, "time": time, "seconds": state.seconds, "metrics": _rounded(state.metrics)}
-        self.rows.append(_row(_content(state, number, phases, traffic, ended), sum(row.size for row in self.rows)))
+        ended = {"resumed": self._resumed or None, "time": time, "seconds": _duration(state.seconds), "metrics": _rounded(state.metrics)}
+        self.rows.append(_row(_content(state, number, phases, traffic, ended), self.rows[-1].size if self.rows else 0))
+        if len(self.rows) > MAX_ROWS:
+            self.rows = self.rows[MAX_ROWS // 10 :]
         self._resumed = False
         self.version += 1
 
@@ -119,27 +125,34 @@ class History:
     def save(self, folder: Path, rows: list[Row]) -> None:
         """Writes the file so that it has `rows`. Raises OSError. May run in a thread."""
         with self._saving:
-            self._save(folder, rows)
+            try:
+                self._save(folder, rows)
+            except OSError:
+                self.saved = []  # what the file has now is not known: the next time it is written anew
+                raise
 
     def _save(self, folder: Path, rows: list[Row]) -> None:
         kept = len(self.saved)
         if kept and rows[:kept] == self.saved:
             with (folder / FILE).open("ab") as file:
-                file.writelines(zlib.decompress(row.full) for row in rows[kept:])
+                file.writelines(gzip.decompress(row.full) for row in rows[kept:])
                 file.flush()
                 os.fsync(file.fileno())
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            lines = b"".join(zlib.decompress(row.full) for row in rows)
+            lines = b"".join(gzip.decompress(row.full) for row in rows)
             replace(folder / FILE, head(self.run, self.attempt) + lines, durable=True)
         self.saved = rows
 
     def shortened(self, state: Progress, limit: int = LIMIT) -> bytes:
-        """For the ConfigMap: gzip of at most `limit` bytes. The last complete round and the current one always name their clusters."""
+        """For the ConfigMap: gzip of at most `limit` bytes. The last complete round and the current one name their clusters, unless these
+        alone are more."""
         while True:
             packed = gzip.compress(b"".join(self._lines(state)), 6, mtime=0)
-            if len(packed) <= limit or self._step > 4 * len(self.rows) + 4:
+            if len(packed) <= limit:
                 return packed
+            if self._step > 4 * len(self.rows) + 4:
+                return gzip.compress(head(self.run, self.attempt) + b"".join(gzip.decompress(row.brief) for row in self.rows[-1:]), mtime=0)
             self._step *= 2
 
     def _lines(self, state: Progress) -> Iterator[bytes]:
@@ -147,15 +160,17 @@ class History:
         rows = list(self.rows)
         last = len(rows) - 1
         every = max(1, self._step // len(rows)) if rows else 1  # without any cluster it is still too large: rows are left out
+        named = self._step <= 2 * len(rows) + 2  # the clusters of the last row and of the current one
         for number, row in enumerate(rows):
-            if number == last or number % self._step == 0:
-                yield zlib.decompress(row.full)
-            elif number % every == 0:
-                yield zlib.decompress(row.brief)
+            if (number == last and named) or number % self._step == 0:
+                yield gzip.decompress(row.full)
+            elif number % every == 0 or number == last:
+                yield gzip.decompress(row.brief)
         if state.reported_round > (rows[-1].round if rows else 0) and not state.result:
             phases = self._phases if self._phases_of == state.reported_round else {}
             going = {"complete": False, "metrics": _rounded(state.reported)}
-            yield _line(_content(state, state.reported_round, phases, _since(self._before, self.traffic()), going))
+            content = _content(state, state.reported_round, phases, _since(self._before, self.traffic()), going)
+            yield _line(content if named else _brief(content))
 
 
 def _content(
@@ -167,7 +182,13 @@ def _content(
     clusters = {}
     for cluster, each in of_round.items():
         received, sent = traffic.get(cluster, (None, None))
-        found = {"seconds": each.seconds, "metrics": _rounded(each.metrics), "received": received, "sent": sent, "message": each.message}
+        found = {
+            "seconds": _duration(each.seconds),
+            "metrics": _rounded(each.metrics),
+            "received": received,
+            "sent": sent,
+            "message": each.message,
+        }
         clusters[cluster] = _without_empty(found | {"reason": each.reason if each.failed else ""})
     return _without_empty(
         {
@@ -190,11 +211,24 @@ def _without_empty(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None and value != "" and value != {}}
 
 
-def _row(content: Mapping[str, Any], size: int = 0) -> Row:
-    """`size`: that of the rows before it."""
-    brief = _line({name: value for name, value in content.items() if name != "clusters"})
-    full = _line(content) if size < MAX_SIZE else brief
-    return Row(int(content["round"]), content.get("time"), len(full), zlib.compress(full), zlib.compress(brief), _traffic_of(content))
+def _duration(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and 0 <= seconds <= MAX_SECONDS else None
+
+
+def _moment(time: float | None) -> float | None:
+    return time if time is not None and 0 <= time <= LAST_MOMENT else None
+
+
+def _row(content: Mapping[str, Any], before: int = 0) -> Row:
+    """`before`: the size of the rows before it."""
+    brief = _line(_brief(content))
+    full = _line(content) if before < MAX_SIZE else brief
+    packed = (gzip.compress(line, 6, mtime=0) for line in (full, brief))
+    return Row(int(content["round"]), content.get("time"), before + len(full), *packed)
+
+
+def _brief(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != "clusters"}
 
 
 def _line(content: Mapping[str, Any]) -> bytes:

@@ -1,32 +1,31 @@
 """Tracks the run in MLflow, by its REST API: parameters, the points of each round, the model and the history. Part of the reporter.
 
-The MLflow run is found by the tag `panal.uid`, so every aggregator of a run goes on with the same one. A tag names the last round whose
-points were sent; those that are sent again after a crash have the same time and step, and MLflow keeps one. Nothing here ends a run: what
-fails is tried again, and `say` reports it.
+The MLflow run is found by the tag `panal.uid`, so every aggregator of a run goes on with the same one. Tags say whether its parameters were
+sent, and which is the last round whose points were; those that are sent again after a crash have the same time and step, and MLflow keeps
+one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from panal.api.text import shown
+from panal.pod.follower import LOOK, Follower, ServerError, parsed
 from panal.pod.history import Row
-from panal.pod.server import ServerError, tls
 from panal.pod.tracking import (
     BATCH,
     CUT,
     DIVERGED,
     LOGGED,
     PARAMETERS,
+    PARAMETERS_LOGGED,
+    REFUSED,
     Tracking,
     artifact_path,
     batches,
@@ -35,106 +34,98 @@ from panal.pod.tracking import (
     parameters,
     points,
     unlogged,
-)
+)  # fmt: skip
 
-log = logging.getLogger("panal.reporter")
-
-LOOK = 0.5  # seconds between two looks at the rows
-LONGEST_PAUSE = 30.0
-ANSWER = 30.0  # seconds for a request; of an artifact, without progress
-UPLOADING = 60.0  # seconds that a run waits for a server which does not take its model
+UPLOADING, LONGEST_UPLOAD = 60.0, 1800.0  # seconds that a run waits for a server which takes nothing of its model; and altogether
 KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 PIECE = 1 << 20
 WHERE = "spec.tracking.mlflow"
 
 
 @dataclass(slots=True)
-class MLflow:
-    """`run` has namespace, name and uid. `rows` returns those of the history. `say` gets what is wrong; an empty text when it is over."""
+class MLflow(Follower):
+    """`run` has namespace, name and uid. `rows` returns those of the history."""
 
-    tracking: Tracking
-    run: Mapping[str, str]
-    rows: Callable[[], Sequence[Row]]
-    say: Callable[[str], None]
-    credentials: Mapping[str, str] = field(default_factory=dict)
-    _http: aiohttp.ClientSession | None = None
+    tracking: Tracking = field(kw_only=True)
+    run: Mapping[str, str] = field(kw_only=True)
+    rows: Callable[[], Sequence[Row]] = field(kw_only=True)
     _id: str = ""
     _artifacts: str | None = None
     _logged: str = ""  # the mark of the last row
     _diverged: bool = False
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def follow(self, stop: asyncio.Event) -> None:
-        """Sends rounds as they are complete, until `stop` is set."""
-        pause = LOOK
-        while not stop.is_set():
-            try:
-                await self.send()
-                pause = LOOK
-            except ServerError as error:
-                self._tell(error)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            try:
-                async with asyncio.timeout(pause):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+    @classmethod
+    def of(
+        cls,
+        tracking: Tracking,
+        run: Mapping[str, str],
+        rows: Callable[[], Sequence[Row]],
+        say: Callable[[str], None],
+        credentials: Mapping[str, str],
+    ) -> MLflow:
+        server = (f"{WHERE}.uri", tracking.uri, tracking.authorities, tracking.bundle)
+        return cls(*server, say, authorization(credentials), tracking=tracking, run=run, rows=rows)
 
     async def send(self) -> None:
-        """Raises ServerError."""
         async with self._one:
-            await self._begin()
+            if not self._id:
+                await self._begin()
             for row in unlogged(self.rows(), self._logged):
-                for batch in batches(points(row), BATCH):
-                    await self._post("runs/log-batch", {"run_id": self._id, "metrics": batch})
-                tags = {LOGGED: mark(row)}
+                tags = {LOGGED: mark(row), **await self._send_points(row)}
                 if (found := diverged(row)) and not self._diverged:
                     tags[DIVERGED], self._diverged = found, True
                 await self._tag(tags)
                 self._logged = mark(row)
             self.say("")
 
+    async def _send_points(self, row: Row) -> dict[str, str]:
+        """Returns a tag about points that the server does not take: they do not hold up the others."""
+        refused = {}
+        for batch in batches(points(row), BATCH):
+            try:
+                await self._post("runs/log-batch", {"run_id": self._id, "metrics": batch})
+            except ServerError as error:
+                if error.code != "INVALID_PARAMETER_VALUE":
+                    raise
+                refused[REFUSED] = shown(f"round {row.round}: {error}", 400)
+        return refused
+
     async def model(self, folder: Path, names: Sequence[str], tags: Mapping[str, str], touch: Callable[[], None]) -> None:
         """Uploads these files of `folder`, and says so if that is not possible."""
-        until = time.monotonic() + UPLOADING
-        while True:
-            try:
-                await self.send()
-                await self._tag({f"panal.model.{name}": value for name, value in tags.items()})
-                await self._upload([folder / name for name in names], touch)
-            except ServerError as error:
-                self._tell(error)
-                if time.monotonic() >= until:
-                    return
-            else:
-                return
-            touch()
-            await asyncio.sleep(LOOK)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LONGEST_UPLOAD
+        try:
+            async with asyncio.timeout(UPLOADING) as limit:
+
+                def progress() -> None:
+                    touch()
+                    limit.reschedule(min(loop.time() + UPLOADING, end))
+
+                while not await self.attempt(self._send_model([folder / name for name in names], tags, progress)):
+                    touch()
+                    await asyncio.sleep(LOOK)
+        except TimeoutError:
+            self.tell(f"{WHERE}.uri: {self.address} does not take the model")
+
+    async def _send_model(self, files: Sequence[Path], tags: Mapping[str, str], progress: Callable[[], None]) -> None:
+        await self.send()
+        await self._tag({f"panal.model.{name}": value for name, value in tags.items()})
+        await self._upload(files, progress)
 
     async def end(self, result: str, history: Path) -> None:
-        """The last rounds, the history, and FINISHED, or KILLED without a result."""
-        status = "FINISHED" if result else "KILLED"
-        try:
-            await self.send()
-            if await asyncio.to_thread(history.is_file):
-                await self._upload([history], lambda: None)
-            await self._post("runs/update", {"run_id": self._id, "status": status, "end_time": round(1000 * time.time())})
-        except ServerError as error:
-            self._tell(error)
+        """FINISHED, or KILLED without a result."""
+        await self.attempt(self._end("FINISHED" if result else "KILLED", history))
 
-    async def close(self) -> None:
-        if self._http:
-            await self._http.close()
-
-    def _tell(self, error: ServerError) -> None:
-        log.warning("MLflow: %s", error)
-        self.say(shown(str(error), 400))
+    async def _end(self, status: str, history: Path) -> None:
+        await self.send()
+        if await asyncio.to_thread(history.is_file):
+            await self._upload([history], lambda: None)
+        await self._post("runs/update", {"run_id": self._id, "status": status, "end_time": round(1000 * time.time())})
 
     # --- the run of MLflow ----------------------------------------------------------------------------------------
     async def _begin(self) -> None:
         """Finds the run, or creates it."""
-        if self._id:
-            return
         try:
             await self._find_or_create()
         except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -146,12 +137,21 @@ class MLflow:
         query = {"experiment_ids": [experiment], "filter": f"tags.`panal.uid` = '{uid}'", "max_results": 1}
         found = (await self._post("runs/search", query)).get("runs") or []
         made = found[0] if found else await self._create(experiment)
-        tags = {each["key"]: each["value"] for each in made["data"].get("tags") or ()}
-        self._logged, self._diverged = tags.get(LOGGED, ""), DIVERGED in tags
+        number, tags = str(made["info"]["run_id"]), {each["key"]: each["value"] for each in made["data"].get("tags") or ()}
+        self._logged, self._diverged = str(tags.get(LOGGED, "")), DIVERGED in tags
         self._artifacts = artifact_path(str(made["info"].get("artifact_uri") or ""))
         if found:
-            await self._post("runs/update", {"run_id": made["info"]["run_id"], "status": "RUNNING"})
-        self._id = made["info"]["run_id"]
+            await self._post("runs/update", {"run_id": number, "status": "RUNNING"})
+        if PARAMETERS_LOGGED not in tags:
+            await self._send_parameters(number)
+        self._id = number
+
+    async def _send_parameters(self, number: str) -> None:
+        sent, cut = parameters(self.tracking.parameters)
+        for batch in batches(sent, PARAMETERS):
+            await self._post("runs/log-batch", {"run_id": number, "params": batch})
+        tags = {PARAMETERS_LOGGED: str(len(sent))} | ({CUT: ", ".join(cut)} if cut else {})
+        await self._tag(tags, number)
 
     async def _experiment(self) -> str:
         name = self.tracking.experiment
@@ -166,19 +166,15 @@ class MLflow:
         return str(found["experiment_id"])
 
     async def _create(self, experiment: str) -> dict[str, Any]:
-        sent, cut = parameters(self.tracking.parameters)
         about = {f"panal.{name}": value for name, value in self.run.items()} | {"mlflow.source.name": "panal"}
-        about |= {CUT: ", ".join(cut)} if cut else {}
         tags = [{"key": key, "value": value} for key, value in about.items()]
         name = f"{self.run['namespace']}/{self.run['name']}"
         body = {"experiment_id": experiment, "run_name": name, "start_time": round(1000 * time.time()), "tags": tags}
         made: dict[str, Any] = (await self._post("runs/create", body))["run"]
-        for batch in batches(sent, PARAMETERS):
-            await self._post("runs/log-batch", {"run_id": made["info"]["run_id"], "params": batch})
         return made
 
-    async def _tag(self, tags: Mapping[str, str]) -> None:
-        body = {"run_id": self._id, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    async def _tag(self, tags: Mapping[str, str], number: str = "") -> None:
+        body = {"run_id": number or self._id, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
         await self._post("runs/log-batch", body)
 
     async def _upload(self, files: Sequence[Path], touch: Callable[[], None]) -> None:
@@ -187,7 +183,8 @@ class MLflow:
                 f"{WHERE}.uri: the server does not take artifacts (mlflow server --artifacts-destination), so the model is not there"
             )
         for file in files:
-            await self._ask("PUT", f"api/2.0/mlflow-artifacts/artifacts/{self._artifacts}/{file.name}", data=_pieces(file, touch))
+            path = f"api/2.0/mlflow-artifacts/artifacts/{self._artifacts}/{file.name}"
+            await self._ask("PUT", path, large=True, data=_pieces(file, touch))
 
     # --- requests -------------------------------------------------------------------------------------------------
     async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,44 +193,28 @@ class MLflow:
     async def _get(self, path: str, **query: str) -> dict[str, Any]:
         return await self._ask("GET", f"api/2.0/mlflow/{path}", params=query)
 
-    async def _ask(self, method: str, path: str, **what: Any) -> dict[str, Any]:
-        uri = self.tracking.uri.rstrip("/")
-        try:
-            async with self._session().request(method, f"{uri}/{path}", allow_redirects=False, **what) as response:
-                if response.status == 200:
-                    found: dict[str, Any] = await response.json(content_type=None)
-                    return found
-                raise await self._refusal(response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ServerError(f"{WHERE}.uri: {uri} cannot be used: {str(error) or type(error).__name__}") from error
-
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ServerError:
-        text = await response.text(errors="replace")
-        try:
-            body = await response.json(content_type=None)
-            code, why = str(body["error_code"]), str(body["message"])
-        except (ValueError, KeyError, TypeError):
-            code, why = "", text.strip() or response.reason or ""
-        if response.status in (401, 403):
+    async def _ask(self, method: str, path: str, large: bool = False, **what: Any) -> dict[str, Any]:
+        status, text = await self.request(method, path, large, **what)
+        body = parsed(text)
+        if status == 200 and (large or isinstance(body, dict)):  # the answer to an upload is empty
+            return body or {}
+        if status == 200:
+            raise ServerError(f"{WHERE}.uri: {self.address} does not answer as MLflow does")
+        code, why = (str(body.get(key) or "") for key in ("error_code", "message")) if isinstance(body, dict) else ("", text.strip())
+        if status in (401, 403):
             secret = f"the Secret {self.tracking.secret}" if self.tracking.secret else "no Secret is named"
-            return ServerError(f"{WHERE}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code)
-        return ServerError(f"{WHERE}.uri: the server answers {response.status}: {shown(why, 200)}", code)
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._http is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=ANSWER)
-            connector = aiohttp.TCPConnector(ssl=tls(WHERE, self.tracking.authorities, self.tracking.bundle))
-            self._http = aiohttp.ClientSession(timeout=timeout, headers=self._headers(), connector=connector)
-        return self._http
-
-    def _headers(self) -> dict[str, str]:
-        token, user, password = (self.credentials.get(key, "").strip() for key in KEYS)
-        if token:
-            return {"Authorization": f"Bearer {token}"}
-        return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"} if user else {}
+            raise ServerError(f"{WHERE}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code)
+        raise ServerError(f"{WHERE}.uri: the server answers {status}: {shown(why, 200)}", code)
 
 
-async def _pieces(file: Path, touch: Callable[[], None]) -> Any:
+def authorization(credentials: Mapping[str, str]) -> dict[str, str]:
+    token, user, password = (credentials.get(key, "").strip() for key in KEYS)
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"} if user else {}
+
+
+async def _pieces(file: Path, touch: Callable[[], None]) -> AsyncIterator[bytes]:
     with file.open("rb") as source:
         while piece := await asyncio.to_thread(source.read, PIECE):
             touch()

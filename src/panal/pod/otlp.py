@@ -1,7 +1,7 @@
 """Sends the trace of the run to an OTLP endpoint, by HTTP. Part of the reporter.
 
 Each span is sent once: the file `.traced` beside the model has the last round that was, for a reporter that was killed. The span of the
-whole run is the last one. Nothing here ends a run: what fails is tried again, and `say` reports it.
+whole run is the last one.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
-import aiohttp
-
 from panal.api.text import shown
+from panal.pod.follower import Follower, ServerError
 from panal.pod.history import Row
-from panal.pod.server import ServerError, tls
 from panal.pod.tools.files import replace
 from panal.pod.tracing import Span, Trace
 from panal.pod.tracking import Telemetry, mark, unlogged
 
 log = logging.getLogger("panal.reporter")
 
-LOOK, LONGEST_PAUSE, ANSWER = 0.5, 30.0, 10.0  # seconds
 SPANS = 500  # in a request
 KEY = "OTEL_EXPORTER_OTLP_HEADERS"
 WHERE = "spec.tracking.openTelemetry"
@@ -35,47 +31,27 @@ MARK = ".traced"
 
 
 @dataclass(slots=True)
-class Tracer:
+class Tracer(Follower):
     """`folder` is that of the run's model. `times` returns when the app was announced and when the training began, as far as they are
     known: seconds since 1970."""
 
-    telemetry: Telemetry
-    run: Mapping[str, str]
-    attempt: str
-    folder: Path
-    rows: Callable[[], Sequence[Row]]
-    times: Callable[[], tuple[float | None, float | None]]
-    say: Callable[[str], None]
-    headers: str = ""
-    _http: aiohttp.ClientSession | None = None
+    telemetry: Telemetry = field(kw_only=True)
+    run: Mapping[str, str] = field(kw_only=True)
+    attempt_uid: str = field(kw_only=True)
+    folder: Path = field(kw_only=True)
+    rows: Callable[[], Sequence[Row]] = field(kw_only=True)
+    times: Callable[[], tuple[float | None, float | None]] = field(kw_only=True)
     _sent: str | None = None  # the mark of the last row; None: not known yet
     _begun: bool = False
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def follow(self, stop: asyncio.Event) -> None:
-        """Sends rounds as they are complete, until `stop` is set."""
-        pause = LOOK
-        while not stop.is_set():
-            try:
-                await self.send()
-                pause = LOOK
-            except ServerError as error:
-                self._tell(error)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            try:
-                async with asyncio.timeout(pause):
-                    await stop.wait()
-            except TimeoutError:
-                continue
-
     async def send(self) -> None:
-        """Raises ServerError."""
         async with self._one:
             if self._sent is None:
                 self._restore(await asyncio.to_thread(_read, self.folder / MARK))
             announced, started = self.times()
             if not self._begun and announced is not None and started is not None:
-                await self._post(self._trace.beginning(self.telemetry.created, announced, started, self.attempt))
+                await self._post(self._trace.beginning(self.telemetry.created, announced, started, self.attempt_uid))
                 self._begun = True
                 await self._remember()
             for row in unlogged(self.rows(), self._sent or ""):
@@ -84,21 +60,14 @@ class Tracer:
                 await self._remember()
             self.say("")
 
-    async def model(self, *_: Any) -> None:
-        return
+    async def end(self, result: str, history: Path) -> None:
+        await self.attempt(self._end(result))
 
-    async def end(self, result: str, _: Path) -> None:
-        """The last rounds, and the whole run if it has its result: otherwise another aggregator may go on."""
-        try:
-            await self.send()
-            if result:
-                await self._post([self._trace.whole(self.telemetry.created, time.time(), "", len(self.rows()))])
-        except ServerError as error:
-            self._tell(error)
-
-    async def close(self) -> None:
-        if self._http:
-            await self._http.close()
+    async def _end(self, result: str) -> None:
+        """The last rounds, and the whole run if it has its result."""
+        await self.send()
+        if result:
+            await self._post([self._trace.whole(self.telemetry.created, time.time(), len(self.rows()))])
 
     @property
     def _trace(self) -> Trace:
@@ -107,43 +76,28 @@ class Tracer:
     def _restore(self, text: str) -> None:
         """A line of the attempt whose beginning was sent, and the mark of the last row."""
         attempt, _, self._sent = text.partition("\n")
-        self._begun = attempt == self.attempt
+        self._begun = attempt == self.attempt_uid
 
     async def _remember(self) -> None:
-        text = f"{self.attempt if self._begun else ''}\n{self._sent or ''}"
+        text = f"{self.attempt_uid if self._begun else ''}\n{self._sent or ''}"
         try:
             await asyncio.to_thread(_write, self.folder, text)
         except OSError as error:
             log.warning("what was sent of the trace is not stored: %s", error)
 
-    def _tell(self, error: ServerError) -> None:
-        log.warning("OpenTelemetry: %s", error)
-        self.say(shown(str(error), 400))
-
     async def _post(self, spans: list[Span]) -> None:
         for start in range(0, len(spans), SPANS):
             await self._request(self._trace.request(spans[start : start + SPANS], version("panal")))
 
-    async def _request(self, body: dict[str, Any]) -> None:
-        endpoint = self.telemetry.endpoint.rstrip("/")
-        try:
-            async with self._session().post(f"{endpoint}/v1/traces", json=body, allow_redirects=False) as response:
-                text = await response.text(errors="replace")
-                if response.status in (401, 403):
-                    raise ServerError(
-                        f"{WHERE}.secretName: the endpoint refuses the headers ({response.status}): {shown(text.strip(), 200)}"
-                    )
-                if response.status != 200:
-                    raise ServerError(f"{WHERE}.endpoint: {endpoint} answers {response.status}: {shown(text.strip(), 200)}")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ServerError(f"{WHERE}.endpoint: {endpoint} cannot be used: {str(error) or type(error).__name__}") from error
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._http is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=ANSWER)
-            connector = aiohttp.TCPConnector(ssl=tls(WHERE, self.telemetry.authorities, self.telemetry.bundle))
-            self._http = aiohttp.ClientSession(timeout=timeout, headers=headers_of(self.headers), connector=connector)
-        return self._http
+    async def _request(self, body: dict[str, object]) -> None:
+        status, text = await self.request("POST", "v1/traces", json=body)
+        said = f"{status}: {shown(text.strip(), 200)}"
+        if status in (401, 403):
+            raise ServerError(f"{WHERE}.secretName: the endpoint refuses the headers with {said}")
+        if status == 400:
+            self.tell(f"{WHERE}.endpoint: {self.address} does not take some spans, and answers {said}")  # nor will it later
+        elif status != 200:
+            raise ServerError(f"{WHERE}.endpoint: {self.address} answers {said}")
 
 
 def headers_of(text: str) -> dict[str, str]:

@@ -39,7 +39,8 @@ from panal.pod.historian import Historian
 from panal.pod.history import History
 from panal.pod.mlflow import KEYS, MLflow
 from panal.pod.otlp import KEY as HEADERS
-from panal.pod.otlp import Tracer
+from panal.pod.otlp import WHERE as TRACED
+from panal.pod.otlp import Tracer, headers_of
 from panal.pod.publishing import InBucket, Storage, Volume
 from panal.pod.service import SECRETS
 from panal.pod.shelf import DamagedError
@@ -201,11 +202,19 @@ class Reporter:
         settings, rows = self.settings, lambda: list(history.rows)
         if tracking := settings.tracking:
             secrets = {key: self.credentials[key] for key in KEYS if key in self.credentials}
-            yield MLflow(tracking, settings.run, rows, partial(self._untold, "mlflow"), secrets)
+            yield MLflow.of(tracking, settings.run, rows, partial(self._untold, "mlflow"), secrets)
         if telemetry := settings.telemetry:
-            times, say = (lambda: (self.announced, self.started)), partial(self._untold, "openTelemetry")
+            server = (f"{TRACED}.endpoint", telemetry.endpoint, telemetry.authorities, telemetry.bundle)
             yield Tracer(
-                telemetry, settings.run, settings.attempt, settings.place.folder, rows, times, say, self.credentials.get(HEADERS, "")
+                *server,
+                partial(self._untold, "openTelemetry"),
+                headers_of(self.credentials.get(HEADERS, "")),
+                telemetry=telemetry,
+                run=settings.run,
+                attempt_uid=settings.attempt,
+                folder=settings.place.folder,
+                rows=rows,
+                times=lambda: (self.announced, self.started),
             )
 
     def _untold(self, whom: str, trouble: str) -> None:
@@ -219,15 +228,18 @@ class Reporter:
     async def run(self) -> None:
         """Runs until `stop` is set, then writes what is left."""
         await self.historian.load()
+        await self._read_records()  # all of them, before anything is written or sent that depends on them
+        following = [asyncio.create_task(each.follow()) for each in self.followers]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._end_storage())
             tasks.create_task(self._store_models())
             tasks.create_task(self._store_checkpoints())
             tasks.create_task(self.historian.store(self.stop))
             tasks.create_task(self.historian.report(self.stop))
-            for each in self.followers:
-                tasks.create_task(each.follow(self.stop))
             tasks.create_task(self._sync_loop())
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
         await self._write_last()
 
     async def _end_storage(self) -> None:
@@ -277,14 +289,10 @@ class Reporter:
 
     async def _read_records(self) -> None:
         async with self._reading:
-            for line in self._tail.poll():
-                try:
-                    record = parse(line)
-                except InvalidRecordError as error:
-                    log.warning("ignored a record of progress.jsonl: %s", error)
-                    continue
-                if isinstance(record, Round) and record.phase == END:
-                    await self.gateway.measure()
+            found = [record for line in self._tail.poll() if (record := _parsed(line)) is not None]
+            if any(isinstance(each, Round) and each.phase == END for each in found):
+                await self.gateway.measure()
+            for record in found:
                 self.state = fold(self.state, record)
                 self._note(record)
 
@@ -470,6 +478,14 @@ class Reporter:
                 await self.stop.wait()
         except TimeoutError:
             return
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        return parse(line)
+    except InvalidRecordError as error:
+        log.warning("ignored a record of progress.jsonl: %s", error)
+        return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

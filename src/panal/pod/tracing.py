@@ -6,14 +6,14 @@ Identifiers are derived from the run's uid, so every aggregator of a run adds to
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from panal.pod.history import Row
+from panal.pod.history import LAST_MOMENT, Row
 from panal.pod.tools.codes import QUERY, TRAIN
 
 OK, ERROR = 1, 2
@@ -38,8 +38,8 @@ class Trace:
             **({} if root else {"parentSpanId": self._span_id(parent or ROOT)}),
             "name": name,
             "kind": 1,
-            "startTimeUnixNano": str(round(start * 1e9)),
-            "endTimeUnixNano": str(round(max(start, end) * 1e9)),
+            "startTimeUnixNano": _nanoseconds(start),
+            "endTimeUnixNano": _nanoseconds(max(start, end)),
             "attributes": attributes_of(about or {}),
             "status": {"code": ERROR, "message": error} if error else {"code": OK},
         }
@@ -51,9 +51,9 @@ class Trace:
     def _span_id(self, key: str) -> str:
         return hashlib.sha256(f"{self.run['uid']}/{key}".encode()).hexdigest()[:16]
 
-    def whole(self, created: float, ended: float, error: str, rounds: int) -> Span:
+    def whole(self, created: float, ended: float, rounds: int) -> Span:
         name = f"{self.run['namespace']}/{self.run['name']}"
-        return self.span(f"federated run {name}", ROOT, created, ended, {"panal.rounds": rounds}, error=error)
+        return self.span(f"federated run {name}", ROOT, created, ended, {"panal.rounds": rounds})
 
     def beginning(self, created: float, announced: float, started: float, attempt: str) -> list[Span]:
         """Until the aggregator knew its app, and until enough collaborators were there."""
@@ -63,7 +63,7 @@ class Trace:
         ]
 
     def round(self, row: Row) -> list[Span]:
-        content = json.loads(zlib.decompress(row.full))
+        content = json.loads(gzip.decompress(row.full))
         end, clusters = float(row.time or 0), content.get("clusters") or {}
         begin, round_ = end - float(content.get("seconds") or 0), f"round/{row.round}/{row.time}"
         failed = ", ".join(f"{cluster}: {reason}" for cluster, reason in (content.get("failed") or {}).items())
@@ -82,7 +82,7 @@ class Trace:
     def _clusters(self, clusters: Mapping[str, Any], parent: str, begin: float, end: float) -> Iterable[Span]:
         for cluster, each in clusters.items():
             seconds, reason = each.get("seconds"), each.get("reason", "")
-            until = begin + float(seconds) if seconds is not None else end
+            until = min(begin + float(seconds), end) if seconds is not None else end
             about = {f"panal.{name}": each.get(name) for name in ("received", "sent")}
             about |= {f"panal.metric.{name}": value for name, value in (each.get("metrics") or {}).items()}
             error = f"{reason} {each.get('message', '')}".strip() if reason else ""
@@ -97,6 +97,10 @@ class Trace:
 
 
 ROOT = "run"
+
+
+def _nanoseconds(seconds: float) -> str:
+    return str(round(min(max(seconds, 0.0), LAST_MOMENT) * 1e9))
 
 
 def attributes_of(values: Mapping[str, Any]) -> list[dict[str, Any]]:

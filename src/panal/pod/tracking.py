@@ -7,9 +7,9 @@ finite is sent as NaN, which breaks the curve, and tagged as DIVERGED, since a s
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ PARAMETERS = 100  # in a request
 LONGEST = 500  # characters of a parameter's value: the least of the supported versions
 MAX_NAME = 250
 DIVERGED, LOGGED, CUT = "panal.diverged", "panal.logged", "panal.cutParameters"
+REFUSED, PARAMETERS_LOGGED = "panal.refused", "panal.parameters"
 NAME = re.compile(r"[^\w\-. :/]", re.ASCII)
 
 Point = dict[str, Any]
@@ -62,7 +63,7 @@ class Telemetry:
 
 def points(row: Row) -> list[Point]:
     """A round as points: the app's metrics by their names, panal's below `panal/`, each cluster's below `clusters/NAME/`."""
-    content = json.loads(zlib.decompress(row.full))
+    content = json.loads(gzip.decompress(row.full))
     own = {f"panal/{name}": content.get(name) for name in ("seconds", "replies", "failures")}
     found = {**(content.get("metrics") or {}), **own}
     for cluster, each in (content.get("clusters") or {}).items():
@@ -79,7 +80,7 @@ def points(row: Row) -> list[Point]:
 
 def diverged(row: Row) -> str:
     """The metrics of the round that are not finite, such as `round 3: loss NaN`; empty if all are."""
-    metrics: Mapping[str, Any] = json.loads(zlib.decompress(row.brief)).get("metrics") or {}
+    metrics: Mapping[str, Any] = json.loads(gzip.decompress(row.brief)).get("metrics") or {}
     found = ", ".join(f"{name} {value}" for name, value in metrics.items() if isinstance(value, str))
     return f"round {row.round}: {found}" if found else ""
 
@@ -89,15 +90,23 @@ def _finite(value: Any) -> Any:
 
 
 def name_of(key: str) -> str:
-    """A name that MLflow accepts."""
-    return NAME.sub("_", key)[:MAX_NAME].strip("/") or "_"
+    """A name that MLflow accepts. It refuses what is no path of a file as well."""
+    parts = NAME.sub("_", key)[:MAX_NAME].split("/")
+    return "/".join("_" if part.strip(". ") == "" else part for part in parts)
 
 
 def parameters(wanted: Mapping[str, str]) -> tuple[list[dict[str, str]], list[str]]:
     """The parameters, and the names of those that were cut."""
     cut = sorted(name for name, value in wanted.items() if len(value) > LONGEST)
     shortened = {name: value if name not in cut else f"{value[: LONGEST - 1]}…" for name, value in wanted.items()}
-    return [{"key": name_of(name), "value": value} for name, value in shortened.items() if value], cut
+    found: dict[str, str] = {}
+    for name, value in shortened.items():
+        key, number = name_of(name), 1
+        while key in found:  # names that differ in what MLflow does not accept
+            number += 1
+            key = f"{name_of(name)[: MAX_NAME - 8]}_{number}"
+        found |= {key: value} if value else {}
+    return [{"key": key, "value": value} for key, value in found.items()], cut
 
 
 def mark(row: Row) -> str:
@@ -106,11 +115,15 @@ def mark(row: Row) -> str:
 
 
 def unlogged(rows: Sequence[Row], last: str) -> list[Row]:
-    """The rows after the one with the mark `last`; all of them if none has it."""
+    """The rows after the one with the mark `last`. If none has it, because its round was repeated, those that ended later."""
     for index in range(len(rows) - 1, -1, -1):
         if mark(rows[index]) == last:
             return list(rows[index + 1 :])
-    return list(rows)
+    try:
+        time = float(last.partition("@")[2])
+    except ValueError:
+        return list(rows)
+    return [row for row in rows if row.time is None or row.time > time]
 
 
 def batches(found: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -46,7 +46,7 @@ def test_a_cluster_has_lines_of_its_own(capsys):
     history.show(hub(), "digits", None, "cluster1", False)
     said = capsys.readouterr()
     found = [[cell.strip() for cell in line.split("   ") if cell.strip()] for line in said.out.splitlines()]
-    assert found[1:] == [["1", "1.0", "2 KiB", "100 bytes", "loss 0.4"], ["3 (not complete)", "-", "-", "-", "ValueError bad \\x1b[1m"]]
+    assert found[1:] == [["1", "1.0", "2.0 KiB", "100 B", "loss 0.4"], ["3 (not complete)", "-", "-", "-", "ValueError bad \\x1b[1m"]]
     assert "1 of 3 rounds are left out here" in said.err
 
 

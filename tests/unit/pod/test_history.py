@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,8 @@ from panal.pod.fold import fold
 from panal.pod.history import Bytes, History
 from panal.pod.tools.codes import END, TRAIN
 from panal.pod.tools.records import Number, Record, Reply, Resumed, Round
+from panal.pod.tracing import Trace
+from panal.pod.tracking import points
 
 RUN = {"namespace": "team", "name": "digits", "uid": "u"}
 SITES = ("cluster1", "cluster2")
@@ -253,9 +256,8 @@ def test_the_file_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         (b"", "malformed"),
         (b"[]\n", "no version"),
         (b'{"version": 2}\n', "use a newer panal"),
-        (b'{"version": 1}\n{"round": -1}\n', "malformed"),
-        (b'{"version": 1}\n{"round": 1, "clusters": {"../x": {}}}\n', "malformed"),
-        (b'{"version": 1}\nnot json\n', "not JSON"),
+        (b'{"version": 1, "run": {"uid": 7}}\n', "malformed"),
+        (b"not json\n", "not JSON"),
     ],
 )
 def test_what_is_not_a_history_is_refused(content: bytes, message: str) -> None:
@@ -279,3 +281,81 @@ def test_hostile_names_and_texts_are_escaped() -> None:
     assert "\x1b" not in "".join(row.metrics)
     assert row.clusters
     assert row.clusters["c"].message == "\\u202eevil"
+
+
+@pytest.mark.parametrize(
+    "row", [b'{"round": -1}', b'{"round": 1, "clusters": {"../x": {}}}', b"not json", b'{"round": 1, "seconds": 1e400}']
+)
+def test_a_row_that_is_none_does_not_hide_the_others(row: bytes) -> None:
+    found = api.read(b'{"version": 1}\n{"round": 1}\n' + row + b'\n{"round": 3}\n')
+    assert ([each.round for each in found.rounds], found.unreadable) == ([1, 3], 1)
+
+
+def test_times_and_durations_that_cannot_be_are_left_out() -> None:
+    run = Aggregator(sites=["cluster1"])
+    long = {"cluster1": Reply(seconds=1.7e308, metrics={})}
+    for _ in range(2):
+        run.give(Round(round=1, phase=TRAIN, replies=1, failures=0, seconds=1e308, collaborators=long))
+    run.give(Round(round=1, phase=END, seconds=-1.0, time=1e300))
+    (row,) = run.shown.rounds
+    assert row.clusters
+    assert (row.time, row.seconds, row.phases, row.clusters["cluster1"].seconds) == (None, None, {"train": 0.0}, None)
+    assert Trace({"uid": "u"}).round(run.history.rows[0])
+    assert points(run.history.rows[0])
+
+
+def test_a_file_that_was_written_in_part_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Aggregator()
+    run.rounds(1)
+    run.history.save(tmp_path, list(run.history.rows))
+    run.rounds(2)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module.os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            run.history.save(tmp_path, list(run.history.rows))
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-30])
+    run.rounds(3)
+    run.history.save(tmp_path, list(run.history.rows))
+    assert [row.round for row in stored(tmp_path).rounds] == [1, 2, 3]
+
+
+def test_a_last_line_that_was_cut_costs_no_traffic_of_the_others(tmp_path: Path) -> None:
+    run = Aggregator()
+    run.rounds(1, 2, 3)
+    before = traffic(run.shown)
+    run.history.save(tmp_path, list(run.history.rows))
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-20])
+    run.restart(folder=tmp_path)
+    assert traffic(run.shown)[:2] == before[:2]
+
+
+def test_the_config_map_never_gets_more_than_fits() -> None:
+    run = Aggregator(sites=[f"c{number}" for number in range(1000)])
+    said = {site: hashlib.sha256(site.encode()).hexdigest() * 7 for site in run.sites}
+    for number in (1, 2):
+        failed = dict.fromkeys(run.sites, "NoReply")
+        run.give(Round(round=number, phase=TRAIN, replies=0, failures=1000, failed=failed, messages=said))
+        run.give(Round(round=number, phase=END, seconds=1.0, time=float(number)))
+    packed = run.history.shortened(run.state, 20_000)
+    assert len(packed) <= 20_000
+    assert [row.round for row in read(packed).rounds][-1] == 2
+
+
+def test_only_the_last_rows_of_very_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 20)
+    run = Aggregator(sites=["cluster1"])
+    run.rounds(*range(1, 101))
+    assert len(run.history.rows) <= 20
+    assert run.history.rows[-1].round == 100
+
+
+def test_a_checkpoint_is_made_without_compressing_all_rows_again(tmp_path: Path) -> None:
+    run = Aggregator()
+    run.rounds(1, 2, 3)
+    assert run.history.packed() == b"".join(row.full for row in run.history.rows)
+    run.history.save(tmp_path, list(run.history.rows))
+    assert gzip.decompress(run.history.packed()) == (tmp_path / FILE).read_bytes().split(b"\n", 1)[1]

@@ -28,7 +28,7 @@ def test_phases_follow_each_other_and_clusters_are_below_the_training() -> None:
     }
     assert spans["cluster1"]["parentSpanId"] == spans["train"]["spanId"]
     assert spans["train"]["parentSpanId"] == spans["round 2"]["spanId"]
-    assert spans["round 2"]["parentSpanId"] == TRACE.whole(0, 1, "", 0)["spanId"]
+    assert spans["round 2"]["parentSpanId"] == TRACE.whole(0, 1, 0)["spanId"]
     assert spans["cluster1"]["status"] == {"code": 1}
     assert spans["cluster2"]["status"] == {"code": 2, "message": "NoReply late"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
+from panal.pod import mlflow as mlflow_module
 from panal.pod import tracking
 from panal.pod.history import Row, _row
 from panal.pod.mlflow import MLflow
@@ -46,7 +48,15 @@ def test_what_is_not_finite_is_sent_as_nan_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("val/f1 (macro)", "val/f1 _macro_"), ("größe", "gr__e"), ("/", "_"), ("x" * 300, "x" * 250)]
+    ("name", "expected"),
+    [
+        ("val/f1 (macro)", "val/f1 _macro_"),
+        ("größe", "gr__e"),
+        ("/", "_/_"),
+        ("a//b", "a/_/b"),
+        ("./a/..", "_/a/_"),
+        ("x" * 300, "x" * 250),
+    ],
 )
 def test_names_are_those_that_mlflow_accepts(name: str, expected: str) -> None:
     assert name_of(name) == expected
@@ -63,6 +73,7 @@ def test_rows_after_the_last_that_was_sent_are_sent() -> None:
     assert unlogged(rows, mark(rows[1])) == rows[2:]
     assert unlogged(rows, mark(rows[2])) == []
     assert unlogged(rows, "2@another time") == rows
+    assert unlogged(rows, "2@1702.9") == rows[2:]  # that round was repeated
 
 
 @pytest.mark.parametrize(
@@ -85,11 +96,11 @@ def test_a_run_without_the_variable_is_not_tracked() -> None:
 @pytest.fixture
 async def server() -> AsyncIterator[SimpleNamespace]:
     """Answers each request with `status` and `body`, and keeps the credentials that it was sent."""
-    found = SimpleNamespace(status=200, body="{}", given="", uri="")
+    found = SimpleNamespace(status=200, body="{}", given="", uri="", type="application/json")
 
     async def answer(request: web.BaseRequest) -> web.Response:
         found.given = request.headers.get("Authorization", "")
-        return web.Response(status=found.status, text=found.body)
+        return web.Response(status=found.status, body=found.body.encode(), headers={"Content-Type": found.type})
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
@@ -103,7 +114,7 @@ async def said(server: SimpleNamespace, credentials: dict[str, str] | None = Non
     """What the run says after one attempt."""
     told: list[str] = []
     uri = tracked.pop("uri", server.uri)
-    mlflow = MLflow(Tracking(uri, "digits", **tracked), RUN, lambda: [row(1)], told.append, credentials or {})
+    mlflow = MLflow.of(Tracking(uri, "digits", **tracked), RUN, lambda: [row(1)], told.append, credentials or {})
     await mlflow.end("FINISHED", Path("absent"))
     await mlflow.close()
     return told[-1]
@@ -120,7 +131,7 @@ async def test_a_server_that_refuses_is_named_by_its_field(server: SimpleNamespa
     assert await said(server) == "spec.tracking.mlflow.uri: the server answers 500: the database is away"
     assert server.given == ""
     server.status, server.body = 200, "<html>a login page</html>"
-    assert (await said(server)).startswith(f"spec.tracking.mlflow.uri: {server.uri} cannot be used")
+    assert await said(server) == f"spec.tracking.mlflow.uri: {server.uri} does not answer as MLflow does"
     server.body = '{"experiment_id": ["x"]}'
     assert await said(server) == f"spec.tracking.mlflow.uri: {server.uri} does not answer as MLflow does"
     server.body = "[]"
@@ -146,3 +157,38 @@ def test_a_round_of_many_clusters_is_sent_in_several_requests() -> None:
     many = {f"c{number}": {"seconds": 1.0, "metrics": {"a": 1.0}, "received": 1, "sent": 1} for number in range(300)}
     found = points(row(1, clusters=many))
     assert [len(batch) for batch in tracking.batches(found, tracking.BATCH)] == [1000, 203]
+
+
+def test_names_that_differ_in_what_mlflow_refuses_stay_apart() -> None:
+    found, _ = parameters({"config/a@b": "1", "config/a#b": "2"})
+    assert [each["key"] for each in found] == ["config/a_b", "config/a_b_2"]
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "\x00", "{}" * 10, "x" * 5_000_000])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_no_answer_of_a_server_ends_the_reporter(server: SimpleNamespace, body: str, status: int) -> None:
+    server.status, server.body, server.type = status, body, "text/plain; charset=hex"
+    found = await said(server)
+    assert found.startswith("spec.tracking.mlflow.uri")
+    assert len(found) <= 400
+
+
+async def test_a_server_that_does_not_take_the_model_holds_the_run_up_for_a_limited_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts connections and then is silent."""
+    monkeypatch.setattr(mlflow_module, "UPLOADING", 0.5)
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    told: list[str] = []
+    uri = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    mlflow = MLflow.of(Tracking(uri, "digits"), RUN, lambda: [row(1)], told.append, {})
+    async with asyncio.timeout(10):
+        await mlflow.model(tmp_path, ["model.safetensors"], {}, lambda: None)
+    assert told[-1] == f"spec.tracking.mlflow.uri: {uri} does not take the model"
+    await mlflow.close()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+    silent.close()
+    await silent.wait_closed()
