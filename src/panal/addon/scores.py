@@ -65,7 +65,7 @@ def _amounts(resources: Mapping[str, Any] | None) -> Iterable[tuple[str, Fractio
         if counted(resource):
             try:
                 yield (resource if resource in RANGES else GPU), exact(str(quantity))
-            except (ValueError, ZeroDivisionError):
+            except ValueError:
                 continue
 
 
@@ -73,7 +73,7 @@ def _score(name: str, amount: Fraction) -> int:
     if amount <= 0:
         return 0
     if name not in RANGES:
-        return min(MOST, math.floor(amount))
+        return MOST if amount >= MOST else math.floor(amount)
     return _by_size(amount, *RANGES[name])
 
 
@@ -81,6 +81,8 @@ def _by_size(amount: Fraction, least: int, most: int) -> int:
     """By the logarithm: 0 for `least` and below, MOST for `most` and above."""
     if amount <= least:
         return 0
+    if amount >= most:  # also an amount that is too large for a float
+        return MOST
     return max(0, min(MOST, math.floor(MOST * math.log(amount / least) / math.log(most / least) + 1e-9)))
 
 

@@ -88,7 +88,7 @@ def quantity(text: object) -> float | None:
     """A quantity of Kubernetes such as 24684092Ki; None if it is not one."""
     try:
         return float(exact(str(text)))
-    except (ValueError, ArithmeticError):
+    except ValueError:
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 
 _SUFFIXES: dict[str, int | Fraction] = {
@@ -11,14 +12,20 @@ _SUFFIXES: dict[str, int | Fraction] = {
     **{s: 1000**n for n, s in enumerate("kMGTPE", 1)},
     **{f"{s}i": 1024**n for n, s in enumerate("KMGTPE", 1)},
 }
-_LETTERS = "".join({c for s in _SUFFIXES for c in s})
+LONGEST = 64  # characters: clusters write quantities of their own, and Kubernetes itself keeps 18 digits
+_FORM = re.compile(
+    rf"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:(?P<suffix>{'|'.join(_SUFFIXES)})|(?P<exponent>[eE][+-]?[0-9]{{1,2}}))",
+    re.ASCII,
+)
 
 
 def exact(quantity: str) -> Fraction:
-    """The value of a quantity. Raises ValueError."""
-    digits = quantity.rstrip(_LETTERS)
-    suffix = quantity[len(digits) :]
-    return Fraction(digits) * _SUFFIXES[suffix] if suffix in _SUFFIXES else Fraction(quantity)
+    """The value of a quantity. Raises ValueError, also for one so long, or of such an exponent, that it would take long to compute."""
+    found = _FORM.fullmatch(quantity) if len(quantity) <= LONGEST else None
+    if found is None:
+        raise ValueError(f"{quantity[:LONGEST]!r} is not a quantity")
+    number, suffix, exponent = found.group("number", "suffix", "exponent")
+    return Fraction(f"{number}{exponent}") if exponent else Fraction(number) * _SUFFIXES[suffix]
 
 
 def in_bytes(quantity: str) -> int:

@@ -147,10 +147,13 @@ def _allocatable(resource: str) -> Callable[[Candidates], Scores]:
 
 
 def _amount(cluster: Object, resource: str) -> float | None:
-    """None if the cluster does not report the resource."""
+    """None if the cluster does not report the resource, or reports what is no quantity."""
     status = cluster.get("status") or {}
     given, capacity = ((status.get(part) or {}).get(resource) for part in ("allocatable", "capacity"))
-    return None if given is None or capacity is None else float(exact(str(given)))
+    try:
+        return None if given is None or capacity is None else float(exact(str(given)))
+    except ValueError:
+        return None
 
 
 BUILT_IN: Mapping[str, Callable[[Candidates], Scores]] = {

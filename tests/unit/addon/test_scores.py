@@ -28,6 +28,8 @@ SCORES = [
     ({"cpu": "0"}, {"cpu": 0}),
     ({"cpu": "many", "memory": "64Gi"}, {"memory": 50}),
     ({"pods": "110"}, {}),
+    ({"cpu": "1e99", "memory": "9" * 64, "gpu": "9" * 64}, {"cpu": 100, "memory": 100, "gpu": 100}),
+    ({"cpu": "1e300000000", "memory": "1" * 400, "gpu": "1/0"}, {}),
     ({}, {}),
 ]
 
@@ -52,6 +54,7 @@ def test_what_collaborators_request_is_not_free():
 def test_announced_data_is_scored_by_claim():
     found = scores.scores(cluster(memory="64Gi"), [], {"a.example.com": 2**45, "b.example.com": 2**20, "c": 2**30})
     assert found == {"memory": 50, "data/a.example.com": 100, "data/b.example.com": 0, "data/c": 40}
+    assert scores.scores(cluster(memory="64Gi"), [], {"a": 10**400}) == {"memory": 50, "data/a": 100}
 
 
 @pytest.mark.parametrize("available", ["False", "Unknown"])
