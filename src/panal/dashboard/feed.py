@@ -7,19 +7,20 @@ and watch is in the run's namespace, and limited to the run by labels or fields.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from panal.api import names
-from panal.api.history import History
 from panal.dashboard.bell import Bell
-from panal.dashboard.run import Seen, of_this_run
+from panal.dashboard.run import Histories, Seen, of_this_run
 from panal.kube import kinds
 from panal.kube.cache import Cache, Timing, Watched
 from panal.kube.client import Client
-from panal.kube.objects import uid_of
+from panal.kube.objects import Object, drop_managed_fields, uid_of
+
+log = logging.getLogger(__name__)
 
 KEPT = 30.0  # seconds after the last look
 MOST = 300  # runs that are watched at the same time
@@ -33,8 +34,15 @@ CONSEQUENCES = {
 }
 
 
+IDENTITY = ("name", "namespace", "uid", "resourceVersion", "labels")
+
+
 class TooMany(Exception):  # noqa: N818
     """So many runs are looked at that no further one can be watched now."""
+
+
+class Ended(Exception):  # noqa: N818
+    """The run is not watched any more, so what is known of it is out of date."""
 
 
 class Feed:
@@ -44,13 +52,13 @@ class Feed:
         self.bell = Bell()
         self.used = time.monotonic()
         self.lookers = 0
-        self._known: dict[str, tuple[History | None, str]] = {}
+        self._histories = Histories()
         self._namespace, self._name = namespace, name
         self._cache = Cache(
             client,
             [
                 Watched(kinds.FEDERATED_LEARNING, namespace=namespace, field_selector=f"metadata.name={name}"),
-                Watched(kinds.CONFIG_MAP, namespace=namespace, label_selector=own),
+                Watched(kinds.CONFIG_MAP, namespace=namespace, label_selector=own, trim=self._used_content),
                 Watched(kinds.POD, namespace=namespace, label_selector=own),
                 Watched(kinds.EVENT, namespace=namespace, field_selector=about),
             ],
@@ -59,10 +67,23 @@ class Feed:
         self._cache.subscribe(lambda *_: self.bell.ring())
         self._cache.heed(self.bell.ring)
         self._task = asyncio.create_task(self._cache.run(), name=f"run {namespace}/{name}")
+        self._task.add_done_callback(self._has_ended)
+
+    def _used_content(self, config_map: Object) -> Object:
+        """Whoever may create ConfigMaps may give them the run's label, so the content of others is not kept."""
+        metadata = config_map["metadata"]
+        if metadata["name"] in (names.history(self._name), names.progress(self._name), names.gateway(self._name)):
+            return drop_managed_fields(config_map)
+        return {"metadata": {name: metadata[name] for name in IDENTITY if name in metadata}}
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the watch of the run %s/%s ended by a defect", self._namespace, self._name, exc_info=error)
+        self.bell.ring()
 
     @property
     def ended(self) -> bool:
-        """By a defect: otherwise it goes on until it is closed."""
+        """It is closed, or ended by a defect."""
         return self._task.done()
 
     async def ready(self) -> None:
@@ -70,7 +91,9 @@ class Feed:
         await self._cache.wait_answered(PATIENCE)
 
     def seen(self) -> Seen | None:
-        """None if there is no such run, or none that the viewer may see."""
+        """None if there is no such run, or none that the viewer may see. Raises Ended."""
+        if self.ended:
+            raise Ended
         if self._cache.forbidden(kinds.FEDERATED_LEARNING):
             return None
         run = self._cache.get(kinds.FEDERATED_LEARNING, self._namespace, self._name)
@@ -84,7 +107,7 @@ class Feed:
             events=listed[kinds.EVENT],
             pods=of_this_run(listed[kinds.POD], uid),
             unread=self._unread(),
-            known=self._known,
+            histories=self._histories,
         )
 
     def _unread(self) -> list[str]:
@@ -97,10 +120,11 @@ class Feed:
             if kind in problems
         ]
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await self._task
+
+    async def stopped(self) -> None:
+        await asyncio.wait([self._task])
 
 
 class Feeds:
@@ -114,10 +138,7 @@ class Feeds:
     async def of(self, client: Client, viewer: str, namespace: str, name: str) -> AsyncIterator[Feed]:
         """Raises TooMany."""
         key = (viewer, namespace, name)
-        feed = self._feeds.get(key)
-        if feed is None or feed.ended:
-            await self._make_room()
-            feed = self._feeds[key] = Feed(client, namespace, name)
+        feed = self._feed(client, key)
         feed.lookers += 1
         try:
             await feed.ready()
@@ -126,27 +147,40 @@ class Feeds:
             feed.lookers -= 1
             feed.used = time.monotonic()
 
-    async def _make_room(self) -> None:
+    def _feed(self, client: Client, key: tuple[str, str, str]) -> Feed:
+        """Without an await, so that two requests do not make the same feed."""
+        feed = self._feeds.get(key)
+        if feed is None or feed.ended:
+            self._feeds.pop(key, None)
+            self._make_room()
+            feed = self._feeds[key] = Feed(client, *key[1:])
+        return feed
+
+    def _make_room(self) -> None:
         idle = sorted((key for key, feed in self._feeds.items() if not feed.lookers), key=lambda key: self._feeds[key].used)
         if len(self._feeds) >= self._most:
             if not idle:
                 raise TooMany
-            await self._feeds.pop(idle[0]).close()
+            self._feeds.pop(idle[0]).stop()
 
     async def sweep(self, every: float = 5.0) -> None:
         """Until cancelled: closes feeds that nobody looks at."""
         while True:
             await asyncio.sleep(every)
             old = time.monotonic() - KEPT
-            for key in [key for key, feed in self._feeds.items() if not feed.lookers and feed.used < old]:
-                await self._feeds.pop(key).close()
+            await self._close([key for key, feed in self._feeds.items() if not feed.lookers and feed.used < old])
 
     async def forget(self, viewer: str) -> None:
         """Closes the feeds of a viewer, whose client will be closed."""
-        for key in [key for key in self._feeds if key[0] == viewer]:
-            await self._feeds.pop(key).close()
+        await self._close([key for key in self._feeds if key[0] == viewer])
 
     async def close(self) -> None:
-        feeds, self._feeds = list(self._feeds.values()), {}
-        for feed in feeds:
-            await feed.close()
+        await self._close(list(self._feeds))
+
+    async def _close(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """All are removed before the first await: whoever asks meanwhile gets a new one."""
+        doomed = [self._feeds.pop(key) for key in keys]
+        for feed in doomed:
+            feed.stop()
+        for feed in doomed:
+            await feed.stopped()

@@ -1,10 +1,11 @@
-"""What the pages of a run say, from the objects that were read of it. Pure.
+"""What the pages of a run say, from the objects that were read of it.
 
 Everything here that apps, sites and agents have written is escaped text (`panal.api.text`), and the templates escape it once more for HTML.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +25,24 @@ EVENTS = 200
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
+class Histories:
+    """Parses the history of a run, once for each version of its ConfigMap. It may be large, so a thread does it, one at a time."""
+
+    def __init__(self) -> None:
+        self._version = ""
+        self._found: tuple[History | None, str] = (None, "")
+        self._parsing = asyncio.Lock()
+
+    async def of(self, config_map: Object) -> tuple[History | None, str]:
+        """The history, or why it cannot be read."""
+        async with self._parsing:
+            version = version_of(config_map)
+            if not version or version != self._version:
+                self._found = await asyncio.to_thread(_parsed, config_map)
+                self._version = version
+            return self._found
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was read of a run. `unread`: what may not be read, or cannot be, as sentences."""
@@ -33,7 +52,7 @@ class Seen:
     events: Sequence[Object] = ()
     pods: Sequence[Object] = ()
     unread: Sequence[str] = ()
-    known: dict[str, tuple[History | None, str]] = field(default_factory=dict)  # the last history that was parsed, by its version
+    histories: Histories = field(default_factory=Histories)
 
     @property
     def name(self) -> str:
@@ -118,16 +137,10 @@ def remaining(history: History | None, status: Status, total: int) -> float | No
     return left(rounds, status.rounds.completed, total)
 
 
-def history_of(seen: Seen) -> tuple[History | None, str]:
+async def history_of(seen: Seen) -> tuple[History | None, str]:
     """The history, and why there is none although there should be."""
     found = seen.config_maps.get(names.history(seen.name))
-    if found is None:
-        return None, ""
-    version = version_of(found)
-    if version not in seen.known:
-        seen.known.clear()
-        seen.known[version] = _parsed(found)
-    return seen.known[version]
+    return (None, "") if found is None else await seen.histories.of(found)
 
 
 def _parsed(config_map: Object) -> tuple[History | None, str]:

@@ -15,7 +15,7 @@ from panal.dashboard import run
 from panal.dashboard.bell import Bell
 from panal.dashboard.chosen import Choice, choice_of
 from panal.dashboard.curves import charts, table, timeline
-from panal.dashboard.feed import Feed
+from panal.dashboard.feed import Ended, Feed
 from panal.dashboard.logs import Tail, aggregator_pod, rules_of
 from panal.dashboard.run import Head, Seen
 from panal.dashboard.spokes import spokes
@@ -57,14 +57,17 @@ class RunView(View):
 
     def seen(self) -> Seen:
         """Raises NotFound if the run is deleted, or the viewer may not see it any more."""
-        found = self._feed.seen()
+        try:
+            found = self._feed.seen()
+        except Ended as error:
+            raise web.HTTPGone(text="the run is not watched any more, so what this page showed is out of date; load it again") from error
         if found is None:
             raise NotFound(404, "NotFound", f"there is no run {shown(self.name, 60)} in the namespace {shown(self.namespace, 63)} any more")
         return found
 
     async def facts(self) -> Facts:
         seen = self.seen()
-        history, problem = run.history_of(seen)
+        history, problem = await run.history_of(seen)
         head = run.head(seen, history, now_utc())
         notes = [*seen.unread, *([f"the history cannot be read: {problem}"] if problem else [])]
         base = {"head": head, "tabs": TABS, "tab": self.tab, "notes": notes, "csrf": self.viewer.csrf}
@@ -100,8 +103,8 @@ class RunProgress(RunView):
             "silence": None,
         }
 
-    def rounds(self) -> Sequence[Round]:
-        history, _ = run.history_of(self.seen())
+    async def rounds(self) -> Sequence[Round]:
+        history, _ = await run.history_of(self.seen())
         return history.rounds if history else []
 
 

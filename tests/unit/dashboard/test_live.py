@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from dashboards import event, history, row, run
 from guarded_api import reading
 from panal.api import names
 from panal.dashboard import feed, live
+from panal.dashboard import run as run_of
 from panal.dashboard.bell import Bell
 
 
@@ -234,3 +236,130 @@ async def test_a_feed_that_ended_by_a_defect_is_replaced(monkeypatch):
             assert not second.ended
     finally:
         await feeds.close()
+
+
+class SlowToEnd(NoClient):
+    """Whose lists take a moment to end when they are cancelled."""
+
+    async def pages(self, *_):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+        yield
+
+
+async def test_a_feed_that_gets_a_looker_while_others_are_closed_stays(monkeypatch):
+    monkeypatch.setattr(feed, "PATIENCE", 0.0)
+    monkeypatch.setattr(feed, "KEPT", 0.0)
+    feeds = feed.Feeds()
+    for name in ("one", "two"):
+        async with feeds.of(SlowToEnd(), "a", "ns", name):
+            await asyncio.sleep(0)
+    sweeping = asyncio.create_task(feeds.sweep(0.01))
+    try:
+        await asyncio.sleep(0.05)  # it closes the first one
+        async with feeds.of(SlowToEnd(), "a", "ns", "two") as two:
+            await feeds.forget("b")
+            await asyncio.sleep(0.3)
+            assert not two.ended
+        await asyncio.sleep(0.3)
+        assert two.ended
+        assert not sweeping.done()
+    finally:
+        sweeping.cancel()
+        await asyncio.wait([sweeping], timeout=5)
+        assert sweeping.done()
+        await feeds.close()
+
+
+async def test_a_feed_may_be_forgotten_while_it_is_swept(monkeypatch):
+    monkeypatch.setattr(feed, "PATIENCE", 0.0)
+    monkeypatch.setattr(feed, "KEPT", 0.0)
+    feeds = feed.Feeds()
+    for name in ("one", "two"):
+        async with feeds.of(SlowToEnd(), "a", "ns", name):
+            await asyncio.sleep(0)
+    sweeping = asyncio.create_task(feeds.sweep(0.01))
+    await asyncio.sleep(0.05)
+    await feeds.forget("a")
+    await asyncio.sleep(0.3)
+    assert not sweeping.done()
+    sweeping.cancel()
+    await asyncio.wait([sweeping], timeout=5)
+
+
+async def test_two_requests_that_make_room_share_a_feed(monkeypatch):
+    monkeypatch.setattr(feed, "PATIENCE", 0.0)
+    feeds, found = feed.Feeds(most=1), []
+    async with feeds.of(SlowToEnd(), "a", "ns", "old"):
+        await asyncio.sleep(0)
+
+    async def look():
+        async with feeds.of(NoClient(), "a", "ns", "new") as each:
+            found.append(each)
+            await asyncio.sleep(0.3)
+
+    try:
+        await asyncio.gather(look(), look())
+        assert found[0] is found[1]
+    finally:
+        await feeds.close()
+
+
+async def test_a_feed_that_ended_shows_nothing_as_current(monkeypatch):
+    monkeypatch.setattr(feed, "PATIENCE", 0.05)
+    feeds, heard = feed.Feeds(), asyncio.Event()
+    async with feeds.of(BrokenClient(), "a", "ns", "one") as broken:
+        with pytest.raises(feed.Ended):
+            broken.seen()
+    async with feeds.of(NoClient(), "a", "ns", "two") as closed:
+        assert closed.seen() is None
+        with closed.bell.heard(heard):
+            await feeds.close()
+            await asyncio.sleep(0)
+            assert heard.is_set(), "a stream looks again"
+        with pytest.raises(feed.Ended):
+            closed.seen()
+
+
+async def test_a_stream_ends_with_the_feed(api, owner, monkeypatch):
+    made = []
+    start = feed.Feed.__init__
+    monkeypatch.setattr(feed.Feed, "__init__", lambda self, *given: (made.append(self), start(self, *given))[1])
+    stream = await owner.stream("/live/runs/ns/digits")
+    async with asyncio.timeout(10):
+        while b"digits" not in await stream.content.readline():
+            pass
+        made[-1].stop()
+        rest = (await stream.content.read()).decode()
+    assert "not watched any more" in rest
+    assert "event: end" in rest
+
+
+def test_the_content_of_a_config_map_that_is_not_used_is_not_kept(monkeypatch):
+    monkeypatch.setattr(feed.asyncio, "create_task", lambda work, **_: (work.close(), asyncio.Future(loop=loop))[1])
+    loop = asyncio.new_event_loop()
+    kept = feed.Feed(NoClient(), "ns", "digits")._used_content
+    large = history() | {"data": {"large": "x"}}
+    large["metadata"] |= {"annotations": {"large": "x"}}
+    other = {**large, "metadata": {**large["metadata"], "name": "digits-other"}}
+    assert kept(other) == {"metadata": {name: value for name, value in other["metadata"].items() if name != "annotations"}}
+    assert kept(large) == large
+    loop.close()
+
+
+async def test_a_history_is_parsed_in_a_thread_once_for_each_version(monkeypatch):
+    threads = []
+    parse = run_of._parsed
+    monkeypatch.setattr(run_of, "_parsed", lambda found: (threads.append(threading.current_thread()), parse(found))[1])
+    histories, stored = run_of.Histories(), history()
+    stored["metadata"]["resourceVersion"] = "1"
+    found = await asyncio.gather(*(histories.of(stored) for _ in range(5)))
+    assert all(each is found[0] for each in found)
+    assert len(found[0][0].rounds) == 2
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+    stored["metadata"]["resourceVersion"] = "2"
+    await histories.of(stored)
+    assert len(threads) == 2
