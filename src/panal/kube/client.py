@@ -170,10 +170,10 @@ class Client:
     async def logs(
         self, namespace: str, pod: str, container: str, *, follow: bool = False, tail: int | None = None
     ) -> AsyncIterator[bytes]:
-        """The lines of a container's log, without empty ones. With `follow`, continues until the container ends."""
+        """The lines of a container's log, cut if very long, without empty ones. With `follow`, continues until the container ends."""
         query = {"container": container} | ({"follow": "true"} if follow else {}) | ({"tailLines": str(tail)} if tail is not None else {})
         request = Request("get", "GET", POD.path(namespace, pod, "log"), query, accept="*/*")
-        async with self._connection.stream(request, silence=FOLLOW_SILENCE if follow else 60, partial=True) as lines:
+        async with self._connection.stream(request, silence=FOLLOW_SILENCE if follow else 60, text=True) as lines:
             async for line in lines:
                 yield line
 

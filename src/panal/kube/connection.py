@@ -46,6 +46,8 @@ EXEC_GROUP = "client.authentication.k8s.io"  # credential plugins
 HOME_KUBECONFIG = Path("~/.kube/config")
 # What lightkube raises for a kubeconfig that does not exist, is not YAML, or is incomplete.
 _UNUSABLE = (LightkubeConfigError, OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError, AssertionError)
+LONGEST = 32 << 20  # bytes of a line with an object, of which an API server stores 3 MiB at most
+LONGEST_TEXT = 64 << 10  # bytes of a line of a log, whose author may never end it
 _CONNECTIONS = 200
 _IDLE = 30.0  # seconds after which an unused connection is closed
 
@@ -143,9 +145,9 @@ class Connection:
             return decode(content)
 
     @asynccontextmanager
-    async def stream(self, request: Request, silence: float, partial: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of the response as they arrive; with `partial`, also a last one without a line break. Raises Unavailable if nothing is
-        received for `silence` seconds."""
+    async def stream(self, request: Request, silence: float, text: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of the response as they arrive, without empty ones. With `text`, they are cut after LONGEST_TEXT bytes, and a last one
+        without a line break is one of them. Raises Unavailable if nothing is received for `silence` seconds, or a line is too long."""
         with _counted(request.verb) as outcome, _translated():
             async with asyncio.timeout(self._timeout):
                 response = await self._ask(request, silence)
@@ -154,7 +156,7 @@ class Connection:
                 if response.status >= 400:
                     async with asyncio.timeout(self._timeout):
                         raise _error(response, await response.read())
-                yield _lines(response, partial)
+                yield _lines(response, text)
             finally:
                 response.close()
 
@@ -271,15 +273,25 @@ def _path_from_environment() -> Path | None:
     return None if (SERVICE_ACCOUNT / "token").exists() else HOME_KUBECONFIG
 
 
-async def _lines(response: aiohttp.ClientResponse, partial: bool) -> AsyncIterator[bytes]:
-    rest = b""
+async def _lines(response: aiohttp.ClientResponse, text: bool) -> AsyncIterator[bytes]:
+    longest = LONGEST_TEXT if text else LONGEST
+    line, room = bytearray(), longest
     async for chunk in response.content.iter_any():
-        *complete, rest = (rest + chunk).split(b"\n")
-        for line in complete:
-            if line:
-                yield line
-    if rest and partial:
-        yield rest
+        for number, piece in enumerate(chunk.split(b"\n")):
+            if number:  # the line before has ended
+                if line:
+                    yield bytes(line)
+                line, room = bytearray(), longest
+            if len(piece) > room and not text:
+                raise Unavailable(0, "TooLong", f"the API server sent a line of more than {longest >> 20} MiB")
+            kept = piece[:room]
+            line += kept
+            room -= len(kept)
+            if line and not room and text:
+                yield bytes(line)
+                line = bytearray()
+    if line and text:
+        yield bytes(line)
 
 
 @dataclass(slots=True)
