@@ -48,7 +48,8 @@ class Access(FakeAccess):
 
 def job():
     (found,) = (obj for obj in decide(fresh(), NOW).apply if obj["kind"] == "Job")
-    return found | {"metadata": found["metadata"] | {"namespace": "ns", "name": "digits-aggregator"}}
+    owners = [each | {"uid": "u"} for each in found["metadata"]["ownerReferences"]]
+    return found | {"metadata": found["metadata"] | {"namespace": "ns", "name": "digits-aggregator", "ownerReferences": owners}}
 
 
 def hub(**more):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from panal.api import names
+from panal.api.types import StorageType
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
 from panal.kube import kinds
@@ -22,14 +23,16 @@ from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.execution import ProgramFailed
 from panal.kube.objects import Object, condition
+from panal.lifecycle import pods
 
 PATIENCE = 120.0  # seconds until the Pod runs
 LOOK = 0.5
 DEADLINE = 3600  # seconds after which the Pod ends by itself
 PIECE = 1 << 20
-KEPT = ("securityContext", "nodeSelector", "tolerations", "affinity", "imagePullSecrets", "hostAliases")
+KEPT = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets", "hostAliases")
 NOT_READ = ("PANAL_ATTEMPT", "POD_IP")
 READING = "reading"
+REMEDY = "Look who has changed it: `kubectl get job {} -o yaml` shows it. The file can be read with a Pod that you write yourself."
 
 
 @asynccontextmanager
@@ -104,26 +107,39 @@ async def _pod(client: Client, run: Object) -> Object:
     except NotFound as error:
         message = "the aggregator's Job, which says how the storage is reached, does not exist"
         raise Problem(Code.NOT_FOUND, message, "Read the file with a Pod that mounts the volume, or with a tool of the bucket.") from error
-    return reading_pod(job)
+    return reading_pod(job, run)
 
 
-def reading_pod(job: Object) -> Object:
-    """A Pod with the storage of the Job's reporter. Raises Problem if the storage is open to the reporter's ServiceAccount alone."""
+def reading_pod(job: Object, run: Object) -> Object:
+    """A Pod with the storage of the Job's reporter. Raises Problem if the storage is open to the reporter's ServiceAccount alone.
+
+    Somebody of the namespace may have replaced the Job, and whoever downloads may create Pods that they may not: the Pod gets no more than
+    one of panal needs."""
+    if not _of_run(job, run):
+        raise _changed(job, "does not belong to the run")
     spec: Mapping[str, Any] = job["spec"]["template"]["spec"]
-    reporter = next(c for c in spec["initContainers"] if c["name"] == "reporter")
+    reporter = next((c for c in spec.get("initContainers") or () if c["name"] == "reporter"), None)
+    if reporter is None:
+        raise _changed(job, "has no reporter")
     env = [deepcopy(each) for each in reporter["env"] if each["name"] not in NOT_READ]
     values = {each["name"]: each for each in env}
     bucket = "PANAL_STORAGE_S3" in values
     if bucket and "AWS_ACCESS_KEY_ID" not in values:
         message = "the bucket is read with the identity of the run's Pod, which ended with it"
         raise Problem(Code.REFUSED, message, "Use a tool of the bucket; `panal models show` has the address.")
-    mounts = [dict(m) for m in reporter["volumeMounts"] if m["name"] == "storage" or m["mountPath"] == names.AUTHORITIES_DIR]
-    for mount in mounts:
-        mount["readOnly"] = not (bucket and mount["name"] == "storage")
+    mounts = [
+        {"name": m["name"], "mountPath": m["mountPath"], "readOnly": not (bucket and m["name"] == "storage")}
+        for m in reporter["volumeMounts"]
+        if m["name"] == "storage" or m["mountPath"] == names.AUTHORITIES_DIR
+    ]
     wanted = {mount["name"] for mount in mounts}
+    volumes = [deepcopy(v) for v in spec["volumes"] if v["name"] in wanted]
+    for volume in volumes:
+        if not _allowed(volume, run):
+            raise _changed(job, f"has a volume {volume['name']} that is none of the run's storage")
     metadata = job["metadata"]
     container = {
-        **{field: reporter[field] for field in ("image", "imagePullPolicy", "securityContext") if field in reporter},
+        **{field: reporter[field] for field in ("image", "imagePullPolicy") if field in reporter},
         "name": READING,
         "command": ["python3", "-c", f"import time; time.sleep({DEADLINE})"],
         "env": env,
@@ -145,10 +161,37 @@ def reading_pod(job: Object) -> Object:
             "restartPolicy": "Never",
             "activeDeadlineSeconds": DEADLINE,
             "terminationGracePeriodSeconds": 1,
-            "containers": [container],
-            "volumes": [*(deepcopy(v) for v in spec["volumes"] if v["name"] in wanted), {"name": "tmp", "emptyDir": {}}],
+            "securityContext": pods.security(open_shift=True) | _groups(spec.get("securityContext") or {}),
+            "containers": [pods.secured(container)],
+            "volumes": [*volumes, {"name": "tmp", "emptyDir": {}}],
         },
     }
+
+
+def _of_run(job: Object, run: Object) -> bool:
+    owners = job["metadata"].get("ownerReferences") or ()
+    return any(o.get("controller") and o.get("kind") == names.KIND and o.get("uid") == run["metadata"]["uid"] for o in owners)
+
+
+def _changed(job: Object, how: str) -> Problem:
+    name = job["metadata"]["name"]
+    return Problem(Code.REFUSED, f"the Job {name} is not as panal has made it: it {how}", REMEDY.format(name))
+
+
+def _allowed(volume: Object, run: Object) -> bool:
+    """Whether the Pod may have the volume: the run's storage, or the authorities of its bucket."""
+    sources = {field: source for field, source in volume.items() if field != "name"}
+    if volume["name"] != "storage":
+        return len(sources) == 1 and not sources.keys().isdisjoint({"configMap", "secret"})
+    stored = ((run.get("spec") or {}).get("server") or {}).get("storage") or {}
+    if stored.get("type") == StorageType.HOST_PATH:
+        return sources.keys() == {"hostPath"} and sources["hostPath"].get("path") == stored.get("path")
+    return len(sources) == 1 and not sources.keys().isdisjoint({"persistentVolumeClaim", "emptyDir"})
+
+
+def _groups(context: Mapping[str, Any]) -> Object:
+    """What makes the volume readable, where the Job has it; OpenShift sets its own."""
+    return {field: context[field] for field in ("fsGroup", "fsGroupChangePolicy", "supplementalGroups") if field in context}
 
 
 async def _until_running(client: Client, pod: Object, say: Callable[[str], None]) -> None:

@@ -55,7 +55,7 @@ def test_a_run_whose_job_is_gone_is_named(tmp_path):
 
 
 def test_the_pod_reads_the_volume_and_has_no_token():
-    pod = download.reading_pod(job())
+    pod = download.reading_pod(job(), run())
     spec, (container,) = pod["spec"], pod["spec"]["containers"]
     assert container["image"] == "panal/pod-tools:1"
     assert spec["automountServiceAccountToken"] is False
@@ -70,12 +70,102 @@ def test_a_bucket_is_read_with_the_secret_of_the_run_and_not_without():
     reporter = next(c for c in found["spec"]["template"]["spec"]["initContainers"] if c["name"] == "reporter")
     reporter["env"].append({"name": "PANAL_STORAGE_S3", "value": "{}"})
     with pytest.raises(Problem, match="identity of the run's Pod"):
-        download.reading_pod(found)
+        download.reading_pod(found, run())
     secret = {"secretKeyRef": {"name": "s3", "key": "AWS_ACCESS_KEY_ID"}}
     reporter["env"].append({"name": "AWS_ACCESS_KEY_ID", "valueFrom": secret})
-    (container,) = download.reading_pod(found)["spec"]["containers"]
+    (container,) = download.reading_pod(found, run())["spec"]["containers"]
     assert {"name": "AWS_ACCESS_KEY_ID", "valueFrom": secret} in container["env"]
     assert next(mount for mount in container["volumeMounts"] if mount["name"] == "storage")["readOnly"] is False
+
+
+def template(found):
+    return found["spec"]["template"]["spec"]
+
+
+def test_the_pod_gets_no_rights_of_a_job_that_was_replaced():
+    found = job()
+    template(found)["securityContext"] = {"runAsUser": 0, "fsGroup": 7, "supplementalGroups": [8], "sysctls": [{"name": "a", "value": "b"}]}
+    template(found)["hostPID"] = True
+    reporter = next(c for c in template(found)["initContainers"] if c["name"] == "reporter")
+    reporter["securityContext"] = {"privileged": True}
+    next(m for m in reporter["volumeMounts"] if m["name"] == "storage")["mountPropagation"] = "Bidirectional"
+    spec = download.reading_pod(found, run())["spec"]
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "fsGroup": 7,
+        "supplementalGroups": [8],
+    }
+    assert "hostPID" not in spec
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["volumeMounts"][0].keys() == {"name", "mountPath", "readOnly"}
+
+
+def test_on_openshift_the_pod_has_no_group():
+    found = job()
+    template(found)["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = download.reading_pod(found, run())["spec"]
+    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+@pytest.mark.parametrize("owners", [[], [{"kind": "FederatedLearning", "uid": "other", "controller": True}], [{"kind": "Job", "uid": "u"}]])
+def test_a_job_that_does_not_belong_to_the_run_is_refused(owners):
+    found = job()
+    found["metadata"]["ownerReferences"] = owners
+    with pytest.raises(Problem, match="the Job digits-aggregator is not as panal has made it: it does not belong to the run"):
+        download.reading_pod(found, run())
+    template(found)["initContainers"] = []
+    found["metadata"]["ownerReferences"] = [{"kind": "FederatedLearning", "uid": "u", "controller": True}]
+    with pytest.raises(Problem, match="it has no reporter"):
+        download.reading_pod(found, run())
+
+
+HOST = {"hostPath": {"path": "/data", "type": "DirectoryOrCreate"}}
+CLAIM = {"persistentVolumeClaim": {"claimName": "models"}}
+
+
+@pytest.mark.parametrize(
+    ("storage", "volume", "allowed"),
+    [
+        ({}, CLAIM, True),
+        ({"type": "S3Bucket"}, {"emptyDir": {}}, True),
+        ({"type": "HostPath", "path": "/data"}, HOST, True),
+        ({"type": "HostPath", "path": "/data"}, {"hostPath": {"path": "/"}}, False),
+        ({"type": "HostPath", "path": "/data"}, CLAIM, False),
+        ({"path": "/data"}, HOST, False),
+        ({}, CLAIM | HOST, False),
+        ({}, {"csi": {"driver": "x"}}, False),
+        ({}, {}, False),
+    ],
+)
+def test_only_the_storage_of_the_run_is_mounted(storage, volume, allowed):
+    found = job()
+    volumes = template(found)["volumes"]
+    volumes[:] = [volume | {"name": "storage"} if each["name"] == "storage" else each for each in volumes]
+    of = run() | {"spec": {"server": {"storage": storage}}}
+    if allowed:
+        assert download.reading_pod(found, of)["spec"]["volumes"][0] == volume | {"name": "storage"}
+    else:
+        with pytest.raises(Problem, match="a volume storage that is none of the run's storage"):
+            download.reading_pod(found, of)
+
+
+@pytest.mark.parametrize(("source", "allowed"), [("configMap", True), ("secret", True), ("hostPath", False)])
+def test_the_authorities_come_from_the_namespace(source, allowed):
+    found = job()
+    template(found)["volumes"].append({"name": "authorities", source: {}})
+    reporter = next(c for c in template(found)["initContainers"] if c["name"] == "reporter")
+    reporter["volumeMounts"].append({"name": "authorities", "mountPath": "/panal/authorities"})
+    if allowed:
+        assert [each["name"] for each in download.reading_pod(found, run())["spec"]["volumes"]] == ["storage", "authorities", "tmp"]
+    else:
+        with pytest.raises(Problem, match="a volume authorities"):
+            download.reading_pod(found, run())
 
 
 def test_a_pod_that_waits_says_why():
