@@ -21,6 +21,8 @@ from panal.api.text import by_name, shown
 
 METRICS = "application/vnd.panal.metrics+json"
 MOST = 64  # metrics of a notebook
+RAISES = "raises-exception"  # Jupyter's tag of cells that may raise
+INTERRUPTED = ("CellTimeoutError", "DeadKernelError")  # errors of the execution (`pod.tools.notebook.execute`), not of the cell
 LONGEST = 300  # characters of a cell's line, and of its error
 NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity", "-inf": "-Infinity", "-infinity": "-Infinity"}
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -69,9 +71,16 @@ def failure(notebook: Mapping[str, Any]) -> Failure | None:
     numbers: dict[int, int] = {}
     for position, output in _outputs(notebook):
         numbers.setdefault(position, len(numbers) + 1)
-        if output.get("output_type") == "error":
-            return Failure(_number(notebook, position), _line(notebook["cells"][position]), _error(output))
+        cell = notebook["cells"][position]
+        if output.get("output_type") == "error" and not (_may_raise(cell) and output.get("ename") not in INTERRUPTED):
+            return Failure(_number(notebook, position), _line(cell), _error(output))
     return None
+
+
+def _may_raise(cell: Mapping[str, Any]) -> bool:
+    metadata = cell.get("metadata")
+    tags = metadata.get("tags") if isinstance(metadata, Mapping) else None
+    return isinstance(tags, list) and RAISES in tags
 
 
 def _outputs(notebook: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:

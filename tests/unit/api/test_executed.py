@@ -57,6 +57,21 @@ def test_what_is_no_notebook_is_named(content):
         read(b"\xff\xfe")
 
 
+def tagged(each, *tags):
+    return each | {"metadata": {"tags": list(tags)}}
+
+
+def test_a_cell_that_may_raise_fails_only_by_the_execution():
+    raising = tagged(cell("1 / 0", error("ZeroDivisionError", "division by zero")), "raises-exception")
+    assert failure(notebook(raising)) is None
+    assert failure(notebook(raising, cell("assert x", error("AssertionError", "")))).cell == 2
+    late = error("CellTimeoutError", "it took more than 1 s")
+    assert failure(notebook(tagged(cell("a", late), "raises-exception"))) == Failure(1, "a", "CellTimeoutError: it took more than 1 s")
+    assert failure(notebook(tagged(cell("a", error("E", "")), "other"))) is not None
+    for metadata in (None, [], {"tags": None}, {"tags": "raises-exception"}):
+        assert failure(notebook(cell("a", error("E", "")) | {"metadata": metadata})) is not None
+
+
 def test_outputs_of_any_form_do_no_harm():
     found = notebook(
         3, None, {"cell_type": "code"}, cell("a", 3, {"data": 3}, shows([1]), shows({"m": 1})), {"cell_type": "code", "outputs": {}}

@@ -22,11 +22,12 @@ NEEDED = "nbclient nbconvert ipykernel"
 
 
 def execute(notebook: Any, cell_limit: int, limit: int) -> None:
-    """Adds the outputs. The cell that failed gets its error as an output."""
+    """Adds the outputs, in place of those with which the notebook was stored. The cell that failed gets its error as an output."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from traitlets.config import Config
 
+    clear(notebook)
     end, started, given = time.monotonic() + limit, [0], [0]
 
     def seconds(_: Any) -> int | None:
@@ -50,6 +51,13 @@ def execute(notebook: Any, cell_limit: int, limit: int) -> None:
             fail(notebook.cells[started[-1]], type(error).__name__, why)
         except DeadKernelError as error:
             fail(notebook.cells[started[-1]], type(error).__name__, "its kernel died, such as for lack of memory")
+
+
+def clear(notebook: Any) -> None:
+    """A cell that is not executed, after a failed one or by a tag, would keep what its author stored, as if it were a result."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
 
 
 def short_folder() -> str | None:
