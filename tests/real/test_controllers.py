@@ -88,9 +88,14 @@ def test_a_job_whose_pod_fails_fails_with_its_reason(hub: Api) -> None:
 
 
 def test_a_job_that_asks_for_more_than_one_pod_after_the_other_is_told_so(hub: Api) -> None:
+    hub.apply(job("many", completions=2))
+    eventually(lambda: conditions(hub.get(kinds.JOB, NS, "many")).get("Failed") == "NotSupported", "Failed", 20)
+    assert pods_of(hub, "many") == []
+
+
+def test_a_job_is_stopped_at_its_deadline(hub: Api) -> None:
     hub.apply(job("late", activeDeadlineSeconds=1))
-    eventually(lambda: conditions(hub.get(kinds.JOB, NS, "late")).get("Failed") == "NotSupported", "Failed", 20)
-    assert pods_of(hub, "late") == []
+    eventually(lambda: conditions(hub.get(kinds.JOB, NS, "late")).get("FailureTarget") == "DeadlineExceeded", "FailureTarget", 20)
 
 
 def test_a_pod_that_no_node_suits_is_told_why(hub: Api) -> None:

@@ -33,7 +33,9 @@ COPY, NOTEBOOK, RESULTS = "model", "notebook", "results"  # containers
 MODEL_DIR, RESULTS_DIR = "/panal/model", "/panal/results"
 RESULTS_LIMIT = "512Mi"  # of the volume to which the notebook's container writes
 STARTING = timedelta(minutes=10)  # for images and volumes, and to copy the model
+GRACE = timedelta(minutes=1)  # after which Kubernetes ends a Job that the controller should have deleted
 LATE = timedelta(minutes=4)  # the cache of Pods may lag behind that of Jobs by this much
+DEADLINE = "DeadlineExceeded"  # why a Job failed
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -96,16 +98,19 @@ def _finding(world: World, wanted: Validation, now: datetime) -> Finding:
     last = containers.get(RESULTS)
     if last and last.exit_code == 0:
         return _result(last)
+    overdue = f"it did not end within {wanted.timeout_seconds} s"
     if job.failed:
-        return _failed(_why(job, pod))
+        return _failed((_trouble(pod) or overdue) if job.failure.startswith(DEADLINE) else _why(job, pod))
     limit = job.created + STARTING + timedelta(seconds=wanted.timeout_seconds)
     if job.succeeded:  # the Pod's status is late, or the Pod is gone
         left = (limit + LATE - now).total_seconds()
         return _waiting("the result is expected", 1.0) if left > 0 else _failed("the Pod with the result is gone")
     left = (limit - now).total_seconds()
     if left <= 0:
-        why = _trouble(pod) or f"it did not end within {wanted.timeout_seconds} s"
-        return replace(_failed(why), delete=(Ref("batch/v1", "Job", world.run.namespace, names.validation(world.run.name), job.uid),))
+        return replace(
+            _failed(_trouble(pod) or overdue),
+            delete=(Ref("batch/v1", "Job", world.run.namespace, names.validation(world.run.name), job.uid),),
+        )
     trouble = _trouble(pod)
     return _waiting(trouble or f"{wanted.notebook} of {wanted.image} is executed on the model", left + 0.1)
 
@@ -192,9 +197,11 @@ def _events(found: Finding) -> tuple[Event, ...]:
 
 # --- the Job ----------------------------------------------------------------------------------------------------
 def _job(world: World) -> Object:
-    run = world.run
+    run, wanted = world.run, world.run.spec.validation
+    assert wanted is not None
     template = {"metadata": {"labels": labels(run, "validation")}, "spec": _pod(world)}
-    spec = {"backoffLimit": 0, "completions": 1, "parallelism": 1, "template": template}
+    seconds = wanted.timeout_seconds + round((STARTING + GRACE).total_seconds())
+    spec = {"activeDeadlineSeconds": seconds, "backoffLimit": 0, "completions": 1, "parallelism": 1, "template": template}
     return owned(run, "batch/v1", "Job", names.validation(run.name), "validation") | {"spec": spec}
 
 

@@ -206,6 +206,20 @@ def test_a_pod_that_does_not_start_is_named_and_given_up():
     assert deleted(plan, "Job") == ["digits-validation"]
 
 
+def test_a_job_whose_controller_was_killed_ends_by_itself():
+    (made,) = applied(decide(completed(), NOW), "Job")
+    assert made["spec"]["activeDeadlineSeconds"] == 100 + 600 + 60
+    failure = "DeadlineExceeded Job was active longer than specified deadline"
+    ended = container("notebook", 143, terminated="Error")
+    for each in (pod(container("model", 0), ended), pod(container("model", 0), reason="DeadlineExceeded")):
+        plan = decide(completed(validation=job(each, failed=True, failure=failure, created=ago(770))), NOW)
+        assert (condition(plan).status, condition(plan).reason) == ("False", "ValidationFailed")
+        assert condition(plan).message.startswith("it did not end within 100 s")
+    waiting = container("notebook", waiting="ImagePullBackOff", waiting_message="no such image")
+    plan = decide(completed(validation=job(pod(container("model", 0), waiting), failed=True, failure=failure, created=ago(770))), NOW)
+    assert "ImagePullBackOff" in condition(plan).message
+
+
 def test_a_job_that_is_refused_is_reported():
     refusal = Refusal("Job", "ns", "digits-validation", "spec.template.spec.initContainers[2].resources: Invalid value", invalid=True)
     plan = decide(completed(refused=(refusal,)), NOW)

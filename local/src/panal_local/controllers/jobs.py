@@ -1,4 +1,5 @@
-"""Jobs: runs one Pod, and another if it is deleted. When it succeeds or fails, sets the condition Complete or Failed.
+"""Jobs: runs one Pod, and another if it is deleted. When it succeeds or fails, or its Job's spec.activeDeadlineSeconds are over, sets the
+condition Complete or Failed.
 
 The counts are always those of the existing Pods: Pods that have ended are deleted only with their Job.
 """
@@ -8,24 +9,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from panal.kube.objects import Object, holds, uid_of
-from panal.kube.times import to_time
+from panal.kube.objects import Object, condition, holds, uid_of
+from panal.kube.times import from_time, to_time
 from panal_local.controllers.objects import deleting, phase, pod_of
 
 SUPPORTED = {"completions": 1, "parallelism": 1, "suspend": False, "completionMode": "NonIndexed"}
-UNSUPPORTED = ("activeDeadlineSeconds", "podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
+LONGEST = 1 << 32  # seconds of a deadline, which may be more than a time can hold
+UNSUPPORTED = ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pods to create, names of Pods to delete, and the Job's new status."""
+    """Pods to create, names of Pods to delete, the Job's new status, and the seconds until its deadline."""
 
     create: list[Object] = field(default_factory=list)
     delete: list[str] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
+    look_again: float | None = None
 
 
 def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
@@ -35,11 +38,18 @@ def decide(job: Object, pods: Iterable[Object], now: datetime) -> Plan:
     mine = list(pods)
     status = _counts(job, mine, now)
     running = [p for p in mine if phase(p) not in ("Succeeded", "Failed")]
-    if end := _end(job["spec"], mine):
+    left = _left(job["spec"], status, now)
+    if end := _end(job, mine, left):
         return _finish(status, end, running, now)
     if running:
-        return Plan(status=status)
-    return Plan(create=[_pod(job, len(mine))], status=status | {"active": 1})
+        return Plan(status=status, look_again=left)
+    return Plan(create=[_pod(job, len(mine))], status=status | {"active": 1}, look_again=left)
+
+
+def _left(spec: Mapping[str, Any], status: Mapping[str, Any], now: datetime) -> float | None:
+    """The seconds until the deadline; None without one."""
+    seconds = spec.get("activeDeadlineSeconds")
+    return None if seconds is None else (from_time(status["startTime"]) + timedelta(seconds=min(seconds, LONGEST)) - now).total_seconds()
 
 
 def _counts(job: Object, pods: list[Object], now: datetime) -> dict[str, Any]:
@@ -51,9 +61,13 @@ def _counts(job: Object, pods: list[Object], now: datetime) -> dict[str, Any]:
     return kept | {name: number for name, number in counts.items() if number} | {"ready": ready, "terminating": 0}
 
 
-def _end(spec: Mapping[str, Any], pods: list[Object]) -> tuple[str, str, str] | None:
+def _end(job: Object, pods: list[Object], left: float | None) -> tuple[str, str, str] | None:
     """The condition Complete or Failed, its reason and message; None if the Job continues. There are no retries, so spec.backoffLimit has
     no effect."""
+    spec = job["spec"]
+    if holds(job, "FailureTarget"):  # its Pods were stopped, and may have failed thereby
+        target = condition(job, "FailureTarget")
+        return "Failed", target["reason"], target["message"]
     if unknown := [
         *(name for name, usual in SUPPORTED.items() if spec.get(name, usual) != usual),
         *(name for name in UNSUPPORTED if spec.get(name)),
@@ -63,6 +77,8 @@ def _end(spec: Mapping[str, Any], pods: list[Object]) -> tuple[str, str, str] | 
         return "Complete", "CompletionsReached", "Reached expected number of succeeded pods"
     if any(phase(p) == "Failed" for p in pods):
         return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
+    if left is not None and left <= 0:
+        return "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
     return None
 
 

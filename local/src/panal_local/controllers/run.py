@@ -72,7 +72,7 @@ class Controllers:
         plan = jobs.decide(_typed(kinds.JOB, job), self._pods(job), now_utc())
         await self._write(kinds.JOB, job, plan.status)  # first, so that startTime is set before the Pod exists
         await self._replace_pods(key.namespace, plan.delete, plan.create)
-        return None
+        return plan.look_again
 
     async def _stateful_set(self, key: Key) -> float | None:
         found = self._cache.get(kinds.STATEFUL_SET, *key)

@@ -81,10 +81,28 @@ def test_a_job_has_not_ended_while_a_pod_terminates() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [{"completions": 2}, {"parallelism": 3}, {"suspend": True}, {"activeDeadlineSeconds": 60}, {"completionMode": "Indexed"}]
+    "spec", [{"completions": 2}, {"parallelism": 3}, {"suspend": True}, {"managedBy": "x"}, {"completionMode": "Indexed"}]
 )
 def test_unsupported_fields_are_named(spec: dict[str, Any]) -> None:
     plan = decide(job(**spec), [], NOW)
     assert ("Failed", "NotSupported") in problems(plan)
     assert f"leave out spec.{next(iter(spec))}" in plan.status["conditions"][-1]["message"]
     assert plan.create == []
+
+
+def test_a_job_ends_at_its_deadline() -> None:
+    assert decide(job(activeDeadlineSeconds=100), [], NOW).look_again == 40
+    early = decide(job(activeDeadlineSeconds=100), [pod("Running")], NOW)
+    assert (early.look_again, early.delete, problems(early)) == (40, [], [])
+    late = decide(job(activeDeadlineSeconds=60), [pod("Running")], NOW)
+    assert (late.delete, problems(late)) == (["p"], [("FailureTarget", "DeadlineExceeded")])
+    for pods in ([pod("Failed")], []):
+        ended = decide(job(late.status, activeDeadlineSeconds=60), pods, NOW)
+        assert problems(ended) == [("FailureTarget", "DeadlineExceeded"), ("Failed", "DeadlineExceeded")]
+        assert ended.create == []
+    assert ("Complete", "CompletionsReached") in problems(decide(job(activeDeadlineSeconds=60), [pod("Succeeded")], NOW))
+
+
+def test_the_deadline_counts_from_the_start() -> None:
+    assert decide(job(status={}, activeDeadlineSeconds=100), [], NOW).look_again == 100
+    assert decide(job(status={}, activeDeadlineSeconds=1 << 62), [], NOW).look_again == 1 << 32
