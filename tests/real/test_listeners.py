@@ -221,7 +221,7 @@ def test_the_examples_of_the_guide_are_accepted(api: Cluster) -> None:
     """Those of listeners as the listeners of a run."""
     blocks = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)]
     listeners = [block["listeners"] for block in blocks if "listeners" in block]
-    assert {one["type"] for some in listeners for one in some} == {"NodePort", "LoadBalancer", "Route", "Gateway", "Ingress"}
+    assert {one["type"] for some in listeners for one in some} == {"NodePort", "LoadBalancer", "ClusterIP", "Route", "Gateway", "Ingress"}
     for number, some in enumerate(listeners):
         start(api, f"guide-{number}", *some)
     others = [block for block in blocks if "kind" in block]
