@@ -22,7 +22,7 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch, missing):
         dashboard.dashboard()
     assert raised.value.code == Code.USAGE
     assert missing in str(raised.value)
-    assert "pip install 'panal[dashboard]'" in raised.value.remedy
+    assert "pip install '.[cli,dashboard]'" in raised.value.remedy
 
 
 def loaded(code: str, *modules: str) -> str:

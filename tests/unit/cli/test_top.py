@@ -9,7 +9,7 @@ def run(name, phase="Running", completed=2, total=10, seconds=30.0, sites=(), **
     rounds = {"completed": completed, "total": total, "seconds": seconds}
     content = {"phase": phase, "rounds": rounds, "collaborators": list(sites), "clients": {"selected": len(sites)}}
     return {
-        "metadata": {"namespace": "team", "name": name, "creationTimestamp": f"2026-01-01T00:00:0{len(name)}Z"},
+        "metadata": {"namespace": "team", "name": name, "uid": name, "creationTimestamp": f"2026-01-01T00:00:0{len(name)}Z"},
         "status": content | status,
     }
 
