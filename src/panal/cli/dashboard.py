@@ -43,13 +43,12 @@ def dashboard(
     if missing:
         message = f"the dashboard needs {' and '.join(missing)}, not installed here"
         raise Problem(Code.USAGE, message, "Install the extra, in a clone: `pip install '.[cli,dashboard]'`.")
+    logging.getLogger("panal").setLevel(logging.ERROR)  # what cannot be read is named on the pages
     raise typer.Exit(int(_serve(choose(kubeconfig, context, folder), port, namespace or "", not no_open)))
 
 
 def _serve(access: Access, port: int, namespace: str, opens: bool) -> Code:
     from panal.dashboard.main import Laptop, serve_laptop
-
-    logging.getLogger("panal").setLevel(logging.ERROR)  # what cannot be read is said on the pages
 
     def tell(address: str) -> None:
         output.line(f"the dashboard is at {address}")
