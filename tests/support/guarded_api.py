@@ -144,7 +144,7 @@ class GuardedApi:
     async def _patch(self, request: web.Request) -> web.StreamResponse:
         self._check(request, "patch", request.match_info["resource"])
         async with self._changed:
-            kept = self._store(_merged(self._found(request), await request.json()))
+            kept = self._store(merged(self._found(request), await request.json()))
             self._changed.notify_all()
         return web.json_response(kept)
 
@@ -230,7 +230,7 @@ def _field(obj: dict[str, Any], path: str) -> Any:
     return obj
 
 
-def _merged(target: Any, patch: Any) -> Any:
+def merged(target: Any, patch: Any) -> Any:
     """RFC 7386."""
     if not isinstance(patch, dict):
         return patch
@@ -239,5 +239,5 @@ def _merged(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = _merged(result.get(name), value)
+            result[name] = merged(result.get(name), value)
     return result

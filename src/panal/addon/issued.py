@@ -43,6 +43,11 @@ def issued(addon: Object) -> tuple[Issued, ...]:
         return ()
 
 
+def latest_end(addon: Object) -> datetime | None:
+    """When the last certificate that is not revoked ends or has ended; None if there is none."""
+    return max((one.ends for one in issued(addon) if not one.revoked), default=None)
+
+
 def text(certificates: Iterable[Issued], now: datetime) -> str:
     """The value of the annotation, without certificates that have expired."""
     return json.dumps([_written(c) for c in certificates if c.ends > now], separators=(",", ":"))

@@ -72,6 +72,10 @@ KEY_TRUST = "trust"  # PEM: the trust bundle of the collaborator authority
 KEY_CRL = "crl"  # PEM: its revocation lists
 KEY_CERTIFICATE = "certificate"  # PEM: the certificate for KEY_REQUEST
 
+# Keys of the Secrets of spec.tracking, and the reporter's variables with their values.
+MLFLOW_CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+
 # Ports inside the pods.
 GATEWAY_PORT = 8080  # the only port of the aggregator that is reachable from outside
 GATEWAY_HEALTH_PORT = 8081

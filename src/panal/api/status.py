@@ -44,6 +44,9 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
+ENDED = (Phase.COMPLETED, Phase.FAILED)
+
+
 class Condition(Model):
     type: str = Field(max_length=316, description="The type of the condition.")
     status: Literal["True", "False", "Unknown"] = Field(description="The status of the condition.")

@@ -1,17 +1,16 @@
-"""What people change in the spec of a run that exists, on the command line and in the dashboard: `suspend`, `stop`, and more rounds."""
+"""Changes the spec of an existing run, for the command line and the dashboard: `suspend`, `stop`, and more rounds."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from panal.api.status import Phase
+from panal.api.status import ENDED
 from panal.cli.problem import Code, Problem
 from panal.kube.client import Client
 from panal.kube.kinds import FEDERATED_LEARNING
 from panal.kube.objects import Object
 
 Switch = Literal["suspend", "stop"]
-ENDED = (Phase.COMPLETED, Phase.FAILED)
 
 
 def refuse_ended(run: Object) -> None:

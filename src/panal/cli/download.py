@@ -113,8 +113,7 @@ async def _pod(client: Client, run: Object) -> Object:
 def reading_pod(job: Object, run: Object) -> Object:
     """A Pod with the storage of the Job's reporter. Raises Problem if the storage is open to the reporter's ServiceAccount alone.
 
-    Somebody of the namespace may have replaced the Job, and whoever downloads may create Pods that they may not: the Pod gets no more than
-    one of panal needs."""
+    A user of the namespace could replace the Job to get a Pod that the user may not create. So the Pod gets only what panal's Pods need."""
     if not _of_run(job, run):
         raise _changed(job, "does not belong to the run")
     spec: Mapping[str, Any] = job["spec"]["template"]["spec"]

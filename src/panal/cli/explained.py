@@ -12,6 +12,7 @@ from typing import Any
 
 from panal.api.names import ClusterName
 from panal.api.spec import Spec
+from panal.api.status import ENDED
 from panal.cli.explanation import Report, leaving_out
 from panal.cli.reading import Seen
 from panal.hub import views
@@ -84,7 +85,7 @@ def _with_bindings(hub: Hub, namespace: str, wanted: Collection[str]) -> tuple[H
 
 
 def _undecided(run: Object, placement: Object | None) -> str:
-    if (run.get("status") or {}).get("phase") in ("Completed", "Failed"):
+    if (run.get("status") or {}).get("phase") in ENDED:
         return "the run has ended, and its Placement is deleted: this is what it would select now"
     if placement is None:
         return "the run has no Placement that can be read: this is what it would select now"

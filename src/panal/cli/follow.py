@@ -12,6 +12,7 @@ from datetime import datetime
 from rich.live import Live
 from rich.table import Table
 
+from panal.api.status import ENDED
 from panal.cli import freshness, output, story
 from panal.cli.problem import Code, Problem
 from panal.cli.tasks import together
@@ -107,7 +108,7 @@ async def _follow(client: Client, run: Object, show: Show) -> Object:
             if now is None:
                 raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it again.")
             show.changed(before, now)
-            if (now.get("status") or {}).get("phase") in story.ENDED:
+            if (now.get("status") or {}).get("phase") in ENDED:
                 return now
             before = now
             await _until(changed, cache, lambda text: show.say(name, text))

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from panal.api import figures
-from panal.api.history import History, HistoryError, of_config_map
-from panal.api.names import history as history_name
-from panal.cli import output
+from panal.api.history import History
+from panal.cli import history, output
 from panal.cli.access import Access
 from panal.cli.download import opened
 from panal.cli.problem import Code, Problem
@@ -188,8 +187,8 @@ async def with_model(client: Client, name: str, namespace: str | None) -> Object
 
 
 async def _rounds(client: Client, run: Object) -> History | None:
-    """None if there is no history, or it cannot be read."""
+    """None if there is no history of the run, or it cannot be read."""
     try:
-        return of_config_map(await client.get(kinds.CONFIG_MAP, run["metadata"]["namespace"], history_name(run["metadata"]["name"])))
-    except (ApiError, HistoryError):
+        return await history.read(client, run)
+    except (ApiError, Problem):
         return None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from panal.api.names import CLUSTER_SET_LABEL
 from panal.api.spec import Result
-from panal.api.status import Phase
+from panal.api.status import ENDED, Phase
 from panal.cli import freshness, output, silence, story
 from panal.cli.access import Access
 from panal.cli.apply import apply, documents
@@ -59,7 +59,7 @@ def _tell_applied(run: Object) -> None:
     name, namespace = run["metadata"]["name"], run["metadata"]["namespace"]
     phase = (run.get("status") or {}).get("phase", "")
     output.note(f"federatedlearning {name} in namespace {namespace} applied")
-    if phase in story.ENDED:
+    if phase in ENDED:
         output.note(f"{name} is already {phase}: to run it again, delete it first or give it another name")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from panal.api.status import USUAL_CONDITIONS, Phase
+from panal.api.status import ENDED, USUAL_CONDITIONS
 from panal.cli.output import numbers
 
 Status = dict[str, Any]
-ENDED = (Phase.COMPLETED, Phase.FAILED)
 FAILED = "Failed"  # the state of a collaborator
 
 

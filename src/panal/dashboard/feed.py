@@ -164,7 +164,7 @@ class Feeds:
             self._feeds.pop(idle[0]).stop()
 
     async def sweep(self, every: float = 5.0) -> None:
-        """Until cancelled: closes feeds that nobody looks at."""
+        """Closes the feeds that no viewer uses, until it is cancelled."""
         while True:
             await asyncio.sleep(every)
             old = time.monotonic() - KEPT

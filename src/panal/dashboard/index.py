@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from panal.api import names
+from panal.api.status import ENDED
 from panal.dashboard.bell import Bell
 from panal.dashboard.listing import Page, Query, of_clusters, of_runs
-from panal.dashboard.rows import ENDED, ClusterRow, RunRow, cluster_row, run_row
-from panal.dashboard.watched import PLACEMENT_LABEL
+from panal.dashboard.rows import ClusterRow, RunRow, cluster_row, run_row
+from panal.hub.watched import PLACEMENT_LABEL
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind

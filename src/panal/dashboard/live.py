@@ -21,7 +21,7 @@ from panal.dashboard.template import render
 from panal.dashboard.view import View, digest
 from panal.kube.errors import ApiError
 
-TICK = 15.0  # seconds after which ages are shown anew; a stream without a change says that it is alive
+TICK = 15.0  # seconds between two updates of the ages, and between two signs of life of a stream without changes
 PATIENCE = 30.0
 COSTLY = 8  # a stream renders for at most one part in so many of the time
 MOST, MOST_OF_ONE = 400, 40  # streams

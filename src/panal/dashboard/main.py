@@ -85,7 +85,7 @@ async def on_hub(client: Client, settings: Settings) -> AsyncIterator[int]:
 
 
 def _not_ready(cache: Cache) -> list[str]:
-    """A kind that cannot be listed is said on the pages, and keeps nobody from the others."""
+    """A kind that cannot be listed is named on the pages; the other kinds are shown."""
     return [] if all(cache.synced(kind) or kind in cache.problems() for kind in cache.kinds()) else ["the lists are not complete yet"]
 
 

@@ -14,12 +14,13 @@ from aiohttp import web
 from panal.addon.scores import MOST
 from panal.api import names
 from panal.api.figures import moment
+from panal.api.status import ENDED
 from panal.api.text import shown
 from panal.cli.silence import silent_since
 from panal.dashboard import index
 from panal.dashboard.bell import Bell
 from panal.dashboard.listing import STATES, Page, Query
-from panal.dashboard.rows import ENDED, PHASES, ClusterRow, RunRow
+from panal.dashboard.rows import PHASES, ClusterRow, RunRow
 from panal.dashboard.view import Facts, Seeing, View
 from panal.kube import kinds
 from panal.kube.errors import ApiError

@@ -13,11 +13,11 @@ from typing import Any
 from panal.addon import issued
 from panal.api import names
 from panal.api.figures import left, moment, quantity
+from panal.api.status import Phase
 from panal.api.text import shown
 from panal.kube.objects import Object, condition, holds, labels_of
 
-ENDED = ("Completed", "Failed")
-PHASES = ("Waiting", "Running", "Completed", "Failed")
+PHASES = tuple(Phase)
 STATES_OF_ADDON = ("Ready", "Not ready", "Unknown", "None", "Revoked")
 
 
@@ -160,7 +160,7 @@ def cluster_row(cluster: Object, addon: Object | None, score: Object | None) -> 
         created=moment(metadata.get("creationTimestamp")),
         addon=word,
         why=why,
-        until=max((one.ends for one in issued.issued(addon) if not one.revoked), default=None) if addon else None,
+        until=issued.latest_end(addon) if addon else None,
         revoked=str((addon["metadata"].get("annotations") or {}).get(names.ANNOTATION_REVOKED) or "") if addon else "",
         scores=_scores(score),
         text=" ".join((metadata["name"], member, *(f"{name}={value}" for name, value in claims))).lower(),

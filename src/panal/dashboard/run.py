@@ -16,9 +16,8 @@ from panal.api import names
 from panal.api.figures import left, moment
 from panal.api.history import History, HistoryError, of_config_map
 from panal.api.parse import ParseError, parse_status
-from panal.api.status import USUAL_CONDITIONS, Status
+from panal.api.status import ENDED, USUAL_CONDITIONS, Status
 from panal.api.text import shown
-from panal.dashboard.rows import ENDED
 from panal.kube.objects import Object, labels_of, version_of
 
 EVENTS = 200

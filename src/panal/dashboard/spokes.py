@@ -14,9 +14,9 @@ from panal.api import names
 from panal.api.figures import at
 from panal.api.history import Round
 from panal.api.progress import Metric, Progress
-from panal.api.status import Status
+from panal.api.status import ENDED, Status
 from panal.api.text import shown
-from panal.dashboard.rows import ENDED, ClusterRow
+from panal.dashboard.rows import ClusterRow
 from panal.dashboard.run import Seen, data
 
 

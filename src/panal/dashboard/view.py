@@ -1,7 +1,7 @@
 """A view: what a page shows, in parts that are rendered again when something changes while somebody looks at it.
 
 `pages` and `run_pages` have the views. `app` answers a request for a page with the page template around the parts, and `live` sends the
-parts that have changed. Both make the view anew from the request, so nothing of a viewer is kept between them.
+parts that have changed. Each makes the view from the request, so no state of a viewer is kept between requests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who looks, and whose rights count.
 
-On a laptop there is one viewer: whoever started the process, with the credentials of the kubeconfig. He proves himself with the token in
+On a laptop there is one viewer: whoever started the process, with the credentials of the kubeconfig. The user proves this with the token in
 the address that the process printed; it is good once and becomes a cookie. On a hub each viewer has a bearer token of the API server: in
 `Authorization`, in `X-Forwarded-Access-Token` as OpenShift's OAuth proxy sends it, or pasted into the form for signing in, which keeps it
 here and gives a cookie. Tokens are neither logged nor sent back.

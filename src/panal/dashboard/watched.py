@@ -6,12 +6,9 @@ import sys
 from typing import Any
 
 from panal.api import names
-from panal.hub.watched import PLACEMENT_LABEL
 from panal.kube import kinds
 from panal.kube.cache import Watched
 from panal.kube.objects import Object
-
-__all__ = ["PLACEMENT_LABEL", "watched"]
 
 METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels")
 STATUS = ("phase", "message", "rounds", "clients", "headlineMetric", "startTime", "completionTime")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from panal.addon.config import SiteConfig
-from panal.addon.issued import issued
+from panal.addon.issued import latest_end
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
@@ -22,7 +22,7 @@ def site(obj: Object, config: SiteConfig) -> SiteView:
     annotations = obj["metadata"].get("annotations") or {}
     rotated = condition(obj, "ClusterCertificateRotated")
     return SiteView(
-        certified=max((c.ends for c in issued(obj) if not c.revoked), default=None) if rotated.get("status") == "True" else None,
+        certified=latest_end(obj) if rotated.get("status") == "True" else None,
         revoked=annotations.get(names.ANNOTATION_REVOKED, ""),
         denied=rotated.get("message", "") if rotated.get("status") == "False" else "",
         config=config,

@@ -14,6 +14,7 @@ from panal.addon import scores
 from panal.addon.requests import is_pending
 from panal.addon.requests import requester as cluster_of
 from panal.api import names
+from panal.api.status import ENDED
 from panal.hub import works
 from panal.hub.views import run_uid
 from panal.kube import kinds
@@ -113,7 +114,7 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
 def unfinished(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:
     """Every run that has not ended. It may wait for a cluster, a cluster set, a node or a volume claim."""
     for run in cache.list(kinds.FEDERATED_LEARNING, namespace):
-        if (run.get("status") or {}).get("phase") not in ("Completed", "Failed"):
+        if (run.get("status") or {}).get("phase") not in ENDED:
             yield RunKey(run["metadata"]["namespace"], run["metadata"]["name"])
 
 

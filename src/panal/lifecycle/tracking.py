@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from panal.api import names
 from panal.api.types import CaBundle, MLflow, OpenTelemetry
 from panal.lifecycle.storage.bucket import CA_FILE, authorities
 from panal.lifecycle.storage.kind import NOTHING, ReporterNeeds, environment
 from panal.lifecycle.world import Run
 
 FOLDERS = "/panal/tracking", "/panal/telemetry"  # the authorities, mounted only in the reporter
-KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS",)
 
 
 def reporter(run: Run) -> ReporterNeeds:
@@ -28,7 +27,7 @@ def reporter(run: Run) -> ReporterNeeds:
 
 def _telemetry(run: Run, wanted: OpenTelemetry) -> ReporterNeeds:
     content = {"endpoint": wanted.endpoint, "created": run.created.timestamp(), "bundle": _named(wanted.ca_bundle)}
-    return _needs("TELEMETRY", content, wanted.secret_name, HEADERS, wanted.ca_bundle, FOLDERS[1])
+    return _needs("TELEMETRY", content, wanted.secret_name, (names.OTLP_HEADERS,), wanted.ca_bundle, FOLDERS[1])
 
 
 def _mlflow(run: Run, wanted: MLflow) -> ReporterNeeds:
@@ -39,7 +38,7 @@ def _mlflow(run: Run, wanted: MLflow) -> ReporterNeeds:
         "secret": wanted.secret_name,
         "parameters": _parameters(run),
     }
-    return _needs("TRACKING", content, wanted.secret_name, KEYS, wanted.ca_bundle, FOLDERS[0])
+    return _needs("TRACKING", content, wanted.secret_name, names.MLFLOW_CREDENTIALS, wanted.ca_bundle, FOLDERS[0])
 
 
 def _named(bundle: CaBundle | None) -> str:

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from panal.api.names import STORAGE_DIR
 from panal.pod.bucket import Bucket
 from panal.pod.service import GoneError, Service, connected
 from panal.pod.storage_errors import Address, StorageError
@@ -25,18 +24,14 @@ def give(name: str, env: Mapping[str, str]) -> None:
     """Raises OSError, StorageError, GoneError, and ValueError if `name` leads out of the run's folder."""
     if not name or ".." in PurePosixPath(name).parts or name.startswith("/"):
         raise ValueError(f"{name!r} is not a file of the run")
-    run = (env["PANAL_NAMESPACE"], env["PANAL_RUN"], env["PANAL_RUN_UID"])
-    place = Place.of(Path(STORAGE_DIR), env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run)
-    address = Address.read(env)
+    place, address = Place.read(env), Address.read(env)
     if address is None:
         _copy(place.folder / name)
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "file"
-        bucket = Bucket(
-            Service(address, lambda: connected(address, env), patience=60), place.uri.removeprefix(f"s3://{address.bucket}/"), file
-        )
-        bucket.get(name, file)
+        service = Service(address, lambda: connected(address, env), patience=60)
+        Bucket(service, place.key(address.bucket), file).get(name, file)
         _copy(file)
 
 

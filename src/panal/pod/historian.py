@@ -52,7 +52,7 @@ class Historian:
     async def store(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await asyncio.to_thread(self.save)
-            await _sleep(stop, PAUSE)
+            await pause(stop, PAUSE)
 
     def save(self) -> None:
         rows = list(self.history.rows)
@@ -66,7 +66,7 @@ class Historian:
         """A large history is written less often."""
         while not stop.is_set():
             size = await self.write_change()
-            await _sleep(stop, max(PAUSE, size / RATE))
+            await pause(stop, max(PAUSE, size / RATE))
 
     async def write_change(self) -> int:
         """Writes the history to its ConfigMap if it has changed. Returns the bytes that were written."""
@@ -85,7 +85,7 @@ class Historian:
         return len(packed)
 
 
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Returns early when `stop` is set."""
     try:
         async with asyncio.timeout(seconds):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from panal.api.names import MLFLOW_CREDENTIALS
 from panal.api.text import shown
 from panal.pod.follower import LOOK, Follower, ServerError, parsed
 from panal.pod.history import Row
@@ -37,7 +38,6 @@ from panal.pod.tracking import (
 )  # fmt: skip
 
 UPLOADING, LONGEST_UPLOAD = 60.0, 1800.0  # seconds that a run waits for a server which takes nothing of its model; and altogether
-KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 PIECE = 1 << 20
 WHERE = "spec.tracking.mlflow"
 
@@ -208,7 +208,7 @@ class MLflow(Follower):
 
 
 def authorization(credentials: Mapping[str, str]) -> dict[str, str]:
-    token, user, password = (credentials.get(key, "").strip() for key in KEYS)
+    token, user, password = (credentials.get(key, "").strip() for key in MLFLOW_CREDENTIALS)
     if token:
         return {"Authorization": f"Bearer {token}"}
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"} if user else {}

@@ -25,7 +25,6 @@ from panal.pod.tracking import Telemetry, mark, unlogged
 log = logging.getLogger("panal.reporter")
 
 SPANS = 500  # in a request
-KEY = "OTEL_EXPORTER_OTLP_HEADERS"
 WHERE = "spec.tracking.openTelemetry"
 MARK = ".traced"
 

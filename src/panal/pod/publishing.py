@@ -96,7 +96,7 @@ class InBucket:
         cls, address: Address, env: Mapping[str, str], place: Place, work: Path, touch: Callable[[], None], report: Callable[[str], None]
     ) -> InBucket:
         """`env` has the credentials of a Secret. `work`: a folder that outlives the container."""
-        key = place.uri.removeprefix(f"s3://{address.bucket}/")
+        key = place.key(address.bucket)
         bucket = Bucket(Service(address, lambda: connected(address, env), touch, report), key, work)
         return cls(place.folder, bucket, BucketShelf(bucket, work), MAX_KEY - len(f"{key}/files/".encode()))
 

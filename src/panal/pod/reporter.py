@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from panal.api.history import FILE as HISTORY
-from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, RUN_DIR, STORAGE_DIR, WORK_DIR, history, progress
+from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, MLFLOW_CREDENTIALS, OTLP_HEADERS, RUN_DIR, STORAGE_DIR, WORK_DIR, history, progress
 from panal.api.progress import Progress
 from panal.api.text import shown
 from panal.api.types import ModelStatus
@@ -35,10 +35,9 @@ from panal.pod.checkpointing import Checkpoints, Snapshot
 from panal.pod.collecting import Collector
 from panal.pod.fold import bounded, fold, resumed
 from panal.pod.gatekeeper import Gatekeeper
-from panal.pod.historian import Historian
+from panal.pod.historian import Historian, pause
 from panal.pod.history import History
-from panal.pod.mlflow import KEYS, MLflow
-from panal.pod.otlp import KEY as HEADERS
+from panal.pod.mlflow import MLflow
 from panal.pod.otlp import WHERE as TRACED
 from panal.pod.otlp import Tracer, headers_of
 from panal.pod.publishing import InBucket, Storage, Volume
@@ -124,7 +123,7 @@ class Settings:
         mount = Path(env.get("PANAL_STORAGE_DIR", STORAGE_DIR))
         return cls(
             run_dir=Path(env.get("PANAL_RUN_DIR", RUN_DIR)),
-            place=Place.of(mount, env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run),
+            place=Place.read(env),
             run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
             attempt=env.get("PANAL_ATTEMPT", ""),
             work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
@@ -201,14 +200,14 @@ class Reporter:
     def _followers(self, history: History) -> Iterator[MLflow | Tracer]:
         settings, rows = self.settings, lambda: list(history.rows)
         if tracking := settings.tracking:
-            secrets = {key: self.credentials[key] for key in KEYS if key in self.credentials}
+            secrets = {key: self.credentials[key] for key in MLFLOW_CREDENTIALS if key in self.credentials}
             yield MLflow.of(tracking, settings.run, rows, partial(self._untold, "mlflow"), secrets)
         if telemetry := settings.telemetry:
             server = (f"{TRACED}.endpoint", telemetry.endpoint, telemetry.authorities, telemetry.bundle)
             yield Tracer(
                 *server,
                 partial(self._untold, "openTelemetry"),
-                headers_of(self.credentials.get(HEADERS, "")),
+                headers_of(self.credentials.get(OTLP_HEADERS, "")),
                 telemetry=telemetry,
                 run=settings.run,
                 attempt_uid=settings.attempt,
@@ -285,7 +284,7 @@ class Reporter:
         while not self.stop.is_set():
             await self._read_records()
             await self.sync()
-            await self._sleep(PAUSE if self.text() == self.written else POLL)
+            await pause(self.stop, PAUSE if self.text() == self.written else POLL)
 
     async def _read_records(self) -> None:
         async with self._reading:
@@ -319,7 +318,7 @@ class Reporter:
 
     async def sync(self) -> None:
         """Writes changes to the ConfigMap, or reads it if there are none. Retries until it succeeds or `stop` is set."""
-        pause = POLL
+        wait = POLL
         while True:
             text = self.text()
             try:
@@ -333,8 +332,8 @@ class Reporter:
                 log.warning("the hub's API: %s", error)
             if self.stop.is_set():
                 return
-            await self._sleep(pause)
-            pause = min(pause * 2, LONGEST_RETRY)
+            await pause(self.stop, wait)
+            wait = min(wait * 2, LONGEST_RETRY)
             await self._read_records()
 
     def _update_rounds(self, data: Mapping[str, str]) -> None:
@@ -359,7 +358,7 @@ class Reporter:
                     await self._store(folder, {**model, "start": int(folder.name)})
             if ended and (files := await collector.collect_once()) is not None:
                 self.state = self.state.model_copy(update={"files": files})
-            await self._sleep(POLL)
+            await pause(self.stop, POLL)
 
     async def _store_checkpoints(self) -> None:
         """Finds the checkpoint from which the run goes on, then stores each that is handed over. A run with a result needs none."""
@@ -375,7 +374,7 @@ class Reporter:
                     log.info("stored the checkpoint of round %d", round_)
                     self.state = self.state.model_copy(update={"checkpoint": round_})
             await self._remove_checkpoints()
-            await self._sleep(POLL)
+            await pause(self.stop, POLL)
 
     async def _found_checkpoint(self) -> bool:
         """Checks the storage, and looks in it for the checkpoint from which the run goes on. A run that cannot store anything ends."""
@@ -446,7 +445,7 @@ class Reporter:
                 if attempt == ATTEMPTS:
                     raise
                 log.warning("storing the model: %s; trying again", error)
-                await self._sleep(float(attempt))
+                await pause(self.stop, float(attempt))
         raise AssertionError("unreachable")
 
     def _stored(self, source: Path, model: Mapping[str, Any], about: Mapping[str, Any]) -> ModelStatus:
@@ -462,7 +461,7 @@ class Reporter:
             if self.written and Progress.model_validate_json(self.written).model == status:
                 return
             self._touch()
-            await self._sleep(POLL)
+            await pause(self.stop, POLL)
 
     def _touch(self) -> None:
         (self.settings.run_dir / STORING).touch()
@@ -470,14 +469,6 @@ class Reporter:
     def _answer(self, start: str, content: dict[str, Any]) -> None:
         self.stored[start] = content
         replace(self.settings.run_dir / STORED, json.dumps(self.stored))
-
-    async def _sleep(self, seconds: float) -> None:
-        """Returns early when `stop` is set."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self.stop.wait()
-        except TimeoutError:
-            return
 
 
 def _parsed(line: bytes) -> Record | None:
@@ -499,7 +490,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 async def _main() -> None:
     settings = Settings.read(os.environ)
     of_secret = settings.bucket is not None and bool(settings.bucket.secret)
-    wanted = (*(SECRETS if of_secret else ()), *KEYS, HEADERS)
+    wanted = (*(SECRETS if of_secret else ()), *MLFLOW_CREDENTIALS, OTLP_HEADERS)
     credentials = {name: os.environ.pop(name) for name in wanted if name in os.environ}
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:

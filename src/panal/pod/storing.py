@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from panal.api.history import FILE as HISTORY
+from panal.api.names import STORAGE_DIR
 from panal.api.text import by_name, shown
 from panal.api.types import ModelStatus
 from panal.pod import boosters
@@ -44,6 +45,16 @@ class Place:
         if ".." in inner.parts:
             raise ValueError(f"spec.server.storage.path {path!r} leads out of the volume")
         return cls(mount / inner, f"{uri.rstrip('/')}/{inner}")
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Place:
+        """From the variables of the reporter, which the Pods that read its storage have as well."""
+        run = (env["PANAL_NAMESPACE"], env["PANAL_RUN"], env["PANAL_RUN_UID"])
+        return cls.of(Path(env.get("PANAL_STORAGE_DIR", STORAGE_DIR)), env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run)
+
+    def key(self, bucket: str) -> str:
+        """What the keys of the run's objects begin with."""
+        return self.uri.removeprefix(f"s3://{bucket}/")
 
 
 def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[str, Any], tick: Callable[[], None]) -> ModelStatus:

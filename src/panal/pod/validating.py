@@ -21,7 +21,6 @@ from typing import Protocol
 
 from panal.api import executed
 from panal.api.history import FILE as HISTORY
-from panal.api.names import STORAGE_DIR
 from panal.api.text import shown
 from panal.api.validation import EXECUTED, FOLDER, METRICS, MOST, REPORT, Result
 from panal.pod.bucket import Bucket
@@ -90,14 +89,11 @@ class InBucket:
 
 
 def opened(env: Mapping[str, str], scratch: Path) -> Store:
-    run = (env["PANAL_NAMESPACE"], env["PANAL_RUN"], env["PANAL_RUN_UID"])
-    mount = Path(env.get("PANAL_STORAGE_DIR", STORAGE_DIR))
-    place = Place.of(mount, env["PANAL_STORAGE_URI"], env.get("PANAL_STORAGE_PATH", ""), run)
-    address = Address.read(env)
+    place, address = Place.read(env), Address.read(env)
     if address is None:
         return InFolder(place.folder)
     service = Service(address, lambda: connected(address, env), patience=PATIENCE)
-    return InBucket(Bucket(service, place.uri.removeprefix(f"s3://{address.bucket}/"), scratch / "parts"))
+    return InBucket(Bucket(service, place.key(address.bucket), scratch / "parts"))
 
 
 def copy(store: Store, target: Path, model: str, digest: str) -> None:

@@ -9,6 +9,7 @@ import itertools
 
 import pytest
 
+from guarded_api import merged
 from panal.kube.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from panal.kube.objects import key_of
 
@@ -86,19 +87,6 @@ class ObjectsInMemory:
     def _reach(self):
         if self.unreachable:
             raise Unavailable(0, "ConnectError", "unreachable")
-
-
-def merged(target, patch):
-    """RFC 7386."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merged(result.get(name), value)
-    return result
 
 
 @pytest.fixture

@@ -13,14 +13,13 @@ from panal.pod import giving
 
 
 @pytest.fixture
-def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    monkeypatch.setattr(giving, "STORAGE_DIR", str(tmp_path))
+def env(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "out/team/digits/u"
     (folder / "files").mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 10_000)
     (tmp_path / "secret").write_text("of another run")
     run = {"PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u"}
-    return run | {"PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out"}
+    return run | {"PANAL_STORAGE_DIR": str(tmp_path), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out"}
 
 
 def test_a_file_is_written_as_it_is(env: dict[str, str], capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from panal.cli import story
+from panal.api.status import ENDED
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
 from panal.cli.tasks import together
@@ -58,7 +58,7 @@ async def announce(at: Access, hub: Client, name: str, claims: Claims, clusters:
 
 def _needed(runs: Iterable[Object]) -> set[str]:
     """The claims of the runs that have not ended."""
-    clients = (run["spec"].get("client") or {} for run in runs if (run.get("status") or {}).get("phase") not in story.ENDED)
+    clients = (run["spec"].get("client") or {} for run in runs if (run.get("status") or {}).get("phase") not in ENDED)
     return {data_claim(client.get("placement") or {}, client.get("dataClaim", "")) for client in clients}
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from panal.addon.issued import issued
+from panal.addon.issued import latest_end
 from panal.hub.scrape import families as f
 from panal.hub.scrape.runs import Series
 from panal.kube.objects import Object
@@ -17,7 +17,7 @@ AUTHORITIES = ("servers", "collaborators")  # keys of the ConfigMap with their p
 def of_certificates(addons: Iterable[Object]) -> Iterator[Series]:
     """`addons`: ManagedClusterAddOns. One series for each cluster with a certificate that is not revoked, whether it has ended or not."""
     for addon in addons:
-        ends = max((one.ends for one in issued(addon) if not one.revoked), default=None)
+        ends = latest_end(addon)
         if ends is not None and not addon["metadata"].get("deletionTimestamp"):
             yield Series(f.CERTIFICATE_EXPIRY, (addon["metadata"]["namespace"],), ends.timestamp())
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from panal.api.status import MAX_COLLABORATORS
+from panal.api.status import ENDED, MAX_COLLABORATORS
 from panal.api.text import name as unique
 from panal.gateway.aggregator import Traffic
 from panal.hub.scrape import families as f
@@ -27,7 +27,6 @@ MAX_CLUSTERS = MAX_COLLABORATORS
 MAX_METRICS = 4
 MAX_LABEL = 64  # characters
 KEPT = timedelta(hours=1)  # after its end a run has its status, so that an alert can name it
-ENDED = ("Completed", "Failed")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _TRAFFIC = msgspec.json.Decoder(dict[str, tuple[Count, Count, Count, Count]])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import Metric
 
+from panal.api.status import Phase
 from panal.hub.scrape import clusters, runs
 from panal.hub.scrape import families as f
 from panal.hub.scrape.families import Family
@@ -84,7 +85,7 @@ def _of_the_controller(snapshot: Snapshot) -> Iterator[Series]:
         yield Series(f.QUEUE_KEYS, (name,), float(waiting.keys))
         yield Series(f.QUEUE_AGE, (name,), waiting.seconds)
     often = Counter(snapshot.phases)
-    for phase in ("Waiting", "Running", "Completed", "Failed"):
+    for phase in Phase:
         yield Series(f.RUNS, (phase,), float(often[phase]))
     yield Series(f.LIFETIME, ("cluster",), snapshot.times.leaf.total_seconds())
     yield Series(f.LIFETIME, ("authority",), snapshot.times.life.total_seconds())
