@@ -21,8 +21,9 @@ from panal.api.progress import Progress
 from panal.pod import giving, validating
 from panal.pod.bucket import Bucket
 from panal.pod.checkpointing import Checkpoints, Snapshot
-from panal.pod.reporter import Reporter, Settings
+from panal.pod.reporter import Reporter
 from panal.pod.service import Service, connected
+from panal.pod.settings import Settings
 from panal.pod.shelf import BucketShelf
 from panal.pod.storage_errors import Address
 from panal.pod.tools import checkpoint

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from panal.pod.reporter import Reporter, Settings
+from panal.pod.reporter import Reporter
+from panal.pod.settings import Settings
 from reporting import ConfigMap, Gateway
 
 CLUSTERS = ("cluster1", "cluster2")
@@ -73,8 +74,7 @@ class Run:
         yield reporter
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        for each in reporter.followers:
-            await each.close()
+        await reporter.followers.close()
 
 
 async def eventually(question: Callable[[], object], seconds: float = 60) -> None:

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from panal.api.history import History, of_config_map
 from panal.api.progress import Progress
-from panal.pod.reporter import Reporter, Settings
+from panal.pod.reporter import Reporter
+from panal.pod.settings import Settings
 from panal.pod.tools.files import RESUMED
 
 

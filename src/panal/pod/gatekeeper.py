@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 from cryptography import x509
@@ -38,6 +39,22 @@ COUNT, SHARE, CHEAP = 2.0, 20, 0.5
 STATS = f"http://gateway{gateway.STATS_PATH}"
 GROUP_READS = 0o640  # the files contain the Pod's secret, and the gateway may run as another user
 ANSWER = aiohttp.ClientTimeout(total=2)
+
+
+class Gateway(Protocol):
+    """What the other parts of the reporter ask of the aggregator's gateway."""
+
+    def report(self) -> Mapping[str, str]:
+        """Further data for the ConfigMap `<run>-progress`: certificate request and traffic."""
+        ...
+
+    def bytes_by_cluster(self) -> Mapping[str, tuple[int, int]]:
+        """Bytes received and sent."""
+        ...
+
+    async def measure(self) -> None:
+        """Brings them up to date."""
+        ...
 
 
 class Gatekeeper:

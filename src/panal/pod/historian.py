@@ -16,6 +16,7 @@ from panal.api.history import for_config_map
 from panal.api.progress import Progress
 from panal.kube.errors import Invalid, KubeError
 from panal.pod.history import History
+from panal.pod.pausing import pause
 
 log = logging.getLogger("panal.reporter")
 
@@ -83,12 +84,3 @@ class Historian:
             return 0
         self.written = version
         return len(packed)
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Returns early when `stop` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

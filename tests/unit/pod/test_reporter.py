@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 from panal.api.history import read as read_history
 from panal.api.progress import Progress
 from panal.kube.errors import NotFound
-from panal.pod.reporter import Reporter, Settings
+from panal.pod.reporter import Reporter
+from panal.pod.settings import Settings
 from reporting import Gateway, HistoryMap
 
 from .test_storing import npz

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from panal.pod.reporter import Reporter, Settings
+from panal.pod.reporter import Reporter
+from panal.pod.settings import Settings
 from panal.pod.tools.install import install
 from processes import free_port
 from reporting import ConfigMap, Gateway

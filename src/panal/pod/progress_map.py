@@ -1,0 +1,103 @@
+"""Keeps the ConfigMap `<run>-progress` as the run's progress is, and takes the wanted number of rounds from it. Part of the reporter."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, history, progress
+from panal.api.progress import Progress
+from panal.api.types import ModelStatus
+from panal.kube.client import Client
+from panal.kube.errors import KubeError
+from panal.kube.kinds import CONFIG_MAP
+from panal.pod.gatekeeper import Gateway
+from panal.pod.state import State
+from panal.pod.tools.files import replace
+
+log = logging.getLogger("panal.reporter")
+
+READ_INTERVAL = 5.0  # seconds between two reads of the ConfigMap while there is nothing to write
+REFRESH = 300.0  # seconds after which the gateway's traffic is written even if the progress has not changed
+
+
+class Sink(Protocol):
+    """The ConfigMap `<run>-progress`, whose data `write` and `read` return, and `<run>-history`. All methods raise KubeError."""
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]: ...
+
+    async def read(self) -> Mapping[str, str]: ...
+
+    async def write_history(self, binary_data: Mapping[str, str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapSink:
+    client: Client
+    namespace: str
+    run: str
+
+    async def write(self, data: Mapping[str, str]) -> Mapping[str, str]:
+        """Raises NotFound until the controller has created the ConfigMap."""
+        return _data(await self.client.merge_patch(CONFIG_MAP, self.namespace, progress(self.run), {"data": dict(data)}))
+
+    async def read(self) -> Mapping[str, str]:
+        return _data(await self.client.get(CONFIG_MAP, self.namespace, progress(self.run)))
+
+    async def write_history(self, binary_data: Mapping[str, str]) -> None:
+        """Raises NotFound until the controller has created the ConfigMap."""
+        await self.client.merge_patch(CONFIG_MAP, self.namespace, history(self.run), {"binaryData": dict(binary_data)})
+
+
+def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
+    return config_map.get("data") or {}
+
+
+@dataclass(slots=True)
+class ProgressMap:
+    """`rounds_file` gets the wanted number of rounds, for the launcher."""
+
+    state: State
+    gateway: Gateway
+    sink: Sink
+    rounds_file: Path
+    _written: str = ""  # the progress that the ConfigMap has
+    _written_at: float = 0.0
+    _read_at: float = 0.0
+    _rounds: str = ""
+
+    @property
+    def current(self) -> bool:
+        """Whether the ConfigMap has the progress as it is now."""
+        return self.state.text() == self._written
+
+    def names(self, model: ModelStatus) -> bool:
+        """Whether the ConfigMap has this model."""
+        return bool(self._written) and Progress.model_validate_json(self._written).model == model
+
+    async def sync(self) -> bool:
+        """Writes changes to the ConfigMap, or reads it from time to time if there are none. Returns whether that was possible."""
+        text = self.state.text()
+        try:
+            if text != self._written or time.monotonic() - self._written_at >= REFRESH:
+                self._take(await self.sink.write({KEY_PROGRESS: text, **self.gateway.report()}))
+                self._written, self._written_at = text, time.monotonic()
+            elif time.monotonic() - self._read_at >= READ_INTERVAL:
+                self._take(await self.sink.read())
+        except KubeError as error:
+            log.warning("the hub's API: %s", error)
+            return False
+        return True
+
+    def _take(self, data: Mapping[str, str]) -> None:
+        self._read_at = time.monotonic()
+        if self._written and data.get(KEY_PROGRESS) != self._written:
+            self._written = ""  # deleted or overwritten: write it again
+        wanted = data.get(KEY_ROUNDS, "")
+        if wanted.isdigit() and wanted != self._rounds:
+            replace(self.rounds_file, wanted)
+            self._rounds = wanted

@@ -1,0 +1,41 @@
+"""The settings of the reporter, which the controller gives it as environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR
+from panal.pod.storage_errors import Address
+from panal.pod.storing import Place
+from panal.pod.tracking import Telemetry, Tracking
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    run_dir: Path
+    place: Place
+    run: Mapping[str, str]  # namespace, name and uid, for metadata.json
+    attempt: str
+    work_dir: Path = Path(WORK_DIR)
+    mount: Path = Path(STORAGE_DIR)
+    bucket: Address | None = None  # None: `mount` is the volume on which the run is stored
+    tracking: Tracking | None = None
+    telemetry: Telemetry | None = None
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> Settings:
+        run = (env["PANAL_NAMESPACE"], env["PANAL_RUN"], env["PANAL_RUN_UID"])
+        mount = Path(env.get("PANAL_STORAGE_DIR", STORAGE_DIR))
+        return cls(
+            run_dir=Path(env.get("PANAL_RUN_DIR", RUN_DIR)),
+            place=Place.read(env),
+            run=dict(zip(("namespace", "name", "uid"), run, strict=True)),
+            attempt=env.get("PANAL_ATTEMPT", ""),
+            work_dir=Path(env.get("PANAL_WORK_DIR", WORK_DIR)),
+            mount=mount,
+            bucket=Address.read(env),
+            tracking=Tracking.read(env),
+            telemetry=Telemetry.read(env),
+        )
