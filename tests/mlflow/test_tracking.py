@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlflow_server import Server, serving
-from panal.pod.tracking import CUT, DIVERGED
+from panal.pod.tracking.points import CUT, DIVERGED
 from processes import free_port
 from reported import CLUSTERS, Run, eventually
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from otel_collector import Collector, attributes, collecting
-from panal.pod.tracing import Trace
+from panal.pod.tracking.trace import Trace
 from processes import free_port
 from reported import CLUSTERS, Run, eventually
 

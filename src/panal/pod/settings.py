@@ -9,7 +9,7 @@ from pathlib import Path
 from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR
 from panal.pod.storage_errors import Address
 from panal.pod.storing import Place
-from panal.pod.tracking import Telemetry, Tracking
+from panal.pod.tracking.settings import Telemetry, Tracking
 
 
 @dataclass(frozen=True, slots=True)

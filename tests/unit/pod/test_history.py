@@ -18,8 +18,8 @@ from panal.pod.fold import fold
 from panal.pod.history import Bytes, History
 from panal.pod.tools.codes import END, TRAIN
 from panal.pod.tools.records import Number, Record, Reply, Resumed, Round
-from panal.pod.tracing import Trace
-from panal.pod.tracking import points
+from panal.pod.tracking.points import points
+from panal.pod.tracking.trace import Trace
 
 RUN = {"namespace": "team", "name": "digits", "uid": "u"}
 SITES = ("cluster1", "cluster2")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from panal.pod.history import _row
-from panal.pod.otlp import headers_of
-from panal.pod.tracing import Trace, attributes_of
+from panal.pod.tracking.otlp import headers_of
+from panal.pod.tracking.trace import Trace, attributes_of
 
 TRACE = Trace({"namespace": "team", "name": "digits", "uid": "u"})
 CLUSTERS = {

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from panal.pod import mlflow as mlflow_module
-from panal.pod import tracking
 from panal.pod.history import Row, _row
-from panal.pod.mlflow import MLflow
-from panal.pod.tracking import Tracking, artifact_path, diverged, mark, name_of, parameters, points, unlogged
+from panal.pod.tracking import mlflow as mlflow_module
+from panal.pod.tracking.mlflow import MLflow
+from panal.pod.tracking.points import BATCH, artifact_path, batches, diverged, name_of, parameters, points
+from panal.pod.tracking.settings import Tracking
+from panal.pod.tracking.unsent import mark, unlogged
 
 RUN = {"namespace": "team", "name": "digits", "uid": "u"}
 
@@ -156,7 +157,7 @@ async def test_authorities_that_are_missing_or_wrong_are_named(server: SimpleNam
 def test_a_round_of_many_clusters_is_sent_in_several_requests() -> None:
     many = {f"c{number}": {"seconds": 1.0, "metrics": {"a": 1.0}, "received": 1, "sent": 1} for number in range(300)}
     found = points(row(1, clusters=many))
-    assert [len(batch) for batch in tracking.batches(found, tracking.BATCH)] == [1000, 203]
+    assert [len(batch) for batch in batches(found, BATCH)] == [1000, 203]
 
 
 def test_names_that_differ_in_what_mlflow_refuses_stay_apart() -> None:

@@ -1,4 +1,4 @@
-"""Where a run is reported besides the hub, and what it says to MLflow: names, points and parameters. Pure; `panal.pod.mlflow` sends it.
+"""What MLflow gets of a run: names, points and parameters. Pure; `mlflow` sends it.
 
 MLflow refuses names with other characters than NAME, and at most BATCH points are in one request. It cuts long parameters without a word,
 and an infinite metric is read back as 1.8e308, so both are changed here: a parameter is cut and named in a tag, and a metric that is not
@@ -11,7 +11,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from panal.pod.history import Row
@@ -25,40 +24,6 @@ REFUSED, PARAMETERS_LOGGED = "panal.refused", "panal.parameters"
 NAME = re.compile(r"[^\w\-. :/]", re.ASCII)
 
 Point = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Tracking:
-    """Where a run is tracked. `authorities` is a file, `bundle` and `secret` say in messages where it and the credentials come from."""
-
-    uri: str
-    experiment: str
-    authorities: str = ""
-    bundle: str = ""
-    secret: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, env: Mapping[str, str]) -> Tracking | None:
-        """None if the run is not tracked."""
-        text = env.get("PANAL_TRACKING", "")
-        return cls(**json.loads(text), authorities=env.get("PANAL_TRACKING_AUTHORITIES", "")) if text else None
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """Where the trace of a run goes. `created`: when the run was, in seconds since 1970."""
-
-    endpoint: str
-    created: float
-    authorities: str = ""
-    bundle: str = ""
-
-    @classmethod
-    def read(cls, env: Mapping[str, str]) -> Telemetry | None:
-        """None if the run is not traced."""
-        text = env.get("PANAL_TELEMETRY", "")
-        return cls(**json.loads(text), authorities=env.get("PANAL_TELEMETRY_AUTHORITIES", "")) if text else None
 
 
 def points(row: Row) -> list[Point]:
@@ -107,23 +72,6 @@ def parameters(wanted: Mapping[str, str]) -> tuple[list[dict[str, str]], list[st
             key = f"{name_of(name)[: MAX_NAME - 8]}_{number}"
         found |= {key: value} if value else {}
     return [{"key": key, "value": value} for key, value in found.items()], cut
-
-
-def mark(row: Row) -> str:
-    """Identifies a row in the tag LOGGED."""
-    return f"{row.round}@{row.time}"
-
-
-def unlogged(rows: Sequence[Row], last: str) -> list[Row]:
-    """The rows after the one with the mark `last`. If none has it, because its round was repeated, those that ended later."""
-    for index in range(len(rows) - 1, -1, -1):
-        if mark(rows[index]) == last:
-            return list(rows[index + 1 :])
-    try:
-        time = float(last.partition("@")[2])
-    except ValueError:
-        return list(rows)
-    return [row for row in rows if row.time is None or row.time > time]
 
 
 def batches(found: Sequence[Any], size: int) -> Iterator[list[Any]]:

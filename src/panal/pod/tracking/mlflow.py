@@ -17,9 +17,9 @@ from typing import Any
 
 from panal.api.names import MLFLOW_CREDENTIALS
 from panal.api.text import shown
-from panal.pod.follower import LOOK, Follower, ServerError, parsed
 from panal.pod.history import Row
-from panal.pod.tracking import (
+from panal.pod.tracking.follower import LOOK, Follower, ServerError, parsed
+from panal.pod.tracking.points import (
     BATCH,
     CUT,
     DIVERGED,
@@ -27,15 +27,14 @@ from panal.pod.tracking import (
     PARAMETERS,
     PARAMETERS_LOGGED,
     REFUSED,
-    Tracking,
     artifact_path,
     batches,
     diverged,
-    mark,
     parameters,
     points,
-    unlogged,
 )  # fmt: skip
+from panal.pod.tracking.settings import Tracking
+from panal.pod.tracking.unsent import mark, unlogged
 
 UPLOADING, LONGEST_UPLOAD = 60.0, 1800.0  # seconds that a run waits for a server which takes nothing of its model; and altogether
 PIECE = 1 << 20

@@ -16,11 +16,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from panal.api.text import shown
-from panal.pod.follower import Follower, ServerError
 from panal.pod.history import Row
 from panal.pod.tools.files import replace
-from panal.pod.tracing import Span, Trace
-from panal.pod.tracking import Telemetry, mark, unlogged
+from panal.pod.tracking.follower import Follower, ServerError
+from panal.pod.tracking.settings import Telemetry
+from panal.pod.tracking.trace import Span, Trace
+from panal.pod.tracking.unsent import mark, unlogged
 
 log = logging.getLogger("panal.reporter")
 

@@ -1,4 +1,4 @@
-"""A run as a trace: placement and start, each round, its phases, and in the training each cluster. Pure; `panal.pod.otlp` sends it.
+"""A run as a trace: placement and start, each round, its phases, and in the training each cluster. Pure; `otlp` sends it.
 
 Identifiers are derived from the run's uid, so every aggregator of a run adds to the same trace. The form is OTLP's JSON
 (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).

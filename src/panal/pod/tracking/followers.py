@@ -1,4 +1,4 @@
-"""All that a run is told to besides the hub, as `spec.tracking` names it: MLflow and an OTLP endpoint, or none. Part of the reporter."""
+"""All that follow the run, as `spec.tracking` names them: MLflow and an OTLP endpoint, or none."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from panal.api.names import MLFLOW_CREDENTIALS, OTLP_HEADERS
-from panal.pod.follower import Follower
 from panal.pod.history import History, Row
-from panal.pod.mlflow import MLflow
-from panal.pod.otlp import WHERE as TRACED
-from panal.pod.otlp import Tracer, headers_of
 from panal.pod.settings import Settings
 from panal.pod.state import State
+from panal.pod.tracking.follower import Follower
+from panal.pod.tracking.mlflow import MLflow
+from panal.pod.tracking.otlp import WHERE as TRACED
+from panal.pod.tracking.otlp import Tracer, headers_of
 
 log = logging.getLogger("panal.reporter")
 

@@ -1,0 +1,7 @@
+"""What follows a run besides the hub, as `spec.tracking` names it. Part of the reporter.
+
+followers  all of them, started and ended together     follower  what they have in common: requests, retries, errors
+settings   where they are                              unsent    which rounds one has not got yet (pure)
+mlflow     sends the run to MLflow                     points    what MLflow gets (pure)
+otlp       sends the run's trace to an OTLP endpoint   trace     what is in the trace (pure)
+"""
