@@ -15,7 +15,7 @@ from pathlib import Path
 from panal.api.history import FILE, for_config_map, of_config_map
 from panal.api.progress import Progress
 from panal.pod.fold import fold
-from panal.pod.history import History
+from panal.pod.history import HistoryLog
 from panal.pod.tools.codes import END, TRAIN
 from panal.pod.tools.records import Record, Reply, Round
 
@@ -27,7 +27,7 @@ def main() -> None:
     given = parser.parse_args()
     sites = [f"cluster{number:03}" for number in range(given.clusters)]
     counters: dict[str, tuple[int, int]] = {}
-    state, history = Progress(), History({"name": "large", "namespace": "team", "uid": "u"}, "job", lambda: counters)
+    state, history = Progress(), HistoryLog({"name": "large", "namespace": "team", "uid": "u"}, "job", lambda: counters)
     before, row, folded = memory(), 0.0, 0.0
     for number in range(1, given.rounds + 1):
         counters = {site: (number * 1_000_000 + random.randrange(9999), number * 1_000_000) for site in sites}

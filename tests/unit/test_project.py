@@ -126,6 +126,14 @@ def test_every_package_has_a_layer() -> None:
     assert packages <= {source for c in contracts for source in c.get("source_modules", ())}
 
 
+@pytest.mark.parametrize("package", ["cli", "dashboard", "hub/scrape", "pod/tracking"])
+def test_a_package_lists_its_modules(package: str) -> None:
+    folder = ROOT / "src/panal" / package
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    listed = set(re.findall(r"(?:^|  )(\w+) ", text, re.MULTILINE))
+    assert {module.stem for module in folder.glob("[!_]*.py")} <= listed
+
+
 def test_the_chart_has_the_crd_that_the_types_make() -> None:
     assert yaml.safe_load((ROOT / "charts/panal/files/crd.yaml").read_text()) == crd(), "run `make manifest`"
 

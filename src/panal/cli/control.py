@@ -8,9 +8,9 @@ import time
 from panal.api.types import StorageType
 from panal.cli import output
 from panal.cli.access import Access
-from panal.cli.changing import Switch, switch
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done, find
+from panal.cli.spec_changes import Switch, switch
 from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.kinds import FEDERATED_LEARNING

@@ -1,4 +1,4 @@
-"""`panal explain`: for each cluster, why it is selected or not. `reading` reads the hub, `explained` evaluates what it has read."""
+"""`panal explain`: for each cluster, why it is selected or not. `reading` reads the hub, `selection_report` evaluates what it has read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from panal.api.spec import Spec
 from panal.cli import output, platform
 from panal.cli.access import Access
 from panal.cli.apply import documents
-from panal.cli.explained import report
 from panal.cli.explanation import Report
 from panal.cli.problem import Code, Problem
 from panal.cli.reading import Reading
 from panal.cli.run import done, find
+from panal.cli.selection_report import report
 from panal.hub.addon import versions
 from panal.kube.objects import Object
 from panal.kube.times import now_utc

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from panal.cli import story
+from panal.cli.controller_lease import silent_since
 from panal.cli.output import age
-from panal.cli.silence import silent_since
 from panal.kube.client import Client
 from panal.kube.objects import Object
 

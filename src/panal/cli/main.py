@@ -13,19 +13,19 @@ from panal.api.names import SYSTEM_NAMESPACE
 from panal.cli import (
     apps,
     certs,
+    control_commands,
     dashboard,
     doctor,
-    ending,
-    explaining,
+    explain_command,
     logs,
-    modelling,
+    model_commands,
     new,
     output,
     package,
     platform,
     probe,
+    progress_commands,
     run,
-    watching,
 )
 from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
@@ -124,8 +124,8 @@ def get(
     raise typer.Exit(int(run.get(choose(kubeconfig, context, folder), what, namespace, watch, following)))
 
 
-watching.add_to(app)
-explaining.add_to(app)
+progress_commands.add_to(app)
+explain_command.add_to(app)
 
 
 @app.command("logs")
@@ -157,8 +157,8 @@ def logs_(
     raise typer.Exit(int(code))
 
 
-modelling.add_to(app)
-ending.add_to(app)
+model_commands.add_to(app)
+control_commands.add_to(app)
 
 
 dashboard.add_to(app)

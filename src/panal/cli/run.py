@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from panal.api.names import CLUSTER_SET_LABEL
 from panal.api.spec import Result
 from panal.api.status import ENDED, Phase
-from panal.cli import freshness, output, silence, story
+from panal.cli import controller_lease, freshness, output, story
 from panal.cli.access import Access
 from panal.cli.apply import apply, documents
 from panal.cli.follow import follow
@@ -114,7 +114,7 @@ async def _get_runs(access: Access, namespace: str | None, as_json: bool) -> Cod
 
 async def _silent_since(client: Client, runs: list[Object]) -> datetime | None:
     """Since when the status of these runs is not up to date. Prints a warning."""
-    since = None if all(map(story.ended, runs)) else await silence.silent_since(client)
+    since = None if all(map(story.ended, runs)) else await controller_lease.silent_since(client)
     if since:
         output.warn(freshness.warning(since))
     return since

@@ -17,7 +17,7 @@ from rich.tree import Tree
 from panal.api import figures
 from panal.api.names import ADDON
 from panal.api.text import shown
-from panal.cli import freshness, output, silence, story
+from panal.cli import controller_lease, freshness, output, story
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
 from panal.cli.run import done
@@ -92,7 +92,7 @@ async def _follow(client: Client, cache: Cache, where: str) -> None:
 
 async def _picture(client: Client, cache: Cache, where: str, paces: dict[str, Pace] | None = None) -> RenderableType:
     """`paces` are kept from picture to picture, because a status has the duration of its last round only."""
-    since = await silence.silent_since(client)
+    since = await controller_lease.silent_since(client)
     runs, paces = cache.list(FEDERATED_LEARNING), {} if paces is None else paces
     found = {run["metadata"]["uid"]: pace(paces.get(run["metadata"]["uid"]), run.get("status") or {}) for run in runs}
     paces.clear()

@@ -8,7 +8,7 @@ from typing import Any
 
 from panal.api.parse import ParseError, parse_spec
 from panal.api.text import shown
-from panal.cli import explained
+from panal.cli import selection_report
 from panal.cli.explanation import Report
 from panal.cli.reading import Reading
 from panal.hub.addon import versions
@@ -47,7 +47,7 @@ class Choice:
     asked: str
 
 
-async def choice_of(client: Client, run: Object, cel: explained.Evaluator, cluster: str) -> Choice:
+async def choice_of(client: Client, run: Object, cel: selection_report.Evaluator, cluster: str) -> Choice:
     """With the rights of `client`. Where the hub cannot be read, the notes say so."""
     try:
         client.speak(await versions.forms(client))
@@ -55,7 +55,7 @@ async def choice_of(client: Client, run: Object, cel: explained.Evaluator, clust
         seen = await Reading(client).all(run, spec, planned=False)
     except (ApiError, ParseError) as error:
         return Choice({}, 0, "", [shown(str(error), 500)], [], 0, [], [], None, cluster)
-    return choice(explained.report(run, spec, seen, False, now_utc(), cel), cluster)
+    return choice(selection_report.report(run, spec, seen, False, now_utc(), cel), cluster)
 
 
 def choice(report: Report, asked: str = "") -> Choice:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from panal.cli.explained import Evaluator
+from panal.cli.selection_report import Evaluator
 from panal.dashboard import assets
 from panal.dashboard.app import Dashboard
 from panal.dashboard.feed import Feeds

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 from markupsafe import Markup
 
-from panal.cli.explained import Evaluator
+from panal.cli.selection_report import Evaluator
 from panal.dashboard.bell import Bell
 from panal.dashboard.feed import Feeds
 from panal.dashboard.index import Index

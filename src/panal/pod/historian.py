@@ -15,7 +15,7 @@ from pathlib import Path
 from panal.api.history import for_config_map
 from panal.api.progress import Progress
 from panal.kube.errors import Invalid, KubeError
-from panal.pod.history import History
+from panal.pod.history import HistoryLog
 from panal.pod.pausing import pause
 
 log = logging.getLogger("panal.reporter")
@@ -30,7 +30,7 @@ DAMAGED = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, Attri
 class Historian:
     """`folder` is that of the run's model. `state` returns the progress. `write` sets the `binaryData` of the ConfigMap."""
 
-    history: History
+    history: HistoryLog
     folder: Path
     state: Callable[[], Progress]
     write: Callable[[Mapping[str, str]], Awaitable[None]]

@@ -48,7 +48,7 @@ def _no_traffic() -> Mapping[str, Bytes]:
 
 
 @dataclass(slots=True)
-class History:
+class HistoryLog:
     """`traffic` returns the bytes received from and sent to each cluster since the gateway started."""
 
     run: Mapping[str, str]

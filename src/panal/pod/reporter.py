@@ -34,7 +34,7 @@ from panal.pod.checkpoint_keeper import CheckpointKeeper
 from panal.pod.checkpointing import Checkpoints
 from panal.pod.gatekeeper import Gatekeeper, Gateway
 from panal.pod.historian import Historian
-from panal.pod.history import History
+from panal.pod.history import HistoryLog
 from panal.pod.models import Models
 from panal.pod.pausing import pause
 from panal.pod.progress_map import ConfigMapSink, ProgressMap, Sink
@@ -67,7 +67,7 @@ class Reporter:
         self.settings, self.stop = settings, asyncio.Event()
         self._state = state = State(Progress(attempt=settings.attempt))
         self._storage = _opened(settings, credentials, state, touch)
-        history = History(settings.run, settings.attempt, gateway.bytes_by_cluster)
+        history = HistoryLog(settings.run, settings.attempt, gateway.bytes_by_cluster)
         self._historian = Historian(history, settings.place.folder, lambda: state.progress, sink.write_history)
         self._map = ProgressMap(state, gateway, sink, settings.run_dir / ROUNDS)
         checkpoints = Checkpoints(settings.run_dir, self._storage.shelf)

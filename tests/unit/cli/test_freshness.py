@@ -15,7 +15,7 @@ from api import Api, api
 from embedded import Embedded
 from panal.api import names
 from panal.api.crd import crd
-from panal.cli import follow, freshness, silence
+from panal.cli import controller_lease, follow, freshness
 from panal.cli.main import main
 from panal.kube import kinds
 from panal.kube.client import Client
@@ -40,7 +40,7 @@ Panal = Callable[..., tuple[str, str]]
     ],
 )
 def test_a_lease_that_is_not_renewed_tells_that_the_controller_is_away(spec: dict[str, object], silent: bool) -> None:
-    assert bool(silence.stale({"spec": spec}, NOW)) == silent
+    assert bool(controller_lease.stale({"spec": spec}, NOW)) == silent
 
 
 async def test_nothing_is_said_where_nothing_may_be_known() -> None:
@@ -48,7 +48,7 @@ async def test_nothing_is_said_where_nothing_may_be_known() -> None:
         async def get(self, *_: object) -> object:
             raise Forbidden(403, "Forbidden", "leases")
 
-    assert await silence.silent_since(Refusing()) is None  # type: ignore[arg-type]
+    assert await controller_lease.silent_since(Refusing()) is None  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

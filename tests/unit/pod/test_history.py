@@ -15,7 +15,7 @@ from panal.api.history import FILE, ClusterRound, HistoryError, of_config_map
 from panal.api.progress import Progress
 from panal.pod import history as module
 from panal.pod.fold import fold
-from panal.pod.history import Bytes, History
+from panal.pod.history import Bytes, HistoryLog
 from panal.pod.tools.codes import END, TRAIN
 from panal.pod.tools.records import Number, Record, Reply, Resumed, Round
 from panal.pod.tracking.points import points
@@ -36,7 +36,7 @@ class Aggregator:
 
     def restart(self, attempt: str = "job-1", folder: Path | None = None) -> None:
         """The reporter begins anew."""
-        self.state, self.history = Progress(attempt=attempt), History(RUN, attempt, lambda: self.counters)
+        self.state, self.history = Progress(attempt=attempt), HistoryLog(RUN, attempt, lambda: self.counters)
         if folder:
             self.history.load(folder)
         for record in self.records:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from panal.api.names import MLFLOW_CREDENTIALS, OTLP_HEADERS
-from panal.pod.history import History, Row
+from panal.pod.history import HistoryLog, Row
 from panal.pod.settings import Settings
 from panal.pod.state import State
 from panal.pod.tracking.follower import Follower
@@ -23,7 +23,7 @@ LAST = 8.0  # seconds after SIGTERM in which they get the end of the run
 
 
 class Followers:
-    def __init__(self, settings: Settings, credentials: Mapping[str, str], history: History, state: State) -> None:
+    def __init__(self, settings: Settings, credentials: Mapping[str, str], history: HistoryLog, state: State) -> None:
         """`credentials`: of all of them, by variable. What fails becomes a condition of the run, in `state`."""
         self._all: Sequence[Follower] = tuple(_followers(settings, credentials, history, state))
         self._tasks: list[asyncio.Task[None]] = []
@@ -58,7 +58,7 @@ class Followers:
         return bool(self._all)
 
 
-def _followers(settings: Settings, credentials: Mapping[str, str], history: History, state: State) -> Iterator[Follower]:
+def _followers(settings: Settings, credentials: Mapping[str, str], history: HistoryLog, state: State) -> Iterator[Follower]:
     def rows() -> list[Row]:
         return list(history.rows)
 
