@@ -31,7 +31,7 @@ from panal.kube.client import Client, Selector
 from panal.kube.errors import NotFound
 
 HERE = Path(__file__).parent
-SITES = ("cluster1", "cluster2", "cluster3")  # cluster4 has no digits, makes no claim, and is not chosen
+SITES = ("cluster1", "cluster2", "cluster3")  # cluster4 has no digits, makes no claim, and is not selected
 IMAGE = "panal/example-mnist:0.1.0"
 NOTEBOOK = (*EXECUTING, "matplotlib", "safetensors")
 RUNS = ("digits", *(f"alone-{site}" for site in SITES))

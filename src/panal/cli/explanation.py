@@ -152,16 +152,16 @@ class Report:
             yield f"{counts['decidedOtherwise']} decided otherwise by OCM than is found here"
 
     def _table(self) -> Iterator[str]:
-        chosen = [each for each in self._sorted() if each.verdict is Verdict.SELECTED or each.decided]
-        if not chosen:
+        selected = [each for each in self._sorted() if each.verdict is Verdict.SELECTED or each.decided]
+        if not selected:
             return
         yield ""
         yield "SELECTED"
-        chosen.sort(key=lambda each: (each.rank or 0, each.cluster))
-        for standing in chosen[:MOST_ROWS]:
+        selected.sort(key=lambda each: (each.rank or 0, each.cluster))
+        for standing in selected[:MOST_ROWS]:
             yield f"  {standing.cluster}{self._scores(standing)}{self._otherwise(standing)}{self._left(standing)}"
-        if len(chosen) > MOST_ROWS:
-            yield f"  and {len(chosen) - MOST_ROWS} more"
+        if len(selected) > MOST_ROWS:
+            yield f"  and {len(selected) - MOST_ROWS} more"
 
     def _scores(self, standing: Standing) -> str:
         """Only where they decide."""

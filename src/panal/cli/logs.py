@@ -59,8 +59,8 @@ def logs(
                 pod = await _pod(hub, run["metadata"]["namespace"], run, "aggregator")
                 return await _print(hub, pod, wanted)
         try:
-            async with there.open() as spoke:
-                return await _print(spoke, await _pod(spoke, COLLABORATOR_NAMESPACE, run, "collaborator"), wanted)
+            async with there.open() as managed:
+                return await _print(managed, await _pod(managed, COLLABORATOR_NAMESPACE, run, "collaborator"), wanted)
         except (KubeError, Problem):
             if ended := _ended(there, run, wanted.container):
                 return await _write_all(_each(ended.read_bytes().split(b"\n")[:-1]), wanted)

@@ -46,13 +46,13 @@ def _number(value: Metric) -> float:
 
 
 def _chart(metric: str, overall: Points | None, clusters: Mapping[str, Points], named: Collection[str]) -> Chart:
-    own = sorted(chosen(metric, clusters, named))
+    own = sorted(with_a_line(metric, clusters, named))
     lines = [Line(OVERALL, overall, 0)] if overall else []
     lines += [Line(cluster, clusters[cluster], 1 + number) for number, cluster in enumerate(own)]
     return Chart(metric, lines, _band([clusters[each] for each in clusters if each not in own]))
 
 
-def chosen(metric: str, clusters: Mapping[str, Points], named: Collection[str]) -> list[str]:
+def with_a_line(metric: str, clusters: Mapping[str, Points], named: Collection[str]) -> list[str]:
     """The clusters with a line of their own."""
     wanted = [cluster for cluster in clusters if cluster in named][:CLUSTERS]
     sign = -1 if any(word in metric.lower() for word in LOWER_IS_BETTER) else 1

@@ -1,4 +1,4 @@
-"""The views of one run. Everything is read with the viewer's own rights (`feed`); `run`, `curves` and `chosen` say what it means."""
+"""The views of one run. Everything is read with the viewer's own rights (`feed`); `run`, `curves` and `selection` say what it means."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from panal.api.history import History, Round
 from panal.api.text import shown
 from panal.dashboard import run
 from panal.dashboard.bell import Bell
-from panal.dashboard.chosen import Choice, choice_of
 from panal.dashboard.curves import charts, table, timeline
 from panal.dashboard.feed import Ended, Feed
 from panal.dashboard.logs import Tail, aggregator_pod, rules_of
 from panal.dashboard.run import Head, Seen
-from panal.dashboard.spokes import spokes
+from panal.dashboard.run_clusters import run_clusters
+from panal.dashboard.selection import Selection, selection_of
 from panal.dashboard.view import Facts, Site, View, named_run
 from panal.dashboard.viewer import Viewer
 from panal.kube import kinds
@@ -27,7 +27,7 @@ from panal.kube.times import now_utc
 
 ROUNDS = 30  # of the timeline
 ROWS = 20  # of the table beside a chart; all values are in the CSV file
-SPOKES = 500
+CLUSTERS = 500
 TABS = {"": "Progress", "clusters": "Clusters", "placement": "Why these clusters", "events": "Events", "logs": "Log"}
 
 
@@ -111,13 +111,13 @@ class RunProgress(RunView):
 class RunClusters(RunView):
     template = "run_clusters.html"
     tab = "clusters"
-    parts = {**HEAD, "spokes": "parts/spokes.html"}
+    parts = {**HEAD, "run_clusters": "parts/run_clusters.html"}
 
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
         seeing = await self.seeing()
         rows = {name: seeing.row(row) for name, row in self.site.index.cluster_rows().items()} if seeing.clusters else {}
-        found = spokes(seen, head.status, history.rounds if history else [], rows)
-        return {"spokes": found[:SPOKES], "all": len(found), "may": seeing, "silence": None}
+        found = run_clusters(seen, head.status, history.rounds if history else [], rows)
+        return {"run_clusters": found[:CLUSTERS], "all": len(found), "may": seeing, "silence": None}
 
 
 class RunEvents(RunView):
@@ -135,17 +135,19 @@ class RunPlacement(RunView):
     template = "run_placement.html"
     tab = "placement"
     parts = HEAD
-    choice: Choice | None = None
+    selection: Selection | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         async with super().opened():
             if not self.request.path.startswith("/live/"):
-                self.choice = await choice_of(self.viewer.client, self.seen().run, self.site.cel, self.request.query.get("cluster", ""))
+                self.selection = await selection_of(
+                    self.viewer.client, self.seen().run, self.site.cel, self.request.query.get("cluster", "")
+                )
             yield
 
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
-        return {"choice": self.choice, "silence": None}
+        return {"selection": self.selection, "silence": None}
 
 
 class RunLogs(RunView):

@@ -8,7 +8,7 @@ import pytest
 
 from dashboards import row
 from panal.api.history import ClusterRound, Round
-from panal.dashboard.curves import CHARTS, CLUSTERS, charts, chosen, stragglers, table, timeline
+from panal.dashboard.curves import CHARTS, CLUSTERS, charts, stragglers, table, timeline, with_a_line
 
 
 def rounds(*rows) -> list[Round]:
@@ -32,7 +32,7 @@ def test_so_many_charts_at_most():
 @pytest.mark.parametrize(("metric", "worst"), [("loss", "c9"), ("accuracy", "c0")])
 def test_of_many_clusters_the_worst_have_lines(metric, worst):
     clusters = {f"c{number}": {1: float(number)} for number in range(10)}
-    found = chosen(metric, clusters, ())
+    found = with_a_line(metric, clusters, ())
     assert len(found) == CLUSTERS
     assert found[0] == worst
 
@@ -47,7 +47,7 @@ def test_clusters_that_are_named_have_lines_and_the_others_are_a_band():
 
 def test_a_cluster_without_a_finite_value_is_among_the_worst():
     clusters = {f"c{number}": {1: float(number)} for number in range(10)} | {"broken": {1: math.nan}}
-    assert "broken" in chosen("loss", clusters, ())
+    assert "broken" in with_a_line("loss", clusters, ())
 
 
 def test_stragglers_are_much_slower_than_the_others():

@@ -84,9 +84,9 @@ async def test_what_the_pages_say(owner):
     run_page = said["/runs/ns/digits"]
     for words in ("about 36 s left", "accuracy 0.91", "train: 11 s", "There is no stored model yet"):
         assert words in run_page, words
-    spokes = said["/runs/ns/digits/clusters"]
+    clusters = said["/runs/ns/digits/clusters"]
     for words in ("site-a Training Connected 2 3.0 s 2.0 KiB 1.0 KiB", "2 requests refused", "site-c Pending Waiting"):
-        assert words in spokes, words
+        assert words in clusters, words
     assert "RoundCompleted round 2 of 5 completed" in said["/runs/ns/digits/events"]
 
 

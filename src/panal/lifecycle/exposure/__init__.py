@@ -1,4 +1,4 @@
-"""How spokes reach the aggregator: the objects of each listener of a run, and the addresses that follow from them.
+"""How clusters reach the aggregator: the objects of each listener of a run, and the addresses that follow from them.
 
 Each listener has a Service of its own. Types that lead to it by the name in the TLS handshake add an object beside it. Each listener type
 has a file and an entry in KINDS.
@@ -79,7 +79,7 @@ def problem(world: World) -> str:
 
 
 def waiting_for(world: World) -> str:
-    """Why spokes cannot reach the aggregator by any listener yet, as clauses."""
+    """Why clusters cannot reach the aggregator by any listener yet, as clauses."""
     return "; ".join(_not_ready(front) for front in fronts(world))
 
 
@@ -105,7 +105,7 @@ def _service(front: Front) -> Object:
 
 
 def _address(front: Front) -> Address | None:
-    """Where spokes reach this listener; None while the hub has not set it."""
+    """Where clusters reach this listener; None while the hub has not set it."""
     kind = _kind(front)
     return kind.address(front) if front.found("Service") and not kind.problem(front) else None
 
@@ -119,7 +119,7 @@ def _way(world: World, address: Address, site: SiteConfig) -> Way | None:
 
 
 def _not_ready(front: Front) -> str:
-    """Why spokes cannot use this listener; empty if they can."""
+    """Why clusters cannot use this listener; empty if they can."""
     kind = _kind(front)
     if problem := kind.problem(front):
         return with_remedy(Reason.LISTENER_NOT_SUPPORTED, problem)

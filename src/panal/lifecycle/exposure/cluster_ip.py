@@ -1,4 +1,4 @@
-"""ClusterIP: spokes reach the Service's own address, because their networks are connected with the hub's."""
+"""ClusterIP: clusters reach the Service's own address, because their networks are connected with the hub's."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class ListenerKind(Protocol):
         ...
 
     def address(self, front: Front) -> Address | None:
-        """The address that spokes use; None while the hub has not set it. Called only if there is no problem."""
+        """The address that clusters use; None while the hub has not set it. Called only if there is no problem."""
         ...
 
     def waiting_for(self, front: Front) -> str:

@@ -1,4 +1,4 @@
-"""LoadBalancer: spokes reach the address that the hub's load balancer gives the Service."""
+"""LoadBalancer: clusters reach the address that the hub's load balancer gives the Service."""
 
 from __future__ import annotations
 

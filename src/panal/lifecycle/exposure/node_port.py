@@ -1,4 +1,4 @@
-"""NodePort: spokes reach a node of the hub, or the address that the listener names."""
+"""NodePort: clusters reach a node of the hub, or the address that the listener names."""
 
 from __future__ import annotations
 

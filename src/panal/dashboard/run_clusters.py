@@ -21,7 +21,7 @@ from panal.dashboard.run import Seen, data
 
 
 @dataclass(frozen=True, slots=True)
-class Spoke:
+class RunCluster:
     """A cluster of the run. `link`: whether the aggregator hears of it. `received` and `sent` are bytes at the aggregator's gateway.
     `row`: what the hub has of the cluster, if the viewer may see that."""
 
@@ -41,7 +41,7 @@ class Spoke:
     row: ClusterRow | None
 
 
-def spokes(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mapping[str, ClusterRow]) -> list[Spoke]:
+def run_clusters(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mapping[str, ClusterRow]) -> list[RunCluster]:
     """All clusters of which the run knows, those with a problem first."""
     progress = progress_of(seen)
     traffic = _object(data(seen, names.progress(seen.name), names.KEY_TRAFFIC))
@@ -51,7 +51,7 @@ def spokes(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mappin
     known = sorted({*participants, *reported, *progress.collaborators, *last})
     ended = status.phase in ENDED
     found = [
-        _spoke(
+        _run_cluster(
             each,
             reported.get(each),
             progress.collaborators.get(each),
@@ -62,15 +62,13 @@ def spokes(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mappin
         )
         for each in known
     ]
-    return sorted(
-        (replace(spoke, row=clusters.get(spoke.cluster)) for spoke in found), key=lambda spoke: (spoke.state != "Failed", spoke.cluster)
-    )
+    return sorted((replace(one, row=clusters.get(one.cluster)) for one in found), key=lambda one: (one.state != "Failed", one.cluster))
 
 
-def _spoke(cluster: str, status: Any, progress: Any, last: Any, traffic: Any, admitted: bool, ended: bool) -> Spoke:
+def _run_cluster(cluster: str, status: Any, progress: Any, last: Any, traffic: Any, admitted: bool, ended: bool) -> RunCluster:
     refused, received, sent = traffic
     state = status.state if status else ("Done" if ended else "Pending")
-    return Spoke(
+    return RunCluster(
         cluster=cluster,
         state=state,
         link=_link(state, progress, received, admitted, ended),

@@ -1,4 +1,4 @@
-"""Why each cluster was chosen or not: what `panal explain` finds out, in groups, for a page."""
+"""Why each cluster was selected or not: what `panal explain` finds out, in groups, for a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from panal.kube.errors import ApiError
 from panal.kube.objects import Object
 from panal.kube.times import now_utc
 
-ROWS = 100  # clusters that are chosen
+ROWS = 100  # clusters that are selected
 GROUPS = 20  # reasons
 NAMED = 8  # clusters of a reason
 _MESSAGES = {"Selected": "qualifies", "Outscored": "qualifies, and is not selected", "NotQualified": "does not qualify"}
@@ -25,21 +25,21 @@ _MESSAGES = {"Selected": "qualifies", "Outscored": "qualifies, and is not select
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Clusters that are not chosen for the same reasons; each with its message, the field of the run, and a remedy."""
+    """Clusters that are not selected for the same reasons; each with its message, the field of the run, and a remedy."""
 
     clusters: Sequence[str]
     reasons: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """`chosen` and `one` are as `panal explain -o json` describes clusters. `one`: the cluster that was asked for."""
+class Selection:
+    """`selected` and `one` are as `panal explain -o json` describes clusters. `one`: the cluster that was asked for."""
 
     counts: Mapping[str, int]
     needed: int
     problem: str
     notes: Sequence[str]
-    chosen: Sequence[Mapping[str, Any]]
+    selected: Sequence[Mapping[str, Any]]
     more: int
     groups: Sequence[Group]
     prioritizers: Sequence[str]
@@ -47,37 +47,37 @@ class Choice:
     asked: str
 
 
-async def choice_of(client: Client, run: Object, cel: selection_report.Evaluator, cluster: str) -> Choice:
+async def selection_of(client: Client, run: Object, cel: selection_report.Evaluator, cluster: str) -> Selection:
     """With the rights of `client`. Where the hub cannot be read, the notes say so."""
     try:
         client.speak(await versions.forms(client))
         spec = parse_spec(run)
         seen = await Reading(client).all(run, spec, planned=False)
     except (ApiError, ParseError) as error:
-        return Choice({}, 0, "", [shown(str(error), 500)], [], 0, [], [], None, cluster)
-    return choice(selection_report.report(run, spec, seen, False, now_utc(), cel), cluster)
+        return Selection({}, 0, "", [shown(str(error), 500)], [], 0, [], [], None, cluster)
+    return selection(selection_report.report(run, spec, seen, False, now_utc(), cel), cluster)
 
 
-def choice(report: Report, asked: str = "") -> Choice:
+def selection(report: Report, asked: str = "") -> Selection:
     found = report.as_json()
     clusters: list[dict[str, Any]] = found["clusters"]
-    chosen = sorted((each for each in clusters if _chosen(each)), key=lambda each: (each["rank"] or 0, each["cluster"]))
+    selected = sorted((each for each in clusters if _selected(each)), key=lambda each: (each["rank"] or 0, each["cluster"]))
     asked = asked.strip()
-    return Choice(
+    return Selection(
         counts=found["summary"],
         needed=found["minAvailableClients"],
         problem=found["problem"],
         notes=found["notes"],
-        chosen=chosen[:ROWS],
-        more=max(0, len(chosen) - ROWS),
-        groups=_groups([each for each in clusters if not _chosen(each)]),
+        selected=selected[:ROWS],
+        more=max(0, len(selected) - ROWS),
+        groups=_groups([each for each in clusters if not _selected(each)]),
         prioritizers=[f"{each['name']} × {each['weight']}" for each in found["prioritizers"]],
         one=next((each for each in clusters if each["cluster"] == asked), None) if asked else None,
         asked=shown(asked, 100),
     )
 
 
-def _chosen(cluster: Mapping[str, Any]) -> bool:
+def _selected(cluster: Mapping[str, Any]) -> bool:
     """By Open Cluster Management's decision; where there is none, by what is found here."""
     return bool(cluster["verdict"] == "Selected" if cluster["decided"] is None else cluster["decided"])
 
