@@ -9,16 +9,19 @@ Then it is deleted, with its key. Until then the key signs its revocation list, 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+SERVERS, COLLABORATORS = AUTHORITIES = "servers", "collaborators"
 SKEW = timedelta(minutes=5)  # a certificate is valid from this long before its creation, since clocks differ
 ROTATE_AT = 2 / 3  # of an authority's lifetime
 PEM = serialization.Encoding.PEM
@@ -257,6 +260,14 @@ def public(state: Authority) -> list[dict[str, str]]:
         }
         for name, signer in _named(state)
     ]
+
+
+def published(data: Mapping[str, str], name: str) -> list[dict[str, Any]]:
+    """What `public` said of the authority `name`, from the data of the ConfigMap in which it is published; empty if it has another form."""
+    try:
+        return [dict(one) for one in json.loads(data.get(name) or "[]")]
+    except (ValueError, TypeError, RecursionError):
+        return []
 
 
 def fingerprint(pem: str) -> str:

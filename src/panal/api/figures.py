@@ -60,11 +60,19 @@ def age(since: datetime | None, now: datetime) -> str:
     """How long ago, in one unit: it changes seldom, so that a page does not change all the time."""
     if since is None:
         return ""
-    seconds = max(0, int((now - since).total_seconds()))
+    count, unit = in_one_unit((now - since).total_seconds())
+    if unit == "s":
+        count -= count % 15
+    return f"{count} {unit}" if count else "now"
+
+
+def in_one_unit(seconds: float) -> tuple[int, str]:
+    """Such as (12, "s"), (5, "min"), (3, "d"): in the largest unit of which there are two."""
+    whole = max(0, int(seconds))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds - seconds % 15} s" if seconds >= 15 else "now"
+        if whole >= 2 * size:
+            return whole // size, unit
+    return whole, "s"
 
 
 def amount(size: float | None) -> str:

@@ -146,6 +146,23 @@ class CaBundle(Model):
     )
 
 
+def _authorities_of(whom: str) -> Any:
+    return Field(
+        default=None,
+        description=f"The certificate authorities that the {whom}'s certificate is checked against: a ConfigMap or Secret in the run's "
+        "namespace. If not set: the public authorities.",
+    )
+
+
+def _secret_with(content: str, otherwise: str) -> Any:
+    return Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description=f"The Secret in the run's namespace with {content}. Only panal's reporter gets them. If not set: {otherwise}.",
+    )
+
+
 class S3(Model):
     model_config = ConfigDict(
         json_schema_extra={
@@ -174,17 +191,10 @@ class S3(Model):
         description="Whether the bucket's name is in the path of requests (true) or in their host name (false). "
         "If not set: true with an endpoint, and false without one.",
     )
-    ca_bundle: CaBundle | None = Field(
-        default=None,
-        description="The certificate authorities that the endpoint's certificate is checked against: a ConfigMap or Secret in the run's "
-        "namespace. If not set: the public authorities.",
-    )
-    secret_name: str = Field(
-        default="",
-        max_length=253,
-        pattern=SUBDOMAIN,
-        description="The Secret in the run's namespace with the credentials: the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
-        "AWS_SESSION_TOKEN for temporary ones. Only panal's reporter gets them. If not set: the identity that the cloud gives the Pod.",
+    ca_bundle: CaBundle | None = _authorities_of("endpoint")
+    secret_name: str = _secret_with(
+        "the credentials: the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN for temporary ones",
+        otherwise="the identity that the cloud gives the Pod",
     )
 
 
@@ -352,18 +362,11 @@ class MLflow(Model):
         description="URL of the MLflow tracking server, such as https://mlflow.example.com. The aggregator's Pod connects to it.",
     )
     experiment: str = Field(min_length=1, max_length=250, description="The experiment; it is created if it does not exist.")
-    secret_name: str = Field(
-        default="",
-        max_length=253,
-        pattern=SUBDOMAIN,
-        description="The Secret in the run's namespace with the credentials: the key MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME "
-        "and MLFLOW_TRACKING_PASSWORD. Only panal's reporter gets them. If not set: none are sent.",
+    secret_name: str = _secret_with(
+        "the credentials: the key MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        otherwise="none are sent",
     )
-    ca_bundle: CaBundle | None = Field(
-        default=None,
-        description="The certificate authorities that the server's certificate is checked against: a ConfigMap or Secret in the run's "
-        "namespace. If not set: the public authorities.",
-    )
+    ca_bundle: CaBundle | None = _authorities_of("server")
 
 
 class OpenTelemetry(Model):
@@ -374,18 +377,10 @@ class OpenTelemetry(Model):
         description="URL of an endpoint for OTLP over HTTP, such as https://otel.example.com:4318; /v1/traces is added. The aggregator's "
         "Pod connects to it.",
     )
-    secret_name: str = Field(
-        default="",
-        max_length=253,
-        pattern=SUBDOMAIN,
-        description="The Secret in the run's namespace with headers for the endpoint: the key OTEL_EXPORTER_OTLP_HEADERS, such as "
-        "Authorization=Bearer%20TOKEN. Only panal's reporter gets them. If not set: none are sent.",
+    secret_name: str = _secret_with(
+        "headers for the endpoint: the key OTEL_EXPORTER_OTLP_HEADERS, such as Authorization=Bearer%20TOKEN", otherwise="none are sent"
     )
-    ca_bundle: CaBundle | None = Field(
-        default=None,
-        description="The certificate authorities that the endpoint's certificate is checked against: a ConfigMap or Secret in the run's "
-        "namespace. If not set: the public authorities.",
-    )
+    ca_bundle: CaBundle | None = _authorities_of("endpoint")
 
 
 class Tracking(Model):

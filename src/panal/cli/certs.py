@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from panal.addon import issued
+from panal.addon.authority import COLLABORATORS, SERVERS, published
 from panal.addon.issued import Issued
 from panal.api import names
 from panal.cli import output, story
@@ -32,8 +33,8 @@ LOOK_AGAIN = 0.2
 
 
 class Which(StrEnum):
-    SERVERS = "servers"
-    COLLABORATORS = "collaborators"
+    SERVERS = SERVERS
+    COLLABORATORS = COLLABORATORS
 
 
 # --- show --------------------------------------------------------------------------------------------------------
@@ -76,11 +77,7 @@ async def _authorities(client: Client, namespace: str) -> Object:
 
 
 def _listed(public: Object, which: str) -> list[dict[str, str]]:
-    """The authorities that the controller published; empty if they cannot be parsed."""
-    try:
-        return [dict(one) for one in json.loads((public.get("data") or {}).get(which) or "[]")]
-    except (ValueError, TypeError):
-        return []
+    return published(public.get("data") or {}, which)
 
 
 def _runs(gateways: Iterable[Object], in_progress: Container[tuple[str, str]]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from panal.api.figures import in_one_unit
 from panal.api.text import block, shown
 from panal.cli.problem import Problem
 
@@ -104,14 +105,11 @@ def _cells(row: Sequence[str]) -> list[str]:
 
 
 def age(since: str | None, now: datetime | None = None) -> str:
-    """The time since then, such as 12s, 5m or 3d."""
+    """The time since then, such as 12s, 5m or 3d: as short as kubectl has it in a table."""
     if not since:
         return ""
-    seconds = int(((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds())
-    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{letter}"
-    return f"{max(seconds, 0)}s"
+    count, unit = in_one_unit(((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds())
+    return f"{count}{unit[0]}"
 
 
 def numbers(status: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from panal.addon.authority import AUTHORITIES, published
 from panal.addon.scores import MOST
 from panal.api import names
 from panal.api.figures import moment
@@ -101,22 +101,16 @@ class Overview(HubView):
 
 def authorities(public: Object) -> list[dict[str, Any]]:
     """The certificate authorities that the controller has published."""
-    found = []
-    for which in ("servers", "collaborators"):
-        try:
-            listed = json.loads((public.get("data") or {}).get(which) or "[]")
-            found += [
-                {
-                    "authority": which,
-                    "role": shown(str(one.get("role", "")), 40),
-                    "fingerprint": shown(str(one.get("fingerprint", "")), 80),
-                    "until": moment(one.get("notAfter")),
-                }
-                for one in listed
-            ]
-        except (ValueError, TypeError, AttributeError):
-            continue
-    return found
+    return [
+        {
+            "authority": which,
+            "role": shown(str(one.get("role", "")), 40),
+            "fingerprint": shown(str(one.get("fingerprint", "")), 80),
+            "until": moment(one.get("notAfter")),
+        }
+        for which in AUTHORITIES
+        for one in published(public.get("data") or {}, which)
+    ]
 
 
 def _totals(clusters: Sequence[ClusterRow]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from panal.api.status import ENDED, Status
 from panal.api.text import shown
 from panal.dashboard.rows import ClusterRow
 from panal.dashboard.run import Seen, data
+from panal.gateway.traffic import Traffic, of_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class RunCluster:
 def run_clusters(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mapping[str, ClusterRow]) -> list[RunCluster]:
     """All clusters of which the run knows, those with a problem first."""
     progress = progress_of(seen)
-    traffic = _object(data(seen, names.progress(seen.name), names.KEY_TRAFFIC))
+    traffic = of_text(data(seen, names.progress(seen.name), names.KEY_TRAFFIC))
     participants = _strings(data(seen, names.gateway(seen.name), names.KEY_PARTICIPANTS))
     reported = {each.cluster: each for each in status.collaborators}
     last = next((each.clusters for each in reversed(rounds) if each.clusters), None) or {}
@@ -56,7 +57,7 @@ def run_clusters(seen: Seen, status: Status, rounds: Sequence[Round], clusters: 
             reported.get(each),
             progress.collaborators.get(each),
             last.get(each),
-            _traffic(traffic.get(each)),
+            traffic.get(each),
             each in participants,
             ended,
         )
@@ -65,20 +66,19 @@ def run_clusters(seen: Seen, status: Status, rounds: Sequence[Round], clusters: 
     return sorted((replace(one, row=clusters.get(one.cluster)) for one in found), key=lambda one: (one.state != "Failed", one.cluster))
 
 
-def _run_cluster(cluster: str, status: Any, progress: Any, last: Any, traffic: Any, admitted: bool, ended: bool) -> RunCluster:
-    refused, received, sent = traffic
+def _run_cluster(cluster: str, status: Any, progress: Any, last: Any, traffic: Traffic | None, admitted: bool, ended: bool) -> RunCluster:
     state = status.state if status else ("Done" if ended else "Pending")
     return RunCluster(
         cluster=cluster,
         state=state,
-        link=_link(state, progress, received, admitted, ended),
+        link=_link(state, progress, traffic, admitted, ended),
         admitted=admitted,
         round=max(status.round if status else 0, progress.round if progress else 0),
         seconds=next((each.seconds for each in (status, progress, last) if each is not None and each.seconds is not None), None),
         metrics=_metrics(status, progress, last),
-        received=received,
-        sent=sent,
-        refused=refused,
+        received=traffic.bytes_received if traffic else None,
+        sent=traffic.bytes_sent if traffic else None,
+        refused=traffic.refused if traffic else None,
         reason=next((each.reason for each in (status, progress, last) if each is not None and each.reason), ""),
         message=next((each.message for each in (status, progress, last) if each is not None and each.message), ""),
         heard=at(progress.time) if progress else None,
@@ -92,10 +92,10 @@ def _metrics(status: Any, progress: Any, last: Any) -> Mapping[str, Metric]:
     return next((dict(each.metrics) for each in (progress, last) if each is not None and each.metrics), {})
 
 
-def _link(state: str, progress: Any, received: int | None, admitted: bool, ended: bool) -> str:
+def _link(state: str, progress: Any, traffic: Traffic | None, admitted: bool, ended: bool) -> str:
     if ended:
         return "Closed"
-    if received or progress is not None or state in ("Ready", "Training"):
+    if (traffic and traffic.bytes_received) or progress is not None or state in ("Ready", "Training"):
         return "Connected"
     return "Waiting" if admitted else "Not admitted"
 
@@ -108,11 +108,6 @@ def progress_of(seen: Seen) -> Progress:
         return Progress()
 
 
-def _object(text: str) -> Mapping[str, Any]:
-    found = _json(text)
-    return {shown(str(name), 253): value for name, value in found.items()} if isinstance(found, Mapping) else {}
-
-
 def _strings(text: str) -> list[str]:
     found = _json(text)
     return [shown(str(each), 253) for each in found] if isinstance(found, list) else []
@@ -123,10 +118,3 @@ def _json(text: str) -> Any:
         return json.loads(text) if text else None
     except (ValueError, RecursionError):
         return None
-
-
-def _traffic(found: Any) -> tuple[int | None, int | None, int | None]:
-    """Refused requests, bytes received and bytes sent, of what the reporter wrote for a cluster (`panal.pod.gatekeeper`)."""
-    counts = found[1:4] if isinstance(found, list) and len(found) == 4 else []
-    good = [each for each in counts if isinstance(each, int) and not isinstance(each, bool) and 0 <= each < 2**63]
-    return (good[0], good[1], good[2]) if len(good) == 3 else (None, None, None)

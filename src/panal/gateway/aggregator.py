@@ -18,9 +18,9 @@ from panal.api import names
 from panal.api.names import GATEWAY_HEALTH_PORT, GATEWAY_PORT, ClusterName
 from panal.gateway import envoy, limits, refusals
 from panal.gateway.envoy import Json
-from panal.gateway.stats import LISTENER, STATS_PATH, STRANGERS, Traffic, parse_stats, stat_prefix
+from panal.gateway.stats import LISTENER, STATS_PATH, STRANGERS, parse_stats, stat_prefix
 
-__all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Rules", "Traffic", "bootstrap", "files", "parse_stats"]
+__all__ = ["ARGUMENTS", "EMPTY", "STATS_PATH", "Rules", "bootstrap", "files", "parse_stats"]
 
 # The connections of a cluster that has left the run are closed after the drain time.
 ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "2", "--drain-time-s", "2")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from panal.api.names import ClusterName
+from panal.gateway.traffic import Traffic
 
 LISTENER = "fleet"
 STRANGERS = "strangers"
@@ -32,16 +32,6 @@ _STRANGER = re.compile(
 _WANTED = f"^({_CLUSTER.pattern.replace('?P<cluster>', '').replace('?P<counter>', '')}|{_STRANGER.pattern.replace('?:', '')})$"
 
 STATS_PATH = f"/stats?format=json&type=Counters&filter={quote(_WANTED, safe='')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """The traffic of a cluster since it joined or the gateway started: requests, refused requests and connections, and bytes within TLS."""
-
-    requests: int = 0
-    refused: int = 0
-    bytes_received: int = 0
-    bytes_sent: int = 0
 
 
 def stat_prefix(cluster: ClusterName) -> str:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.gateway import aggregator as gateway
+from panal.gateway.traffic import Traffic, as_text
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import CONFIG_MAP, Kind
@@ -66,7 +67,7 @@ class Gatekeeper:
         self.rules = rules
         self._key = _key(folder / "tls.key")
         self.request = _request(self._key)
-        self._counters: dict[ClusterName, gateway.Traffic] = {}
+        self._counters: dict[ClusterName, Traffic] = {}
         self._took = 0.0
         self._read_at = -math.inf
 
@@ -83,9 +84,8 @@ class Gatekeeper:
         return cls(Path(env.get("PANAL_GATEWAY_DIR", names.GATEWAY_DIR)), rules, Path(env.get("PANAL_RUN_DIR", names.RUN_DIR)))
 
     def report(self) -> dict[str, str]:
-        """Data for the ConfigMap `<run>-progress`: the certificate request, and per cluster [requests, refused, bytes received, sent]."""
-        found = {c: [t.requests, t.refused, t.bytes_received, t.bytes_sent] for c, t in sorted(self._counters.items())}
-        return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: json.dumps(found)} if found else {})
+        """Data for the ConfigMap `<run>-progress`: the certificate request, and the traffic of each cluster."""
+        return {names.KEY_REQUEST: self.request} | ({names.KEY_TRAFFIC: as_text(self._counters)} if self._counters else {})
 
     def bytes_by_cluster(self) -> dict[str, tuple[int, int]]:
         """Bytes received from and sent to each cluster since the gateway started, as far as they have been read."""
@@ -137,7 +137,7 @@ class Gatekeeper:
         for name in sorted(files, key=lambda n: n == "lds.json"):
             self._write(name, json.dumps(files[name]))
 
-    async def traffic(self) -> dict[ClusterName, gateway.Traffic]:
+    async def traffic(self) -> dict[ClusterName, Traffic]:
         """The traffic of each cluster since the gateway started. Raises OSError or aiohttp.ClientError if it does not answer."""
         # The path of a Unix socket is limited to 107 characters.
         folder = os.open(self._folder, os.O_PATH)

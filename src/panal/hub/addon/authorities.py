@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from panal.addon import authority, leaf
-from panal.addon.authority import Authority, AuthorityError, Signer, Times
+from panal.addon.authority import COLLABORATORS, SERVERS, Authority, AuthorityError, Signer, Times
 from panal.addon.issued import Issued
 from panal.addon.leaf import BadRequest
 from panal.api import names
@@ -31,7 +31,6 @@ from panal.kube.objects import Object
 
 log = logging.getLogger(__name__)
 
-SERVERS, COLLABORATORS = "servers", "collaborators"
 SECRETS = {SERVERS: names.SERVER_AUTHORITY, COLLABORATORS: names.COLLABORATOR_AUTHORITY}
 CHECK_EVERY = timedelta(minutes=1)
 MIN_DELAY = 0.5  # seconds between two reconciles

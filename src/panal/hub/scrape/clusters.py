@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from panal.addon.authority import AUTHORITIES, published
 from panal.addon.issued import latest_end
 from panal.hub.scrape import families as f
 from panal.hub.scrape.runs import Series
 from panal.kube.objects import Object
-
-AUTHORITIES = ("servers", "collaborators")  # keys of the ConfigMap with their public part
 
 
 def of_certificates(addons: Iterable[Object]) -> Iterator[Series]:
@@ -26,7 +24,7 @@ def of_authorities(public: Mapping[str, str]) -> Iterator[Series]:
     """`public`: the data of the ConfigMap with the authorities' public part. Nothing for one that is not there or cannot be read."""
     for name in AUTHORITIES:
         try:
-            ends = [datetime.fromisoformat(one["notAfter"]) for one in json.loads(public.get(name, "[]")) if one["role"] == "current"]
+            ends = [datetime.fromisoformat(one["notAfter"]) for one in published(public, name) if one["role"] == "current"]
         except (ValueError, KeyError, TypeError):
             continue
         yield from (Series(f.AUTHORITY_EXPIRY, (name,), end.timestamp()) for end in ends[:1])

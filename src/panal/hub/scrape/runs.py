@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple
-
-import msgspec
+from typing import Any, NamedTuple
 
 from panal.api.status import ENDED, MAX_COLLABORATORS
 from panal.api.text import name as unique
-from panal.gateway.aggregator import Traffic
+from panal.gateway.traffic import of_text
 from panal.hub.scrape import families as f
 from panal.hub.scrape.families import Family
 from panal.kube.objects import Object, condition
@@ -27,9 +25,6 @@ MAX_CLUSTERS = MAX_COLLABORATORS
 MAX_METRICS = 4
 MAX_LABEL = 64  # characters
 KEPT = timedelta(hours=1)  # after its end a run has its status, so that an alert can name it
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_TRAFFIC = msgspec.json.Decoder(dict[str, tuple[Count, Count, Count, Count]])
 
 
 class Series(NamedTuple):
@@ -99,7 +94,7 @@ def of_run(run: RunState) -> Iterator[Series]:
         yield Series(f.CLUSTERS, (*key, state), float(clients.get(state, 0)))
     metrics = _metrics(status)
     yield from _of_metrics(f.METRIC, key, metrics, ranked(metrics)[:MAX_METRICS])
-    if strangers := _traffic(run.traffic).get(""):
+    if strangers := of_text(run.traffic).get(""):
         yield Series(f.STRANGERS_REFUSED, key, float(strangers.refused))
 
 
@@ -111,7 +106,7 @@ def of_clusters(run: RunState, known: Collection[str]) -> Iterator[Series]:
     shown = common(map(_metrics, collaborators))
     for each in collaborators:
         yield from _of_collaborator((*run.key, str(each["cluster"])), each, shown)
-    traffic = _traffic(run.traffic)
+    traffic = of_text(run.traffic)
     listed = [str(each["cluster"]) for each in collaborators]
     others = sorted(cluster for cluster in traffic.keys() - set(listed) if cluster in known)
     for cluster in (*listed, *others)[:MAX_CLUSTERS]:
@@ -145,15 +140,6 @@ def _metrics(found: Mapping[str, Any]) -> dict[str, float]:
     """Of a status or a collaborator in it: also those that are not finite, which Prometheus knows."""
     both = {**(found.get("metrics") or {}), **(found.get("nonFiniteMetrics") or {})}
     return {name: float(value) for name, value in both.items()}
-
-
-def _traffic(text: str) -> dict[str, Traffic]:
-    if not text:
-        return {}
-    try:
-        return {cluster: Traffic(*counts) for cluster, counts in _TRAFFIC.decode(text).items()}
-    except (msgspec.MsgspecError, ValueError):
-        return {}
 
 
 MAX_OF_A_RUN = 12 + MAX_METRICS
