@@ -50,7 +50,7 @@ def test_a_cluster_speaks_for_itself_alone_and_only_to_the_server(pods: Callable
     run = pods(min_clients=2, PANAL_QUORUM_TIMEOUT="600")
     run.hub.start("site1", "site2")
     run.participate("site1", "site2")
-    run.start_server()
+    run.start_aggregator()
     run.logged("server", "Server started")
     run.start_site("site1")
     run.logged("server", "New client site1")

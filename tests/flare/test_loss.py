@@ -64,7 +64,7 @@ def test_another_aggregator_goes_on_and_the_model_is_the_same(pods: Make, tmp_pa
     lost_after(run, config_map, 2)
     training = process_of_job(run, "site2")  # it has the task of a round that the next aggregator repeats
     with reporting(run, config_map) as folder:
-        run.start_server()
+        run.start_aggregator()
         eventually(lambda: not command(training), run.logs, DEADLINE)
         run.fault("site2", "")
         assert run.termination()[0] == 0, run.logs()
@@ -85,7 +85,7 @@ def test_another_aggregator_goes_on_and_the_model_is_the_same(pods: Make, tmp_pa
         each.mkdir()
     run.participate(*SITES)
     with reporting(run, ConfigMap(rounds="4")) as folder:
-        run.start_server()
+        run.start_aggregator()
         assert run.termination()[0] == 0, run.logs()
     assert [number for number, _ in rounds(run)] == [1, 2, 3, 4]
     assert (folder / "model.safetensors").read_bytes() == model
@@ -99,7 +99,7 @@ def test_a_run_whose_rounds_are_done_ends_with_the_model_of_its_checkpoint(pods:
     run.fault("site2", "")
     run.settings["PANAL_ROUNDS"] = "2"
     with reporting(run, config_map):
-        run.start_server()
+        run.start_aggregator()
         code, end = run.termination()
     assert (code, end["reason"]) == (0, "Completed"), run.logs()
     assert end["message"].startswith("Model of round 2 stored")
@@ -124,7 +124,7 @@ def test_a_workflow_that_is_not_known_is_named_and_starts_again(pods: Make) -> N
     run.next_pod()
     run.fault("site2", "")
     with reporting(run, config_map):
-        run.start_server()
+        run.start_aggregator()
         assert run.termination()[0] == 0, run.logs()
     assert [number for number, _ in rounds(run)] == [1, 2]
 

@@ -158,7 +158,7 @@ def test_a_site_runs_no_code_that_its_image_lacks(pods: Make) -> None:
     run.logged("site1", "it is started again")  # it has found the job in its image, and no server yet
     run.image = Path(shutil.copytree(run.image, run.folder / "other"))
     (run.image / "app/custom/train.py").write_text("print('another program')")
-    run.start_server()
+    run.start_aggregator()
     code, end = run.termination()
     message = "FLARE ended the job with the status FINISHED:FAILED_TO_RUN"
     assert (code, end) == (1, {"reason": "ServerAppFailed", "message": message})

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,10 @@ import pytest
 from panal.pod.tools.files import RESUMED
 from panal.pod.tools.flower.known import NEWEST, PIN, minor
 from panal.pod.tools.install import install
+from pod_processes import PodProcesses, maker
 from processes import free_port
 from standin_gateway import StandInGateways
-from waiting import DEADLINE, eventually
+from waiting import eventually
 
 APPS = Path(__file__).parent / "apps"
 SECRET = "Basic cGFuYWw6b2YtdGhpcy1wb2Q="
@@ -38,13 +39,9 @@ def flower_venv() -> Path:
 
 
 @dataclass
-class Pods:
-    """One run. `settings` go into the environment of the aggregator's containers."""
+class Pods(PodProcesses):
+    FRAMEWORK, MAIN = "flower", "launcher"
 
-    folder: Path
-    settings: dict[str, str]
-    port: int = field(default_factory=free_port)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     app_hash: str = ""  # the app hash that is announced to sites
 
     def __post_init__(self) -> None:
@@ -73,23 +70,13 @@ class Pods:
         tmp = self.folder / f"tmp-{name}"
         tmp.mkdir(exist_ok=True)
         common = {
-            "PATH": f"{self.venv}/bin:/usr/bin:/bin",
             "PANAL_RUN_DIR": str(self.run_dir),
             "PANAL_POD_DIR": str(self.folder / "pod"),
             "PANAL_TMP": str(tmp),
             "PANAL_WORK_DIR": str(self.folder / ("work" if name in ("superlink", "launcher") else f"work-{name}")),
-            "PANAL_TERMINATION_LOG": str(self.folder / f"{name}.termination"),
             "PANAL_SUPERLINK_PORT": str(self.port),
         }
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [str(self.venv / "bin/python"), str(self.folder / "tools/run.py"), "flower", program],
-                env=common | env,
-                cwd=tmp,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.launch(name, program, common | env, tmp)
 
     def start_superlink(self) -> None:
         self.start("superlink", "superlink", self.settings)
@@ -141,29 +128,7 @@ class Pods:
         for number in range(1, sites + 1):
             self.start_site(f"site{number}")
 
-    def records(self) -> list[dict]:
-        try:
-            text = (self.run_dir / "progress.jsonl").read_text()
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in text.splitlines()]
-
-    def record(self, **wanted: object) -> dict | None:
-        return next((r for r in self.records() if all(r.get(k) == v for k, v in wanted.items())), None)
-
-    def termination(self, name: str = "launcher") -> tuple[int, dict]:
-        """The exit code and termination message of a container."""
-        try:
-            code = self.processes[name].wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{name} runs; its log:\n{self.log(name)}\n--- superlink:\n{self.log('superlink')[-3000:]}") from None
-        return code, json.loads((self.folder / f"{name}.termination").read_text())
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
     def kill(self, name: str) -> None:
-        """Kills the container with all its processes."""
         process = self.processes.pop(name)
         for group in _groups(process.pid):
             try:
@@ -173,8 +138,7 @@ class Pods:
         process.wait(20)
 
     def end(self) -> None:
-        for name in list(self.processes):
-            self.kill(name)
+        super().end()
         self.gateways.close()
 
 
@@ -199,18 +163,5 @@ def _groups(pid: int) -> set[int]:
 
 @pytest.fixture
 def pods(tmp_path: Path) -> Iterator[Callable[..., Pods]]:
-    started: list[Pods] = []
-
-    def make(rounds: int = 1, min_clients: int = 2, **settings: str) -> Pods:
-        values = {
-            "PANAL_ROUNDS": str(rounds),
-            "PANAL_MIN_CLIENTS": str(min_clients),
-            "PANAL_QUORUM_TIMEOUT": "120",
-            "PANAL_ROUND_TIMEOUT": "90",
-        }
-        started.append(Pods(tmp_path, values | settings))
-        return started[-1]
-
-    yield make
-    for each in started:
-        each.end()
+    with maker(Pods, tmp_path, round_timeout=90) as make:
+        yield make

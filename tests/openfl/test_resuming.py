@@ -113,7 +113,7 @@ def test_a_run_that_cannot_be_resumed_says_so_first_and_starts_again(pods: Make)
 def test_a_checkpoint_of_another_workspace_is_dropped(pods: Make) -> None:
     run, hub = pods(rounds=3), ConfigMap(rounds="3")
     lose_after_two_rounds(run, hub)
-    runner = run.workspace / "src/taskrunner.py"
+    runner = run.image / "src/taskrunner.py"
     runner.write_text(runner.read_text().replace('{"w": self.w, "b": self.b}', '{"w": self.w, "b": self.b, "c": self.b}'))
     with reporting(run, hub) as folder:
         run.participate(*SITES)

@@ -39,7 +39,7 @@ for each in utils.load_proto(sys.argv[1]).tensors:
 def python(run: Pods, script: str, *arguments: str) -> str:
     """The output of a script in OpenFL's environment, which uses nothing of panal."""
     command = [str(run.venv / "bin/python"), "-c", script, *arguments]
-    return subprocess.run(command, cwd=run.workspace, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, cwd=run.image, capture_output=True, text=True, check=True).stdout
 
 
 def phases(run: Pods, phase: str = "train") -> list[tuple[int, list[str], dict[str, str]]]:
@@ -71,16 +71,16 @@ def test_a_run_completes_with_its_rounds_recorded_and_its_model_stored(pods: Mak
 def test_a_workspace_of_the_former_controller_runs_as_it_is(pods: Make) -> None:
     """Its initial model is from a later round, data.yaml names a cluster, and the image is read-only."""
     run = pods(rounds=1)
-    (run.workspace / "save").mkdir()
+    (run.image / "save").mkdir()
     python(run, WRITE_INITIAL)
-    for path in (run.workspace, *run.workspace.rglob("*")):
+    for path in (run.image, *run.image.rglob("*")):
         path.chmod(path.stat().st_mode & ~0o222)
     try:
         with reporting(run, ConfigMap(rounds="1")) as folder:
             run.start_all("named", "site2")
             assert run.termination() == (0, {"reason": "Completed", "message": f"Model of round 1 {STORED}"})
     finally:
-        for path in (run.workspace, *run.workspace.rglob("*")):
+        for path in (run.image, *run.image.rglob("*")):
             path.chmod(path.stat().st_mode | 0o200)
     assert "shard 7 of 2" in run.log("named")
     # The model has the first aggregation, and not the initial weights, whose squares add up to 160; so has OpenFL's own file.
@@ -144,7 +144,7 @@ def test_an_exception_of_the_aggregation_ends_the_run(pods: Make) -> None:
     plan = "function: train_task\n    aggregation_type: {template: src.broken.Broken}"
     run.change_plan("function: train_task", plan)
     broken = "from openfl.interface.aggregation_functions import AggregationFunction\n\n\nclass Broken(AggregationFunction):\n"
-    (run.workspace / "src/broken.py").write_text(f"{broken}    def call(self, *_):\n        return 1 / 0\n")
+    (run.image / "src/broken.py").write_text(f"{broken}    def call(self, *_):\n        return 1 / 0\n")
     with reporting(run, ConfigMap(rounds="1")):
         run.start_all("site1")
         code, end = run.termination()
@@ -267,7 +267,7 @@ def test_an_unfit_workspace_is_refused(pods: Make, old: str, new: str, message: 
 
 def test_an_image_without_a_workspace_or_without_openfl_is_refused(pods: Make) -> None:
     run = pods()
-    (run.workspace / "plan/plan.yaml").unlink()
+    (run.image / "plan/plan.yaml").unlink()
     run.start_aggregator()
     message = "The image holds no OpenFL workspace: there is no plan/plan.yaml in its working directory"
     assert run.termination() == (1, {"reason": "AppInvalid", "message": message})
@@ -275,6 +275,6 @@ def test_an_image_without_a_workspace_or_without_openfl_is_refused(pods: Make) -
     assert run.termination("site1")[1]["reason"] == "DataNotFound"
     command = [sys.executable, str(run.folder / "tools/run.py"), "openfl", "collaborator"]
     env = {"PANAL_TERMINATION_LOG": str(run.folder / "none.termination")}
-    done = subprocess.run(command, env=env, cwd=run.workspace, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=env, cwd=run.image, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "OpenFLNotSupported: The image holds no OpenFL for its `python3`: install openfl==1.9 in it" in done.stdout

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from addon_suite import SOON, SYSTEM, AddOnSite, AddOnSuite
+from addon_suite import SOON, SYSTEM, AddOnSite, AddOnSuite, on_fleet
 from command_line import *  # noqa: F403
 from fleet import Fleet
 from panal.addon import install
@@ -28,15 +28,8 @@ Panal = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def site(ocm: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AddOnSite]:
-    kubeconfigs = {c.name: c.kubeconfig for c in (ocm.hub, *ocm.spokes)}
-    agents = {c.name: c.dir / "hub-kubeconfig/kubeconfig" for c in ocm.spokes}
-    found = AddOnSite(tmp_path_factory.mktemp("addon"), kubeconfigs, agents)
-    try:
-        found.up()
+    with on_fleet(AddOnSite, ocm, tmp_path_factory.mktemp("addon")) as found:
         yield found
-    finally:
-        found.stop()
-        print(found.log[-6000:])
 
 
 class TestAddOn(AddOnSuite):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 import ocm_grpc
-from addon_suite import CSR, SOON, AddOnSite, AddOnSuite, labels
+from addon_suite import CSR, SOON, AddOnSite, AddOnSuite, labels, on_fleet
 from api import Api, api
 from fleet import Fleet
 from panal.addon.requests import CSR_USER
@@ -44,15 +44,8 @@ class GrpcSite(AddOnSite):
 
 @pytest.fixture(scope="module")
 def site(grpc: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcSite]:
-    kubeconfigs = {c.name: c.kubeconfig for c in (grpc.hub, *grpc.spokes)}
-    agents = {c.name: c.dir / "hub-kubeconfig/agent-name" for c in grpc.spokes}
-    found = GrpcSite(tmp_path_factory.mktemp("grpc"), kubeconfigs, agents)
-    try:
-        found.up()
+    with on_fleet(GrpcSite, grpc, tmp_path_factory.mktemp("grpc"), "hub-kubeconfig/agent-name") as found:
         yield found
-    finally:
-        found.stop()
-        print(found.log[-6000:])
 
 
 def requests(site: GrpcSite, cluster: str) -> list[Object]:

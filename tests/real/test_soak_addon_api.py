@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from addon_suite import SOON, AddOnSite, AddOnSuite
+from addon_suite import SOON, AddOnSite, AddOnSuite, on_fleet
 from cluster import PROJECT, Cluster
 from fleet import Fleet
 from gateways import listens, wait_for
@@ -58,15 +58,8 @@ def serve_both(hub: Cluster) -> None:
 @pytest.fixture(scope="module")
 def site(ocm: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AddOnSite]:
     serve_both(ocm.hub)
-    kubeconfigs = {c.name: c.kubeconfig for c in (ocm.hub, *ocm.spokes)}
-    agents = {c.name: c.dir / "hub-kubeconfig/kubeconfig" for c in ocm.spokes}
-    found = AddOnSite(tmp_path_factory.mktemp("addon"), kubeconfigs, agents)
-    try:
-        found.up()
+    with on_fleet(AddOnSite, ocm, tmp_path_factory.mktemp("addon")) as found:
         yield found
-    finally:
-        found.stop()
-        print(found.log[-6000:])
 
 
 class TestAddOn(AddOnSuite):

@@ -13,16 +13,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from api import Api, api
+from fleet import Fleet
 from panal.addon import install, manifests
 from panal.addon.config import ADDRESS, GROUP, RESOURCE
 from panal.addon.requests import DNS_NAME, MAX_CERTIFICATES, requester
@@ -161,6 +164,22 @@ class AddOnSite:
             return found if status.get("certificate") or status.get("conditions") else None
 
         return eventually(answered, f"{name} is answered", SOON)
+
+
+Site = TypeVar("Site", bound=AddOnSite)
+
+
+@contextmanager
+def on_fleet(kind: type[Site], fleet: Fleet, folder: Path, agent: str = "hub-kubeconfig/kubeconfig") -> Iterator[Site]:
+    """The add-on on real clusters. `agent`: the file below a cluster's folder by which its agent is known to the hub."""
+    kubeconfigs = {c.name: c.kubeconfig for c in (fleet.hub, *fleet.spokes)}
+    found = kind(folder, kubeconfigs, {c.name: c.dir / agent for c in fleet.spokes})
+    try:
+        found.up()
+        yield found
+    finally:
+        found.stop()
+        print(found.log[-6000:])
 
 
 def labels(cluster: str) -> dict[str, str]:

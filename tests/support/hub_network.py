@@ -31,7 +31,7 @@ from panal.kube.errors import NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object
 from panal.kube.times import now_utc, to_time
-from routers import HAPROXY
+from routers import HAPROXY, haproxy
 from waiting import eventually
 
 PAGES = "203.0.113.0/24"
@@ -190,27 +190,13 @@ class Passthrough:
             process.wait(20)
 
     def _config(self, backends: tuple[Backend, ...]) -> str:
-        """Like the parts of OpenShift's template that passthrough Routes use, with its time-outs."""
         servers = "".join(
             f"backend {b.name}\n  balance source\n  hash-type consistent\n" + "".join(f"  server {s} {s} weight 1\n" for s in b.servers)
             for b in backends
         )
-        return f"""
-global
-  maxconn 2000
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
-  timeout tunnel 1h
-frontend public_ssl
-  bind {self.address}:{HTTPS}
-  tcp-request inspect-delay 5s
-  tcp-request content accept if {{ req_ssl_hello_type 1 }}
-  acl sni_passthrough req.ssl_sni,lower,map_reg({self.folder}/os_tcp_be.map) -m found
-  use_backend %[req.ssl_sni,lower,map_reg({self.folder}/os_tcp_be.map)] if sni_passthrough
-{servers}"""
+        found = f"req.ssl_sni,lower,map_reg({self.folder}/os_tcp_be.map)"
+        uses = f"  acl sni_passthrough {found} -m found\n  use_backend %[{found}] if sni_passthrough\n"
+        return haproxy(f"{self.address}:{HTTPS}", uses + servers)
 
 
 class Router(Passthrough):

@@ -44,10 +44,16 @@ class HAProxy:
             self.process.wait(20)
 
     def config(self) -> str:
-        """Like the parts of OpenShift's template that passthrough Routes use, and its defaults but for the tunnel."""
         uses = "".join(f"  use_backend run{n} if {{ req.ssl_sni -i {name} }}\n" for n, name in enumerate(self.runs))
         backends = "".join(f"backend run{n}\n  server pod {LOOPBACK}:{port}\n" for n, port in enumerate(self.runs.values()))
-        return f"""
+        reject = "  tcp-request content reject if !{ req.ssl_sni -m found }\n"
+        return haproxy(f"{LOOPBACK}:{self.port}", uses + backends, before=reject, tunnel=self.tunnel)
+
+
+def haproxy(bind: str, rules: str, before: str = "", tunnel: str = "1h") -> str:
+    """A configuration like the parts of OpenShift's template that passthrough Routes use, with its time-outs. `rules` are the rest of the
+    frontend and the backends; `before` come before a handshake is accepted."""
+    return f"""
 global
   maxconn 2000
 defaults
@@ -55,13 +61,12 @@ defaults
   timeout connect 5s
   timeout client 30s
   timeout server 30s
-  timeout tunnel {self.tunnel}
+  timeout tunnel {tunnel}
 frontend public_ssl
-  bind {LOOPBACK}:{self.port}
+  bind {bind}
   tcp-request inspect-delay 5s
-  tcp-request content reject if !{{ req.ssl_sni -m found }}
-  tcp-request content accept if {{ req_ssl_hello_type 1 }}
-{uses}{backends}"""
+{before}  tcp-request content accept if {{ req_ssl_hello_type 1 }}
+{rules}"""
 
 
 @dataclass

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from panal.api.names import ClusterName
-from panal.gateway.aggregator import Traffic, parse_stats
+from panal.gateway.aggregator import parse_stats
+from panal.gateway.traffic import Traffic
 
 
 def text(**counters: int) -> str:
