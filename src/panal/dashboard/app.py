@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -161,7 +162,7 @@ class Dashboard:
     async def _csv(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
         view = run_pages.RunProgress(self._site, viewer, request)
         async with view.opened():
-            content = as_csv(await view.rounds())
+            content = await asyncio.to_thread(as_csv, await view.rounds())
         headers = {"Content-Disposition": 'attachment; filename="metrics.csv"'}
         return web.Response(text=content, content_type="text/csv", charset="utf-8", headers=headers)
 

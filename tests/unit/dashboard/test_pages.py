@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 
@@ -11,6 +12,7 @@ import pytest
 from dashboards import HOSTILE, cluster, event, history, progress, row, run
 from panal.dashboard import assets
 from panal.dashboard.app import RUN, VIEWS
+from panal.dashboard.chart import Chart
 from panal.dashboard.security import POLICY
 
 TABS = ("", "/clusters", "/placement", "/events", "/logs", "/stop")
@@ -104,6 +106,16 @@ async def test_the_values_as_csv(api, owner):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="metrics.csv"'
     assert "1,,'=cmd(),1.0\r\n" in content
     assert "1,site-a,loss,1.0\r\n" in content
+
+
+async def test_charts_are_drawn_beside_the_event_loop(api, owner, monkeypatch):
+    drawn_by, draw = [], Chart.svg
+    monkeypatch.setattr(Chart, "svg", lambda chart, name: drawn_by.append(threading.current_thread()) or draw(chart, name))
+    await api.change(history(rounds=[row(1, 0.8), row(2, 0.9)]))
+    _, page = await owner.get("/runs/ns/digits")
+    assert '<svg class="chart"' in page
+    assert drawn_by
+    assert threading.current_thread() not in drawn_by
 
 
 @pytest.mark.parametrize("text", HOSTILE)
