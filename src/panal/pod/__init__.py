@@ -7,7 +7,8 @@ record_reader  reads what happens in the run              fold             recor
 progress_map   writes the ConfigMap with the progress     historian        stores the history
 models         stores models, answers the launcher        collecting       stores the app's files
 checkpointing  a checkpoint in the storage                checkpoint_keeper  stores them during the run
-gatekeeper     keeps the gateway's files up to date       tracking         MLflow and traces         pausing   between two passes
+gatekeeper     keeps the gateway's files up to date       followers        start `tracking`: MLflow, traces
+pausing        between two passes
 
 Storage:
 

@@ -19,6 +19,7 @@ from typing import Any
 from panal.api.text import shown
 from panal.api.types import ModelStatus
 from panal.pod.collecting import Collector
+from panal.pod.followers import Followers
 from panal.pod.historian import Historian
 from panal.pod.pausing import pause
 from panal.pod.progress_map import ProgressMap
@@ -30,7 +31,6 @@ from panal.pod.storage_errors import StorageError
 from panal.pod.storing import METADATA, store
 from panal.pod.tensors import UnstorableError
 from panal.pod.tools.files import ARRAYS, MODEL, MODELS, STORED, replace
-from panal.pod.tracking.followers import Followers
 
 log = logging.getLogger("panal.reporter")
 

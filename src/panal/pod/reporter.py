@@ -7,7 +7,7 @@
 | `historian` | stores the rounds beside the model, and writes them to the ConfigMap `<run>-history` |
 | `models` | stores the models and the app's files |
 | `checkpoint_keeper` | stores the checkpoints |
-| `tracking` | tells MLflow and an OTLP endpoint of the run |
+| `followers` | tells MLflow and an OTLP endpoint of the run |
 | `gatekeeper` | keeps the gateway's files up to date |
 
 Only the reporter mounts the storage volume and the ServiceAccount token. Its input comes from the user's image and is not trusted; its
@@ -32,6 +32,7 @@ from panal.kube.client import Client
 from panal.kube.logs import log_to_stdout
 from panal.pod.checkpoint_keeper import CheckpointKeeper
 from panal.pod.checkpointing import Checkpoints
+from panal.pod.followers import Followers
 from panal.pod.gatekeeper import Gatekeeper, Gateway
 from panal.pod.historian import Historian
 from panal.pod.history import HistoryLog
@@ -47,7 +48,6 @@ from panal.pod.storage_errors import StorageError
 from panal.pod.tools.files import PROGRESS, ROUNDS, STORING
 from panal.pod.tools.proxies import exclude_loopback
 from panal.pod.tools.tail import Tail
-from panal.pod.tracking.followers import Followers
 
 log = logging.getLogger("panal.reporter")
 

@@ -1,7 +1,7 @@
-"""What follows a run besides the hub, as `spec.tracking` names it. Part of the reporter.
+"""What follows a run besides the hub, as `spec.tracking` names it: MLflow and an OTLP endpoint. `panal.pod.followers` starts and ends them.
 
-followers  all of them, started and ended together     follower  what they have in common: requests, retries, errors
-settings   where they are                              unsent    which rounds one has not got yet (pure)
+follower   what they have in common                    settings  where they are
+unsent     which rounds one has not got yet (pure)
 mlflow     sends the run to MLflow                     points    what MLflow gets (pure)
 otlp       sends the run's trace to an OTLP endpoint   trace     what is in the trace (pure)
 """
