@@ -26,6 +26,7 @@ from certificates import Authority, Pair, authority
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.gateway import aggregator, collaborator
+from panal.gateway.traffic import Traffic
 from panal.pod.tools.install import create_secret
 from processes import free_port
 
@@ -181,7 +182,7 @@ class Hub:
         self.envoy.start()
         wait_for("the aggregator's gateway", lambda: listens(self.port))
 
-    def stats(self) -> dict[ClusterName, aggregator.Traffic]:
+    def stats(self) -> dict[ClusterName, Traffic]:
         status, body = self.admin("GET", aggregator.STATS_PATH)
         assert status == 200, body
         return aggregator.parse_stats(body)

@@ -11,6 +11,7 @@ from certificates import authority
 from gateways import RUN, SERVER, Hub, Load, Runtime, Spoke, Stream, post, wait_for, write
 from panal.api import names
 from panal.gateway import aggregator
+from panal.gateway.traffic import Traffic
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_traffic_is_counted_for_each_cluster_whatever_its_name(own_hub: Hub, spo
     assert post(one.port, "/v1/control/x").status == 404
     assert post(spoke(own_hub, "c9").port).status == 503
     found = own_hub.stats()
-    assert found[names.ClusterName("c1")] == aggregator.Traffic()
+    assert found[names.ClusterName("c1")] == Traffic()
     assert found[names.ClusterName("")].refused >= 1
     traffic = found[names.ClusterName(dotted)]
     assert (traffic.requests, traffic.refused) == (2, 1)
