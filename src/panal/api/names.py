@@ -21,7 +21,7 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "panal"}
 LABEL_RUN = "fl.panal/run"  # the run's name, at most MAX_RUN_NAME characters
 LABEL_RUN_NAMESPACE = "fl.panal/run-namespace"
 LABEL_RUN_UID = "fl.panal/run-uid"
-LABEL_COMPONENT = "fl.panal/component"  # aggregator, collaborator, history, validation or probe
+LABEL_COMPONENT = "fl.panal/component"  # aggregator, collaborator, history, export, validation, publication or probe
 ANNOTATION_PARTITION = "fl.panal/partition"  # of a collaborator's StatefulSet: its number and how many there are, such as 0/3
 ANNOTATION_HASH = "fl.panal/applied-hash"  # hash of the desired object: distinguishes a change of it from a default of the API server
 
@@ -89,6 +89,7 @@ DATA_DIR = "/panal/data"  # the site's data, read-only
 AUTHORITIES_DIR = "/panal/authorities"  # of a bucket's endpoint, mounted only in the reporter
 GATEWAY_DIR = "/panal/gateway"  # the gateway's files, including its key: not mounted in containers with a user's image
 WORK_DIR = "/panal/work"  # contains the app's working directory
+EXPORT_FOLDER = "export"  # in the run's folder of the storage: what the app's export has written
 POD_DIR = "/panal/pod"  # in memory, created by the init container: the Pod's secret
 POD_SECRET = "secret"  # in POD_DIR: one line, the value of POD_HEADER
 POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file
@@ -128,6 +129,16 @@ def history(run: str) -> str:
 def validation(run: str) -> str:
     """The Job that validates the model."""
     return f"{run}-validation"
+
+
+def export(run: str) -> str:
+    """The Job that exports the model."""
+    return f"{run}-export"
+
+
+def publication(run: str) -> str:
+    """The Job that publishes the model."""
+    return f"{run}-publication"
 
 
 def gateway(run: str) -> str:

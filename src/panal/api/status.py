@@ -23,6 +23,7 @@ MAX_COLLABORATORS = 50  # in the status' list; the counts include all
 NON_FINITE = "The metrics that are not finite: NaN, Infinity or -Infinity."
 
 MAX_DIGEST = 128  # characters
+MAX_EXPORTED = 16  # files of an export in the status; the counts include all
 
 Text = Annotated[str, AfterValidator(shown)]
 Digest = Annotated[str, AfterValidator(lambda text: shown(text, MAX_DIGEST))]
@@ -115,6 +116,7 @@ class ModelStatus(Model):
     digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
     size: Count = Field(description="The file's size in bytes.")
     round: Count = Field(description="The last round that the model includes.")
+    export: Text = Field(default="", max_length=256, description="The app's function that exports the model, as MODULE:FUNCTION.")
 
 
 class FilesStatus(Model):
@@ -124,6 +126,29 @@ class FilesStatus(Model):
     count: Count = Field(description="The number of files.")
     size: Count = Field(description="The total size in bytes.")
     left_out: Count = Field(default=0, description="The number of files that were not stored; metadata.json lists them with the reason.")
+
+
+class ExportedFile(Model):
+    name: Text = Field(description="The file's path in the folder.")
+    size: Count = Field(description="The file's size in bytes.")
+    digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
+    check: Text = Field(description="Which library has loaded the file; or Unchecked, with the reason.")
+
+
+class ExportStatus(Model):
+    """What the app's export function has written. The condition Exported says whether it succeeded."""
+
+    uri: Text = Field(description="The folder with the files. export.json in it lists all of them, with inputs and outputs.")
+    files: list[ExportedFile] = Field(
+        default_factory=list,
+        max_length=MAX_EXPORTED,
+        description="The first files.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    count: Count = Field(description="The number of files.")
+    size: Count = Field(description="The total size in bytes.")
+    digest: Digest = Field(description="The SHA-256 of export.json, as sha256: and 64 hexadecimal digits.")
+    time: datetime = Field(description="When the export ended.")
 
 
 class ValidationStatus(Model):
@@ -165,6 +190,7 @@ class Status(Model):
     )
     model: ModelStatus | None = Field(default=None, description="The stored model.")
     files: FilesStatus | None = Field(default=None, description="The files that the server app wrote into its working directory.")
+    export: ExportStatus | None = Field(default=None, description="What the app's export function has written.")
     validation: ValidationStatus | None = Field(default=None, description="What the notebook of spec.validation has found in the model.")
     start_time: datetime | None = Field(default=None, description="When the run started. Most of the spec is immutable from then on.")
     completion_time: datetime | None = Field(default=None, description="When the run ended.")

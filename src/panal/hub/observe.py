@@ -17,6 +17,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.parse import FederatedLearning, Metadata
 from panal.api.progress import Progress
+from panal.api.types import Phase
 from panal.hub import views, works
 from panal.hub.bound_sets import BoundSets
 from panal.hub.settings import Settings
@@ -102,7 +103,9 @@ class Observer:
             sets_of_others=self._sets_of_others(run),
             cleanup_limit=self._settings.cleanup_limit,
             leftovers=tuple(self._leftovers(run)),
-            validation=self._validation(run),
+            export=self._after(run, names.export(run.name)),
+            validation=self._after(run, names.validation(run.name)),
+            publication=self._after(run, names.publication(run.name)),
         )
 
     @property
@@ -183,8 +186,9 @@ class Observer:
         placements = (((o.get("spec") or {}).get("client") or {}).get("placement") or {} for o in others)
         return frozenset(name for p in placements for name in p.get("clusterSets") or ())
 
-    def _validation(self, run: Run) -> JobView | None:
-        job = self._one(kinds.JOB, run, names.validation(run.name)) if run.spec.validation else None
+    def _after(self, run: Run, name: str) -> JobView | None:
+        """The Job of that name, which works on the model of a run that has ended."""
+        job = self._one(kinds.JOB, run, name) if run.status.phase is Phase.COMPLETED else None
         return views.job(job, self._cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None
 
     def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ else the run starts. Each of these steps changes an object on the hub, which tri
 5. When the Placement's decisions add or remove a cluster, its collaborator is created or deleted.
 6. If the aggregator is lost, its Job is deleted, and the next pass applies another one (`recovery`).
 7. The run ends with the Job: Completed, or Failed with the reason of its main container.
-8. If the run is Completed and has a notebook, another Job validates the model (`validation`). The phase does not change any more.
+8. If the run is Completed, further Jobs export, validate and publish its model (`after_run`). The phase does not change any more.
 If the hub refuses an object before the Job exists, the run is Failed if a retry cannot help, else Waiting.
 """
 
@@ -28,7 +28,8 @@ from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import ModelStatus, Phase, RestartsStatus, Status
-from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, recovery, refused, status, story, validation
+from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, recovery, refused, status, story
+from panal.lifecycle.after_run import after_run
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.collaborators import Works
 from panal.lifecycle.exposure import Found
@@ -62,7 +63,7 @@ def decide(world: World, now: datetime) -> Plan:
     if world.run.deleting_since:
         return cleanup.deletion(world, now)
     if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
-        return validation.after_end(world, cleanup.after_end(world), now)
+        return after_run(world, cleanup.after_end(world), now)
     return _plan(world, _refused(world, _step(world, now)), now)
 
 

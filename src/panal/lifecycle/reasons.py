@@ -84,6 +84,10 @@ class Reason(StrEnum):
     CLEANUP_INCOMPLETE = "CleanupIncomplete"
     FIELD_IGNORED = "FieldIgnored"
     WITHOUT_MODEL = "CompletedWithoutModel"
+    # the condition Exported of a run whose app exports the model
+    EXPORTING = "Exporting"
+    EXPORTED = "Exported"
+    EXPORT_FAILED = "ExportFailed"
     # the condition Validated of a run whose model a notebook validates
     VALIDATING = "Validating"
     VALIDATED = "Validated"
@@ -165,6 +169,7 @@ REMEDY: dict[str, str] = {
     Reason.NOT_RESUMABLE: "If the aggregator is lost, spec.server.onAggregatorLoss says what happens.",
     Reason.CHECKPOINT_FAILED: "Check the storage's free space and permissions.",
     Reason.TRACKING_FAILED: "Check the server that the field names. What is missing there is in history.jsonl beside the model.",
+    Reason.EXPORT_FAILED: "The model is stored. Correct what the message names, and export the stored model by hand, or run again.",
     Reason.NOTEBOOK_FAILED: "The model is stored. Read the report, and look at the model before you use it.",
     Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",

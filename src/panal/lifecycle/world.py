@@ -206,4 +206,6 @@ class World:
     cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
     # (apiVersion, kind, name) of panal's objects in the namespace that an ended run does not need
     leftovers: tuple[tuple[str, str, str], ...] = ()
-    validation: JobView | None = None  # the Job that validates the model
+    export: JobView | None = None  # the Jobs that export, validate and publish the model
+    validation: JobView | None = None
+    publication: JobView | None = None

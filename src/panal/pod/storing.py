@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from panal.api.export import FUNCTION
 from panal.api.history import FILE as HISTORY
 from panal.api.names import STORAGE_DIR
 from panal.api.text import by_name, shown
@@ -67,10 +68,13 @@ def store(source: Path, model: Mapping[str, Any], place: Place, about: Mapping[s
     part = place.folder / f".{MODEL}.part"
     try:
         name, written = _written(source, model, part, tick)
-        status = ModelStatus(uri=f"{place.uri}/{name}", digest=written.digest, size=written.size, round=int(model["round"]))
+        uri, export = f"{place.uri}/{name}", _function(model.get("export"))
+        status = ModelStatus(uri=uri, digest=written.digest, size=written.size, round=int(model["round"]), export=export)
         natives = boosters.extract(source, model["arrays"], place.folder)
         printable = _shown({**about, "versions": _versions(model), "arrays": _arrays(model, name), "modelFiles": natives})
-        replace(place.folder / METADATA, json.dumps({"model": status.model_dump(), **printable}, indent=1), durable=True)
+        replace(
+            place.folder / METADATA, json.dumps({"model": status.model_dump(exclude_defaults=True), **printable}, indent=1), durable=True
+        )
         part.replace(place.folder / name)
     finally:
         part.unlink(missing_ok=True)
@@ -84,6 +88,11 @@ def _written(source: Path, model: Mapping[str, Any], part: Path, tick: Callable[
         return MODEL, convert(source, model["arrays"], part, {"producer": "panal", "round": str(model["round"])}, tick)
     except UnstorableError:
         return PLAIN, copy(source, part, tick)
+
+
+def _function(named: Any) -> str:
+    """The app's function that exports the model; empty if what the image says is none."""
+    return named if isinstance(named, str) and len(named) <= MAX_NAME and FUNCTION.fullmatch(named) else ""
 
 
 def _arrays(model: Mapping[str, Any], name: str) -> list[str]:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from panal.pod.validating import LARGEST, InFolder, ResultError, collect, copy
+from panal.pod.fetching import copy
+from panal.pod.run_folder import InFolder, ResultError
+from panal.pod.validating import LARGEST, collect
 
 MODEL = b"a model"
 DIGEST = f"sha256:{hashlib.sha256(MODEL).hexdigest()}"
@@ -104,12 +106,12 @@ def test_the_programs_read_their_environment(folder: Path, results: Path, tmp_pa
     env = os.environ | run | model | place | {"PANAL_TERMINATION_LOG": str(message)}
 
     def step(name: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "panal.pod.validating", name]
+        command = [sys.executable, "-m", f"panal.pod.{name}"]
         return subprocess.run(command, env=env | more, capture_output=True, text=True, check=False)
 
-    assert step("copy").returncode == 0
+    assert step("fetching").returncode == 0
     assert (tmp_path / "scratch/model.safetensors").read_bytes() == MODEL
-    assert step("store").returncode == 0
+    assert step("validating").returncode == 0
     assert json.loads(message.read_text()) == {"metrics": {"accuracy": 0.5, "loss": "NaN"}, "failure": ""}
-    failed = step("copy", PANAL_MODEL_DIGEST="sha256:\x1b[0m")
+    failed = step("fetching", PANAL_MODEL_DIGEST="sha256:\x1b[0m")
     assert (failed.returncode, "\\x1b" in failed.stderr) == (1, True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from .codes import FAILURES, Ending, Result
+from .export.declared import announce
 from .files import COLLECTED, MODEL, MODELS, STORED, STORING, Json, RunError, append, read_json, read_records, run_dir, terminate
 from .records import Ended, NoModel, Record, Resumed, Round, Stopped
 
@@ -29,6 +30,7 @@ def main_program(run: Callable[[], str], name: str) -> int:
     of a completed run, or raises RunError. SIGTERM ends the program with 143."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
+        announce()
         message = run()
     except RunError as end:
         terminate(end.reason, end.message)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .codes import Doubt, Ending
+from .export.declared import announced
 from .files import ARRAYS, MODEL, MODELS, Json, RunError, append, run_dir, shown, write_json
 from .records import ModelReady, Notice, Number
 
@@ -41,7 +42,7 @@ def write_model(folder: Path, arrays: Iterable[tuple[str, Any]], description: Js
             with archive.open(f"{index}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     part.replace(folder / ARRAYS)
-    write_json(folder / MODEL, {**description, "arrays": names})
+    write_json(folder / MODEL, {**description, "export": announced(), "arrays": names})
 
 
 def hand_over(arrays: Mapping[str, Any], round_: int, history: History, framework: str, versions: Iterable[str]) -> None:
@@ -79,7 +80,7 @@ def adopt_model(npz: Path, folder: Path, description: Json) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise _not_a_model(npz, str(error)) from error
     part.replace(folder / ARRAYS)
-    write_json(folder / MODEL, {**description, "arrays": [member.removesuffix(SUFFIX) for member in members]})
+    write_json(folder / MODEL, {**description, "export": announced(), "arrays": [member.removesuffix(SUFFIX) for member in members]})
 
 
 def _unfit(members: list[str]) -> str:
