@@ -20,7 +20,7 @@ EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,
 PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-notebooks \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-export test-notebooks \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
@@ -96,6 +96,9 @@ test-otel: $(VENV)/.ready .cache/otelcol ## run the tests of traces with a real 
 
 test-platform: $(VENV)/.ready
 	$(PYTEST) local/tests/platform -m "not long"
+
+test-export: $(VENV)/.ready .cache/export/.ready ## run the tests of exports with the real ONNX, scikit-learn, XGBoost and, if it is installed there, PyTorch (downloads 400 MB the first time)
+	PANAL_EXPORT_VENV=$(CURDIR)/.cache/export $(PYTEST) tests/export
 
 test-notebooks: $(VENV)/.ready $(NOTEBOOK)/.ready ## execute the notebooks, with Jupyter in an environment of its own
 	$(PYTEST) -n $(WORKERS) tests/notebooks
@@ -185,11 +188,12 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 		-o requirements/dev.txt
 	$(COMPILE) --no-deps requirements/dashboard.in -c requirements/dev.txt -o requirements/dashboard.txt
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
-	cp requirements/flower-$(lastword $(FLOWERS)).txt examples/mnist/requirements.txt
-	$(COMPILE) examples/pytorch/pyproject.toml -c examples/mnist/requirements.txt -o examples/pytorch/requirements.txt
+	$(COMPILE) examples/mnist/requirements.in -c requirements/flower-$(lastword $(FLOWERS)).txt -o examples/mnist/requirements.txt
+	$(COMPILE) examples/pytorch/pyproject.toml -c requirements/flower-$(lastword $(FLOWERS)).txt -o examples/pytorch/requirements.txt
 	$(COMPILE) requirements/openfl-1.9.in -o requirements/openfl-1.9.txt
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
+	$(COMPILE) requirements/export.in -o requirements/export.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/notebook.in -c requirements/reporter.txt -o requirements/notebook.txt
 	$(COMPILE) examples/mnist/notebooks/requirements.in -c requirements/notebook.txt -o examples/mnist/notebooks/requirements.txt

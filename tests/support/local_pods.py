@@ -33,7 +33,7 @@ def make_app(store: Path, work: Path) -> None:
     app = work / "app"
     shutil.copytree(ROOT / "tests/real/app", app)
     shutil.copytree(ROOT / "examples/plain", app / "plain")
-    shutil.copy(ROOT / "examples/mnist/requirements.txt", app)
+    shutil.copy(sorted((ROOT / "requirements").glob("flower-*.txt"))[-1], app / "requirements.txt")
     build(app, "panal/test-app:1", store)
 
 

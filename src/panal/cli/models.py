@@ -58,7 +58,7 @@ def _described(run: Object) -> dict[str, Any]:
     return (
         about
         | {"completionTime": status.get("completionTime"), "model": status["model"], "metrics": metrics}
-        | ({"validation": status["validation"]} if status.get("validation") else {})
+        | {key: status[key] for key in ("export", "validation", "publication") if status.get(key)}
     )
 
 
@@ -90,11 +90,21 @@ def _facts(run: Object, model: Object, rounds: History | None) -> list[tuple[str
         ("metrics", output.numbers(status) or "none"),
     ]
     found += [("clusters", ", ".join(clusters))] if clusters else []
-    if validated := condition(run, "Validated"):
-        numbers = output.numbers(status.get("validation") or {})
-        found.append(("validated", f"{validated['status']}, {validated.get('message') or validated['reason']}"))
-        found += [("", numbers)] if numbers else []
+    for title in ("Exported", "Validated", "Published"):
+        if known := condition(run, title):
+            found.append((title.lower(), f"{known['status']}, {known.get('message') or known['reason']}"))
+            found += [("", text) for text in _details(title, status)]
     return found
+
+
+def _details(title: str, status: dict[str, Any]) -> list[str]:
+    if title == "Exported":
+        export = status.get("export") or {}
+        files = [f"{each['name']}  {figures.amount(each['size'])}  {each['check']}" for each in export.get("files") or ()]
+        more = int(export.get("count") or 0) - len(files)
+        return [*files, *([f"and {more} more, in export/export.json"] if more > 0 else [])]
+    numbers = output.numbers(status.get("validation") or {}) if title == "Validated" else ""
+    return [numbers] if numbers else []
 
 
 def download(access: Access, name: str, namespace: str | None, file: str | None, target: Path | None) -> Code:
