@@ -416,6 +416,39 @@ class Validation(Model):
     timeout_seconds: int = Field(default=3600, ge=1, le=MAX_SECONDS, description="How long the cells may take together.")
 
 
+class PublishMLflow(Model):
+    uri: str = Field(
+        min_length=1,
+        max_length=MAX_PATH,
+        pattern=ENDPOINT,
+        description="URL of the MLflow server, such as https://mlflow.example.com. A Pod on the hub connects to it after the run.",
+    )
+    name: str = Field(
+        min_length=1,
+        max_length=250,
+        pattern=r"^[-_. A-Za-z0-9]+$",
+        description="The registered model, of which each run becomes a version. It is created if it does not exist.",
+    )
+    secret_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="The Secret in the run's namespace with the credentials: the key MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME "
+        "and MLFLOW_TRACKING_PASSWORD. Only panal's container gets them. If not set: none are sent.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="The certificate authorities that the server's certificate is checked against: a ConfigMap or Secret in the run's "
+        "namespace. If not set: the public authorities.",
+    )
+
+
+class Publish(Model):
+    mlflow: PublishMLflow | None = Field(
+        default=None, description="An MLflow server, which gets the model as a version of a registered model."
+    )
+
+
 class Result(StrEnum):
     MODEL = "Model"
     FILES = "Files"
@@ -459,6 +492,10 @@ class Spec(Model):
     validation: Validation | None = Field(
         default=None,
         description="A notebook that a Job on the hub executes on the model of a Completed run. Whatever it finds, the model stays.",
+    )
+    publish: Publish | None = Field(
+        default=None,
+        description="Where the model of a Completed run is published. It is not if the app's export or spec.validation has failed.",
     )
     acceleration: Acceleration = Field(
         default=Acceleration.AUTO,

@@ -160,6 +160,19 @@ class ValidationStatus(Model):
     time: datetime = Field(description="When the validation ended.")
 
 
+class PublishedMLflow(Model):
+    name: Text = Field(description="The registered model.")
+    version: Text = Field(description="The model's version.")
+    uri: Text = Field(description="As MLflow's programs name it, such as models:/NAME/VERSION.")
+
+
+class PublishStatus(Model):
+    """Where the model was published. The condition Published says whether that succeeded."""
+
+    mlflow: PublishedMLflow | None = Field(default=None, description="The version in the MLflow server.")
+    time: datetime = Field(description="When it was published.")
+
+
 class Status(Model):
     phase: Phase = Field(default=Phase.WAITING, description="Waiting for clusters and Pods, Running, or at the end Completed or Failed.")
     message: Text = Field(default="", description="What the run does or waits for, and what to do about a problem.")
@@ -192,6 +205,7 @@ class Status(Model):
     files: FilesStatus | None = Field(default=None, description="The files that the server app wrote into its working directory.")
     export: ExportStatus | None = Field(default=None, description="What the app's export function has written.")
     validation: ValidationStatus | None = Field(default=None, description="What the notebook of spec.validation has found in the model.")
+    publish: PublishStatus | None = Field(default=None, description="Where the model was published.")
     start_time: datetime | None = Field(default=None, description="When the run started. Most of the spec is immutable from then on.")
     completion_time: datetime | None = Field(default=None, description="When the run ended.")
 

@@ -58,7 +58,7 @@ def _described(run: Object) -> dict[str, Any]:
     return (
         about
         | {"completionTime": status.get("completionTime"), "model": status["model"], "metrics": metrics}
-        | {key: status[key] for key in ("export", "validation", "publication") if status.get(key)}
+        | {key: status[key] for key in ("export", "validation", "publish") if status.get(key)}
     )
 
 

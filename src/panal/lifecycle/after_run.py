@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from panal.lifecycle import export, model_job, validation
+from panal.lifecycle import export, model_job, publication, validation
 from panal.lifecycle.plan import Plan
 from panal.lifecycle.world import World
 
-STEPS = (export.step, validation.step)
+STEPS = (export.step, validation.step, publication.step)
 
 
 def after_run(world: World, plan: Plan, now: datetime) -> Plan:

@@ -93,6 +93,11 @@ class Reason(StrEnum):
     VALIDATED = "Validated"
     NOTEBOOK_FAILED = "NotebookFailed"
     VALIDATION_FAILED = "ValidationFailed"
+    # the condition Published of a run whose model is published
+    PUBLISHING = "Publishing"
+    PUBLISHED = "Published"
+    NOT_PUBLISHED = "NotPublished"
+    PUBLISH_FAILED = "PublishFailed"
     # conditions that do not end a run: the app's result may be wrong
     MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
     MODEL_CHANGED = Doubt.MODEL_CHANGED.value
@@ -172,6 +177,8 @@ REMEDY: dict[str, str] = {
     Reason.EXPORT_FAILED: "The model is stored. Correct what the message names, and export the stored model by hand, or run again.",
     Reason.NOTEBOOK_FAILED: "The model is stored. Read the report, and look at the model before you use it.",
     Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",
+    Reason.NOT_PUBLISHED: "The model is stored. Look at it before you publish it by hand.",
+    Reason.PUBLISH_FAILED: "The model is stored. Correct what the message names; a new run publishes its model.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }
 

@@ -6,7 +6,7 @@ import re
 
 from panal.api.names import MAX_RUN_NAME
 from panal.api.types import Spec, StorageType
-from panal.lifecycle import storage, validation
+from panal.lifecycle import publication, storage, validation
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
@@ -26,7 +26,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := storage.KINDS[spec.server.storage.type].problem(spec.server.storage):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if problem := validation.problem(spec):
+    if problem := validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:

@@ -1,0 +1,91 @@
+"""A stored model as a folder that MLflow loads: the model, the exported files, and the file MLmodel, which describes them.
+
+`mlflow.pyfunc.load_model` and MLflow's own server load a model that was exported to ONNX. Another form is only described. MLmodel is YAML;
+JSON is YAML as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from panal.api.export import LIST, Listing, Port
+from panal.api.history import FILE as HISTORY
+from panal.api.names import EXPORT_FOLDER
+from panal.api.text import shown
+from panal.pod.storing import METADATA
+
+FOLDER = "panal-model"  # in the artifacts of MLflow's run
+MLMODEL, REQUIREMENTS = "MLmodel", "requirements.txt"
+LONGEST = 4900  # characters of a tag's value: the least of the supported versions is 5000
+
+
+def packed(model: Path, run: str, scratch: Path) -> dict[str, Path]:
+    """The files by their path in the folder. `model` is the model's file, beside which the others are; `run` is the id of MLflow's run."""
+    folder = model.parent
+    listing = _listing(folder / EXPORT_FOLDER / LIST)
+    files = {name: folder / name for name in (model.name, METADATA, HISTORY) if (folder / name).is_file()}
+    exported = {each.name: folder / EXPORT_FOLDER / each.name for each in (listing.files if listing else ())}
+    if taken := sorted(exported.keys() & {*files, MLMODEL, REQUIREMENTS}):
+        exported = {name if name not in taken else f"{EXPORT_FOLDER}/{name}": file for name, file in exported.items()}
+    graph = onnx_file([each.name for each in listing.files]) if listing else ""
+    (scratch / MLMODEL).write_text(json.dumps(described(graph, listing, run), indent=1))
+    (scratch / REQUIREMENTS).write_text("".join(f"{each}\n" for each in (("mlflow", "onnxruntime") if graph else ("mlflow",))))
+    return {**exported, **files, REQUIREMENTS: scratch / REQUIREMENTS, MLMODEL: scratch / MLMODEL}
+
+
+def _listing(file: Path) -> Listing | None:
+    return Listing.model_validate_json(file.read_bytes()) if file.is_file() else None
+
+
+def onnx_file(names: Sequence[str]) -> str:
+    """The file that is loaded: `model.onnx`, or the only one of ONNX; empty if there is none."""
+    found = [name for name in names if name.endswith(".onnx")]
+    return next((name for name in found if name == "model.onnx"), found[0] if len(found) == 1 else "")
+
+
+def described(graph: str, listing: Listing | None, run: str) -> dict[str, Any]:
+    """The content of MLmodel."""
+    flavors: dict[str, Any] = {}
+    if graph and listing:
+        version = listing.versions.get("onnx", "")
+        flavors["onnx"] = {"code": None, "data": graph, "onnx_version": version, "providers": ["CPUExecutionProvider"]}
+        flavors["python_function"] = {"loader_module": "mlflow.onnx", "data": graph, "python_version": "3.11.0"}
+    found = {
+        "artifact_path": FOLDER,
+        "flavors": flavors,
+        "run_id": run,
+        "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+    }
+    if listing and listing.inputs:
+        outputs = json.dumps(_ports(listing.outputs)) if listing.outputs else None
+        found["signature"] = {"inputs": json.dumps(_ports(listing.inputs)), "outputs": outputs, "params": None}
+    return found
+
+
+def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
+    return [{"type": "tensor", "name": each.name, "tensor-spec": {"dtype": each.type, "shape": each.shape}} for each in ports]
+
+
+def lineage(run: Mapping[str, str], about: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of the version: which run made the model, of which clusters' replies, with which app and images, and how good it is."""
+    clusters = {name: len(rounds) for name, rounds in _mapping(metadata.get("clusters")).items()}
+    app = _mapping(metadata.get("app"))
+    found = {
+        **run,
+        **about,
+        "clusters": json.dumps(clusters) if clusters else "",
+        "metrics": json.dumps(_mapping(metadata.get("metrics"))) if metadata.get("metrics") else "",
+        "app.hash": str(app.get("fab_hash") or ""),
+        "app.version": str(app.get("fab_version") or ""),
+        "strategy": str(metadata.get("strategy") or ""),
+        "versions": json.dumps(_mapping(metadata.get("versions"))),
+    }
+    return {f"panal.{name}": shown(value, LONGEST) for name, value in found.items() if value}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

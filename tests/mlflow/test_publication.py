@@ -1,0 +1,182 @@
+"""A model in a real MLflow server: the version, its files, what loads it, and that there is one after a crash at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from mlflow_server import Server, serving
+from panal.api.export import Listing
+from panal.pod import registering
+from panal.pod.registering import Registry
+from panal.pod.run_folder import digest_of
+from processes import free_port
+from stored_models import stored
+
+# y = 2 x + 1, from x (n, 1) to y (n, 1), as the onnx package writes it (ir 8, opset 17)
+GRAPH = Path(__file__).parent / "line.onnx"
+METADATA = {
+    "model": {"round": 3},
+    "metrics": {"accuracy": 0.9, "loss": "NaN"},
+    "clusters": {"hospital-a": [1, 2, 3], "hospital-b": [2]},
+    "app": {"fab_hash": "abc", "fab_version": "1.0.0"},
+    "strategy": "FedAvg",
+    "versions": {"flwr": "1.42.0"},
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model with its export, as the container `model` leaves it."""
+    folder = tmp_path / "model"
+    (folder / "export").mkdir(parents=True)
+    file = stored(folder, {"w": np.array([[2.0]], dtype=np.float32)})
+    (folder / "metadata.json").write_text(json.dumps(METADATA))
+    (folder / "export/model.onnx").write_bytes(GRAPH.read_bytes())
+    entry = {"name": "model.onnx", "size": GRAPH.stat().st_size, "digest": digest_of(GRAPH), "check": "loaded by onnxruntime 1"}
+    ports = {side: [{"name": name, "type": "float32", "shape": [-1, 1]}] for side, name in (("inputs", "x"), ("outputs", "y"))}
+    listing = Listing.model_validate({"function": "app:export", "files": [entry], "versions": {"onnx": "1.23.2"}, **ports})
+    (folder / "export/export.json").write_text(listing.model_dump_json(by_alias=True))
+    return file
+
+
+def content(uri: str, name: str, **more: Any) -> dict[str, Any]:
+    run = {"namespace": "team", "name": "digits", "uid": f"uid-{name}"}
+    about = {"model.digest": f"sha256:{'a' * 64}", "validated": "True", "image.server": "example/app:1"}
+    settings = {"uri": uri, "name": name, "experiment": name, "secret": "", "bundle": "", "authorities": "", "seconds": 200}
+    return settings | {"run": run, "about": about} | more
+
+
+def variables(model: Path, said: dict[str, Any]) -> dict[str, str]:
+    return {"PANAL_PUBLISH": json.dumps(said), "PANAL_MODEL": str(model)}
+
+
+def versions(server: Server, name: str) -> list[dict[str, Any]]:
+    wanted = quote(f"name='{name}'")
+    return server.ask(f"model-versions/search?filter={wanted}").get("model_versions") or []
+
+
+def load(server: Server, uri: str, code: str) -> Any:
+    """What the code says about `model`, loaded by MLflow."""
+    program = f"import json, mlflow, numpy\nmlflow.set_tracking_uri({server.uri!r})\nmodel = mlflow.pyfunc.load_model({uri!r})\n{code}"
+    python = Path(os.environ["PANAL_MLFLOW_VENV"]) / "bin/python"
+    ended = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, timeout=180)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.strip().splitlines()[-1])
+
+
+async def test_a_version_is_registered_and_mlflow_loads_it(server: Server, model: Path, tmp_path: Path) -> None:
+    found = await registering.publish(variables(model, content(server.uri, "digits")), tmp_path)
+    assert (found.name, found.version, found.uri) == ("digits", "1", "models:/digits/1")
+    (version,) = versions(server, "digits")
+    tags = {each["key"]: each["value"] for each in version["tags"]}
+    assert tags["panal.uid"] == "uid-digits"
+    assert tags["panal.model.digest"] == f"sha256:{'a' * 64}"
+    assert (tags["panal.validated"], tags["panal.app.hash"], tags["panal.image.server"]) == ("True", "abc", "example/app:1")
+    assert json.loads(tags["panal.clusters"]) == {"hospital-a": 3, "hospital-b": 1}
+    assert json.loads(tags["panal.metrics"])["accuracy"] == 0.9
+    (run,) = server.runs("digits")
+    assert (run["info"]["status"], run["info"]["run_id"]) == ("FINISHED", version["run_id"])
+    assert server.points(run, "accuracy") == [(3, 0.9)]
+    answer = load(
+        server,
+        found.uri,
+        """
+signature = model.metadata.signature
+y = model.predict({"x": numpy.array([[1.0], [2.0]], dtype=numpy.float32)})
+print(json.dumps([y["y"].tolist(), str(signature.inputs), str(signature.outputs)]))
+""",
+    )
+    assert answer[0] == [[3.0], [5.0]]
+    assert "'x': Tensor('float32', (-1, 1))" in answer[1].replace("x: Tensor", "'x': Tensor")
+    assert "float32" in answer[2]
+
+
+async def test_a_job_that_was_killed_at_any_request_makes_one_version(
+    server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, killed = Registry._ask, 0
+    for last in range(1, 20):
+        count = 0
+
+        async def dying(self: Registry, *words: Any, last: int = last, **what: Any) -> dict[str, Any]:
+            """The request arrives, and the process ends before the answer."""
+            nonlocal count
+            count += 1
+            answer = await ask(self, *words, **what)
+            if count == last:
+                raise KeyboardInterrupt
+            return answer
+
+        monkeypatch.setattr(Registry, "_ask", dying)
+        try:
+            await registering.publish(variables(model, content(server.uri, "killed")), tmp_path)
+        except KeyboardInterrupt:
+            killed += 1
+            continue
+        break
+    assert killed > 3
+    monkeypatch.setattr(Registry, "_ask", ask)
+    again = await registering.publish(variables(model, content(server.uri, "killed")), tmp_path)
+    assert again.version == "1"
+    assert len(versions(server, "killed")) == 1
+    assert len(server.runs("killed")) == 1
+
+
+async def test_another_run_is_another_version(server: Server, model: Path, tmp_path: Path) -> None:
+    for uid, version in (("one", "1"), ("two", "2"), ("one", "1")):
+        run = {"namespace": "team", "name": "digits", "uid": uid}
+        found = await registering.publish(variables(model, content(server.uri, "several", run=run)), tmp_path)
+        assert found.version == version
+
+
+async def test_a_model_without_an_export_is_registered_and_not_loaded(server: Server, model: Path, tmp_path: Path) -> None:
+    (model.parent / "export/export.json").unlink()
+    found = await registering.publish(variables(model, content(server.uri, "plain")), tmp_path)
+    assert found.version == "1"
+    (run,) = server.runs("plain")
+    listed = server.ask(f"artifacts/list?run_id={run['info']['run_id']}&path=panal-model")["files"]
+    assert sorted(each["path"] for each in listed) == [
+        f"panal-model/{name}" for name in ("MLmodel", "metadata.json", "model.safetensors", "requirements.txt")
+    ]
+
+
+async def test_a_server_that_is_away_is_asked_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    started: list[Server] = []
+
+    async def starting(_: float) -> None:
+        if not started:
+            started.append(stack.__enter__())
+
+    stack = serving(tmp_path / "later", port)
+    (tmp_path / "later").mkdir()
+    monkeypatch.setattr(registering.asyncio, "sleep", starting)
+    try:
+        found = await registering.publish(variables(model, content(f"http://127.0.0.1:{port}", "late")), tmp_path)
+        assert found.version == "1"
+    finally:
+        stack.__exit__(None, None, None)
+
+
+def test_the_program_says_what_is_wrong(server: Server, model: Path, tmp_path: Path) -> None:
+    def ended(said: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        env = os.environ | variables(model, said) | {"PANAL_TERMINATION_LOG": str(tmp_path / "message")}
+        command = [sys.executable, "-m", "panal.pod.registering"]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+    assert ended(content(server.uri, "program")).returncode == 0
+    assert json.loads((tmp_path / "message").read_text()) == {"name": "program", "version": "1", "uri": "models:/program/1"}
+    wrong = ended(content(f"{server.uri}/nowhere", "program"))
+    assert wrong.returncode == 1
+    assert wrong.stderr.strip().splitlines()[-1].startswith("spec.publish.mlflow.uri: the server answers 404")
+    away = ended(content(f"http://127.0.0.1:{free_port()}", "program", seconds=0))
+    assert "spec.publish.mlflow.uri: http://127.0.0.1" in away.stderr
