@@ -71,6 +71,10 @@ def summary(status: Status) -> list[str]:
     found = []
     if model := status.get("model"):
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
+    if export := status.get("export"):
+        found += [f"export  {export['uri']}", *(f"        {each['name']}, {each['check']}" for each in export.get("files") or ())]
+    if published := (status.get("publish") or {}).get("mlflow"):
+        found.append(f"mlflow  {published['uri']}")
     if files := status.get("files"):
         left_out = f"; {files['leftOut']} left out" if files.get("leftOut") else ""
         found += [f"files   {files['uri']}", f"        {files['count']} of the app, {files['size']} bytes{left_out}"]

@@ -199,6 +199,24 @@ def test_models_are_listed_in_the_order_of_their_runs_ends(capsys):
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["RUN", "early", "late"]
 
 
+def test_an_export_and_a_publication_are_shown(capsys):
+    files = [{"name": "model.onnx", "size": 2048, "digest": "sha256:a", "check": "loaded by onnxruntime 1.2"}]
+    export = {"uri": "pvc://x/export", "files": files, "count": 2, "size": 4096, "digest": "sha256:b", "time": "2026-01-01T00:00:00Z"}
+    conditions = [
+        {"type": "Exported", "status": "True", "reason": "Exported", "message": "2 files at pvc://x/export"},
+        {"type": "Published", "status": "False", "reason": "PublishFailed", "message": "the server answers 404"},
+    ]
+    found = run(conditions=conditions, export=export)
+    models.show(Access({"hub": FakeClient(found)}), "digits", None, False)
+    text = capsys.readouterr().out
+    assert (
+        "exported  True, 2 files at pvc://x/export\n          model.onnx  2.0 KiB  loaded by onnxruntime 1.2\n          and 1 more" in text
+    )
+    assert "published False, the server answers 404" in text
+    models.show(Access({"hub": FakeClient(found)}), "digits", None, True)
+    assert json.loads(capsys.readouterr().out)["export"] == export
+
+
 def test_a_validation_is_shown(capsys):
     conditions = [{"type": "Validated", "status": "False", "reason": "NotebookFailed", "message": "cell 2: AssertionError"}]
     found = run(conditions=conditions, validation={"metrics": {"accuracy": 0.5}, "report": "pvc://r", "time": "2026-01-01T00:00:00Z"})
