@@ -15,6 +15,7 @@ from panal.api.names import EXPORT_FOLDER
 from panal.api.progress import Count, Text
 from panal.api.schema import Model
 from panal.api.status import MAX_EXPORTED, ExportedFile
+from panal.pod.tools import codes
 from panal.pod.tools.codes import DIGEST
 
 __all__ = ["EXPORT_FOLDER", "FUNCTION", "LIST", "Entry", "Listing", "Port", "Result", "read"]
@@ -25,7 +26,7 @@ MOST = 64  # files
 LONGEST = 128  # characters of a file's path, and of what is said about its check
 PORTS = 64  # inputs, and outputs
 PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,3}", re.ASCII)  # of a file in the folder
-FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+FUNCTION = re.compile(codes.FUNCTION, re.ASCII)
 
 Digest = Annotated[str, Field(pattern=rf"^sha256:{DIGEST}$")]
 

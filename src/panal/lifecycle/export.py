@@ -25,9 +25,9 @@ RESULTS_LIMIT = "10Gi"  # of the volume to which the export's container writes
 
 
 def step(world: World, now: datetime) -> ModelJob | None:
-    """None if the app exports nothing."""
+    """None if the app exports nothing. Others in the namespace can write the progress: what is no function is not called."""
     model = world.run.status.model
-    if model is None or not model.export:
+    if model is None or not export.FUNCTION.fullmatch(model.export):
         return None
     return ModelJob(
         condition=CONDITION,

@@ -46,6 +46,7 @@ def test_a_model_whose_app_names_an_export_gets_a_job():
     assert (condition(plan).status, condition(plan).reason) == ("Unknown", "Exporting")
     assert plan.status.phase is Phase.COMPLETED
     assert decide(completed(MODEL), NOW).apply == (), "an app without an export"
+    assert decide(completed(MODEL.model_copy(update={"export": "-m x"})), NOW).apply == (), "no function"
 
 
 def test_the_apps_container_has_neither_storage_nor_token():

@@ -19,6 +19,7 @@ MAX_TEXT = 500  # characters of a text from a site or an app
 MAX_TERMINATION = 4096  # bytes of a termination message; the kubelet truncates longer ones, which breaks the JSON
 CLUSTER = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 DIGEST = r"[0-9a-f]{64}"  # SHA-256
+FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # module:function, in ASCII
 
 # Phases of a round, the same for every runtime. Sites contribute to the round in TRAIN and QUERY. END completes it.
 # A runtime may define others that match PHASE.

@@ -10,11 +10,10 @@ import os
 import re
 from pathlib import Path
 
-from ..codes import Ending
+from ..codes import FUNCTION, Ending
 from ..files import RunError, replace, run_dir
 
 FILE = "export"  # in the run's folder
-FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 LONGEST = 256
 
 
@@ -54,7 +53,7 @@ def _named(file: Path) -> str:
     tool = content.get("tool")
     panal = tool.get("panal") if isinstance(tool, dict) else None
     found = panal.get("export", "") if isinstance(panal, dict) else ""
-    if found and not (isinstance(found, str) and FUNCTION.fullmatch(found) and len(found) <= LONGEST):
+    if found and not (isinstance(found, str) and re.fullmatch(FUNCTION, found, re.ASCII) and len(found) <= LONGEST):
         message = f"{file}: [tool.panal] export is {str(found)[:100]!r}; it must be of the form module:function"
         raise RunError(Ending.APP_INVALID, message)
     return str(found)

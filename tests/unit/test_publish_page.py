@@ -1,0 +1,32 @@
+"""docs/how-to/publish-a-model.md: its resource is valid, and it names the tags that a version gets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import yaml
+
+from panal.api.spec import Publish
+from panal.api.types import Spec
+from panal.pod.packing import lineage
+
+PAGE = (Path(__file__).parents[2] / "docs/how-to/publish-a-model.md").read_text()
+
+
+def test_the_resource_of_the_page_is_valid() -> None:
+    (block,) = re.findall(r"^ *```yaml\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
+    spec = yaml.safe_load(dedent(block))["spec"]
+    found = Spec.model_validate(spec).publish
+    assert found
+    assert found.mlflow
+    assert found.model_dump(by_alias=True, exclude_defaults=True) == spec["publish"]
+    assert set(spec["publish"]) <= {field.alias or name for name, field in Publish.model_fields.items()}
+
+
+def test_the_page_names_the_tags() -> None:
+    app = {"fab_hash": "h", "fab_version": "1"}
+    metadata = {"clusters": {"a": [1]}, "app": app, "metrics": {"a": 1}, "strategy": "FedAvg", "versions": {"flwr": "1"}}
+    for name in lineage({"namespace": "ns", "name": "n", "uid": "u"}, {}, metadata):
+        assert f"`{name}`" in PAGE
