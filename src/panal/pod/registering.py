@@ -22,11 +22,11 @@ from panal.api.names import MLFLOW_CREDENTIALS
 from panal.api.status import PublishedMLflow
 from panal.api.text import shown
 from panal.kube.logs import log_to_stdout
-from panal.pod.tracking.follower import Follower, ServerError, parsed
-from panal.pod.tracking.mlflow import authorization
 from panal.pod.packing import FOLDER, lineage, packed
 from panal.pod.storing import METADATA
 from panal.pod.tools.proxies import exclude_loopback
+from panal.pod.tracking.follower import Follower, ServerError, parsed
+from panal.pod.tracking.mlflow import authorization
 from panal.pod.tracking.points import artifact_path
 
 log = logging.getLogger("panal.registering")
