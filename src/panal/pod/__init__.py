@@ -20,7 +20,13 @@ storage_errors what an error of a bucket means
 Programs of other Pods:
 
 collaborator   the init container at a site               giving           a file for a download
-probe          the way from a site to an aggregator       validating       what a validation reads and stores
+probe          the way from a site to an aggregator
+
+Jobs after a run, which work on its stored model:
+
+fetching       the first step: copies the model           run_folder       the run's folder in its storage
+exporting      stores what the app has exported           validating       stores what a validation has found
+packing        a folder that MLflow loads                 registering      registers it in MLflow
 
 tools          what runs in users' images; needs Python 3.10 and its standard library alone
 """
