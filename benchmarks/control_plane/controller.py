@@ -166,6 +166,7 @@ def started(checkout: Path, hub: Hub, port: int, log: Path, resync: int, server:
         "PANAL_GATEWAY_IMAGE": "panal/gateway:0.1.0",
         "PANAL_PORT": str(port),
         "PANAL_RESYNC_SECONDS": str(resync),
+        "PANAL_METRICS_AUTHENTICATION": "false",
     }
     with log.open("wb") as output:
         return subprocess.Popen([sys.executable, "-c", START], env=env, cwd=hub.dir, stdout=output, stderr=output)

@@ -102,7 +102,8 @@ def hub(ocm: Fleet) -> Iterator[Hub]:
     _begin(ocm)
     ocm.hub.kubectl("apply", "-f", "-", stdin=installed)
     env = {e["name"]: e["value"] for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"] if "value" in e}
-    env |= {"KUBECONFIG": str(_as_controller(ocm)), "POD_NAMESPACE": SYSTEM, "POD_NAME": "tests", "PANAL_PORT": str(free_port())}
+    env |= {"KUBECONFIG": str(_as_controller(ocm)), "POD_NAMESPACE": SYSTEM, "POD_NAME": "tests"}
+    env |= {"PANAL_PORT": str(free_port()), "PANAL_METRICS_PORT": str(free_port())}
     ocm.hub.processes.start(CONTROLLER, [str(Path(sys.executable).with_name("panal-controller"))], env)
     try:
         ocm.hub.kubectl("apply", "--server-side", "--field-manager=panal-placements", "-f", str(ALL_CLUSTERS))

@@ -96,6 +96,7 @@ class AddOnSite:
             "PANAL_PORT": str(port or free_port()),
             "PANAL_AUTHORITY_SPREAD_SECONDS": str(SPREAD),
             "PANAL_CERTIFICATE_LIFE_SECONDS": "7200",
+            "PANAL_METRICS_AUTHENTICATION": "false",
             "PANAL_GRPC_SERVER_ACCOUNT": self.grpc_server,
         }
         with (self.folder / log_file).open("ab") as log:

@@ -45,7 +45,8 @@ class Kubernetes(RealServers, LocalPods):
     at_once: int = 3
     spread: int = 5
     over: Event = field(default_factory=Event)
-    port: int = field(default_factory=free_port)  # of the controller
+    port: int = field(default_factory=free_port)  # of the controller's probes
+    metrics_port: int = field(default_factory=free_port)
 
     @classmethod
     @contextmanager
@@ -120,7 +121,8 @@ class Kubernetes(RealServers, LocalPods):
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         env = {e["name"]: e["value"].removeprefix("docker.io/") for e in container["env"] if "value" in e}
         env |= {"KUBECONFIG": str(self._kubeconfig()), "POD_NAMESPACE": "panal-system", "POD_NAME": "panal-controller-0"}
-        env |= {"PANAL_PORT": str(self.port), "PANAL_CLEANUP_LIMIT_SECONDS": "20", "PANAL_AUTHORITY_SPREAD_SECONDS": str(self.spread)}
+        env |= {"PANAL_PORT": str(self.port), "PANAL_METRICS_PORT": str(self.metrics_port)}
+        env |= {"PANAL_CLEANUP_LIMIT_SECONDS": "20", "PANAL_AUTHORITY_SPREAD_SECONDS": str(self.spread)}
         program = Path(sys.executable).with_name("panal-controller")
         self.fleet.hub.processes.start(CONTROLLER, [str(program)], env)
         eventually(lambda: self._times_led() == 1, "the controller leads", 60)

@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,11 @@ class Prometheus:
             found[title, query] = self.query(asked)
         return found
 
+    def targets(self) -> dict[str, tuple[str, str]]:
+        """Health and last error by job."""
+        found = self._asked("targets", state="active")["activeTargets"]
+        return {each["labels"]["job"]: (each["health"], each["lastError"]) for each in found}
+
     def rules(self) -> list[dict[str, Any]]:
         """With the health of each, after its first evaluation."""
         return [rule for group in self._asked("rules")["groups"] for rule in group["rules"]]
@@ -83,19 +89,35 @@ class Prometheus:
         return found["data"]
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A port of this machine. `https`: with a certificate that is not verified. `token`: a file, as a Pod has it."""
+
+    port: int
+    job: str = "panal"
+    https: bool = False
+    token: Path | None = None
+
+    def config(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "job_name": self.job,
+            "static_configs": [{"targets": [f"127.0.0.1:{self.port}"], "labels": {"namespace": "panal-system", "pod": "panal-0"}}],
+        }
+        if self.https:
+            found |= {"scheme": "https", "tls_config": {"insecure_skip_verify": True}}
+        if self.token:
+            found["authorization"] = {"credentials_file": str(self.token)}
+        return found
+
+
 @contextmanager
-def running(folder: Path, target: int) -> Iterator[Prometheus]:
-    """A server that scrapes the port `target` every second and evaluates the chart's alerts as often."""
+def running(folder: Path, *targets: Target) -> Iterator[Prometheus]:
+    """A server that scrapes `targets` every second and evaluates the chart's alerts as often."""
     every = "1s"
     config = {
         "global": {"scrape_interval": every, "evaluation_interval": every},
         "rule_files": [str(ALERTS)],
-        "scrape_configs": [
-            {
-                "job_name": "panal",
-                "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": {"namespace": "panal-system", "pod": "panal-0"}}],
-            }
-        ],
+        "scrape_configs": [target.config() for target in targets],
     }
     (folder / "prometheus.yml").write_text(json.dumps(config))
     port = free_port()

@@ -22,7 +22,7 @@ from panal.dashboard.app import Dashboard
 from panal.dashboard.feed import Feeds
 from panal.dashboard.index import Index
 from panal.dashboard.rights import OwnRights
-from panal.dashboard.settings import Certificate, Settings, SettingsError, load
+from panal.dashboard.settings import TLS, Settings, SettingsError, load
 from panal.dashboard.view import Download, Site
 from panal.dashboard.viewer import ManyViewers, OneViewer
 from panal.dashboard.watched import watched
@@ -31,6 +31,7 @@ from panal.kube.cache import Cache
 from panal.kube.client import Client
 from panal.kube.errors import ApiError, ConfigError
 from panal.kube.logs import log_to_stdout
+from panal.kube.serving import Certificate, CertificateError
 
 log = logging.getLogger("panal.dashboard")
 
@@ -68,7 +69,7 @@ async def on_laptop(client: Client, laptop: Laptop, cel: Evaluator) -> AsyncIter
 @asynccontextmanager
 async def on_hub(client: Client, settings: Settings) -> AsyncIterator[int]:
     """Serves viewers with tokens of their own until the context ends. Yields the port."""
-    certificate = Certificate(settings.tls) if settings.tls else None
+    certificate = Certificate(settings.tls, TLS) if settings.tls else None
     listening = _bound(settings.address, settings.port)
     async with _watching(client, "") as (cache, index, feeds):
         viewers = ManyViewers(client, feeds.forget)
@@ -165,7 +166,7 @@ def main() -> None:
         log_to_stdout(settings.log_level)
         assets.assets()
         asyncio.run(_until_terminated(settings))
-    except (ConfigError, SettingsError, OSError, ModuleNotFoundError) as error:
+    except (CertificateError, ConfigError, SettingsError, OSError, ModuleNotFoundError) as error:
         sys.exit(f"panal-dashboard: {error}")
 
 

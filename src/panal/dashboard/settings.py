@@ -7,17 +7,12 @@ PANAL_LOG_LEVEL          (INFO)
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-log = logging.getLogger("panal.dashboard")
-
+TLS = "PANAL_DASHBOARD_TLS"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-LOOK_AGAIN = 60.0  # seconds between two looks whether the certificate is another one
 
 
 class SettingsError(ValueError):
@@ -41,7 +36,7 @@ def load(environment: Mapping[str, str]) -> Settings:
     if level not in LEVELS:
         raise SettingsError(f"PANAL_LOG_LEVEL must be one of {', '.join(LEVELS)}, not {level!r}")
     hosts = environment.get("PANAL_DASHBOARD_HOSTS", "").lower().split(",")
-    folder = environment.get("PANAL_DASHBOARD_TLS", "")
+    folder = environment.get(TLS, "")
     return Settings(
         address=environment.get("PANAL_DASHBOARD_ADDRESS") or "0.0.0.0",
         port=int(port),
@@ -49,36 +44,3 @@ def load(environment: Mapping[str, str]) -> Settings:
         tls=Path(folder) if folder else None,
         log_level=level,
     )
-
-
-class Certificate:
-    """Of the dashboard itself. A new one in the folder counts for further connections."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._read = b""
-        self.read()
-
-    def read(self) -> bool:
-        """Whether it is another one. Raises SettingsError if it cannot be used."""
-        certificate, key = self._folder / "tls.crt", self._folder / "tls.key"
-        try:
-            found = certificate.read_bytes() + key.read_bytes()
-            if found == self._read:
-                return False
-            self.context.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"PANAL_DASHBOARD_TLS: {error}") from error
-        self._read = found
-        return True
-
-    async def keep(self) -> None:
-        """Until cancelled. One that cannot be used is passed over."""
-        while True:
-            await asyncio.sleep(LOOK_AGAIN)
-            try:
-                if self.read():
-                    log.info("using a new certificate")
-            except SettingsError as error:
-                log.warning("%s", error)

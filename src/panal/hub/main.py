@@ -26,10 +26,11 @@ from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
 from panal.hub.resolve import Resolver
 from panal.hub.scrape.exposition import Exposition
+from panal.hub.scrape.readers import Readers
 from panal.hub.scrape.snapshot import Snapshots
 from panal.hub.second import SecondController, refuse_second
-from panal.hub.server import served
-from panal.hub.settings import Settings, SettingsError, load
+from panal.hub.server import Protected, served
+from panal.hub.settings import METRICS_TLS, Settings, SettingsError, load
 from panal.hub.supply import Supplier
 from panal.hub.watched import ADDON_KINDS, OWN_KINDS, watched
 from panal.kube import kinds
@@ -40,6 +41,7 @@ from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind
 from panal.kube.lease import LeaderLease
 from panal.kube.logs import log_to_stdout
+from panal.kube.serving import Certificate, CertificateError, self_signed
 
 log = logging.getLogger("panal")
 T = TypeVar("T")
@@ -57,7 +59,7 @@ def main() -> None:
     log_to_stdout(settings.log_level)
     try:
         asyncio.run(_until_terminated(settings))
-    except* (ConfigError, LeadershipLost, SecondController) as errors:
+    except* (CertificateError, ConfigError, LeadershipLost, SecondController) as errors:
         sys.exit(f"panal-controller: {_first(errors)}")
 
 
@@ -86,11 +88,22 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         writing = client.while_leading(lease.leading)
         authorities = Authorities(writing, cache, settings.namespace, settings.times, utc_now)
-        endpoints = served(settings.port, lambda: _problems(cache, authorities), Exposition(snapshots.take))
+        certificate = Certificate(settings.metrics.tls, METRICS_TLS) if settings.metrics and settings.metrics.tls else None
+        protected = _protected(settings, client, certificate)
+        endpoints = served(settings.port, lambda: _problems(cache, authorities), Exposition(snapshots.take), protected)
         async with endpoints, asyncio.TaskGroup() as tasks:
+            if certificate:
+                tasks.create_task(certificate.keep())
             tasks.create_task(_watch(client, cache))
             tasks.create_task(_freeze(cache))
             tasks.create_task(_lead(writing, cache, lease, settings, authorities, snapshots))
+
+
+def _protected(settings: Settings, client: Client, certificate: Certificate | None) -> Protected | None:
+    if settings.metrics is None:
+        return None
+    tls = certificate.context if certificate else self_signed(f"panal-metrics.{settings.namespace}.svc", utc_now())
+    return Protected(settings.metrics.port, tls, Readers(client))
 
 
 async def _watch(client: Client, cache: Cache) -> None:

@@ -1,21 +1,39 @@
-"""The controller's HTTP endpoints: /healthz (the process is alive), /readyz (it can reconcile), /metrics (Prometheus)."""
+"""The controller's HTTP endpoints: /healthz (the process is alive), /readyz (it can reconcile), /metrics (Prometheus).
+
+Probes need no token, and have a port of their own. The metrics are served by HTTPS at another one, to whom `Readers` lets; or, where
+somebody has turned that off, to everybody at the port of the probes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from panal.hub import metrics
 from panal.hub.scrape.exposition import Exposition
+from panal.hub.scrape.readers import PATH, Readers
 
 Problems = Callable[[], list[str]]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """How the metrics are served: the port, what serves HTTPS there, and who may read."""
+
+    port: int
+    tls: ssl.SSLContext
+    readers: Readers
 
 
 @asynccontextmanager
-async def served(port: int | None, problems: Problems, exposition: Exposition) -> AsyncIterator[None]:
-    """Serves on all addresses; with `port` None, not at all. `problems` returns why the controller is not ready, one line each."""
+async def served(port: int | None, problems: Problems, exposition: Exposition, protected: Protected | None) -> AsyncIterator[None]:
+    """Serves on all addresses; with `port` None, not at all. `problems` returns why the controller is not ready, one line each. Without
+    `protected`, everybody can read the metrics at `port`."""
     if port is None:
         yield
         return
@@ -32,12 +50,36 @@ async def served(port: int | None, problems: Problems, exposition: Exposition) -
         found = await exposition.text(request.headers.get("Accept", ""))
         return web.Response(body=found.body, headers={"Content-Type": found.content_type})
 
+    probes = [web.get("/healthz", healthz), web.get("/readyz", readyz)]
+    async with AsyncExitStack() as stack:
+        if protected is None:
+            await stack.enter_async_context(_site([*probes, web.get(PATH, scrape)], port))
+        else:
+            await stack.enter_async_context(_site(probes, port))
+            to_readers = web.get(PATH, _guarded(scrape, protected.readers), allow_head=False)
+            await stack.enter_async_context(_site([to_readers], protected.port, protected.tls))
+        yield
+
+
+def _guarded(handler: Handler, readers: Readers) -> Handler:
+    async def guarded(request: web.Request) -> web.Response:
+        answer = await readers.answer(request.headers.get("Authorization", ""))
+        if answer.status == 200:
+            return await handler(request)
+        headers = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else {}
+        return web.Response(status=answer.status, text=answer.text, headers=headers)
+
+    return guarded
+
+
+@asynccontextmanager
+async def _site(routes: list[web.RouteDef], port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)])
+    app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, None, port).start()
+        await web.TCPSite(runner, None, port, ssl_context=tls).start()
         yield
     finally:
         await runner.cleanup()

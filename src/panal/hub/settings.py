@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from panal.addon.authority import Times
 from panal.api.names import BINDING_POLICY_WORKS_AFTER, SYSTEM_NAMESPACE
@@ -14,6 +15,7 @@ from panal.lifecycle.world import Images
 
 RESYNC = timedelta(minutes=15)
 SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+METRICS_TLS = "PANAL_METRICS_TLS"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -22,8 +24,18 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """How readers of the metrics are served who have shown that they may: at `port` by HTTPS, with the certificate of the folder `tls`, or
+    one that the process makes itself."""
+
+    port: int = 8443
+    tls: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """`identity`: the name of this process in the leader Lease. `port`: for health and metrics (None: not served). `times`: lifetimes of
+    """`identity`: the name of this process in the leader Lease. `port`: for health (None: neither health nor metrics are served).
+    `metrics`: see there; None: at `port`, to everybody. `times`: lifetimes of
     certificates and authorities. `policy_delay`: how long after its creation the admission policy is effective. `resync`: how often the
     watch cache lists each kind again. `grpc_server`: the user of OCM's gRPC server, or empty."""
 
@@ -37,6 +49,7 @@ class Settings:
     policy_delay: timedelta = BINDING_POLICY_WORKS_AFTER
     resync: timedelta = RESYNC
     grpc_server: str = ""
+    metrics: Metrics | None = field(default_factory=Metrics)
 
 
 def load(env: Mapping[str, str] = os.environ) -> Settings:
@@ -56,6 +69,7 @@ def load(env: Mapping[str, str] = os.environ) -> Settings:
         policy_delay=_seconds(env, "PANAL_POLICY_DELAY_SECONDS", BINDING_POLICY_WORKS_AFTER),
         resync=_seconds(env, "PANAL_RESYNC_SECONDS", RESYNC),
         grpc_server=_service_account(env, "PANAL_GRPC_SERVER_ACCOUNT"),
+        metrics=_metrics(env) if _is_on(env, "PANAL_METRICS_AUTHENTICATION") else None,
     )
 
 
@@ -66,6 +80,19 @@ def _times(env: Mapping[str, str]) -> Times:
         leaf=_seconds(env, "PANAL_CERTIFICATE_LIFE_SECONDS", defaults.leaf),
         spread=_seconds(env, "PANAL_AUTHORITY_SPREAD_SECONDS", defaults.spread),
     )
+
+
+def _metrics(env: Mapping[str, str]) -> Metrics:
+    folder = env.get(METRICS_TLS)
+    return Metrics(_number(env, "PANAL_METRICS_PORT", Metrics().port), Path(folder) if folder else None)
+
+
+def _is_on(env: Mapping[str, str], name: str) -> bool:
+    """Unless it is turned off."""
+    text = env.get(name) or "true"
+    if text not in ("true", "false"):
+        raise SettingsError(f"the environment variable {name} is {text!r}: set it to true or false")
+    return text == "true"
 
 
 def _seconds(env: Mapping[str, str], name: str, default: timedelta) -> timedelta:

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from panal.dashboard.main import on_hub
-from panal.dashboard.settings import Certificate, Settings, SettingsError, load
+from panal.dashboard.settings import TLS, Settings, SettingsError, load
 from panal.kube.client import Client
+from panal.kube.serving import Certificate, CertificateError
 from panal.kube.times import now_utc
 
 
@@ -56,7 +57,7 @@ def write(folder: Path) -> str:
 
 async def test_it_serves_https_with_the_certificate_of_the_folder_and_takes_a_new_one(api, tmp_path):
     first = write(tmp_path)
-    certificate = Certificate(tmp_path)
+    certificate = Certificate(tmp_path, TLS)
     assert not certificate.read()
     client = Client.from_kubeconfig(api.kubeconfig(tmp_path, "administrator"))
     async with client, on_hub(client, Settings("127.0.0.1", 0, tls=tmp_path)) as port:
@@ -67,10 +68,10 @@ async def test_it_serves_https_with_the_certificate_of_the_folder_and_takes_a_ne
 
 
 def test_a_certificate_that_cannot_be_used_is_named_and_the_former_one_stays(tmp_path):
-    with pytest.raises(SettingsError, match="PANAL_DASHBOARD_TLS"):
-        Certificate(tmp_path)
+    with pytest.raises(CertificateError, match="PANAL_DASHBOARD_TLS"):
+        Certificate(tmp_path, TLS)
     write(tmp_path)
-    certificate = Certificate(tmp_path)
+    certificate = Certificate(tmp_path, TLS)
     (tmp_path / "tls.key").write_text("broken")
-    with pytest.raises(SettingsError, match="PANAL_DASHBOARD_TLS"):
+    with pytest.raises(CertificateError, match="PANAL_DASHBOARD_TLS"):
         certificate.read()

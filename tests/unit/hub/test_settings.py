@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from panal.addon.authority import Times
-from panal.hub.settings import SettingsError, load
+from panal.hub.settings import Metrics, SettingsError, load
 
 ENV = {"PANAL_POD_TOOLS_IMAGE": "tools:1", "PANAL_GATEWAY_IMAGE": "gateway:1", "POD_NAME": "me"}
 
@@ -35,6 +36,10 @@ def test_the_identity_is_unique_outside_a_pod() -> None:
         ("PANAL_PORT", "9090", "port", 9090),
         ("PANAL_PORT", "0", "port", None),
         ("PANAL_PORT", "", "port", 8080),
+        ("PANAL_METRICS_AUTHENTICATION", "false", "metrics", None),
+        ("PANAL_METRICS_AUTHENTICATION", "", "metrics", Metrics(8443, None)),
+        ("PANAL_METRICS_PORT", "9443", "metrics", Metrics(9443, None)),
+        ("PANAL_METRICS_TLS", "/tls", "metrics", Metrics(8443, Path("/tls"))),
         ("PANAL_LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("PANAL_CLEANUP_LIMIT_SECONDS", "60", "cleanup_limit", timedelta(minutes=1)),
         ("PANAL_POLICY_DELAY_SECONDS", "1", "policy_delay", timedelta(seconds=1)),
@@ -65,6 +70,8 @@ def test_a_variable_sets_its_field_alone(name: str, value: str, field: str, expe
         ("PANAL_GRPC_SERVER_ACCOUNT", "system:serviceaccount:hub:grpc-server-sa\n"),
         ("PANAL_GRPC_SERVER_ACCOUNT", "system:open-cluster-management:c1:agent"),
         ("PANAL_PORT", "-1"),
+        ("PANAL_METRICS_AUTHENTICATION", "off"),
+        ("PANAL_METRICS_PORT", "0"),
         ("PANAL_LOG_LEVEL", "loud"),
         ("PANAL_CLEANUP_LIMIT_SECONDS", "-5"),
         ("PANAL_CLEANUP_LIMIT_SECONDS", "0"),

@@ -5,6 +5,7 @@
     clusters    add-ons and authorities -> the ends of their certificates (pure)
     series      Snapshot -> all series, within the limits (pure)
     exposition  series and the process's own metrics -> text, in a thread
+    readers     who may read it
     families    the name, type, labels and meaning of each metric
     reference   the page docs/reference/metrics.md
 

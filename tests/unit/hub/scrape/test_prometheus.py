@@ -23,7 +23,7 @@ from panal.kube import metrics as kube_metrics
 from panal.kube.cache import Cache
 from panal.kube.queue import Waiting
 from processes import free_port
-from prometheus import DASHBOARD, PANELS, QUERIES, Prometheus, running
+from prometheus import DASHBOARD, PANELS, QUERIES, Prometheus, Target, running
 
 SETTLED = 4  # scrapes
 OF_SCRAPE = {"job": "panal", "namespace": "panal-system"}
@@ -96,8 +96,8 @@ async def _watched(folder: Path, hub: Hub, ask: Callable[[Prometheus, Hub], Any]
     try:
         await cache.wait_synced()
         port = free_port()
-        async with served(port, list, Exposition(snapshots.take)):
-            with running(folder, port) as server:
+        async with served(port, list, Exposition(snapshots.take), None):
+            with running(folder, Target(port)) as server:
                 return dict(await ask(server, hub))
     finally:
         watching.cancel()

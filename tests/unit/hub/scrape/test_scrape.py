@@ -53,7 +53,7 @@ async def scraped(found: Snapshots, accept: str = "", problems: list[str] | None
     port = free_port()
     url, headers = f"http://127.0.0.1:{port}/metrics", {"Accept": accept}
     async with (
-        served(port, lambda: problems or [], Exposition(found.take)),
+        served(port, lambda: problems or [], Exposition(found.take), None),
         aiohttp.ClientSession() as session,
         session.get(url, headers=headers) as answer,
     ):
