@@ -11,7 +11,7 @@ import copy
 import itertools
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,10 +124,9 @@ class GuardedApi:
                     await response.write(json.dumps({"type": type_, "object": obj}).encode() + b"\n")
             async with self._changed:
                 if not self._changes or self._changes[-1][0] <= seen:
-                    try:
-                        await asyncio.wait_for(self._changed.wait(), min(rest, 1.0))
-                    except TimeoutError:
-                        continue
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(min(rest, 1.0)):  # wait_for would wait in a task of its own, which may keep the lock
+                            await self._changed.wait()
         return response
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
