@@ -20,7 +20,7 @@ EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,
 PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-export test-notebooks \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
@@ -93,6 +93,12 @@ test-otel: $(VENV)/.ready .cache/otelcol ## run the tests of traces with a real 
 
 .cache/otelcol: $(wildcard tests/otel/collector/*)
 	cd tests/otel/collector && GOFLAGS=-mod=readonly go build -o $(CURDIR)/$@ .
+
+test-oauth2-proxy: $(VENV)/.ready .cache/oauth2-proxy ## run the tests of the dashboard behind a real oauth2-proxy (builds it with Go the first time)
+	$(PYTEST) tests/oauth2_proxy
+
+.cache/oauth2-proxy: $(wildcard tests/oauth2_proxy/proxy/*)
+	cd tests/oauth2_proxy/proxy && GOFLAGS=-mod=readonly go build -o $(CURDIR)/$@ github.com/oauth2-proxy/oauth2-proxy/v7
 
 test-platform: $(VENV)/.ready
 	$(PYTEST) local/tests/platform -m "not long"
