@@ -97,6 +97,14 @@ VALUES = {
         "dashboard.volumes[0].name=cookie",
         "dashboard.volumes[0].emptyDir.medium=Memory",
     ],
+    "metrics": [
+        "metrics.tlsSecret=panal-metrics-tls",
+        "metrics.serviceAnnotations.a=b",
+        "metrics.readers[0].kind=ServiceAccount",
+        "metrics.readers[0].namespace=monitoring",
+        "metrics.readers[0].name=prometheus-k8s",
+    ],
+    "open-metrics": ["metrics.authentication=false"],
     "without-bindings": ["clusterSetBindings=false", "crd.install=false"],
     "without-roles": ["aggregateRoles=false", "readableLease=false"],
 }
@@ -198,6 +206,10 @@ MONITORED = [
     "metrics.rules.labels.release=prometheus",
     "metrics.rules.runbookBase=https://docs.example.com/panal/",
     "metrics.grafanaDashboard.enabled=true",
+    "metrics.serviceMonitor.tlsConfig.insecureSkipVerify=false",
+    "metrics.serviceMonitor.tlsConfig.serverName=panal-metrics.panal-system.svc",
+    "metrics.serviceMonitor.tlsConfig.ca.secret.name=panal-metrics-tls",
+    "metrics.serviceMonitor.tlsConfig.ca.secret.key=ca.crt",
     "metrics.networkPolicy.enabled=true",
     "metrics.networkPolicy.from[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=monitoring",
 ]
@@ -218,11 +230,15 @@ def monitored(installed: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize("allow_list", ["user", "platform"])
-def test_the_real_kinds_of_prometheus_accept_what_watches_the_controller(monitored: Cluster, allow_list: str) -> None:
+@pytest.mark.parametrize(
+    "how", ["metrics.serviceMonitor.interval=1m", "metrics.serviceMonitor.tokenSecret=a", "metrics.authentication=false"]
+)
+def test_the_real_kinds_of_prometheus_accept_what_watches_the_controller(monitored: Cluster, allow_list: str, how: str) -> None:
     to = [
         f"metrics.grafanaDashboard.namespace={OBSERVABILITY}",
         "metrics.grafanaDashboard.labels.grafana-custom-dashboard=yes",
         f"metrics.allowList={allow_list}",
+        how,
     ]
     objects = rendered(*MONITORED, *to)
     assert {each["kind"] for each in objects} >= WATCHING
@@ -244,23 +260,46 @@ def test_nothing_watches_the_controller_by_default() -> None:
 
 
 @pytest.mark.usefixtures("hub_api")
-def test_the_service_monitor_finds_the_port_of_the_service_and_replaces_its_annotations() -> None:
-    objects = rendered(*MONITORED)
+@pytest.mark.parametrize(("authentication", "number"), [("true", 8443), ("false", 8080)])
+def test_the_service_monitor_finds_the_port_of_the_service(authentication: str, number: int) -> None:
+    objects = rendered(*MONITORED, f"metrics.authentication={authentication}")
     monitor, service, deployment = (named(objects, kind) for kind in ("ServiceMonitor", "Service", "Deployment"))
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["namespaceSelector"]["matchNames"] == [service["metadata"]["namespace"]] == [NAMESPACE]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     (port,), (endpoint,) = service["spec"]["ports"], monitor["spec"]["endpoints"]
-    assert endpoint["port"] == port["name"]
+    assert endpoint["port"] == port["name"] == endpoint.get("scheme", "http")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert port["targetPort"] in [each["name"] for each in container["ports"]]
+    assert {"name": port["targetPort"], "containerPort": number} in container["ports"]
     assert "annotations" not in service["metadata"]
-    assert named(rendered(), "Service")["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
     policy = named(objects, "NetworkPolicy")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
     assert policy["ingress"][0]["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
+    assert policy["ingress"][0]["ports"] == [{"port": port["targetPort"]}]
     closed = named(rendered("metrics.networkPolicy.enabled=true"), "NetworkPolicy")["spec"]
     assert (closed["ingress"], closed["policyTypes"]) == ([], ["Ingress"])
+
+
+@pytest.mark.usefixtures("hub_api")
+def test_who_reads_the_metrics_is_asked_for_a_token_unless_that_is_turned_off() -> None:
+    guarded, opened = rendered(*MONITORED, *VALUES["metrics"]), rendered("metrics.authentication=false")
+    (endpoint,) = named(guarded, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["bearerTokenFile"].endswith("/serviceaccount/token")
+    (endpoint,) = named(rendered(*MONITORED, "metrics.serviceMonitor.tokenSecret=mine"), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"type": "Bearer", "credentials": {"name": "mine", "key": "token"}}
+    assert "bearerTokenFile" not in endpoint
+    roles = {each["metadata"]["name"]: each for each in guarded if each["kind"] in ("ClusterRole", "ClusterRoleBinding")}
+    assert roles["panal-metrics-reader"]["subjects"] == [{"kind": "ServiceAccount", "namespace": "monitoring", "name": "prometheus-k8s"}]
+    reviews = {"tokenreviews", "subjectaccessreviews"}
+    may = [{name for o in objects if o["kind"] == "ClusterRole" for rule in o["rules"] for name in rule.get("resources", ())} & reviews
+           for objects in (guarded, opened)]  # fmt: skip
+    assert may == [reviews, set()]
+    assert "panal-metrics-reader" not in [o["metadata"]["name"] for o in opened]
+    assert named(opened, "Service")["metadata"]["annotations"] == {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+    assert named(guarded, "Service")["metadata"]["annotations"] == {"a": "b"}
+    pod = named(guarded, "Deployment")["spec"]["template"]["spec"]
+    assert pod["volumes"] == [{"name": "tls", "secret": {"secretName": "panal-metrics-tls"}}]
+    assert {"name": "PANAL_METRICS_TLS", "value": pod["containers"][0]["volumeMounts"][0]["mountPath"]} in pod["containers"][0]["env"]
 
 
 @pytest.mark.usefixtures("hub_api")
@@ -386,6 +425,7 @@ WRONG = {
     "metrics.allowList=both": "/metrics/allowList': value must be one of '', 'platform', 'user'",
     "metrics.serviceMonitor.interval=30": "/metrics/serviceMonitor/interval': got number, want string",
     "metrics.serviceMonitor.interval=often": "/metrics/serviceMonitor/interval': 'often' does not match pattern",
+    "metrics.authentication=1": "/metrics/authentication': got number, want boolean",
     "metrics.rule.enabled=true": "/metrics': additional properties 'rule' not allowed",
     "clusterSetBindings=no": "/clusterSetBindings': got string, want boolean",
 }
@@ -475,7 +515,8 @@ def test_the_controllers_pod_is_admitted_where_pod_security_is_restricted(instal
 def test_no_right_is_granted_by_a_wildcard() -> None:
     rules = [r for o in yaml.safe_load_all(MANIFEST.read_text()) if o["kind"] in ("ClusterRole", "Role") for r in o["rules"]]
     assert rules
-    assert not [r for r in rules if "*" in r["verbs"] + r["resources"] + r["apiGroups"]]
+    fields = ("verbs", "resources", "apiGroups", "nonResourceURLs")
+    assert not [r for r in rules if "*" in [each for field in fields for each in r.get(field, ())]]
 
 
 def rules(kind: str) -> list[dict]:
@@ -483,7 +524,7 @@ def rules(kind: str) -> list[dict]:
 
 
 def test_secrets_are_read_by_name_and_in_the_controllers_own_namespace_alone() -> None:
-    assert not [rule for rule in rules("ClusterRole") if "secrets" in rule["resources"]]
+    assert not [rule for rule in rules("ClusterRole") if "secrets" in rule.get("resources", ())]
     granted = [rule for rule in rules("Role") if "secrets" in rule["resources"]]
     without_names = [rule["verbs"] for rule in granted if not rule.get("resourceNames")]
     assert without_names == [["create"]]  # which cannot be limited to names

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 from panal.kube.errors import KubeError, TooManyRequests, Unavailable
 from panal.kube.kinds import Kind
@@ -53,16 +53,22 @@ BUSY = Answer(503, "too many unknown tokens are sent at the moment: try again\n"
 NO_REVIEW = Answer(503, "the hub's API server did not review the token: the controller's log says why\n")
 
 
+class _Known(NamedTuple):
+    answer: Answer
+    since: float
+
+
 class Readers:
     """`clock`: in seconds."""
 
     def __init__(self, client: Reviewer, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._accepted: dict[bytes, float] = {}  # by the token's digest: when the answer came
-        self._refused: dict[bytes, tuple[float, Answer]] = {}
+        self._accepted: dict[bytes, _Known] = {}  # by the token's digest
+        self._refused: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Task[Answer]] = {}
         self._room, self._since = float(RATE), clock()
+        self._problem = ""
 
     async def answer(self, authorization: str) -> Answer:
         """For a request with this header. Requests with the same token share one review."""
@@ -70,14 +76,12 @@ class Readers:
         if found is None:
             return NO_TOKEN
         key, now = hashlib.sha256(found[1].encode()).digest(), self._clock()
-        accepted, (refused, no) = self._accepted.get(key), self._refused.get(key, (0.0, NO_TOKEN))
-        if accepted is not None and now < accepted + SECONDS:
-            return YES
-        if no is not NO_TOKEN and now < refused + SECONDS:
-            return no
+        known = self._accepted.get(key) or self._refused.get(key)
+        if known and now < known.since + SECONDS:
+            return known.answer
         task = self._asking.get(key)
         if task is None:
-            if accepted is None and not self._has_room(now):
+            if key not in self._accepted and not self._has_room(now):
                 return BUSY
             task = self._asking[key] = asyncio.create_task(self._ask(key, found[1]))
             task.add_done_callback(lambda _: self._asking.pop(key, None))
@@ -95,24 +99,23 @@ class Readers:
         try:
             found = await _review(self._client, token)
         except KubeError as error:
-            log.warning("cannot review who reads the metrics: %s", error)
-            since = self._accepted.get(key)
-            away = isinstance(error, Unavailable | TooManyRequests)
-            return YES if away and since is not None and self._clock() < since + SECONDS + OUTAGE else NO_REVIEW
+            return self._without_review(key, error)
+        self._problem = ""
         self._accepted.pop(key, None)
         self._refused.pop(key, None)
-        if found is YES:
-            _remember(self._accepted, key, self._clock(), MOST_ACCEPTED)
-        else:
-            _remember(self._refused, key, (self._clock(), found), MOST_REFUSED)
+        into, most = (self._accepted, MOST_ACCEPTED) if found is YES else (self._refused, MOST_REFUSED)
+        while len(into) >= most:
+            del into[next(iter(into))]  # the oldest makes room
+        into[key] = _Known(found, self._clock())
         return found
 
-
-def _remember(into: dict[bytes, Any], key: bytes, value: object, most: int) -> None:
-    """The oldest makes room."""
-    while len(into) >= most:
-        del into[next(iter(into))]
-    into[key] = value
+    def _without_review(self, key: bytes, error: KubeError) -> Answer:
+        if self._problem != str(error):
+            self._problem = str(error)
+            log.warning("cannot review who reads the metrics: %s", error)
+        accepted = self._accepted.get(key)
+        is_away = isinstance(error, Unavailable | TooManyRequests)
+        return YES if is_away and accepted and self._clock() < accepted.since + SECONDS + OUTAGE else NO_REVIEW
 
 
 async def _review(client: Reviewer, token: str) -> Answer:
