@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
     """Such as 0.4 s, 12 s, 5 min, 2 h 10 min, 3 d 4 h."""
     if not math.isfinite(seconds) or seconds < 0:
         return ""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s" if seconds else "0 s"
     whole = round(seconds)
     if whole < 120:
@@ -66,6 +66,12 @@ def age(since: datetime | None, now: datetime) -> str:
     return f"{count} {unit}" if count else "now"
 
 
+def ahead(time: datetime, now: datetime) -> str:
+    """How long until then, in one unit."""
+    count, unit = in_one_unit((time - now).total_seconds())
+    return f"{count} {unit}" if unit != "s" else "less than 2 min"
+
+
 def in_one_unit(seconds: float) -> tuple[int, str]:
     """Such as (12, "s"), (5, "min"), (3, "d"): in the largest unit of which there are two."""
     whole = max(0, int(seconds))
@@ -90,6 +96,13 @@ def number(value: float | str | None) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def signed(difference: float | None, change: str = "") -> str:
+    """The difference of a metric, such as `+0.012 (better)`."""
+    if difference is None:
+        return ""
+    return f"{difference:+.4g} ({change})" if change and difference else f"{difference:+.4g}"
 
 
 def quantity(text: object) -> float | None:
@@ -118,3 +131,14 @@ def listed(names: Iterable[str], most: int) -> str:
     found = list(names)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers in ascending order, such as `2, 5 to 7`."""
+    pieces: list[list[int]] = []
+    for number in numbers:
+        if pieces and number == pieces[-1][-1] + 1:
+            pieces[-1].append(number)
+        else:
+            pieces.append([number])
+    return ", ".join(f"{each[0]} to {each[-1]}" if len(each) > 2 else ", ".join(map(str, each)) for each in pieces)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from panal.api import figures
+from panal.api.comparison import compared, differences
 from panal.api.history import History
 from panal.cli import history, output
 from panal.cli.access import Access
@@ -161,11 +162,10 @@ def compare(access: Access, names: tuple[str, str], namespace: str | None, as_js
             return Code.OK
         rows = [("model", *(each["model"]["digest"][:DIGITS] for each in found), "same" if _same(found) else "")]
         rows += [(key, *(str(each["model"][key]) for each in found), "") for key in ("round", "size")]
-        both = {**found[0]["metrics"], **found[1]["metrics"]}
-        change = differences(found[0]["metrics"], found[1]["metrics"])
-        for metric in both:
-            values = (figures.number(each["metrics"].get(metric)) for each in found)
-            rows.append((metric, *values, f"{change[metric]:+.4g}" if metric in change else ""))
+        for each in compared(found[0]["metrics"], found[1]["metrics"]):
+            rows.append(
+                (each.metric, figures.number(each.first), figures.number(each.second), figures.signed(each.difference, each.change))
+            )
         output.columns(("", *names, "DIFFERENCE"), rows)
         return Code.OK
 
@@ -174,14 +174,6 @@ def compare(access: Access, names: tuple[str, str], namespace: str | None, as_js
 
 def _same(found: list[dict[str, Any]]) -> bool:
     return bool(found[0]["model"]["digest"] == found[1]["model"]["digest"])
-
-
-def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float]:
-    """Second minus first, of the metrics that are numbers in both."""
-    both = first.keys() & second.keys()
-    return {
-        name: second[name] - first[name] for name in sorted(both) if not isinstance(first[name], str) and not isinstance(second[name], str)
-    }
 
 
 def split(name: str, namespace: str | None) -> tuple[str, str | None]:

@@ -185,7 +185,7 @@ def test_models_are_compared(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["old", "ns/new", "DIFFERENCE"]
     assert lines[1].split()[-1] == "same"
-    assert lines[4].split() == ["accuracy", "0.9", "0.95", "+0.05"]
+    assert lines[4].split() == ["accuracy", "0.9", "0.95", "+0.05", "(better)"]
     assert lines[5].split() == ["loss", "0.5", "NaN"]
     models.compare(access, ("old", "new"), None, True)
     found = json.loads(capsys.readouterr().out)
