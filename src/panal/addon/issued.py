@@ -43,9 +43,20 @@ def issued(addon: Object) -> tuple[Issued, ...]:
         return ()
 
 
+def latest(addon: Object) -> Issued | None:
+    """The certificate that is not revoked and ends last, which may have expired; None if there is none."""
+    return max((one for one in issued(addon) if not one.revoked), key=lambda one: one.ends, default=None)
+
+
 def latest_end(addon: Object) -> datetime | None:
-    """When the last certificate that is not revoked ends or has ended; None if there is none."""
-    return max((one.ends for one in issued(addon) if not one.revoked), default=None)
+    """When that certificate ends or has ended."""
+    found = latest(addon)
+    return found.ends if found else None
+
+
+def overdue_from(one: Issued) -> datetime:
+    """From then on a newer certificate should be there: agents renew long before the last tenth of a certificate's lifetime."""
+    return one.ends - (one.ends - one.begins) / 10
 
 
 def text(certificates: Iterable[Issued], now: datetime) -> str:

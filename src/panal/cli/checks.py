@@ -265,7 +265,7 @@ def certificates(hub: Hub) -> Iterator[Said]:
         well += 1
         newest = max(valid, key=lambda one: one.ends)
         first = min(first or newest.ends, newest.ends)
-        if newest.ends - hub.now < (newest.ends - newest.begins) / 10:
+        if hub.now > issued.overdue_from(newest):
             remedy = "It should have been renewed. Check the registration agent on the cluster."
             yield State.WARNING, f"its certificate expires at {newest.ends:%Y-%m-%d %H:%MZ}", remedy, cluster
     if first:

@@ -7,7 +7,8 @@ settings   of a hub's dashboard                     watched       the kinds in t
 index      a row for each run and cluster           rows          how a row is made         listing   filter, sort and page of a list
 feed       the objects of one run                   run           what the pages of a run say
 run_clusters  what each cluster of a run does       selection     why clusters are selected
-curves     the series of a run's history            chart         a chart as SVG            logs      the aggregator's log
+timeline   the rounds of a run                      compared      another run beside it     curves    the series of its history
+chart      a chart as SVG                           logs          the aggregator's log
 live       updates while somebody looks             bell          something has changed
 actions    suspend, resume, stop, more rounds       assets        style and scripts
 """

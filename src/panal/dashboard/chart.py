@@ -20,17 +20,23 @@ MOST = 300  # points of a line
 WIDTH, HEIGHT = 400, 210  # units of the view box; a phone shows about as many pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
 LARGEST = 1e150  # a larger value is not drawn, like one that is not finite: differences of such values are not finite
-COLOURS = 7  # classes of the style sheet: s0 is the overall line, s1 to s6 are clusters
+COLOURS = 8  # classes of the style sheet: s0 is the overall line, s1 to s6 are clusters, s7 is the run to compare with
+OTHER = 7
 Points = Mapping[int, float]  # the value of each round
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`colour`: the number of a class of the style sheet; 0 is drawn last and thicker."""
+    """`colour`: the number of a class of the style sheet; 0 is drawn last and thicker. `emphasis`: `strong`, `dim`, or neither."""
 
     name: str
     points: Points
     colour: int = 0
+    emphasis: str = ""
+
+    @property
+    def classes(self) -> str:
+        return f"line s{self.colour % COLOURS} {self.emphasis}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,12 @@ class Chart:
     @property
     def rounds(self) -> list[int]:
         return sorted({number for line in self.lines for number in line.points} | set(self.band))
+
+    @property
+    def constant(self) -> bool:
+        """No line changes in any round: such a chart says little."""
+        series = [list(line.points.values()) for line in self.lines] + [list(self.band.values())]
+        return len(self.rounds) > 1 and all(each == found[0] for found in series for each in found)
 
     def svg(self, name: str) -> Markup:
         """`name` becomes the id of the title, by which a screen reader names the picture."""
@@ -166,7 +178,6 @@ def _band(band: Mapping[int, tuple[float, float]], x: Scale, y: Scale) -> Iterat
 
 
 def _line(line: Line, x: Scale, y: Scale) -> Markup:
-    colour = line.colour % COLOURS
     parts = [Markup("<title>{}</title>").format(line.name)]
     for piece in runs(line.points):
         values = dict(piece)
@@ -174,5 +185,6 @@ def _line(line: Line, x: Scale, y: Scale) -> Markup:
         places = " ".join(f"{x(each):.1f},{y(values[each]):.1f}" for each in kept)
         parts.append(Markup('<polyline points="{}"/>').format(places))
         if len(piece) <= 12:  # few points are marked; a piece of one point is nothing but its mark
-            parts += [Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.5"/>').format(x(each), y(values[each])) for each in kept]
-    return Markup('<g class="line s{}">{}</g>').format(colour, Markup("").join(parts))
+            radius = 4 if len(piece) == 1 and len(line.points) > 1 else 2.5
+            parts += [Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(x(each), y(values[each]), radius) for each in kept]
+    return Markup('<g class="{}">{}</g>').format(line.classes, Markup("").join(parts))

@@ -1,4 +1,4 @@
-"""The charts and the timeline of a run, from its history. Pure.
+"""The charts of a run, from its history. Pure.
 
 One chart for each metric: the app's own value over all clusters, and the values that clusters reported. With more clusters than CLUSTERS,
 those that the viewer names have a line of their own, then the worst of the last round, and the others are a band from lowest to highest.
@@ -10,25 +10,30 @@ import csv
 import io
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
 
-from panal.api.history import ClusterRound, Round
+from panal.api.comparison import LOWER_IS_BETTER
+from panal.api.history import Round
 from panal.api.progress import Metric
-from panal.dashboard.chart import Chart, Line, Points
+from panal.dashboard.chart import OTHER, Chart, Line, Points
 
 CLUSTERS = 6  # lines of clusters in a chart
 CHARTS = 24
 OVERALL = "overall"
-LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "perplexity", "divergence")
 COUNTS = ("num-examples", "num_examples")  # amounts, not quality: the last charts
-SLOW = 2.0  # a straggler takes so many times as long as the median of its round,
-SLOW_AT_LEAST = 1.0  # and so many seconds longer
-STRAGGLERS = 5  # named in a row of the timeline
 
 
-def charts(rounds: Sequence[Round], named: Collection[str] = ()) -> list[Chart]:
-    """One for each metric, the app's own metrics first."""
+def charts(rounds: Sequence[Round], named: Collection[str] = (), other: tuple[str, Sequence[Round]] = ("", ())) -> list[Chart]:
+    """One for each metric, the app's own metrics first, and last those that do not change. `named`: clusters to emphasise. `other`: name
+    and rounds of a run to compare with."""
+    overall, clusters = _series(rounds)
+    name, before = other[0], _series(other[1])[0]
+    order = sorted({*overall, *clusters}, key=lambda metric: (metric not in overall, metric in COUNTS, metric))
+    found = [_chart(metric, overall.get(metric), clusters.get(metric, {}), named, (name, before.get(metric))) for metric in order[:CHARTS]]
+    return sorted(found, key=lambda chart: chart.constant)
+
+
+def _series(rounds: Sequence[Round]) -> tuple[dict[str, dict[int, float]], dict[str, dict[str, dict[int, float]]]]:
+    """The values of each metric by round: of the app, and of each cluster."""
     overall: dict[str, dict[int, float]] = {}
     clusters: dict[str, dict[str, dict[int, float]]] = {}
     for each in rounds:
@@ -37,18 +42,23 @@ def charts(rounds: Sequence[Round], named: Collection[str] = ()) -> list[Chart]:
         for cluster, row in (each.clusters or {}).items():
             for metric, value in row.metrics.items():
                 clusters.setdefault(metric, {}).setdefault(cluster, {})[each.round] = _number(value)
-    order = sorted({*overall, *clusters}, key=lambda metric: (metric not in overall, metric in COUNTS, metric))
-    return [_chart(metric, overall.get(metric), clusters.get(metric, {}), named) for metric in order[:CHARTS]]
+    return overall, clusters
 
 
 def _number(value: Metric) -> float:
     return math.nan if isinstance(value, str) else float(value)
 
 
-def _chart(metric: str, overall: Points | None, clusters: Mapping[str, Points], named: Collection[str]) -> Chart:
+def _chart(
+    metric: str, overall: Points | None, clusters: Mapping[str, Points], named: Collection[str], other: tuple[str, Points | None]
+) -> Chart:
     own = sorted(with_a_line(metric, clusters, named))
+    some = any(cluster in named for cluster in own)
     lines = [Line(OVERALL, overall, 0)] if overall else []
-    lines += [Line(cluster, clusters[cluster], 1 + number) for number, cluster in enumerate(own)]
+    for number, cluster in enumerate(own, 1):
+        lines.append(Line(cluster, clusters[cluster], number, "" if not some else "strong" if cluster in named else "dim"))
+    if other[1]:
+        lines.append(Line(f"{other[0]} ({OVERALL})", other[1], OTHER))
     return Chart(metric, lines, _band([clusters[each] for each in clusters if each not in own]))
 
 
@@ -72,53 +82,6 @@ def _band(others: Sequence[Points]) -> dict[int, tuple[float, float]]:
             if math.isfinite(value):
                 values.setdefault(number, []).append(value)
     return {number: (min(found), max(found)) for number, found in values.items()}
-
-
-# --- the timeline ----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Slow:
-    cluster: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A round of the timeline. `phases`: name, seconds, and the share of the longest round, from 0 to 1. `failed`: reason by cluster."""
-
-    round: Round
-    phases: Sequence[tuple[str, float, float]]
-    stragglers: Sequence[Slow]
-    more_stragglers: int
-    failed: Mapping[str, str]
-
-
-def timeline(rounds: Sequence[Round], most: int) -> list[Bar]:
-    """The last `most` rounds, the newest first."""
-    shown = list(rounds[-most:])
-    longest = max((each.seconds or 0.0 for each in shown), default=0.0)
-    return [_bar(each, longest) for each in reversed(shown)]
-
-
-def _bar(each: Round, longest: float) -> Bar:
-    phases = each.phases or ({"round": each.seconds} if each.seconds is not None else {})
-    slow = stragglers(each.clusters or {})
-    return Bar(
-        each,
-        [(name, seconds, min(1.0, max(0.0, seconds / longest)) if longest > 0 else 0.0) for name, seconds in phases.items()],
-        slow[:STRAGGLERS],
-        max(0, len(slow) - STRAGGLERS),
-        each.failed,
-    )
-
-
-def stragglers(clusters: Mapping[str, ClusterRound]) -> list[Slow]:
-    """Those that trained much longer than the others, the slowest first."""
-    known = {cluster: row.seconds for cluster, row in clusters.items() if row.seconds is not None}
-    if len(known) < 3:
-        return []
-    usual = median(known.values())
-    slow = [Slow(name, seconds) for name, seconds in known.items() if seconds > usual * SLOW and seconds > usual + SLOW_AT_LEAST]
-    return sorted(slow, key=lambda one: (-one.seconds, one.cluster))
 
 
 def table(chart: Chart, most: int) -> list[tuple[int, list[float | None]]]:

@@ -158,7 +158,13 @@ def by_state(rows: Iterable[ClusterRow]) -> Counter[str]:
     return Counter(row.state for row in rows)
 
 
-def expiring(rows: Iterable[ClusterRow], before: datetime) -> list[ClusterRow]:
-    """Clusters whose certificate expires before that time, the first first."""
-    found = [(row.until, row.name, row) for row in rows if row.until is not None and row.until < before]
+def overdue(rows: Iterable[ClusterRow], now: datetime) -> list[ClusterRow]:
+    """Clusters whose certificate should have been renewed, or has ended; the first to end first."""
+    found = [(row.until, row.name, row) for row in rows if not row.revoked and row.until and row.overdue and row.overdue < now]
     return [row for _, _, row in sorted(found, key=lambda each: each[:2])]
+
+
+def first_to_end(rows: Iterable[ClusterRow], now: datetime) -> tuple[int, datetime | None]:
+    """How many clusters have a valid certificate, and when the first of these ends."""
+    ends = [row.until for row in rows if row.until is not None and row.until > now and not row.revoked]
+    return len(ends), min(ends, default=None)

@@ -5,12 +5,14 @@ What is not understood in an address is ignored: it shows the list without it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
+from panal.api.comparison import direction
 from panal.dashboard.rows import PHASES, ClusterRow, RunRow
 
 Row = TypeVar("Row", RunRow, ClusterRow)
@@ -18,12 +20,25 @@ SIZE = 50  # rows of a page
 LONGEST = 200  # characters of a filter
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
+
+def _by_metric(row: RunRow) -> tuple[bool, str, float, str]:
+    """By the metric's name, and of the same metric the best value first, as far as its name says which is better."""
+    name, _, text = row.metric.rpartition(" ")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    rank = value * -(direction(name) or 1)
+    return not row.metric, name, rank if math.isfinite(rank) else math.inf, row.name
+
+
 RUN_ORDERS: dict[str, Callable[[RunRow], Any]] = {
     "age": lambda row: -(row.created.timestamp() if row.created else 0.0),
     "name": lambda row: (row.name, row.namespace),
     "namespace": lambda row: (row.namespace, row.name),
     "phase": lambda row: (("Running", "Waiting", "Failed", "Completed").index(row.phase), row.name),
     "progress": lambda row: (-row.progress, row.name),
+    "metric": _by_metric,
 }
 CLUSTER_ORDERS: dict[str, Callable[[ClusterRow], Any]] = {
     "name": lambda row: row.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -28,8 +28,7 @@ from panal.kube.objects import Object
 from panal.kube.times import now_utc
 
 NEWEST = 10  # runs on the overview
-SOON = timedelta(days=7)  # a certificate that expires by then without a newer one deserves a look
-MOST_SOON = 10
+MOST_OVERDUE = 10  # clusters that the overview names
 SLOWLY = 10.0  # seconds between two requests for what changes seldom
 
 
@@ -71,7 +70,7 @@ class Overview(HubView):
             "ready": sum(row.addon == "Ready" for row in clusters) if seeing.addons else None,
             "totals": _totals(clusters),
             "newest": newest,
-            "expiring": index.expiring(clusters, now_utc() + SOON)[:MOST_SOON] if seeing.addons else [],
+            **_certificates(clusters if seeing.addons else []),
             "silence": await self.silence(),
             "notes": await self.notes(kinds.FEDERATED_LEARNING, kinds.MANAGED_CLUSTER, kinds.MANAGED_CLUSTER_ADDON),
             "may": seeing,
@@ -111,6 +110,12 @@ def authorities(public: Object) -> list[dict[str, Any]]:
         for which in AUTHORITIES
         for one in published(public.get("data") or {}, which)
     ]
+
+
+def _certificates(clusters: Sequence[ClusterRow]) -> Facts:
+    now = now_utc()
+    overdue, (valid, first) = index.overdue(clusters, now), index.first_to_end(clusters, now)
+    return {"overdue": overdue[:MOST_OVERDUE], "more_overdue": max(0, len(overdue) - MOST_OVERDUE), "valid": valid, "first_end": first}
 
 
 def _totals(clusters: Sequence[ClusterRow]) -> dict[str, float]:

@@ -23,7 +23,8 @@ STATES_OF_ADDON = ("Ready", "Not ready", "Unknown", "None", "Revoked")
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """`seconds`: the durations of the last rounds, as far as they have been seen. `clusters`: those that the status names."""
+    """`seconds`: the durations of the last rounds, as far as they have been seen. `clusters`: those that the status names.
+    `image`: the aggregator's."""
 
     namespace: str
     name: str
@@ -43,6 +44,7 @@ class RunRow:
     ended: datetime | None
     seconds: tuple[float, ...]
     clusters: frozenset[str]
+    image: str
     text: str
 
     @property
@@ -84,6 +86,7 @@ def run_row(run: Object, before: RunRow | None = None) -> RunRow:
         ended=moment(status.get("completionTime")),
         seconds=_seconds(str(metadata.get("uid", "")), rounds, before),
         clusters=clusters,
+        image=shown(str(_part(spec, "server").get("image") or ""), 300),
         text=f"{namespace}/{name} {metric}".lower(),
     )
 
@@ -102,7 +105,8 @@ def _seconds(uid: str, rounds: Mapping[str, Any], before: RunRow | None) -> tupl
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
     """`available` is None if it is not known. `addon`: a short word on the add-on, `why` its message. `until`: when the last certificate
-    that is not revoked ends. `scores`: how much is free, from 0 to 100, by resource."""
+    that is not revoked ends, `overdue`: from when on a newer one should be there. `scores`: how much is free, from 0 to 100, by
+    resource."""
 
     name: str
     cluster_set: str
@@ -117,6 +121,7 @@ class ClusterRow:
     addon: str
     why: str
     until: datetime | None
+    overdue: datetime | None
     revoked: str
     scores: Mapping[str, int]
     text: str
@@ -146,6 +151,7 @@ def cluster_row(cluster: Object, addon: Object | None, score: Object | None) -> 
     claims = tuple((shown(str(c.get("name")), 120), shown(str(c.get("value") or ""), 200)) for c in status.get("clusterClaims") or ())
     word, why = _addon(addon)
     available = condition(cluster, "ManagedClusterConditionAvailable").get("status")
+    last = issued.latest(addon) if addon else None
     member = str(labels.get(names.CLUSTER_SET_LABEL, ""))
     return ClusterRow(
         name=metadata["name"],
@@ -160,7 +166,8 @@ def cluster_row(cluster: Object, addon: Object | None, score: Object | None) -> 
         created=moment(metadata.get("creationTimestamp")),
         addon=word,
         why=why,
-        until=issued.latest_end(addon) if addon else None,
+        until=last.ends if last else None,
+        overdue=issued.overdue_from(last) if last else None,
         revoked=str((addon["metadata"].get("annotations") or {}).get(names.ANNOTATION_REVOKED) or "") if addon else "",
         scores=_scores(score),
         text=" ".join((metadata["name"], member, *(f"{name}={value}" for name, value in claims))).lower(),

@@ -16,7 +16,7 @@ from panal.api import names
 from panal.api.figures import left, moment
 from panal.api.history import History, HistoryError, of_config_map
 from panal.api.parse import ParseError, parse_status
-from panal.api.status import ENDED, USUAL_CONDITIONS, Status
+from panal.api.status import ENDED, USUAL_CONDITIONS, Condition, Status
 from panal.api.text import shown
 from panal.kube.objects import Object, labels_of, version_of
 
@@ -82,6 +82,7 @@ class Head:
     framework: str
     image: str
     wanted: int
+    needed: int
     status: Status
     created: datetime | None
     left: float | None
@@ -114,6 +115,7 @@ def head(seen: Seen, history: History | None, now: datetime) -> Head:
         framework=shown(str(spec.get("framework") or ""), 60),
         image=shown(str(server.get("image") or ""), 300),
         wanted=int(server.get("rounds") or 0),
+        needed=int(server.get("minAvailableClients") or 0),
         status=status,
         created=moment(metadata.get("creationTimestamp")),
         left=None if ended or suspended else remaining(history, status, total),
@@ -149,9 +151,47 @@ def _parsed(config_map: Object) -> tuple[History | None, str]:
         return None, shown(str(error), 300)
 
 
-def conditions(status: Status) -> list[Any]:
-    """The ones that exist only if there is something to report come first."""
-    return sorted(status.conditions, key=lambda each: (each.type in USUAL_CONDITIONS, each.type))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A condition. `mark`: `good`, `bad`, `warn` or `neutral`. `expected`: it says what the phase says already."""
+
+    condition: Condition
+    mark: str
+    expected: bool
+
+
+WORSE_IF_TRUE = ("Failed",)
+ABOUT_PODS = ("AggregatorReady", "CollaboratorsReady")  # of a run that has ended there are none
+
+
+def conditions(status: Status) -> list[Told]:
+    """Those that are not as expected come first, and before them the ones that exist only if there is something to report."""
+    told = [_told(each, status.phase in ENDED) for each in status.conditions]
+    return sorted(told, key=lambda each: (each.expected, each.condition.type in USUAL_CONDITIONS, each.condition.type))
+
+
+def _told(found: Condition, ended: bool) -> Told:
+    true = found.status == "True"
+    if found.type not in USUAL_CONDITIONS and found.type != "Validated":
+        return Told(found, "warn" if true else "neutral", False)
+    if found.status == "Unknown":
+        return Told(found, "neutral", False)
+    if found.type in WORSE_IF_TRUE:
+        return Told(found, "bad" if true else "neutral", not true)
+    over = ended and found.type in (*ABOUT_PODS, "Progressing")
+    if found.type == "Complete" and not true:
+        return Told(found, "neutral", True)  # the phase says it, and Failed why
+    if over:
+        return Told(found, "neutral", True)
+    if found.type == "Validated":
+        return Told(found, "good" if true else "bad", False)
+    return Told(found, "good" if true else "warn", true and not (found.type == "SpecAccepted" and found.message))
+
+
+def run_config(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The values that the resource gives to the app."""
+    found = (spec.get("server") or {}).get("runConfig")
+    return {shown(str(name), 80): shown(str(value), 300) for name, value in found.items()} if isinstance(found, Mapping) else {}
 
 
 def aggregator_certificate(seen: Seen) -> datetime | None:

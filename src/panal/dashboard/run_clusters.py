@@ -18,13 +18,15 @@ from panal.api.status import ENDED, Status
 from panal.api.text import shown
 from panal.dashboard.rows import ClusterRow
 from panal.dashboard.run import Seen, data
+from panal.dashboard.timeline import Failure, failures, stragglers
 from panal.gateway.traffic import Traffic, of_text
 
 
 @dataclass(frozen=True, slots=True)
 class RunCluster:
     """A cluster of the run. `link`: whether the aggregator hears of it. `received` and `sent` are bytes at the aggregator's gateway.
-    `row`: what the hub has of the cluster, if the viewer may see that."""
+    `row`: what the hub has of the cluster, if the viewer may see that. `failed`: the rounds in which its reply did not count, and `slow`
+    those in which it was a straggler, as far as the history has them. `last`: its last failure."""
 
     cluster: str
     state: str
@@ -40,16 +42,20 @@ class RunCluster:
     message: str
     heard: datetime | None
     row: ClusterRow | None
+    failed: Sequence[int] = ()
+    slow: Sequence[int] = ()
+    last: Failure | None = None
 
 
 def run_clusters(seen: Seen, status: Status, rounds: Sequence[Round], clusters: Mapping[str, ClusterRow]) -> list[RunCluster]:
-    """All clusters of which the run knows, those with a problem first."""
+    """All clusters of which the run knows: those with a problem first, then those that failed in a round, then the slow ones."""
     progress = progress_of(seen)
     traffic = of_text(data(seen, names.progress(seen.name), names.KEY_TRAFFIC))
     participants = _strings(data(seen, names.gateway(seen.name), names.KEY_PARTICIPANTS))
     reported = {each.cluster: each for each in status.collaborators}
     last = next((each.clusters for each in reversed(rounds) if each.clusters), None) or {}
-    known = sorted({*participants, *reported, *progress.collaborators, *last})
+    failed, slow = failed_in(rounds, progress), slow_in(rounds)
+    known = sorted({*participants, *reported, *progress.collaborators, *last, *failed})
     ended = status.phase in ENDED
     found = [
         _run_cluster(
@@ -63,7 +69,35 @@ def run_clusters(seen: Seen, status: Status, rounds: Sequence[Round], clusters: 
         )
         for each in known
     ]
-    return sorted((replace(one, row=clusters.get(one.cluster)) for one in found), key=lambda one: (one.state != "Failed", one.cluster))
+    return sorted(
+        (_with_history(one, clusters.get(one.cluster), failed.get(one.cluster, {}), slow.get(one.cluster, ())) for one in found),
+        key=lambda one: (one.state != "Failed", -len(one.failed), -len(one.slow), one.cluster),
+    )
+
+
+def _with_history(one: RunCluster, row: ClusterRow | None, failed: Mapping[int, Failure], slow: Sequence[int]) -> RunCluster:
+    return replace(one, row=row, failed=sorted(failed), slow=slow, last=failed[max(failed)] if failed else None)
+
+
+def failed_in(rounds: Sequence[Round], progress: Progress) -> dict[str, dict[int, Failure]]:
+    """By cluster: the rounds in which its reply did not count, and why."""
+    found: dict[str, dict[int, Failure]] = {}
+    for each in rounds:
+        for one in failures(each):
+            found.setdefault(one.cluster, {})[each.round] = one
+    for cluster, seen in progress.collaborators.items():
+        if seen.failed and seen.round:
+            found.setdefault(cluster, {})[seen.round] = Failure(cluster, seen.reason, seen.message)
+    return found
+
+
+def slow_in(rounds: Sequence[Round]) -> dict[str, list[int]]:
+    """By cluster: the rounds in which it was a straggler."""
+    found: dict[str, list[int]] = {}
+    for each in rounds:
+        for one in stragglers(each.clusters or {}):
+            found.setdefault(one.cluster, []).append(each.round)
+    return found
 
 
 def _run_cluster(cluster: str, status: Any, progress: Any, last: Any, traffic: Traffic | None, admitted: bool, ended: bool) -> RunCluster:

@@ -12,20 +12,23 @@ from aiohttp import web
 from markupsafe import Markup
 
 from panal.api.history import History, Round
+from panal.api.status import Phase
 from panal.api.text import shown
-from panal.dashboard import run
+from panal.dashboard import compared, run
 from panal.dashboard.bell import Bell
 from panal.dashboard.chart import Chart
-from panal.dashboard.curves import charts, table, timeline
+from panal.dashboard.compared import Comparison, Other
+from panal.dashboard.curves import charts, table
 from panal.dashboard.feed import Ended, Feed
 from panal.dashboard.logs import Tail, aggregator_pod, rules_of
 from panal.dashboard.run import Head, Seen
-from panal.dashboard.run_clusters import run_clusters
+from panal.dashboard.run_clusters import progress_of, run_clusters
 from panal.dashboard.selection import Selection, selection_of
-from panal.dashboard.view import Facts, Site, View, named_run
+from panal.dashboard.timeline import Bar, timeline, with_current
+from panal.dashboard.view import NAME, Facts, Site, View, named_run
 from panal.dashboard.viewer import Viewer
 from panal.kube import kinds
-from panal.kube.errors import NotFound
+from panal.kube.errors import ApiError, NotFound
 from panal.kube.times import now_utc
 
 ROUNDS = 30  # of the timeline
@@ -84,35 +87,83 @@ HEAD = {"head": "parts/head.html", "actions": "parts/actions.html", "notes": "pa
 
 
 class RunProgress(RunView):
+    """`?with=NAME`: the run to compare with. `?show=CLUSTER`: the cluster whose curves are emphasised."""
+
     template = "run_progress.html"
     parts = {
         **HEAD,
-        "state": "parts/state.html",
-        "charts": "parts/charts.html",
         "timeline": "parts/timeline.html",
+        "compare_with": "parts/compare_with.html",
+        "compared": "parts/compared.html",
+        "charts": "parts/charts.html",
         "model": "parts/model.html",
+        "state": "parts/state.html",
     }
+    _other: tuple[str, Other | None, str] = ("", None, "")  # the name that was read, what was read, and why nothing was
 
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
         rounds = history.rounds if history else []
+        named = self.request.query.getall("show", ())
+        offered, chosen, found, problem = await self._comparison(seen, head)
+        other = (found.other.name, found.other.rounds) if found else ("", ())
         return {
-            "charts": await asyncio.to_thread(_drawn, rounds, self.request.query.getall("show", ())),
-            "bars": timeline(rounds, ROUNDS),
+            "charts": await asyncio.to_thread(_drawn, rounds, named, other),
+            "named": [shown(each, 253) for each in named],
+            "bars": self._bars(seen, head, rounds),
             "rounds": len(rounds),
+            "offered": offered,
+            "chosen": chosen,
+            "comparison": found,
+            "problem": problem,
+            "config": run.run_config(seen.run.get("spec") or {}),
             "conditions": run.conditions(head.status),
             "certificate": run.aggregator_certificate(seen),
             "downloads": self.site.download is not None,
             "silence": None,
         }
 
+    def _bars(self, seen: Seen, head: Head, rounds: Sequence[Round]) -> list[Bar]:
+        bars = timeline(rounds, ROUNDS)
+        going = head.phase == Phase.RUNNING and not head.suspended
+        return with_current(bars, rounds, progress_of(seen), head.total, now_utc()) if going else bars
+
+    async def _comparison(self, seen: Seen, head: Head) -> tuple[Sequence[str], str, Comparison | None, str]:
+        """The runs to choose from, the chosen one, the comparison with it, and why there is none."""
+        visible = self.site.index.visible(await self.viewer.rights.namespaces([head.namespace]))
+        asked = self.request.query.get("with", "").strip()
+        name = asked or compared.usual(seen.run, head.created, visible)
+        offered = compared.offered(seen.run, visible)
+        other, problem = await self._read(name) if name else (None, "")
+        found = compared.comparison(seen.run, head.status, other) if other else None
+        return offered, shown(name, 253), found, problem
+
+    async def _read(self, name: str) -> tuple[Other | None, str]:
+        """Once for each stream: a run that has ended does not change."""
+        if self._other[0] != name:
+            self._other = name, *await self._read_now(name)
+        return self._other[1:]
+
+    async def _read_now(self, name: str) -> tuple[Other | None, str]:
+        if not NAME.fullmatch(name):
+            return None, "there is no such run"
+        try:
+            other = await compared.read(self.viewer.client, self.namespace, name)
+        except ApiError as error:
+            return None, f"the run {shown(name, 63)} cannot be read: {shown(error.message, 300)}"
+        if not other.status.completion_time:
+            return None, f"the run {shown(name, 63)} has not ended yet: only runs that have ended can be compared with"
+        return other, ""
+
     async def rounds(self) -> Sequence[Round]:
         history, _ = await run.history_of(self.seen())
         return history.rounds if history else []
 
 
-def _drawn(rounds: Sequence[Round], named: Collection[str]) -> list[tuple[str, Chart, Markup, Sequence[Any]]]:
+def _drawn(
+    rounds: Sequence[Round], named: Collection[str], other: tuple[str, Sequence[Round]]
+) -> list[tuple[str, Chart, Markup, Sequence[Any]]]:
     """For each chart its name, the chart, its picture and its values. Takes 10 ms for each metric of 500 rounds and 20 clusters."""
-    names = ((f"chart-{number}", each) for number, each in enumerate(charts(rounds, named)))
+    names = ((f"chart-{number}", each) for number, each in enumerate(charts(rounds, named, other)))
     return [(name, each, each.svg(name), table(each, ROWS)) for name, each in names]
 
 

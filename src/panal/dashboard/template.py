@@ -25,12 +25,21 @@ def _when(time: datetime | None, precise: bool = False) -> Markup | str:
     text = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if precise:
         shown = text
-    elif time > now_utc():
-        shown = f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    elif time > (now := now_utc()):
+        shown = f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {figures.ahead(time, now)}"
     else:
         ago = figures.age(time, now_utc())
         shown = ago if ago == "now" else f"{ago} ago"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(time.isoformat(), text, shown)
+
+
+def _until(time: datetime | None) -> Markup | str:
+    """An end such as `ends in 22 h (2026-03-01 12:00 UTC)`, or `has ended 3 h ago (…)`."""
+    if time is None:
+        return ""
+    now, text = now_utc(), f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    said = f"ends in {figures.ahead(time, now)}" if time > now else f"ended {figures.age(time, now)} ago".replace("now ago", "now")
+    return Markup('<time datetime="{}">{} <span class="quiet">({})</span></time>').format(time.isoformat(), said, text)
 
 
 def _part(text: str) -> str:
@@ -58,6 +67,9 @@ _ENVIRONMENT.filters |= {
     "named": figures.named,
     "number": figures.number,
     "part": _part,
+    "ranges": figures.ranges,
+    "signed": figures.signed,
+    "until": _until,
     "when": _when,
 }
 

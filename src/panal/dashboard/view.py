@@ -67,7 +67,7 @@ class Seeing:
     def row(self, row: ClusterRow) -> ClusterRow:
         """Without what the viewer may not see."""
         if not self.addons:
-            row = replace(row, addon="", why="", until=None, revoked="")
+            row = replace(row, addon="", why="", until=None, overdue=None, revoked="")
         return row if self.scores else replace(row, scores={})
 
 

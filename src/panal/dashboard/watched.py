@@ -36,7 +36,8 @@ def _run(obj: Object) -> Object:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept = {name: status[name] for name in STATUS if name in status}
     kept["collaborators"] = [{"cluster": sys.intern(str(each.get("cluster")))} for each in status.get("collaborators") or ()]
-    server = {"rounds": (spec.get("server") or {}).get("rounds")}
+    given = spec.get("server") or {}
+    server = {"rounds": given.get("rounds"), "image": sys.intern(str(given.get("image") or ""))}
     return _kept(obj, spec={"suspend": spec.get("suspend"), "stop": spec.get("stop"), "server": server}, status=kept)
 
 

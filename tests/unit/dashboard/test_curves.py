@@ -1,4 +1,4 @@
-"""The series of a history: one chart for each metric, the worst clusters, stragglers."""
+"""The series of a history: one chart for each metric, the worst clusters, the run to compare with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import pytest
 
 from dashboards import row
-from panal.api.history import ClusterRound, Round
-from panal.dashboard.curves import CHARTS, CLUSTERS, charts, stragglers, table, timeline, with_a_line
+from panal.api.history import Round
+from panal.dashboard.curves import CHARTS, CLUSTERS, charts, table, with_a_line
 
 
 def rounds(*rows) -> list[Round]:
@@ -50,24 +50,26 @@ def test_a_cluster_without_a_finite_value_is_among_the_worst():
     assert "broken" in with_a_line("loss", clusters, ())
 
 
-def test_stragglers_are_much_slower_than_the_others():
-    def found(**seconds):
-        return [each.cluster for each in stragglers({name: ClusterRound(seconds=value) for name, value in seconds.items()})]
-
-    assert found(a=10, b=11, c=50, d=30) == ["c"]  # the median is 20.5
-    assert found(a=10, b=10, c=10, d=50, e=30) == ["d", "e"]
-    assert found(a=0.1, b=0.1, c=0.9) == []  # not by a second
-    assert found(a=10, b=50) == []  # two do not say what is usual
+def test_the_run_to_compare_with_has_a_line_of_its_own_for_the_apps_metrics():
+    accuracy, loss = charts(rounds(row(1, 0.8), row(2, 0.9)), other=("before", rounds(row(1, 0.5), row(2, 0.6), row(3, 0.7))))
+    line = accuracy.lines[-1]
+    assert (line.name, line.classes, dict(line.points)) == ("before (overall)", "line s7", {1: 0.5, 2: 0.6, 3: 0.7})
+    assert [each.name for each in loss.lines] == ["site-a", "site-b"]
 
 
-def test_the_timeline_has_the_newest_round_first_in_shares_of_the_longest():
-    newest, oldest = timeline(rounds(row(1, 0.8, seconds=20), row(2, 0.9, seconds=10, failed={"site-b": "OSError"})), 10)
-    assert (newest.round.round, oldest.round.round) == (2, 1)
-    assert sum(share for _, _, share in oldest.phases) == pytest.approx(1)
-    assert sum(share for _, _, share in newest.phases) == pytest.approx(0.5)
-    assert newest.failed == {"site-b": "OSError"}
+def test_a_named_cluster_stands_out_from_the_others():
+    _, loss = charts(rounds(row(1, 0.8)), named=["site-b"])
+    assert {line.name: line.emphasis for line in loss.lines} == {"site-a": "dim", "site-b": "strong"}
+    _, loss = charts(rounds(row(1, 0.8)), named=["elsewhere"])
+    assert {line.emphasis for line in loss.lines} == {""}
+
+
+def test_metrics_that_do_not_change_come_last():
+    found = charts(rounds(*(row(number, number / 10, metrics={"a-constant": 5.0, "loss": 1 / number}) for number in (1, 2, 3))))
+    assert [(each.title, each.constant) for each in found] == [("loss", False), ("a-constant", True)]
+    assert not any(each.constant for each in charts(rounds(row(1, 0.8))))  # one round says nothing about change
 
 
 def test_the_table_has_the_last_rounds():
-    chart = charts(rounds(*(row(number, 0.5) for number in range(1, 9))))[0]
-    assert table(chart, 2) == [(8, [0.5]), (7, [0.5])]
+    chart = charts(rounds(*(row(number, number / 10) for number in range(1, 9))))[0]
+    assert table(chart, 2) == [(8, [0.8]), (7, [0.7])]
