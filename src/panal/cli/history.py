@@ -8,6 +8,7 @@ from panal.api import figures
 from panal.api.history import ClusterRound, History, HistoryError, Round, of_config_map
 from panal.api.names import history as history_name
 from panal.api.progress import Metric
+from panal.api.text import shown
 from panal.cli import output
 from panal.cli.access import Access
 from panal.cli.problem import Code, Problem
@@ -16,6 +17,8 @@ from panal.kube.client import Client
 from panal.kube.errors import NotFound
 from panal.kube.kinds import CONFIG_MAP
 from panal.kube.objects import Object
+
+TEXT = 60  # characters of a failure's text in the row of a round; `--cluster` has all of it
 
 
 def show(access: Access, name: str, namespace: str | None, cluster: str | None, as_json: bool) -> Code:
@@ -52,10 +55,16 @@ async def read(client: Client, run: Object) -> History:
 
 
 def _row(each: Round) -> tuple[str, ...]:
-    failed = ", ".join(f"{cluster} {reason}" for cluster, reason in each.failed.items())
+    failed = ", ".join(_failure(each, cluster, reason) for cluster, reason in each.failed.items())
     more = each.failures - len(each.failed)
     failed += f" and {more} more" if more > 0 else ""
     return _number(each), _seconds(each.seconds), str(each.replies), failed or "-", numbers(each.metrics)
+
+
+def _failure(each: Round, cluster: str, reason: str) -> str:
+    """With the beginning of the text, if the site shares it."""
+    own = (each.clusters or {}).get(cluster)
+    return f"{cluster} {reason}: {shown(own.message, TEXT)}" if own and own.message else f"{cluster} {reason}"
 
 
 def _number(each: Round) -> str:
