@@ -68,7 +68,8 @@ class Progress(Model):
     `checkpoint` is the last round whose state is stored, so that another aggregator can go on after it; `resumed` is the round after which
     this one went on (0: it began with the first).
     `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
-    `waiting` is what the app or the reporter waits for before anything more happens. `unusable` is why nothing can be stored: the run ends.
+    `waiting` is what the app or the reporter waits for before anything more happens; if that is replies, `replied` are clusters that have
+    replied, as far as they are listed. `unusable` is why nothing can be stored: the run ends.
     `notices` are conditions that do not end the run, each with its message. `result` is what the run has produced: empty until it has
     ended, then Model, Files or Metrics.
     """
@@ -89,6 +90,7 @@ class Progress(Model):
     reported_round: Count = 0
     reported: Metrics = Field(default_factory=dict)
     waiting: Text = ""
+    replied: Annotated[list[str], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
     unusable: Text = ""
     notices: Annotated[dict[Name, Text], Field(max_length=MAX_NOTICES)] = Field(default_factory=dict)
     result: Code = ""

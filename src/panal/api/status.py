@@ -87,10 +87,12 @@ class ClientsStatus(Model):
 
 
 class CollaboratorStatus(Model):
-    """The collaborator of one cluster; `state` is one of Pending, Ready, Training, Failed, Done."""
+    """The collaborator of one cluster; `state` is one of Pending, Ready, Training, Replied, Failed, Done."""
 
     cluster: str = Field(description="The managed cluster's name.")
-    state: str = Field(description="Pending, Ready, Training, Failed or Done.")
+    state: str = Field(
+        description="Pending, Ready, Training, Replied (others have not replied in this phase), Failed, or Done: the run has ended."
+    )
     reason: Text = Field(default="", description="Why the cluster does not train, as a code.")
     message: Text = Field(default="", description="Why the cluster does not train, and what to do about it.")
     round: int = Field(default=0, description="The last round in which it took part.")

@@ -29,7 +29,15 @@ from panal.kube.objects import Object, holds
 RUNS, ENDED, SITES, OTHERS = 12, 5, 8, 12  # of each at most so many are shown
 BAR = 20  # characters
 EVERY = 0.25  # seconds between two pictures at least
-STYLES = {"Running": "green", "Completed": "blue", "Failed": "red", "Training": "green", "Ready": "green", "Done": "blue"}
+STYLES = {
+    "Running": "green",
+    "Completed": "blue",
+    "Failed": "red",
+    "Training": "green",
+    "Replied": "green",
+    "Ready": "green",
+    "Done": "blue",
+}
 WIDTH = 200  # characters of a line where there is no terminal
 SYNCED = 20.0  # seconds until everything must have been read
 

@@ -65,6 +65,7 @@ class Dashboard:
             app.router.add_get("/sign-in", self._sign_in_form)
             app.router.add_post("/sign-in", self._sign_in)
             app.router.add_post("/sign-out", self._sign_out)
+        app.router.add_get("/{nowhere:.*}", self._as_viewer(_nowhere), allow_head=False)
         return app
 
     # --- who looks --------------------------------------------------------------------------------------------------
@@ -239,6 +240,10 @@ class Dashboard:
 
 async def _healthz(_: web.Request) -> web.StreamResponse:
     return web.Response(text="ok\n")
+
+
+async def _nowhere(request: web.Request, _: Viewer) -> web.StreamResponse:
+    raise Problem(Code.NOT_FOUND, "there is no such page", "Models are on the pages of their runs; `panal models` lists them.")
 
 
 def _own(address: str) -> str:

@@ -169,8 +169,6 @@ def _started_step(world: World, selection: Selection, now: datetime) -> Step:
     gone = [c for c in world.works if c in excluded or (selection.settled and c not in selection.clusters)]
     states, remedies = diagnosis.states(world, selection.clusters, excluded, now), runtime_of(world).remedies
     state = aggregator_state(world, now)
-    if state.completed:
-        states = [each.done() for each in states]
     outcome = replace(
         _before(world),
         clients=diagnosis.counts(len(selection.clusters), states),
@@ -248,7 +246,9 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, listeners: Se
 
 def _completed(world: World, outcome: Outcome, state: AggregatorState) -> Step:
     reason, message = _result(world, state.model)
-    outcome = replace(outcome.ended(Phase.COMPLETED, reason, message), model=state.model)
+    outcome = replace(
+        outcome.ended(Phase.COMPLETED, reason, message), model=state.model, collaborators=diagnosis.at_end(outcome.collaborators)
+    )
     return Step(outcome, delete=cleanup.works_of(world, world.works))
 
 
@@ -266,8 +266,10 @@ def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:
     going = cleanup.works_of(world, world.works)
     if world.job and not (world.job.failed or world.job.succeeded):
         going += cleanup.job(world)
-    model = world.progress.model if world.progress else None  # a stored model stays, also if the run fails
-    return Step(replace(outcome.ended(Phase.FAILED, why.reason, why.message), model=model or outcome.model), delete=going)
+    model = (world.progress.model if world.progress else None) or outcome.model  # a stored model stays, also if the run fails
+    place = f" The model of round {model.round} is at {model.uri}." if model else ""
+    outcome = replace(outcome.ended(Phase.FAILED, why.reason, why.message + place), model=model)
+    return Step(replace(outcome, collaborators=diagnosis.at_end(outcome.collaborators)), delete=going)
 
 
 def _plan(world: World, step: Step, now: datetime) -> Plan:

@@ -22,7 +22,7 @@ from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
 from panal.pod.tools.codes import FAILURES, Refused, Unanswered, read_termination
 
-PENDING, READY, TRAINING, FAILED, DONE = "Pending", "Ready", "Training", "Failed", "Done"
+PENDING, READY, TRAINING, REPLIED, FAILED, DONE = "Pending", "Ready", "Training", "Replied", "Failed", "Done"
 IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
@@ -33,7 +33,7 @@ NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 200  # characters, without the remedy
 _UNANSWERED, _REFUSED = frozenset(Unanswered), frozenset(Refused)
 NO_PROGRESS = CollaboratorProgress()
-QUORUM = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST)
+BY_CLUSTERS = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST, Reason.ALL_COLLABORATORS_FAILED)  # ends of which clusters are the cause
 
 Feedback = Mapping[str, str | int | bool]
 
@@ -52,10 +52,6 @@ class Collaborator(NamedTuple):
 
     def message(self, remedies: Mapping[str, str]) -> str:
         return self.trouble.shortened(MESSAGE_LENGTH, remedies) if self.trouble else ""
-
-    def done(self) -> Collaborator:
-        """At the end of a run that has completed."""
-        return self._replace(state=DONE) if self.seen.round > 0 and self.state != FAILED else self
 
     def status(self, remedies: Mapping[str, str]) -> CollaboratorStatus:
         return CollaboratorStatus(
@@ -87,13 +83,18 @@ def states(world: World, selected: frozenset[ClusterName], excluded: Mapping[Clu
 def counts(selected: int, found: States = ()) -> ClientsStatus:
     """`found`: the states of the selected clusters, of which there are none before the run starts."""
     of = Counter(s.state for s in found)
-    ready = of[READY] + of[TRAINING] + of[DONE]
+    ready = of[READY] + of[TRAINING] + of[REPLIED]
     return ClientsStatus(selected=selected, ready=ready, failed=of[FAILED], summary=f"{ready}/{selected}")
 
 
 def shown(found: States, remedies: Mapping[str, str]) -> tuple[CollaboratorStatus, ...]:
     """Those that the run's status shows."""
     return tuple(each.status(remedies) for each in found[:MAX_COLLABORATORS])
+
+
+def at_end(found: Sequence[CollaboratorStatus]) -> tuple[CollaboratorStatus, ...]:
+    """As the status of a run that has ended shows them: no collaborator works any more. One that never was ready stays Pending."""
+    return tuple(each.model_copy(update={"state": DONE}) if each.state in (READY, TRAINING, REPLIED) else each for each in found)
 
 
 def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: CollaboratorProgress | None) -> Collaborator:
@@ -103,7 +104,7 @@ def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: Co
     if trouble:
         state = FAILED
     elif work and work.feedback.get("phase") == "Running" and work.feedback.get("ready") is True:
-        state = TRAINING if training else READY
+        state = READY if not training else REPLIED if world.progress and cluster in world.progress.replied else TRAINING
     else:
         state = PENDING
     return Collaborator(cluster, state, trouble, seen or NO_PROGRESS)
@@ -214,10 +215,12 @@ def in_trouble(found: States, remedies: Mapping[str, str], limit: int = 3) -> st
 
 
 def explained(why: Trouble, found: States, remedies: Mapping[str, str]) -> Trouble:
-    """A missing quorum with the reasons of the failed collaborators. If none could start and all share one reason, it is the run's."""
+    """The end of a run with the reasons of the failed collaborators before its remedy. If none could start and all share one reason, it is
+    the run's."""
     troubled = {c.reason for c in found if c.state == FAILED}
-    if why.reason not in QUORUM or not troubled:
+    if why.reason not in BY_CLUSTERS or not troubled:
         return why
     shared = len(troubled) == 1 and why.reason == Reason.QUORUM_NOT_REACHED
     reason = troubled.pop() if shared else why.reason
-    return Trouble(reason, f"{why.message} {in_trouble(found, remedies)}")
+    what, remedy = why.parts(remedies)
+    return Trouble(reason, " ".join(filter(None, (what, in_trouble(found, remedies), remedy))))

@@ -197,9 +197,13 @@ class Trouble:
 
     def shortened(self, most: int, remedies: Mapping[str, str] = NONE) -> str:
         """The message, of which at most `most` characters precede the remedy."""
-        remedy = remedies.get(self.reason) or REMEDY.get(self.reason, "")
-        found = self.message.removesuffix(remedy).rstrip()
+        found, remedy = self.parts(remedies)
         return f"{shown(found, most)} {remedy}" if remedy else shown(found, most)
+
+    def parts(self, remedies: Mapping[str, str] = NONE) -> tuple[str, str]:
+        """What happened, and the remedy; empty if there is none."""
+        remedy = remedies.get(self.reason) or REMEDY.get(self.reason, "")
+        return self.message.removesuffix(remedy).rstrip(), remedy
 
 
 def with_remedy(reason: str, message: str, remedies: Mapping[str, str] = NONE) -> str:

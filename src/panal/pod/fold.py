@@ -30,7 +30,7 @@ def resumed(progress: Progress, before: Progress, round_: int) -> Progress:
     own = {name: getattr(progress, name) for name in ("attempt", "app_hash", "runtime_version", "connected", "started", "model", "files")}
     own["notices"] = dict(list({**before.notices, **progress.notices}.items())[-MAX_NOTICES:])
     return before.model_copy(
-        update={**own, "rounds_completed": round_, "checkpoint": round_, "resumed": round_, "waiting": "", "result": ""}
+        update={**own, "rounds_completed": round_, "checkpoint": round_, "resumed": round_, "waiting": "", "replied": [], "result": ""}
     )
 
 
@@ -48,14 +48,14 @@ def _change(progress: Progress, record: Record | None) -> dict[str, Any]:
             return {"connected": count}
         case Started(rounds=rounds):
             return {"started": True, "rounds_total": rounds}
-        case Waiting(message=message):
-            return {"waiting": message}
+        case Waiting():
+            return _waiting(progress, record)
         case Notice():
             return _notice(progress, record)
         case Round(phase=phase):
             return _end(progress, record) if phase == END else _round(progress, record)
         case Ended(result=result):
-            return {"result": result, "waiting": ""}
+            return {"result": result, "waiting": "", "replied": []}
     return {}
 
 
@@ -72,6 +72,19 @@ def _notice(progress: Progress, record: Notice) -> dict[str, Any]:
     return {"notices": by_name(dict(list(found.items())[-MAX_NOTICES:]), MAX_NAME)}
 
 
+def _waiting(progress: Progress, record: Waiting) -> dict[str, Any]:
+    """Failures are told as soon as the phase waits for others; the record of the phase repeats them."""
+    change: dict[str, Any] = {"waiting": record.message, "replied": (record.replied or [])[:MAX_COLLABORATORS]}
+    if not record.failed:
+        return change
+    texts, number = record.messages or {}, max(progress.rounds_completed + 1, progress.reported_round)
+    failed = {
+        cluster: CollaboratorProgress(round=number, time=record.time, failed=True, reason=reason, message=texts.get(cluster, ""))
+        for cluster, reason in record.failed.items()
+    }
+    return change | {"collaborators": {**progress.collaborators, **failed}}
+
+
 def _end(progress: Progress, record: Round) -> dict[str, Any]:
     shown = progress.reported if progress.reported_round == record.round else {}
     return {"rounds_completed": max(record.round, progress.rounds_completed), "seconds": record.seconds, "metrics": shown}
@@ -80,7 +93,8 @@ def _end(progress: Progress, record: Round) -> dict[str, Any]:
 def _round(progress: Progress, record: Round) -> dict[str, Any]:
     # `metrics` are those of the last completed round. Those of the current round are kept in `reported` until it ends.
     before = progress.reported if progress.reported_round == record.round else {}
-    change: dict[str, Any] = {"reported_round": record.round, "reported": _metrics(before, record.metrics), "waiting": ""}
+    change: dict[str, Any] = {"reported_round": record.round, "reported": _metrics(before, record.metrics)}
+    change |= {"waiting": "", "replied": []}
     if record.phase in (TRAIN, QUERY):
         change |= {"replies": record.replies or 0, "failures": record.failures or 0}
     return change | {"collaborators": _collaborators(progress.collaborators, record)}

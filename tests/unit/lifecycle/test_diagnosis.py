@@ -10,7 +10,7 @@ import pytest
 
 from panal.api.names import ClusterName
 from panal.api.status import MAX_COLLABORATORS
-from panal.api.types import CollaboratorStatus, Phase
+from panal.api.types import CollaboratorStatus, ModelStatus, Phase
 from panal.lifecycle.decide import decide
 from panal.lifecycle.diagnosis import FAILED, NO_PROGRESS, Collaborator, in_trouble
 from panal.lifecycle.reasons import REMEDY, Reason, Trouble
@@ -21,6 +21,7 @@ from worlds import (
     ago,
     cluster,
     clusters,
+    done,
     job,
     launcher,
     names_of,
@@ -28,6 +29,7 @@ from worlds import (
     progress,
     reason_of,
     remedy,
+    run,
     running,
     said,
     seen,
@@ -217,6 +219,48 @@ def test_a_missing_quorum_with_several_causes_keeps_its_reason() -> None:
     assert reason_of(status) == Reason.QUORUM_LOST
     assert "cluster2" in status.message
     assert "cluster3" in status.message
+
+
+def test_the_message_of_a_failed_run_names_clusters_before_the_remedy_and_the_model_last() -> None:
+    known = progress(rounds_completed=1, model=ModelStatus(uri="pvc://m/model.safetensors", digest="sha256:0", size=1, round=1))
+    known = known.model_copy(
+        update={"collaborators": {"cluster2": seen(round=2, failed=True, reason="FileNotFoundError", message="no labels.csv")}}
+    )
+    status = status_after(replace(said("QuorumLost", "Round 2: 1 of 3 collaborators sent an update, 2 needed"), progress=known))
+    places = [
+        status.message.index(text)
+        for text in ("1 of 3", "cluster2: its training failed", "no labels.csv", "or lower spec.server", "pvc://m/")
+    ]
+    assert places == sorted(places)
+
+
+def test_a_cluster_that_has_replied_while_others_have_not_says_so() -> None:
+    world = running(progress=progress(started=True, waiting="waits for cluster3", replied=["cluster1", "cluster2"]))
+    assert [c.state for c in status_after(world).collaborators] == ["Replied", "Replied", "Training"]
+    assert status_after(world).clients.ready == 3
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        running(run=run(status_after(running(progress=progress(started=True))), stop=True)),
+        replace(said("ServerAppFailed", "error"), progress=progress(started=True, replied=["cluster1"])),
+        done(),
+    ],
+)
+def test_no_cluster_works_for_a_run_that_has_ended(world: World) -> None:
+    status = status_after(world)
+    assert status.phase in (Phase.FAILED, Phase.COMPLETED)
+    assert [c.state for c in status.collaborators] == ["Done"] * 3
+
+
+def test_a_cluster_that_never_was_ready_stays_pending_when_the_run_ends() -> None:
+    waiting = works(work(1), work(2), work(3, phase="Pending", ready=False, waiting="ContainerCreating"))
+    assert [c.state for c in status_after(replace(said("ServerAppFailed", "error"), works=waiting)).collaborators] == [
+        "Done",
+        "Done",
+        "Pending",
+    ]
 
 
 @pytest.mark.parametrize(

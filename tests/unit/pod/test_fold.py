@@ -60,6 +60,22 @@ def test_what_each_record_changes(record: dict[str, object], expected: Progress)
     assert after(record) == expected
 
 
+def test_replies_and_failures_are_told_while_a_phase_waits() -> None:
+    waits = {
+        "event": "waiting",
+        "message": "waits for a",
+        "replied": ["b", "no cluster!"],
+        "failed": {"c": "OSError"},
+        "messages": {"c": "x"},
+    }
+    progress = after(TRAIN, EVALUATE, END, waits)
+    assert (progress.waiting, progress.replied) == ("waits for a", ["b"])
+    assert progress.collaborators["c"] == CollaboratorProgress(round=2, failed=True, reason="OSError", message="x")
+    recovered = {**TRAIN, "round": 2, "failed": {}, "collaborators": {"c": {"metrics": {}}}}
+    progress = after(recovered, start=progress)
+    assert (progress.waiting, progress.replied, progress.collaborators["c"].failed) == ("", [], False)
+
+
 def test_only_the_first_announced_app_hash_counts() -> None:
     first, second = ({"event": "bundle", "sha256": digit * 64, "version": version} for digit, version in (("a", "1.42.0"), ("b", "1.41.0")))
     assert after(first, second) == Progress(app_hash="a" * 64, runtime_version="1.42.0")

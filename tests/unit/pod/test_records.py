@@ -48,7 +48,7 @@ ALL: list[Record] = [
     Resumed(time=1.5, round=1),
     ModelReady(time=1.5, start=1, round=2),
     NoModel(time=1.5, message="none"),
-    Waiting(time=1.5, message="for nodes"),
+    Waiting(time=1.5, message="waits for b", replied=["a"], failed={"c": "OSError"}, messages={"c": "text"}),
     Notice(time=1.5, kind=Doubt.MODEL_SUSPECT.value, message="w has NaN"),
     Ended(time=1.5, result=Result.MODEL.value),
     Stopped(time=1.5, reason=Ending.QUORUM_LOST, message="lost"),

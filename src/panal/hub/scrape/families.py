@@ -97,7 +97,7 @@ STRANGERS_REFUSED = _counter(
 CLUSTER_STATUS = _gauge(
     "panal_run_cluster_status",
     (*CLUSTER, "state", "reason"),
-    "1 for the state of the collaborator (Pending, Ready, Training, Failed) and the reason, if it has a problem.",
+    "1 for the state of the collaborator (Pending, Ready, Training, Replied, Failed) and the reason, if it has a problem.",
 )
 CLUSTER_ROUND = _gauge("panal_run_cluster_round", CLUSTER, "The last round in which the cluster took part.")
 CLUSTER_SECONDS = _gauge("panal_run_cluster_training_duration_seconds", CLUSTER, "Duration of the cluster's last training.")

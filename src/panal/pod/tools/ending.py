@@ -57,7 +57,7 @@ def conclude(end: RunError | None, endings: Container[str] = FAILURES) -> str:
     files = number_of_files()
     trouble = stopped(events, endings) or end or missing_result(events, bool(stored), files)
     if trouble:
-        raise RunError(trouble.reason, f"{trouble.message.rstrip('.')}. {stored}" if stored else trouble.message)
+        raise trouble  # where its model is, the status says
     append(Ended(result=Result.MODEL if stored else Result.FILES if files else Result.METRICS))
     return stored or f"The app has ended; it has left {files or 'no'} files, and no model"
 

@@ -78,6 +78,13 @@ def _of_clusters(value: Any) -> dict[str, Any]:
     return {cluster: found for cluster, found in value.items() if _CLUSTER.fullmatch(cluster)}
 
 
+def _clusters(value: Any) -> list[str]:
+    """Drops what is no cluster name."""
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return [each for each in value if isinstance(each, str) and _CLUSTER.fullmatch(each)]
+
+
 def _texts(value: Any) -> dict[str, str]:
     return {cluster: str(found) for cluster, found in _of_clusters(value).items()}
 
@@ -193,10 +200,14 @@ class NoModel(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting(Record):
-    """What the app waits for before its next round."""
+    """What the app waits for before its next round. If that is replies: `replied` are clusters whose replies are there, and `failed` and
+    `messages` are those of clusters that replied with an error, as in a Round."""
 
     event = "waiting"
     message: str = field(metadata=_as(str))
+    replied: list[str] | None = field(default=None, metadata=_as(_clusters))
+    failed: dict[str, str] | None = field(default=None, metadata=_as(_texts))
+    messages: dict[str, str] | None = field(default=None, metadata=_as(_texts))
 
 
 @dataclass(frozen=True, kw_only=True)

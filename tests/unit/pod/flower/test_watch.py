@@ -299,11 +299,24 @@ def sent_to(grid: Any, name: str) -> int:
 
 def test_late_clusters_are_told_once_and_kept_up_to_date(grid: Any, clock: Any) -> None:
     wait = late.Late(grid.watch.clusters)
-    for replies, missing in ((1, [1, 2]), (1, [1, 2]), (1, [1, 2]), (2, [2]), (3, [])):
-        wait.note(missing, replies)
+    for counted, missing in (([3], [1, 2]), ([3], [1, 2]), ([3], [1, 2]), ([3, 1], [2]), ([3, 1, 2], [])):
+        wait.note(missing, counted)
         clock.now += 10
     wait.over()
     assert waits() == ["waits for c1 and c2", "waits for c2", ""]
+
+
+def test_who_has_replied_and_who_has_failed_is_told_with_the_late_ones(grid: Any, clock: Any) -> None:
+    wait = late.Late(grid.watch.clusters)
+    for _ in range(2):
+        wait.note([3], [1], {2: ("FileNotFoundError", "no labels.csv")})
+        clock.now += late.QUIET
+    wait.over()
+    told = [r for r in read_records() if isinstance(r, WaitingRecord)]
+    assert [(r.message, r.replied, r.failed, r.messages) for r in told] == [
+        ("waits for 1 cluster", ["c1"], {"c2": "FileNotFoundError"}, {"c2": "no labels.csv"}),
+        ("", None, None, None),
+    ]
 
 
 @pytest.mark.parametrize(

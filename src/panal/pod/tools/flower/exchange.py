@@ -11,7 +11,7 @@ from ..codes import Refused, Unanswered
 from ..files import number
 from .client_hook import RECORD
 from .environment import GIVEN_UP
-from .errors import printable
+from .errors import incoming_error, printable
 from .judge import Description, Judge, Verdict, describe
 from .late import Grace, Late
 from .replies import Clusters, MessageResult, Phase, Report, in_order, log_refusal, result_of, take_record
@@ -131,7 +131,9 @@ class Exchange:
         late, grace = Late(self.clusters), Grace(min(number("PANAL_MIN_CLIENTS", 1), len(self._asked)))
         while len(found) < len(asked):
             found |= {r.metadata.reply_to_message_id: r for r in self.pull({i for i in asked if i not in found})}
-            late.note([each.node for key, each in asked.items() if key not in found], len(found))
+            failed = {asked[key].node: incoming_error(r.error.code, r.error.reason) for key, r in found.items() if r.has_error()}
+            counted = [each.node for key, each in asked.items() if key in found and each.node not in failed]
+            late.note([each.node for key, each in asked.items() if key not in found], counted, failed)
             waited = time.monotonic() - began
             if timeout is not None and waited >= timeout:
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..files import append, straggler_grace
 from ..records import Waiting
@@ -11,6 +11,7 @@ from .replies import Clusters
 
 QUIET = 10.0  # seconds without a reply until the missing clusters count as late
 NAMED = 3  # clusters in one message
+LISTED = 50  # clusters that have replied, and that have failed: as many as the progress has
 
 
 class Late:
@@ -22,19 +23,29 @@ class Late:
         self._since = time.monotonic()
         self._message = ""
 
-    def note(self, missing: Iterable[int], replies: int) -> None:
-        """`missing` are the nodes without a reply, `replies` is the number of the others. Once reported, the message stays up to date."""
-        now = time.monotonic()
-        if replies != self._replies:
+    def note(self, missing: Iterable[int], counted: Sequence[int], failed: Mapping[int, tuple[str, str]] | None = None) -> None:
+        """`missing` are the nodes without a reply, `counted` those whose reply may count, `failed` reason and text of those that sent an
+        error. Once reported, the message stays up to date."""
+        now, failed = time.monotonic(), failed or {}
+        if (replies := len(counted) + len(failed)) != self._replies:
             self._replies, self._since = replies, now
         if self._message or (replies and now - self._since >= QUIET):
-            self.report(missing)
+            self.report(missing, counted, failed)
 
-    def report(self, missing: Iterable[int]) -> None:
+    def report(self, missing: Iterable[int], counted: Iterable[int] = (), failed: Mapping[int, tuple[str, str]] | None = None) -> None:
         message = waits_for([self._clusters.of(node) for node in missing])
-        if message != self._message:
-            self._message = message
-            append(Waiting(message=message))
+        if message == self._message:
+            return
+        self._message = message
+        if not message:
+            append(Waiting(message=""))
+            return
+        replied = sorted(filter(None, map(self._clusters.of, counted)))[:LISTED]
+        why = {cluster: each for node, each in (failed or {}).items() if (cluster := self._clusters.of(node))}
+        why = dict(sorted(why.items())[:LISTED])
+        texts = {cluster: text for cluster, (_, text) in why.items() if text}
+        reasons = {cluster: reason for cluster, (reason, _) in why.items()}
+        append(Waiting(message=message, replied=replied or None, failed=reasons or None, messages=texts or None))
 
     def over(self) -> None:
         self.report(())

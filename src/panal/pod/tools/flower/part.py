@@ -23,7 +23,9 @@ class Part:
         """After a poll of the app."""
         self.late = self.late or Late(clusters)
         missing = [node for node in self.polled if self.results.get(node) is None]
-        self.late.note(missing, sum(result is not None for result in self.results.values()))
+        known = {node: result for node, result in self.results.items() if result is not None}
+        failed = {node: (result.reason, result.text) for node, result in known.items() if result.reply is None}
+        self.late.note(missing, [node for node in known if node not in failed], failed)
 
     def phase(self, clusters: Clusters) -> Phase:
         phase = Phase(sent=len(self.results))
