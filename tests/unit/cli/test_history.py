@@ -14,7 +14,8 @@ ROWS = [
     {"round": 1, "seconds": 2.5, "replies": 2, "failures": 0, "metrics": {"loss": 0.5}, "clusters": {
         "cluster1": {"seconds": 1.0, "metrics": {"loss": 0.4}, "received": 2048, "sent": 100}, "cluster2": {"seconds": 2.0}}},
     {"round": 2, "replies": 1, "failures": 1, "resumed": True, "failed": {"cluster2": "NoReply"}, "metrics": {"loss": "NaN"}},
-    {"round": 3, "complete": False, "failed": {"cluster1": "ValueError"}, "clusters": {"cluster1": {"reason": "ValueError", "message": "bad \x1b[1m"}}},
+    {"round": 3, "complete": False, "failed": {"cluster1": "ValueError"}, "clusters": {
+        "cluster1": {"reason": "ValueError", "message": "bad \x1b[1m"}}},
 ]  # fmt: skip
 RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind": "FederatedLearning", "spec": {},
        "metadata": {"name": "digits", "namespace": "ns", "uid": "u"}}  # fmt: skip
