@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from dashboards import HOSTILE, addon, cluster, run
-from panal.dashboard.index import Index
+from panal.api import names as api_names
+from panal.dashboard.index import Index, first_to_end, overdue
 from panal.dashboard.listing import SIZE, Query, of_clusters, of_runs
 from panal.dashboard.rows import STATES_OF_ADDON, cluster_row, run_row
 from panal.dashboard.watched import watched
@@ -52,6 +56,31 @@ def test_orders_and_the_address_that_turns_one_round():
     turned = Query.of(dict(pair.split("=") for pair in query.ordered_by("name").split("&")))
     assert names(of_runs(runs(3), turned)) == ["run-002", "run-001", "run-000"]
     assert query.ordered_by("phase") == "order=phase"
+
+
+def test_runs_by_metric_have_the_best_of_each_first_and_those_without_last():
+    values = {"a": "accuracy 0.8", "b": "loss 0.5", "c": "", "d": "accuracy 0.9", "e": "loss 0.1", "f": "accuracy NaN", "g": "odd"}
+    rows = [run_row(run(name, headlineMetric=value)) for name, value in values.items()]
+    assert names(of_runs(rows, Query.of({"order": "metric"}))) == ["g", "d", "a", "f", "e", "b", "c"]
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def certified(name, hours, life=24, **annotations):
+    """A cluster whose certificate ends `hours` after NOON."""
+    ends = NOON + timedelta(hours=hours)
+    issued = [{"serial": "1f", "notBefore": (ends - timedelta(hours=life)).isoformat(), "notAfter": ends.isoformat()}]
+    made = addon(name)
+    made["metadata"]["annotations"] = {api_names.ANNOTATION_CERTIFICATES: json.dumps(issued), **annotations}
+    return cluster_row(cluster(name), made, None)
+
+
+def test_certificates_are_overdue_in_the_last_tenth_of_their_life():
+    rows = [certified("fine", 3), certified("late", 2), certified("over", -1), certified("out", 1, **{api_names.ANNOTATION_REVOKED: "x"})]
+    assert [row.name for row in overdue(rows, NOON)] == ["over", "late"]
+    assert first_to_end(rows, NOON) == (2, NOON + timedelta(hours=2))
+    assert first_to_end([], NOON) == (0, None)
 
 
 def test_an_address_keeps_what_is_asked():

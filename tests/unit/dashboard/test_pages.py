@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import threading
 from contextlib import asynccontextmanager
@@ -9,10 +11,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dashboards import HOSTILE, cluster, event, history, progress, row, run
+from dashboards import HOSTILE, addon, cluster, event, history, progress, row, run
+from panal.api import names
 from panal.dashboard import assets
 from panal.dashboard.app import RUN, VIEWS
 from panal.dashboard.chart import Chart
+from panal.dashboard.run import conditions, status_of
 from panal.dashboard.security import POLICY
 
 TABS = ("", "/clusters", "/placement", "/events", "/logs", "/stop")
@@ -189,6 +193,106 @@ async def test_a_history_that_cannot_be_read_is_said(api, owner):
     await api.change(broken)
     _, page = await owner.get("/runs/ns/digits")
     assert "The history cannot be read" in page
+
+
+def words(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+async def test_an_address_without_a_page_has_a_page_that_says_so(owner, laptop):
+    answer, page = await owner.get("/models")
+    assert answer.status == 404
+    assert "There is no such page" in words(page).replace("there", "There")
+    assert 'href="/runs"' in page
+    async with laptop() as (_, visitor):
+        assert (await visitor.get("/models"))[0].status == 401
+
+
+async def test_why_a_cluster_failed_is_in_the_rounds_and_beside_the_cluster(api, owner):
+    told = {
+        "site-a": {"seconds": 3.0},
+        "site-b": {"reason": "FileNotFoundError", "message": "no labels.csv"},
+        "site-c": {"reason": "OSError"},
+    }
+    failed = {"site-b": "FileNotFoundError", "site-c": "OSError"}
+    await api.change(history(rounds=[row(1, 0.8), row(2, 0.9, failures=2, failed=failed, clusters=told), row(3, 0.9)]))
+    page = (await owner.get("/runs/ns/digits"))[1]
+    assert "site-b : FileNotFoundError no labels.csv" in words(page)
+    assert 'href="/runs/ns/digits/clusters#run-cluster-site-b"' in page
+    said = words((await owner.get("/runs/ns/digits/clusters"))[1])
+    assert "2 FileNotFoundError no labels.csv Connected" in said
+    assert "2 OSError Its text stays at the site: panal logs digits -n ns --cluster site-c" in said
+
+
+async def test_a_slow_cluster_is_marked_and_comes_after_the_failed(api, owner):
+    clusters = {"site-a": {"seconds": 30.0}, "site-b": {"seconds": 3.0}, "site-c": {"seconds": 3.0}}
+    failing = {**clusters, "site-c": {"reason": "OSError"}}
+    await api.change(
+        history(rounds=[row(1, 0.8, clusters=clusters), row(2, 0.9, failures=1, failed={"site-c": "OSError"}, clusters=failing)])
+    )
+    page = (await owner.get("/runs/ns/digits/clusters"))[1]
+    assert re.findall(r'id="run-cluster-([^"]+)"', page) == ["site-c", "site-a", "site-b"]
+    assert "median in rounds 1" in page
+
+
+async def test_the_round_that_goes_on_is_shown_with_what_it_waits_for(api, owner):
+    told = progress()
+    told["data"]["progress"] = json.dumps({"started": True, "roundsCompleted": 2, "waiting": "waits for site-b"})
+    await api.change(told)
+    assert re.search(r"3 going on for [^<]+ waits for site-b", words((await owner.get("/runs/ns/digits"))[1]))
+    await api.change(run(phase="Failed"))
+    assert "going on" not in await eventually_has(owner, "/runs/ns/digits", "badge failed")
+
+
+async def test_the_facts_of_a_run_have_its_settings(api, owner):
+    made = run()
+    made["spec"]["server"] |= {"minAvailableClients": 2, "runConfig": {"learning-rate": 0.05}}
+    await api.change(made)
+    said = words((await owner.get("/runs/ns/digits"))[1])
+    assert "2 clusters (minAvailableClients)" in said
+    assert "learning-rate = 0.05" in said
+
+
+def condition(kind: str, status: str, message: str = "") -> dict[str, str]:
+    return {"type": kind, "status": status, "reason": "R", "message": message, "lastTransitionTime": "2026-03-01T11:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "found", "marks", "expected"),
+    [
+        ("Failed", condition("Failed", "True"), "bad", False),
+        ("Failed", condition("Complete", "False"), "neutral", True),
+        ("Failed", condition("AggregatorReady", "False"), "neutral", True),
+        ("Running", condition("AggregatorReady", "False"), "warn", False),
+        ("Running", condition("Failed", "False"), "neutral", True),
+        ("Running", condition("ClustersSelected", "True"), "good", True),
+        ("Running", condition("SpecAccepted", "True", "no effect: x"), "good", False),
+        ("Completed", condition("ModelSuspect", "True"), "warn", False),
+        ("Completed", condition("Validated", "False"), "bad", False),
+        ("Completed", condition("Complete", "True"), "good", True),
+    ],
+)
+def test_conditions_are_coloured_by_their_meaning(phase, found, marks, expected):
+    (told,) = conditions(status_of(run(phase=phase, conditions=[found])))
+    assert (told.mark, told.expected) == (marks, expected)
+
+
+async def test_certificates_that_are_fine_take_one_line(api, owner):
+    said = words((await owner.get("/"))[1])
+    assert re.search(r"All 2 certificates are valid ; the first ends in \d+ d", said), said
+    late = addon("site-a")
+    issued = [{"serial": "1f", "notBefore": "2026-03-01T00:00:00+00:00", "notAfter": "2026-03-02T00:00:00+00:00"}]
+    late["metadata"]["annotations"] = {names.ANNOTATION_CERTIFICATES: json.dumps(issued)}
+    await api.change(late)
+    assert "Certificates that are overdue" in await eventually_has(owner, "/", "overdue")
+
+
+async def eventually_has(owner, path: str, text: str) -> str:
+    """The page once it has the text: the lists follow the watch."""
+    async with asyncio.timeout(10):
+        while text not in (page := (await owner.get(path))[1]):
+            await asyncio.sleep(0.02)
+    return page
 
 
 MODEL = {"uri": "pvc://models/x/model.safetensors", "digest": "sha256:" + "0" * 64, "size": 6, "round": 5}
