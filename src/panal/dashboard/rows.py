@@ -24,7 +24,7 @@ STATES_OF_ADDON = ("Ready", "Not ready", "Unknown", "None", "Revoked")
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """`seconds`: the durations of the last rounds, as far as they have been seen. `clusters`: those that the status names.
-    `image`: the aggregator's."""
+    `image`: the aggregator's. `trained`: how many seconds each cluster trained the last time, `failing`: those that failed last."""
 
     namespace: str
     name: str
@@ -45,6 +45,8 @@ class RunRow:
     seconds: tuple[float, ...]
     clusters: frozenset[str]
     image: str
+    trained: Mapping[str, float]
+    failing: frozenset[str]
     text: str
 
     @property
@@ -66,7 +68,8 @@ def run_row(run: Object, before: RunRow | None = None) -> RunRow:
     metadata, spec, status = run["metadata"], run.get("spec") or {}, run.get("status") or {}
     rounds, clients = _part(status, "rounds"), _part(status, "clients")
     namespace, name, metric = metadata["namespace"], metadata["name"], shown(str(status.get("headlineMetric") or ""), 80)
-    clusters = frozenset(str(each.get("cluster")) for each in status.get("collaborators") or () if isinstance(each, Mapping))
+    found = [each for each in status.get("collaborators") or () if isinstance(each, Mapping)]
+    clusters = frozenset(str(each.get("cluster")) for each in found)
     return RunRow(
         namespace=namespace,
         name=name,
@@ -87,6 +90,8 @@ def run_row(run: Object, before: RunRow | None = None) -> RunRow:
         seconds=_seconds(str(metadata.get("uid", "")), rounds, before),
         clusters=clusters,
         image=shown(str(_part(spec, "server").get("image") or ""), 300),
+        trained={str(each.get("cluster")): float(each["seconds"]) for each in found if isinstance(each.get("seconds"), int | float)},
+        failing=frozenset(str(each.get("cluster")) for each in found if each.get("state") == "Failed"),
         text=f"{namespace}/{name} {metric}".lower(),
     )
 

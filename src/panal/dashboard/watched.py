@@ -35,10 +35,15 @@ def _kept(obj: Object, **parts: Any) -> Object:
 def _run(obj: Object) -> Object:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept = {name: status[name] for name in STATUS if name in status}
-    kept["collaborators"] = [{"cluster": sys.intern(str(each.get("cluster")))} for each in status.get("collaborators") or ()]
+    kept["collaborators"] = [_collaborator(each) for each in status.get("collaborators") or ()]
     given = spec.get("server") or {}
     server = {"rounds": given.get("rounds"), "image": sys.intern(str(given.get("image") or ""))}
     return _kept(obj, spec={"suspend": spec.get("suspend"), "stop": spec.get("stop"), "server": server}, status=kept)
+
+
+def _collaborator(found: Object) -> Object:
+    kept = {"cluster": sys.intern(str(found.get("cluster"))), "state": sys.intern(str(found.get("state") or ""))}
+    return kept if found.get("seconds") is None else {**kept, "seconds": found["seconds"]}
 
 
 def _cluster(obj: Object) -> Object:

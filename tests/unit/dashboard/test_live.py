@@ -111,7 +111,7 @@ async def test_a_run_that_is_deleted_leaves_the_screen(api, owner):
     async with looking(owner, "/runs/ns/digits") as reader:
         await api.remove(names.PLURAL, "ns", "digits")
         await reader.until("head", "any more")
-        rest = [await reader.next() for _ in range(7)]
+        rest = [await reader.next() for _ in RunProgress.parts]
         assert {content for _, content in rest} == {""}
         assert rest[-1] == ("end", "")
 

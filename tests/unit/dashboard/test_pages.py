@@ -235,6 +235,12 @@ async def test_a_slow_cluster_is_marked_and_comes_after_the_failed(api, owner):
     assert "median in rounds 1" in page
 
 
+async def test_a_cluster_says_how_long_it_trained_in_each_run(api, owner):
+    await api.change(run(collaborators=[{"cluster": "site-a", "state": "Failed", "seconds": 14.0}, {"cluster": "site-b", "state": "Done"}]))
+    assert "2/5 14 s Failed" in words(await eventually_has(owner, "/clusters/site-a", "14 s"))
+    assert 'href="/runs/ns/digits/clusters#run-cluster-site-a"' in (await owner.get("/clusters/site-a"))[1]
+
+
 async def test_the_round_that_goes_on_is_shown_with_what_it_waits_for(api, owner):
     told = progress()
     told["data"]["progress"] = json.dumps({"started": True, "roundsCompleted": 2, "waiting": "waits for site-b"})
