@@ -118,7 +118,7 @@ class ModelStatus(Model):
     digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
     size: Count = Field(description="The file's size in bytes.")
     round: Count = Field(description="The last round that the model includes.")
-    export: Text = Field(default="", max_length=256, description="The app's function that exports the model, as MODULE:FUNCTION.")
+    export: Text | None = Field(default=None, max_length=256, description="The app's function that exports the model, as MODULE:FUNCTION.")
 
 
 class FilesStatus(Model):

@@ -27,7 +27,7 @@ RESULTS_LIMIT = "10Gi"  # of the volume to which the export's container writes
 def step(world: World, now: datetime) -> ModelJob | None:
     """None if the app exports nothing. Others in the namespace can write the progress: what is no function is not called."""
     model = world.run.status.model
-    if model is None or not export.FUNCTION.fullmatch(model.export):
+    if model is None or not model.export or not export.FUNCTION.fullmatch(model.export):
         return None
     return ModelJob(
         condition=CONDITION,
@@ -77,6 +77,7 @@ def _job(world: World) -> Object:
 def _export(world: World) -> Object:
     run, server = world.run, world.run.spec.server
     assert run.status.model is not None
+    assert run.status.model.export is not None
     container: dict[str, Any] = {
         "name": EXPORT,
         "image": server.image,

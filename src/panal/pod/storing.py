@@ -90,9 +90,9 @@ def _written(source: Path, model: Mapping[str, Any], part: Path, tick: Callable[
         return PLAIN, copy(source, part, tick)
 
 
-def _function(named: Any) -> str:
-    """The app's function that exports the model; empty if what the image says is none."""
-    return named if isinstance(named, str) and len(named) <= MAX_NAME and FUNCTION.fullmatch(named) else ""
+def _function(named: Any) -> str | None:
+    """The app's function that exports the model; None if what the image says is none."""
+    return named if isinstance(named, str) and len(named) <= MAX_NAME and FUNCTION.fullmatch(named) else None
 
 
 def _arrays(model: Mapping[str, Any], name: str) -> list[str]:
