@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from panal.api import executed
 from panal.api.progress import Progress
-from panal.pod import giving, validating
+from panal.pod import exporting, fetching, giving, run_folder, validating
 from panal.pod.bucket import Bucket
 from panal.pod.checkpointing import Checkpoints, Snapshot
 from panal.pod.reporter import Reporter
@@ -341,13 +341,30 @@ async def test_a_validation_reads_the_model_from_the_bucket_and_stores_its_resul
     cell = {"cell_type": "code", "source": "1", "outputs": [{"output_type": "display_data", "data": {executed.METRICS: {"accuracy": 0.5}}}]}
     (tmp_path / "results/notebook.ipynb").write_text(json.dumps({"cells": [cell], "nbformat": 4}))
     (tmp_path / "results/report.html").write_text("<html>")
-    store = validating.opened(environment(tmp_path, where) | CREDENTIALS, tmp_path / "scratch")
-    await asyncio.to_thread(validating.copy, store, tmp_path / "model", "model.safetensors", model.digest)
+    store = run_folder.opened(environment(tmp_path, where) | CREDENTIALS, tmp_path / "scratch")
+    await asyncio.to_thread(fetching.copy, store, tmp_path / "model", "model.safetensors", model.digest)
     assert (tmp_path / "model/model.safetensors").stat().st_size == model.size
     assert (tmp_path / "model/metadata.json").exists()
-    with pytest.raises(validating.ResultError, match="somebody has changed it"):
-        await asyncio.to_thread(validating.copy, store, tmp_path / "model", "model.safetensors", "sha256:other")
+    with pytest.raises(run_folder.ResultError, match="somebody has changed it"):
+        await asyncio.to_thread(fetching.copy, store, tmp_path / "model", "model.safetensors", "sha256:other")
     result = await asyncio.to_thread(validating.collect, store, tmp_path / "results", tmp_path / "scratch")
     assert result.metrics == {"accuracy": 0.5}
     added = {f"validation/{name}" for name in ("metrics.json", "notebook.ipynb", "report.html")}
     assert set(server.objects(BASE)) - before == added
+
+
+async def test_an_export_is_stored_in_the_bucket_and_read_from_it(tmp_path: Path, server: Server) -> None:
+    where = server.address()
+    for name in ("model", "results/files/data", "scratch"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "results/report.json").write_text('{"function": "app:export"}')
+    for name in ("model.onnx", "data/weights"):
+        (tmp_path / "results/files" / name).write_text(name)
+    store = run_folder.opened(environment(tmp_path, where) | CREDENTIALS, tmp_path / "scratch")
+    before = set(server.objects(BASE))
+    result = await asyncio.to_thread(exporting.collect, store, tmp_path / "results", tmp_path / "scratch")
+    assert set(server.objects(BASE)) - before == {"export/data/weights", "export/export.json", "export/model.onnx"}
+    await asyncio.to_thread(fetching.copy_export, store, tmp_path / "model", result.digest)
+    assert (tmp_path / "model/export/data/weights").read_text() == "data/weights"
+    with pytest.raises(run_folder.ResultError, match="somebody has changed it"):
+        await asyncio.to_thread(fetching.copy_export, store, tmp_path / "model", f"sha256:{'0' * 64}")
