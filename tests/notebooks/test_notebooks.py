@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from panal.cli import notebook as notebooks
 from panal.cli.notebook import Wanted
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal.kube.execution import ProgramFailed
 from stored import Access, Hub, job, run
 

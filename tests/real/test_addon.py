@@ -15,7 +15,7 @@ from command_line import *  # noqa: F403
 from fleet import Fleet
 from panal.addon import install
 from panal.api import names
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.objects import condition
 from panal.kube.times import now_utc, to_micro_time

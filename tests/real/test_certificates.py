@@ -22,7 +22,7 @@ from fleet import Fleet
 from panal.addon.config import GROUP, RESOURCE
 from panal.addon.manifests import WORK
 from panal.api import names
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.objects import Object, condition, labels_of
 from processes import free_port

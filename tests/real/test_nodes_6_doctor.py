@@ -13,7 +13,7 @@ import pytest
 from command_line import *  # noqa: F403
 from containers import Containers
 from panal.cli import probe
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.pod.probe import HOPS
 from runs import APP_IMAGE, Run, apply

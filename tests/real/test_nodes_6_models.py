@@ -16,7 +16,7 @@ from command_line import *  # noqa: F403
 from containers import Containers
 from panal.api import names
 from panal.api.history import read as read_history
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.objects import Object, condition
 from panal.lifecycle.validation import NOTEBOOK

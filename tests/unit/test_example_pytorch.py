@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 
 from panal.api.crd import crd
 from panal.api.parse import parse_spec
-from panal.cli import apps, recipe
+from panal.cli import recipe
+from panal.client import apps
 from panal_local.apiserver.schema import check, prune
 
 ROOT = Path(__file__).parents[2]

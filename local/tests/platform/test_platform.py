@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from api import api
-from panal.cli.access import contexts
+from panal.client.access import contexts
 from panal.kube import kinds
 from panal_local.supervisor.folder import SUPERVISOR
 from panal_local.supervisor.process import find, signal_process

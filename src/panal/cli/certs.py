@@ -16,10 +16,11 @@ from panal.addon import issued
 from panal.addon.authority import COLLABORATORS, SERVERS, published
 from panal.addon.issued import Issued
 from panal.api import names
-from panal.cli import output, story
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
+from panal.cli import output
 from panal.cli.run import done
+from panal.client import story
+from panal.client.access import Access
+from panal.client.problem import Code, Problem
 from panal.hub.addon import versions
 from panal.kube import kinds
 from panal.kube.client import Client, Selector

@@ -15,7 +15,7 @@ from typing import Any
 
 from panal.addon import issued
 from panal.api import names
-from panal.cli import story
+from panal.client import story
 from panal.kube import kinds
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, condition, holds

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from panal.cli import control
-from panal.cli.choose import choose
 from panal.cli.options import Context, Home, Kubeconfig, Namespace, Run
+from panal.client.choose import choose
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from panal.cli import explain, output
-from panal.cli.access import Access
-from panal.cli.choose import choose
-from panal.cli.download import opened
 from panal.cli.options import Context, Home, Kubeconfig
-from panal.cli.problem import Code, Problem, explained
+from panal.client.access import Access
+from panal.client.choose import choose
+from panal.client.download import opened
+from panal.client.problem import Code, Problem, explained
 from panal.kube.client import Client
 from panal.kube.objects import Object
 

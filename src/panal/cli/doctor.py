@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from cryptography import x509
 
 from panal.api import names
-from panal.cli import checks, output, story
-from panal.cli.access import Access
+from panal.cli import checks, output
 from panal.cli.checks import Finding, Hub, Reach, State
-from panal.cli.problem import Code
 from panal.cli.run import done
+from panal.client import story
+from panal.client.access import Access
+from panal.client.problem import Code
 from panal.hub.addon import versions
 from panal.kube import kinds
 from panal.kube.client import Client, Selector

@@ -9,14 +9,16 @@ from typing import Any
 from panal.api.names import KIND
 from panal.api.parse import ParseError, parse_spec
 from panal.api.spec import Spec
-from panal.cli import output, platform
-from panal.cli.access import Access
-from panal.cli.apply import documents
+from panal.cli import output
 from panal.cli.explanation import Report
-from panal.cli.problem import Code, Problem
 from panal.cli.reading import Reading
-from panal.cli.run import done, find
+from panal.cli.run import done
 from panal.cli.selection_report import report
+from panal.client import platform
+from panal.client.access import Access
+from panal.client.apply import documents
+from panal.client.finding import find
+from panal.client.problem import Code, Problem
 from panal.hub.addon import versions
 from panal.kube.objects import Object
 from panal.kube.times import now_utc

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from panal.cli import explain as implementation
-from panal.cli.choose import choose
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output
-from panal.cli.problem import Code, Problem
+from panal.client.choose import choose
+from panal.client.problem import Code, Problem
 
 
 def add_to(app: typer.Typer) -> None:

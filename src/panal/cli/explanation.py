@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from panal.api.names import ClusterName
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal.lifecycle.collaborators import without_data
 from panal.lifecycle.participants import refused
 from panal.lifecycle.reasons import REMEDY, Reason, Trouble

@@ -19,9 +19,9 @@ from packaging.version import InvalidVersion, Version
 
 from panal.cli import output
 from panal.cli.fetch import FetchError, fetch_alone
-from panal.cli.problem import Code, Problem
 from panal.cli.recipe import read
 from panal.cli.requirements import Requirements
+from panal.client.problem import Code, Problem
 from panal.pod.tools.flower.known import PIN, VERSIONS, WORKING, difference
 
 Fetch = Callable[[str, Path], None]
@@ -42,13 +42,13 @@ class Flower:
     description: str
 
 
-def pins(folder: Path) -> tuple[str, ...]:
-    """The pins for `build`. Prints which version is installed. Raises Problem if it is not supported."""
+def pins(folder: Path, tell: Callable[[str], None] = output.note) -> tuple[str, ...]:
+    """The pins for `build`. Tells which version is installed. Raises Problem if it is not supported."""
     wanted = read(folder).requirements
     found = resolve(wanted)
     for text in (wanted.told, found.description if found else ""):
         if text:
-            output.note(text)
+            tell(text)
     return found.pins if found else ()
 
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import aclosing, nullcontext
 from datetime import datetime
 
 from rich.live import Live
 from rich.table import Table
 
-from panal.api.status import ENDED
-from panal.cli import freshness, output, story
-from panal.cli.problem import Code, Problem
-from panal.cli.tasks import together
-from panal.kube.cache import Cache, Watched
+from panal.cli import freshness, output
+from panal.client import controller_lease, following, story
+from panal.client.problem import Code, Problem
+from panal.client.tasks import together
 from panal.kube.client import Client
-from panal.kube.kinds import FEDERATED_LEARNING
 from panal.kube.objects import Object
-
-CHECK_AFTER = 3.0  # seconds without a change after which the API server is checked
-UNAVAILABLE_LIMIT = 120.0  # seconds without an API server after which following ends
 
 
 class Show:
@@ -66,7 +60,7 @@ def clusters(runs: list[Object], silent_since: datetime | None = None) -> Table:
     rows = []
     for run in runs:
         for each in (run.get("status") or {}).get("collaborators") or ():
-            metrics = output.numbers(each)
+            metrics = story.numbers(each)
             rows.append((run["metadata"]["name"], each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics))
     found = output.table(("RUN", "CLUSTER", "STATE", "ROUND", "REPORTED"), rows)
     found.caption = f"as of {silent_since:%Y-%m-%d %H:%M:%S}Z" if silent_since else None
@@ -75,11 +69,10 @@ def clusters(runs: list[Object], silent_since: datetime | None = None) -> Table:
 
 async def follow(client: Client, runs: list[Object], within: float | None, lines_to_stderr: bool = False) -> list[Object]:
     """Returns the runs when all have ended. Raises Problem if one is deleted, or after `within` seconds."""
-    logging.getLogger("panal.kube").addHandler(logging.NullHandler())  # this module reports its errors
     console = output.err if lines_to_stderr else output.out
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     show = Show(len(runs) > 1, lambda text: output.line(text, console), live)
-    telling = asyncio.create_task(freshness.tell(client, show.controller))
+    telling = asyncio.create_task(controller_lease.tell(client, show.controller))
     try:
         async with asyncio.timeout(within):
             with live or nullcontext():
@@ -94,43 +87,17 @@ async def follow(client: Client, runs: list[Object], within: float | None, lines
 
 
 async def _follow(client: Client, run: Object, show: Show) -> Object:
-    name, namespace = run["metadata"]["name"], run["metadata"]["namespace"]
-    cache = Cache(client, [Watched(FEDERATED_LEARNING, namespace=namespace, field_selector=f"metadata.name={name}")])
-    changed = asyncio.Event()
-    cache.subscribe(lambda *_: changed.set())
-    watching = asyncio.create_task(cache.run())
+    metadata = run["metadata"]
     before: Object | None = None
-    try:
-        await cache.wait_synced()
-        while True:
-            changed.clear()
-            now = cache.get(FEDERATED_LEARNING, namespace, name)
-            if now is None:
-                raise Problem(Code.NOT_FOUND, f"the run {name} was deleted", "Apply it again.")
-            show.changed(before, now)
-            if (now.get("status") or {}).get("phase") in ENDED:
-                return now
-            before = now
-            await _until(changed, cache, lambda text: show.say(name, text))
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-
-
-async def _until(changed: asyncio.Event, cache: Cache, say: Callable[[str], None]) -> None:
-    """Returns at the next change. Reports when the API server stops answering and when it answers again. Raises Problem if it does not
-    answer for UNAVAILABLE_LIMIT."""
-    unavailable = False
-    since = time.monotonic()
-    while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CHECK_AFTER):
-                await changed.wait()
-                return
-        if unavailable and time.monotonic() - since > UNAVAILABLE_LIMIT:
-            remedy = "The run continues. Check the local platform with `panal status`, then follow again with `panal get NAME -w`."
-            raise Problem(Code.UNREACHABLE, f"the API server has not answered for {UNAVAILABLE_LIMIT:g} s", remedy)
-        if bool(cache.problems()) != unavailable:
-            unavailable, since = not unavailable, time.monotonic()
-            why = next(iter(cache.problems().values()), "")
-            say(f"the API server does not answer ({why}); trying again" if unavailable else "the API server answers again")
+    unavailable = ""
+    async with aclosing(following.follow(client, metadata["namespace"], metadata["name"], metadata["uid"])) as changes:
+        async for seen in changes:
+            if bool(seen.unavailable) != bool(unavailable):
+                unavailable = seen.unavailable
+                text = f"the API server does not answer ({unavailable}); trying again" if unavailable else "the API server answers again"
+                show.say(metadata["name"], text)
+            if seen.run:
+                show.changed(before, seen.run)
+                before = seen.run
+    assert before
+    return before

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from panal.api import figures
-from panal.api.history import ClusterRound, History, HistoryError, Round, of_config_map
-from panal.api.names import history as history_name
+from panal.api.history import ClusterRound, History, Round
 from panal.api.progress import Metric
 from panal.api.text import shown
 from panal.cli import output
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
-from panal.cli.run import done, find
-from panal.kube.client import Client
-from panal.kube.errors import NotFound
-from panal.kube.kinds import CONFIG_MAP
-from panal.kube.objects import Object
+from panal.cli.run import done
+from panal.client.access import Access
+from panal.client.finding import find
+from panal.client.history import read
+from panal.client.problem import Code
 
 TEXT = 60  # characters of a failure's text in the row of a round; `--cluster` has all of it
 
@@ -37,21 +34,6 @@ def show(access: Access, name: str, namespace: str | None, cluster: str | None, 
         return Code.OK
 
     return done(work(), access)
-
-
-async def read(client: Client, run: Object) -> History:
-    """Raises Problem if there is no history that can be read."""
-    metadata = run["metadata"]
-    try:
-        found = of_config_map(await client.get(CONFIG_MAP, metadata["namespace"], history_name(metadata["name"])))
-    except NotFound:
-        found = None
-    except HistoryError as error:
-        raise Problem(Code.REFUSED, f"the ConfigMap {history_name(metadata['name'])}: {error}", "") from error
-    if found is None or found.run.get("uid") != metadata["uid"]:
-        remedy = "A run has a history from its first round on; runs of earlier versions of panal have none."
-        raise Problem(Code.NOT_FOUND, f"{metadata['name']} has no history yet", remedy)
-    return found
 
 
 def _row(each: Round) -> tuple[str, ...]:

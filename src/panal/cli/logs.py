@@ -10,11 +10,12 @@ from pathlib import Path
 
 from panal.api.names import COLLABORATOR_NAMESPACE, LABEL_COMPONENT, LABEL_RUN_UID, collaborator, run_id
 from panal.api.text import block
-from panal.cli.access import Access, contexts
 from panal.cli.log_filter import filtered
-from panal.cli.platform import installed
-from panal.cli.problem import Code, Problem
-from panal.cli.run import done, find
+from panal.cli.run import done
+from panal.client.access import Access, contexts
+from panal.client.finding import find
+from panal.client.platform import installed
+from panal.client.problem import Code, Problem
 from panal.kube.client import Client, Selector
 from panal.kube.errors import KubeError
 from panal.kube.kinds import POD

@@ -11,7 +11,6 @@ import typer
 
 from panal.api.names import SYSTEM_NAMESPACE
 from panal.cli import (
-    apps,
     certs,
     control_commands,
     dashboard,
@@ -27,10 +26,12 @@ from panal.cli import (
     progress_commands,
     run,
 )
-from panal.cli.choose import choose
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
-from panal.cli.problem import Code, Problem
 from panal.cli.run import Following
+from panal.client import apps
+from panal.client.choose import choose
+from panal.client.platform import required
+from panal.client.problem import Code, Problem
 
 app = typer.Typer(
     name="panal",
@@ -101,8 +102,8 @@ def run_(
         if kubeconfig or context or namespace:
             message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n cannot be used with it"
             raise Problem(Code.USAGE, message, "To run on a hub, build and push an image, and give a FederatedLearning with -f.")
-        local = platform.required("`panal run APP`")
-        code = local.run_folder(folder, apps.read(app_folder, rounds, data, run_config or ()), following)
+        local = required("`panal run APP`")
+        code = run.run_folder(local, folder, apps.read(app_folder, rounds, data, run_config or ()), following)
     raise typer.Exit(int(code))
 
 

@@ -9,8 +9,8 @@ import typer
 
 from panal.cli import models
 from panal.cli import notebook as notebooks
-from panal.cli.choose import choose
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output, Run
+from panal.client.choose import choose
 
 commands = typer.Typer(help="Show, download and compare the stored models of runs.", no_args_is_help=True, rich_markup_mode=None)
 Model = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="A run.")]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from panal.api import figures
 from panal.api.comparison import compared, differences
 from panal.api.history import History
-from panal.cli import history, output
-from panal.cli.access import Access
-from panal.cli.download import opened
-from panal.cli.problem import Code, Problem
-from panal.cli.run import done, find
+from panal.cli import output
+from panal.cli.run import done
+from panal.client import history, story
+from panal.client.access import Access
+from panal.client.download import opened, save
+from panal.client.finding import find, split, with_model
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import ApiError
@@ -88,7 +87,7 @@ def _facts(run: Object, model: Object, rounds: History | None) -> list[tuple[str
         ("digest", model["digest"]),
         ("size", f"{model['size']} bytes"),
         ("round", str(model["round"])),
-        ("metrics", output.numbers(status) or "none"),
+        ("metrics", story.numbers(status) or "none"),
     ]
     found += [("clusters", ", ".join(clusters))] if clusters else []
     for title in ("Exported", "Validated", "Published"):
@@ -104,7 +103,7 @@ def _details(title: str, status: dict[str, Any]) -> list[str]:
         files = [f"{each['name']}  {figures.amount(each['size'])}  {each['check']}" for each in export.get("files") or ()]
         more = int(export.get("count") or 0) - len(files)
         return [*files, *([f"and {more} more, in export/export.json"] if more > 0 else [])]
-    numbers = output.numbers(status.get("validation") or {}) if title == "Validated" else ""
+    numbers = story.numbers(status.get("validation") or {}) if title == "Validated" else ""
     return [numbers] if numbers else []
 
 
@@ -127,27 +126,6 @@ def download(access: Access, name: str, namespace: str | None, file: str | None,
         return Code.OK
 
     return done(work(), access)
-
-
-async def save(content: AsyncIterator[bytes], to: Path, expected: str | None, say: Callable[[int], None]) -> tuple[int, str]:
-    """Writes the file when all of it is here and has the `expected` digest. Returns size and digest. Raises Problem."""
-    part = to.with_name(f".{to.name}.{os.getpid()}.part")
-    sums, size = hashlib.sha256(), 0
-    try:
-        with part.open("wb") as opened_part:
-            async for piece in content:
-                opened_part.write(piece)
-                sums.update(piece)
-                size += len(piece)
-                say(size)
-        digest = f"sha256:{sums.hexdigest()}"
-        if expected is not None and digest != expected:
-            message = f"the file has {digest}, and status.model has {expected}: it is not the model that the run has stored"
-            raise Problem(Code.REFUSED, message, "Somebody has changed it in the storage, or another model was stored meanwhile.")
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
-    return size, digest
 
 
 def compare(access: Access, names: tuple[str, str], namespace: str | None, as_json: bool) -> Code:
@@ -176,16 +154,6 @@ def _same(found: list[dict[str, Any]]) -> bool:
     return bool(found[0]["model"]["digest"] == found[1]["model"]["digest"])
 
 
-def split(name: str, namespace: str | None) -> tuple[str, str | None]:
-    before, slash, after = name.partition("/")
-    return (after, before) if slash else (name, namespace)
-
-
-async def with_model(client: Client, name: str, namespace: str | None) -> Object:
-    run = await find(client, name, namespace)
-    if not (run.get("status") or {}).get("model"):
-        raise Problem(Code.NOT_FOUND, f"{name} has no stored model", f"`panal get {name}` shows its state.")
-    return run
 
 
 async def _rounds(client: Client, run: Object) -> History | None:

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from panal.cli.package import contents, filled, write
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 

@@ -21,11 +21,11 @@ from panal.api import figures
 from panal.api.executed import NotebookError, failure, metrics, read
 from panal.api.history import FILE as HISTORY
 from panal.cli import output
-from panal.cli.access import Access
-from panal.cli.download import opened
-from panal.cli.models import save, split, with_model
-from panal.cli.problem import Code, Problem, explained
 from panal.cli.run import done
+from panal.client.access import Access
+from panal.client.download import opened, save
+from panal.client.finding import split, with_model
+from panal.client.problem import Code, Problem, explained
 from panal.kube.client import Client
 from panal.kube.objects import Object
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,8 @@ from rich.text import Text
 
 from panal.api.figures import in_one_unit
 from panal.api.text import block, shown
-from panal.cli.problem import Problem
+from panal.client.problem import Problem
+from panal.client.telling import FewLines, Tell
 
 CELL = 600  # characters of one cell of a table
 
@@ -53,24 +53,7 @@ def steps(text: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: status.update(Text(shown(step), style="dim"))
 
 
-class FewLines:
-    """Prints the text and the first step, then at most one step every EVERY seconds, and the last step, which is the installation."""
-
-    EVERY = 10.0
-    LAST = "installing"
-
-    def __init__(self, text: str, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._text, self._say, self._clock = text, say, clock
-        self._said: float | None = None
-
-    def __call__(self, step: str) -> None:
-        now = self._clock()
-        if self._said is None:
-            self._say(self._text)
-        elif now - self._said < self.EVERY and not step.startswith(self.LAST):
-            return
-        self._said = now
-        self._say(f"  {step}")
+TELL = Tell(note, steps)
 
 
 def problem(found: Problem) -> None:
@@ -110,9 +93,3 @@ def age(since: str | None, now: datetime | None = None) -> str:
         return ""
     count, unit = in_one_unit(((now or datetime.now(UTC)) - datetime.fromisoformat(since)).total_seconds())
     return f"{count}{unit[0]}"
-
-
-def numbers(status: Mapping[str, Any]) -> str:
-    """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
-    finite = {name: f"{value:.4g}" for name, value in (status.get("metrics") or {}).items()}
-    return ", ".join(f"{name} {value}" for name, value in {**finite, **(status.get("nonFiniteMetrics") or {})}.items())

@@ -19,8 +19,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from panal.api.names import NO_DATA
 from panal.cli import flower, recipe
-from panal.cli.apps import App, read
-from panal.cli.problem import Code, Problem, explained
+from panal.client.apps import App, read
+from panal.client.problem import Code, Problem, explained
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the image gets the first version that the app allows
 REGISTRY = "registry.example.com"

@@ -17,10 +17,12 @@ from datetime import timedelta
 from typing import Any
 
 from panal.api import names
-from panal.cli import output, story
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
-from panal.cli.run import done, find
+from panal.cli import output
+from panal.cli.run import done
+from panal.client import story
+from panal.client.access import Access
+from panal.client.finding import find
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import NotFound

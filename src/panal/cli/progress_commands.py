@@ -8,8 +8,8 @@ import typer
 
 from panal.cli import history as rounds
 from panal.cli import top as screen
-from panal.cli.choose import choose
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output, Run
+from panal.client.choose import choose
 
 
 def add_to(app: typer.Typer) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panal.cli.problem import Code, Problem
 from panal.cli.requirements import Requirements
+from panal.client.problem import Code, Problem
 
 
 @dataclass(frozen=True, slots=True)

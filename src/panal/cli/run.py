@@ -6,16 +6,22 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from panal.api.names import CLUSTER_SET_LABEL
 from panal.api.spec import Result
 from panal.api.status import ENDED, Phase
-from panal.cli import controller_lease, freshness, output, story
-from panal.cli.access import Access
-from panal.cli.apply import apply, documents
+from panal.cli import freshness, output
 from panal.cli.follow import follow
-from panal.cli.problem import Code, Problem, explained
+from panal.client import controller_lease, story
+from panal.client.access import Access
+from panal.client.apply import apply, documents
+from panal.client.apps import App
+from panal.client.finding import find
+from panal.client.manifest import manifest
+from panal.client.platform import Platform
+from panal.client.problem import Code, Problem, explained
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.objects import Object, condition, labels_of
@@ -53,6 +59,20 @@ async def _run(access: Access, found: list[Object], namespace: str | None, creat
         for run in runs:
             _tell_applied(run)
         return await until_end(client, runs, following)
+
+
+def run_folder(platform: Platform, home: Path | None, app: App, following: Following) -> Code:
+    """Runs an app's folder on the local platform, and follows the run."""
+    wanted = platform.target(home, app)
+    access, run = platform.start(home, app, manifest(app, wanted.image, wanted.clusters, wanted.data_claim), output.TELL)
+    name, clusters = run["metadata"]["name"], run["spec"]["server"]["minAvailableClients"]
+    output.note(f"run {name}: {app.rounds} rounds on {clusters} clusters")
+
+    async def work() -> Code:
+        async with access.open() as client:
+            return await until_end(client, [run], following)
+
+    return done(work(), access)
 
 
 def _tell_applied(run: Object) -> None:
@@ -170,18 +190,5 @@ async def _get_run(access: Access, name: str, namespace: str | None, watch: bool
 
 
 def _collaborator(each: dict[str, Any]) -> tuple[str, ...]:
-    metrics, why = output.numbers(each), f"{each.get('reason', '')} {each.get('message', '')}".strip()
+    metrics, why = story.numbers(each), f"{each.get('reason', '')} {each.get('message', '')}".strip()
     return each["cluster"], each.get("state", ""), str(each.get("round") or ""), metrics, why
-
-
-async def find(client: Client, name: str, namespace: str | None) -> Object:
-    """The run of that name, in `namespace` or in any namespace. Raises Problem if there is none, or more than one."""
-    if namespace:
-        return await client.get(kinds.FEDERATED_LEARNING, namespace, name)
-    found = (await client.list(kinds.FEDERATED_LEARNING, Selector(fields=f"metadata.name={name}"))).items
-    if len(found) > 1:
-        where = ", ".join(sorted(run["metadata"]["namespace"] for run in found))
-        raise Problem(Code.USAGE, f"the namespaces {where} each have a run {name}", "Give one namespace with -n.")
-    if not found:
-        raise Problem(Code.NOT_FOUND, f"the run {name} does not exist", "`panal get` lists the runs.")
-    return found[0]

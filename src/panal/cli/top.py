@@ -17,10 +17,11 @@ from rich.tree import Tree
 from panal.api import figures
 from panal.api.names import ADDON
 from panal.api.text import shown
-from panal.cli import controller_lease, freshness, output, story
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
+from panal.cli import freshness, output
 from panal.cli.run import done
+from panal.client import controller_lease, story
+from panal.client.access import Access
+from panal.client.problem import Code, Problem
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import FEDERATED_LEARNING, MANAGED_CLUSTER, MANAGED_CLUSTER_ADDON
@@ -94,7 +95,7 @@ async def _follow(client: Client, cache: Cache, where: str) -> None:
             live.update(await _picture(client, cache, where, paces), refresh=True)
             await asyncio.sleep(EVERY)
             with suppress(TimeoutError):  # ages change without an event
-                async with asyncio.timeout(freshness.CHECK_EVERY):
+                async with asyncio.timeout(controller_lease.CHECK_EVERY):
                     await changed.wait()
 
 
@@ -200,7 +201,7 @@ def _site_line(each: Mapping[str, Any]) -> Text:
         line.append(f"  round {each['round']}")
     if each.get("seconds") is not None:
         line.append(f"  {each['seconds']:.1f} s")
-    if metrics := output.numbers(each):
+    if metrics := story.numbers(each):
         line.append(f"  {shown(metrics, 120)}")
     if why := f"{each.get('reason', '')} {each.get('message', '')}".strip():
         line.append(f"  {shown(why, 160)}", "red" if state == "Failed" else "yellow")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from panal.cli.problem import Code, Problem, of_api
-from panal.cli.spec_changes import more_rounds, switch
+from panal.client.problem import Code, Problem, of_api
+from panal.client.spec_changes import more_rounds, switch
 from panal.dashboard.view import named_run
 from panal.dashboard.viewer import Viewer
 from panal.kube.client import Client

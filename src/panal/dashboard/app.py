@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from panal.cli.problem import Code, Problem, of_api
+from panal.client.problem import Code, Problem, of_api
 from panal.dashboard import actions, assets, pages, run_pages
 from panal.dashboard.curves import as_csv
 from panal.dashboard.feed import TooMany

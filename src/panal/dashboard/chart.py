@@ -1,28 +1,23 @@
 """A line chart as SVG. Pure: numbers in, markup out.
 
 Colours, widths and fonts are classes of the style sheet, so the chart follows light and dark and needs no style attribute. A value that is
-not finite, or a round without one, is a gap in the line. A line has at most MOST points: of more rounds, evenly spread ones are drawn, and
-the first and last are among them. All text is escaped here.
+not finite, or a round without one, is a gap in the line; `panal.client.plotting` has the geometry. All text is escaped here.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from markupsafe import Markup
 
 from panal.api.figures import number
+from panal.client.plotting import Points, Scale, drawn, labelled, nice, runs, span, thinned
 
-MOST = 300  # points of a line
 WIDTH, HEIGHT = 400, 210  # units of the view box; a phone shows about as many pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
-LARGEST = 1e150  # a larger value is not drawn, like one that is not finite: differences of such values are not finite
 COLOURS = 8  # classes of the style sheet: s0 is the overall line, s1 to s6 are clusters, s7 is the run to compare with
 OTHER = 7
-Points = Mapping[int, float]  # the value of each round
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +32,6 @@ class Line:
     @property
     def classes(self) -> str:
         return f"line s{self.colour % COLOURS} {self.emphasis}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Maps values from `low` to `high` to pixels from `start` to `end`."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
-        return self.start + share * (self.end - self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ class Chart:
         """`name` becomes the id of the title, by which a screen reader names the picture."""
         rounds = self.rounds
         x = Scale(rounds[0], rounds[-1], LEFT, WIDTH - RIGHT) if rounds else Scale(0, 1, LEFT, WIDTH - RIGHT)
-        low, high = _range(self._values())
+        low, high = span(self._values())
         ticks = nice(low, high)
         y = Scale(min(low, ticks[0]), max(high, ticks[-1]), HEIGHT - BOTTOM, TOP)
         parts = [*_grid(ticks, y), *_rounds(rounds, x), *_band(self.band, x, y)]
@@ -101,64 +82,11 @@ class Chart:
         return ". ".join(said)
 
 
-def drawn(value: float) -> bool:
-    return abs(value) < LARGEST  # NaN is not
-
-
-def nice(low: float, high: float, most: int = 5) -> list[float]:
-    """About `most` round numbers from `low` to `high`."""
-    raw = (high - low) / (most - 1)
-    if not high > low or raw < abs(high) * 1e-12 or raw < 1e-300:  # further apart than numbers can tell
-        return [low]
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next((size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw), size * 10)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [each * step for each in range(first, last + 1)]
-
-
-def thinned(rounds: Sequence[int], most: int = MOST) -> list[int]:
-    """At most `most` of them, evenly spread, with the first and the last."""
-    if len(rounds) <= most:
-        return list(rounds)
-    step = (len(rounds) - 1) / (most - 1)
-    return [rounds[round(each * step)] for each in range(most)]
-
-
-def runs(points: Points) -> list[list[tuple[int, float]]]:
-    """The points in pieces without a gap: a round that is missing, or whose value is not finite, ends a piece."""
-    pieces: list[list[tuple[int, float]]] = [[]]
-    for before, now in pairwise([None, *sorted(points)]):
-        assert now is not None
-        if before is not None and now != before + 1:
-            pieces.append([])
-        if drawn(points[now]):
-            pieces[-1].append((now, points[now]))
-        else:
-            pieces.append([])
-    return [piece for piece in pieces if piece]
-
-
-def _range(values: Iterable[float]) -> tuple[float, float]:
-    found = list(values)
-    if not found:
-        return 0.0, 1.0
-    low, high = min(found), max(found)
-    if low == high:
-        room = abs(low) / 10 or 1.0
-        return low - room, high + room
-    return low, high
-
-
 def _grid(ticks: Sequence[float], y: Scale) -> Iterator[Markup]:
-    for tick in ticks:
-        at = f"{y(tick):.1f}"
+    for each in ticks:
+        at = f"{y(each):.1f}"
         yield Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, at, at)
-        yield Markup('<text class="tick y" x="{}" y="{}" dy="4">{}</text>').format(LEFT - 6, at, _tick(tick, ticks))
-
-
-def _tick(value: float, ticks: Sequence[float]) -> str:
-    step = abs(ticks[1] - ticks[0]) if len(ticks) > 1 else 0
-    return "0" if abs(value) < step / 1000 else number(value)
+        yield Markup('<text class="tick y" x="{}" y="{}" dy="4">{}</text>').format(LEFT - 6, at, labelled(each, ticks))
 
 
 def _rounds(rounds: Sequence[int], x: Scale) -> Iterator[Markup]:

@@ -14,7 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from panal.api.comparison import LOWER_IS_BETTER
 from panal.api.history import Round
 from panal.api.progress import Metric
-from panal.dashboard.chart import OTHER, Chart, Line, Points
+from panal.client.plotting import Points
+from panal.dashboard.chart import OTHER, Chart, Line
 
 CLUSTERS = 6  # lines of clusters in a chart
 CHARTS = 24

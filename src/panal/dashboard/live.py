@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from markupsafe import Markup
 
-from panal.cli.problem import of_api
+from panal.client.problem import of_api
 from panal.dashboard.security import secured
 from panal.dashboard.template import render
 from panal.dashboard.view import View, digest

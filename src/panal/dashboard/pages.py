@@ -16,7 +16,7 @@ from panal.api import names
 from panal.api.figures import moment
 from panal.api.status import ENDED
 from panal.api.text import shown
-from panal.cli.controller_lease import silent_since
+from panal.client.controller_lease import silent_since
 from panal.dashboard import index
 from panal.dashboard.bell import Bell
 from panal.dashboard.listing import STATES, Page, Query

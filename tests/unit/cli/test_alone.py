@@ -21,7 +21,7 @@ from embedded import Embedded
 from panal.api import names
 from panal.api.crd import crd
 from panal.cli.platform import COMMANDS
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube.client import Client
 from panal_local.ocm import crds
 from panal_local.ocm.writing import serve

@@ -18,7 +18,7 @@ from panal.api import names
 from panal.api.crd import crd
 from panal.cli import certs
 from panal.cli.main import main
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.times import now_utc, to_time

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from command_line import *  # noqa: F403
-from panal.cli import apply, apps, new, problem
-from panal.cli.choose import choose
-from panal.cli.problem import Code, Problem
+from panal.cli import new
+from panal.client import apply, apps, problem
+from panal.client.choose import choose
+from panal.client.problem import Code, Problem
 from panal.kube import errors
 from panal.pod.tools.flower.known import NEWEST, minor
 
@@ -261,7 +262,7 @@ def test_values_of_the_run_config_from_a_file(tmp_path):
         (["name=x"], "name=x"),  # a text without quotes
         (["lr"], "lr is not key=value"),
         (["missing.toml"], "missing.toml cannot be read"),
-        (["num-server-rounds=4"], "--rounds is 3, but --run-config has 4"),
+        (["num-server-rounds=4"], "3 rounds are asked for, but the run config has 4"),
     ],
 )
 def test_a_run_config_that_cannot_be_is_refused_before_anything_is_made(tmp_path, words, said):

@@ -4,7 +4,8 @@ import pytest
 
 from fake_client import FakeAccess, FakeClient
 from panal.cli import control
-from panal.cli.problem import Code, Problem
+from panal.client import deleting
+from panal.client.problem import Code, Problem
 
 
 def run(phase="Running", status=None, **spec):
@@ -56,7 +57,7 @@ def test_a_hub_that_does_not_know_the_field_is_named():
 
 
 def test_a_deletion_waits_until_the_run_is_gone_and_says_what_stays(capsys, monkeypatch):
-    monkeypatch.setattr(control, "ASK_AGAIN", 0)
+    monkeypatch.setattr(deleting, "ASK_AGAIN", 0)
     client = FakeClient(run("Completed", {"model": {"uri": "pvc://models/ns/digits-1/m"}}), deletions=3)
     assert control.delete(FakeAccess({"hub": client}), "digits-1", None, None) == Code.OK
     assert client.objects == {}
@@ -74,18 +75,18 @@ def test_a_deletion_waits_until_the_run_is_gone_and_says_what_stays(capsys, monk
     ],
 )
 def test_a_deletion_names_where_the_model_stays(storage, said):
-    assert control.kept({"metadata": {"namespace": "ns"}, "spec": {"server": {"storage": storage}}}) == said
+    assert deleting.kept({"metadata": {"namespace": "ns"}, "spec": {"server": {"storage": storage}}}) == said
 
 
 def test_a_deletion_that_takes_long_goes_on_without_the_command(monkeypatch):
-    monkeypatch.setattr(control, "ASK_AGAIN", 0)
+    monkeypatch.setattr(deleting, "ASK_AGAIN", 0)
     with pytest.raises(Problem, match="is still being deleted after 0 s") as problem:
         control.delete(FakeAccess({"hub": FakeClient(run(), deletions=9)}), "digits-1", None, 0)
     assert problem.value.code == Code.TIMEOUT
 
 
 def test_another_run_of_the_name_is_not_waited_for(monkeypatch, capsys):
-    monkeypatch.setattr(control, "ASK_AGAIN", 0)
+    monkeypatch.setattr(deleting, "ASK_AGAIN", 0)
     client = FakeClient(run(), deletions=1000)
     get = client.get
 

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from panal.cli import dashboard
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
+from panal.client.access import Access
+from panal.client.problem import Code, Problem
 
 
 @pytest.mark.parametrize("missing", dashboard.NEEDED)

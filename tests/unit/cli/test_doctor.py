@@ -20,7 +20,7 @@ from embedded import Embedded
 from panal.api import names
 from panal.api.crd import crd
 from panal.cli.doctor import reach
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal_local.ocm import crds

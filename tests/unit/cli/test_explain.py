@@ -16,7 +16,7 @@ from command_line import *  # noqa: F403
 from embedded import Embedded
 from panal.api.crd import crd
 from panal.cli.explanation import Report
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.times import now_utc, to_time

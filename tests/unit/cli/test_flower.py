@@ -12,8 +12,8 @@ from panal.cli import flower
 from panal.cli.fetch import FetchError
 from panal.cli.flower import for_flower, newest_allowed, resolve
 from panal.cli.main import main
-from panal.cli.problem import Code, Problem
 from panal.cli.requirements import Requirements
+from panal.client.problem import Code, Problem
 from panal.pod.tools.flower.known import MODULES, NEWEST, VERSIONS, WORKING
 
 OLDEST = VERSIONS[0]

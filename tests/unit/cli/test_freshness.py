@@ -15,8 +15,9 @@ from api import Api, api
 from embedded import Embedded
 from panal.api import names
 from panal.api.crd import crd
-from panal.cli import controller_lease, follow, freshness
+from panal.cli import follow
 from panal.cli.main import main
+from panal.client import controller_lease
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import Forbidden
@@ -130,7 +131,7 @@ def test_nothing_is_said_of_a_run_that_has_ended_or_is_looked_after(hub: Embedde
 
 
 async def test_who_follows_is_told_when_it_goes_and_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(controller_lease, "CHECK_EVERY", 0.0)
     seen = iter([None, now_utc() - LONG_AGO, now_utc() - LONG_AGO, None])
     over = asyncio.Event()
 
@@ -141,9 +142,9 @@ async def test_who_follows_is_told_when_it_goes_and_when_it_is_back(monkeypatch:
             over.set()
             return None
 
-    monkeypatch.setattr(freshness, "silent_since", silent_since)
+    monkeypatch.setattr(controller_lease, "silent_since", silent_since)
     said: list[str] = []
-    telling = asyncio.create_task(freshness.tell(None, follow.Show(False, said.append).controller))  # type: ignore[arg-type]
+    telling = asyncio.create_task(controller_lease.tell(None, follow.Show(False, said.append).controller))  # type: ignore[arg-type]
     await over.wait()
     telling.cancel()
     assert [text.split("s  ", 1)[1] for text in said] == [

@@ -8,7 +8,7 @@ import pytest
 from fake_client import FakeAccess, FakeClient
 from panal.api.history import for_config_map, head
 from panal.cli import history
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 
 ROWS = [
     {"round": 1, "seconds": 2.5, "replies": 2, "failures": 0, "metrics": {"loss": 0.5}, "clusters": {

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from fake_client import FakeClient
-from panal.cli import download, models
-from panal.cli.problem import Code, Problem
+from panal.cli import models
+from panal.client import download
+from panal.client.problem import Code, Problem
 from stored import CONTENT, DIGEST, Access, Hub, hub, job, run
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from panal.cli import notebook as notebooks
 from panal.cli.notebook import Files, Wanted, chosen, python, variables
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from stored import CONTENT, Access, Hub, hub, job, run
 
 LAB = """#!/bin/sh

@@ -11,7 +11,8 @@ import pytest
 
 from panal.cli import follow, output
 from panal.cli.logs import on_terminal
-from panal.cli.problem import Code, Problem, of_api
+from panal.client import telling
+from panal.client.problem import Code, Problem, of_api
 from panal.kube.errors import from_status
 
 HOSTILE = "gone\x1b[2J\r\nCompleted\u202e\0\ud800\x9b31m"
@@ -91,7 +92,7 @@ def test_an_api_servers_words_are_one_line():
 
 def test_where_there_is_no_terminal_a_few_lines_tell_of_many_steps():
     now, said = [0.0], []
-    few = output.FewLines("installing", said.append, lambda: now[0])
+    few = telling.FewLines("installing", said.append, lambda: now[0])
     for seconds, step in [
         (0, "collecting a"),
         (1, "downloading a"),

@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from panal.api.parse import parse
-from panal.cli import apply, new
+from panal.cli import new
 from panal.cli.package import contents, package
-from panal.cli.problem import Code, Problem
+from panal.client import apply
+from panal.client.problem import Code, Problem
 
 METADATA = {"namespace": "a", "uid": "c", "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1, "resourceVersion": "1"}
 COMPONENTS = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "c:d"\n'

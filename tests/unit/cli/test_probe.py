@@ -11,7 +11,7 @@ import worlds
 from panal.api import names
 from panal.cli import probe
 from panal.cli.probe import IMAGES, Outcome, feedback, judged, overdue
-from panal.cli.problem import Problem
+from panal.client.problem import Problem
 from panal.kube.objects import Object
 from panal.lifecycle.decide import decide
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from panal.cli import recipe
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 
 PROJECT = '[project]\nname = "app"\nversion = "1"\n'
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from panal.cli.problem import Code
 from panal.cli.reference import renewed
+from panal.client.problem import Code
 
 PAGE = Path(__file__).parents[3] / "docs/reference/cli.md"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from panal.cli.output import age
-from panal.cli.story import lines, summary
+from panal.client.story import lines, summary
 
 
 def status(phase="Running", message="", completed=0, collaborators=(), **fields):

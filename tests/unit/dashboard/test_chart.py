@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards import HOSTILE
-from panal.dashboard.chart import MOST, Chart, Line, nice, runs, thinned
+from panal.client.plotting import MOST, nice, runs, thinned
+from panal.dashboard.chart import Chart, Line
 
 NS = "{http://www.w3.org/2000/svg}"
 

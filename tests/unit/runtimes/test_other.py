@@ -11,8 +11,8 @@ import yaml
 from panal.api.names import ClusterName
 from panal.api.parse import parse_spec
 from panal.api.types import Client, Server, Spec
-from panal.cli import apps
 from panal.cli.package import contents
+from panal.client import apps
 from panal.lifecycle.support import ignored_fields
 from panal.runtimes import framework_of, runtime_for
 from panal.runtimes.app import AppError

@@ -11,9 +11,9 @@ import pytest
 
 from panal.api.progress import Progress
 from panal.api.types import Phase
-from panal.cli import apps
 from panal.cli.log_filter import LogFilter
-from panal.cli.problem import Problem
+from panal.client import apps
+from panal.client.problem import Problem
 from panal.lifecycle.decide import decide
 from panal.lifecycle.support import ignored_fields, unsupported
 from panal.lifecycle.world import ContainerView, Object, World

@@ -11,7 +11,7 @@ from typing import Any
 
 from panal.addon import install, issued
 from panal.api import names
-from panal.cli.tasks import together
+from panal.client.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import AlreadyExists, NotFound

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from panal.api.status import ENDED
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
-from panal.cli.tasks import together
+from panal.client.access import Access
+from panal.client.problem import Code, Problem
+from panal.client.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.objects import Object

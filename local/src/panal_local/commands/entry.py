@@ -1,4 +1,4 @@
-"""The commands `panal up`, `down`, `status` and `image build`, and the local platform as `panal.cli.platform` asks for it."""
+"""The commands `panal up`, `down`, `status` and `image build`, and the local platform as `panal.client.platform` asks for it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from panal.cli.access import Access
-from panal.cli.apps import App
 from panal.cli.options import Format, Home, Output
-from panal.cli.platform import Platform
-from panal.cli.problem import Code
-from panal.cli.run import Following
+from panal.client.access import Access
+from panal.client.apps import App
+from panal.client.platform import Platform, Target
+from panal.client.telling import Tell
 from panal.kube.objects import Object
 from panal_local.commands import folder as folders
 from panal_local.commands import images, platform
@@ -40,8 +39,11 @@ class Local(Platform):
     def cel(self, expression: str, cluster: Object) -> bool | None:
         return matches(expression, cluster)
 
-    def run_folder(self, home: Path | None, app: App, following: Following) -> Code:
-        return folders.run_folder(Folder.chosen(home), app, following)
+    def target(self, home: Path | None, app: App) -> Target:
+        return folders.target(Folder.chosen(home), app)
+
+    def start(self, home: Path | None, app: App, run: Object, tell: Tell) -> tuple[Access, Object]:
+        return folders.start(Folder.chosen(home), app, run, tell)
 
 
 def up(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from panal.cli import problem
-from panal.cli.problem import Code, Problem
+from panal.client import problem
+from panal.client.problem import Code, Problem
 from panal_local.node.recipes import BuildError
 from panal_local.supervisor.folder import PlatformError
 

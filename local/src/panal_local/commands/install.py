@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from panal.api import names
 from panal.api.crd import crd
-from panal.cli.tasks import together
+from panal.client.tasks import together
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import NotFound

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from panal.cli import output
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
+from panal.client.access import Access
+from panal.client.problem import Code, Problem
 from panal_local.commands.errors import explained
 from panal_local.commands.install import CLUSTERS, bring_up
 from panal_local.node.records import kept_logs

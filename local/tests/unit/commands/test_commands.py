@@ -10,11 +10,13 @@ import yaml
 from command_line import *  # noqa: F403
 from panal.api.names import NO_DATA
 from panal.api.parse import parse
-from panal.cli.apps import App
-from panal.cli.choose import choose
-from panal.cli.platform import COMMANDS, installed
-from panal.cli.problem import Code, Problem
-from panal_local.commands import data, folder
+from panal.cli.platform import COMMANDS
+from panal.client.apps import App
+from panal.client.choose import choose
+from panal.client.manifest import manifest, named
+from panal.client.platform import Target, installed
+from panal.client.problem import Code, Problem
+from panal_local.commands import data
 from panal_local.commands.entry import Local
 from panal_local.commands.errors import explained
 from panal_local.commands.platform import parse_claims
@@ -93,22 +95,34 @@ def test_a_run_of_an_app():
         "generation": 1,
         "resourceVersion": "1",
     }
-    made = folder.manifest(app(run_config={"lr": 0.5}), "my-app-1", "app/my-app:latest", 3)
+    made = manifest(app(run_config={"lr": 0.5}), "app/my-app:latest", 3, "")
     run = parse(made | {"metadata": metadata})
     assert (run.spec.server.rounds, run.spec.server.min_available_clients) == (5, 3)
     assert run.spec.client.data_claim == NO_DATA
     assert made["spec"]["server"]["runConfig"] == {"lr": 0.5}
-    assert "runConfig" not in folder.manifest(app(), "my-app-1", "app/my-app:latest", 3)["spec"]["server"]
+    assert "runConfig" not in manifest(app(), "app/my-app:latest", 3, "")["spec"]["server"]
 
 
 def test_each_run_has_a_unique_name():
-    digits = app("digits")
-    assert folder.next_name(digits, set()) == "digits-1"
-    assert folder.next_name(digits, {"digits-1", "digits-10", "digits-x", "other-11"}) == "digits-11"
+    run = manifest(app("digits"), "i:1", 3, "", namespace="ns")
+    assert named(run, set())["metadata"] == {"name": "digits-1", "namespace": "ns"}
+    assert named(run, {"digits-1", "digits-10", "digits-x", "other-11"})["metadata"]["name"] == "digits-11"
+    assert named(manifest(app("digits"), "i:1", 3, "", "mine"), {"mine"})["metadata"] == {"name": "mine"}
+
+
+def test_a_target_is_known_before_the_platform_is_up(tmp_path):
+    home, local = tmp_path / "home", Local()
+    assert local.target(home, app()) == Target("app/my-app:latest", 3, "")
+    for name in ("cluster1", "cluster3", "cluster9"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    with_data = local.target(home, app(data=tmp_path / "data"))
+    assert (with_data.clusters, with_data.data_claim) == (2, data.claim_name("my-app", tmp_path / "data"))
+    with pytest.raises(Problem, match="contains none of the folders cluster1, cluster2, cluster3"):
+        local.target(home, app(data=home))
 
 
 def test_a_run_with_data(tmp_path):
     key = data.claim_name("my-app", tmp_path)
-    client = folder.manifest(app(data=tmp_path), "x-1", "i:1", 2)["spec"]["client"]
+    client = manifest(app(data=tmp_path), "i:1", 2, key)["spec"]["client"]
     assert "dataClaim" not in client
     assert client["placement"]["predicates"][0]["requiredClusterSelector"]["claimSelector"]["matchExpressions"][0]["key"] == key

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fake_client import FakeAccess, FakeClient
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal_local.commands import data
 from panal_local.commands.install import claim
 

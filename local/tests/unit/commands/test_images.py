@@ -8,7 +8,7 @@ from importlib.metadata import version
 import pytest
 
 from panal.cli import recipe
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal_local.commands import images
 from panal_local.commands.images import build
 from wheels import wheel

@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from panal.api.names import KIND
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import Conflict, NotFound

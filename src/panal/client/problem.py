@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+from panal.api.text import block
 from panal.kube import errors
 
 MISFIT = "failed to create typed patch object"  # how an API server's message begins if a field is unknown or has the wrong type
@@ -29,12 +30,14 @@ class Code(IntEnum):
 
 
 class Problem(Exception):  # noqa: N818  users see it as a problem
-    """Ends a command with an exit code. `message` is the cause, `remedy` what the user can do."""
+    """An error whose text is the cause, and whose `remedy` is what the user can do. `code` is the exit code that ends a command."""
 
     def __init__(self, code: Code, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.remedy = remedy
+        if remedy:
+            self.add_note(block(remedy))  # in the traceback of a script or a notebook
 
 
 @contextmanager

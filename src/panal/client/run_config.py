@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 
 PAIR = re.compile(r"""(\S+?)=('[^']*'|"[^"]*"|\S+)""")  # values are TOML's
 EXAMPLE = "An example is --run-config 'lr=0.1 optimizer.name=\"sgd\" augment=true', or --run-config values.toml."
@@ -16,10 +16,14 @@ EXAMPLE = "An example is --run-config 'lr=0.1 optimizer.name=\"sgd\" augment=tru
 
 def read(words: Sequence[str], declared: Mapping[str, Any], table: str) -> dict[str, Any]:
     """The values by key; keys of tables contain dots, as in Flower. `declared` is the app's `table` in pyproject.toml. Raises Problem."""
-    found = {key: value for word in words for key, value in _of(word).items()}
-    known = dict(flat(declared))
+    return checked({key: value for word in words for key, value in _of(word).items()}, declared, table, "--run-config")
+
+
+def checked(values: Mapping[str, Any], declared: Mapping[str, Any], table: str, given: str = "run_config") -> dict[str, Any]:
+    """The values by key, with dots for tables. `given` is where they were given. Raises Problem for a key that the app does not declare."""
+    found, known = dict(flat(values)), dict(flat(declared))
     if unknown := sorted(found.keys() - known.keys()):
-        message = f"--run-config: the app does not declare {', '.join(unknown)}"
+        message = f"{given}: the app does not declare {', '.join(map(str, unknown))}"
         raise Problem(Code.USAGE, message, f"[{table}] in its pyproject.toml declares {', '.join(sorted(known)) or 'no keys'}.")
     return found
 

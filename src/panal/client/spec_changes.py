@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from panal.api.status import ENDED
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal.kube.client import Client
 from panal.kube.kinds import FEDERATED_LEARNING
 from panal.kube.objects import Object

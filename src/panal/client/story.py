@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from panal.api.status import ENDED, USUAL_CONDITIONS
-from panal.cli.output import numbers
 
 Status = dict[str, Any]
 FAILED = "Failed"  # the state of a collaborator
@@ -79,3 +78,9 @@ def summary(status: Status) -> list[str]:
         left_out = f"; {files['leftOut']} left out" if files.get("leftOut") else ""
         found += [f"files   {files['uri']}", f"        {files['count']} of the app, {files['size']} bytes{left_out}"]
     return found
+
+
+def numbers(status: Mapping[str, Any]) -> str:
+    """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
+    finite = {name: f"{value:.4g}" for name, value in (status.get("metrics") or {}).items()}
+    return ", ".join(f"{name} {value}" for name, value in {**finite, **(status.get("nonFiniteMetrics") or {})}.items())

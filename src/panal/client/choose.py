@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from panal.cli.access import Access, contexts
-from panal.cli.platform import installed
-from panal.cli.problem import Code, Problem
+from panal.client.access import Access, contexts
+from panal.client.platform import installed
+from panal.client.problem import Code, Problem
 
 KUBECTL_FILE = Path("~/.kube/config")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from panal.api.names import MAX_RUN_NAME
-from panal.cli import run_config
-from panal.cli.problem import Code, Problem
+from panal.client import run_config
+from panal.client.problem import Code, Problem
 from panal.runtimes import installed, runtime_for
 from panal.runtimes.app import App as Declared
 from panal.runtimes.app import AppError, table
@@ -33,8 +33,9 @@ class App:
     client: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] = ()) -> App:
-    """Raises Problem if the folder is not a valid app of an installed framework."""
+def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] | Mapping[str, Any] = ()) -> App:
+    """`values` are for the run config: words of a command line, or values by key. Raises Problem if the folder is not a valid app of an
+    installed framework."""
     file = folder / "pyproject.toml"
     try:
         content = tomllib.loads(file.read_text())
@@ -50,10 +51,12 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None, valu
         raise Problem(Code.USAGE, f"{file}: [tool.panal.run] data is not a string", "Give the path of a folder, in quotes.")
     place = data or (folder / own["data"] if "data" in own else None)
     name = fit(str(_table(file, content, "project").get("name") or folder.resolve().name))
-    chosen = run_config.read(values, declared.config, declared.config_table)
+    known, table_name = declared.config, declared.config_table
+    chosen = run_config.checked(values, known, table_name) if isinstance(values, Mapping) else run_config.read(values, known, table_name)
     keys = declared.rounds_keys
     if rounds and _rounds(chosen, keys, rounds) != rounds:
-        raise Problem(Code.USAGE, f"--rounds is {rounds}, but --run-config has {_rounds(chosen, keys)} rounds", "Omit one of them.")
+        message = f"{rounds} rounds are asked for, but the run config has {_rounds(chosen, keys)} rounds"
+        raise Problem(Code.USAGE, message, "Omit one of them.")
     wanted = rounds or _rounds({**declared.config, **chosen}, keys)
     return App(folder, framework, name, wanted, place, chosen, declared.server, declared.client)
 

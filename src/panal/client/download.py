@@ -7,6 +7,8 @@ file to its output, and is deleted afterwards: the user needs the permission to 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,8 +18,8 @@ from typing import Any
 
 from panal.api import names
 from panal.api.types import StorageType
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
+from panal.client.access import Access
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import NotFound
@@ -64,6 +66,27 @@ def folder_of(run: Object) -> str:
         name = run["metadata"]["name"]
         raise Problem(Code.NOT_FOUND, f"{name} has stored nothing", f"`panal get {name}` shows its state.")
     return str(found).rstrip("/").rpartition("/")[0]
+
+
+async def save(content: AsyncIterator[bytes], to: Path, expected: str | None, say: Callable[[int], None]) -> tuple[int, str]:
+    """Writes the file when all of it is here and has the `expected` digest. Returns size and digest. Raises Problem."""
+    part = to.with_name(f".{to.name}.{os.getpid()}.part")
+    sums, size = hashlib.sha256(), 0
+    try:
+        with part.open("wb") as opened_part:
+            async for piece in content:
+                opened_part.write(piece)
+                sums.update(piece)
+                size += len(piece)
+                say(size)
+        digest = f"sha256:{sums.hexdigest()}"
+        if expected is not None and digest != expected:
+            message = f"the file has {digest}, and status.model has {expected}: it is not the model that the run has stored"
+            raise Problem(Code.REFUSED, message, "Somebody has changed it in the storage, or another model was stored meanwhile.")
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+    return size, digest
 
 
 # --- the local platform -----------------------------------------------------------------------------------------
