@@ -128,7 +128,7 @@ def test_every_package_has_a_layer() -> None:
     assert packages <= {source for c in contracts for source in c.get("source_modules", ())}
 
 
-@pytest.mark.parametrize("package", ["cli", "client", "dashboard", "hub/scrape", "pod", "pod/tracking"])
+@pytest.mark.parametrize("package", ["cli", "client", "dashboard", "hub/scrape", "pod", "pod/tracking", "sdk"])
 def test_a_package_lists_its_modules(package: str) -> None:
     folder = ROOT / "src/panal" / package
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""

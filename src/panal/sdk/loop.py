@@ -1,0 +1,69 @@
+"""One event loop in a thread of its own, so that plain functions work where another loop runs already, as in a notebook's cell.
+
+Every error that leaves it is a Problem, whose remedy is in the traceback, and whose text is escaped: others have written parts of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from panal.api.text import block
+from panal.client.problem import Code, Problem, explained
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_running: tuple[int, asyncio.AbstractEventLoop] | None = None  # the process and its loop: a fork has the variable without the thread
+
+
+def call(work: Coroutine[Any, Any, T], where: str = "") -> T:
+    """Returns the result of `work`. `where` names the API server in errors. Ctrl-C, or the notebook's stop button, cancels `work`."""
+    future = asyncio.run_coroutine_threadsafe(_explained(work, where), _loop())
+    try:
+        return future.result()
+    except Problem as problem:
+        problem.args = (block(str(problem)),)
+        raise problem from None
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def iterate(items: AsyncGenerator[T, None], where: str = "", timeout: float | None = None, overdue: str = "") -> Iterator[T]:
+    """Yields what `items` yields. Raises Problem with `overdue` after `timeout` seconds."""
+    until = time.monotonic() + timeout if timeout is not None else None
+    try:
+        while True:
+            left = until - time.monotonic() if until is not None else None
+            yield call(_next(items, left, overdue), where)
+    except StopAsyncIteration:
+        return
+    finally:
+        call(items.aclose(), where)
+
+
+async def _next(items: AsyncGenerator[T, None], within: float | None, overdue: str) -> T:
+    try:
+        return await asyncio.wait_for(anext(items), within)
+    except TimeoutError as error:
+        raise Problem(Code.TIMEOUT, overdue, "It continues on the hub: watch it again, or wait longer.") from error
+
+
+async def _explained(work: Coroutine[Any, Any, T], where: str) -> T:
+    with explained(where):
+        return await work
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    global _running
+    with _lock:
+        if _running is None or _running[0] != os.getpid():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="panal", daemon=True).start()
+            _running = os.getpid(), loop
+        return _running[1]
