@@ -19,6 +19,7 @@ LARGE := example-pytorch # only `make .cache/images/example-pytorch.tar` builds 
 EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
 PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
+PROTOTYPE := .cache/prototype
 
 .PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
@@ -106,8 +107,9 @@ test-platform: $(VENV)/.ready
 test-export: $(VENV)/.ready .cache/export/.ready ## run the tests of exports with the real ONNX, scikit-learn, XGBoost and, if it is installed there, PyTorch (downloads 400 MB the first time)
 	PANAL_EXPORT_VENV=$(CURDIR)/.cache/export $(PYTEST) tests/export
 
-test-notebooks: $(VENV)/.ready $(NOTEBOOK)/.ready ## execute the notebooks, with Jupyter in an environment of its own
+test-notebooks: $(VENV)/.ready $(NOTEBOOK)/.ready $(PROTOTYPE)/.ready ## execute the notebooks, with Jupyter in environments of their own
 	$(PYTEST) -n $(WORKERS) tests/notebooks
+	$(PYTEST) local/tests/platform/test_prototype.py
 
 test-long: $(VENV)/.ready $(FLOWER)/.ready $(NOTEBOOK)/.ready ## run the slow tests on the local platform: runs, failures, kill -9 of every part, and the demo
 	$(PYTEST) local/tests/platform local/tests/embedded -m long
@@ -178,6 +180,13 @@ $(PYTORCH)/.ready: examples/pytorch/requirements.txt $(VENV)/.ready
 	$(call install,$(@D),--require-hashes -r $<)
 	touch $@
 
+$(PROTOTYPE)/.ready: requirements/prototype.txt $(VENV)/.ready # as a user has it: panal, the app's framework and Jupyter in one
+	@echo "creating the environment of the prototype notebook in $(@D)"
+	$(PYTHON) -m venv $(@D)
+	$(call install,$(@D),--require-hashes -r $<)
+	$(@D)/bin/$(PIP) install --no-deps --no-build-isolation --no-index -e . -e local
+	touch $@
+
 # uv installs many times faster than pip. It does not read all of pip's settings, so pip does it where uv cannot.
 UV = UV_DEFAULT_INDEX="$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}" \
 	$(BIN)/uv pip
@@ -202,6 +211,8 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) requirements/export.in -o requirements/export.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/notebook.in -c requirements/reporter.txt -o requirements/notebook.txt
+	$(COMPILE) pyproject.toml local/pyproject.toml requirements/prototype.in --extra cli --extra notebook --no-emit-package panal \
+		-c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/prototype.txt
 	$(COMPILE) examples/mnist/notebooks/requirements.in -c requirements/notebook.txt -o examples/mnist/notebooks/requirements.txt
 	$(COMPILE) <(echo uv) -o requirements/uv.txt
 	$(COMPILE) <(echo numpy) -c requirements/reporter.txt -o examples/plain/requirements.txt
