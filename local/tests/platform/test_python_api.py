@@ -88,6 +88,7 @@ def test_a_changed_model_is_refused_and_one_that_is_here_is_kept(home):
         stored.write_bytes(content)
 
 
+@pytest.mark.long
 async def test_a_run_is_followed_over_kills_of_its_hub_where_a_loop_runs(home, app):
     """As in a cell: the calls are plain functions, and an event loop runs in the thread that calls them."""
     assert asyncio.get_running_loop()
