@@ -154,8 +154,6 @@ def _same(found: list[dict[str, Any]]) -> bool:
     return bool(found[0]["model"]["digest"] == found[1]["model"]["digest"])
 
 
-
-
 async def _rounds(client: Client, run: Object) -> History | None:
     """None if there is no history of the run, or it cannot be read."""
     try:

@@ -16,6 +16,7 @@ from panal.api import names
 from panal.dashboard import feed, live
 from panal.dashboard import run as run_of
 from panal.dashboard.bell import Bell
+from panal.dashboard.run_pages import RunProgress
 
 
 class Reader:
