@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from panal.api.names import FIELD_MANAGER
 from panal.kube import execution
-from panal.kube.connection import APPLY_PATCH, JSON, MERGE_PATCH, Connection, Request
+from panal.kube.connection import APPLY_PATCH, JSON, MERGE_PATCH, Connection, Reply, Request
 from panal.kube.decoding import decode
 from panal.kube.errors import Conflict, Gone, LeadershipLost, NotFound, from_status
 from panal.kube.forms import Form, in_form
@@ -261,6 +261,12 @@ class Client:
         async with self._connection.socket(path, query, execution.PROTOCOL) as socket:
             async for piece in execution.output(socket):
                 yield piece
+
+    async def ask(self, kind: Kind, namespace: str, name: str, path: str, body: Any = None) -> Reply:
+        """Sends a request to a Pod or a Service through the API server: GET, or with `body` POST as JSON. `name` may end in `:PORT`. Raises
+        Forbidden and Unauthorized; any other status is in the reply, of the program or of the API server if it does not reach it."""
+        verb, method = ("get", "GET") if body is None else ("create", "POST")
+        return await self._connection.call(Request(verb, method, f"{kind.path(namespace, name, 'proxy')}{path}", body=body))
 
     # --- discovery ----------------------------------------------------------------------------------------------
     async def server_version(self) -> str:

@@ -65,6 +65,15 @@ class Request:
     accept: str = JSON
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`headers`: with names in lower case. `content`: at most LONGEST bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 @dataclass(frozen=True)
 class Proxy:
     """`url` has no credentials, because it is in the texts of errors. `headers` have them."""
@@ -143,6 +152,20 @@ class Connection:
             if response.status >= 400:
                 raise _error(response, content)
             return decode(content)
+
+    async def call(self, request: Request) -> Reply:
+        """The response of a program behind the API server, whatever its status. Raises the API server's own refusals."""
+        with _counted(request.verb) as outcome, _translated():
+            async with asyncio.timeout(self._timeout), await self._ask(request, self._timeout) as response:
+                content = bytearray()
+                async for piece in response.content.iter_any():
+                    content += piece
+                    if len(content) > LONGEST:
+                        raise Unavailable(0, "TooLong", f"the response has more than {LONGEST >> 20} MiB")
+            outcome.code = response.status
+            if response.status in (401, 403) and _status(response, content).get("kind") == "Status":
+                raise _error(response, content)
+            return Reply(response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(content))
 
     @asynccontextmanager
     async def stream(self, request: Request, silence: float, text: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -322,11 +345,11 @@ def _translated() -> Iterator[None]:
         raise Unauthorized(0, "NoCredentials", str(error)) from error
 
 
-def _error(response: aiohttp.ClientResponse, content: bytes) -> ApiError:
+def _error(response: aiohttp.ClientResponse, content: bytes | bytearray) -> ApiError:
     return from_status(response.status, _status(response, content), _seconds(response.headers.get("Retry-After", "")))
 
 
-def _status(response: aiohttp.ClientResponse, content: bytes) -> dict[str, Any]:
+def _status(response: aiohttp.ClientResponse, content: bytes | bytearray) -> dict[str, Any]:
     """The Status object of the response, or a substitute with the text of a proxy, or for a path that is not served."""
     try:
         body = msgspec.json.decode(content)

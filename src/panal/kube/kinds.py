@@ -42,6 +42,7 @@ _ADDON = "addon.open-cluster-management.io"
 _ADMISSION = "admissionregistration.k8s.io"
 _OPERATOR = "operator.open-cluster-management.io"
 _GATEWAY = "gateway.networking.k8s.io"
+_SERVING = "serving.kserve.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 FEDERATED_LEARNING = Kind(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
@@ -87,6 +88,11 @@ GATEWAY = Kind(_GATEWAY, "v1", "Gateway", "gateways")
 GATEWAY_CLASS = Kind(_GATEWAY, "v1", "GatewayClass", "gatewayclasses", namespaced=False)
 # A hub serves some of them. Any leads to the same objects.
 TLS_ROUTES = tuple(Kind(_GATEWAY, version, "TLSRoute", "tlsroutes") for version in ("v1", "v1alpha3", "v1alpha2"))
+HTTP_ROUTE = Kind(_GATEWAY, "v1", "HTTPRoute", "httproutes")
+
+INFERENCE_SERVICE = Kind(_SERVING, "v1beta1", "InferenceService", "inferenceservices")
+SERVING_RUNTIME = Kind(_SERVING, "v1alpha1", "ServingRuntime", "servingruntimes")
+CLUSTER_SERVING_RUNTIME = Kind(_SERVING, "v1alpha1", "ClusterServingRuntime", "clusterservingruntimes", namespaced=False)
 
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 
