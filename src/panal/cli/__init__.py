@@ -4,6 +4,7 @@ The commands and their options; other modules implement them:
 
 main               `panal`, and run, get, logs, new    model_commands     models, notebook      explain_command    explain
 progress_commands  top, history                        control_commands   suspend, resume, stop, delete
+serve_command      serve
 
 What they share:
 
@@ -21,6 +22,11 @@ explanation        prints it
 Models:
 
 models             list, show, download, compare       notebook           opens one on a model
+
+Served models:
+
+serve              the actions of `panal serve`        served             reads and writes   rollout            changes a version
+proving            which model has answered
 
 Apps and their images:
 

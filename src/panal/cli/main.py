@@ -25,6 +25,7 @@ from panal.cli import (
     probe,
     progress_commands,
     run,
+    serve_command,
 )
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
 from panal.cli.run import Following
@@ -160,6 +161,7 @@ def logs_(
 
 model_commands.add_to(app)
 control_commands.add_to(app)
+serve_command.add_to(app)
 
 
 dashboard.add_to(app)

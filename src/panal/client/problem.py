@@ -26,6 +26,8 @@ class Code(IntEnum):
     FAILED_WITH_MODEL = 10  # a run that was followed ended as Failed, and its model is stored
     UNHEALTHY = 11  # `panal doctor` has found a problem
     NOTEBOOK = 12  # a cell of a notebook failed, it could not be executed, or there is no Jupyter
+    GATE = 13  # `panal serve`: the model may not be served; nothing was changed
+    NOT_SERVED = 14  # `panal serve`: the new version does not answer; what served before continues
     INTERRUPTED = 130  # Ctrl-C; the operation continues on the hub
 
 
