@@ -21,7 +21,7 @@ PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
 PROTOTYPE := .cache/prototype
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks \
+.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks test-serving \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
@@ -209,11 +209,13 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
 	$(COMPILE) requirements/export.in -o requirements/export.txt
+	$(COMPILE) tests/serving/reader/requirements.in -o tests/serving/reader/requirements.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/notebook.in -c requirements/reporter.txt -o requirements/notebook.txt
 	$(COMPILE) pyproject.toml local/pyproject.toml requirements/prototype.in --extra cli --extra notebook --no-emit-package panal \
 		-c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/prototype.txt
 	$(COMPILE) examples/mnist/notebooks/requirements.in -c requirements/notebook.txt -o examples/mnist/notebooks/requirements.txt
+	$(COMPILE) examples/mnist/serving/requirements.in -c requirements/notebook.txt -o examples/mnist/serving/requirements.txt
 	$(COMPILE) <(echo uv) -o requirements/uv.txt
 	$(COMPILE) <(echo numpy) -c requirements/reporter.txt -o examples/plain/requirements.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
@@ -238,6 +240,28 @@ $(IMAGES)/%.tar: images/%.Containerfile | $(IMAGES)/.base
 
 $(IMAGES)/example-%.tar: $(shell find examples -type f 2>/dev/null) | $(IMAGES)/.base
 	$(BUILD) examples/$* panal/example-$*:$(VERSION) $@
+
+# KServe's program is one of those in KUBEBUILDER_ASSETS; its CRDs and settings, and the CRDs of the Gateway API, are in their Go modules.
+SERVING := .cache/serving
+MODULES := kserve gateway-api
+SERVED := $(foreach name,$(MODULES) mnist-predictor.tar storage-initializer.tar,$(SERVING)/$(name)) \
+	$(foreach name,controller pod-tools gateway example-mnist,$(IMAGES)/$(name).tar)
+test-serving: $(VENV)/.ready $(SERVED) ## serve the models of runs with real KServe on real nodes (docs/design/testing.md)
+	PANAL_KSERVE=$(CURDIR)/$(SERVING)/kserve PANAL_GATEWAY_API=$(CURDIR)/$(SERVING)/gateway-api $(PYTEST) -p no:cacheprovider tests/serving
+
+$(SERVING)/kserve: MODULE := github.com/kserve/kserve@v0.15.2
+$(SERVING)/gateway-api: MODULE := sigs.k8s.io/gateway-api@v1.3.0
+$(foreach name,$(MODULES),$(SERVING)/$(name)):
+	mkdir -p $(@D)
+	ln -sfn "$$(go mod download -json $(MODULE) | $(PYTHON) -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')" $@
+
+$(SERVING)/mnist-predictor.tar: $(wildcard examples/mnist/serving/*) examples/mnist/mnist_app/model.py | $(IMAGES)/.base
+	mkdir -p $(@D)
+	$(BUILD) examples/mnist panal/mnist-predictor:$(VERSION) $@ -f examples/mnist/serving/Containerfile
+
+$(SERVING)/storage-initializer.tar: $(wildcard tests/serving/reader/*) | $(IMAGES)/.base
+	mkdir -p $(@D)
+	$(BUILD) tests/serving/reader panal/test-storage-initializer:1 $@
 
 # The manifest for `kubectl apply`, from the chart.
 HELM = $(KUBEBUILDER_ASSETS)/helm

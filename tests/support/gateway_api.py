@@ -74,6 +74,13 @@ def gateway(namespace: str, port: int) -> tuple[Object, ...]:
     )
 
 
+def http_gateway(namespace: str, port: int) -> tuple[Object, ...]:
+    """The same, for plain HTTP of any host name."""
+    of_class, found, service = gateway(namespace, port)
+    listener = {"name": "http", "protocol": "HTTP", "port": port, "allowedRoutes": {"namespaces": {"from": "All"}}}
+    return of_class, found | {"spec": found["spec"] | {"listeners": [listener]}}, service
+
+
 def has_address(cluster: Cluster, namespace: str, address: str) -> None:
     """As a load balancer writes it."""
     patch = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}})
