@@ -22,7 +22,7 @@ import pytest
 
 from command_line import *  # noqa: F403
 from containers import Containers
-from panal.cli.problem import Code
+from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.objects import holds
 from runs import Run

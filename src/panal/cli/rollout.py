@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from panal.cli.problem import Code, Problem
 from panal.cli.proving import Asking, NotServed, Proof, prove
 from panal.cli.served import Service
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.errors import ApiError
 from panal.kube.objects import Object

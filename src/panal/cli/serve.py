@@ -11,12 +11,13 @@ from enum import StrEnum
 from typing import Any
 
 from panal.cli import output
-from panal.cli.access import Access
-from panal.cli.problem import Code, Problem
 from panal.cli.proving import Asking, NotServed, Proof, prove
 from panal.cli.rollout import abandon_canary, all_to_main, end_canary, goes_on, replace, restore
-from panal.cli.run import done, find
+from panal.cli.run import done
 from panal.cli.served import Service
+from panal.client.access import Access
+from panal.client.finding import find
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.errors import ApiError, NotFound
 from panal.kube.objects import Object

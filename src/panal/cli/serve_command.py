@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from panal.cli import serve as implementation
-from panal.cli.choose import choose
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output
-from panal.cli.problem import Code, Problem
 from panal.cli.proving import Asking
 from panal.cli.serve import Action, Wanted
+from panal.client.choose import choose
+from panal.client.problem import Code, Problem
 from panal.serving.gate import Better, Requirement
 from panal.serving.predictor import Content
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from panal.cli.problem import Code, Problem
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client
 from panal.kube.errors import Conflict, NotFound

@@ -7,9 +7,9 @@ import pytest
 
 from fake_client import FakeAccess, FakeClient
 from panal.cli import proving, serve, served
-from panal.cli.problem import Code, Problem
 from panal.cli.proving import Asking
 from panal.cli.serve import Action, Wanted
+from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.connection import Reply
 from panal.kube.errors import Conflict, Forbidden, Unavailable
