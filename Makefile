@@ -21,7 +21,7 @@ PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
 PROTOTYPE := .cache/prototype
 
-.PHONY: help demo verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks test-serving \
+.PHONY: help demo example test-fields test-fields-short verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks test-serving \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
@@ -30,6 +30,16 @@ help: ## list the targets
 
 demo: $(VENV)/.ready ## run the example on a hub and four clusters on this machine (KEEP=1 leaves them up)
 	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
+
+FIELDS := health
+example: $(VENV)/.ready .cache/fields/.ready ## run an example of a field: NAME=health (WRITE=1 puts its table into the docs, KEEP=1 leaves the platform up)
+	$(BIN)/python examples/fields.py $(NAME) --work .cache/examples --python .cache/fields/bin/python $(if $(WRITE),--write) $(if $(KEEP),--keep)
+
+test-fields-short: $(VENV)/.ready .cache/fields/.ready
+	PANAL_FLOWER_VENV=$(CURDIR)/.cache/fields $(PYTEST) -n $(WORKERS) tests/fields
+
+test-fields: test-fields-short ## test the parts of the examples of fields, then run each as a whole
+	for name in $(FIELDS); do $(MAKE) example NAME=$$name; done
 
 test: check test-unit test-short ## verify, test-unit, and the most important tests of test-integration
 
@@ -205,12 +215,14 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
 	$(COMPILE) examples/mnist/requirements.in -c requirements/flower-$(lastword $(FLOWERS)).txt -o examples/mnist/requirements.txt
 	$(COMPILE) examples/pytorch/pyproject.toml -c requirements/flower-$(lastword $(FLOWERS)).txt -o examples/pytorch/requirements.txt
+	for name in health; do cp requirements/flower-$(lastword $(FLOWERS)).txt examples/$$name/requirements.txt; done
 	$(COMPILE) requirements/openfl-1.9.in -o requirements/openfl-1.9.txt
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
 	$(COMPILE) requirements/export.in -o requirements/export.txt
 	$(COMPILE) tests/serving/reader/requirements.in -o tests/serving/reader/requirements.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
+	$(COMPILE) requirements/fields.in -c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/fields.txt
 	$(COMPILE) requirements/notebook.in -c requirements/reporter.txt -o requirements/notebook.txt
 	$(COMPILE) pyproject.toml local/pyproject.toml requirements/prototype.in --extra cli --extra notebook --no-emit-package panal \
 		-c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/prototype.txt

@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
-import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,29 +26,21 @@ from panal.kube.client import Client, Selector
 from panal.kube.errors import NotFound
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from stage import Stage  # noqa: E402  which is beside the examples
+
 SITES = ("cluster1", "cluster2", "cluster3")  # cluster4 has no digits, makes no claim, and is not selected
 IMAGE = "panal/example-mnist:0.1.0"
 NOTEBOOK = (*EXECUTING, "matplotlib", "safetensors")
 RUNS = ("digits", *(f"alone-{site}" for site in SITES))
 
 
-class Demo:
+class Demo(Stage):
     def __init__(self, work: Path) -> None:
-        self.home, self.data, self.result = work / "platform", work / "data", work / "result"
+        super().__init__(work / "platform")
+        self.data, self.result = work / "data", work / "result"
         self.began = time.monotonic()
         self.began_at = time.time()
-        os.environ["PANAL_HOME"] = str(self.home)
-        os.environ.pop("KUBECONFIG", None)
-
-    # --- what is shown -------------------------------------------------------------------------------------------
-    def title(self, text: str) -> None:
-        print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n## {text}", flush=True)
-
-    def run(self, *words: str) -> None:
-        print("$", " ".join(words), flush=True)
-        program = [sys.executable, "-m", "panal.cli.main", *words[1:]] if words[0] == "panal" else [sys.executable, *words[1:]]
-        if code := subprocess.run(program, cwd=HERE.parents[1], check=False).returncode:
-            sys.exit(f"the demo ends: `{' '.join(words)}` ended with {code}")
 
     # --- the demo ------------------------------------------------------------------------------------------------
     def play(self) -> None:
@@ -121,33 +108,6 @@ class Demo:
 
     def client(self, context: str) -> Client:
         return Client.from_kubeconfig(self.home / "kubeconfig", context=context, field_manager="demo")
-
-    # --- before and after ----------------------------------------------------------------------------------------
-    @contextmanager
-    def tidied(self, keep: bool) -> Iterator[None]:
-        """Removes a kept earlier demo first and, unless `keep`, this one at the end, except images and the model."""
-        self.home.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = (self.home.parent / "lock").open("w")
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.exit(f"another demo is at work in {self.home.parent}: wait for its end")
-        self.clear()
-        try:
-            yield
-        except KeyboardInterrupt:
-            print("\ninterrupted", flush=True)
-        finally:
-            if not keep:
-                self.clear()
-
-    def clear(self) -> None:
-        if not self.home.exists():
-            return
-        subprocess.run([sys.executable, "-m", "panal.cli.main", "down"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        for path in self.home.iterdir():
-            if path.name != "images":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def print_next_steps(self, keep: bool) -> None:
         self.title("What now")

@@ -1,0 +1,1 @@
+"""Heart disease, diagnosed by a model that four hospitals learn together."""
