@@ -31,7 +31,7 @@ help: ## list the targets
 demo: $(VENV)/.ready ## run the example on a hub and four clusters on this machine (KEEP=1 leaves them up)
 	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
 
-FIELDS := health
+FIELDS := health retail industry vehicles
 example: $(VENV)/.ready .cache/fields/.ready ## run an example of a field: NAME=health (WRITE=1 puts its table into the docs, KEEP=1 leaves the platform up)
 	$(BIN)/python examples/fields.py $(NAME) --work .cache/examples --python .cache/fields/bin/python $(if $(WRITE),--write) $(if $(KEEP),--keep)
 
@@ -215,7 +215,7 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	for v in $(FLOWERS); do $(COMPILE) requirements/flower.in -c <(echo "flwr==$$v.*") -o requirements/flower-$$v.txt; done
 	$(COMPILE) examples/mnist/requirements.in -c requirements/flower-$(lastword $(FLOWERS)).txt -o examples/mnist/requirements.txt
 	$(COMPILE) examples/pytorch/pyproject.toml -c requirements/flower-$(lastword $(FLOWERS)).txt -o examples/pytorch/requirements.txt
-	for name in health; do cp requirements/flower-$(lastword $(FLOWERS)).txt examples/$$name/requirements.txt; done
+	for name in health industry vehicles; do cp requirements/flower-$(lastword $(FLOWERS)).txt examples/$$name/requirements.txt; done
 	$(COMPILE) requirements/openfl-1.9.in -o requirements/openfl-1.9.txt
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
@@ -223,6 +223,7 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) tests/serving/reader/requirements.in -o tests/serving/reader/requirements.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/fields.in -c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/fields.txt
+	$(COMPILE) examples/retail/pyproject.toml -c requirements/fields.txt -o examples/retail/requirements.txt
 	$(COMPILE) requirements/notebook.in -c requirements/reporter.txt -o requirements/notebook.txt
 	$(COMPILE) pyproject.toml local/pyproject.toml requirements/prototype.in --extra cli --extra notebook --no-emit-package panal \
 		-c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/prototype.txt

@@ -31,7 +31,7 @@ from stage import Stage
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs/examples.md"
-NAMES = ("health",)
+NAMES = ("health", "retail", "industry", "vehicles")
 COMPARE = """
 import json, pathlib, sys
 sys.path.insert(0, sys.argv[1])
@@ -50,7 +50,7 @@ class Absence:
     until: int
 
 
-ABSENCES = {"vehicles": (Absence("cluster2", 3, 7), Absence("cluster5", 5, 10))}
+ABSENCES = {"vehicles": (Absence("cluster2", after=3, until=10), Absence("cluster5", after=6, until=13))}
 
 
 @dataclass(frozen=True)

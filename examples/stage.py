@@ -23,6 +23,7 @@ class Stage:
     def __init__(self, home: Path, python: Path = Path(sys.executable)) -> None:
         self.home, self.python = home, python
         os.environ["PANAL_HOME"] = str(home)
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # models this small do not gain by more, and clusters share the machine
         os.environ.pop("KUBECONFIG", None)
 
     def title(self, text: str) -> None:

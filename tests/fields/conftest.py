@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("health",)
+NAMES = ("health", "retail", "industry", "vehicles")
 Modules = Callable[[str], ModuleType]
 
 

@@ -23,7 +23,10 @@ def cells(path: Path) -> list[dict[str, Any]]:
 
 
 def test_the_notebooks_are_found() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["prototype.ipynb", "validate.ipynb", "model.ipynb"]
+    examples = {path.parents[1].name for path in NOTEBOOKS if path.is_relative_to(ROOT / "examples") and path.name == "validate.ipynb"}
+    assert examples == {"mnist", "health", "retail", "industry", "vehicles"}
+    assert [path.name for path in NOTEBOOKS if path.is_relative_to(ROOT / "src")] == ["model.ipynb"]
+    assert (ROOT / "examples/mnist/notebooks/prototype.ipynb") in NOTEBOOKS
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -1,0 +1,1 @@
+"""Drowsy drivers, recognized by how they keep the lane: a network that vehicles train when they are connected."""
