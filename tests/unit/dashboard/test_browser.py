@@ -102,6 +102,33 @@ async def test_filters_and_actions_by_keyboard(api, laptop):
     ]
 
 
+async def test_a_run_is_compared_with_another_and_a_cluster_emphasised(api, laptop):
+    ended = {"completionTime": "2026-03-01T12:00:00Z"}
+    await api.change(
+        run(metrics={"accuracy": 0.91}),
+        run("first", phase="Completed", metrics={"accuracy": 0.95}, **ended),
+        history("first", rounds=[row(1, 0.9), row(2, 0.95)]),
+    )
+    async with laptop() as (address, visitor), browser() as tab:
+        await tab.look(WIDE)
+        await tab.open(address)
+        await tab.open(f"{visitor.base}/runs/ns/digits?show=site-b")
+        await tab.until("document.getElementById('connection').dataset.state === 'live'", "the page is live")
+        await tab.evaluate(
+            "document.getElementById('compare-with').value = 'first';"
+            "document.getElementById('compare-with').dispatchEvent(new Event('change', {bubbles: true}))"
+        )
+        await tab.until("document.body.innerText.includes('-0.04 (worse)')", "the difference is shown")
+        await tab.until("location.search === '?show=site-b&with=first'", "the address has the choice")
+        assert await tab.evaluate("document.querySelectorAll('.line.s7').length") == 2  # in the chart, and in its legend
+        assert await tab.evaluate("!!document.querySelector('.line.strong') && !!document.querySelector('.line.dim')")
+        await api.change(run(metrics={"accuracy": 0.97}))
+        await tab.until("document.body.innerText.includes('+0.02 (better)')", "the comparison is live")
+        await tab.click("#all-clusters")
+        await tab.until("!document.querySelector('.line.dim') && location.search === '?with=first'", "all clusters are shown alike")
+        assert tab.complaints == []
+
+
 async def test_the_policy_holds_in_the_browser(laptop):
     """If a text became markup all the same, the browser would not run it, and would not send anything elsewhere."""
     async with laptop() as (address, visitor), browser() as tab:
