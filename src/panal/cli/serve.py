@@ -188,7 +188,9 @@ async def _version(service: Service, run: Object, wanted: Wanted) -> Version:
         return predictor.version(run, service.name, await _runtime(service, wanted), metrics, wanted.content)
     except ValueError as error:
         remedy = "Store the models of runs in a PersistentVolumeClaim or a bucket: `spec.server.storage` (docs/how-to/store-models.md)."
-        raise Problem(Code.REFUSED, str(error), remedy if "a folder of a node" in str(error) else "Correct the option.") from error
+        if "a folder of a node" not in str(error):
+            remedy = "Correct the option; with --content model the model itself is served."
+        raise Problem(Code.REFUSED, str(error), remedy) from error
 
 
 async def _runtime(service: Service, wanted: Wanted) -> Runtime:

@@ -73,6 +73,10 @@ def folder(run: Object, content: Content | None = None) -> tuple[str, tuple[str,
     if scheme not in ("pvc", "s3"):
         raise ValueError(f"the model is at {uri}, a folder of a node, which KServe does not serve")
     exported = status.get("export") or {}
+    if content is None and status["model"].get("export") and not exported.get("files"):
+        found: Object = next((c for c in status.get("conditions") or () if c.get("type") == "Exported"), {})
+        why = f"{found.get('status', 'Unknown')}: {found.get('message') or found.get('reason') or 'it has not begun'}"
+        raise ValueError(f"the app of {run['metadata']['name']} exports its model, and its condition Exported is {why}")
     if content is Content.MODEL or (content is None and not exported.get("files")):
         return f"{scheme}://{rest.rpartition('/')[0]}", (str(status["model"]["digest"]),)
     if not exported.get("files"):

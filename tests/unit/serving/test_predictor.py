@@ -64,6 +64,17 @@ def test_either_is_served_if_it_is_named():
         folder(run(), Content.EXPORT)
 
 
+def test_an_export_that_is_not_there_is_not_replaced_by_the_model():
+    waits = run(conditions=[{"type": "Exported", "status": "False", "message": "it has no torch"}])
+    waits["status"]["model"]["export"] = "app.export:onnx"
+    with pytest.raises(ValueError, match="exports its model, and its condition Exported is False: it has no torch"):
+        folder(waits)
+    assert folder(waits, Content.MODEL) == ("pvc://models/fl/ns/digits/u", ("sha256:m",))
+    del waits["status"]["conditions"]
+    with pytest.raises(ValueError, match="Exported is Unknown: it has not begun"):
+        folder(waits)
+
+
 def test_a_folder_of_a_node_is_refused():
     with pytest.raises(ValueError, match="a folder of a node, which KServe does not serve"):
         folder(run("file:///srv/models/u/model.safetensors"))
