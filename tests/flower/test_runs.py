@@ -200,6 +200,28 @@ def test_too_few_collaborators_and_a_folder_without_an_app(pods: Make) -> None:
     assert "no pyproject.toml with [tool.flwr.app]" in message["message"]
 
 
+def test_who_has_replied_and_who_has_failed_is_known_while_a_round_waits(pods: Make, tmp_path: Path) -> None:
+    run, config_map, held = pods(rounds=1, min_clients=1), ConfigMap(), tmp_path / "site3-1.held"
+    held.touch()
+    with reporting(run, config_map):
+        app = run.app(mode="raises-at-site2", folder=str(tmp_path))
+        run.start_superlink()
+        run.app_hash = run.bundle(app)
+        for site in ("site1", "site2", "site3"):
+            run.start_site(site, {"PANAL_SHARE_ERRORS": "true"})
+        run.connected("site1", "site2", "site3")
+        run.start_launcher(app)
+        waits = run.recorded(event="waiting", message="waits for site3")
+        assert (waits["replied"], waits["failed"]) == (["site1"], {"site2": "ValueError"})
+        assert waits["messages"] == {"site2": "patient 4711 has a secret"}
+        eventually(lambda: config_map.progress.replied == ["site1"], "the reporter tells it", 20)
+        assert config_map.progress.collaborators["site2"].failed
+        held.unlink()
+        assert run.termination()[0] == 0
+    assert config_map.progress.replied == []
+    assert run.recorded(event="round", phase="train")["collaborators"].keys() == {"site1", "site3"}
+
+
 def test_a_killed_collaborator_does_not_end_the_run(pods: Make) -> None:
     run = pods(min_clients=2)
     app = run.app(mode="slow-at-site3")
