@@ -8,6 +8,6 @@ Runs:
 apps               an app's folder                     run_config         values for it         manifest           a run of it
 apply              resources of a file                 finding            a run by its name     following          a run until it has ended
 spec_changes       what people change in a run         deleting           a run, until it ends  history            its rounds
-download           files that it has stored            controller_lease   is its status current? story             its changes, as lines
-plotting           the geometry of curves
+download           files that it has stored            story              its changes, as lines  plotting          the geometry of curves
+controller_lease   since when its status is not written
 """
