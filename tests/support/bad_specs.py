@@ -17,7 +17,7 @@ SPEC: Schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["proper
 ITEM, KEY = "[0]", "key"  # steps into a list and into a map
 VALID = {"server": {"image": "a:1"}, "client": {"image": "a:1"}}
 
-GOOD_TEXTS = ("a", "aa", "1Gi", "10%", "https://a.example.com")
+GOOD_TEXTS = ("a", "aa", "1Gi", "10%", "https://a.example.com", "pvc://a/b.safetensors", f"sha256:{0:064}")
 BAD_TEXTS = ("", "-", "a b", "a\n", "ä", "0", "../a", "a/b", "a..b")
 OF_TYPES: Mapping[str, tuple[Any, ...]] = {
     "string": (7, {}),

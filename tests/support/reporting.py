@@ -73,8 +73,9 @@ class ConfigMap(HistoryMap):
 
 
 @contextmanager
-def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
-    """Runs the reporter in a thread; returns the run's folder on the storage volume, which the attempts of a run share."""
+def reporting(pods: Pods, config_map: ConfigMap, **more: str) -> Iterator[Path]:
+    """Runs the reporter in a thread; returns the run's folder on the storage volume, which the attempts of a run share.
+    `more` are further variables."""
     volume = pods.folder / "volume"
     volume.mkdir(exist_ok=True)
     (pods.run_dir / RESUMED).unlink(missing_ok=True)
@@ -83,7 +84,7 @@ def reporting(pods: Pods, config_map: ConfigMap) -> Iterator[Path]:
         "PANAL_STORAGE_DIR": str(volume), "PANAL_STORAGE_URI": "pvc://models", "PANAL_STORAGE_PATH": "out", "PANAL_ATTEMPT": "job-1",
         "PANAL_WORK_DIR": str(pods.folder / "work"),
     }  # fmt: skip
-    reporter = Reporter(Settings.read(env), config_map, Gateway())
+    reporter = Reporter(Settings.read(env | more), config_map, Gateway())
     loop = asyncio.new_event_loop()
     thread = Thread(target=lambda: loop.run_until_complete(reporter.run()))
     thread.start()

@@ -55,6 +55,7 @@ COLLABORATOR_AUTHORITY = "panal-collaborator-authority"
 ANNOTATION_ROTATE = "fl.panal/rotate"  # on the ConfigMap AUTHORITIES: servers, collaborators, or both with a comma; then "@" and a time
 ANNOTATION_REVOKED = "fl.panal/revoked"  # on a ManagedClusterAddOn: since when
 ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: the unexpired certificates, as JSON
+INITIAL_PREFIX = "PANAL_INITIAL_"  # of the reporter's variables with the credentials of the bucket of spec.server.initialModel
 CLUSTER_HEADER = "x-panal-cluster"  # set by the aggregator's gateway: the cluster in the certificate
 POD_HEADER = "x-panal-pod"  # on the loopback of a run's Pod: the content of POD_SECRET, which only the Pod's processes can read
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import by_name, shown
-from panal.api.types import FilesStatus, Model, ModelStatus
+from panal.api.types import FilesStatus, InitialModelStatus, Model, ModelStatus
 from panal.pod.tools.codes import DIGEST, MAX_CODE, MAX_COUNT, MAX_METRICS, MAX_TEXT, NotFinite
 
 __all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite"]
@@ -69,7 +69,8 @@ class Progress(Model):
     this one went on (0: it began with the first).
     `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
     `waiting` is what the app or the reporter waits for before anything more happens; if that is replies, `replied` are clusters that have
-    replied, as far as they are listed. `unusable` is why nothing can be stored: the run ends.
+    replied, as far as they are listed. `unusable` is why nothing can be stored, or why the run cannot begin with its `initial_model`
+    (`unusable_reason` is then InitialModelUnusable): the run ends.
     `notices` are conditions that do not end the run, each with its message. `result` is what the run has produced: empty until it has
     ended, then Model, Files or Metrics.
     """
@@ -92,6 +93,8 @@ class Progress(Model):
     waiting: Text = ""
     replied: Annotated[list[str], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
     unusable: Text = ""
+    unusable_reason: Code = ""
+    initial_model: InitialModelStatus | None = None
     notices: Annotated[dict[Name, Text], Field(max_length=MAX_NOTICES)] = Field(default_factory=dict)
     result: Code = ""
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
+from panal.api.names import MAX_RUN_NAME
 from panal.api.placements import DNS_NAME, PLACEMENT, PlacementSpec
 from panal.api.pods import ENV, RESERVED_PREFIX, RESOURCES, PodSettings
 from panal.api.run_config import RunConfig
@@ -27,6 +28,7 @@ _HOST_NAME = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-
 _IPV6 = r"[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(:[0-9]{1,3}(\.[0-9]{1,3}){3})?"
 HOST = rf"^({_HOST_NAME}|{_IPV6})?$"
 ENDPOINT = rf"^(https?://({_HOST_NAME}|\[{_IPV6}\])(:[0-9]{{1,5}})?(/[-._~A-Za-z0-9/]*)?)?$"
+MODEL_URI = r"^((pvc://[-a-z0-9.]+|s3://[-a-z0-9.]+|file://)/[!-~]+\.(safetensors|npz))?$"
 IMAGE = r"^[!-~]*$"  # no spaces and line breaks
 FRAMEWORK = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DEFAULT_FRAMEWORK = "other"
@@ -261,6 +263,47 @@ class Replies(Model):
     )
 
 
+class InitialModel(Model):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "self.?run.orValue('') != '' ? self.?uri.orValue('') == '' : self.?uri.orValue('') != ''",
+                    "initialModel: name either a run or a uri; give one of them",
+                ),
+                rule(
+                    "self.?digest.orValue('') == '' || self.?uri.orValue('') != ''",
+                    "initialModel.digest: only with uri, because the status of a run has the digest of its model; remove it",
+                ),
+                rule(
+                    "!has(self.uri) || !self.uri.split('/').exists(part, part == '..')",
+                    "initialModel.uri: must not contain ..; give the path itself",
+                ),
+            ]
+        }
+    )
+
+    run: str = Field(
+        default="",
+        max_length=MAX_RUN_NAME,
+        pattern=LABEL,
+        description="A run in the same namespace, whose model this run begins with. This run waits until that one is Completed.",
+    )
+    uri: str = Field(
+        default="",
+        max_length=2 * MAX_PATH,
+        pattern=MODEL_URI,
+        description="Where the model is: pvc://CLAIM/path/model.safetensors in a volume claim of the run's namespace, "
+        "s3://BUCKET/path/model.safetensors in the bucket of server.storage, or file:///path/model.safetensors on the node.",
+    )
+    digest: str = Field(
+        default="",
+        max_length=71,
+        pattern=r"^(sha256:[0-9a-f]{64})?$",
+        description="With uri: the file's SHA-256. If the file has another one, the run fails.",
+    )
+
+
 UNIQUE_LISTENERS = rule(
     "self.all(l, !has(l.name) || l.name == '' || self.exists_one(other, has(other.name) && other.name == l.name))",
     "listeners: names must be unique; rename a listener, or omit its name",
@@ -285,6 +328,11 @@ class Server(PodSettings):
         json_schema_extra={"x-kubernetes-list-type": "atomic", "x-kubernetes-validations": [UNIQUE_LISTENERS]},
     )
     storage: Storage = Field(default_factory=Storage, description="Where the model is stored.", json_schema_extra={"default": {}})
+    initial_model: InitialModel | None = Field(
+        default=None,
+        description="With framework flower: the model with which the run begins, in place of the app's own initial arrays. "
+        "It must have the same names, shapes and types. If not set: the app's own.",
+    )
     quorum_timeout_seconds: int = Field(
         default=600, ge=1, le=MAX_SECONDS, description="How long the aggregator waits for the quorum to connect before the run fails."
     )

@@ -121,6 +121,14 @@ class ModelStatus(Model):
     export: Text | None = Field(default=None, max_length=256, description="The app's function that exports the model, as MODULE:FUNCTION.")
 
 
+class InitialModelStatus(Model):
+    """The model with which the run began, as it was read: its digest is that of the file."""
+
+    run: Text = Field(default="", description="The run of which it is; empty for a model that the spec names by its URI.")
+    uri: Text = Field(description="Where the model is.")
+    digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
+
+
 class FilesStatus(Model):
     """The files that the server app wrote into its working directory, stored beside the model; metadata.json lists them."""
 
@@ -202,6 +210,9 @@ class Status(Model):
         default_factory=list,
         description="The listeners of the spec, in the same order: where clusters reach the aggregator. They use the first that is ready.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    initial_model: InitialModelStatus | None = Field(
+        default=None, description="The model of spec.server.initialModel with which the run began."
     )
     model: ModelStatus | None = Field(default=None, description="The stored model.")
     files: FilesStatus | None = Field(default=None, description="The files that the server app wrote into its working directory.")

@@ -83,6 +83,9 @@ def run_(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE ...", help="Values for the run config, as for `flwr run`, with APP; can be repeated."),
     ] = None,
+    initial_model: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Begin with the model of this Completed run, with APP.  [default: the app's own]")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not follow the run.")] = False,
     timeout: Timeout = None,
     kubeconfig: Kubeconfig = None,
@@ -95,8 +98,9 @@ def run_(
     if (app_folder is None) == (file is None):
         raise Problem(Code.USAGE, "either APP or -f FILE is required", "Examples are `panal run ./myapp` and `panal run -f run.yaml`.")
     if file is not None:
-        if rounds or data or run_config:
-            raise Problem(Code.USAGE, "--rounds, --data and --run-config cannot be used with -f", "Set the values in the file.")
+        if rounds or data or run_config or initial_model:
+            message = "--rounds, --data, --run-config and --initial-model cannot be used with -f"
+            raise Problem(Code.USAGE, message, "Set the values in the file.")
         code = run.run_file(choose(kubeconfig, context, folder), file, namespace, create_namespace, following)
     else:
         assert app_folder is not None
@@ -104,7 +108,7 @@ def run_(
             message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n cannot be used with it"
             raise Problem(Code.USAGE, message, "To run on a hub, build and push an image, and give a FederatedLearning with -f.")
         local = required("`panal run APP`")
-        code = run.run_folder(local, folder, apps.read(app_folder, rounds, data, run_config or ()), following)
+        code = run.run_folder(local, folder, apps.read(app_folder, rounds, data, run_config or (), initial_model), following)
     raise typer.Exit(int(code))
 
 

@@ -33,9 +33,15 @@ class App:
     client: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(folder: Path, rounds: int | None = None, data: Path | None = None, values: Sequence[str] | Mapping[str, Any] = ()) -> App:
-    """`values` are for the run config: words of a command line, or values by key. Raises Problem if the folder is not a valid app of an
-    installed framework."""
+def read(
+    folder: Path,
+    rounds: int | None = None,
+    data: Path | None = None,
+    values: Sequence[str] | Mapping[str, Any] = (),
+    initial_model: str | None = None,
+) -> App:
+    """`values` are for the run config: words of a command line, or values by key. `initial_model`: the run with whose model it begins.
+    Raises Problem if the folder is not a valid app of an installed framework."""
     file = folder / "pyproject.toml"
     try:
         content = tomllib.loads(file.read_text())
@@ -58,7 +64,8 @@ def read(folder: Path, rounds: int | None = None, data: Path | None = None, valu
         message = f"{rounds} rounds are asked for, but the run config has {_rounds(chosen, keys)} rounds"
         raise Problem(Code.USAGE, message, "Omit one of them.")
     wanted = rounds or _rounds({**declared.config, **chosen}, keys)
-    return App(folder, framework, name, wanted, place, chosen, declared.server, declared.client)
+    server = {**declared.server, "initialModel": {"run": initial_model}} if initial_model else declared.server
+    return App(folder, framework, name, wanted, place, chosen, server, declared.client)
 
 
 def _declared(file: Path, content: Mapping[str, Any]) -> tuple[str, Declared]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from panal.addon.config import site_config
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.api.parse import FederatedLearning, Metadata
+from panal.api.parse import FederatedLearning, Metadata, ParseError, parse
 from panal.api.progress import Progress
 from panal.api.types import Phase
 from panal.hub import views, works
@@ -103,6 +103,7 @@ class Observer:
             sets_of_others=self._sets_of_others(run),
             cleanup_limit=self._settings.cleanup_limit,
             leftovers=tuple(self._leftovers(run)),
+            parent=self._parent(run),
             export=self._after(run, names.export(run.name)),
             validation=self._after(run, names.validation(run.name)),
             publication=self._after(run, names.publication(run.name)),
@@ -185,6 +186,16 @@ class Observer:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)
         placements = (((o.get("spec") or {}).get("client") or {}).get("placement") or {} for o in others)
         return frozenset(name for p in placements for name in p.get("clusterSets") or ())
+
+    def _parent(self, run: Run) -> Run | None:
+        """The run whose model this one begins with. One that cannot be parsed has no model."""
+        wanted = run.spec.server.initial_model
+        found = self._cache.get(kinds.FEDERATED_LEARNING, run.namespace, wanted.run) if wanted and wanted.run else None
+        try:
+            return _run(parse(found)) if found else None
+        except ParseError as error:
+            log.warning("run %s/%s: %s", run.namespace, wanted.run if wanted else "", error)
+            return None
 
     def _after(self, run: Run, name: str) -> JobView | None:
         """The Job of that name, which works on the model of a run that has ended."""

@@ -100,6 +100,7 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     labels = metadata.get("labels") or {}
     if kind == kinds.FEDERATED_LEARNING:
         yield RunKey(metadata["namespace"], metadata["name"])
+        yield from _successors(cache, RunKey(metadata["namespace"], metadata["name"]))
     elif names.LABEL_RUN in labels and names.LABEL_RUN_NAMESPACE in labels:  # a cluster's agent may remove labels of its works
         yield RunKey(labels[names.LABEL_RUN_NAMESPACE], labels[names.LABEL_RUN])
     elif kind == kinds.PLACEMENT_DECISION:
@@ -109,6 +110,14 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
         yield from unfinished(cache)
     elif kind not in (kinds.CERTIFICATE_SIGNING_REQUEST, kinds.ADDON_PLACEMENT_SCORE):
         yield from unfinished(cache, metadata.get("namespace"))
+
+
+def _successors(cache: Cache, key: RunKey) -> Iterator[RunKey]:
+    """The runs that have not started and wait for the model of this one."""
+    for run in cache.list(kinds.FEDERATED_LEARNING, key.namespace):
+        initial = ((run.get("spec") or {}).get("server") or {}).get("initialModel") or {}
+        if initial.get("run") == key.name and not (run.get("status") or {}).get("startTime"):
+            yield RunKey(key.namespace, run["metadata"]["name"])
 
 
 def unfinished(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:

@@ -14,11 +14,12 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import PodSettings
 from panal.gateway import aggregator as gateway
-from panal.lifecycle import pods, tracking
+from panal.lifecycle import initial_model, pods, tracking
 from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.participants import gateway as gateway_config
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.storage import storage
+from panal.lifecycle.storage.kind import ReporterNeeds
 from panal.lifecycle.world import Object, Run, World
 from panal.runtimes import AggregatorContainers, GatewayRules, Runtime
 
@@ -69,7 +70,7 @@ def _job(world: World, runtime: Runtime) -> Object:
     run = world.run
     frame = owned(run, "batch/v1", "Job", names.aggregator(run.name), "aggregator")
     pod, metadata = _pod(world, runtime), {"labels": labels(run, "aggregator")}
-    if storage(run).reporter(run).identity:
+    if any(each.identity for each in _reporter_needs(world)):
         others = [c["name"] for c in (*pod["initContainers"], *pod["containers"]) if c["name"] != pods.REPORTER]
         metadata |= {"annotations": {SKIPPED: ",".join(others)}}
     template = {"metadata": metadata, "spec": pod}
@@ -89,7 +90,7 @@ def _pod(world: World, runtime: Runtime) -> dict[str, Any]:
         "securityContext": pods.security(world.open_shift),
         "initContainers": [_tools(world), _reporter(world, runtime), _gateway(world, runtime), *sidecars],
         "containers": [pods.with_settings(containers.main, _main_settings(server, containers))],
-        "volumes": _volumes(run),
+        "volumes": _volumes(world),
         **pods.scheduling(server),
     }
 
@@ -131,8 +132,7 @@ def _gateway_rules(rules: GatewayRules) -> dict[str, str]:
 
 
 def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
-    run, stored = world.run, storage(world.run)
-    needs = [stored.reporter(run), tracking.reporter(run)]
+    run, stored, needs = world.run, storage(world.run), _reporter_needs(world)
     attempt = "metadata.labels['batch.kubernetes.io/controller-uid']"
     env = {
         "PANAL_NAMESPACE": run.namespace,
@@ -176,7 +176,13 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
     )
 
 
-def _volumes(run: Run) -> list[dict[str, Any]]:
+def _reporter_needs(world: World) -> list[ReporterNeeds]:
+    run = world.run
+    return [storage(run).reporter(run), tracking.reporter(run), initial_model.reporter(world)]
+
+
+def _volumes(world: World) -> list[dict[str, Any]]:
+    run = world.run
     token = [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
@@ -187,10 +193,6 @@ def _volumes(run: Run) -> list[dict[str, Any]]:
         pods.work_dir(),
         *pods.memory_dirs("gateway", "pod"),
         {"name": "storage", **storage(run).volume(run)},
-        *(
-            {"name": name, **source}
-            for needs in (storage(run).reporter(run), tracking.reporter(run))
-            for name, (source, _) in needs.volumes.items()
-        ),
+        *({"name": name, **source} for needs in _reporter_needs(world) for name, (source, _) in needs.volumes.items()),
         {"name": "token", "projected": {"sources": token}},
     ]

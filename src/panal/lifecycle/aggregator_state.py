@@ -48,7 +48,9 @@ def aggregator_state(world: World, now: datetime) -> AggregatorState:
     if job.failed:
         return _failed(world, job)
     if world.progress and world.progress.unusable:
-        return AggregatorState(stop=Trouble.of(Reason.STORAGE_UNUSABLE, world.progress.unusable))
+        of_the_model = world.progress.unusable_reason == Reason.INITIAL_MODEL_UNUSABLE
+        reason = Reason.INITIAL_MODEL_UNUSABLE if of_the_model else Reason.STORAGE_UNUSABLE
+        return AggregatorState(stop=Trouble.of(reason, world.progress.unusable))
     pod = newest(job)
     main = _main(world, pod)
     if main and (main.running or main.exit_code is not None):

@@ -3,6 +3,7 @@
 deleted? ended?                                -> cleanup
 cannot run here? stopped? deadline over?       -> Failed
 suspended?                                     -> Waiting; aggregator and collaborators are removed
+initial model not there yet?                   -> Waiting; Failed if it will never be
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
 no listener that the hub can have?             -> Waiting, with what it lacks
 else the run starts. Each of these steps changes an object on the hub, which triggers the next reconcile:
@@ -28,7 +29,19 @@ from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import ModelStatus, Phase, RestartsStatus, Status
-from panal.lifecycle import aggregator, cleanup, collaborators, diagnosis, exposure, placement, recovery, refused, status, story
+from panal.lifecycle import (
+    aggregator,
+    cleanup,
+    collaborators,
+    diagnosis,
+    exposure,
+    initial_model,
+    placement,
+    recovery,
+    refused,
+    status,
+    story,
+)
 from panal.lifecycle.after_run import after_run
 from panal.lifecycle.aggregator_state import AggregatorState, aggregator_state
 from panal.lifecycle.collaborators import Works
@@ -76,6 +89,8 @@ def _step(world: World, now: datetime) -> Step:
         return _suspended(world)
     selection = placement.select(world)
     if not _started(world):
+        if absent := initial_model.missing(world, now):
+            return _failed(world, _before(world), absent.trouble) if absent.final else _without_initial_model(world, absent, now)
         if placement.misconfigured(world):
             return _misconfigured(world)
         if not selection.enough:
@@ -124,6 +139,12 @@ def _suspended(world: World) -> Step:
     message = with_remedy(Reason.SUSPENDED, "suspended")
     outcome = Outcome(phase=Phase.WAITING, reason=Reason.SUSPENDED, message=message)
     return Step(outcome, delete=[*cleanup.works_of(world, world.works), *cleanup.job(world)])
+
+
+def _without_initial_model(world: World, absent: initial_model.Missing, now: datetime) -> Step:
+    outcome = Outcome(phase=Phase.WAITING, reason=Reason.INITIAL_MODEL_PENDING, message=absent.trouble.message)
+    looks = [seconds for seconds in (absent.look_again, deadline_left(world, now)) if seconds is not None]
+    return Step(outcome, look_again=min(looks, default=None))
 
 
 def _misconfigured(world: World) -> Step:

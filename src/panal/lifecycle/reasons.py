@@ -29,6 +29,7 @@ class Reason(StrEnum):
     AGGREGATOR_STARTING = "AggregatorStarting"
     AGGREGATOR_RESTARTING = "AggregatorRestarting"
     COLLABORATORS_STARTING = "CollaboratorsStarting"
+    INITIAL_MODEL_PENDING = "InitialModelPending"
     # normal progress
     CLUSTERS_SELECTED = "ClustersSelected"
     AGGREGATOR_READY = "AggregatorReady"
@@ -76,6 +77,8 @@ class Reason(StrEnum):
     AGGREGATOR_LOST = Ending.AGGREGATOR_LOST.value
     AGGREGATOR_FAILED = Ending.AGGREGATOR_FAILED.value
     STATE_LOST = Ending.STATE_LOST.value
+    INITIAL_MODEL_UNUSABLE = Ending.INITIAL_MODEL_UNUSABLE.value
+    INITIAL_MODEL_DIFFERS = Ending.INITIAL_MODEL_DIFFERS.value
     # Events that do not change the phase
     CLUSTER_ADDED = "ClusterAdded"
     CLUSTER_REMOVED = "ClusterRemoved"
@@ -115,6 +118,7 @@ NORMAL = frozenset(
         Reason.SUSPENDED,
         Reason.NOT_ENOUGH_CLUSTERS,
         Reason.PLACEMENT_PENDING,
+        Reason.INITIAL_MODEL_PENDING,
         Reason.ADDRESS_PENDING,
         Reason.AGGREGATOR_STARTING,
         Reason.COLLABORATORS_STARTING,
@@ -166,6 +170,8 @@ REMEDY: dict[str, str] = {
     Reason.AGGREGATOR_LOST: "Check the Events of the aggregator's Pod for the cause, and create the run again.",
     Reason.AGGREGATOR_FAILED: "Read the log of the aggregator.",
     Reason.STATE_LOST: "Create the run again, or set spec.server.onAggregatorLoss to Restart in a new run.",
+    Reason.INITIAL_MODEL_UNUSABLE: "Correct spec.server.initialModel and create the run again.",
+    Reason.INITIAL_MODEL_DIFFERS: "Name a model of the same architecture, or let the app start with such arrays. Create the run again.",
     Reason.NO_RESULT: "Check status.collaborators for the causes, and read the log of the aggregator.",
     Reason.ARRAYS_NOT_STORABLE: "Use arrays of real numbers, or set spec.result to Files and let the app save its model.",
     Reason.MODEL_SUSPECT: "Do not use the model until the cause is known. The metrics of each round are in metadata.json beside it.",

@@ -40,6 +40,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         non_finite_metrics=non_finite(metrics),
         headline_metric=headline(metrics),
         listeners=exposure.status(world) if outcome.started or outcome.reason == Reason.LISTENER_NOT_SUPPORTED else [],
+        initial_model=(progress.initial_model if progress else None) or (old.initial_model if outcome.started else None),
         model=outcome.model,
         files=progress.files if progress else (old.files if outcome.started else None),
         start_time=outcome.started,

@@ -6,7 +6,7 @@ import re
 
 from panal.api.names import MAX_RUN_NAME
 from panal.api.types import Spec, StorageType
-from panal.lifecycle import publication, storage, validation
+from panal.lifecycle import initial_model, publication, storage, validation
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
@@ -26,7 +26,10 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := storage.KINDS[spec.server.storage.type].problem(spec.server.storage):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if problem := validation.problem(spec) or publication.problem(spec):
+    if spec.server.initial_model and not runtime.warm_start:
+        text = f"spec.server.initialModel: not possible with framework {spec.framework}, whose app reads its own initial model; remove it"
+        return Trouble.of(Reason.INVALID_SPEC, text)
+    if problem := initial_model.problem(name, spec) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:

@@ -206,6 +206,7 @@ class World:
     cleanup_limit: timedelta = timedelta(minutes=5)  # how long a deletion waits for a cluster's agent
     # (apiVersion, kind, name) of panal's objects in the namespace that an ended run does not need
     leftovers: tuple[tuple[str, str, str], ...] = ()
+    parent: Run | None = None  # the run that spec.server.initialModel names
     export: JobView | None = None  # the Jobs that export, validate and publish the model
     validation: JobView | None = None
     publication: JobView | None = None

@@ -8,6 +8,7 @@ progress_map   writes the ConfigMap with the progress     historian        store
 models         stores models, answers the launcher        collecting       stores the app's files
 checkpointing  a checkpoint in the storage                checkpoint_keeper  stores them during the run
 gatekeeper     keeps the gateway's files up to date       followers        start `tracking`: MLflow, traces
+initial_model  the model with which the run begins        bringer          brings it to the aggregator
 pausing        between two passes
 
 Storage:

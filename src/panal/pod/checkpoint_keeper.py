@@ -1,6 +1,6 @@
 """Stores the checkpoints of a run (`checkpointing`) while it continues, and removes them when it has its result. Part of the reporter.
 
-It also checks the storage before the run begins: a run that cannot store anything ends.
+It also checks the storage and brings the initial model before the run begins: a run that cannot store anything, or begin with it, ends.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import logging
 from dataclasses import dataclass
 
 from panal.api.text import shown
+from panal.pod.bringer import Bringer
 from panal.pod.checkpointing import Checkpoints
+from panal.pod.initial_model import InitialModelError
 from panal.pod.pausing import pause
 from panal.pod.progress_map import ProgressMap
 from panal.pod.publishing import Storage
 from panal.pod.shelf import DamagedError
 from panal.pod.state import State
 from panal.pod.storage_errors import StorageError
-from panal.pod.tools.codes import MAX_TEXT, Doubt
+from panal.pod.tools.codes import MAX_TEXT, Doubt, Ending
 
 log = logging.getLogger("panal.reporter")
 
@@ -30,6 +32,7 @@ class CheckpointKeeper:
     state: State
     progress_map: ProgressMap
     storage: Storage
+    initial: Bringer
 
     async def run(self, stop: asyncio.Event) -> None:
         """Finds the checkpoint from which the run goes on, then stores each that is handed over. A run with a result needs none."""
@@ -51,11 +54,12 @@ class CheckpointKeeper:
         """Checks the storage, and looks in it for the checkpoint from which the run goes on. A run that cannot store anything ends."""
         try:
             wrong = await asyncio.to_thread(self._restored)
-        except StorageError as error:
-            log.error("the storage cannot be used: %s", error)
+        except (StorageError, InitialModelError) as error:
+            log.error("the run cannot begin: %s", error)
             if not stop.is_set():
                 self.state.trouble = ""
-                self.state.update(unusable=shown(str(error), MAX_TEXT))
+                reason = str(Ending.INITIAL_MODEL_UNUSABLE) if isinstance(error, InitialModelError) else ""
+                self.state.update(unusable=shown(str(error), MAX_TEXT), unusable_reason=reason)
             return False
         self._doubt(wrong)
         return True
@@ -63,6 +67,7 @@ class CheckpointKeeper:
     def _restored(self) -> str:
         with self.storage.beginning():
             self.storage.check()
+            self.initial.bring()
             return self.checkpoints.restore()
 
     async def remove_if_done(self) -> None:

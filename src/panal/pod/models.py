@@ -115,6 +115,8 @@ class Models:
             "rounds": model.get("history", {}),
             "clusters": dict(sorted(self.state.clusters.items())),
         }
+        if initial := self.state.progress.initial_model:
+            about["initialModel"] = initial.model_dump()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await asyncio.to_thread(self._stored, folder / ARRAYS, model, about)

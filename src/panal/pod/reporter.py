@@ -6,6 +6,7 @@
 | `progress_map` | writes the progress to the ConfigMap `<run>-progress` |
 | `historian` | stores the rounds beside the model, and writes them to the ConfigMap `<run>-history` |
 | `models` | stores the models and the app's files |
+| `bringer` | brings the model with which the run begins |
 | `checkpoint_keeper` | stores the checkpoints |
 | `followers` | tells MLflow and an OTLP endpoint of the run |
 | `gatekeeper` | keeps the gateway's files up to date |
@@ -30,12 +31,14 @@ from panal.api.names import MLFLOW_CREDENTIALS, OTLP_HEADERS
 from panal.api.progress import Progress
 from panal.kube.client import Client
 from panal.kube.logs import log_to_stdout
+from panal.pod.bringer import Bringer
 from panal.pod.checkpoint_keeper import CheckpointKeeper
 from panal.pod.checkpointing import Checkpoints
 from panal.pod.followers import Followers
 from panal.pod.gatekeeper import Gatekeeper, Gateway
 from panal.pod.historian import Historian
 from panal.pod.history import HistoryLog
+from panal.pod.initial_model import CREDENTIALS
 from panal.pod.models import Models
 from panal.pod.pausing import pause
 from panal.pod.progress_map import ConfigMapSink, ProgressMap, Sink
@@ -71,7 +74,8 @@ class Reporter:
         self._historian = Historian(history, settings.place.folder, lambda: state.progress, sink.write_history)
         self._map = ProgressMap(state, gateway, sink, settings.run_dir / ROUNDS)
         checkpoints = Checkpoints(settings.run_dir, self._storage.shelf)
-        self._keeper = CheckpointKeeper(checkpoints, state, self._map, self._storage)
+        initial = Bringer(settings, state, self._storage.shelf, credentials, touch)
+        self._keeper = CheckpointKeeper(checkpoints, state, self._map, self._storage, initial)
         self._records = RecordReader(Tail(settings.run_dir / PROGRESS), state, gateway, self._historian, checkpoints)
         self.followers = Followers(settings, credentials, history, state)
         self._models = Models(settings, state, self._records, self._map, self._historian, self._storage, self.followers, touch, self.stop)
@@ -147,7 +151,7 @@ def _opened(settings: Settings, credentials: Mapping[str, str], state: State, to
 async def _main() -> None:
     settings = Settings.read(os.environ)
     of_secret = settings.bucket is not None and bool(settings.bucket.secret)
-    wanted = (*(SECRETS if of_secret else ()), *MLFLOW_CREDENTIALS, OTLP_HEADERS)
+    wanted = (*(SECRETS if of_secret else ()), *CREDENTIALS, *MLFLOW_CREDENTIALS, OTLP_HEADERS)
     credentials = {name: os.environ.pop(name) for name in wanted if name in os.environ}
     gatekeeper = Gatekeeper.of(os.environ)
     async with Client.from_kubeconfig(timeout=5, field_manager="panal-reporter") as client:

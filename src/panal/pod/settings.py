@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR
+from panal.pod.initial_model import InitialModel
 from panal.pod.storage_errors import Address
 from panal.pod.storing import Place
 from panal.pod.tracking.settings import Telemetry, Tracking
@@ -23,6 +24,7 @@ class Settings:
     bucket: Address | None = None  # None: `mount` is the volume on which the run is stored
     tracking: Tracking | None = None
     telemetry: Telemetry | None = None
+    initial: InitialModel | None = None  # the model with which the run begins
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -38,4 +40,5 @@ class Settings:
             bucket=Address.read(env),
             tracking=Tracking.read(env),
             telemetry=Telemetry.read(env),
+            initial=InitialModel.read(env),
         )

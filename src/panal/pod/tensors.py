@@ -1,4 +1,4 @@
-"""Converts a model from npz to safetensors in chunks, so that memory use does not depend on the model's size.
+"""Converts a model from npz to safetensors and back, in chunks, so that memory use does not depend on the model's size.
 
 The safetensors library keeps all tensors in memory while it writes. The format: the header's length (8 bytes, little-endian), the header
 (JSON: dtype, shape and offsets of each tensor, padded with spaces), then the tensors' bytes.
@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 PIECE = 4 << 20  # bytes
+MAX_HEADER = 100_000_000  # bytes, as the safetensors library has it
 METADATA = "__metadata__"  # what safetensors calls its own entry of the header
 _NAMES = {
     "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
@@ -60,6 +61,58 @@ def convert(source: Path, names: Sequence[str], target: Path, metadata: dict[str
         tensors = [_describe(index, name, *header) for index, (name, header) in enumerate(zip(names, headers, strict=True))]
         tensors.sort(key=lambda t: -t.dtype.itemsize)  # aligns each tensor to its item size
         return _write(_pieces(archive, tensors, metadata), target, tick)
+
+
+def unpack(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> list[str]:
+    """Writes the safetensors file `source` as an npz to `target`. Returns the names: array `i.npy` is that of the i-th name. Calls `tick`
+    after each chunk.
+
+    Raises ValueError if it is no such file, or has a type that numpy lacks.
+    """
+    with source.open("rb") as file, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        header, begin = _read_header(file)
+        for index, (name, entry) in enumerate(header.items()):
+            dtype, shape, start, size = _entry(name, entry, os.fstat(file.fileno()).st_size - begin)
+            with archive.open(f"{index}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_2_0(member, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+                file.seek(begin + start)
+                for at in range(0, size, PIECE):
+                    member.write(file.read(min(PIECE, size - at)))
+                    tick()
+    return list(header)
+
+
+def check(source: Path, names: Sequence[str]) -> None:
+    """Raises ValueError or KeyError if the npz has not exactly these arrays, in the form in which `convert` reads them."""
+    with zipfile.ZipFile(source) as archive:
+        if len(archive.namelist()) != len(names):
+            raise ValueError(f"it has {len(archive.namelist())} arrays, and {len(names)} names")
+        for index, name in enumerate(names):
+            _checked(archive, f"{index}.npy", name)
+
+
+def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """The entries of a safetensors file by name, and where its data begins."""
+    first = file.read(8)
+    length = struct.unpack("<Q", first)[0] if len(first) == 8 else MAX_HEADER + 1
+    if length > MAX_HEADER:
+        raise ValueError("it does not begin like a safetensors file")
+    header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return {name: entry for name, entry in header.items() if name != METADATA}, 8 + length
+
+
+def _entry(name: str, entry: Any, there: int) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
+    """Type, shape, begin and size of an array. `there`: bytes of data in the file."""
+    kind = next((kind for kind, known in _NAMES.items() if known == entry["dtype"]), None)
+    if kind is None:
+        raise ValueError(f"array {name!r} has the type {entry['dtype']}, which numpy does not have")
+    dtype, shape = np.dtype(f"<{kind}"), tuple(int(length) for length in entry["shape"])
+    start, end = (int(offset) for offset in entry["data_offsets"])
+    if any(length < 0 for length in shape) or not 0 <= start <= end <= there or math.prod(shape) * dtype.itemsize != end - start:
+        raise ValueError(f"array {name!r} is not where its header says")
+    return dtype, shape, start, end - start
 
 
 def copy(source: Path, target: Path, tick: Callable[[], None] = lambda: None) -> Written:

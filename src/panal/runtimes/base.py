@@ -89,6 +89,11 @@ class Runtime(Protocol):
         """Why this runtime cannot run `spec`: the field and the remedy. Empty if it can."""
         return ""
 
+    @property
+    def warm_start(self) -> bool:
+        """Whether a run may begin with the model of `spec.server.initialModel`."""
+        return False
+
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
         """The fields that are set in `spec`, such as `spec.server.superlink`, and have no effect with this runtime."""
         return ()
@@ -142,6 +147,7 @@ def aggregator_environment(spec: Spec) -> list[dict[str, Any]]:
         PANAL_QUORUM_TIMEOUT=str(spec.server.quorum_timeout_seconds),
         PANAL_ROUND_TIMEOUT=str(spec.server.round_timeout_seconds),
         **({} if grace is None else {"PANAL_STRAGGLER_GRACE": str(grace)}),
+        **({"PANAL_WARM_START": "true"} if spec.server.initial_model else {}),
     )
 
 

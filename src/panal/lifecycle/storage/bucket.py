@@ -46,14 +46,14 @@ class Bucket:
         wanted = s3(run)
         volumes = {"authorities": (authorities(wanted.ca_bundle), names.AUTHORITIES_DIR)} if wanted.ca_bundle else {}
         file = f"{names.AUTHORITIES_DIR}/{CA_FILE}" if wanted.ca_bundle else ""
-        env = environment(PANAL_STORAGE_S3=json.dumps(_address(wanted)), PANAL_STORAGE_AUTHORITIES=file)
+        env = environment(PANAL_STORAGE_S3=json.dumps(address(wanted)), PANAL_STORAGE_AUTHORITIES=file)
         return ReporterNeeds((*env, *_credentials(wanted.secret_name)), volumes, identity=not wanted.secret_name)
 
     def without_pod(self, run: Run) -> str:
         return ""
 
 
-def _address(wanted: S3) -> dict[str, object]:
+def address(wanted: S3) -> dict[str, object]:
     """What `panal.pod.bucket.Address` reads."""
     bundle = wanted.ca_bundle
     return {

@@ -57,6 +57,8 @@ class Ending(Code):
     AGGREGATOR_LOST = "AggregatorLost"
     AGGREGATOR_FAILED = "AggregatorFailed"
     STATE_LOST = "StateLost"
+    INITIAL_MODEL_UNUSABLE = "InitialModelUnusable"
+    INITIAL_MODEL_DIFFERS = "InitialModelDiffers"
 
 
 FAILURES: frozenset[str] = frozenset(Ending) - {Ending.COMPLETED}

@@ -28,6 +28,7 @@ COLLECTED = "collected.json"  # the result for the app's files
 PARTICIPANTS = "participants.json"  # the clusters that take part now
 ROUNDS = "rounds"  # the number of rounds that the spec wants now
 RESUME, RESUMED = "resume", "resumed.json"  # the checkpoint from which the run goes on, and its round; 0: there is none
+INITIAL = "initial"  # the model with which the run begins: model.npz and model.json
 
 MESSAGE_LENGTH = 1500
 LONGEST = 2000  # characters of a log line

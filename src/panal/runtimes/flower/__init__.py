@@ -24,6 +24,7 @@ class Flower(Runtime):
     remedies: Mapping[str, str] = REMEDIES
     notices: Sequence[str] = NOTICES
     logs: Logs = LOGS
+    warm_start: bool = True
 
     def gateway(self, spec: Spec) -> GatewayRules:
         return RULES

@@ -60,6 +60,9 @@ def patch_server(module: Any) -> None:
         if watch is None:
             return original(self, num_rounds, timeout)
         set_minimums(self.strategy, number("PANAL_MIN_CLIENTS", 1))
+        check_warm_start(watch, self.strategy)
+        initial = self._get_initial_parameters
+        self._get_initial_parameters = lambda *args, **kwargs: watch.warm.parameters(initial(*args, **kwargs))
         trained = TrainedRounds()
         self.fit_round = trained.counting(self.fit_round, lambda out: bool(out and out[0] is not None))
         rounds = number("PANAL_ROUNDS", num_rounds)
@@ -74,12 +77,21 @@ def patch_server(module: Any) -> None:
 
 def patch_workflow(module: Any) -> None:
     original = module.DefaultWorkflow.__call__
+    begin = module.default_init_params_workflow
+
+    def begin_with_initial_model(grid: Any, context: Any) -> None:
+        begin(grid, context)
+        records = context.state.array_records
+        records[PARAMETERS] = watch_of(grid).warm.parameters_in(records[PARAMETERS])
+
+    module.default_init_params_workflow = begin_with_initial_model
 
     @wraps(original)
     def call(self: Any, grid: Any, context: Any) -> Any:
         watch = watch_of(grid)
         set_minimums(context.strategy, number("PANAL_MIN_CLIENTS", 1))
         context.config.num_rounds = number("PANAL_ROUNDS", context.config.num_rounds)
+        check_warm_start(watch, context.strategy)
         trained = TrainedRounds()
         fit = self.fit_workflow
 
@@ -99,6 +111,12 @@ def patch_workflow(module: Any) -> None:
         finish(watch, context.strategy, as_arrays(tensors), trained)
 
     module.DefaultWorkflow.__call__ = call
+
+
+def check_warm_start(watch: Watch, strategy: Any) -> None:
+    """Raises RunError for a strategy whose model is not what it is given at the start."""
+    if hasattr(strategy, "global_model"):
+        watch.warm.refuse(f"{type(strategy).__name__} of Flower's older interface keeps its trees itself; use the one of flwr.serverapp")
 
 
 class TrainedRounds:

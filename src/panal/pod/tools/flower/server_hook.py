@@ -65,12 +65,16 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
+        warm = watch_of(bound.arguments["grid"]).warm
+        if "initial_arrays" in bound.arguments:
+            bound.arguments["initial_arrays"] = warm.arrays(bound.arguments["initial_arrays"])
+        warm.require_used()
         call = {k: v for k, v in bound.arguments.items() if k != next(iter(signature.parameters))}
         try:
             observation = Observation(self, call, original)
         except TypeError as error:  # an unknown kind of strategy or grid: only its messages are observed (`watch`)
             log_line(f"this strategy cannot be observed: {error!r}")
-            return original(self, *args, **kwargs)
+            return original(*bound.args, **bound.kwargs)
         return observation.run()
 
     return start
@@ -114,6 +118,8 @@ class Observation:
         result, raised = None, True
         try:
             done = self._resume()
+            if not done:
+                self.watch.warm.require_model()
             self.journal.started(self.offset + self.rounds if self.rounds else 0)
             result = self._rest(call) if done else self.original(self.strategy, **call)
             result = self._more_rounds(result, call)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
-from ..codes import Doubt, Ending
+from ..codes import TRAIN, Doubt, Ending
 from ..files import RunError, number
 from .aggregation import base_rules
 from .context import naming_missing_keys
@@ -25,6 +25,7 @@ from .part import Part
 from .replies import Clusters, Phase, merged, result_of, take_record
 from .starts import Starts
 from .waits import wanted
+from .warm_start import WarmStart
 
 ROUND_TIMEOUT = 3600  # seconds; Flower's default, used only without the controller
 SILENT = 3.0  # seconds of polling for nodes before the app counts as waiting
@@ -41,7 +42,9 @@ def patch(module: ModuleType) -> None:
         global _watch
         _watch = Watch(grid, Starts(Path(server_app_dir)))
         try:
-            return original(grid, naming_missing_keys(context), server_app_dir, *args, **kwargs)
+            result = original(grid, naming_missing_keys(context), server_app_dir, *args, **kwargs)
+            _watch.warm.require_used()
+            return result
         finally:
             _watch.close()
 
@@ -69,6 +72,7 @@ class Watch:
         self.grid = grid
         self.starts = starts
         self.journal = Journal()
+        self.warm = WarmStart(self.journal)
         self.observing = False
         self.clusters = Clusters()
         self._rounds = Rounds()
@@ -145,6 +149,8 @@ class Watch:
         """The part of a round to which these messages belong; a Part without kind if they are not all of one kind in KINDS."""
         kinds = {str(m.metadata.message_type).partition(".")[0] for m in messages}
         kind = kinds.pop() if len(kinds) == 1 and kinds <= set(KINDS) else ""
+        if kind == TRAIN:
+            self.warm.require_used()
         if not kind:
             return Part("")
         self._waiting.over()
