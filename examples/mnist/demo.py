@@ -86,7 +86,8 @@ class Demo(Stage):
                     if document["kind"] != "Pod":  # which fills the volume where it is no folder of this machine
                         await client.apply(document)
                 folder = await volume(client, COLLABORATOR_NAMESPACE, "digits")
-                shutil.copy(self.data / site / "train.npz", folder / "train.npz")
+                for file in ("train.npz", "held-out.npz"):
+                    shutil.copy(self.data / site / file, folder / file)
                 for document in documents("site/claim.yaml"):
                     await client.apply(document)
             print(f"{site}: {folder / 'train.npz'}, and the ClusterClaim digits.example.com")

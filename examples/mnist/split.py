@@ -1,7 +1,8 @@
-"""Deals out the digits: `python split.py FOLDER` makes cluster1/, cluster2/, cluster3/ (train.npz each) and test.npz.
+"""Deals out the digits: `python split.py FOLDER` makes cluster1/, cluster2/, cluster3/ and test.npz.
 
 Each cluster gets 80 % of the digits of its own classes and 10 % of the others', so about four fifths of what it sees are three or four
-classes. The test digits, 1,500 of all classes as they occur, are in no cluster. Always the same.
+classes (train.npz). The test digits, 1,500 of all classes as they occur, are in no cluster's train.npz. They are dealt out in the same way
+as what each cluster holds out (held-out.npz). Always the same.
 """
 
 from __future__ import annotations
@@ -21,29 +22,33 @@ Rows = NDArray[np.int64]
 
 
 def deal(labels: NDArray[np.uint8]) -> dict[str, Rows]:
-    """Rows of each cluster, and of `test`."""
+    """Rows of each file, by its path."""
     rng = np.random.default_rng(7)
-    dealt: dict[str, list[Rows]] = {name: [] for name in (*OWN, "test")}
+    dealt: dict[str, list[Rows]] = {f"{name}/{file}": [] for name in OWN for file in ("train.npz", "held-out.npz")} | {"test.npz": []}
     for digit in range(10):
         rows = rng.permutation(np.flatnonzero(labels == digit))
         test = round(len(rows) * TEST)
-        dealt["test"].append(rows[:test])
-        rows = rows[test:]
-        owner = next(name for name, own in OWN.items() if digit in own)
-        kept = round(SHARE * len(rows))
-        dealt[owner].append(rows[:kept])
-        first, second = (name for name in OWN if name != owner)
-        half = (len(rows) - kept) // 2
-        dealt[first].append(rows[kept : kept + half])
-        dealt[second].append(rows[kept + half :])
-    return {name: np.sort(np.concatenate(parts)) for name, parts in dealt.items()}
+        dealt["test.npz"].append(rows[:test])
+        for file, part in (("train.npz", rows[test:]), ("held-out.npz", rows[:test])):
+            for name, own in shares(digit, part).items():
+                dealt[f"{name}/{file}"].append(own)
+    return {file: np.sort(np.concatenate(parts)) for file, parts in dealt.items()}
+
+
+def shares(digit: int, rows: Rows) -> dict[str, Rows]:
+    """The rows of a digit, by cluster."""
+    owner = next(name for name, own in OWN.items() if digit in own)
+    first, second = (name for name in OWN if name != owner)
+    kept = round(SHARE * len(rows))
+    half = (len(rows) - kept) // 2
+    return {owner: rows[:kept], first: rows[kept : kept + half], second: rows[kept + half :]}
 
 
 def split(folder: Path) -> None:
     with np.load(SOURCE) as source:
         images, labels = source["x"], source["y"]
     for name, rows in deal(labels).items():
-        file = folder / "test.npz" if name == "test" else folder / name / "train.npz"
+        file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(file, x=images[rows], y=labels[rows])
         print(f"{file}: {len(rows)} digits, of 0 to 9: {' '.join(map(str, np.bincount(labels[rows], minlength=10)))}")

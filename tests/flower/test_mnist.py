@@ -39,6 +39,16 @@ def test_every_cluster_sees_mostly_its_own_digits_and_none_sees_the_test(data: P
     assert sorted(rows) == sorted(row.tobytes() for row in whole)  # every digit once, so none is in two places
 
 
+def test_what_the_clusters_hold_out_is_the_test_in_other_shares(data: Path) -> None:
+    from split import OWN
+
+    held_out = {name: np.load(data / name / "held-out.npz") for name in OWN}
+    for name, own in OWN.items():
+        assert 0.75 < np.isin(held_out[name]["y"], own).mean() < 0.85
+    test = np.load(data / "test.npz")["x"]
+    assert sorted(row.tobytes() for d in held_out.values() for row in d["x"]) == sorted(row.tobytes() for row in test)
+
+
 def test_federated_is_close_to_central_and_better_than_any_cluster_alone(data: Path) -> None:
     from compare import accuracies, central
     from mnist_app import model as net

@@ -29,8 +29,8 @@ def initial(run: Pods, arrays: dict[str, Any], **more: str) -> dict[str, str]:
     volume.mkdir(exist_ok=True)
     save_file(arrays, volume / "model.safetensors")
     digest = f"sha256:{hashlib.sha256((volume / 'model.safetensors').read_bytes()).hexdigest()}"
-    found = {"run": "before", "uri": "pvc://before/model.safetensors", "digest": digest, "mount": str(volume), "path": "model.safetensors"}
-    return {"PANAL_INITIAL_MODEL": json.dumps(found | more)}
+    found = {"run": "before", "uri": "pvc://before/model.safetensors", "digest": digest, "path": "model.safetensors"}
+    return {"PANAL_INITIAL_MODEL": json.dumps(found | more), "PANAL_INITIAL_DIR": str(volume)}
 
 
 def ended(run: Pods, app: Path, env: dict[str, str]) -> tuple[int, dict[str, Any], Path, ConfigMap]:

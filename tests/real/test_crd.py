@@ -213,6 +213,7 @@ def test_resources_in_the_old_form_apply_unchanged(ns, name):
 def test_defaults(ns):
     assert ns.run({})["spec"] == {
         "framework": "other",
+        "mode": "Train",
         "acceleration": "Auto",
         "suspend": False,
         "stop": False,
@@ -332,6 +333,25 @@ REFUSED = {
         "spec.client.placement.predicates[0].requiredClusterSelector.claimSelector.matchExpressions[0].operator",
         '"DoesNotExist"',
     ),
+    "initial-model-both": (
+        server(initialModel={"run": "before", "uri": "pvc://a/model.safetensors"}),
+        "spec.server.initialModel",
+        "name either a run or a uri; give one of them",
+    ),
+    "initial-model-none": (server(initialModel={}), "spec.server.initialModel", "name either a run or a uri"),
+    "initial-model-digest": (
+        server(initialModel={"run": "before", "digest": f"sha256:{0:064}"}),
+        "spec.server.initialModel",
+        "only with uri, because the status of a run has the digest of its model; remove it",
+    ),
+    "initial-model-leaves": (
+        server(initialModel={"uri": "pvc://a/../model.safetensors"}),
+        "spec.server.initialModel",
+        "must not contain ..",
+    ),
+    "initial-model-http": (server(initialModel={"uri": "https://a/model.safetensors"}), "spec.server.initialModel.uri", "should match"),
+    "evaluate-nothing": ({"mode": "Evaluate"}, "spec", "server.initialModel: required with mode Evaluate; name the model"),
+    "evaluation-of-a-training": ({"evaluation": {"localRounds": 1}}, "spec", "evaluation: only with mode Evaluate; set the mode"),
     "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -14,11 +15,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 from cryptography import x509
+from panal.pod.initial import InitialModel, InitialModelError
+from safetensors.numpy import save_file
 
 from certificates import SERVER_AUTH, authority
+from panal.api.names import INITIAL_PREFIX
 from panal.pod.bucket import Bucket, Sums
 from panal.pod.parts import LIMIT
 from panal.pod.service import Service, connected
@@ -367,3 +372,36 @@ def test_only_the_given_authority_is_trusted(tmp_path: Path, run: str, model: Pa
         assert "the public authorities" in found
         found = wrong(server.address(**{**given, "authorities": str(other)}), tmp_path)
         assert "it is checked against key ca.crt of ConfigMap s3-ca" in found
+
+
+# --- the model with which a run begins ---------------------------------------------------------------------------
+def initial(server: Server, key: str, **address: Any) -> InitialModel:
+    found = server.address(**address)
+    content = {
+        "bucket": found.bucket,
+        "region": found.region,
+        "endpoint": found.endpoint,
+        "pathStyle": True,
+        "bundle": "",
+        "secret": "theirs",
+    }
+    text = json.dumps({"run": "before", "uri": f"s3://{BUCKET}/{key}", "digest": "", "key": key, "bucket": content})
+    model = InitialModel.read({"PANAL_INITIAL_MODEL": text})
+    assert model is not None
+    return model
+
+
+def test_a_run_begins_with_a_model_of_a_bucket(server: Server, tmp_path: Path) -> None:
+    theirs = {f"{INITIAL_PREFIX}{name}": value for name, value in CREDENTIALS.items()}
+    save_file({"w": np.array([1.5, 2.5])}, tmp_path / "model.safetensors")
+    server.client().put_object(Bucket=BUCKET, Key=f"{RUN}/model.safetensors", Body=(tmp_path / "model.safetensors").read_bytes())
+    status = initial(server, f"{RUN}/model.safetensors").bring(tmp_path / "run", tmp_path / "place", theirs, lambda: None)
+    assert status.digest == f"sha256:{hashlib.sha256((tmp_path / 'model.safetensors').read_bytes()).hexdigest()}"
+    with np.load(tmp_path / "run/initial/model.npz") as archive:
+        assert archive["0"].tolist() == [1.5, 2.5]
+    for key, credentials, words in (
+        (f"{RUN}/other.safetensors", theirs, "does not exist any more"),
+        (f"{RUN}/model.safetensors", dict.fromkeys(theirs, "wrong"), "Secret theirs"),
+    ):
+        with pytest.raises(InitialModelError, match=words):
+            initial(server, key).bring(tmp_path / "run", tmp_path / "place", credentials, lambda: None)

@@ -1,4 +1,4 @@
-"""At a site: trains the model on the site's own digits, and sends back the model and a few numbers."""
+"""At a site: trains the model on the site's own digits, evaluates one on those that it holds out, and sends back a few numbers."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from mnist_app.data import load
 app = ClientApp()
 
 
-def own_digits(context: Context) -> Path:
+def own_digits(context: Context, name: str = "train.npz") -> Path:
     """The site says where its data is; without one (`flwr run` on one machine) the partition's number does."""
     node = context.node_config
     if "data-path" in node:
-        return Path(str(node["data-path"])) / "train.npz"
+        return Path(str(node["data-path"])) / name
     if not context.run_config["data"]:
         raise FileNotFoundError("no data: give the site's data-path, or run split.py and set the run-config's `data` to its folder")
-    return Path(str(context.run_config["data"])) / f"cluster{int(node['partition-id']) % 3 + 1}" / "train.npz"
+    return Path(str(context.run_config["data"])) / f"cluster{int(node['partition-id']) % 3 + 1}" / name
 
 
 @app.train()
@@ -32,3 +32,11 @@ def train(message: Message, context: Context) -> Message:
     metrics = MetricRecord({"train-loss": loss, "train-accuracy": accuracy, "num-examples": len(labels)})
     arrays = ArrayRecord({name: Array(array) for name, array in model.items()})
     return Message(content=RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    images, labels = load(own_digits(context, "held-out.npz"))
+    loss, accuracy = net.evaluate({name: array.numpy() for name, array in message.content["arrays"].items()}, images, labels)
+    metrics = MetricRecord({"accuracy": accuracy, "loss": loss, "num-examples": len(labels)})
+    return Message(content=RecordDict({"metrics": metrics}), reply_to=message)

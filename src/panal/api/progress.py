@@ -4,20 +4,21 @@ the controller reads it into the status. Bounded: at most MAX_COLLABORATORS clus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from panal.api.status import MAX_COLLABORATORS
 from panal.api.text import by_name, shown
-from panal.api.types import FilesStatus, InitialModelStatus, Model, ModelStatus
+from panal.api.types import EvaluationStatus, FilesStatus, InitialModelStatus, Model, ModelStatus
 from panal.pod.tools.codes import DIGEST, MAX_CODE, MAX_COUNT, MAX_METRICS, MAX_TEXT, NotFinite
 
-__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite"]
+__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite", "ranked"]
 
 MAX_NAME = 64  # characters of a metric's name as it is shown, and of a notice's kind
 MAX_NOTICES = 8
+HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends with one of these is the headline
 
 
 def named(metrics: Any) -> Any:
@@ -34,6 +35,13 @@ Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=rf"^({DIGEST})?$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(named)]
+
+
+def ranked(names: Iterable[str]) -> list[str]:
+    """Names of metrics, the headline first."""
+    return sorted(
+        names, key=lambda name: (next((n for n, word in enumerate(HEADLINES) if name.lower().endswith(word)), len(HEADLINES)), name)
+    )
 
 
 def finite(metrics: Mapping[str, Metric]) -> dict[str, float]:
@@ -95,6 +103,7 @@ class Progress(Model):
     unusable: Text = ""
     unusable_reason: Code = ""
     initial_model: InitialModelStatus | None = None
+    evaluation: EvaluationStatus | None = None
     notices: Annotated[dict[Name, Text], Field(max_length=MAX_NOTICES)] = Field(default_factory=dict)
     result: Code = ""
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)

@@ -391,6 +391,13 @@ class Client(PodSettings):
         "take part. None: the run needs no data of the clusters, and clusters that announce no data take part as well. "
         "If not set: the last claim with operator Exists in placement; if there is none, the run fails.",
     )
+    minimum_examples: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**53,
+        description="With framework flower: a site withholds a reply about fewer examples than this, or than its owner allows in the file "
+        ".panal/policy.json of the data folder, if that is more.",
+    )
     supernode: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has its own collaborators.")
 
 
@@ -497,6 +504,46 @@ class Publish(Model):
     )
 
 
+class Mode(StrEnum):
+    TRAIN = "Train"
+    EVALUATE = "Evaluate"
+
+
+class Goal(StrEnum):
+    MAXIMIZE = "Maximize"
+    MINIMIZE = "Minimize"
+
+
+class Evaluation(Model):
+    local_rounds: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="How often each site trains its local-only model, which begins with the app's initial arrays. 0: there is none to "
+        "compare with.",
+    )
+    metric: str = Field(
+        default="",
+        max_length=200,
+        description="The metric by which sites and models are compared. If not set: the first whose name ends with accuracy, acc, auc, f1 "
+        "or loss, else the first by name.",
+    )
+    goal: Goal | None = Field(
+        default=None,
+        description="Whether a higher or a lower value is better. If not set: Minimize for a name that contains loss, error, mae, mse or "
+        "perplexity, else Maximize.",
+    )
+
+
+EVALUATES_A_MODEL = rule(
+    "self.?mode.orValue('') != 'Evaluate' || self.?server.initialModel.hasValue()",
+    "server.initialModel: required with mode Evaluate; name the model that is evaluated",
+)
+EVALUATION_IN_ITS_MODE = rule(
+    "!has(self.evaluation) || self.?mode.orValue('') == 'Evaluate'", "evaluation: only with mode Evaluate; set the mode, or remove it"
+)
+
+
 class Result(StrEnum):
     MODEL = "Model"
     FILES = "Files"
@@ -509,7 +556,7 @@ class Acceleration(StrEnum):
 
 
 class Spec(Model):
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [ENOUGH_CLUSTERS]})
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [ENOUGH_CLUSTERS, EVALUATES_A_MODEL, EVALUATION_IN_ITS_MODE]})
 
     framework: str = Field(
         default=DEFAULT_FRAMEWORK,
@@ -518,6 +565,12 @@ class Spec(Model):
         description="The federated learning framework in the images: flare, flower, openfl, other, or one that is installed on the hub. "
         "other: server and client are programs of your own (server.command, client.command); without commands it means openfl.",
     )
+    mode: Mode = Field(
+        default=Mode.TRAIN,
+        description="Train: the app trains a model in rounds. Evaluate, with framework flower: each site evaluates the model of "
+        "server.initialModel on its own data, and compares it with one that it trains alone. No model is stored.",
+    )
+    evaluation: Evaluation | None = Field(default=None, description="With mode Evaluate: what each site compares the model with.")
     server: Server = Field(default_factory=Server, description="The aggregator, on the hub.", json_schema_extra={"default": {}})
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}

@@ -129,6 +129,42 @@ class InitialModelStatus(Model):
     digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
 
 
+class SiteEvaluation(Model):
+    """What one site has found. A metric that is not finite is left out."""
+
+    cluster: str = Field(description="The managed cluster's name.")
+    examples: Count | None = Field(default=None, description="How many examples it evaluated the global model on.")
+    global_model: dict[str, float] = Field(default_factory=dict, description="Metrics of the global model; at most 4.")
+    local_model: dict[str, float] = Field(default_factory=dict, description="Metrics of the model that it has trained alone; at most 4.")
+    difference: float | None = Field(default=None, description="The metric of the global model minus that of the local one.")
+    reason: Text = Field(default="", description="Why a value is missing, as a code.")
+
+
+class EvaluationStatus(Model):
+    """The evaluation of a model at each site (mode Evaluate). Its numbers are those of one metric; evaluation.json has all."""
+
+    uri: Text = Field(description="Where evaluation.json is, with all sites and metrics.")
+    digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
+    metric: Text = Field(default="", description="The metric by which sites and models are compared. Empty: no site has reported one.")
+    goal: str = Field(default="", description="Maximize or Minimize: which values of the metric are better.")
+    sites: Count = Field(default=0, description="The sites that have reported the metric of the global model.")
+    without: Count = Field(default=0, description="The sites that were asked and have not.")
+    examples: Count = Field(default=0, description="The examples of these sites in all.")
+    weighted_mean: float | None = Field(default=None, description="The mean over the sites, weighted by their numbers of examples.")
+    worst_site: str = Field(default="", description="The cluster with the worst value.")
+    worst: float | None = Field(default=None, description="Its value.")
+    spread: float | None = Field(default=None, description="The largest value minus the smallest one, over the sites.")
+    standard_deviation: float | None = Field(default=None, description="The standard deviation over the sites, each of which counts once.")
+    compared: Count = Field(default=0, description="The sites with a value of the local model as well.")
+    better: Count = Field(default=0, description="Those of them at which the global model is better than the local one.")
+    table: list[SiteEvaluation] = Field(
+        default_factory=list,
+        max_length=MAX_COLLABORATORS,
+        description="The sites, those without a value first, then the worst first; at most 50.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"]},
+    )
+
+
 class FilesStatus(Model):
     """The files that the server app wrote into its working directory, stored beside the model; metadata.json lists them."""
 
@@ -217,6 +253,7 @@ class Status(Model):
     model: ModelStatus | None = Field(default=None, description="The stored model.")
     files: FilesStatus | None = Field(default=None, description="The files that the server app wrote into its working directory.")
     export: ExportStatus | None = Field(default=None, description="What the app's export function has written.")
+    evaluation: EvaluationStatus | None = Field(default=None, description="What the sites have found about the model (mode Evaluate).")
     validation: ValidationStatus | None = Field(default=None, description="What the notebook of spec.validation has found in the model.")
     publish: PublishStatus | None = Field(default=None, description="Where the model was published.")
     start_time: datetime | None = Field(default=None, description="When the run started. Most of the spec is immutable from then on.")

@@ -16,6 +16,7 @@ Runs:
 run                run and get                         follow             a run's progress      control            suspend, …, delete
 logs               the log of a run's Pods             log_filter         which lines of it     freshness          is a status current?
 top                all runs on one screen              history            the rounds of a run
+evaluated          prints an evaluation
 explain            why clusters are selected           reading            reads the hub for it  selection_report   evaluates what was read
 explanation        prints it
 

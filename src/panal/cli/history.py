@@ -8,7 +8,7 @@ from panal.api import figures
 from panal.api.history import ClusterRound, History, Round
 from panal.api.progress import Metric
 from panal.api.text import shown
-from panal.cli import output
+from panal.cli import evaluated, output
 from panal.cli.run import done
 from panal.client.access import Access
 from panal.client.finding import find
@@ -29,6 +29,7 @@ def show(access: Access, name: str, namespace: str | None, cluster: str | None, 
             _print_cluster(found, cluster)
         else:
             output.columns(("ROUND", "SECONDS", "CLUSTERS", "FAILED", "METRICS"), [_row(each) for each in found.rounds])
+            evaluated.show(run.get("status") or {})
         if found.unreadable:
             output.warn(f"{found.unreadable} rows of the history cannot be read")
         return Code.OK

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from panal.api.names import CLUSTER_SET_LABEL
 from panal.api.spec import Result
 from panal.api.status import ENDED, Phase
-from panal.cli import freshness, output
+from panal.cli import evaluated, freshness, output
 from panal.cli.follow import follow
 from panal.client import controller_lease, story
 from panal.client.access import Access
@@ -89,6 +89,8 @@ async def until_end(client: Client, runs: list[Object], following: Following) ->
         for run in runs:
             for text in story.summary(run.get("status") or {}) if not following.as_json else ():
                 output.line(text)
+            if not following.as_json:
+                evaluated.show(run.get("status") or {})
     if following.as_json:
         output.as_json(runs[0] if len(runs) == 1 else {"apiVersion": "v1", "kind": "List", "items": runs})
     return max((ended(run) for run in runs), key=SEVERITY.index)
@@ -104,6 +106,8 @@ def ended(run: Object) -> Code:
     has_model, phase = bool(status.get("model")), status.get("phase")
     if phase == Phase.FAILED:
         return Code.FAILED_WITH_MODEL if has_model else Code.RUN_FAILED
+    if status.get("evaluation"):
+        return Code.OK
     wanted = run["spec"].get("result")
     return Code.WITHOUT_MODEL if phase == Phase.COMPLETED and not has_model and wanted not in (Result.FILES, Result.NONE) else Code.OK
 
@@ -186,6 +190,7 @@ async def _get_run(access: Access, name: str, namespace: str | None, watch: bool
         output.columns(("CLUSTER", "STATE", "ROUND", "REPORTED", "REASON"), rows)
     for text in story.summary(status):
         output.line(text)
+    evaluated.show(status)
     return Code.OK
 
 

@@ -96,6 +96,7 @@ class RunProgress(RunView):
         "compare_with": "parts/compare_with.html",
         "compared": "parts/compared.html",
         "charts": "parts/charts.html",
+        "evaluation": "parts/evaluation.html",
         "model": "parts/model.html",
         "state": "parts/state.html",
     }

@@ -28,7 +28,7 @@ from datetime import datetime
 from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.api.types import ModelStatus, Phase, RestartsStatus, Status
+from panal.api.types import EvaluationStatus, ModelStatus, Phase, RestartsStatus, Status
 from panal.lifecycle import (
     aggregator,
     cleanup,
@@ -248,7 +248,7 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, listeners: Se
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0
     if progress and (progress.started or connected >= needed):
-        total = max(progress.rounds_total, world.run.spec.server.rounds)
+        total = max(progress.rounds_total, status.rounds_wanted(world.run.spec))
         current = f"round {min(progress.rounds_completed + 1, total)} of {total}"
         current = f"{current}: {progress.waiting}" if progress.waiting else current
         return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
@@ -276,11 +276,24 @@ def _completed(world: World, outcome: Outcome, state: AggregatorState) -> Step:
 def _result(world: World, model: ModelStatus | None) -> tuple[Reason, str]:
     number = status.headline(world.progress.metrics) if world.progress else ""
     ending = f", {number}" if number else ""
+    if world.progress and world.progress.evaluation:
+        return Reason.EVALUATED, evaluated(world.progress.evaluation)
     if model is None:
         files = world.progress.files if world.progress else None
         left = f"{files.count} file{'s' if files.count != 1 else ''} at {files.uri}, and " if files else ""
         return Reason.WITHOUT_MODEL, f"the app has ended; it leaves {left}no model{ending}"
     return Reason.COMPLETED, f"model after {model.round} round{'s' if model.round != 1 else ''} at {model.uri}{ending}"
+
+
+def evaluated(found: EvaluationStatus) -> str:
+    """The headline of an evaluation."""
+    missing = f", {found.without} more without a value" if found.without else ""
+    sites = f"{found.sites} site{'s' if found.sites != 1 else ''} evaluated{missing}"
+    if not found.sites or found.worst is None or found.spread is None:
+        return f"{sites}; the table is at {found.uri}"
+    worst = f"{found.metric} is {found.worst:.4g} at {found.worst_site}, the worst, and differs by {found.spread:.4g} between sites"
+    local = f"; the model is better than the local one at {found.better} of {found.compared}" if found.compared else ""
+    return f"{sites}: {worst}{local}"
 
 
 def _failed(world: World, outcome: Outcome, why: Trouble) -> Step:

@@ -20,7 +20,7 @@ from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.refused import by_a_cluster
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
-from panal.pod.tools.codes import FAILURES, Refused, Unanswered, read_termination
+from panal.pod.tools.codes import FAILURES, Refused, Unanswered, Withheld, read_termination
 
 PENDING, READY, TRAINING, REPLIED, FAILED, DONE = "Pending", "Ready", "Training", "Replied", "Failed", "Done"
 IMAGE_REASONS = frozenset(
@@ -31,7 +31,7 @@ POD_SHOULD_EXIST_AFTER = timedelta(seconds=60)
 # The time in which the runtime notices that a collaborator no longer responds.
 NOTICED_AFTER = timedelta(seconds=120)
 MESSAGE_LENGTH = 200  # characters, without the remedy
-_UNANSWERED, _REFUSED = frozenset(Unanswered), frozenset(Refused)
+_UNANSWERED, _REFUSED, _WITHHELD = frozenset(Unanswered), frozenset(Refused), frozenset(Withheld)
 NO_PROGRESS = CollaboratorProgress()
 BY_CLUSTERS = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST, Reason.ALL_COLLABORATORS_FAILED)  # ends of which clusters are the cause
 
@@ -191,6 +191,8 @@ def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, w
         return Trouble.of(Reason.NO_REPLY, f"{cluster}: it did not reply in round {seen.round} ({seen.reason})")
     why = seen.reason or "no reason given"
     shared = f": {seen.message}" if seen.message else ""  # shared by the site, or written by the aggregator
+    if seen.reason in _WITHHELD:
+        return Trouble.of(Reason.REPLY_WITHHELD, f"{cluster}: it withholds its reply of round {seen.round} ({seen.reason})")
     if seen.reason in _REFUSED:
         return Trouble.of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return Trouble.of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from panal.api import names
-from panal.api.types import S3, InitialModel, Phase, Spec, StorageType
+from panal.api.types import S3, InitialModel, Mode, Phase, Spec, StorageType
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.storage.bucket import CA_FILE, KEYS, address, authorities
 from panal.lifecycle.storage.claim import claim_name
@@ -37,11 +37,16 @@ class Missing:
     look_again: float | None = None
 
 
-def problem(name: str, spec: Spec) -> str:
-    """What is wrong with the field of the run `name`; empty if nothing is."""
+def problem(name: str, spec: Spec, *, possible: bool) -> str:
+    """What is wrong with the field of the run `name`, or with a mode that needs it; empty if nothing is. `possible`: whether the runtime
+    can begin with a given model."""
     wanted = spec.server.initial_model
+    if spec.mode is Mode.EVALUATE and not possible:
+        return f"spec.mode: Evaluate is not possible with framework {spec.framework}, only with flower"
     if wanted is None:
-        return ""
+        return f"{FIELD}: required with mode Evaluate; name the model that is evaluated" if spec.mode is Mode.EVALUATE else ""
+    if not possible:
+        return f"{FIELD}: not possible with framework {spec.framework}, whose app reads its own initial model; remove it"
     if wanted.run == name:
         return f"{FIELD}.run: the run names itself; name a run that is Completed"
     own = spec.server.storage.s3 if spec.server.storage.type is StorageType.S3_BUCKET else None
@@ -84,17 +89,17 @@ def reporter(world: World) -> ReporterNeeds:
     uri, digest = _model(world, wanted)
     found: dict[str, Any] = {"run": wanted.run, "uri": uri, "digest": digest}
     if not uri:  # the run that it named was deleted before this one could read its model
-        return _needs({**found, "mount": MOUNT, "path": ""})
+        return _needs({**found, "path": ""})
     if uri.startswith("s3://"):
         return _in_bucket(world, found)
     if uri.startswith("pvc://"):
         claim, _, path = uri.removeprefix("pvc://").partition("/")
         own = world.run.spec.server.storage.type is StorageType.PERSISTENT_VOLUME_CLAIM and claim == claim_name(world.run)
         if own:  # the kubelet mounts a claim once in a Pod
-            return _needs({**found, "mount": names.STORAGE_DIR, "path": path})
-        return _needs({**found, "mount": MOUNT, "path": path}, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+            return _needs({**found, "path": path}, folder=names.STORAGE_DIR)
+        return _needs({**found, "path": path}, {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
     file = PurePosixPath(uri.removeprefix("file://"))
-    return _needs({**found, "mount": MOUNT, "path": file.name}, {"hostPath": {"path": str(file.parent), "type": "Directory"}})
+    return _needs({**found, "path": file.name}, {"hostPath": {"path": str(file.parent), "type": "Directory"}})
 
 
 def _model(world: World, wanted: InitialModel) -> tuple[str, str]:
@@ -107,8 +112,8 @@ def _model(world: World, wanted: InitialModel) -> tuple[str, str]:
     return (model.uri, model.digest) if model else ("", "")
 
 
-def _needs(content: dict[str, Any], volume: dict[str, Any] | None = None) -> ReporterNeeds:
-    env = environment(PANAL_INITIAL_MODEL=json.dumps(content))
+def _needs(content: dict[str, Any], volume: dict[str, Any] | None = None, folder: str = MOUNT) -> ReporterNeeds:
+    env = environment(PANAL_INITIAL_MODEL=json.dumps(content), PANAL_INITIAL_DIR=folder)
     return ReporterNeeds(env, {"initial": (volume, MOUNT)} if volume else {})
 
 
@@ -117,7 +122,7 @@ def _in_bucket(world: World, found: dict[str, Any]) -> ReporterNeeds:
     uri = found["uri"]
     s3 = next((s3 for run in (world.parent, world.run) if run and (s3 := _s3(run)) and s3.bucket_name == _bucket(uri)), None)
     if s3 is None:
-        return _needs({**found, "mount": MOUNT, "path": ""})
+        return _needs({**found, "path": ""})
     env = environment(
         PANAL_INITIAL_MODEL=json.dumps({**found, "key": uri.removeprefix("s3://").partition("/")[2], "bucket": address(s3)}),
         PANAL_INITIAL_AUTHORITIES=f"{AUTHORITIES}/{CA_FILE}" if s3.ca_bundle else "",

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
+    REPLY_WITHHELD = "ReplyWithheld"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     STORAGE_UNUSABLE = "StorageUnusable"
@@ -87,6 +88,7 @@ class Reason(StrEnum):
     CLEANUP_INCOMPLETE = "CleanupIncomplete"
     FIELD_IGNORED = "FieldIgnored"
     WITHOUT_MODEL = "CompletedWithoutModel"
+    EVALUATED = "Evaluated"
     # the condition Exported of a run whose app exports the model
     EXPORTING = "Exporting"
     EXPORTED = "Exported"
@@ -125,6 +127,7 @@ NORMAL = frozenset(
         Reason.TRAINING,
         Reason.COMPLETED,
         Reason.WITHOUT_MODEL,
+        Reason.EVALUATED,
     }
 )
 
@@ -151,6 +154,7 @@ REMEDY: dict[str, str] = {
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
+    Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
     Reason.LISTENER_NOT_SUPPORTED: "Change the listener, which is possible until the run starts; NodePort needs nothing else on the hub.",
     Reason.STORAGE_UNUSABLE: "Correct what the message names and create the run again.",

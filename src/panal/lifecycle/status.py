@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from panal.api.progress import Metric, Progress, finite, non_finite
+from panal.api.progress import Metric, Progress, finite, non_finite, ranked
 from panal.api.text import shown
-from panal.api.types import Condition, Phase, RoundsStatus, Status
+from panal.api.types import Condition, Mode, Phase, RoundsStatus, Spec, Status
 from panal.lifecycle import exposure
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
 from panal.lifecycle.world import World
 from panal.runtimes import framework_of, runtime_for
-
-HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends with one of these is the headline
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -41,6 +39,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         headline_metric=headline(metrics),
         listeners=exposure.status(world) if outcome.started or outcome.reason == Reason.LISTENER_NOT_SUPPORTED else [],
         initial_model=(progress.initial_model if progress else None) or (old.initial_model if outcome.started else None),
+        evaluation=(progress.evaluation if progress else None) or (old.evaluation if ended and outcome.started else None),
         model=outcome.model,
         files=progress.files if progress else (old.files if outcome.started else None),
         start_time=outcome.started,
@@ -58,19 +57,18 @@ def headline(metrics: Mapping[str, Metric]) -> str:
     return _named_value(names[0], metrics[names[0]]) if names else ""
 
 
-def ranked(names: Iterable[str]) -> list[str]:
-    """Names of metrics, the headline first."""
-    return sorted(
-        names, key=lambda name: (next((n for n, word in enumerate(HEADLINES) if name.lower().endswith(word)), len(HEADLINES)), name)
-    )
-
-
 def _named_value(name: str, value: Metric) -> str:
     return f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g}"
 
 
+def rounds_wanted(spec: Spec) -> int:
+    """As far as the spec says. The rounds of an evaluation are the runtime's to tell."""
+    return spec.server.rounds if spec.mode is Mode.TRAIN else 1
+
+
 def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> RoundsStatus:
-    wanted, stored = world.run.spec.server.rounds, world.run.status.rounds.checkpoint  # the next aggregator goes on after it
+    wanted = rounds_wanted(world.run.spec)
+    stored = world.run.status.rounds.checkpoint  # the next aggregator goes on after it
     completed = progress.rounds_completed if progress else stored
     total = max(wanted, progress.rounds_total) if progress and progress.started else wanted
     if outcome.phase is Phase.COMPLETED and progress:

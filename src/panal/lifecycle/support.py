@@ -26,10 +26,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := storage.KINDS[spec.server.storage.type].problem(spec.server.storage):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if spec.server.initial_model and not runtime.warm_start:
-        text = f"spec.server.initialModel: not possible with framework {spec.framework}, whose app reads its own initial model; remove it"
-        return Trouble.of(Reason.INVALID_SPEC, text)
-    if problem := initial_model.problem(name, spec) or validation.problem(spec) or publication.problem(spec):
+    if problem := initial_model.problem(name, spec, possible=runtime.warm_start) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:

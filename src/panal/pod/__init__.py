@@ -9,6 +9,7 @@ models         stores models, answers the launcher        collecting       store
 checkpointing  a checkpoint in the storage                checkpoint_keeper  stores them during the run
 gatekeeper     keeps the gateway's files up to date       followers        start `tracking`: MLflow, traces
 initial_model  the model with which the run begins        bringer          brings it to the aggregator
+evaluation     the table of an evaluation                 evaluator        stores it
 pausing        between two passes
 
 Storage:

@@ -59,7 +59,7 @@ class InitialModel:
         address = Address(
             path_style=bucket.pop("pathStyle"), authorities=env.get("PANAL_INITIAL_AUTHORITIES", ""), **bucket
         ) if bucket else None  # fmt: skip
-        mount, path = Path(found.get("mount", "/")), str(found.get("path", ""))
+        mount, path = Path(env.get("PANAL_INITIAL_DIR") or "/"), str(found.get("path", ""))
         return cls(found["run"], found["uri"], found["digest"], mount, path, address, str(found.get("key", "")))
 
     @property

@@ -12,8 +12,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from panal.pod.bucket import Bucket
@@ -90,6 +91,7 @@ class InBucket:
     bucket: Bucket
     shelf: Shelf
     longest: int | None
+    _publishing: Lock = field(default_factory=Lock)  # several parts of the reporter publish
 
     @classmethod
     def at(
@@ -113,6 +115,10 @@ class InBucket:
             self.bucket.service.until = math.inf
 
     def publish(self) -> None:
+        with self._publishing:
+            self._publish()
+
+    def _publish(self) -> None:
         wanted, there = marks(self.folder), self._mirrored()
         for path in sorted(there.keys() - wanted.keys()):
             self.bucket.delete(path)

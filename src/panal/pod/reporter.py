@@ -5,6 +5,7 @@
 | `record_reader` | reads the records of the run into `state`, the history and the checkpoints |
 | `progress_map` | writes the progress to the ConfigMap `<run>-progress` |
 | `historian` | stores the rounds beside the model, and writes them to the ConfigMap `<run>-history` |
+| `evaluator` | stores the table of an evaluation |
 | `models` | stores the models and the app's files |
 | `bringer` | brings the model with which the run begins |
 | `checkpoint_keeper` | stores the checkpoints |
@@ -34,6 +35,7 @@ from panal.kube.logs import log_to_stdout
 from panal.pod.bringer import Bringer
 from panal.pod.checkpoint_keeper import CheckpointKeeper
 from panal.pod.checkpointing import Checkpoints
+from panal.pod.evaluator import Evaluator
 from panal.pod.followers import Followers
 from panal.pod.gatekeeper import Gatekeeper, Gateway
 from panal.pod.historian import Historian
@@ -78,6 +80,7 @@ class Reporter:
         self._keeper = CheckpointKeeper(checkpoints, state, self._map, self._storage, initial)
         self._records = RecordReader(Tail(settings.run_dir / PROGRESS), state, gateway, self._historian, checkpoints)
         self.followers = Followers(settings, credentials, history, state)
+        self._evaluator = Evaluator(settings, state, self._storage.publish)
         self._models = Models(settings, state, self._records, self._map, self._historian, self._storage, self.followers, touch, self.stop)
 
     async def run(self) -> None:
@@ -88,6 +91,7 @@ class Reporter:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._end_storage())
             tasks.create_task(self._models.run())
+            tasks.create_task(self._evaluator.run(self.stop))
             tasks.create_task(self._keeper.run(self.stop))
             tasks.create_task(self._historian.store(self.stop))
             tasks.create_task(self._historian.report(self.stop))

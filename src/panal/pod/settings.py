@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panal.api.names import RUN_DIR, STORAGE_DIR, WORK_DIR
+from panal.api.types import Evaluation
 from panal.pod.initial_model import InitialModel
 from panal.pod.storage_errors import Address
 from panal.pod.storing import Place
@@ -25,6 +26,7 @@ class Settings:
     tracking: Tracking | None = None
     telemetry: Telemetry | None = None
     initial: InitialModel | None = None  # the model with which the run begins
+    evaluation: Evaluation | None = None  # what an evaluation compares
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -41,4 +43,5 @@ class Settings:
             tracking=Tracking.read(env),
             telemetry=Telemetry.read(env),
             initial=InitialModel.read(env),
+            evaluation=Evaluation.model_validate_json(env["PANAL_EVALUATION"]) if env.get("PANAL_EVALUATION") else None,
         )

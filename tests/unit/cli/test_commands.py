@@ -182,6 +182,11 @@ def test_rounds_are_those_of_the_run_config(tmp_path, config, rounds):
     assert apps.read(_app(tmp_path, config=config)).rounds == rounds
 
 
+def test_a_run_begins_with_the_model_that_is_asked_for(tmp_path):
+    assert apps.read(_app(tmp_path), initial_model="before").server["initialModel"] == {"run": "before"}
+    assert "initialModel" not in apps.read(_app(tmp_path)).server
+
+
 @pytest.mark.parametrize(
     ("name", "fits"), [("My App", "my-app"), ("9lives", "app-9lives"), ("a--b_c", "a-b-c"), ("x" * 50, "x" * 34), ("Ünï", "n")]
 )

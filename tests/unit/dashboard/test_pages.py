@@ -353,3 +353,26 @@ async def test_elsewhere_the_page_has_the_command(api, owner):
 def test_every_view_has_a_page_and_updates():
     assert len(VIEWS) == 9
     assert {f"{RUN}{tab}" for tab in TABS if tab != "/stop"} <= set(VIEWS)
+
+
+EVALUATION = {
+    "uri": "pvc://models/x/evaluation.json", "digest": "sha256:" + "0" * 64, "metric": "accuracy", "goal": "Maximize", "sites": 1,
+    "without": 1, "examples": 20, "weightedMean": 0.7, "worstSite": "site-a", "worst": 0.71234, "spread": 0.0,
+    "standardDeviation": 0.0, "compared": 1,
+    "better": 1,
+    "table": [
+        {"cluster": "site-b", "reason": " ".join(HOSTILE)},
+        {"cluster": "site-a", "examples": 20, "globalModel": {"accuracy": 0.71234}, "localModel": {"accuracy": 0.5}, "difference": 0.21234},
+    ],
+}  # fmt: skip
+
+
+async def test_an_evaluation_is_a_table_with_the_worst_site_first(api, owner):
+    await api.change(run(phase="Completed", evaluation=EVALUATION))
+    _, page = await owner.get("/runs/ns/digits")
+    Elements(page)
+    said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Worst site site-a: accuracy 0.7123 (higher is better)" in said
+    assert "site-a 20 0.7123 0.5 0.2123" in said
+    assert "Better than local at 1 of 1 site" in said
+    assert not [each for each in HOSTILE if each in page and "<" in each]

@@ -50,6 +50,15 @@ def test_a_change_affects_its_run_or_all_unfinished_runs(kind: Kind, metadata: d
     assert [f"{k.namespace}/{k.name}" for k in affected(Runs(), kind, {"metadata": metadata})] == runs
 
 
+def test_a_run_that_waits_for_the_model_of_another_one_follows_it() -> None:
+    cache = Runs()
+    for name, run, status in (("next", "a", {}), ("begun", "a", {"startTime": "2026-03-01T12:00:00Z"}), ("apart", "b", {})):
+        spec = {"server": {"initialModel": {"run": run}}}
+        cache.runs.append({"metadata": {"name": name, "namespace": "ns"}, "spec": spec, "status": status})
+    found = affected(cache, kinds.FEDERATED_LEARNING, {"metadata": {"name": "a", "namespace": "ns"}})
+    assert [key.name for key in found] == ["a", "next"]
+
+
 def cluster(heartbeat: str, **more: Any) -> dict[str, Any]:
     conditions = [{"type": "ManagedClusterConditionAvailable", "status": "True", "lastTransitionTime": heartbeat}]
     return {"metadata": {"name": "c1"}, "status": {"conditions": conditions} | more}

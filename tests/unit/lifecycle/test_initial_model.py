@@ -71,7 +71,8 @@ def content(made: Run, before: Run | None) -> tuple[dict[str, Any], dict[str, An
     (env,) = (each for each in reporter["env"] if each["name"] == "PANAL_INITIAL_MODEL")
     (warm,) = {each["value"] for other in others for each in other.get("env") or () if each["name"] == "PANAL_WARM_START"}
     assert warm == "true"
-    return json.loads(env["value"]), {each.pop("name"): each for each in pod["volumes"]}
+    (mount,) = (each["value"] for each in reporter["env"] if each["name"] == "PANAL_INITIAL_DIR")
+    return json.loads(env["value"]) | {"mount": mount}, {each.pop("name"): each for each in pod["volumes"]}
 
 
 def test_the_reporter_mounts_the_other_claim_read_only() -> None:

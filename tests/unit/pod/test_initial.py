@@ -25,8 +25,8 @@ ARRAYS = {
 
 
 def model(folder: Path, name: str = "model.safetensors", **more: Any) -> InitialModel:
-    content = {"run": "", "uri": f"pvc://claim/{name}", "digest": "", "mount": str(folder), "path": name} | more
-    found = InitialModel.read({"PANAL_INITIAL_MODEL": json.dumps(content)})
+    content = {"run": "", "uri": f"pvc://claim/{name}", "digest": "", "path": name} | more
+    found = InitialModel.read({"PANAL_INITIAL_MODEL": json.dumps(content), "PANAL_INITIAL_DIR": str(folder)})
     assert found is not None
     return found
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from panal.api.progress import ranked
 from panal.api.status import ENDED, MAX_COLLABORATORS
 from panal.api.text import name as unique
 from panal.gateway.traffic import of_text
 from panal.hub.scrape import families as f
 from panal.hub.scrape.families import Family
 from panal.kube.objects import Object, condition
-from panal.lifecycle.status import ranked
 
 MAX_CLUSTERS = MAX_COLLABORATORS
 MAX_METRICS = 4

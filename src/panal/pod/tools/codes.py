@@ -83,6 +83,14 @@ class Unanswered(Code):
     MESSAGE_UNAVAILABLE = "MessageUnavailable"
     REPLY_UNAVAILABLE = "ReplyUnavailable"
     NODE_UNAVAILABLE = "NodeUnavailable"
+    NOT_CONNECTED = "NotConnected"  # a participant that was not there when an evaluation began
+
+
+class Withheld(Code):
+    """Why a site withholds a reply."""
+
+    TOO_FEW_EXAMPLES = "TooFewExamples"
+    SITE_POLICY_INVALID = "SitePolicyInvalid"
 
 
 class Refused(Code):

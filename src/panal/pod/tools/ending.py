@@ -17,7 +17,22 @@ from types import FrameType
 
 from .codes import FAILURES, Ending, Result
 from .export.declared import announce
-from .files import COLLECTED, MODEL, MODELS, STORED, STORING, Json, RunError, append, read_json, read_records, run_dir, terminate
+from .files import (
+    COLLECTED,
+    EVALUATED,
+    EVALUATION,
+    MODEL,
+    MODELS,
+    STORED,
+    STORING,
+    Json,
+    RunError,
+    append,
+    read_json,
+    read_records,
+    run_dir,
+    terminate,
+)
 from .records import Ended, NoModel, Record, Resumed, Round, Stopped
 
 FILES = 0.1  # seconds between two reads of the Pod's files
@@ -53,13 +68,14 @@ def conclude(end: RunError | None, endings: Container[str] = FAILURES) -> str:
     `end` is the failure that the framework reports, if any; `endings` are the codes with which a record may end the run.
     """
     stored = wait_until_stored(run_dir())
+    evaluated = wait_until_evaluated(run_dir())
     events = read_records()
     files = number_of_files()
     trouble = stopped(events, endings) or end or missing_result(events, bool(stored), files)
     if trouble:
         raise trouble  # where its model is, the status says
     append(Ended(result=Result.MODEL if stored else Result.FILES if files else Result.METRICS))
-    return stored or f"The app has ended; it has left {files or 'no'} files, and no model"
+    return stored or evaluated or f"The app has ended; it has left {files or 'no'} files, and no model"
 
 
 def number_of_files() -> int:
@@ -110,6 +126,21 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
         if time.monotonic() - since >= patience:
             raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; see its log")
         time.sleep(FILES)
+
+
+def wait_until_evaluated(folder: Path, patience: float = PATIENCE) -> str:
+    """Waits until the reporter has stored the table of an evaluation, if there is one. Returns a message with its location. Raises RunError
+    as `wait_until_stored` does."""
+    end = time.monotonic() + patience
+    while (folder / EVALUATION).exists():
+        if found := read_json(folder / EVALUATED):
+            if error := found.get("error"):
+                raise RunError(Ending.MODEL_NOT_STORED, str(error))
+            return f"Evaluation stored as {found.get('uri')}"
+        if time.monotonic() >= end:
+            raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the evaluation within {patience:.0f} s; see its log")
+        time.sleep(FILES)
+    return ""
 
 
 def stored_message(models: list[Json]) -> str:

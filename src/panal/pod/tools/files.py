@@ -22,8 +22,10 @@ PROGRESS = "progress.jsonl"  # the records
 MODELS, MODEL, ARRAYS = "models", "model.json", "model.npz"  # models/N/ holds model.json and model.npz of model number N
 APP_FILES = "files.json"  # the list of the files that the app wrote
 CHECKPOINTS = "checkpoints"  # checkpoints/N/ holds the checkpoint of round N until the reporter has stored it
+EVALUATION = "evaluation.json"  # the metrics of each site, of an evaluation (spec.mode: Evaluate)
 # Written by the reporter:
 STORED, STORING = "stored.json", "storing"  # the result for each model; touched while storing makes progress
+EVALUATED = "evaluated.json"  # the result for the evaluation
 COLLECTED = "collected.json"  # the result for the app's files
 PARTICIPANTS = "participants.json"  # the clusters that take part now
 ROUNDS = "rounds"  # the number of rounds that the spec wants now

@@ -8,7 +8,7 @@ from __future__ import annotations
 from panal.api.names import SITE, ClusterName
 from panal.api.quantity import in_bytes
 from panal.api.run_config import as_json
-from panal.api.types import Spec
+from panal.api.types import Evaluation, Mode, Spec
 from panal.runtimes.base import (
     AGGREGATOR,
     COLLABORATOR,
@@ -36,6 +36,8 @@ def aggregator(spec: Spec) -> AggregatorContainers:
         PANAL_REPLY_SHAPES=str(spec.server.replies.shapes),
         PANAL_REPLY_NUMBERS=str(spec.server.replies.numbers),
     )
+    if spec.mode is Mode.EVALUATE:
+        env += environment(PANAL_MODE=str(spec.mode), PANAL_LOCAL_ROUNDS=str((spec.evaluation or Evaluation()).local_rounds))
     if spec.server.replies.max_size is not None:
         env += environment(PANAL_LARGEST_REPLY=str(in_bytes(spec.server.replies.max_size)))
     image = spec.server.image
@@ -52,6 +54,8 @@ def collaborator(spec: Spec, cluster: ClusterName, partition: Partition, data_pa
         PANAL_FLOWER_VERSION=announced.version,
         PANAL_ACCELERATION=str(spec.acceleration),
     )
+    if spec.client.minimum_examples:
+        env += environment(PANAL_MINIMUM_EXAMPLES=str(spec.client.minimum_examples))
     if data_path:
         env += environment(PANAL_DATA_PATH=data_path)
     own = [_INSTANCE, _SHARE_ERRORS]

@@ -1,5 +1,5 @@
 """Hook in the ClientApp process: adds the duration to each reply, keeps the client's state (`client_state`), names missing config keys, and
-makes early exits visible (`deaths`).
+makes early exits visible (`deaths`). A reply about too few examples is withheld (`cohort`).
 
 What it adds is in the ConfigRecord `panal`, which the hook in the ServerApp process removes before the server app sees the reply. Messages
 of the server have such a record too, which is removed here.
@@ -14,10 +14,13 @@ from types import ModuleType
 from typing import Any
 
 from .client_state import Mark, States, folder, kept, restored, take_mark
+from .cohort import withheld
 from .context import naming_missing_keys
 from .deaths import mark_exit
+from .errors import written
 
 RECORD = "panal"
+WITHHELD = 0  # of Flower's error codes: the one for unknown errors, since no code of the app has failed
 
 
 def patch(module: ModuleType) -> None:
@@ -30,18 +33,20 @@ def patch(module: ModuleType) -> None:
 
     def pull_task_input(*args: Any, **kwargs: Any) -> Any:
         message, context, *rest = pull(*args, **kwargs)
-        current.since = time.monotonic()
+        current.since, current.message = time.monotonic(), message
         current.mark = take_mark(message, RECORD)
         if current.mark is not None:
             current.before = restored(states, current.mark, context)
         return message, naming_missing_keys(context), *rest
 
     def push_message(client: Any, message: Any, context: Any) -> Any:
-        from flwr.app import ConfigRecord
+        from flwr.app import ConfigRecord, Error
 
         report: dict[str, Any] = {"seconds": round(time.monotonic() - current.since, 3)}
         if current.mark is not None and (after := kept(states, current.mark, context)) is not None:
             report |= {"before": current.before, "after": after}
+        if message.has_content() and (why := withheld(str(current.message.metadata.message_type), message.content.metric_records.values())):
+            message = type(message)(Error(WITHHELD, written(why)), reply_to=current.message)
         if message.has_content():
             message.content[RECORD] = ConfigRecord(report)
         return push(client, message, context)
@@ -55,5 +60,6 @@ class Current:
     """The message that this process handles: since when, its mark, and the digest of the state before it."""
 
     since: float = 0.0
+    message: Any = None
     mark: Mark | None = None
     before: str = ""

@@ -7,6 +7,7 @@ from ..codes import FAILURES, Code
 SUPERLINK_PORT = 8000  # on loopback
 
 EVALUATE = "evaluate"  # phase of a round: sites evaluate the model
+EVALUATE_LOCAL = "evaluate-local"  # phase of an evaluation (spec.mode: Evaluate): sites evaluate the models that they have trained alone
 SERVER = "server"  # phase of a round: the server app evaluates the model; also in round 0
 
 # Keys of an app's run config with the number of rounds, the most common first; `_` in an app's key counts as `-`.

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..codes import TRAIN
 from ..files import RunError, number
+from . import evaluation
 from .codes import EVALUATE, SERVER, FlowerEnding
 from .minimum import set_minimums
 from .model import hand_over
@@ -115,6 +116,8 @@ def patch_workflow(module: Any) -> None:
 
 def check_warm_start(watch: Watch, strategy: Any) -> None:
     """Raises RunError for a strategy whose model is not what it is given at the start."""
+    if evaluation.wanted():
+        watch.warm.refuse("only an app that calls Strategy.start can be evaluated, and this one uses Flower's older interface")
     if hasattr(strategy, "global_model"):
         watch.warm.refuse(f"{type(strategy).__name__} of Flower's older interface keeps its trees itself; use the one of flwr.serverapp")
 

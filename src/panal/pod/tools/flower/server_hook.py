@@ -20,6 +20,7 @@ from typing import Any
 from ..codes import TRAIN, Ending
 from ..files import ROUNDS, RunError, log_line, number, run_dir
 from ..records import Number
+from . import evaluation
 from .aggregation import Aggregation, strategy_rules
 from .codes import EVALUATE, SERVER
 from .context import with_key
@@ -66,9 +67,13 @@ def observed(original: Callable[..., Any]) -> Callable[..., Any]:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         warm = watch_of(bound.arguments["grid"]).warm
+        own, first = bound.arguments.get("initial_arrays"), not warm.used
         if "initial_arrays" in bound.arguments:
-            bound.arguments["initial_arrays"] = warm.arrays(bound.arguments["initial_arrays"])
+            bound.arguments["initial_arrays"] = warm.arrays(own)
         warm.require_used()
+        if evaluation.wanted():
+            given = bound.arguments["initial_arrays"]
+            return evaluation.Evaluation(self, bound.arguments, own, given).run() if first else evaluation.nothing(own)
         call = {k: v for k, v in bound.arguments.items() if k != next(iter(signature.parameters))}
         try:
             observation = Observation(self, call, original)
