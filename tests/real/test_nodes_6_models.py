@@ -67,28 +67,8 @@ def test_the_validation_says_what_the_image_lacks_and_leaves_the_model(run: Run,
     assert (run.status()["phase"], run.status()["model"]) == ("Completed", before)
 
 
-def test_an_export_writes_files_and_reaches_nothing(panal: Panal, engine: Containers, tmp_path: Path) -> None:
-    """Under the Pod Security Standard `restricted`, with the seccomp profile of the node's runtime."""
-    folder = {"env": [{"name": "PANAL_APP_DIR", "value": "/app/exporting"}], "rounds": 1}
-    run = apply(engine, "runs", "exported", clusters=["cluster1"], server=folder)
-    try:
-        run.until_ended("Completed")
-        found = eventually(lambda: ended(run, "Exported"), lambda: str(run.status()["conditions"]), 120)
-        assert found["status"] == "True", found
-        status = run.status()
-        assert status["model"]["export"] == "found:export"
-        assert [each["name"] for each in status["export"]["files"]] == ["model.npz", "reached.json"]
-        assert status["export"]["files"][0]["check"].startswith("loaded by numpy")
-        hub = ("--kubeconfig", str(engine.fleet.hub.kubeconfig))
-        code, _, error = panal("models", "download", run.name, "--file", "export/reached.json", "--to", str(tmp_path / "reached"), *hub)
-        assert code == Code.OK, error
-        assert json.loads((tmp_path / "reached").read_text()) == []
-    finally:
-        run.delete()
-
-
-def ended(run: Run, name: str = "Validated") -> Object | None:
-    found = condition({"status": run.status()}, name)
+def ended(run: Run) -> Object | None:
+    found = condition({"status": run.status()}, "Validated")
     return found if found.get("status") in ("True", "False") else None
 
 
