@@ -87,6 +87,13 @@ class Client:
         (found,) = (each["data"] for each in content["outputs"] if each["name"] == "digit")
         return content["model_version"], found
 
+    def is_reached(self) -> bool:
+        try:
+            return bool(self.ask(self.images[:1]))
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+
     def accuracy(self) -> float:
         return float(np.mean(np.array(self.ask(self.images)[1]) == self.labels))
 
@@ -139,6 +146,7 @@ def test_2_the_model_of_a_run_answers(serve: Serve, client: Client, runs: dict[s
     code, found, error = serve("digits", *IMAGE, *GATEWAY, "--require", "accuracy >= 0.5")
     assert code == Code.OK, error
     assert found["proof"]["digest"] == digest(runs["digits"])
+    eventually(client.is_reached, "the Gateway leads to the service", 30)  # it has accepted the route, and its Envoy follows
     assert client.ask(client.images[:1]) == (digest(runs["digits"]), client.labels[:1])
     assert client.accuracy() >= 0.85
 
