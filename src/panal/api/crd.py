@@ -54,9 +54,10 @@ MORE_ROUNDS = rule(
     "a run that has started can get more rounds, not fewer; raise the number, or create a new run",
     fieldPath=".spec.server.rounds",
 )
+HAS_ENDED = "the run has ended, so its spec is immutable"
 ENDED = rule(
     f"!({OVER}) || self.spec == oldSelf.spec",
-    "the run has ended, so its spec is immutable; create a new FederatedLearning",
+    f"{HAS_ENDED}; create a new FederatedLearning",
     fieldPath=".spec",
 )
 

@@ -80,7 +80,7 @@ def _tell_applied(run: Object) -> None:
     phase = (run.get("status") or {}).get("phase", "")
     output.note(f"federatedlearning {name} in namespace {namespace} applied")
     if phase in ENDED:
-        output.note(f"{name} is already {phase}: to run it again, delete it first or give it another name")
+        output.note(f"{name} is already {phase}: to run it again, give it another name, or delete it first")
 
 
 async def until_end(client: Client, runs: list[Object], following: Following) -> Code:

@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from panal.api.crd import HAS_ENDED
 from panal.api.names import KIND
 from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client
-from panal.kube.errors import Conflict, NotFound
+from panal.kube.errors import Conflict, Invalid, NotFound
 from panal.kube.kinds import kind_of
 from panal.kube.objects import Object
 
@@ -72,12 +73,18 @@ def _place(document: Object, given: str | None, default: str) -> None:
 
 
 async def _apply(client: Client, document: Object) -> Object:
-    """Raises Problem if another field manager has set a field to another value."""
+    """Raises Problem if another field manager has set a field to another value, or a run has ended with another spec."""
     try:
         return await client.apply(document, force=False)
     except Conflict as error:
         remedy = "Change it with the tool that set it, or delete the resource and apply it again."
         raise Problem(Code.REFUSED, f"{document['metadata']['name']}: {error.message}", remedy) from error
+    except Invalid as error:
+        if HAS_ENDED not in error.message:
+            raise
+        name, of = document["metadata"]["name"], document["metadata"]["namespace"]
+        remedy = f"Give the new run another name, so that the two can be compared, or delete this one first: `panal delete {name} -n {of}`."
+        raise Problem(Code.REFUSED, error.message, remedy) from error
     except NotFound as error:
         name = document["metadata"].get("namespace", "")
         if name and not await _exists(client, name):

@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api import Api, api
-from embedded import Embedded
 from panal.api import names
-from panal.api.crd import crd
 from panal.cli import certs
 from panal.cli.main import main
 from panal.client.problem import Code
 from panal.kube import kinds
-from panal.kube.client import Client
 from panal.kube.times import now_utc, to_time
-from panal_local.ocm import crds
-from panal_local.ocm.writing import serve
 
 SOON, PAST = now_utc() + timedelta(hours=20), now_utc() - timedelta(hours=1)
 OLD, NEW = "0ld" + "0" * 61, "11e" + "1" * 61
 ADDON = {"apiVersion": kinds.MANAGED_CLUSTER_ADDON.api_version, "kind": "ManagedClusterAddOn"}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    started = Embedded(tmp_path_factory.mktemp("hub")).start()
-    try:
-        asyncio.run(_define(started.kubeconfig))
-        yield started
-    finally:
-        started.stop()
-
-
-async def _define(kubeconfig: Path) -> None:
-    async with Client.from_kubeconfig(kubeconfig) as client:
-        await serve(client, [crd(), *crds.hub()])
-
-
 @pytest.fixture
-def hub(server: Embedded) -> Api:
+def hub(server) -> Api:
     """Three clusters: one whose certificate is valid, one whose is not any more and which has none, and one without the add-on."""
     found = api(server.kubeconfig)
     for name in ("cluster1", "cluster2", "cluster3"):
