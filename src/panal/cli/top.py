@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
@@ -18,6 +19,7 @@ from panal.api import figures
 from panal.api.names import ADDON
 from panal.api.text import shown
 from panal.cli import freshness, output
+from panal.cli.fitting import Line, line
 from panal.cli.run import done
 from panal.client import controller_lease, story
 from panal.client.access import Access
@@ -28,7 +30,6 @@ from panal.kube.kinds import FEDERATED_LEARNING, MANAGED_CLUSTER, MANAGED_CLUSTE
 from panal.kube.objects import Object, holds
 
 RUNS, ENDED, SITES, OTHERS = 12, 5, 8, 12  # of each at most so many are shown
-BAR = 20  # characters
 EVERY = 0.25  # seconds between two pictures at least
 STYLES = {
     "Running": "green",
@@ -39,7 +40,7 @@ STYLES = {
     "Ready": "green",
     "Done": "blue",
 }
-WIDTH = 200  # characters of a line where there is no terminal
+WIDTH = 2000  # characters of a line where there is no terminal: none is that long
 SYNCED = 20.0  # seconds until everything must have been read
 
 
@@ -55,7 +56,7 @@ async def _top(access: Access, namespace: str | None, once: bool) -> Code:
         try:
             await _read(cache)
             if once or not output.out.is_terminal:
-                output.out.print(await _picture(client, cache, str(access)), width=None if output.out.is_terminal else WIDTH)
+                show(await _picture(client, cache, str(access)))
                 return Code.OK
             await _follow(client, cache, str(access))
         finally:
@@ -111,6 +112,12 @@ async def _picture(client: Client, cache: Cache, where: str, paces: dict[str, Pa
     return picture(where, runs, clusters, addons, paces, since)
 
 
+def show(found: RenderableType) -> None:
+    """Prints a picture: as wide as the terminal, and without one as wide as its lines."""
+    to = output.out if output.out.is_terminal else Console(file=sys.stdout, width=WIDTH, highlight=False)
+    to.print(found)
+
+
 # --- the picture; pure ------------------------------------------------------------------------------------------
 class Pace(NamedTuple):
     """The durations of the last rounds of a run, as far as they were seen."""
@@ -140,19 +147,19 @@ def picture(
     ordered = sorted(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), reverse=True)
     going = [run for run in ordered if not story.ended(run)]
     ended = [run for run in ordered if story.ended(run)]
-    tree = Tree(Text(f"hub ({shown(where, 200)}): {_cluster_count(clusters)}; runs: {len(going)} in progress, {len(ended)} ended", "bold"))
+    tree = Tree(line(f"hub ({shown(where, 200)}): {_cluster_count(clusters)}; runs: {len(going)} in progress, {len(ended)} ended", "bold"))
     for run in going[:RUNS]:
         _add_run(tree, run, paces)
     if len(going) > RUNS:
-        tree.add(Text(f"and {len(going) - RUNS} more in progress; `panal get` lists all", "dim"))
+        tree.add(line(f"and {len(going) - RUNS} more in progress; `panal get` lists all", "dim"))
     if ended:
-        branch = tree.add(Text("ended", "bold"))
+        branch = tree.add(line("ended", "bold"))
         for run in ended[:ENDED]:
             branch.add(_run_line(run, paces))
         if len(ended) > ENDED:
-            branch.add(Text(f"and {len(ended) - ENDED} more", "dim"))
+            branch.add(line(f"and {len(ended) - ENDED} more", "dim"))
     _add_others(tree, going, clusters, addons)
-    warning = [Text(freshness.warning(silent_since), "yellow")] if silent_since else []
+    warning = [line(freshness.warning(silent_since), "yellow")] if silent_since else []
     return Group(*warning, tree)
 
 
@@ -167,45 +174,53 @@ def _add_run(tree: Tree, run: Object, paces: Mapping[str, Pace]) -> None:
     branch = tree.add(_run_line(run, paces))
     status = run.get("status") or {}
     if message := status.get("message"):
-        branch.add(Text(shown(message, 300), "dim"))
+        branch.add(line(shown(message, 300), "dim"))
     sites = status.get("collaborators") or []
     for each in sites[:SITES]:
         branch.add(_site_line(each))
     selected = (status.get("clients") or {}).get("selected", len(sites))
     if selected > min(len(sites), SITES):
-        branch.add(Text(f"and {selected - min(len(sites), SITES)} more clusters", "dim"))
+        branch.add(line(f"and {selected - min(len(sites), SITES)} more clusters", "dim"))
 
 
-def _run_line(run: Object, paces: Mapping[str, Pace]) -> Text:
+def _run_line(run: Object, paces: Mapping[str, Pace]) -> Line:
+    return Line(lambda bar: _run_text(run, paces, bar))
+
+
+def _run_text(run: Object, paces: Mapping[str, Pace], bar: int) -> Text:
     metadata, status = run["metadata"], run.get("status") or {}
     rounds, phase = status.get("rounds") or {}, status.get("phase") or "Waiting"
     done_, total = int(rounds.get("completed") or 0), int(rounds.get("total") or 0)
-    line = Text(f"{shown(metadata['namespace'], 63)}/{shown(metadata['name'], 63)}  ")
-    line.append(phase, STYLES.get(phase, "yellow"))
+    found = Text(f"{shown(metadata['namespace'], 63)}/{shown(metadata['name'], 63)}  ")
+    found.append(phase, STYLES.get(phase, "yellow"))
     if total:
-        full = min(BAR, BAR * done_ // total)
-        line.append(f"  {'█' * full}{'░' * (BAR - full)} {done_}/{total}")
+        full = min(bar, bar * done_ // total)
+        found.append(f"  {'█' * full}{'░' * (bar - full)}{' ' if bar else ''}{done_}/{total}")
     seconds = paces[metadata["uid"]].seconds if metadata["uid"] in paces else ()
     if phase == "Running" and (left := figures.left(seconds, done_, total)):
-        line.append(f"  {figures.about(left)}")
+        found.append(f"  {figures.about(left)}")
     if metric := status.get("headlineMetric"):
-        line.append(f"  {shown(metric, 80)}")
-    return line
+        found.append(f"  {shown(metric, 80)}")
+    return found
 
 
-def _site_line(each: Mapping[str, Any]) -> Text:
+def _site_line(each: Mapping[str, Any]) -> Line:
+    return Line(lambda _: _site_text(each))
+
+
+def _site_text(each: Mapping[str, Any]) -> Text:
     state = str(each.get("state") or "")
-    line = Text(f"{shown(each['cluster'], 63)}  ")
-    line.append(state, STYLES.get(state, "red" if state == "Failed" else "yellow"))
+    found = Text(f"{shown(each['cluster'], 63)}  ")
+    found.append(state, STYLES.get(state, "red" if state == "Failed" else "yellow"))
     if each.get("round"):
-        line.append(f"  round {each['round']}")
+        found.append(f"  round {each['round']}")
     if each.get("seconds") is not None:
-        line.append(f"  {each['seconds']:.1f} s")
+        found.append(f"  {each['seconds']:.1f} s")
     if metrics := story.numbers(each):
-        line.append(f"  {shown(metrics, 120)}")
+        found.append(f"  {shown(metrics, 120)}")
     if why := f"{each.get('reason', '')} {each.get('message', '')}".strip():
-        line.append(f"  {shown(why, 160)}", "red" if state == "Failed" else "yellow")
-    return line
+        found.append(f"  {shown(why, 160)}", "red" if state == "Failed" else "yellow")
+    return found
 
 
 def _add_others(tree: Tree, going: Iterable[Object], clusters: list[Object] | None, addons: Mapping[str, Object]) -> None:
@@ -215,11 +230,15 @@ def _add_others(tree: Tree, going: Iterable[Object], clusters: list[Object] | No
     if not others:
         return
     others.sort(key=lambda found: (not found[0], found[1]))
-    branch = tree.add(Text("other clusters", "bold"))
+    branch = tree.add(line("other clusters", "bold"))
     for trouble, name in others[:OTHERS]:
-        branch.add(Text.assemble(f"{shown(name, 63)}  ", (trouble or "free", "yellow" if trouble else "green")))
+        branch.add(_other_line(name, trouble))
     if len(others) > OTHERS:
-        branch.add(Text(f"and {len(others) - OTHERS} more", "dim"))
+        branch.add(line(f"and {len(others) - OTHERS} more", "dim"))
+
+
+def _other_line(name: str, trouble: str) -> Line:
+    return Line(lambda _: Text.assemble(f"{shown(name, 63)}  ", (trouble or "free", "yellow" if trouble else "green")))
 
 
 def _trouble(cluster: Object, addons: Mapping[str, Object]) -> str:

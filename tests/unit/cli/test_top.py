@@ -1,8 +1,16 @@
 """The picture of `panal top`."""
 
+import os
+import subprocess
+import sys
+
+import pytest
 from rich.console import Console
 
+from api import api
+from panal.api import names
 from panal.cli import top
+from panal.kube import kinds
 
 
 def run(name, phase="Running", completed=2, total=10, seconds=30.0, sites=(), **status):
@@ -21,8 +29,8 @@ def cluster(name, available="True"):
 ADDON = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
 
 
-def text(runs, clusters, addons, paces=None):
-    console = Console(width=200, record=True)
+def text(runs, clusters, addons, paces=None, width=200):
+    console = Console(width=width, record=True, soft_wrap=True)
     with console.capture() as found:
         console.print(top.picture("a hub", runs, clusters, addons, paces or {}))
     return found.get()
@@ -81,3 +89,37 @@ def test_texts_of_apps_cannot_move_the_cursor():
     assert "\x1b[2J" not in found
     assert "\u202e" not in found
     assert "you may not list clusters" in found
+
+
+SITE = {"cluster": "cluster1", "state": "Training", "round": 2, "seconds": 1.5, "metrics": {"loss": 0.2512, "accuracy": 0.8867}}
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, ["team/digits  Running  ████░░░░░░░░░░░░░░░░ 2/10  accuracy 0.8867",
+              "cluster1  Training  round 2  1.5 s  loss 0.2512, accuracy 0.8867"]),
+        (60, ["team/digits  Running  ██░░░░░░░░░░ 2/10  accuracy 0.8867", "cluster1  Training  round 2  1.5 s  loss 0.2512, …"]),
+        (46, ["team/digits  Running  2/10  accuracy …", "cluster1  Training  round 2  1.5 s …"]),
+        (30, ["team/digits  Running …", "cluster1  Training …"]),
+    ],
+)  # fmt: skip
+def test_on_a_narrow_terminal_the_bar_is_shorter_and_no_number_is_cut(width, shown):
+    lines = text([run("digits", sites=[SITE], headlineMetric="accuracy 0.8867")], [cluster("cluster1")], {}, width=width).splitlines()
+    assert [line.strip("│├└─ ") for line in lines[1:]] == shown
+    assert all(len(line) <= width for line in lines)
+
+
+def test_in_a_pipe_nothing_is_cut(server):
+    hub = api(server.kubeconfig)
+    hub.make_namespace("team")
+    spec = {"server": {"image": "a:1", "rounds": 10}, "client": {"image": "a:1", "dataClaim": "None"}}
+    hub.apply({"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "digits", "namespace": "team"}, "spec": spec})
+    message = "what the run waits for " * 12
+    status = run("digits", seconds=None, message=message, headlineMetric="accuracy 0.8867")["status"] | {"clients": {"selected": 1}}
+    hub.patch_status(kinds.FEDERATED_LEARNING, "team", "digits", **status)
+    words = [sys.executable, "-m", "panal.cli.main", "top", "--kubeconfig", str(server.kubeconfig)]
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "FORCE_COLOR")}
+    found = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "team/digits  Running  ████░░░░░░░░░░░░░░░░ 2/10  accuracy 0.8867\n" in found
+    assert f"{message.strip()}\n" in found.replace(" \n", "\n")
