@@ -34,6 +34,7 @@ class LogFilter:
     def __init__(self, rules: Logs) -> None:
         self._rules = rules
         self._traceback: list[str] = []
+        self._raised = False  # a traceback was shown, and no consequence of it yet
         self._thread = ""  # the line that names the thread of the traceback that follows
 
     def feed(self, line: bytes) -> list[bytes]:
@@ -47,7 +48,7 @@ class LogFilter:
             before = self._ended()
             self._traceback = [text]
             return before
-        found = _plain(text, self._rules)
+        found = self._without_consequences(_plain(text, self._rules))
         if not self._traceback:
             held = self._held()
             if THREAD.fullmatch(text):
@@ -60,6 +61,12 @@ class LogFilter:
         if text.startswith(" ") and len(self._traceback) < LONGEST:
             return []
         return self._ended()
+
+    def _without_consequences(self, lines: list[str]) -> list[str]:
+        if lines and (self._raised or self._traceback) and self._rules.consequence.fullmatch(lines[0]):
+            self._raised = False
+            return []
+        return lines
 
     def _held(self) -> list[str]:
         """The thread's line, if no traceback follows it."""
@@ -75,6 +82,7 @@ class LogFilter:
         self._thread, self._traceback = "", []
         if thread and any(map(self._rules.background.fullmatch, _files(lines))):
             return []
+        self._raised = True
         return [*([thread] if thread else []), *of_app(lines, self._rules)]
 
 

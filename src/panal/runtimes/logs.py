@@ -16,6 +16,7 @@ class Logs:
     - `noise`: a line to leave out.
     - `level`: a line with a level, as the groups `level` and `message`. For level INFO only the message is shown.
     - `level_noise`: a message of such a line to leave out.
+    - `consequence`: a line, as it is shown, to leave out once after each traceback, whose consequence it is.
     - `framework`: a file of the framework. Its frames are left out of a traceback that has frames of the app.
     - `background`: a file of the framework's background threads, whose tracebacks are left out.
     - `unpacked`: the part of a file's path in a frame to remove, such as a temporary folder.
@@ -26,6 +27,7 @@ class Logs:
     noise: re.Pattern[str] = NOTHING
     level: re.Pattern[str] = NOTHING
     level_noise: re.Pattern[str] = NOTHING
+    consequence: re.Pattern[str] = NOTHING
     framework: re.Pattern[str] = NOTHING
     background: re.Pattern[str] = NOTHING
     unpacked: re.Pattern[str] = NOTHING

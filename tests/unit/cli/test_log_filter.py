@@ -123,6 +123,28 @@ def test_of_an_exception_the_apps_own_part_is_at_the_end():
     ]
 
 
+REFUSED = f"{ERROR}[/v1/runtime/push-task-output][ApiError:1008] Runtime task-token authentication failed."
+
+
+def test_what_follows_from_an_exception_is_left_out():
+    raised = [
+        f"{ERROR}ClientApp raised an exception",
+        HEAD,
+        f'  File "{APP}/tiny/client_app.py", line 17, in train',
+        "    raise ValueError",
+    ]
+    once = [*raised, "ValueError: x", f"{INFO}Sent successfully", REFUSED]
+    shown = ["ERROR: ClientApp raised an exception", HEAD, '  File "tiny/client_app.py", line 17, in train', "    raise ValueError"]
+    assert left(*once, *once) == [*shown, "ValueError: x"] * 2
+    assert left(*raised, REFUSED, "ValueError: x") == [*shown, "ValueError: x"]  # of another process, within the traceback
+
+
+def test_without_an_exception_it_is_shown():
+    line = "ERROR: [/v1/runtime/push-task-output][ApiError:1008] Runtime task-token authentication failed."
+    assert left(REFUSED) == [line]
+    assert left(HEAD, "ValueError: x", REFUSED, REFUSED) == [HEAD, "ValueError: x", line]
+
+
 def test_a_traceback_without_the_app_stays_whole():
     lines = [HEAD, *FLOWERS_FRAMES, "KeyError: 'partition-id'"]
     assert left(*lines) == lines

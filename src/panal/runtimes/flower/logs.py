@@ -49,6 +49,8 @@ LOGS = Logs(
             )
         )
     ),
+    # The process of a task that failed reports its end when its SuperNode has sent the reply and forgotten the task's token.
+    consequence=re.compile(r"ERROR: \[/v1/\w+/push-task-output\]\[ApiError:\d+\] \w+ task-token authentication failed\."),
     framework=re.compile(r".*/site-packages/(flwr|httpx|httpcore|uvicorn|starlette|anyio)/.*"),
     background=re.compile(r".*/site-packages/flwr/.*heartbeat\.py"),
     unpacked=re.compile(r'"[^"]*/flwr/apps/[^/"]+/'),  # where Flower unpacks an app
