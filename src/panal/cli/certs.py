@@ -130,8 +130,8 @@ def _cluster_row(one: Mapping[str, Any]) -> tuple[str, ...]:
     now = to_time(now_utc())
     valid = [c["notAfter"] for c in one["certificates"] if not c["revoked"] and c["notAfter"] > now]
     state = {"True": "Available", "False": "Unavailable"}.get(one["available"], "Unknown")
-    until = _moment(max(valid)) if valid else "-"
-    return one["cluster"], one["reason"] if one["revoked"] else state, until, _moment(one["revoked"]), ", ".join(one["runs"])
+    until, since = _moment(max(valid, default="")), _moment(one["revoked"])
+    return one["cluster"], one["reason"] if one["revoked"] else state, until or "-", since or "-", ", ".join(one["runs"]) or "-"
 
 
 def _moment(text: str | None) -> str:

@@ -100,8 +100,8 @@ def test_it_shows_whose_until_when_and_for_which_runs(hub, panal):
     assert code == Code.OK
     assert ["servers", "current", OLD[: certs.SHORT], "2036-02-03", "04:05Z"] in lines
     ends = to_time(SOON)[:16].split("T")
-    assert ["cluster1", "Available", ends[0], f"{ends[1]}Z", "mnist/digits"] in lines
-    assert ["cluster2", "Unavailable", "-"] in lines
+    assert ["cluster1", "Available", ends[0], f"{ends[1]}Z", "-", "mnist/digits"] in lines
+    assert ["cluster2", "Unavailable", "-", "-", "-"] in lines
     assert "cluster2: The cluster has no valid certificate." in out
     assert "cluster3" not in out
 
