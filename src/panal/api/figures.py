@@ -10,6 +10,7 @@ from statistics import median
 from panal.api.quantity import exact
 
 LAST = 5  # rounds whose median counts
+DIGITS = 7  # of a metric in the history: further ones are noise of float32
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -92,10 +93,16 @@ def amount(size: float | None) -> str:
 
 
 def number(value: float | str | None) -> str:
-    """A metric, to four digits. One that is not finite is a text."""
+    """A metric, to four digits: the same whether it comes from a status or, with DIGITS, from the history. One that is not finite is a
+    text."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return value if isinstance(value, str) else f"{kept(value):.4g}"
+
+
+def kept(value: float) -> float:
+    """A metric as the history has it."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def signed(difference: float | None, change: str = "") -> str:

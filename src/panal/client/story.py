@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from panal.api import figures
 from panal.api.status import ENDED, USUAL_CONDITIONS
 
 Status = dict[str, Any]
@@ -84,5 +85,5 @@ def summary(status: Status) -> list[str]:
 
 def numbers(status: Mapping[str, Any]) -> str:
     """The metrics of a status or of one of its collaborators, such as `accuracy 0.913, loss NaN`."""
-    finite = {name: f"{value:.4g}" for name, value in (status.get("metrics") or {}).items()}
-    return ", ".join(f"{name} {value}" for name, value in {**finite, **(status.get("nonFiniteMetrics") or {})}.items())
+    found = {**(status.get("metrics") or {}), **(status.get("nonFiniteMetrics") or {})}
+    return ", ".join(f"{name} {figures.number(value)}" for name, value in found.items())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
+from panal.api.figures import number
 from panal.api.progress import Metric, Progress, finite, non_finite, ranked
 from panal.api.text import shown
 from panal.api.types import Condition, Mode, Phase, RoundsStatus, Spec, Status
@@ -58,7 +59,7 @@ def headline(metrics: Mapping[str, Metric]) -> str:
 
 
 def _named_value(name: str, value: Metric) -> str:
-    return f"{name} {value}" if isinstance(value, str) else f"{name} {value:.4g}"
+    return f"{name} {number(value)}"
 
 
 def rounds_wanted(spec: Spec) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from panal.api import names, validation
+from panal.api.figures import number
 from panal.api.progress import finite, non_finite
 from panal.api.types import Spec, ValidationStatus
 from panal.lifecycle import model_job, pods
@@ -56,7 +57,7 @@ def _result(run: Run, message: str, now: datetime) -> Finding | None:
     if result.failure:
         said = with_remedy(Reason.NOTEBOOK_FAILED, result.failure)
         return Finding("False", Reason.NOTEBOOK_FAILED, said, {"validation": status})
-    detail = ", ".join(f"{name} {value:.4g}" for name, value in list(numbers.items())[:3])
+    detail = ", ".join(f"{name} {number(value)}" for name, value in list(numbers.items())[:3])
     return Finding("True", Reason.VALIDATED, "all cells of the notebook succeeded", {"validation": status}, detail)
 
 

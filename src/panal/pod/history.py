@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from panal.api.figures import kept
 from panal.api.history import FILE, LIMIT, MAX_FAILED, head
 from panal.api.progress import Metric, Progress
 from panal.pod.tools.codes import END
@@ -28,7 +29,6 @@ MAX_SIZE = 64 << 20  # bytes of the rows with `clusters`; the rows that follow a
 MAX_ROWS = 20_000  # the last ones
 MAX_SECONDS = 1e9  # of a duration; a longer one, and a negative one, is not believed
 LAST_MOMENT = 9.2e9  # in seconds since 1970: nanoseconds then still fit into 63 bits
-DIGITS = 7  # of a metric
 Bytes = tuple[int, int]  # received and sent
 
 
@@ -203,8 +203,8 @@ def _content(
 
 
 def _rounded(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    """To DIGITS: further ones are noise of float32, and half of the file's size."""
-    return {name: value if isinstance(value, str) else float(f"{value:.{DIGITS}g}") for name, value in metrics.items()}
+    """Fewer digits are half of the file's size."""
+    return {name: value if isinstance(value, str) else kept(value) for name, value in metrics.items()}
 
 
 def _without_empty(found: dict[str, Any]) -> dict[str, Any]:

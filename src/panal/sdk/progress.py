@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
+from panal.api import figures
 from panal.api.parse import ParseError, parse_status
 from panal.api.status import ENDED, Phase
 from panal.api.types import Status
@@ -65,7 +66,7 @@ class Progress:
         return self.ended or not (self.unavailable or self.silent_since)
 
     def __str__(self) -> str:
-        metrics = ", ".join(f"{name} {value:.4g}" for name, value in self.metrics.items())
+        metrics = ", ".join(f"{name} {figures.number(value)}" for name, value in self.metrics.items())
         old = "" if self.current else " (may be out of date)"
         return f"{self.name}: {self.phase}, round {self.round}/{self.rounds}{f', {metrics}' if metrics else ''}{old}"
 

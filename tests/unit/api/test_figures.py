@@ -34,6 +34,23 @@ def test_amounts(size, said):
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.9427, "0.9427"),
+        (2, "2"),
+        (0.00001234567, "1.235e-05"),
+        (0.95624999999999, "0.9563"),
+        ("NaN", "NaN"),
+        (None, ""),
+    ],
+)
+def test_a_metric_is_the_same_from_a_status_and_from_the_history(value, said):
+    assert figures.number(value) == said
+    if isinstance(value, float):
+        assert figures.number(figures.kept(value)) == said
+
+
+@pytest.mark.parametrize(
     ("seconds", "completed", "total", "left"),
     [
         ([], 2, 5, None),  # no duration is known
