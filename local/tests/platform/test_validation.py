@@ -56,7 +56,7 @@ def platform(home):
     """A platform with the image of an app and an image with notebooks."""
     home.panal("new", "myapp")
     settings = home.work / "myapp/pyproject.toml"
-    settings.write_text(settings.read_text().replace("min-available-nodes = 2", "min-available-nodes = 1"))
+    settings.write_text(settings.read_text().replace("min-available-nodes = 3", "min-available-nodes = 1"))
     folder = home.work / "validate"
     (folder / "notebooks").mkdir(parents=True)
     (folder / "pyproject.toml").write_text(PROJECT)

@@ -78,6 +78,10 @@ def run_(
     namespace: Namespace = None,
     create_namespace: Annotated[bool, typer.Option("--create-namespace", help="Create the namespace if it does not exist.")] = False,
     rounds: Annotated[int | None, typer.Option(help="The number of rounds, with APP.  [default: from its pyproject.toml]", min=1)] = None,
+    min_clients: Annotated[
+        int | None,
+        typer.Option(help="How many clusters each round needs, at most all, with APP.  [default: the app's number, else all]", min=1),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="A folder that contains one folder of data for each cluster, with APP.")] = None,
     run_config: Annotated[
         list[str] | None,
@@ -98,8 +102,8 @@ def run_(
     if (app_folder is None) == (file is None):
         raise Problem(Code.USAGE, "either APP or -f FILE is required", "Examples are `panal run ./myapp` and `panal run -f run.yaml`.")
     if file is not None:
-        if rounds or data or run_config or initial_model:
-            message = "--rounds, --data, --run-config and --initial-model cannot be used with -f"
+        if rounds or min_clients or data or run_config or initial_model:
+            message = "--rounds, --min-clients, --data, --run-config and --initial-model cannot be used with -f"
             raise Problem(Code.USAGE, message, "Set the values in the file.")
         code = run.run_file(choose(kubeconfig, context, folder), file, namespace, create_namespace, following)
     else:
@@ -108,7 +112,8 @@ def run_(
             message = "APP runs on the local platform, in the namespace default: --kubeconfig, --context and -n cannot be used with it"
             raise Problem(Code.USAGE, message, "To run on a hub, build and push an image, and give a FederatedLearning with -f.")
         local = required("`panal run APP`")
-        code = run.run_folder(local, folder, apps.read(app_folder, rounds, data, run_config or (), initial_model), following)
+        app = apps.read(app_folder, rounds, data, run_config or (), initial_model, min_clients)
+        code = run.run_folder(local, folder, app, following)
     raise typer.Exit(int(code))
 
 

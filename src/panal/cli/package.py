@@ -26,7 +26,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.10", "3.14")  # the image gets the first v
 REGISTRY = "registry.example.com"
 IMAGE = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?(:[0-9]+)?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?")
 CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-CLIENTS = 2
+CLIENTS = 2  # that a round needs, if the app does not say it
 
 
 def package(folder: Path, image: str | None, target: Path | None, data_claim: str | None, force: bool) -> list[Path]:
@@ -67,7 +67,7 @@ def contents(folder: Path, image: str | None = None, target: Path | None = None,
         "SERVER": _fields(app.server),
         "CLIENT": _fields(app.client),
         "ROUNDS": str(app.rounds),
-        "CLIENTS": str(CLIENTS),
+        "CLIENTS": str(app.min_clients or CLIENTS),
         "DATA": _data(app, data_claim),
         **_image(folder),
     }

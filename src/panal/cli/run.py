@@ -64,9 +64,10 @@ async def _run(access: Access, found: list[Object], namespace: str | None, creat
 def run_folder(platform: Platform, home: Path | None, app: App, following: Following) -> Code:
     """Runs an app's folder on the local platform, and follows the run."""
     wanted = platform.target(home, app)
-    access, run = platform.start(home, app, manifest(app, wanted.image, wanted.clusters, wanted.data_claim), output.TELL)
-    name, clusters = run["metadata"]["name"], run["spec"]["server"]["minAvailableClients"]
-    output.note(f"run {name}: {app.rounds} rounds on {clusters} clusters")
+    needed = app.needed(wanted.clusters)
+    access, run = platform.start(home, app, manifest(app, wanted.image, needed, wanted.data_claim), output.TELL)
+    name, clusters = run["metadata"]["name"], wanted.clusters
+    output.note(f"run {name}: {app.rounds} rounds on {clusters} clusters; each round needs {needed} of them (--min-clients)")
 
     async def work() -> Code:
         async with access.open() as client:

@@ -21,16 +21,22 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`name` is valid in names of runs and images. `server` and `client` are further fields of spec.server and spec.client."""
+    """`name` is valid in names of runs and images. `min_clients` is None if the app does not say how many clusters each round needs.
+    `server` and `client` are further fields of spec.server and spec.client."""
 
     folder: Path
     framework: str
     name: str
     rounds: int
     data: Path | None
+    min_clients: int | None = None
     run_config: Mapping[str, Any] = field(default_factory=dict)
     server: Mapping[str, Any] = field(default_factory=dict)
     client: Mapping[str, Any] = field(default_factory=dict)
+
+    def needed(self, clusters: int) -> int:
+        """How many of so many clusters each round needs."""
+        return min(self.min_clients or clusters, clusters)
 
 
 def read(
@@ -39,6 +45,7 @@ def read(
     data: Path | None = None,
     values: Sequence[str] | Mapping[str, Any] = (),
     initial_model: str | None = None,
+    min_clients: int | None = None,
 ) -> App:
     """`values` are for the run config: words of a command line, or values by key. `initial_model`: the run with whose model it begins.
     Raises Problem if the folder is not a valid app of an installed framework."""
@@ -60,12 +67,14 @@ def read(
     known, table_name = declared.config, declared.config_table
     chosen = run_config.checked(values, known, table_name) if isinstance(values, Mapping) else run_config.read(values, known, table_name)
     keys = declared.rounds_keys
-    if rounds and _rounds(chosen, keys, rounds) != rounds:
-        message = f"{rounds} rounds are asked for, but the run config has {_rounds(chosen, keys)} rounds"
+    if rounds and (other := _number(chosen, keys) or rounds) != rounds:
+        message = f"{rounds} rounds are asked for, but the run config has {other} rounds"
         raise Problem(Code.USAGE, message, "Omit one of them.")
-    wanted = rounds or _rounds({**declared.config, **chosen}, keys)
+    config = {**declared.config, **chosen}
+    wanted = rounds or _number(config, keys) or ROUNDS
+    needed = min_clients or _number(config, declared.min_clients_keys)
     server = {**declared.server, "initialModel": {"run": initial_model}} if initial_model else declared.server
-    return App(folder, framework, name, wanted, place, chosen, server, declared.client)
+    return App(folder, framework, name, wanted, place, needed, chosen, server, declared.client)
 
 
 def _declared(file: Path, content: Mapping[str, Any]) -> tuple[str, Declared]:
@@ -95,6 +104,7 @@ def fit(name: str) -> str:
     return (plain if plain[:1].isalpha() else f"app-{plain}")[: MAX_RUN_NAME - 6].strip("-")
 
 
-def _rounds(config: Mapping[str, Any], keys: Sequence[str], default: int = ROUNDS) -> int:
+def _number(config: Mapping[str, Any], keys: Sequence[str]) -> int | None:
+    """The first of the keys that is a number above 0."""
     found = (config.get(key, config.get(key.replace("-", "_"))) for key in keys)
-    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), default)
+    return next((value for value in found if isinstance(value, int) and not isinstance(value, bool) and value > 0), None)

@@ -18,12 +18,14 @@ class AppError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`config` is the declared run config, in the table `config_table`. The first of `rounds_keys` that it has is the number of rounds;
-    `_` in a key counts as `-`. `server` and `client` are further fields of spec.server and spec.client."""
+    """`config` is the declared run config, in the table `config_table`. The first of `rounds_keys` that it has is the number of rounds,
+    the first of `min_clients_keys` how many clusters each round needs; `_` in a key counts as `-`. `server` and `client` are further fields
+    of spec.server and spec.client."""
 
     config: Mapping[str, Any]
     config_table: str
     rounds_keys: tuple[str, ...] = ()
+    min_clients_keys: tuple[str, ...] = ()
     server: Mapping[str, Any] = field(default_factory=dict)
     client: Mapping[str, Any] = field(default_factory=dict)
 

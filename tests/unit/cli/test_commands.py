@@ -27,6 +27,7 @@ RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind"
     [
         (["run"], Code.USAGE, "either APP or -f FILE is required"),
         (["run", "-f", "/nowhere.yaml"], Code.USAGE, "/nowhere.yaml cannot be read"),
+        (["run", "-f", "x", "--min-clients", "2"], Code.USAGE, "--min-clients, --data and --run-config cannot be used with -f"),
         (["run", "/nowhere"], Code.USAGE, "/nowhere/pyproject.toml cannot be read"),
         (["run", "/nowhere", "--context", "hub"], Code.USAGE, "APP runs on the local platform"),
         (["get", "--kubeconfig", "/nowhere"], Code.USAGE, "the file /nowhere does not exist"),
@@ -145,7 +146,7 @@ def test_a_new_app_can_be_run(tmp_path):
     }  # fmt: skip
     assert all("@" not in path.read_text().replace("@app.", "").replace(" @ ", "") for path in made)
     app = apps.read(tmp_path / "my-app")
-    assert (app.name, app.rounds, app.data) == ("my-app", 5, None)
+    assert (app.name, app.rounds, app.min_clients, app.data) == ("my-app", 5, 3, None)
     assert f"flwr=={minor(NEWEST)}.*" in tomllib.loads((tmp_path / "my-app/pyproject.toml").read_text())["project"]["dependencies"]
 
 
@@ -185,6 +186,20 @@ def test_rounds_are_those_of_the_run_config(tmp_path, config, rounds):
 def test_a_run_begins_with_the_model_that_is_asked_for(tmp_path):
     assert apps.read(_app(tmp_path), initial_model="before").server["initialModel"] == {"run": "before"}
     assert "initialModel" not in apps.read(_app(tmp_path)).server
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "given", "needed"),
+    [
+        ("", (), None, None),
+        ("min-available-nodes = 2", (), None, 2),
+        ("min_available_clients = 4", (), None, 4),
+        ("min-available-nodes = 2", ("min-available-nodes=1",), None, 1),
+        ("min-available-nodes = 2", (), 3, 3),
+    ],
+)
+def test_the_clusters_that_a_round_needs_are_those_of_the_option_or_the_app(tmp_path, config, words, given, needed):
+    assert apps.read(_app(tmp_path, config=config), values=words, min_clients=given).min_clients == needed
 
 
 @pytest.mark.parametrize(

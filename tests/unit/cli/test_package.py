@@ -41,6 +41,8 @@ def test_a_run_is_of_the_apps_name_rounds_and_image(tmp_path):
     assert run.spec.server.image == run.spec.client.image == "quay.io/me/app:2"
     assert run.spec.client.data_claim == "None"
     assert run.spec.client.placement == {"clusterSets": ["default"]}
+    project(tmp_path, config="min-available-nodes = 3")
+    assert spec(contents(tmp_path)["run.yaml"]).spec.server.min_available_clients == 3
     assert spec(contents(tmp_path)["run.yaml"]).spec.server.image == "registry.example.com/my-app:1.2-local"
 
 

@@ -14,4 +14,4 @@ def read(project: Mapping[str, Any]) -> App:
     if not {"serverapp", "clientapp"} <= components.keys():
         message = "[tool.flwr.app.components] has no serverapp and clientapp, so it is not a Flower app"
         raise AppError(message, "`panal new myapp` creates an app.")
-    return App(config, "tool.flwr.app.config", ROUNDS_KEYS)
+    return App(config, "tool.flwr.app.config", ROUNDS_KEYS, ("min-available-nodes", "min-available-clients"))

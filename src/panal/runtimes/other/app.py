@@ -34,7 +34,6 @@ def read(project: Mapping[str, Any]) -> App | None:
     protocol = declared.get("protocol", Protocol.HTTP.value)
     if protocol not in list(Protocol):
         raise AppError(f"[tool.panal.app] protocol is {protocol!r}", f"It is {' or '.join(Protocol)}.")
-    server = {"command": declared["server"], "protocol": protocol}
-    return App(
-        table(project, "tool", "panal", "app", "config"), "tool.panal.app.config", ("rounds",), server, {"command": declared["client"]}
-    )
+    server, client = {"command": declared["server"], "protocol": protocol}, {"command": declared["client"]}
+    config = table(project, "tool", "panal", "app", "config")
+    return App(config, "tool.panal.app.config", ("rounds",), server=server, client=client)
