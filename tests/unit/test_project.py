@@ -147,7 +147,7 @@ def test_the_local_platform_is_released_with_the_product() -> None:
         assert (ROOT / "local" / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-@pytest.mark.parametrize("script", ["panal", "panal-controller", "panal-dashboard", "panal-reporter"])
+@pytest.mark.parametrize("script", ["panal", "panal-controller", "panal-dashboard", "panal-reporter", "kubectl-fl", "kubectl_complete-fl"])
 def test_scripts_lead_to_functions(script: str) -> None:
     (found,) = entry_points(group="console_scripts", name=script)
     assert callable(found.load())

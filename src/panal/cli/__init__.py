@@ -9,7 +9,8 @@ serve_command      serve
 What they share:
 
 output             tables, JSON, lines                 options            of several commands
-platform           commands of the local platform
+platform           commands of the local platform      fitting            a line to a width
+completion         of names in a shell                 kubectl_completion of `kubectl fl`
 
 Runs:
 

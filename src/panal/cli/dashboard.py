@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from panal.cli import explain, output
+from panal.cli import completion, explain, output
 from panal.cli.options import Context, Home, Kubeconfig
 from panal.client.access import Access
 from panal.client.choose import choose
@@ -32,7 +32,10 @@ def dashboard(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 is a free one.", min=0, max=65535)] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser; print the address only.")] = False,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Show only the runs of this namespace.  [default: all]")
+        str | None,
+        typer.Option(
+            "--namespace", "-n", autocompletion=completion.namespaces, help="Show only the runs of this namespace.  [default: all]"
+        ),
     ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from panal.cli import completion
 from panal.cli import explain as implementation
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output
 from panal.client.choose import choose
@@ -17,10 +18,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def explain(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The run.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=completion.runs, help="The run.")] = None,
     file: Annotated[str | None, typer.Option("--file", "-f", help="With --dry-run: a YAML file with a FederatedLearning.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Explain what the run in the file would select; it need not exist.")] = False,
-    cluster: Annotated[str | None, typer.Option(help="Explain this cluster in detail.  [default: a summary of all]")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(autocompletion=completion.clusters, help="Explain this cluster in detail.  [default: a summary of all]")
+    ] = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,

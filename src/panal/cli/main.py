@@ -12,6 +12,7 @@ import typer
 from panal.api.names import SYSTEM_NAMESPACE
 from panal.cli import (
     certs,
+    completion,
     control_commands,
     dashboard,
     doctor,
@@ -27,7 +28,7 @@ from panal.cli import (
     run,
     serve_command,
 )
-from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Timeout
+from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Run, Timeout
 from panal.cli.run import Following
 from panal.client import apps
 from panal.client.choose import choose
@@ -119,7 +120,10 @@ def run_(
 
 @app.command()
 def get(
-    what: Annotated[str, typer.Argument(metavar="[runs|clusters|NAME]", help="What to show: a list, or one run.")] = "runs",
+    what: Annotated[
+        str,
+        typer.Argument(metavar="[runs|clusters|NAME]", autocompletion=completion.what_to_get, help="What to show: a list, or one run."),
+    ] = "runs",
     namespace: Namespace = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the run NAME until it ends.")] = False,
     timeout: Timeout = None,
@@ -141,8 +145,11 @@ explain_command.add_to(app)
 
 @app.command("logs")
 def logs_(
-    name: Annotated[str, typer.Argument(help="The run.")],
-    cluster: Annotated[str | None, typer.Option(help="Show the collaborator on this cluster.  [default: the aggregator]")] = None,
+    name: Run,
+    cluster: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.clusters, help="Show the collaborator on this cluster.  [default: the aggregator]"),
+    ] = None,
     cluster_context: Annotated[str | None, typer.Option(help="The context of that cluster in the kubeconfig.  [default: its name]")] = None,
     container: Annotated[str | None, typer.Option("--container", "-c", help="A container of the Pod.  [default: the app's]")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the container ends.")] = False,
@@ -179,9 +186,14 @@ dashboard.add_to(app)
 @app.command("doctor")
 def doctor_(
     cluster: Annotated[
-        str | None, typer.Option(help="Try the way from this cluster to the aggregator of a run, with a Pod on the cluster.")
+        str | None,
+        typer.Option(
+            autocompletion=completion.clusters, help="Try the way from this cluster to the aggregator of a run, with a Pod on the cluster."
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--run", help="The run, with --cluster.  [default: one in progress]")] = None,
+    name: Annotated[
+        str | None, typer.Option("--run", autocompletion=completion.runs, help="The run, with --cluster.  [default: one in progress]")
+    ] = None,
     namespace: Annotated[
         str | None,
         typer.Option("--namespace", "-n", help="The namespace of panal's controller (panal-system); with --cluster, of the run (any)."),

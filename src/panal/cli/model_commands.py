@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from panal.cli import models
+from panal.cli import completion, models
 from panal.cli import notebook as notebooks
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output, Run
 from panal.client.choose import choose
 
 commands = typer.Typer(help="Show, download and compare the stored models of runs.", no_args_is_help=True, rich_markup_mode=None)
-Model = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", help="A run.")]
+Model = Annotated[str, typer.Argument(metavar="[NAMESPACE/]NAME", autocompletion=completion.runs_by_namespace, help="A run.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,7 +23,9 @@ def add_to(app: typer.Typer) -> None:
 
 @commands.command("list")
 def list_(
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only the models of this namespace.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", autocompletion=completion.namespaces, help="Only the models of this namespace.")
+    ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
@@ -92,7 +94,11 @@ def notebook(
     ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAMESPACE/]NAME", help="A run whose model is to be compared with this one; can be repeated."),
+        typer.Option(
+            metavar="[NAMESPACE/]NAME",
+            autocompletion=completion.runs_by_namespace,
+            help="A run whose model is to be compared with this one; can be repeated.",
+        ),
     ] = None,
     target: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where to write.  [default: NAME-notebook]")] = None,
     execute: Annotated[bool, typer.Option("--execute", help="Execute it without a browser, and write a report.")] = False,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from panal.cli import completion
 from panal.cli import history as rounds
 from panal.cli import top as screen
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output, Run
@@ -19,7 +20,9 @@ def add_to(app: typer.Typer) -> None:
 
 def top(
     once: Annotated[bool, typer.Option("--once", help="Print it once and end, as without a terminal.")] = False,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Only the runs of this namespace.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", autocompletion=completion.namespaces, help="Only the runs of this namespace.")
+    ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     folder: Home = None,
@@ -30,7 +33,10 @@ def top(
 
 def history(
     name: Run,
-    cluster: Annotated[str | None, typer.Option(help="What this cluster did in each round.  [default: all clusters together]")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.clusters, help="What this cluster did in each round.  [default: all clusters together]"),
+    ] = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,

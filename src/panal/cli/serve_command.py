@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from panal.cli import completion
 from panal.cli import serve as implementation
 from panal.cli.options import Context, Format, Home, Kubeconfig, Namespace, Output
 from panal.cli.proving import Asking
@@ -29,7 +30,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run whose model is served, or with --rollback no longer.")],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", autocompletion=completion.runs, help="The run whose model is served, or with --rollback no longer."),
+    ],
     name: Annotated[str | None, typer.Option(help="The service.  [default: the run's name]")] = None,
     runtime: Annotated[
         str | None, typer.Option(metavar="IMAGE|NAME", help="An image, or the name of a ServingRuntime or ClusterServingRuntime.")
