@@ -79,7 +79,8 @@ def read(body: bytes, content_type: str, kind: str) -> Object:
     media = content_type.partition(";")[0].strip().lower()
     if media == "application/vnd.kubernetes.protobuf":
         raise unsupported_media(
-            "the local platform reads no protobuf bodies; use `kubectl apply` or `kubectl create -f` with a file instead"
+            "the local platform reads no protobuf bodies; use `kubectl apply` or `kubectl create -f` with a file,"
+            " or add `--dry-run=client -o yaml | kubectl apply -f -` to the command"
             " (accepted media types include: application/json)"
         )
     if media not in ("", "application/json") and not media.endswith(("+json", "+yaml")):

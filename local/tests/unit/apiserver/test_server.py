@@ -200,6 +200,7 @@ def test_protobuf_is_refused_with_a_remedy(http):
     answer = http.post(MAPS, content=b"k8s\x00", headers={"Content-Type": "application/vnd.kubernetes.protobuf"})
     assert answer.status_code == 415
     assert "use `kubectl apply`" in answer.json()["message"]
+    assert "--dry-run=client -o yaml | kubectl apply -f -" in answer.json()["message"]
 
 
 def test_a_body_that_is_too_large_is_refused(http):
