@@ -17,6 +17,7 @@ from panal.cli.options import Context, Home, Kubeconfig
 from panal.client.access import Access
 from panal.client.choose import choose
 from panal.client.download import opened
+from panal.client.platform import installed
 from panal.client.problem import Code, Problem, explained
 from panal.kube.client import Client
 from panal.kube.objects import Object
@@ -45,7 +46,8 @@ def dashboard(
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         message = f"the dashboard needs {' and '.join(missing)}, not installed here"
-        raise Problem(Code.USAGE, message, "Install the extra, in a clone: `pip install '.[cli,dashboard]'`.")
+        local = " ./local" if installed() else ""
+        raise Problem(Code.USAGE, message, f"Install the extra, in a clone: `pip install '.[cli,dashboard]'{local}`.")
     logging.getLogger("panal").setLevel(logging.ERROR)  # what cannot be read is named on the pages
     raise typer.Exit(int(_serve(choose(kubeconfig, context, folder), port, namespace or "", not no_open)))
 

@@ -22,7 +22,11 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch, missing):
         dashboard.dashboard()
     assert raised.value.code == Code.USAGE
     assert missing in str(raised.value)
-    assert "pip install '.[cli,dashboard]'" in raised.value.remedy
+    assert "pip install '.[cli,dashboard]' ./local`" in raised.value.remedy  # the local platform is installed here
+    monkeypatch.setattr(dashboard, "installed", lambda: None)
+    with pytest.raises(Problem) as raised:
+        dashboard.dashboard()
+    assert "pip install '.[cli,dashboard]'`" in raised.value.remedy
 
 
 def loaded(code: str, *modules: str) -> str:
