@@ -114,10 +114,13 @@ class Demo(Stage):
         self.title("What now")
         print(f"the federated model: {self.result / 'digits.safetensors'}")
         if keep:
-            print(f"the platform is up:  export PATH={Path(sys.executable).parent}:$PATH PANAL_HOME={self.home}")
-            print("                     panal get; panal get clusters; panal logs digits; in the end: panal down; unset PANAL_HOME")
+            print("the platform is up; these two lines choose it in a shell:")
+            print(f"export PATH={Path(sys.executable).parent}:$PATH PANAL_HOME={self.home}")
+            print("unset KUBECONFIG")
+            print("to look at it:       panal dashboard (in a browser), panal top, panal get, panal history digits, panal logs digits")
+            print("in the end:          panal down; unset PANAL_HOME")
         else:
-            print("the platform is down and its clusters are gone; `make demo KEEP=1` keeps them")
+            print("the platform is down and its clusters are gone; `make demo KEEP=1` keeps them, for `panal dashboard` and `panal top`")
         print("an app of your own:  .venv/bin/panal new myapp && .venv/bin/panal run ./myapp   (docs/tutorial/first-run.md)")
         print("on a real hub:       docs/how-to/real-hub.md, with the same run.yaml")
 

@@ -17,7 +17,8 @@ class Format(StrEnum):
 
 
 Home = Annotated[
-    Path | None, typer.Option("--folder", envvar="PANAL_HOME", help="The local platform's folder.  [default: ~/.local/share/panal]")
+    Path | None,
+    typer.Option("--folder", envvar="PANAL_HOME", help="The local platform's folder.  [default: PANAL_HOME, else ~/.local/share/panal]"),
 ]
 Kubeconfig = Annotated[
     Path | None, typer.Option(help="A kubeconfig.  [default: KUBECONFIG, else the local platform if it is up, else ~/.kube/config]")
