@@ -27,7 +27,11 @@ RUN = {"apiVersion": "federation-ai.open-cluster-management.io/v1alpha1", "kind"
     [
         (["run"], Code.USAGE, "either APP or -f FILE is required"),
         (["run", "-f", "/nowhere.yaml"], Code.USAGE, "/nowhere.yaml cannot be read"),
-        (["run", "-f", "x", "--min-clients", "2"], Code.USAGE, "--min-clients, --data and --run-config cannot be used with -f"),
+        (
+            ["run", "-f", "x", "--min-clients", "2"],
+            Code.USAGE,
+            "--min-clients, --data, --run-config and --initial-model cannot be used with -f",
+        ),
         (["run", "/nowhere"], Code.USAGE, "/nowhere/pyproject.toml cannot be read"),
         (["run", "/nowhere", "--context", "hub"], Code.USAGE, "APP runs on the local platform"),
         (["get", "--kubeconfig", "/nowhere"], Code.USAGE, "the file /nowhere does not exist"),

@@ -23,7 +23,7 @@ def test_every_ending_and_doubt_is_a_reason() -> None:
 
 def test_errors_of_unreachable_nodes_differ_from_errors_of_their_code() -> None:
     of_flower = {name for code, name in CODES.items() if code not in USER_CODES} - {"Unknown"}
-    assert of_flower | {Unanswered.NO_REPLY, Unanswered.LATE} == set(Unanswered)
+    assert of_flower | {Unanswered.NO_REPLY, Unanswered.LATE, Unanswered.NOT_CONNECTED} == set(Unanswered)
     assert not set(Unanswered) & set(Refused)
 
 
