@@ -164,7 +164,7 @@ endif
 
 test-e2e: test-real ## alias of test-real
 
-soak: $(VENV)/.ready ## run the long tests: the controller on a real API server, with SOAK_CLUSTERS (3500) clusters, and runs over weak links and each type of listener and storage
+soak: $(VENV)/.ready ## run the long tests: the controller on a real API server, with SOAK_CLUSTERS (3500) clusters, and runs over weak links and each type of listener and storage, and the example's Jupyter
 	$(REAL) tests/real/test_soak*.py
 
 venv: $(VENV)/.ready ## create the virtual environment, with panal and panal-local installed as editable
@@ -289,6 +289,11 @@ manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASS
 
 $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar $(IMAGES)/example-plain.tar
 	$(BUILD) tests/real/app panal/test-app:1 $@
+
+# In a folder of its own: no test but one puts it on a node.
+$(IMAGES)/jupyter/mnist-jupyter.tar: examples/mnist/notebooks/Containerfile $(shell find examples/mnist -type f 2>/dev/null) | $(IMAGES)/.base
+	mkdir -p $(@D)
+	$(BUILD) examples/mnist panal/mnist-jupyter:$(VERSION) $@ -f $<
 
 $(IMAGES)/test-openfl.tar: tests/openfl/Containerfile requirements/openfl-1.9.txt $(shell find tests/openfl/apps -type f) | $(IMAGES)/.base
 	$(BUILD) . panal/test-openfl:1 $@ -f $<

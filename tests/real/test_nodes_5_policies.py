@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import socketserver
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import pytest
 from bridge import Bridge
 from containers import Containers
 from machine import API_IP, DNS_IP
-from on_nodes import LISTENS, Network, bystander, pod_ip, pod_on
+from on_nodes import LISTENS, Network, bystander, internet, pod_ip, pod_on
 from panal.api.names import COLLABORATOR_NAMESPACE
 from panal.kube import kinds
 from runs import Run, Status, apply
@@ -44,16 +43,6 @@ class Tried:
 
 
 @contextmanager
-def internet(engine: Containers) -> Iterator[str]:
-    """Somebody far away who takes connections: this host, by its address on the bridge."""
-    with socketserver.ThreadingTCPServer((f"{Bridge(engine.fleet.root).prefix}.1", 0), socketserver.BaseRequestHandler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        host, port = server.server_address[:2]
-        yield f"tcp:{host}:{port}"
-        server.shutdown()
-
-
-@contextmanager
 def opened(network: Network) -> Iterator[None]:
     """A port in a Pod, as user code may open one: on all of its addresses."""
     process = subprocess.Popen([*network.enter, sys.executable, "-m", "http.server", str(LISTENS)], stderr=subprocess.DEVNULL)
@@ -68,7 +57,7 @@ def opened(network: Network) -> Iterator[None]:
 def tried(engine: Containers) -> Iterator[Tried]:
     fleet, spoke = engine.fleet, engine.spoke(SITE)
     with (
-        internet(engine) as far,
+        internet(engine.fleet) as far,
         pod_on(spoke, bystander("beside", COLLABORATOR_NAMESPACE)) as beside,
         pod_on(spoke, bystander("asks", COLLABORATOR_NAMESPACE)),
     ):
@@ -151,7 +140,7 @@ def bucket(engine: Containers) -> Iterator[Run]:
     """A run at a site whose data is in a bucket, at a port of this host. Its app also tries another port there."""
     host = f"{Bridge(engine.fleet.root).prefix}.1"
     spoke = engine.spoke(SITE)
-    with http.server.ThreadingHTTPServer((host, 0), Bucket) as server, internet(engine) as elsewhere:
+    with http.server.ThreadingHTTPServer((host, 0), Bucket) as server, internet(engine.fleet) as elsewhere:
         Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_port
         value = f"s3://digits/train?endpoint=http://minio.test:{port}&address={host}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from api import Api
-from bridge import run
+from bridge import Bridge, run
 from fleet import Fleet
 from panal.kube import kinds
 from runs import APP_IMAGE
@@ -128,3 +130,13 @@ def pod_on(api: Api, pod: dict[str, Any]) -> Iterator[str]:
         yield eventually(runs, f"{name} runs", 60)
     finally:
         api.delete(kinds.POD, namespace, name, grace=0)
+
+
+@contextmanager
+def internet(fleet: Fleet) -> Iterator[str]:
+    """Somebody far away who takes connections: this host, by its address on the bridge."""
+    with socketserver.ThreadingTCPServer((f"{Bridge(fleet.root).prefix}.1", 0), socketserver.BaseRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        host, port = server.server_address[:2]
+        yield f"tcp:{host}:{port}"
+        server.shutdown()

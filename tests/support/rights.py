@@ -44,15 +44,6 @@ class Right(NamedTuple):
         """Those are used, each of them, by tests/real/test_certificates.py, and not by every run."""
         return self.group in ("addon.open-cluster-management.io", "certificates.k8s.io") or self.resource == "secrets"
 
-    @property
-    def is_about_metrics(self) -> bool:
-        """Those are used by tests/real/test_kubernetes_6_metrics.py: nobody reads the metrics on nodes."""
-        return self.resource in ("tokenreviews", "subjectaccessreviews")
-
-    @property
-    def is_used_elsewhere(self) -> bool:
-        return self.is_about_listeners or self.is_about_certificates or self.is_about_metrics
-
 
 def granted() -> set[Right]:
     """But for what others ask for."""
