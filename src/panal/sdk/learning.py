@@ -69,6 +69,7 @@ class FederatedLearning:
         image: str | None = None,
         data: File | None = None,
         data_claim: str | None = None,
+        initial_model: str | FederatedLearning | None = None,
         spec: Mapping[str, Any] | None = None,
         kubeconfig: File | None = None,
         context: str | None = None,
@@ -77,8 +78,9 @@ class FederatedLearning:
         """A run of an app's folder, which has a pyproject.toml. Nothing is started before `apply`.
 
         `name`: without one, `apply` gives it the app's name and the next number. `namespace`: without one, that of the kubeconfig's
-        context. `rounds`: without it, as in pyproject.toml. `clients`: how many clusters the start and each round need; without it all
-        clusters of the local platform, and 1 on a hub. `run_config`: values for keys that the app declares, with dots for tables.
+        context. `rounds`: without it, as in pyproject.toml. `clients`: how many clusters the start and each round need; without it as many
+        as the app's run config says, else all clusters of the local platform, and 1 on a hub. `run_config`: values for keys that the app
+        declares, with dots for tables. `initial_model`: the run, or its name, with whose model this one begins, in the same namespace.
 
         `image`: the app's image; on a hub it is required, and on the local platform the image is made from the folder without it.
         `data`: on the local platform, a folder with one folder of data for each cluster. `data_claim`: on a hub, the ClusterClaim by which
@@ -89,14 +91,19 @@ class FederatedLearning:
         the local platform, which `apply` starts if it is not up. Raises Problem for an invalid app or field.
         """
         place = Place.of(kubeconfig, context, home)
-        app = apps.read(Path(folder).expanduser(), rounds, Path(data) if data is not None else None, run_config or {})
+        if isinstance(initial_model, FederatedLearning):
+            initial_model._uid()  # a run that was not applied has no model
+            initial_model = initial_model.name
+        app = apps.read(
+            Path(folder).expanduser(), rounds, Path(data) if data is not None else None, run_config or {}, initial_model, clients
+        )
         if image is None and place.is_local():
             target = place.platform().target(place.home, app)
-            resource = manifest(app, target.image, clients or target.clusters, target.data_claim, name or "", namespace or "")
+            resource = manifest(app, target.image, app.needed(target.clusters), target.data_claim, name or "", namespace or "")
             return cls(_checked(resource, spec), place, app=app)
         if data is not None:
             raise Problem(Code.USAGE, "data is for the local platform, which makes the image", "On a hub, give the sites' data_claim.")
-        resource = manifest(app, checked_image(image), clients or 1, data_claim or "", name or "", namespace or "")
+        resource = manifest(app, checked_image(image), app.min_clients or 1, data_claim or "", name or "", namespace or "")
         return cls(_checked(resource, spec), place, access=place.access())
 
     @classmethod

@@ -103,6 +103,21 @@ def test_a_run_for_a_hub_is_the_resource_that_kubectl_would_apply(made) -> None:
     assert run.manifest()["spec"], "it is a copy"
 
 
+def test_a_run_begins_with_the_model_of_another_one(made, hub) -> None:
+    hub.make_namespace("warm")
+    first = made(name="first", namespace="warm")
+    with pytest.raises(Problem, match="was not applied yet"):
+        made(initial_model=first)
+    for given in ("first", first.apply()):
+        second = made(initial_model=given)
+        assert second.manifest()["spec"]["server"]["initialModel"] == {"run": "first"}
+
+
+def test_the_run_config_of_the_app_says_how_many_clusters_a_round_needs(made) -> None:
+    assert made().spec.server.min_available_clients == 3
+    assert made(run_config={"min-available-nodes": 2}).spec.server.min_available_clients == 2
+
+
 def test_a_run_for_the_local_platform_is_known_before_it_is_up(app, tmp_path) -> None:
     run = FederatedLearning.from_app(app, home=tmp_path / "home", run_config={"num-server-rounds": 4})
     assert run.manifest()["metadata"] == {"generateName": "heights-"}
