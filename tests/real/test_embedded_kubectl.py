@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import stat
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import samples
+from processes import assets
 
 pytestmark = pytest.mark.real
 
@@ -128,3 +134,18 @@ def test_logs_of_a_pod_without_a_node_and_of_none(api):
 def test_what_is_sent_as_protobuf_is_refused_with_a_way_out(api):
     with pytest.raises(RuntimeError, match=r"use `kubectl apply` or `kubectl create -f`"):
         api.kubectl("create", "configmap", "x", "-n", "kc", "--from-literal=a=b")
+
+
+def test_completes_its_plugin(tmp_path):
+    for name in ("kubectl-fl", "kubectl_complete-fl"):
+        shutil.copy(Path(sys.executable).parent / name, tmp_path / name)
+        (tmp_path / name).chmod(stat.S_IRWXU)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def proposed(*words):
+        done = subprocess.run([assets() / "kubectl", "__complete", *words], env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    assert proposed("fl", "models", "") == ["list", "show", "download", "compare", ":4"]
+    assert proposed("fl", "res") == ["resume", ":4"]
+    assert proposed("fl", "run", "-f", "") == [":0"]

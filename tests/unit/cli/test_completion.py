@@ -1,13 +1,6 @@
-"""Completion: of names, at the embedded API server, and for kubectl by the program that it asks."""
+"""Completion: of names, at the embedded API server."""
 
 from __future__ import annotations
-
-import os
-import shutil
-import stat
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -76,23 +69,3 @@ def test_without_a_hub_nothing_is_completed_or_said(at_hub, monkeypatch, capsys,
 def test_a_hub_that_is_slow_is_not_waited_for(at_hub, monkeypatch):
     monkeypatch.setattr(completion, "PATIENCE", 0)
     assert at_hub("history", "") == []
-
-
-@pytest.mark.real
-def test_kubectl_completes_its_plugin(tmp_path):
-    kubectl = Path(os.environ.get("KUBEBUILDER_ASSETS", ""), "kubectl")
-    if not kubectl.is_file():
-        pytest.skip("needs kubectl (KUBEBUILDER_ASSETS)")
-    for name in ("kubectl-fl", "kubectl_complete-fl"):
-        installed = Path(sys.executable).parent / name
-        shutil.copy(installed, tmp_path / name)
-        (tmp_path / name).chmod(stat.S_IRWXU)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-
-    def proposed(*words):
-        done = subprocess.run([kubectl, "__complete", *words], env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()
-
-    assert proposed("fl", "models", "") == ["list", "show", "download", "compare", ":4"]
-    assert proposed("fl", "res") == ["resume", ":4"]
-    assert proposed("fl", "run", "-f", "") == [":0"]
