@@ -10,6 +10,7 @@
 It fails if the federated model is not better than that of each single site, or the notebook's numbers are not those of the table. PYTHON is
 that of an environment with what the examples import and Jupyter (requirements/fields.txt). With --write the table goes into the example's
 README and docs/examples.md. What is the same in all examples is here; what differs is in their folders, which import nothing of this file.
+Only the clusters that come and go in one of them are here too, because that needs the platform (ABSENCES).
 """
 
 from __future__ import annotations
@@ -146,7 +147,10 @@ class Field:
         for number, act, cluster in sorted(moments):
             reached = await self.completed(number)
             await getattr(self, act)(cluster)
-            print(f"after round {reached}: {cluster} {'is away' if act == 'withdraw' else 'is back'}", flush=True)
+            print(
+                f"after round {reached}: {cluster} {'no longer announces its data' if act == 'withdraw' else 'announces its data again'}",
+                flush=True,
+            )
 
     async def completed(self, number: int) -> int:
         """Waits until that many rounds are complete. Ends the program if the run ends before."""
@@ -161,16 +165,16 @@ class Field:
                 await asyncio.sleep(0.2)
 
     async def withdraw(self, cluster: str) -> None:
-        async with self.client(cluster) as spoke:
+        async with self.client(cluster) as there:
             try:
-                await spoke.delete(kinds.CLUSTER_CLAIM, "", f"{self.name}.example.com")
+                await there.delete(kinds.CLUSTER_CLAIM, "", f"{self.name}.example.com")
             except NotFound:
                 sys.exit(f"{cluster} does not announce its data")
 
     async def announce(self, cluster: str) -> None:
         claim = {"apiVersion": kinds.CLUSTER_CLAIM.api_version, "kind": "ClusterClaim", "metadata": {"name": f"{self.name}.example.com"}}
-        async with self.client(cluster) as spoke:
-            await spoke.apply(claim | {"spec": {"value": str(self.data / cluster)}})
+        async with self.client(cluster) as there:
+            await there.apply(claim | {"spec": {"value": str(self.data / cluster)}})
 
     def client(self, context: str) -> Client:
         return Client.from_kubeconfig(self.stage.home / "kubeconfig", context=context, field_manager="example")
@@ -189,12 +193,12 @@ def main() -> None:
     with field.stage.tidied(given.keep):
         found = field.play()
         field.validate(found)
-    if given.write:
-        for page in (field.folder / "README.md", DOCS):
-            page.write_text(with_table(page.read_text(), given.name, found.table()))
     print(f"\n{time.monotonic() - began:.0f} s in all")
     if found.gain <= 0:
         sys.exit(f"the federated model is not better than the one of {found.best_site}: {found.best_by} {found.gain:+.3f}")
+    if given.write:
+        for page in (field.folder / "README.md", DOCS):
+            page.write_text(with_table(page.read_text(), given.name, found.table()))
     print(f"federated is better than the best single site ({found.best_site}): {found.best_by} by {found.gain:.3f}")
 
 

@@ -44,12 +44,12 @@ class Stage:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                sys.exit(f"another one is at work in {self.home.parent}: wait for its end")
+                sys.exit(f"another one runs in {self.home.parent}: wait until it has ended")
             self.clear()
             try:
                 yield
             except KeyboardInterrupt:
-                print("\ninterrupted", flush=True)
+                sys.exit("interrupted")
             finally:
                 if not keep:
                     self.clear()

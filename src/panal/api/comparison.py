@@ -9,7 +9,7 @@ from typing import Any
 
 from panal.api.progress import Metric
 
-LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "perplexity", "divergence")
+LOWER_IS_BETTER = ("loss", "error", "mse", "mae", "mape", "brier", "perplexity", "divergence")
 HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "f1", "precision", "recall", "r2", "dice", "iou")
 
 

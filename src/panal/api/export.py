@@ -11,14 +11,11 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from panal.api.names import EXPORT_FOLDER
 from panal.api.progress import Count, Text
 from panal.api.schema import Model
 from panal.api.status import MAX_EXPORTED, ExportedFile
 from panal.pod.tools import codes
 from panal.pod.tools.codes import DIGEST
-
-__all__ = ["EXPORT_FOLDER", "FUNCTION", "LIST", "Entry", "Listing", "Port", "Result", "read"]
 
 LIST = "export.json"
 BYTES = 4000  # of the message: Kubernetes cuts it at 4096

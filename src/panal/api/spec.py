@@ -530,8 +530,8 @@ class Evaluation(Model):
     )
     goal: Goal | None = Field(
         default=None,
-        description="Whether a higher or a lower value is better. If not set: Minimize for a name that contains loss, error, mae, mse or "
-        "perplexity, else Maximize.",
+        description="Whether a higher or a lower value is better. If not set: Minimize for a name that contains loss, error, mae, mse, "
+        "mape, brier, perplexity or divergence, else Maximize.",
     )
 
 

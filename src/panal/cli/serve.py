@@ -186,11 +186,10 @@ async def _version(service: Service, run: Object, wanted: Wanted) -> Version:
     try:
         metrics = gate.measured(run["status"])
         return predictor.version(run, service.name, await _runtime(service, wanted), metrics, wanted.content)
+    except predictor.NotServableError as error:
+        raise Problem(Code.REFUSED, str(error), error.remedy) from error
     except ValueError as error:
-        remedy = "Store the models of runs in a PersistentVolumeClaim or a bucket: `spec.server.storage` (docs/how-to/store-models.md)."
-        if "a folder of a node" not in str(error):
-            remedy = "Correct the option; with --content model the model itself is served."
-        raise Problem(Code.REFUSED, str(error), remedy) from error
+        raise Problem(Code.REFUSED, str(error), "Correct --runtime, --protocol or --format.") from error
 
 
 async def _runtime(service: Service, wanted: Wanted) -> Runtime:

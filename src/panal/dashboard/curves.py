@@ -11,7 +11,7 @@ import io
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from panal.api.comparison import LOWER_IS_BETTER
+from panal.api.comparison import direction
 from panal.api.history import Round
 from panal.api.progress import Metric
 from panal.client.plotting import Points
@@ -66,7 +66,7 @@ def _chart(
 def with_a_line(metric: str, clusters: Mapping[str, Points], named: Collection[str]) -> list[str]:
     """The clusters with a line of their own."""
     wanted = [cluster for cluster in clusters if cluster in named][:CLUSTERS]
-    sign = -1 if any(word in metric.lower() for word in LOWER_IS_BETTER) else 1
+    sign = direction(metric) or 1
 
     def badness(cluster: str) -> tuple[bool, float, str]:
         known = [value for _, value in sorted(clusters[cluster].items()) if math.isfinite(value)]

@@ -113,7 +113,7 @@ def _finding(world: World, wanted: ModelJob, now: datetime) -> Finding:
     if job is None:
         return _without_job(world, wanted)
     if job.deleting:
-        return wanted.waiting("the former Job is being removed")
+        return wanted.waiting("the previous Job is being removed")
     pod = newest(job)
     containers = {each.name: each for each in pod.containers} if pod else {}
     last = containers.get(wanted.last)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from panal.api.comparison import direction
 from panal.api.progress import MAX_COLLABORATORS, ranked
 from panal.api.text import by_name, shown
 from panal.api.types import Evaluation, EvaluationStatus, Goal, SiteEvaluation
@@ -24,7 +25,6 @@ MAX_NAME = 64
 LARGEST = 1e280  # a larger value counts as not finite: sums with weights must be
 SHOWN = 4  # metrics of a model in the status
 NOT_FINITE, NOT_REPORTED = "MetricNotFinite", "MetricNotReported"
-LOWER_IS_BETTER = ("loss", "error", "mae", "mse", "perplexity")
 _CLUSTER = re.compile(CLUSTER)
 
 Metrics = dict[str, float | str]  # a value that is not finite is a word
@@ -83,7 +83,7 @@ def headline(sites: Iterable[Site], wanted: Evaluation) -> str:
 def goal(metric: str, wanted: Evaluation) -> Goal:
     if wanted.goal:
         return wanted.goal
-    return Goal.MINIMIZE if any(word in metric.lower() for word in LOWER_IS_BETTER) else Goal.MAXIMIZE
+    return Goal.MINIMIZE if direction(metric) < 0 else Goal.MAXIMIZE
 
 
 def document(sites: Iterable[Site], about: Mapping[str, Any], status: EvaluationStatus) -> dict[str, Any]:

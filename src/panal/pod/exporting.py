@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from panal.api.export import EXPORT_FOLDER, LIST, LONGEST, MOST, PATH, Entry, Listing, Result
+from panal.api.export import LIST, LONGEST, MOST, PATH, Entry, Listing, Result
+from panal.api.names import EXPORT_FOLDER
 from panal.api.status import MAX_EXPORTED, ExportedFile
 from panal.api.text import shown
 from panal.pod.run_folder import ResultError, Store, digest_of, program, regular

@@ -53,7 +53,9 @@ def described(graph: str, listing: Listing | None, run: str) -> dict[str, Any]:
     if graph and listing:
         version = listing.versions.get("onnx", "")
         flavors["onnx"] = {"code": None, "data": graph, "onnx_version": version, "providers": ["CPUExecutionProvider"]}
-        flavors["python_function"] = {"loader_module": "mlflow.onnx", "data": graph, "python_version": "3.11.0"}
+        flavors["python_function"] = {"loader_module": "mlflow.onnx", "data": graph}
+        if python := listing.versions.get("python"):
+            flavors["python_function"]["python_version"] = python
     found = {
         "artifact_path": FOLDER,
         "flavors": flavors,

@@ -33,8 +33,9 @@ def run(
 ) -> FederatedLearning:
     """Runs an app's folder, and returns the run when it has ended: `FederatedLearning.from_app`, `apply` and `watch` in one call.
 
-    In a notebook's cell it shows a table and a curve of each metric, which change with each round; in a script it prints a line for each
-    change. The arguments are those of `FederatedLearning.from_app`; `timeout` in seconds begins when the run is applied.
+    In a notebook's cell it shows the last rounds as a table, and curves of up to four metrics, which change with each round; in a script
+    it prints a line for each change. The arguments are those of `FederatedLearning.from_app`; `timeout` in seconds begins when the run is
+    applied.
 
     Raises RunFailed if the run Failed, with the reason and what to do; Problem if it could not be started or followed. A run that was
     applied continues then: `FederatedLearning.get` attaches to it.

@@ -64,23 +64,34 @@ def predictor_of(service: str) -> str:
     return f"{service}-predictor"
 
 
+class NotServableError(ValueError):
+    """The run has nothing that can be served so."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
 def folder(run: Object, content: Content | None = None) -> tuple[str, tuple[str, ...]]:
     """The URI of the folder to serve, and the digests of the files in it: none if the status does not list all of them. By default what the
-    app has exported, if anything. Raises ValueError if there is no export, or KServe cannot read the run's storage."""
+    app has exported, if anything. Raises NotServableError if there is no export, or KServe cannot read the run's
+    storage."""
     status = run["status"]
     uri = str(status["model"]["uri"])
     scheme, _, rest = uri.partition("://")
     if scheme not in ("pvc", "s3"):
-        raise ValueError(f"the model is at {uri}, a folder of a node, which KServe does not serve")
+        remedy = "Store the models of runs in a PersistentVolumeClaim or a bucket: `spec.server.storage` (docs/how-to/store-models.md)."
+        raise NotServableError(f"the model is at {uri}, a folder of a node, which KServe does not serve", remedy)
     exported = status.get("export") or {}
     if content is None and status["model"].get("export") and not exported.get("files"):
         found: Object = next((c for c in status.get("conditions") or () if c.get("type") == "Exported"), {})
         why = f"{found.get('status', 'Unknown')}: {found.get('message') or found.get('reason') or 'it has not begun'}"
-        raise ValueError(f"the app of {run['metadata']['name']} exports its model, and its condition Exported is {why}")
+        message = f"the app of {run['metadata']['name']} exports its model, and its condition Exported is {why}"
+        raise NotServableError(message, "Wait for the condition Exported, or serve the model itself with --content model.")
     if content is Content.MODEL or (content is None and not exported.get("files")):
         return f"{scheme}://{rest.rpartition('/')[0]}", (str(status["model"]["digest"]),)
     if not exported.get("files"):
-        raise ValueError(f"{run['metadata']['name']} has exported nothing")
+        raise NotServableError(f"{run['metadata']['name']} has exported nothing", "Leave --content out, or give --content model.")
     digests = tuple(str(each["digest"]) for each in exported["files"])
     return str(exported["uri"]).rstrip("/"), digests if exported.get("count", len(digests)) == len(digests) else ()
 

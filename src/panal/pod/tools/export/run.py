@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import traceback
@@ -91,7 +92,7 @@ def export(function: str, model: Path, metadata: Path, target: Path) -> None:
         checks[str(file.relative_to(folder))] = found["check"]
         said |= {side: found[side] for side in PORTS if side in found and side not in said}
         print(f"{file.relative_to(folder)}: {found['check']}", flush=True)
-    versions = {name: each.version for name in LIBRARIES for each in distributions(name=name)}
+    versions = {name: each.version for name in LIBRARIES for each in distributions(name=name)} | {"python": platform.python_version()}
     (target / REPORT).write_text(json.dumps({"function": function, "checks": checks, "versions": versions, **said}))
 
 
