@@ -9,7 +9,7 @@ from pathlib import Path
 
 from browser import WIDE, browser
 
-RUN = "/runs/mnist/digits"
+RUN = "/runs/mnist/digits?with=alone-cluster1"
 SMALL = (360, 780)
 PICTURES = {
     "dashboard-hub": ("/", (1100, 620), False),
