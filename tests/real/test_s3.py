@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from aiohttp import web
 from cryptography import x509
-from panal.pod.initial import InitialModel, InitialModelError
 from safetensors.numpy import save_file
 
 from certificates import SERVER_AUTH, authority
 from panal.api.names import INITIAL_PREFIX
 from panal.pod.bucket import Bucket, Sums
+from panal.pod.initial_model import InitialModel, InitialModelError
 from panal.pod.parts import LIMIT
 from panal.pod.service import Service, connected
 from panal.pod.storage_errors import Address, StorageError
