@@ -49,6 +49,8 @@ def collect(store: Store, results: Path, scratch: Path) -> Result:
 
 def files_in(folder: Path) -> list[str]:
     """The paths of the files, sorted. Raises ResultError for what cannot be stored."""
+    if folder.is_symlink() or not folder.is_dir():  # os.walk follows a link at the top
+        raise ResultError(f"the export has replaced its folder, {folder.name}: write files into the folder that the function gets")
     found: list[str] = []
     for here, folders, files in os.walk(folder):
         for name in (*files, *(each for each in folders if (Path(here) / each).is_symlink())):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,25 @@ def test_only_plain_files_within_the_limits_are_taken(change: Callable[[Path], N
     with pytest.raises(ResultError, match=said):
         stored(home)
     assert not (home / "storage/export").exists()
+
+
+@pytest.mark.parametrize("replace", [lambda files, other: files.symlink_to(other), lambda files, _: files.write_text("x"), lambda *_: None])
+def test_no_other_folder_is_stored_in_the_place_of_the_exports(replace: Callable[[Path, Path], None], home: Path) -> None:
+    """The container that stores the files mounts the whole volume, with the models of other runs."""
+    other = home / "storage/other/uid"
+    write(other, "model.safetensors")
+    shutil.rmtree(home / "results/files")
+    replace(home / "results/files", other)
+    with pytest.raises(ResultError, match="the export has replaced its folder, files"):
+        stored(home)
+    assert not (home / "storage/export").exists()
+
+
+def test_a_report_that_is_a_link_is_not_followed(home: Path) -> None:
+    (home / "results/report.json").rename(home / "storage/report.json")
+    (home / "results/report.json").symlink_to(home / "storage/report.json")
+    with pytest.raises(ResultError, match=r"report\.json: Too many levels"):
+        stored(home)
 
 
 def test_the_files_together_have_a_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
