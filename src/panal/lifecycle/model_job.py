@@ -5,6 +5,7 @@ and checks its digest. The last one is panal's as well, and leaves the result as
 mounts neither the storage nor a token.
 
 The phase of the run does not change, and the model stays. The Job's condition is Unknown until it has ended, then True or False for good.
+A Pod that was evicted, drained or preempted is not a failure: Kubernetes begins with another one, within the Job's deadline.
 """
 
 from __future__ import annotations
@@ -189,7 +190,14 @@ def _events(found: Finding) -> tuple[Event, ...]:
 def job(run: Run, name: str, component: str, seconds: int, pod: Object) -> Object:
     limit = seconds + round((STARTING + GRACE).total_seconds())
     template = {"metadata": {"labels": labels(run, component)}, "spec": pod}
-    spec = {"activeDeadlineSeconds": limit, "backoffLimit": 0, "completions": 1, "parallelism": 1, "template": template}
+    spec = {
+        "activeDeadlineSeconds": limit,
+        "backoffLimit": 0,
+        "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]},
+        "completions": 1,
+        "parallelism": 1,
+        "template": template,
+    }
     return owned(run, "batch/v1", "Job", name, component) | {"spec": spec}
 
 

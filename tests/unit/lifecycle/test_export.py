@@ -107,6 +107,20 @@ def test_an_export_that_fails_leaves_the_model(view, said):
     assert [(e.type, e.reason) for e in plan.events] == [("Warning", "ExportFailed")]
 
 
+def test_a_pod_that_was_evicted_is_followed_by_another():
+    (made,) = applied(decide(completed(), NOW), "Job")
+    assert made["spec"]["podFailurePolicy"] == {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
+    assert made["spec"]["template"]["spec"]["restartPolicy"] == "Never", "which the policy requires"
+    lost = pod(ContainerView("export", "app:1", exit_code=137), reason="Evicted", created=ago(40))
+    running = pod(ContainerView("export", "app:1", running=True), created=ago(10))
+    for pods in ((lost,), (lost, running), (running, lost)):
+        assert condition(decide(completed(export=job(*pods)), NOW)).status == "Unknown"
+    second = replace(ended(RESULT.message()), pods=(lost, replace(ended(RESULT.message()).pods[0], created=ago(10))))
+    assert condition(decide(completed(export=second), NOW)).status == "True"
+    broken = pod(ContainerView("export", "app:1", exit_code=1, message="no"), created=ago(10))
+    assert "exit code 1" in condition(decide(completed(export=job(lost, broken, failed=True)), NOW)).message
+
+
 def test_an_export_that_does_not_end_is_given_up():
     running = ContainerView("export", "app:1", running=True)
     plan = decide(completed(export=job(pod(running), created=ago(4201))), NOW)

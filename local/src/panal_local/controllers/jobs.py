@@ -1,5 +1,5 @@
-"""Jobs: runs one Pod, and another if it is deleted. When it succeeds or fails, or its Job's spec.activeDeadlineSeconds are over, sets the
-condition Complete or Failed.
+"""Jobs: runs one Pod, and another if it is deleted, or if spec.podFailurePolicy ignores its failure. When it succeeds or fails, or its
+Job's spec.activeDeadlineSeconds are over, sets the condition Complete or Failed.
 
 The counts are always those of the existing Pods: Pods that have ended are deleted only with their Job.
 """
@@ -18,7 +18,7 @@ from panal_local.controllers.objects import deleting, phase, pod_of
 
 SUPPORTED = {"completions": 1, "parallelism": 1, "suspend": False, "completionMode": "NonIndexed"}
 LONGEST = 1 << 32  # seconds of a deadline, which may be more than a time can hold
-UNSUPPORTED = ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
+UNSUPPORTED = ("successPolicy", "backoffLimitPerIndex", "maxFailedIndexes", "managedBy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def _left(spec: Mapping[str, Any], status: Mapping[str, Any], now: datetime) -> 
 def _counts(job: Object, pods: list[Object], now: datetime) -> dict[str, Any]:
     old = job.get("status") or {}
     active = [p for p in pods if phase(p) not in ("Succeeded", "Failed") and not deleting(p)]
-    counts = {"active": len(active), **{name.lower(): sum(phase(p) == name for p in pods) for name in ("Succeeded", "Failed")}}
+    succeeded, failed = sum(phase(p) == "Succeeded" for p in pods), sum(_failed(job, p) for p in pods)
+    counts = {"active": len(active), "succeeded": succeeded, "failed": failed}
     kept = {"conditions": old.get("conditions") or [], "startTime": old.get("startTime") or to_time(now)}
     ready = sum(holds(p, "Ready") for p in active)
     return kept | {name: number for name, number in counts.items() if number} | {"ready": ready, "terminating": 0}
@@ -71,15 +72,26 @@ def _end(job: Object, pods: list[Object], left: float | None) -> tuple[str, str,
     if unknown := [
         *(name for name, usual in SUPPORTED.items() if spec.get(name, usual) != usual),
         *(name for name in UNSUPPORTED if spec.get(name)),
+        *(["podFailurePolicy"] if any(rule["action"] != "Ignore" or rule.get("onExitCodes") for rule in _rules(job)) else ()),
     ]:
         return "Failed", "NotSupported", f"The local platform runs one Pod after the other: leave out spec.{', spec.'.join(unknown)}"
     if any(phase(p) == "Succeeded" for p in pods):
         return "Complete", "CompletionsReached", "Reached expected number of succeeded pods"
-    if any(phase(p) == "Failed" for p in pods):
+    if any(_failed(job, p) for p in pods):
         return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
     if left is not None and left <= 0:
         return "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
     return None
+
+
+def _failed(job: Object, pod: Object) -> bool:
+    """Whether the Pod's failure is one of the Job."""
+    ignored = (each for rule in _rules(job) for each in rule.get("onPodConditions") or ())
+    return phase(pod) == "Failed" and not any(holds(pod, each["type"]) for each in ignored)
+
+
+def _rules(job: Object) -> list[dict[str, Any]]:
+    return (job["spec"].get("podFailurePolicy") or {}).get("rules") or []
 
 
 def _finish(status: dict[str, Any], end: tuple[str, str, str], running: list[Object], now: datetime) -> Plan:

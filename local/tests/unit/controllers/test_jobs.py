@@ -80,8 +80,26 @@ def test_a_job_has_not_ended_while_a_pod_terminates() -> None:
     assert plan.delete == ["q"]
 
 
+def test_a_pod_whose_failure_is_ignored_is_followed_by_another() -> None:
+    policy = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
+    evicted = pod("Failed", conditions=[{"type": "DisruptionTarget", "status": "True"}])
+    plan = decide(job(podFailurePolicy=policy), [evicted], NOW)
+    assert (len(plan.create), problems(plan), plan.status.get("failed")) == (1, [], None)
+    assert ("Failed", "BackoffLimitExceeded") in problems(decide(job(podFailurePolicy=policy), [evicted, pod("Failed", "q")], NOW))
+    assert ("Complete", "CompletionsReached") in problems(decide(job(podFailurePolicy=policy), [evicted, pod("Succeeded", "q")], NOW))
+
+
 @pytest.mark.parametrize(
-    "spec", [{"completions": 2}, {"parallelism": 3}, {"suspend": True}, {"managedBy": "x"}, {"completionMode": "Indexed"}]
+    "spec",
+    [
+        {"completions": 2},
+        {"parallelism": 3},
+        {"suspend": True},
+        {"managedBy": "x"},
+        {"completionMode": "Indexed"},
+        {"podFailurePolicy": {"rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget"}]}]}},
+        {"podFailurePolicy": {"rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [3]}}]}},
+    ],
 )
 def test_unsupported_fields_are_named(spec: dict[str, Any]) -> None:
     plan = decide(job(**spec), [], NOW)
