@@ -71,8 +71,7 @@ def unpack(source: Path, target: Path, tick: Callable[[], None] = lambda: None) 
     """
     with source.open("rb") as file, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         header, begin = _read_header(file)
-        for index, (name, entry) in enumerate(header.items()):
-            dtype, shape, start, size = _entry(name, entry, os.fstat(file.fileno()).st_size - begin)
+        for index, (dtype, shape, start, size) in enumerate(_entries(header, os.fstat(file.fileno()).st_size - begin)):
             with archive.open(f"{index}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_2_0(member, {"descr": dtype.str, "fortran_order": False, "shape": shape})
                 file.seek(begin + start)
@@ -103,8 +102,24 @@ def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
     return {name: entry for name, entry in header.items() if name != METADATA}, 8 + length
 
 
-def _entry(name: str, entry: Any, there: int) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
-    """Type, shape, begin and size of an array. `there`: bytes of data in the file."""
+Place = tuple[np.dtype[Any], tuple[int, ...], int, int]  # type, shape, begin and size of an array
+
+
+def _entries(header: dict[str, Any], there: int) -> list[Place]:
+    """The arrays in the order of the header. `there`: bytes of data in the file, of which each belongs to one array, as in the safetensors
+    library; a small file could otherwise become a large model."""
+    found = {name: _entry(name, entry, there) for name, entry in header.items()}
+    end = 0
+    for name, (_, _, start, size) in sorted(found.items(), key=lambda each: each[1][2:]):
+        if start != end:
+            raise ValueError(f"array {name!r} does not begin where the one before it ends")
+        end += size
+    if end != there:
+        raise ValueError(f"it has {there} bytes of data, and its header says {end}")
+    return list(found.values())
+
+
+def _entry(name: str, entry: Any, there: int) -> Place:
     kind = next((kind for kind, known in _NAMES.items() if known == entry["dtype"]), None)
     if kind is None:
         raise ValueError(f"array {name!r} has the type {entry['dtype']}, which numpy does not have")
