@@ -18,6 +18,7 @@ from panal.api.export import Listing
 from panal.pod import registering
 from panal.pod.registering import Registry
 from panal.pod.run_folder import digest_of
+from panal.pod.tracking.follower import ServerError
 from processes import free_port
 from stored_models import stored
 
@@ -25,7 +26,7 @@ from stored_models import stored
 GRAPH = Path(__file__).parent / "line.onnx"
 METADATA = {
     "model": {"round": 3},
-    "metrics": {"accuracy": 0.9, "loss": "NaN"},
+    "metrics": {"accuracy": 0.9, "top@5": 0.99, "loss": "NaN"},
     "clusters": {"hospital-a": [1, 2, 3], "hospital-b": [2]},
     "app": {"fab_hash": "abc", "fab_version": "1.0.0"},
     "strategy": "FedAvg",
@@ -41,9 +42,11 @@ def model(tmp_path: Path) -> Path:
     file = stored(folder, {"w": np.array([[2.0]], dtype=np.float32)})
     (folder / "metadata.json").write_text(json.dumps(METADATA))
     (folder / "export/model.onnx").write_bytes(GRAPH.read_bytes())
-    entry = {"name": "model.onnx", "size": GRAPH.stat().st_size, "digest": digest_of(GRAPH), "check": "loaded by onnxruntime 1"}
+    (folder / "export/python_env.yaml").write_text("python: 2.7.0\n")
+    names = ("model.onnx", "python_env.yaml")
+    entries = [{"name": name, "size": 1, "digest": digest_of(folder / "export" / name), "check": "loaded"} for name in names]
     ports = {side: [{"name": name, "type": "float32", "shape": [-1, 1]}] for side, name in (("inputs", "x"), ("outputs", "y"))}
-    listing = Listing.model_validate({"function": "app:export", "files": [entry], "versions": {"onnx": "1.23.2"}, **ports})
+    listing = Listing.model_validate({"function": "app:export", "files": entries, "versions": {"onnx": "1.23.2"}, **ports})
     (folder / "export/export.json").write_text(listing.model_dump_json(by_alias=True))
     return file
 
@@ -86,6 +89,9 @@ async def test_a_version_is_registered_and_mlflow_loads_it(server: Server, model
     (run,) = server.runs("digits")
     assert (run["info"]["status"], run["info"]["run_id"]) == ("FINISHED", version["run_id"])
     assert server.points(run, "accuracy") == [(3, 0.9)]
+    assert server.points(run, "top_5") == [(3, 0.99)]
+    listed = server.ask(f"artifacts/list?run_id={run['info']['run_id']}&path=panal-model")["files"]
+    assert "panal-model/python_env.yaml" not in {each["path"] for each in listed}, "MLflow would read it as the model's environment"
     answer = load(
         server,
         found.uri,
@@ -128,7 +134,40 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
     again = await registering.publish(variables(model, content(server.uri, "killed")), tmp_path)
     assert again.version == "1"
     assert len(versions(server, "killed")) == 1
-    assert len(server.runs("killed")) == 1
+    (run,) = server.runs("killed")
+    assert run["info"]["status"] == "FINISHED"
+    assert server.points(run, "accuracy") == [(3, 0.9)]
+
+
+async def test_metrics_that_mlflow_refuses_do_not_hold_up_the_model(
+    server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registering, "name_of", str)
+    found = await registering.publish(variables(model, content(server.uri, "refused")), tmp_path)
+    assert found.version == "1"
+    (run,) = server.runs("refused")
+    assert run["info"]["status"] == "FINISHED"
+
+
+async def test_an_attempt_continues_the_run_that_the_last_one_could_not_end(
+    server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Registry._ask
+    failed: list[str] = []
+
+    async def away(self: Registry, method: str, path: str, *words: Any, **what: Any) -> dict[str, Any]:
+        if path.endswith(("runs/log-batch", "runs/update")) and path not in failed:
+            failed.append(path)
+            raise ServerError("503", "")
+        return await ask(self, method, path, *words, **what)
+
+    monkeypatch.setattr(Registry, "_ask", away)
+    monkeypatch.setattr(registering, "FIRST", 0.0)
+    await registering.publish(variables(model, content(server.uri, "away")), tmp_path)
+    assert len(failed) == 2
+    (run,) = server.runs("away")
+    assert run["info"]["status"] == "FINISHED"
+    assert server.points(run, "accuracy") == [(3, 0.9)]
 
 
 async def test_another_run_is_another_version(server: Server, model: Path, tmp_path: Path) -> None:

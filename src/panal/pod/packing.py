@@ -1,5 +1,7 @@
 """A stored model as a folder that MLflow loads: the model, the exported files, and the file MLmodel, which describes them.
 
+The exported files are in the folder `export`, because names such as conda.yaml have a meaning for MLflow at the top.
+
 `mlflow.pyfunc.load_model` and MLflow's own server load a model that was exported to ONNX. Another form is only described. MLmodel is YAML;
 JSON is YAML as well.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from panal.api.export import LIST, Listing, Port
@@ -28,12 +30,12 @@ def packed(model: Path, run: str, scratch: Path) -> dict[str, Path]:
     folder = model.parent
     listing = _listing(folder / EXPORT_FOLDER / LIST)
     files = {name: folder / name for name in (model.name, METADATA, HISTORY) if (folder / name).is_file()}
-    exported = {each.name: folder / EXPORT_FOLDER / each.name for each in (listing.files if listing else ())}
-    if taken := sorted(exported.keys() & {*files, MLMODEL, REQUIREMENTS}):
-        exported = {name if name not in taken else f"{EXPORT_FOLDER}/{name}": file for name, file in exported.items()}
+    exported = {f"{EXPORT_FOLDER}/{each.name}": folder / EXPORT_FOLDER / each.name for each in (listing.files if listing else ())}
     graph = onnx_file([each.name for each in listing.files]) if listing else ""
     (scratch / MLMODEL).write_text(json.dumps(described(graph, listing, run), indent=1))
     (scratch / REQUIREMENTS).write_text("".join(f"{each}\n" for each in (("mlflow", "onnxruntime") if graph else ("mlflow",))))
+    if graph:  # mlflow.onnx reads the file MLmodel beside the graph
+        exported[str(PurePosixPath(EXPORT_FOLDER, graph).with_name(MLMODEL))] = scratch / MLMODEL
     return {**exported, **files, REQUIREMENTS: scratch / REQUIREMENTS, MLMODEL: scratch / MLMODEL}
 
 
@@ -51,9 +53,10 @@ def described(graph: str, listing: Listing | None, run: str) -> dict[str, Any]:
     """The content of MLmodel."""
     flavors: dict[str, Any] = {}
     if graph and listing:
+        data = f"{EXPORT_FOLDER}/{graph}"
         version = listing.versions.get("onnx", "")
-        flavors["onnx"] = {"code": None, "data": graph, "onnx_version": version, "providers": ["CPUExecutionProvider"]}
-        flavors["python_function"] = {"loader_module": "mlflow.onnx", "data": graph}
+        flavors["onnx"] = {"code": None, "data": data, "onnx_version": version, "providers": ["CPUExecutionProvider"]}
+        flavors["python_function"] = {"loader_module": "mlflow.onnx", "data": data}
         if python := listing.versions.get("python"):
             flavors["python_function"]["python_version"] = python
     found = {

@@ -27,7 +27,7 @@ from panal.pod.storing import METADATA
 from panal.pod.tools.proxies import exclude_loopback
 from panal.pod.tracking.follower import Follower, ServerError, parsed
 from panal.pod.tracking.mlflow import authorization
-from panal.pod.tracking.points import artifact_path
+from panal.pod.tracking.points import BATCH, artifact_path, name_of
 
 log = logging.getLogger("panal.registering")
 
@@ -35,6 +35,7 @@ WHERE = "spec.publish.mlflow"
 FIRST, LONGEST = 1.0, 60.0  # seconds between two attempts
 LEFT = 120.0  # seconds before the end of the Job, to say what is wrong
 PIECE = 1 << 20
+MADE = "panal.publication"  # the tag of a run of MLflow that was created here
 FINAL = (400, 401, 403, 404, 405, 409)  # answers that another attempt does not change
 
 
@@ -101,19 +102,32 @@ class Registry(Follower):
         """The run of MLflow that holds the files."""
         experiment, run = await self._experiment(), self.content["run"]
         query = {"experiment_ids": [experiment], "filter": f"tags.`panal.uid` = '{run['uid']}'", "max_results": 1}
-        if found := (await self._post("runs/search", query)).get("runs"):
-            first: Mapping[str, Any] = found[0]
-            return first
-        about = {f"panal.{name}": value for name, value in run.items()} | {"mlflow.source.name": "panal"}
-        now = round(1000 * time.time())
-        body = {"experiment_id": experiment, "run_name": f"{run['namespace']}/{run['name']}", "start_time": now, "tags": _listed(about)}
-        made: Mapping[str, Any] = (await self._post("runs/create", body))["run"]
-        number, round_ = made["info"]["run_id"], int((metadata.get("model") or {}).get("round") or 0)
-        metrics = {str(name)[:250]: value for name, value in (metadata.get("metrics") or {}).items() if isinstance(value, int | float)}
-        points = [{"key": name, "value": value, "timestamp": now, "step": round_} for name, value in list(metrics.items())[:1000]]
-        await self._post("runs/log-batch", {"run_id": number, "metrics": points})
-        await self._post("runs/update", {"run_id": number, "status": "FINISHED", "end_time": now})
+        found = (await self._post("runs/search", query)).get("runs")
+        made: Mapping[str, Any] = found[0] if found else await self._create_run(experiment)
+        if not found or _is_open(made):
+            await self._finish(made["info"], metadata)
         return made
+
+    async def _create_run(self, experiment: str) -> Mapping[str, Any]:
+        run = self.content["run"]
+        about = {f"panal.{name}": value for name, value in run.items()} | {"mlflow.source.name": "panal", MADE: "true"}
+        body = {"experiment_id": experiment, "run_name": f"{run['namespace']}/{run['name']}", "start_time": _now(), "tags": _listed(about)}
+        made: Mapping[str, Any] = (await self._post("runs/create", body))["run"]
+        return made
+
+    async def _finish(self, info: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Sends the metrics of the model, and ends the run. Another attempt sends the same points; MLflow keeps one."""
+        number, round_ = info["run_id"], int((metadata.get("model") or {}).get("round") or 0)
+        metrics = {name_of(str(name)): value for name, value in (metadata.get("metrics") or {}).items() if isinstance(value, int | float)}
+        time_ = int(info["start_time"])
+        points = [{"key": name, "value": value, "timestamp": time_, "step": round_} for name, value in list(metrics.items())[:BATCH]]
+        try:
+            await self._post("runs/log-batch", {"run_id": number, "metrics": points})
+        except ServerError as error:
+            if error.code != "INVALID_PARAMETER_VALUE":
+                raise
+            log.warning("the metrics are not in MLflow: %s", shown(str(error), 400))
+        await self._post("runs/update", {"run_id": number, "status": "FINISHED", "end_time": _now()})
 
     async def _experiment(self) -> str:
         name = self.content["experiment"]
@@ -146,6 +160,16 @@ class Registry(Follower):
             raise RefusedError(f"{WHERE}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code)
         kind = RefusedError if status in FINAL else ServerError
         raise kind(f"{WHERE}.uri: the server answers {status}: {shown(why, 200)}", code)
+
+
+def _is_open(run: Mapping[str, Any]) -> bool:
+    """Whether an earlier attempt has created the run, and not ended it. That of the tracking is not touched."""
+    tags = {each["key"] for each in (run.get("data") or {}).get("tags") or ()}
+    return MADE in tags and run["info"].get("status") != "FINISHED"
+
+
+def _now() -> int:
+    return round(1000 * time.time())
 
 
 def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
