@@ -21,6 +21,7 @@ from panal.api.status import MAX_EXPORTED, ExportedFile
 from panal.api.text import shown
 from panal.pod.run_folder import ResultError, Store, digest_of, program, regular
 from panal.pod.tools.export import FILES, REPORT
+from panal.pod.tools.export.checks import REMEDY, is_pickle
 
 LARGEST = 8 << 30  # bytes of all files
 REPORT_SIZE = 1 << 20  # bytes
@@ -33,6 +34,8 @@ def collect(store: Store, results: Path, scratch: Path) -> Result:
     checks = said.get("checks")
     checked: Mapping[str, Any] = checks if isinstance(checks, dict) else {}
     names = files_in(results / FILES)
+    if pickles := [name for name in names if is_pickle(results / FILES / name)]:  # the app may have changed what its own check says
+        raise ResultError(f"{pickles[0]} is a pickle, which runs code when it is loaded: {REMEDY}")
     entries = [_entry(results / FILES, name, checked) for name in names]
     try:
         about = {key: said[key] for key in ("function", "inputs", "outputs", "versions") if key in said}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,14 @@ def test_no_other_folder_is_stored_in_the_place_of_the_exports(replace: Callable
     shutil.rmtree(home / "results/files")
     replace(home / "results/files", other)
     with pytest.raises(ResultError, match="the export has replaced its folder, files"):
+        stored(home)
+    assert not (home / "storage/export").exists()
+
+
+def test_a_pickle_is_refused_whatever_the_report_says(home: Path) -> None:
+    (home / "results/files/data/w.bin").write_bytes(pickle.dumps([1]))
+    report(home, checks={"data/w.bin": "loaded by onnxruntime 1"})
+    with pytest.raises(ResultError, match=r"data/w\.bin is a pickle, which runs code when it is loaded"):
         stored(home)
     assert not (home / "storage/export").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -9,12 +10,13 @@ import pickle
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from panal.pod.tools.export.checks import RefusedError, check
+from panal.pod.tools.export.checks import LOOKED_AT, RefusedError, check
 from panal.pod.tools.install import install
 from stored_models import stored
 
@@ -128,6 +130,15 @@ def torch_archive(*members: str) -> bytes:
         ("model.bin", pickle.dumps({"a": [1, 2]})),
         ("model.onnx", pickle.dumps([1], protocol=2)),
         ("model.pt", torch_archive("archive/data.pkl", "archive/data/0")),
+        ("model.zip", torch_archive("x/data.pkl", "x/code/y")),
+        ("model.bin", pickle.dumps({"a": [1, 2]}, protocol=0)),
+        ("model.bin", pickle.dumps(print, protocol=0) + b"and more"),
+        ("model.bin", pickle.dumps(print, protocol=1)),
+        ("model.bin", gzip.compress(pickle.dumps(print))),
+        ("model.bin", zlib.compress(pickle.dumps([1], protocol=0))),
+        ("model.bin", pickle.dumps([print, bytes(LOOKED_AT)])),
+        ("model.bin", zlib.compress(pickle.dumps(bytes(2 * LOOKED_AT)))),
+        ("model.bin", pickle.dumps(print)[:-1] + bytes(range(256))),
     ],
 )
 def test_pickles_are_refused_whatever_they_are_called(name: str, content: bytes, tmp_path: Path) -> None:
@@ -144,6 +155,9 @@ def test_pickles_are_refused_whatever_they_are_called(name: str, content: bytes,
         ("model.ubj", b"x", "Unchecked: the image has no xgboost"),
         ("model.json", b'{"learner": {}}', "parsed as JSON; the image has no xgboost to load it"),
         ("model.pt", torch_archive("m/data.pkl", "m/code/__torch__.py"), "Unchecked: the image has no torch"),
+        ("model.bin", gzip.compress(b"no pickle"), "Unchecked: panal knows no loader for .bin"),
+        ("LICENSE", b"N. N., 2026", "Unchecked: panal knows no loader for a file without a suffix"),
+        ("labels.csv", b"class 1,2\n0,1\n.5,1\n", "Unchecked: panal knows no loader for .csv"),
         ("LICENSE", b"x", "Unchecked: panal knows no loader for a file without a suffix"),
     ],
 )

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import pickletools
+import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,10 @@ from .arrays import FormatError, differences, read, read_header
 Answer = dict[str, Any]
 NAMED = 3  # arrays in a message
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
+SCRIPTS = (".pt", ".pth", ".ts")  # of TorchScript, whose archives have pickles beside their code
+LOOKED_AT = 4 << 20  # bytes at the beginning of a file, and of what it is decompressed to
+CALLED = ("GLOBAL", "INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")  # what a pickle that runs code has
+NAMED_GLOBAL = re.compile(r"[\w.]+ [\w.]+")
 REMEDY = "write ONNX, XGBoost JSON, TorchScript, skops or safetensors instead"
 NUMPY = {
     "tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool", "tensor(string)": "str",
@@ -41,24 +48,42 @@ def check(file: Path, model: Path, metadata: Mapping[str, Any]) -> Answer:
 
 
 def is_pickle(file: Path) -> bool:
-    """By its suffix or its content: a pickle, or an archive with one as torch.save writes it."""
-    if file.suffix.lower() in PICKLES:
+    """By its suffix or its content: a pickle, also compressed with gzip or zlib, or an archive with one as torch.save writes it."""
+    suffix = file.suffix.lower()
+    if suffix in PICKLES:
         return True
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-        script = any("/code/" in name for name in names)  # TorchScript
-        return not script and any(name.endswith((".pkl", ".pickle")) for name in names)
+    with suppress(zipfile.BadZipFile):
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+            script = suffix in SCRIPTS and any("/code/" in name for name in names)
+            if not script and any(name.lower().endswith(PICKLES) for name in names):
+                return True
     with file.open("rb") as opened:
-        first = opened.read(2)
-        if first[:1] != b"\x80" or first[1:] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            return False
-        opened.seek(0)
-        with suppress(Exception):  # whatever its disassembler says about a file that is none
-            for _ in pickletools.genops(opened):
-                pass
-            return True
-    return False
+        first = opened.read(LOOKED_AT)
+    return _begins_pickle(first) or _begins_pickle(_decompressed(first))
+
+
+def _decompressed(first: bytes) -> bytes:
+    """The first bytes of what gzip or zlib have compressed; empty if they have not."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(first, LOOKED_AT)
+    except zlib.error:
+        return b""
+
+
+def _begins_pickle(first: bytes) -> bool:
+    """Protocols 0 and 1 have no mark at their beginning: a text that its disassembler can read is one if it names what it calls, or ends
+    with it. joblib writes the bytes of arrays between the instructions, which the disassembler cannot read."""
+    marked = first[:1] == b"\x80" and first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    stream, read, calls, ended = BytesIO(first), 0, False, False
+    with suppress(Exception):  # whatever the disassembler says about a file that is none
+        for code, argument, _ in pickletools.genops(stream):
+            read, ended = read + 1, code.name == "STOP"
+            calls |= code.name in CALLED and (not isinstance(argument, str) or NAMED_GLOBAL.fullmatch(argument) is not None)
+    if ended:
+        return marked or calls or (read > 1 and stream.tell() == len(first))
+    return (marked and (calls or len(first) == LOOKED_AT)) or (calls and len(first) == LOOKED_AT)
 
 
 def _onnx(file: Path) -> Answer:

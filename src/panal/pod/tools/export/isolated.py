@@ -3,6 +3,8 @@
 A process may give itself such a filter, and can never remove it, under the Pod Security Standard `restricted` and with any container
 runtime, network plugin or storage: it needs no privilege but `no_new_privs`, which is set first. A network namespace would need one that
 `restricted` forbids, and a NetworkPolicy depends on the plugin. io_uring, which opens sockets without a system call of its own, is refused.
+
+What the image starts before, such as its sitecustomize.py or a .pth file of its Python, still has the network.
 """
 
 from __future__ import annotations
