@@ -2,7 +2,8 @@
 
 The API server says whose the token is (TokenReview), and what that user may do (SubjectAccessReview). Its answer counts for SECONDS. While
 it does not answer, a yes counts for OUTAGE more, since metrics are needed most then; anything else that is not a yes is a no. Any Pod
-can send tokens: reviews of those that were not accepted before are limited to RATE, and what is remembered of them is bounded.
+can send tokens: reviews of those that were not accepted before are limited to RATE, of which one address gets EACH at most, and what is
+remembered of them is bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PATH = "/metrics"
 SECONDS, OUTAGE = 30.0, 600.0
-RATE = 10  # reviews a second, and as many at once
+RATE, EACH = 10, 3  # reviews a second, and as many at once: of all, and of one address
 MOST_ACCEPTED, MOST_REFUSED = 100, 1000  # tokens that are remembered
 BEARER = re.compile(r"bearer +([!-~]{1,16384})", re.IGNORECASE)
 TOKEN_REVIEW = Kind("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
@@ -58,6 +59,22 @@ class _Known(NamedTuple):
     since: float
 
 
+class _Bucket:
+    """Of tokens that are reviewed: `rate` more a second, and as many at most."""
+
+    def __init__(self, rate: int, now: float) -> None:
+        self._rate, self._room, self._since = rate, float(rate), now
+
+    def room(self, now: float) -> float:
+        return min(float(self._rate), self._room + (now - self._since) * self._rate)
+
+    def is_full(self, now: float) -> bool:
+        return self.room(now) >= self._rate
+
+    def take(self, now: float) -> None:
+        self._room, self._since = self.room(now) - 1, now
+
+
 class Readers:
     """`clock`: in seconds."""
 
@@ -67,11 +84,12 @@ class Readers:
         self._accepted: dict[bytes, _Known] = {}  # by the token's digest
         self._refused: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Task[Answer]] = {}
-        self._room, self._since = float(RATE), clock()
+        self._all = _Bucket(RATE, clock())
+        self._each: dict[str, _Bucket] = {}  # by the address; those that are not full
         self._problem = ""
 
-    async def answer(self, authorization: str) -> Answer:
-        """For a request with this header. Requests with the same token share one review."""
+    async def answer(self, authorization: str, address: str) -> Answer:
+        """For a request with this header, from this address. Requests with the same token share one review."""
         found = BEARER.fullmatch(authorization.strip())
         if found is None:
             return NO_TOKEN
@@ -81,18 +99,21 @@ class Readers:
             return known.answer
         task = self._asking.get(key)
         if task is None:
-            if key not in self._accepted and not self._has_room(now):
+            if key not in self._accepted and not self._has_room(address, now):
                 return BUSY
             task = self._asking[key] = asyncio.create_task(self._ask(key, found[1]))
             task.add_done_callback(lambda _: self._asking.pop(key, None))
         return await asyncio.shield(task)
 
-    def _has_room(self, now: float) -> bool:
-        """A token bucket."""
-        self._room, self._since = min(float(RATE), self._room + (now - self._since) * RATE), now
-        if self._room < 1:
+    def _has_room(self, address: str, now: float) -> bool:
+        """Both buckets are taken from or none is, so that RATE bounds how many addresses are remembered."""
+        self._each = {each: bucket for each, bucket in self._each.items() if not bucket.is_full(now)}
+        own = self._each.get(address) or _Bucket(EACH, now)
+        if min(own.room(now), self._all.room(now)) < 1:
             return False
-        self._room -= 1
+        own.take(now)
+        self._all.take(now)
+        self._each[address] = own
         return True
 
     async def _ask(self, key: bytes, token: str) -> Answer:

@@ -62,7 +62,7 @@ def who(api: Reviews) -> Readers:
 
 
 async def test_a_reader_is_asked_about_with_all_that_the_token_says(api: Reviews, who: Readers) -> None:
-    assert await who.answer("Bearer reader") == YES
+    assert await who.answer("Bearer reader", "10.0.0.1") == YES
     attributes = {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}
     user = {"user": USERS["reader"], "uid": "1", "groups": ["g"], "extra": {"k": ["v"]}}
     assert api.asked == [(TOKEN_REVIEW, {"token": "reader"}), (ACCESS_REVIEW, attributes | user)]
@@ -83,7 +83,7 @@ async def test_a_reader_is_asked_about_with_all_that_the_token_says(api: Reviews
     ],
 )
 async def test_answers(who: Readers, header: str, answer: object) -> None:
-    assert await who.answer(header) == answer
+    assert await who.answer(header, "10.0.0.1") == answer
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_a_review_that_does_not_say_yes_is_a_no(status: Object) -> None:
         async def create(self, obj: Object, kind: Kind | None = None) -> Object:
             return {"status": status}
 
-    assert await Readers(Odd()).answer("Bearer x") == WRONG_TOKEN
+    assert await Readers(Odd()).answer("Bearer x", "10.0.0.1") == WRONG_TOKEN
 
 
 @pytest.mark.parametrize("status", [{}, {"allowed": "yes"}, {"allowed": False}, {"allowed": True, "denied": True}])
@@ -110,20 +110,20 @@ async def test_a_permission_that_is_not_given_is_a_no(status: Object) -> None:
         async def create(self, obj: Object, kind: Kind | None = None) -> Object:
             return await super().create(obj, kind) if kind == TOKEN_REVIEW else {"status": status}
 
-    assert await Readers(Odd()).answer("Bearer reader") == NO_PERMISSION
+    assert await Readers(Odd()).answer("Bearer reader", "10.0.0.1") == NO_PERMISSION
 
 
 @pytest.mark.parametrize("token", ["reader", "stranger"])
 async def test_an_answer_counts_for_a_while_and_those_who_ask_together_share_it(api: Reviews, who: Readers, token: str) -> None:
-    first = await asyncio.gather(*(who.answer(f"Bearer {token}") for _ in range(5)))
+    first = await asyncio.gather(*(who.answer(f"Bearer {token}", "10.0.0.1") for _ in range(5)))
     assert len(api.asked) == 2
     api.now += readers.SECONDS - 1
-    assert await who.answer(f"Bearer {token}") == first[0]
+    assert await who.answer(f"Bearer {token}", "10.0.0.1") == first[0]
     assert len(api.asked) == 2
     api.now += 1
     api.may ^= {USERS[token]}
-    assert await who.answer(f"Bearer {token}") == (NO_PERMISSION if token == "reader" else YES)
-    assert await who.answer(f"Bearer {token}") == (NO_PERMISSION if token == "reader" else YES)
+    assert await who.answer(f"Bearer {token}", "10.0.0.1") == (NO_PERMISSION if token == "reader" else YES)
+    assert await who.answer(f"Bearer {token}", "10.0.0.1") == (NO_PERMISSION if token == "reader" else YES)
     assert len(api.asked) == 4
 
 
@@ -138,35 +138,55 @@ async def test_an_answer_counts_for_a_while_and_those_who_ask_together_share_it(
 async def test_without_an_api_server_readers_go_on_for_a_while_and_nobody_else(
     api: Reviews, who: Readers, error: ApiError, known: object
 ) -> None:
-    await who.answer("Bearer reader")
-    await who.answer("Bearer stranger")
+    await who.answer("Bearer reader", "10.0.0.1")
+    await who.answer("Bearer stranger", "10.0.0.1")
     api.error, api.now = error, readers.SECONDS
-    assert await who.answer("Bearer reader") == known
-    assert await who.answer("Bearer stranger") == NO_REVIEW
-    assert await who.answer("Bearer unknown") == NO_REVIEW
+    assert await who.answer("Bearer reader", "10.0.0.1") == known
+    assert await who.answer("Bearer stranger", "10.0.0.1") == NO_REVIEW
+    assert await who.answer("Bearer unknown", "10.0.0.1") == NO_REVIEW
     api.now = readers.SECONDS + readers.OUTAGE
-    assert await who.answer("Bearer reader") == NO_REVIEW
+    assert await who.answer("Bearer reader", "10.0.0.1") == NO_REVIEW
     api.error = None
-    assert await who.answer("Bearer reader") == YES
+    assert await who.answer("Bearer reader", "10.0.0.1") == YES
+
+
+async def flooded(who: Readers, numbers: range, pods: int) -> list[object]:
+    """The answers to as many unknown tokens, which so many Pods send."""
+    return list(await asyncio.gather(*(who.answer(f"Bearer {number}", f"10.0.1.{number % pods}") for number in numbers)))
 
 
 async def test_strangers_do_not_flood_the_api_server_nor_lock_readers_out(api: Reviews, who: Readers) -> None:
-    await who.answer("Bearer reader")
+    await who.answer("Bearer reader", "10.0.0.1")
     api.now += readers.SECONDS
-    answers = await asyncio.gather(*(who.answer(f"Bearer {number}") for number in range(1000)))
+    answers = await flooded(who, range(1000), 100)
     assert answers.count(WRONG_TOKEN) == readers.RATE
     assert answers.count(BUSY) == 1000 - readers.RATE
-    assert await who.answer("Bearer reader") == YES
+    assert await who.answer("Bearer reader", "10.0.0.1") == YES
     api.now += 0.5
-    answers = await asyncio.gather(*(who.answer(f"Bearer {number}") for number in range(1000, 2000)))
-    assert answers.count(WRONG_TOKEN) == readers.RATE / 2
+    assert (await flooded(who, range(1000, 2000), 100)).count(WRONG_TOKEN) == readers.RATE / 2
+
+
+async def test_one_pod_does_not_lock_out_a_reader_whose_token_is_new(api: Reviews, who: Readers) -> None:
+    for second in range(10):
+        answers = await flooded(who, range(1000 * second, 1000 * second + 1000), 1)
+        assert answers.count(WRONG_TOKEN) == readers.EACH
+        api.now += 1
+    await flooded(who, range(20000, 21000), 1)
+    assert await who.answer("Bearer reader", "10.0.0.1") == YES
+
+
+async def test_the_addresses_that_are_remembered_are_bounded(api: Reviews, who: Readers) -> None:
+    for second in range(10):
+        await flooded(who, range(1000 * second, 1000 * second + 1000), 200)
+        assert len(who._each) <= readers.RATE
+        api.now += 1
 
 
 async def test_what_is_remembered_is_bounded(api: Reviews, who: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "MOST_REFUSED", 3)
-    await who.answer("Bearer reader")
+    await who.answer("Bearer reader", "10.0.0.1")
     for number in range(10):
-        await who.answer(f"Bearer {number}")
+        await who.answer(f"Bearer {number}", "10.0.0.1")
         api.now += 1
     assert (len(who._accepted), len(who._refused), len(who._asking)) == (1, 3, 0)
 
