@@ -39,10 +39,11 @@ class Certificate:
         """Whether it is another one. Raises CertificateError if it cannot be used."""
         certificate, key = self._folder / "tls.crt", self._folder / "tls.key"
         try:
-            found = certificate.read_bytes() + key.read_bytes()
+            found = key.read_bytes() + b"\n" + certificate.read_bytes()
             if found == self._read:
                 return False
-            self.context.load_cert_chain(certificate, key)
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), found)  # a pair that does not match would stay in the context
+            _load(self.context, found)
         except (OSError, ssl.SSLError) as error:
             raise CertificateError(f"{self._setting}: {error}") from error
         self._read = found
@@ -70,7 +71,13 @@ def self_signed(name: str, now: datetime) -> ssl.SSLContext:
     )
     private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with os.fdopen(os.memfd_create("certificate"), "wb", buffering=0) as file:  # the library takes files only, and a Pod's are read-only
-        file.write(private + made.public_bytes(PEM))
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    _load(context, private + made.public_bytes(PEM))
     return context
+
+
+def _load(context: ssl.SSLContext, pem: bytes) -> None:
+    """The library takes files only, and a Pod's are read-only. Raises OSError."""
+    with os.fdopen(os.memfd_create("certificate"), "wb") as file:
+        file.write(pem)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")

@@ -75,3 +75,23 @@ def test_a_certificate_that_cannot_be_used_is_named_and_the_former_one_stays(tmp
     (tmp_path / "tls.key").write_text("broken")
     with pytest.raises(CertificateError, match="PANAL_DASHBOARD_TLS"):
         certificate.read()
+
+
+async def test_while_only_half_of_a_pair_is_new_the_former_one_is_served(tmp_path):
+    first = write(tmp_path)
+    certificate = Certificate(tmp_path, TLS)
+    former_key = (tmp_path / "tls.key").read_bytes()
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=certificate.context)
+
+    async def served() -> str:
+        return (await asyncio.to_thread(ssl.get_server_certificate, server.sockets[0].getsockname())).strip()
+
+    async with server:
+        second, new_key = write(tmp_path), (tmp_path / "tls.key").read_bytes()
+        (tmp_path / "tls.key").write_bytes(former_key)
+        with pytest.raises(CertificateError, match="PANAL_DASHBOARD_TLS"):
+            certificate.read()
+        assert await served() == first.strip()
+        (tmp_path / "tls.key").write_bytes(new_key)
+        assert certificate.read()
+        assert await served() == second.strip()
