@@ -29,7 +29,7 @@ def by_lines(say: Say) -> Tell:
 
 
 class FewLines:
-    """Prints the text and the first step, then at most one step every EVERY seconds, and the last step, which is the installation."""
+    """Says the text and the first step, then at most one step every EVERY seconds, and the last step, which is the installation."""
 
     EVERY = 10.0
     LAST = "installing"

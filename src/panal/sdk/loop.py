@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from panal.api.text import block
@@ -17,13 +18,21 @@ from panal.client.problem import Code, Problem, explained
 
 T = TypeVar("T")
 
+CLOSE_WITHIN = 5.0  # seconds
+REMEDY = "Only take the text in `say`, and call panal after the function that `say` was given to has returned."
+
 _lock = threading.Lock()
 _running: tuple[int, asyncio.AbstractEventLoop] | None = None  # the process and its loop: a fork has the variable without the thread
 
 
 def call(work: Coroutine[Any, Any, T], where: str = "") -> T:
-    """Returns the result of `work`. `where` names the API server in errors. Ctrl-C, or the notebook's stop button, cancels `work`."""
-    future = asyncio.run_coroutine_threadsafe(_explained(work, where), _loop())
+    """Returns the result of `work`. `where` names the API server in errors. Ctrl-C, or the notebook's stop button, cancels `work`. Raises
+    Problem in the loop's own thread, where a function like `say` is called: `work` would never begin."""
+    loop = _loop()
+    if _runs_here(loop):
+        work.close()
+        raise Problem(Code.USAGE, "this function is called by another one of panal, which waits for it", REMEDY)
+    future = asyncio.run_coroutine_threadsafe(_explained(work, where), loop)
     try:
         return future.result()
     except Problem as problem:
@@ -37,26 +46,42 @@ def call(work: Coroutine[Any, Any, T], where: str = "") -> T:
 def iterate(items: AsyncGenerator[T, None], where: str = "", timeout: float | None = None, overdue: str = "") -> Iterator[T]:
     """Yields what `items` yields. Raises Problem with `overdue` after `timeout` seconds."""
     until = time.monotonic() + timeout if timeout is not None else None
+    step = asyncio.Lock()
     try:
         while True:
             left = until - time.monotonic() if until is not None else None
-            yield call(_next(items, left, overdue), where)
+            yield call(_next(items, step, left, overdue), where)
     except StopAsyncIteration:
         return
     finally:
-        call(items.aclose(), where)
+        call(_close(items, step), where)
 
 
-async def _next(items: AsyncGenerator[T, None], within: float | None, overdue: str) -> T:
+async def _next(items: AsyncGenerator[T, None], step: asyncio.Lock, within: float | None, overdue: str) -> T:
     try:
-        return await asyncio.wait_for(anext(items), within)
+        async with step:
+            return await asyncio.wait_for(anext(items), within)
     except TimeoutError as error:
         raise Problem(Code.TIMEOUT, overdue, "It continues on the hub: watch it again, or wait longer.") from error
+
+
+async def _close(items: AsyncGenerator[Any, None], step: asyncio.Lock) -> None:
+    """When the step that Ctrl-C has cancelled is over; a generator cannot be closed before. If that takes too long, it is left alone."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_WITHIN), step:
+            await items.aclose()
 
 
 async def _explained(work: Coroutine[Any, Any, T], where: str) -> T:
     with explained(where):
         return await work
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def _loop() -> asyncio.AbstractEventLoop:
