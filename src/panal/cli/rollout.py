@@ -41,6 +41,7 @@ async def replace(service: Service, version: Version, asking: Asking, say: Say, 
 
 async def restore(service: Service, asking: Asking, say: Say, why: NotServed | None = None) -> Proof | None:
     """Takes the pending version back. Raises Problem if the previous one does not answer either."""
+    await service.save(service.state)  # first: another command may have proven its own version meanwhile
     serving = service.state.serving
     if serving is None:
         await service.remove()
@@ -96,6 +97,7 @@ async def end_canary(service: Service) -> None:
 
 async def abandon_canary(service: Service, before: Object | None) -> None:
     """The canary has failed. `before`: the HTTPRoute that there was."""
+    await service.save(service.state)  # first: another command may have changed the service meanwhile
     if before is None:
         await service.remove_route()
     else:

@@ -115,7 +115,7 @@ async def _canary(service: Service, run: Object, wanted: Wanted, say: Say) -> Ou
     await service.save(State(state.serving, state.previous, canary=version))
     try:
         await service.put_canary(version)
-    except ApiError:
+    except (ApiError, Problem):
         await service.save(state)
         raise
     try:

@@ -32,6 +32,7 @@ class Service:
     state: State = field(default_factory=State)
     main: Object | None = None
     config: Object | None = None
+    unproven: bool = False  # the service is there, and its state is not
 
     @classmethod
     async def find(cls, client: Client, namespace: str, name: str) -> Service:
@@ -55,6 +56,10 @@ class Service:
             if obj is not None and not version.is_ours(obj):
                 message = f"the {obj['kind']} {obj['metadata']['name']} exists, and `panal serve` has not created it"
                 raise Problem(Code.REFUSED, message, OTHER)
+        if self.main is not None and self.main["metadata"].get("ownerReferences"):
+            message = f"the InferenceService {self.name} is the canary of another service"
+            raise Problem(Code.REFUSED, message, OTHER)
+        self.unproven = self.main is not None
         if self.main is None or self.config is None:
             return
         if self.main["metadata"].get("deletionTimestamp"):
@@ -71,6 +76,7 @@ class Service:
         except ValueError as error:
             message = f"the ConfigMap {version.state_name(self.name)} is not as `panal serve` has written it: {error}"
             raise Problem(Code.REFUSED, message, "Delete the InferenceService and the ConfigMap, and serve the run again.") from error
+        self.unproven = False
 
     async def _get(self, kind: Kind, name: str) -> Object | None:
         try:
@@ -111,10 +117,21 @@ class Service:
             await self.save(self.state)
 
     async def put_canary(self, wanted: Version) -> None:
+        found = await self._get(kinds.INFERENCE_SERVICE, self.canary)
+        owners = (found or {}).get("metadata", {}).get("ownerReferences") or ()
+        if found is not None and self.owner()["uid"] not in [each["uid"] for each in owners]:
+            message = f"the InferenceService {self.canary} exists, and is not the canary of {self.name}"
+            raise Problem(Code.REFUSED, message, OTHER)
         await self.client.apply(predictor.inference_service(self.canary, self.namespace, wanted, self.owner()))
 
     async def remove(self) -> None:
-        """The service, before any version of it has answered, and what belongs to it."""
+        """The service, before any version of it has answered, and what belongs to it. Raises Problem if it served before this command, and
+        nothing says what."""
+        if self.unproven:
+            message = (
+                f"the new version of {self.name} does not answer, and the ConfigMap {version.state_name(self.name)} with the former is gone"
+            )
+            raise Problem(Code.NOT_SERVED, message, "The InferenceService was left as it is: serve a run whose model answers.")
         await self._delete(self.name)
         await self.client.delete(kinds.CONFIG_MAP, self.namespace, version.state_name(self.name))
         self.state, self.main, self.config = State(), None, None

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 
 from fake_client import FakeAccess, FakeClient
-from panal.cli import proving, serve, served
+from panal.cli import proving, rollout, serve, served
 from panal.cli.proving import Asking
 from panal.cli.serve import Action, Wanted
 from panal.client.problem import Code, Problem
@@ -197,6 +197,51 @@ def test_of_a_first_version_that_crashes_nothing_is_left(hub):
     with pytest.raises(Problem, match="No version of digits has answered before, and it is removed"):
         do(hub, "broken")
     assert not [key for key in hub.objects if key[0] != "FederatedLearning"]
+
+
+@pytest.mark.parametrize("first", [[], ["one"]], ids=["the first version", "a later version"])
+def test_a_command_that_fails_takes_nothing_back_that_another_one_has_proven(hub, monkeypatch, first):
+    for name in first:
+        do(hub, name)
+    waiting = serve.replace
+
+    async def overtaken(service, wanted, *more, **options):
+        real = rollout.prove
+
+        async def prove(*given):
+            monkeypatch.setattr(rollout, "prove", real)
+            hub.broken.add("broken")
+            other = await served.Service.find(hub, "ns", "digits")
+            found = await serve._version(other, run("two"), Wanted(Action.SERVE, "digits", given[3], runtime="registry/image:1"))
+            await waiting(other, found, given[3], lambda line: None)
+            return await real(*given)
+
+        monkeypatch.setattr(rollout, "prove", prove)
+        return await waiting(service, wanted, *more, **options)
+
+    monkeypatch.setattr(serve, "replace", overtaken)
+    with pytest.raises(Problem, match="somebody else has changed digits"):
+        do(hub, "broken")
+    assert (state(hub)[0], answers(hub)) == ("two", ["two"])
+
+
+def test_a_service_whose_state_is_gone_is_not_removed(hub):
+    do(hub, "one")
+    del hub.objects["ConfigMap", "ns", "digits-served"]
+    with pytest.raises(Problem, match="digits-served with the former is gone"):
+        do(hub, "broken")
+    assert ("InferenceService", "ns", "digits") in hub.objects
+    assert answers(hub) == ["one"]
+
+
+def test_an_inference_service_of_somebody_else_is_no_canary(hub):
+    do(hub, "one")
+    foreign = {"kind": "InferenceService", "metadata": {"name": "digits-canary", "namespace": "ns", "uid": "x"}, "spec": {"own": True}}
+    hub.objects["InferenceService", "ns", "digits-canary"] = foreign
+    with pytest.raises(Problem, match="digits-canary exists, and is not the canary of digits"):
+        do(hub, "two", Action.CANARY)
+    assert hub.objects["InferenceService", "ns", "digits-canary"] == foreign
+    assert state(hub) == ("one", None, None, None)
 
 
 def test_a_version_that_answers_with_another_model_is_taken_back(hub):

@@ -179,6 +179,14 @@ def test_different_messages_are_not_sent_to_spare_nodes(grid: Any) -> None:
     assert ([r.metadata.src_node_id for r in replies], phase.sent) == ([1], 2)
 
 
+def test_a_message_that_is_for_one_node_alone_is_sent_to_no_spare_node(grid: Any) -> None:
+    grid.nodes, grid.silent = [1, 2, 3], {2}
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters, spares=False)
+    exchange([Sent(object(), 2, "train")], 0.0, "train")
+    replies, phase = exchange.resend(0.0, "train")
+    assert (replies, phase.sent, phase.failed) == ([], 1, {"c2": "NoReply"})
+
+
 def waits() -> list[str]:
     return [r.message for r in read_records() if isinstance(r, WaitingRecord)]
 

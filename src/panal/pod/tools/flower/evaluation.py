@@ -12,6 +12,7 @@ handed over to the reporter.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -48,7 +49,7 @@ class Evaluation:
         self.watch = watch_of(self.grid)
         self.journal = self.watch.journal
         rules = replace(base_rules(), consistent=False, finite=False, weighted_by=EXAMPLES)
-        self.exchange = Exchange(self.watch.unobserved(self.grid), Judge(rules), self.watch.clusters)
+        self.exchange = Exchange(self.watch.unobserved(self.grid), Judge(rules), self.watch.clusters, spares=False)
         self.record = str(getattr(strategy, "arrayrecord_key", "arrays"))
         self.config = str(getattr(strategy, "configrecord_key", "config"))
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
@@ -206,7 +207,7 @@ def averages(replies: Iterable[Reply]) -> dict[str, Number]:
             if name != EXAMPLES and not isinstance(value, str):
                 total, of = sums.get(name, (0.0, 0.0))
                 sums[name] = total + value * weight, of + weight
-    return {name: total / of for name, (total, of) in sums.items()}
+    return {name: total / of for name, (total, of) in sums.items() if math.isfinite(total)}
 
 
 def _flower() -> Any:

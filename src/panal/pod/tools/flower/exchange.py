@@ -33,12 +33,15 @@ class Sent:
 class Exchange:
     """Replaces `send_and_receive` of Flower's `grid`: polls sooner than every three seconds and withholds replies that `judge` refuses."""
 
-    def __init__(self, grid: Any, judge: Judge, clusters: Clusters | None = None, mark: Callable[[], Any] | None = None) -> None:
-        """`mark` returns a ConfigRecord that is added to each message for panal's `client_hook`."""
+    def __init__(
+        self, grid: Any, judge: Judge, clusters: Clusters | None = None, mark: Callable[[], Any] | None = None, *, spares: bool = True
+    ) -> None:
+        """`mark` returns a ConfigRecord that is added to each message for panal's `client_hook`. `spares`: whether a message may also go to
+        a node that had none, if its own node fails."""
         self.push, self.pull, self.nodes = grid.push_messages, grid.pull_messages, grid.get_node_ids
         self.clusters = clusters or Clusters()
         self.judge = judge
-        self._mark = mark
+        self._mark, self._spares = mark, spares
         self.got: dict[str, Description] = {}  # the accepted replies of the last phase, by the id of the message that they answer
         self._asked: dict[str, Sent] = {}
         self._replies: dict[str, Any] = {}
@@ -69,8 +72,8 @@ class Exchange:
         return self._exchange(messages, timeout, kind)
 
     def _spare_nodes(self) -> list[int]:
-        """The nodes that got no message, if they can replace a failed one because all messages have the same content."""
-        if len({id(each.message.content) for each in self._asked.values()}) != 1:
+        """The nodes that got no message, if they may and can replace a failed one because all messages have the same content."""
+        if not self._spares or len({id(each.message.content) for each in self._asked.values()}) != 1:
             return []
         asked = {self.clusters.successor(each.node) for each in self._asked.values()}
         return [node for node in self.nodes() if node not in asked]
