@@ -46,29 +46,36 @@ def call(work: Coroutine[Any, Any, T], where: str = "") -> T:
 def iterate(items: AsyncGenerator[T, None], where: str = "", timeout: float | None = None, overdue: str = "") -> Iterator[T]:
     """Yields what `items` yields. Raises Problem with `overdue` after `timeout` seconds."""
     until = time.monotonic() + timeout if timeout is not None else None
-    step = asyncio.Lock()
+    steps: set[asyncio.Task[Any]] = set()
     try:
         while True:
             left = until - time.monotonic() if until is not None else None
-            yield call(_next(items, step, left, overdue), where)
+            yield call(_next(items, steps, left, overdue), where)
     except StopAsyncIteration:
         return
     finally:
-        call(_close(items, step), where)
+        call(_close(items, steps), where)
 
 
-async def _next(items: AsyncGenerator[T, None], step: asyncio.Lock, within: float | None, overdue: str) -> T:
+async def _next(items: AsyncGenerator[T, None], steps: set[asyncio.Task[Any]], within: float | None, overdue: str) -> T:
+    if task := asyncio.current_task():
+        steps.add(task)
+        task.add_done_callback(steps.discard)
     try:
-        async with step:
-            return await asyncio.wait_for(anext(items), within)
+        return await asyncio.wait_for(anext(items), within)
     except TimeoutError as error:
         raise Problem(Code.TIMEOUT, overdue, "It continues on the hub: watch it again, or wait longer.") from error
 
 
-async def _close(items: AsyncGenerator[Any, None], step: asyncio.Lock) -> None:
-    """When the step that Ctrl-C has cancelled is over; a generator cannot be closed before. If that takes too long, it is left alone."""
+async def _close(items: AsyncGenerator[Any, None], steps: set[asyncio.Task[Any]]) -> None:
+    """When the step that Ctrl-C has interrupted is over; a generator cannot be closed before. If that takes too long, it is left alone."""
+    for step in steps:
+        if not step.cancelling():  # Ctrl-C came before its caller waited for it
+            step.cancel()
     with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_WITHIN), step:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            if steps:
+                await asyncio.wait(steps)
             await items.aclose()
 
 
