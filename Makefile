@@ -15,8 +15,9 @@ WORKERS ?= auto
 DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
-LARGE := example-pytorch # only `make .cache/images/example-pytorch.tar` builds it
-EXAMPLES := $(filter-out $(LARGE),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
+FIELDS := health retail industry vehicles
+UNNEEDED := example-pytorch $(FIELDS:%=example-%) # no test on nodes needs them: only `make .cache/images/example-pytorch.tar` builds it
+EXAMPLES := $(filter-out $(UNNEEDED),$(patsubst examples/%/Containerfile,example-%,$(wildcard examples/*/Containerfile)))
 PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
 PROTOTYPE := .cache/prototype
@@ -31,7 +32,6 @@ help: ## list the targets
 demo: $(VENV)/.ready ## run the example on a hub and four clusters on this machine (KEEP=1 leaves them up)
 	$(BIN)/python examples/mnist/demo.py --work $(DEMO) $(if $(KEEP),--keep)
 
-FIELDS := health retail industry vehicles
 example: $(VENV)/.ready .cache/fields/.ready ## run an example of a field: NAME=health (WRITE=1 puts its table into the docs, KEEP=1 leaves the platform up)
 	$(BIN)/python examples/fields.py $(NAME) --work .cache/examples --python .cache/fields/bin/python $(if $(WRITE),--write) $(if $(KEEP),--keep)
 
