@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 async def replace(service: Service, version: Version, asking: Asking, say: Say, back: bool = False) -> Proof:
     """The service gets the version. Raises Problem if it does not answer; then what served before continues."""
     before = service.state
-    await service.save(State(before.serving, before.previous, version, before.canary))
+    await service.save(dataclasses.replace(before, pending=version))
     try:
         await service.put(version)
     except ApiError:
@@ -40,9 +40,13 @@ async def replace(service: Service, version: Version, asking: Asking, say: Say, 
 
 
 async def restore(service: Service, asking: Asking, say: Say, why: NotServed | None = None) -> Proof | None:
-    """Takes the pending version back. Raises Problem if the previous one does not answer either."""
+    """Takes the pending version back. Raises Problem if the previous one does not answer either, or is not known."""
     await service.save(service.state)  # first: another command may have proven its own version meanwhile
     serving = service.state.serving
+    if serving is None and service.state.adopted:
+        message = f"{f'{why}. ' if why else ''}The state of {service.name}, which said what it served before, was gone: it is left as it is"
+        remedy = f"Serve a run whose model answers, or delete the InferenceService {service.name}."
+        raise Problem(Code.NOT_SERVED, message, remedy) from why
     if serving is None:
         await service.remove()
         return None
@@ -88,6 +92,7 @@ async def all_to_main(service: Service, gateway: str, hostname: str) -> None:
 
 async def end_canary(service: Service) -> None:
     """Raises Problem, and leaves the canary, if the Gateway continues to send requests to it."""
+    await service.save(service.state)  # first: another command may have changed the service meanwhile
     found = await service.route() if await service.client.serves(kinds.HTTP_ROUTE) else None
     if found is not None:
         await all_to_main(service, *route.address(found))

@@ -89,6 +89,8 @@ async def _serve(service: Service, run: Object, wanted: Wanted, say: Say) -> Out
     _pass_gate(service, run, wanted)
     await _needs_gateway(service, wanted)
     version = await _version(service, run, wanted)
+    if (other := service.state.pending) and other.uid != version.uid:
+        output.warn(f"the model of {other.run} was to be served by {service.name}, and has not been proven to answer; it is replaced")
     proof = await replace(service, version, wanted.asking, say)
     if wanted.gateway:
         await all_to_main(service, wanted.gateway, wanted.hostname)

@@ -32,7 +32,6 @@ class Service:
     state: State = field(default_factory=State)
     main: Object | None = None
     config: Object | None = None
-    unproven: bool = False  # the service is there, and its state is not
 
     @classmethod
     async def find(cls, client: Client, namespace: str, name: str) -> Service:
@@ -59,8 +58,7 @@ class Service:
         if self.main is not None and self.main["metadata"].get("ownerReferences"):
             message = f"the InferenceService {self.name} is the canary of another service"
             raise Problem(Code.REFUSED, message, OTHER)
-        self.unproven = self.main is not None
-        if self.main is None or self.config is None:
+        if self.main is None:
             return
         if self.main["metadata"].get("deletionTimestamp"):
             raise Problem(Code.REFUSED, f"the InferenceService {self.name} is being deleted", "Give the command again when it is gone.")
@@ -68,15 +66,15 @@ class Service:
         if mode and mode not in predictor.STANDARD:
             message = f"KServe runs {self.name} in the mode {mode}; `panal serve` works in Standard mode"
             raise Problem(Code.REFUSED, message, OTHER)
-        owners = self.config["metadata"].get("ownerReferences") or ()
-        if owners and owners[0]["uid"] != self.main["metadata"]["uid"]:
+        owners = self.config["metadata"].get("ownerReferences") if self.config else None
+        if self.config is None or (owners and owners[0]["uid"] != self.main["metadata"]["uid"]):
+            self.state = State(adopted=True)
             return
         try:
             self.state = version.read(self.config)
         except ValueError as error:
             message = f"the ConfigMap {version.state_name(self.name)} is not as `panal serve` has written it: {error}"
             raise Problem(Code.REFUSED, message, "Delete the InferenceService and the ConfigMap, and serve the run again.") from error
-        self.unproven = False
 
     async def _get(self, kind: Kind, name: str) -> Object | None:
         try:
@@ -118,32 +116,35 @@ class Service:
 
     async def put_canary(self, wanted: Version) -> None:
         found = await self._get(kinds.INFERENCE_SERVICE, self.canary)
-        owners = (found or {}).get("metadata", {}).get("ownerReferences") or ()
-        if found is not None and self.owner()["uid"] not in [each["uid"] for each in owners]:
+        if found is not None and not self._owns(found):
             message = f"the InferenceService {self.canary} exists, and is not the canary of {self.name}"
             raise Problem(Code.REFUSED, message, OTHER)
         await self.client.apply(predictor.inference_service(self.canary, self.namespace, wanted, self.owner()))
 
+    def _owns(self, obj: Object) -> bool:
+        owners = obj["metadata"].get("ownerReferences") or ()
+        return self.owner()["uid"] in [each["uid"] for each in owners]
+
     async def remove(self) -> None:
-        """The service, before any version of it has answered, and what belongs to it. Raises Problem if it served before this command, and
-        nothing says what."""
-        if self.unproven:
-            message = (
-                f"the new version of {self.name} does not answer, and the ConfigMap {version.state_name(self.name)} with the former is gone"
-            )
-            raise Problem(Code.NOT_SERVED, message, "The InferenceService was left as it is: serve a run whose model answers.")
-        await self._delete(self.name)
-        await self.client.delete(kinds.CONFIG_MAP, self.namespace, version.state_name(self.name))
+        """The service, before any version of it has answered, and what belongs to it."""
+        assert self.main is not None
+        assert self.config is not None
+        await self._delete(self.main)
+        await self.client.delete(kinds.CONFIG_MAP, self.namespace, version.state_name(self.name), self.config["metadata"]["uid"])
         self.state, self.main, self.config = State(), None, None
 
     async def remove_canary(self) -> None:
-        await self._delete(self.canary)
+        """Leaves an InferenceService of that name that is not the canary of this service."""
+        found = await self._get(kinds.INFERENCE_SERVICE, self.canary)
+        if found is not None and self._owns(found):
+            await self._delete(found)
 
-    async def _delete(self, name: str) -> None:
-        """Waits for the end of the InferenceService, which has a finalizer of KServe."""
-        await self.client.delete(kinds.INFERENCE_SERVICE, self.namespace, name)
+    async def _delete(self, obj: Object) -> None:
+        """Waits for the end of this InferenceService, which has a finalizer of KServe. A later one of the same name is left."""
+        name, uid = obj["metadata"]["name"], obj["metadata"]["uid"]
+        await self.client.delete(kinds.INFERENCE_SERVICE, self.namespace, name, uid)
         until = time.monotonic() + GONE
-        while await self._get(kinds.INFERENCE_SERVICE, name) is not None:
+        while (found := await self._get(kinds.INFERENCE_SERVICE, name)) is not None and found["metadata"]["uid"] == uid:
             if time.monotonic() >= until:
                 message = f"KServe has not removed the InferenceService {name} within {GONE:g} s"
                 raise Problem(Code.NOT_SERVED, message, "Look at the log of KServe's controller, and give the command again.")

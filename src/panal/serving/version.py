@@ -14,6 +14,7 @@ from typing import Any
 
 Object = dict[str, Any]
 STATES = ("serving", "previous", "pending", "canary")
+ADOPTED = "adopted"
 LABELS = {"app.kubernetes.io/managed-by": "panal-serve"}  # of all objects; panal's controller watches those with another value
 
 
@@ -39,12 +40,14 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`serving` has answered. `previous` served before it. `pending` is to replace `serving`; `canary` runs beside it."""
+    """`serving` has answered. `previous` served before it. `pending` is to replace `serving`; `canary` runs beside it. `adopted`: the
+    InferenceService is older than this state, so that without `serving` it is not known what it served."""
 
     serving: Version | None = None
     previous: Version | None = None
     pending: Version | None = None
     canary: Version | None = None
+    adopted: bool = False
 
     @property
     def going_back(self) -> bool:
@@ -69,6 +72,7 @@ def state_name(service: str) -> str:
 def written(state: State, service: str, namespace: str, owner: Object | None) -> Object:
     """The ConfigMap. `owner`: the InferenceService, with which it is deleted; None before it exists."""
     data = {each: json.dumps(asdict(version), sort_keys=True) for each in STATES if (version := getattr(state, each))}
+    data |= {ADOPTED: "true"} if state.adopted else {}
     metadata: Object = {"name": state_name(service), "namespace": namespace, "labels": LABELS}
     if owner is not None:
         metadata["ownerReferences"] = [owned_by(owner)]
@@ -89,7 +93,7 @@ def read(config: Object) -> State:
     """Raises ValueError if it is not as `written` makes it."""
     data = config.get("data") or {}
     try:
-        return State(**{each: _version(data[each]) for each in STATES if each in data})
+        return State(**{each: _version(data[each]) for each in STATES if each in data}, adopted=ADOPTED in data)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(str(error)) from error
 

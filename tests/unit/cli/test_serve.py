@@ -1,5 +1,6 @@
 """`panal serve`, on a hub whose KServe does what the real one does: Pods of a version that crash leave those of the one before."""
 
+import asyncio
 import json
 from copy import deepcopy
 
@@ -34,12 +35,13 @@ class Killed(BaseException):
 
 class Hub(FakeClient):
     """`broken`: the folders whose model cannot be loaded. `answers`: the digest of a folder's model, if it is not the run's. `writes`: the
-    process is killed after so many writes. `gateway`: whether a controller takes HTTPRoutes."""
+    process is killed after so many writes. `gateway`: whether a controller takes HTTPRoutes.
+    `meanwhile`: called once, when a command looks for Pods."""
 
     def __init__(self, *objects):
         super().__init__(*objects)
         self.broken, self.answers, self.writes, self.gateway, self.count = {"broken"}, {}, None, True, 0
-        self.status, self.wrote = 200, []
+        self.status, self.wrote, self.meanwhile = 200, [], None
 
     def managing(self, _):
         return self
@@ -63,7 +65,7 @@ class Hub(FakeClient):
         if now["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", "changed")
         self._write(f"replace {obj['kind']}")
-        obj = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self.count)}}
+        obj = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self.count), "uid": now["metadata"]["uid"]}}
         self.objects[self._key(obj)] = obj
         return deepcopy(obj)
 
@@ -80,7 +82,7 @@ class Hub(FakeClient):
         self.objects[self._key(obj)] = obj
         if obj["kind"] == "InferenceService":
             self._rollout(obj)
-        return obj
+        return deepcopy(obj)
 
     def _rollout(self, service):
         name, served = service["metadata"]["name"], service["spec"]["predictor"]
@@ -106,6 +108,9 @@ class Hub(FakeClient):
                                           "ready": ready, "folder": folder}  # fmt: skip
 
     async def list(self, kind, selector=None):
+        if kind is kinds.POD and self.meanwhile:
+            other, self.meanwhile = self.meanwhile, None
+            await asyncio.to_thread(other)
         found = await super().list(kind, selector)
         if kind is kinds.POD:
             name = selector.labels.split(",")[0].partition("=")[2]
@@ -114,11 +119,12 @@ class Hub(FakeClient):
 
     async def delete(self, kind, namespace, name, uid=""):
         self._write(f"delete {kind.kind} {name}")
-        if kind is kinds.INFERENCE_SERVICE:
+        deleted = await super().delete(kind, namespace, name, uid)
+        if deleted and kind is kinds.INFERENCE_SERVICE:
             gone = [key for key, obj in self.objects.items() if key[0] == "Pod" and obj["service"] == name]
             for key in gone:
                 del self.objects[key]
-        return await super().delete(kind, namespace, name, uid)
+        return deleted
 
     async def ask(self, kind, namespace, name, path, body=None):
         target = name.partition(":")[0]
@@ -225,13 +231,26 @@ def test_a_command_that_fails_takes_nothing_back_that_another_one_has_proven(hub
     assert (state(hub)[0], answers(hub)) == ("two", ["two"])
 
 
-def test_a_service_whose_state_is_gone_is_not_removed(hub):
-    do(hub, "one")
+def lose_state(hub):
     del hub.objects["ConfigMap", "ns", "digits-served"]
-    with pytest.raises(Problem, match="digits-served with the former is gone"):
-        do(hub, "broken")
-    assert ("InferenceService", "ns", "digits") in hub.objects
-    assert answers(hub) == ["one"]
+
+
+def outdate_state(hub):
+    hub.objects["ConfigMap", "ns", "digits-served"]["metadata"]["ownerReferences"][0]["uid"] = "another"
+
+
+@pytest.mark.parametrize("lose", [lose_state, outdate_state])
+def test_a_service_whose_state_is_gone_is_not_removed(hub, lose):
+    """Neither by a later command, which finds the state that the first one has written."""
+    do(hub, "one")
+    lose(hub)
+    for action in (Action.SERVE, Action.SERVE, Action.ROLLBACK):
+        with pytest.raises(Problem, match="which said what it served before, was gone") as found:
+            do(hub, "broken", action)
+        assert found.value.code == Code.NOT_SERVED
+        assert (state(hub), answers(hub)) == ((None, None, "broken", None), ["one"])
+    assert do(hub, "two") == Code.OK
+    assert (state(hub), answers(hub)) == (("two", None, None, None), ["two"])
 
 
 def test_an_inference_service_of_somebody_else_is_no_canary(hub):
@@ -242,6 +261,84 @@ def test_an_inference_service_of_somebody_else_is_no_canary(hub):
         do(hub, "two", Action.CANARY)
     assert hub.objects["InferenceService", "ns", "digits-canary"] == foreign
     assert state(hub) == ("one", None, None, None)
+
+
+def test_a_service_that_has_taken_the_place_of_the_canary_is_not_removed(hub):
+    do(hub, "one")
+    do(hub, "two", Action.CANARY)
+    hub.objects["InferenceService", "ns", "digits-canary"]["metadata"]["ownerReferences"] = []
+    do(hub, "two", Action.ROLLBACK)
+    assert (state(hub), answers(hub, "digits-canary")) == (("one", None, None, None), ["two"])
+
+
+def test_a_canary_is_not_served_as_a_service_of_its_own(hub):
+    do(hub, "one")
+    do(hub, "two", Action.CANARY)
+    before = len(hub.wrote)
+    wanted = Wanted(Action.SERVE, "digits-canary", Asking("v2", None, 0), "registry/image:1")
+    with pytest.raises(Problem, match="digits-canary is the canary of another service") as found:
+        serve.serve(FakeAccess({"hub": hub}), "one", "ns", wanted)
+    assert (found.value.code, len(hub.wrote)) == (Code.REFUSED, before)
+
+
+def test_a_canary_that_fails_leaves_that_of_another_command(hub):
+    do(hub, "one")
+
+    def other():
+        do(hub, "broken", Action.ROLLBACK)
+        do(hub, "two", Action.CANARY)
+
+    hub.meanwhile = other
+    with pytest.raises(Problem, match="somebody else has changed digits at the same time"):
+        do(hub, "broken", Action.CANARY)
+    assert seen(hub) == (("one", None, None, "two"), ["one"], ["two"])
+    assert weights(hub) == {"digits-predictor": 80, "digits-canary-predictor": 20}
+
+
+def test_a_rollback_of_a_canary_that_was_changed_meanwhile_changes_nothing(hub):
+    do(hub, "one")
+    do(hub, "two", Action.CANARY)
+    get = hub.get
+
+    async def changed(kind, namespace, name):
+        found = await get(kind, namespace, name)
+        if kind is kinds.CONFIG_MAP:
+            hub.objects["ConfigMap", "ns", "digits-served"]["metadata"]["resourceVersion"] = "x"
+        return found
+
+    hub.get = changed
+    with pytest.raises(Problem, match="somebody else has changed digits at the same time"):
+        do(hub, "two", Action.ROLLBACK)
+    assert answers(hub, "digits-canary") == ["two"]
+    assert weights(hub) == {"digits-predictor": 80, "digits-canary-predictor": 20}
+
+
+def test_a_service_that_was_created_again_meanwhile_is_not_removed(hub):
+    hub.meanwhile = lambda: hub.objects["InferenceService", "ns", "digits"]["metadata"].update(uid="another")
+    with pytest.raises(Problem, match="does not answer"):
+        do(hub, "broken")
+    assert ("InferenceService", "ns", "digits") in hub.objects
+
+
+def test_a_first_version_that_was_interrupted_is_rolled_back(hub):
+    kill(hub, "one", writes=3)
+    assert do(hub, "one", Action.ROLLBACK) == Code.OK
+    assert not [key for key in hub.objects if key[0] != "FederatedLearning"]
+
+
+def test_a_command_that_was_interrupted_does_not_stop_that_of_another_run(hub, capsys):
+    kill(hub, "one", writes=3)
+    assert do(hub, "two") == Code.OK
+    assert "warning: the model of one was to be served by digits, and has not been proven to answer" in capsys.readouterr().err
+    assert (state(hub), answers(hub)) == (("two", None, None, None), ["two"])
+
+
+def kill(hub, name, writes):
+    hub.writes = writes
+    with pytest.raises(Killed):
+        do(hub, name)
+    hub.writes = None
+    assert state(hub) == (None, None, name, None)
 
 
 def test_a_version_that_answers_with_another_model_is_taken_back(hub):

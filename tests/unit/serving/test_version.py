@@ -11,7 +11,7 @@ TWO = dataclasses.replace(ONE, run="digits-2", uid="u2", uri="pvc://m/e", digest
 OWNER = {"apiVersion": "a/v1", "kind": "InferenceService", "metadata": {"name": "digits", "uid": "s"}}
 
 
-@pytest.mark.parametrize("state", [State(), State(ONE), State(ONE, TWO, TWO, ONE), State(canary=TWO)])
+@pytest.mark.parametrize("state", [State(), State(ONE), State(ONE, TWO, TWO, ONE), State(canary=TWO), State(pending=ONE, adopted=True)])
 def test_what_is_written_is_read(state):
     config = written(state, "digits", "ns", OWNER)
     assert config["metadata"]["ownerReferences"][0]["uid"] == "s"
