@@ -39,14 +39,14 @@ async def metrics(limits: Limits) -> AsyncIterator[int]:
         yield port
 
 
-async def plain(port: int, address: str = "127.0.0.1") -> Ends:
-    """Does not begin the handshake."""
-    return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+async def plain(port: int, address: str = "") -> Ends:
+    """Does not begin the handshake. Only another `address` is bound: a bound port is of those that `free_port` takes from."""
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0) if address else None)
 
 
-async def secure(port: int, address: str = "127.0.0.1") -> Ends:
+async def secure(port: int, address: str = "") -> Ends:
     trusting = ssl._create_unverified_context()
-    return await asyncio.open_connection("127.0.0.1", port, ssl=trusting, local_addr=(address, 0))
+    return await asyncio.open_connection("127.0.0.1", port, ssl=trusting, local_addr=(address, 0) if address else None)
 
 
 async def answered(ends: Ends) -> bytes:
