@@ -284,7 +284,7 @@ crd: $(VENV)/.ready ## generate the CRD in the chart from the types
 	$(BIN)/python -m panal.api.crd > charts/panal/files/crd.yaml
 
 manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASSETS)
-	$(HELM) $(RENDER) > deploy/panal.yaml
+	$(HELM) $(RENDER) > deploy/panal.yaml.new && mv deploy/panal.yaml.new deploy/panal.yaml || { rm -f deploy/panal.yaml.new; exit 1; }
 	$(BIN)/python -m panal.addon.install > deploy/all-clusters.yaml
 
 $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar $(IMAGES)/example-plain.tar

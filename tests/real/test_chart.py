@@ -255,6 +255,13 @@ def test_the_real_kind_refuses_an_alert_of_another_form(monitored: Cluster) -> N
 
 
 @pytest.mark.usefixtures("hub_api")
+def test_no_service_becomes_a_setting() -> None:
+    """Kubernetes gives a Pod PANAL_METRICS_PORT=tcp://... for a Service panal-metrics, unless that is turned off."""
+    found = [each["spec"]["template"]["spec"] for each in rendered("dashboard.enabled=true") if each["kind"] == "Deployment"]
+    assert [each["enableServiceLinks"] for each in found] == [False, False]
+
+
+@pytest.mark.usefixtures("hub_api")
 def test_nothing_watches_the_controller_by_default() -> None:
     assert not {each["kind"] for each in rendered()} & WATCHING
 
