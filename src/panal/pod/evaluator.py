@@ -1,6 +1,7 @@
 """Stores the table of an evaluation (`evaluation`) as evaluation.json, where the run's model would be. Part of the reporter.
 
-The launcher waits for the answer in `evaluated.json`. A reporter that was restarted stores the same again.
+The launcher waits for the answer in `evaluated.json`, which is written when the ConfigMap has the table. A reporter that was restarted
+stores the same again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from panal.api.text import shown
 from panal.api.types import EvaluationStatus
 from panal.pod import evaluation
 from panal.pod.pausing import pause
+from panal.pod.progress_map import ProgressMap
 from panal.pod.settings import Settings
 from panal.pod.state import State
 from panal.pod.storage_errors import StorageError
@@ -31,11 +33,13 @@ MAX_ANSWER = 1000  # characters
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """`publish` stores what has changed in the folder of the run."""
+    """`publish` stores what has changed in the folder of the run. `touch` shows the launcher that the reporter makes progress."""
 
     settings: Settings
     state: State
+    progress_map: ProgressMap
     publish: Callable[[], None]
+    touch: Callable[[], None]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Waits for the evaluation of a run that has one, and stores it."""
@@ -55,6 +59,7 @@ class Evaluator:
             return
         log.info("stored %s", status.uri)
         self.state.update(evaluation=status)
+        await self.progress_map.until(lambda: self.progress_map.current, stop, self.touch)
         self._answer({"uri": status.uri})
 
     def store(self) -> EvaluationStatus:

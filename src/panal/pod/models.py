@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +34,6 @@ from panal.pod.tools.files import ARRAYS, MODEL, MODELS, STORED, replace
 log = logging.getLogger("panal.reporter")
 
 POLL = 0.2  # seconds between two reads of the files
-HUB_TIMEOUT = 540.0  # seconds until a model counts as stored although the API server is unavailable
 ATTEMPTS = 3  # to store a model, because network file systems fail temporarily
 MAX_ANSWER = 1000  # characters
 # Raised for a malformed model.json or model.npz.
@@ -98,7 +96,7 @@ class Models:
             return
         log.info("stored %s, %s, %d bytes", status.uri, status.digest, status.size)
         self.state.update(model=status)
-        await self._until_written(status)
+        await self.progress_map.until(lambda: self.progress_map.names(status), self.stop, self.touch)
         said = {"uri": status.uri, "digest": status.digest, "round": str(status.round)}
         await self.followers.model(self.settings.place.folder, [status.uri.rpartition("/")[2], METADATA], said, self.touch)
         self._answer(folder.name, status.model_dump())
@@ -132,15 +130,6 @@ class Models:
         self.historian.save()
         self.storage.publish()
         return status
-
-    async def _until_written(self, status: ModelStatus) -> None:
-        """Waits until the ConfigMap names the model, so that the hub knows it before the Job ends; at most HUB_TIMEOUT seconds."""
-        end = time.monotonic() + HUB_TIMEOUT
-        while not self.stop.is_set() and time.monotonic() < end:
-            if self.progress_map.names(status):
-                return
-            self.touch()
-            await pause(self.stop, POLL)
 
     def _answer(self, number: str, content: dict[str, Any]) -> None:
         self._answers[number] = content

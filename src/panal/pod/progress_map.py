@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +17,14 @@ from panal.kube.client import Client
 from panal.kube.errors import KubeError
 from panal.kube.kinds import CONFIG_MAP
 from panal.pod.gatekeeper import Gateway
+from panal.pod.pausing import pause
 from panal.pod.state import State
 from panal.pod.tools.files import replace
 
 log = logging.getLogger("panal.reporter")
 
+POLL = 0.2  # seconds between two looks
+HUB_TIMEOUT = 540.0  # seconds until a result counts as stored although the API server is unavailable
 READ_INTERVAL = 5.0  # seconds between two reads of the ConfigMap while there is nothing to write
 REFRESH = 300.0  # seconds after which the gateway's traffic is written even if the progress has not changed
 
@@ -78,6 +82,13 @@ class ProgressMap:
     def names(self, model: ModelStatus) -> bool:
         """Whether the ConfigMap has this model."""
         return bool(self._written) and Progress.model_validate_json(self._written).model == model
+
+    async def until(self, known: Callable[[], bool], stop: asyncio.Event, touch: Callable[[], None]) -> None:
+        """Waits until `known`, so that the hub knows a result before the Job ends; at most HUB_TIMEOUT seconds."""
+        end = time.monotonic() + HUB_TIMEOUT
+        while not known() and not stop.is_set() and time.monotonic() < end:
+            touch()
+            await pause(stop, POLL)
 
     async def sync(self) -> bool:
         """Writes changes to the ConfigMap, or reads it from time to time if there are none. Returns whether that was possible."""

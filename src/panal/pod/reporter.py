@@ -14,8 +14,8 @@
 
 Only the reporter mounts the storage volume and the ServiceAccount token. Its input comes from the user's image and is not trusted; its
 output is bounded (`fold`). It can be killed and restarted at any time: it reads its input from the beginning and gets the same result.
-While the API server is unavailable it retries. The main container, and with it the Job, waits for `stored.json`, which is written when the
-ConfigMap names the model.
+While the API server is unavailable it retries. The main container, and with it the Job, waits for `stored.json` or
+`evaluated.json`, which are written when the ConfigMap has the result.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Reporter:
         self._keeper = CheckpointKeeper(checkpoints, state, self._map, self._storage, initial)
         self._records = RecordReader(Tail(settings.run_dir / PROGRESS), state, gateway, self._historian, checkpoints)
         self.followers = Followers(settings, credentials, history, state)
-        self._evaluator = Evaluator(settings, state, self._storage.publish)
+        self._evaluator = Evaluator(settings, state, self._map, self._storage.publish, touch)
         self._models = Models(settings, state, self._records, self._map, self._historian, self._storage, self.followers, touch, self.stop)
 
     async def run(self) -> None:

@@ -15,9 +15,13 @@ from panal.api.progress import Progress
 from panal.api.types import Evaluation, EvaluationStatus, Goal, InitialModelStatus
 from panal.pod.evaluation import goal, headline, read, summary
 from panal.pod.evaluator import Evaluator
+from panal.pod.progress_map import ProgressMap
 from panal.pod.settings import Settings
 from panal.pod.state import State
 from panal.pod.storing import Place
+from panal.pod.tools.flower.evaluation import averages
+from panal.pod.tools.records import Reply
+from reporting import ConfigMap, Gateway
 
 ANY = Evaluation()
 
@@ -154,12 +158,28 @@ def evaluator(tmp_path: Path, content: str) -> tuple[Evaluator, list[bool]]:
     place = Place(tmp_path / "place", "pvc://models/x")
     settings = Settings(tmp_path / "run", place, {"name": "digits"}, "job-1", evaluation=ANY)
     state = State(Progress(initial_model=InitialModelStatus(uri="pvc://a/m.safetensors", digest="sha256:1")))
-    return Evaluator(settings, state, lambda: published.append((place.folder / "evaluation.json").exists())), published
+    progress_map = ProgressMap(state, Gateway(), ConfigMap(), tmp_path / "run/rounds")
+    publish = lambda: published.append((place.folder / "evaluation.json").exists())  # noqa: E731
+    return Evaluator(settings, state, progress_map, publish, (tmp_path / "run/storing").touch), published
+
+
+async def evaluated(made: Evaluator) -> None:
+    """Runs it, with a hub that can be reached."""
+    task = asyncio.create_task(made.run(asyncio.Event()))
+    while not task.done():
+        await made.progress_map.sync()
+        await asyncio.sleep(0.01)
+    await task
+
+
+def test_an_average_that_is_not_finite_is_left_out() -> None:
+    replies: list[Reply] = [{"metrics": {"loss": 1e308, "accuracy": 0.5, "num-examples": 1000}}, {"metrics": {"num-examples": 1000}}]
+    assert averages(replies) == {"accuracy": 0.5}
 
 
 async def test_the_status_has_fifty_sites_and_the_file_has_all(tmp_path: Path) -> None:
     made, published = evaluator(tmp_path, json.dumps({"sites": {f"s{n:03}": site(n / 1000, n / 2000) for n in range(300)}}))
-    await made.run(asyncio.Event())
+    await evaluated(made)
     status = made.state.progress.evaluation
     assert status is not None
     assert (status.sites, len(status.table), status.table[0].cluster, status.worst_site) == (300, 50, "s000", "s000")
@@ -169,6 +189,28 @@ async def test_the_status_has_fifty_sites_and_the_file_has_all(tmp_path: Path) -
     assert published == [True]
     assert json.loads((tmp_path / "run/evaluated.json").read_text()) == {"uri": "pvc://models/x/evaluation.json"}
     Progress.model_validate_json(made.state.text())
+
+
+async def test_the_answer_waits_until_the_hub_knows_the_table(tmp_path: Path) -> None:
+    made, published = evaluator(tmp_path, json.dumps({"sites": {"a": site(0.5)}}))
+    await made.progress_map.sync()
+    mark, answer = tmp_path / "run/storing", tmp_path / "run/evaluated.json"
+    task = asyncio.create_task(made.run(asyncio.Event()))
+    async with asyncio.timeout(20):
+        while not mark.exists():  # it waits, and says so
+            await asyncio.sleep(0.01)
+        assert published == [True]
+        assert not answer.exists()
+        await made.progress_map.sync()
+        await task
+    assert json.loads(answer.read_text()) == {"uri": "pvc://models/x/evaluation.json"}
+
+
+async def test_without_the_hub_the_answer_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("panal.pod.progress_map.HUB_TIMEOUT", 0.0)
+    made, _ = evaluator(tmp_path, json.dumps({"sites": {"a": site(0.5)}}))
+    await made.run(asyncio.Event())
+    assert (tmp_path / "run/evaluated.json").exists()
 
 
 async def test_what_cannot_be_read_is_answered_with_the_reason(tmp_path: Path) -> None:

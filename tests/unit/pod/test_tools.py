@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -19,7 +21,7 @@ from panal.lifecycle.diagnosis import termination_of
 from panal.pod.tools import files
 from panal.pod.tools.codes import Ending
 from panal.pod.tools.data import check_data
-from panal.pod.tools.ending import conclude, wait_until_stored
+from panal.pod.tools.ending import conclude, wait_until_evaluated, wait_until_stored
 from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower.app_folder import find_app, refuse_unfit
 from panal.pod.tools.flower.codes import FlowerEnding
@@ -247,6 +249,30 @@ def test_the_launcher_waits_until_all_models_are_stored(run_dir: Path) -> None:
         with pytest.raises(RunError) as caught:
             wait_until_stored(run_dir, 0.0)
         assert caught.value.reason == "ModelNotStored"
+
+
+def test_the_launcher_waits_for_an_evaluation_while_the_reporter_makes_progress(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def sleep(_: float) -> None:
+        """100 seconds pass. The reporter touches the mark until 1,500 seconds, and answers at the end."""
+        now[0] += 100.0
+        if now[0] <= 1500:
+            (run_dir / "storing").touch()
+            os.utime(run_dir / "storing", (now[0], now[0]))
+        elif now[0] == answer:
+            (run_dir / "evaluated.json").write_text('{"uri": "pvc://a/evaluation.json"}')
+
+    monkeypatch.setattr("panal.pod.tools.ending.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    assert wait_until_evaluated(run_dir) == ""
+    (run_dir / "evaluation.json").write_text("{}")
+    answer = 2000.0
+    assert wait_until_evaluated(run_dir) == "Evaluation stored as pvc://a/evaluation.json"
+    (run_dir / "evaluated.json").unlink()
+    answer, now[0] = math.inf, 0.0
+    with pytest.raises(RunError, match="did not store the evaluation within 600 s"):
+        wait_until_evaluated(run_dir)
+    assert now[0] == 2100.0
 
 
 ANSWERED = Round(round=1, phase="train", replies=1)

@@ -111,7 +111,7 @@ def missing_result(events: list[Record], has_model: bool, files: int) -> RunErro
 def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
     """Waits until the reporter has stored every model that was handed over. Returns a message with the location of the last one; empty if
     there is none. Raises RunError if storing fails, or if the reporter has not touched `storing` for `patience` seconds."""
-    since, touched = time.monotonic(), 0.0
+    silent = silence(folder)
     while True:
         handed = handed_over(folder)
         stored = read_json(folder / STORED) or {}
@@ -120,10 +120,7 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
             raise RunError(Ending.MODEL_NOT_STORED, str(error))
         if len(found) == len(handed):
             return stored_message(found)
-        mark = folder / STORING
-        if mark.exists() and mark.stat().st_mtime != touched:
-            touched, since = mark.stat().st_mtime, time.monotonic()
-        if time.monotonic() - since >= patience:
+        if silent() >= patience:
             raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the model within {patience:.0f} s; see its log")
         time.sleep(FILES)
 
@@ -131,16 +128,29 @@ def wait_until_stored(folder: Path, patience: float = PATIENCE) -> str:
 def wait_until_evaluated(folder: Path, patience: float = PATIENCE) -> str:
     """Waits until the reporter has stored the table of an evaluation, if there is one. Returns a message with its location. Raises RunError
     as `wait_until_stored` does."""
-    end = time.monotonic() + patience
+    silent = silence(folder)
     while (folder / EVALUATION).exists():
         if found := read_json(folder / EVALUATED):
             if error := found.get("error"):
                 raise RunError(Ending.MODEL_NOT_STORED, str(error))
             return f"Evaluation stored as {found.get('uri')}"
-        if time.monotonic() >= end:
+        if silent() >= patience:
             raise RunError(Ending.MODEL_NOT_STORED, f"The reporter did not store the evaluation within {patience:.0f} s; see its log")
         time.sleep(FILES)
     return ""
+
+
+def silence(folder: Path) -> Callable[[], float]:
+    """Returns a function that says for how many seconds the reporter has not touched `storing`, counted from this call."""
+    mark, since, touched = folder / STORING, time.monotonic(), 0.0
+
+    def silent() -> float:
+        nonlocal since, touched
+        if mark.exists() and mark.stat().st_mtime != touched:
+            touched, since = mark.stat().st_mtime, time.monotonic()
+        return time.monotonic() - since
+
+    return silent
 
 
 def stored_message(models: list[Json]) -> str:
