@@ -9,14 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from panal.api.status import MAX_COLLABORATORS
+from panal.api.status import MAX_COLLABORATORS, MAX_NAME
 from panal.api.text import by_name, shown
 from panal.api.types import EvaluationStatus, FilesStatus, InitialModelStatus, Model, ModelStatus
 from panal.pod.tools.codes import DIGEST, MAX_CODE, MAX_COUNT, MAX_METRICS, MAX_TEXT, NotFinite
 
-__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite", "ranked"]
+__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "MAX_NAME", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite", "ranked"]
 
-MAX_NAME = 64  # characters of a metric's name as it is shown, and of a notice's kind
 MAX_NOTICES = 8
 HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends with one of these is the headline
 

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from panal.api.schema import Model
-from panal.api.spec import ListenerType
+from panal.api.spec import Goal, ListenerType
 from panal.api.text import shown
+from panal.pod.tools.codes import CLUSTER, MAX_CODE
 
 # The conditions that every run has. A further one exists only if there is something to report.
 USUAL_CONDITIONS = ("SpecAccepted", "ClustersSelected", "AggregatorReady", "CollaboratorsReady", "Progressing", "Complete", "Failed")
@@ -23,6 +24,8 @@ MAX_COLLABORATORS = 50  # in the status' list; the counts include all
 NON_FINITE = "The metrics that are not finite: NaN, Infinity or -Infinity."
 
 MAX_DIGEST = 128  # characters
+MAX_NAME = 64  # characters of a metric's name as it is shown, and of a notice's kind
+MAX_COMPARED = 4  # metrics of a model at one site
 MAX_EXPORTED = 16  # files of an export in the status; the counts include all
 
 Text = Annotated[str, AfterValidator(shown)]
@@ -129,15 +132,22 @@ class InitialModelStatus(Model):
     digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
 
 
+# The reporter's ConfigMap has these too: a value that the API server would refuse in a status makes it invalid.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_CODE))]
+Name = Annotated[str, AfterValidator(lambda text: shown(text, MAX_NAME))]
+Compared = Annotated[dict[Name, Finite], Field(max_length=MAX_COMPARED)]
+
+
 class SiteEvaluation(Model):
     """What one site has found. A metric that is not finite is left out."""
 
-    cluster: str = Field(description="The managed cluster's name.")
+    cluster: str = Field(pattern=rf"^{CLUSTER}$", description="The managed cluster's name.")
     examples: Count | None = Field(default=None, description="How many examples it evaluated the global model on.")
-    global_model: dict[str, float] = Field(default_factory=dict, description="Metrics of the global model; at most 4.")
-    local_model: dict[str, float] = Field(default_factory=dict, description="Metrics of the model that it has trained alone; at most 4.")
-    difference: float | None = Field(default=None, description="The metric of the global model minus that of the local one.")
-    reason: Text = Field(default="", description="Why a value is missing, as a code.")
+    global_model: Compared = Field(default_factory=dict, description="Metrics of the global model; at most 4.")
+    local_model: Compared = Field(default_factory=dict, description="Metrics of the model that it has trained alone; at most 4.")
+    difference: Finite | None = Field(default=None, description="The metric of the global model minus that of the local one.")
+    reason: Code = Field(default="", description="Why a value is missing, as a code.")
 
 
 class EvaluationStatus(Model):
@@ -146,15 +156,15 @@ class EvaluationStatus(Model):
     uri: Text = Field(description="Where evaluation.json is, with all sites and metrics.")
     digest: Digest = Field(description="The file's SHA-256, as sha256: and 64 hexadecimal digits.")
     metric: Text = Field(default="", description="The metric by which sites and models are compared. Empty: no site has reported one.")
-    goal: str = Field(default="", description="Maximize or Minimize: which values of the metric are better.")
+    goal: Goal | None = Field(default=None, description="Maximize or Minimize: which values of the metric are better.")
     sites: Count = Field(default=0, description="The sites that have reported the metric of the global model.")
     without: Count = Field(default=0, description="The sites that were asked and have not.")
     examples: Count = Field(default=0, description="The examples of these sites in all.")
-    weighted_mean: float | None = Field(default=None, description="The mean over the sites, weighted by their numbers of examples.")
-    worst_site: str = Field(default="", description="The cluster with the worst value.")
-    worst: float | None = Field(default=None, description="Its value.")
-    spread: float | None = Field(default=None, description="The largest value minus the smallest one, over the sites.")
-    standard_deviation: float | None = Field(default=None, description="The standard deviation over the sites, each of which counts once.")
+    weighted_mean: Finite | None = Field(default=None, description="The mean over the sites, weighted by their numbers of examples.")
+    worst_site: str = Field(default="", pattern=rf"^({CLUSTER})?$", description="The cluster with the worst value.")
+    worst: Finite | None = Field(default=None, description="Its value.")
+    spread: Finite | None = Field(default=None, description="The largest value minus the smallest one, over the sites.")
+    standard_deviation: Finite | None = Field(default=None, description="The standard deviation over the sites, each of which counts once.")
     compared: Count = Field(default=0, description="The sites with a value of the local model as well.")
     better: Count = Field(default=0, description="Those of them at which the global model is better than the local one.")
     table: list[SiteEvaluation] = Field(
@@ -163,6 +173,13 @@ class EvaluationStatus(Model):
         description="The sites, those without a value first, then the worst first; at most 50.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["cluster"]},
     )
+
+    @field_validator("table")
+    @classmethod
+    def _each_cluster_once(cls, table: list[SiteEvaluation]) -> list[SiteEvaluation]:
+        if len({row.cluster for row in table}) < len(table):
+            raise ValueError("a cluster is listed twice")
+        return table
 
 
 class FilesStatus(Model):

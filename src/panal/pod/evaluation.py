@@ -15,15 +15,14 @@ from typing import Any
 
 from panal.api.comparison import direction
 from panal.api.progress import MAX_COLLABORATORS, ranked
+from panal.api.status import MAX_COMPARED, MAX_NAME
 from panal.api.text import by_name, shown
 from panal.api.types import Evaluation, EvaluationStatus, Goal, SiteEvaluation
 from panal.pod.tools.codes import CLUSTER, MAX_CODE, MAX_METRICS
 
 EXAMPLES = "num-examples"
 MAX_EXAMPLES = 2**53
-MAX_NAME = 64
 LARGEST = 1e280  # a larger value counts as not finite: sums with weights must be
-SHOWN = 4  # metrics of a model in the status
 NOT_FINITE, NOT_REPORTED = "MetricNotFinite", "MetricNotReported"
 _CLUSTER = re.compile(CLUSTER)
 
@@ -174,4 +173,4 @@ def _why(site: Site, metric: str) -> str:
 
 def _first(metrics: Metrics, metric: str) -> dict[str, float]:
     finite = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    return dict(sorted(finite.items(), key=lambda item: (item[0] != metric, item[0]))[:SHOWN])
+    return dict(sorted(finite.items(), key=lambda item: (item[0] != metric, item[0]))[:MAX_COMPARED])

@@ -6,8 +6,10 @@ The reports have the types that the CRDs of Open Cluster Management and Kubernet
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -53,11 +55,30 @@ COLLABORATOR = st.fixed_dictionaries(
 )
 MODEL = st.fixed_dictionaries({"uri": TEXT, "digest": TEXT, "size": INTEGER, "round": INTEGER})
 FILES = st.fixed_dictionaries({"uri": TEXT, "count": INTEGER, "size": INTEGER}, optional={"leftOut": INTEGER})
+SITE = st.fixed_dictionaries(
+    {"cluster": st.sampled_from(["cluster1", "cluster2", "x" * 254, "\0"])},
+    optional={
+        "examples": INTEGER,
+        "globalModel": st.dictionaries(TEXT, NUMBER, max_size=5),
+        "localModel": st.dictionaries(TEXT, NUMBER, max_size=5),
+        "difference": NUMBER,
+        "reason": TEXT,
+    },
+)
+EVALUATION = st.fixed_dictionaries(
+    {"uri": TEXT, "digest": TEXT},
+    optional={
+        "metric": TEXT, "goal": st.sampled_from(["Maximize", "Minimize"]) | TEXT, "sites": INTEGER, "without": INTEGER,
+        "examples": INTEGER, "weightedMean": NUMBER, "worstSite": st.sampled_from(["cluster1", "\0"]), "worst": NUMBER, "spread": NUMBER,
+        "standardDeviation": NUMBER, "compared": INTEGER, "better": INTEGER, "table": st.lists(SITE, max_size=3),
+    },
+)  # fmt: skip
 NAMES = st.sampled_from(["cluster1", "cluster2", "cluster3", "other", "\0"])
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "connected": INTEGER, "started": st.booleans(), "roundsCompleted": INTEGER, "roundsTotal": INTEGER, "replies": INTEGER,
     "failures": INTEGER, "seconds": NUMBER, "metrics": METRICS, "reportedRound": INTEGER, "reported": METRICS, "waiting": TEXT,
     "notices": st.dictionaries(TEXT, TEXT, max_size=10), "result": TEXT, "runtimeVersion": TEXT, "model": MODEL, "files": FILES,
+    "evaluation": EVALUATION,
     "collaborators": st.dictionaries(NAMES, COLLABORATOR, max_size=4),
 }  # fmt: skip
 OF_THIS_ATTEMPT = {"attempt": st.just(JOB_UID), "appHash": st.just(APP_HASH)}
@@ -133,6 +154,38 @@ def test_progress(found: dict[str, Any]) -> None:
     progress = read(json.dumps(found))
     harmless(running(run=run(BEFORE), progress=progress))
     harmless(running(run=run(BEFORE), progress=progress, job=job(pod(), succeeded=True)))
+
+
+VALID_SITE = {"cluster": "cluster1", "globalModel": {"accuracy": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"worst": math.nan},
+        {"spread": math.inf},
+        {"goal": "x" * 5000},
+        {"worstSite": "\0"},
+        {"table": [VALID_SITE, VALID_SITE]},
+        {"table": [VALID_SITE | {"cluster": "x" * 254}]},
+        {"table": [VALID_SITE | {"globalModel": {"accuracy": math.nan}}]},
+        {"table": [VALID_SITE | {"localModel": {str(n): n for n in range(5)}}]},
+        {"table": [VALID_SITE | {"difference": -math.inf}]},
+    ],
+)
+def test_an_evaluation_that_no_status_can_hold_is_invalid(wrong: dict[str, Any]) -> None:
+    whole = {"uri": "pvc://a/evaluation.json", "digest": "sha256:1", "goal": "Maximize", "worstSite": "cluster1", "table": [VALID_SITE]}
+    assert read(json.dumps({"evaluation": whole})) is not None
+    assert read(json.dumps({"evaluation": whole | wrong})) is None
+
+
+def test_the_largest_evaluation() -> None:
+    site = {"globalModel": {f"{n}{'ä' * 5000}": 0.1 for n in range(4)}, "localModel": {f"{n}{'ä' * 5000}": 0.1 for n in range(4)}}
+    table = [{"cluster": f"{n:02}{'x' * 251}", "reason": "\0" * 5000, **site} for n in range(50)]
+    found = {"attempt": JOB_UID, "evaluation": {"uri": "x" * 5000, "digest": "x" * 5000, "metric": "x" * 5000, "table": table}}
+    progress = read(json.dumps(found))
+    assert progress is not None
+    harmless(running(run=run(BEFORE, mode="Evaluate", server={"initialModel": {"run": "before"}}), progress=progress))
 
 
 @FEW
