@@ -352,6 +352,19 @@ REFUSED = {
     "initial-model-http": (server(initialModel={"uri": "https://a/model.safetensors"}), "spec.server.initialModel.uri", "should match"),
     "evaluate-nothing": ({"mode": "Evaluate"}, "spec", "server.initialModel: required with mode Evaluate; name the model"),
     "evaluation-of-a-training": ({"evaluation": {"localRounds": 1}}, "spec", "evaluation: only with mode Evaluate; set the mode"),
+    **{
+        f"evaluation-with-{name}": (
+            {"mode": "Evaluate", "server": {"initialModel": {"run": "before"}}, **asked},
+            "spec",
+            "result, validation, publish: not with mode Evaluate, which produces only metrics; remove them",
+        )
+        for name, asked in {
+            "result-model": {"result": "Model"},
+            "result-files": {"result": "Files"},
+            "validation": {"validation": {"image": "a:1"}},
+            "publish": {"publish": {"mlflow": {"uri": "https://mlflow.example.com", "name": "digits"}}},
+        }.items()
+    },
     "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),
 }
 

@@ -542,6 +542,10 @@ EVALUATES_A_MODEL = rule(
 EVALUATION_IN_ITS_MODE = rule(
     "!has(self.evaluation) || self.?mode.orValue('') == 'Evaluate'", "evaluation: only with mode Evaluate; set the mode, or remove it"
 )
+NO_MODEL_FROM_AN_EVALUATION = rule(
+    "self.?mode.orValue('') != 'Evaluate' || (self.?result.orValue('None') == 'None' && !has(self.validation) && !has(self.publish))",
+    "result, validation, publish: not with mode Evaluate, which produces only metrics; remove them",
+)
 
 
 class Result(StrEnum):
@@ -556,7 +560,11 @@ class Acceleration(StrEnum):
 
 
 class Spec(Model):
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [ENOUGH_CLUSTERS, EVALUATES_A_MODEL, EVALUATION_IN_ITS_MODE]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [ENOUGH_CLUSTERS, EVALUATES_A_MODEL, EVALUATION_IN_ITS_MODE, NO_MODEL_FROM_AN_EVALUATION]
+        }
+    )
 
     framework: str = Field(
         default=DEFAULT_FRAMEWORK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.types import Spec, StorageType
+from panal.api.types import Mode, Result, Spec, StorageType
 from panal.lifecycle import initial_model, publication, storage, validation
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
@@ -28,12 +28,21 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := initial_model.problem(name, spec, possible=runtime.warm_start) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
+    if problem := _not_of_an_evaluation(spec):
+        return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
             return Trouble.of(Reason.INVALID_SPEC, f"spec.{field}.image is empty")
     if not data_claim(spec.client.placement, spec.client.data_claim):
         return Trouble.of(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not name the data that it needs")
     return None
+
+
+def _not_of_an_evaluation(spec: Spec) -> str:
+    """The fields that ask for what no evaluation produces; empty if there is none. The CRD refuses them as well."""
+    asked = {"result": spec.result not in (None, Result.NONE), "validation": spec.validation, "publish": spec.publish}
+    found = [f"spec.{field}" for field, is_set in asked.items() if is_set] if spec.mode is Mode.EVALUATE else []
+    return f"{', '.join(found)}: not with mode Evaluate, which produces only metrics; remove this" if found else ""
 
 
 def ignored_fields(spec: Spec) -> list[str]:

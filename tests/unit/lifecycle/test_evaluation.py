@@ -77,6 +77,28 @@ def test_what_cannot_be_is_refused_with_the_field(spec: dict[str, Any], words: s
     assert found.message.startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        ({"result": "Model"}, "spec.result"),
+        ({"result": "Files"}, "spec.result"),
+        ({"validation": {"image": "a:1"}}, "spec.validation"),
+        ({"publish": {"mlflow": {"uri": "https://mlflow.example.com", "name": "digits"}}}, "spec.publish"),
+        ({"result": "Model", "validation": {"image": "a:1"}, "publish": {}}, "spec.result, spec.validation, spec.publish"),
+    ],
+)
+def test_what_needs_a_model_is_refused_with_its_fields(spec: dict[str, Any], fields: str) -> None:
+    found = unsupported("digits", evaluating(**spec).spec)
+    assert found is not None
+    assert found.reason == "InvalidSpec"
+    assert found.message.startswith(f"{fields}: not with mode Evaluate, which produces only metrics; remove this")
+    assert unsupported("digits", run(**spec).spec) is None
+
+
+def test_no_result_may_be_asked_for() -> None:
+    assert unsupported("digits", evaluating(result="None").spec) is None
+
+
 def test_a_completed_evaluation_says_how_it_is_at_the_worst_site() -> None:
     world = done(run=evaluating(), progress=progress(evaluation=EVALUATED, result="Metrics", model=None))
     plan = decide(world, NOW)
