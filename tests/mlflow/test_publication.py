@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -62,24 +61,10 @@ def variables(model: Path, said: dict[str, Any]) -> dict[str, str]:
     return {"PANAL_PUBLISH": json.dumps(said), "PANAL_MODEL": str(model)}
 
 
-def versions(server: Server, name: str) -> list[dict[str, Any]]:
-    wanted = quote(f"name='{name}'")
-    return server.ask(f"model-versions/search?filter={wanted}").get("model_versions") or []
-
-
-def load(server: Server, uri: str, code: str) -> Any:
-    """What the code says about `model`, loaded by MLflow."""
-    program = f"import json, mlflow, numpy\nmlflow.set_tracking_uri({server.uri!r})\nmodel = mlflow.pyfunc.load_model({uri!r})\n{code}"
-    python = Path(os.environ["PANAL_MLFLOW_VENV"]) / "bin/python"
-    ended = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, timeout=180)
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout.strip().splitlines()[-1])
-
-
 async def test_a_version_is_registered_and_mlflow_loads_it(server: Server, model: Path, tmp_path: Path) -> None:
     found = await registering.publish(variables(model, content(server.uri, "digits")), tmp_path)
     assert (found.name, found.version, found.uri) == ("digits", "1", "models:/digits/1")
-    (version,) = versions(server, "digits")
+    (version,) = server.versions("digits")
     tags = {each["key"]: each["value"] for each in version["tags"]}
     assert tags["panal.uid"] == "uid-digits"
     assert tags["panal.model.digest"] == f"sha256:{'a' * 64}"
@@ -92,8 +77,7 @@ async def test_a_version_is_registered_and_mlflow_loads_it(server: Server, model
     assert server.points(run, "top_5") == [(3, 0.99)]
     listed = server.ask(f"artifacts/list?run_id={run['info']['run_id']}&path=panal-model")["files"]
     assert "panal-model/python_env.yaml" not in {each["path"] for each in listed}, "MLflow would read it as the model's environment"
-    answer = load(
-        server,
+    answer = server.load(
         found.uri,
         """
 signature = model.metadata.signature
@@ -133,7 +117,7 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
     monkeypatch.setattr(Registry, "_ask", ask)
     again = await registering.publish(variables(model, content(server.uri, "killed")), tmp_path)
     assert again.version == "1"
-    assert len(versions(server, "killed")) == 1
+    assert len(server.versions("killed")) == 1
     (run,) = server.runs("killed")
     assert run["info"]["status"] == "FINISHED"
     assert server.points(run, "accuracy") == [(3, 0.9)]
