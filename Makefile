@@ -258,9 +258,9 @@ $(IMAGES)/example-%.tar: $(shell find examples -type f 2>/dev/null) | $(IMAGES)/
 SERVING := .cache/serving
 MODULES := kserve gateway-api
 SERVED := $(foreach name,$(MODULES) mnist-predictor.tar storage-initializer.tar,$(SERVING)/$(name)) \
-	$(foreach name,controller pod-tools gateway example-mnist,$(IMAGES)/$(name).tar)
-test-serving: $(VENV)/.ready $(SERVED) ## serve the models of runs with real KServe on real nodes (docs/design/testing.md)
-	PANAL_KSERVE=$(CURDIR)/$(SERVING)/kserve PANAL_GATEWAY_API=$(CURDIR)/$(SERVING)/gateway-api $(PYTEST) -p no:cacheprovider tests/serving
+	$(foreach name,controller pod-tools gateway example-mnist jupyter/mnist-jupyter,$(IMAGES)/$(name).tar)
+test-serving: $(VENV)/.ready $(PROTOTYPE)/.ready .cache/mlflow-3.17/.ready $(SERVED) ## serve the models of runs with real KServe on real nodes, and go the whole way from a notebook to there (docs/design/testing.md)
+	PANAL_MLFLOW_VENV=$(CURDIR)/.cache/mlflow-3.17 PANAL_KSERVE=$(CURDIR)/$(SERVING)/kserve PANAL_GATEWAY_API=$(CURDIR)/$(SERVING)/gateway-api $(PYTEST) -p no:cacheprovider tests/serving
 
 $(SERVING)/kserve: MODULE := github.com/kserve/kserve@v0.15.2
 $(SERVING)/gateway-api: MODULE := sigs.k8s.io/gateway-api@v1.3.0

@@ -1,7 +1,7 @@
-"""A hub and two managed clusters with real nodes, panal, KServe in Standard mode, a Gateway, and three runs whose models are stored.
+"""A hub and three managed clusters with real nodes, panal, KServe in Standard mode, a Gateway, and three runs whose models are stored.
 
-`make test-serving` builds the images. The runs are the example's: `digits` with two rounds and `digits-2` with six, on a volume claim, and
-`digits-s3` in a bucket. With PANAL_TEST_CLUSTERS=FOLDER the clusters are kept and used again.
+`make test-serving` builds the images and the environments. The runs are the example's: `digits` with two rounds and `digits-2` with six, on
+a volume claim, and `digits-s3` in a bucket. With PANAL_TEST_CLUSTERS=FOLDER the clusters are kept and used again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -23,6 +24,7 @@ from bridge import Bridge, missing_packages
 from containers import Containers
 from fleet import Fleet, leftovers
 from gateway_api import DEMANDED, crd_files, has_address, http_gateway
+from inference import Digits
 from on_nodes import Network
 from routers import SHIFT, Contour
 from runs import Run
@@ -31,17 +33,17 @@ from s3 import BUCKET, CREDENTIALS, Server, serving
 ROOT = Path(__file__).parents[2]
 IMAGES, OWN = ROOT / ".cache/images", ROOT / ".cache/serving"
 EXAMPLE = ROOT / "examples/mnist"
-SITES = ("cluster1", "cluster2")
+SITES = ("cluster1", "cluster2", "cluster3")
 NS, GATEWAYS = "mnist", "gateways"
 HTTP = 80
-PREDICTOR = "panal/mnist-predictor:0.1.0"
+ON_HUB = [IMAGES / "controller.tar", IMAGES / "jupyter/mnist-jupyter.tar", OWN / "mnist-predictor.tar", OWN / "storage-initializer.tar"]
+EVERYWHERE = [IMAGES / f"{name}.tar" for name in ("pod-tools", "gateway", "example-mnist")]
+MANY = 300  # digits of the test data that are asked for
 
 
 def missing() -> list[str]:
     found = ["nodes need root: run the tests as root"] if os.geteuid() else missing_packages()
-    tars = [IMAGES / f"{name}.tar" for name in ("controller", "pod-tools", "gateway", "example-mnist")]
-    tars += [OWN / f"{name}.tar" for name in ("mnist-predictor", "storage-initializer")]
-    return found + [f"no {tar}: `make test-serving` builds it" for tar in tars if not tar.exists()]
+    return found + [f"no {tar}: `make test-serving` builds it" for tar in (*ON_HUB, *EVERYWHERE) if not tar.exists()]
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +55,8 @@ def fleet() -> Iterator[Fleet]:
     try:
         hub, *spokes = clusters.up(root, len(SITES), nodes=True)
         found = Fleet(root, hub, tuple(spokes))
-        clusters.load(root, [IMAGES / f"{name}.tar" for name in ("pod-tools", "gateway", "example-mnist")])
-        clusters.load(root, [IMAGES / "controller.tar", OWN / "mnist-predictor.tar", OWN / "storage-initializer.tar"], only="hub")
+        clusters.load(root, EVERYWHERE)
+        clusters.load(root, ON_HUB, only="hub")
         kserve.start(hub)
         install(found)
         yield found
@@ -86,6 +88,13 @@ def install(fleet: Fleet) -> None:
 @pytest.fixture(scope="session")
 def engine(fleet: Fleet) -> Containers:
     return Containers(fleet)
+
+
+@pytest.fixture(scope="session")
+def test_digits(engine: Containers) -> Digits:
+    """Images and labels that no site has trained on."""
+    with np.load(engine.fleet.root / "data/test.npz") as data:
+        return (data["x"][:MANY].reshape(MANY, 784) / 255).round(4).tolist(), data["y"][:MANY].tolist()
 
 
 @pytest.fixture(scope="session", autouse=True)

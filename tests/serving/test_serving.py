@@ -8,20 +8,16 @@ from __future__ import annotations
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from command_line import *  # noqa: F403
 from containers import Containers
+from inference import Client, Digits, Panal, Serve, serving
 from panal.client.problem import Code
 from panal.kube import kinds
 from panal.kube.objects import holds
@@ -35,95 +31,16 @@ HOST = "digits.example.com"
 PREDICTOR = "panal/mnist-predictor:0.1.0"
 GATEWAY = ("--gateway", "gateways/fl", "--hostname", HOST)
 IMAGE = ("--runtime", PREDICTOR, "--content", "model")
-MANY = 300  # digits of the test data that are asked for
-
-Panal = Callable[..., tuple[int, str, str]]
-Serve = Callable[..., tuple[int, dict[str, Any], str]]
-
-
-@pytest.fixture(scope="session")
-def test_digits(engine: Containers) -> tuple[list[list[float]], list[int]]:
-    """Images and labels that no site has trained on."""
-    with np.load(engine.fleet.root / "data/test.npz") as data:
-        return (data["x"][:MANY].reshape(MANY, 784) / 255).round(4).tolist(), data["y"][:MANY].tolist()
-
-
-def request(images: list[list[float]]) -> dict[str, Any]:
-    flat = [value for image in images for value in image]
-    return {"inputs": [{"name": "images", "datatype": "FP32", "shape": [len(images), 784], "data": flat}]}
 
 
 @pytest.fixture
-def serve(panal: Panal, engine: Containers, runs: dict[str, Run], test_digits: Any, tmp_path: Path) -> Serve:
-    """`panal serve RUN --name digits …` with a probe: exit code, JSON, messages."""
-    probe = tmp_path / "probe.json"
-    probe.write_text(json.dumps(request(test_digits[0][:1])))
-    usual = ("-n", NS, "--name", SERVICE, "--probe", str(probe), "--kubeconfig", str(engine.fleet.hub.kubeconfig), "-o", "json")
-
-    def call(name: str, *options: str) -> tuple[int, dict[str, Any], str]:
-        code, out, error = panal("serve", name, *usual, *options)
-        return code, json.loads(out) if out else {}, error
-
-    return call
-
-
-@dataclass
-class Client:
-    """Of the service behind the Gateway. Counts its answers by the digest of the model, and what went wrong."""
-
-    url: str
-    images: list[list[float]]
-    labels: list[int]
-    seen: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-
-    def ask(self, images: list[list[float]]) -> tuple[str, list[int]]:
-        """The digest that the answer states, and the digits."""
-        headers = {"Host": HOST, "Content-Type": "application/json"}
-        sent = urllib.request.Request(f"{self.url}/v2/models/{SERVICE}/infer", json.dumps(request(images)).encode(), headers)
-        with urllib.request.urlopen(sent, timeout=10) as answer:
-            content = json.load(answer)
-            assert answer.headers["model-digest"] == content["model_version"]
-        (found,) = (each["data"] for each in content["outputs"] if each["name"] == "digit")
-        return content["model_version"], found
-
-    def is_reached(self) -> bool:
-        try:
-            return bool(self.ask(self.images[:1]))
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-
-    def accuracy(self) -> float:
-        return float(np.mean(np.array(self.ask(self.images)[1]) == self.labels))
-
-    def count(self, times: int) -> Counter[str]:
-        return Counter(self.ask(self.images[:1])[0] for _ in range(times))
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """All the time, in the block."""
-        over = threading.Event()
-
-        def ask() -> None:
-            while not over.wait(0.05):
-                try:
-                    self.seen[self.ask(self.images[:1])[0]] += 1
-                except (OSError, urllib.error.URLError) as error:
-                    self.wrong.append(repr(error))
-
-        asker = threading.Thread(target=ask)
-        asker.start()
-        try:
-            yield
-        finally:
-            over.set()
-            asker.join()
+def serve(panal: Panal, engine: Containers, runs: dict[str, Run], test_digits: Digits, tmp_path: Path) -> Serve:
+    return serving(panal, SERVICE, NS, engine.fleet.hub.kubeconfig, tmp_path / "probe.json", test_digits[0][0])
 
 
 @pytest.fixture
-def client(gateway: str, test_digits: Any) -> Client:
-    return Client(gateway, *test_digits)
+def client(gateway: str, test_digits: Digits) -> Client:
+    return Client(gateway, HOST, SERVICE, *test_digits)
 
 
 def digest(run: Run) -> str:
