@@ -108,17 +108,17 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
 
         monkeypatch.setattr(Registry, "_ask", dying)
         try:
-            await registering.publish(variables(model, content(server.uri, "killed")), tmp_path)
+            await registering.publish(variables(model, content(server.uri, "killed-job")), tmp_path)
         except KeyboardInterrupt:
             killed += 1
             continue
         break
     assert killed > 3
     monkeypatch.setattr(Registry, "_ask", ask)
-    again = await registering.publish(variables(model, content(server.uri, "killed")), tmp_path)
+    again = await registering.publish(variables(model, content(server.uri, "killed-job")), tmp_path)
     assert again.version == "1"
-    assert len(server.versions("killed")) == 1
-    (run,) = server.runs("killed")
+    assert len(server.versions("killed-job")) == 1
+    (run,) = server.runs("killed-job")
     assert run["info"]["status"] == "FINISHED"
     assert server.points(run, "accuracy") == [(3, 0.9)]
 
