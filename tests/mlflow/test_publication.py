@@ -15,9 +15,9 @@ import pytest
 from mlflow_server import Server, serving
 from panal.api.export import Listing
 from panal.pod import registering
-from panal.pod.registering import Registry
 from panal.pod.run_folder import digest_of
-from panal.pod.tracking.follower import ServerError
+from panal.pod.tracking.mlflow_api import MLflowApi
+from panal.pod.tracking.server import ServerError
 from processes import free_port
 from stored_models import stored
 
@@ -93,11 +93,11 @@ print(json.dumps([y["y"].tolist(), str(signature.inputs), str(signature.outputs)
 async def test_a_job_that_was_killed_at_any_request_makes_one_version(
     server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, killed = Registry._ask, 0
+    ask, killed = MLflowApi.ask, 0
     for last in range(1, 20):
         count = 0
 
-        async def dying(self: Registry, *words: Any, last: int = last, **what: Any) -> dict[str, Any]:
+        async def dying(self: MLflowApi, *words: Any, last: int = last, **what: Any) -> dict[str, Any]:
             """The request arrives, and the process ends before the answer."""
             nonlocal count
             count += 1
@@ -106,7 +106,7 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
                 raise KeyboardInterrupt
             return answer
 
-        monkeypatch.setattr(Registry, "_ask", dying)
+        monkeypatch.setattr(MLflowApi, "ask", dying)
         try:
             await registering.publish(variables(model, content(server.uri, "killed-job")), tmp_path)
         except KeyboardInterrupt:
@@ -114,7 +114,7 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
             continue
         break
     assert killed > 3
-    monkeypatch.setattr(Registry, "_ask", ask)
+    monkeypatch.setattr(MLflowApi, "ask", ask)
     again = await registering.publish(variables(model, content(server.uri, "killed-job")), tmp_path)
     assert again.version == "1"
     assert len(server.versions("killed-job")) == 1
@@ -136,16 +136,16 @@ async def test_metrics_that_mlflow_refuses_do_not_hold_up_the_model(
 async def test_an_attempt_continues_the_run_that_the_last_one_could_not_end(
     server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = Registry._ask
+    ask = MLflowApi.ask
     failed: list[str] = []
 
-    async def away(self: Registry, method: str, path: str, *words: Any, **what: Any) -> dict[str, Any]:
+    async def away(self: MLflowApi, method: str, path: str, *words: Any, **what: Any) -> dict[str, Any]:
         if path.endswith(("runs/log-batch", "runs/update")) and path not in failed:
             failed.append(path)
             raise ServerError("503", "")
         return await ask(self, method, path, *words, **what)
 
-    monkeypatch.setattr(Registry, "_ask", away)
+    monkeypatch.setattr(MLflowApi, "ask", away)
     monkeypatch.setattr(registering, "FIRST", 0.0)
     await registering.publish(variables(model, content(server.uri, "away")), tmp_path)
     assert len(failed) == 2

@@ -8,17 +8,14 @@ one.
 from __future__ import annotations
 
 import asyncio
-import base64
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from panal.api.names import MLFLOW_CREDENTIALS
 from panal.api.text import shown
 from panal.pod.history import Row
-from panal.pod.tracking.follower import LOOK, Follower, ServerError, parsed
+from panal.pod.tracking.follower import LOOK, Follower
+from panal.pod.tracking.mlflow_api import MLflowApi, authorization, listed, now
 from panal.pod.tracking.points import (
     BATCH,
     CUT,
@@ -33,11 +30,11 @@ from panal.pod.tracking.points import (
     parameters,
     points,
 )  # fmt: skip
+from panal.pod.tracking.server import ServerError
 from panal.pod.tracking.settings import Tracking
 from panal.pod.tracking.unsent import mark, unlogged
 
 UPLOADING, LONGEST_UPLOAD = 60.0, 1800.0  # seconds that a run waits for a server which takes nothing of its model; and altogether
-PIECE = 1 << 20
 WHERE = "spec.tracking.mlflow"
 
 
@@ -53,6 +50,7 @@ class MLflow(Follower):
     _logged: str = ""  # the mark of the last row
     _diverged: bool = False
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _api: MLflowApi = field(init=False)
 
     @classmethod
     def of(
@@ -64,7 +62,10 @@ class MLflow(Follower):
         credentials: Mapping[str, str],
     ) -> MLflow:
         server = (f"{WHERE}.uri", tracking.uri, tracking.authorities, tracking.bundle)
-        return cls(*server, say, authorization(credentials), tracking=tracking, run=run, rows=rows)
+        return cls(*server, authorization(credentials), say, tracking=tracking, run=run, rows=rows)
+
+    def __post_init__(self) -> None:
+        self._api = MLflowApi(self, WHERE, self.tracking.secret)
 
     async def send(self) -> None:
         async with self._one:
@@ -83,7 +84,7 @@ class MLflow(Follower):
         refused = {}
         for batch in batches(points(row), BATCH):
             try:
-                await self._post("runs/log-batch", {"run_id": self._id, "metrics": batch})
+                await self._api.post("runs/log-batch", {"run_id": self._id, "metrics": batch})
             except ServerError as error:
                 if error.code != "INVALID_PARAMETER_VALUE":
                     raise
@@ -120,7 +121,7 @@ class MLflow(Follower):
         await self.send()
         if await asyncio.to_thread(history.is_file):
             await self._upload([history], lambda: None)
-        await self._post("runs/update", {"run_id": self._id, "status": status, "end_time": round(1000 * time.time())})
+        await self._api.post("runs/update", {"run_id": self._id, "status": status, "end_time": now()})
 
     # --- the run of MLflow ----------------------------------------------------------------------------------------
     async def _begin(self) -> None:
@@ -131,16 +132,15 @@ class MLflow(Follower):
             raise ServerError(f"{WHERE}.uri: {self.tracking.uri} does not answer as MLflow does") from error
 
     async def _find_or_create(self) -> None:
-        experiment = await self._experiment()
-        uid = self.run["uid"]
-        query = {"experiment_ids": [experiment], "filter": f"tags.`panal.uid` = '{uid}'", "max_results": 1}
-        found = (await self._post("runs/search", query)).get("runs") or []
-        made = found[0] if found else await self._create(experiment)
+        name = self.tracking.experiment
+        experiment = await self._api.experiment(name, f"{WHERE}.experiment: {name} is deleted; restore it, or name another one")
+        found = await self._api.find_run(experiment, self.run["uid"])
+        made = found or await self._api.create_run(experiment, self.run, {})
         number, tags = str(made["info"]["run_id"]), {each["key"]: each["value"] for each in made["data"].get("tags") or ()}
         self._logged, self._diverged = str(tags.get(LOGGED, "")), DIVERGED in tags
         self._artifacts = artifact_path(str(made["info"].get("artifact_uri") or ""))
         if found:
-            await self._post("runs/update", {"run_id": number, "status": "RUNNING"})
+            await self._api.post("runs/update", {"run_id": number, "status": "RUNNING"})
         if PARAMETERS_LOGGED not in tags:
             await self._send_parameters(number)
         self._id = number
@@ -148,33 +148,12 @@ class MLflow(Follower):
     async def _send_parameters(self, number: str) -> None:
         sent, cut = parameters(self.tracking.parameters)
         for batch in batches(sent, PARAMETERS):
-            await self._post("runs/log-batch", {"run_id": number, "params": batch})
+            await self._api.post("runs/log-batch", {"run_id": number, "params": batch})
         tags = {PARAMETERS_LOGGED: str(len(sent))} | ({CUT: ", ".join(cut)} if cut else {})
         await self._tag(tags, number)
 
-    async def _experiment(self) -> str:
-        name = self.tracking.experiment
-        try:
-            return str((await self._post("experiments/create", {"name": name}))["experiment_id"])
-        except ServerError as error:
-            if error.code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        found = (await self._get("experiments/get-by-name", experiment_name=name))["experiment"]
-        if found.get("lifecycle_stage") == "deleted":
-            raise ServerError(f"{WHERE}.experiment: {name} is deleted; restore it, or name another one")
-        return str(found["experiment_id"])
-
-    async def _create(self, experiment: str) -> dict[str, Any]:
-        about = {f"panal.{name}": value for name, value in self.run.items()} | {"mlflow.source.name": "panal"}
-        tags = [{"key": key, "value": value} for key, value in about.items()]
-        name = f"{self.run['namespace']}/{self.run['name']}"
-        body = {"experiment_id": experiment, "run_name": name, "start_time": round(1000 * time.time()), "tags": tags}
-        made: dict[str, Any] = (await self._post("runs/create", body))["run"]
-        return made
-
     async def _tag(self, tags: Mapping[str, str], number: str = "") -> None:
-        body = {"run_id": number or self._id, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
-        await self._post("runs/log-batch", body)
+        await self._api.post("runs/log-batch", {"run_id": number or self._id, "tags": listed(tags)})
 
     async def _upload(self, files: Sequence[Path], touch: Callable[[], None]) -> None:
         if self._artifacts is None:
@@ -182,39 +161,4 @@ class MLflow(Follower):
                 f"{WHERE}.uri: the server does not take artifacts (mlflow server --artifacts-destination), so the model is not there"
             )
         for file in files:
-            path = f"api/2.0/mlflow-artifacts/artifacts/{self._artifacts}/{file.name}"
-            await self._ask("PUT", path, large=True, data=_pieces(file, touch))
-
-    # --- requests -------------------------------------------------------------------------------------------------
-    async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return await self._ask("POST", f"api/2.0/mlflow/{path}", json=body)
-
-    async def _get(self, path: str, **query: str) -> dict[str, Any]:
-        return await self._ask("GET", f"api/2.0/mlflow/{path}", params=query)
-
-    async def _ask(self, method: str, path: str, large: bool = False, **what: Any) -> dict[str, Any]:
-        status, text = await self.request(method, path, large, **what)
-        body = parsed(text)
-        if status == 200 and (large or isinstance(body, dict)):  # the answer to an upload is empty
-            return body or {}
-        if status == 200:
-            raise ServerError(f"{WHERE}.uri: {self.address} does not answer as MLflow does")
-        code, why = (str(body.get(key) or "") for key in ("error_code", "message")) if isinstance(body, dict) else ("", text.strip())
-        if status in (401, 403):
-            secret = f"the Secret {self.tracking.secret}" if self.tracking.secret else "no Secret is named"
-            raise ServerError(f"{WHERE}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code)
-        raise ServerError(f"{WHERE}.uri: the server answers {status}: {shown(why, 200)}", code)
-
-
-def authorization(credentials: Mapping[str, str]) -> dict[str, str]:
-    token, user, password = (credentials.get(key, "").strip() for key in MLFLOW_CREDENTIALS)
-    if token:
-        return {"Authorization": f"Bearer {token}"}
-    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"} if user else {}
-
-
-async def _pieces(file: Path, touch: Callable[[], None]) -> AsyncIterator[bytes]:
-    with file.open("rb") as source:
-        while piece := await asyncio.to_thread(source.read, PIECE):
-            touch()
-            yield piece
+            await self._api.upload(f"{self._artifacts}/{file.name}", file, touch)

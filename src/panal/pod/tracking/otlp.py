@@ -18,7 +18,8 @@ from urllib.parse import unquote
 from panal.api.text import shown
 from panal.pod.history import Row
 from panal.pod.tools.files import replace
-from panal.pod.tracking.follower import Follower, ServerError
+from panal.pod.tracking.follower import Follower
+from panal.pod.tracking.server import ServerError
 from panal.pod.tracking.settings import Telemetry
 from panal.pod.tracking.trace import Span, Trace
 from panal.pod.tracking.unsent import mark, unlogged
