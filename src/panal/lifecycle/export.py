@@ -9,12 +9,11 @@ is in `model_job`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from panal.api import export, names
 from panal.api.types import ExportStatus
 from panal.lifecycle import model_job, pods
-from panal.lifecycle.model_job import RESULTS_DIR, USERS_MOUNTS, Finding, ModelJob
+from panal.lifecycle.model_job import RESULTS_DIR, Finding, ModelJob
 from panal.lifecycle.reasons import Reason
 from panal.lifecycle.world import Object, Run, World
 
@@ -78,14 +77,4 @@ def _export(world: World) -> Object:
     run, server = world.run, world.run.spec.server
     assert run.status.model is not None
     assert run.status.model.export is not None
-    container: dict[str, Any] = {
-        "name": EXPORT,
-        "image": server.image,
-        "command": ["python3", f"{names.TOOLS_DIR}/run.py", "export", "run", run.status.model.export, RESULTS_DIR],
-        "env": [{"name": name, "value": value} for name, value in model_job.variables(run).items()],
-        "volumeMounts": list(USERS_MOUNTS),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    if server.image_pull_policy:
-        container["imagePullPolicy"] = server.image_pull_policy
-    return pods.with_settings(container, server)
+    return model_job.users_container(run, EXPORT, server.image, ["export", "run", run.status.model.export, RESULTS_DIR], server)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from panal.api import names
 from panal.api.text import shown
-from panal.api.types import Condition, Phase, Spec, Status, StorageType
+from panal.api.types import Condition, Phase, PodSettings, Spec, Status, StorageType
 from panal.lifecycle import pods, refused
 from panal.lifecycle.aggregator_state import newest
 from panal.lifecycle.metadata import labels, owned
@@ -234,6 +234,21 @@ USERS_MOUNTS: tuple[Object, ...] = (
     {"name": "results", "mountPath": RESULTS_DIR},
     {"name": "tmp", "mountPath": "/tmp"},
 )
+
+
+def users_container(run: Run, name: str, image: str, command: Sequence[str], settings: PodSettings) -> Object:
+    """Finds the model by `variables`, and leaves what it makes in the folder for results. `command` is that of `run.py`."""
+    container: Object = {
+        "name": name,
+        "image": image,
+        "command": ["python3", f"{names.TOOLS_DIR}/run.py", *command],
+        "env": [{"name": name, "value": value} for name, value in variables(run).items()],
+        "volumeMounts": list(USERS_MOUNTS),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if run.spec.server.image_pull_policy:
+        container["imagePullPolicy"] = run.spec.server.image_pull_policy
+    return pods.with_settings(container, settings)
 
 
 def copying(world: World) -> Object:

@@ -7,14 +7,13 @@ beside the model. What this Job has in common with the others that follow a run 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from panal.api import names, validation
 from panal.api.figures import number
 from panal.api.progress import finite, non_finite
 from panal.api.types import Spec, ValidationStatus
 from panal.lifecycle import model_job, pods
-from panal.lifecycle.model_job import RESULTS_DIR, USERS_MOUNTS, Finding, ModelJob
+from panal.lifecycle.model_job import RESULTS_DIR, Finding, ModelJob
 from panal.lifecycle.reasons import Reason, with_remedy
 from panal.lifecycle.world import Object, Run, World
 
@@ -73,18 +72,7 @@ def _job(world: World) -> Object:
 def _notebook(world: World) -> Object:
     run, wanted = world.run, world.run.spec.validation
     assert wanted is not None
-    server = run.spec.server
-    settings = server.model_copy(update={"env": wanted.env, "resources": wanted.resources})
-    program = ["python3", f"{names.TOOLS_DIR}/run.py", "notebook", "execute"]
+    settings = run.spec.server.model_copy(update={"env": wanted.env, "resources": wanted.resources})
     files = [f"{RESULTS_DIR}/{validation.EXECUTED}", f"{RESULTS_DIR}/{validation.REPORT}"]
-    container: dict[str, Any] = {
-        "name": NOTEBOOK,
-        "image": wanted.image,
-        "command": [*program, wanted.notebook, *files, "0", str(wanted.timeout_seconds)],
-        "env": [{"name": name, "value": value} for name, value in model_job.variables(run).items()],
-        "volumeMounts": list(USERS_MOUNTS),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    if server.image_pull_policy:
-        container["imagePullPolicy"] = server.image_pull_policy
-    return pods.with_settings(container, settings)
+    command = ["notebook", "execute", wanted.notebook, *files, "0", str(wanted.timeout_seconds)]
+    return model_job.users_container(run, NOTEBOOK, wanted.image, command, settings)
