@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from panal.api.status import ENDED
 from panal.client.problem import Code, Problem
+from panal.client.story import ended
 from panal.kube.cache import Cache, Watched
 from panal.kube.client import Client
 from panal.kube.kinds import FEDERATED_LEARNING
@@ -78,10 +78,6 @@ def _unavailable(cache: Cache, before: str, woke: bool) -> str:
     """Why the API server does not answer. An interruption counts once nothing has changed for CHECK_AFTER."""
     found = next(iter(cache.problems().values()), "")
     return found if before or not woke else ""
-
-
-def ended(run: Object | None) -> bool:
-    return ((run or {}).get("status") or {}).get("phase") in ENDED
 
 
 def same(run: Object | None, name: str, uid: str) -> Object:

@@ -12,8 +12,8 @@ Status = dict[str, Any]
 FAILED = "Failed"  # the state of a collaborator
 
 
-def ended(run: Mapping[str, Any]) -> bool:
-    return (run.get("status") or {}).get("phase") in ENDED
+def ended(run: Mapping[str, Any] | None) -> bool:
+    return ((run or {}).get("status") or {}).get("phase") in ENDED
 
 
 def lines(before: Status, now: Status) -> list[str]:
