@@ -11,7 +11,7 @@ import ocm
 from cluster import Cluster
 from ocm import ADDON_NS, AGENT_NS, HUB_NS, SPOKE_CRDS
 from pki import Pki
-from processes import wait
+from processes import listening, wait
 
 PROCESS = "ocm-server"
 ACCOUNT = "grpc-server-sa"
@@ -80,6 +80,8 @@ def start_server(hub: Cluster) -> None:
         *(f"--server-config={settings}", f"--listen=127.0.0.1:{hub.port['ocm5']}"),
         env={"POD_NAMESPACE": HUB_NS, "POD_NAME": "grpc-server"},
     )
+    # An agent that asks too early asks again after 5, 10, 20, 40 and 80 s.
+    wait("OCM's gRPC server", lambda: listening(hub.ip, hub.port["ocm4"]), 60)
 
 
 def start_spoke(spoke: Cluster, hub: Cluster) -> None:
@@ -103,7 +105,7 @@ def start_spoke(spoke: Cluster, hub: Cluster) -> None:
         *(f"--grpc-bootstrap-config={bootstrap}", f"--grpc-config={joined}/config.yaml", f"--hub-kubeconfig-dir={joined}"),
         *("--cluster-healthcheck-period=5s", "--feature-gates=AddonManagement=true", f"--listen=127.0.0.1:{spoke.port['ocm0']}"),
     )
-    wait(f"{spoke.name}: joining the hub", (joined / "config.yaml").exists, 120)
+    wait(f"{spoke.name}: joining the hub", (joined / "config.yaml").exists, 240)
     hub.kubectl("label", "managedcluster", spoke.name, "cluster.open-cluster-management.io/clusterset=default", "--overwrite")
     spoke.start(
         *("ocm-work.agent", "agent", *common, "--workload-source-driver=grpc", f"--workload-source-config={joined}/config.yaml"),
