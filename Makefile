@@ -21,8 +21,10 @@ EXAMPLES := $(filter-out $(UNNEEDED),$(patsubst examples/%/Containerfile,example
 PYTORCH := .cache/pytorch
 NOTEBOOK := .cache/notebook
 PROTOTYPE := .cache/prototype
+MODEL_REGISTRY := $(or $(PANAL_MODEL_REGISTRY),.cache/model-registry)
+MODEL_REGISTRY_SOURCE ?= https://github.com/kubeflow/model-registry
 
-.PHONY: help demo example test-fields test-fields-short verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-otel test-oauth2-proxy test-export test-notebooks test-serving \
+.PHONY: help demo example test-fields test-fields-short verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-model-registry test-otel test-oauth2-proxy test-export test-notebooks test-serving \
 	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
@@ -98,6 +100,15 @@ test-flare: $(VENV)/.ready .cache/flare-2.9/.ready ## run the tests with real NV
 
 test-mlflow: $(VENV)/.ready .cache/mlflow-3.17/.ready ## run the tests of tracking with a real MLflow server (downloads 200 MB the first time)
 	PANAL_MLFLOW_VENV=$(CURDIR)/.cache/mlflow-3.17 $(PYTEST) tests/mlflow
+
+test-model-registry: $(VENV)/.ready .cache/model-registry-0.3/.ready $(MODEL_REGISTRY) ## run the tests of publication with a real Kubeflow Model Registry (builds it with Go the first time)
+	PANAL_MODEL_REGISTRY=$(abspath $(MODEL_REGISTRY)) PANAL_MODEL_REGISTRY_VENV=$(CURDIR)/.cache/model-registry-0.3 $(PYTEST) tests/model_registry
+
+.cache/model-registry: # the module cannot be built by its path alone: it replaces a module by a folder of its repository
+	rm -rf $@.source
+	git clone --quiet --depth 1 --branch v0.3.8 $(MODEL_REGISTRY_SOURCE) $@.source
+	cd $@.source && GOWORK=off GOFLAGS=-mod=readonly CGO_ENABLED=0 go build -buildvcs=false -o $(CURDIR)/$@ .
+	rm -rf $@.source
 
 test-otel: $(VENV)/.ready .cache/otelcol ## run the tests of traces with a real OpenTelemetry Collector (builds it with Go the first time)
 	$(PYTEST) tests/otel
@@ -219,6 +230,7 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) requirements/openfl-1.9.in -o requirements/openfl-1.9.txt
 	$(COMPILE) requirements/flare-2.9.in -o requirements/flare-2.9.txt
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
+	$(COMPILE) requirements/model-registry-0.3.in -o requirements/model-registry-0.3.txt
 	$(COMPILE) requirements/export.in -o requirements/export.txt
 	$(COMPILE) tests/serving/reader/requirements.in -o tests/serving/reader/requirements.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt

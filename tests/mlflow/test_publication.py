@@ -9,60 +9,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+import publications
 from mlflow_server import Server, serving
-from panal.api.export import Listing
+from panal.api.status import PublishedMLflow
 from panal.pod import registering
-from panal.pod.run_folder import digest_of
+from panal.pod.registries import mlflow
 from panal.pod.tracking.mlflow_api import MLflowApi
 from panal.pod.tracking.server import ServerError
 from processes import free_port
-from stored_models import stored
+from publications import exported, variables
 
-# y = 2 x + 1, from x (n, 1) to y (n, 1), as the onnx package writes it (ir 8, opset 17)
-GRAPH = Path(__file__).parent / "line.onnx"
-METADATA = {
-    "model": {"round": 3},
-    "metrics": {"accuracy": 0.9, "top@5": 0.99, "loss": "NaN"},
-    "clusters": {"hospital-a": [1, 2, 3], "hospital-b": [2]},
-    "app": {"fab_hash": "abc", "fab_version": "1.0.0"},
-    "strategy": "FedAvg",
-    "versions": {"flwr": "1.42.0"},
-}
+
+class Killed(BaseException):
+    """The process ends here."""
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model with its export, as the container `model` leaves it."""
-    folder = tmp_path / "model"
-    (folder / "export").mkdir(parents=True)
-    file = stored(folder, {"w": np.array([[2.0]], dtype=np.float32)})
-    (folder / "metadata.json").write_text(json.dumps(METADATA))
-    (folder / "export/model.onnx").write_bytes(GRAPH.read_bytes())
-    (folder / "export/python_env.yaml").write_text("python: 2.7.0\n")
-    names = ("model.onnx", "python_env.yaml")
-    entries = [{"name": name, "size": 1, "digest": digest_of(folder / "export" / name), "check": "loaded"} for name in names]
-    ports = {side: [{"name": name, "type": "float32", "shape": [-1, 1]}] for side, name in (("inputs", "x"), ("outputs", "y"))}
-    listing = Listing.model_validate({"function": "app:export", "files": entries, "versions": {"onnx": "1.23.2"}, **ports})
-    (folder / "export/export.json").write_text(listing.model_dump_json(by_alias=True))
-    return file
+    return exported(tmp_path / "model")
 
 
-def content(uri: str, name: str, **more: Any) -> dict[str, Any]:
-    run = {"namespace": "team", "name": "digits", "uid": f"uid-{name}"}
-    about = {"model.digest": f"sha256:{'a' * 64}", "validated": "True", "image.server": "example/app:1"}
-    settings = {"uri": uri, "name": name, "experiment": name, "secret": "", "bundle": "", "authorities": "", "seconds": 200}
-    return settings | {"run": run, "about": about} | more
+def content(uri: str, name: str, uid: str = "", seconds: int = 200) -> dict[str, Any]:
+    said = publications.content(uid or f"uid-{name}", mlflow=publications.server(uri, name, experiment=name))
+    return said | {"seconds": seconds}
 
 
-def variables(model: Path, said: dict[str, Any]) -> dict[str, str]:
-    return {"PANAL_PUBLISH": json.dumps(said), "PANAL_MODEL": str(model)}
+async def published(model: Path, said: dict[str, Any], scratch: Path) -> PublishedMLflow:
+    found = (await registering.publish(variables(model, said), scratch)).mlflow
+    assert found
+    return found
 
 
 async def test_a_version_is_registered_and_mlflow_loads_it(server: Server, model: Path, tmp_path: Path) -> None:
-    found = await registering.publish(variables(model, content(server.uri, "digits")), tmp_path)
+    found = await published(model, content(server.uri, "digits"), tmp_path)
     assert (found.name, found.version, found.uri) == ("digits", "1", "models:/digits/1")
     (version,) = server.versions("digits")
     tags = {each["key"]: each["value"] for each in version["tags"]}
@@ -103,19 +84,19 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
             count += 1
             answer = await ask(self, *words, **what)
             if count == last:
-                raise KeyboardInterrupt
+                raise Killed
             return answer
 
         monkeypatch.setattr(MLflowApi, "ask", dying)
         try:
-            await registering.publish(variables(model, content(server.uri, "killed-job")), tmp_path)
-        except KeyboardInterrupt:
+            await published(model, content(server.uri, "killed-job"), tmp_path)
+        except Killed:
             killed += 1
             continue
         break
     assert killed > 3
     monkeypatch.setattr(MLflowApi, "ask", ask)
-    again = await registering.publish(variables(model, content(server.uri, "killed-job")), tmp_path)
+    again = await published(model, content(server.uri, "killed-job"), tmp_path)
     assert again.version == "1"
     assert len(server.versions("killed-job")) == 1
     (run,) = server.runs("killed-job")
@@ -126,8 +107,8 @@ async def test_a_job_that_was_killed_at_any_request_makes_one_version(
 async def test_metrics_that_mlflow_refuses_do_not_hold_up_the_model(
     server: Server, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registering, "name_of", str)
-    found = await registering.publish(variables(model, content(server.uri, "refused")), tmp_path)
+    monkeypatch.setattr(mlflow, "name_of", str)
+    found = await published(model, content(server.uri, "refused"), tmp_path)
     assert found.version == "1"
     (run,) = server.runs("refused")
     assert run["info"]["status"] == "FINISHED"
@@ -147,7 +128,7 @@ async def test_an_attempt_continues_the_run_that_the_last_one_could_not_end(
 
     monkeypatch.setattr(MLflowApi, "ask", away)
     monkeypatch.setattr(registering, "FIRST", 0.0)
-    await registering.publish(variables(model, content(server.uri, "away")), tmp_path)
+    await published(model, content(server.uri, "away"), tmp_path)
     assert len(failed) == 2
     (run,) = server.runs("away")
     assert run["info"]["status"] == "FINISHED"
@@ -156,14 +137,13 @@ async def test_an_attempt_continues_the_run_that_the_last_one_could_not_end(
 
 async def test_another_run_is_another_version(server: Server, model: Path, tmp_path: Path) -> None:
     for uid, version in (("one", "1"), ("two", "2"), ("one", "1")):
-        run = {"namespace": "team", "name": "digits", "uid": uid}
-        found = await registering.publish(variables(model, content(server.uri, "several", run=run)), tmp_path)
+        found = await published(model, content(server.uri, "several", uid), tmp_path)
         assert found.version == version
 
 
 async def test_a_model_without_an_export_is_registered_and_not_loaded(server: Server, model: Path, tmp_path: Path) -> None:
     (model.parent / "export/export.json").unlink()
-    found = await registering.publish(variables(model, content(server.uri, "plain")), tmp_path)
+    found = await published(model, content(server.uri, "plain"), tmp_path)
     assert found.version == "1"
     (run,) = server.runs("plain")
     listed = server.ask(f"artifacts/list?run_id={run['info']['run_id']}&path=panal-model")["files"]
@@ -184,7 +164,7 @@ async def test_a_server_that_is_away_is_asked_again(model: Path, tmp_path: Path,
     (tmp_path / "later").mkdir()
     monkeypatch.setattr(registering.asyncio, "sleep", starting)
     try:
-        found = await registering.publish(variables(model, content(f"http://127.0.0.1:{port}", "late")), tmp_path)
+        found = await published(model, content(f"http://127.0.0.1:{port}", "late"), tmp_path)
         assert found.version == "1"
     finally:
         stack.__exit__(None, None, None)
@@ -197,7 +177,8 @@ def test_the_program_says_what_is_wrong(server: Server, model: Path, tmp_path: P
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
     assert ended(content(server.uri, "program")).returncode == 0
-    assert json.loads((tmp_path / "message").read_text()) == {"name": "program", "version": "1", "uri": "models:/program/1"}
+    message = json.loads((tmp_path / "message").read_text())
+    assert message == {"mlflow": {"name": "program", "version": "1", "uri": "models:/program/1"}}
     wrong = ended(content(f"{server.uri}/nowhere", "program"))
     assert wrong.returncode == 1
     assert wrong.stderr.strip().splitlines()[-1].startswith("spec.publish.mlflow.uri: the server answers 404")

@@ -363,6 +363,7 @@ REFUSED = {
             "result-files": {"result": "Files"},
             "validation": {"validation": {"image": "a:1"}},
             "publish": {"publish": {"mlflow": {"uri": "https://mlflow.example.com", "name": "digits"}}},
+            "publish-registry": {"publish": {"modelRegistry": {"uri": "https://registry.example.com", "name": "digits"}}},
         }.items()
     },
     "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),

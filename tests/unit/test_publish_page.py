@@ -10,7 +10,7 @@ import yaml
 
 from panal.api.spec import Publish
 from panal.api.types import Spec
-from panal.pod.packing import lineage
+from panal.pod.registries.lineage import lineage
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/publish-a-model.md").read_text()
 

@@ -75,6 +75,7 @@ KEY_CERTIFICATE = "certificate"  # PEM: the certificate for KEY_REQUEST
 
 # Keys of the Secrets of spec.tracking, and the reporter's variables with their values.
 MLFLOW_CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+MODEL_REGISTRY_TOKEN = "MODEL_REGISTRY_TOKEN"  # of the Secret of spec.publish.modelRegistry
 OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 # Ports inside the pods.

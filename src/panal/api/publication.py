@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from panal.api.status import PublishedMLflow
+from panal.api.spec import Publish
+from panal.api.status import Published
 
 
-def read(message: str) -> PublishedMLflow | None:
-    """None if it is not a result."""
+def read(message: str, wanted: Publish) -> Published | None:
+    """None if it is not a result, or one of the servers that were asked for is missing in it."""
     try:
-        return PublishedMLflow.model_validate_json(message)
+        found = Published.model_validate_json(message)
     except ValidationError:
         return None
+    complete = all(getattr(found, name) for name in Publish.model_fields if getattr(wanted, name))
+    return found if complete else None

@@ -498,9 +498,42 @@ class PublishMLflow(Model):
     )
 
 
+class PublishModelRegistry(Model):
+    uri: str = Field(
+        min_length=1,
+        max_length=MAX_PATH,
+        pattern=ENDPOINT,
+        description="URL of the REST API of a Kubeflow Model Registry, such as https://registry-rest.example.com, without "
+        "/api/model_registry. A Pod on the hub connects to it after the run.",
+    )
+    name: str = Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[-_.A-Za-z0-9]+$",
+        description="The registered model, of which each run becomes a version. It is created if it does not exist.",
+    )
+    secret_name: str = Field(
+        default="",
+        max_length=253,
+        pattern=SUBDOMAIN,
+        description="The Secret in the run's namespace with the bearer token: the key MODEL_REGISTRY_TOKEN. Only panal's container gets "
+        "it. If not set: none is sent.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="The certificate authorities that the registry's certificate is checked against: a ConfigMap or Secret in the run's "
+        "namespace. If not set: the public authorities.",
+    )
+
+
 class Publish(Model):
     mlflow: PublishMLflow | None = Field(
         default=None, description="An MLflow server, which gets the model as a version of a registered model."
+    )
+    model_registry: PublishModelRegistry | None = Field(
+        default=None,
+        description="A Kubeflow Model Registry, as OpenShift AI has it, which gets a version of a registered model with the place where "
+        "the model is stored.",
     )
 
 

@@ -229,10 +229,23 @@ class PublishedMLflow(Model):
     uri: Text = Field(description="As MLflow's programs name it, such as models:/NAME/VERSION.")
 
 
-class PublishStatus(Model):
-    """Where the model was published. The condition Published says whether that succeeded."""
+class PublishedModelRegistry(Model):
+    name: Text = Field(description="The registered model.")
+    version: Text = Field(description="The version's name.")
+    id: Text = Field(description="The version's ID in the registry.")
+    uri: Text = Field(description="As the registry's storage initializer for KServe reads it: model-registry://HOST/NAME/VERSION.")
+
+
+class Published(Model):
+    """The versions that a Job has registered."""
 
     mlflow: PublishedMLflow | None = Field(default=None, description="The version in the MLflow server.")
+    model_registry: PublishedModelRegistry | None = Field(default=None, description="The version in the Kubeflow Model Registry.")
+
+
+class PublishStatus(Published):
+    """Where the model was published. The condition Published says whether that succeeded."""
+
     time: datetime = Field(description="When it was published.")
 
 

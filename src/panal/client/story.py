@@ -75,8 +75,11 @@ def summary(status: Status) -> list[str]:
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
     if export := status.get("export"):
         found += [f"export  {export['uri']}", *(f"        {each['name']}, {each['check']}" for each in export.get("files") or ())]
-    if published := (status.get("publish") or {}).get("mlflow"):
-        found.append(f"mlflow  {published['uri']}")
+    published = status.get("publish") or {}
+    if version := published.get("mlflow"):
+        found.append(f"mlflow  {version['uri']}")
+    if version := published.get("modelRegistry"):
+        found.append(f"version {version['uri']}")
     if files := status.get("files"):
         left_out = f"; {files['leftOut']} left out" if files.get("leftOut") else ""
         found += [f"files   {files['uri']}", f"        {files['count']} of the app, {files['size']} bytes{left_out}"]

@@ -28,7 +28,7 @@ Jobs after a run, which work on its stored model:
 
 fetching       the first step: copies the model           run_folder       the run's folder in its storage
 exporting      stores what the app has exported           validating       stores what a validation has found
-packing        a folder that MLflow loads                 registering      registers it in MLflow
+registering    registers it                               registries       in MLflow, in a Kubeflow Model Registry
 
 tools          what runs in users' images; needs Python 3.10 and its standard library alone
 """

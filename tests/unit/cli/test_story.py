@@ -49,8 +49,10 @@ def test_a_completed_run_says_where_its_model_is():
     assert summary({"files": files | {"leftOut": 1}})[1] == "        2 of the app, 9 bytes; 1 left out"
     assert summary({}) == []
     export = {"uri": "pvc://models/x/export", "files": [{"name": "model.onnx", "check": "loaded by onnxruntime 1.2"}]}
-    assert summary({"export": export, "publish": {"mlflow": {"uri": "models:/digits/1"}}}) == [
+    publish = {"mlflow": {"uri": "models:/digits/1"}, "modelRegistry": {"uri": "model-registry://r/digits/digits-a-b"}}
+    assert summary({"export": export, "publish": publish}) == [
         "export  pvc://models/x/export", "        model.onnx, loaded by onnxruntime 1.2", "mlflow  models:/digits/1",
+        "version model-registry://r/digits/digits-a-b",
     ]  # fmt: skip
 
 

@@ -308,12 +308,15 @@ async def test_the_export_and_the_publication_of_a_model_are_on_the_page(api, ow
     digest = "sha256:" + "0" * 64
     files = [{"name": "model.onnx", "size": 2048, "digest": digest, "check": "<b>loaded by onnxruntime 1.2"}]
     export = {"uri": "pvc://models/x/export", "files": files, "count": 1, "size": 2048, "digest": digest, "time": "2026-01-01T00:00:00Z"}
-    publish = {"mlflow": {"name": "digits", "version": "1", "uri": "models:/digits/1"}, "time": "2026-01-01T00:00:00Z"}
+    registry = {"name": "digits", "version": "digits-a-b", "id": "4", "uri": "model-registry://registry/digits/digits-a-b"}
+    mlflow = {"name": "digits", "version": "1", "uri": "models:/digits/1"}
+    publish = {"mlflow": mlflow, "modelRegistry": registry, "time": "2026-01-01T00:00:00Z"}
     await api.change(run(phase="Completed", model=MODEL, export=export, publish=publish))
     page = (await owner.get("/runs/ns/digits"))[1]
     assert "<code>model.onnx</code> 2.0 KiB" in page
     assert "&lt;b&gt;loaded by onnxruntime 1.2" in page
     assert "Published to MLflow: <code>models:/digits/1</code>" in page
+    assert "Published to the Model Registry: <code>model-registry://registry/digits/digits-a-b</code>" in page
 
 
 async def test_a_model_that_the_process_can_read_is_downloaded(api, laptop):

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from panal.api.names import MLFLOW_CREDENTIALS
-from panal.api.text import shown
-from panal.pod.tracking.server import Server, ServerError, parsed
+from panal.pod.tracking.server import Server, ServerError, parsed, refusal
 
 PIECE = 1 << 20
-FINAL = (400, 401, 403, 404, 405, 409)  # statuses of answers that another attempt does not change
 
 
 @dataclass(slots=True)
@@ -69,12 +67,7 @@ class MLflowApi:
         if status == 200:
             raise ServerError(f"{self.where}.uri: {self.server.address} does not answer as MLflow does", final=True)
         code, why = (str(body.get(key) or "") for key in ("error_code", "message")) if isinstance(body, dict) else ("", text.strip())
-        if status in (401, 403):
-            secret = f"the Secret {self.secret}" if self.secret else "no Secret is named"
-            raise ServerError(
-                f"{self.where}.secretName: the server refuses the credentials ({secret}): {shown(why, 200)}", code, final=True
-            )
-        raise ServerError(f"{self.where}.uri: the server answers {status}: {shown(why, 200)}", code, final=status in FINAL)
+        raise refusal(self.where, self.secret, status, code, why)
 
 
 def authorization(credentials: Mapping[str, str]) -> dict[str, str]:

@@ -14,8 +14,12 @@ from typing import Any
 
 import aiohttp
 
+from panal.api.text import shown
+
 ANSWER = 30.0  # seconds for a request, but for that of a large file
 LARGEST = 1 << 20  # bytes of an answer
+FINAL = (400, 404, 405, 409, 422)  # statuses of answers that another attempt does not change
+REDIRECTS = (301, 302, 303, 307, 308)  # they are not followed: a proxy sends those without credentials to its page for signing in
 
 
 class ServerError(Exception):
@@ -49,6 +53,8 @@ class Server:
             timeout = aiohttp.ClientTimeout(total=None if large else ANSWER, sock_connect=10, sock_read=ANSWER)
             async with self._session().request(method, f"{address}/{path}", allow_redirects=False, timeout=timeout, **what) as response:
                 return response.status, await _text(response)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ServerError(f"{self._bundle_field()}: {address}: {_untrusted(error)}", final=True) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ServerError(f"{self.where}: {address} cannot be used: {str(error) or type(error).__name__}") from error
 
@@ -60,13 +66,22 @@ class Server:
 
     def _tls(self) -> ssl.SSLContext:
         """Checks certificates against the file `authorities`, or against the public ones."""
-        field_, file = f"{self.where.rpartition('.')[0]}.caBundle", self.authorities
+        field_, file = self._bundle_field(), self.authorities
         if file and not Path(file).is_file():
             raise ServerError(f"{field_}: there is no {self.bundle}")
         try:
             return ssl.create_default_context(cafile=file or None)
         except ssl.SSLError as error:
             raise ServerError(f"{field_}: {self.bundle} is not a certificate in PEM form") from error
+
+    def _bundle_field(self) -> str:
+        return f"{self.where.rpartition('.')[0]}.caBundle"
+
+
+def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
+    cause = error.certificate_error
+    why = getattr(cause, "verify_message", "") or str(cause)
+    return f"its certificate is not accepted ({shown(why, 200)}); name the authority that issued it"
 
 
 async def _text(response: aiohttp.ClientResponse) -> str:
@@ -77,6 +92,20 @@ async def _text(response: aiohttp.ClientResponse) -> str:
         if len(found) > LARGEST:
             break
     return found[:LARGEST].decode(errors="replace")
+
+
+def refusal(where: str, secret: str, status: int, code: str, why: str) -> ServerError:
+    """What an answer means that is no success. `where` is the field of the run with `uri` and `secretName`, `secret` the name of the
+    Secret, or empty; `code` and `why` are the server's."""
+    said = shown(why, 200)
+    if status in (401, 403):
+        named = f"the Secret {secret}" if secret else "no Secret is named"
+        return ServerError(f"{where}.secretName: the server refuses the credentials ({named}): {said}", code, final=True)
+    if status in REDIRECTS:
+        return ServerError(
+            f"{where}.uri: the server answers {status}, a redirect; give the URL of its API, and credentials", code, final=True
+        )
+    return ServerError(f"{where}.uri: the server answers {status}: {said}", code, final=status in FINAL)
 
 
 def parsed(text: str) -> Any:

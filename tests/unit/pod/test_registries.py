@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from panal.api.export import Listing
-from panal.pod.packing import packed
+from panal.pod.registries.packing import packed
 
 
 @pytest.mark.parametrize("graph", ["model.onnx", "graphs/line.onnx"])

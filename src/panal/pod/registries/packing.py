@@ -9,7 +9,7 @@ JSON is YAML as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,18 +17,16 @@ from typing import Any
 from panal.api.export import LIST, Listing, Port
 from panal.api.history import FILE as HISTORY
 from panal.api.names import EXPORT_FOLDER
-from panal.api.text import shown
 from panal.pod.storing import METADATA
 
 FOLDER = "panal-model"  # in the artifacts of MLflow's run
 MLMODEL, REQUIREMENTS = "MLmodel", "requirements.txt"
-LONGEST = 4900  # characters of a tag's value: the least of the supported versions is 5000
 
 
 def packed(model: Path, run: str, scratch: Path) -> dict[str, Path]:
     """The files by their path in the folder. `model` is the model's file, beside which the others are; `run` is the id of MLflow's run."""
     folder = model.parent
-    listing = _listing(folder / EXPORT_FOLDER / LIST)
+    listing = listed(folder)
     files = {name: folder / name for name in (model.name, METADATA, HISTORY) if (folder / name).is_file()}
     exported = {f"{EXPORT_FOLDER}/{each.name}": folder / EXPORT_FOLDER / each.name for each in (listing.files if listing else ())}
     graph = onnx_file([each.name for each in listing.files]) if listing else ""
@@ -39,7 +37,9 @@ def packed(model: Path, run: str, scratch: Path) -> dict[str, Path]:
     return {**exported, **files, REQUIREMENTS: scratch / REQUIREMENTS, MLMODEL: scratch / MLMODEL}
 
 
-def _listing(file: Path) -> Listing | None:
+def listed(folder: Path) -> Listing | None:
+    """The exported files, if the folder with the model has them."""
+    file = folder / EXPORT_FOLDER / LIST
     return Listing.model_validate_json(file.read_bytes()) if file.is_file() else None
 
 
@@ -73,24 +73,3 @@ def described(graph: str, listing: Listing | None, run: str) -> dict[str, Any]:
 
 def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
     return [{"type": "tensor", "name": each.name, "tensor-spec": {"dtype": each.type, "shape": each.shape}} for each in ports]
-
-
-def lineage(run: Mapping[str, str], about: Mapping[str, str], metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of the version: which run made the model, of which clusters' replies, with which app and images, and how good it is."""
-    clusters = {name: len(rounds) for name, rounds in _mapping(metadata.get("clusters")).items()}
-    app = _mapping(metadata.get("app"))
-    found = {
-        **run,
-        **about,
-        "clusters": json.dumps(clusters) if clusters else "",
-        "metrics": json.dumps(_mapping(metadata.get("metrics"))) if metadata.get("metrics") else "",
-        "app.hash": str(app.get("fab_hash") or ""),
-        "app.version": str(app.get("fab_version") or ""),
-        "strategy": str(metadata.get("strategy") or ""),
-        "versions": json.dumps(_mapping(metadata.get("versions"))),
-    }
-    return {f"panal.{name}": shown(value, LONGEST) for name, value in found.items() if value}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
