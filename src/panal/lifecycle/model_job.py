@@ -148,7 +148,7 @@ def _why(job: JobView, pod: PodView | None) -> str:
         if container.exit_code:
             said = container.message.strip().splitlines()
             ending = f"container {container.name} ended with exit code {container.exit_code} ({container.terminated})"
-            return f"{ending}: {shown(said[-1], 500)}" if said else ending
+            return f"{ending}: {shown(said[-1], 800)}" if said else ending
     return f"its Pod was lost ({f'{pod.reason} {pod.message}'.strip() if pod and pod.reason else job.failure or 'no reason given'})"
 
 

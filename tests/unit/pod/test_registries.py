@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import publications
+from certificates import authority
 from panal.api.export import Listing
 from panal.api.status import PublishedModelRegistry
 from panal.pod import registering
@@ -75,7 +81,7 @@ class Registry:
 
 
 @asynccontextmanager
-async def registry(served: Registry | tuple[int, str]) -> AsyncIterator[str]:
+async def registry(served: Registry | tuple[int, str], tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         if isinstance(served, tuple):
             return web.Response(status=served[0], text=served[1])
@@ -87,18 +93,18 @@ async def registry(served: Registry | tuple[int, str]) -> AsyncIterator[str]:
     app.router.add_route("*", "/{any:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
 
-async def published(uri: str, folder: Path, uid: str = "0a1b2c3d-x", name: str = "digits") -> PublishedModelRegistry:
+async def published(uri: str, folder: Path, uid: str = "0a1b2c3d-x", name: str = "digits", ca: str = "") -> PublishedModelRegistry:
     model = folder / "model.safetensors"
     (folder / "metadata.json").write_text(json.dumps(publications.METADATA))
-    wanted = publications.server(uri, name, model="s3://models/m.safetensors", export="", secret="token")
-    said = publications.content(uid, modelRegistry=wanted) | {"seconds": 0}
+    wanted = publications.server(uri, name, model="s3://models/m.safetensors", export="", secret="token", authorities=ca)
+    said = publications.content(uid, modelRegistry=wanted)
     found = (await registering.publish(publications.variables(model, said), folder)).model_registry
     assert found
     return found
@@ -146,17 +152,73 @@ REFUSALS = {
     "list": (200, "[]", NONE_THERE),
     "object": (200, "{}", NONE_THERE),
     "items": (200, '{"items": 1}', NONE_THERE),
-    "database": (503, '{"message": "Datastore is down"}', "uri: the server answers 503: Datastore is down"),
 }  # fmt: skip
 
 
+class Waited(BaseException):
+    """Another attempt would be made."""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleep = asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        if seconds >= registering.FIRST:
+            raise Waited
+        await sleep(seconds)
+
+    monkeypatch.setattr(registering.asyncio, "sleep", wait)
+
+
+async def test_a_registry_without_its_database_is_asked_again(tmp_path: Path, impatient: None) -> None:
+    async with registry((503, '{"message": "Datastore service is down"}')) as uri:
+        with pytest.raises(Waited):
+            await published(uri, tmp_path)
+
+
 @pytest.mark.parametrize("case", REFUSALS)
-async def test_what_is_wrong_is_said_with_the_field(tmp_path: Path, case: str) -> None:
+async def test_what_is_wrong_is_said_at_once_with_the_field(tmp_path: Path, case: str, impatient: None) -> None:
     status, body, said = REFUSALS[case]
     async with registry((status, body)) as uri:
         with pytest.raises(ServerError) as raised:
             await published(uri, tmp_path)
         assert str(raised.value) == "spec.publish.modelRegistry." + said.format(uri=uri)
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted", "said"),
+    [
+        ("127.0.0.1", True, ""),
+        (
+            "127.0.0.1",
+            False,
+            "caBundle: the certificate of {uri} is not accepted: unable to get local issuer certificate; name the authority",
+        ),
+        (
+            "127.0.0.2",
+            True,
+            "uri: the certificate of {uri} is not accepted: IP address mismatch, .*; give the name that is in the certificate",
+        ),
+    ],
+)
+async def test_a_certificate_that_is_not_accepted_is_said_at_once(
+    tmp_path: Path, address: str, trusted: bool, said: str, impatient: None
+) -> None:
+    issuer = authority()
+    own = issuer.issue("registry", x509.IPAddress(ip_address(address)), usages=[ExtendedKeyUsageOID.SERVER_AUTH])
+    (tmp_path / "tls.pem").write_bytes(own.key + own.certificate)
+    (tmp_path / "ca.crt").write_bytes(issuer.certificate)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "tls.pem")
+    async with registry(Registry(), tls) as uri:
+        ca = str(tmp_path / "ca.crt") if trusted else ""
+        if not said:
+            assert (await published(uri, tmp_path, ca=ca)).name == "digits"
+            return
+        with pytest.raises(ServerError, match=said.format(uri=uri)) as raised:
+            await published(uri, tmp_path, ca=ca)
+        assert raised.value.args[0].startswith("spec.publish.modelRegistry.")
 
 
 @pytest.mark.parametrize(

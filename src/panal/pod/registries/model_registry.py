@@ -67,7 +67,8 @@ class ModelRegistry:
                 "customProperties": properties,
             },
         )
-        if any((version["customProperties"].get(each) or {}).get("string_value") != origin[each] for each in IDENTITY):
+        kept = version.get("customProperties") or {}
+        if any((kept.get(each) or {}).get("string_value") != origin[each] for each in IDENTITY):
             raise ServerError(f"{WHERE}.name: {name} has a version {version['name']} of another origin; give another name", final=True)
         stored = {"uri": self.wanted["export"] or self.wanted["model"], **model_format(self._files(model))}
         artifact = {"artifactType": "model-artifact", "name": name, "state": "LIVE", "customProperties": properties, **stored}

@@ -19,6 +19,7 @@ from panal.api.text import shown
 ANSWER = 30.0  # seconds for a request, but for that of a large file
 LARGEST = 1 << 20  # bytes of an answer
 FINAL = (400, 404, 405, 409, 422)  # statuses of answers that another attempt does not change
+OF_ANOTHER = (62, 64)  # OpenSSL: the certificate is not that of the host name, or of the IP address
 REDIRECTS = (301, 302, 303, 307, 308)  # they are not followed: a proxy sends those without credentials to its page for signing in
 
 
@@ -54,7 +55,7 @@ class Server:
             async with self._session().request(method, f"{address}/{path}", allow_redirects=False, timeout=timeout, **what) as response:
                 return response.status, await _text(response)
         except aiohttp.ClientConnectorCertificateError as error:
-            raise ServerError(f"{self._bundle_field()}: {address}: {_untrusted(error)}", final=True) from error
+            raise self._untrusted(error) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ServerError(f"{self.where}: {address} cannot be used: {str(error) or type(error).__name__}") from error
 
@@ -77,11 +78,12 @@ class Server:
     def _bundle_field(self) -> str:
         return f"{self.where.rpartition('.')[0]}.caBundle"
 
-
-def _untrusted(error: aiohttp.ClientConnectorCertificateError) -> str:
-    cause = error.certificate_error
-    why = getattr(cause, "verify_message", "") or str(cause)
-    return f"its certificate is not accepted ({shown(why, 200)}); name the authority that issued it"
+    def _untrusted(self, error: aiohttp.ClientConnectorCertificateError) -> ServerError:
+        cause = error.certificate_error
+        why = f"the certificate of {self.address} is not accepted: {shown(getattr(cause, 'verify_message', '') or str(cause), 200)}"
+        if getattr(cause, "verify_code", 0) in OF_ANOTHER:
+            return ServerError(f"{self.where}: {why}; give the name that is in the certificate", final=True)
+        return ServerError(f"{self._bundle_field()}: {why}; name the authority that issued it", final=True)
 
 
 async def _text(response: aiohttp.ClientResponse) -> str:
