@@ -178,8 +178,9 @@ def test_what_was_found_is_told():
     assert about["export.digest"] == DIGEST
 
 
-def test_a_bucket_without_a_secret_cannot_be_read_after_the_run():
-    spec = {"publish": {"mlflow": MLFLOW}, "server": {"storage": {"type": "S3Bucket", "s3": {"bucketName": "models"}}}}
+@pytest.mark.parametrize("publish", [{"mlflow": MLFLOW}, {"modelRegistry": {"uri": "https://registry.example.com", "name": "digits"}}])
+def test_a_bucket_without_a_secret_cannot_be_read_after_the_run(publish):
+    spec = {"publish": publish, "server": {"storage": {"type": "S3Bucket", "s3": {"bucketName": "models"}}}}
     found = unsupported("digits", run(**spec).spec)
     assert found
     assert found.message.startswith("spec.publish: a bucket needs spec.server.storage.s3.secretName")
