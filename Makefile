@@ -101,8 +101,9 @@ test-flare: $(VENV)/.ready .cache/flare-2.9/.ready ## run the tests with real NV
 test-mlflow: $(VENV)/.ready .cache/mlflow-3.17/.ready ## run the tests of tracking with a real MLflow server (downloads 200 MB the first time)
 	PANAL_MLFLOW_VENV=$(CURDIR)/.cache/mlflow-3.17 $(PYTEST) tests/mlflow
 
-test-model-registry: $(VENV)/.ready .cache/model-registry-0.3/.ready $(MODEL_REGISTRY) ## run the tests of publication with a real Kubeflow Model Registry (builds it with Go the first time)
-	PANAL_MODEL_REGISTRY=$(abspath $(MODEL_REGISTRY)) PANAL_MODEL_REGISTRY_VENV=$(CURDIR)/.cache/model-registry-0.3 $(PYTEST) tests/model_registry
+test-model-registry: $(VENV)/.ready .cache/model-registry-0.3/.ready .cache/mlflow-3.17/.ready $(MODEL_REGISTRY) ## run the tests of publication with a real Kubeflow Model Registry (builds it with Go the first time)
+	PANAL_MODEL_REGISTRY=$(abspath $(MODEL_REGISTRY)) PANAL_MODEL_REGISTRY_VENV=$(CURDIR)/.cache/model-registry-0.3 \
+		PANAL_MLFLOW_VENV=$(CURDIR)/.cache/mlflow-3.17 $(PYTEST) tests/model_registry
 
 .cache/model-registry: # the module cannot be built by its path alone: it replaces a module by a folder of its repository
 	rm -rf $@.source

@@ -114,7 +114,8 @@ def _servers(run: Run, wanted: Publish) -> list[_Server]:
     if wanted.mlflow:
         found.append(_Server("mlflow", wanted.mlflow, {"experiment": _experiment(run, wanted.mlflow)}, names.MLFLOW_CREDENTIALS))
     if wanted.model_registry:
-        stored = {"model": run.status.model.uri if run.status.model else "", "export": run.status.export.uri if run.status.export else ""}
+        assert run.status.model is not None
+        stored = {"model": run.status.model.uri, "export": run.status.export.uri if run.status.export else ""}
         found.append(_Server("modelRegistry", wanted.model_registry, stored, (names.MODEL_REGISTRY_TOKEN,)))
     return found
 
