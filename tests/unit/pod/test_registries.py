@@ -8,6 +8,7 @@ import math
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ import publications
 from certificates import authority
 from panal.api.export import Listing
 from panal.api.status import PublishedModelRegistry
+from panal.lifecycle.decide import decide
 from panal.pod import registering
 from panal.pod.registries.lineage import metrics
 from panal.pod.registries.model_registry import custom_properties, model_format
 from panal.pod.registries.packing import packed
 from panal.pod.tracking.server import ServerError
+from worlds import MODEL, NOW, applied, done, run, status_after
 
 
 @pytest.mark.parametrize("graph", ["model.onnx", "graphs/line.onnx"])
@@ -153,6 +156,21 @@ REFUSALS = {
     "object": (200, "{}", NONE_THERE),
     "items": (200, '{"items": 1}', NONE_THERE),
 }  # fmt: skip
+
+
+async def test_the_container_reads_what_the_controller_says(tmp_path: Path) -> None:
+    served = Registry()
+    (tmp_path / "metadata.json").write_text(json.dumps(publications.METADATA))
+    async with registry(served) as uri:
+        spec = {"publish": {"modelRegistry": {"uri": uri, "name": "digits"}}}
+        before = done(run=run(done().run.status, **spec))
+        (job,) = applied(decide(replace(before, run=run(status_after(before), **spec), works={}), NOW), "Job")
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        env = {each["name"]: each["value"] for each in container["env"]}
+        found = await registering.publish(env | {"PANAL_MODEL": str(tmp_path / "model.safetensors")}, tmp_path)
+    assert found.model_registry
+    assert found.model_registry.version.startswith(f"digits-{MODEL.digest.removeprefix('sha256:')[:8]}-")
+    assert served.entities[-1]["uri"] == MODEL.uri
 
 
 class Waited(BaseException):
