@@ -95,6 +95,9 @@ def test_each_site_compares_the_model_with_the_one_that_it_trains_alone(pods: Ma
     progress = config_map.progress
     assert (progress.rounds_completed, progress.rounds_total, progress.result) == (3, 3, "Metrics")
     assert progress.metrics["distance-error"] == pytest.approx(160 / 24)
+    assert {name: round_of.metrics for name, round_of in progress.collaborators.items()}["site1"] == {
+        "local distance-error": 2.5, "local near": 1.0, "local num-examples": 4,
+    }  # fmt: skip
     assert progress.metrics["local distance-error"] == pytest.approx((4 * 2.5 + 8 * 5 + 12 * 7.5) / 24)
     assert [r["phase"] for r in run.records() if r["event"] == "round"] == [
         "evaluate", "end", "train", "end", "train", "evaluate-local", "end",

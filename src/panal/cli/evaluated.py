@@ -14,6 +14,8 @@ def show(status: Mapping[str, Any]) -> None:
     if not found:
         return
     output.line("")
+    if model := status.get("initialModel"):
+        output.line(f"model               {model['uri']}{' of ' + model['run'] if model.get('run') else ''}")
     for text in headline(found):
         output.line(text)
     metric = found.get("metric", "")

@@ -61,7 +61,7 @@ async def opened(
 def folder_of(run: Object) -> str:
     """The URI of the folder that the run has in its storage. Raises Problem if it has stored nothing."""
     status = run.get("status") or {}
-    found = (status.get("model") or status.get("files") or {}).get("uri", "")
+    found = (status.get("model") or status.get("files") or status.get("evaluation") or {}).get("uri", "")
     if not found:
         name = run["metadata"]["name"]
         raise Problem(Code.NOT_FOUND, f"{name} has stored nothing", f"`panal get {name}` shows its state.")

@@ -69,7 +69,7 @@ def _phase(before: Status, now: Status) -> Iterator[str]:
 def summary(status: Status) -> list[str]:
     """The models and the files of a run that has ended."""
     found = []
-    if initial := status.get("initialModel"):
+    if (initial := status.get("initialModel")) and not status.get("evaluation"):
         found += [f"begun   with {initial['uri']}{' of ' + initial['run'] if initial.get('run') else ''}"]
     if model := status.get("model"):
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]

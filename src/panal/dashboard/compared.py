@@ -52,7 +52,7 @@ class Comparison:
 def offered(run: Object, rows: Iterable[RunRow]) -> list[str]:
     """The runs with which this one can be compared, the newest first."""
     metadata = run["metadata"]
-    found = [row for row in rows if row.namespace == metadata["namespace"] and row.name != metadata["name"] and row.phase in ENDED]
+    found = [row for row in _others(metadata, rows) if row.phase in ENDED]
     return [row.name for row in sorted(found, key=_age)][:OFFERED]
 
 
@@ -61,16 +61,19 @@ def usual(run: Object, created: datetime | None, rows: Iterable[RunRow]) -> str:
     metadata, image = run["metadata"], str(((run.get("spec") or {}).get("server") or {}).get("image") or "")
     found = [
         row
-        for row in rows
-        if row.namespace == metadata["namespace"]
-        and row.name != metadata["name"]
-        and row.phase == Phase.COMPLETED
+        for row in _others(metadata, rows)
+        if row.phase == Phase.COMPLETED
         and row.created is not None
         and created is not None
         and row.created <= created
         and (app_of(row.image) == app_of(image) or base_of(row.name) == base_of(metadata["name"]))
     ]
     return min(found, key=_age).name if found else ""
+
+
+def _others(metadata: Mapping[str, Any], rows: Iterable[RunRow]) -> list[RunRow]:
+    """The other trainings of the namespace."""
+    return [row for row in rows if row.namespace == metadata["namespace"] and row.name != metadata["name"] and not row.evaluates]
 
 
 def _age(row: RunRow) -> tuple[float, str]:

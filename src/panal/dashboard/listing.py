@@ -23,7 +23,7 @@ _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 def _by_metric(row: RunRow) -> tuple[bool, str, float, str]:
     """By the metric's name, and of the same metric the best value first, as far as its name says which is better."""
-    name, _, text = row.metric.rpartition(" ")
+    name, _, text = row.metric.rpartition(", ")[2].rpartition(" ")  # of an evaluation the worst site, after the spread
     try:
         value = float(text)
     except ValueError:

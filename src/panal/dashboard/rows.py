@@ -13,6 +13,7 @@ from typing import Any
 from panal.addon import issued
 from panal.api import names
 from panal.api.figures import left, moment, quantity
+from panal.api.spec import Mode
 from panal.api.status import Phase
 from panal.api.text import shown
 from panal.kube.objects import Object, condition, holds, labels_of
@@ -32,6 +33,7 @@ class RunRow:
     phase: str
     suspended: bool
     stopping: bool
+    evaluates: bool
     message: str
     metric: str
     completed: int
@@ -77,6 +79,7 @@ def run_row(run: Object, before: RunRow | None = None) -> RunRow:
         phase=phase if (phase := status.get("phase")) in PHASES else "Waiting",
         suspended=bool(spec.get("suspend")),
         stopping=bool(spec.get("stop")),
+        evaluates=spec.get("mode") == Mode.EVALUATE,
         message=shown(str(status.get("message") or ""), 300),
         metric=metric,
         completed=_count(rounds, "completed"),

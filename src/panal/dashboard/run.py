@@ -16,6 +16,7 @@ from panal.api import names
 from panal.api.figures import left, moment
 from panal.api.history import History, HistoryError, of_config_map
 from panal.api.parse import ParseError, parse_status
+from panal.api.spec import Mode
 from panal.api.status import ENDED, USUAL_CONDITIONS, Condition, Status
 from panal.api.text import shown
 from panal.kube.objects import Object, labels_of, version_of
@@ -79,6 +80,7 @@ class Head:
     stopping: bool
     deleting: bool
     ended: bool
+    evaluates: bool
     framework: str
     image: str
     wanted: int
@@ -112,6 +114,7 @@ def head(seen: Seen, history: History | None, now: datetime) -> Head:
         stopping=bool(spec.get("stop")),
         deleting=bool(metadata.get("deletionTimestamp")),
         ended=ended,
+        evaluates=spec.get("mode") == Mode.EVALUATE,
         framework=shown(str(spec.get("framework") or ""), 60),
         image=shown(str(server.get("image") or ""), 300),
         wanted=int(server.get("rounds") or 0),

@@ -104,23 +104,29 @@ class RunProgress(RunView):
 
     async def more(self, seen: Seen, head: Head, history: History | None) -> Facts:
         rounds = history.rounds if history else []
-        named = self.request.query.getall("show", ())
-        offered, chosen, found, problem = await self._comparison(seen, head)
-        other = (found.other.name, found.other.rounds) if found else ("", ())
         return {
-            "charts": await asyncio.to_thread(_drawn, rounds, named, other),
-            "named": [shown(each, 253) for each in named],
+            **await self._curves(seen, head, () if head.evaluates else rounds),
             "bars": self._bars(seen, head, rounds),
             "rounds": len(rounds),
-            "offered": offered,
-            "chosen": chosen,
-            "comparison": found,
-            "problem": problem,
             "config": run.run_config(seen.run.get("spec") or {}),
             "conditions": run.conditions(head.status),
             "certificate": run.aggregator_certificate(seen),
             "downloads": self.site.download is not None,
             "silence": None,
+        }
+
+    async def _curves(self, seen: Seen, head: Head, rounds: Sequence[Round]) -> Facts:
+        """An evaluation has none: its values are in one table."""
+        named = self.request.query.getall("show", ())
+        offered, chosen, found, problem = ((), "", None, "") if head.evaluates else await self._comparison(seen, head)
+        other = (found.other.name, found.other.rounds) if found else ("", ())
+        return {
+            "charts": await asyncio.to_thread(_drawn, rounds, named, other),
+            "named": [shown(each, 253) for each in named],
+            "offered": offered,
+            "chosen": chosen,
+            "comparison": found,
+            "problem": problem,
         }
 
     def _bars(self, seen: Seen, head: Head, rounds: Sequence[Round]) -> list[Bar]:

@@ -38,7 +38,9 @@ def _run(obj: Object) -> Object:
     kept["collaborators"] = [_collaborator(each) for each in status.get("collaborators") or ()]
     given = spec.get("server") or {}
     server = {"rounds": given.get("rounds"), "image": sys.intern(str(given.get("image") or ""))}
-    return _kept(obj, spec={"suspend": spec.get("suspend"), "stop": spec.get("stop"), "server": server}, status=kept)
+    return _kept(
+        obj, spec={"mode": spec.get("mode"), "suspend": spec.get("suspend"), "stop": spec.get("stop"), "server": server}, status=kept
+    )
 
 
 def _collaborator(found: Object) -> Object:

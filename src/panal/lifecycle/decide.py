@@ -28,7 +28,8 @@ from datetime import datetime
 from panal.addon.config import NOTHING
 from panal.api import names
 from panal.api.names import ClusterName
-from panal.api.types import EvaluationStatus, ModelStatus, Phase, RestartsStatus, Status
+from panal.api.progress import Progress
+from panal.api.types import EvaluationStatus, Mode, ModelStatus, Phase, RestartsStatus, Status
 from panal.lifecycle import (
     aggregator,
     cleanup,
@@ -248,10 +249,9 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, listeners: Se
     needed = world.run.spec.server.min_available_clients
     connected = (progress.connected if progress else None) or 0
     if progress and (progress.started or connected >= needed):
-        total = max(progress.rounds_total, status.rounds_wanted(world.run.spec))
-        current = f"round {min(progress.rounds_completed + 1, total)} of {total}"
+        reason, current = _round(world, progress)
         current = f"{current}: {progress.waiting}" if progress.waiting else current
-        return outcome.ended(Phase.RUNNING, Reason.TRAINING, f"{current}. {trouble}" if trouble else current)
+        return outcome.ended(Phase.RUNNING, reason, f"{current}. {trouble}" if trouble else current)
     phase = world.run.status.phase if world.run.status.start_time == outcome.started else Phase.WAITING
     if not state.running:
         restarts = outcome.restarts
@@ -263,6 +263,18 @@ def _going(world: World, outcome: Outcome, state: AggregatorState, listeners: Se
     message = f"{connected} of {needed} needed collaborators connected"
     message = f"{message}: {progress.waiting}" if progress and progress.waiting else message
     return outcome.ended(phase, Reason.COLLABORATORS_STARTING, f"{message}. {trouble}" if trouble else message)
+
+
+def _round(world: World, progress: Progress) -> tuple[Reason, str]:
+    """The round that goes on."""
+    total = max(progress.rounds_total, status.rounds_wanted(world.run.spec))
+    number = min(progress.rounds_completed + 1, total)
+    current = f"round {number} of {total}"
+    if world.run.spec.mode is Mode.TRAIN:
+        return Reason.TRAINING, current
+    if number == 1:
+        return Reason.EVALUATING, f"{current}, the sites evaluate the model"
+    return Reason.EVALUATING, f"{current}, each site trains a model of its own{' and evaluates it' if number == total else ''}"
 
 
 def _completed(world: World, outcome: Outcome, state: AggregatorState) -> Step:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     AGGREGATOR_READY = "AggregatorReady"
     COLLABORATORS_READY = "CollaboratorsReady"
     TRAINING = "Training"
+    EVALUATING = "Evaluating"
     COMPLETED = Ending.COMPLETED.value
     # a failed collaborator; does not end the run by itself
     IMAGE_PULL_FAILED = "ImagePullFailed"
@@ -125,6 +126,7 @@ NORMAL = frozenset(
         Reason.AGGREGATOR_STARTING,
         Reason.COLLABORATORS_STARTING,
         Reason.TRAINING,
+        Reason.EVALUATING,
         Reason.COMPLETED,
         Reason.WITHOUT_MODEL,
         Reason.EVALUATED,

@@ -9,7 +9,7 @@ from typing import Literal
 from panal.api.figures import number
 from panal.api.progress import Metric, Progress, finite, non_finite, ranked
 from panal.api.text import shown
-from panal.api.types import Condition, Mode, Phase, RoundsStatus, Spec, Status
+from panal.api.types import Condition, EvaluationStatus, Mode, Phase, RoundsStatus, Spec, Status
 from panal.lifecycle import exposure
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
@@ -26,6 +26,7 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
     ended = outcome.phase in (Phase.COMPLETED, Phase.FAILED)
     progress = world.progress if outcome.started else None
     metrics = progress.metrics if progress else _metrics_of(old) if outcome.started else {}
+    evaluation = (progress.evaluation if progress else None) or (old.evaluation if ended and outcome.started else None)
     return Status(
         phase=outcome.phase,
         message=outcome.message,
@@ -37,10 +38,10 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         collaborators=list(outcome.collaborators),
         metrics=finite(metrics),
         non_finite_metrics=non_finite(metrics),
-        headline_metric=headline(metrics),
+        headline_metric=evaluated(evaluation) or headline(metrics),
         listeners=exposure.status(world) if outcome.started or outcome.reason == Reason.LISTENER_NOT_SUPPORTED else [],
         initial_model=(progress.initial_model if progress else None) or (old.initial_model if outcome.started else None),
-        evaluation=(progress.evaluation if progress else None) or (old.evaluation if ended and outcome.started else None),
+        evaluation=evaluation,
         model=outcome.model,
         files=progress.files if progress else (old.files if outcome.started else None),
         start_time=outcome.started,
@@ -56,6 +57,13 @@ def headline(metrics: Mapping[str, Metric]) -> str:
     """The metric that summarizes a run, such as "accuracy 0.934"."""
     names = ranked(metrics)
     return _named_value(names[0], metrics[names[0]]) if names else ""
+
+
+def evaluated(found: EvaluationStatus | None) -> str:
+    """What summarizes an evaluation, such as "spread 0.038, worst accuracy 0.924": an average hides both. Empty without a value."""
+    if found is None or found.worst is None or found.spread is None:
+        return ""
+    return f"{_named_value('spread', found.spread)}, {_named_value(f'worst {found.metric}', found.worst)}"
 
 
 def _named_value(name: str, value: Metric) -> str:

@@ -91,11 +91,12 @@ def _end(progress: Progress, record: Round) -> dict[str, Any]:
 
 
 def _round(progress: Progress, record: Round) -> dict[str, Any]:
+    # A round counts the replies of the phase in which sites contribute; without one, of its first phase.
     # `metrics` are those of the last completed round. Those of the current round are kept in `reported` until it ends.
     before = progress.reported if progress.reported_round == record.round else {}
     change: dict[str, Any] = {"reported_round": record.round, "reported": _metrics(before, record.metrics)}
     change |= {"waiting": "", "replied": []}
-    if record.phase in (TRAIN, QUERY):
+    if record.phase in (TRAIN, QUERY) or (record.replies is not None and progress.reported_round != record.round):
         change |= {"replies": record.replies or 0, "failures": record.failures or 0}
     return change | {"collaborators": _collaborators(progress.collaborators, record)}
 

@@ -19,9 +19,10 @@ FOUND = {
 
 
 def test_worst_site_and_spread_come_before_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluated.show({"evaluation": FOUND})
+    evaluated.show({"evaluation": FOUND, "initialModel": {"uri": "pvc://models/y/model.safetensors", "run": "digits"}})
     assert capsys.readouterr().out.splitlines() == [
         "",
+        "model               pvc://models/y/model.safetensors of digits",
         "worst site          cluster2, accuracy 0.7123 (higher is better)",
         "spread              0.2 between 2 sites, standard deviation 0.1",
         "weighted mean       0.8 of 30 examples",

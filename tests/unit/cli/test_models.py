@@ -46,6 +46,9 @@ def test_a_file_of_a_run_without_a_model_is_downloaded(tmp_path):
     client = Hub(run(model=None, files=files), job())
     assert models.download(Access({"hub": client}), "digits", None, "files/out.bin", tmp_path) == Code.OK
     assert (tmp_path / "out.bin").read_bytes() == CONTENT
+    evaluation = {"uri": "pvc://models/fl/ns/digits/u/evaluation.json"}
+    client = Hub(run(model=None, evaluation=evaluation), job())
+    assert models.download(Access({"hub": client}), "digits", None, "evaluation.json", tmp_path) == Code.OK
     with pytest.raises(Problem, match="digits has stored nothing"):
         models.download(Access({"hub": Hub(run(model=None), job())}), "digits", None, "files/out.bin", tmp_path)
 

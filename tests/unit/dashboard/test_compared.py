@@ -22,6 +22,11 @@ def at(day: int, name: str, phase: str = "Completed", image: str = "app:1", name
     return made
 
 
+def evaluation(made):
+    made["spec"]["mode"] = "Evaluate"
+    return made
+
+
 def text(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
@@ -35,6 +40,7 @@ def text(page: str) -> str:
         ([at(1, "words", image="app:7")], "words"),  # the same app with another tag
         ([at(1, "digits-2026-02-01", image="other:1")], "digits-2026-02-01"),
         ([at(1, "words", image="other:1")], ""),
+        ([at(1, "digits-1"), evaluation(at(2, "digits-2"))], "digits-1"),
         ([], ""),
     ],
 )
@@ -48,6 +54,7 @@ def test_runs_that_have_ended_are_offered_with_the_newest_first():
     rows = [
         run_row(each) for each in (at(1, "a"), at(2, "b", "Failed"), at(3, "c", "Running"), at(4, "d", namespace="other"), at(5, "digits"))
     ]
+    rows.append(run_row(evaluation(at(4, "e"))))
     assert offered(at(5, "digits"), rows) == ["b", "a"]
 
 

@@ -60,8 +60,9 @@ def test_orders_and_the_address_that_turns_one_round():
 
 def test_runs_by_metric_have_the_best_of_each_first_and_those_without_last():
     values = {"a": "accuracy 0.8", "b": "loss 0.5", "c": "", "d": "accuracy 0.9", "e": "loss 0.1", "f": "accuracy NaN", "g": "odd"}
+    values |= {"y": "spread 0.1, worst accuracy 0.7", "z": "spread 0.2, worst accuracy 0.8"}
     rows = [run_row(run(name, headlineMetric=value)) for name, value in values.items()]
-    assert names(of_runs(rows, Query.of({"order": "metric"}))) == ["g", "d", "a", "f", "e", "b", "c"]
+    assert names(of_runs(rows, Query.of({"order": "metric"}))) == ["g", "d", "a", "f", "e", "b", "z", "y", "c"]
 
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -370,12 +370,35 @@ EVALUATION = {
 }  # fmt: skip
 
 
+def evaluating(**status):
+    made = run(initialModel={"uri": "pvc://models/y/model.safetensors", "digest": "sha256:1", "run": "before"}, **status)
+    made["spec"]["mode"] = "Evaluate"
+    return made
+
+
 async def test_an_evaluation_is_a_table_with_the_worst_site_first(api, owner):
-    await api.change(run(phase="Completed", evaluation=EVALUATION))
+    await api.change(evaluating(phase="Completed", evaluation=EVALUATION))
     _, page = await owner.get("/runs/ns/digits")
-    Elements(page)
+    elements = Elements(page)
+    assert "/runs/ns/before" in elements.values("href")
+    assert not {"t-model", "t-compared", "do-rounds"} & set(elements.values("id"))
     said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert "Worst site site-a: accuracy 0.7123 (higher is better)" in said
     assert "site-a 20 0.7123 0.5 0.2123" in said
     assert "Better than local at 1 of 1 site" in said
+    assert "Without a value 1 site" in said
+    assert "Curves" not in said
+    assert said.index("Evaluation at the sites") < said.index("Stragglers and failures")
     assert not [each for each in HOSTILE if each in page and "<" in each]
+
+
+async def test_an_evaluation_that_goes_on_has_no_table_and_takes_no_more_rounds(api, owner):
+    await api.change(evaluating())
+    _, page = await owner.get("/runs/ns/digits")
+    found = Elements(page).values("id")
+    assert "do-suspend" in found
+    assert "do-rounds" not in found
+    assert "The table of the sites is there when all rounds are complete." in page
+    await api.change(evaluating(phase="Failed"))
+    _, page = await owner.get("/runs/ns/digits")
+    assert "There is no result." in page

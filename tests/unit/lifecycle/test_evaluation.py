@@ -107,10 +107,27 @@ def test_a_completed_evaluation_says_how_it_is_at_the_worst_site() -> None:
     assert {c.type: c.reason for c in plan.status.conditions}["Complete"] == "Evaluated"
     assert plan.status.evaluation == EVALUATED
     assert plan.status.model is None
+    assert plan.status.headline_metric == "spread 0.21, worst accuracy 0.7123"
     assert plan.status.message == (
         "3 sites evaluated: accuracy is 0.7123 at cluster2, the worst, and differs by 0.21 between sites; "
         "the model is better than the local one at 2 of 3"
     )
+
+
+@pytest.mark.parametrize(
+    ("completed", "words"),
+    [
+        (0, "round 1 of 3, the sites evaluate the model"),
+        (1, "round 2 of 3, each site trains a model of its own"),
+        (2, "round 3 of 3, each site trains a model of its own and evaluates it"),
+    ],
+)
+def test_the_message_says_what_a_round_does(completed: int, words: str) -> None:
+    told = progress(rounds_completed=completed, rounds_total=3, metrics={"accuracy": 0.8})
+    status = decide(replace(running(progress=told), run=evaluating()), NOW).status
+    assert status is not None
+    assert (status.phase, status.message, status.headline_metric) == (Phase.RUNNING, words, "accuracy 0.8")
+    assert {c.type: c.reason for c in status.conditions}["Progressing"] == "Evaluating"
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,13 @@ def test_metrics_of_a_round_stay_until_the_next_is_complete() -> None:
     assert later.collaborators["a"].metrics == {"loss": 0.4}  # only of round 2
 
 
+def test_a_round_without_training_counts_the_replies_of_its_first_phase() -> None:
+    evaluated = {**EVALUATE, "replies": 2, "failures": 1}
+    assert (after(evaluated).replies, after(evaluated).failures) == (2, 1)
+    server = {"event": "round", "round": 2, "phase": "server", "metrics": {"accuracy": 0.9}}
+    assert (after(evaluated, END, server).replies, after(evaluated, {**TRAIN, "replies": 3}).replies) == (2, 3)
+
+
 def test_a_cluster_that_replies_again_is_not_failed() -> None:
     again = {**TRAIN, "collaborators": {"c": {"seconds": 2.0, "metrics": {}}}, "failed": {}}
     assert after(TRAIN, again).collaborators["c"] == CollaboratorProgress(round=1, seconds=2.0)

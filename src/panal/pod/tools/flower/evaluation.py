@@ -34,6 +34,7 @@ REPEATS = 2
 NAMED = 10  # distinct failures in one message
 JOIN, POLL = 60.0, 0.2  # seconds
 EXAMPLES = "num-examples"
+LOCAL = "local "  # before the names of what concerns a local model: no status shows its numbers as those of the global one
 
 
 def wanted() -> bool:
@@ -106,14 +107,14 @@ class Evaluation:
             trained = {self.watch.clusters.of(reply.metadata.src_node_id): reply for reply in replies if reply.has_content()}
             local = {cluster: self._arrays(reply.content) for cluster, reply in trained.items() if cluster}
             failed |= phase.failed
-            self.journal.phase(1 + round_, TRAIN, phase, phase.seconds, {})
+            self.journal.phase(1 + round_, TRAIN, of_local_models(phase), phase.seconds, {})
             if round_ < self.local_rounds:
                 self.journal.end(1 + round_, time.monotonic() - began)
         _, found = self._ask(EVALUATE, self.local_rounds, self._by_node(local))
         found.failed = {**failed, **found.failed}
-        averaged = {f"local {name}": value for name, value in averages(found.collaborators.values()).items()}
-        metrics, seconds = {**average, **averaged}, round(found.seconds, 3)
-        append(Round(round=1 + self.local_rounds, phase=EVALUATE_LOCAL, seconds=seconds, metrics=metrics, **found.record_fields()))
+        metrics, seconds = {**average, **_named_local(averages(found.collaborators.values()))}, round(found.seconds, 3)
+        fields = of_local_models(found).record_fields()
+        append(Round(round=1 + self.local_rounds, phase=EVALUATE_LOCAL, seconds=seconds, metrics=metrics, **fields))
         self.journal.end(1 + self.local_rounds, time.monotonic() - began)
         return found
 
@@ -193,6 +194,18 @@ def table(found: Phase, local: Phase) -> dict[str, dict[str, Any]]:
         if cluster in sites and "local" not in sites[cluster]:
             sites[cluster]["localFailed"] = code
     return sites
+
+
+def of_local_models(phase: Phase) -> Phase:
+    """`phase` with names of metrics that say that they are those of local models."""
+    named = {
+        cluster: Reply(**{**reply, "metrics": _named_local(reply.get("metrics", {}))}) for cluster, reply in phase.collaborators.items()
+    }
+    return replace(phase, collaborators=named)
+
+
+def _named_local(metrics: Mapping[str, Number]) -> dict[str, Number]:
+    return {f"{LOCAL}{name}": value for name, value in metrics.items()}
 
 
 def averages(replies: Iterable[Reply]) -> dict[str, Number]:
