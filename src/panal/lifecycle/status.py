@@ -9,7 +9,7 @@ from typing import Literal
 from panal.api.figures import number
 from panal.api.progress import Metric, Progress, finite, non_finite, ranked
 from panal.api.text import shown
-from panal.api.types import Condition, EvaluationStatus, Mode, Phase, RoundsStatus, Spec, Status
+from panal.api.types import Condition, Evaluation, EvaluationStatus, Mode, Phase, RoundsStatus, Spec, Status
 from panal.lifecycle import exposure
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
@@ -71,8 +71,8 @@ def _named_value(name: str, value: Metric) -> str:
 
 
 def rounds_wanted(spec: Spec) -> int:
-    """As far as the spec says. The rounds of an evaluation are the runtime's to tell."""
-    return spec.server.rounds if spec.mode is Mode.TRAIN else 1
+    """As far as the spec says. An evaluation has one for the given model, and one for each training of the local models."""
+    return spec.server.rounds if spec.mode is Mode.TRAIN else 1 + (spec.evaluation or Evaluation()).local_rounds
 
 
 def _rounds(world: World, outcome: Outcome, progress: Progress | None) -> RoundsStatus:

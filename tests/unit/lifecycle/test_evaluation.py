@@ -141,6 +141,18 @@ def test_sites_without_a_value_are_counted(changes: dict[str, Any], words: str) 
     assert evaluated(EVALUATED.model_copy(update=changes)).startswith(words)
 
 
+@pytest.mark.parametrize(("local", "total"), [(0, 1), (5, 6)])
+def test_the_rounds_are_known_before_the_first_one(local: int, total: int) -> None:
+    status = decide(
+        replace(
+            running(progress=progress(rounds_completed=0, rounds_total=0, started=False)), run=evaluating(evaluation={"localRounds": local})
+        ),
+        NOW,
+    ).status
+    assert status is not None
+    assert (status.rounds.total, status.message.partition(",")[0]) == (total, f"round 1 of {total}")
+
+
 def test_an_older_evaluation_is_not_shown_while_it_is_done_again() -> None:
     before = Status(phase=Phase.RUNNING, evaluation=EVALUATED, start_time=NOW, model=MODEL)
     plan = decide(replace(running(), run=replace(evaluating(), status=before, has_status=True)), NOW)
