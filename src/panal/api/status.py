@@ -271,7 +271,9 @@ class Status(Model):
         default_factory=dict, description="The metrics of the last completed round, as aggregated by the app."
     )
     non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
-    headline_metric: Text = Field(default="", description="The main metric, such as accuracy 0.93.")
+    headline_metric: Text = Field(
+        default="", description="The main metric, such as accuracy 0.93; of a completed evaluation the spread and the worst site's."
+    )
     listeners: list[ListenerStatus] = Field(
         default_factory=list,
         description="The listeners of the spec, in the same order: where clusters reach the aggregator. They use the first that is ready.",
