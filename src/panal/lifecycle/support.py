@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.types import Mode, Result, Spec, StorageType
+from panal.api.types import AggregationMethod, Mode, Result, Spec, StorageType
 from panal.lifecycle import initial_model, publication, storage, validation
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
@@ -28,7 +28,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := initial_model.problem(name, spec, possible=runtime.warm_start) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if problem := _not_of_an_evaluation(spec):
+    if problem := _of_updates(spec, possible=runtime.examines_updates) or _not_of_an_evaluation(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
@@ -36,6 +36,16 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     if not data_claim(spec.client.placement, spec.client.data_claim):
         return Trouble.of(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not name the data that it needs")
     return None
+
+
+def _of_updates(spec: Spec, *, possible: bool) -> str:
+    """What the aggregator of this framework would not do with updates; empty if nothing is asked of it."""
+    asked = {
+        "aggregation.method": spec.server.aggregation.method is not AggregationMethod.APP,
+        "replies.largestUpdateNorm": spec.server.replies.largest_update_norm is not None,
+    }
+    found = [f"spec.server.{field}" for field, is_set in asked.items() if is_set and not possible]
+    return f"{', '.join(found)}: not possible with framework {spec.framework}, only with flower; remove this" if found else ""
 
 
 def _not_of_an_evaluation(spec: Spec) -> str:

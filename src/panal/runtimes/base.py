@@ -94,6 +94,11 @@ class Runtime(Protocol):
         """Whether a run may begin with the model of `spec.server.initialModel`."""
         return False
 
+    @property
+    def examines_updates(self) -> bool:
+        """Whether the aggregator applies `spec.server.aggregation` and `spec.server.replies.largestUpdateNorm`."""
+        return False
+
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
         """The fields that are set in `spec`, such as `spec.server.superlink`, and have no effect with this runtime."""
         return ()
