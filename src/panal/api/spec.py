@@ -318,10 +318,9 @@ class Replies(Model):
     )
     largest_update_norm: float | None = Field(
         default=None,
-        gt=0,
+        ge=1e-9,
         description="With framework flower: a reply to a training is refused if the L2 norm of its update is larger. The update is the "
         "difference to the arrays that were sent, over all floating-point arrays. If not set: no limit.",
-        json_schema_extra={"minimum": 0, "exclusiveMinimum": True},  # as OpenAPI 3.0 says it
     )
 
 

@@ -8,19 +8,21 @@ from typing import Any
 
 from .arrays import stored
 from .judge import header
-from .spool import Contents
+from .spool import Contents, beginning
 
 BLOCK = 32 << 20  # bytes of all arrays that are in memory together
+FORTRAN = b"True"  # in a header only as the value of fortran_order
 
 
 class Numbers:
     """The numbers of a valid array in npy format, in the order of C whatever the order of its data is."""
 
     def __init__(self, array: Any) -> None:
-        self.shape, self.dtype, self._start, fortran = header(array)
+        self.shape, self.dtype, self._start = header(array)
         self.count = math.prod(self.shape)
         self._data = stored(array)
-        self._whole = array.numpy().reshape(-1) if fortran and len(self.shape) > 1 else None
+        by_columns = len(self.shape) > 1 and FORTRAN in beginning(self._data, self._start)
+        self._whole = array.numpy().reshape(-1) if by_columns else None
 
     def part(self, at: int, count: int) -> Any:
         """The numbers from `at` on, one-dimensional."""

@@ -177,7 +177,7 @@ def announced(array: Any) -> tuple[str, tuple[int, ...]]:
     if array.dtype or array.stype != NUMPY:
         return array.dtype, tuple(array.shape)
     try:
-        shape, dtype, *_ = header(array)
+        shape, dtype, _ = header(array)
     except Exception:  # noqa: BLE001  numpy raises many types for malformed data; `array_trouble` reports it
         return "", ()
     return str(dtype), tuple(shape)
@@ -224,7 +224,7 @@ def array_trouble(array: Any) -> str:
 def _array_trouble(array: Any) -> str:
     import numpy as np
 
-    shape, dtype, start, _ = header(array)
+    shape, dtype, start = header(array)
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     data = stored(array)
     if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - start:
@@ -239,8 +239,8 @@ def _array_trouble(array: Any) -> str:
     return ""
 
 
-def header(array: Any) -> tuple[tuple[int, ...], Any, int, bool]:
-    """Shape, type, the offset of the numbers in the data, and whether they are in the order of Fortran."""
+def header(array: Any) -> tuple[tuple[int, ...], Any, int]:
+    """Shape, type, and the offset of the numbers in the data."""
     import numpy as np
 
     data = stored(array)
@@ -249,8 +249,8 @@ def header(array: Any) -> tuple[tuple[int, ...], Any, int, bool]:
     if version not in VERSIONS:
         raise ValueError(f"version {version} of numpy's format")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    return shape, dtype, file.tell(), fortran
+    shape, _, dtype = read(file)
+    return shape, dtype, file.tell()
 
 
 def not_finite(array: Any) -> bool:
@@ -259,7 +259,7 @@ def not_finite(array: Any) -> bool:
 
     if array.stype != NUMPY or array_trouble(array):
         return False
-    _, dtype, start, _ = header(array)
+    _, dtype, start = header(array)
     if dtype.kind not in "fc":
         return False
     data = stored(array)
