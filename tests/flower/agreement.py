@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, FedTrim
 from flwr.supercore.task_identity import TaskIdentity
 from panal_tools.flower import arrays
 from panal_tools.flower.methods import Method
-from panal_tools.flower.replies import Clusters
+from panal_tools.flower.replies import Clusters, Phase
 from panal_tools.flower.robust import Robust
 
 arrays.patch(flwr.app.message.array)  # as in a server app's process: arrays are in files
@@ -43,7 +43,7 @@ def ours(method: Method, byzantine: int, strategy: Any) -> Any:
     def aggregate(given: list[Message]) -> Any:
         return strategy.aggregate_train(1, given)
 
-    return Robust(method, byzantine).in_place_of_the_mean("train", aggregate, Clusters())(replies())
+    return Robust(method, byzantine).in_place_of_the_mean("train", aggregate, Clusters(), Phase())(replies())
 
 
 def begun(strategy: Any) -> Any:

@@ -19,7 +19,7 @@ from panal.pod.tools.flower.aggregation import strategy_rules
 from panal.pod.tools.flower.journal import Journal
 from panal.pod.tools.flower.judge import Description, Judge, Rules
 from panal.pod.tools.flower.methods import Method
-from panal.pod.tools.flower.replies import Clusters
+from panal.pod.tools.flower.replies import Clusters, Phase
 from panal.pod.tools.flower.robust import Robust, TooFewError
 from panal.pod.tools.flower.spool import Spool
 from panal.pod.tools.flower.update_norm import too_large
@@ -141,7 +141,7 @@ def test_a_strategy_gets_the_result_in_all_replies_and_the_metrics_of_each() -> 
     for number, reply in enumerate(replies):
         reply.content["metrics"] = {"loss": number}
     seen: list[Reply] = []
-    aggregate = Robust(Method.MEDIAN, 1).in_place_of_the_mean("train", lambda given: seen.extend(given), Clusters())
+    aggregate = Robust(Method.MEDIAN, 1).in_place_of_the_mean("train", lambda given: seen.extend(given), Clusters(), Phase())
     aggregate(replies)
     assert [each.content["arrays"]["w"].numpy().tolist() for each in seen] == [[2.0]] * 3
     assert [each.content["metrics"]["loss"] for each in seen] == [0, 1, 2]
@@ -150,8 +150,8 @@ def test_a_strategy_gets_the_result_in_all_replies_and_the_metrics_of_each() -> 
 
 def test_other_phases_and_the_app_s_own_method_are_left_alone() -> None:
     aggregate: Any = len
-    assert Robust(Method.MEDIAN, 1).in_place_of_the_mean("evaluate", aggregate, Clusters()) is aggregate
-    assert Robust().in_place_of_the_mean("train", aggregate, Clusters()) is aggregate
+    assert Robust(Method.MEDIAN, 1).in_place_of_the_mean("evaluate", aggregate, Clusters(), Phase()) is aggregate
+    assert Robust().in_place_of_the_mean("train", aggregate, Clusters(), Phase()) is aggregate
 
 
 def test_the_mean_of_equal_arrays_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +190,7 @@ W = {"w": Array.from_numpy_ndarray(np.ones(3, np.float32))}
         ("FedAvg", {"strategy": object()}, W, False, "Mine changes what another strategy aggregates"),
         ("FedAvg", {}, {"0": Array.from_numpy_ndarray(np.zeros(9, np.uint8))}, False, "the array 0 holds bytes, such as trees"),
         ("FedAvg", {}, {"w": Array.from_numpy_ndarray(np.zeros(1, np.complex64))}, False, "the array w is complex64"),
+        ("FedAvg", {}, {"seen": Array.from_numpy_ndarray(np.int64(3))}, False, "there are no floating-point arrays"),
         ("FedAvg", {}, {"w": Array("bfloat16", (2,), b"")}, False, "the array w is bfloat16"),
         ("FedAvg", {}, {"w": Array("float32", (2,), b"", "torch")}, False, "the array w is float32"),
     ],

@@ -10,7 +10,7 @@ from .arrays import stored
 from .judge import header
 from .spool import Contents, beginning
 
-BLOCK = 32 << 20  # bytes of all arrays that are in memory together
+BLOCK = 8 << 20  # bytes of all arrays that are in memory together
 FORTRAN = b"True"  # in a header only as the value of fortran_order
 
 

@@ -179,7 +179,9 @@ class Exchange:
         found, limit = describe(content, self.judge.rules), self.judge.rules.largest_norm
         if limit is None or kind != TRAIN or found.trouble:
             return found
-        return replace(found, trouble=too_large(self._asked[key].message.content, content, limit))
+        message = self._asked[key].message
+        sent = message.content if message.has_content() else type(content)()
+        return replace(found, trouble=too_large(sent, content, limit))
 
     def without_outliers(self, kind: str, replies: Iterable[Any], phase: Phase) -> list[Any] | None:
         """After the strategy raised: the replies without those that differ from the majority, which are refused. None if none differs."""

@@ -42,14 +42,16 @@ def combined(method: Method, byzantine: int, rows: Any) -> Any:
         return np.sort(rows, axis=0)[(len(rows) - 1) // 2]  # the lower one of two in the middle: an average may be no integer
     if len(rows) == 1:
         return rows[0].copy()
-    ordered = np.sort(rows, axis=0)
     if method is Method.MEDIAN:
+        ordered = np.sort(rows, axis=0)
         low, high = (ordered[index].astype(np.float64) for index in ((len(rows) - 1) // 2, len(rows) // 2))
         return (0.5 * low + 0.5 * high).astype(rows.dtype)
-    kept = ordered[byzantine : len(rows) - byzantine] if method is Method.TRIMMED_MEAN else ordered
+    kept = np.sort(rows, axis=0)[byzantine : len(rows) - byzantine] if method is Method.TRIMMED_MEAN else rows
     with np.errstate(over="ignore"):
         mean = kept.mean(axis=0, dtype=np.float64)
-    return mean.clip(kept[0], kept[-1]).astype(rows.dtype)  # a sum of large numbers may overflow, and rounding add a little
+    return mean.clip(kept.min(axis=0), kept.max(axis=0)).astype(
+        rows.dtype
+    )  # a sum of large numbers may overflow, and rounding add a little
 
 
 def squared_distances(rows: Any) -> Any:

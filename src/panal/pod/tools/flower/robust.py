@@ -26,7 +26,7 @@ from .codes import FlowerEnding
 from .journal import Journal
 from .judge import NUMPY
 from .methods import FLOATS, SELECTING, Method, combined, fewest, selected, squared_distances
-from .replies import Clusters
+from .replies import Clusters, Phase
 
 FIELD = "spec.server.aggregation.method"
 AVERAGING = ("FedAvg", "FedProx", "FedAvgM", "FedOpt", "FedAdam", "FedAdagrad", "FedYogi")  # strategies of Flower that use the mean
@@ -74,8 +74,9 @@ class Robust:
             journal.stopped(FlowerEnding.AGGREGATION_NOT_POSSIBLE, message)
             raise RunError(FlowerEnding.AGGREGATION_NOT_POSSIBLE, message)
 
-    def in_place_of_the_mean(self, kind: str, aggregate: Aggregate, clusters: Clusters) -> Aggregate:
-        """`aggregate`, a strategy's own aggregation of a phase's replies, with the arrays of a training replaced. Raises TooFewError."""
+    def in_place_of_the_mean(self, kind: str, aggregate: Aggregate, clusters: Clusters, phase: Phase) -> Aggregate:
+        """`aggregate`, a strategy's own aggregation of a phase's replies, with the arrays of a training replaced. `phase` gets the clusters
+        that the method has selected. Raises TooFewError."""
         if kind != TRAIN or not self.wanted:
             return aggregate
 
@@ -85,8 +86,8 @@ class Robust:
                 return aggregate(replies)
             arrays, kept = self.combine([reply.content for reply in updates])
             if self.method in SELECTING:
-                names = (clusters.of(updates[index].metadata.src_node_id) or "a node" for index in kept)
-                log_line(f"{self} selects {', '.join(names)}")
+                phase.selected = [clusters.of(updates[index].metadata.src_node_id) for index in kept]
+                log_line(f"{self} selects {', '.join(phase.selected)}")
             with exact_mean():
                 return aggregate([with_arrays(reply, arrays) if reply.has_content() else reply for reply in replies])
 
@@ -99,13 +100,13 @@ class Robust:
             raise TooFewError(f"{self} needs {self.fewest} updates, and there are {len(contents)}")
         names = [(record, name) for record, found in contents[0].array_records.items() for name in found]
         arrays = {where: [content.array_records[where[0]][where[1]] for content in contents] for where in names}
+        if why := unsuited_arrays({f"{record}/{name}": each[0] for (record, name), each in arrays.items()}):
+            raise ValueError(why)
         kept: Sequence[int] = range(len(contents))
         if self.method in SELECTING:
             kept = selected(self.method, self.byzantine, self._distances(arrays))
         records: dict[str, dict[str, Any]] = {record: {} for record in contents[0].array_records}
         for (record, name), each in arrays.items():
-            if why := unsuited_array(name, each[0]):
-                raise ValueError(why)
             records[record][name] = type(each[0]).from_numpy_ndarray(self._combined(each, kept))
         return {record: type(contents[0].array_records[record])(found) for record, found in records.items()}, kept
 
@@ -135,15 +136,18 @@ def unsuited(strategy: Any, arrays: Mapping[str, Any], *, own_start: bool) -> st
     flowers = next((base.__name__ for base in type(strategy).__mro__ if base.__module__.startswith("flwr.")), "")
     if flowers not in AVERAGING:
         return f"{name} does not average updates as FedAvg does"
-    return next((why for name, array in arrays.items() if (why := unsuited_array(str(name), array))), "")
+    return unsuited_arrays(arrays) if arrays else ""
 
 
-def unsuited_array(name: str, array: Any) -> str:
-    kind = type_name(array)
-    if array.stype == NUMPY and kind in (*FLOATS, *COUNTS) and not (kind == "uint8" and len(array.shape) == 1):
-        return ""
-    holds = "holds bytes, such as trees" if kind == "uint8" else f"is {shown(kind, LONGEST_NAME)}"
-    return f"the array {named([name])} {holds}"
+def unsuited_arrays(arrays: Mapping[str, Any]) -> str:
+    """Why no method can combine arrays like these."""
+    for name, array in arrays.items():
+        kind = type_name(array)
+        if kind == "uint8" and len(array.shape) == 1:
+            return f"the array {named([name])} holds bytes, such as trees"
+        if array.stype != NUMPY or kind not in (*FLOATS, *COUNTS):
+            return f"the array {named([name])} is {shown(kind, LONGEST_NAME)}"
+    return "" if any(type_name(array) in FLOATS for array in arrays.values()) else "there are no floating-point arrays"
 
 
 def with_arrays(reply: Any, arrays: Mapping[str, Any]) -> Any:

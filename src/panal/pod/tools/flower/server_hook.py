@@ -268,8 +268,9 @@ class Observation:
     def _aggregated(self, kind: str, server_round: int, replies: list[Any]) -> Any:
         before = self.phase.replies
         aggregate = partial(self.methods[f"aggregate_{kind}"], server_round)
+        robustly = self.robust.in_place_of_the_mean(kind, aggregate, self.watch.clusters, self.phase)
         try:
-            out = self.aggregation(kind, self.robust.in_place_of_the_mean(kind, aggregate, self.watch.clusters), replies, self.phase)
+            out = self.aggregation(kind, robustly, replies, self.phase)
         except TooFewError:
             self._give_up()
         if kind == TRAIN and self.phase.replies < before and self._too_few():
