@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
-from panal.api.types import AggregationMethod, Mode, Result, Spec, StorageType
+from panal.api.spec import AggregationMethod
+from panal.api.types import Mode, Result, Spec, StorageType
 from panal.lifecycle import initial_model, publication, storage, validation
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
@@ -22,13 +23,13 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     runtime = runtime_for(framework_of(spec))
     if runtime is None:
         return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(framework_of(spec)))
-    if problem := runtime.problem(spec):
+    if problem := runtime.problem(spec) or _of_updates(spec, possible=runtime.examines_updates):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := storage.KINDS[spec.server.storage.type].problem(spec.server.storage):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := initial_model.problem(name, spec, possible=runtime.warm_start) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if problem := _of_updates(spec, possible=runtime.examines_updates) or _not_of_an_evaluation(spec):
+    if problem := _not_of_an_evaluation(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:

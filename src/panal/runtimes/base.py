@@ -90,13 +90,13 @@ class Runtime(Protocol):
         return ""
 
     @property
-    def warm_start(self) -> bool:
-        """Whether a run may begin with the model of `spec.server.initialModel`."""
+    def examines_updates(self) -> bool:
+        """Whether the aggregator applies `spec.server.aggregation` and `spec.server.replies.largestUpdateNorm`."""
         return False
 
     @property
-    def examines_updates(self) -> bool:
-        """Whether the aggregator applies `spec.server.aggregation` and `spec.server.replies.largestUpdateNorm`."""
+    def warm_start(self) -> bool:
+        """Whether a run may begin with the model of `spec.server.initialModel`."""
         return False
 
     def ignored_fields(self, spec: Spec) -> Sequence[str]:

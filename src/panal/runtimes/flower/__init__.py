@@ -21,11 +21,11 @@ __all__ = ["Flower"]
 
 
 class Flower(Runtime):
+    examines_updates: bool = True
     remedies: Mapping[str, str] = REMEDIES
     notices: Sequence[str] = NOTICES
     logs: Logs = LOGS
     warm_start: bool = True
-    examines_updates: bool = True
 
     def gateway(self, spec: Spec) -> GatewayRules:
         return RULES
