@@ -226,6 +226,7 @@ def test_defaults(ns):
             "roundTimeoutSeconds": 3600,
             "onAggregatorLoss": "Restart",
             "replies": {"shapes": "Consistent", "numbers": "Finite"},
+            "aggregation": {"method": "App"},
             "protocol": "HTTP",
             "storage": {"type": "PersistentVolumeClaim", "size": "1Gi"},
         },
@@ -397,7 +398,7 @@ REFUSED = {
         "spec",
         "server.aggregation.method, server.replies.largestUpdateNorm: not with mode Evaluate",
     ),
-    "largest-update-norm": (server(replies={"largestUpdateNorm": 0}), "spec.server.replies.largestUpdateNorm", "greater than or equal to"),
+    "largest-update-norm": (server(replies={"largestUpdateNorm": 0}), "spec.server.replies.largestUpdateNorm", "must be above 0"),
     "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),
 }
 

@@ -298,6 +298,10 @@ EXAMINED_FOR_AGGREGATION = rule(
 )
 
 
+# An API server compares an integer with the whole part of `minimum`: 0 is not below 0.001.
+ABOVE_ZERO = rule("self > 0.0", "replies.largestUpdateNorm: must be above 0, because every training changes the model; raise it")
+
+
 class Replies(Model):
     shapes: ReplyShapes = Field(
         default=ReplyShapes.CONSISTENT,
@@ -318,9 +322,10 @@ class Replies(Model):
     )
     largest_update_norm: float | None = Field(
         default=None,
-        ge=1e-9,
+        ge=0,
         description="With framework flower: a reply to a training is refused if the L2 norm of its update is larger. The update is the "
         "difference to the arrays that were sent, over all floating-point arrays. If not set: no limit.",
+        json_schema_extra={"x-kubernetes-validations": [ABOVE_ZERO]},
     )
 
 
