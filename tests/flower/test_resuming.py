@@ -68,7 +68,7 @@ def interrupted(run: Pods, app: Path, *, at: int) -> tuple[str, tuple[bytes, dic
 
 
 @pytest.fixture
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory, pods: Make) -> Callable[[Path], tuple[str, tuple[bytes, dict[str, Any]]]]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, pods: Make) -> Callable[..., tuple[str, tuple[bytes, dict[str, Any]]]]:
     """The result of the same app without an interruption."""
 
     def run_through(run: Pods, app: Path) -> tuple[str, tuple[bytes, dict[str, Any]]]:
@@ -77,8 +77,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, pods: Make) -> Calla
             assert run.termination()[0] == 0, run.log("superlink")[-3000:]
             return result(run), stored(folder)
 
-    def make(app: Path) -> tuple[str, tuple[bytes, dict[str, Any]]]:
-        run = Pods(tmp_path_factory.mktemp("through"), settings())
+    def make(app: Path, **more: str) -> tuple[str, tuple[bytes, dict[str, Any]]]:
+        run = Pods(tmp_path_factory.mktemp("through"), settings() | more)
         try:
             return run_through(run, app)
         finally:
@@ -102,7 +102,7 @@ def settings() -> dict[str, str]:
     ],
 )
 def test_a_run_goes_on_after_its_last_checkpoint_bit_for_bit(
-    pods: Make, uninterrupted: Callable[[Path], Any], strategy: str, clients: str
+    pods: Make, uninterrupted: Callable[..., Any], strategy: str, clients: str
 ) -> None:
     run = pods(rounds=ROUNDS, min_clients=SITES)
     app = run.app("resumes", strategy=strategy, clients=clients, go=str(go(run)))
@@ -112,6 +112,14 @@ def test_a_run_goes_on_after_its_last_checkpoint_bit_for_bit(
     assert model == expected_model
     assert metadata == expected_metadata
     assert not any(record.get("failures") for record in run.records())
+    assert not run.record(event="notice")
+
+
+def test_so_does_a_run_with_a_method_of_aggregation(pods: Make, uninterrupted: Callable[..., Any]) -> None:
+    method = {"PANAL_AGGREGATION": "TrimmedMean", "PANAL_BYZANTINE_CLIENTS": "1"}
+    run = pods(rounds=ROUNDS, min_clients=SITES, **method)
+    app = run.app("resumes", strategy="FedAdam", clients="stateful", go=str(go(run)))
+    assert interrupted(run, app, at=2) == uninterrupted(app, **method)
     assert not run.record(event="notice")
 
 

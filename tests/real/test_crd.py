@@ -226,6 +226,7 @@ def test_defaults(ns):
             "roundTimeoutSeconds": 3600,
             "onAggregatorLoss": "Restart",
             "replies": {"shapes": "Consistent", "numbers": "Finite"},
+            "aggregation": {"method": "App"},
             "protocol": "HTTP",
             "storage": {"type": "PersistentVolumeClaim", "size": "1Gi"},
         },
@@ -366,6 +367,38 @@ REFUSED = {
             "publish-registry": {"publish": {"modelRegistry": {"uri": "https://registry.example.com", "name": "digits"}}},
         }.items()
     },
+    "aggregation-median": (
+        server(minAvailableClients=2, aggregation={"method": "Median", "byzantineClients": 1}),
+        "spec.server",
+        "minAvailableClients: aggregation.method Median or TrimmedMean needs at least 2 * aggregation.byzantineClients + 1 clusters",
+    ),
+    "aggregation-krum": (
+        server(minAvailableClients=4, aggregation={"method": "Krum", "byzantineClients": 1}),
+        "spec.server",
+        "minAvailableClients: aggregation.method Krum or MultiKrum needs at least 2 * aggregation.byzantineClients + 3 clusters",
+    ),
+    "aggregation-without-number": (
+        server(minAvailableClients=3, aggregation={"method": "TrimmedMean"}),
+        "spec.server.aggregation",
+        "aggregation.byzantineClients: required with method Median, TrimmedMean, Krum or MultiKrum, and only then",
+    ),
+    "aggregation-number-of-the-mean": (
+        server(aggregation={"method": "Mean", "byzantineClients": 1}),
+        "spec.server.aggregation",
+        "aggregation.byzantineClients: required with method",
+    ),
+    "aggregation-any-shapes": (
+        server(aggregation={"method": "Mean"}, replies={"shapes": "Any"}),
+        "spec.server",
+        "replies.shapes and replies.numbers: not Any with aggregation.method",
+    ),
+    "aggregation-method": (server(aggregation={"method": "Bulyan"}), "spec.server.aggregation.method", '"MultiKrum"'),
+    "evaluation-with-aggregation": (
+        {"mode": "Evaluate", "server": {"initialModel": {"run": "before"}, "aggregation": {"method": "Mean"}}},
+        "spec",
+        "server.aggregation.method, server.replies.largestUpdateNorm: not with mode Evaluate",
+    ),
+    "largest-update-norm": (server(replies={"largestUpdateNorm": 0}), "spec.server.replies.largestUpdateNorm", "must be above 0"),
     "effect": (placement(tolerations=[{"key": "a", "effect": "NoExecute"}]), "spec.client.placement.tolerations[0].effect", '"NoSelect"'),
 }
 

@@ -22,6 +22,7 @@ BAD_TEXTS = ("", "-", "a b", "a\n", "ä", "0", "../a", "a/b", "a..b")
 OF_TYPES: Mapping[str, tuple[Any, ...]] = {
     "string": (7, {}),
     "integer": ("7", 1.5),
+    "number": ("7", {}),
     "boolean": ("true", 1),
     "array": ("a", {}),
     "object": ("a", []),

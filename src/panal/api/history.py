@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from panal.api.names import KEY_HISTORY
-from panal.api.progress import Code, Count, Metrics, Number, Text
+from panal.api.progress import MAX_COLLABORATORS, Code, Count, Metrics, Number, Text
 from panal.api.text import shown
 from panal.api.types import Model
 from panal.pod.tools.codes import CLUSTER, PHASE
@@ -55,7 +55,8 @@ class ClusterRound(Model):
 class Round(Model):
     """A round. `time` is its end, in seconds since 1970, `seconds` its duration, `phases` the seconds of its phases. A round that is not
     `complete` goes on, or the run ended in it. `resumed`: another aggregator went on before it. `metrics` are the app's, over all clusters.
-    `failed` has the reasons of the first clusters whose reply does not count. `clusters` is None if it is left out here."""
+    `failed` has the reasons of the first clusters whose reply does not count. `selected` are the clusters whose updates a method of
+    spec.server.aggregation has selected; it is empty with other methods. `clusters` is None if it is left out here, with `selected`."""
 
     round: Count
     complete: bool = True
@@ -67,6 +68,7 @@ class Round(Model):
     failures: Count = 0
     metrics: Metrics = Field(default_factory=dict)
     failed: Annotated[dict[Cluster, Code], Field(max_length=MAX_FAILED)] = Field(default_factory=dict)
+    selected: Annotated[list[Cluster], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
     clusters: dict[Cluster, ClusterRound] | None = None
 
 

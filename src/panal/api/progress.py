@@ -71,7 +71,8 @@ class Progress(Model):
     `runtime_version` is the framework's version in the aggregator's image; those in the collaborators' images must be compatible with it.
     `connected` counts the collaborators connected to the aggregator (None: not known yet).
     `started` is true once the training has begun, `rounds_completed` counts finished rounds of `rounds_total`;
-    `replies` and `failures` are those of the last training phase, `seconds` its round's duration.
+    `replies` and `failures` are those of the last training phase, `seconds` its round's duration; `selected` are the clusters whose updates
+    a method of spec.server.aggregation has selected in it.
     `checkpoint` is the last round whose state is stored, so that another aggregator can go on after it; `resumed` is the round after which
     this one went on (0: it began with the first).
     `metrics` are those of the last completed round as aggregated by the app, `reported` those of round `reported_round`, which continues.
@@ -93,6 +94,7 @@ class Progress(Model):
     resumed: Count = 0
     replies: Count = 0
     failures: Count = 0
+    selected: Annotated[list[str], Field(max_length=MAX_COLLABORATORS)] = Field(default_factory=list)
     seconds: Number | None = None
     metrics: Metrics = Field(default_factory=dict)
     reported_round: Count = 0

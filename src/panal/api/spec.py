@@ -243,6 +243,65 @@ class OnAggregatorLoss(StrEnum):
     FAIL = "Fail"
 
 
+class AggregationMethod(StrEnum):
+    APP = "App"
+    MEAN = "Mean"
+    MEDIAN = "Median"
+    TRIMMED_MEAN = "TrimmedMean"
+    KRUM = "Krum"
+    MULTI_KRUM = "MultiKrum"
+
+
+BYZANTINE_CLIENTS_OF_A_METHOD = rule(
+    "(self.?method.orValue('App') in ['App', 'Mean']) != has(self.byzantineClients)",
+    "aggregation.byzantineClients: required with method Median, TrimmedMean, Krum or MultiKrum, and only then; say how many clusters' "
+    "updates may be arbitrary",
+)
+
+
+class Aggregation(Model):
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [BYZANTINE_CLIENTS_OF_A_METHOD]})
+
+    method: AggregationMethod = Field(
+        default=AggregationMethod.APP,
+        description="App: the app's strategy aggregates the updates. Any other, with framework flower and a strategy of the app that "
+        "averages: panal aggregates them in place of that average, and every update counts the same. Mean: the average. Median: of each "
+        "number. TrimmedMean: the average of each number without the byzantineClients largest and smallest. Krum: the one update that is "
+        "nearest to its neighbors. MultiKrum: the average of the nearest, as many as there are updates less byzantineClients and two.",
+    )
+    byzantine_clients: int | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="How many clusters' updates may be arbitrary. Median and TrimmedMean need twice as many updates and one more, Krum and "
+        "MultiKrum twice as many and three more: minAvailableClients must be as high, and a round with fewer fails.",
+    )
+
+
+ENOUGH_FOR_AGGREGATION = [
+    rule(
+        f"!(self.?aggregation.?method.orValue('App') in {methods}) || self.?minAvailableClients.orValue(1) >= "
+        f"2 * self.?aggregation.?byzantineClients.orValue(0) + {more}",
+        f"minAvailableClients: aggregation.method {named} needs at least 2 * aggregation.byzantineClients + {more} clusters; raise the "
+        "first or lower the second",
+    )
+    for methods, named, more in (
+        ("['Median', 'TrimmedMean']", "Median or TrimmedMean", 1),
+        ("['Krum', 'MultiKrum']", "Krum or MultiKrum", 3),
+    )
+]
+EXAMINED_FOR_AGGREGATION = rule(
+    "self.?aggregation.?method.orValue('App') == 'App' || "
+    "(self.?replies.?shapes.orValue('Consistent') != 'Any' && self.?replies.?numbers.orValue('Finite') != 'Any')",
+    "replies.shapes and replies.numbers: not Any with aggregation.method, which combines only replies with the same finite arrays; "
+    "remove Any, or use method App",
+)
+
+
+# An API server compares an integer with the whole part of `minimum`: 0 is not below 0.001.
+ABOVE_ZERO = rule("self > 0.0", "replies.largestUpdateNorm: must be above 0, because every training changes the model; raise it")
+
+
 class Replies(Model):
     shapes: ReplyShapes = Field(
         default=ReplyShapes.CONSISTENT,
@@ -260,6 +319,13 @@ class Replies(Model):
         max_length=32,
         pattern=SIZE,
         description="The largest reply of a cluster, such as 2Gi. If not set: 256Mi, or four times the message's size if that is more.",
+    )
+    largest_update_norm: float | None = Field(
+        default=None,
+        ge=0,
+        description="With framework flower: a reply to a training is refused if the L2 norm of its update is larger. The update is the "
+        "difference to the arrays that were sent, over all floating-point arrays. If not set: no limit.",
+        json_schema_extra={"x-kubernetes-validations": [ABOVE_ZERO]},
     )
 
 
@@ -311,6 +377,8 @@ UNIQUE_LISTENERS = rule(
 
 
 class Server(PodSettings):
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [*ENOUGH_FOR_AGGREGATION, EXAMINED_FOR_AGGREGATION]})
+
     image: str = Field(
         default="",
         max_length=MAX_PATH,
@@ -358,6 +426,11 @@ class Server(PodSettings):
     replies: Replies = Field(
         default_factory=Replies,
         description="Which replies of clusters count. A refused reply excludes only its own cluster from the phase of that round.",
+        json_schema_extra={"default": {}},
+    )
+    aggregation: Aggregation = Field(
+        default_factory=Aggregation,
+        description="How the updates of a training become one. Methods other than App bound what a few clusters can do to the model.",
         json_schema_extra={"default": {}},
     )
     run_config: RunConfig = Field(
@@ -575,6 +648,11 @@ EVALUATES_A_MODEL = rule(
 EVALUATION_IN_ITS_MODE = rule(
     "!has(self.evaluation) || self.?mode.orValue('') == 'Evaluate'", "evaluation: only with mode Evaluate; set the mode, or remove it"
 )
+NO_UPDATES_IN_AN_EVALUATION = rule(
+    "self.?mode.orValue('') != 'Evaluate' || (self.?server.?aggregation.?method.orValue('App') == 'App' && "
+    "!self.?server.?replies.?largestUpdateNorm.hasValue())",
+    "server.aggregation.method, server.replies.largestUpdateNorm: not with mode Evaluate, which aggregates no updates; remove them",
+)
 NO_MODEL_FROM_AN_EVALUATION = rule(
     "self.?mode.orValue('') != 'Evaluate' || (self.?result.orValue('None') == 'None' && !has(self.validation) && !has(self.publish))",
     "result, validation, publish: not with mode Evaluate, which produces only metrics; remove them",
@@ -595,7 +673,13 @@ class Acceleration(StrEnum):
 class Spec(Model):
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [ENOUGH_CLUSTERS, EVALUATES_A_MODEL, EVALUATION_IN_ITS_MODE, NO_MODEL_FROM_AN_EVALUATION]
+            "x-kubernetes-validations": [
+                ENOUGH_CLUSTERS,
+                EVALUATES_A_MODEL,
+                EVALUATION_IN_ITS_MODE,
+                NO_UPDATES_IN_AN_EVALUATION,
+                NO_MODEL_FROM_AN_EVALUATION,
+            ]
         }
     )
 

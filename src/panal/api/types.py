@@ -14,6 +14,8 @@ from panal.api.schema import Model
 from panal.api.spec import (
     S3,
     Acceleration,
+    Aggregation,
+    AggregationMethod,
     CaBundle,
     CaBundleKind,
     Client,
@@ -67,6 +69,8 @@ from panal.api.status import (
 __all__ = [
     "S3",
     "Acceleration",
+    "Aggregation",
+    "AggregationMethod",
     "CaBundle",
     "CaBundleKind",
     "Client",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from panal.api.names import MAX_RUN_NAME
+from panal.api.spec import AggregationMethod
 from panal.api.types import Mode, Result, Spec, StorageType
 from panal.lifecycle import initial_model, publication, storage, validation
 from panal.lifecycle.pods import HOME
@@ -22,7 +23,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     runtime = runtime_for(framework_of(spec))
     if runtime is None:
         return Trouble.of(Reason.RUNTIME_NOT_SUPPORTED, _not_installed(framework_of(spec)))
-    if problem := runtime.problem(spec):
+    if problem := runtime.problem(spec) or _of_updates(spec, possible=runtime.examines_updates):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := storage.KINDS[spec.server.storage.type].problem(spec.server.storage):
         return Trouble.of(Reason.INVALID_SPEC, problem)
@@ -36,6 +37,16 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
     if not data_claim(spec.client.placement, spec.client.data_claim):
         return Trouble.of(Reason.DATA_CLAIM_MISSING, "spec.client.dataClaim: the run does not name the data that it needs")
     return None
+
+
+def _of_updates(spec: Spec, *, possible: bool) -> str:
+    """What the aggregator of this framework would not do with updates; empty if nothing is asked of it."""
+    asked = {
+        "aggregation.method": spec.server.aggregation.method is not AggregationMethod.APP,
+        "replies.largestUpdateNorm": spec.server.replies.largest_update_norm is not None,
+    }
+    found = [f"spec.server.{field}" for field, is_set in asked.items() if is_set and not possible]
+    return f"{', '.join(found)}: not possible with framework {spec.framework}, only with flower; remove this" if found else ""
 
 
 def _not_of_an_evaluation(spec: Spec) -> str:

@@ -98,6 +98,7 @@ def _round(progress: Progress, record: Round) -> dict[str, Any]:
     change |= {"waiting": "", "replied": []}
     if record.phase in (TRAIN, QUERY) or (record.replies is not None and progress.reported_round != record.round):
         change |= {"replies": record.replies or 0, "failures": record.failures or 0}
+        change["selected"] = (record.selected or [])[:MAX_COLLABORATORS]
     return change | {"collaborators": _collaborators(progress.collaborators, record)}
 
 

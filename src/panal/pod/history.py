@@ -198,6 +198,7 @@ def _content(
             "replies": state.replies,
             "failures": state.failures,
             "failed": dict(failed[:MAX_FAILED]),
+            "selected": state.selected or None,
         }
     ) | {"clusters": clusters}
 
@@ -228,7 +229,7 @@ def _row(content: Mapping[str, Any], before: int = 0) -> Row:
 
 
 def _brief(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in content.items() if name != "clusters"}
+    return {name: value for name, value in content.items() if name not in ("clusters", "selected")}
 
 
 def _line(content: Mapping[str, Any]) -> bytes:

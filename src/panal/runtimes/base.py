@@ -90,6 +90,11 @@ class Runtime(Protocol):
         return ""
 
     @property
+    def examines_updates(self) -> bool:
+        """Whether the aggregator applies `spec.server.aggregation` and `spec.server.replies.largestUpdateNorm`."""
+        return False
+
+    @property
     def warm_start(self) -> bool:
         """Whether a run may begin with the model of `spec.server.initialModel`."""
         return False

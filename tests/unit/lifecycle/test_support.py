@@ -38,6 +38,12 @@ UNSUPPORTED: list[tuple[str, Run, Reason, str]] = [
         Reason.INVALID_SPEC,
         "spec.server.storage.path: required with type HostPath",
     ),
+    (
+        "a method of aggregation with another framework",
+        run(framework="openfl", server={"aggregation": {"method": "Mean"}, "replies": {"largestUpdateNorm": 3}}),
+        Reason.INVALID_SPEC,
+        "spec.server.aggregation.method, spec.server.replies.largestUpdateNorm: not possible with framework openfl, only with flower",
+    ),
     ("a name of the former controller", replace(run(), name="digits.v2"), Reason.INVALID_SPEC, "metadata.name"),
     ("no data claim", run(client={"placement": {}}), Reason.DATA_CLAIM_MISSING, "to None if the run needs none"),
     ("no server image", run(server={"image": ""}), Reason.INVALID_SPEC, "spec.server.image"),

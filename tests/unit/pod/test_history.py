@@ -94,6 +94,7 @@ def test_a_row_says_what_happened_in_the_round() -> None:
     assert row.model_dump(exclude={"clusters"}) == {
         "round": 1, "complete": True, "resumed": False, "time": 1700.0, "seconds": 2.6, "phases": {"train": 2.0, "evaluate": 0.5},
         "replies": 2, "failures": 0, "metrics": {"loss": 0.5}, "failed": {},
+        "selected": [],
     }  # fmt: skip
     assert row.clusters == {site: ClusterRound(seconds=1.5, metrics={"loss": 0.5}, received=1000, sent=5000) for site in SITES}
 
@@ -112,6 +113,13 @@ def test_a_row_names_the_cluster_that_failed_and_why() -> None:
     assert (row.replies, row.failures, row.failed) == (1, 1, said)
     assert row.clusters
     assert row.clusters["cluster2"] == ClusterRound(reason="ZeroDivisionError", message="division\\x1b[2J")
+
+
+def test_a_row_names_the_clusters_that_a_method_of_aggregation_has_selected() -> None:
+    run = Aggregator()
+    for number, selected in ((1, ["cluster2"]), (2, None)):
+        run.give(Round(round=number, phase=TRAIN, replies=2, selected=selected), Round(round=number, phase=END))
+    assert [row.selected for row in run.shown.rounds] == [["cluster2"], []]
 
 
 def test_a_metric_that_is_not_finite_is_kept() -> None:

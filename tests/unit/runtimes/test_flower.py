@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panal.api.names import ClusterName
-from panal.api.types import Client, Server, Spec
+from panal.api.types import Aggregation, AggregationMethod, Client, Server, Spec
 from panal.runtimes import runtime_for
 from panal.runtimes.base import Announced, Container, Partition
 from panal.runtimes.flower import Flower
@@ -62,6 +62,15 @@ def test_the_grace_for_stragglers_is_told_if_it_is_set() -> None:
     server = SPEC.server.model_copy(update={"straggler_grace_seconds": 0})
     (superlink,) = runtime.aggregator(SPEC.model_copy(update={"server": server})).sidecars
     assert env(superlink)["PANAL_STRAGGLER_GRACE"] == "0"
+
+
+def test_a_method_of_aggregation_and_a_largest_norm_are_told_if_they_are_set() -> None:
+    replies = SPEC.server.replies.model_copy(update={"largest_update_norm": 2.5})
+    aggregation = Aggregation(method=AggregationMethod.TRIMMED_MEAN, byzantine_clients=1)
+    server = SPEC.server.model_copy(update={"replies": replies, "aggregation": aggregation})
+    (superlink,) = runtime.aggregator(SPEC.model_copy(update={"server": server})).sidecars
+    told = {name: env(superlink)[name] for name in ("PANAL_AGGREGATION", "PANAL_BYZANTINE_CLIENTS", "PANAL_LARGEST_UPDATE_NORM")}
+    assert told == {"PANAL_AGGREGATION": "TrimmedMean", "PANAL_BYZANTINE_CLIENTS": "1", "PANAL_LARGEST_UPDATE_NORM": "2.5"}
 
 
 HASH = "5f" * 32

@@ -104,6 +104,7 @@ class Refused(Code):
     VALUES_DIFFER = "ValuesDiffer"
     NOT_FINITE = "NotFinite"
     WEIGHT_INVALID = "WeightInvalid"
+    UPDATE_TOO_LARGE = "UpdateTooLarge"  # its norm is beyond spec.server.replies.largestUpdateNorm
 
 
 class Result(Code):

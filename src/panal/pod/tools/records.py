@@ -151,7 +151,8 @@ class Started(Record):
 @dataclass(frozen=True, kw_only=True)
 class Round(Record):
     """A phase of a round is complete; with the phase END, the round is. By cluster: `collaborators` has the replies that count, `failed`
-    the codes of failures, `messages` their texts where the site shares them."""
+    the codes of failures, `messages` their texts where the site shares them. `selected`: the clusters whose updates are in the result, if
+    a method of spec.server.aggregation selects some."""
 
     event = "round"
     round: int = field(metadata=_as(_count))
@@ -161,6 +162,7 @@ class Round(Record):
     collaborators: dict[str, Reply] | None = field(default=None, metadata=_as(_replies))
     failed: dict[str, str] | None = field(default=None, metadata=_as(_texts))
     messages: dict[str, str] | None = field(default=None, metadata=_as(_texts))
+    selected: list[str] | None = field(default=None, metadata=_as(_clusters))
     seconds: float | None = field(default=None, metadata=_as(_number))
     metrics: dict[str, Number] | None = field(default=None, metadata=_as(_metrics))
 

@@ -21,6 +21,7 @@ __all__ = ["Flower"]
 
 
 class Flower(Runtime):
+    examines_updates: bool = True
     remedies: Mapping[str, str] = REMEDIES
     notices: Sequence[str] = NOTICES
     logs: Logs = LOGS

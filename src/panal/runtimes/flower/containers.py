@@ -8,6 +8,7 @@ from __future__ import annotations
 from panal.api.names import SITE, ClusterName
 from panal.api.quantity import in_bytes
 from panal.api.run_config import as_json
+from panal.api.spec import AggregationMethod
 from panal.api.types import Evaluation, Mode, Spec
 from panal.runtimes.base import (
     AGGREGATOR,
@@ -40,6 +41,11 @@ def aggregator(spec: Spec) -> AggregatorContainers:
         env += environment(PANAL_MODE=str(spec.mode), PANAL_LOCAL_ROUNDS=str((spec.evaluation or Evaluation()).local_rounds))
     if spec.server.replies.max_size is not None:
         env += environment(PANAL_LARGEST_REPLY=str(in_bytes(spec.server.replies.max_size)))
+    if spec.server.aggregation.method is not AggregationMethod.APP:
+        aggregation = spec.server.aggregation
+        env += environment(PANAL_AGGREGATION=str(aggregation.method), PANAL_BYZANTINE_CLIENTS=str(aggregation.byzantine_clients or 0))
+    if spec.server.replies.largest_update_norm is not None:
+        env += environment(PANAL_LARGEST_UPDATE_NORM=str(spec.server.replies.largest_update_norm))
     image = spec.server.image
     superlink = container("superlink", ("flower", "superlink"), image, spec.server, env, AGGREGATOR)
     if spec.server.run_config:

@@ -16,6 +16,7 @@ REMEDIES: dict[str, str] = {
     Ending.AGGREGATOR_FAILED: "Read the log of the aggregator's container launcher.",
     FlowerEnding.WORKFLOW_HALTED: ("Read the log of the aggregator's container superlink. Secure aggregation needs enough collaborators."),
     FlowerEnding.MODEL_TOO_LARGE: "Raise the memory limit in spec.server.resources to what the message says, or more.",
+    FlowerEnding.AGGREGATION_NOT_POSSIBLE: "Let the app train with one of Flower's strategies that average, or remove the field.",
     Ending.NO_RESULT: "Check status.collaborators for the causes, and read the log of the aggregator's container superlink.",
     Doubt.NOT_AGGREGATED: "The strategy may need more collaborators than took part. Read the log of the aggregator's container superlink.",
     FlowerDoubt.TREES_LOST: "Have each site send one tree a round, or write a strategy that aggregates them.",

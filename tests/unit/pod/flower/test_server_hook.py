@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from panal.pod.tools.codes import MAX_METRIC_NAME
-from panal.pod.tools.files import read_records
+from panal.pod.tools.files import RunError, read_records
 from panal.pod.tools.flower import trees
 from panal.pod.tools.flower.aggregation import strategy_rules
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.judge import Description
+from panal.pod.tools.flower.methods import Method
 from panal.pod.tools.flower.part import Part
 from panal.pod.tools.flower.replies import MessageResult, in_order, numbers
+from panal.pod.tools.flower.robust import Robust
 from panal.pod.tools.flower.server_hook import Observation
 
 
@@ -104,6 +106,16 @@ def test_neither_of_two_replies_is_refused(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ValueError, match="no tree"):
         observation.aggregate_train(1, replies[:2])
     assert observation.phase.failed == {}
+
+
+def test_too_few_updates_for_a_method_of_aggregation_are_a_lost_quorum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    observation, replies = observed(tmp_path, monkeypatch, module="flwr.serverapp.strategy.trees")
+    observation.robust, observation.training = Robust(Method.MEDIAN, 3), True
+    updates = [SimpleNamespace(metadata=each.metadata, content=None, has_error=bool, has_content=lambda: True) for each in replies]
+    with pytest.raises(RunError, match="3 of 3 collaborators sent an update, 7 needed by Median with 3 Byzantine clients") as error:
+        observation.aggregate_train(1, updates)
+    assert error.value.reason == "QuorumLost"
+    assert observation.strategy.forest == []
 
 
 def array(*numbers: float) -> tuple[float, ...]:

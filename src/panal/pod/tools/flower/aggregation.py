@@ -18,6 +18,7 @@ from .codes import EVALUATE
 from .exchange import Exchange
 from .judge import Rules, not_finite
 from .replies import Phase
+from .update_norm import largest_norm
 
 SUSPECTS = 64  # maximum number of replies for which each is left out in turn
 
@@ -114,13 +115,18 @@ def base_rules() -> Rules:
         consistent=os.environ.get("PANAL_REPLY_SHAPES", "Consistent") != "Any",
         finite=os.environ.get("PANAL_REPLY_NUMBERS", "Finite") != "Any",
         strict=False,
+        largest_norm=largest_norm(),
     )
 
 
-def strategy_rules(strategy: Any) -> Rules:
-    """The rules of spec.server.replies with the requirements of `strategy`."""
+def strategy_rules(strategy: Any, *, alike: bool = False) -> Rules:
+    """The rules of spec.server.replies with the requirements of `strategy`, and with `alike` of a method of spec.server.aggregation."""
+    base = base_rules()
     return replace(
-        base_rules(),
+        base,
+        consistent=base.consistent or alike,
+        finite=base.finite or alike,
+        alike=alike,
         strict=all(getattr(type(strategy), f"aggregate_{kind}").__module__.startswith("flwr.") for kind in (TRAIN, EVALUATE)),
         weighted_by=next((str(each.weighted_by_key) for each in chain(strategy) if hasattr(each, "weighted_by_key")), ""),
     )

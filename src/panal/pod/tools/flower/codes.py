@@ -29,6 +29,7 @@ class FlowerEnding(Code):
     FLOWER_VERSIONS_DIFFER = "FlowerVersionsDiffer"
     WORKFLOW_HALTED = "WorkflowHalted"
     MODEL_TOO_LARGE = "ModelTooLarge"
+    AGGREGATION_NOT_POSSIBLE = "AggregationNotPossible"  # by the method of spec.server.aggregation
 
 
 class FlowerDoubt(Code):

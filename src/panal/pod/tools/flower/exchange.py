@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..codes import Refused, Unanswered
+from ..codes import TRAIN, Refused, Unanswered
 from ..files import number
 from .client_hook import RECORD
 from .environment import GIVEN_UP
@@ -15,6 +15,7 @@ from .errors import incoming_error, printable
 from .judge import Description, Judge, Verdict, describe
 from .late import Grace, Late
 from .replies import Clusters, MessageResult, Phase, Report, in_order, log_refusal, result_of, take_record
+from .update_norm import too_large
 
 # Seconds:
 RECONNECT = 30.0  # for a failed collaborator to reconnect, if enough others are connected
@@ -169,10 +170,18 @@ class Exchange:
         for key, reply in replies.items():
             if key not in self._described and reply.has_content():
                 self._reports[key] = take_record(reply.content)
-                self._described[key] = describe(reply.content, self.judge.rules)
+                self._described[key] = self._describe(kind, key, reply.content)
         got = {key: self._described[key] for key in replies if key in self._described}
         refused = self.judge.refused(kind, {key: each.sent for key, each in self._asked.items()}, got)
         return refused, {key: each for key, each in got.items() if key not in refused}
+
+    def _describe(self, kind: str, key: str, content: Any) -> Description:
+        found, limit = describe(content, self.judge.rules), self.judge.rules.largest_norm
+        if limit is None or kind != TRAIN or found.trouble:
+            return found
+        message = self._asked[key].message
+        sent = message.content if message.has_content() else type(content)()
+        return replace(found, trouble=too_large(sent, content, limit))
 
     def without_outliers(self, kind: str, replies: Iterable[Any], phase: Phase) -> list[Any] | None:
         """After the strategy raised: the replies without those that differ from the majority, which are refused. None if none differs."""

@@ -8,6 +8,8 @@ Each reply is described by its arrays (record, name, type, shape) and metrics (r
   statistics, embeddings) have no such half, so their arrays may have any shape.
 - Flower's strategies require the same names in all replies: those of the majority, else those of an earlier round. An app's own strategy
   may accept different names, so these replies are refused only if it raises (`outliers`).
+- A method of spec.server.aggregation combines only replies with the same finite arrays, those of more than half of the replies. The halves
+  of the rules above, which let an app diverge, would let the method see what it cannot aggregate.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import model
-from ..codes import Refused
+from ..codes import TRAIN, Refused
 from .arrays import stored
 from .spool import BLOCK, Contents
 
@@ -50,13 +52,16 @@ class Description:
 
 @dataclass(frozen=True)
 class Rules:
-    """`consistent` and `finite` are spec.server.replies. `strict`: the strategy is one of Flower's. `weighted_by`: the metric by which it
-    weights replies, or empty."""
+    """`consistent`, `finite` and `largest_norm` are spec.server.replies. `strict`: the strategy is one of Flower's. `weighted_by`: the
+    metric by which it weights replies, or empty. `alike`: the replies to a training must all have the same finite arrays, because a method
+    of spec.server.aggregation combines them."""
 
     consistent: bool = True
     finite: bool = True
     strict: bool = True
     weighted_by: str = ""
+    largest_norm: float | None = None
+    alike: bool = False
 
 
 @dataclass
@@ -67,11 +72,14 @@ class Judge:
     def refused(self, kind: str, sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
         """The refused replies, by the id of the message that they answer."""
         found = {key: each.trouble for key, each in got.items() if each.trouble}
-        found |= _not_finite(_without(got, found))
-        if self.rules.consistent:
+        alike = self.rules.alike and kind == TRAIN
+        found |= _not_finite(_without(got, found), all_refused=alike)
+        if alike:
+            found |= _unlike_most(_without(got, found))
+        elif self.rules.consistent:
             found |= _unlike_sent(sent, _without(got, found))
-            if self.rules.strict:
-                found |= self.outliers(kind, _without(got, found))
+        if self.rules.consistent and self.rules.strict:
+            found |= self.outliers(kind, _without(got, found))
         return found
 
     def outliers(self, kind: str, got: Mapping[str, Description]) -> dict[str, Verdict]:
@@ -102,9 +110,19 @@ def _without(got: Mapping[str, Description], refused: Mapping[str, Any]) -> dict
     return {key: each for key, each in got.items() if key not in refused}
 
 
-def _not_finite(got: Mapping[str, Description]) -> dict[str, Verdict]:
+def _not_finite(got: Mapping[str, Description], *, all_refused: bool) -> dict[str, Verdict]:
     found = {key: f"{each.infinite} has numbers that are not finite" for key, each in got.items() if each.infinite}
-    return {key: (Refused.NOT_FINITE, text) for key, text in found.items()} if 2 * len(found) <= len(got) else {}
+    return {key: (Refused.NOT_FINITE, text) for key, text in found.items()} if all_refused or 2 * len(found) <= len(got) else {}
+
+
+def _unlike_most(got: Mapping[str, Description]) -> dict[str, Verdict]:
+    """The replies whose arrays are not exactly those of more than half of them; without such a half, all."""
+    groups = Counter(tuple(sorted(each.arrays.items())) for each in got.values())
+    arrays, most = groups.most_common(1)[0] if groups else ((), 0)
+    if 2 * most <= len(got):
+        return dict.fromkeys(got, (Refused.ARRAYS_DIFFER, "no more than half of the replies have the same arrays"))
+    wanted: Names = (dict(arrays), {}, {})
+    return {key: verdict for key, each in got.items() if (verdict := _difference((each.arrays, {}, {}), wanted))}
 
 
 def _unlike_sent(sent: Mapping[str, Description], got: Mapping[str, Description]) -> dict[str, Verdict]:
@@ -159,7 +177,7 @@ def announced(array: Any) -> tuple[str, tuple[int, ...]]:
     if array.dtype or array.stype != NUMPY:
         return array.dtype, tuple(array.shape)
     try:
-        shape, dtype, _ = _header(array)
+        shape, dtype, _ = header(array)
     except Exception:  # noqa: BLE001  numpy raises many types for malformed data; `array_trouble` reports it
         return "", ()
     return str(dtype), tuple(shape)
@@ -171,7 +189,7 @@ def _metric(value: Any) -> str:
 
 def _trouble(content: Any, rules: Rules) -> Verdict | None:
     for where, array in _arrays(content):
-        if array.stype != NUMPY and rules.strict:
+        if array.stype != NUMPY and (rules.strict or rules.alike):
             return Refused.REPLY_INVALID, f"{_named(where)} is stored as {array.stype[:20]}, not as {NUMPY}"
         if array.stype == NUMPY and (trouble := array_trouble(array)):
             return Refused.REPLY_INVALID, f"{_named(where)} {trouble}"
@@ -206,7 +224,7 @@ def array_trouble(array: Any) -> str:
 def _array_trouble(array: Any) -> str:
     import numpy as np
 
-    shape, dtype, start = _header(array)
+    shape, dtype, start = header(array)
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     data = stored(array)
     if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - start:
@@ -221,7 +239,7 @@ def _array_trouble(array: Any) -> str:
     return ""
 
 
-def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
+def header(array: Any) -> tuple[tuple[int, ...], Any, int]:
     """Shape, type, and the offset of the numbers in the data."""
     import numpy as np
 
@@ -241,7 +259,7 @@ def not_finite(array: Any) -> bool:
 
     if array.stype != NUMPY or array_trouble(array):
         return False
-    _, dtype, start = _header(array)
+    _, dtype, start = header(array)
     if dtype.kind not in "fc":
         return False
     data = stored(array)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..codes import TRAIN
 from ..files import RunError, number
-from . import evaluation
+from . import evaluation, update_norm
 from .codes import EVALUATE, SERVER, FlowerEnding
 from .minimum import set_minimums
 from .model import hand_over
@@ -27,6 +27,7 @@ HISTORY_METHODS = {
     "add_loss_centralized": (SERVER, "loss"),
     "add_metrics_centralized": (SERVER, ""),
 }
+OLDER = "the app uses Flower's older interface"
 PARAMETERS = "parameters"  # the record that holds a workflow's model
 
 
@@ -61,7 +62,7 @@ def patch_server(module: Any) -> None:
         if watch is None:
             return original(self, num_rounds, timeout)
         set_minimums(self.strategy, number("PANAL_MIN_CLIENTS", 1))
-        check_warm_start(watch, self.strategy)
+        check_settings(watch, self.strategy)
         initial = self._get_initial_parameters
         self._get_initial_parameters = lambda *args, **kwargs: watch.warm.parameters(initial(*args, **kwargs))
         trained = TrainedRounds()
@@ -92,7 +93,7 @@ def patch_workflow(module: Any) -> None:
         watch = watch_of(grid)
         set_minimums(context.strategy, number("PANAL_MIN_CLIENTS", 1))
         context.config.num_rounds = number("PANAL_ROUNDS", context.config.num_rounds)
-        check_warm_start(watch, context.strategy)
+        check_settings(watch, context.strategy)
         trained = TrainedRounds()
         fit = self.fit_workflow
 
@@ -114,8 +115,11 @@ def patch_workflow(module: Any) -> None:
     module.DefaultWorkflow.__call__ = call
 
 
-def check_warm_start(watch: Watch, strategy: Any) -> None:
-    """Raises RunError for a strategy whose model is not what it is given at the start."""
+def check_settings(watch: Watch, strategy: Any) -> None:
+    """Raises RunError for settings of the run that this interface cannot have, such as an initial model for a strategy whose model is not
+    what it is given at the start."""
+    watch.robust.refuse(watch.journal, OLDER)
+    update_norm.refuse(watch.journal, OLDER)
     if evaluation.wanted():
         watch.warm.refuse("only an app that calls Strategy.start can be evaluated, and this one uses Flower's older interface")
     if hasattr(strategy, "global_model"):

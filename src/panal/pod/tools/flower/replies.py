@@ -44,6 +44,7 @@ class Phase:
     collaborators: dict[str, Reply] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    selected: list[str] = field(default_factory=list)  # by a method of spec.server.aggregation
 
     def take(self, cluster: str, result: MessageResult) -> None:
         """Counts one result; `cluster` is empty if unknown."""
@@ -59,7 +60,7 @@ class Phase:
     def record_fields(self) -> dict[str, Any]:
         """The fields of the phase's record."""
         counted = {"replies": self.replies, "failures": self.failures, "collaborators": self.collaborators, "failed": self.failed}
-        return counted | ({"messages": self.messages} if self.messages else {})
+        return counted | {name: found for name, found in (("messages", self.messages), ("selected", self.selected)) if found}
 
 
 class Clusters:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial, wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from ..codes import TRAIN, Ending
 from ..files import ROUNDS, RunError, log_line, number, run_dir
@@ -32,6 +32,7 @@ from .minimum import set_minimums
 from .model import hand_over
 from .replies import Phase, numbers
 from .resuming import Resuming, is_own
+from .robust import TooFewError
 from .tracked_model import TrackedModel
 from .watch import ROUND_TIMEOUT, watch_of
 
@@ -95,9 +96,9 @@ class Observation:
         self.watch = watch_of(self.grid)
         self.journal: Journal = self.watch.journal
         self.resuming = Resuming(strategy, self.evaluate_fn, self.grid, self.watch.clusters, self.journal, skipped=(*METHODS, OBSERVED))
-        self.exchange = Exchange(
-            self.watch.unobserved(self.grid), Judge(strategy_rules(strategy)), self.watch.clusters, lambda: self.resuming.mark(self.last)
-        )
+        self.robust = self.watch.robust
+        judge = Judge(strategy_rules(strategy, alike=self.robust.wanted))
+        self.exchange = Exchange(self.watch.unobserved(self.grid), judge, self.watch.clusters, lambda: self.resuming.mark(self.last))
         self.aggregation = Aggregation(strategy, self.exchange)
         self.min_clients = number("PANAL_MIN_CLIENTS", 1)
         self.timeout = float(number("PANAL_ROUND_TIMEOUT", ROUND_TIMEOUT))
@@ -114,6 +115,7 @@ class Observation:
 
     def run(self) -> Any:
         self.model.check_types()
+        self.robust.require(self.journal, self.strategy, self.model.arrays, own_start=is_own(self.original))
         require_memory(self.journal, self.strategy, self.model.arrays)
         call = {**self.call} | {k: v for k, v in (("num_rounds", self.rounds), ("timeout", self.timeout)) if k in self.call}
         if self.evaluate_fn is not None:
@@ -214,7 +216,7 @@ class Observation:
             if not self._too_few():
                 break
             self._record(self.last, TRAIN, {})
-            log_line(f"round {self.last}: {self.phase.replies} of {self.min_clients} replies needed; sending the failed messages again")
+            log_line(f"round {self.last}: {self.phase.replies} of {self._needed()} replies needed; sending the failed messages again")
             del replies
             self.phase_began = time.monotonic()
             replies, self.phase = self.exchange.resend(timeout, kind, self.min_clients)
@@ -225,14 +227,20 @@ class Observation:
         return replies
 
     def _too_few(self) -> bool:
-        return self.phase.replies < min(self.min_clients, self.phase.sent)
+        return self.phase.replies < self._needed()
 
-    def _give_up(self) -> None:
+    def _needed(self) -> int:
+        """Nobody is missed who was not asked, but for a method of aggregation, which needs its number of updates."""
+        asked = min(self.min_clients, self.phase.sent)
+        return max(asked, self.robust.fewest) if self.training and self.phase.sent else asked
+
+    def _give_up(self) -> NoReturn:
         server_round, phase = self.last, self.phase
         self._record(server_round, TRAIN, {})
         reasons = {with_key(reason, phase.messages.get(cluster, "")) for cluster, reason in phase.failed.items()}
         named = ", ".join(sorted(reasons)[:NAMED]) or "no reply"
-        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {self.min_clients} needed ({named})"
+        needed = f"{max(self.min_clients, self._needed())} needed{f' by {self.robust}' if self.robust.wanted else ''}"
+        message = f"Round {server_round}: {phase.replies} of {phase.sent} collaborators sent an update, {needed} ({named})"
         all_raised = phase.replies == 0 and phase.user_failures == phase.failures
         reason = Ending.ALL_COLLABORATORS_FAILED if all_raised else Ending.QUORUM_LOST
         self.journal.stopped(reason, message)
@@ -259,7 +267,12 @@ class Observation:
 
     def _aggregated(self, kind: str, server_round: int, replies: list[Any]) -> Any:
         before = self.phase.replies
-        out = self.aggregation(kind, partial(self.methods[f"aggregate_{kind}"], server_round), replies, self.phase)
+        aggregate = partial(self.methods[f"aggregate_{kind}"], server_round)
+        robustly = self.robust.in_place_of_the_mean(kind, aggregate, self.watch.clusters, self.phase)
+        try:
+            out = self.aggregation(kind, robustly, replies, self.phase)
+        except TooFewError:
+            self._give_up()
         if kind == TRAIN and self.phase.replies < before and self._too_few():
             self._give_up()
         return out

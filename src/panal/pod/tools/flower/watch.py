@@ -16,6 +16,7 @@ from typing import Any
 
 from ..codes import TRAIN, Doubt, Ending
 from ..files import RunError, number
+from . import update_norm
 from .aggregation import base_rules
 from .context import naming_missing_keys
 from .exchange import QUORUM_TIMEOUT, Exchange
@@ -23,6 +24,7 @@ from .journal import KINDS, Journal, Rounds
 from .judge import Judge
 from .part import Part
 from .replies import Clusters, Phase, merged, result_of, take_record
+from .robust import Robust
 from .starts import Starts
 from .waits import wanted
 from .warm_start import WarmStart
@@ -73,6 +75,7 @@ class Watch:
         self.starts = starts
         self.journal = Journal()
         self.warm = WarmStart(self.journal)
+        self.robust = Robust.of_the_run()
         self.observing = False
         self.clusters = Clusters()
         self._rounds = Rounds()
@@ -109,6 +112,8 @@ class Watch:
             return ids
         sent = list(messages)
         part = self._begin(sent)
+        if part.kind == TRAIN:
+            update_norm.refuse(self.journal, "the app takes its replies with pull_messages, where they are not examined")
         ids = list(self.originals.push_messages(sent))
         with self._lock:
             self._pushed |= {i: (part, m.metadata.dst_node_id) for i, m in zip(ids, sent) if i and part.kind}
@@ -151,6 +156,7 @@ class Watch:
         kind = kinds.pop() if len(kinds) == 1 and kinds <= set(KINDS) else ""
         if kind == TRAIN:
             self.warm.require_used()
+            self.robust.refuse(self.journal, "the app does not train with Strategy.start of flwr.serverapp")
         if not kind:
             return Part("")
         self._waiting.over()

@@ -32,7 +32,7 @@ def train(message: Message, context: Context) -> Message:
     if mode == "slow-a-little":
         time.sleep(3)
     arrays = message.content["arrays"]
-    grown = ArrayRecord({key: Array(np.asarray(arrays[key].numpy() + 1, arrays[key].numpy().dtype)) for key in arrays})
+    grown = ArrayRecord({key: Array(trained(arrays[key].numpy(), poisoned=mode == f"poisons-at-{name}")) for key in arrays})
     if mode == "large":
         grown = ArrayRecord({key: Array(np.random.random(arrays[key].shape).astype(arrays[key].dtype)) for key in arrays})
     metrics = {"loss": 1.0 if name == "site1" else 3.0, "num-examples": 10}
@@ -43,6 +43,10 @@ def train(message: Message, context: Context) -> Message:
     if mode == "poses":
         content["panal"] = ConfigRecord({"cluster": "site1", "seconds": 99.0})
     return Message(content=content, reply_to=message)
+
+
+def trained(numbers: np.ndarray, *, poisoned: bool) -> np.ndarray:
+    return np.full_like(numbers, 1e6) if poisoned else np.asarray(numbers + 1, numbers.dtype)
 
 
 def begin(message: Message, context: Context) -> None:

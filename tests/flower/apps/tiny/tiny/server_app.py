@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp import strategy as strategies
 
 app = ServerApp()
 
@@ -30,7 +30,8 @@ def main(grid: Grid, context: Context) -> None:
         grid.get_node_ids()
         return
     nodes, rounds = int(config["own-nodes"]), int(config["own-rounds"])
-    strategy = FedAvg(fraction_evaluate=1.0 if config["evaluate"] else 0.0, min_train_nodes=nodes, min_available_nodes=nodes)
+    kind = getattr(strategies, str(config["strategy"]))
+    strategy = kind(fraction_evaluate=1.0 if config["evaluate"] else 0.0, min_train_nodes=nodes, min_available_nodes=nodes)
     if config["mode"] == "no-training":
         strategy.fraction_train = 0.0
     arrays = ArrayRecord({"w": Array(np.zeros(int(config["numbers"]), np.float32)), "b": Array(np.array(0, np.int64))})
