@@ -6,7 +6,7 @@ The next step, `supply`, adds signed certificates and resolved addresses.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -26,7 +26,8 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
-from panal.lifecycle.world import ClusterView, Credentials, JobView, Networks, PlacementView, Run, SiteView, WorkView, World
+from panal.lifecycle import policies
+from panal.lifecycle.world import ClusterView, Compliance, Credentials, JobView, Networks, PlacementView, Run, SiteView, WorkView, World
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Observer:
             exposed=tuple(obj for _, obj in self._of_run(run, kinds.SERVICE, *self._entrances())),
             volume_claims=frozenset(c["metadata"]["name"] for c in cache.list(kinds.PERSISTENT_VOLUME_CLAIM, namespace)),
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
+            compliance=self._compliance(run, clusters),
             networks=self._networks(),
             works={w.cluster: w for w in self.works(run)},
             progress=self._progress(run, job),
@@ -181,6 +183,14 @@ class Observer:
                 self._progress_seen.pop(next(iter(self._progress_seen)))
             self._progress_seen[run.uid] = version_of(found), progress
         return progress if job and progress and progress.attempt == job["metadata"]["uid"] else None
+
+    def _compliance(self, run: Run, clusters: Iterable[ClusterName]) -> Compliance:
+        """Empty while policies may not be read: what the cache has of them is out of date."""
+        if self._cache.forbidden(kinds.POLICY):
+            return {}
+        required = policies.required(run.spec.client, run.namespace)
+        copies = (self._cache.get(kinds.POLICY, cluster, name) for name in required for cluster in clusters)
+        return views.compliance(copy for copy in copies if copy)
 
     def _sets_of_others(self, run: Run) -> frozenset[str]:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)

@@ -11,7 +11,7 @@ from panal.addon.issued import latest_end
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.kube.objects import Object, condition, holds
-from panal.lifecycle.world import ClusterView, ContainerView, IngressClassView, JobView, PlacementView, PodView, SiteView
+from panal.lifecycle.world import ClusterView, Compliance, ContainerView, IngressClassView, JobView, PlacementView, PodView, SiteView
 from panal.placement.sets import members as members_of
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"  # annotation
@@ -51,6 +51,15 @@ def cluster(obj: Object) -> ClusterView:
         taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
         untimed=any(not t.get("timeAdded") for t in spec.get("taints") or ()),
     )
+
+
+def compliance(policies: Iterable[Object]) -> Compliance:
+    """Reads the copies of policies in the namespaces of clusters."""
+    found: dict[str, dict[ClusterName, str]] = {}
+    for each in policies:
+        state = (each.get("status") or {}).get("compliant") or ""
+        found.setdefault(each["metadata"]["name"], {})[ClusterName(each["metadata"]["namespace"])] = state
+    return found
 
 
 def ingress_class(obj: Object) -> IngressClassView:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from panal.addon import scores
@@ -26,6 +27,7 @@ BY_RUN = "run"
 BY_NAME = "name"
 BY_PLACEMENT = "placement"
 BY_REQUESTER = "requester"
+BY_POLICY = "policy"
 USER = "user:"  # begins a key of this index that is not a cluster
 OURS = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
 PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
@@ -64,7 +66,7 @@ def watched(grpc_server: str = "") -> list[Watched]:
     ours = [Watched(kind, label_selector=OURS, trim=trims.get(kind, drop_managed_fields), indexes=indexes) for kind in OWN_KINDS]
     entrances = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run}, optional=True) for kind in ENTRANCES]
     return [
-        Watched(kinds.FEDERATED_LEARNING),
+        Watched(kinds.FEDERATED_LEARNING, indexes={BY_POLICY: _required_policies}),
         *ours,
         *entrances,
         *(Watched(kind, optional=True) for kind in NETWORKS),
@@ -80,6 +82,7 @@ def watched(grpc_server: str = "") -> list[Watched]:
         Watched(kinds.CLUSTER_MANAGEMENT_ADDON, field_selector=f"metadata.name={names.ADDON}"),
         Watched(kinds.ADDON_DEPLOYMENT_CONFIG),
         Watched(kinds.ADDON_PLACEMENT_SCORE, label_selector=OURS, trim=_trimmed_score, optional=True),
+        Watched(kinds.POLICY, label_selector=names.ROOT_POLICY_LABEL, trim=_trimmed_policy, optional=True),
         Watched(
             kinds.CERTIFICATE_SIGNING_REQUEST,
             field_selector=f"spec.signerName={names.SIGNER}",
@@ -106,6 +109,8 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     elif kind == kinds.PLACEMENT_DECISION:
         if PLACEMENT_LABEL in labels:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
+    elif kind == kinds.POLICY:
+        yield from _not_ended(cache.by_index(kinds.FEDERATED_LEARNING, BY_POLICY, metadata["name"]))
     elif kind in ADDON_KINDS or kind in NETWORKS:  # a run may use a Gateway of another namespace
         yield from unfinished(cache)
     elif kind not in (kinds.CERTIFICATE_SIGNING_REQUEST, kinds.ADDON_PLACEMENT_SCORE):
@@ -122,9 +127,19 @@ def _successors(cache: Cache, key: RunKey) -> Iterator[RunKey]:
 
 def unfinished(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:
     """Every run that has not ended. It may wait for a cluster, a cluster set, a node or a volume claim."""
-    for run in cache.list(kinds.FEDERATED_LEARNING, namespace):
+    yield from _not_ended(cache.list(kinds.FEDERATED_LEARNING, namespace))
+
+
+def _not_ended(runs: Iterable[Object]) -> Iterator[RunKey]:
+    for run in runs:
         if (run.get("status") or {}).get("phase") not in ENDED:
             yield RunKey(run["metadata"]["namespace"], run["metadata"]["name"])
+
+
+def _required_policies(run: Object) -> Iterable[str]:
+    """The names of the copies, in the namespaces of clusters, of the policies that the run requires."""
+    required = ((run.get("spec") or {}).get("client") or {}).get("requirePolicies") or ()
+    return {names.replicated_policy(each.get("namespace") or run["metadata"]["namespace"], each.get("name", "")) for each in required}
 
 
 def _run(obj: Object) -> Iterable[str]:
@@ -207,6 +222,19 @@ def _trimmed_score(score: Object) -> Object:
     }
 
 
+def _trimmed_policy(policy: Object) -> Object:
+    """Keeps the compliance: there may be a policy for each of many rules on each of thousands of clusters."""
+    metadata, state = policy["metadata"], (policy.get("status") or {}).get("compliant") or ""
+    kept = {"name": sys.intern(metadata["name"]), "namespace": sys.intern(metadata["namespace"])}
+    return {"metadata": {**kept, "resourceVersion": metadata["resourceVersion"]}, "status": _compliance(state)}
+
+
+@lru_cache(maxsize=16)
+def _compliance(state: str) -> Object:
+    """Shared by all policies in this state."""
+    return {"compliant": state}
+
+
 def _trimmed_request(csr: Object) -> Object:
     """Keeps little more than the name of a request that has been answered."""
     if is_pending(csr):
@@ -238,6 +266,8 @@ def affects_no_run(kind: Kind, old: Object | None, new: Object | None) -> bool:
         return _relevant_gateway_fields(old) == _relevant_gateway_fields(new)
     if kind == kinds.CONFIG_MAP:
         return _is_history(old) and _is_history(new)
+    if kind == kinds.POLICY:  # its status has a history of messages
+        return bool(old["status"] == new["status"])
     return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _relevant_fields(old) == _relevant_fields(new)
 
 

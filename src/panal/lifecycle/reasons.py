@@ -54,6 +54,8 @@ class Reason(StrEnum):
     CERTIFICATE_DENIED = "CertificateDenied"
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
+    POLICY_NOT_COMPLIANT = "PolicyNotCompliant"
+    POLICY_UNKNOWN = "PolicyUnknown"
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
     REPLY_WITHHELD = "ReplyWithheld"
@@ -152,6 +154,8 @@ REMEDY: dict[str, str] = {
     Reason.CERTIFICATE_DENIED: "Check the Events of the ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
     Reason.CERTIFICATE_REVOKED: "Run `panal certs restore CLUSTER` to allow the cluster a new certificate.",
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
+    Reason.POLICY_NOT_COMPLIANT: "Read the Policy's status in the cluster's namespace on the hub, and correct the cluster.",
+    Reason.POLICY_UNKNOWN: "Check that the Policy's Placement selects the cluster, and that the cluster's policy add-ons report.",
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",
