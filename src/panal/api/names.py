@@ -54,6 +54,7 @@ AUTHORITIES = "panal-authorities"  # ConfigMap in the controller's namespace: th
 SERVER_AUTHORITY = "panal-server-authority"  # and COLLABORATOR_AUTHORITY: Secrets in the controller's namespace
 COLLABORATOR_AUTHORITY = "panal-collaborator-authority"
 ANNOTATION_ROTATE = "fl.panal/rotate"  # on the ConfigMap AUTHORITIES: servers, collaborators, or both with a comma; then "@" and a time
+ANNOTATION_MAX_ACTIVE_RUNS = "fl.panal/max-active-runs"  # on a namespace: how many of its runs may be active at once
 ANNOTATION_REVOKED = "fl.panal/revoked"  # on a ManagedClusterAddOn: since when
 ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: the unexpired certificates, as JSON
 INITIAL_PREFIX = "PANAL_INITIAL_"  # of the reporter's variables with the credentials of the bucket of spec.server.initialModel

@@ -21,7 +21,8 @@ from panal.hub.views import run_uid
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object, drop_managed_fields
+from panal.kube.objects import Object, condition, drop_managed_fields
+from panal.lifecycle.reasons import Reason
 
 BY_RUN = "run"
 BY_NAME = "name"
@@ -70,6 +71,7 @@ def watched(grpc_server: str = "") -> list[Watched]:
         *ours,
         *entrances,
         *(Watched(kind, optional=True) for kind in NETWORKS),
+        Watched(kinds.NAMESPACE, trim=_trimmed_namespace),
         Watched(kinds.MANAGED_CLUSTER, trim=_trimmed_cluster),
         Watched(kinds.MANAGED_CLUSTER_SET),
         Watched(kinds.MANAGED_CLUSTER_SET_BINDING),
@@ -104,11 +106,14 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     if kind == kinds.FEDERATED_LEARNING:
         yield RunKey(metadata["namespace"], metadata["name"])
         yield from _successors(cache, RunKey(metadata["namespace"], metadata["name"]))
+        yield from _behind(cache, RunKey(metadata["namespace"], metadata["name"]))
     elif names.LABEL_RUN in labels and names.LABEL_RUN_NAMESPACE in labels:  # a cluster's agent may remove labels of its works
         yield RunKey(labels[names.LABEL_RUN_NAMESPACE], labels[names.LABEL_RUN])
     elif kind == kinds.PLACEMENT_DECISION:
         if PLACEMENT_LABEL in labels:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
+    elif kind == kinds.NAMESPACE:
+        yield from unfinished(cache, metadata["name"])
     elif kind == kinds.POLICY:
         yield from _not_ended(cache.by_index(kinds.FEDERATED_LEARNING, BY_POLICY, metadata["name"]))
     elif kind in ADDON_KINDS or kind in NETWORKS:  # a run may use a Gateway of another namespace
@@ -122,6 +127,13 @@ def _successors(cache: Cache, key: RunKey) -> Iterator[RunKey]:
     for run in cache.list(kinds.FEDERATED_LEARNING, key.namespace):
         initial = ((run.get("spec") or {}).get("server") or {}).get("initialModel") or {}
         if initial.get("run") == key.name and not (run.get("status") or {}).get("startTime"):
+            yield RunKey(key.namespace, run["metadata"]["name"])
+
+
+def _behind(cache: Cache, key: RunKey) -> Iterator[RunKey]:
+    """The other runs that wait for their turn in this one's namespace."""
+    for run in cache.list(kinds.FEDERATED_LEARNING, key.namespace):
+        if run["metadata"]["name"] != key.name and condition(run, "Progressing").get("reason") == Reason.RUN_LIMIT_REACHED:
             yield RunKey(key.namespace, run["metadata"]["name"])
 
 
@@ -222,6 +234,14 @@ def _trimmed_score(score: Object) -> Object:
     }
 
 
+def _trimmed_namespace(namespace: Object) -> Object:
+    """Keeps the limit of runs."""
+    metadata = namespace["metadata"]
+    limit = (metadata.get("annotations") or {}).get(names.ANNOTATION_MAX_ACTIVE_RUNS)
+    annotations = {} if limit is None else {names.ANNOTATION_MAX_ACTIVE_RUNS: limit}
+    return {"metadata": {"name": metadata["name"], "resourceVersion": metadata["resourceVersion"], "annotations": annotations}}
+
+
 def _trimmed_policy(policy: Object) -> Object:
     """Keeps the compliance: there may be a policy for each of many rules on each of thousands of clusters."""
     metadata, state = policy["metadata"], (policy.get("status") or {}).get("compliant") or ""
@@ -266,6 +286,8 @@ def affects_no_run(kind: Kind, old: Object | None, new: Object | None) -> bool:
         return _relevant_gateway_fields(old) == _relevant_gateway_fields(new)
     if kind == kinds.CONFIG_MAP:
         return _is_history(old) and _is_history(new)
+    if kind == kinds.NAMESPACE:
+        return bool(old["metadata"]["annotations"] == new["metadata"]["annotations"])
     if kind == kinds.POLICY:  # its status has a history of messages
         return bool(old["status"] == new["status"])
     return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _relevant_fields(old) == _relevant_fields(new)

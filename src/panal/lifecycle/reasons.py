@@ -21,6 +21,7 @@ NONE: Mapping[str, str] = {}
 class Reason(StrEnum):
     # waiting
     SUSPENDED = "Suspended"
+    RUN_LIMIT_REACHED = "RunLimitReached"
     NOT_ENOUGH_CLUSTERS = "NotEnoughClusters"
     CLUSTER_SET_NOT_BOUND = "ClusterSetNotBound"
     PLACEMENT_PENDING = "PlacementPending"
@@ -120,6 +121,7 @@ NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
 NORMAL = frozenset(
     {
         Reason.SUSPENDED,
+        Reason.RUN_LIMIT_REACHED,
         Reason.NOT_ENOUGH_CLUSTERS,
         Reason.PLACEMENT_PENDING,
         Reason.INITIAL_MODEL_PENDING,
@@ -135,6 +137,7 @@ NORMAL = frozenset(
 
 REMEDY: dict[str, str] = {
     Reason.SUSPENDED: "Set spec.suspend to false to resume the run.",
+    Reason.RUN_LIMIT_REACHED: "Wait until it is this run's turn; stop or suspend another run; or ask the hub's administrator to raise it.",
     Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
     Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
     Reason.IMAGE_PULL_FAILED: "Check the image's name, tag, registry and imagePullSecrets; on the local platform: `panal image build`.",

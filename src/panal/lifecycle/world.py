@@ -127,6 +127,16 @@ Compliance = Mapping[str, Mapping[ClusterName, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class OtherRun:
+    """Another run of the namespace that has neither ended nor is suspended. `reason` is why it waits, or what it does."""
+
+    name: str
+    created: datetime
+    started: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """Public PEM data for the aggregator's gateway: its certificate request and certificate (empty until requested), the collaborator
     authorities and their revocation lists."""
@@ -202,6 +212,8 @@ class World:
     progress: Progress | None  # of the current attempt, that is of `job`
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
     compliance: Compliance = field(default_factory=dict)
+    run_limit: str | None = None  # how many runs of the namespace may be active, as its annotation says
+    active_runs: tuple[OtherRun, ...] = ()  # the others of the namespace, if there is such a limit
     networks: Networks = Networks()
     credentials: Credentials = Credentials()
     resolved: Mapping[str, str] = field(default_factory=dict)  # host name -> IP address, as far as known

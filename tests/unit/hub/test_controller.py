@@ -64,6 +64,39 @@ async def test_a_refused_work_does_not_affect_other_clusters() -> None:
     ]
 
 
+def other(name: str, created: str) -> Object:
+    """A run of the same namespace, which has the limit of one active run."""
+    found = resource()
+    return {**found, "metadata": found["metadata"] | {"name": name, "uid": f"uid-{name}", "creationTimestamp": created}}
+
+
+def waits(hub: Hub, name: str) -> str:
+    status = hub.objects[kinds.FEDERATED_LEARNING, "ns", name].get("status") or {}
+    return str(next((c["reason"] for c in status.get("conditions", ()) if c["type"] == "Progressing"), ""))
+
+
+async def test_the_next_run_starts_when_one_has_ended_and_when_the_limit_is_raised() -> None:
+    limit = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "annotations": {names.ANNOTATION_MAX_ACTIVE_RUNS: "1"}}}
+    second, third = other("second", "2027-01-01T00:00:00Z"), other("third", "2027-01-02T00:00:00Z")
+    hub = ready(*started("cluster1", "cluster2", "cluster3"), limit, third, second)
+
+    def placed() -> list[str]:
+        return sorted(name for kind, _, name in hub.objects if kind == kinds.PLACEMENT)
+
+    raised = {**limit, "metadata": {"name": "ns", "annotations": {names.ANNOTATION_MAX_ACTIVE_RUNS: "2"}}}
+    await controlled(
+        hub,
+        in_order(
+            lambda: waits(hub, "second") == waits(hub, "third") == "RunLimitReached" and waits(hub, "digits") != "",
+            lambda: placed() == ["digits"],
+            lambda: end_job(hub, "Failed") is None,
+            lambda: placed() == ["second"] and waits(hub, "third") == "RunLimitReached",
+            lambda: bool(hub.put(raised)),
+            lambda: placed() == ["second", "third"],
+        ),
+    )
+
+
 def replicated(cluster: str, state: str) -> Object:
     labels = {names.ROOT_POLICY_LABEL: "ns.fl-site"}
     metadata = {"name": "ns.fl-site", "namespace": cluster, "labels": labels}
