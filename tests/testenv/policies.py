@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from cluster import PROJECT, Cluster
-from processes import free_port
+from processes import free_port, wait
 
 PROPAGATOR = ("policies", "placementbindings", "policyautomations", "policysets")
 CONTROLLER = ("configurationpolicies", "operatorpolicies")
@@ -49,7 +49,9 @@ def stop(hub: Cluster, *spokes: Cluster) -> None:
 def _define(cluster: Cluster, definitions: list[Path]) -> None:
     for path in definitions:
         cluster.kubectl("apply", "--server-side", "-f", str(path))
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    asked = ("wait", "--for=condition=Established", "--timeout=5s", *(f"--filename={path}" for path in definitions))
+    served = lambda: cluster.kubectl(*asked, check=False).count("condition met") == len(definitions)  # noqa: E731
+    wait(f"{cluster.name}: the kinds of policies are served", served, 60)
 
 
 def _ports() -> tuple[str, str]:
