@@ -25,7 +25,7 @@ MODEL_REGISTRY := $(or $(PANAL_MODEL_REGISTRY),.cache/model-registry)
 MODEL_REGISTRY_SOURCE ?= https://github.com/kubeflow/model-registry
 
 .PHONY: help demo example test-fields test-fields-short verify build test test-unit test-integration test-product test-local test-short test-flower test-openfl test-flare test-mlflow test-model-registry test-otel test-oauth2-proxy test-export test-notebooks test-serving \
-	test-conformance test-conformance-nodes test-platform test-long test-real soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
+	test-conformance test-conformance-nodes test-platform test-long test-real policies soak chaos test-e2e test-pytorch check lint format types layers venv lock images crd \
 	manifest clean flower-known flower-versions screenshots
 
 help: ## list the targets
@@ -162,10 +162,11 @@ chaos: $(VENV)/.ready ## kill processes of runs at random (CHAOS_KILLS times) on
 	PANAL_CHAOS_KILLS=$(CHAOS_KILLS) $(BIN)/pytest -s local/tests/embedded/test_embedded_8_chaos.py
 
 ENGINES := kubernetes nodes
+POLICIES := .cache/policies/governance-policy-propagator .cache/policies/config-policy-controller
 MARKS := real
 REAL = PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -p no:cacheprovider
 
-test-real: $(VENV)/.ready $(FLOWER)/.ready ## run the tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
+test-real: $(VENV)/.ready $(FLOWER)/.ready $(if $(filter kubernetes,$(ENGINES)),$(POLICIES)) ## run the tests on real Kubernetes and Open Cluster Management (docs/design/testing.md)
 ifdef ARGS
 	$(REAL) tests/real $(ARGS)
 else # the clusters of one part end before those of the next start: all of them at once are too much for a small machine
@@ -173,6 +174,15 @@ else # the clusters of one part end before those of the next start: all of them 
 	$(REAL) -n 4 tests/real/test_s3*.py # they mostly wait
 	for engine in $(ENGINES); do $(REAL) tests/real/test_$${engine}_*.py -m "$(MARKS)"; done
 endif
+
+# The CRDs of Open Cluster Management's policies are in the Go modules of its controllers.
+.cache/policies/governance-policy-propagator: MODULE := open-cluster-management.io/governance-policy-propagator@v0.16.0
+.cache/policies/config-policy-controller: MODULE := open-cluster-management.io/config-policy-controller@v0.15.0
+$(POLICIES):
+	mkdir -p $(@D)
+	ln -sfn "$$(go mod download -json $(MODULE) | $(PYTHON) -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')" $@
+
+policies: $(POLICIES) ## get the CRDs of policies, for tests/real/test_kubernetes_7_policies.py (needs Go)
 
 test-e2e: test-real ## alias of test-real
 

@@ -40,6 +40,11 @@ class Right(NamedTuple):
         return self.group in ("gateway.networking.k8s.io", "route.openshift.io") or self.resource in ("ingresses", "ingressclasses")
 
     @property
+    def is_about_policies(self) -> bool:
+        """Those are used by tests/real/test_kubernetes_7_policies.py: the hub with nodes has no policies."""
+        return self.group == "policy.open-cluster-management.io"
+
+    @property
     def is_about_certificates(self) -> bool:
         """Those are used, each of them, by tests/real/test_certificates.py, and not by every run."""
         return self.group in ("addon.open-cluster-management.io", "certificates.k8s.io") or self.resource == "secrets"

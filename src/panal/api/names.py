@@ -47,12 +47,14 @@ TRUST = f"{ADDON}-trust"  # ConfigMap on the managed cluster: ca.crt, the trust 
 SITE = f"{ADDON}-site"  # optional ConfigMap on the managed cluster, by its owner: the site configuration
 PROXY = f"{ADDON}-proxy"  # optional Secret on the managed cluster, by its owner: credentials for the site's proxy
 DATA_ACCESS = f"{ADDON}-data"  # Secret on the managed cluster, by its owner: environment variables of apps whose data is in a bucket
+ROOT_POLICY_LABEL = "policy.open-cluster-management.io/root-policy"  # on the copies of a Policy: NAMESPACE.NAME of the original
 ADDON_LABEL = "open-cluster-management.io/addon-name"
 CLUSTER_LABEL = "open-cluster-management.io/cluster-name"
 AUTHORITIES = "panal-authorities"  # ConfigMap in the controller's namespace: the public part of the authorities
 SERVER_AUTHORITY = "panal-server-authority"  # and COLLABORATOR_AUTHORITY: Secrets in the controller's namespace
 COLLABORATOR_AUTHORITY = "panal-collaborator-authority"
 ANNOTATION_ROTATE = "fl.panal/rotate"  # on the ConfigMap AUTHORITIES: servers, collaborators, or both with a comma; then "@" and a time
+ANNOTATION_MAX_ACTIVE_RUNS = "fl.panal/max-active-runs"  # on a namespace: how many of its runs may be active at once
 ANNOTATION_REVOKED = "fl.panal/revoked"  # on a ManagedClusterAddOn: since when
 ANNOTATION_CERTIFICATES = "fl.panal/certificates"  # on a ManagedClusterAddOn: the unexpired certificates, as JSON
 INITIAL_PREFIX = "PANAL_INITIAL_"  # of the reporter's variables with the credentials of the bucket of spec.server.initialModel
@@ -96,6 +98,11 @@ POD_DIR = "/panal/pod"  # in memory, created by the init container: the Pod's se
 POD_SECRET = "secret"  # in POD_DIR: one line, the value of POD_HEADER
 POD_USERS = "users"  # in POD_DIR: the same for Envoy, as an htpasswd file
 POD_GATEWAY = "gateway.json"  # in POD_DIR of a collaborator: the bootstrap configuration of its gateway
+
+
+def replicated_policy(namespace: str, name: str) -> str:
+    """The copy of a Policy in the namespace of each cluster on which it is placed. Its status has the cluster's compliance."""
+    return f"{namespace}.{name}"
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,7 @@ from panal.api.run_config import RunConfig
 from panal.api.schema import Model, kept_as_json, rule
 
 MAX_LISTENERS = 8
+MAX_POLICIES = 16
 MAX_PATH = 1024
 MAX_SECONDS = 2**31 - 1  # 68 years: a time so long after the run's creation still exists
 SIZE = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][0-9]{1,2})?$"
@@ -446,6 +447,11 @@ class Server(PodSettings):
     superlink: str = Field(default="", max_length=MAX_PATH, description="Accepted and ignored: each run has its own aggregator.")
 
 
+class PolicyReference(Model):
+    name: str = Field(min_length=1, max_length=253, pattern=SUBDOMAIN, description="The name of the Policy, as its author has created it.")
+    namespace: str = Field(default="", max_length=63, pattern=LABEL, description="Its namespace. If not set: the namespace of the run.")
+
+
 class Client(PodSettings):
     image: str = Field(
         default="",
@@ -463,6 +469,13 @@ class Client(PodSettings):
         "namespace panal-collaborator of that cluster, or an absolute path on its nodes. A cluster without the ClusterClaim does not "
         "take part. None: the run needs no data of the clusters, and clusters that announce no data take part as well. "
         "If not set: the last claim with operator Exists in placement; if there is none, the run fails.",
+    )
+    require_policies: list[PolicyReference] = Field(
+        default_factory=list,
+        max_length=MAX_POLICIES,
+        description="Policies of Open Cluster Management with which a cluster must be Compliant. A cluster that is not, or whose state is "
+        "not known to the hub, does not take part; one that is no longer Compliant is removed from the run until it is again.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     minimum_examples: int | None = Field(
         default=None,

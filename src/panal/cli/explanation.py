@@ -11,8 +11,9 @@ from panal.api.names import ClusterName
 from panal.client.problem import Code, Problem
 from panal.lifecycle.collaborators import without_data
 from panal.lifecycle.participants import refused
+from panal.lifecycle.policies import not_compliant
 from panal.lifecycle.reasons import REMEDY, Reason, Trouble
-from panal.lifecycle.world import ClusterView, SiteView
+from panal.lifecycle.world import ClusterView, Compliance, SiteView
 from panal.placement.obstacles import Cause, Obstacle, about_hidden_claims
 from panal.placement.selection import Selection, Standing, Verdict
 
@@ -23,8 +24,15 @@ FIELD = "spec.client.placement"
 LeftOut = Mapping[str, tuple[Obstacle, ...]]
 
 
-def leaving_out(clusters: Mapping[ClusterName, ClusterView], sites: Mapping[ClusterName, SiteView] | None, claim: str) -> LeftOut:
-    """Why the run leaves out clusters even if they are selected. `sites` None: not known. `claim`: that of the data."""
+def leaving_out(
+    clusters: Mapping[ClusterName, ClusterView],
+    sites: Mapping[ClusterName, SiteView] | None,
+    claim: str,
+    required: tuple[str, ...] = (),
+    compliance: Compliance | None = None,
+) -> LeftOut:
+    """Why the run leaves out clusters even if they are selected. `sites` or `compliance` None: not known. `claim`: that of the data.
+    `required`: see `policies.required`."""
     found = {}
     for name, cluster in clusters.items():
         obstacles = []
@@ -35,6 +43,8 @@ def leaving_out(clusters: Mapping[ClusterName, ClusterView], sites: Mapping[Clus
             obstacles.append(_of(Cause.ADDON, name, trouble))
         if claim and (trouble := without_data(cluster, claim)):
             obstacles.append(_of(Cause.DATA, name, trouble))
+        if compliance is not None and (trouble := not_compliant(name, required, compliance)):
+            obstacles.append(_of(Cause.POLICY, name, trouble))
         if obstacles:
             found[str(name)] = tuple(obstacles)
     return found

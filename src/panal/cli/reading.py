@@ -16,7 +16,8 @@ from panal.kube.client import Client, Selector
 from panal.kube.errors import Forbidden, NotFound
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, uid_of
-from panal.lifecycle.world import SiteView
+from panal.lifecycle.policies import required
+from panal.lifecycle.world import Compliance, SiteView
 from panal.placement.hub import Hub, placement_of
 from panal.placement.prioritizers import weights
 from panal.placement.selectors import MisconfiguredError
@@ -25,11 +26,13 @@ from panal.placement.selectors import MisconfiguredError
 @dataclass(slots=True)
 class Seen:
     """What the hub has of the run and of all clusters. `whole`: enough to evaluate the placement. `sites` are None if they cannot be
-    read, `placement` and `decisions` if there are none. `unread` says what could not be read."""
+    read, `compliance` if a policy that the run requires cannot, `placement` and `decisions` if there are none. `unread` says what could not
+    be read."""
 
     hub: Hub
     whole: bool
     sites: Mapping[ClusterName, SiteView] | None
+    compliance: Compliance | None
     placement: Object | None
     decisions: list[Object] | None
     unread: list[str] = field(default_factory=list)
@@ -59,6 +62,7 @@ class Reading:
             hub=Hub(clusters or [], sets or [], bindings or [], decisions or [], scores or []),
             whole=None not in (clusters, sets, bindings),
             sites=None if installed is None else _sites(installed, addon, configs),
+            compliance=await self._compliance(spec, namespace),
             placement=placement,
             decisions=own if decisions is not None and placement else None,
             unread=self._unread,
@@ -88,6 +92,23 @@ class Reading:
             return []  # as the explanation says
         found = [await self._list(kinds.ADDON_PLACEMENT_SCORE, f"scores {n} are 0", Selector(fields=f"metadata.name={n}")) for n in wanted]
         return [score for each in found for score in each or ()]
+
+    async def _compliance(self, spec: Spec, namespace: str) -> Compliance | None:
+        """The copies of the policies that the run requires. A hub without policies has none of them."""
+        found: list[Object] = []
+        for name in required(spec.client, namespace):
+            selector = Selector(labels=names.ROOT_POLICY_LABEL, fields=f"metadata.name={name}")
+            try:
+                found += (await self._client.list(kinds.POLICY, selector)).items
+            except NotFound:
+                self._unread.append(f"the hub does not have {kinds.POLICY}: no cluster can comply with the policies that the run requires")
+                return {}
+            except Forbidden:
+                self._unread.append(
+                    f"you may not list {kinds.POLICY} of all namespaces: the policies that the run requires are not checked"
+                )
+                return None
+        return views.compliance(found)
 
     async def _placement(self, run: Object) -> Object | None:
         """The run's own, not that of an earlier run with its name."""

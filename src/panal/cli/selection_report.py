@@ -18,6 +18,7 @@ from panal.cli.reading import Seen
 from panal.hub import views
 from panal.kube.objects import Object
 from panal.lifecycle.placement import rendered
+from panal.lifecycle.policies import required
 from panal.lifecycle.world import ClusterView
 from panal.placement.data import data_claim
 from panal.placement.hub import Hub
@@ -50,7 +51,13 @@ def report(run: Object, spec: Spec, seen: Seen, planned: bool, now: datetime, ce
         needed=spec.server.min_available_clients,
         number=wanted.get("numberOfClusters"),
         selection=selection,
-        left_out=leaving_out(_clusters(hub), seen.sites, data_claim(wanted, spec.client.data_claim)),
+        left_out=leaving_out(
+            _clusters(hub),
+            seen.sites,
+            data_claim(wanted, spec.client.data_claim),
+            required(spec.client, metadata["namespace"]),
+            seen.compliance,
+        ),
         notes=(*notes, *selection.hints),
     )
 

@@ -93,25 +93,29 @@ class Controller:
 
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         changed = new or old
-        if changed is None or affects_no_run(kind, old, new) or self._is_echo(kind, new):
+        if changed is None or affects_no_run(kind, old, new):
             return
+        echo = self._echo(kind, new)
         if kind == kinds.MANIFEST_WORK and new is None:
             self._applier.works.forget(changed)
         relabelled = [old] if old is not None and new is not None and labels_of(old) != labels_of(new) else []  # it was another run's
         for obj in (changed, *relabelled):
             for key in affected(self._cache, kind, obj):
+                if key == echo:
+                    continue
                 self._queue.add_after(key, max(SETTLE, self._resting(key)))
 
-    def _is_echo(self, kind: Kind, new: Object | None) -> bool:
-        """Whether the change is the controller's own status write, received by the watch. Forgets the write, since the cache has it."""
+    def _echo(self, kind: Kind, new: Object | None) -> RunKey | None:
+        """The run if the change is the controller's own status write, received by the watch: it affects only other runs, which wait for
+        this one. Forgets the write, since the cache has it."""
         if kind != kinds.FEDERATED_LEARNING or new is None:
-            return False
+            return None
         key = RunKey(new["metadata"]["namespace"], new["metadata"]["name"])
         written, _ = self._written.get(key, (None, 0.0))
         if written is None or version_of(written) != version_of(new):
-            return False
+            return None
         self._written.pop(key)
-        return True
+        return key
 
     async def _timed(self, key: RunKey) -> float | None:
         if (rest := self._resting(key)) > 0:  # a change during the last reconcile has added the key

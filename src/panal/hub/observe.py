@@ -6,7 +6,7 @@ The next step, `supply`, adds signed certificates and resolved addresses.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -26,7 +26,20 @@ from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
 from panal.kube.objects import Object, version_of
-from panal.lifecycle.world import ClusterView, Credentials, JobView, Networks, PlacementView, Run, SiteView, WorkView, World
+from panal.lifecycle import policies
+from panal.lifecycle.world import (
+    ClusterView,
+    Compliance,
+    Credentials,
+    JobView,
+    Networks,
+    OtherRun,
+    PlacementView,
+    Run,
+    SiteView,
+    WorkView,
+    World,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +92,7 @@ class Observer:
         job = self._one(kinds.JOB, run, names.aggregator(run.name))
         bindings = [b for b in cache.list(kinds.MANAGED_CLUSTER_SET_BINDING, namespace) if not b["metadata"].get("deletionTimestamp")]
         started = job is not None
+        limit = views.run_limit(cache.get(kinds.NAMESPACE, "", namespace))
         return World(
             run=run,
             images=self._settings.images,
@@ -94,6 +108,9 @@ class Observer:
             exposed=tuple(obj for _, obj in self._of_run(run, kinds.SERVICE, *self._entrances())),
             volume_claims=frozenset(c["metadata"]["name"] for c in cache.list(kinds.PERSISTENT_VOLUME_CLAIM, namespace)),
             node_addresses=views.node_addresses(cache.list(kinds.NODE)),
+            compliance=self._compliance(run, clusters),
+            run_limit=limit,
+            active_runs=tuple(self._other_runs(run)) if limit is not None else (),
             networks=self._networks(),
             works={w.cluster: w for w in self.works(run)},
             progress=self._progress(run, job),
@@ -181,6 +198,16 @@ class Observer:
                 self._progress_seen.pop(next(iter(self._progress_seen)))
             self._progress_seen[run.uid] = version_of(found), progress
         return progress if job and progress and progress.attempt == job["metadata"]["uid"] else None
+
+    def _compliance(self, run: Run, clusters: Iterable[ClusterName]) -> Compliance:
+        """Empty on a hub without policies, and until they may be read."""
+        required = policies.required(run.spec.client, run.namespace)
+        copies = (self._cache.get(kinds.POLICY, cluster, name) for name in required for cluster in clusters)
+        return views.compliance(copy for copy in copies if copy)
+
+    def _other_runs(self, run: Run) -> Iterator[OtherRun]:
+        others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)
+        return (other for other in map(views.other_run, others) if other)
 
     def _sets_of_others(self, run: Run) -> frozenset[str]:
         others = (o for o in self._cache.list(kinds.FEDERATED_LEARNING, run.namespace) if o["metadata"]["uid"] != run.uid)

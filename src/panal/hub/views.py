@@ -10,8 +10,19 @@ from panal.addon.config import SiteConfig
 from panal.addon.issued import latest_end
 from panal.api import names
 from panal.api.names import ClusterName
+from panal.api.status import ENDED
 from panal.kube.objects import Object, condition, holds
-from panal.lifecycle.world import ClusterView, ContainerView, IngressClassView, JobView, PlacementView, PodView, SiteView
+from panal.lifecycle.world import (
+    ClusterView,
+    Compliance,
+    ContainerView,
+    IngressClassView,
+    JobView,
+    OtherRun,
+    PlacementView,
+    PodView,
+    SiteView,
+)
 from panal.placement.sets import members as members_of
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"  # annotation
@@ -51,6 +62,30 @@ def cluster(obj: Object) -> ClusterView:
         taints=tuple((t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()),
         untimed=any(not t.get("timeAdded") for t in spec.get("taints") or ()),
     )
+
+
+def compliance(policies: Iterable[Object]) -> Compliance:
+    """Reads the copies of policies in the namespaces of clusters."""
+    found: dict[str, dict[ClusterName, str]] = {}
+    for each in policies:
+        state = (each.get("status") or {}).get("compliant") or ""
+        found.setdefault(each["metadata"]["name"], {})[ClusterName(each["metadata"]["namespace"])] = state
+    return found
+
+
+def run_limit(namespace: Object | None) -> str | None:
+    """How many runs of the namespace may be active, as its annotation says."""
+    annotations: dict[str, str] = namespace["metadata"].get("annotations") or {} if namespace else {}
+    return annotations.get(names.ANNOTATION_MAX_ACTIVE_RUNS)
+
+
+def other_run(obj: Object) -> OtherRun | None:
+    """None if it has ended, is suspended, or is deleted before it has started."""
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    started = bool(status.get("startTime"))
+    if status.get("phase") in ENDED or (obj.get("spec") or {}).get("suspend") or (metadata.get("deletionTimestamp") and not started):
+        return None
+    return OtherRun(metadata["name"], created(obj), started, condition(obj, "Progressing").get("reason", ""))
 
 
 def ingress_class(obj: Object) -> IngressClassView:

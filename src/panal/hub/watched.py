@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from panal.addon import scores
@@ -20,12 +21,14 @@ from panal.hub.views import run_uid
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object, drop_managed_fields
+from panal.kube.objects import Object, condition, drop_managed_fields
+from panal.lifecycle.reasons import Reason
 
 BY_RUN = "run"
 BY_NAME = "name"
 BY_PLACEMENT = "placement"
 BY_REQUESTER = "requester"
+BY_POLICY = "policy"
 USER = "user:"  # begins a key of this index that is not a cluster
 OURS = ",".join(f"{k}={v}" for k, v in names.MANAGED_BY.items())
 PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
@@ -64,10 +67,11 @@ def watched(grpc_server: str = "") -> list[Watched]:
     ours = [Watched(kind, label_selector=OURS, trim=trims.get(kind, drop_managed_fields), indexes=indexes) for kind in OWN_KINDS]
     entrances = [Watched(kind, label_selector=OURS, indexes={BY_RUN: _run}, optional=True) for kind in ENTRANCES]
     return [
-        Watched(kinds.FEDERATED_LEARNING),
+        Watched(kinds.FEDERATED_LEARNING, indexes={BY_POLICY: _required_policies}),
         *ours,
         *entrances,
         *(Watched(kind, optional=True) for kind in NETWORKS),
+        Watched(kinds.NAMESPACE, trim=_trimmed_namespace),
         Watched(kinds.MANAGED_CLUSTER, trim=_trimmed_cluster),
         Watched(kinds.MANAGED_CLUSTER_SET),
         Watched(kinds.MANAGED_CLUSTER_SET_BINDING),
@@ -80,6 +84,7 @@ def watched(grpc_server: str = "") -> list[Watched]:
         Watched(kinds.CLUSTER_MANAGEMENT_ADDON, field_selector=f"metadata.name={names.ADDON}"),
         Watched(kinds.ADDON_DEPLOYMENT_CONFIG),
         Watched(kinds.ADDON_PLACEMENT_SCORE, label_selector=OURS, trim=_trimmed_score, optional=True),
+        Watched(kinds.POLICY, label_selector=names.ROOT_POLICY_LABEL, trim=_trimmed_policy, optional=True),
         Watched(
             kinds.CERTIFICATE_SIGNING_REQUEST,
             field_selector=f"spec.signerName={names.SIGNER}",
@@ -101,11 +106,16 @@ def affected(cache: Cache, kind: Kind, changed: Object) -> Iterator[RunKey]:
     if kind == kinds.FEDERATED_LEARNING:
         yield RunKey(metadata["namespace"], metadata["name"])
         yield from _successors(cache, RunKey(metadata["namespace"], metadata["name"]))
+        yield from _behind(cache, RunKey(metadata["namespace"], metadata["name"]))
     elif names.LABEL_RUN in labels and names.LABEL_RUN_NAMESPACE in labels:  # a cluster's agent may remove labels of its works
         yield RunKey(labels[names.LABEL_RUN_NAMESPACE], labels[names.LABEL_RUN])
     elif kind == kinds.PLACEMENT_DECISION:
         if PLACEMENT_LABEL in labels:
             yield RunKey(metadata["namespace"], labels[PLACEMENT_LABEL])
+    elif kind == kinds.NAMESPACE:
+        yield from unfinished(cache, metadata["name"])
+    elif kind == kinds.POLICY:
+        yield from _not_ended(cache.by_index(kinds.FEDERATED_LEARNING, BY_POLICY, metadata["name"]))
     elif kind in ADDON_KINDS or kind in NETWORKS:  # a run may use a Gateway of another namespace
         yield from unfinished(cache)
     elif kind not in (kinds.CERTIFICATE_SIGNING_REQUEST, kinds.ADDON_PLACEMENT_SCORE):
@@ -120,11 +130,28 @@ def _successors(cache: Cache, key: RunKey) -> Iterator[RunKey]:
             yield RunKey(key.namespace, run["metadata"]["name"])
 
 
+def _behind(cache: Cache, key: RunKey) -> Iterator[RunKey]:
+    """The other runs that wait for their turn in this one's namespace."""
+    for run in cache.list(kinds.FEDERATED_LEARNING, key.namespace):
+        if run["metadata"]["name"] != key.name and condition(run, "Progressing").get("reason") == Reason.RUN_LIMIT_REACHED:
+            yield RunKey(key.namespace, run["metadata"]["name"])
+
+
 def unfinished(cache: Cache, namespace: str | None = None) -> Iterator[RunKey]:
     """Every run that has not ended. It may wait for a cluster, a cluster set, a node or a volume claim."""
-    for run in cache.list(kinds.FEDERATED_LEARNING, namespace):
+    yield from _not_ended(cache.list(kinds.FEDERATED_LEARNING, namespace))
+
+
+def _not_ended(runs: Iterable[Object]) -> Iterator[RunKey]:
+    for run in runs:
         if (run.get("status") or {}).get("phase") not in ENDED:
             yield RunKey(run["metadata"]["namespace"], run["metadata"]["name"])
+
+
+def _required_policies(run: Object) -> Iterable[str]:
+    """The names of the copies, in the namespaces of clusters, of the policies that the run requires."""
+    required = ((run.get("spec") or {}).get("client") or {}).get("requirePolicies") or ()
+    return {names.replicated_policy(each.get("namespace") or run["metadata"]["namespace"], each.get("name", "")) for each in required}
 
 
 def _run(obj: Object) -> Iterable[str]:
@@ -207,6 +234,27 @@ def _trimmed_score(score: Object) -> Object:
     }
 
 
+def _trimmed_namespace(namespace: Object) -> Object:
+    """Keeps the limit of runs."""
+    metadata = namespace["metadata"]
+    limit = (metadata.get("annotations") or {}).get(names.ANNOTATION_MAX_ACTIVE_RUNS)
+    annotations = {} if limit is None else {names.ANNOTATION_MAX_ACTIVE_RUNS: limit}
+    return {"metadata": {"name": metadata["name"], "resourceVersion": metadata["resourceVersion"], "annotations": annotations}}
+
+
+def _trimmed_policy(policy: Object) -> Object:
+    """Keeps the compliance: there may be a policy for each of many rules on each of thousands of clusters."""
+    metadata, state = policy["metadata"], (policy.get("status") or {}).get("compliant") or ""
+    kept = {"name": sys.intern(metadata["name"]), "namespace": sys.intern(metadata["namespace"])}
+    return {"metadata": {**kept, "resourceVersion": metadata["resourceVersion"]}, "status": _compliance(state)}
+
+
+@lru_cache(maxsize=16)
+def _compliance(state: str) -> Object:
+    """Shared by all policies in this state."""
+    return {"compliant": state}
+
+
 def _trimmed_request(csr: Object) -> Object:
     """Keeps little more than the name of a request that has been answered."""
     if is_pending(csr):
@@ -238,6 +286,10 @@ def affects_no_run(kind: Kind, old: Object | None, new: Object | None) -> bool:
         return _relevant_gateway_fields(old) == _relevant_gateway_fields(new)
     if kind == kinds.CONFIG_MAP:
         return _is_history(old) and _is_history(new)
+    if kind == kinds.NAMESPACE:
+        return bool(old["metadata"]["annotations"] == new["metadata"]["annotations"])
+    if kind == kinds.POLICY:  # its status has a history of messages
+        return bool(old["status"] == new["status"])
     return kind in (kinds.NODE, kinds.MANAGED_CLUSTER) and _relevant_fields(old) == _relevant_fields(new)
 
 

@@ -43,6 +43,7 @@ _ADMISSION = "admissionregistration.k8s.io"
 _OPERATOR = "operator.open-cluster-management.io"
 _GATEWAY = "gateway.networking.k8s.io"
 _SERVING = "serving.kserve.io"
+_POLICY = "policy.open-cluster-management.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 FEDERATED_LEARNING = Kind(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
@@ -53,6 +54,7 @@ MANAGED_CLUSTER_SET_BINDING = Kind(_CLUSTER, "v1beta2", "ManagedClusterSetBindin
 PLACEMENT = Kind(_CLUSTER, "v1beta1", "Placement", "placements")
 PLACEMENT_DECISION = Kind(_CLUSTER, "v1beta1", "PlacementDecision", "placementdecisions")
 ADDON_PLACEMENT_SCORE = Kind(_CLUSTER, "v1alpha1", "AddOnPlacementScore", "addonplacementscores")
+POLICY = Kind(_POLICY, "v1", "Policy", "policies")
 CLUSTER_CLAIM = Kind(_CLUSTER, "v1alpha1", "ClusterClaim", "clusterclaims", namespaced=False)
 MANIFEST_WORK = Kind(_WORK, "v1", "ManifestWork", "manifestworks")
 APPLIED_MANIFEST_WORK = Kind(_WORK, "v1", "AppliedManifestWork", "appliedmanifestworks", namespaced=False)

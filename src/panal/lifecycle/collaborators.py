@@ -14,7 +14,7 @@ from typing import Any
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import Status
-from panal.lifecycle import collaborator_pod, feedback, partitions
+from panal.lifecycle import collaborator_pod, feedback, partitions, policies
 from panal.lifecycle.collaborator_pod import Common, Site, on_open_shift
 from panal.lifecycle.exposure import Found, Way, way
 from panal.lifecycle.metadata import identity, labels
@@ -88,10 +88,19 @@ def works(world: World, clusters: Iterable[ClusterName], listeners: Sequence[Fou
 
 
 def excluded(world: World, clusters: Iterable[ClusterName]) -> Mapping[ClusterName, Trouble]:
-    """Those of `clusters` that get no collaborator, or lose it, and why: they are not admitted, or no longer announce valid data."""
-    claim = data_claim(world.run.spec.client.placement, world.run.spec.client.data_claim)
-    found = ((cluster, not_admitted(world, cluster) or without_data(world.clusters.get(cluster), claim)) for cluster in clusters)
-    return {cluster: why for cluster, why in found if why}
+    """Those of `clusters` that get no collaborator, or lose it, and why: they are not admitted, no longer announce valid data, or do not
+    comply with a policy that the run requires."""
+    client = world.run.spec.client
+    claim, required = data_claim(client.placement, client.data_claim), policies.required(client, world.run.namespace)
+
+    def why(cluster: ClusterName) -> Trouble | None:
+        return (
+            not_admitted(world, cluster)
+            or without_data(world.clusters.get(cluster), claim)
+            or policies.not_compliant(cluster, required, world.compliance)
+        )
+
+    return {cluster: trouble for cluster in clusters if (trouble := why(cluster))}
 
 
 def without_data(cluster: ClusterView | None, claim: str) -> Trouble | None:

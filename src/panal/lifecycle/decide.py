@@ -4,6 +4,7 @@ deleted? ended?                                -> cleanup
 cannot run here? stopped? deadline over?       -> Failed
 suspended?                                     -> Waiting; aggregator and collaborators are removed
 initial model not there yet?                   -> Waiting; Failed if it will never be
+too many runs active in the namespace?         -> Waiting for its turn
 Placement misconfigured? not enough clusters?  -> Waiting, with what is missing
 no listener that the hub can have?             -> Waiting, with what it lacks
 else the run starts. Each of these steps changes an object on the hub, which triggers the next reconcile:
@@ -40,6 +41,7 @@ from panal.lifecycle import (
     placement,
     recovery,
     refused,
+    run_limit,
     status,
     story,
 )
@@ -92,6 +94,8 @@ def _step(world: World, now: datetime) -> Step:
     if not _started(world):
         if absent := initial_model.missing(world, now):
             return _failed(world, _before(world), absent.trouble) if absent.final else _without_initial_model(world, absent, now)
+        if full := run_limit.reached(world):
+            return Step(Outcome(phase=Phase.WAITING, reason=Reason.RUN_LIMIT_REACHED, message=full.message))
         if placement.misconfigured(world):
             return _misconfigured(world)
         if not selection.enough:

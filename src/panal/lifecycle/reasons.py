@@ -21,6 +21,7 @@ NONE: Mapping[str, str] = {}
 class Reason(StrEnum):
     # waiting
     SUSPENDED = "Suspended"
+    RUN_LIMIT_REACHED = "RunLimitReached"
     NOT_ENOUGH_CLUSTERS = "NotEnoughClusters"
     CLUSTER_SET_NOT_BOUND = "ClusterSetNotBound"
     PLACEMENT_PENDING = "PlacementPending"
@@ -55,6 +56,8 @@ class Reason(StrEnum):
     CERTIFICATE_DENIED = "CertificateDenied"
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
+    POLICY_NOT_COMPLIANT = "PolicyNotCompliant"
+    POLICY_UNKNOWN = "PolicyUnknown"
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
     REPLY_WITHHELD = "ReplyWithheld"
@@ -119,6 +122,7 @@ NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
 NORMAL = frozenset(
     {
         Reason.SUSPENDED,
+        Reason.RUN_LIMIT_REACHED,
         Reason.NOT_ENOUGH_CLUSTERS,
         Reason.PLACEMENT_PENDING,
         Reason.INITIAL_MODEL_PENDING,
@@ -135,6 +139,7 @@ NORMAL = frozenset(
 
 REMEDY: dict[str, str] = {
     Reason.SUSPENDED: "Set spec.suspend to false to resume the run.",
+    Reason.RUN_LIMIT_REACHED: "Wait until it is this run's turn; stop or suspend another run; or ask the hub's administrator to raise it.",
     Reason.NOT_ENOUGH_CLUSTERS: "Join or label clusters so that they qualify, or lower spec.server.minAvailableClients.",
     Reason.CLUSTER_SET_NOT_BOUND: "Create a ManagedClusterSetBinding for the set in the run's namespace.",
     Reason.IMAGE_PULL_FAILED: "Check the image's name, tag, registry and imagePullSecrets; on the local platform: `panal image build`.",
@@ -154,6 +159,8 @@ REMEDY: dict[str, str] = {
     Reason.CERTIFICATE_DENIED: "Check the Events of the ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
     Reason.CERTIFICATE_REVOKED: "Run `panal certs restore CLUSTER` to allow the cluster a new certificate.",
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
+    Reason.POLICY_NOT_COMPLIANT: "Read the Policy's status in the cluster's namespace on the hub, and correct the cluster.",
+    Reason.POLICY_UNKNOWN: "Check that the Policy's Placement selects the cluster, and that the cluster's policy add-ons report.",
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",

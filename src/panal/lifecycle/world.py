@@ -121,6 +121,21 @@ class SiteView:
     config: SiteConfig = NOTHING
 
 
+# The state of a policy on each cluster (Compliant, NonCompliant, Pending, or empty: none yet), by `names.replicated_policy`. Policies that
+# the run does not require are absent, and those that no cluster has.
+Compliance = Mapping[str, Mapping[ClusterName, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRun:
+    """Another run of the namespace that has neither ended nor is suspended. `reason` is why it waits, or what it does."""
+
+    name: str
+    created: datetime
+    started: bool
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Public PEM data for the aggregator's gateway: its certificate request and certificate (empty until requested), the collaborator
@@ -196,6 +211,9 @@ class World:
     works: Mapping[ClusterName, WorkView]
     progress: Progress | None  # of the current attempt, that is of `job`
     sites: Mapping[ClusterName, SiteView]  # clusters on which the add-on is installed
+    compliance: Compliance = field(default_factory=dict)
+    run_limit: str | None = None  # how many runs of the namespace may be active, as its annotation says
+    active_runs: tuple[OtherRun, ...] = ()  # the others of the namespace, if there is such a limit
     networks: Networks = Networks()
     credentials: Credentials = Credentials()
     resolved: Mapping[str, str] = field(default_factory=dict)  # host name -> IP address, as far as known

@@ -38,6 +38,7 @@ class Cause(StrEnum):
     NOT_ACCEPTED = "NotAccepted"  # this and the following: the run leaves out a cluster that is selected
     ADDON = "Addon"
     DATA = "Data"
+    POLICY = "Policy"
 
 
 @dataclass(frozen=True, slots=True)

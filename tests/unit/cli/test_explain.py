@@ -214,6 +214,54 @@ def test_two_runs_in_a_file_are_too_many(explain, tmp_path):
     assert (code, "has the namespace team, but -n is other" in err) == (Code.USAGE, True)
 
 
+POLICY = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": str(kinds.POLICY)},
+    "spec": {
+        "group": kinds.POLICY.group,
+        "names": {"kind": "Policy", "listKind": "PolicyList", "plural": "policies", "singular": "policy"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+def test_required_policies_are_checked_before_the_run_exists(explain, file, server):
+    required = {"requirePolicies": [{"name": "fl-site"}]}
+    code, out, _ = explain("--dry-run", "-f", file(run("digits", **required)))
+    assert code == Code.OK
+    assert "note: the hub does not have policies.policy.open-cluster-management.io: no cluster can comply" in out
+    assert "  c1; does not take part: Policy team/fl-site is placed on no cluster\n" in out
+    asyncio.run(_serve_policies(server.kubeconfig))
+    hub = api(server.kubeconfig)
+    for cluster, state in (("c1", "NonCompliant"), ("c2", "Compliant")):
+        labels = {"policy.open-cluster-management.io/root-policy": "team.fl-site"}
+        metadata = {"name": "team.fl-site", "namespace": cluster, "labels": labels}
+        hub.apply({"apiVersion": kinds.POLICY.api_version, "kind": "Policy", "metadata": metadata, "spec": {}})
+        hub.patch_status(kinds.POLICY, cluster, "team.fl-site", compliant=state)
+    _, out, _ = explain("--dry-run", "-f", file(run("digits", **required)))
+    assert "digits in namespace team: 2 of 3 clusters would be selected, 0 can take part, 2 needed" in out
+    assert "  c1; does not take part: Policy team/fl-site is NonCompliant\n" in out
+    assert "  c2; does not take part: the add-on fl-collaborator is not installed\n" in out
+    _, out, _ = explain("--dry-run", "-f", file(run("digits", **required)), "--cluster", "c3", "-o", "json")
+    left_out = json.loads(out)["clusters"][0]["leftOut"]
+    assert [(each["cause"], each["message"]) for each in left_out][1:] == [("Policy", "Policy team/fl-site is not placed on it")]
+
+
+async def _serve_policies(kubeconfig: Path) -> None:
+    async with Client.from_kubeconfig(kubeconfig) as client:
+        await serve(client, [POLICY])
+
+
 def test_thousands_of_clusters_give_a_page():
     def cluster(number: int) -> dict[str, Any]:
         labels = {f"{GROUP}/clusterset": "s", "zone": str(number % 40)}

@@ -64,6 +64,80 @@ async def test_a_refused_work_does_not_affect_other_clusters() -> None:
     ]
 
 
+def other(name: str, created: str) -> Object:
+    """A run of the same namespace, which has the limit of one active run."""
+    found = resource()
+    return {**found, "metadata": found["metadata"] | {"name": name, "uid": f"uid-{name}", "creationTimestamp": created}}
+
+
+def waits(hub: Hub, name: str) -> str:
+    status = hub.objects[kinds.FEDERATED_LEARNING, "ns", name].get("status") or {}
+    return str(next((c["reason"] for c in status.get("conditions", ()) if c["type"] == "Progressing"), ""))
+
+
+async def test_the_next_run_starts_when_one_has_ended_and_when_the_limit_is_raised() -> None:
+    limit = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "annotations": {names.ANNOTATION_MAX_ACTIVE_RUNS: "1"}}}
+    second, third = other("second", "2027-01-01T00:00:00Z"), other("third", "2027-01-02T00:00:00Z")
+    hub = ready(*started("cluster1", "cluster2", "cluster3"), limit, third, second)
+
+    def placed() -> list[str]:
+        return sorted(name for kind, _, name in hub.objects if kind == kinds.PLACEMENT)
+
+    raised = {**limit, "metadata": {"name": "ns", "annotations": {names.ANNOTATION_MAX_ACTIVE_RUNS: "2"}}}
+    await controlled(
+        hub,
+        in_order(
+            lambda: waits(hub, "second") == waits(hub, "third") == "RunLimitReached" and waits(hub, "digits") != "",
+            lambda: placed() == ["digits"],
+            lambda: end_job(hub, "Failed") is None,
+            lambda: placed() == ["second"] and waits(hub, "third") == "RunLimitReached",
+            lambda: bool(hub.put(raised)),
+            lambda: placed() == ["second", "third"],
+        ),
+    )
+
+
+def replicated(cluster: str, state: str) -> Object:
+    labels = {names.ROOT_POLICY_LABEL: "ns.fl-site"}
+    metadata = {"name": "ns.fl-site", "namespace": cluster, "labels": labels}
+    return {"apiVersion": kinds.POLICY.api_version, "kind": "Policy", "metadata": metadata, "status": {"compliant": state}}
+
+
+def with_work(hub: Hub) -> set[str]:
+    return {namespace for kind, namespace, _ in hub.objects if kind == kinds.MANIFEST_WORK}
+
+
+async def test_a_cluster_leaves_the_run_when_it_violates_a_required_policy_and_comes_back_when_it_complies() -> None:
+    clusters = ("cluster1", "cluster2", "cluster3")
+    policies = [replicated(each, "Compliant") for each in clusters]
+    hub = ready(resource(client={"requirePolicies": [{"name": "fl-site"}]}), *started(*clusters), *policies)
+    hub.served = {kinds.POLICY}
+
+    def reason() -> str:
+        return str(next(c["reason"] for c in hub.statuses[-1]["collaborators"] if c["cluster"] == "cluster3"))
+
+    await controlled(
+        hub,
+        in_order(
+            lambda: with_work(hub) == set(clusters),
+            lambda: bool(hub.put(replicated("cluster3", "NonCompliant"))),
+            lambda: with_work(hub) == {"cluster1", "cluster2"} and reason() == "PolicyNotCompliant",
+            lambda: bool(hub.put(replicated("cluster3", "Compliant"))),
+            lambda: with_work(hub) == set(clusters) and reason() == "",
+            lambda: bool(hub.tell("DELETED", hub.objects.pop((kinds.POLICY, "cluster2", "ns.fl-site"))) is None),
+            lambda: with_work(hub) == {"cluster1", "cluster3"},
+        ),
+    )
+    assert [c["reason"] for c in hub.statuses[-1]["collaborators"] if c["cluster"] == "cluster2"] == ["PolicyUnknown"]
+
+
+async def test_a_hub_without_policies_admits_no_cluster_to_a_run_that_requires_one() -> None:
+    hub = ready(resource(client={"requirePolicies": [{"name": "fl-site"}]}), *started("cluster1", "cluster2", "cluster3"))
+    await controlled(hub, lambda: hub.statuses)
+    assert with_work(hub) == set()
+    assert {c["reason"] for c in hub.statuses[-1]["collaborators"]} == {"PolicyUnknown"}
+
+
 @pytest.mark.parametrize(
     ("versions", "used"), [(["v1"], "v1"), (["v1alpha2", "v1alpha3"], "v1alpha3"), (["v1alpha2"], "v1alpha2"), (["v1alpha3", "v1"], "v1")]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +14,7 @@ from panal.hub.watched import BY_REQUESTER, PLACEMENT_LABEL, affected, affects_n
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.kinds import Kind
+from panal.kube.store import Store
 from requests_of_certificates import GRPC_SERVER, relayed, request
 
 
@@ -27,6 +30,10 @@ class Runs(Cache):
 
     def list(self, kind: Kind, namespace: str | None = None) -> list[dict[str, Any]]:
         return [r for r in self.runs if namespace in (None, r["metadata"]["namespace"])]
+
+    def by_index(self, kind: Kind, index: str, value: str) -> list[dict[str, Any]]:
+        (function,) = (each.indexes[index] for each in watched() if each.kind == kind)
+        return [run for run in self.runs if value in function(run)]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,60 @@ def test_requests_through_the_grpc_server_are_indexed_by_the_agent_it_names_also
 
 def _of_requests(grpc_server: str) -> Watched:
     return next(w for w in watched(grpc_server) if w.kind == kinds.CERTIFICATE_SIGNING_REQUEST)
+
+
+def replicated(state: str | None, version: str = "1", name: str = "team.fl-site") -> dict[str, Any]:
+    """The copy of a policy in a cluster's namespace, as the API server sends it."""
+    labels = {"policy.open-cluster-management.io/root-policy": name, "policy.open-cluster-management.io/cluster-name": "c1"}
+    metadata = {"name": name, "namespace": "c1", "uid": "u", "resourceVersion": version, "labels": labels, "managedFields": []}
+    history = [{"message": f"Compliant; notification {version}"}]
+    status = {} if state is None else {"compliant": state, "details": [{"compliant": state, "history": history}]}
+    policy = {"objectDefinition": {"kind": "ConfigurationPolicy", "spec": {"object-templates": []}}}
+    return {"metadata": metadata, "spec": {"disabled": False, "policy-templates": [policy]}, "status": status}
+
+
+def requiring(name: str, namespace: str, phase: str, *policies: dict[str, str]) -> dict[str, Any]:
+    return Runs.run(name, namespace, phase) | {"spec": {"client": {"requirePolicies": list(policies)}}}
+
+
+def test_a_policy_affects_the_runs_that_require_it() -> None:
+    cache = Runs()
+    cache.runs += [
+        requiring("own", "team", "Waiting", {"name": "fl-site"}),
+        requiring("named", "other", "Running", {"name": "x"}, {"name": "fl-site", "namespace": "team"}),
+        requiring("ended", "team", "Completed", {"name": "fl-site"}),
+        requiring("another", "other", "Running", {"name": "fl-site"}),
+    ]
+    assert [key.name for key in affected(cache, kinds.POLICY, replicated("Compliant"))] == ["own", "named"]
+
+
+def test_of_a_policy_only_the_compliance_is_kept_and_only_a_change_of_it_affects_runs() -> None:
+    (watch,) = (each for each in watched() if each.kind == kinds.POLICY)
+    assert (watch.optional, watch.label_selector) == (True, "policy.open-cluster-management.io/root-policy")
+    first, same, worse = (watch.trim(replicated(*each)) for each in (("Compliant", "1"), ("Compliant", "2"), ("NonCompliant", "3")))
+    kept = {"name": "team.fl-site", "namespace": "c1", "resourceVersion": "1"}
+    assert first == {"metadata": kept, "status": {"compliant": "Compliant"}}
+    assert affects_no_run(kinds.POLICY, first, same)
+    assert not affects_no_run(kinds.POLICY, same, worse)
+    assert not affects_no_run(kinds.POLICY, None, first)
+    assert watch.trim(replicated(None))["status"] == {"compliant": ""}
+
+
+def test_the_policies_of_a_large_hub_need_little_memory() -> None:
+    (watch,) = (each for each in watched() if each.kind == kinds.POLICY)
+    store = Store(watch.indexes)
+    tracemalloc.start()
+    try:
+        for cluster_number in range(100):
+            for policy_number in range(20):
+                policy = json.loads(json.dumps(replicated("Compliant", str(cluster_number * 20 + policy_number), f"team.p{policy_number}")))
+                policy["metadata"]["namespace"] = f"c{cluster_number}"
+                store.put(watch.trim(policy))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(store) == 2000
+    assert kept / len(store) < 700  # bytes: 49 MB for 20 policies on each of 3,500 clusters
 
 
 def config_map(component: str, content: str) -> dict[str, Any]:
