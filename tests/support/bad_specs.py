@@ -22,6 +22,7 @@ BAD_TEXTS = ("", "-", "a b", "a\n", "ä", "0", "../a", "a/b", "a..b")
 OF_TYPES: Mapping[str, tuple[Any, ...]] = {
     "string": (7, {}),
     "integer": ("7", 1.5),
+    "number": ("7", {}),
     "boolean": ("true", 1),
     "array": ("a", {}),
     "object": ("a", []),
@@ -94,6 +95,8 @@ def _valid(schema: Schema) -> Any:
             return next(text for text in (*schema.get("enum", ()), *GOOD_TEXTS) if text and _matches(schema, text))
         case "integer":
             return max(1, schema.get("minimum", 1))
+        case "number":
+            return schema.get("minimum", 1.0)
         case "boolean":
             return False
         case "array":

@@ -504,6 +504,50 @@ class Publish(Model):
     )
 
 
+class SharedMetrics(StrEnum):
+    WEIGHT = "Weight"
+    NONE = "None"
+    ALL = "All"
+
+
+class DifferentialPrivacy(Model):
+    clipping_norm: float = Field(
+        ge=1e-9,
+        le=1e9,
+        description="The largest Euclidean norm of an update, over all of its float arrays together. A larger one is scaled to it.",
+    )
+    noise_multiplier: float = Field(
+        ge=1e-6,
+        le=1e3,
+        description="The standard deviation of the noise that each number of an update gets, as a multiple of clippingNorm.",
+    )
+    delta: float = Field(
+        default=1e-5,
+        ge=1e-15,
+        le=0.1,
+        description="The δ for which ε is reckoned. It should be smaller than 1 divided by the number of sites.",
+    )
+    max_epsilon: float | None = Field(
+        default=None,
+        ge=1e-3,
+        le=1e3,
+        description="The largest ε of a site. A run whose rounds need more does not start, and a site withholds an update that needs more. "
+        "If not set: no limit.",
+    )
+    metrics: SharedMetrics = Field(
+        default=SharedMetrics.WEIGHT,
+        description="Which metrics a reply has; ε does not cover them. Weight: only num-examples, by which updates are weighted. "
+        "None: none; num-examples is 1 at every site. All: those of the app.",
+    )
+
+
+class Privacy(Model):
+    differential_privacy: DifferentialPrivacy | None = Field(
+        default=None,
+        description="Each site clips its updates and adds Gaussian noise to them, before they leave it. The unit of privacy is the site.",
+    )
+
+
 class Mode(StrEnum):
     TRAIN = "Train"
     EVALUATE = "Evaluate"
@@ -548,6 +592,12 @@ NO_MODEL_FROM_AN_EVALUATION = rule(
 )
 
 
+PRIVACY_OF_A_TRAINING = rule(
+    "!self.?privacy.differentialPrivacy.hasValue() || self.?mode.orValue('') != 'Evaluate'",
+    "privacy.differentialPrivacy: not with mode Evaluate, which measures at the sites and averages no updates; remove one of them",
+)
+
+
 class Result(StrEnum):
     MODEL = "Model"
     FILES = "Files"
@@ -562,7 +612,13 @@ class Acceleration(StrEnum):
 class Spec(Model):
     model_config = ConfigDict(
         json_schema_extra={
-            "x-kubernetes-validations": [ENOUGH_CLUSTERS, EVALUATES_A_MODEL, EVALUATION_IN_ITS_MODE, NO_MODEL_FROM_AN_EVALUATION]
+            "x-kubernetes-validations": [
+                ENOUGH_CLUSTERS,
+                EVALUATES_A_MODEL,
+                EVALUATION_IN_ITS_MODE,
+                NO_MODEL_FROM_AN_EVALUATION,
+                PRIVACY_OF_A_TRAINING,
+            ]
         }
     )
 
@@ -583,6 +639,7 @@ class Spec(Model):
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}
     )
+    privacy: Privacy | None = Field(default=None, description="With framework flower: how the updates of sites are protected.")
     result: Result | None = Field(
         default=None,
         description="What the run must produce; without it the run fails. Model: a model from the app's strategy. Files: at least one "

@@ -75,6 +75,9 @@ def summary(status: Status) -> list[str]:
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
     if export := status.get("export"):
         found += [f"export  {export['uri']}", *(f"        {each['name']}, {each['check']}" for each in export.get("files") or ())]
+    if private := status.get("privacy"):
+        spent = f"ε at most {private.get('epsilon', 0):.4g} at δ {private['delta']:g} for a site, after {private.get('updates', 0)} updates"
+        found.append(f"privacy {spent} (planned: {private['plannedEpsilon']:.4g})")
     if published := (status.get("publish") or {}).get("mlflow"):
         found.append(f"mlflow  {published['uri']}")
     if files := status.get("files"):

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
     REPLY_WITHHELD = "ReplyWithheld"
+    UPDATE_WITHHELD = "UpdateWithheld"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     STORAGE_UNUSABLE = "StorageUnusable"
@@ -155,6 +156,7 @@ REMEDY: dict[str, str] = {
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",
+    Reason.UPDATE_WITHHELD: "spec.privacy lets only what it protects leave a site; the collaborator's log there says what it found.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
     Reason.LISTENER_NOT_SUPPORTED: "Change the listener, which is possible until the run starts; NodePort needs nothing else on the hub.",
     Reason.STORAGE_UNUSABLE: "Correct what the message names and create the run again.",

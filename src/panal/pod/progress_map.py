@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, history, progress
 from panal.api.progress import Progress
 from panal.api.types import ModelStatus
@@ -57,6 +59,15 @@ class ConfigMapSink:
         await self.client.merge_patch(CONFIG_MAP, self.namespace, history(self.run), {"binaryData": dict(binary_data)})
 
 
+def _progress(data: Mapping[str, str]) -> Progress:
+    """What an earlier reporter has written. If that cannot be read, there was one of which nothing is known."""
+    try:
+        return Progress.model_validate_json(data.get(KEY_PROGRESS, "{}"))
+    except ValidationError as error:
+        log.warning("the progress in the ConfigMap cannot be read: %s", error)
+        return Progress(attempt="unknown")
+
+
 def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
     return config_map.get("data") or {}
 
@@ -73,6 +84,7 @@ class ProgressMap:
     _written_at: float = 0.0
     _read_at: float = 0.0
     _rounds: str = ""
+    _begun: bool = False
 
     @property
     def current(self) -> bool:
@@ -92,8 +104,11 @@ class ProgressMap:
 
     async def sync(self) -> bool:
         """Writes changes to the ConfigMap, or reads it from time to time if there are none. Returns whether that was possible."""
-        text = self.state.text()
         try:
+            if not self._begun and self.state.progress.updates is not None:
+                self.state.follow(_progress(await self.sink.read()))
+                self._begun = True
+            text = self.state.text()
             if text != self._written or time.monotonic() - self._written_at >= REFRESH:
                 self._take(await self.sink.write({KEY_PROGRESS: text, **self.gateway.report()}))
                 self._written, self._written_at = text, time.monotonic()

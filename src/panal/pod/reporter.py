@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 
 from panal.api.history import FILE as HISTORY
 from panal.api.names import MLFLOW_CREDENTIALS, OTLP_HEADERS
-from panal.api.progress import Progress
+from panal.api.progress import Progress, UpdateCounts
 from panal.kube.client import Client
 from panal.kube.logs import log_to_stdout
 from panal.pod.bringer import Bringer
@@ -70,7 +70,7 @@ class Reporter:
         credentials = credentials or {}
         touch = (settings.run_dir / STORING).touch
         self.settings, self.stop = settings, asyncio.Event()
-        self._state = state = State(Progress(attempt=settings.attempt))
+        self._state = state = State(Progress(attempt=settings.attempt, updates=UpdateCounts() if settings.private else None))
         self._storage = _opened(settings, credentials, state, touch)
         history = HistoryLog(settings.run, settings.attempt, gateway.bytes_by_cluster)
         self._historian = Historian(history, settings.place.folder, lambda: state.progress, sink.write_history)

@@ -20,7 +20,7 @@ CASES = [bad for bad in bad_specs() if not bad.unknown]  # the parser ignores wh
 # Copied into Pods or the Placement as they are: the API server that gets these checks them.
 COPIED = re.compile(r"spec\.(server|client|validation)\.(resources\.|env\b|imagePullSecrets\b|tolerations\b)")
 # What the parser reads all the same, as the value that is meant.
-READ = ("'7' for integer", "'true' for boolean", "1 for boolean")
+READ = ("'7' for integer", "'7' for number", "'true' for boolean", "1 for boolean")
 
 
 def problem(spec: dict[str, Any]) -> ParseError | None:

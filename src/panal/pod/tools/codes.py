@@ -91,6 +91,13 @@ class Withheld(Code):
 
     TOO_FEW_EXAMPLES = "TooFewExamples"
     SITE_POLICY_INVALID = "SitePolicyInvalid"
+    UPDATE_NOT_PROTECTED = "UpdateNotProtected"  # it cannot be clipped and noised (spec.privacy)
+    UPDATE_NOT_FINITE = "UpdateNotFinite"
+    REPLY_NOT_PROTECTED = "ReplyNotProtected"  # of a kind that spec.privacy does not cover
+    PRIVACY_SPENT = "PrivacySpent"
+
+
+COHORT = frozenset({Withheld.TOO_FEW_EXAMPLES, Withheld.SITE_POLICY_INVALID})  # the others are of spec.privacy
 
 
 class Refused(Code):

@@ -159,7 +159,7 @@ def announced(array: Any) -> tuple[str, tuple[int, ...]]:
     if array.dtype or array.stype != NUMPY:
         return array.dtype, tuple(array.shape)
     try:
-        shape, dtype, _ = _header(array)
+        shape, dtype, _ = header(array)
     except Exception:  # noqa: BLE001  numpy raises many types for malformed data; `array_trouble` reports it
         return "", ()
     return str(dtype), tuple(shape)
@@ -206,7 +206,7 @@ def array_trouble(array: Any) -> str:
 def _array_trouble(array: Any) -> str:
     import numpy as np
 
-    shape, dtype, start = _header(array)
+    shape, dtype, start = header(array)
     whole = all(type(n) is int and 0 <= n <= LONGEST_AXIS for n in shape)
     data = stored(array)
     if not whole or dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - start:
@@ -221,7 +221,7 @@ def _array_trouble(array: Any) -> str:
     return ""
 
 
-def _header(array: Any) -> tuple[tuple[int, ...], Any, int]:
+def header(array: Any) -> tuple[tuple[int, ...], Any, int]:
     """Shape, type, and the offset of the numbers in the data."""
     import numpy as np
 
@@ -241,7 +241,7 @@ def not_finite(array: Any) -> bool:
 
     if array.stype != NUMPY or array_trouble(array):
         return False
-    _, dtype, start = _header(array)
+    _, dtype, start = header(array)
     if dtype.kind not in "fc":
         return False
     data = stored(array)
