@@ -1,5 +1,5 @@
-"""What dp-accounting says, run with the Python of its own environment: reads a JSON list of [updates, noise multiplier, δ, ε] and prints for
-each the δ of that many updates at this ε, or with the argument `compose` their ε at this δ, by composing privacy loss distributions."""
+"""What dp-accounting says, run with the Python of its own environment: reads a JSON list of [updates, noise multiplier, δ, ε] and prints
+for each the δ of that many updates at this ε, or with the argument `compose` their ε at this δ, by composing privacy loss distributions."""
 
 import json
 import math

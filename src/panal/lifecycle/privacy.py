@@ -37,7 +37,8 @@ def problem(spec: Spec, *, possible: bool) -> str:
     fewer = f"at most {most} round{'s' if most != 1 else ''} (spec.server.rounds), or " if most else ""
     return (
         f"{FIELD}.maxEpsilon: ε is {_rounded_up(planned):g} for {needed} with noiseMultiplier "
-        f"{number(settings.noise_multiplier)}, and {number(settings.max_epsilon)} is the most: ask for {fewer}noiseMultiplier {noise:g} or more"
+        f"{number(settings.noise_multiplier)}, and {number(settings.max_epsilon)} is the most: "
+        f"ask for {fewer}noiseMultiplier {noise:g} or more"
     )
 
 
