@@ -146,3 +146,16 @@ def test_a_site_withholds_an_update_that_would_overspend(pods: Make) -> None:
     assert failed(config_map) == {"site1": "PrivacySpent", "site2": "PrivacySpent"}
     assert config_map.progress.updates is not None
     assert config_map.progress.updates.by_cluster() == {"site1": 2, "site2": 2}
+
+
+def test_a_site_with_settings_that_cannot_be_read_sends_nothing(pods: Make) -> None:
+    run = pods(rounds=1, min_clients=1, **settings())
+    app, config_map = run.app("private"), ConfigMap()
+    with reporting(run, config_map, **PRIVATE):
+        run.start_superlink()
+        run.announce(app)
+        run.start_site("site1", settings())
+        run.start_site("site2", {"PANAL_PRIVACY": '{"clippingNorm": 1.0}'})
+        assert run.termination()[1]["reason"] == "Completed"
+    assert [reply["metrics"]["num-examples"] for reply in replies(run)] == [10]
+    assert "FlowerNotSupported: spec.privacy: flwr.supernode.runtime.run_clientapp is not hooked" in run.log("site2")
