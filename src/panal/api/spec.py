@@ -542,8 +542,7 @@ class DifferentialPrivacy(Model):
 
 
 class Privacy(Model):
-    differential_privacy: DifferentialPrivacy | None = Field(
-        default=None,
+    differential_privacy: DifferentialPrivacy = Field(
         description="Each site clips its updates and adds Gaussian noise to them, before they leave it. The unit of privacy is the site.",
     )
 
@@ -593,7 +592,7 @@ NO_MODEL_FROM_AN_EVALUATION = rule(
 
 
 PRIVACY_OF_A_TRAINING = rule(
-    "!self.?privacy.differentialPrivacy.hasValue() || self.?mode.orValue('') != 'Evaluate'",
+    "!has(self.privacy) || self.?mode.orValue('') != 'Evaluate'",
     "privacy.differentialPrivacy: not with mode Evaluate, which measures at the sites and averages no updates; remove one of them",
 )
 

@@ -76,7 +76,8 @@ def summary(status: Status) -> list[str]:
     if export := status.get("export"):
         found += [f"export  {export['uri']}", *(f"        {each['name']}, {each['check']}" for each in export.get("files") or ())]
     if private := status.get("privacy"):
-        spent = f"ε at most {private.get('epsilon', 0):.4g} at δ {private['delta']:g} for a site, after {private.get('updates', 0)} updates"
+        epsilon, updates = private.get("epsilon", 0.0), private.get("updates", 0)
+        spent = f"ε at most {epsilon:.4g} at δ {private['delta']:g} for a site, after {updates} update{'s' if updates != 1 else ''}"
         found.append(f"privacy {spent} (planned: {private['plannedEpsilon']:.4g})")
     if published := (status.get("publish") or {}).get("mlflow"):
         found.append(f"mlflow  {published['uri']}")
