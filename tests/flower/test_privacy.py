@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from panal.api.progress import Progress, UpdateCounts
 from panal.api.types import Spec
 from panal.lifecycle import privacy
 from reporting import ConfigMap, reporting
@@ -37,7 +38,8 @@ def settings(noise: float = TINY, norm: float = 1.0, metrics: str = "Weight", mo
 
 def trained(make: Make, rounds: int = 1, min_clients: int = 2, mode: str = "", **privacy_: Any) -> tuple[Pods, ConfigMap, str]:
     """A run of two sites until its end. Returns the reason of its end as well."""
-    return ended(make(rounds=rounds, min_clients=min_clients, **(env := settings(**privacy_))), env, PRIVATE, mode)
+    env = settings(**privacy_)
+    return ended(make(rounds=rounds, min_clients=min_clients, **env), env, PRIVATE, mode)
 
 
 def ended(run: Pods, env: dict[str, str], reporter: dict[str, str], mode: str = "") -> tuple[Pods, ConfigMap, str]:
@@ -140,12 +142,30 @@ def test_a_query_is_withheld(pods: Make) -> None:
 
 
 def test_a_site_withholds_an_update_that_would_overspend(pods: Make) -> None:
-    run, config_map, reason = trained(pods, rounds=3, most=2)
+    """Whatever the hub asks for."""
+    run, config_map, reason = ended(pods(rounds=3, **settings()), settings(most=2), PRIVATE)
     assert reason == "QuorumLost"
     assert len(replies(run)) == 4
     assert failed(config_map) == {"site1": "PrivacySpent", "site2": "PrivacySpent"}
     assert config_map.progress.updates is not None
     assert config_map.progress.updates.by_cluster() == {"site1": 2, "site2": 2}
+
+
+def test_the_hub_asks_for_no_more_than_is_allowed(pods: Make) -> None:
+    """Also if an earlier aggregator has asked for some."""
+    run = pods(rounds=3, **settings(most=4))
+    before = Progress(attempt="job-0", updates=UpdateCounts(own={"site1": 1, "site2": 2}))
+    app, config_map = run.app("private"), ConfigMap(progress=before.model_dump_json(by_alias=True))
+    with reporting(run, config_map, **PRIVATE):
+        run.start_superlink()
+        run.announce(app)
+        for site in ("site1", "site2"):
+            run.start_site(site, settings())
+        assert run.termination()[1]["reason"] == "QuorumLost"
+    assert len(replies(run)) == 2  # of the second round, only site1 was asked, and both are needed
+    assert config_map.progress.updates is not None
+    assert config_map.progress.updates.by_cluster() == {"site1": 4, "site2": 4}
+    assert "site2: not asked for a further update" in config_map.progress.notices["PrivacySpent"]
 
 
 def test_a_site_with_settings_that_cannot_be_read_sends_nothing(pods: Make) -> None:

@@ -111,6 +111,7 @@ class Reason(StrEnum):
     NOT_RESUMABLE = Doubt.NOT_RESUMABLE.value
     CHECKPOINT_FAILED = Doubt.CHECKPOINT_FAILED.value
     TRACKING_FAILED = Doubt.TRACKING_FAILED.value
+    PRIVACY_SPENT = Doubt.PRIVACY_SPENT.value
 
 
 NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
@@ -186,6 +187,7 @@ REMEDY: dict[str, str] = {
     Reason.NOT_RESUMABLE: "If the aggregator is lost, spec.server.onAggregatorLoss says what happens.",
     Reason.CHECKPOINT_FAILED: "Check the storage's free space and permissions.",
     Reason.TRACKING_FAILED: "Check the server that the field names. What is missing there is in history.jsonl beside the model.",
+    Reason.PRIVACY_SPENT: "Leave room for repeated rounds in a new run: fewer rounds, more noise, or a larger maxEpsilon.",
     Reason.EXPORT_FAILED: "The model is stored. Correct what the message names, and export the stored model by hand, or run again.",
     Reason.NOTEBOOK_FAILED: "The model is stored. Read the report, and look at the model before you use it.",
     Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",

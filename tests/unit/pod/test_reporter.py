@@ -289,3 +289,5 @@ async def test_the_updates_of_an_earlier_aggregator_are_not_forgotten(
     assert sink.progress.attempt == "job-1"
     assert sink.progress.updates is not None
     assert sink.progress.updates.by_cluster() == expected
+    spent = json.loads((folder / "run/spent.json").read_text())
+    assert {"a": 1 + spent["earlier"].get("a", 0) + spent["lost"]}.items() <= expected.items()

@@ -73,6 +73,7 @@ class Doubt(Code):
     NOT_RESUMABLE = "NotResumable"
     CHECKPOINT_FAILED = "CheckpointFailed"
     TRACKING_FAILED = "TrackingFailed"
+    PRIVACY_SPENT = "PrivacySpent"
 
 
 class Unanswered(Code):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from panal.pod.tools.files import read_records
+from panal.pod.tools.files import SPENT, read_records
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.errors import written
 from panal.pod.tools.flower.replies import Clusters
 from panal.pod.tools.flower.updates import Counted
-from panal.pod.tools.records import Updates
+from panal.pod.tools.records import Notice, Updates
 
 
 def message(node: int, kind: str = "train") -> Any:
@@ -73,3 +74,29 @@ def test_a_site_that_replies_with_an_error_has_sent_no_update(error: str | None,
 def test_a_message_that_is_not_accepted_does_not_count() -> None:
     Counted(lambda _: ["", "m2"], list, Clusters()).push_messages([message(1), message(2)])
     assert told() == [(["cluster1", "cluster2"], []), ([], ["cluster1"])]
+
+
+@pytest.mark.parametrize(
+    ("spent", "sent"),
+    [
+        (None, ["a1", "a2", "a1"]),
+        ({"earlier": {"cluster1": 1}, "lost": 0}, ["a1", "a2", ""]),
+        ({"earlier": {"cluster1": 1}, "lost": 1}, ["", "a2", ""]),
+        ({"earlier": {}, "lost": 2}, ["", "", ""]),
+    ],
+)
+def test_a_site_is_asked_for_no_more_than_is_allowed(tmp_path: Path, spent: dict[str, Any] | None, sent: list[str]) -> None:
+    if spent is not None:
+        (tmp_path / SPENT).write_text(json.dumps(spent))
+    grid = Counted(lambda messages: [f"a{m.metadata.dst_node_id}" for m in messages], list, Clusters(), most=2)
+    assert grid.push_messages([message(1), message(2), message(1), message(1, "evaluate")]) == [*sent, "a1"]
+    asked = [f"cluster{i[1]}" for i in sent if i]
+    assert told() == ([(asked, [])] if asked else [])
+    named = [each.message for each in read_records() if isinstance(each, Notice)]
+    assert [text.partition(":")[0] for text in named] == ([] if "" not in sent else ["cluster1, cluster2"] if not asked else ["cluster1"])
+
+
+def test_what_was_asked_for_before_a_restart_counts() -> None:
+    Counted(lambda messages: ["m"] * len(messages), list, Clusters(), most=2).push_messages([message(1), message(1), message(2)])
+    again = Counted(lambda messages: ["n"] * len(messages), list, Clusters(), most=2)
+    assert again.push_messages([message(1), message(2)]) == ["", "n"]

@@ -24,7 +24,7 @@ from .judge import Judge
 from .part import Part
 from .replies import Clusters, Phase, merged, result_of, take_record
 from .starts import Starts
-from .updates import Counted, counted
+from .updates import Counted, counted, most_updates
 from .waits import wanted
 from .warm_start import WarmStart
 
@@ -70,7 +70,7 @@ class Watch:
 
     def __init__(self, grid: Any, starts: Starts) -> None:
         self.clusters = Clusters()
-        passing = Counted(grid.push_messages, grid.pull_messages, self.clusters) if counted() else grid
+        passing = Counted(grid.push_messages, grid.pull_messages, self.clusters, most_updates()) if counted() else grid
         self.originals = SimpleNamespace(
             push_messages=passing.push_messages, pull_messages=passing.pull_messages, get_node_ids=grid.get_node_ids
         )
