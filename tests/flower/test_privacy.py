@@ -162,10 +162,11 @@ def test_the_hub_asks_for_no_more_than_is_allowed(pods: Make) -> None:
         for site in ("site1", "site2"):
             run.start_site(site, settings())
         assert run.termination()[1]["reason"] == "QuorumLost"
-    assert len(replies(run)) == 2  # of the second round, only site1 was asked, and both are needed
+    assert len(replies(run)) == 2  # in the second round, only site1 was asked, and both are needed
     assert config_map.progress.updates is not None
     assert config_map.progress.updates.by_cluster() == {"site1": 4, "site2": 4}
     assert "site2: not asked for a further update" in config_map.progress.notices["PrivacySpent"]
+    assert failed(config_map) == {"site2": "PrivacySpent"}
 
 
 def test_a_site_with_settings_that_cannot_be_read_sends_nothing(pods: Make) -> None:

@@ -13,7 +13,7 @@ from panal.pod.tools.files import SPENT, read_records
 from panal.pod.tools.flower.environment import append_node
 from panal.pod.tools.flower.errors import written
 from panal.pod.tools.flower.replies import Clusters
-from panal.pod.tools.flower.updates import Counted
+from panal.pod.tools.flower.updates import UNSENT, Counted
 from panal.pod.tools.records import Notice, Updates
 
 
@@ -79,24 +79,33 @@ def test_a_message_that_is_not_accepted_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("spent", "sent"),
     [
-        (None, ["a1", "a2", "a1"]),
-        ({"earlier": {"cluster1": 1}, "lost": 0}, ["a1", "a2", ""]),
-        ({"earlier": {"cluster1": 1}, "lost": 1}, ["", "a2", ""]),
-        ({"earlier": {}, "lost": 2}, ["", "", ""]),
+        (None, [True, True, True]),
+        ({"earlier": {"cluster1": 1}, "lost": 0}, [True, True, False]),
+        ({"earlier": {"cluster1": 1}, "lost": 1}, [False, True, False]),
+        ({"earlier": {}, "lost": 2}, [False, False, False]),
     ],
 )
-def test_a_site_is_asked_for_no_more_than_is_allowed(tmp_path: Path, spent: dict[str, Any] | None, sent: list[str]) -> None:
+def test_a_site_is_asked_for_no_more_than_is_allowed(tmp_path: Path, spent: dict[str, Any] | None, sent: list[bool]) -> None:
     if spent is not None:
         (tmp_path / SPENT).write_text(json.dumps(spent))
-    grid = Counted(lambda messages: [f"a{m.metadata.dst_node_id}" for m in messages], list, Clusters(), most=2)
-    assert grid.push_messages([message(1), message(2), message(1), message(1, "evaluate")]) == [*sent, "a1"]
-    asked = [f"cluster{i[1]}" for i in sent if i]
-    assert told() == ([(asked, [])] if asked else [])
-    named = [each.message for each in read_records() if isinstance(each, Notice)]
-    assert [text.partition(":")[0] for text in named] == ([] if "" not in sent else ["cluster1, cluster2"] if not asked else ["cluster1"])
+    passed: list[int] = []
+
+    def push(messages: list[Any]) -> list[str]:
+        passed.extend(m.metadata.dst_node_id for m in messages)
+        return [f"a{m.metadata.dst_node_id}" for m in messages]
+
+    grid = Counted(push, list, Clusters(), most=2)
+    ids = grid.push_messages([message(1), message(2), message(1), message(1, "evaluate")])
+    assert [not i.startswith(UNSENT) for i in ids] == [*sent, True]
+    nodes = [node for node, may in zip((1, 2, 1), sent, strict=True) if may]
+    assert passed == [*nodes, 1]
+    assert told() == ([([f"cluster{node}" for node in nodes], [])] if nodes else [])
+    named = [each.message.partition(":")[0] for each in read_records() if isinstance(each, Notice)]
+    assert named == ([] if all(sent) else ["cluster1, cluster2"] if not any(sent) else ["cluster1"])
 
 
 def test_what_was_asked_for_before_a_restart_counts() -> None:
     Counted(lambda messages: ["m"] * len(messages), list, Clusters(), most=2).push_messages([message(1), message(1), message(2)])
     again = Counted(lambda messages: ["n"] * len(messages), list, Clusters(), most=2)
-    assert again.push_messages([message(1), message(2)]) == ["", "n"]
+    first, second = again.push_messages([message(1), message(2)])
+    assert (first.startswith(UNSENT), second) == (True, "n")

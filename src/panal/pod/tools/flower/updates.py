@@ -13,14 +13,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from uuid import uuid4
 
-from ..codes import TRAIN, Doubt
+from ..codes import TRAIN, Doubt, Withheld
 from ..files import SPENT, append, log_line, read_json, read_records, run_dir
 from ..records import Notice, Updates
-from .errors import is_written
+from .client_hook import WITHHELD
+from .errors import is_written, written
 from .private import SETTINGS
 from .replies import Clusters
 
+UNSENT = "unsent-"  # begins the ids of messages that are not sent
 NAMED = 5  # clusters in one message
 
 
@@ -36,31 +39,36 @@ class Counted:
     ) -> None:
         self._push, self._pull, self._clusters, self._most = push, pull, clusters, most
         self._asked: dict[str, str] = {}  # the clusters of messages without a reply yet
+        self._unsent: dict[str, Any] = {}
         self._own: Counter[str] = Counter()
         for each in read_records():
             if isinstance(each, Updates):
                 self._count(each)
 
     def push_messages(self, messages: Iterable[Any], *args: Any, **kwargs: Any) -> list[str]:
-        """As the grid's. A message to a site that may send no more updates is not accepted."""
+        """As the grid's. A message to a site that may send no more updates is not sent: `pull_messages` returns an error for it."""
         sent = list(messages)
         clusters = [self._clusters.of(m.metadata.dst_node_id) if _asks(m) else "" for m in sent]
         allowed = self._allowed(clusters)
         if asked := [cluster for cluster, may in zip(clusters, allowed) if cluster and may]:
             self._tell(Updates(asked=asked))
         passed = iter(self._push([m for m, may in zip(sent, allowed) if may], *args, **kwargs) if any(allowed) else ())
-        ids = [next(passed, "") if may else "" for may in allowed]
-        self._asked |= {i: cluster for i, cluster in zip(ids, clusters) if i and cluster}
+        ids = [next(passed, "") if may else f"{UNSENT}{uuid4().hex}" for may in allowed]
+        self._unsent |= {i: message for i, message, may in zip(ids, sent, allowed) if not may}
+        self._asked |= {i: cluster for i, cluster, may in zip(ids, clusters, allowed) if i and cluster and may}
         if rejected := [cluster for i, cluster, may in zip(ids, clusters, allowed) if cluster and may and not i]:
             self._tell(Updates(without=rejected))
         return ids
 
-    def pull_messages(self, *args: Any, **kwargs: Any) -> list[Any]:
-        replies = list(self._pull(*args, **kwargs))
+    def pull_messages(self, message_ids: Iterable[str], *args: Any, **kwargs: Any) -> list[Any]:
+        wanted = list(message_ids)
+        unsent = [_spent(i, message) for i in wanted if (message := self._unsent.pop(i, None)) is not None]
+        wanted = [i for i in wanted if not i.startswith(UNSENT)]
+        replies = list(self._pull(wanted, *args, **kwargs)) if wanted else []
         answered = [(self._asked.pop(reply.metadata.reply_to_message_id, ""), reply) for reply in replies]
         if without := [cluster for cluster, reply in answered if cluster and reply.has_error() and is_written(reply.error.reason)]:
             self._tell(Updates(without=without))
-        return replies
+        return [*replies, *unsent]
 
     def _allowed(self, clusters: Sequence[str]) -> list[bool]:
         """Whether each of the messages to these clusters may be sent; a message that asks for no update has none."""
@@ -86,6 +94,15 @@ class Counted:
     def _count(self, record: Updates) -> None:
         self._own.update(record.asked or ())
         self._own.subtract(record.without or ())
+
+
+def _spent(id_: str, message: Any) -> Any:
+    """An error in place of the reply to a message that was not sent."""
+    from flwr.app import Error
+
+    reply = type(message)(Error(WITHHELD, written(Withheld.PRIVACY_SPENT)), reply_to=message)
+    reply.metadata.__dict__["_reply_to_message_id"] = id_  # as Flower does with the ids that it gives
+    return reply
 
 
 def counted() -> bool:
