@@ -512,25 +512,26 @@ class SharedMetrics(StrEnum):
 
 class DifferentialPrivacy(Model):
     clipping_norm: float = Field(
-        ge=1e-9,
-        le=1e9,
+        ge=0.0001,
+        le=1_000_000,
         description="The largest Euclidean norm of an update, over all of its float arrays together. A larger one is scaled to it.",
     )
     noise_multiplier: float = Field(
-        ge=1e-6,
-        le=1e3,
+        ge=0.001,
+        le=1000,
         description="The standard deviation of the noise that each number of an update gets, as a multiple of clippingNorm.",
     )
-    delta: float = Field(
-        default=1e-5,
-        ge=1e-15,
+    delta: float | None = Field(
+        default=None,
+        ge=0,
         le=0.1,
-        description="The δ for which ε is reckoned. It should be smaller than 1 divided by the number of sites.",
+        description="The δ for which ε is reckoned, larger than 0. It should be smaller than 1 divided by the number of sites. "
+        "If not set: 0.00001.",
     )
     max_epsilon: float | None = Field(
         default=None,
-        ge=1e-3,
-        le=1e3,
+        ge=0.001,
+        le=1000,
         description="The largest ε of a site. A run whose rounds need more does not start, and a site withholds an update that needs more. "
         "If not set: no limit.",
     )

@@ -10,7 +10,7 @@ from panal.api.figures import number
 from panal.api.progress import Progress
 from panal.api.types import CollaboratorStatus, DifferentialPrivacy, Mode, PrivacyStatus, Spec
 from panal.privacy import accountant
-from panal.privacy.limits import most_updates
+from panal.privacy.limits import delta_of, most_updates
 
 FIELD = "spec.privacy.differentialPrivacy"
 
@@ -28,12 +28,14 @@ def problem(spec: Spec, *, possible: bool) -> str:
         return f"{FIELD}: only with framework flower, whose messages have the arrays that an update is compared with; remove it"
     if spec.mode is not Mode.TRAIN:
         return f"{FIELD}: not with mode {spec.mode}, which averages no updates; remove it"
+    if settings.delta == 0:
+        return f"{FIELD}.delta: must be larger than 0; remove it for the default, or give one such as 1.0e-6"
     planned = _planned(spec, settings)
     if settings.max_epsilon is None or planned <= settings.max_epsilon:
         return ""
     most, rounds = most_updates(settings) or 0, spec.server.rounds
     needed = f"{rounds} rounds" if rounds > 1 else "a round"
-    noise = accountant.least_noise(rounds, settings.delta, settings.max_epsilon)
+    noise = accountant.least_noise(rounds, delta_of(settings), settings.max_epsilon)
     fewer = f"at most {most} round{'s' if most != 1 else ''} (spec.server.rounds), or " if most else ""
     return (
         f"{FIELD}.maxEpsilon: ε is {_rounded_up(planned):g} for {needed} with noiseMultiplier "
@@ -50,7 +52,7 @@ def status(spec: Spec, progress: Progress | None, old: PrivacyStatus | None) -> 
     counts = progress.updates.by_cluster() if progress and progress.updates else {}
     most = max([*counts.values(), old.updates if old else 0])
     return PrivacyStatus(
-        delta=settings.delta,
+        delta=delta_of(settings),
         planned_epsilon=_rounded_up(_planned(spec, settings)),
         epsilon=_of(settings, most),
         updates=most,
@@ -74,11 +76,11 @@ def by_cluster(
 
 
 def _planned(spec: Spec, settings: DifferentialPrivacy) -> float:
-    return _epsilon(spec.server.rounds, settings.noise_multiplier, settings.delta)
+    return _epsilon(spec.server.rounds, settings.noise_multiplier, delta_of(settings))
 
 
 def _of(settings: DifferentialPrivacy, updates: int) -> float:
-    return _rounded_up(_epsilon(updates, settings.noise_multiplier, settings.delta))
+    return _rounded_up(_epsilon(updates, settings.noise_multiplier, delta_of(settings)))
 
 
 @lru_cache(4096)

@@ -43,6 +43,7 @@ REFUSED = [
         private(),
         "spec.privacy.differentialPrivacy: not with mode Evaluate",
     ),
+    ({}, private(delta=0), "spec.privacy.differentialPrivacy.delta: must be larger than 0"),
     (
         {"server": {"rounds": 20}},
         private(maxEpsilon=8),
