@@ -129,6 +129,9 @@ test-platform: $(VENV)/.ready
 test-export: $(VENV)/.ready .cache/export/.ready ## run the tests of exports with the real ONNX, scikit-learn, XGBoost and, if it is installed there, PyTorch (downloads 400 MB the first time)
 	PANAL_EXPORT_VENV=$(CURDIR)/.cache/export $(PYTEST) tests/export
 
+test-privacy: $(VENV)/.ready .cache/privacy/.ready ## compare the accountant with a published one (downloads 60 MB the first time)
+	PANAL_PRIVACY_VENV=$(CURDIR)/.cache/privacy $(PYTEST) tests/privacy
+
 test-notebooks: $(VENV)/.ready $(NOTEBOOK)/.ready $(PROTOTYPE)/.ready ## execute the notebooks, with Jupyter in environments of their own
 	$(PYTEST) -n $(WORKERS) tests/notebooks
 	$(PYTEST) local/tests/platform/test_prototype.py
@@ -243,6 +246,7 @@ lock: $(VENV)/.ready ## recompile requirements/*.txt (UPGRADE=--upgrade takes ne
 	$(COMPILE) requirements/mlflow-3.17.in -o requirements/mlflow-3.17.txt
 	$(COMPILE) requirements/model-registry-0.3.in -o requirements/model-registry-0.3.txt
 	$(COMPILE) requirements/export.in -o requirements/export.txt
+	$(COMPILE) requirements/privacy.in -o requirements/privacy.txt
 	$(COMPILE) tests/serving/reader/requirements.in -o tests/serving/reader/requirements.txt
 	$(COMPILE) requirements/gateway.in -o requirements/gateway.txt
 	$(COMPILE) requirements/fields.in -c requirements/flower-$(lastword $(FLOWERS)).txt -o requirements/fields.txt

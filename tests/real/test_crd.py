@@ -498,6 +498,15 @@ def test_after_the_start_little_may_change_and_after_the_end_nothing(ns):
     ns.api.kubectl("delete", "fl", "run", "-n", ns.name, "--timeout=10s")
 
 
+def test_a_private_run_gets_no_more_rounds_than_its_epsilon_allows(ns):
+    ns.create(BEFORE)
+    ns.status(phase="Running", startTime="2026-01-02T03:04:05Z", privacy={"delta": 1e-5, "plannedEpsilon": 7.2, "maxRounds": 4})
+    ns.patch({"spec": server(rounds=4)})
+    assert "status.privacy.maxRounds is the largest number" in ns.refused(ns.patch, {"spec": server(rounds=5)})
+    ns.status(privacy={"maxRounds": None})
+    ns.patch({"spec": server(rounds=5)})
+
+
 def test_a_run_that_failed_before_it_started_stays_as_it_was(ns):
     ns.create(BEFORE)
     ns.status(phase="Failed", message="deadline")

@@ -95,6 +95,8 @@ def _valid(schema: Schema) -> Any:
             return next(text for text in (*schema.get("enum", ()), *GOOD_TEXTS) if text and _matches(schema, text))
         case "integer":
             return max(1, schema.get("minimum", 1))
+        case "number":
+            return schema.get("minimum", 1.0)
         case "boolean":
             return False
         case "array":

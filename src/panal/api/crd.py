@@ -54,6 +54,12 @@ MORE_ROUNDS = rule(
     "a run that has started can get more rounds, not fewer; raise the number, or create a new run",
     fieldPath=".spec.server.rounds",
 )
+ROUNDS_WITHIN_PRIVACY = rule(
+    f"!({STARTED} && has(oldSelf.status.privacy) && has(oldSelf.status.privacy.maxRounds)) "
+    "|| self.spec.server.rounds <= oldSelf.status.privacy.maxRounds",
+    "more rounds than spec.privacy.differentialPrivacy.maxEpsilon allows; status.privacy.maxRounds is the largest number",
+    fieldPath=".spec.server.rounds",
+)
 HAS_ENDED = "the run has ended, so its spec is immutable"
 ENDED = rule(
     f"!({OVER}) || self.spec == oldSelf.spec",
@@ -119,7 +125,7 @@ def _schema() -> Schema:
             "spec": structural(Spec) | {"default": {}, "description": SPEC},
             "status": structural(Status, defaults=False) | {"description": STATUS},
         },
-        "x-kubernetes-validations": [NAME, *IMAGES, ENDED, MORE_ROUNDS, *(_fixed(path) for path in fixed_paths())],
+        "x-kubernetes-validations": [NAME, *IMAGES, ENDED, MORE_ROUNDS, ROUNDS_WITHIN_PRIVACY, *(_fixed(path) for path in fixed_paths())],
     }
 
 

@@ -12,11 +12,23 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from panal.api.status import MAX_COLLABORATORS, MAX_NAME
 from panal.api.text import by_name, shown
 from panal.api.types import EvaluationStatus, FilesStatus, InitialModelStatus, Model, ModelStatus
-from panal.pod.tools.codes import DIGEST, MAX_CODE, MAX_COUNT, MAX_METRICS, MAX_TEXT, NotFinite
+from panal.pod.tools.codes import CLUSTER, DIGEST, MAX_CODE, MAX_COUNT, MAX_METRICS, MAX_TEXT, NotFinite
 
-__all__ = ["MAX_COLLABORATORS", "MAX_METRICS", "MAX_NAME", "CollaboratorProgress", "Metric", "Progress", "finite", "non_finite", "ranked"]
+__all__ = [
+    "MAX_COLLABORATORS",
+    "MAX_METRICS",
+    "MAX_NAME",
+    "CollaboratorProgress",
+    "Metric",
+    "Progress",
+    "UpdateCounts",
+    "finite",
+    "non_finite",
+    "ranked",
+]
 
 MAX_NOTICES = 8
+MAX_COUNTED = 5000  # clusters whose updates are counted
 HEADLINES = ("accuracy", "acc", "auc", "f1", "loss")  # the first metric whose name ends with one of these is the headline
 
 
@@ -34,6 +46,9 @@ Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=rf"^({DIGEST})?$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(named)]
+
+
+Counts = Annotated[dict[Annotated[str, Field(pattern=rf"^{CLUSTER}$")], Count], Field(max_length=MAX_COUNTED)]
 
 
 def ranked(names: Iterable[str]) -> list[str]:
@@ -65,6 +80,26 @@ class CollaboratorProgress(Model):
     metrics: Metrics = Field(default_factory=dict)
 
 
+class UpdateCounts(Model):
+    """How many updates may have left each site of a private run (spec.privacy): `own` those for which this aggregator has asked, `earlier`
+    those for which `lost` earlier ones have. Each of these may have asked for one more that nobody has heard of."""
+
+    own: Counts = Field(default_factory=dict)
+    earlier: Counts = Field(default_factory=dict)
+    lost: Count = 0
+
+    def by_cluster(self) -> dict[str, int]:
+        """At most so many have left each site that was ever asked."""
+        clusters = sorted({*self.own, *self.earlier})
+        return {cluster: self.own.get(cluster, 0) + self.earlier.get(cluster, 0) + self.lost for cluster in clusters}
+
+    def followed(self, before: UpdateCounts) -> UpdateCounts:
+        """With those of the aggregator before this one, as it is known from one of several places."""
+        clusters = sorted({*self.earlier, *before.own, *before.earlier})
+        known = {c: max(self.earlier.get(c, 0), before.own.get(c, 0) + before.earlier.get(c, 0)) for c in clusters}
+        return self.model_copy(update={"earlier": known, "lost": max(self.lost, before.lost + 1)})
+
+
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that progress of an older attempt is not mistaken for the current one's.
     `app_hash` is the SHA-256 of the app bundle, which is the only one that collaborators run; empty until it is known.
@@ -80,7 +115,7 @@ class Progress(Model):
     replied, as far as they are listed. `unusable` is why nothing can be stored, or why the run cannot begin with its `initial_model`
     (`unusable_reason` is then InitialModelUnusable): the run ends.
     `notices` are conditions that do not end the run, each with its message. `result` is what the run has produced: empty until it has
-    ended, then Model, Files or Metrics.
+    ended, then Model, Files or Metrics. `updates` is None unless the run is private.
     """
 
     attempt: str = ""
@@ -108,5 +143,6 @@ class Progress(Model):
     notices: Annotated[dict[Name, Text], Field(max_length=MAX_NOTICES)] = Field(default_factory=dict)
     result: Code = ""
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
+    updates: UpdateCounts | None = None
     model: ModelStatus | None = None
     files: FilesStatus | None = None

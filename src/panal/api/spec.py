@@ -623,6 +623,50 @@ class Publish(Model):
     )
 
 
+class SharedMetrics(StrEnum):
+    WEIGHT = "Weight"
+    NONE = "None"
+    ALL = "All"
+
+
+class DifferentialPrivacy(Model):
+    clipping_norm: float = Field(
+        ge=0.0001,
+        le=1_000_000,
+        description="The largest Euclidean norm of an update, over all of its float arrays together. A larger one is scaled to it.",
+    )
+    noise_multiplier: float = Field(
+        ge=0.001,
+        le=1000,
+        description="The standard deviation of the noise that each number of an update gets, as a multiple of clippingNorm.",
+    )
+    delta: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.1,
+        description="The δ for which ε is reckoned, larger than 0. It should be smaller than 1 divided by the number of sites. "
+        "If not set: 0.00001.",
+    )
+    max_epsilon: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=1000,
+        description="The largest ε of a site. A run whose rounds need more does not start, and a site withholds an update that needs more. "
+        "If not set: no limit.",
+    )
+    metrics: SharedMetrics = Field(
+        default=SharedMetrics.WEIGHT,
+        description="Which metrics a reply has; ε does not cover them. Weight: only num-examples, by which updates are weighted. "
+        "None: none; num-examples is 1 at every site. All: those of the app.",
+    )
+
+
+class Privacy(Model):
+    differential_privacy: DifferentialPrivacy = Field(
+        description="Each site clips its updates and adds Gaussian noise to them, before they leave it. The unit of privacy is the site.",
+    )
+
+
 class Mode(StrEnum):
     TRAIN = "Train"
     EVALUATE = "Evaluate"
@@ -672,6 +716,12 @@ NO_MODEL_FROM_AN_EVALUATION = rule(
 )
 
 
+PRIVACY_OF_A_TRAINING = rule(
+    "!has(self.privacy) || self.?mode.orValue('') != 'Evaluate'",
+    "privacy.differentialPrivacy: not with mode Evaluate, which measures at the sites and averages no updates; remove one of them",
+)
+
+
 class Result(StrEnum):
     MODEL = "Model"
     FILES = "Files"
@@ -692,6 +742,7 @@ class Spec(Model):
                 EVALUATION_IN_ITS_MODE,
                 NO_UPDATES_IN_AN_EVALUATION,
                 NO_MODEL_FROM_AN_EVALUATION,
+                PRIVACY_OF_A_TRAINING,
             ]
         }
     )
@@ -713,6 +764,7 @@ class Spec(Model):
     client: Client = Field(
         default_factory=Client, description="The collaborators, one on each selected cluster.", json_schema_extra={"default": {}}
     )
+    privacy: Privacy | None = Field(default=None, description="With framework flower: how the updates of sites are protected.")
     result: Result | None = Field(
         default=None,
         description="What the run must produce; without it the run fails. Model: a model from the app's strategy. Files: at least one "

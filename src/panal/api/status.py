@@ -38,6 +38,7 @@ def _in_64_bits(value: int) -> int:
     return value
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, AfterValidator(_in_64_bits)]  # numbers that Pods report; a maximum in the schema would be rounded
 
 
@@ -102,6 +103,21 @@ class CollaboratorStatus(Model):
     seconds: float | None = Field(default=None, description="Duration of its last training.")
     metrics: dict[str, float] = Field(default_factory=dict, description="The metrics that it reported last.")
     non_finite_metrics: dict[str, str] = Field(default_factory=dict, description=NON_FINITE)
+    updates: Count | None = Field(default=None, description="In a private run: how many updates may have left the cluster.")
+    epsilon: Finite | None = Field(default=None, description="In a private run: the ε of these updates.")
+
+
+class PrivacyStatus(Model):
+    """What the updates of the sites of a private run cost (spec.privacy). The numbers are upper bounds: an update counts from the moment at
+    which its site is asked for it."""
+
+    mechanism: str = Field(default="Gaussian", description="How updates are protected: they are clipped and get Gaussian noise.")
+    unit: str = Field(default="Site", description="Whose privacy ε is about. Site: a site with all of its data.")
+    delta: Finite = Field(description="The δ for which ε is reckoned.")
+    planned_epsilon: Finite = Field(description="The ε of a site that takes part in all rounds once.")
+    epsilon: Finite = Field(default=0.0, description="The ε so far of the site that has spent most: at most this.")
+    updates: Count = Field(default=0, description="How many updates may have left that site.")
+    max_rounds: Count | None = Field(default=None, description="The largest number of rounds that maxEpsilon allows.")
 
 
 class ListenerStatus(Model):
@@ -133,7 +149,6 @@ class InitialModelStatus(Model):
 
 
 # The reporter's ConfigMap has these too: a value that the API server would refuse in a status makes it invalid.
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_CODE))]
 Name = Annotated[str, AfterValidator(lambda text: shown(text, MAX_NAME))]
 Compared = Annotated[dict[Name, Finite], Field(max_length=MAX_COMPARED)]
@@ -274,6 +289,7 @@ class Status(Model):
     headline_metric: Text = Field(
         default="", description="The main metric, such as accuracy 0.93; of a completed evaluation the spread and the worst site's."
     )
+    privacy: PrivacyStatus | None = Field(default=None, description="What the updates of the sites cost (spec.privacy).")
     listeners: list[ListenerStatus] = Field(
         default_factory=list,
         description="The listeners of the spec, in the same order: where clusters reach the aggregator. They use the first that is ready.",

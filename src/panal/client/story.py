@@ -75,6 +75,10 @@ def summary(status: Status) -> list[str]:
         found += [f"model   {model['uri']}", f"        {model['digest']}, {model['size']} bytes, after round {model['round']}"]
     if export := status.get("export"):
         found += [f"export  {export['uri']}", *(f"        {each['name']}, {each['check']}" for each in export.get("files") or ())]
+    if private := status.get("privacy"):
+        epsilon, updates = private.get("epsilon", 0.0), private.get("updates", 0)
+        spent = f"ε at most {epsilon:.4g} at δ {private['delta']:g} for a site, after {updates} update{'s' if updates != 1 else ''}"
+        found.append(f"privacy {spent} (planned: {private['plannedEpsilon']:.4g})")
     published = status.get("publish") or {}
     if version := published.get("mlflow"):
         found.append(f"mlflow  {version['uri']}")

@@ -14,7 +14,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import Evaluation, Mode, PodSettings
 from panal.gateway import aggregator as gateway
-from panal.lifecycle import initial_model, pods, tracking
+from panal.lifecycle import initial_model, pods, privacy, tracking
 from panal.lifecycle.metadata import identity, labels, owned
 from panal.lifecycle.participants import gateway as gateway_config
 from panal.lifecycle.runtime import runtime_of
@@ -148,6 +148,8 @@ def _reporter(world: World, runtime: Runtime) -> dict[str, Any]:
         **_gateway_rules(runtime.gateway(run.spec)),
         "PANAL_RUN_ID": identity(run),
     }
+    if privacy.wanted(run.spec):
+        env["PANAL_PRIVATE"] = "true"
     if run.spec.mode is Mode.EVALUATE:
         env["PANAL_EVALUATION"] = (run.spec.evaluation or Evaluation()).model_dump_json(by_alias=True)
     return pods.secured(

@@ -20,7 +20,7 @@ from panal.lifecycle.reasons import Reason, Trouble
 from panal.lifecycle.refused import by_a_cluster
 from panal.lifecycle.runtime import runtime_of
 from panal.lifecycle.world import WorkView, World
-from panal.pod.tools.codes import FAILURES, Refused, Unanswered, Withheld, read_termination
+from panal.pod.tools.codes import COHORT, FAILURES, Refused, Unanswered, Withheld, read_termination
 
 PENDING, READY, TRAINING, REPLIED, FAILED, DONE = "Pending", "Ready", "Training", "Replied", "Failed", "Done"
 IMAGE_REASONS = frozenset(
@@ -192,7 +192,8 @@ def _training_trouble(cluster: ClusterName, seen: CollaboratorProgress | None, w
     why = seen.reason or "no reason given"
     shared = f": {seen.message}" if seen.message else ""  # shared by the site, or written by the aggregator
     if seen.reason in _WITHHELD:
-        return Trouble.of(Reason.REPLY_WITHHELD, f"{cluster}: it withholds its reply of round {seen.round} ({seen.reason})")
+        reason = Reason.REPLY_WITHHELD if seen.reason in COHORT else Reason.UPDATE_WITHHELD
+        return Trouble.of(reason, f"{cluster}: it withholds its reply of round {seen.round} ({seen.reason})")
     if seen.reason in _REFUSED:
         return Trouble.of(Reason.REPLY_REFUSED, f"{cluster}: its reply of round {seen.round} does not count ({why}{shared})")
     return Trouble.of(Reason.CRASHING, f"{cluster}: its training failed in round {seen.round} ({why}{shared})")

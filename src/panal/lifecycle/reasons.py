@@ -61,6 +61,7 @@ class Reason(StrEnum):
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
     REPLY_WITHHELD = "ReplyWithheld"
+    UPDATE_WITHHELD = "UpdateWithheld"
     # terminal
     RUNTIME_NOT_SUPPORTED = "RuntimeNotSupported"
     STORAGE_UNUSABLE = "StorageUnusable"
@@ -114,6 +115,7 @@ class Reason(StrEnum):
     NOT_RESUMABLE = Doubt.NOT_RESUMABLE.value
     CHECKPOINT_FAILED = Doubt.CHECKPOINT_FAILED.value
     TRACKING_FAILED = Doubt.TRACKING_FAILED.value
+    PRIVACY_SPENT = Doubt.PRIVACY_SPENT.value
 
 
 NOTICES = tuple(Reason(doubt.value) for doubt in Doubt)
@@ -164,6 +166,7 @@ REMEDY: dict[str, str] = {
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",
+    Reason.UPDATE_WITHHELD: "spec.privacy lets only what it protects leave a site; the collaborator's log there says what it found.",
     Reason.RUNTIME_NOT_SUPPORTED: "Create the run again with a framework that is installed.",
     Reason.LISTENER_NOT_SUPPORTED: "Change the listener, which is possible until the run starts; NodePort needs nothing else on the hub.",
     Reason.STORAGE_UNUSABLE: "Correct what the message names and create the run again.",
@@ -193,6 +196,7 @@ REMEDY: dict[str, str] = {
     Reason.NOT_RESUMABLE: "If the aggregator is lost, spec.server.onAggregatorLoss says what happens.",
     Reason.CHECKPOINT_FAILED: "Check the storage's free space and permissions.",
     Reason.TRACKING_FAILED: "Check the server that the field names. What is missing there is in history.jsonl beside the model.",
+    Reason.PRIVACY_SPENT: "Leave room for repeated rounds in a new run: fewer rounds, more noise, or a larger maxEpsilon.",
     Reason.EXPORT_FAILED: "The model is stored. Correct what the message names, and export the stored model by hand, or run again.",
     Reason.NOTEBOOK_FAILED: "The model is stored. Read the report, and look at the model before you use it.",
     Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",

@@ -10,7 +10,7 @@ from panal.api.figures import number
 from panal.api.progress import Metric, Progress, finite, non_finite, ranked
 from panal.api.text import shown
 from panal.api.types import Condition, Evaluation, EvaluationStatus, Mode, Phase, RoundsStatus, Spec, Status
-from panal.lifecycle import exposure
+from panal.lifecycle import exposure, privacy
 from panal.lifecycle.outcome import Outcome
 from panal.lifecycle.reasons import NONE, NOTICES, Reason, with_remedy
 from panal.lifecycle.support import ignored_fields
@@ -35,10 +35,11 @@ def build(world: World, outcome: Outcome, now: datetime) -> Status:
         rounds=_rounds(world, outcome, progress),
         restarts=outcome.restarts,
         clients=outcome.clients,
-        collaborators=list(outcome.collaborators),
+        collaborators=privacy.by_cluster(world.run.spec, progress, outcome.collaborators, old.collaborators),
         metrics=finite(metrics),
         non_finite_metrics=non_finite(metrics),
         headline_metric=evaluated(evaluation) or headline(metrics),
+        privacy=privacy.status(world.run.spec, progress, old.privacy),
         listeners=exposure.status(world) if outcome.started or outcome.reason == Reason.LISTENER_NOT_SUPPORTED else [],
         initial_model=(progress.initial_model if progress else None) or (old.initial_model if outcome.started else None),
         evaluation=evaluation,

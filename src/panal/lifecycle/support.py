@@ -7,7 +7,7 @@ import re
 from panal.api.names import MAX_RUN_NAME
 from panal.api.spec import AggregationMethod
 from panal.api.types import Mode, Result, Spec, StorageType
-from panal.lifecycle import initial_model, publication, storage, validation
+from panal.lifecycle import initial_model, privacy, publication, storage, validation
 from panal.lifecycle.pods import HOME
 from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
@@ -29,7 +29,7 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := initial_model.problem(name, spec, possible=runtime.warm_start) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if problem := _not_of_an_evaluation(spec):
+    if problem := _not_of_an_evaluation(spec) or privacy.problem(spec, possible=runtime.protects_updates):
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:

@@ -10,10 +10,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, MAX_NAME, MAX_NOTICES, CollaboratorProgress, Metric, Progress
+from panal.api.progress import (
+    MAX_COLLABORATORS,
+    MAX_COUNTED,
+    MAX_METRICS,
+    MAX_NAME,
+    MAX_NOTICES,
+    CollaboratorProgress,
+    Metric,
+    Progress,
+    UpdateCounts,
+)
 from panal.api.text import by_name
 from panal.pod.tools.codes import DIGEST, END, QUERY, TRAIN
-from panal.pod.tools.records import Bundle, Connected, Ended, Notice, Record, Round, Started, Waiting
+from panal.pod.tools.records import Bundle, Connected, Ended, Notice, Record, Round, Started, Updates, Waiting
 
 _DIGEST = re.compile(DIGEST)
 _VERSION = re.compile(r"[0-9A-Za-z.+!-]{1,32}")
@@ -28,10 +38,16 @@ def resumed(progress: Progress, before: Progress, round_: int) -> Progress:
     """The progress of an aggregator that goes on after `round_`: `before` is the progress when that round was complete. What concerns the
     Pod itself is `progress`'s."""
     own = {name: getattr(progress, name) for name in ("attempt", "app_hash", "runtime_version", "connected", "started", "model", "files")}
+    own["updates"] = _counted(progress.updates, before.updates)
     own["notices"] = dict(list({**before.notices, **progress.notices}.items())[-MAX_NOTICES:])
     return before.model_copy(
         update={**own, "rounds_completed": round_, "checkpoint": round_, "resumed": round_, "waiting": "", "replied": [], "result": ""}
     )
+
+
+def _counted(own: UpdateCounts | None, before: UpdateCounts | None) -> UpdateCounts | None:
+    """What has left a site does not come back with a checkpoint."""
+    return own.followed(before) if own is not None and before is not None else own
 
 
 def bounded(progress: Progress) -> Progress:
@@ -54,6 +70,8 @@ def _change(progress: Progress, record: Record | None) -> dict[str, Any]:
             return _notice(progress, record)
         case Round(phase=phase):
             return _end(progress, record) if phase == END else _round(progress, record)
+        case Updates() if progress.updates is not None:
+            return {"updates": _updates(progress.updates, record)}
         case Ended(result=result):
             return {"result": result, "waiting": "", "replied": []}
     return {}
@@ -64,6 +82,16 @@ def _bundle(progress: Progress, record: Bundle) -> dict[str, Any]:
     if progress.app_hash or not _DIGEST.fullmatch(record.sha256):
         return {}
     return {"app_hash": record.sha256, "runtime_version": record.version if _VERSION.fullmatch(record.version) else ""}
+
+
+def _updates(counts: UpdateCounts, record: Updates) -> UpdateCounts:
+    own = dict(counts.own)
+    for cluster in record.asked or ():
+        if cluster in own or len(own) < MAX_COUNTED:
+            own[cluster] = own.get(cluster, 0) + 1
+    for cluster in record.without or ():
+        own[cluster] = max(0, own.get(cluster, 0) - 1)
+    return counts.model_copy(update={"own": own})
 
 
 def _notice(progress: Progress, record: Notice) -> dict[str, Any]:

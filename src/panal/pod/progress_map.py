@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import ValidationError
 
 from panal.api.names import KEY_PROGRESS, KEY_ROUNDS, history, progress
 from panal.api.progress import Progress
@@ -57,22 +60,35 @@ class ConfigMapSink:
         await self.client.merge_patch(CONFIG_MAP, self.namespace, history(self.run), {"binaryData": dict(binary_data)})
 
 
+def _progress(data: Mapping[str, str]) -> Progress:
+    """What an earlier reporter has written. If that cannot be read, there was one of which nothing is known."""
+    try:
+        return Progress.model_validate_json(data.get(KEY_PROGRESS, "{}"))
+    except ValidationError as error:
+        log.warning("the progress in the ConfigMap cannot be read: %s", error)
+        return Progress(attempt="unknown")
+
+
 def _data(config_map: Mapping[str, Any]) -> Mapping[str, str]:
     return config_map.get("data") or {}
 
 
 @dataclass(slots=True)
 class ProgressMap:
-    """`rounds_file` gets the wanted number of rounds, for the launcher."""
+    """`rounds_file` gets the wanted number of rounds, for the launcher, and `spent_file` the updates of earlier aggregators, for the app's
+    process (`pod.tools.flower.updates`)."""
 
     state: State
     gateway: Gateway
     sink: Sink
     rounds_file: Path
+    spent_file: Path
     _written: str = ""  # the progress that the ConfigMap has
     _written_at: float = 0.0
     _read_at: float = 0.0
     _rounds: str = ""
+    _begun: bool = False
+    _spent: dict[str, Any] = field(default_factory=dict)
 
     @property
     def current(self) -> bool:
@@ -92,8 +108,12 @@ class ProgressMap:
 
     async def sync(self) -> bool:
         """Writes changes to the ConfigMap, or reads it from time to time if there are none. Returns whether that was possible."""
-        text = self.state.text()
         try:
+            if not self._begun and self.state.progress.updates is not None:
+                self.state.follow(_progress(await self.sink.read()))
+                self._begun = True
+            self._tell_spent()
+            text = self.state.text()
             if text != self._written or time.monotonic() - self._written_at >= REFRESH:
                 self._take(await self.sink.write({KEY_PROGRESS: text, **self.gateway.report()}))
                 self._written, self._written_at = text, time.monotonic()
@@ -103,6 +123,15 @@ class ProgressMap:
             log.warning("the hub's API: %s", error)
             return False
         return True
+
+    def _tell_spent(self) -> None:
+        """Before the ConfigMap has the app's hash, without which no site is asked for anything."""
+        if (counts := self.state.progress.updates) is None:
+            return
+        spent = {"earlier": counts.earlier, "lost": counts.lost}
+        if spent != self._spent:
+            replace(self.spent_file, json.dumps(spent))
+            self._spent = spent
 
     def _take(self, data: Mapping[str, str]) -> None:
         self._read_at = time.monotonic()

@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 
 from panal.api.history import FILE as HISTORY
 from panal.api.names import MLFLOW_CREDENTIALS, OTLP_HEADERS
-from panal.api.progress import Progress
+from panal.api.progress import Progress, UpdateCounts
 from panal.kube.client import Client
 from panal.kube.logs import log_to_stdout
 from panal.pod.bringer import Bringer
@@ -50,7 +50,7 @@ from panal.pod.service import SECRETS
 from panal.pod.settings import Settings
 from panal.pod.state import State
 from panal.pod.storage_errors import StorageError
-from panal.pod.tools.files import PROGRESS, ROUNDS, STORING
+from panal.pod.tools.files import PROGRESS, ROUNDS, SPENT, STORING
 from panal.pod.tools.proxies import exclude_loopback
 from panal.pod.tools.tail import Tail
 
@@ -70,11 +70,11 @@ class Reporter:
         credentials = credentials or {}
         touch = (settings.run_dir / STORING).touch
         self.settings, self.stop = settings, asyncio.Event()
-        self._state = state = State(Progress(attempt=settings.attempt))
+        self._state = state = State(Progress(attempt=settings.attempt, updates=UpdateCounts() if settings.private else None))
         self._storage = _opened(settings, credentials, state, touch)
         history = HistoryLog(settings.run, settings.attempt, gateway.bytes_by_cluster)
         self._historian = Historian(history, settings.place.folder, lambda: state.progress, sink.write_history)
-        self._map = ProgressMap(state, gateway, sink, settings.run_dir / ROUNDS)
+        self._map = ProgressMap(state, gateway, sink, settings.run_dir / ROUNDS, settings.run_dir / SPENT)
         checkpoints = Checkpoints(settings.run_dir, self._storage.shelf)
         initial = Bringer(settings, state, self._storage.shelf, credentials, touch)
         self._keeper = CheckpointKeeper(checkpoints, state, self._map, self._storage, initial)

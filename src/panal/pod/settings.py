@@ -27,6 +27,7 @@ class Settings:
     telemetry: Telemetry | None = None
     initial: InitialModel | None = None  # the model with which the run begins
     evaluation: Evaluation | None = None  # what an evaluation compares
+    private: bool = False  # whether updates are counted (spec.privacy)
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Settings:
@@ -44,4 +45,5 @@ class Settings:
             telemetry=Telemetry.read(env),
             initial=InitialModel.read(env),
             evaluation=Evaluation.model_validate_json(env["PANAL_EVALUATION"]) if env.get("PANAL_EVALUATION") else None,
+            private=bool(env.get("PANAL_PRIVATE")),
         )

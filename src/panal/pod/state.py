@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from panal.api.progress import Progress
+from panal.api.progress import Progress, UpdateCounts
 from panal.api.text import shown
 from panal.pod.checkpointing import Snapshot
 from panal.pod.fold import bounded, fold, resumed
@@ -60,6 +60,17 @@ class State:
         """The run goes on after `round_`, whose snapshot is `before`."""
         self.progress = resumed(self.progress, before.progress, round_)
         self.clusters = {cluster: list(rounds) for cluster, rounds in before.clusters.items()}
+
+    def follow(self, before: Progress) -> None:
+        """`before` is what the ConfigMap had when this reporter began, of an earlier aggregator or of the reporter before this one."""
+        if (counts := self.progress.updates) is None:
+            return
+        earlier = before.updates or UpdateCounts()
+        if before.attempt == self.progress.attempt:
+            counts = counts.followed(UpdateCounts(own=earlier.earlier, lost=earlier.lost - 1)) if earlier.lost else counts
+        elif before.attempt:
+            counts = counts.followed(earlier)
+        self.update(updates=counts)
 
     def text(self) -> str:
         """For the ConfigMap."""

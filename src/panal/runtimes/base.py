@@ -99,6 +99,11 @@ class Runtime(Protocol):
         """Whether a run may begin with the model of `spec.server.initialModel`."""
         return False
 
+    @property
+    def protects_updates(self) -> bool:
+        """Whether its collaborators can clip updates and add noise to them (`spec.privacy.differentialPrivacy`)."""
+        return False
+
     def ignored_fields(self, spec: Spec) -> Sequence[str]:
         """The fields that are set in `spec`, such as `spec.server.superlink`, and have no effect with this runtime."""
         return ()

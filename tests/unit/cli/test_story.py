@@ -56,6 +56,12 @@ def test_a_completed_run_says_where_its_model_is():
     ]  # fmt: skip
 
 
+def test_a_private_run_says_what_its_sites_have_spent():
+    privacy = {"delta": 1e-5, "plannedEpsilon": 28.3735, "epsilon": 4.37718, "updates": 1}
+    told = "privacy ε at most 4.377 at δ 1e-05 for a site, after 1 update (planned: 28.37)"
+    assert summary({"privacy": privacy}) == [told]
+
+
 def test_ages():
     from datetime import UTC, datetime
 

@@ -96,6 +96,15 @@ async def test_what_the_pages_say(owner):
     assert "RoundCompleted round 2 of 5 completed" in said["/runs/ns/digits/events"]
 
 
+async def test_a_private_run_shows_what_its_sites_have_spent(api, owner):
+    _, page = await owner.get("/runs/ns/digits")
+    assert "Privacy" not in page
+    await api.change(run(privacy={"delta": 1e-5, "plannedEpsilon": 28.3735, "epsilon": 4.37718, "updates": 1}))
+    _, page = await owner.get("/runs/ns/digits")
+    assert "ε at most 4.377 for a site" in page
+    assert "δ 1e-05, planned ε 28.37" in page
+
+
 async def test_the_log_is_that_of_the_apps_container(api, owner):
     api.logs["digits-aggregator-x"] = "INFO :      [ROUND 1]\n\x1b[2Jclear\nplain\n"
     _, page = await owner.get("/runs/ns/digits/logs")

@@ -6,9 +6,9 @@ from functools import reduce
 
 import pytest
 
-from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgress, Progress
+from panal.api.progress import MAX_COLLABORATORS, MAX_METRICS, CollaboratorProgress, Progress, UpdateCounts
 from panal.api.text import name
-from panal.pod.fold import bounded
+from panal.pod.fold import bounded, resumed
 from panal.pod.fold import fold as fold_record
 from panal.pod.tools.records import InvalidRecordError, read
 
@@ -212,3 +212,30 @@ def test_an_evaluation_does_not_clear_a_failed_training():
     again = fold(progress, {**train, "failed": {}, "failures": 0, "collaborators": {"c1": {"metrics": {}}}})
     assert not again.collaborators["c1"].failed  # the training was repeated
     assert not fold(progress, {**evaluate, "round": 3}).collaborators["c1"].failed
+
+
+PRIVATE = Progress(updates=UpdateCounts())
+
+
+def spent(progress: Progress) -> dict[str, int]:
+    assert progress.updates is not None
+    return progress.updates.by_cluster()
+
+
+def test_updates_count_from_when_they_are_asked_for() -> None:
+    asked = {"event": "updates", "asked": ["a", "b", "a"]}
+    assert spent(after(asked, start=PRIVATE)) == {"a": 2, "b": 1}
+    assert spent(after(asked, {"event": "updates", "without": ["a"]}, asked, start=PRIVATE)) == {"a": 3, "b": 2}
+    assert spent(after({"event": "updates", "without": ["c"]}, start=PRIVATE)) == {"c": 0}
+    assert after(asked).updates is None  # the run is not private
+
+
+def test_updates_of_lost_aggregators_count_and_one_more_for_each() -> None:
+    before = Progress(attempt="1", updates=UpdateCounts(own={"a": 2, "b": 1}))
+    counts = UpdateCounts(own={"a": 1}).followed(UpdateCounts(own={"a": 2, "b": 1}))
+    assert counts.by_cluster() == {"a": 4, "b": 2}
+    assert counts.followed(UpdateCounts(own={"a": 1})) == counts  # from an older place
+    assert counts.followed(counts).lost == 2
+    own = Progress(attempt="2", updates=UpdateCounts(own={"a": 1}))
+    assert spent(resumed(own, before, 1)) == {"a": 4, "b": 2}
+    assert resumed(Progress(attempt="2"), before, 1).updates is None

@@ -23,6 +23,7 @@ from panal.pod.tools.records import (
     Round,
     Started,
     Stopped,
+    Updates,
     Waiting,
     parse,
 )
@@ -44,6 +45,7 @@ ALL: list[Record] = [
         metrics={"loss": "-Infinity"},
     ),
     Round(time=1.5, round=1, phase=END, seconds=2.0),
+    Updates(time=1.5, asked=["c1", "c2"], without=["c2"]),
     Checkpoint(time=1.5, round=1),
     Resumed(time=1.5, round=1),
     ModelReady(time=1.5, start=1, round=2),

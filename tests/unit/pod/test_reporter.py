@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from panal.api.history import read as read_history
-from panal.api.progress import Progress
+from panal.api.progress import Progress, UpdateCounts
 from panal.kube.errors import NotFound
 from panal.pod.reporter import Reporter
 from panal.pod.settings import Settings
@@ -51,18 +51,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path, **more: str) -> Settings:
     return Settings.read(
         {
             "PANAL_NAMESPACE": "team", "PANAL_RUN": "digits", "PANAL_RUN_UID": "u", "PANAL_ATTEMPT": "job-1",
             "PANAL_RUN_DIR": str(folder / "run"), "PANAL_STORAGE_DIR": str(folder / "volume"), "PANAL_STORAGE_URI": "pvc://models",
+            **more,
         }
     )  # fmt: skip
 
 
 @asynccontextmanager
-async def running(folder: Path, sink: ConfigMap, gateway: Gateway | None = None) -> AsyncIterator[Reporter]:
-    reporter = Reporter(settings(folder), sink, gateway or Gateway())
+async def running(folder: Path, sink: ConfigMap, gateway: Gateway | None = None, **more: str) -> AsyncIterator[Reporter]:
+    reporter = Reporter(settings(folder, **more), sink, gateway or Gateway())
     task = asyncio.create_task(reporter.run())
     yield reporter
     reporter.stop.set()
@@ -261,3 +262,32 @@ async def test_the_history_of_several_models_is_one_file(folder: Path) -> None:
         place = reporter.settings.place.folder
     assert [row.round for row in read_history((place / "history.jsonl").read_bytes()).rounds] == [1, 2]
     assert not (place / "start-1/history.jsonl").exists()
+
+
+def counted(attempt: str, **updates: object) -> str:
+    return Progress(attempt=attempt, updates=UpdateCounts.model_validate(updates)).model_dump_json(by_alias=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ({}, {"a": 1}),
+        ({"progress": counted("job-0", own={"a": 2, "b": 1}, earlier={"a": 1}, lost=1)}, {"a": 6, "b": 3}),
+        ({"progress": counted("job-1", own={"a": 7}, earlier={"a": 1, "b": 1}, lost=1)}, {"a": 3, "b": 2}),  # this one, before it restarted
+        ({"progress": counted("job-1", own={"a": 7})}, {"a": 1}),
+        ({"progress": '{"attempt": "job-0"}'}, {"a": 2}),  # lost before it could tell
+        ({"progress": "damaged"}, {"a": 2}),
+    ],
+)
+async def test_the_updates_of_an_earlier_aggregator_are_not_forgotten(
+    folder: Path, before: dict[str, str], expected: dict[str, int]
+) -> None:
+    sink = ConfigMap(**before)
+    append(folder, {"event": "updates", "asked": ["a"]})
+    async with running(folder, sink, PANAL_PRIVATE="true"):
+        await eventually(lambda: sink.writes)
+    assert sink.progress.attempt == "job-1"
+    assert sink.progress.updates is not None
+    assert sink.progress.updates.by_cluster() == expected
+    spent = json.loads((folder / "run/spent.json").read_text())
+    assert {"a": 1 + spent["earlier"].get("a", 0) + spent["lost"]}.items() <= expected.items()

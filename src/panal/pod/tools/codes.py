@@ -73,6 +73,7 @@ class Doubt(Code):
     NOT_RESUMABLE = "NotResumable"
     CHECKPOINT_FAILED = "CheckpointFailed"
     TRACKING_FAILED = "TrackingFailed"
+    PRIVACY_SPENT = "PrivacySpent"
 
 
 class Unanswered(Code):
@@ -91,6 +92,13 @@ class Withheld(Code):
 
     TOO_FEW_EXAMPLES = "TooFewExamples"
     SITE_POLICY_INVALID = "SitePolicyInvalid"
+    UPDATE_NOT_PROTECTED = "UpdateNotProtected"  # it cannot be clipped and noised (spec.privacy)
+    UPDATE_NOT_FINITE = "UpdateNotFinite"
+    REPLY_NOT_PROTECTED = "ReplyNotProtected"  # of a kind that spec.privacy does not cover
+    PRIVACY_SPENT = "PrivacySpent"
+
+
+COHORT = frozenset({Withheld.TOO_FEW_EXAMPLES, Withheld.SITE_POLICY_INVALID})  # the others are of spec.privacy
 
 
 class Refused(Code):

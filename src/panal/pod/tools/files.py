@@ -28,6 +28,7 @@ STORED, STORING = "stored.json", "storing"  # the result for each model; touched
 EVALUATED = "evaluated.json"  # the result for the evaluation
 COLLECTED = "collected.json"  # the result for the app's files
 PARTICIPANTS = "participants.json"  # the clusters that take part now
+SPENT = "spent.json"  # in a private run: the updates for which earlier aggregators have asked, by cluster
 ROUNDS = "rounds"  # the number of rounds that the spec wants now
 RESUME, RESUMED = "resume", "resumed.json"  # the checkpoint from which the run goes on, and its round; 0: there is none
 INITIAL = "initial"  # the model with which the run begins: model.npz and model.json

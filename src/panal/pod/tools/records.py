@@ -168,6 +168,16 @@ class Round(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Updates(Record):
+    """In a private run (spec.privacy): the clusters that are asked for an update, before the messages are sent, or those of them that have
+    replied with an error instead. A cluster that was asked several times is listed so often."""
+
+    event = "updates"
+    asked: list[str] | None = field(default=None, metadata=_as(_clusters))
+    without: list[str] | None = field(default=None, metadata=_as(_clusters))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint(Record):
     """The checkpoint of this round was handed over to the reporter."""
 
@@ -240,7 +250,7 @@ class Stopped(Record):
 
 RECORDS: dict[str, type[Record]] = {
     each.event: each
-    for each in (Bundle, Connected, Started, Round, Checkpoint, Resumed, ModelReady, NoModel, Waiting, Notice, Ended, Stopped)
+    for each in (Bundle, Connected, Started, Round, Updates, Checkpoint, Resumed, ModelReady, NoModel, Waiting, Notice, Ended, Stopped)
 }
 
 

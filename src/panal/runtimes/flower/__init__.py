@@ -26,6 +26,7 @@ class Flower(Runtime):
     notices: Sequence[str] = NOTICES
     logs: Logs = LOGS
     warm_start: bool = True
+    protects_updates: bool = True
 
     def gateway(self, spec: Spec) -> GatewayRules:
         return RULES

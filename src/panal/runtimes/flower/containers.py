@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from panal.api.names import SITE, ClusterName
 from panal.api.quantity import in_bytes
 from panal.api.run_config import as_json
 from panal.api.spec import AggregationMethod
 from panal.api.types import Evaluation, Mode, Spec
+from panal.privacy.limits import most_updates
 from panal.runtimes.base import (
     AGGREGATOR,
     COLLABORATOR,
@@ -39,6 +43,7 @@ def aggregator(spec: Spec) -> AggregatorContainers:
     )
     if spec.mode is Mode.EVALUATE:
         env += environment(PANAL_MODE=str(spec.mode), PANAL_LOCAL_ROUNDS=str((spec.evaluation or Evaluation()).local_rounds))
+    env += _privacy(spec)
     if spec.server.replies.max_size is not None:
         env += environment(PANAL_LARGEST_REPLY=str(in_bytes(spec.server.replies.max_size)))
     if spec.server.aggregation.method is not AggregationMethod.APP:
@@ -60,9 +65,24 @@ def collaborator(spec: Spec, cluster: ClusterName, partition: Partition, data_pa
         PANAL_FLOWER_VERSION=announced.version,
         PANAL_ACCELERATION=str(spec.acceleration),
     )
+    env += _privacy(spec)
     if spec.client.minimum_examples:
         env += environment(PANAL_MINIMUM_EXAMPLES=str(spec.client.minimum_examples))
     if data_path:
         env += environment(PANAL_DATA_PATH=data_path)
     own = [_INSTANCE, _SHARE_ERRORS]
     return container("supernode", ("flower", "supernode"), spec.client.image, spec.client, [*env, *own], COLLABORATOR)
+
+
+def _privacy(spec: Spec) -> list[dict[str, Any]]:
+    """For both sides: sites protect their updates, and the aggregator counts them."""
+    wanted = spec.privacy.differential_privacy if spec.privacy else None
+    if wanted is None:
+        return []
+    settings = {
+        "clippingNorm": wanted.clipping_norm,
+        "noiseMultiplier": wanted.noise_multiplier,
+        "metrics": str(wanted.metrics),
+        "mostUpdates": most_updates(wanted),
+    }
+    return environment(PANAL_PRIVACY=json.dumps(settings))

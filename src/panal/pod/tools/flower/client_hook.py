@@ -1,5 +1,6 @@
 """Hook in the ClientApp process: adds the duration to each reply, keeps the client's state (`client_state`), names missing config keys, and
-makes early exits visible (`deaths`). A reply about too few examples is withheld (`cohort`).
+makes early exits visible (`deaths`). A reply about too few examples is withheld (`cohort`), and in a private run the update of a reply is
+clipped and gets noise (`private`).
 
 What it adds is in the ConfigRecord `panal`, which the hook in the ServerApp process removes before the server app sees the reply. Messages
 of the server have such a record too, which is removed here.
@@ -7,17 +8,22 @@ of the server have such a record too, which is removed here.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from ..codes import Withheld
+from ..files import log_line
 from .client_state import Mark, States, folder, kept, restored, take_mark
 from .cohort import withheld
 from .context import naming_missing_keys
 from .deaths import mark_exit
 from .errors import written
+from .private import Arrays, NotProtectedError, Protection
+from .private import kept as kept_arrays
 
 RECORD = "panal"
 WITHHELD = 0  # of Flower's error codes: the one for unknown errors, since no code of the app has failed
@@ -29,6 +35,7 @@ def patch(module: ModuleType) -> None:
     pull: Callable[..., Any] = module.pull_task_input
     push: Callable[..., Any] = module.push_message
     states = States(folder())
+    protection = Protection.of(os.environ, folder())
     current = Current()
 
     def pull_task_input(*args: Any, **kwargs: Any) -> Any:
@@ -37,6 +44,7 @@ def patch(module: ModuleType) -> None:
         current.mark = take_mark(message, RECORD)
         if current.mark is not None:
             current.before = restored(states, current.mark, context)
+        current.kind, current.arrays = str(message.metadata.message_type), kept_arrays(message) if protection else {}
         return message, naming_missing_keys(context), *rest
 
     def push_message(client: Any, message: Any, context: Any) -> Any:
@@ -45,8 +53,10 @@ def patch(module: ModuleType) -> None:
         report: dict[str, Any] = {"seconds": round(time.monotonic() - current.since, 3)}
         if current.mark is not None and (after := kept(states, current.mark, context)) is not None:
             report |= {"before": current.before, "after": after}
-        if message.has_content() and (why := withheld(str(current.message.metadata.message_type), message.content.metric_records.values())):
-            message = type(message)(Error(WITHHELD, written(why)), reply_to=current.message)
+        if message.has_content():
+            content, why = leaving(protection, current, message.content)
+            answer = Error(WITHHELD, written(why)) if why else content
+            message = type(message)(answer, reply_to=current.message) if answer is not message.content else message
         if message.has_content():
             message.content[RECORD] = ConfigRecord(report)
         return push(client, message, context)
@@ -61,5 +71,20 @@ class Current:
 
     since: float = 0.0
     message: Any = None
+    kind: str = ""
     mark: Mark | None = None
     before: str = ""
+    arrays: Arrays = field(default_factory=dict)  # that it brought, in a private run
+
+
+def leaving(protection: Protection | None, current: Current, content: Any) -> tuple[Any, Withheld | None]:
+    """What of a reply's content leaves the site, or why nothing does."""
+    if why := withheld(current.kind, content.metric_records.values()):
+        return None, why
+    if protection is None:
+        return content, None
+    try:
+        return protection.protected(current.kind, current.arrays, content), None
+    except NotProtectedError as error:
+        log_line(f"a reply is withheld: {error}")
+        return None, error.code

@@ -56,3 +56,8 @@ def incoming_error(code: int, reason: str | None) -> tuple[str, str]:
     """Reason code and shared text (may be empty) of an error in a reply."""
     found = _WRITTEN.fullmatch(reason or "")
     return (found[1], found[2] or "") if found else (CODES.get(code, "Unknown"), "")
+
+
+def is_written(reason: str | None) -> bool:
+    """Whether a site has written this error, and not the SuperLink, which may have lost a reply."""
+    return _WRITTEN.fullmatch(reason or "") is not None

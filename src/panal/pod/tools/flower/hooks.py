@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 # For each value of PANAL_HOOK: modules of Flower, each with the hook whose `patch(module)` is called after its import.
@@ -36,6 +37,23 @@ HOOKS = {
         "flwr.supercore.superexec.executor.subprocess_executor": "deaths",
     },
 }
+
+
+UNGUARDED = 78  # the exit code of a process of a private run without one of its hooks; a restart does not help
+
+
+def unguarded(why: str) -> None:
+    """Ends a process of a run with `spec.privacy`, at once and from any thread: without its hooks nothing protects updates, or counts them.
+    Other runs go on."""
+    if not os.environ.get("PANAL_PRIVACY"):
+        return
+    from ..files import terminate
+    from .codes import FlowerEnding
+
+    try:
+        terminate(FlowerEnding.FLOWER_NOT_SUPPORTED, f"spec.privacy: {why}")
+    finally:
+        os._exit(UNGUARDED)
 
 
 class RateLimit:

@@ -26,6 +26,7 @@ from .part import Part
 from .replies import Clusters, Phase, merged, result_of, take_record
 from .robust import Robust
 from .starts import Starts
+from .updates import Counted, counted, most_updates
 from .waits import wanted
 from .warm_start import WarmStart
 
@@ -70,14 +71,17 @@ class Watch:
     """Observes one run of a server app. While an `Observation` is active, which counts the messages itself, they pass unobserved."""
 
     def __init__(self, grid: Any, starts: Starts) -> None:
-        self.originals = SimpleNamespace(push_messages=grid.push_messages, pull_messages=grid.pull_messages, get_node_ids=grid.get_node_ids)
+        self.clusters = Clusters()
+        passing = Counted(grid.push_messages, grid.pull_messages, self.clusters, most_updates()) if counted() else grid
+        self.originals = SimpleNamespace(
+            push_messages=passing.push_messages, pull_messages=passing.pull_messages, get_node_ids=grid.get_node_ids
+        )
         self.grid = grid
         self.starts = starts
         self.journal = Journal()
         self.warm = WarmStart(self.journal)
         self.robust = Robust.of_the_run()
         self.observing = False
-        self.clusters = Clusters()
         self._rounds = Rounds()
         self._total = 0  # number of rounds; 0: unknown
         self._part: Part | None = None
