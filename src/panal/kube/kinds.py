@@ -46,6 +46,7 @@ _SERVING = "serving.kserve.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 FEDERATED_LEARNING = Kind(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
+SITE_POLICY = Kind(names.GROUP, names.VERSION, names.SITE_KIND, names.SITE_PLURAL, namespaced=False)  # at managed clusters
 
 MANAGED_CLUSTER = Kind(_CLUSTER, "v1", "ManagedCluster", "managedclusters", namespaced=False)
 MANAGED_CLUSTER_SET = Kind(_CLUSTER, "v1beta2", "ManagedClusterSet", "managedclustersets", namespaced=False)
