@@ -15,6 +15,7 @@ from panal.site.policy import Approval, Day, Disclosure, Hours, SitePolicySpec, 
 from panal.site.request import Asked
 
 DAYS = tuple(Day)
+COUNTED = "flower"  # the framework whose messages are read: rounds and bytes of others are not known before they leave
 MIDNIGHT_TO_MIDNIGHT = timedelta(days=1)
 
 
@@ -47,7 +48,10 @@ class Left:
     rounds: frozenset[str] = frozenset()
 
 
-def decide(policy: SitePolicySpec | None, asked: Asked, now: datetime, left: Left = Left()) -> Decision:
+NOTHING = Left()
+
+
+def decide(policy: SitePolicySpec | None, asked: Asked, now: datetime, left: Left = NOTHING) -> Decision:
     """Whether the run may work here now. `policy` is None if the site has none. `now` knows its zone."""
     if policy is None:
         return Decision(Code.NO_SITE_POLICY, f"there is no SitePolicy {names.SITE_POLICY}")
@@ -93,6 +97,9 @@ def _conditions(rule: SiteRule, asked: Asked) -> Iterable[tuple[Code, str]]:
 
 def _within(policy: SitePolicySpec, rule: SiteRule, asked: Asked, now: datetime, left: Left) -> Decision:
     """What a rule that fits says about approval, hours and limits."""
+    if asked.framework != COUNTED and (rule.max_rounds is not None or rule.max_bytes is not None):
+        text = f"rule {rule.name}: maxRounds and maxBytes need the framework {COUNTED}, not {asked.framework or 'an unknown one'}"
+        return Decision(Code.LIMITS_NOT_SUPPORTED, text, rule.name)
     if rule.max_rounds is not None and len(left.rounds) > rule.max_rounds:
         return Decision(Code.ROUNDS_EXHAUSTED, f"rule {rule.name}: {rule.max_rounds} rounds have their reply", rule.name)
     if rule.max_bytes is not None and left.bytes > in_bytes(rule.max_bytes):

@@ -35,13 +35,20 @@ class NotFlowerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`digest`: the name of its root object; empty for an error, which has none. `objects`: the names in its tree."""
+    """`digest`: the name of its root object; empty if it has none. `objects`: the names in its tree. `request`: the SHA-256 of the request
+    that announced it."""
 
     type: str
     round: str
     digest: str
     objects: frozenset[str] = field(repr=False)
     error: bool
+    request: str = ""
+
+    @property
+    def name(self) -> str:
+        """Stays the same when it is announced again."""
+        return self.digest or self.request
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ def _replies(body: bytes) -> list[Reply]:
         raise NotFlowerError("a message without metadata")
     error = bool(messages(message, ERROR))
     type_, round_ = (texts(metadata[0], number) or [""] for number in (TYPE, GROUP))
-    return [Reply(type_[-1], round_[-1], names[0] if names else "", frozenset(names), error)]
+    return [Reply(type_[-1], round_[-1], names[0] if names else "", frozenset(names), error, hashlib.sha256(body).hexdigest())]
 
 
 def _names(tree: bytes, depth: int = 0) -> list[str]:

@@ -116,6 +116,11 @@ class SitePolicySpec(Model):
     refused: tuple[RequestId, ...] = Field(
         default=(), max_length=1000, description="The requests that you have refused, also if a rule fits."
     )
+    own_pods: tuple[Text, ...] = Field(
+        default=(),
+        max_length=MAX_ITEMS,
+        description="The names of your own Pods in the namespace panal-collaborator, such as one that fills a volume. They are left alone.",
+    )
     disclosure: Disclosure = Field(
         default=Disclosure.REASON, description="What a refusal tells the hub: its reason, or only that the site refuses."
     )

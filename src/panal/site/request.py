@@ -77,6 +77,11 @@ class Asked:
         content += [self.app_hash, self.data, *self.secrets, str(self.minimum_examples)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
+    @property
+    def key(self) -> str:
+        """What the run is counted by."""
+        return self.run or f"{self.namespace}/{self.name}"
+
     def record(self) -> dict[str, Any]:
         """For the ledger and for people."""
         found = {
