@@ -18,6 +18,7 @@ from cluster import Cluster
 from panal.addon.manifests import namespace
 from panal.api import names
 from panal.site.crd import crd
+from panal.site.request import SECURITY
 from processes import free_port
 from gated_pods import bare_pod, policy, rule, stateful_set
 from waiting import eventually
@@ -206,6 +207,7 @@ def test_pods_that_controllers_make_are_judged_as_well(site: Cluster) -> None:
     site.kubectl("delete", "statefulset", "open", "-n", THERE)
 
 
+EPHEMERAL = {"name": "e", "image": "e:1", "securityContext": SECURITY}
 PATCHES: dict[str, tuple[str, str, str]] = {
     "the gate": ("", '{"spec": {"schedulingGates": null}}', "removes the gate"),
     "the decision": (
@@ -215,7 +217,7 @@ PATCHES: dict[str, tuple[str, str, str]] = {
     ),
     "the image": ("", '{"spec": {"containers": [{"name": "supernode", "image": "other:1"}]}}', "images"),
     "the request": ("", '{"metadata": {"annotations": {"fl.panal/request": "{}"}}}', "asks does not change"),
-    "a container": ("ephemeralcontainers", '{"spec": {"ephemeralContainers": [{"name": "e", "image": "e:1"}]}}', "no container is added"),
+    "a container": ("ephemeralcontainers", json.dumps({"spec": {"ephemeralContainers": [EPHEMERAL]}}), "no container is added"),
 }
 
 
