@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from cluster import Cluster
+from gated_pods import bare_pod, policy, rule, stateful_set
 from panal.addon.manifests import namespace
 from panal.api import names
 from panal.site.crd import crd
 from panal.site.request import SECURITY
 from processes import free_port
-from gated_pods import bare_pod, policy, rule, stateful_set
 from waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -166,7 +166,8 @@ def test_an_agent_of_the_hub_is_refused_and_the_owner_is_not(site: Cluster, mani
     document = json.dumps(manifest)
     verb = "replace" if manifest["kind"] == names.SITE_KIND else "create"
     said = refused(site, verb, document)
-    assert "panal-site-" in said and word in said, said
+    assert "panal-site-" in said, said
+    assert word in said, said
     assert not refused(site, verb, document, user="")
 
 
@@ -237,7 +238,8 @@ def test_a_gated_pod_stays_as_it_is(site: Cluster) -> None:
                 *([f"--subresource={subresource}"] if subresource else []),
             ]
             said = call(site, *args).stderr
-            assert word in said and "panal-site-decision" in said, (what, said)
+            assert word in said, (what, said)
+            assert "panal-site-decision" in said, (what, said)
         said = call(site, "exec", "waits", "-n", THERE, "--", "true").stderr
         assert "panal-site-enter" in said, said
     finally:
@@ -257,8 +259,10 @@ class Running:
         (folder / "kubeconfig").write_text(json.dumps(config))
         self.ports = free_port(), free_port()
         self.env = {
-            **{"KUBECONFIG": str(folder / "kubeconfig"), "PANAL_LEDGER_DIR": str(self.ledger)},
-            **{"PANAL_SITE_PORT": str(self.ports[0]), "PANAL_PORT": str(self.ports[1])},
+            "KUBECONFIG": str(folder / "kubeconfig"),
+            "PANAL_LEDGER_DIR": str(self.ledger),
+            "PANAL_SITE_PORT": str(self.ports[0]),
+            "PANAL_PORT": str(self.ports[1]),
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -312,7 +316,7 @@ def test_the_gate_falls_for_what_is_allowed_and_the_ledger_says_so(site: Cluster
     eventually(lambda: decision(site) == ("True", "Allowed") and not gates(site), "the Pod may run", 60)
     *entries, head = controller.entries("--verify")
     assert [each["kind"] for each in entries] == ["started", "policy", "asked", "decided"]
-    assert head["number"] == 4 and head["hash"] == entries[-1]["hash"]
+    assert (head["number"], head["hash"]) == (4, entries[-1]["hash"])
     assert (entries[3]["run"], entries[3]["verdict"]) == ("team/study", "Allowed")
     published = json.loads(site.kubectl("get", "configmap", HERE, "-n", HERE, "-o", "json"))["data"]["key.pub"]
     assert published == head["key"]

@@ -43,7 +43,7 @@ class Reply:
     digest: str
     objects: frozenset[str] = field(repr=False)
     error: bool
-    request: str = ""
+    request: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:

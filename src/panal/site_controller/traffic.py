@@ -163,7 +163,7 @@ class Traffic:
                 await self._record(sender, ended=True)
         if pod.allowed:
             about = {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
-            await self._book.write(Kind.ENDED, **about, bytes=pod.bytes, rounds=len(pod.rounds), replies=len(pod.replies))
+            await self._book.write(Kind.ENDED, **about, bytes=pod.bytes, rounds=sorted(pod.rounds), replies=len(pod.replies))
         self._book.accounts.pods.pop(uid, None)
         self._senders.pop(uid, None)
         self._file(uid).unlink(missing_ok=True)
