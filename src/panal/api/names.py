@@ -46,7 +46,9 @@ IDENTITY_SECRET = f"{ADDON}-{SIGNER.replace('/', '-')}-client-cert"  # on the ma
 TRUST = f"{ADDON}-trust"  # ConfigMap on the managed cluster: ca.crt, the trust bundle of the server authority
 SITE = f"{ADDON}-site"  # optional ConfigMap on the managed cluster, by its owner: the site configuration
 PROXY = f"{ADDON}-proxy"  # optional Secret on the managed cluster, by its owner: credentials for the site's proxy
-SITE_CONTROLLER = "panal-site"  # at a site whose owner has installed it: namespace and Deployment of the site controller; in the namespace of
+SITE_CONTROLLER = (
+    "panal-site"  # at a site whose owner has installed it: namespace and Deployment of the site controller; in the namespace of
+)
 # collaborators the ConfigMap (address, ca.crt) and the Secret (token) by which their gateways reach it
 SITE_GATE = "fl.panal/site-policy"  # scheduling gate of a collaborator's Pod, and the type of the condition with the site's decision
 SITE_CLAIM = "site-policy.fl.panal"  # ClusterClaim of a site that has a SitePolicy: the policy's version
