@@ -17,9 +17,10 @@ from aiohttp import web
 from cryptography import x509
 
 from certificates import SERVER_AUTH, Authority, Pair, authority
-from gateways import LOOPBACK, POD_UID, SITES_SECRET, Background, Hub, Runtime, Spoke, post, wait_for
+from gateways import LOOPBACK, POD_UID, RUN, SITES_SECRET, Background, Hub, Runtime, Spoke, post, wait_for
 from panal.api import names
-from panal.gateway.site import LARGEST, SERVER_NAME, SiteController, address
+from panal.gateway import envoy
+from panal.gateway.site import LARGEST, SERVER_NAME, SiteController, address, cluster
 from panal.pod import collaborator
 from processes import free_port
 
@@ -198,6 +199,38 @@ def test_nobody_else_decides(
         assert not runtime.reached
     finally:
         found.stop()
+
+
+class ForgingSpoke(Spoke):
+    """Whose hub names another site controller in the file that it writes, and one that the gateway would have to trust."""
+
+    forged: SiteController
+
+    def files(self) -> dict[str, Any]:
+        found = super().files()
+        found["cds.json"]["resources"].append(envoy.typed("config.cluster.v3.Cluster", **cluster(self.forged)))
+        return found
+
+
+def test_the_hub_cannot_replace_the_site_controller(
+    hub: Hub, runtime: Runtime, background: Background, tmp_path: Path, controller: Controller
+) -> None:
+    other = Controller(background, tmp_path / "other")
+    other.start()
+    pair, protocol = hub.collaborators.collaborator("c1"), names.protocol(RUN, "c1")
+    one = ForgingSpoke(tmp_path / "spoke", (LOOPBACK, hub.port), pair, (hub.servers,), protocol, site=controller.client())
+    one.forged = other.client()
+    controller.answer = (503, "Refused")
+    runtime.reached.clear()
+    try:
+        one.start()
+        assert (post(one.port).status, post(one.port).body) == (503, b"Refused")
+        controller.answer = (200, "")
+        wait_for("the aggregator", lambda: post(one.port).status == 200)  # so the file is in effect
+        assert not other.asked
+    finally:
+        one.envoy.stop()
+        other.stop()
 
 
 def test_what_does_not_know_the_pods_secret_is_not_shown(hub: Hub, spoke: Callable[..., Spoke], controller: Controller) -> None:
