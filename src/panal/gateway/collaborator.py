@@ -6,6 +6,8 @@ which the kubelet updates: address, certificate and authorities may change durin
 If the site has a proxy, the TLS connection is tunneled through it with CONNECT, by two internal listeners: `tunnel` wraps the connection in
 a CONNECT request, and `credentials` adds the proxy credentials and forwards it to the proxy. The credentials are read from a file for each
 connection and are not part of the configuration.
+
+At a site with a policy, each request is first shown to the site controller (`gateway.site`).
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from typing import Any
 from panal.api import names
 from panal.api.addresses import is_ip
 from panal.api.names import COLLABORATOR_PORT
-from panal.gateway import envoy, limits
+from panal.gateway import envoy, limits, site
 from panal.gateway.envoy import Json
+from panal.gateway.site import SiteController
 
 __all__ = ["ARGUMENTS", "Target", "bootstrap", "files", "target"]
 
@@ -39,17 +42,18 @@ end
 """
 
 
-def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Json:
+def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str, asked: SiteController | None = None) -> Json:
     """The bootstrap configuration: a listener at `loopback:port` for clients with the Pod's secret (`users` is the htpasswd file), the
-    internal listeners for a proxy, and the source of the clusters. There is no admin interface."""
+    internal listeners for a proxy, and the source of the clusters. There is no admin interface. `asked`: the site controller that decides
+    about each request, if the site has one."""
     queue = {"buffer_size_kb": envoy.READ >> 10}
     internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener", **queue)
     return {
         "node": {"id": "collaborator", "cluster": "panal"},
         "dynamic_resources": {"cds_config": envoy.watched("cds.json")},
         "static_resources": {
-            "listeners": [_listener(loopback, port, users), _tunnel(), _credentials()],
-            "clusters": [_inside("credentials")],
+            "listeners": [_listener(loopback, port, users, asked), _tunnel(), _credentials()],
+            "clusters": [_inside("credentials"), *([site.cluster(asked)] if asked else [])],
         },
         "bootstrap_extensions": [internal],
         **envoy.connection_limit(_CONNECTIONS),
@@ -108,7 +112,7 @@ def _socket(cluster: Json) -> tuple[str, int]:
     return found["address"], found["port_value"]
 
 
-def _listener(address: str, port: int, users: str) -> Json:
+def _listener(address: str, port: int, users: str, asked: SiteController | None) -> Json:
     """Forwards all paths, because the aggregator's gateway decides which are allowed. Removes the Pod's secret."""
     route = {
         "match": {"prefix": "/"},
@@ -127,7 +131,8 @@ def _listener(address: str, port: int, users: str) -> Json:
         authentication_header=names.POD_HEADER,
     )
     config = {"validate_clusters": False, "request_headers_to_remove": [names.POD_HEADER]}  # the cluster is added later
-    manager = envoy.manager("runtime", [route], filters=[authentication], access_log=[_failed_requests()], route_config=config)
+    filters, more = ([authentication, site.asks(asked)], site.refusals()) if asked else ([authentication], {})
+    manager = envoy.manager("runtime", [route], filters=filters, access_log=[_failed_requests()], route_config=config, **more)
     return {"name": "runtime", "address": envoy.socket(address, port), **envoy.small_reads(), "filter_chains": [{"filters": [manager]}]}
 
 

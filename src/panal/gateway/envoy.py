@@ -6,7 +6,7 @@ or when the kubelet switches the link `..data` of a mounted volume.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Json = dict[str, Any]
@@ -16,6 +16,7 @@ ARGUMENTS = ("--disable-hot-restart", "--drain-strategy", "immediate", "--file-f
 HERE: Json = {"path": "./"}
 EXTENSIONS = "envoy.extensions"
 HTTP_OPTIONS = f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions"
+TLS_1_3: Json = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}
 IDENTITY, TRUST = "identity", "trust"  # the names of the SDS secrets and of their files
 MANY = 1 << 20  # Envoy's default of 1,024 concurrent requests is too small for thousands of clusters
 
@@ -78,7 +79,7 @@ def tls(peer: Json | None, protocols: list[str]) -> Json:
     `protocols` are the ALPN protocols."""
     authorities = {"name": TRUST, "sds_config": watched(f"{TRUST}.json")}
     return {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "tls_params": TLS_1_3,
         "alpn_protocols": protocols,
         "tls_certificate_sds_secret_configs": [{"name": IDENTITY, "sds_config": watched(f"{IDENTITY}.json")}],
         "combined_validation_context": {
@@ -97,9 +98,10 @@ def http2(**more: Any) -> Json:
     }
 
 
-def http_upstream(explicit: Json, **common: Any) -> Json:
-    """The options of an upstream cluster with a fixed HTTP version."""
-    options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common)
+def http_upstream(explicit: Json, *, filters: Sequence[Json] = (), **common: Any) -> Json:
+    """The options of an upstream cluster with a fixed HTTP version. `filters`: what requests to it pass; the codec is the last."""
+    more = {"http_filters": list(filters)} if filters else {}
+    options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common, **more)
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
 
 

@@ -4,6 +4,9 @@ The user's container sends plain HTTP to the gateway on loopback. Only the gatew
 aggregator. The gateway's bootstrap configuration comes with the image of the pod tools (`pod.collaborator`), so that the works stay small.
 The Pod has no DNS and reaches one address: the aggregator's, or that of the site's proxy. If the site's data is in a bucket, it reaches
 the endpoint that the site's owner announced as well.
+
+At a site with a policy the Pod begins with a scheduling gate, which only the site controller removes, and its gateway asks that controller
+about each request. Nothing of the site is mounted before it has decided.
 """
 
 from __future__ import annotations
@@ -16,16 +19,24 @@ import msgspec
 from panal.addon.config import SiteConfig
 from panal.api import names
 from panal.api.names import ClusterName
+from panal.api.types import Mode
 from panal.gateway import collaborator as gateway
+from panal.gateway import site as site_gateway
 from panal.lifecycle import partitions, pods
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.runtime import runtime_of_run
 from panal.lifecycle.world import Address, ClusterView, Images, Object, Run
 from panal.placement.data import DataLocation, HostPathLocation, PvcLocation, S3Location
-from panal.runtimes import Announced, Partition
+from panal.runtimes import Announced, Partition, framework_of
 
 GATEWAY_RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}}
 OPEN_SHIFT_CLAIM = "version.openshift.io"  # on OpenShift, the namespace sets the group that may read the key
+POD_UID = {"name": "PANAL_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+SITE_MOUNT = {"name": "site", "mountPath": names.SITE_DIR, "readOnly": True}
+_SITE_CONTROLLER = {
+    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": names.SITE_CONTROLLER}}}],
+    "ports": [{"protocol": "TCP", "port": names.SITE_PORT}],
+}
 NO_NAMES = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"], "options": [{"name": "attempts", "value": "1"}]}}
 
 
@@ -39,7 +50,8 @@ class Common:
 
 
 class Site(NamedTuple):
-    """Where a collaborator runs. `address` is the aggregator's address that this site dials, `sni` the name in its TLS handshakes."""
+    """Where a collaborator runs. `address` is the aggregator's address that this site dials, `sni` the name in its TLS handshakes.
+    `policy`: whether the site has a policy of its own."""
 
     cluster: ClusterName
     partition: Partition
@@ -48,10 +60,15 @@ class Site(NamedTuple):
     open_shift: bool
     address: Address
     sni: str
+    policy: bool = False
 
 
 def on_open_shift(cluster: ClusterView | None) -> bool:
     return cluster is not None and OPEN_SHIFT_CLAIM in cluster.claims
+
+
+def has_policy(cluster: ClusterView | None) -> bool:
+    return cluster is not None and names.SITE_CLAIM in cluster.claims
 
 
 def config(common: Common, name: str, site: Site) -> Object:
@@ -69,14 +86,15 @@ def config(common: Common, name: str, site: Site) -> Object:
 
 
 def egress_policy(common: Common, name: str, site: Site) -> Object:
-    """A NetworkPolicy that allows egress to one address and port, or two. The add-on's policy denies all other traffic."""
+    """A NetworkPolicy that allows egress to one address and port, or two, and to a site controller. The add-on's policy denies all other
+    traffic."""
     reached = [site.config.proxy or (site.address.host, site.address.port)]
     if isinstance(site.data, S3Location):
         reached.append((site.data.address, site.data.port))
     spec = {
         "podSelector": {"matchLabels": {names.LABEL_RUN_UID: common.run.uid}},
         "policyTypes": ["Egress"],
-        "egress": [_allowed(*each) for each in reached],
+        "egress": [*(_allowed(*each) for each in reached), *([_SITE_CONTROLLER] if site.policy else [])],
     }
     return _frame(common, "networking.k8s.io/v1", "NetworkPolicy", name) | {"spec": spec}
 
@@ -92,11 +110,30 @@ def stateful_set(common: Common, name: str, site: Site) -> Object:
         "serviceName": name,
         "replicas": 1,
         "selector": {"matchLabels": {names.LABEL_RUN_UID: run.uid}},
-        "template": {"metadata": {"labels": labels(run, "collaborator")}, "spec": _pod(common, name, site)},
+        "template": {"metadata": {"labels": labels(run, "collaborator")} | _request(run, site), "spec": _pod(common, name, site)},
     }
     frame = _frame(common, "apps/v1", "StatefulSet", name)
     frame["metadata"]["annotations"] = partitions.annotation(site.partition)
     return frame | {"spec": spec}
+
+
+def _request(run: Run, site: Site) -> dict[str, Any]:
+    """The annotation by which a site with a policy learns what the hub says about the run."""
+    if not site.policy:
+        return {}
+    spec = run.spec
+    said = {
+        "namespace": run.namespace,
+        "name": run.name,
+        "uid": run.uid,
+        "framework": framework_of(spec),
+        "mode": spec.mode.value,
+        "rounds": spec.server.rounds if spec.mode is Mode.TRAIN else None,
+        "purpose": spec.purpose,
+        "requester": spec.requester,
+    }
+    text = msgspec.json.encode({key: value for key, value in said.items() if value}, order="sorted").decode()
+    return {"annotations": {names.ANNOTATION_REQUEST: text}}
 
 
 def _frame(common: Common, api_version: str, kind: str, name: str) -> Object:
@@ -115,6 +152,9 @@ def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
         container, volumes = _with_data(container, volumes, site.data)
     inits = [pods.tools_container(common.images, "panal.pod.collaborator"), _gateway(common)]
     main = pods.with_settings(container, client)
+    gates: dict[str, Any] = {}
+    if site.policy:
+        inits, volumes, gates = _asking(common, inits), [*volumes, _site_volume()], {"schedulingGates": [{"name": names.SITE_GATE}]}
     return {
         "serviceAccountName": names.ADDON,
         "automountServiceAccountToken": False,
@@ -125,6 +165,7 @@ def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
         "containers": [_mirrored(main, site.config)],
         "volumes": volumes,
         **NO_NAMES,
+        **gates,
         **_known_hosts(site.data),
         **_scheduling(common, site.config),
     }
@@ -161,6 +202,29 @@ def _gateway_volume(name: str) -> dict[str, Any]:
         {"configMap": {"name": name}},
     ]
     return {"name": "gateway", "projected": {"defaultMode": 0o440, "sources": sources}}
+
+
+def _asking(common: Common, inits: list[Object]) -> list[Object]:
+    """The init containers of a gateway that asks the site controller. It sees bodies if the runtime's requests declare their length."""
+    tools, envoy = inits
+    largest = runtime_of_run(common.run).gateway(common.run.spec).largest_request
+    told = {"PANAL_SITE_POLICY": site_gateway.REQUIRED}
+    if largest is not None and largest <= site_gateway.LARGEST:
+        told["PANAL_SITE_BODIES"] = site_gateway.WHOLE
+    env = [*tools["env"], *({"name": name, "value": value} for name, value in told.items())]
+    return [
+        {**tools, "env": env, "volumeMounts": [*tools["volumeMounts"], SITE_MOUNT]},
+        {**envoy, "env": [*envoy["env"], POD_UID], "volumeMounts": [*envoy["volumeMounts"], SITE_MOUNT]},
+    ]
+
+
+def _site_volume() -> Object:
+    """A projected volume with the address and the authority of the site controller, and the token for it. The site's owner writes both."""
+    sources = [
+        {"configMap": {"name": names.SITE_CONTROLLER, "items": [{"key": k, "path": k} for k in ("address", "ca.crt")]}},
+        {"secret": {"name": names.SITE_CONTROLLER, "items": [{"key": "token", "path": "token"}]}},
+    ]
+    return {"name": "site", "projected": {"defaultMode": 0o440, "sources": sources}}
 
 
 def _with_bucket(container: Object, location: S3Location) -> Object:

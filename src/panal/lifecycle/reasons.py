@@ -30,6 +30,7 @@ class Reason(StrEnum):
     AGGREGATOR_RESTARTING = "AggregatorRestarting"
     COLLABORATORS_STARTING = "CollaboratorsStarting"
     INITIAL_MODEL_PENDING = "InitialModelPending"
+    SITE_PENDING = "SiteDecisionPending"  # of a collaborator
     # normal progress
     CLUSTERS_SELECTED = "ClustersSelected"
     AGGREGATOR_READY = "AggregatorReady"
@@ -54,6 +55,7 @@ class Reason(StrEnum):
     CERTIFICATE_DENIED = "CertificateDenied"
     CERTIFICATE_REVOKED = "CertificateRevoked"
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
+    SITE_REFUSED = "SiteRefused"
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
     REPLY_WITHHELD = "ReplyWithheld"
@@ -152,6 +154,8 @@ REMEDY: dict[str, str] = {
     Reason.CERTIFICATE_DENIED: "Check the Events of the ManagedClusterAddOn fl-collaborator in the cluster's namespace on the hub.",
     Reason.CERTIFICATE_REVOKED: "Run `panal certs restore CLUSTER` to allow the cluster a new certificate.",
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
+    Reason.SITE_PENDING: "The site's owner decides; `panal site` there shows what the run asks for.",
+    Reason.SITE_REFUSED: "The site's owner decides; `panal site` there says why.",
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",
