@@ -20,6 +20,7 @@ PROGRAM = """
 import base64, json
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_to_proto
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import PushObjectRequest
@@ -33,8 +34,10 @@ except ImportError:
 asked = Message(RecordDict(), 7, "train.custom", group_id="3")
 arrays = ArrayRecord([np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros((300, 300))])
 reply = Message(RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 9})}), reply_to=asked)
+reply.metadata.__dict__["_message_id"] = reply.object_id
 tree, objects = get_object_tree(reply), get_all_nested_objects(reply)
-request = PushMessagesRequest(messages_list=[message_to_proto(reply)], message_object_trees=[tree], clientapp_runtime_list=[1.5])
+announced = message_to_proto(remove_content_from_message(reply))
+request = PushMessagesRequest(messages_list=[announced], message_object_trees=[tree], clientapp_runtime_list=[1.5])
 request.node.node_id = 7
 pushed = [PushObjectRequest(run_id=1, object_id=name, object_content=each.deflate()) for name, each in objects.items()]
 encoded = lambda message: base64.b64encode(message.SerializeToString()).decode()

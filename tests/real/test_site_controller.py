@@ -19,7 +19,7 @@ from gated_pods import bare_pod, policy, rule, stateful_set
 from panal.addon.manifests import namespace
 from panal.api import names
 from panal.site.crd import crd
-from panal.site.request import SECURITY
+from panal.site.form import SECURITY
 from processes import free_port
 from waiting import eventually
 
@@ -317,7 +317,7 @@ def test_the_gate_falls_for_what_is_allowed_and_the_ledger_says_so(site: Cluster
     *entries, head = controller.entries("--verify")
     assert [each["kind"] for each in entries] == ["started", "policy", "asked", "decided"]
     assert (head["number"], head["hash"]) == (4, entries[-1]["hash"])
-    assert (entries[3]["run"], entries[3]["verdict"]) == ("team/study", "Allowed")
+    assert (entries[3]["run"], entries[3]["verdict"]) == ("ns/digits", "Allowed")
     published = json.loads(site.kubectl("get", "configmap", HERE, "-n", HERE, "-o", "json"))["data"]["key.pub"]
     assert published == head["key"]
 
@@ -380,7 +380,7 @@ def test_with_a_broken_ledger_nothing_runs_until_it_is_moved_away(site: Cluster,
     eventually(lambda: decision(site)[0] == "True", "the Pod may run", 60)
     controller.kill()
     file = controller.ledger / "ledger.jsonl"
-    file.write_text(file.read_text().replace("team/study", "team/other", 1))
+    file.write_text(file.read_text().replace("ns/digits", "ns/others", 1))
     controller.start()
     eventually(lambda: decision(site) == ("Unknown", "LedgerUnavailable"), "it waits", 60)
     assert "entry 3 was changed" in controller.log.read_text()

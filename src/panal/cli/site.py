@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from panal.api.figures import amount
@@ -14,7 +15,9 @@ from panal.client.problem import Code, Problem
 from panal.client.site import Here, Site
 from panal.kube.times import to_time
 from panal.site.codes import Code as Why
+from panal.site.request import Asked
 
+SHORT = 12  # digits of a request that are shown, and needed to name it
 KINDS = {  # of the ledger's entries, as people read them
     "asked": "asks",
     "decided": "decided",
@@ -87,7 +90,7 @@ def _row(here: Here, found: Site) -> tuple[str, ...]:
     state = "Running" if here.running else _state(decision.code)
     asked = here.asked
     why = "" if here.running else decision.text
-    return asked.id, f"{asked.namespace}/{asked.name}", state, age, asked.data or "none", asked.image, why
+    return asked.id[:SHORT], f"{asked.namespace}/{asked.name}", state, age, asked.data or "none", asked.image, why
 
 
 def _state(code: Why | None) -> str:
@@ -138,7 +141,7 @@ def details(entry: dict[str, Any]) -> str:
         case "sent":
             return f"{entry.get('requests')} requests, {amount(entry.get('bytes') or 0)}"
         case "ended":
-            return f"{entry.get('replies')} replies, {len(entry.get('rounds') or ())} rounds, {amount(entry.get('bytes') or 0)}"
+            return f"{entry.get('replies')} replies, {entry.get('rounds') or 0} rounds, {amount(entry.get('bytes') or 0)}"
         case "policy":
             rules = ((entry.get("spec") or {}).get("rules")) or ()
             stopped = "suspended, " if (entry.get("spec") or {}).get("suspend") else ""
@@ -182,16 +185,23 @@ def answer(access: Access, request: str, approve: bool) -> Code:
         async with access.open() as client:
             found = await site.read(client)
             known = [each.asked for each in found.pods if each.asked]
-            asked = next((each for each in known if each.id == request), None)
-            if asked is None:
-                here = ", ".join(sorted({each.id for each in known})) or "none"
-                raise Problem(Code.NOT_FOUND, f"no run here asks by the request {request}; there is {here}", "See `panal site`.")
-            await site.change(client, lambda spec: decided(spec, request, approve))
-        word = "approved" if approve else "refused"
-        output.line(f"{request} {word}: {asked.namespace}/{asked.name} with {asked.image} on {asked.data or 'no data'}")
+            asked = one_of(known, request)
+            await site.change(client, lambda spec: decided(spec, asked.id, approve))
+        output.line(f"{asked.id[:SHORT]} {'approved' if approve else 'refused'}:")
+        for name, value in asked.record().items():
+            output.line(f"  {name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
         return Code.OK
 
     return done(work(), access)
+
+
+def one_of(known: Sequence[Asked], request: str) -> Asked:
+    """The only request whose id begins with `request`. Raises Problem."""
+    found = {each.id: each for each in known if len(request) >= SHORT and each.id.startswith(request)}
+    if len(found) != 1:
+        here = ", ".join(sorted({each.id[:SHORT] for each in known})) or "none"
+        raise Problem(Code.NOT_FOUND, f"no run here asks by the request {request}; there is {here}", "See `panal site`.")
+    return next(iter(found.values()))
 
 
 def decided(spec: dict[str, Any], request: str, approve: bool) -> dict[str, Any]:
@@ -204,8 +214,15 @@ def decided(spec: dict[str, Any], request: str, approve: bool) -> dict[str, Any]
 def stop(access: Access) -> Code:
     async def work() -> Code:
         async with access.open() as client:
-            await site.change(client, lambda _: {"suspend": True})
+            problem: Problem | None = None
+            try:
+                await site.change(client, lambda _: {"suspend": True})
+            except Problem as error:
+                problem = error
             seconds = await site.end_pods(client)
+        if problem:
+            output.warn(f"the Pods of runs are ended ({seconds:.1f} s), but others may start: {problem}")
+            raise problem
         output.line(f"everything is stopped ({seconds:.1f} s). Nothing starts here until `panal site resume`.")
         return Code.OK
 

@@ -19,13 +19,14 @@ from panal.api import names
 from panal.client.problem import Code, Problem
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
-from panal.kube.errors import Conflict, NotFound
+from panal.kube.errors import Conflict, KubeError, NotFound
 from panal.kube.execution import ProgramFailed
 from panal.kube.objects import Object, condition
 from panal.kube.times import now_utc
 from panal.site.decide import Decision, decide
+from panal.site.in_force import request_of
 from panal.site.policy import SitePolicySpec
-from panal.site.request import Asked, NotRecognizedError, asked
+from panal.site.request import Asked, NotRecognizedError
 
 INSTALL = "Install the site controller with the credentials of the site's owner: kubectl apply --server-side -f deploy/site.yaml."
 WRITE = f"Write a SitePolicy {names.SITE_POLICY}: docs/how-to/site-policy.md."
@@ -92,10 +93,8 @@ def _gated(pod: Object) -> bool:
 
 
 def _here(pod: Object) -> Here:
-    try:
-        found, problem = asked(pod), ""
-    except NotRecognizedError as error:
-        found, problem = None, str(error)
+    request = request_of(pod)
+    found, problem = (None, str(request)) if isinstance(request, NotRecognizedError) else (request, "")
     since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     told = str(condition(pod, names.SITE_GATE).get("reason") or "")
     return Here(pod["metadata"]["name"], found, problem, not _gated(pod), told, since)
@@ -152,7 +151,7 @@ async def change(client: Client, edit: Callable[[dict[str, Any]], dict[str, Any]
 
 async def end_pods(client: Client) -> float:
     """Deletes the Pods of runs that work here, and waits until their containers have ended. Returns the seconds. Raises Problem."""
-    began = time.monotonic()
+    began, failed = time.monotonic(), ""
     while True:
         pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
         working = [pod for pod in pods if _is_of_a_run(pod) and not _gated(pod)]
@@ -161,9 +160,13 @@ async def end_pods(client: Client) -> float:
         if time.monotonic() - began > STOPPED_WITHIN:
             named = ", ".join(pod["metadata"]["name"] for pod in working[:3])
             node = "If its node is away, what runs there goes on until the node has contact again."
-            raise Problem(Code.TIMEOUT, f"{named}: still there after {STOPPED_WITHIN:.0f} s", node)
+            why = f"{named}: still there after {STOPPED_WITHIN:.0f} s{failed and f': {failed}'}"
+            raise Problem(Code.TIMEOUT, why, node)
         for pod in working:
             if "deletionTimestamp" not in pod["metadata"]:
                 metadata = pod["metadata"]
-                await client.delete(kinds.POD, metadata["namespace"], metadata["name"], metadata["uid"], grace=1)
+                try:
+                    await client.delete(kinds.POD, metadata["namespace"], metadata["name"], metadata["uid"], grace=1)
+                except KubeError as error:  # the others are deleted all the same
+                    failed = str(error)
         await asyncio.sleep(LOOK)

@@ -60,17 +60,18 @@ def endpoints(cluster: str, address: Json, **fields: Any) -> Json:
     return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}, **fields}]}]}
 
 
-def identity() -> Json:
-    """The SDS file that refers to our certificate and key."""
-    certificate = {"certificate_chain": {"filename": "./tls.crt"}, "private_key": {"filename": "./tls.key"}, "watched_directory": HERE}
+def identity(folder: str = ".") -> Json:
+    """The SDS file that refers to our certificate and key, which are in `folder`."""
+    files = {"certificate_chain": {"filename": f"{folder}/tls.crt"}, "private_key": {"filename": f"{folder}/tls.key"}}
+    certificate = {**files, "watched_directory": {"path": f"{folder}/"}}
     return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": IDENTITY, "tls_certificate": certificate}])
 
 
-def trust(*, revocations: bool) -> Json:
-    """The SDS file that refers to the trusted authorities and, if `revocations`, to their revocation lists."""
-    context: Json = {"trusted_ca": {"filename": "./ca.crt"}, "watched_directory": HERE}
+def trust(folder: str = ".", *, revocations: bool) -> Json:
+    """The SDS file that refers to the trusted authorities and, if `revocations`, to their revocation lists; they are in `folder`."""
+    context: Json = {"trusted_ca": {"filename": f"{folder}/ca.crt"}, "watched_directory": {"path": f"{folder}/"}}
     if revocations:
-        context["crl"] = {"filename": "./crl.pem"}
+        context["crl"] = {"filename": f"{folder}/crl.pem"}
     return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": TRUST, "validation_context": context}])
 
 

@@ -37,14 +37,31 @@ function envoy_on_response(response)
 end
 """
 
+# A request whose body is read carries nothing else: what is in its query, its host or another header would leave unread.
+_NOTHING_ELSE = """
+local kept = {["accept"] = true, ["content-length"] = true, ["content-type"] = true, ["transfer-encoding"] = true, ["%s"] = true}
+function envoy_on_request(request)
+  local headers, others = request:headers(), {}
+  for name, value in pairs(headers) do
+    if name:sub(1, 1) ~= ":" and (not kept[name] or #value > %d) then others[#others + 1] = name end
+  end
+  for _, name in ipairs(others) do headers:remove(name) end
+  headers:replace(":path", headers:get(":path"):match("^[^?]*"))
+  headers:replace(":authority", "aggregator")
+end
+"""
+_INSTANCE = "x-panal-instance"  # the Pod's uid, which a SuperNode sends
+_LONGEST_VALUE = 100  # characters
+
 
 class SiteController(NamedTuple):
-    """`folder` has `token` and `ca.crt`. `bodies`: whether it sees the bodies of requests, of which each must then be complete and have at
-    most LARGEST bytes before it leaves the site."""
+    """`folder` has `token` and `ca.crt`, `keys` the site's certificate. `bodies`: whether it sees the bodies of requests, of which each
+    must then be complete and have at most LARGEST bytes before it leaves the site."""
 
     host: str
     port: int
     folder: str
+    keys: str
     bodies: bool
 
 
@@ -75,6 +92,14 @@ def asks(site: SiteController) -> Json:
         },
         **body,
     )
+
+
+def filters(site: SiteController) -> list[Json]:
+    """The filters before the one that sends the request to the aggregator."""
+    if not site.bodies:
+        return [asks(site)]
+    code = {"inline_string": _NOTHING_ELSE % (_INSTANCE, _LONGEST_VALUE)}
+    return [envoy.extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code=code), asks(site)]
 
 
 def refusals() -> Json:

@@ -73,16 +73,17 @@ def has_policy(cluster: ClusterView | None) -> bool:
 
 def config(common: Common, name: str, site: Site) -> Object:
     """The ConfigMap of the gateway: the aggregator's address and name. It may change during the run."""
-    run = common.run
-    files = gateway.files(
-        address=(site.address.host, site.address.port),
-        server_name=names.server_name(run.name, run.namespace),
-        sni=site.sni,
-        protocol=names.protocol(identity(run), site.cluster),
-        proxy=site.config.proxy,
-    )
+    found = _target(common, site)
+    files = gateway.files(address=found.address, server_name=found.server_name, sni=found.sni, protocol=found.protocol, proxy=found.proxy)
     data = {file: msgspec.json.encode(content, order="sorted").decode() for file, content in sorted(files.items())}
     return _frame(common, "v1", "ConfigMap", name) | {"data": data}
+
+
+def _target(common: Common, site: Site) -> gateway.Target:
+    run = common.run
+    address = site.address.host, site.address.port
+    protocol = names.protocol(identity(run), site.cluster)
+    return gateway.Target(address, names.server_name(run.name, run.namespace), site.sni, protocol, site.config.proxy)
 
 
 def egress_policy(common: Common, name: str, site: Site) -> Object:
@@ -145,7 +146,7 @@ def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
     run, client = common.run, common.run.spec.client
     data = site.data.uri if isinstance(site.data, S3Location) else names.DATA_DIR if site.data else ""
     container = runtime_of_run(run).collaborator(run.spec, site.cluster, site.partition, data, common.announced)
-    volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume(name)]
+    volumes = [*pods.empty_dirs("tools", "tmp"), pods.work_dir(), *pods.memory_dirs("pod"), _gateway_volume("" if site.policy else name)]
     if isinstance(site.data, S3Location):
         container = _with_bucket(container, site.data)
     elif site.data:
@@ -154,7 +155,7 @@ def _pod(common: Common, name: str, site: Site) -> dict[str, Any]:
     main = pods.with_settings(container, client)
     gates: dict[str, Any] = {}
     if site.policy:
-        inits, volumes, gates = _asking(common, inits), [*volumes, _site_volume()], {"schedulingGates": [{"name": names.SITE_GATE}]}
+        inits, volumes, gates = _asking(common, site, inits), [*volumes, _site_volume()], {"schedulingGates": [{"name": names.SITE_GATE}]}
     return {
         "serviceAccountName": names.ADDON,
         "automountServiceAccountToken": False,
@@ -193,28 +194,30 @@ def _gateway(common: Common) -> dict[str, Any]:
 
 
 def _gateway_volume(name: str) -> dict[str, Any]:
-    """A projected volume with the key and certificate from OCM's agent, the server authorities from the add-on, the run's files, and the
-    proxy credentials of the site, if any."""
+    """A projected volume with the key and certificate from OCM's agent, the server authorities from the add-on, the proxy credentials of
+    the site, if any, and the run's files, which are in the ConfigMap `name`."""
     sources: list[dict[str, Any]] = [
         {"secret": {"name": names.IDENTITY_SECRET, "items": [{"key": k, "path": k} for k in ("tls.crt", "tls.key")]}},
         {"secret": {"name": names.PROXY, "optional": True, "items": [{"key": k, "path": k} for k in ("proxy-authorization",)]}},
         {"configMap": {"name": names.TRUST, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"configMap": {"name": name}},
+        *([{"configMap": {"name": name}}] if name else []),
     ]
     return {"name": "gateway", "projected": {"defaultMode": 0o440, "sources": sources}}
 
 
-def _asking(common: Common, inits: list[Object]) -> list[Object]:
-    """The init containers of a gateway that asks the site controller. It sees bodies if the runtime's requests declare their length."""
+def _asking(common: Common, site: Site, inits: list[Object]) -> list[Object]:
+    """The init containers of a gateway that asks the site controller. It sees bodies if the runtime's requests declare their length. Where
+    the aggregator is, is a part of the Pod: the hub cannot change it after the site controller has decided."""
     tools, envoy = inits
     largest = runtime_of_run(common.run).gateway(common.run.spec).largest_request
-    told = {"PANAL_SITE_POLICY": site_gateway.REQUIRED}
+    target = msgspec.json.encode(_target(common, site)).decode()
+    told = {"PANAL_SITE_POLICY": site_gateway.REQUIRED, "PANAL_SITE_TARGET": target.replace("$", "$$")}
     if largest is not None and largest <= site_gateway.LARGEST:
         told["PANAL_SITE_BODIES"] = site_gateway.WHOLE
-    env = [*tools["env"], *({"name": name, "value": value} for name, value in told.items())]
+    env = [*tools["env"], *({"name": name, "value": value} for name, value in sorted(told.items()))]
     return [
         {**tools, "env": env, "volumeMounts": [*tools["volumeMounts"], SITE_MOUNT]},
-        {**envoy, "env": [*envoy["env"], POD_UID], "volumeMounts": [*envoy["volumeMounts"], SITE_MOUNT]},
+        {**envoy, "workingDir": names.POD_DIR, "env": [*envoy["env"], POD_UID], "volumeMounts": [*envoy["volumeMounts"], SITE_MOUNT]},
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +12,6 @@ from panal.site.decide import NOTHING, Left, Verdict
 from panal.site.ledger import Entry
 
 EXHAUSTED = (Code.ROUNDS_EXHAUSTED, Code.BYTES_EXHAUSTED)
-TRAIN = "train"
 
 
 class Kind(StrEnum):
@@ -34,7 +34,7 @@ class OfRun:
     """`refused`: what the run would have sent with a request that was refused since a limit was reached."""
 
     bytes: int = 0
-    rounds: set[str] = field(default_factory=set)
+    replies: Counter[str] = field(default_factory=Counter)  # by type
     refused: Left = NOTHING
 
 
@@ -50,8 +50,7 @@ class OfPod:
     allowed: str = ""
     stopped: bool = False
     bytes: int = 0
-    rounds: set[str] = field(default_factory=set)
-    replies: list[str] = field(default_factory=list)  # their names
+    replies: dict[str, str] = field(default_factory=dict)  # the type of each, by its name
 
     @property
     def key(self) -> str:
@@ -96,17 +95,15 @@ class Accounts:
             case Kind.LEFT | Kind.SENT:
                 self._gone(pod, entry)
             case Kind.REFUSED if entry["code"] in EXHAUSTED:
-                self.run(pod.key).refused = Left(entry["bytes"], frozenset(entry["rounds"]))
+                self.run(pod.key).refused = Left(entry["bytes"], entry["rounds"])
 
     def _gone(self, pod: OfPod, entry: Entry) -> None:
         run = self.run(pod.key)
         run.bytes += entry.get("bytes", 0)
         pod.bytes += entry.get("bytes", 0)
         if entry["kind"] == Kind.LEFT:
-            pod.replies.append(entry["digest"] or entry["announcement"])
-            rounds = training([(entry["type"], entry["round"])])
-            run.rounds |= rounds
-            pod.rounds |= rounds
+            pod.replies[entry["announcement"]] = kind_of(entry["type"])
+            run.replies[kind_of(entry["type"])] += 1
 
 
 def decided(entry: Entry) -> tuple[str, str, str, str]:
@@ -117,6 +114,11 @@ def key_of(run: str, uid: str) -> str:
     return uid or run
 
 
-def training(replies: Iterable[tuple[str, str]]) -> set[str]:
-    """The rounds of the replies about training, of which type and round are given."""
-    return {round_ for type_, round_ in replies if type_.partition(".")[0] == TRAIN}
+def kind_of(type_: str) -> str:
+    """Of a reply whose type is such as `train.custom`."""
+    return type_.partition(".")[0]
+
+
+def rounds_of(replies: Iterable[str]) -> int:
+    """The most that are of one kind."""
+    return max(Counter(replies).values(), default=0)

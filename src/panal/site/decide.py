@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from panal.api import names
 from panal.api.quantity import in_bytes
 from panal.site.codes import WAITS, Code
-from panal.site.policy import Approval, Day, Disclosure, Hours, SitePolicySpec, SiteRule
+from panal.site.policy import Approval, Day, Disclosure, Hours, SitePolicySpec, SiteRule, zone
 from panal.site.request import Asked
 
 DAYS = tuple(Day)
@@ -42,10 +41,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What of a run has left the site: the bytes of its requests, and the rounds of its replies."""
+    """What of a run has left the site: the bytes of its requests, and its rounds: the most replies of one type, since a round gets at most
+    one, and what a reply says about its round is the app's word."""
 
     bytes: int = 0
-    rounds: frozenset[str] = frozenset()
+    rounds: int = 0
 
 
 NOTHING = Left()
@@ -100,7 +100,7 @@ def _within(policy: SitePolicySpec, rule: SiteRule, asked: Asked, now: datetime,
     if asked.framework != COUNTED and (rule.max_rounds is not None or rule.max_bytes is not None):
         text = f"rule {rule.name}: maxRounds and maxBytes need the framework {COUNTED}, not {asked.framework or 'an unknown one'}"
         return Decision(Code.LIMITS_NOT_SUPPORTED, text, rule.name)
-    if rule.max_rounds is not None and len(left.rounds) > rule.max_rounds:
+    if rule.max_rounds is not None and left.rounds > rule.max_rounds:
         return Decision(Code.ROUNDS_EXHAUSTED, f"rule {rule.name}: {rule.max_rounds} rounds have their reply", rule.name)
     if rule.max_bytes is not None and left.bytes > in_bytes(rule.max_bytes):
         return Decision(Code.BYTES_EXHAUSTED, f"rule {rule.name}: {rule.max_bytes} have left the site", rule.name)
@@ -120,21 +120,14 @@ def next_change(policy: SitePolicySpec | None, now: datetime) -> datetime | None
 
 
 def _edges(hours: Hours, now: datetime) -> Iterable[datetime]:
-    try:
-        here = now.astimezone(ZoneInfo(hours.time_zone))
-    except (ZoneInfoNotFoundError, ValueError):
-        return
+    here = now.astimezone(zone(hours.time_zone))
     for clock in (hours.start, hours.end):
         edge = _at(here, clock)
         yield edge if edge > here else _at(here + MIDNIGHT_TO_MIDNIGHT, clock)
 
 
 def within_hours(hours: Hours, now: datetime) -> bool:
-    """False for a time zone that is not known."""
-    try:
-        here = now.astimezone(ZoneInfo(hours.time_zone))
-    except (ZoneInfoNotFoundError, ValueError):
-        return False
+    here = now.astimezone(zone(hours.time_zone))
     overnight = hours.end <= hours.start
     today, yesterday = _began(hours, here), _began(hours, here - MIDNIGHT_TO_MIDNIGHT)
     begins, ends = _at(here, hours.start), _at(here, hours.end)
@@ -156,7 +149,9 @@ def covers(allowed: str, location: str) -> bool:
     """Whether a location is the allowed one, or below it. `None` allows no location."""
     if not location or allowed == names.NO_DATA:
         return not location and allowed == names.NO_DATA
-    allowed, location = (each.partition("?")[0].rstrip("/") for each in (allowed, location))
+    if location.startswith("s3://"):  # what follows is how to reach it
+        allowed, location = (each.partition("?")[0] for each in (allowed, location))
+    allowed, location = allowed.rstrip("/"), location.rstrip("/")
     return bool(allowed) and (location == allowed or location.startswith(f"{allowed}/"))
 
 

@@ -57,7 +57,7 @@ def request_of(pod: Object) -> Asked | NotRecognizedError:
         return asked(pod)
     except NotRecognizedError as error:
         return error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
         return NotRecognizedError("the Pod is not as in a collaborator of panal")
 
 

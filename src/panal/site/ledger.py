@@ -55,11 +55,13 @@ def checked(lines: Iterable[bytes | str], key: Ed25519PublicKey, head: Head = He
     """The entries of a ledger that begins after `head`. Raises BrokenLedgerError at the first that does not fit."""
     for line in lines:
         number = head.number + 1
+        text = line.encode() if isinstance(line, str) else line
         try:
-            entry = json.loads(line)
-        except ValueError as error:
+            entry = json.loads(text)
+            same = isinstance(entry, dict) and canonical(entry) == text.rstrip(b"\n")
+        except (ValueError, RecursionError) as error:
             raise BrokenLedgerError(f"entry {number} is not JSON") from error
-        problem = _problem(entry, number, head, key)
+        problem = _problem(entry, number, head, key) or ("" if same else "is not written as an entry is")
         if problem:
             raise BrokenLedgerError(f"entry {number} {problem}")
         head = Head(number, entry["hash"])

@@ -6,10 +6,12 @@ all hold; without a rule nothing is allowed.
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from panal.api.schema import Model
 from panal.api.spec import SIZE
@@ -17,7 +19,7 @@ from panal.api.spec import SIZE
 MAX_ITEMS = 100
 CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 APP_HASH = r"^[0-9a-f]{64}$"
-REQUEST_ID = r"^[0-9a-f]{12}$"
+REQUEST_ID = r"^[0-9a-f]{32}$"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 AppHash = Annotated[str, StringConstraints(pattern=APP_HASH)]
@@ -50,9 +52,23 @@ class Hours(Model):
     days: tuple[Day, ...] = Field(default=(), max_length=7, description="The days on which they begin. If empty: every day.")
     time_zone: str = Field(default="UTC", max_length=64, description="The name of the time zone, such as Europe/Berlin.")
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        zone(name)
+        return name
+
+
+def zone(name: str) -> tzinfo:
+    """Raises ValueError for a time zone that this machine does not know."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is not a time zone that is known here") from error
+
 
 class SiteRule(Model):
-    """Empty lists of `data` and `images` allow nothing; other empty lists allow everything."""
+    """Empty lists of `data` and `images` allow nothing, and of `secrets` none; other empty lists allow everything."""
 
     name: str = Field(min_length=1, max_length=63, description="A name of your choice. It is in the ledger.")
     data: tuple[Text, ...] = Field(

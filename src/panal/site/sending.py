@@ -42,7 +42,7 @@ class Open:
 
 @dataclass(slots=True)
 class Sending:
-    """`open` and `over` are by the name of the reply: its digest, or for an error that of its request."""
+    """`open` and `over` are by the name of the reply: the digest of the request that announced it."""
 
     open: dict[str, Open] = field(default_factory=dict)
     over: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -94,7 +94,14 @@ class Sending:
             yield json.dumps({"over": name, "objects": sorted(objects)})
         for each in self.open.values():
             reply = each.reply
-            about = {"type": reply.type, "round": reply.round, "digest": reply.digest, "error": reply.error, "request": reply.request}
+            about = {
+                "type": reply.type,
+                "round": reply.round,
+                "digest": reply.digest,
+                "error": reply.error,
+                "request": reply.request,
+                "text": reply.text,
+            }
             yield json.dumps({"open": about, "objects": sorted(reply.objects), "missing": sorted(each.missing), "bytes": each.bytes})
 
 

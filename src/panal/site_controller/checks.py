@@ -58,7 +58,7 @@ class Checks:
         async with self._bodies:
             async with asyncio.timeout(PATIENCE):
                 body = await request.read()
-            path = request.path.removeprefix(PREFIX)
+            path = request.path_qs.removeprefix(PREFIX)  # a query is a part of it that no framework sends
             decision = await self._gate.traffic.check(asked, path, body, self._gate.judge(asked))
         if decision.code is None:
             return web.Response()

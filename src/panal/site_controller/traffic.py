@@ -10,17 +10,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from panal.api.text import shown
 from panal.site import flower
-from panal.site.accounts import EXHAUSTED, Kind, OfPod, training
+from panal.site.accounts import EXHAUSTED, Kind, OfPod, kind_of, rounds_of
 from panal.site.codes import Code
 from panal.site.decide import COUNTED, Decision, Left
-from panal.site.flower import NotFlowerError, Sent
+from panal.site.flower import NotFlowerError, Reply, Sent
 from panal.site.request import Asked
 from panal.site.sending import LONGEST, NotAnnouncedError, Open, Sending, pushed, restored
 from panal.site_controller.book import Book, LedgerUnavailableError
@@ -53,9 +53,14 @@ class Sender:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
-    def unrecorded(self) -> Left:
-        replies = [each.reply for each in self.sending.open.values()]
-        return Left(self.bytes + self.sending.bytes, frozenset(training((each.type, shown(each.round, LONGEST)) for each in replies)))
+    def unrecorded(self) -> int:
+        """Bytes."""
+        return self.bytes + self.sending.bytes
+
+    @property
+    def under_way(self) -> list[str]:
+        """The kinds of the replies that are."""
+        return [kind_of(each.reply.type) for each in self.sending.open.values()]
 
 
 class Traffic:
@@ -80,17 +85,18 @@ class Traffic:
                         await self._record(sender)
 
     # --- what has left ----------------------------------------------------------------------------------------------
-    def left(self, run: str) -> Left:
-        """Of a run, by `accounts.key_of`: also what is in no entry yet."""
+    def left(self, run: str, new: Sequence[Reply] = (), size: int = 0) -> Left:
+        """Of a run, by `accounts.key_of`: also what is in no entry yet, and a request of `size` bytes that announces `new` replies."""
         found = self._book.accounts.runs.get(run)
-        parts = [each.unrecorded for each in self._senders.values() if each.run == run]
-        rounds = frozenset[str](found.rounds if found else ()).union(*(each.rounds for each in parts))
-        return Left((found.bytes if found else 0) + sum(each.bytes for each in parts), rounds)
+        senders = [each for each in self._senders.values() if each.run == run]
+        kinds = [*(found.replies.elements() if found else ()), *(kind for each in senders for kind in each.under_way)]
+        kinds += [kind_of(each.type) for each in new]
+        return Left((found.bytes if found else 0) + sum(each.unrecorded for each in senders) + size, rounds_of(kinds))
 
     def wanted(self, run: str) -> Left:
         """The same, or what it would be if the request had been allowed for which a limit was reached."""
         left, found = self.left(run), self._book.accounts.runs.get(run)
-        return Left(max(left.bytes, found.refused.bytes), left.rounds | found.refused.rounds) if found else left
+        return Left(max(left.bytes, found.refused.bytes), max(left.rounds, found.refused.rounds)) if found else left
 
     def unknown(self, uid: str) -> bool:
         """Whether the Pod has sent what is no message."""
@@ -112,8 +118,8 @@ class Traffic:
 
     async def _judged(self, sender: Sender, sent: Sent, size: int, judge: Judge) -> Decision:
         sender.sending.check(sent)
-        left, new = self.left(sender.run), sender.sending.new(sent)
-        after = Left(left.bytes + size, left.rounds | training((each.type, shown(each.round, LONGEST)) for each in new))
+        new = sender.sending.new(sent)
+        after = self.left(sender.run, new, size)
         decision = judge(after)
         if decision.code:
             return await self._refused(sender, decision, after)
@@ -134,7 +140,7 @@ class Traffic:
         code, now = decision.code, self._monotonic()
         assert code is not None
         if code not in sender.refused or now - sender.refused[code] >= REFUSED_EVERY:
-            more = {"bytes": after.bytes, "rounds": sorted(after.rounds)} if code in EXHAUSTED else {}
+            more = {"bytes": after.bytes, "rounds": after.rounds} if code in EXHAUSTED else {}
             with contextlib.suppress(LedgerUnavailableError):
                 await self._book.write(Kind.REFUSED, **sender.about, code=code.value, rule=decision.rule, text=decision.text, **more)
                 sender.refused[code] = now
@@ -163,7 +169,7 @@ class Traffic:
                 await self._record(sender, ended=True)
         if pod.allowed:
             about = {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
-            await self._book.write(Kind.ENDED, **about, bytes=pod.bytes, rounds=sorted(pod.rounds), replies=len(pod.replies))
+            await self._book.write(Kind.ENDED, **about, bytes=pod.bytes, rounds=rounds_of(pod.replies.values()), replies=len(pod.replies))
         self._book.accounts.pods.pop(uid, None)
         self._senders.pop(uid, None)
         self._file(uid).unlink(missing_ok=True)
@@ -220,5 +226,5 @@ def about_pod(request: Asked) -> dict[str, Any]:
 def _left(each: Open) -> dict[str, Any]:
     reply = each.reply
     found: dict[str, Any] = {"type": shown(reply.type, LONGEST), "round": shown(reply.round, LONGEST), "digest": reply.digest}
-    found |= {"bytes": each.bytes, "error": reply.error, "objects": len(reply.objects)}
-    return found | ({"notSent": len(each.missing)} if each.missing else {}) | ({} if reply.digest else {"announcement": reply.request})
+    found |= {"announcement": reply.request, "bytes": each.bytes, "error": reply.error, "objects": len(reply.objects)}
+    return found | ({"notSent": len(each.missing)} if each.missing else {}) | ({"text": shown(reply.text, LONGEST)} if reply.text else {})

@@ -49,8 +49,8 @@ def policy(owner: Api) -> dict[str, Any]:
     return found
 
 
-def add(owner: Api, pod_name: str, *, gated: bool = True, **said: Any) -> None:
-    pod = deepcopy(site_pods.pod(**said))
+def add(owner: Api, pod_name: str, *, gated: bool = True, said: dict[str, Any] | None = None) -> None:
+    pod = deepcopy(site_pods.pod(said=said))
     pod["metadata"]["name"] = pod_name
     del pod["metadata"]["uid"]
     if not gated:
@@ -92,17 +92,17 @@ def test_without_a_policy_nothing_may_run(owner, panal) -> None:
 def test_runs_are_shown_with_what_they_ask_and_why_they_wait(owner, panal) -> None:
     write_policy(owner, RULE | {"purposes": ["research"], "approval": "Required"})
     add(owner, "digits-0")
-    add(owner, "other-0", name="other", purpose="marketing")
-    add(owner, "works-0", gated=False, name="works")
+    add(owner, "other-0", said={"name": "other", "purpose": "marketing"})
+    add(owner, "works-0", gated=False, said={"name": "works"})
     code, out, _ = panal("site")
-    lines = {line.split()[1]: line for line in out.splitlines() if "mnist/" in line}
+    lines = {line.split()[1]: line for line in out.splitlines() if "ns/" in line}
     assert code == Code.OK
-    assert "Waits for you" in lines["mnist/digits"]
-    assert REQUEST in lines["mnist/digits"]
-    assert "pvc://digits/train" in lines["mnist/digits"]
-    assert "Refused" in lines["mnist/other"]
-    assert "marketing is not in purposes" in lines["mnist/other"]
-    assert "Running" in lines["mnist/works"]
+    assert "Waits for you" in lines["ns/digits"]
+    assert REQUEST[:12] in lines["ns/digits"]
+    assert "pvc://digits/train" in lines["ns/digits"]
+    assert "Refused" in lines["ns/other"]
+    assert "marketing is not in purposes" in lines["ns/other"]
+    assert "Running" in lines["ns/works"]
     assert "panal site approve REQUEST" in out
 
 
@@ -118,15 +118,15 @@ def test_a_pod_that_is_not_recognized_is_shown(owner, panal) -> None:
 def test_approve_and_refuse_write_the_policy(owner, panal) -> None:
     write_policy(owner, RULE | {"approval": "Required"})
     add(owner, "digits-0")
-    assert panal("site", "approve", REQUEST)[0] == Code.OK
+    assert panal("site", "approve", REQUEST[:12])[0] == Code.OK
     assert policy(owner)["approved"] == [REQUEST]
     code, out, _ = panal("site", "refuse", REQUEST)
-    assert (code, "refused: mnist/digits" in out) == (Code.OK, True)
+    assert (code, "refused:" in out) == (Code.OK, True)
     assert (policy(owner)["approved"], policy(owner)["refused"]) == ([], [REQUEST])
     assert policy(owner)["rules"][0]["name"] == "research"
     code, _, err = panal("site", "approve", "0" * 12)
     assert code == Code.NOT_FOUND
-    assert REQUEST in err
+    assert REQUEST[:12] in err
 
 
 def test_stop_ends_what_works_and_keeps_what_waits(owner, panal) -> None:
@@ -171,7 +171,7 @@ ENTRIES: list[tuple[dict[str, Any], str]] = [
     ({"kind": "left", "type": "train", "round": "3", "bytes": 2048, "digest": "a" * 64}, "train, round 3, 2.0 KiB, " + "a" * 16),
     ({"kind": "left", "error": True, "type": "train", "round": "3", "bytes": 100}, "an error, 100 B, "),
     ({"kind": "sent", "requests": 7, "bytes": 100}, "7 requests, 100 B"),
-    ({"kind": "ended", "replies": 3, "rounds": ["1", "2"], "bytes": 0}, "3 replies, 2 rounds, 0 B"),
+    ({"kind": "ended", "replies": 3, "rounds": 2, "bytes": 0}, "3 replies, 2 rounds, 0 B"),
     ({"kind": "policy", "generation": 2, "spec": {"suspend": True}}, "suspended, generation 2, rules none"),
     ({"kind": "stopped", "code": "SiteSuspended"}, "SiteSuspended"),
 ]

@@ -26,18 +26,19 @@ def piece(number: int, content: bytes | str) -> bytes:
 
 
 METADATA = b"\x08\x07" + piece(6, "3") + piece(8, "train")
-TREE = piece(1, "root") + piece(2, piece(1, "left") + piece(2, piece(1, "leaf"))) + piece(2, piece(1, "right"))
+TOP, LEFT, LEAF, RIGHT = (letter * 64 for letter in "abcd")
+TREE = piece(1, TOP) + piece(2, piece(1, LEFT) + piece(2, piece(1, LEAF))) + piece(2, piece(1, RIGHT))
 REPLY = piece(2, piece(1, METADATA) + piece(2, b"")) + piece(3, TREE)
 PUSH, OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
 
 
 def test_a_reply_has_type_round_and_the_names_of_its_objects() -> None:
-    assert read(PUSH, REPLY) == Sent((Reply("train", "3", "root", frozenset({"root", "left", "leaf", "right"}), error=False),))
+    assert read(PUSH, REPLY) == Sent((Reply("train", "3", TOP, frozenset({TOP, LEFT, LEAF, RIGHT}), error=False),))
 
 
 def test_an_error_has_no_objects() -> None:
     found = read(PUSH, piece(2, piece(1, METADATA) + piece(3, b"\x08\x03" + piece(2, "why"))))
-    assert found.replies == (Reply("train", "3", "", frozenset(), error=True),)
+    assert found.replies == (Reply("train", "3", "", frozenset(), error=True, text="why"),)
 
 
 def objects(*contents: bytes, names: list[str] | None = None) -> bytes:
@@ -53,8 +54,16 @@ def test_the_name_of_an_object_is_the_digest_of_its_content() -> None:
     one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
     assert read(OBJECT, objects(b"one")).objects == (one,)
     assert read(OBJECT, objects(b"one", b"two")).objects == (one, two)
-    assert read(OBJECT, objects(b"one", b"two", names=[one, two, "not yet sent"])).objects == (one, two)
-    for wrong in (objects(b"one", names=[two]), objects(b"one", b"three", names=[one, two]), objects(b"one", b"two", names=[one])):
+    for wrong in (
+        objects(b"one", b"two", names=[one, two, "e" * 64]),
+        objects(b"one", names=["a name that says something"]),
+        objects(b"one") + piece(6, b"more"),
+        objects(b"one") + objects(b"one"),
+        piece(3, "".join(f"{one}," for _ in range(257))),
+        objects(b"one", names=[two]),
+        objects(b"one", b"three", names=[one, two]),
+        objects(b"one", b"two", names=[one]),
+    ):
         with pytest.raises(NotFlowerError):
             read(OBJECT, wrong)
 
@@ -72,7 +81,23 @@ def test_requests_that_carry_nothing_are_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", REPLY + REPLY, piece(2, b""), REPLY[:-1], b"\xff" * 12, piece(2, piece(1, METADATA)) + piece(3, b"")]
+    "body",
+    [
+        b"",
+        REPLY + REPLY,
+        piece(2, b""),
+        REPLY[:-1],
+        b"\xff" * 12,
+        piece(2, piece(1, METADATA)) + piece(3, b""),
+        REPLY + piece(5, b"more"),
+        piece(2, piece(1, METADATA) + piece(2, b"content")) + piece(3, TREE),
+        piece(2, piece(1, METADATA + piece(12, b"more"))) + piece(3, TREE),
+        piece(2, piece(1, METADATA + piece(6, "x" * 201))) + piece(3, TREE),
+        piece(2, piece(1, METADATA)) + piece(3, TREE + piece(3, b"more")),
+        piece(2, piece(1, METADATA)) + piece(3, piece(1, "no digest")),
+        piece(2, piece(1, METADATA + piece(2, "no digest"))) + piece(3, TREE),
+        piece(2, piece(1, METADATA) + piece(3, piece(2, "x" * 5000))),
+    ],
 )
 def test_a_reply_that_cannot_be_read_is_refused(body: bytes) -> None:
     with pytest.raises(NotFlowerError):
@@ -82,7 +107,7 @@ def test_a_reply_that_cannot_be_read_is_refused(body: bytes) -> None:
 def test_a_tree_of_any_depth_ends() -> None:
     tree = b""
     for _ in range(5000):
-        tree = piece(1, "x") + piece(2, tree)
+        tree = piece(1, TOP) + piece(2, tree)
     with pytest.raises(NotFlowerError):
         read(PUSH, piece(2, piece(1, METADATA)) + piece(3, tree))
 
@@ -93,4 +118,4 @@ def test_no_bytes_raise_anything_else(body: bytes) -> None:
         with suppress(NotFlowerError):
             read(path, body)
     with suppress(NotProtobufError):
-        list(fields(body))
+        list(fields(memoryview(body)))
