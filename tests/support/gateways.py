@@ -229,9 +229,11 @@ class Spoke:
         self.pod.mkdir()
         (self.pod / names.POD_SECRET).write_text(SITES_SECRET)
         create_secret(self.pod)  # the rest of it
+        if self.site:
+            self.site = self.site._replace(keys=str(self.folder))
         started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port, users=str(self.pod / names.POD_USERS), asked=self.site)
         environment = {"PANAL_POD_UID": POD_UID} if self.site else {}
-        self.envoy = Envoy(self.folder, started, collaborator.ARGUMENTS, environment)
+        self.envoy = Envoy(self.pod if self.site else self.folder, started, collaborator.ARGUMENTS, environment)
 
     def write(self) -> None:
         """All files as they are to be now, in one switch."""
@@ -239,15 +241,24 @@ class Spoke:
             "tls.key": self.pair.key,
             "tls.crt": self.pair.certificate,
             "ca.crt": b"".join(a.certificate for a in self.servers),
-            **self.files(),
         }
+        if self.site:  # as the init container writes them
+            for name, content in self.files().items():
+                (self.pod / name).write_text(json.dumps(content))
+        else:
+            files |= self.files()
         if self.authorization is not None:
             files["proxy-authorization"] = self.authorization
         project(self.folder, files)
 
     def files(self) -> dict[str, Json]:
         return collaborator.files(
-            address=self.address, server_name=self.server_name, sni=self.sni, protocol=self.protocol, proxy=self.proxy
+            address=self.address,
+            server_name=self.server_name,
+            sni=self.sni,
+            protocol=self.protocol,
+            proxy=self.proxy,
+            keys=self.site.keys if self.site else ".",
         )
 
     def start(self) -> None:

@@ -48,6 +48,7 @@ function envoy_on_request(request)
   for _, name in ipairs(others) do headers:remove(name) end
   headers:replace(":path", headers:get(":path"):match("^[^?]*"))
   headers:replace(":authority", "aggregator")
+  headers:replace("x-forwarded-proto", "http")  -- without it Envoy finds no route
 end
 """
 _INSTANCE = "x-panal-instance"  # the Pod's uid, which a SuperNode sends

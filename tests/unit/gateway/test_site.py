@@ -19,12 +19,14 @@ from cryptography import x509
 from certificates import SERVER_AUTH, Authority, Pair, authority
 from gateways import LOOPBACK, POD_UID, RUN, SITES_SECRET, Background, Hub, Runtime, Spoke, post, wait_for
 from panal.api import names
+from panal.gateway import collaborator as gateway
 from panal.gateway import envoy
 from panal.gateway.site import LARGEST, SERVER_NAME, SiteController, address, cluster
 from panal.pod import collaborator
 from processes import free_port
 
 TOKEN = "a-token-of-the-site"
+TARGET = '{"address":["10.0.0.1",30123],"server_name":"digits.ns.fl.panal","sni":"digits.ns.fl.panal","protocol":"ab.c1","proxy":null}'
 MIB = 1 << 20
 
 
@@ -76,7 +78,7 @@ class Controller:
         self.background.run(self.runner.cleanup())
 
     def client(self, *, bodies: bool = True) -> SiteController:
-        return SiteController(LOOPBACK, self.port, str(self.folder), bodies)
+        return SiteController(LOOPBACK, self.port, str(self.folder), "", bodies)
 
 
 @pytest.fixture
@@ -93,18 +95,41 @@ def test_an_allowed_request_is_shown_first_and_then_leaves_whole(
     one = spoke(hub, "c1", site=controller.client())
     runtime.reached.clear()
     body = bytes(range(256)) * (4 * MIB // 256)
-    found = post(one.port, "/v1/fleet/x?q=1", body=body, content_type="application/protobuf")
+    found = post(one.port, "/v1/fleet/x", body=body, content_type="application/protobuf")
     assert (found.status, found.body) == (200, b"c1")
     [(method, path, headers, shown)] = controller.asked
-    assert (method, path, shown == body) == ("POST", "/v1/check/v1/fleet/x?q=1", True)
+    assert (method, path, shown == body) == ("POST", "/v1/check/v1/fleet/x", True)
     assert (headers["authorization"], headers["x-panal-pod-uid"]) == (f"Bearer {TOKEN}", POD_UID)
     assert (headers["content-type"], headers["content-length"]) == ("application/protobuf", str(len(body)))
     assert "x-panal-pod" not in headers
     assert SITES_SECRET not in headers.values()
     [(path, headers, sent)] = runtime.reached
-    assert (path, sent == body) == ("/v1/fleet/x?q=1", True)
+    assert (path, sent == body) == ("/v1/fleet/x", True)
     assert "x-panal-pod-uid" not in headers
     assert TOKEN not in str(headers)
+
+
+def test_what_nobody_reads_does_not_leave(hub: Hub, runtime: Runtime, spoke: Callable[..., Spoke], controller: Controller) -> None:
+    """A query, another host, and headers other than a SuperNode's."""
+    one = spoke(hub, "c1", site=controller.client())
+    runtime.reached.clear()
+    more = {
+        "x-data": "secret",
+        "user-agent": "secret",
+        "cookie": "secret",
+        "x-panal-instance": "secret" * 20,
+        "x-forwarded-proto": "secret",
+    }
+    connection = HTTPConnection(LOOPBACK, one.port)
+    secret = (one.pod / names.POD_SECRET).read_text().strip()
+    headers = {names.POD_HEADER: secret, "host": "secret", "content-type": "application/protobuf", "accept": "*/*"}
+    connection.request("POST", "/v1/fleet/x?secret", body=b"body", headers=headers | more)
+    assert connection.getresponse().status == 200
+    connection.close()
+    [(path, headers, sent)] = runtime.reached
+    assert (path, sent, headers["content-type"], headers["accept"]) == ("/v1/fleet/x", b"body", "application/protobuf", "*/*")
+    assert "secret" not in str(headers).replace(names.POD_HEADER, "")
+    assert "secret" not in str([(path, headers) for _, path, headers, _ in controller.asked])
 
 
 def test_a_body_of_five_mebibytes_arrives_whole(
@@ -292,6 +317,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PANAL_POD_DIR", str(found))
     monkeypatch.setenv("PANAL_LOOPBACK", LOOPBACK)
     monkeypatch.setenv("PANAL_SITE_POLICY", "Required")
+    monkeypatch.setenv("PANAL_SITE_TARGET", TARGET)
     monkeypatch.setattr(sys, "argv", ["collaborator", str(tmp_path / "tools")])
     return found
 
@@ -323,6 +349,36 @@ def test_a_pod_that_cannot_ask_does_not_start(pod: Path, tmp_path: Path, told: s
         (tmp_path / "site").mkdir()
         (tmp_path / "site/address").write_text(told)
     with pytest.raises(SystemExit, match="does not say where the site controller is"):
+        collaborator.main()
+    assert not (pod / names.POD_GATEWAY).exists()
+
+
+def test_where_the_aggregator_is_comes_from_the_pod(pod: Path, controller: Controller) -> None:
+    """Not from a file that the hub can change later."""
+    collaborator.main()
+    found = gateway.target(json.loads((pod / "cds.json").read_text()))
+    assert (found.address, found.protocol, found.proxy) == (("10.0.0.1", 30123), "ab.c1", None)
+    keys = str(pod.with_name("gateway"))
+    for name, files in (("identity.json", ("tls.crt", "tls.key")), ("trust.json", ("ca.crt",))):
+        assert all(f"{keys}/{file}" in (pod / name).read_text() for file in files)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "{}",
+        TARGET.replace("30123", "0"),
+        TARGET.replace("ab.c1", "ab c1"),
+        TARGET.replace("10.0.0.1", "10.0.0.1/32"),
+        TARGET.replace(":null", ":[1]"),
+    ],
+)
+def test_a_pod_that_does_not_say_where_the_aggregator_is_does_not_start(
+    pod: Path, controller: Controller, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("PANAL_SITE_TARGET", told)
+    with pytest.raises(SystemExit, match="does not say where the aggregator is"):
         collaborator.main()
     assert not (pod / names.POD_GATEWAY).exists()
 
