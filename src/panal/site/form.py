@@ -34,9 +34,9 @@ FIXED = {  # fields of the Pod's spec
     "terminationGracePeriodSeconds": 20,
     "dnsPolicy": "None",
     "dnsConfig": NO_NAMES,
-    "restartPolicy": "Always",
-    "schedulerName": "default-scheduler",
 }
+DEFAULTED = {"restartPolicy": "Always", "schedulerName": "default-scheduler"}
+FIXED |= DEFAULTED
 FREE = frozenset(  # they say where and when a Pod runs, not what it does
     {"serviceAccount", "nodeSelector", "tolerations", "imagePullSecrets", "priority", "priorityClassName", "preemptionPolicy", "hostname"}
     | {"subdomain", "schedulingGates", "nodeName"}
@@ -102,7 +102,7 @@ def parts(pod: Object) -> Parts:
     """Raises NotRecognizedError."""
     spec = pod.get("spec") or {}
     for name, value in FIXED.items():
-        expect(spec.get(name) == value, f"spec.{name}")
+        expect(spec.get(name, DEFAULTED.get(name)) == value, f"spec.{name}")
     for name in sorted(spec):
         expect(name in FREE or name in READ or name in FIXED or spec[name] in (None, False, [], {}), f"spec.{name}")
     expect(spec.get("securityContext") in (POD_SECURITY, POD_SECURITY | FS_GROUP), "spec.securityContext")
