@@ -67,7 +67,7 @@ def test_an_allowed_run_completes_and_the_ledger_has_each_reply(engine: Containe
 def test_a_refused_image_is_told_by_its_code(engine: Containers, site: Site) -> None:
     site.allow(rule(images=["panal/other:1"]))
     run = start(engine, "refused")
-    state, told = eventually(lambda: (found := collaborator(run))[0] == "Failed" and found, lambda: str(collaborator(run)), 120)
+    _, told = eventually(lambda: (found := collaborator(run))[0] == "Failed" and found, lambda: str(collaborator(run)), 120)
     assert "SiteRefused" in told, told
     assert "ImageNotAllowed" in told, told
     assert site.pods(gated=True)

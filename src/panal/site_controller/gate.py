@@ -50,18 +50,17 @@ class Gate:
 
     async def run(self) -> None:
         """Until cancelled."""
-        for pod in self._book.accounts.pods.values():
-            self.look_at(pod.name)
-        self._loop.look_at(POLICY)
+        self.look_at_all()
         await self._loop.run()
 
     def look_at(self, pod: str) -> None:
         self._loop.look_at(Key(names.COLLABORATOR_NAMESPACE, pod))
 
     def look_at_all(self) -> None:
+        """Also at Pods that the ledger knows, and that may be gone."""
         self._loop.look_at(POLICY)
-        for pod in self._cache.list(kinds.POD):
-            self._loop.look_at(key_of(pod))
+        for name in {pod.name for pod in self._book.accounts.pods.values()} | {key_of(pod).name for pod in self._cache.list(kinds.POD)}:
+            self.look_at(name)
 
     def policy(self) -> InForce:
         found = self._cache.get(kinds.SITE_POLICY, *POLICY)
