@@ -71,6 +71,8 @@ def site(hub_api: Cluster) -> Iterator[Cluster]:
     for kind in ("statefulset", "pod"):
         hub_api.kubectl("delete", kind, "--all", "-n", THERE, "--force", "--grace-period=0")
     hub_api.kubectl("delete", "-f", str(MANIFEST), "--ignore-not-found")
+    for kind in ("configmap", "secret", "networkpolicy"):
+        hub_api.kubectl("delete", kind, HERE, "-n", THERE, "--ignore-not-found")
     hub_api.kubectl("delete", "clusterrolebinding", "agent")
 
 
