@@ -41,14 +41,14 @@ def collaborator(run: Run) -> tuple[str, str]:
     return (found[0]["state"], f"{found[0].get('reason')} {found[0].get('message')}") if found else ("", "")
 
 
-def replies(site: Site, run: Run) -> list[tuple[str, str]]:
-    return [(each["type"].partition(".")[0], each["round"]) for each in site.entries(f"{NS}/{run.name}", "left") if not each["error"]]
+def replies(site: Site, run: Run) -> list[tuple[str, int]]:
+    return [(each["type"].partition(".")[0], each["reply"]) for each in site.entries(f"{NS}/{run.name}", "left") if not each["error"]]
 
 
 def check_ledger(site: Site, run: Run, rounds: int = ROUNDS) -> None:
     """Each round's reply is there once, with what it consists of."""
     found = replies(site, run)
-    assert sorted(each for each in found if each[0] == "train") == [("train", str(number)) for number in range(1, rounds + 1)], found
+    assert sorted(each for each in found if each[0] == "train") == [("train", number) for number in range(1, rounds + 1)], found
     for each in site.entries(f"{NS}/{run.name}", "left"):
         assert len(each["digest"]) == 64
         assert each["bytes"] > 0
@@ -118,7 +118,7 @@ def test_a_run_gets_so_many_rounds_and_no_more(engine: Containers, site: Site) -
     site.allow({**ALLOWS, "maxRounds": 1})
     run = start(engine, "limited", rounds=3)
     eventually(lambda: "RoundsExhausted" in collaborator(run)[1], lambda: str(collaborator(run)), 180)
-    assert [each for each in replies(site, run) if each[0] == "train"] == [("train", "1")]
+    assert [each for each in replies(site, run) if each[0] == "train"] == [("train", 1)]
     site.allow({**ALLOWS, "maxRounds": 3})
     run.until_ended("Completed")
     run.delete()

@@ -136,7 +136,7 @@ def details(entry: dict[str, Any]) -> str:
         case "decided":
             return " ".join(filter(None, (str(entry.get("verdict")), str(entry.get("code") or ""), _joined(entry, ("text", "request")))))
         case "left":
-            what = "an error" if entry.get("error") else f"{entry.get('type')}, round {entry.get('round')}"
+            what = "an error" if entry.get("error") else f"{entry.get('type')}, round {entry.get('round') or entry.get('reply')}"
             return f"{what}, {amount(entry.get('bytes') or 0)}, {str(entry.get('digest') or '')[:16]}"
         case "sent":
             return f"{entry.get('requests')} requests, {amount(entry.get('bytes') or 0)}"

@@ -101,7 +101,12 @@ class SiteRule(Model):
     approval: Approval = Field(
         default=Approval.AUTOMATIC, description="Required: a run waits until you approve its request (panal site approve)."
     )
-    max_rounds: int | None = Field(default=None, ge=1, description="How many rounds of a run may get a reply. If not set: any number.")
+    max_rounds: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many replies of one kind, such as those about training, may leave the site for a run: one for each round, and one "
+        "more for a round that is repeated. If not set: any number.",
+    )
     max_bytes: str | None = Field(
         default=None,
         max_length=64,

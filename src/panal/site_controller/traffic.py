@@ -153,7 +153,8 @@ class Traffic:
         """Raises LedgerUnavailableError."""
         now = self._monotonic()
         for each in sender.sending.finished(now, announced=announced, ended=ended):
-            await self._book.write(Kind.LEFT, **sender.about, **_left(each))
+            run, kind = self._book.accounts.run(sender.run), kind_of(each.reply.type)
+            await self._book.write(Kind.LEFT, **sender.about, **_left(each), reply=run.replies[kind] + 1)
             sender.sending.closed(each.reply)
         late = not sender.counted and now - sender.since >= SENT_EVERY
         if sender.requests and (late or ended or sender.bytes >= MUCH):
@@ -164,6 +165,10 @@ class Traffic:
 
     async def end(self, uid: str, pod: OfPod) -> None:
         """The Pod has ended. Raises LedgerUnavailableError."""
+        if uid not in self._senders and self._file(uid).exists():  # the process has ended since then
+            self._load(
+                uid, {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}, pod.key, counted=True
+            )
         if sender := self._senders.get(uid):
             async with sender.lock:
                 await self._record(sender, ended=True)
@@ -177,11 +182,11 @@ class Traffic:
     # --- files ------------------------------------------------------------------------------------------------------
     def _sender(self, request: Asked) -> Sender:
         if request.uid not in self._senders:
-            about = about_pod(request)
-            found = Sender(about, request.key, request.framework == COUNTED, self._file(request.uid))
-            found.sending = self._restored(request.uid)
-            self._senders[request.uid] = found
+            self._load(request.uid, about_pod(request), request.key, counted=request.framework == COUNTED)
         return self._senders[request.uid]
+
+    def _load(self, uid: str, about: Mapping[str, Any], run: str, *, counted: bool) -> None:
+        self._senders[uid] = Sender(about, run, counted, self._file(uid), self._restored(uid))
 
     def _file(self, uid: str) -> Path:
         return self._folder / f"{uid}.jsonl"

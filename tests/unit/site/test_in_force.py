@@ -6,18 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gated_pods import bare_pod, policy, rule
-from panal.site.accounts import Accounts, training
+import site_pods
+from gated_pods import policy, rule
+from panal.site.accounts import Accounts, kind_of, rounds_of
 from panal.site.codes import SENTENCES, WAITS, Code
 from panal.site.decide import Decision, Left
-from panal.site.in_force import InForce, condition, gated, in_force, judged, judgement, request_of
+from panal.site.in_force import InForce, condition, gated, in_force, judgement, request_of
 from panal.site.request import Asked, NotRecognizedError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def asked(**said: str) -> Asked:
-    found = request_of(bare_pod("p", **said))
+def asked(**more: str) -> Asked:
+    found = request_of(site_pods.pod(data=None, **more))  # type: ignore[arg-type]
     assert isinstance(found, Asked)
     return found
 
@@ -80,11 +81,10 @@ def test_limits_that_cannot_be_kept_refuse(field: str) -> None:
     spec = policy(rule(**{field: 5 if field == "maxRounds" else "5Gi"}))
     assert code(spec) is None
     assert code(spec, asked(framework="flare")) == Code.LIMITS_NOT_SUPPORTED
-    assert judged(in_force(spec), asked(framework=""), NOW).code == Code.LIMITS_NOT_SUPPORTED
 
 
 def test_a_pod_with_another_gate_alone_is_not_gated() -> None:
-    pod = bare_pod("p")
+    pod = site_pods.pod()
     assert gated(pod)
     pod["spec"]["schedulingGates"] = [{"name": "other"}]
     assert not gated(pod)
@@ -102,24 +102,26 @@ def test_accounts_follow_the_entries() -> None:
         {"kind": "asked", **POD},
         {"kind": "decided", **POD, "verdict": "Waits", "code": "ApprovalRequired"},
         {"kind": "decided", **POD, "verdict": "Allowed", "rule": "a"},
-        {"kind": "left", **POD, "type": "train", "round": "1", "digest": "d", "bytes": 10},
+        {"kind": "left", **POD, "type": "train", "round": "1", "digest": "d", "announcement": "a", "bytes": 10},
         {"kind": "left", **POD, "type": "evaluate", "round": "2", "digest": "", "announcement": "e", "bytes": 5},
         {"kind": "sent", **POD, "requests": 2, "bytes": 1},
         {"kind": "sent", **POD, "requests": 2},
-        {"kind": "refused", **POD, "code": "RoundsExhausted", "bytes": 16, "rounds": ["1", "2"]},
+        {"kind": "refused", **POD, "code": "RoundsExhausted", "bytes": 16, "rounds": 2},
         {"kind": "refused", **POD, "code": "MessageNotRecognized"},
         {"kind": "stopped", **POD, "code": "SiteSuspended"},
     ):
         accounts.add(entry)
     pod, run = accounts.pods["1"], accounts.runs["u"]
     assert (pod.asked, pod.allowed, pod.decided, pod.stopped) == (True, "r", ("Allowed", "", "a", "r"), True)
-    assert (pod.bytes, pod.rounds, pod.replies) == (16, {"1"}, ["d", "e"])
-    assert (run.bytes, run.rounds, run.refused) == (16, {"1"}, Left(16, frozenset({"1", "2"})))
+    assert (pod.bytes, pod.replies) == (16, {"a": "train", "e": "evaluate"})
+    assert (run.bytes, run.replies, run.refused) == (16, {"train": 1, "evaluate": 1}, Left(16, 2))
     assert accounts.policy["generation"] == 3
     accounts.add({"kind": "ended", **POD})
     assert not accounts.pods
     assert accounts.runs["u"].bytes == 16
 
 
-def test_only_training_has_rounds() -> None:
-    assert training([("train", "1"), ("train.custom", "2"), ("evaluate", "3"), ("query", "4")]) == {"1", "2"}
+def test_rounds_are_the_most_replies_of_one_kind() -> None:
+    assert [kind_of(type_) for type_ in ("train", "train.custom", "evaluate")] == ["train", "train", "evaluate"]
+    assert rounds_of(["train", "evaluate", "train"]) == 2
+    assert rounds_of([]) == 0

@@ -39,11 +39,11 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 async def test_it_goes_on_after_a_restart(tmp_path: Path) -> None:
     first = await opened(tmp_path)
-    await first.write(Kind.LEFT, **POD, type="train", round="1", digest="d", bytes=7)
+    await first.write(Kind.LEFT, **POD, type="train", round="1", digest="d", announcement="a", bytes=7)
     first.close()
     again = await opened(tmp_path)
     assert not again.problem
-    assert (again.accounts.runs["u"].bytes, again.accounts.runs["u"].rounds) == (7, {"1"})
+    assert (again.accounts.runs["u"].bytes, again.accounts.runs["u"].replies) == (7, {"train": 1})
     await again.write(Kind.ENDED, **POD, bytes=7, rounds=["1"], replies=1)
     assert not again.accounts.pods
     assert [each["kind"] for each in entries(tmp_path)] == ["started", "left", "started", "ended"]
@@ -118,7 +118,7 @@ async def test_what_does_not_reach_the_disk_did_not_happen(tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(LedgerUnavailableError, match="No space left"):
-            await first.write(Kind.LEFT, **POD, type="train", round="1", digest="d", bytes=7)
+            await first.write(Kind.LEFT, **POD, type="train", round="1", digest="d", announcement="a", bytes=7)
         assert not first.accounts.runs
         await first.open()
         assert "No space left" in first.problem

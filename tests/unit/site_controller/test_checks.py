@@ -5,34 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gated_pods import bare_pod, policy, rule
+from gated_pods import policy, rule
 from panal.api import names
 from panal.kube import kinds
-from panal.kube.cache import Cache, Watched
-from panal.kube.serving import load_pem
-from panal.site.accounts import Kind
-from panal.site.certificates import SERVER_NAME, Certificates, renewed
+from panal.site.certificates import SERVER_NAME
 from panal.site.codes import Code
 from panal.site.in_force import request_of
-from panal.site.ledger import checked
-from panal.site_controller.book import Book, files, lines
-from panal.site_controller.checks import BY_UID, CODE, LARGEST, POD_UID, Checks, by_uid, context, serving
-from panal.site_controller.gate import Gate
-from panal.site_controller.traffic import Traffic, about_pod
-from processes import free_port
+from panal.site_controller.checks import LARGEST, POD_UID
+from site_checks import TOKEN, UID, World
 
-KEY, TOKEN, UID = Ed25519PrivateKey.generate(), "secret", "pod-1"
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PUSH, OBJECT, HEARTBEAT = (f"/v1/fleet/{name}" for name in ("push-messages", "push-object", "send-node-heartbeat"))
 
 
@@ -45,74 +31,15 @@ def piece(number: int, content: bytes | str) -> bytes:
     return bytes([number << 3 | 2]) + size + bytes([length]) + content
 
 
-def reply(round_: str, *objects: bytes) -> bytes:
+def reply(round_: str, *objects: bytes, type_: str = "train") -> bytes:
     """The announcement of a reply with these objects, the first of which is its root."""
     root, *others = (hashlib.sha256(each).hexdigest() for each in objects)
     tree = piece(1, root) + b"".join(piece(2, piece(1, each)) for each in others)
-    return piece(2, piece(1, piece(6, round_) + piece(8, "train"))) + piece(3, tree)
+    return piece(2, piece(1, piece(6, round_) + piece(8, type_))) + piece(3, tree)
 
 
 def pushes(content: bytes) -> bytes:
     return piece(3, hashlib.sha256(content).hexdigest()) + piece(4, content)
-
-
-class NoClient:
-    """Nothing is asked of an API server here."""
-
-
-class World:
-    def __init__(self, folder: Path, spec: dict[str, Any], framework: str = "flower") -> None:
-        self.folder, self.port = folder, free_port()
-        self.time = 0.0
-        watched = (Watched(kinds.SITE_POLICY), Watched(kinds.POD, indexes={BY_UID: by_uid}))
-        self.cache = Cache(NoClient(), watched)  # type: ignore[arg-type]
-        self.pod = bare_pod("study-0", gated=False, framework=framework)
-        self.pod["metadata"] |= {"uid": UID, "resourceVersion": "1"}
-        self._put(kinds.POD, self.pod)
-        self.put_policy(spec)
-        self.certificates = renewed(Certificates(), datetime.now(UTC))
-        self.again: list[str] = []
-
-    def _put(self, kind: kinds.Kind, obj: dict[str, Any]) -> None:
-        self.cache._feeds[kind].store.put(obj)
-
-    def put_policy(self, spec: dict[str, Any]) -> None:
-        version = str(self.cache.changes(kinds.SITE_POLICY) + 1)
-        self._put(kinds.SITE_POLICY, {**spec, "metadata": {**spec["metadata"], "resourceVersion": version, "generation": 1}})
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The server, until the block ends as if the process were killed."""
-        self.book = Book(self.folder, KEY, lambda: NOW, "1")
-        await self.book.open()
-        self.gate = Gate(NoClient(), self.cache, self.book, lambda: NOW)  # type: ignore[arg-type]
-        self.traffic = self.gate.traffic = Traffic(self.book, self.folder, self.again.append, lambda: self.time)
-        asked = request_of(self.pod)
-        if not self.book.accounts.pods:
-            await self.book.write(Kind.DECIDED, **about_pod(asked), verdict="Allowed", text="", policy=1)  # type: ignore[arg-type]
-        tls = context()
-        load_pem(tls, self.certificates.chain)
-        checks = Checks(self.cache, self.gate, lambda: TOKEN, lambda: True)
-        try:
-            async with serving(checks, self.port, tls, "127.0.0.1"):
-                yield
-        finally:
-            self.book.close()
-
-    async def ask(self, path: str, body: bytes = b"", *, token: str = TOKEN, uid: str = UID) -> tuple[int, str]:
-        trust = ssl.create_default_context(cadata=self.certificates.bundle)
-        headers = {"authorization": f"Bearer {token}", POD_UID: uid}
-        url = f"https://127.0.0.1:{self.port}/v1/check{path}"
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(url, data=io.BytesIO(body), headers=headers, ssl=trust, server_hostname=SERVER_NAME) as answer,
-        ):
-            assert (await answer.text() != "") == (answer.status == 503), await answer.text()
-            return answer.status, answer.headers.get(CODE, "")
-
-    def entries(self, *wanted: str) -> list[dict[str, Any]]:
-        found = checked(lines(files(self.folder)), KEY.public_key())
-        return [each for each in found if each["kind"] in wanted]
 
 
 ALLOWED = (200, "")
@@ -131,18 +58,19 @@ async def test_only_gateways_of_pods_that_were_allowed_are_answered(tmp_path: Pa
 async def test_a_reply_is_in_the_ledger_when_all_of_it_has_passed(tmp_path: Path) -> None:
     world = World(tmp_path, policy(rule()))
     async with world.running():
-        assert await world.ask(PUSH, reply("1", b"root", b"array")) == ALLOWED
+        assert await world.ask(PUSH, reply("7", b"root", b"array")) == ALLOWED
         assert await world.ask(OBJECT, pushes(b"array")) == ALLOWED
         assert not world.entries("left")
         assert await world.ask(OBJECT, pushes(b"root")) == ALLOWED
         (left,) = world.entries("left")
         sizes = [len(reply("1", b"root", b"array")), len(pushes(b"array")), len(pushes(b"root"))]
-        assert (left["round"], left["type"], left["bytes"], left["run"]) == ("1", "train", sum(sizes), "team/study")
+        assert (left["round"], left["type"], left["bytes"], left["run"]) == ("7", "train", sum(sizes), "ns/digits")
+        assert left["reply"] == 1
         assert (left["digest"], left["objects"]) == (hashlib.sha256(b"root").hexdigest(), 2)
         assert await world.ask(OBJECT, pushes(b"root")) == ALLOWED  # the answer was lost
         await world.traffic.end(UID, world.book.accounts.pods[UID])
     (ended,) = world.entries("ended")
-    assert (ended["rounds"], ended["replies"], ended["bytes"]) == (["1"], 1, sum(sizes) + sizes[2])
+    assert (ended["rounds"], ended["replies"], ended["bytes"]) == (1, 1, sum(sizes) + sizes[2])
     assert len(world.entries("left")) == 1
     assert not list((tmp_path / "messages").iterdir())
 
@@ -176,19 +104,33 @@ async def test_what_is_no_message_of_flower_does_not_pass_and_is_recorded_once_a
         assert await world.ask(HEARTBEAT) == ALLOWED
 
 
-async def test_so_many_rounds_get_a_reply_also_after_a_restart(tmp_path: Path) -> None:
+async def test_so_many_replies_about_training_leave_whatever_the_hub_calls_their_round(tmp_path: Path) -> None:
     world = World(tmp_path, policy(rule(maxRounds=2)))
     async with world.running():
-        for number in ("1", "2", "2"):
-            assert await world.ask(PUSH, reply(number, number.encode())) == ALLOWED
-            assert await world.ask(OBJECT, pushes(number.encode())) == ALLOWED
+        for content in (b"a", b"b"):
+            assert await world.ask(PUSH, reply("1", content)) == ALLOWED
+            assert await world.ask(PUSH, reply("1", content)) == ALLOWED
+            assert await world.ask(OBJECT, pushes(content)) == ALLOWED
+        assert await world.ask(PUSH, reply("1", b"judged", type_="evaluate")) == ALLOWED
     async with world.running():
-        assert await world.ask(PUSH, reply("2", b"evaluated")) == ALLOWED
-        assert await world.ask(PUSH, reply("3", b"3")) == (503, Code.ROUNDS_EXHAUSTED.value)
-        assert world.traffic.wanted(request_of(world.pod).key).rounds == {"1", "2", "3"}  # type: ignore[union-attr]
+        assert await world.ask(OBJECT, pushes(b"judged")) == ALLOWED
+        assert await world.ask(PUSH, reply("1", b"c")) == (503, Code.ROUNDS_EXHAUSTED.value)
+        assert world.traffic.wanted(request_of(world.pod).key).rounds == 3  # type: ignore[union-attr]
         assert world.again == ["study-0"]
         world.put_policy(policy(rule(maxRounds=3)))
-        assert await world.ask(PUSH, reply("3", b"3")) == ALLOWED
+        assert await world.ask(PUSH, reply("1", b"c")) == ALLOWED
+    assert [(each["type"], each["reply"]) for each in world.entries("left")] == [("train", 1), ("train", 2), ("evaluate", 1)]
+
+
+async def test_a_pod_that_ends_while_the_process_is_away_has_its_replies_in_the_ledger(tmp_path: Path) -> None:
+    world = World(tmp_path, policy(rule()))
+    async with world.running():
+        await world.ask(PUSH, reply("1", b"root", b"array"))
+        await world.ask(OBJECT, pushes(b"array"))
+    async with world.running():
+        await world.traffic.end(UID, world.book.accounts.pods[UID])
+    (left,), (ended,) = world.entries("left"), world.entries("ended")
+    assert (left["notSent"], ended["replies"], ended["bytes"]) == (1, 1, left["bytes"])
 
 
 async def test_so_many_bytes_leave_and_no_more(tmp_path: Path) -> None:
