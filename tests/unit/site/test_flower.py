@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panal.site.flower import NotFlowerError, Reply, Sent, read
@@ -112,6 +112,7 @@ def test_a_tree_of_any_depth_ends() -> None:
         read(PUSH, piece(2, piece(1, METADATA)) + piece(3, tree))
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(body: bytes) -> None:
     for path in (PUSH, OBJECT):
