@@ -305,14 +305,17 @@ $(SERVING)/storage-initializer.tar: $(wildcard tests/serving/reader/*) | $(IMAGE
 
 # The manifest for `kubectl apply`, from the chart.
 HELM = $(KUBEBUILDER_ASSETS)/helm
+RENDER_SITE = template panal-site charts/panal-site --namespace panal-site --set createNamespace=true --kube-version 1.30.0
 RENDER = template panal charts/panal --namespace panal-system --set createNamespace=true --kube-version 1.30.0
 
 crd: $(VENV)/.ready ## generate the CRD in the chart from the types
 	$(BIN)/python -m panal.api.crd > charts/panal/files/crd.yaml
+	$(BIN)/python -m panal.site.crd > charts/panal-site/files/crd.yaml
 
 manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASSETS)
 	$(HELM) $(RENDER) > deploy/panal.yaml.new && mv deploy/panal.yaml.new deploy/panal.yaml || { rm -f deploy/panal.yaml.new; exit 1; }
 	$(BIN)/python -m panal.addon.install > deploy/all-clusters.yaml
+	$(HELM) $(RENDER_SITE) > deploy/site.yaml.new && mv deploy/site.yaml.new deploy/site.yaml || { rm -f deploy/site.yaml.new; exit 1; }
 
 $(IMAGES)/test-app.tar: $(shell find tests/real/app -type f) $(IMAGES)/example-mnist.tar $(IMAGES)/example-plain.tar
 	$(BUILD) tests/real/app panal/test-app:1 $@

@@ -552,9 +552,9 @@ def test_no_other_signers_requests_can_be_approved_or_signed(installed: Cluster)
     assert not may("sign", "kubernetes.io/kube-apiserver-client")
 
 
-def run(name: str, *sets: str) -> str:
+def run(name: str, *sets: str, **more: str) -> str:
     placement = {"clusterSets": list(sets)} if sets else {}
-    spec = {"server": {"image": "a:1"}, "client": {"image": "a:1", "placement": placement}}
+    spec = {"server": {"image": "a:1"}, "client": {"image": "a:1", "placement": placement}, **more}
     return json.dumps({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name, "namespace": "default"}, "spec": spec})
 
 
@@ -565,8 +565,9 @@ def test_an_author_may_name_sets_that_the_author_may_bind(author: Cluster, sets:
     assert "created" in author.kubectl("create", "--as=ann", "-f", "-", stdin=run(f"allowed-{len(sets)}", *sets))
 
 
-def test_kubernetes_finds_no_fault_in_the_policys_expressions(installed: Cluster) -> None:
-    status = ("get", "validatingadmissionpolicy", BINDING_POLICY, "-o", "jsonpath={.status}")
+@pytest.mark.parametrize("policy", [BINDING_POLICY, "panal-requester"])
+def test_kubernetes_finds_no_fault_in_the_policys_expressions(installed: Cluster, policy: str) -> None:
+    status = ("get", "validatingadmissionpolicy", policy, "-o", "jsonpath={.status}")
     eventually(lambda: "observedGeneration" in installed.kubectl(*status), "Kubernetes has checked the types", 30)
     assert "expressionWarnings" not in installed.kubectl(*status)
 
@@ -615,6 +616,46 @@ def test_an_update_is_asked_for_the_sets_that_it_adds_alone(author: Cluster) -> 
     author.kubectl(*change, "--subresource=status", "-p", '{"status": {"phase": "Waiting"}}')
     with pytest.raises(RuntimeError, match="ann may not bind the cluster set theirs"):
         author.kubectl(*change, "-p", '{"spec": {"client": {"placement": {"clusterSets": ["theirs", "others"]}}}}')
+
+
+def test_a_run_names_nobody_else_as_its_requester(author: Cluster) -> None:
+    """A site's owner may allow a run by it."""
+
+    def create(name: str, requester: str) -> str:
+        try:
+            return author.kubectl("create", "--as=ann", "-f", "-", stdin=run(name, requester=requester))
+        except RuntimeError as error:
+            return str(error)
+
+    refused = "spec.requester: must be your user name, ann, and not mara; correct it, or remove it"
+    eventually(lambda: refused in create("of-another", "mara"), "the policy is enforced", 30)
+    assert "created" in create("of-nobody", "")
+    assert "created" in create("of-ann", "ann")
+    assert "must be your user name, ann, and not Ann" in create("of-ann-in-capitals", "Ann")
+    for name, values in (("of-nobody", ('"mara"', '"ann"')), ("of-ann", ('"mara"', '""', "null"))):
+        change = ("patch", "-n", "default", "fl", name, "--type=merge", "-p")
+        author.kubectl(*change, '{"metadata": {"labels": {"touched": "yes"}}}')
+        author.kubectl(*change, '{"status": {"phase": "Waiting"}}', "--subresource=status")
+        for value in values:
+            for user in (("--as=ann",), ()):
+                with pytest.raises(RuntimeError, match=r"spec\.requester: cannot be changed"):
+                    author.kubectl(*change, f'{{"spec": {{"requester": {value}}}}}', *user)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("purpose", "x" * 201, "Too long: may not be more than 200"),
+        ("purpose", "two\nlines", "spec.purpose"),
+        ("purpose", "\u0085", "spec.purpose"),
+        ("requester", "x" * 254, "Too long: may not be more than 253"),
+        ("requester", "a\tb", "spec.requester"),
+    ],
+)
+def test_purpose_and_requester_are_one_printable_line(author: Cluster, field: str, value: str, words: str) -> None:
+    with pytest.raises(RuntimeError, match=words):
+        author.kubectl("create", "--dry-run=server", "-f", "-", stdin=run("bad", **{field: value}))
+    assert "created" in author.kubectl("create", "--dry-run=server", "-f", "-", stdin=run("good", purpose="Prüfung von Röntgenbildern"))
 
 
 LEASE = """

@@ -56,6 +56,19 @@ def job(name: str, **spec: Any) -> Object:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"backoffLimit": 0, "template": template} | spec}
 
 
+def test_a_gated_pod_is_left_alone_until_its_gate_is_removed(hub: Api) -> None:
+    spec = {"schedulingGates": [{"name": "fl.panal/site-policy"}], "containers": [CONTAINER]}
+    hub.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gated", "namespace": NS}, "spec": spec})
+    hub.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "free", "namespace": NS}, "spec": {"containers": [CONTAINER]}})
+    eventually(lambda: hub.get(kinds.POD, NS, "free")["spec"].get("nodeName"), "a Pod without gates has its node", 30)
+    pod = hub.get(kinds.POD, NS, "gated")
+    assert not pod["spec"].get("nodeName")
+    (condition,) = pod["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "SchedulingGated")
+    hub.patch(kinds.POD, NS, "gated", spec={"schedulingGates": None})
+    eventually(lambda: hub.get(kinds.POD, NS, "gated")["spec"].get("nodeName") == "only", "it has its node", 30)
+
+
 def pods_of(hub: Api, name: str) -> list[Object]:
     return hub.list(kinds.POD, NS, f"job-name={name}")
 

@@ -26,6 +26,7 @@ from certificates import Authority, Pair, authority
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.gateway import aggregator, collaborator
+from panal.gateway.site import SiteController
 from panal.gateway.traffic import Traffic
 from panal.pod.tools.install import create_secret
 from processes import free_port
@@ -39,6 +40,7 @@ LARGE = 1_000_000  # bytes of an answer
 LATE = 18  # seconds until an answer
 HUBS_SECRET = f"Basic {b64encode(b'panal:hub').decode()}"  # of the aggregator's Pod
 SITES_SECRET = f"Basic {b64encode(b'panal:site').decode()}"  # of every collaborator's
+POD_UID = "4f5b2c1e"  # of a collaborator's Pod at a site with a policy
 Json = dict[str, Any]
 
 
@@ -81,6 +83,7 @@ class Envoy:
     folder: Path
     bootstrap: Json
     arguments: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -88,7 +91,8 @@ class Envoy:
         soon = ["20" if before == "--file-flush-interval-msec" else word for before, word in pairwise(("", *self.arguments))]
         command = [ENVOY, *soon, "--config-yaml", json.dumps(self.bootstrap)]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            env = {**os.environ, **self.environment}
+            self.process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -216,6 +220,7 @@ class Spoke:
     sni: str = SERVER
     proxy: tuple[str, int] | None = None
     authorization: bytes | None = None
+    site: SiteController | None = None
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
@@ -224,8 +229,11 @@ class Spoke:
         self.pod.mkdir()
         (self.pod / names.POD_SECRET).write_text(SITES_SECRET)
         create_secret(self.pod)  # the rest of it
-        started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port, users=str(self.pod / names.POD_USERS))
-        self.envoy = Envoy(self.folder, started, collaborator.ARGUMENTS)
+        if self.site:
+            self.site = self.site._replace(keys=str(self.folder))
+        started = collaborator.bootstrap(loopback=LOOPBACK, port=self.port, users=str(self.pod / names.POD_USERS), asked=self.site)
+        environment = {"PANAL_POD_UID": POD_UID} if self.site else {}
+        self.envoy = Envoy(self.pod if self.site else self.folder, started, collaborator.ARGUMENTS, environment)
 
     def write(self) -> None:
         """All files as they are to be now, in one switch."""
@@ -233,15 +241,24 @@ class Spoke:
             "tls.key": self.pair.key,
             "tls.crt": self.pair.certificate,
             "ca.crt": b"".join(a.certificate for a in self.servers),
-            **self.files(),
         }
+        if self.site:  # as the init container writes them
+            for name, content in self.files().items():
+                (self.pod / name).write_text(json.dumps(content))
+        else:
+            files |= self.files()
         if self.authorization is not None:
             files["proxy-authorization"] = self.authorization
         project(self.folder, files)
 
     def files(self) -> dict[str, Json]:
         return collaborator.files(
-            address=self.address, server_name=self.server_name, sni=self.sni, protocol=self.protocol, proxy=self.proxy
+            address=self.address,
+            server_name=self.server_name,
+            sni=self.sni,
+            protocol=self.protocol,
+            proxy=self.proxy,
+            keys=self.site.keys if self.site else ".",
         )
 
     def start(self) -> None:

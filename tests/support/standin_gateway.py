@@ -27,6 +27,7 @@ class StandInGateways:
         self.answered: Callable[[bytes], bytes] = bytes
         # How many bytes of an answer arrive before the connection breaks; None: it does not break. Of path, request and answer.
         self.cut: Callable[[str, bytes, bytes], int | None] = lambda path, asked, answer: None
+        self.allowed: Callable[[str, str, bytes], int] = lambda cluster, path, asked: 200  # what a site's controller says to a request
         self.blocked = ""  # a path, the requests for which do not arrive
         self._ports: dict[str, int] = {}
         self._runners: list[web.AppRunner] = []
@@ -78,6 +79,8 @@ class StandInGateways:
             return web.Response(status=503, text="no healthy upstream")
         try:
             asked = self.asked(await request.read())
+            if (status := await asyncio.to_thread(self.allowed, cluster, request.path, asked)) != 200:
+                return web.Response(status=status)
             async with self._session.request(request.method, url, headers=headers, data=io.BytesIO(asked)) as answer:
                 body = self.answered(await answer.read())
                 kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}

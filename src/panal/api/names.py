@@ -46,6 +46,14 @@ IDENTITY_SECRET = f"{ADDON}-{SIGNER.replace('/', '-')}-client-cert"  # on the ma
 TRUST = f"{ADDON}-trust"  # ConfigMap on the managed cluster: ca.crt, the trust bundle of the server authority
 SITE = f"{ADDON}-site"  # optional ConfigMap on the managed cluster, by its owner: the site configuration
 PROXY = f"{ADDON}-proxy"  # optional Secret on the managed cluster, by its owner: credentials for the site's proxy
+SITE_CONTROLLER = (
+    "panal-site"  # at a site whose owner has installed it: namespace and Deployment of the site controller; in the namespace of
+)
+# collaborators the ConfigMap (address, ca.crt) and the Secret (token) by which their gateways reach it
+SITE_GATE = "fl.panal/site-policy"  # scheduling gate of a collaborator's Pod, and the type of the condition with the site's decision
+SITE_CLAIM = "site-policy.fl.panal"  # ClusterClaim of a site that has a SitePolicy: the policy's version
+ANNOTATION_REQUEST = "fl.panal/request"  # of a collaborator's Pod: what the hub says about the run, as JSON
+SITE_KIND, SITE_PLURAL, SITE_POLICY = "SitePolicy", "sitepolicies", "site"  # the resource at a site, and the name of the one that applies
 DATA_ACCESS = f"{ADDON}-data"  # Secret on the managed cluster, by its owner: environment variables of apps whose data is in a bucket
 ROOT_POLICY_LABEL = "policy.open-cluster-management.io/root-policy"  # on the copies of a Policy: NAMESPACE.NAME of the original
 ADDON_LABEL = "open-cluster-management.io/addon-name"
@@ -83,12 +91,14 @@ OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 # Ports inside the pods.
 GATEWAY_PORT = 8080  # the only port of the aggregator that is reachable from outside
 GATEWAY_HEALTH_PORT = 8081
+SITE_PORT = 8443  # of the site controller: its gateways ask it about each request
 COLLABORATOR_PORT = 8000  # loopback in a collaborator's Pod: its gateway, to which the runtime connects
 
 # Folders inside the pods.
 TOOLS_DIR = "/panal/tools"  # the pod tools, copied by an init container
 RUN_DIR = "/panal/run"  # shared by the aggregator's containers
 STORAGE_DIR = "/panal/storage"  # the model's volume, mounted only in the reporter
+SITE_DIR = "/panal/site"  # the files of SITE_CONTROLLER: not mounted in containers with a user's image
 DATA_DIR = "/panal/data"  # the site's data, read-only
 AUTHORITIES_DIR = "/panal/authorities"  # of a bucket's endpoint, mounted only in the reporter
 GATEWAY_DIR = "/panal/gateway"  # the gateway's files, including its key: not mounted in containers with a user's image

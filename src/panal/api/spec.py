@@ -31,6 +31,7 @@ HOST = rf"^({_HOST_NAME}|{_IPV6})?$"
 ENDPOINT = rf"^(https?://({_HOST_NAME}|\[{_IPV6}\])(:[0-9]{{1,5}})?(/[-._~A-Za-z0-9/]*)?)?$"
 MODEL_URI = r"^((pvc://[-a-z0-9.]+|s3://[-a-z0-9.]+|file://)/[!-~]+\.(safetensors|npz))?$"
 IMAGE = r"^[!-~]*$"  # no spaces and line breaks
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"  # no line breaks and no control characters
 FRAMEWORK = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DEFAULT_FRAMEWORK = "other"
 
@@ -793,6 +794,19 @@ class Spec(Model):
         description="Auto: the app's processes are forked from a process that has imported its libraries, and collaborators get "
         "messages at once. It has no effect with a GPU, or with a version of the framework that panal does not support. Off: the "
         "framework's own behavior.",
+    )
+    purpose: str = Field(
+        default="",
+        max_length=200,
+        pattern=PRINTABLE,
+        description="What the model is for, in your words. Sites with a policy learn it, and may allow by it.",
+    )
+    requester: str = Field(
+        default="",
+        max_length=253,
+        pattern=PRINTABLE,
+        description="Who asks for the run: your user name on the hub, as `kubectl auth whoami` says it; the hub refuses any other. "
+        "Sites with a policy learn it, and may allow by it. It cannot be changed later.",
     )
     suspend: bool = Field(default=False, description="Set to true to stop the run's Pods, to false to go on after the last complete round.")
     stop: bool = Field(

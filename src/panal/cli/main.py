@@ -27,6 +27,7 @@ from panal.cli import (
     progress_commands,
     run,
     serve_command,
+    site_commands,
 )
 from panal.cli.options import Cluster, Context, Format, Home, Installed, Kubeconfig, Namespace, Output, Run, Timeout
 from panal.cli.run import Following
@@ -178,6 +179,7 @@ def logs_(
 model_commands.add_to(app)
 control_commands.add_to(app)
 serve_command.add_to(app)
+site_commands.add_to(app)
 
 
 dashboard.add_to(app)

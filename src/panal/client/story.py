@@ -28,9 +28,10 @@ def _collaborators(before: Status, now: Status) -> Iterator[str]:
         if old is None:
             yield f"{each['cluster']} takes part"
         failed, had_failed = each.get("state") == FAILED, (old or {}).get("state") == FAILED
-        if failed and (not had_failed or each.get("reason") != (old or {}).get("reason")):
-            yield f"{each['cluster']}: {each.get('reason') or FAILED}. {each.get('message', '')}".rstrip(" .")
-        elif had_failed and not failed:
+        reason = each.get("reason") or ""  # also of one that waits for its site
+        if (failed and not had_failed) or (reason and reason != (old or {}).get("reason")):
+            yield f"{each['cluster']}: {reason or FAILED}. {each.get('message', '')}".rstrip(" .")
+        elif had_failed and not failed and not reason:
             yield f"{each['cluster']} recovered"
     if now.get("phase") not in ENDED:
         there = {c["cluster"] for c in now.get("collaborators") or ()}

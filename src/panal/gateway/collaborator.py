@@ -6,21 +6,27 @@ which the kubelet updates: address, certificate and authorities may change durin
 If the site has a proxy, the TLS connection is tunneled through it with CONNECT, by two internal listeners: `tunnel` wraps the connection in
 a CONNECT request, and `credentials` adds the proxy credentials and forwards it to the proxy. The credentials are read from a file for each
 connection and are not part of the configuration.
+
+At a site with a policy, each request is first shown to the site controller (`gateway.site`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from panal.api import names
 from panal.api.addresses import is_ip
 from panal.api.names import COLLABORATOR_PORT
-from panal.gateway import envoy, limits
+from panal.gateway import envoy, limits, site
 from panal.gateway.envoy import Json
+from panal.gateway.site import SiteController
 
-__all__ = ["ARGUMENTS", "Target", "bootstrap", "files", "target"]
+__all__ = ["ARGUMENTS", "Json", "Target", "bootstrap", "files", "read_target", "target"]
 
 ARGUMENTS = (*envoy.ARGUMENTS, "--concurrency", "1", "--drain-time-s", "2")
 
@@ -29,7 +35,7 @@ _CONNECTIONS = 1_000
 _ABOUT = "panal"  # the namespace of metadata for the log and the tunnel
 _ADD_CREDENTIALS = """
 function envoy_on_request(request)
-  local file = io.open("./proxy-authorization")
+  local file = io.open("%s/proxy-authorization")
   if file then
     local value = file:read("*l")
     file:close()
@@ -39,34 +45,37 @@ end
 """
 
 
-def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str) -> Json:
+def bootstrap(*, loopback: str, port: int = COLLABORATOR_PORT, users: str, asked: SiteController | None = None) -> Json:
     """The bootstrap configuration: a listener at `loopback:port` for clients with the Pod's secret (`users` is the htpasswd file), the
-    internal listeners for a proxy, and the source of the clusters. There is no admin interface."""
+    internal listeners for a proxy, and the source of the clusters. There is no admin interface. `asked`: the site controller that decides
+    about each request, if the site has one."""
     queue = {"buffer_size_kb": envoy.READ >> 10}
     internal = envoy.extension("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener", **queue)
     return {
         "node": {"id": "collaborator", "cluster": "panal"},
         "dynamic_resources": {"cds_config": envoy.watched("cds.json")},
         "static_resources": {
-            "listeners": [_listener(loopback, port, users), _tunnel(), _credentials()],
-            "clusters": [_inside("credentials")],
+            "listeners": [_listener(loopback, port, users, asked), _tunnel(), _credentials(asked.keys if asked else ".")],
+            "clusters": [_inside("credentials"), *([site.cluster(asked)] if asked else [])],
         },
         "bootstrap_extensions": [internal],
         **envoy.connection_limit(_CONNECTIONS),
     }
 
 
-def files(*, address: tuple[str, int], server_name: str, sni: str, protocol: str, proxy: tuple[str, int] | None = None) -> dict[str, Json]:
+def files(
+    *, address: tuple[str, int], server_name: str, sni: str, protocol: str, proxy: tuple[str, int] | None = None, keys: str = "."
+) -> dict[str, Json]:
     """The files that change during the run. The aggregator is at `address`, reached through `proxy` if given. Its certificate must be for
     `server_name`. The TLS handshake offers `sni` and the ALPN protocol `protocol`.
 
-    The folder must also have `tls.crt`, `tls.key`, `ca.crt` (the server authorities) and, if the proxy requires it, `proxy-authorization`
+    The folder `keys` must have `tls.crt`, `tls.key`, `ca.crt` (the server authorities) and, if the proxy requires it, `proxy-authorization`
     with the header's value, such as `Basic dXNlcjpwYXNz`.
     """
     if len(protocol.encode()) > 255:
         raise ValueError(f"a protocol's name has at most 255 bytes in TLS: {protocol}")
     clusters = [_aggregator(address, server_name, sni, protocol, tunnelled=proxy is not None)]
-    found = {"identity.json": envoy.identity(), "trust.json": envoy.trust(revocations=False)}
+    found = {"identity.json": envoy.identity(keys), "trust.json": envoy.trust(keys, revocations=False)}
     found[limits.LOG_FILE] = limits.bucket_file()
     if proxy is not None:
         clusters.append(_cluster("proxy", proxy) | {"connect_timeout": "10s", **envoy.unlimited()})
@@ -82,6 +91,21 @@ class Target:
     sni: str
     protocol: str
     proxy: tuple[str, int] | None = None
+
+
+NAME = re.compile(r"[0-9A-Za-z]([-0-9A-Za-z.]{0,252}[0-9A-Za-z])?\.?")
+
+
+def read_target(text: str) -> Target:
+    """Reads a Target from JSON, as msgspec writes it. Raises ValueError: what it holds becomes a part of Envoy's configuration."""
+    found = msgspec.json.decode(text, type=Target)
+    for host, port in (found.address, *([found.proxy] if found.proxy else [])):
+        if not (is_ip(host) or NAME.fullmatch(host)) or not 0 < port < 1 << 16:
+            raise ValueError(f"{host[:100]!r}, {port} is not a host and a port")
+    for name in (found.server_name, found.sni, found.protocol):
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name[:100]!r} is not a name")
+    return found
 
 
 def target(clusters: Mapping[str, Any]) -> Target:
@@ -108,7 +132,7 @@ def _socket(cluster: Json) -> tuple[str, int]:
     return found["address"], found["port_value"]
 
 
-def _listener(address: str, port: int, users: str) -> Json:
+def _listener(address: str, port: int, users: str, asked: SiteController | None) -> Json:
     """Forwards all paths, because the aggregator's gateway decides which are allowed. Removes the Pod's secret."""
     route = {
         "match": {"prefix": "/"},
@@ -127,7 +151,8 @@ def _listener(address: str, port: int, users: str) -> Json:
         authentication_header=names.POD_HEADER,
     )
     config = {"validate_clusters": False, "request_headers_to_remove": [names.POD_HEADER]}  # the cluster is added later
-    manager = envoy.manager("runtime", [route], filters=[authentication], access_log=[_failed_requests()], route_config=config)
+    filters, more = ([authentication, *site.filters(asked)], site.refusals()) if asked else ([authentication], {})
+    manager = envoy.manager("runtime", [route], filters=filters, access_log=[_failed_requests()], route_config=config, **more)
     return {"name": "runtime", "address": envoy.socket(address, port), **envoy.small_reads(), "filter_chains": [{"filters": [manager]}]}
 
 
@@ -217,9 +242,10 @@ def _failed_tunnels() -> Json:
     return envoy.log(fields, limits.bounded(envoy.FAILED))
 
 
-def _credentials() -> Json:
-    """Between the tunnel and the proxy: forwards CONNECT with the current credentials."""
-    lua = envoy.extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code={"inline_string": _ADD_CREDENTIALS})
+def _credentials(keys: str) -> Json:
+    """Between the tunnel and the proxy: forwards CONNECT with the current credentials, which are in the folder `keys`."""
+    code = {"inline_string": _ADD_CREDENTIALS % keys}
+    lua = envoy.extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code=code)
     route = {
         "match": {"connect_matcher": {}},
         "route": {"cluster": "proxy", "timeout": "0s", "idle_timeout": "0s", "upgrade_configs": [{"upgrade_type": "CONNECT"}]},

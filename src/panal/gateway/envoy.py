@@ -6,7 +6,7 @@ or when the kubelet switches the link `..data` of a mounted volume.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Json = dict[str, Any]
@@ -16,6 +16,7 @@ ARGUMENTS = ("--disable-hot-restart", "--drain-strategy", "immediate", "--file-f
 HERE: Json = {"path": "./"}
 EXTENSIONS = "envoy.extensions"
 HTTP_OPTIONS = f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions"
+TLS_1_3: Json = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}
 IDENTITY, TRUST = "identity", "trust"  # the names of the SDS secrets and of their files
 MANY = 1 << 20  # Envoy's default of 1,024 concurrent requests is too small for thousands of clusters
 
@@ -59,17 +60,18 @@ def endpoints(cluster: str, address: Json, **fields: Any) -> Json:
     return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}, **fields}]}]}
 
 
-def identity() -> Json:
-    """The SDS file that refers to our certificate and key."""
-    certificate = {"certificate_chain": {"filename": "./tls.crt"}, "private_key": {"filename": "./tls.key"}, "watched_directory": HERE}
+def identity(folder: str = ".") -> Json:
+    """The SDS file that refers to our certificate and key, which are in `folder`."""
+    files = {"certificate_chain": {"filename": f"{folder}/tls.crt"}, "private_key": {"filename": f"{folder}/tls.key"}}
+    certificate = {**files, "watched_directory": {"path": f"{folder}/"}}
     return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": IDENTITY, "tls_certificate": certificate}])
 
 
-def trust(*, revocations: bool) -> Json:
-    """The SDS file that refers to the trusted authorities and, if `revocations`, to their revocation lists."""
-    context: Json = {"trusted_ca": {"filename": "./ca.crt"}, "watched_directory": HERE}
+def trust(folder: str = ".", *, revocations: bool) -> Json:
+    """The SDS file that refers to the trusted authorities and, if `revocations`, to their revocation lists; they are in `folder`."""
+    context: Json = {"trusted_ca": {"filename": f"{folder}/ca.crt"}, "watched_directory": {"path": f"{folder}/"}}
     if revocations:
-        context["crl"] = {"filename": "./crl.pem"}
+        context["crl"] = {"filename": f"{folder}/crl.pem"}
     return resources(f"{EXTENSIONS}.transport_sockets.tls.v3.Secret", [{"name": TRUST, "validation_context": context}])
 
 
@@ -78,7 +80,7 @@ def tls(peer: Json | None, protocols: list[str]) -> Json:
     `protocols` are the ALPN protocols."""
     authorities = {"name": TRUST, "sds_config": watched(f"{TRUST}.json")}
     return {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "tls_params": TLS_1_3,
         "alpn_protocols": protocols,
         "tls_certificate_sds_secret_configs": [{"name": IDENTITY, "sds_config": watched(f"{IDENTITY}.json")}],
         "combined_validation_context": {
@@ -97,9 +99,10 @@ def http2(**more: Any) -> Json:
     }
 
 
-def http_upstream(explicit: Json, **common: Any) -> Json:
-    """The options of an upstream cluster with a fixed HTTP version."""
-    options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common)
+def http_upstream(explicit: Json, *, filters: Sequence[Json] = (), **common: Any) -> Json:
+    """The options of an upstream cluster with a fixed HTTP version. `filters`: what requests to it pass; the codec is the last."""
+    more = {"http_filters": list(filters)} if filters else {}
+    options = typed(HTTP_OPTIONS, explicit_http_config=explicit, common_http_protocol_options=common, **more)
     return {"typed_extension_protocol_options": {HTTP_OPTIONS: options}}
 
 

@@ -42,8 +42,8 @@ class Certificate:
             found = key.read_bytes() + b"\n" + certificate.read_bytes()
             if found == self._read:
                 return False
-            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), found)  # a pair that does not match would stay in the context
-            _load(self.context, found)
+            load_pem(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), found)  # a pair that does not match would stay in the context
+            load_pem(self.context, found)
         except (OSError, ssl.SSLError) as error:
             raise CertificateError(f"{self._setting}: {error}") from error
         self._read = found
@@ -71,11 +71,11 @@ def self_signed(name: str, now: datetime) -> ssl.SSLContext:
     )
     private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _load(context, private + made.public_bytes(PEM))
+    load_pem(context, private + made.public_bytes(PEM))
     return context
 
 
-def _load(context: ssl.SSLContext, pem: bytes) -> None:
+def load_pem(context: ssl.SSLContext, pem: bytes) -> None:
     """The library takes files only, and a Pod's are read-only. Raises OSError."""
     with os.fdopen(os.memfd_create("certificate"), "wb") as file:
         file.write(pem)

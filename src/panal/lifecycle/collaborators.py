@@ -15,7 +15,7 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.types import Status
 from panal.lifecycle import collaborator_pod, feedback, partitions, policies
-from panal.lifecycle.collaborator_pod import Common, Site, on_open_shift
+from panal.lifecycle.collaborator_pod import Common, Site, has_policy, on_open_shift
 from panal.lifecycle.exposure import Found, Way, way
 from panal.lifecycle.metadata import identity, labels
 from panal.lifecycle.participants import not_admitted
@@ -82,8 +82,9 @@ def works(world: World, clusters: Iterable[ClusterName], listeners: Sequence[Fou
         if used not in ways:
             ways[used] = way(world, listeners, config)
         if found := ways[used]:
-            open_shift = on_open_shift(world.clusters.get(cluster))
-            sites.append(Site(cluster, numbers[cluster], config, _location(world, claim, cluster), open_shift, *found))
+            view = world.clusters.get(cluster)
+            location = _location(world, claim, cluster)
+            sites.append(Site(cluster, numbers[cluster], config, location, on_open_shift(view), *found, policy=has_policy(view)))
     return Works(Common(run, world.images, announced), sites)
 
 

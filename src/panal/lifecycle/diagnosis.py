@@ -6,11 +6,13 @@ collaborator of the same cluster, from before it was excluded and admitted again
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.progress import CollaboratorProgress, finite, non_finite
 from panal.api.status import MAX_COLLABORATORS
@@ -35,11 +37,15 @@ _UNANSWERED, _REFUSED, _WITHHELD = frozenset(Unanswered), frozenset(Refused), fr
 NO_PROGRESS = CollaboratorProgress()
 BY_CLUSTERS = (Reason.QUORUM_NOT_REACHED, Reason.QUORUM_LOST, Reason.ALL_COLLABORATORS_FAILED)  # ends of which clusters are the cause
 
+_BY_SITE_POLICY = re.compile(rf"ValidatingAdmissionPolicy '{names.SITE_CONTROLLER}[-a-z0-9.]*'")
+_SITE_CODE = re.compile(r"[A-Z][A-Za-z]{1,40}")
+
 Feedback = Mapping[str, str | int | bool]
 
 
 class Collaborator(NamedTuple):
-    """The state of one collaborator. `seen`: what the aggregator has seen of it."""
+    """The state of one collaborator. `trouble`: why it has failed, or waits for its site's decision. `seen`: what the aggregator has seen
+    of it."""
 
     cluster: ClusterName
     state: str
@@ -99,7 +105,8 @@ def at_end(found: Sequence[CollaboratorStatus]) -> tuple[CollaboratorStatus, ...
 
 def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: CollaboratorProgress | None) -> Collaborator:
     work = _present(world, cluster)
-    trouble = trouble or _training_trouble(cluster, seen, work)
+    waiting = None if trouble or work is None else _site_pending(work)
+    trouble = trouble or (None if waiting else _training_trouble(cluster, seen, work))
     training = bool(world.progress and world.progress.started)
     if trouble:
         state = FAILED
@@ -107,7 +114,7 @@ def _state(world: World, cluster: ClusterName, trouble: Trouble | None, seen: Co
         state = READY if not training else REPLIED if world.progress and cluster in world.progress.replied else TRAINING
     else:
         state = PENDING
-    return Collaborator(cluster, state, trouble, seen or NO_PROGRESS)
+    return Collaborator(cluster, state, trouble or waiting, seen or NO_PROGRESS)
 
 
 def _present(world: World, cluster: ClusterName) -> WorkView | None:
@@ -135,6 +142,8 @@ def _trouble(world: World, cluster: ClusterName, refused: Mapping[str, str], now
 
 
 def _not_applied(work: WorkView) -> Trouble:
+    if _BY_SITE_POLICY.search(work.applied_message):
+        return Trouble.of(Reason.SITE_REFUSED, f"{work.cluster}: the site refuses the collaborator: {work.applied_message}")
     if invalid := by_a_cluster(work.applied_message):
         return Trouble.of(Reason.INVALID_SPEC, f"{work.cluster}: {invalid}")
     return Trouble.of(Reason.WORK_NOT_APPLIED, f"{work.cluster}: {work.applied_message}")
@@ -145,7 +154,11 @@ def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
     if not work.pod_exists:
         late = work.applied and now - work.created > POD_SHOULD_EXIST_AFTER
         return Trouble.of(Reason.POD_NOT_CREATED, f"{cluster}: the collaborator's Pod does not exist") if late else None
+    if feedback.get("siteDecision") == "False":  # also of a Pod that still runs
+        return Trouble.of(Reason.SITE_REFUSED, f"{cluster}: the site refuses the run{_code(feedback)}")
     if feedback.get("ready") is True and WAITING.isdisjoint(feedback):
+        return None
+    if "siteGate" in feedback:
         return None
     images = {"toolsWaiting": world.images.pod_tools, "gatewayWaiting": world.images.gateway, "waiting": world.run.spec.client.image}
     for name, image in images.items():
@@ -155,6 +168,21 @@ def _pod_trouble(world: World, work: WorkView, now: datetime) -> Trouble | None:
     if feedback.get("phase") == "Pending" and feedback.get("unschedulable"):
         return _unschedulable(cluster, str(feedback["unschedulable"]))
     return _container_trouble(cluster, feedback, runtime_of(world).remedies)
+
+
+def _site_pending(work: WorkView) -> Trouble | None:
+    """What a collaborator waits for whose site has not decided yet."""
+    feedback, cluster = work.feedback, work.cluster
+    decided = feedback.get("siteDecision")
+    if decided in ("True", "False") or not ("siteGate" in feedback or (decided == "Unknown" and feedback.get("ready") is not True)):
+        return None
+    return Trouble.of(Reason.SITE_PENDING, f"{cluster}: the site has not allowed the run yet{_code(feedback)}")
+
+
+def _code(feedback: Feedback) -> str:
+    """The site's code in parentheses, if it is one."""
+    found = str(feedback.get("siteReason") or "")
+    return f" ({found})" if _SITE_CODE.fullmatch(found) else ""
 
 
 def _unschedulable(cluster: ClusterName, message: str) -> Trouble:
@@ -210,17 +238,21 @@ def _is_previous(seen: CollaboratorProgress, work: WorkView | None) -> bool:
 
 
 def in_trouble(found: States, remedies: Mapping[str, str], limit: int = 3) -> str:
-    """The failed collaborators in one text, the first `limit` of them with their messages."""
-    troubled = [s for s in found if s.state == FAILED]
-    text = " ".join(s.message(remedies) for s in troubled[:limit])
-    more = len(troubled) - limit
-    return f"{text} And {more} more {'cluster has' if more == 1 else 'clusters have'} failed." if more > 0 else text
+    """The failed collaborators in one text, the first `limit` of them with their messages; then those that wait for their site."""
+    failed = _first([s.message(remedies) for s in found if s.state == FAILED], limit, "cluster has failed", "clusters have failed")
+    waiting = [s.message(remedies) for s in found if s.state == PENDING and s.trouble]
+    return " ".join(filter(None, (failed, _first(waiting, limit, "cluster waits for its site", "clusters wait for their sites"))))
+
+
+def _first(messages: Sequence[str], limit: int, one: str, several: str) -> str:
+    more = len(messages) - limit
+    return " ".join(messages[:limit]) + (f" And {more} more {one if more == 1 else several}." if more > 0 else "")
 
 
 def explained(why: Trouble, found: States, remedies: Mapping[str, str]) -> Trouble:
-    """The end of a run with the reasons of the failed collaborators before its remedy. If none could start and all share one reason, it is
-    the run's."""
-    troubled = {c.reason for c in found if c.state == FAILED}
+    """The end of a run with the reasons of the failed and waiting collaborators before its remedy. If none could start and all share one
+    reason, it is the run's."""
+    troubled = {c.reason for c in found if c.trouble}
     if why.reason not in BY_CLUSTERS or not troubled:
         return why
     shared = len(troubled) == 1 and why.reason == Reason.QUORUM_NOT_REACHED

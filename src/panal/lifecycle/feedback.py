@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from panal.api import names
 from panal.lifecycle import pods
 from panal.lifecycle.world import Object
 
 _POD = {
     "phase": ".status.phase",
     "unschedulable": '.status.conditions[?(@.type=="PodScheduled")].message',
+}
+# At a site with a policy; the decision is a condition that the site controller writes.
+_DECISION = f'.status.conditions[?(@.type=="{names.SITE_GATE}")]'
+_SITE = {
+    "siteGate": f'.spec.schedulingGates[?(@.name=="{names.SITE_GATE}")].name',
+    "siteDecision": f"{_DECISION}.status",
+    "siteReason": f"{_DECISION}.reason",
 }
 _INIT = {"toolsWaiting": pods.TOOLS, "gatewayWaiting": pods.GATEWAY}  # sidecars are init containers as well
 _MAIN = {
@@ -28,9 +36,11 @@ _MAIN = {
 
 def rule(stateful_set: Object) -> dict[str, Any]:
     """The feedback rule for the Pod of this StatefulSet, as JSONPaths."""
-    main = stateful_set["spec"]["template"]["spec"]["containers"][0]["name"]
+    pod = stateful_set["spec"]["template"]["spec"]
+    main = pod["containers"][0]["name"]
     init = {value: _path("initContainerStatuses", name, "state.waiting.reason") for value, name in _INIT.items()}
-    paths = {**_POD, **init, **{value: _path("containerStatuses", main, field) for value, field in _MAIN.items()}}
+    site = _SITE if pod.get("schedulingGates") else {}
+    paths = {**_POD, **site, **init, **{value: _path("containerStatuses", main, field) for value, field in _MAIN.items()}}
     return {"type": "JSONPaths", "jsonPaths": [{"name": value, "path": path} for value, path in paths.items()]}
 
 

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     AGGREGATOR_RESTARTING = "AggregatorRestarting"
     COLLABORATORS_STARTING = "CollaboratorsStarting"
     INITIAL_MODEL_PENDING = "InitialModelPending"
+    SITE_PENDING = "SiteDecisionPending"  # of a collaborator
     # normal progress
     CLUSTERS_SELECTED = "ClustersSelected"
     AGGREGATOR_READY = "AggregatorReady"
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     SITE_CONFIG_INVALID = "SiteConfigInvalid"
     POLICY_NOT_COMPLIANT = "PolicyNotCompliant"
     POLICY_UNKNOWN = "PolicyUnknown"
+    SITE_REFUSED = "SiteRefused"
     APP_HASH_MISMATCH = Ending.APP_HASH_MISMATCH.value
     REPLY_REFUSED = "ReplyRefused"
     REPLY_WITHHELD = "ReplyWithheld"
@@ -163,6 +165,8 @@ REMEDY: dict[str, str] = {
     Reason.SITE_CONFIG_INVALID: "Correct the AddOnDeploymentConfig of that cluster.",
     Reason.POLICY_NOT_COMPLIANT: "Read the Policy's status in the cluster's namespace on the hub, and correct the cluster.",
     Reason.POLICY_UNKNOWN: "Check that the Policy's Placement selects the cluster, and that the cluster's policy add-ons report.",
+    Reason.SITE_PENDING: "The site's owner decides; `panal site` there shows what the run asks for.",
+    Reason.SITE_REFUSED: "The site's owner decides; `panal site` there says why.",
     Reason.APP_HASH_MISMATCH: "The hub sent an app that differs from the announced one. First find out who changed it.",
     Reason.REPLY_REFUSED: "Compare its app and data with those of the other clusters, or run `panal certs revoke CLUSTER` to exclude it.",
     Reason.REPLY_WITHHELD: "Its owner or spec.client.minimumExamples asks for more examples; the collaborator's log there says how many.",

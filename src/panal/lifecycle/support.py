@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from panal.api import names
 from panal.api.names import MAX_RUN_NAME
 from panal.api.spec import AggregationMethod
 from panal.api.types import Mode, Result, Spec, StorageType
@@ -13,6 +14,8 @@ from panal.lifecycle.reasons import Reason, Trouble
 from panal.placement.data import data_claim
 from panal.runtimes import framework_of, installed, runtime_for
 
+NOT_FOR_APPS = (names.IDENTITY_SECRET, names.PROXY, names.SITE_CONTROLLER)  # Secrets and ConfigMaps of a site
+READS = {"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"}
 RUN_NAME = re.compile(rf"[a-z](?:[-a-z0-9]{{0,{MAX_RUN_NAME - 2}}}[a-z0-9])?")
 
 
@@ -29,7 +32,8 @@ def unsupported(name: str, spec: Spec) -> Trouble | None:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     if problem := initial_model.problem(name, spec, possible=runtime.warm_start) or validation.problem(spec) or publication.problem(spec):
         return Trouble.of(Reason.INVALID_SPEC, problem)
-    if problem := _not_of_an_evaluation(spec) or privacy.problem(spec, possible=runtime.protects_updates):
+    found = _not_of_an_evaluation(spec) or _of_the_sites(spec) or privacy.problem(spec, possible=runtime.protects_updates)
+    if problem := found:
         return Trouble.of(Reason.INVALID_SPEC, problem)
     for field, image in (("server", spec.server.image), ("client", spec.client.image)):
         if not image:
@@ -54,6 +58,19 @@ def _not_of_an_evaluation(spec: Spec) -> str:
     asked = {"result": spec.result not in (None, Result.NONE), "validation": spec.validation, "publish": spec.publish}
     found = [f"spec.{field}" for field, is_set in asked.items() if is_set] if spec.mode is Mode.EVALUATE else []
     return f"{', '.join(found)}: not with mode Evaluate, which produces only metrics; remove this" if found else ""
+
+
+def _of_the_sites(spec: Spec) -> str:
+    """The variables of collaborators that read what only panal's own containers may have at a site; empty if there is none."""
+    for each in spec.client.env:
+        source = each.get("valueFrom")
+        for field, kind in READS.items():
+            reference = source.get(field) if isinstance(source, dict) else None
+            name = reference.get("name") if isinstance(reference, dict) else None
+            if name in NOT_FOR_APPS:
+                where = f"spec.client.env[{each.get('name')}].valueFrom.{field}"
+                return f"{where}: the {kind} {name} of a site is for panal's gateway alone; remove the variable"
+    return ""
 
 
 def ignored_fields(spec: Spec) -> list[str]:

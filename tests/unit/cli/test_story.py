@@ -15,6 +15,7 @@ def status(phase="Running", message="", completed=0, collaborators=(), **fields)
 
 ONE = [("cluster1", "Ready", "", "")]
 BAD = [("cluster1", "Failed", "ImagePullFailed", "no such image.")]
+ASKS = [("cluster1", "Pending", "SiteDecisionPending", "not allowed yet.")]
 ROUND = {"completed": 2, "total": 3, "replies": 3, "failures": 1, "seconds": 1.25}
 
 TABLE = [
@@ -29,6 +30,11 @@ TABLE = [
     (status(collaborators=ONE), status(collaborators=BAD), ["cluster1: ImagePullFailed. no such image"]),
     (status(collaborators=BAD), status(collaborators=BAD), []),
     (status(collaborators=BAD), status(collaborators=ONE), ["cluster1 recovered"]),
+    (status(), status(collaborators=ASKS), ["cluster1 takes part", "cluster1: SiteDecisionPending. not allowed yet"]),
+    (status(collaborators=ASKS), status(collaborators=ASKS), []),
+    (status(collaborators=ASKS), status(collaborators=ONE), []),
+    (status(collaborators=BAD), status(collaborators=ASKS), ["cluster1: SiteDecisionPending. not allowed yet"]),
+    (status(collaborators=ASKS), status(collaborators=BAD), ["cluster1: ImagePullFailed. no such image"]),
     (status(collaborators=ONE), status(), ["cluster1 no longer takes part"]),
     (status(collaborators=ONE), status("Completed", "model after 3 rounds"), ["Completed: model after 3 rounds"]),
     (status(), status("Failed", "too bad"), ["Failed: too bad"]),

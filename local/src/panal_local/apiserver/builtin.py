@@ -39,6 +39,7 @@ OF_QUANTITIES = {"capacity", "allocatable", "requests", "limits"}
 MERGED = {
     "ObjectMeta.ownerReferences": "uid", "ObjectMeta.finalizers": "",
     "PodSpec.containers": "name", "PodSpec.initContainers": "name", "PodSpec.volumes": "name", "PodSpec.imagePullSecrets": "name",
+    "PodSpec.schedulingGates": "name",
     "Container.env": "name", "Container.ports": "containerPort protocol", "Container.volumeMounts": "mountPath",
     "ServiceSpec.ports": "port protocol",
 }  # fmt: skip

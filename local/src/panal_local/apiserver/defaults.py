@@ -18,6 +18,12 @@ Object = dict[str, Any]
 SERVICES = "10.96.0.0/16"
 NODE_PORTS = range(30000, 32768)
 WITH_SPEC = {"Pod", "Job", "Service", "PersistentVolumeClaim"}
+GATED = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -52,7 +58,7 @@ def fill(obj: Object, store: Store, user: User, old: Object | None) -> None:
     match obj["kind"]:
         case "Pod" if old is None:
             _account(obj, store)
-            obj["status"] = {"phase": "Pending"}
+            obj["status"] = {"phase": "Pending"} | ({"conditions": [dict(GATED)]} if obj["spec"].get("schedulingGates") else {})
         case "Job" if old is None:
             _select_pods(obj)
         case "Service":

@@ -148,6 +148,8 @@ class Writer:
             why = f"its uid is {pod['metadata']['uid']}, not {uid}"
         elif pod["metadata"].get("deletionTimestamp"):
             why = f"pod {call.name} is being deleted, cannot be assigned to a host"
+        elif pod["spec"].get("schedulingGates"):
+            why = f"pod {call.name} has non-empty .spec.schedulingGates"
         elif pod["spec"].get("nodeName"):
             why = f'pod {call.name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         if why:

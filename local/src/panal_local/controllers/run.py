@@ -113,6 +113,7 @@ class Controllers:
             pod is None
             or deleting(pod)
             or pod["spec"].get("nodeName")
+            or pod["spec"].get("schedulingGates")  # the API server has written the condition
             or pod["spec"].get("schedulerName", "default-scheduler") != "default-scheduler"
         ):
             return None
@@ -140,7 +141,8 @@ class Controllers:
             *(c for c in known if c["type"] != "PodScheduled"),
             wanted | {"lastTransitionTime": to_time(now_utc())},
         ]
-        await self._client.merge_patch(kinds.POD, *key_of(pod), {"status": {"conditions": conditions}}, "status")
+        seen = {"resourceVersion": pod["metadata"]["resourceVersion"]}  # others write conditions too
+        await self._client.merge_patch(kinds.POD, *key_of(pod), {"metadata": seen, "status": {"conditions": conditions}}, "status")
 
     # --- volumes ------------------------------------------------------------------------------------------------
     def _unbound(self, kind: Kind, obj: Object) -> Iterable[Key]:

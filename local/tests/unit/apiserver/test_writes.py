@@ -126,6 +126,33 @@ def test_a_pod_gets_its_account_token_and_node(http):
     assert http.get(f"{PODS}/p").status_code == 404
 
 
+def test_a_gated_pod_gets_no_node_until_its_gates_are_removed(http):
+    made(http, ACCOUNTS, named("v1", "ServiceAccount", "gated"))
+    pod = samples.pod("gated", serviceAccountName="gated", schedulingGates=[{"name": "a.example/x"}, {"name": "fl.panal/site-policy"}])
+    (condition,) = made(http, PODS, pod)["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "SchedulingGated")
+    assert condition["message"] == "Scheduling is blocked due to non-empty scheduling gates"
+    decided = {"type": "fl.panal/site-policy", "status": "True", "reason": "Allowed"}
+    for gates in ([{"$patch": "delete", "name": "a.example/x"}], [{"$patch": "delete", "name": "fl.panal/site-policy"}]):
+        refused = http.post(f"{PODS}/gated/binding", json={"target": {"name": "n"}}).json()
+        assert (refused["reason"], "non-empty .spec.schedulingGates" in refused["message"]) == ("Conflict", True)
+        obj = patched(http, f"{PODS}/gated", {"spec": {"schedulingGates": gates}}, SM)
+    assert not obj["spec"].get("schedulingGates")
+    patched(http, f"{PODS}/gated/status", {"status": {"conditions": [decided]}}, SM)
+    made(http, f"{PODS}/gated/binding", {"target": {"name": "n"}})
+    found = {c["type"]: c["status"] for c in http.get(f"{PODS}/gated").json()["status"]["conditions"]}
+    assert found == {"PodScheduled": "True", "fl.panal/site-policy": "True"}
+
+
+@pytest.mark.parametrize("gates", [None, []])
+def test_gates_can_be_removed_by_a_merge_patch(http, gates):
+    name = f"merged-{gates is None}".lower()
+    made(http, ACCOUNTS, named("v1", "ServiceAccount", name))
+    made(http, PODS, samples.pod(name, serviceAccountName=name, schedulingGates=[{"name": "fl.panal/site-policy"}]))
+    assert not patched(http, f"{PODS}/{name}", {"spec": {"schedulingGates": gates}})["spec"].get("schedulingGates")
+    made(http, f"{PODS}/{name}/binding", {"target": {"name": "n"}})
+
+
 # --- server-side apply --------------------------------------------------------------------------------------------
 def test_applying_the_same_again_changes_nothing(widgets):
     first = applied(widgets, widget("same", clients=[{"name": "a", "weight": 1.5}]))

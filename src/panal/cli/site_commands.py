@@ -1,0 +1,67 @@
+"""The commands `panal site …`, for the owner of a site; `site` implements them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from panal.cli import site
+from panal.cli.options import Context, Format, Home, Kubeconfig, Output
+from panal.client.choose import choose
+
+HELP = "For the owner of a site, with the site's own kubeconfig: see what runs here and what has left, decide, and stop everything."
+Request = Annotated[str, typer.Argument(metavar="REQUEST", help="The request, as `panal site` shows it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    commands = typer.Typer(rich_markup_mode=None, help=HELP)
+    commands.callback(invoke_without_command=True)(status)
+    for command in (log, verify, approve, refuse, stop, resume):
+        commands.command()(command)
+    app.add_typer(commands, name="site")
+
+
+def status(
+    ctx: typer.Context, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT
+) -> None:
+    """Show the policy, the runs that are here, and what they ask for."""
+    if ctx.invoked_subcommand is None:
+        raise typer.Exit(int(site.status(choose(kubeconfig, context, folder), output is Format.JSON)))
+
+
+def log(
+    since: Annotated[str | None, typer.Option(help="Only entries since then: 7d, 12h, or a time such as 2026-11-23T00:00:00Z.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="NAMESPACE/NAME", help="Only entries of this run.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Show the ledger: what was asked and decided, and what has left the site."""
+    raise typer.Exit(int(site.log(choose(kubeconfig, context, folder), since, run, output is Format.JSON)))
+
+
+def verify(kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT) -> None:
+    """Check every entry of the ledger, and print its head: keep that elsewhere, and nobody can shorten the ledger unnoticed."""
+    raise typer.Exit(int(site.verify(choose(kubeconfig, context, folder), output is Format.JSON)))
+
+
+def approve(request: Request, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Approve a request that waits: exactly this run, image, app and data."""
+    raise typer.Exit(int(site.answer(choose(kubeconfig, context, folder), request, approve=True)))
+
+
+def refuse(request: Request, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Refuse a request. If its run works here, it is stopped."""
+    raise typer.Exit(int(site.answer(choose(kubeconfig, context, folder), request, approve=False)))
+
+
+def stop(kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Stop everything now: set spec.suspend, and end the Pods of all runs here. The hub is not needed."""
+    raise typer.Exit(int(site.stop(choose(kubeconfig, context, folder))))
+
+
+def resume(kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:
+    """Let the runs that the policy allows go on."""
+    raise typer.Exit(int(site.resume(choose(kubeconfig, context, folder))))

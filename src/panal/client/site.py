@@ -1,0 +1,172 @@
+"""A site as its owner sees it: the SitePolicy, the Pods of runs that are here, and the ledger.
+
+The owner's own credentials for the site's cluster are used; the hub is not asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from panal.api import names
+from panal.client.problem import Code, Problem
+from panal.kube import kinds
+from panal.kube.client import Client, Selector
+from panal.kube.errors import Conflict, KubeError, NotFound
+from panal.kube.execution import ProgramFailed
+from panal.kube.objects import Object, condition
+from panal.kube.times import now_utc
+from panal.site.decide import Decision, decide
+from panal.site.in_force import request_of
+from panal.site.policy import SitePolicySpec
+from panal.site.request import Asked, NotRecognizedError
+
+INSTALL = "Install the site controller with the credentials of the site's owner: kubectl apply --server-side -f deploy/site.yaml."
+WRITE = f"Write a SitePolicy {names.SITE_POLICY}: docs/how-to/site-policy.md."
+STOPPED_WITHIN = 30.0  # seconds until the Pods have ended
+LOOK = 0.2
+ATTEMPTS = 5  # to change a policy that others change as well
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A Pod of a run at the site. `asked` is None if the Pod is not recognized. `told`: the reason that the site controller has written."""
+
+    pod: str
+    asked: Asked | None
+    problem: str
+    running: bool
+    told: str
+    since: datetime
+
+    def decision(self, policy: SitePolicySpec | None) -> Decision | None:
+        """What the policy says now, without what has already left the site. None for a Pod that is not recognized."""
+        return decide(policy, self.asked, now_utc()) if self.asked else None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """`policy` is None if there is none, or none that can be read; then `problem` says why. `ready`: whether the site controller is."""
+
+    policy: SitePolicySpec | None
+    problem: str
+    ready: bool
+    pods: Sequence[Here]
+
+
+async def read(client: Client) -> Site:
+    """Raises Problem if the site controller is not installed."""
+    policy, problem = await _policy(client)
+    pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
+    here = [_here(pod) for pod in pods if _is_of_a_run(pod)]
+    return Site(policy, problem, await _ready(client), sorted(here, key=lambda each: each.since))
+
+
+async def _policy(client: Client) -> tuple[SitePolicySpec | None, str]:
+    try:
+        found = (await client.list(kinds.SITE_POLICY)).items
+    except NotFound as error:
+        raise Problem(Code.NOT_FOUND, "this cluster has no SitePolicy: the site controller is not installed", INSTALL) from error
+    policy = next((each for each in found if each["metadata"]["name"] == names.SITE_POLICY), None)
+    if policy is None:
+        return None, f"there is no SitePolicy {names.SITE_POLICY}, so nothing may run here"
+    try:
+        return SitePolicySpec.model_validate(policy.get("spec") or {}), ""
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        return None, f"the SitePolicy is invalid, so nothing may run here: spec.{where}: {error.errors()[0]['msg']}"
+
+
+def _is_of_a_run(pod: Object) -> bool:
+    return names.ANNOTATION_REQUEST in (pod["metadata"].get("annotations") or {}) or bool(_gated(pod) or condition(pod, names.SITE_GATE))
+
+
+def _gated(pod: Object) -> bool:
+    return any(gate.get("name") == names.SITE_GATE for gate in pod["spec"].get("schedulingGates") or ())
+
+
+def _here(pod: Object) -> Here:
+    request = request_of(pod)
+    found, problem = (None, str(request)) if isinstance(request, NotRecognizedError) else (request, "")
+    since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    told = str(condition(pod, names.SITE_GATE).get("reason") or "")
+    return Here(pod["metadata"]["name"], found, problem, not _gated(pod), told, since)
+
+
+async def _ready(client: Client) -> bool:
+    try:
+        found = await client.get(kinds.DEPLOYMENT, names.SITE_CONTROLLER, names.SITE_CONTROLLER)
+    except NotFound:
+        return False
+    return bool((found.get("status") or {}).get("readyReplicas"))
+
+
+async def ledger(client: Client, *options: str) -> AsyncIterator[dict[str, Any]]:
+    """The entries that the site controller prints. Raises Problem if it does not run, or the ledger is broken."""
+    pods = (
+        await client.list(kinds.POD, Selector(namespace=names.SITE_CONTROLLER, labels=f"app.kubernetes.io/name={names.SITE_CONTROLLER}"))
+    ).items
+    running = next((each for each in pods if (each.get("status") or {}).get("phase") == "Running"), None)
+    if running is None:
+        look = f"kubectl -n {names.SITE_CONTROLLER} get pods"
+        raise Problem(Code.NOT_FOUND, "the site controller does not run, and the ledger is in its volume", f"Look at {look}. {INSTALL}")
+    command = ["python3", "-m", "panal.site_controller.ledger", *options]
+    rest = b""
+    try:
+        async for piece in client.execute(names.SITE_CONTROLLER, running["metadata"]["name"], "controller", command):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+    except ProgramFailed as error:
+        remedy = "Keep the file as it is, and find out who could write to the volume of the site controller."
+        raise Problem(Code.UNHEALTHY, f"the ledger: {error}", remedy) from error
+
+
+async def change(client: Client, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> bool:
+    """Writes the fields of the spec that `edit` returns; False if there was nothing to change. Raises Problem if there is no policy."""
+    for _ in range(ATTEMPTS):
+        try:
+            found = await client.get(kinds.SITE_POLICY, "", names.SITE_POLICY)
+        except NotFound as error:
+            raise Problem(Code.NOT_FOUND, f"there is no SitePolicy {names.SITE_POLICY}", f"{WRITE} {INSTALL}") from error
+        spec = found.get("spec") or {}
+        fields = {name: value for name, value in edit(spec).items() if spec.get(name) != value}
+        if not fields:
+            return False
+        metadata = {"resourceVersion": found["metadata"]["resourceVersion"]}
+        try:
+            await client.merge_patch(kinds.SITE_POLICY, "", names.SITE_POLICY, {"metadata": metadata, "spec": fields})
+        except Conflict:
+            continue
+        return True
+    raise Problem(Code.TIMEOUT, f"the SitePolicy {names.SITE_POLICY} is changed by others all the time", "Try again.")
+
+
+async def end_pods(client: Client) -> float:
+    """Deletes the Pods of runs that work here, and waits until their containers have ended. Returns the seconds. Raises Problem."""
+    began, failed = time.monotonic(), ""
+    while True:
+        pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
+        working = [pod for pod in pods if _is_of_a_run(pod) and not _gated(pod)]
+        if not working:
+            return time.monotonic() - began
+        if time.monotonic() - began > STOPPED_WITHIN:
+            named = ", ".join(pod["metadata"]["name"] for pod in working[:3])
+            node = "If its node is away, what runs there goes on until the node has contact again."
+            why = f"{named}: still there after {STOPPED_WITHIN:.0f} s{failed and f': {failed}'}"
+            raise Problem(Code.TIMEOUT, why, node)
+        for pod in working:
+            if "deletionTimestamp" not in pod["metadata"]:
+                metadata = pod["metadata"]
+                try:
+                    await client.delete(kinds.POD, metadata["namespace"], metadata["name"], metadata["uid"], grace=1)
+                except KubeError as error:  # the others are deleted all the same
+                    failed = str(error)
+        await asyncio.sleep(LOOK)

@@ -1,0 +1,62 @@
+"""Why a site refuses a run, or lets it wait. A code says what kind of condition does not hold, and nothing of the policy's content."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    # refused
+    NO_SITE_POLICY = "NoSitePolicy"
+    POLICY_INVALID = "SitePolicyInvalid"
+    POD_NOT_RECOGNIZED = "PodNotRecognized"
+    PANAL_IMAGE_NOT_ALLOWED = "PanalImageNotAllowed"
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    APP_NOT_ALLOWED = "AppNotAllowed"
+    DATA_NOT_ALLOWED = "DataNotAllowed"
+    SECRET_NOT_ALLOWED = "SecretNotAllowed"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    REQUESTER_NOT_ALLOWED = "RequesterNotAllowed"
+    PURPOSE_NOT_ALLOWED = "PurposeNotAllowed"
+    TOO_FEW_EXAMPLES = "MinimumExamplesTooLow"
+    ROUNDS_EXHAUSTED = "RoundsExhausted"
+    BYTES_EXHAUSTED = "BytesExhausted"
+    MESSAGE_NOT_RECOGNIZED = "MessageNotRecognized"
+    REFUSED_BY_OWNER = "RefusedByOwner"
+    LIMITS_NOT_SUPPORTED = "LimitsNotSupported"
+    # waits
+    SUSPENDED = "SiteSuspended"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    OUTSIDE_HOURS = "OutsideHours"
+    LEDGER_UNAVAILABLE = "LedgerUnavailable"
+    # what the hub is told in place of any of them, if the owner discloses nothing
+    UNDISCLOSED = "Undisclosed"
+
+
+WAITS = frozenset({Code.SUSPENDED, Code.APPROVAL_REQUIRED, Code.OUTSIDE_HOURS, Code.LEDGER_UNAVAILABLE})
+
+
+SENTENCES = {
+    Code.NO_SITE_POLICY: "The site has no policy.",
+    Code.POLICY_INVALID: "The site's policy is not valid.",
+    Code.POD_NOT_RECOGNIZED: "The Pod is not as panal makes it.",
+    Code.PANAL_IMAGE_NOT_ALLOWED: "The site does not allow these images of panal.",
+    Code.IMAGE_NOT_ALLOWED: "The site does not allow the run's image.",
+    Code.APP_NOT_ALLOWED: "The site does not allow the run's app.",
+    Code.DATA_NOT_ALLOWED: "The site does not allow the data.",
+    Code.SECRET_NOT_ALLOWED: "The site does not allow a Secret that the run reads.",
+    Code.NAMESPACE_NOT_ALLOWED: "The site does not allow runs of this namespace.",
+    Code.REQUESTER_NOT_ALLOWED: "The site does not allow runs of this requester.",
+    Code.PURPOSE_NOT_ALLOWED: "The site does not allow this purpose.",
+    Code.TOO_FEW_EXAMPLES: "The site demands a greater minimum of examples.",
+    Code.ROUNDS_EXHAUSTED: "The site gives this run no more replies.",
+    Code.BYTES_EXHAUSTED: "The site gives this run no more bytes.",
+    Code.MESSAGE_NOT_RECOGNIZED: "The site does not recognize a message of this run.",
+    Code.REFUSED_BY_OWNER: "The site's owner has refused the run.",
+    Code.LIMITS_NOT_SUPPORTED: "The site limits rounds or bytes, which it can only count for Flower.",
+    Code.SUSPENDED: "The site's owner has stopped everything.",
+    Code.APPROVAL_REQUIRED: "The site's owner has not approved the run yet.",
+    Code.OUTSIDE_HOURS: "Runs may not work at the site at this hour.",
+    Code.LEDGER_UNAVAILABLE: "The site cannot write its ledger.",
+    Code.UNDISCLOSED: "",
+}

@@ -1,0 +1,129 @@
+"""What a collaborator's Pod asks of a site, read from the Pod itself.
+
+The hub writes the Pod, so only what the Pod is counts: its images, its data, its program and variables. What the hub says about the run
+(namespace, name, purpose, requester) is in an annotation, and is the hub's word. Everything else of the Pod must be as in every
+collaborator (`panal.site.form`): what differs might mount the data, or reach the network, in a way that nobody has decided about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from panal.api import names
+from panal.site import form
+from panal.site.form import NotRecognizedError, expect
+
+__all__ = ["ID_LENGTH", "Asked", "NotRecognizedError", "asked"]
+
+Object = Mapping[str, Any]
+
+ID_LENGTH = 32  # hexadecimal digits
+LONGEST_ANNOTATION = 4096  # bytes
+LENGTHS = {"namespace": 63, "name": 63, "uid": 63, "purpose": 200, "requester": 253, "framework": 63}  # of what the hub says
+REQUIRED = ("namespace", "name", "uid", "framework")
+NOT_ASKED = ("pod", "uid", "aggregator")  # differ between Pods of one run
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`run`: the uid of the run. `aggregator`: host and port that the gateway connects to. `program`: of a run without a framework.
+    `data`: the location that is mounted, or the bucket; empty for none. `secrets`: those that the main container reads. `variables`: of the
+    run's author, with their values or where these come from, as JSON."""
+
+    pod: str
+    uid: str
+    namespace: str
+    name: str
+    run: str
+    framework: str
+    purpose: str
+    requester: str
+    image: str
+    panal_images: tuple[str, ...]
+    program: tuple[str, ...]
+    app_hash: str
+    data: str
+    secrets: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+    minimum_examples: int
+    aggregator: str
+
+    @property
+    def key(self) -> str:
+        """What the run is counted by."""
+        return self.run
+
+    @property
+    def id(self) -> str:
+        """Hexadecimal digits for exactly this: another image, app, program or data of the same run is another request."""
+        content = {name: value for name, value in asdict(self).items() if name not in NOT_ASKED}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:ID_LENGTH]
+
+    def record(self) -> dict[str, Any]:
+        """For the ledger and for people."""
+        found = {
+            "request": self.id,
+            "run": f"{self.namespace}/{self.name}",
+            "uid": self.run,
+            "framework": self.framework,
+            "purpose": self.purpose,
+            "requester": self.requester,
+            "image": self.image,
+            "panalImages": list(self.panal_images),
+            "program": list(self.program),
+            "appHash": self.app_hash,
+            "data": self.data,
+            "secrets": list(self.secrets),
+            "variables": dict(self.variables),
+            "minimumExamples": self.minimum_examples,
+            "aggregator": self.aggregator,
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def asked(pod: Object) -> Asked:
+    """What a Pod asks. Raises NotRecognizedError."""
+    metadata = pod["metadata"]
+    said = _said(metadata)
+    parts = form.parts(pod)
+    expect(said["framework"] == parts.framework, f"metadata.annotations[{names.ANNOTATION_REQUEST}].framework")
+    return Asked(
+        pod=metadata["name"],
+        uid=metadata.get("uid") or "",
+        namespace=said["namespace"],
+        name=said["name"],
+        run=said["uid"],
+        framework=parts.framework,
+        purpose=said["purpose"],
+        requester=said["requester"],
+        image=parts.image,
+        panal_images=parts.panal_images,
+        program=parts.program,
+        app_hash=parts.app_hash,
+        data=parts.data,
+        secrets=parts.secrets,
+        variables=parts.variables,
+        minimum_examples=parts.minimum_examples,
+        aggregator=parts.aggregator,
+    )
+
+
+def _said(metadata: Object) -> dict[str, str]:
+    """What the hub says, each a text of one line."""
+    where = f"metadata.annotations[{names.ANNOTATION_REQUEST}]"
+    text = (metadata.get("annotations") or {}).get(names.ANNOTATION_REQUEST) or ""
+    expect(0 < len(text.encode()) <= LONGEST_ANNOTATION, where)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    expect(isinstance(found, dict), where)
+    said = {name: found.get(name) or "" for name in LENGTHS}
+    for name, value in said.items():
+        expect(isinstance(value, str) and len(value) <= LENGTHS[name] and value.isprintable(), f"{where}.{name}")
+        expect(value or name not in REQUIRED, f"{where}.{name}")
+    return said

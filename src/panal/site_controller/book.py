@@ -1,0 +1,221 @@
+"""The files of the ledger: `ledger.jsonl`, and the full ones before it, `ledger-NUMBER.jsonl`, named by their first entry.
+
+An entry counts when it is on the disk. What cannot be read back or written is a problem: without a ledger nothing is allowed. `keep` looks
+again, so that the owner only has to mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from panal.site.accounts import Accounts, Kind
+from panal.site.ledger import BrokenLedgerError, Entry, Head, canonical, checked, sealed
+
+log = logging.getLogger(__name__)
+
+LEDGER, KEY, LOCK = "ledger.jsonl", "key.pub", "lock"
+LARGEST = 64 << 20  # bytes of a file
+LOOK_AGAIN = 10.0  # seconds
+
+
+class LedgerUnavailableError(Exception):
+    """The entry was not written. The message says why."""
+
+
+def files(folder: Path) -> list[Path]:
+    """Those that there are, in the order of their entries."""
+    current = folder / LEDGER
+    return [*sorted(folder.glob("ledger-*.jsonl")), *([current] if current.exists() else [])]
+
+
+def lines(paths: list[Path]) -> Iterator[bytes]:
+    """All whole lines. One without an end is being written."""
+    for path in paths:
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
+
+
+def public_pem(key: Ed25519PublicKey) -> str:
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def written(moment: datetime) -> str:
+    """RFC 3339 in UTC, with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Book:
+    """`problem`: why nothing can be recorded; empty if it can. `accounts` follow the entries."""
+
+    def __init__(self, folder: Path, key: Ed25519PrivateKey, now: Callable[[], datetime], version: str, largest: int = LARGEST) -> None:
+        self.accounts = Accounts()
+        self.problem = "the ledger has not been read yet"
+        self._folder = folder
+        self._key = key
+        self._now = now
+        self._version = version
+        self._largest = largest
+        self._head = Head()
+        self._file: BinaryIO | None = None
+        self._first = 1  # number of the first entry of the file
+        self._writing = asyncio.Lock()
+        self._lock: BinaryIO | None = None
+
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        return self._key.public_key()
+
+    async def open(self) -> None:
+        """Reads everything. Sets `problem`."""
+        async with self._writing:
+            await asyncio.to_thread(self._open)
+
+    async def keep(self, again: Callable[[], object]) -> None:
+        """Until cancelled. `again` is called when a problem has gone."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN)
+            if self.problem:
+                await self.open()
+                if not self.problem:
+                    log.info("the ledger can be written again")
+                    again()
+
+    async def write(self, kind: Kind, **content: Any) -> Entry:
+        """Returns when it is on the disk. Raises LedgerUnavailableError."""
+        async with self._writing:
+            return await asyncio.shield(asyncio.to_thread(self._write, kind, content))
+
+    def close(self) -> None:
+        for file in (self._file, self._lock):
+            if file:
+                file.close()
+
+    # --- in a thread ----------------------------------------------------------------------------------------------
+    def _open(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock_folder()
+            self._read()
+        except BrokenLedgerError as error:
+            self._problem(f"the ledger in {self._folder} is broken: {error}: move its files away, and keep them")
+        except OSError as error:
+            self._problem(f"the ledger in {self._folder} cannot be read: {error}")
+        except LedgerUnavailableError:
+            pass  # the problem is set
+
+    def _lock_folder(self) -> None:
+        """Raises BlockingIOError while another process has it."""
+        if self._lock is None:
+            self._lock = (self._folder / LOCK).open("ab")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _read(self) -> None:
+        public = self._key.public_key()
+        (self._folder / KEY).write_text(public_pem(public))
+        current, accounts, head = self._folder / LEDGER, Accounts(), Head()
+        cut = _cut(current)
+        first = 1
+        for path in files(self._folder):
+            first = head.number + 1
+            for entry in checked(lines([path]), public, head):
+                head = Head(entry["number"], entry["hash"])
+                accounts.add(entry)
+        if not current.exists():
+            first = head.number + 1
+        self._file = current.open("ab")
+        self._head, self._first, self.accounts, self.problem = head, first, accounts, ""
+        if cut:
+            self._write(Kind.CUT, {"bytes": len(cut), "sha256": hashlib.sha256(cut).hexdigest()})
+        self._write(Kind.STARTED, {"version": self._version})
+
+    def _write(self, kind: Kind, content: dict[str, Any]) -> Entry:
+        if self._file is None or self.problem:
+            raise LedgerUnavailableError(self.problem)
+        entry, head = sealed({"time": written(self._now()), "kind": kind.value, **content}, self._head, self._key)
+        size = self._file.tell()
+        try:
+            self._file.write(canonical(entry) + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._take_back(size)
+            self._problem(f"the ledger in {self._folder} cannot be written: {error}")
+            raise LedgerUnavailableError(self.problem) from error
+        self._head = head
+        self.accounts.add(entry)
+        if self._file.tell() >= self._largest:
+            self._begin_another()
+        return entry
+
+    def _take_back(self, size: int) -> None:
+        """What was written of an entry. If that fails as well, it is cut off when the ledger is read again."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.fileno(), size)
+        with contextlib.suppress(OSError):
+            file.close()
+
+    def _begin_another(self) -> None:
+        current = self._folder / LEDGER
+        try:
+            current.rename(self._folder / f"ledger-{self._first:012d}.jsonl")
+            _sync(self._folder)
+            if self._file:
+                self._file.close()
+            self._file, self._first = current.open("ab"), self._head.number + 1
+        except OSError as error:
+            self._problem(f"the ledger in {self._folder} cannot be continued: {error}")
+
+    def _problem(self, text: str) -> None:
+        if text != self.problem:
+            log.error("%s", text)
+        self.problem = text
+
+
+def _cut(path: Path) -> bytes:
+    """Takes what follows the last whole line off the file, and returns it."""
+    if not path.exists():
+        return b""
+    with path.open("r+b") as file:
+        size = at = file.seek(0, os.SEEK_END)
+        while at > 0:
+            start = max(0, at - 65536)
+            file.seek(start)
+            found = file.read(at - start).rfind(b"\n")
+            if found >= 0:
+                at = start + found + 1
+                break
+            at = start
+        if at == size:
+            return b""
+        file.seek(at)
+        rest = file.read()
+        file.truncate(at)
+        file.flush()
+        os.fsync(file.fileno())
+        return rest
+
+
+def _sync(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

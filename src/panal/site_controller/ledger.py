@@ -1,0 +1,90 @@
+"""`python -m panal.site_controller.ledger [--since 7d|TIME] [--run NAMESPACE/NAME] [--verify]`, in the site controller's Pod: prints the
+entries of the ledger as JSON lines. With --verify it checks all of them first, and after them prints the number and the hash of the last
+one, and the key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from panal.site.ledger import BrokenLedgerError, Entry, Head, canonical, checked
+from panal.site_controller.book import KEY, files, lines, public_pem
+from panal.site_controller.settings import LEDGER_DIR, LEDGER_VARIABLE
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def main() -> None:
+    arguments = _arguments()
+    folder = Path(os.environ.get(LEDGER_VARIABLE) or LEDGER_DIR)
+    try:
+        since = moment(arguments.since, datetime.now(UTC)) if arguments.since else None
+        if arguments.verify:
+            last = head(folder)
+        for entry in entries(folder):
+            if (since is None or datetime.fromisoformat(entry["time"]) >= since) and arguments.run in ("", entry.get("run")):
+                _print(entry)
+        if arguments.verify:
+            _print(last)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenLedgerError, ValueError, KeyError, OSError) as error:
+        sys.exit(f"the ledger: {error}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="panal.site_controller.ledger", description=__doc__)
+    parser.add_argument("--since", default="", help="7d, 12h, 30m, or a time such as 2026-03-01T08:00:00Z")
+    parser.add_argument("--run", default="", help="NAMESPACE/NAME")
+    parser.add_argument("--verify", action="store_true")
+    return parser.parse_args()
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Raises ValueError."""
+    if found := re.fullmatch(r"([0-9]{1,6})([smhdw])", text):
+        return now - timedelta(**{UNITS[found[2]]: int(found[1])})
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"--since {text}: write 7d, 12h, 30m, or a time such as 2026-03-01T08:00:00Z") from error
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    for line in lines(files(folder)):
+        yield json.loads(line)
+
+
+def head(folder: Path) -> Entry:
+    """Of the whole ledger, which is checked with the key beside it. Raises BrokenLedgerError, OSError or ValueError."""
+    key = serialization.load_pem_public_key((folder / KEY).read_bytes())
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError(f"{KEY} is no Ed25519 key")
+    last = _last(checked(lines(files(folder)), key))
+    return {"number": last.number, "hash": last.hash, "key": public_pem(key)}
+
+
+def _last(found: Iterable[Entry]) -> Head:
+    last = Head()
+    for entry in found:
+        last = Head(entry["number"], entry["hash"])
+    return last
+
+
+def _print(entry: Entry) -> None:
+    sys.stdout.buffer.write(canonical(entry) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""What Pods send: each request is judged, counted, and recorded in the ledger.
+
+What of a reply has passed is kept in a file for each Pod beside the ledger, so that a reply that is under way when the process ends is
+still known when it starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from panal.api.text import shown
+from panal.site import flower
+from panal.site.accounts import EXHAUSTED, Kind, OfPod, kind_of, rounds_of
+from panal.site.codes import Code
+from panal.site.decide import COUNTED, Decision, Left
+from panal.site.flower import NotFlowerError, Reply, Sent
+from panal.site.request import Asked
+from panal.site.sending import LONGEST, NotAnnouncedError, Open, Sending, pushed, restored
+from panal.site_controller.book import Book, LedgerUnavailableError
+
+log = logging.getLogger(__name__)
+
+FOLDER = "messages"
+SENT_EVERY = 60.0  # seconds between entries about what belongs to no reply
+REFUSED_EVERY = 60.0  # and about refusals with one code
+SWEEP = 1.0
+MUCH = 1 << 20  # bytes that belong to no reply, of which an entry is written at once
+Judge = Callable[[Left], Decision]
+
+
+@dataclass(slots=True)
+class Sender:
+    """One Pod. `requests` and `bytes` belong to no reply, and are in no entry yet, since `since`. `unknown`: it has sent what is no
+    message."""
+
+    about: Mapping[str, Any]
+    run: str
+    counted: bool
+    file: Path
+    sending: Sending = field(default_factory=Sending)
+    requests: int = 0
+    bytes: int = 0
+    since: float = 0.0
+    refused: dict[Code, float] = field(default_factory=dict)
+    unknown: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def unrecorded(self) -> int:
+        """Bytes."""
+        return self.bytes + self.sending.bytes
+
+    @property
+    def under_way(self) -> list[str]:
+        """The kinds of the replies that are."""
+        return [kind_of(each.reply.type) for each in self.sending.open.values()]
+
+
+class Traffic:
+    """`on_refusal(pod)` is called when a request of the Pod was refused for a reason that stays."""
+
+    def __init__(
+        self, book: Book, folder: Path, on_refusal: Callable[[str], object], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._book = book
+        self._folder = folder / FOLDER
+        self._on_refusal = on_refusal
+        self._monotonic = monotonic
+        self._senders: dict[str, Sender] = {}
+
+    async def keep(self) -> None:
+        """Until cancelled: records what has been sent."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            for sender in list(self._senders.values()):
+                with contextlib.suppress(LedgerUnavailableError):
+                    async with sender.lock:
+                        await self._record(sender)
+
+    # --- what has left ----------------------------------------------------------------------------------------------
+    def left(self, run: str, new: Sequence[Reply] = (), size: int = 0) -> Left:
+        """Of a run, by `accounts.key_of`: also what is in no entry yet, and a request of `size` bytes that announces `new` replies."""
+        found = self._book.accounts.runs.get(run)
+        senders = [each for each in self._senders.values() if each.run == run]
+        kinds = [*(found.replies.elements() if found else ()), *(kind for each in senders for kind in each.under_way)]
+        kinds += [kind_of(each.type) for each in new]
+        return Left((found.bytes if found else 0) + sum(each.unrecorded for each in senders) + size, rounds_of(kinds))
+
+    def wanted(self, run: str) -> Left:
+        """The same, or what it would be if the request had been allowed for which a limit was reached."""
+        left, found = self.left(run), self._book.accounts.runs.get(run)
+        return Left(max(left.bytes, found.refused.bytes), max(left.rounds, found.refused.rounds)) if found else left
+
+    def unknown(self, uid: str) -> bool:
+        """Whether the Pod has sent what is no message."""
+        return uid in self._senders and self._senders[uid].unknown
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+    async def check(self, request: Asked, path: str, body: bytes, judge: Judge) -> Decision:
+        """Decides about a request of a Pod, and counts it if it is allowed."""
+        sender = self._sender(request)
+        try:
+            sent = await asyncio.to_thread(flower.read, path, body) if sender.counted else flower.NOTHING
+            async with sender.lock:
+                return await self._judged(sender, sent, len(body), judge)
+        except (NotFlowerError, NotAnnouncedError) as error:
+            sender.unknown = True
+            return await self._refused(sender, Decision(Code.MESSAGE_NOT_RECOGNIZED, shown(str(error), 300)), Left())
+        except LedgerUnavailableError as error:
+            return Decision(Code.LEDGER_UNAVAILABLE, str(error))
+
+    async def _judged(self, sender: Sender, sent: Sent, size: int, judge: Judge) -> Decision:
+        sender.sending.check(sent)
+        new = sender.sending.new(sent)
+        after = self.left(sender.run, new, size)
+        decision = judge(after)
+        if decision.code:
+            return await self._refused(sender, decision, after)
+        if new:
+            await self._record(sender, announced=True)
+        now = self._monotonic()
+        if not sender.requests:
+            sender.since = now
+        rest = sender.sending.accept(sent, size, now)
+        if sent == flower.NOTHING or rest:
+            sender.requests, sender.bytes = sender.requests + 1, sender.bytes + rest
+        if size > rest:
+            await asyncio.to_thread(self._keep, sender, bool(new), sent, size - rest)
+        await self._record(sender)
+        return decision
+
+    async def _refused(self, sender: Sender, decision: Decision, after: Left) -> Decision:
+        code, now = decision.code, self._monotonic()
+        assert code is not None
+        if code not in sender.refused or now - sender.refused[code] >= REFUSED_EVERY:
+            more = {"bytes": after.bytes, "rounds": after.rounds} if code in EXHAUSTED else {}
+            with contextlib.suppress(LedgerUnavailableError):
+                await self._book.write(Kind.REFUSED, **sender.about, code=code.value, rule=decision.rule, text=decision.text, **more)
+                sender.refused[code] = now
+        if code in EXHAUSTED or code is Code.MESSAGE_NOT_RECOGNIZED:
+            self._on_refusal(str(sender.about["pod"]))
+        return decision
+
+    # --- the ledger -------------------------------------------------------------------------------------------------
+    async def _record(self, sender: Sender, *, announced: bool = False, ended: bool = False) -> None:
+        """Raises LedgerUnavailableError."""
+        now = self._monotonic()
+        for each in sender.sending.finished(now, announced=announced, ended=ended):
+            run, kind = self._book.accounts.run(sender.run), kind_of(each.reply.type)
+            await self._book.write(Kind.LEFT, **sender.about, **_left(each), reply=run.replies[kind] + 1)
+            sender.sending.closed(each.reply)
+        late = not sender.counted and now - sender.since >= SENT_EVERY
+        if sender.requests and (late or ended or sender.bytes >= MUCH):
+            bytes_ = {"bytes": sender.bytes} if sender.counted or sender.bytes else {}
+            requests, sent = sender.requests, sender.bytes
+            await self._book.write(Kind.SENT, **sender.about, requests=requests, **bytes_)
+            sender.requests, sender.bytes = sender.requests - requests, sender.bytes - sent
+
+    async def end(self, uid: str, pod: OfPod) -> None:
+        """The Pod has ended. Raises LedgerUnavailableError."""
+        if uid not in self._senders and self._file(uid).exists():  # the process has ended since then
+            self._load(
+                uid, {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}, pod.key, counted=True
+            )
+        if sender := self._senders.get(uid):
+            async with sender.lock:
+                await self._record(sender, ended=True)
+        if pod.allowed:
+            about = {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
+            await self._book.write(Kind.ENDED, **about, bytes=pod.bytes, rounds=rounds_of(pod.replies.values()), replies=len(pod.replies))
+        self._book.accounts.pods.pop(uid, None)
+        self._senders.pop(uid, None)
+        self._file(uid).unlink(missing_ok=True)
+
+    # --- files ------------------------------------------------------------------------------------------------------
+    def _sender(self, request: Asked) -> Sender:
+        if request.uid not in self._senders:
+            self._load(request.uid, about_pod(request), request.key, counted=request.framework == COUNTED)
+        return self._senders[request.uid]
+
+    def _load(self, uid: str, about: Mapping[str, Any], run: str, *, counted: bool) -> None:
+        self._senders[uid] = Sender(about, run, counted, self._file(uid), self._restored(uid))
+
+    def _file(self, uid: str) -> Path:
+        return self._folder / f"{uid}.jsonl"
+
+    def _restored(self, uid: str) -> Sending:
+        file = self._file(uid)
+        try:
+            with file.open(encoding="utf-8") as lines:
+                found = restored(lines, self._monotonic())
+        except FileNotFoundError:
+            return Sending()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.error("%s cannot be read, replies that were under way are not known any more: %s", file, error)
+            return Sending()
+        pod = self._book.accounts.pods.get(uid)
+        for each in list(found.open.values()):
+            if pod and each.reply.name in pod.replies:
+                found.closed(each.reply)
+        return found
+
+    def _keep(self, sender: Sender, new: bool, sent: Sent, size: int) -> None:
+        """In a thread, while the sender is locked. Raises LedgerUnavailableError."""
+        try:
+            if new:
+                self._folder.mkdir(exist_ok=True)
+                part = sender.file.with_suffix(".part")
+                part.write_text("".join(f"{line}\n" for line in sender.sending.lines()), encoding="utf-8")
+                part.replace(sender.file)
+            else:
+                with sender.file.open("a", encoding="utf-8") as file:
+                    file.write(pushed(sent.objects, size) + "\n")
+        except OSError as error:
+            raise LedgerUnavailableError(f"{sender.file} cannot be written: {error}") from error
+
+
+def about_pod(request: Asked) -> dict[str, Any]:
+    """What each entry about a Pod has."""
+    run = f"{request.namespace}/{request.name}"
+    return {"pod": request.pod, "podUid": request.uid, "request": request.id, "run": run, "uid": request.run}
+
+
+def _left(each: Open) -> dict[str, Any]:
+    reply = each.reply
+    found: dict[str, Any] = {"type": shown(reply.type, LONGEST), "round": shown(reply.round, LONGEST), "digest": reply.digest}
+    found |= {"announcement": reply.request, "bytes": each.bytes, "error": reply.error, "objects": len(reply.objects)}
+    return found | ({"notSent": len(each.missing)} if each.missing else {}) | ({"text": shown(reply.text, LONGEST)} if reply.text else {})

@@ -1,0 +1,124 @@
+"""A site's owner has the last word, where everything is real: the site controller on a node, and runs of the hub that it allows, lets wait,
+stops and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from containers import Containers
+from gated_pods import rule
+from runs import APP_IMAGE, Run, apply
+from sites import Site
+from waiting import eventually
+
+pytestmark = [pytest.mark.real, pytest.mark.nodes]
+
+NS, SITE = "runs", "cluster2"
+ROUNDS = 3
+ALLOWS = rule(images=[APP_IMAGE])
+
+
+@pytest.fixture(scope="module")
+def site(engine: Containers, images: Path) -> Iterator[Site]:
+    found = Site(engine, SITE)
+    found.install(images)
+    yield found
+    found.remove()
+
+
+def start(engine: Containers, name: str, *, seconds: int = 1, rounds: int = ROUNDS, **spec: Any) -> Run:
+    slow = {"env": [{"name": "STEPS_SECONDS", "value": str(seconds)}]}
+    return apply(engine, NS, name, clusters=[SITE], server={"rounds": rounds, "quorumTimeoutSeconds": 600}, client=slow, **spec)
+
+
+def collaborator(run: Run) -> tuple[str, str]:
+    """State and message at the site."""
+    found = [each for each in run.status().get("collaborators") or () if each["cluster"] == SITE]
+    return (found[0]["state"], f"{found[0].get('reason')} {found[0].get('message')}") if found else ("", "")
+
+
+def replies(site: Site, run: Run) -> list[tuple[str, int]]:
+    return [(each["type"].partition(".")[0], each["reply"]) for each in site.entries(f"{NS}/{run.name}", "left") if not each["error"]]
+
+
+def check_ledger(site: Site, run: Run, rounds: int = ROUNDS) -> None:
+    """Each round's reply is there once, with what it consists of."""
+    found = replies(site, run)
+    assert sorted(each for each in found if each[0] == "train") == [("train", number) for number in range(1, rounds + 1)], found
+    for each in site.entries(f"{NS}/{run.name}", "left"):
+        assert len(each["digest"]) == 64
+        assert each["bytes"] > 0
+    eventually(lambda: site.entries(f"{NS}/{run.name}", "ended"), "the Pod's end is in the ledger", 60)
+
+
+def test_an_allowed_run_completes_and_the_ledger_has_each_reply(engine: Containers, site: Site) -> None:
+    site.allow(ALLOWS)
+    run = start(engine, "allowed")
+    run.until_ended("Completed")
+    run.until_cleaned()
+    check_ledger(site, run)
+    run.delete()
+
+
+def test_a_refused_image_is_told_by_its_code(engine: Containers, site: Site) -> None:
+    site.allow(rule(images=["panal/other:1"]))
+    run = start(engine, "refused")
+    _, told = eventually(lambda: (found := collaborator(run))[0] == "Failed" and found, lambda: str(collaborator(run)), 120)
+    assert "SiteRefused" in told, told
+    assert "ImageNotAllowed" in told, told
+    assert site.pods(gated=True)
+    assert not site.pods(gated=False)
+    run.delete()
+
+
+def test_a_run_waits_for_approval_and_goes_on(engine: Containers, site: Site) -> None:
+    site.allow({**ALLOWS, "approval": "Required"})
+    run = start(engine, "approval", rounds=2)
+    state, told = eventually(lambda: "ApprovalRequired" in (found := collaborator(run))[1] and found, lambda: str(collaborator(run)), 120)
+    assert state == "Pending", told
+    assert not site.pods(gated=False)
+    (asked,) = site.entries(f"{NS}/{run.name}", "asked")
+    site.allow({**ALLOWS, "approval": "Required"}, approved=[asked["request"]])
+    run.until_ended("Completed")
+    run.delete()
+
+
+def test_suspend_stops_everything_within_five_seconds_and_the_run_goes_on_after_it(engine: Containers, site: Site) -> None:
+    site.allow(ALLOWS)
+    run = start(engine, "suspended", seconds=4, rounds=4)
+    run.until_round(1)
+    site.allow(ALLOWS, suspend=True)
+    seconds = site.until_none_works(5)
+    print(f"everything was stopped after {seconds:.1f} s")
+    eventually(lambda: "SiteSuspended" in collaborator(run)[1], lambda: str(collaborator(run)), 60)
+    site.allow(ALLOWS)
+    run.until_ended("Completed")
+    assert [each["code"] for each in site.entries(f"{NS}/{run.name}", "stopped")] == ["SiteSuspended"]
+    run.delete()
+
+
+def test_a_site_controller_that_is_killed_costs_a_run_nothing(engine: Containers, site: Site) -> None:
+    site.allow(ALLOWS)
+    run = start(engine, "killed", seconds=3, rounds=4)
+    for number in (1, 2):
+        run.until_round(number)
+        site.kill_controller()
+    run.until_ended("Completed")
+    run.until_cleaned()
+    check_ledger(site, run, 4)
+    assert len(site.entries("", "started")) >= 3
+    run.delete()
+
+
+def test_a_run_gets_so_many_rounds_and_no_more(engine: Containers, site: Site) -> None:
+    site.allow({**ALLOWS, "maxRounds": 1})
+    run = start(engine, "limited", rounds=3)
+    eventually(lambda: "RoundsExhausted" in collaborator(run)[1], lambda: str(collaborator(run)), 180)
+    assert [each for each in replies(site, run) if each[0] == "train"] == [("train", 1)]
+    site.allow({**ALLOWS, "maxRounds": 3})
+    run.until_ended("Completed")
+    run.delete()
