@@ -18,6 +18,7 @@ class Code(StrEnum):
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     REQUESTER_NOT_ALLOWED = "RequesterNotAllowed"
     PURPOSE_NOT_ALLOWED = "PurposeNotAllowed"
+    PRIVACY_TOO_WEAK = "PrivacyTooWeak"
     TOO_FEW_EXAMPLES = "MinimumExamplesTooLow"
     ROUNDS_EXHAUSTED = "RoundsExhausted"
     BYTES_EXHAUSTED = "BytesExhausted"
@@ -53,6 +54,7 @@ SENTENCES = {
     Code.BYTES_EXHAUSTED: "The site gives this run no more bytes.",
     Code.MESSAGE_NOT_RECOGNIZED: "The site does not recognize a message of this run.",
     Code.REFUSED_BY_OWNER: "The site's owner has refused the run.",
+    Code.PRIVACY_TOO_WEAK: "The site requires more noise in the updates.",
     Code.LIMITS_NOT_SUPPORTED: "The site limits rounds or bytes, which it can only count for Flower.",
     Code.SUSPENDED: "The site's owner has stopped everything.",
     Code.APPROVAL_REQUIRED: "The site's owner has not approved the run yet.",

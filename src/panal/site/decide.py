@@ -92,6 +92,9 @@ def _conditions(rule: SiteRule, asked: Asked) -> Iterable[tuple[Code, str]]:
     yield Code.SECRET_NOT_ALLOWED, f"the Secret {secrets[0]} is not in secrets" if secrets else ""
     least = rule.minimum_examples or 0
     enough = asked.minimum_examples >= least
+    noise = rule.minimum_noise_multiplier or 0.0
+    strong = asked.noise_multiplier >= noise
+    yield Code.PRIVACY_TOO_WEAK, "" if strong else f"the run's noiseMultiplier is {asked.noise_multiplier:g}; {noise:g} is needed"
     yield Code.TOO_FEW_EXAMPLES, "" if enough else f"the run's minimumExamples is {asked.minimum_examples}; {least} is needed"
 
 

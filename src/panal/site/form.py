@@ -90,6 +90,7 @@ class Parts:
     secrets: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
     minimum_examples: int
+    privacy: str
     aggregator: str
 
 
@@ -130,6 +131,7 @@ def parts(pod: Object) -> Parts:
         secrets=tuple(sorted(_secrets(main) - ({names.DATA_ACCESS} if bucket else set()))),
         variables=_variables(main),
         minimum_examples=_number(_value(main, "PANAL_MINIMUM_EXAMPLES")),
+        privacy=_value(main, "PANAL_PRIVACY"),
         aggregator=_aggregator(target),
     )
 

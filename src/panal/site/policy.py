@@ -116,6 +116,13 @@ class SiteRule(Model):
     minimum_examples: int | None = Field(
         default=None, ge=1, le=2**53, description="The least number of examples about which a reply may say something."
     )
+    minimum_noise_multiplier: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=1000,
+        description="How much noise the updates must have (spec.privacy.differentialPrivacy.noiseMultiplier of the run). If not set: "
+        "updates need not be protected.",
+    )
     hours: Hours | None = Field(default=None, description="When runs may work here. A run that is there when they end, waits.")
 
 

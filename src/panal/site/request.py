@@ -32,7 +32,8 @@ NOT_ASKED = ("pod", "uid", "aggregator")  # differ between Pods of one run
 class Asked:
     """`run`: the uid of the run. `aggregator`: host and port that the gateway connects to. `program`: of a run without a framework.
     `data`: the location that is mounted, or the bucket; empty for none. `secrets`: those that the main container reads. `variables`: of the
-    run's author, with their values or where these come from, as JSON."""
+    run's author, with their values or where these come from, as JSON. `privacy`: how updates are
+    protected, as JSON; empty if they are not."""
 
     pod: str
     uid: str
@@ -50,12 +51,22 @@ class Asked:
     secrets: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
     minimum_examples: int
+    privacy: str
     aggregator: str
 
     @property
     def key(self) -> str:
         """What the run is counted by."""
         return self.run
+
+    @property
+    def noise_multiplier(self) -> float:
+        """0 for updates that are not protected."""
+        try:
+            found = json.loads(self.privacy or "{}").get("noiseMultiplier")
+        except (ValueError, AttributeError, RecursionError):
+            return 0.0
+        return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else 0.0
 
     @property
     def id(self) -> str:
@@ -80,6 +91,7 @@ class Asked:
             "secrets": list(self.secrets),
             "variables": dict(self.variables),
             "minimumExamples": self.minimum_examples,
+            "privacy": self.privacy,
             "aggregator": self.aggregator,
         }
         return {name: value for name, value in found.items() if value}
@@ -108,6 +120,7 @@ def asked(pod: Object) -> Asked:
         secrets=parts.secrets,
         variables=parts.variables,
         minimum_examples=parts.minimum_examples,
+        privacy=parts.privacy,
         aggregator=parts.aggregator,
     )
 

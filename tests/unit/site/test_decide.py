@@ -49,11 +49,18 @@ def test_nothing_is_allowed_by_default() -> None:
         ({"images": ["registry.example.com/ap"]}, Code.IMAGE_NOT_ALLOWED),
         ({"appHashes": ["c" * 64]}, Code.APP_NOT_ALLOWED),
         ({"minimumExamples": 21}, Code.TOO_FEW_EXAMPLES),
+        ({"minimumNoiseMultiplier": 1}, Code.PRIVACY_TOO_WEAK),
     ],
 )
 def test_each_condition_of_a_rule_counts(changed: dict[str, Any], code: Code) -> None:
     found = decide(policy(RULE | changed), ASKED, NOW)
     assert (found.verdict, found.code) == (Verdict.REFUSED, code)
+
+
+def test_updates_with_enough_noise_are_allowed() -> None:
+    private = asked(site_pods.pod(privacy={"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 1.5}}))
+    assert decide(policy(RULE | {"minimumNoiseMultiplier": 1.5}), private, NOW).code is None
+    assert decide(policy(RULE | {"minimumNoiseMultiplier": 1.6}), private, NOW).code is Code.PRIVACY_TOO_WEAK
 
 
 def test_secrets_must_be_named() -> None:

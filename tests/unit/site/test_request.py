@@ -35,6 +35,7 @@ def test_a_collaborator_asks_for_what_its_pod_has() -> None:
         secrets=(),
         variables=(),
         minimum_examples=20,
+        privacy="",
         aggregator="10.0.0.1:30123",
     )
     assert found.record()["run"] == "ns/digits"
@@ -73,6 +74,13 @@ def test_what_the_author_of_a_run_sets_is_part_of_the_request() -> None:
     found = asked(site_pods.pod(client=client))
     assert found.secrets == ("keys",)
     assert dict(found.variables) == {"EPOCHS": "3", "KEY": '{"secretKeyRef": {"key": "a", "name": "keys"}}'}
+
+
+def test_the_protection_of_updates_is_part_of_the_request() -> None:
+    private = {"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 1.5}}
+    found = asked(site_pods.pod(privacy=private))
+    assert (found.noise_multiplier, asked(site_pods.pod()).noise_multiplier) == (1.5, 0.0)
+    assert found.id != asked(site_pods.pod()).id
 
 
 def test_another_pod_of_the_same_run_asks_for_the_same() -> None:
