@@ -4,7 +4,7 @@ The commands and their options; other modules implement them:
 
 main               `panal`, and run, get, logs, new    model_commands     models, notebook      explain_command    explain
 progress_commands  top, history                        control_commands   suspend, resume, stop, delete
-serve_command      serve
+serve_command      serve                               site_commands      site …
 
 What they share:
 
@@ -39,6 +39,10 @@ The hub:
 
 doctor             reads a hub for what is wrong       checks             the findings          probe              from a cluster to a run
 certs              authorities and certificates        dashboard          starts the dashboard
+
+A site, for its owner:
+
+site               what is there, what has left, answers
 
 reference          the list of commands in docs/reference/cli.md
 """

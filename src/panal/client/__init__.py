@@ -10,4 +10,6 @@ apply              resources of a file                 finding            a run 
 spec_changes       what people change in a run         deleting           a run, until it ends  history            its rounds
 download           files that it has stored            story              its changes, as lines  plotting          the geometry of curves
 controller_lease   since when its status is not written
+
+site               a site as its owner sees it
 """

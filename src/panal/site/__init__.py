@@ -1,4 +1,11 @@
-"""The policy of a site: what its owner allows, and every decision about it, without input or output.
+"""The policy of a site: what its owner allows, and every decision about it, without input or output. `panal.site_controller` applies them.
 
-`panal.site_controller` runs at the site, and applies these decisions.
+policy             the SitePolicy                      crd                its CustomResourceDefinition
+request            what a Pod asks                     form               the form that such a Pod has
+decide             whether it may run, or send         codes              why not
+in_force           the present policy, and what it says about a Pod
+
+flower             what is in Flower's requests        wire               the encoding of these
+sending            the replies that are under way      accounts           what has left, from the ledger
+ledger             entries, chained and signed         certificates       of the site controller
 """

@@ -1,4 +1,8 @@
-"""The program at a site that applies the SitePolicy: it admits Pods of runs, answers their gateways, and keeps the ledger.
+"""The program at a site that applies the SitePolicy: it admits Pods of runs, answers their gateways, and keeps the ledger. Decisions are in
+`panal.site`. The site's owner installs it; nothing on the hub does.
 
-The site's owner installs it with the owner's own credentials; nothing on the hub does. Decisions are in `panal.site`.
+main               the process                         settings           from its environment
+gate               Pods wait, run or are stopped       checks             what gateways ask
+traffic            what has left is counted            access             what gateways need: token, certificates
+book               the ledger's files                  ledger             prints it
 """
