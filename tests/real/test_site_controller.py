@@ -324,6 +324,20 @@ def test_the_gate_falls_for_what_is_allowed_and_the_ledger_says_so(site: Cluster
     assert published == head["key"]
 
 
+def test_the_site_controller_gets_ready_before_there_is_a_policy(site: Cluster, controller: Running) -> None:
+    """And says to what comes meanwhile that there is none."""
+    site.kubectl("delete", "sitepolicy", "site")
+    for kind in ("configmap", "secret", "networkpolicy"):
+        site.kubectl("delete", kind, HERE, "-n", THERE, "--ignore-not-found")
+    open_ = json.dumps(network_policy("study", to("192.0.2.1/32")))
+    eventually(lambda: refused(site, "create", open_), "without a SitePolicy nothing is opened", 30)
+    site.kubectl("-n", THERE, "delete", "networkpolicy", HERE, "--ignore-not-found")
+    found = ("get", f"networkpolicy/{HERE}", f"secret/{HERE}", f"configmap/{HERE}", "-n", THERE, "-o", "name")
+    eventually(lambda: len(site.kubectl(*found, check=False).split()) == 3, lambda: controller.log.read_text(), 60)
+    site.apply(stateful_set("study"))
+    eventually(lambda: decision(site) == ("False", "NoSitePolicy"), "it is refused", 60)
+
+
 def test_suspend_stops_and_resume_lets_go_on(site: Cluster, controller: Running) -> None:
     site.apply(stateful_set("study"))
     eventually(lambda: decision(site)[0] == "True", "the Pod may run", 60)
