@@ -158,7 +158,7 @@ def evaluator(tmp_path: Path, content: str) -> tuple[Evaluator, list[bool]]:
     place = Place(tmp_path / "place", "pvc://models/x")
     settings = Settings(tmp_path / "run", place, {"name": "digits"}, "job-1", evaluation=ANY)
     state = State(Progress(initial_model=InitialModelStatus(uri="pvc://a/m.safetensors", digest="sha256:1")))
-    progress_map = ProgressMap(state, Gateway(), ConfigMap(), tmp_path / "run/rounds")
+    progress_map = ProgressMap(state, Gateway(), ConfigMap(), tmp_path / "run/rounds", tmp_path / "run/spent.json")
     publish = lambda: published.append((place.folder / "evaluation.json").exists())  # noqa: E731
     return Evaluator(settings, state, progress_map, publish, (tmp_path / "run/storing").touch), published
 

@@ -72,7 +72,8 @@ def test_the_configs_are_dictionaries() -> None:
 
 def test_server_app_and_client_app_get_the_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = ModuleType("run_clientapp")
-    found, message = context(), SimpleNamespace(has_content=lambda: False)
+    message = SimpleNamespace(has_content=lambda: False, metadata=SimpleNamespace(message_type="train"))
+    found = context()
     client.__dict__.update(
         pull_task_input=lambda _client: (message, found, "run", "fab"), push_message=None, run_clientapp=None, flwr_exit=None
     )
