@@ -20,7 +20,7 @@ from kubernetes import Kubernetes
 from panal.api.names import COLLABORATOR_NAMESPACE, ROOT_POLICY_LABEL
 from panal.kube import kinds
 from policy_sync import CONFIGURATION_POLICY, synced
-from runs import SPOKES, Run, Status, apply
+from runs import AHEAD, SPOKES, Run, Status, apply
 from waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.flower]
@@ -29,6 +29,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples/governance"
 NAMES = ("fl-addon", "fl-namespace", "fl-network", "fl-quota", "fl-images")
 REQUIRED = {"requirePolicies": [{"name": name, "namespace": "fl-governance"} for name in NAMES]}
 LEVEL = "pod-security.kubernetes.io/enforce"
+SLOW = {"env": [{"name": "STEPS_SECONDS", "value": "4"}]}  # seconds of training in each round
 SOON = 60  # seconds
 
 
@@ -93,7 +94,7 @@ def refusal(spoke: Cluster, image: str) -> str:
 def test_a_cluster_that_violates_a_policy_leaves_the_run_and_comes_back(engine: Kubernetes, panal) -> None:
     clusters = ["cluster1", "cluster2", "cluster3"]
     until_compliant(engine, *clusters)
-    run = apply(engine, "runs", "governed", clusters=clusters, minimum=2, server={"rounds": 4}, client=REQUIRED)
+    run = apply(engine, "runs", "governed", clusters=clusters, minimum=2, server={"rounds": 1 + AHEAD}, client=REQUIRED | SLOW)
     with run.kept_going():
         run.until_round(1)
         assert run.works() == clusters
