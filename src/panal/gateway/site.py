@@ -39,7 +39,7 @@ end
 
 # A request whose body is read carries nothing else: what is in its query, its host or another header would leave unread.
 _NOTHING_ELSE = """
-local kept = {["accept"] = true, ["content-length"] = true, ["content-type"] = true, ["transfer-encoding"] = true, ["%s"] = true}
+local kept = {%s}
 function envoy_on_request(request)
   local headers, others = request:headers(), {}
   for name, value in pairs(headers) do
@@ -51,8 +51,12 @@ function envoy_on_request(request)
   headers:replace("x-forwarded-proto", "http")  -- without it Envoy finds no route
 end
 """
-_INSTANCE = "x-panal-instance"  # the Pod's uid, which a SuperNode sends
-_LONGEST_VALUE = 100  # characters
+# What a SuperNode sends: its Pod's uid, the proof of who it is, and its version.
+_KEPT = (
+    *("accept", "content-length", "content-type", "transfer-encoding", "x-panal-instance"),
+    *("flwr-public-key", "flwr-signature", "flwr-timestamp", "flwr-package-name", "flwr-package-version", "flwr-component-name"),
+)
+_LONGEST_VALUE = 400  # characters
 
 
 class SiteController(NamedTuple):
@@ -99,7 +103,8 @@ def filters(site: SiteController) -> list[Json]:
     """The filters before the one that sends the request to the aggregator."""
     if not site.bodies:
         return [asks(site)]
-    code = {"inline_string": _NOTHING_ELSE % (_INSTANCE, _LONGEST_VALUE)}
+    kept = ", ".join(f'["{name}"] = true' for name in _KEPT)
+    code = {"inline_string": _NOTHING_ELSE % (kept, _LONGEST_VALUE)}
     return [envoy.extension("envoy.filters.http.lua", "filters.http.lua.v3.Lua", default_source_code=code), asks(site)]
 
 

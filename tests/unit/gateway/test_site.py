@@ -117,17 +117,19 @@ def test_what_nobody_reads_does_not_leave(hub: Hub, runtime: Runtime, spoke: Cal
         "x-data": "secret",
         "user-agent": "secret",
         "cookie": "secret",
-        "x-panal-instance": "secret" * 20,
+        "x-panal-instance": "secret" * 70,
         "x-forwarded-proto": "secret",
     }
     connection = HTTPConnection(LOOPBACK, one.port)
     secret = (one.pod / names.POD_SECRET).read_text().strip()
-    headers = {names.POD_HEADER: secret, "host": "secret", "content-type": "application/protobuf", "accept": "*/*"}
+    proof = {"flwr-public-key": "k" * 300, "flwr-signature": "s" * 140, "flwr-timestamp": "2026-03-01T12:00:00"}
+    headers = {names.POD_HEADER: secret, "host": "secret", "content-type": "application/protobuf", "accept": "*/*", **proof}
     connection.request("POST", "/v1/fleet/x?secret", body=b"body", headers=headers | more)
     assert connection.getresponse().status == 200
     connection.close()
     [(path, headers, sent)] = runtime.reached
     assert (path, sent, headers["content-type"], headers["accept"]) == ("/v1/fleet/x", b"body", "application/protobuf", "*/*")
+    assert proof.items() <= headers.items()
     assert "secret" not in str(headers).replace(names.POD_HEADER, "")
     assert "secret" not in str([(path, headers) for _, path, headers, _ in controller.asked])
 
