@@ -19,6 +19,7 @@ from fleet import Fleet
 from panal.api import names
 from panal.kube import kinds
 from panal.kube.objects import Object, condition
+from sites import Site
 from waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.nodes]
@@ -33,12 +34,12 @@ SECRET = "the-owners"  # what the administrator wants
 
 
 @pytest.fixture(scope="module")
-def site(engine: Containers) -> Iterator[Cluster]:
+def site(engine: Containers, images: Path) -> Iterator[Cluster]:
     """A site with a policy, whose work agent is the real one with the permissions of deploy/confined-work-agent.yaml."""
     cluster = engine.fleet[SITE]
-    cluster.namespaces(AGENT_NS, NS)
+    installed = Site(engine, SITE)
+    installed.install(images)
     cluster.kubectl("-n", NS, "create", "secret", "generic", SECRET, "--from-literal=password=correct-horse")
-    cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy/site.yaml"))
     cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy/confined-work-agent.yaml"))
     policy = {"rules": [{"name": "nothing", "data": ["pvc://nothing"], "images": ["nothing"]}], "panalImages": ["nothing"]}
     api(cluster.kubeconfig).apply(
@@ -46,8 +47,9 @@ def site(engine: Containers) -> Iterator[Cluster]:
     )
     with confined(engine.fleet, cluster):
         yield cluster
-    for manifest in ("deploy/confined-work-agent.yaml", "deploy/site.yaml"):
-        cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", str(ROOT / manifest))
+    cluster.kubectl("delete", "--ignore-not-found", "-f", str(ROOT / "deploy/confined-work-agent.yaml"))
+    cluster.kubectl("-n", NS, "delete", "secret", SECRET)
+    installed.remove()
 
 
 class confined:  # noqa: N801
