@@ -15,7 +15,7 @@ import yaml
 
 from cluster import Cluster
 from panal.api.crd import crd
-from panal.api.names import API_VERSION, KIND
+from panal.api.names import API_VERSION, KIND, PLURAL
 from waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -49,7 +49,7 @@ def run(name: str, spec: Spec) -> Spec:
 @pytest.fixture(scope="module")
 def hub(hub_api: Cluster) -> Iterator[Cluster]:
     hub_api.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(crd()))
-    eventually(lambda: hub_api.kubectl("get", "fl", "-A", "-o", "name", check=False) == "", "the resource is served", 30)
+    eventually(lambda: PLURAL in hub_api.kubectl("get", "--raw", f"/apis/{API_VERSION}", check=False), "the resource is served", 30)
     hub_api.namespaces("fl-governance")
     hub_api.apply(NAMESPACE, *DOCUMENTS)
     wrong = run("probe", spec() | {"server": {"image": IMAGE}})

@@ -19,6 +19,7 @@ from fleet import Fleet
 from panal.api import names
 from panal.kube import kinds
 from panal.kube.objects import Object, condition
+from panal.site.form import POD_SECURITY, SECURITY
 from sites import Site
 from waiting import eventually
 
@@ -39,7 +40,7 @@ def site(engine: Containers, images: Path) -> Iterator[Cluster]:
     cluster = engine.fleet[SITE]
     installed = Site(engine, SITE)
     installed.install(images)
-    cluster.kubectl("-n", NS, "create", "secret", "generic", SECRET, "--from-literal=password=correct-horse")
+    cluster.apply(named("v1", "Secret", SECRET, stringData={"password": "correct-horse"}))
     cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy/confined-work-agent.yaml"))
     policy = {"rules": [{"name": "nothing", "data": ["pvc://nothing"], "images": ["nothing"]}], "panalImages": ["nothing"]}
     api(cluster.kubeconfig).apply(
@@ -62,7 +63,7 @@ class confined:  # noqa: N801
 
     def __enter__(self) -> None:
         cluster = self.cluster
-        cluster.kubectl("-n", AGENT_NS, "create", "serviceaccount", ACCOUNT)
+        cluster.apply(named("v1", "ServiceAccount", ACCOUNT, AGENT_NS))
         token = cluster.kubectl("create", "token", ACCOUNT, "-n", AGENT_NS, "--duration=24h").strip()
         config = json.loads(cluster.kubeconfig.read_text())
         config["users"][0]["user"] = {"token": token}
@@ -102,8 +103,9 @@ def named(api_version: str, kind: str, name: str, namespace: str = NS, **content
 
 
 def pod_spec(**more: Any) -> Object:
-    container = {"name": "take", "image": "docker.io/panal/test-app:0.1.0", "command": ["sleep", "600"]}
-    return {"containers": [container], **more}
+    """It meets the Pod Security Standard of the namespace."""
+    container = {"name": "take", "image": "docker.io/panal/test-app:0.1.0", "command": ["sleep", "600"], "securityContext": SECURITY}
+    return {"containers": [container], "securityContext": POD_SECURITY, **more}
 
 
 def template(labels: dict[str, str], **more: Any) -> Object:
