@@ -23,7 +23,7 @@ from panal.kube import kinds
 from runs import Run, apply
 from waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.nodes]
+pytestmark = [pytest.mark.real, pytest.mark.nodes, pytest.mark.long]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/mnist"
 IMAGE = "panal/example-mnist:0.1.0"
