@@ -102,6 +102,8 @@ def forwarded(jupyter: Jupyter) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+        if process.stdout:
+            process.stdout.close()
 
 
 def got(url: str, token: str = "") -> tuple[int, Any]:
