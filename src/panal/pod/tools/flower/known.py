@@ -37,6 +37,7 @@ MODULES = (
     "flwr.server.run_serverapp",
     "flwr.server.server",
     "flwr.server.workflow.default_workflows",
+    "flwr.serverapp.strategy.fedavg",
     "flwr.serverapp.strategy.result",
     "flwr.serverapp.strategy.strategy",
     "flwr.superlink.runtime.run_serverapp",
