@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from panal.api import names
 from panal.client.problem import Code, Problem
 from panal.kube import kinds
@@ -24,7 +22,7 @@ from panal.kube.execution import ProgramFailed
 from panal.kube.objects import Object, condition
 from panal.kube.times import now_utc
 from panal.site.decide import Decision, decide
-from panal.site.in_force import request_of
+from panal.site.in_force import gated, in_force, request_of
 from panal.site.policy import SitePolicySpec
 from panal.site.request import Asked, NotRecognizedError
 
@@ -71,25 +69,18 @@ async def read(client: Client) -> Site:
 
 async def _policy(client: Client) -> tuple[SitePolicySpec | None, str]:
     try:
-        found = (await client.list(kinds.SITE_POLICY)).items
+        policies = (await client.list(kinds.SITE_POLICY)).items
     except NotFound as error:
         raise Problem(Code.NOT_FOUND, "this cluster has no SitePolicy: the site controller is not installed", INSTALL) from error
-    policy = next((each for each in found if each["metadata"]["name"] == names.SITE_POLICY), None)
+    policy = next((each for each in policies if each["metadata"]["name"] == names.SITE_POLICY), None)
     if policy is None:
         return None, f"there is no SitePolicy {names.SITE_POLICY}, so nothing may run here"
-    try:
-        return SitePolicySpec.model_validate(policy.get("spec") or {}), ""
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        return None, f"the SitePolicy is invalid, so nothing may run here: spec.{where}: {error.errors()[0]['msg']}"
+    found = in_force(policy)
+    return found.spec, f"the SitePolicy is invalid, so nothing may run here: {found.problem}" if found.problem else ""
 
 
 def _is_of_a_run(pod: Object) -> bool:
-    return names.ANNOTATION_REQUEST in (pod["metadata"].get("annotations") or {}) or bool(_gated(pod) or condition(pod, names.SITE_GATE))
-
-
-def _gated(pod: Object) -> bool:
-    return any(gate.get("name") == names.SITE_GATE for gate in pod["spec"].get("schedulingGates") or ())
+    return names.ANNOTATION_REQUEST in (pod["metadata"].get("annotations") or {}) or bool(gated(pod) or condition(pod, names.SITE_GATE))
 
 
 def _here(pod: Object) -> Here:
@@ -97,7 +88,7 @@ def _here(pod: Object) -> Here:
     found, problem = (None, str(request)) if isinstance(request, NotRecognizedError) else (request, "")
     since = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
     told = str(condition(pod, names.SITE_GATE).get("reason") or "")
-    return Here(pod["metadata"]["name"], found, problem, not _gated(pod), told, since)
+    return Here(pod["metadata"]["name"], found, problem, not gated(pod), told, since)
 
 
 async def _ready(client: Client) -> bool:
@@ -154,7 +145,7 @@ async def end_pods(client: Client) -> float:
     began, failed = time.monotonic(), ""
     while True:
         pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
-        working = [pod for pod in pods if _is_of_a_run(pod) and not _gated(pod)]
+        working = [pod for pod in pods if _is_of_a_run(pod) and not gated(pod)]
         if not working:
             return time.monotonic() - began
         if time.monotonic() - began > STOPPED_WITHIN:
