@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -41,6 +40,7 @@ from panal.kube.events import EventRecorder
 from panal.kube.kinds import Kind
 from panal.kube.lease import LeaderLease
 from panal.kube.logs import log_to_stdout
+from panal.kube.process import first_error, until_terminated
 from panal.kube.serving import Certificate, CertificateError, self_signed
 
 log = logging.getLogger("panal")
@@ -58,26 +58,9 @@ def main() -> None:
         sys.exit(f"panal-controller: {error}")
     log_to_stdout(settings.log_level)
     try:
-        asyncio.run(_until_terminated(settings))
+        asyncio.run(until_terminated(run(settings)))
     except* (CertificateError, ConfigError, LeadershipLost, SecondController) as errors:
-        sys.exit(f"panal-controller: {_first(errors)}")
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first exception that is not a group, at any depth."""
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, ExceptionGroup) else inner  # type: ignore[return-value]
-
-
-async def _until_terminated(settings: Settings) -> None:
-    work = asyncio.create_task(run(settings))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    try:
-        await work
-    except asyncio.CancelledError:
-        log.info("terminated")
+        sys.exit(f"panal-controller: {first_error(errors)}")
 
 
 async def run(settings: Settings, kubeconfig: str | None = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from panal.kube.cache import Cache, Timing, Watched
 from panal.kube.client import Client
 from panal.kube.errors import ConfigError, KubeError
 from panal.kube.logs import log_to_stdout
+from panal.kube.process import first_error, until_terminated
 from panal.kube.times import now_utc
 from panal.site_controller.access import Access, KeyUnusableError, ledger_key
 from panal.site_controller.book import Book, public_pem
@@ -48,25 +48,9 @@ def main() -> None:
         sys.exit(f"panal-site-controller: {error}")
     log_to_stdout(settings.log_level)
     try:
-        asyncio.run(_until_terminated(settings))
+        asyncio.run(until_terminated(run(settings)))
     except* (ConfigError, KeyUnusableError) as errors:
-        sys.exit(f"panal-site-controller: {_first(errors)}")
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, ExceptionGroup) else inner  # type: ignore[return-value]
-
-
-async def _until_terminated(settings: Settings) -> None:
-    work = asyncio.create_task(run(settings))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    try:
-        await work
-    except asyncio.CancelledError:
-        log.info("terminated")
+        sys.exit(f"panal-site-controller: {first_error(errors)}")
 
 
 async def run(settings: Settings, kubeconfig: str | None = None) -> None:
