@@ -27,10 +27,10 @@ from panal.pod.tools.records import Waiting as WaitingRecord
 
 
 class Grid:
-    """Its nodes reply at once, except those in `silent`."""
+    """Its nodes reply at once, except those in `silent`. Messages to those in `unknown` are not accepted."""
 
     def __init__(self) -> None:
-        self.nodes, self.silent = [1, 2], set[int]()
+        self.nodes, self.silent, self.unknown = [1, 2], set[int](), set[int]()
         self.sent: dict[str, Any] = {}
         self.given_up: list[int] = []  # the nodes whose replies are no longer waited for
 
@@ -40,7 +40,7 @@ class Grid:
     def push_messages(self, messages: Any) -> list[str]:
         names = [f"m{len(self.sent) + n}" for n, _ in enumerate(messages)]
         self.sent |= dict(zip(names, messages, strict=True))
-        return names
+        return ["" if each.metadata.dst_node_id in self.unknown else name for name, each in zip(names, messages, strict=True)]
 
     def pull_messages(self, names: Any) -> list[Any]:
         self.given_up += [self.sent[n.removeprefix(GIVEN_UP)].metadata.dst_node_id for n in names if n.startswith(GIVEN_UP)]
@@ -169,6 +169,21 @@ def test_failed_messages_are_sent_again_and_to_spare_nodes(grid: Any) -> None:
     replies, phase = exchange.resend(0.0, "train")
     assert sorted(r.metadata.src_node_id for r in replies) == [1, 3, 4]
     assert phase.failed == {}
+
+
+def test_messages_that_were_not_accepted_are_missed_and_sent_again(grid: Any) -> None:
+    grid.unknown = {1, 2}
+    exchange = Exchange(grid.watch.originals, Judge(Rules()), grid.watch.clusters)
+    content = object()
+    replies, phase = exchange([Sent(content, 1, "train"), Sent(content, 2, "train")], 0.0, "train")
+    assert (replies, phase.sent, phase.failures, phase.failed) == ([], 2, 2, {"c1": "NoReply", "c2": "NoReply"})
+    grid.unknown = {2}
+    replies, phase = exchange.resend(0.0, "train")
+    assert ([r.metadata.src_node_id for r in replies], phase.sent, phase.failed) == ([1], 2, {"c2": "NoReply"})
+    append_node(5, "c2")  # restarted
+    grid.nodes = [1, 5]
+    replies, phase = exchange.resend(0.0, "train")
+    assert (sorted(r.metadata.src_node_id for r in replies), phase.sent, phase.failed) == ([1, 5], 2, {})
 
 
 def test_different_messages_are_not_sent_to_spare_nodes(grid: Any) -> None:

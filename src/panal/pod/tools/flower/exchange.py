@@ -50,45 +50,47 @@ class Exchange:
         self._described: dict[str, Description] = {}  # of `_replies`
         self._late: set[str] = set()  # messages without a reply when the phase's grace was over
         self.results: dict[int, MessageResult] = {}  # the results of the last phase, by node
-        self._rejected = 0  # messages that the SuperLink did not accept
+        self._rejected: list[Any] = []  # messages that the SuperLink did not accept
 
     def __call__(self, messages: Iterable[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
         self.clear()
-        self._rejected = 0
         return self._exchange(list(messages), timeout, kind)
 
     def resend(self, timeout: float | None, kind: str, quorum: int = 0) -> tuple[list[Any], Phase]:
-        """Sends the failed messages again, each to the current node of its cluster. If all nodes got the same content, each is also sent to
-        a node that had none, because the first may fail again. Earlier replies still count. Waits before as long as fewer nodes than
-        `quorum` are connected."""
-        failed = {key: each for key, each in self._asked.items() if key not in self.got}
-        self._wait_for([each.node for each in failed.values()], quorum)
-        messages = [copy_for(each.message, self.clusters.successor(each.node)) for each in failed.values()]
-        messages += [copy_for(each.message, node) for each, node in zip(failed.values(), self._spare_nodes())]
-        for key in failed:
+        """Sends the failed messages again, also those that the SuperLink did not accept, each to the current node of its cluster. If all
+        nodes got the same content, each is also sent to a node that had none, because the first may fail again. Earlier replies still
+        count. Waits before as long as fewer nodes than `quorum` are connected."""
+        unanswered = [key for key in self._asked if key not in self.got]
+        failed = [*(self._asked[key].message for key in unanswered), *self._rejected]
+        self._wait_for([message.metadata.dst_node_id for message in failed], quorum)
+        messages = [copy_for(message, self.clusters.successor(message.metadata.dst_node_id)) for message in failed]
+        messages += [copy_for(message, node) for message, node in zip(failed, self._spare_nodes())]
+        for key in unanswered:
             del self._asked[key]
             self._replies.pop(key, None)
             self._described.pop(key, None)
-        self._rejected = 0
         return self._exchange(messages, timeout, kind)
 
     def _spare_nodes(self) -> list[int]:
         """The nodes that got no message, if they may and can replace a failed one because all messages have the same content."""
-        if not self._spares or len({id(each.message.content) for each in self._asked.values()}) != 1:
+        messages = [*(each.message for each in self._asked.values()), *self._rejected]
+        if not self._spares or len({id(message.content) for message in messages}) != 1:
             return []
-        asked = {self.clusters.successor(each.node) for each in self._asked.values()}
+        asked = {self.clusters.successor(message.metadata.dst_node_id) for message in messages}
         return [node for node in self.nodes() if node not in asked]
 
     def clear(self) -> None:
         """Drops the messages and replies, which `resend` no longer needs."""
-        self._asked, self._replies, self._reports, self._described, self._late = {}, {}, {}, {}, set()
+        self._asked, self._replies, self._reports, self._described, self._late, self._rejected = {}, {}, {}, {}, set(), []
 
     def _exchange(self, messages: list[Any], timeout: float | None, kind: str) -> tuple[list[Any], Phase]:
         began = time.monotonic()
         asked = self._send(messages)
         self._asked |= asked
         self._replies |= self._collect(asked, timeout, began, kind)
-        phase = Phase(sent=len(self._asked) + self._rejected, failures=self._rejected)
+        phase = Phase(sent=len(self._asked) + len(self._rejected))
+        for message in self._rejected:
+            phase.take(self.clusters.of(message.metadata.dst_node_id), MessageResult())
         replies = self._judge(kind, phase)
         phase.seconds = time.monotonic() - began
         return replies, phase
@@ -98,9 +100,8 @@ class Exchange:
         empty = Description({}, {}, {})
         described = [contents.setdefault(id(m.content), describe(m.content)) if m.has_content() else empty for m in messages]
         ids = self.push(self.marked(messages)) if messages else []
-        asked = {i: Sent(m.metadata.dst_node_id, d, m) for i, m, d in zip(ids, messages, described) if i}
-        self._rejected = len(messages) - len(asked)
-        return asked
+        self._rejected = [m for i, m in zip(ids, messages) if not i]
+        return {i: Sent(m.metadata.dst_node_id, d, m) for i, m, d in zip(ids, messages, described) if i}
 
     def marked(self, messages: list[Any]) -> list[Any]:
         """Copies of the messages with the mark. The app's own messages stay as they are."""
