@@ -12,6 +12,7 @@ FLOWERS := 1.40 1.41 1.42
 FLOWER = $(call flower,$(lastword $(FLOWERS)))
 flower = .cache/flower-$1
 WORKERS ?= auto
+MORE_WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2 + 1)') # for tests that mostly wait
 DEMO ?= .cache/demo
 PIP := pip --quiet --disable-pip-version-check --no-input
 CODE := src local tests benchmarks conftest.py $(wildcard examples)
@@ -89,8 +90,8 @@ test-short: $(VENV)/.ready $(FLOWER)/.ready
 	$(PYTEST) local/tests/platform/test_platform.py
 
 test-flower: $(VENV)/.ready $(FLOWER)/.ready $(call flower,$(firstword $(FLOWERS)))/.ready
-	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(WORKERS) tests/flower -m "not versions and not pytorch"
-	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(PYTEST) -n $(WORKERS) tests/flower -m oldest
+	PANAL_FLOWER_VENV=$(CURDIR)/$(FLOWER) $(PYTEST) -n $(MORE_WORKERS) tests/flower -m "not versions and not pytorch"
+	PANAL_FLOWER_VENV=$(CURDIR)/$(call flower,$(firstword $(FLOWERS))) $(PYTEST) -n $(MORE_WORKERS) tests/flower -m oldest
 
 test-openfl: $(VENV)/.ready .cache/openfl-1.9/.ready ## run the tests with real OpenFL
 	PANAL_OPENFL_VENV=$(CURDIR)/.cache/openfl-1.9 $(PYTEST) -n $(WORKERS) tests/openfl
