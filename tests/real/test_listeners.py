@@ -31,6 +31,7 @@ from panal.hub.apply import Applier
 from panal.hub.bound_sets import BoundSets
 from panal.hub.difference import needs_apply, stamped
 from panal.hub.observe import Observer
+from panal.hub.records import Records
 from panal.hub.settings import Settings
 from panal.hub.watched import ENTRANCES, NETWORKS, watched
 from panal.kube import cache as caches
@@ -101,7 +102,7 @@ class Controller:
             world = self._world(client, cache, name)
             resource = cache.get(kinds.FEDERATED_LEARNING, NS, name)
             assert resource
-            applied = await Applier(client, cache, EventRecorder(client)).apply(Plan(apply=tuple(exposure.objects(world))), resource)
+            applied = await Applier(client, cache, EventRecorder(client), Records(client, SYSTEM)).apply(Plan(apply=tuple(exposure.objects(world))), resource)
             assert applied.refused == ()
             return world
 
@@ -113,7 +114,7 @@ class Controller:
 
         async def delete(client: Client, cache: Cache) -> list[str]:
             left = self._world(client, cache, name).leftovers
-            await Applier(client, cache, EventRecorder(client)).delete([Ref(api, kind, NS, name) for api, kind, name in left])
+            await Applier(client, cache, EventRecorder(client), Records(client, SYSTEM)).delete([Ref(api, kind, NS, name) for api, kind, name in left])
             return sorted(kind for _, kind, _ in left)
 
         return self._with_cache(delete)
@@ -121,7 +122,7 @@ class Controller:
     def _world(self, client: Client, cache: Cache, name: str) -> World:
         resource = cache.get(kinds.FEDERATED_LEARNING, NS, name)
         assert resource
-        return Observer(cache, SETTINGS, False, BoundSets(client, cache, SYSTEM)).world(parse(resource))
+        return Observer(cache, SETTINGS, False, BoundSets(client, cache, SYSTEM), Records(client, SYSTEM)).world(parse(resource))
 
     def _with_cache(self, use: Callable[[Client, Cache], Awaitable[T]]) -> T:
         async def used() -> T:

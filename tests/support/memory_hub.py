@@ -20,6 +20,7 @@ from panal.hub.apply import Applier
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller
 from panal.hub.observe import Observer
+from panal.hub.records import Records
 from panal.hub.resolve import Resolver
 from panal.hub.settings import Settings
 from panal.hub.supply import Supplier
@@ -213,9 +214,10 @@ async def controlled(hub: Hub, until: Callable[[], object], authorities: object 
     """Runs the controller on `hub` until `until` returns true."""
     cache = Cache(hub, watched())  # type: ignore[arg-type]
     unlisted = BoundSets(hub, cache, "ns")  # type: ignore[arg-type]
-    observer = Observer(cache, SETTINGS, False, unlisted)
+    records = Records(hub, "panal-system")  # type: ignore[arg-type]
+    observer = Observer(cache, SETTINGS, False, unlisted, records)
     supplier = Supplier(authorities or NoRequests(), Resolver(print))  # type: ignore[arg-type]
-    controller = Controller(cache, observer, supplier, Applier(hub, cache, NoEvents()))  # type: ignore[arg-type]
+    controller = Controller(cache, observer, supplier, Applier(hub, cache, NoEvents(), records))  # type: ignore[arg-type]
     tasks = [asyncio.create_task(work) for work in (cache.run(), controller.run())]
     async with asyncio.timeout(30):
         while not until():

@@ -14,13 +14,13 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import site_pods
+from panal.evidence.ledger import checked
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
 from panal.kube.serving import load_pem
 from panal.site.accounts import Kind
 from panal.site.certificates import SERVER_NAME, Certificates, renewed
 from panal.site.in_force import request_of
-from panal.site.ledger import checked
 from panal.site_controller.book import Book, files, lines
 from panal.site_controller.checks import BY_UID, CODE, POD_UID, Checks, by_uid, context, serving
 from panal.site_controller.gate import Gate

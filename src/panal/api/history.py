@@ -3,7 +3,7 @@
 It exists twice. The file `history.jsonl` beside the model has every row in full. The ConfigMap `<run>-history` has these rows, while the
 run goes on and afterwards, compressed with gzip and limited to LIMIT bytes: of a run with many rounds and clusters, only some rows have
 what each cluster reported (`clusters`) there, and of one with very many rounds some rows are left out. The rows have numbers and texts of
-apps and sites, which are examined when they are read.
+apps and sites, which are examined when they are read. The rows of the file are chained (`panal.evidence.rows`).
 """
 
 from __future__ import annotations

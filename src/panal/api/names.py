@@ -54,6 +54,9 @@ SITE_GATE = "fl.panal/site-policy"  # scheduling gate of a collaborator's Pod, a
 SITE_CLAIM = "site-policy.fl.panal"  # ClusterClaim of a site that has a SitePolicy: the policy's version
 ANNOTATION_REQUEST = "fl.panal/request"  # of a collaborator's Pod: what the hub says about the run, as JSON
 SITE_KIND, SITE_PLURAL, SITE_POLICY = "SitePolicy", "sitepolicies", "site"  # the resource at a site, and the name of the one that applies
+RECORD_KIND, RECORD_PLURAL = "RunRecord", "runrecords"  # the resource at a site by which the hub asks it to countersign the record of a run
+EVIDENCE = "panal-evidence"  # ConfigMap in the controller's namespace: the hub's public key, and the last entry of its ledger
+EVIDENCE_KEY = "panal-evidence-key"  # Secret beside it: the key
 DATA_ACCESS = f"{ADDON}-data"  # Secret on the managed cluster, by its owner: environment variables of apps whose data is in a bucket
 ROOT_POLICY_LABEL = "policy.open-cluster-management.io/root-policy"  # on the copies of a Policy: NAMESPACE.NAME of the original
 ADDON_LABEL = "open-cluster-management.io/addon-name"
@@ -145,6 +148,21 @@ def history(run: str) -> str:
     return f"{run}-history"
 
 
+def evidence(run: str) -> str:
+    """The ConfigMap on the hub with the run's record; with `-N` after it, a part of a long one."""
+    return f"{run}-evidence"
+
+
+def sealed(run: str) -> str:
+    """The ConfigMap on the hub with the entry of the hub's ledger, and what is sealed about the receipts."""
+    return f"{run}-evidence-sealed"
+
+
+def receipts(run: str, number: int) -> str:
+    """A ConfigMap on the hub with receipts of sites."""
+    return f"{run}-evidence-receipts-{number}"
+
+
 def validation(run: str) -> str:
     """The Job that validates the model."""
     return f"{run}-validation"
@@ -184,6 +202,11 @@ def protocol(identity: str, cluster: str) -> str:
 def work(run: str, identity: str) -> str:
     """The ManifestWork in the namespace of a selected cluster on the hub; `identity` is the `run_id`."""
     return f"fl-{run}-{identity}"
+
+
+def asking(run: str, identity: str) -> str:
+    """The ManifestWork by which a site is asked to countersign the run's record."""
+    return f"fl-{run}-{identity}-evidence"
 
 
 def collaborator(run: str, identity: str) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "MAX_METRICS",
     "MAX_NAME",
     "CollaboratorProgress",
+    "HistoryHead",
     "Metric",
     "Progress",
     "UpdateCounts",
@@ -44,6 +45,7 @@ Name = Annotated[str, Field(max_length=MAX_NAME)]
 Code = Annotated[str, AfterValidator(lambda text: shown(text, MAX_CODE))]
 Text = Annotated[str, AfterValidator(lambda text: shown(text, MAX_TEXT))]
 Digest = Annotated[str, Field(pattern=rf"^({DIGEST})?$")]
+Hash = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!-]{0,32}$")]
 Metrics = Annotated[dict[Name, Metric], Field(max_length=MAX_METRICS), BeforeValidator(named)]
 
@@ -100,6 +102,15 @@ class UpdateCounts(Model):
         return self.model_copy(update={"earlier": known, "lost": max(self.lost, before.lost + 1)})
 
 
+class HistoryHead(Model):
+    """The end of the chain of the rows of `history.jsonl` (`panal.evidence.rows`): how many there are, the hash that the first one follows,
+    and that of the last one."""
+
+    rows: Count = 0
+    first: Hash = ""
+    hash: Hash = ""
+
+
 class Progress(Model):
     """`attempt` is the aggregator Job's uid, so that progress of an older attempt is not mistaken for the current one's.
     `app_hash` is the SHA-256 of the app bundle, which is the only one that collaborators run; empty until it is known.
@@ -115,7 +126,8 @@ class Progress(Model):
     replied, as far as they are listed. `unusable` is why nothing can be stored, or why the run cannot begin with its `initial_model`
     (`unusable_reason` is then InitialModelUnusable): the run ends.
     `notices` are conditions that do not end the run, each with its message. `result` is what the run has produced: empty until it has
-    ended, then Model, Files or Metrics. `updates` is None unless the run is private.
+    ended, then Model, Files or Metrics. `updates` is None unless the run is private. `history` is None if the reporter
+    does not chain its rows.
     """
 
     attempt: str = ""
@@ -144,5 +156,6 @@ class Progress(Model):
     result: Code = ""
     collaborators: dict[str, CollaboratorProgress] = Field(default_factory=dict)
     updates: UpdateCounts | None = None
+    history: HistoryHead | None = None
     model: ModelStatus | None = None
     files: FilesStatus | None = None

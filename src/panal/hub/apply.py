@@ -1,5 +1,5 @@
-"""Applies a Plan: first the finalizer, the objects and the works (`apply`), then the status (`write_status`), then the Events and the
-deletions (`finish`).
+"""Applies a Plan: first what seals the run's record (`keep_evidence`), then the finalizer, the objects and the works (`apply`), then the
+status (`write_status`), then the Events and the deletions (`finish`).
 
 An outage of the API server ends the reconcile, and the queue retries it. A refused object is reported in the run's status: a refused work
 affects only its cluster, any other refused object the whole run.
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from panal.api import names
 from panal.api.types import Status
 from panal.hub.difference import needs_apply, stamped
+from panal.hub.records import Identity, Records
 from panal.hub.work_writer import OUTAGES, Applied, WorkWriter, is_outage, refusal
 from panal.kube import kinds
 from panal.kube.cache import Cache
@@ -40,11 +41,18 @@ class NotApplied(KubeError):  # noqa: N818
 
 
 class Applier:
-    def __init__(self, client: Client, cache: Cache, recorder: EventRecorder) -> None:
+    def __init__(self, client: Client, cache: Cache, recorder: EventRecorder, records: Records) -> None:
         self._client = client
         self._cache = cache
         self._recorder = recorder
+        self._records = records
         self.works = WorkWriter(client, cache)
+
+    async def keep_evidence(self, plan: Plan, resource: Object) -> None:
+        """Raises KubeError."""
+        namespace, name = key_of(resource)
+        for step in plan.evidence:
+            await self._records.take(Identity(namespace, name, uid_of(resource)), step)
 
     async def apply(self, plan: Plan, resource: Object, before: tuple[Refusal, ...] = ()) -> Applied:
         """Adds the finalizer and applies the objects in the Plan's order, then the works. `before`: the refusals of the last reconcile.

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from panal.api.parse import ParseError, parse, parse_metadata
+from panal.api.status import ENDED
 from panal.hub import metrics
 from panal.hub.apply import Applier, NotApplied
 from panal.hub.observe import Observer
@@ -91,6 +92,12 @@ class Controller:
         for key in unfinished(self._cache, None):
             self._queue.add_after(key, SETTLE)
 
+    def look_at_ended(self) -> None:
+        """Reconciles every run that has ended: the hub can sign records now."""
+        for run in self._cache.list(kinds.FEDERATED_LEARNING):
+            if (run.get("status") or {}).get("phase") in ENDED:
+                self._queue.add_after(RunKey(run["metadata"]["namespace"], run["metadata"]["name"]), SETTLE)
+
     def _on_change(self, kind: Kind, old: Object | None, new: Object | None) -> None:
         changed = new or old
         if changed is None or affects_no_run(kind, old, new):
@@ -144,6 +151,7 @@ class Controller:
         plan = decided(before)
         computing = time.thread_time() - started
         await asyncio.sleep(0)
+        await self._applier.keep_evidence(plan, resource)
         applied = await self._applier.apply(plan, resource, before)
         self._refused[key] = tuple(r for r in applied.refused if r.kind == kinds.MANIFEST_WORK.kind)  # other objects are tried first
         if set(applied.refused) != set(before):  # decides again on the same World, with the refusals
@@ -182,7 +190,8 @@ class Controller:
             readable = parse(resource)
         except ParseError as error:
             metadata, message = parse_metadata(resource), (resource.get("status") or {}).get("message", "")
-            plan = refuse(metadata, message, error, self._observer.works(metadata), self._observer.cleanup_limit, now)
+            works = [*self._observer.works(metadata), *self._observer.asking(metadata)]
+            plan = refuse(metadata, message, error, works, self._observer.cleanup_limit, now)
             return lambda _: plan
         world = self._supplier.supply(self._observer.world(readable), now)
         return lambda refused: decide(replace(world, refused=refused), now)

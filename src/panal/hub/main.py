@@ -23,6 +23,7 @@ from panal.hub.apply import Applier
 from panal.hub.bound_sets import BoundSets
 from panal.hub.controller import Controller, utc_now
 from panal.hub.observe import Observer
+from panal.hub.records import Records
 from panal.hub.resolve import Resolver
 from panal.hub.scrape.exposition import Exposition
 from panal.hub.scrape.readers import Readers
@@ -71,15 +72,16 @@ async def run(settings: Settings, kubeconfig: str | None = None) -> None:
         lease = LeaderLease(client, settings.namespace, CONTROLLER_LEASE, settings.identity)
         writing = client.while_leading(lease.leading)
         authorities = Authorities(writing, cache, settings.namespace, settings.times, utc_now)
+        records = Records(writing, settings.namespace)
         certificate = Certificate(settings.metrics.tls, METRICS_TLS) if settings.metrics and settings.metrics.tls else None
         protected = _protected(settings, client, certificate)
-        endpoints = served(settings.port, lambda: _problems(cache, authorities), Exposition(snapshots.take), protected)
+        endpoints = served(settings.port, lambda: _problems(cache, authorities, records), Exposition(snapshots.take), protected)
         async with endpoints, asyncio.TaskGroup() as tasks:
             if certificate:
                 tasks.create_task(certificate.keep())
             tasks.create_task(_watch(client, cache))
             tasks.create_task(_freeze(cache))
-            tasks.create_task(_lead(writing, cache, lease, settings, authorities, snapshots))
+            tasks.create_task(_lead(writing, cache, lease, settings, authorities, records, snapshots))
 
 
 def _protected(settings: Settings, client: Client, certificate: Certificate | None) -> Protected | None:
@@ -102,7 +104,13 @@ async def _freeze(cache: Cache) -> None:
 
 
 async def _lead(
-    client: Client, cache: Cache, lease: LeaderLease, settings: Settings, authorities: Authorities, snapshots: Snapshots
+    client: Client,
+    cache: Cache,
+    lease: LeaderLease,
+    settings: Settings,
+    authorities: Authorities,
+    records: Records,
+    snapshots: Snapshots,
 ) -> None:
     recorder = EventRecorder(client, instance=settings.identity)
     open_shift = OPEN_SHIFT_GROUP in await _until_answered(client.groups)
@@ -113,8 +121,8 @@ async def _lead(
     addon = AddOnController(client, cache, recorder, authorities, settings.times, utc_now, settings.grpc_server)
     resolver = Resolver(lambda _: controller.reconcile_all())
     bound_sets = BoundSets(client, cache, settings.namespace)
-    observer = Observer(cache, settings, open_shift, bound_sets)
-    controller = Controller(cache, observer, Supplier(authorities, resolver), Applier(client, cache, recorder), without=missing)
+    observer = Observer(cache, settings, open_shift, bound_sets, records)
+    controller = Controller(cache, observer, Supplier(authorities, resolver), Applier(client, cache, recorder, records), without=missing)
     authorities.subscribe(controller.reconcile_all)
     snapshots.lead({"runs": controller.waiting, "addon": addon.waiting})
     try:
@@ -123,6 +131,7 @@ async def _lead(
             tasks.create_task(authorities.run())
             tasks.create_task(resolver.run())
             tasks.create_task(bound_sets.run())
+            tasks.create_task(records.run(controller.look_at_ended))
             await bound_sets.ready.wait()
             await authorities.ready.wait()  # a run needs a server certificate and the trust bundles
             tasks.create_task(addon.run())
@@ -156,7 +165,7 @@ async def _until_answered(request: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(RETRY_EVERY)
 
 
-def _problems(cache: Cache, authorities: Authorities) -> list[str]:
+def _problems(cache: Cache, authorities: Authorities, records: Records) -> list[str]:
     found = [f"cannot watch {kind}: {why}" for kind, why in cache.problems().items()]
-    found += [authorities.problem] if authorities.problem else []
+    found += [each for each in (authorities.problem, records.problem) if each]
     return found if found or cache.synced() else ["the watch cache is not synced yet"]

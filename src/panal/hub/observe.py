@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -17,20 +18,23 @@ from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.parse import FederatedLearning, Metadata, ParseError, parse
 from panal.api.progress import Progress
+from panal.api.status import ENDED
 from panal.api.types import Phase
-from panal.hub import views, works
+from panal.hub import evidence, views, works
 from panal.hub.bound_sets import BoundSets
+from panal.hub.records import RECEIPTS, Records
 from panal.hub.settings import Settings
 from panal.hub.watched import ADDON_KINDS, BY_NAME, BY_PLACEMENT, BY_RUN, ENTRANCES, RunKey
 from panal.kube import kinds
 from panal.kube.cache import Cache
 from panal.kube.kinds import Kind
-from panal.kube.objects import Object, version_of
+from panal.kube.objects import Object, labels_of, version_of
 from panal.lifecycle import policies
 from panal.lifecycle.world import (
     ClusterView,
     Compliance,
     Credentials,
+    Evidence,
     JobView,
     Networks,
     OtherRun,
@@ -73,11 +77,14 @@ class Observer:
         settings: Settings,
         open_shift: bool,
         bound_sets: BoundSets,
+        records: Records,
     ) -> None:
         self._cache = cache
         self._settings = settings
         self._open_shift = open_shift
         self._bound_sets = bound_sets
+        self._records = records
+        self._software = evidence.software()
         self._clusters = _Kept(cache, (kinds.MANAGED_CLUSTER,), self._read_clusters)
         self._sites = _Kept(cache, ADDON_KINDS, self._read_sites)
         self._clusters_seen: dict[str, tuple[str, ClusterView]] = {}  # by name: resourceVersion and view: each version is parsed once
@@ -124,6 +131,8 @@ class Observer:
             export=self._after(run, names.export(run.name)),
             validation=self._after(run, names.validation(run.name)),
             publication=self._after(run, names.publication(run.name)),
+            asking={w.cluster: w for w in self.asking(run)},
+            evidence=self._evidence(run) if self._records.key else None,
         )
 
     @property
@@ -132,7 +141,13 @@ class Observer:
 
     def works(self, run: Run | Metadata) -> list[WorkView]:
         """An agent may label other works of its cluster as those of the run; only the name is the controller's."""
-        name = names.work(run.name, names.run_id(run.namespace, run.name, run.uid))
+        return self._works_named(run, names.work(run.name, names.run_id(run.namespace, run.name, run.uid)))
+
+    def asking(self, run: Run | Metadata) -> list[WorkView]:
+        """The works by which sites are asked to countersign the run's record."""
+        return self._works_named(run, names.asking(run.name, names.run_id(run.namespace, run.name, run.uid)))
+
+    def _works_named(self, run: Run | Metadata, name: str) -> list[WorkView]:
         found = (w[works.VIEW] for w in self._cache.by_index(kinds.MANIFEST_WORK, BY_RUN, run.uid))
         return [view for view in found if view.name == name]
 
@@ -160,11 +175,15 @@ class Observer:
         return {ClusterName(cluster): view for cluster, (_, view) in seen.items()}
 
     def _credentials(self, run: Run) -> Credentials:
-        """The reporter's request for a certificate, and the last certificate that it received."""
+        """The reporter's request for a certificate, and what the run's gateway has got."""
         progress = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
         gateway = self._one(kinds.CONFIG_MAP, run, names.gateway(run.name))
         request, current = ((o or {}).get("data") or {} for o in (progress, gateway))
-        return Credentials(request=request.get(names.KEY_REQUEST, ""), certificate=current.get(names.KEY_CERTIFICATE, ""))
+        return Credentials(
+            request=request.get(names.KEY_REQUEST, ""),
+            trust=current.get(names.KEY_TRUST, ""),
+            certificate=current.get(names.KEY_CERTIFICATE, ""),
+        )
 
     def _one(self, kind: Kind, run: Run, name: str) -> Object | None:
         """The run's object of that name; None if it belongs to an earlier run of the same name."""
@@ -188,7 +207,11 @@ class Observer:
 
     def _progress(self, run: Run, job: Object | None) -> Progress | None:
         """The progress that this Job's reporter has written; None if it is from an earlier attempt."""
-        found = self._one(kinds.CONFIG_MAP, run, names.progress(run.name))
+        progress = self._parsed(run, self._one(kinds.CONFIG_MAP, run, names.progress(run.name)))
+        return progress if job and progress and progress.attempt == job["metadata"]["uid"] else None
+
+    def _parsed(self, run: Run, found: Object | None) -> Progress | None:
+        """The progress in the ConfigMap, of whatever attempt."""
         if found is None:
             return None
         version, progress = self._progress_seen.get(run.uid, (None, None))
@@ -197,7 +220,7 @@ class Observer:
             if run.uid not in self._progress_seen and len(self._progress_seen) == MAX_PROGRESS:
                 self._progress_seen.pop(next(iter(self._progress_seen)))
             self._progress_seen[run.uid] = version_of(found), progress
-        return progress if job and progress and progress.attempt == job["metadata"]["uid"] else None
+        return progress
 
     def _compliance(self, run: Run, clusters: Iterable[ClusterName]) -> Compliance:
         """Empty on a hub without policies, and until they may be read."""
@@ -228,6 +251,16 @@ class Observer:
         """The Job of that name, which works on the model of a run that has ended."""
         job = self._one(kinds.JOB, run, name) if run.status.phase is Phase.COMPLETED else None
         return views.job(job, self._cache.by_index(kinds.POD, BY_RUN, run.uid)) if job else None
+
+    def _evidence(self, run: Run) -> Evidence:
+        """Of a run that has not ended only that it will have a record."""
+        if run.status.phase not in ENDED:
+            return Evidence(self._records.key)
+        found = {name: self._one(kinds.CONFIG_MAP, run, name(run.name)) for name in evidence.MAPS}
+        of_run = (obj for _, obj in self._of_run(run, kinds.CONFIG_MAP))
+        receipts = [obj for obj in of_run if labels_of(obj).get(names.LABEL_COMPONENT) == RECEIPTS]
+        view = evidence.view(self._records.key, found, receipts)
+        return replace(view, software=self._software, progress=self._parsed(run, found[names.progress]))
 
     def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:
         found = self._of_run(run, *self._entrances(), *NOT_NEEDED_AFTER_END)

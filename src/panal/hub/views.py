@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from panal.addon.config import SiteConfig
-from panal.addon.issued import latest_end
+from panal.addon.issued import issued, latest_end
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.api.status import ENDED
@@ -37,6 +37,7 @@ def site(obj: Object, config: SiteConfig) -> SiteView:
         revoked=annotations.get(names.ANNOTATION_REVOKED, ""),
         denied=rotated.get("message", "") if rotated.get("status") == "False" else "",
         config=config,
+        issued=issued(obj),
     )
 
 
@@ -142,6 +143,7 @@ def container(status: dict[str, Any]) -> ContainerView:
     return ContainerView(
         name=status["name"],
         image=status.get("image", ""),
+        image_id=status.get("imageID", ""),
         running="running" in state,
         waiting=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),

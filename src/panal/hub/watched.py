@@ -16,7 +16,7 @@ from panal.addon.requests import is_pending
 from panal.addon.requests import requester as cluster_of
 from panal.api import names
 from panal.api.status import ENDED
-from panal.hub import works
+from panal.hub import evidence, works
 from panal.hub.views import run_uid
 from panal.kube import kinds
 from panal.kube.cache import Cache, Watched
@@ -170,10 +170,10 @@ def _placement(obj: Object) -> Iterable[str]:
 
 
 def _trimmed_config_map(obj: Object) -> Object:
-    """A run's history is large, changes often, and decides nothing."""
+    """A run's history is large, changes often, and decides nothing. Records are large as well."""
     if _is_history(obj):
         obj.pop("binaryData", None)
-    return drop_managed_fields(obj)
+    return drop_managed_fields(evidence.trimmed(obj))
 
 
 def _is_history(obj: Object) -> bool:

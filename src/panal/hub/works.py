@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from panal.api import names
 from panal.api.names import ClusterName
 from panal.hub.views import created, time_of
 from panal.kube.decoding import decode
@@ -21,6 +22,7 @@ from panal.lifecycle.world import WorkView
 
 KEPT = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 DEEPEST = 50  # levels of the spec; a Pod template needs less than half of them
+TOLD = ("Pod", names.RECORD_KIND)  # the manifests with feedback
 VIEW, PACKED = "view", "packed"  # fields that no ManifestWork has
 SAMPLES = 64
 _samples: dict[str, bytes] = {}  # by name of works, which the works of a run share: one of them, as JSON
@@ -101,8 +103,8 @@ def view(work: Object) -> WorkView:
     applied = condition(work, "Applied")
     current = applied.get("observedGeneration") == metadata.get("generation")
     reported = ((work.get("status") or {}).get("resourceStatus") or {}).get("manifests") or ()
-    pod: dict[str, Any] = next((m for m in reported if (m.get("resourceMeta") or {}).get("kind") == "Pod"), {})
-    exists = any(c.get("type") == "Available" and c.get("status") == "True" for c in pod.get("conditions") or ())
+    told: dict[str, Any] = next((m for m in reported if (m.get("resourceMeta") or {}).get("kind") in TOLD), {})
+    exists = any(c.get("type") == "Available" and c.get("status") == "True" for c in told.get("conditions") or ())
     return WorkView(
         cluster=ClusterName(sys.intern(metadata["namespace"])),
         name=sys.intern(metadata["name"]),
@@ -113,7 +115,7 @@ def view(work: Object) -> WorkView:
         applied={"True": True, "False": False}.get(applied.get("status", "")) if current else None,
         applied_message=_why_not_applied(reported) or ("" if current and applied.get("status") == "True" else applied.get("message", "")),
         pod_exists=exists,
-        feedback=_feedback(pod) if exists else {},
+        feedback=_feedback(told) if exists else {},
     )
 
 

@@ -12,7 +12,6 @@ from datetime import datetime
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.lifecycle.collaborators import WORK_API
-from panal.lifecycle.metadata import identity
 from panal.lifecycle.placement import CLUSTER_API
 from panal.lifecycle.plan import Event, Plan, Ref
 from panal.lifecycle.reasons import Reason, with_remedy
@@ -22,10 +21,15 @@ NAMED = 10
 ENTRANCES = ("Service", "Route", "TLSRoute", "Ingress")
 
 
+def asking(world: World) -> list[Ref]:
+    """The works by which sites are asked to countersign the record, as far as they are not being deleted yet."""
+    return [_work(w) for _, w in sorted(world.asking.items()) if w.deleting_since is None]
+
+
 def works_of(world: World, clusters: Iterable[ClusterName]) -> list[Ref]:
     """The works of these clusters that are not being deleted yet."""
     found = (world.works[c] for c in sorted(clusters) if c in world.works)
-    return [_work(world, w) for w in found if w.deleting_since is None]
+    return [_work(w) for w in found if w.deleting_since is None]
 
 
 def job(world: World) -> list[Ref]:
@@ -49,10 +53,11 @@ def deletion(world: World, now: datetime) -> Plan:
     """Deletes the works first. Then our finalizer is removed, and Kubernetes deletes what the run owns."""
     if names.FINALIZER not in world.run.finalizers:
         return Plan()
-    given_up = [w for w in world.works.values() if _overdue(world, w, now)]
-    going = works_of(world, world.works) + [_work(world, w, strip=True) for w in given_up]
+    works = [*world.works.values(), *world.asking.values()]
+    given_up = [w for w in works if _overdue(world, w, now)]
+    going = works_of(world, world.works) + asking(world) + [_work(w, strip=True) for w in given_up]
     events = (_given_up(given_up),) if given_up else ()
-    if going or world.works:
+    if going or works:
         return Plan(delete=(*going, *job(world)), events=events, look_again=_next_look(world, now))
     return Plan(delete=(*job(world), *bindings(world, frozenset())), remove_finalizer=True)
 
@@ -62,13 +67,13 @@ def _overdue(world: World, work: WorkView, now: datetime) -> bool:
 
 
 def _next_look(world: World, now: datetime) -> float:
-    since = [w.deleting_since for w in world.works.values() if w.deleting_since]
+    since = [w.deleting_since for w in (*world.works.values(), *world.asking.values()) if w.deleting_since]
     left = min(((s + world.cleanup_limit - now).total_seconds() for s in since), default=world.cleanup_limit.total_seconds())
     return max(left, 0.0) + 1.0
 
 
 def _given_up(works: list[WorkView]) -> Event:
-    clusters = sorted(w.cluster for w in works)
+    clusters = sorted({w.cluster for w in works})
     named = ", ".join(clusters[:NAMED]) + (f" and {len(clusters) - NAMED} more" if len(clusters) > NAMED else "")
     message = f"{named} did not remove its collaborator in time; the hub no longer waits for it"
     return Event("Warning", Reason.CLEANUP_INCOMPLETE.value, with_remedy(Reason.CLEANUP_INCOMPLETE, message))
@@ -80,6 +85,5 @@ def bindings(world: World, named: Collection[str]) -> list[Ref]:
     return [Ref(f"{CLUSTER_API}/v1beta2", "ManagedClusterSetBinding", world.run.namespace, name) for name in unused]
 
 
-def _work(world: World, work: WorkView, strip: bool = False) -> Ref:
-    name = names.work(world.run.name, identity(world.run))
-    return Ref(WORK_API, "ManifestWork", work.cluster, name, work.uid, strip_finalizers=strip)
+def _work(work: WorkView, strip: bool = False) -> Ref:
+    return Ref(WORK_API, "ManifestWork", work.cluster, work.name, work.uid, strip_finalizers=strip)

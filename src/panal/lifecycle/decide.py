@@ -17,6 +17,7 @@ else the run starts. Each of these steps changes an object on the hub, which tri
 6. If the aggregator is lost, its Job is deleted, and the next pass applies another one (`recovery`).
 7. The run ends with the Job: Completed, or Failed with the reason of its main container.
 8. If the run is Completed, further Jobs export, validate and publish its model (`after_run`). The phase does not change any more.
+   Beside that its record is stored, and sites with a policy countersign it (`countersigning`).
 If the hub refuses an object before the Job exists, the run is Failed if a retry cannot help, else Waiting.
 """
 
@@ -35,6 +36,7 @@ from panal.lifecycle import (
     aggregator,
     cleanup,
     collaborators,
+    countersigning,
     diagnosis,
     exposure,
     initial_model,
@@ -79,7 +81,7 @@ def decide(world: World, now: datetime) -> Plan:
     if world.run.deleting_since:
         return cleanup.deletion(world, now)
     if world.run.status.phase in (Phase.COMPLETED, Phase.FAILED):
-        return after_run(world, cleanup.after_end(world), now)
+        return countersigning.follow(world, after_run(world, cleanup.after_end(world), now), now)
     return _plan(world, _refused(world, _step(world, now)), now)
 
 
@@ -326,6 +328,8 @@ def _plan(world: World, step: Step, now: datetime) -> Plan:
     new = status.build(world, step.outcome, now)
     changed = new != world.run.status or not world.run.has_status
     look_again = step.look_again
+    if step.outcome.phase in (Phase.COMPLETED, Phase.FAILED) and world.evidence is not None:
+        look_again = 0.0  # for its record
     if look_again is None and step.outcome.phase is Phase.WAITING:
         look_again = deadline_left(world, now)
     changes = story.events(world.run.status if world.run.has_status else Status(), new) if changed else []

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from panal.api import names
-from panal.lifecycle.world import Object, Run
+from panal.lifecycle.world import Object
 
 
-def labels(run: Run | None, component: str = "") -> dict[str, str]:
+class Owner(Protocol):
+    """A run, or what identifies it."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+
+
+def labels(run: Owner | None, component: str = "") -> dict[str, str]:
     """The labels by which the controller finds its objects. `run` is None for an object that several runs share."""
     found = dict(names.MANAGED_BY)
     if run:
@@ -16,7 +29,7 @@ def labels(run: Run | None, component: str = "") -> dict[str, str]:
     return found
 
 
-def owned(run: Run, api_version: str, kind: str, name: str, component: str = "") -> Object:
+def owned(run: Owner, api_version: str, kind: str, name: str, component: str = "") -> Object:
     """An object in the run's namespace, without content, that Kubernetes deletes with the run."""
     owner = {
         "apiVersion": names.API_VERSION,
@@ -33,5 +46,5 @@ def owned(run: Run, api_version: str, kind: str, name: str, component: str = "")
     }
 
 
-def identity(run: Run) -> str:
+def identity(run: Owner) -> str:
     return names.run_id(run.namespace, run.name, run.uid)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
+from panal.api.names import ClusterName
 from panal.api.types import Status
+from panal.evidence.receipt import Signed
 from panal.lifecycle.collaborators import Works
 from panal.lifecycle.world import Object
 
@@ -33,10 +37,42 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`hub.apply` adds the finalizer, applies objects and works, writes the status (None: unchanged) and the Events, deletes objects, and
-    removes the finalizer, in this order."""
+class Keep:
+    """Stores the record of a run, and enters it into the hub's ledger. `asked`: the clusters that are to countersign it."""
 
+    content: Object
+    asked: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Enters a stored record into the hub's ledger. `record`: its SHA-256."""
+
+    record: str
+    recorded: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Stores receipts. `asked`: all clusters that were asked, in their order."""
+
+    receipts: Mapping[ClusterName, Signed]
+    asked: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Seals which receipts there are."""
+
+    content: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`hub.apply` takes the steps of the evidence, adds the finalizer, applies objects and works, writes the status (None: unchanged) and
+    the Events, deletes objects, and removes the finalizer, in this order."""
+
+    evidence: tuple[Keep | Enter | Receive | Close, ...] = ()
     apply: tuple[Object, ...] = ()
     works: Works | None = None
     delete: tuple[Ref, ...] = ()

@@ -110,6 +110,10 @@ class Reason(StrEnum):
     PUBLISHED = "Published"
     NOT_PUBLISHED = "NotPublished"
     PUBLISH_FAILED = "PublishFailed"
+    # the condition Countersigned of a run with sites that have a policy
+    COUNTERSIGNING = "Countersigning"
+    COUNTERSIGNED = "Countersigned"
+    NOT_COUNTERSIGNED = "NotCountersigned"
     # conditions that do not end a run: the app's result may be wrong
     MODEL_SUSPECT = Doubt.MODEL_SUSPECT.value
     MODEL_CHANGED = Doubt.MODEL_CHANGED.value
@@ -138,6 +142,8 @@ NORMAL = frozenset(
         Reason.COMPLETED,
         Reason.WITHOUT_MODEL,
         Reason.EVALUATED,
+        Reason.COUNTERSIGNING,
+        Reason.COUNTERSIGNED,
     }
 )
 
@@ -205,6 +211,7 @@ REMEDY: dict[str, str] = {
     Reason.NOTEBOOK_FAILED: "The model is stored. Read the report, and look at the model before you use it.",
     Reason.VALIDATION_FAILED: "The model is stored. Correct what the message names; `panal notebook` executes a notebook on it.",
     Reason.NOT_PUBLISHED: "The model is stored. Look at it before you publish it by hand.",
+    Reason.NOT_COUNTERSIGNED: "The record and the other receipts stay. Ask the owners of the sites: their ledgers have what has left.",
     Reason.PUBLISH_FAILED: "The model is stored. Correct what the message names; a new run publishes its model.",
     Reason.CLEANUP_INCOMPLETE: "Once the cluster is available, its agent removes the rest within an hour. You can also remove it yourself.",
 }

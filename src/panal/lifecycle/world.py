@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from panal.addon.config import NOTHING, SiteConfig
+from panal.addon.issued import Issued
 from panal.api.names import ClusterName
 from panal.api.progress import Progress
 from panal.api.types import Spec, Status
+from panal.gateway.traffic import Traffic
 from panal.runtimes.base import Partition
 
 Object = dict[str, Any]  # a Kubernetes object as JSON
@@ -50,6 +52,7 @@ class ContainerView:
 
     name: str
     image: str
+    image_id: str = ""  # as the node has it, with its digest
     running: bool = False
     waiting: str = ""
     waiting_message: str = ""
@@ -113,12 +116,13 @@ class ClusterView:
 @dataclass(frozen=True, slots=True)
 class SiteView:
     """The add-on on one cluster. `certified` is the expiry of its certificate, None if it has none; `revoked` is the time of a revocation;
-    `denied` is why its last certificate request was denied."""
+    `denied` is why its last certificate request was denied; `issued` are the certificates that were issued to it and have not expired."""
 
     certified: datetime | None
     revoked: str = ""
     denied: str = ""
     config: SiteConfig = NOTHING
+    issued: tuple[Issued, ...] = ()
 
 
 # The state of a policy on each cluster (Compliant, NonCompliant, Pending, or empty: none yet), by `names.replicated_policy`. Policies that
@@ -194,6 +198,30 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The run's record and what sites say about it. `key`: the public key of the hub, PEM. `software`: versions by name.
+
+    `record`: the SHA-256 of the stored record, empty if there is none. `recorded`: its time. `asked`: the clusters that are to countersign
+    it. `entry`: that of the hub's ledger. `receipts`: the hash of each that is stored. `closing`: what the hub has sealed about them, with
+    `receipts` and `missing`; None while receipts are awaited.
+
+    `admitted`: the clusters that the gateway admitted last. `traffic`: what it counted of each cluster. `progress`: what the run's last
+    reporter has written, also if its Job is gone."""
+
+    key: str
+    software: Mapping[str, str] = field(default_factory=dict)
+    record: str = ""
+    recorded: datetime | None = None
+    asked: tuple[ClusterName, ...] = ()
+    entry: Mapping[str, Any] | None = None
+    receipts: Mapping[ClusterName, str] = field(default_factory=dict)
+    closing: Mapping[str, Any] | None = None
+    admitted: tuple[ClusterName, ...] = ()
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     run: Run
     images: Images
@@ -228,3 +256,5 @@ class World:
     export: JobView | None = None  # the Jobs that export, validate and publish the model
     validation: JobView | None = None
     publication: JobView | None = None
+    asking: Mapping[ClusterName, WorkView] = field(default_factory=dict)  # the works by which sites are asked to countersign the record
+    evidence: Evidence | None = None  # None while the hub has no key to sign records with

@@ -11,14 +11,15 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from panal.api.figures import kept
 from panal.api.history import FILE, LIMIT, MAX_FAILED, head
-from panal.api.progress import Metric, Progress
+from panal.api.progress import HistoryHead, Metric, Progress
+from panal.evidence.rows import HASH, PREVIOUS, chained, first
 from panal.pod.tools.codes import END
 from panal.pod.tools.files import replace
 from panal.pod.tools.records import Record, Resumed, Round
@@ -34,13 +35,16 @@ Bytes = tuple[int, int]  # received and sent
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A complete round as a line of JSON, compressed with gzip. `brief` is without `clusters`. `size`: bytes of all rows up to this one."""
+    """A complete round as a line of JSON, compressed with gzip. `brief` is without `clusters` and chain. `size`: bytes of all rows up to
+    this one. `previous` and `hash` chain the rows of the file (`panal.evidence.rows`)."""
 
     round: int
     time: float | None
     size: int
     full: bytes
     brief: bytes
+    previous: str
+    hash: str
 
 
 def _no_traffic() -> Mapping[str, Bytes]:
@@ -94,7 +98,7 @@ class HistoryLog:
         rows: list[Row] = []
         for line in gzip.decompress(packed).splitlines():
             if int((content := json.loads(line))["round"]) <= most:
-                rows.append(_row(content, rows[-1].size if rows else 0))
+                rows.append(self._row(content, rows))
         self.rows = rows
         self.version += 1
 
@@ -110,11 +114,24 @@ class HistoryLog:
         self._before = dict(counters) if known is None else _sum(self._before, known)
         phases = self._phases if self._phases_of == number else {}
         ended = {"resumed": self._resumed or None, "time": time, "seconds": _duration(state.seconds), "metrics": _rounded(state.metrics)}
-        self.rows.append(_row(_content(state, number, phases, traffic, ended), self.rows[-1].size if self.rows else 0))
+        self.rows.append(self._row(_content(state, number, phases, traffic, ended), self.rows))
         if len(self.rows) > MAX_ROWS:
             self.rows = self.rows[MAX_ROWS // 10 :]
         self._resumed = False
         self.version += 1
+
+    def _row(self, content: Mapping[str, Any], before: Sequence[Row]) -> Row:
+        """The row that follows `before`. Without one it may be the first that a checkpoint has kept."""
+        last = before[-1] if before else None
+        previous = last.hash if last else str(content.get(PREVIOUS) or first(self.run))
+        own = {name: value for name, value in content.items() if name not in (PREVIOUS, HASH)}
+        return _row(own, last.size if last else 0, previous)
+
+    def head(self) -> HistoryHead:
+        """The end of the chain, for the hub."""
+        rows = self.rows
+        begin = rows[0].previous if rows else first(self.run)
+        return HistoryHead(rows=len(rows), first=begin, hash=rows[-1].hash if rows else begin)
 
     def _drop_after(self, number: int) -> None:
         """Rounds that are repeated count once."""
@@ -220,12 +237,17 @@ def _moment(time: float | None) -> float | None:
     return time if time is not None and 0 <= time <= LAST_MOMENT else None
 
 
-def _row(content: Mapping[str, Any], before: int = 0) -> Row:
+def _row(content: Mapping[str, Any], before: int, previous: str) -> Row:
     """`before`: the size of the rows before it."""
-    brief = _line(_brief(content))
-    full = _line(content) if before < MAX_SIZE else brief
-    packed = (gzip.compress(line, 6, mtime=0) for line in (full, brief))
-    return Row(int(content["round"]), content.get("time"), before + len(full), *packed)
+    brief = _brief(content)
+    row = chained(content if before < MAX_SIZE else brief, previous)
+    full = _line(row)
+    size = before + len(full)
+    return Row(int(content["round"]), content.get("time"), size, _packed(full), _packed(_line(brief)), previous, row[HASH])
+
+
+def _packed(line: bytes) -> bytes:
+    return gzip.compress(line, 6, mtime=0)
 
 
 def _brief(content: Mapping[str, Any]) -> dict[str, Any]:

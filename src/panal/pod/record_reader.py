@@ -48,6 +48,8 @@ class RecordReader:
             case Resumed(round=round_) if (before := self.checkpoints.restored(round_)) is not None:
                 self.state.resume(before, round_)
                 self.historian.restore(before.history, round_)
+        if (head := self.historian.history.head()) != self.state.progress.history:
+            self.state.update(history=head)
 
 
 def _parsed(line: bytes) -> Record | None:

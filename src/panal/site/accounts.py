@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from panal.evidence.ledger import Entry
 from panal.site.codes import Code
 from panal.site.decide import NOTHING, Left, Verdict
-from panal.site.ledger import Entry
 
 EXHAUSTED = (Code.ROUNDS_EXHAUSTED, Code.BYTES_EXHAUSTED)
 

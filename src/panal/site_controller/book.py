@@ -17,11 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from panal.evidence.canonical import canonical
+from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked, sealed
+from panal.evidence.sealed import public_pem
 from panal.site.accounts import Accounts, Kind
-from panal.site.ledger import BrokenLedgerError, Entry, Head, canonical, checked, sealed
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,6 @@ def lines(paths: list[Path]) -> Iterator[bytes]:
     for path in paths:
         with path.open("rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
-
-
-def public_pem(key: Ed25519PublicKey) -> str:
-    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def written(moment: datetime) -> str:

@@ -17,8 +17,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from panal.site.ledger import BrokenLedgerError, Entry, Head, canonical, checked
-from panal.site_controller.book import KEY, files, lines, public_pem
+from panal.evidence.canonical import canonical
+from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked
+from panal.evidence.sealed import fingerprint, public_pem
+from panal.site_controller.book import KEY, files, lines
 from panal.site_controller.settings import LEDGER_DIR, LEDGER_VARIABLE
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -72,7 +74,7 @@ def head(folder: Path) -> Entry:
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError(f"{KEY} is no Ed25519 key")
     last = _last(checked(lines(files(folder)), key))
-    return {"number": last.number, "hash": last.hash, "key": public_pem(key)}
+    return {"number": last.number, "hash": last.hash, "key": public_pem(key), "fingerprint": fingerprint(key)}
 
 
 def _last(found: Iterable[Entry]) -> Head:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from panal.api import names
+from panal.evidence.sealed import public_pem
 from panal.kube import kinds
 from panal.kube.cache import Cache, Timing, Watched
 from panal.kube.client import Client
@@ -22,7 +23,7 @@ from panal.kube.logs import log_to_stdout
 from panal.kube.process import first_error, until_terminated
 from panal.kube.times import now_utc
 from panal.site_controller.access import Access, KeyUnusableError, ledger_key
-from panal.site_controller.book import Book, public_pem
+from panal.site_controller.book import Book
 from panal.site_controller.checks import BY_UID, Checks, by_uid, context, health, serving
 from panal.site_controller.gate import Gate
 from panal.site_controller.settings import Settings, SettingsError, load

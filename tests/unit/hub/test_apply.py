@@ -46,5 +46,5 @@ AWAY, DENIED = Unavailable(503, "ServiceUnavailable", "etcd is away"), Forbidden
 async def test_deletions_that_an_outage_interrupts_go_on_soon(since: int, error: KubeError, raised: type[KubeError]) -> None:
     client: Any = Deletions(since, error)
     with pytest.raises(raised):
-        await Applier(client, client, client).delete(Ref("v1", "Pod", "ns", str(number), "uid") for number in range(100))
+        await Applier(client, client, client, client).delete(Ref("v1", "Pod", "ns", str(number), "uid") for number in range(100))
     assert (client.tried == 100) == (error is DENIED)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from panal.evidence.ledger import checked
 from panal.site.accounts import Kind
-from panal.site.ledger import checked
 from panal.site_controller.book import KEY, LEDGER, Book, LedgerUnavailableError, files, lines
 from panal.site_controller.ledger import moment
 

@@ -1,4 +1,4 @@
-"""The ledger of a site: one JSON object in each line, which can be checked without panal.
+"""A ledger, such as that of a site: one JSON object in each line, which can be checked without panal.
 
 Each entry has the SHA-256 of the one before it (`previous`), its own (`hash`: of its canonical JSON without `hash` and `signature`), and an
 Ed25519 signature of that. An entry that is changed, left out or put in breaks the chain; the last ones cannot be left out unnoticed by
@@ -8,7 +8,6 @@ whoever has seen a later hash.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from panal.evidence.canonical import canonical, digest
 
 Entry = dict[str, Any]
 FIRST = "0" * 64  # the previous hash of the first entry
@@ -34,21 +35,17 @@ class BrokenLedgerError(ValueError):
     """The message names the entry and what is wrong with it."""
 
 
-def canonical(content: Mapping[str, Any]) -> bytes:
-    """JSON without spaces, with sorted keys, in UTF-8."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
 def sealed(content: Mapping[str, Any], head: Head, key: Ed25519PrivateKey) -> tuple[Entry, Head]:
     """The entry that follows `head`, and the new head."""
     entry: Entry = {**content, "number": head.number + 1, "previous": head.hash}
-    entry["hash"] = _digest(entry)
+    entry["hash"] = hash_of(entry)
     entry["signature"] = base64.b64encode(key.sign(bytes.fromhex(entry["hash"]))).decode()
     return entry, Head(entry["number"], entry["hash"])
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical({name: value for name, value in entry.items() if name not in SEALED})).hexdigest()
+def hash_of(entry: Mapping[str, Any]) -> str:
+    """What the hash of an entry must be."""
+    return digest({name: value for name, value in entry.items() if name not in SEALED})
 
 
 def checked(lines: Iterable[bytes | str], key: Ed25519PublicKey, head: Head = Head()) -> Iterator[Entry]:
@@ -76,13 +73,13 @@ def _problem(entry: Any, number: int, head: Head, key: Ed25519PublicKey) -> str:
     if entry["previous"] != head.hash:
         return f"does not follow entry {head.number}"
     try:
-        digest = _digest(entry)
+        wanted = hash_of(entry)
     except ValueError:
         return "has a number that is not finite"
-    if entry["hash"] != digest:
+    if entry["hash"] != wanted:
         return "was changed"
     try:
-        key.verify(base64.b64decode(entry["signature"], validate=True), bytes.fromhex(digest))
+        key.verify(base64.b64decode(entry["signature"], validate=True), bytes.fromhex(wanted))
     except (InvalidSignature, ValueError):
         return "was not signed with this key"
     return ""

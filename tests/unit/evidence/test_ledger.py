@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from panal.site.ledger import BrokenLedgerError, Head, canonical, checked, sealed
+from panal.evidence.canonical import canonical
+from panal.evidence.ledger import BrokenLedgerError, Head, checked, sealed
 
 KEY, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 CONTENT: list[dict[str, Any]] = [{"kind": "left", "bytes": n, "run": "mnist/digits", "text": "ä\u2028", "rules": ["a"]} for n in range(5)]

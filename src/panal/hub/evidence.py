@@ -1,0 +1,111 @@
+"""What the watch cache keeps of the ConfigMaps with a run's evidence, without the records themselves, and what decisions read of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from importlib.metadata import distributions
+from typing import Any
+
+from panal.api import names
+from panal.api.names import ClusterName
+from panal.evidence.canonical import digest
+from panal.gateway.traffic import of_text
+from panal.hub.records import (
+    COMPONENT,
+    KEY_ASKED,
+    KEY_CLOSING,
+    KEY_DIGEST,
+    KEY_ENTRY,
+    KEY_RECORD,
+    KEY_RECORDED,
+    RECEIPTS,
+)
+from panal.kube.objects import Object, labels_of
+from panal.lifecycle.world import Evidence
+
+MAPS: tuple[Callable[[str], str], ...] = (names.evidence, names.sealed, names.gateway, names.progress)
+
+
+def software() -> dict[str, str]:
+    """The versions of the distributions in the controller's image, by name."""
+    found = {each.metadata["Name"]: each.version for each in distributions() if each.metadata["Name"]}
+    return dict(sorted(found.items()))
+
+
+def trimmed(config_map: Object) -> Object:
+    """The object, or for what is not its run's evidence the same."""
+    component, data = labels_of(config_map).get(names.LABEL_COMPONENT), config_map.get("data") or {}
+    if component == COMPONENT:
+        data.pop(KEY_RECORD, None)
+        if KEY_CLOSING in data:
+            data[KEY_CLOSING] = json.dumps(_closing(data[KEY_CLOSING]))
+    elif component == RECEIPTS:
+        config_map["data"] = {cluster: _hash(text) for cluster, text in data.items()}
+    return config_map
+
+
+def _closing(text: str) -> dict[str, Any]:
+    content = _parsed(text).get("content")
+    content = content if isinstance(content, dict) else {}
+    receipts, missing = content.get("receipts"), content.get("missing")
+    return {
+        "receipts": dict.fromkeys(receipts, "") if isinstance(receipts, dict) else {},
+        "missing": {str(name): str(why) for name, why in missing.items()} if isinstance(missing, dict) else {},
+    }
+
+
+def _hash(text: str) -> str:
+    """Of a stored receipt; empty if it is none."""
+    try:
+        found = json.loads(_parsed(text)["receipt"])
+        return digest(found) if isinstance(found, dict) else ""
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def view(key: str, maps: Mapping[Callable[[str], str], Object | None], receipts: Iterable[Object]) -> Evidence:
+    """Of a run that has ended, from its ConfigMaps as the cache has them, by what names them."""
+    about, seal, gateway, progress = (_data(maps[name]) for name in MAPS)
+    entry = _parsed(seal.get(KEY_ENTRY, ""))
+    hash_ = about.get(KEY_DIGEST, "")
+    closing = _parsed(seal[KEY_CLOSING]) if KEY_CLOSING in seal else None
+    return Evidence(
+        key=key,
+        record=hash_,
+        recorded=_time(about.get(KEY_RECORDED, "")),
+        asked=tuple(ClusterName(each) for each in _list(about.get(KEY_ASKED, ""))),
+        entry=entry if entry and entry.get("record") == hash_ else None,
+        receipts={ClusterName(cluster): found for each in receipts for cluster, found in _data(each).items()},
+        closing=closing,
+        admitted=tuple(ClusterName(each) for each in _list(gateway.get(names.KEY_PARTICIPANTS, ""))),
+        traffic=of_text(progress.get(names.KEY_TRAFFIC, "")),
+    )
+
+
+def _data(config_map: Object | None) -> dict[str, str]:
+    return (config_map or {}).get("data") or {}
+
+
+def _list(text: str) -> list[str]:
+    try:
+        found = json.loads(text) if text else []
+    except ValueError:
+        return []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None

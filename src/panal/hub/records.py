@@ -1,0 +1,235 @@
+"""The records of runs on the hub: stored in ConfigMaps beside the run, sealed by the hub's key, and chained.
+
+| ConfigMap | has |
+|---|---|
+| `<run>-evidence` | the record, immutable; of a long one the names of its parts, which are written first |
+| `<run>-evidence-sealed` | the entry of the hub's ledger, and later what is sealed about the receipts |
+| `<run>-evidence-receipts-N` | receipts, by cluster |
+| `panal-evidence` in the controller's namespace | the hub's public key, and the last entry of its ledger |
+
+The hub's ledger has one entry for each record (`panal.evidence.ledger`). Its last entry is written first, and then copied beside the run;
+it is not replaced before that copy is there. So a controller that is killed at any moment leaves neither a gap nor two entries of one
+number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from panal.api import names
+from panal.evidence.canonical import canonical, digest
+from panal.evidence.ledger import Entry, Head, sealed
+from panal.evidence.receipt import RECORD, Signed
+from panal.evidence.sealed import public_pem, signed
+from panal.kube import kinds
+from panal.kube.backoff import Backoff
+from panal.kube.client import Client
+from panal.kube.errors import AlreadyExists, Conflict, Forbidden, KubeError, NotFound
+from panal.kube.objects import Object, owner_uids, version_of
+from panal.lifecycle.metadata import Owner, owned
+from panal.lifecycle.plan import Close, Enter, Keep, Receive
+from panal.lifecycle.record import written
+
+log = logging.getLogger(__name__)
+
+KEY_NAME, PUBLIC_KEY, LAST = "ed25519.key", "key.pub", "last"
+KEY_RECORD, KEY_PARTS, KEY_DIGEST, KEY_RECORDED, KEY_ASKED, KEY_ENTRY, KEY_CLOSING = (
+    "record", "parts", "sha256", "recorded", "asked", "entry", "countersigning",
+)  # fmt: skip
+COMPONENT, RECEIPTS = "evidence", "receipts"  # of the ConfigMaps
+PART = 200_000  # characters of a record in one ConfigMap, at most four bytes each
+SITES = 200  # whose receipts are in one ConfigMap
+BACKUP = {"cluster.open-cluster-management.io/backup": ""}
+RETRIES = Backoff(first=0.5, cap=30)
+LOOK_AGAIN = 60.0  # seconds
+
+
+class KeyUnusableError(Exception):
+    """The Secret has no key. The message names it."""
+
+
+class Identity(NamedTuple):
+    """Of a run."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Records:
+    """`key`: the public key, PEM; empty until it is there. `problem`: why it is not."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.key = ""
+        self.problem = ""
+        self._client = client
+        self._namespace = namespace
+        self._private: Ed25519PrivateKey | None = None
+        self._writing = asyncio.Lock()
+
+    async def run(self, ready: Callable[[], object]) -> None:
+        """Until cancelled: keeps the key as it is in the Secret, which may be restored from a backup. Calls `ready` when it has changed."""
+        failures = 0
+        while True:
+            try:
+                await self._load(ready)
+                failures, self.problem = 0, ""
+            except (KubeError, KeyUnusableError) as error:
+                failures += 1
+                self.problem = f"records of runs: {error}"
+                log.warning("%s", self.problem)
+            await asyncio.sleep(RETRIES.delay(failures) if failures else LOOK_AGAIN)
+
+    async def take(self, run: Owner, step: Keep | Enter | Receive | Close) -> None:
+        """Raises KubeError."""
+        match step:
+            case Keep(content, asked):
+                if await self._keep(run, content, asked):  # else there is another one, which the next pass sees
+                    await self._enter(run, digest(content), content["recorded"])
+            case Enter(record, recorded):
+                await self._enter(run, record, written(recorded))
+            case Receive(receipts, asked):
+                await self._receive(run, receipts, asked)
+            case Close(content):
+                await self._close(run, content)
+
+    # --- the key ----------------------------------------------------------------------------------------------------------
+    async def _load(self, ready: Callable[[], object]) -> None:
+        private = await self._key()
+        pem = public_pem(private.public_key())
+        await self._publish(pem)
+        self._private = private
+        if pem != self.key:
+            self.key = pem
+            ready()
+
+    async def _key(self) -> Ed25519PrivateKey:
+        """Makes one if there is none."""
+        try:
+            found = await self._client.get(kinds.SECRET, self._namespace, names.EVIDENCE_KEY)
+        except NotFound:
+            made = Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            try:
+                found = await self._client.create(self._secret(made))
+            except AlreadyExists:
+                found = await self._client.get(kinds.SECRET, self._namespace, names.EVIDENCE_KEY)
+        try:
+            key = serialization.load_pem_private_key(base64.b64decode((found.get("data") or {}).get(KEY_NAME, "")), None)
+        except (ValueError, TypeError):
+            key = None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise KeyUnusableError(f"the Secret {names.EVIDENCE_KEY} in {self._namespace} has no Ed25519 key under {KEY_NAME}: restore it")
+        return key
+
+    def _secret(self, key: bytes) -> Object:
+        metadata = {"name": names.EVIDENCE_KEY, "namespace": self._namespace, "labels": {**names.MANAGED_BY, **BACKUP}}
+        data = {KEY_NAME: base64.b64encode(key).decode()}
+        return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
+
+    async def _publish(self, pem: str) -> None:
+        async with self._writing:
+            found = await self._ledger()
+            if (found.get("data") or {}).get(PUBLIC_KEY) != pem:
+                await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.EVIDENCE, {"data": {PUBLIC_KEY: pem}})
+
+    # --- the ledger -------------------------------------------------------------------------------------------------------
+    async def _ledger(self) -> Object:
+        """The ConfigMap with the last entry."""
+        try:
+            return await self._client.get(kinds.CONFIG_MAP, self._namespace, names.EVIDENCE)
+        except NotFound:
+            metadata = {"name": names.EVIDENCE, "namespace": self._namespace, "labels": {**names.MANAGED_BY, **BACKUP}}
+            return await self._client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
+
+    async def _enter(self, run: Owner, record: str, recorded: str) -> None:
+        async with self._writing:
+            found = await self._ledger()
+            last = _entry((found.get("data") or {}).get(LAST, ""))
+            if (last.get("uid"), last.get("record")) != (run.uid, record):
+                if last:
+                    await self._copy(last, other=True)
+                last = self._next(last, run, record, recorded)
+                patch = {"metadata": {"resourceVersion": version_of(found)}, "data": {LAST: canonical(last).decode()}}
+                await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.EVIDENCE, patch)
+                log.info("run %s/%s: its record is entry %d of the hub's ledger", run.namespace, run.name, last["number"])
+            await self._copy(last, other=False)
+
+    def _next(self, last: Entry, run: Owner, record: str, recorded: str) -> Entry:
+        assert self._private, "there are no steps before there is a key"
+        content = {"kind": RECORD, "namespace": run.namespace, "name": run.name, "uid": run.uid, "record": record, "time": recorded}
+        head = Head(last["number"], last["hash"]) if last else Head()
+        return sealed(content, head, self._private)[0]
+
+    async def _copy(self, entry: Entry, *, other: bool) -> None:
+        """Puts an entry beside its run. `other`: of another run, which may be gone."""
+        owner, data = Identity(entry["namespace"], entry["name"], entry["uid"]), {KEY_ENTRY: canonical(entry).decode()}
+        try:
+            if not await self._create(owner, names.sealed(owner.name), data):
+                await self._client.merge_patch(kinds.CONFIG_MAP, owner.namespace, names.sealed(owner.name), {"data": data})
+        except (NotFound, Forbidden, Conflict):  # its namespace ends, or it was made again
+            if not other:
+                raise
+
+    # --- what is beside the run -------------------------------------------------------------------------------------------
+    async def _keep(self, run: Owner, content: Object, asked: Sequence[str]) -> bool:
+        """Whether it is stored now: not if the run has one already. The parts of a long record have its digest in their names, so that what
+        another attempt has left does not get into this one."""
+        text, hash_ = canonical(content).decode(), digest(content)
+        about = {KEY_DIGEST: hash_, KEY_RECORDED: content["recorded"], KEY_ASKED: json.dumps(list(asked))}
+        parts = [text[at : at + PART] for at in range(0, len(text), PART)]
+        if len(parts) == 1:
+            data = {**about, KEY_RECORD: text}
+        else:
+            called = [f"{names.evidence(run.name)}-{hash_[:8]}-{number}" for number in range(1, len(parts) + 1)]
+            for name, part in zip(called, parts, strict=True):
+                await self._create(run, name, {KEY_RECORD: part}, immutable=True)
+            data = {**about, KEY_PARTS: json.dumps(called)}
+        return await self._create(run, names.evidence(run.name), data, immutable=True)
+
+    async def _receive(self, run: Owner, receipts: Mapping[Any, Signed], asked: Sequence[str]) -> None:
+        shards: dict[int, dict[str, str]] = {}
+        place = {cluster: number // SITES for number, cluster in enumerate(asked)}
+        for cluster, each in receipts.items():
+            said = {"receipt": each.text, "signature": each.signature, "key": each.key}
+            shards.setdefault(place[cluster], {})[cluster] = json.dumps(said)
+        for number, data in shards.items():
+            name = names.receipts(run.name, number)
+            if not await self._create(run, name, data, component=RECEIPTS):
+                await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, name, {"data": data})
+
+    async def _close(self, run: Owner, content: Object) -> None:
+        assert self._private, "there are no steps before there is a key"
+        text = json.dumps({"content": content, "signature": signed(digest(content), self._private)}, separators=(",", ":"))
+        await self._client.merge_patch(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name), {"data": {KEY_CLOSING: text}})
+
+    async def _create(self, run: Owner, name: str, data: Mapping[str, str], *, component: str = COMPONENT, immutable: bool = False) -> bool:
+        """Whether it was created; False if the run has it. Raises Conflict if an earlier run of this name has."""
+        made = owned(run, "v1", "ConfigMap", name, component) | {"data": dict(data)} | ({"immutable": True} if immutable else {})
+        try:
+            await self._client.create(made, brief=True)
+        except AlreadyExists:
+            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
+            if run.uid not in owner_uids(found):
+                why = f"the ConfigMap {run.namespace}/{name} belongs to another run or to somebody else"
+                raise Conflict(409, "AlreadyExists", why) from None
+            return False
+        return True
+
+
+def _entry(text: str) -> Entry:
+    """Empty if there is none."""
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
