@@ -311,6 +311,7 @@ RENDER = template panal charts/panal --namespace panal-system --set createNamesp
 crd: $(VENV)/.ready ## generate the CRD in the chart from the types
 	$(BIN)/python -m panal.api.crd > charts/panal/files/crd.yaml
 	$(BIN)/python -m panal.site.crd > charts/panal-site/files/crd.yaml
+	$(BIN)/python -m panal.site.crd record > charts/panal-site/files/runrecord.yaml
 
 manifest: crd ## generate deploy/ from the chart (uses helm from KUBEBUILDER_ASSETS)
 	$(HELM) $(RENDER) > deploy/panal.yaml.new && mv deploy/panal.yaml.new deploy/panal.yaml || { rm -f deploy/panal.yaml.new; exit 1; }

@@ -83,6 +83,10 @@ def controller(bare: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Contr
     return Controller(path)
 
 
+def applier(client: Client, cache: Cache) -> Applier:
+    return Applier(client, cache, EventRecorder(client), Records(client, SYSTEM))
+
+
 class Controller:
     """One pass at a time, each with a new cache."""
 
@@ -102,7 +106,7 @@ class Controller:
             world = self._world(client, cache, name)
             resource = cache.get(kinds.FEDERATED_LEARNING, NS, name)
             assert resource
-            applied = await Applier(client, cache, EventRecorder(client), Records(client, SYSTEM)).apply(Plan(apply=tuple(exposure.objects(world))), resource)
+            applied = await applier(client, cache).apply(Plan(apply=tuple(exposure.objects(world))), resource)
             assert applied.refused == ()
             return world
 
@@ -114,7 +118,7 @@ class Controller:
 
         async def delete(client: Client, cache: Cache) -> list[str]:
             left = self._world(client, cache, name).leftovers
-            await Applier(client, cache, EventRecorder(client), Records(client, SYSTEM)).delete([Ref(api, kind, NS, name) for api, kind, name in left])
+            await applier(client, cache).delete([Ref(api, kind, NS, name) for api, kind, name in left])
             return sorted(kind for _, kind, _ in left)
 
         return self._with_cache(delete)

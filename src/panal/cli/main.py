@@ -16,6 +16,7 @@ from panal.cli import (
     control_commands,
     dashboard,
     doctor,
+    evidence_commands,
     explain_command,
     logs,
     model_commands,
@@ -180,6 +181,7 @@ model_commands.add_to(app)
 control_commands.add_to(app)
 serve_command.add_to(app)
 site_commands.add_to(app)
+evidence_commands.add_to(app)
 
 
 dashboard.add_to(app)

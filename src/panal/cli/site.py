@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from panal.api.figures import amount
@@ -26,6 +27,7 @@ KINDS = {  # of the ledger's entries, as people read them
     "refused": "not let out",
     "stopped": "stopped",
     "ended": "ended",
+    "record": "record of the run",
     "policy": "policy",
     "started": "site controller started",
     "cut": "ledger",
@@ -140,6 +142,8 @@ def details(entry: dict[str, Any]) -> str:
             return f"{what}, {amount(entry.get('bytes') or 0)}, {str(entry.get('digest') or '')[:16]}"
         case "sent":
             return f"{entry.get('requests')} requests, {amount(entry.get('bytes') or 0)}"
+        case "record":
+            return f"SHA-256 {entry.get('record')}, made by the hub at {entry.get('recorded')}"
         case "ended":
             return f"{entry.get('replies')} replies, {entry.get('rounds') or 0} rounds, {amount(entry.get('bytes') or 0)}"
         case "policy":
@@ -173,7 +177,34 @@ def verify(access: Access, as_json: bool) -> Code:
         else:
             head = found[-1]
             output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}, key {head.get('key')}")
+            output.line(f"SHA-256 of the key: {head.get('fingerprint')}")
         return Code.OK
+
+    return done(work(), access)
+
+
+def evidence(access: Access, file: Path, as_json: bool) -> Code:
+    """Compares the receipts of a file of evidence with the ledger that is here. Raises Problem if none is of this site."""
+    receipts = site.receipts(file)
+
+    async def work() -> Code:
+        async with access.open() as client:
+            *entries, head = [entry async for entry in site.ledger(client, "--verify")]
+        own = {cluster: each for cluster, each in receipts.items() if site.key_of(each) == head.get("fingerprint")}
+        if not own:
+            raise Problem(
+                Code.NOT_FOUND,
+                f"{file} has no receipt with the key of this site's ledger, {head.get('fingerprint')}",
+                "A site that has not countersigned the record has none; `panal evidence verify` shows the keys.",
+            )
+        found = {cluster: site.misfits(each, entries) for cluster, each in own.items()}
+        if as_json:
+            output.as_json({cluster: [each._asdict() for each in wrong] for cluster, wrong in found.items()})
+        for cluster, wrong in found.items() if not as_json else ():
+            output.line(f"the receipt of {cluster} {'is not' if wrong else 'is'} what the ledger says")
+            for each in wrong:
+                output.line(f"  {each.pointer}: {each.what}")
+        return Code.UNHEALTHY if any(found.values()) else Code.OK
 
     return done(work(), access)
 

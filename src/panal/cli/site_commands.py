@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ Request = Annotated[str, typer.Argument(metavar="REQUEST", help="The request, as
 def add_to(app: typer.Typer) -> None:
     commands = typer.Typer(rich_markup_mode=None, help=HELP)
     commands.callback(invoke_without_command=True)(status)
-    for command in (log, verify, approve, refuse, stop, resume):
+    for command in (log, verify, evidence, approve, refuse, stop, resume):
         commands.command()(command)
     app.add_typer(commands, name="site")
 
@@ -45,6 +46,17 @@ def log(
 def verify(kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None, output: Output = Format.TEXT) -> None:
     """Check every entry of the ledger, and print its head: keep that elsewhere, and nobody can shorten the ledger unnoticed."""
     raise typer.Exit(int(site.verify(choose(kubeconfig, context, folder), output is Format.JSON)))
+
+
+def evidence(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `panal evidence` has written.")],
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    folder: Home = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Compare this site's receipt in a file of evidence with the ledger, and name what does not fit."""
+    raise typer.Exit(int(site.evidence(choose(kubeconfig, context, folder), file, output is Format.JSON)))
 
 
 def approve(request: Request, kubeconfig: Kubeconfig = None, context: Context = None, folder: Home = None) -> None:

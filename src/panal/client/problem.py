@@ -24,7 +24,7 @@ class Code(IntEnum):
     IMAGE = 8  # an image could not be built
     WITHOUT_MODEL = 9  # a run that was followed completed without a model, and spec.result does not allow that
     FAILED_WITH_MODEL = 10  # a run that was followed ended as Failed, and its model is stored
-    UNHEALTHY = 11  # `panal doctor` has found a problem
+    UNHEALTHY = 11  # `panal doctor`, or a check of a ledger or of evidence, has found a problem
     NOTEBOOK = 12  # a cell of a notebook failed, it could not be executed, or there is no Jupyter
     GATE = 13  # `panal serve`: the model may not be served; nothing was changed
     NOT_SERVED = 14  # `panal serve`: the new version does not answer; what served before continues

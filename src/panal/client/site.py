@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from panal.api import names
 from panal.client.problem import Code, Problem
+from panal.evidence.file import NoEvidenceError, parsed
+from panal.evidence.sealed import Finding, differences, fingerprint, marks, read_key
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import Conflict, KubeError, NotFound
@@ -23,6 +26,7 @@ from panal.kube.objects import Object, condition
 from panal.kube.times import now_utc
 from panal.site.decide import Decision, decide
 from panal.site.in_force import gated, in_force, request_of
+from panal.site.known import KnownRuns
 from panal.site.policy import SitePolicySpec
 from panal.site.request import Asked, NotRecognizedError
 
@@ -118,6 +122,36 @@ async def ledger(client: Client, *options: str) -> AsyncIterator[dict[str, Any]]
     except ProgramFailed as error:
         remedy = "Keep the file as it is, and find out who could write to the volume of the site controller."
         raise Problem(Code.UNHEALTHY, f"the ledger: {error}", remedy) from error
+
+
+def receipts(file: Path) -> dict[str, Mapping[str, Any]]:
+    """Those of a file of evidence, by cluster. Raises Problem."""
+    try:
+        found = parsed(file.read_bytes()).get("receipts")
+    except (OSError, NoEvidenceError) as error:
+        raise Problem(Code.USAGE, f"{file} is no file of `panal evidence`: {error}", "Give the file as it was written.") from error
+    return {cluster: each for cluster, each in (found if isinstance(found, dict) else {}).items() if isinstance(each, dict)}
+
+
+def key_of(receipt: Mapping[str, Any]) -> str:
+    """The fingerprint of a receipt's key; empty if it has none."""
+    try:
+        return fingerprint(read_key(receipt.get("key")))
+    except ValueError:
+        return ""
+
+
+def misfits(receipt: Mapping[str, Any], entries: Iterable[dict[str, Any]]) -> list[Finding]:
+    """What of a receipt the ledger does not say. `entries`: all of the ledger."""
+    said = receipt.get("content")
+    said = said if isinstance(said, dict) else {}
+    record, runs = str(said.get("record")), KnownRuns()
+    for entry in entries:
+        runs.add(entry)
+        if entry.get("kind") == "record" and entry.get("record") == record and entry.get("uid") == said.get("uid"):
+            wanted = runs.by_uid[entry["uid"]].receipt(record, disclosed="run" in said)
+            return list(differences(said, marks(wanted), "/content"))
+    return [Finding("/content/record", "is not in the ledger, for this run")]
 
 
 async def change(client: Client, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> bool:

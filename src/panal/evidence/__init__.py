@@ -3,5 +3,6 @@ No input or output.
 
 canonical      JSON that has one form               sealed         digests and signatures of a document
 ledger         entries, chained and signed          rows           the chained rows of a run's history
-receipt        what a site says at the end          file           the file of `panal evidence`, examined
+receipt        what a site says at the end          file           the file of `panal evidence`
+verify         examines it                             maps           the ConfigMaps from which it is made
 """

@@ -11,8 +11,7 @@ from typing import Any
 from panal.api import names
 from panal.api.names import ClusterName
 from panal.evidence.canonical import digest
-from panal.gateway.traffic import of_text
-from panal.hub.records import (
+from panal.evidence.maps import (
     COMPONENT,
     KEY_ASKED,
     KEY_CLOSING,
@@ -22,6 +21,7 @@ from panal.hub.records import (
     KEY_RECORDED,
     RECEIPTS,
 )
+from panal.gateway.traffic import of_text
 from panal.kube.objects import Object, labels_of
 from panal.lifecycle.world import Evidence
 

@@ -20,9 +20,10 @@ from panal.api.parse import FederatedLearning, Metadata, ParseError, parse
 from panal.api.progress import Progress
 from panal.api.status import ENDED
 from panal.api.types import Phase
+from panal.evidence.maps import RECEIPTS
 from panal.hub import evidence, views, works
 from panal.hub.bound_sets import BoundSets
-from panal.hub.records import RECEIPTS, Records
+from panal.hub.records import Records
 from panal.hub.settings import Settings
 from panal.hub.watched import ADDON_KINDS, BY_NAME, BY_PLACEMENT, BY_RUN, ENTRANCES, RunKey
 from panal.kube import kinds

@@ -3,7 +3,7 @@
 | ConfigMap | has |
 |---|---|
 | `<run>-evidence` | the record, immutable; of a long one the names of its parts, which are written first |
-| `<run>-evidence-sealed` | the entry of the hub's ledger, and later what is sealed about the receipts |
+| `<run>-evidence-sealed` | the entry of the hub's ledger with the hub's public key, and later what is sealed about the receipts |
 | `<run>-evidence-receipts-N` | receipts, by cluster |
 | `panal-evidence` in the controller's namespace | the hub's public key, and the last entry of its ledger |
 
@@ -27,6 +27,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from panal.api import names
 from panal.evidence.canonical import canonical, digest
 from panal.evidence.ledger import Entry, Head, sealed
+from panal.evidence.maps import (
+    COMPONENT,
+    KEY_ASKED,
+    KEY_CLOSING,
+    KEY_DIGEST,
+    KEY_ENTRY,
+    KEY_PARTS,
+    KEY_RECORD,
+    KEY_RECORDED,
+    LAST,
+    PUBLIC_KEY,
+    RECEIPTS,
+)
 from panal.evidence.receipt import RECORD, Signed
 from panal.evidence.sealed import public_pem, signed
 from panal.kube import kinds
@@ -40,11 +53,7 @@ from panal.lifecycle.record import written
 
 log = logging.getLogger(__name__)
 
-KEY_NAME, PUBLIC_KEY, LAST = "ed25519.key", "key.pub", "last"
-KEY_RECORD, KEY_PARTS, KEY_DIGEST, KEY_RECORDED, KEY_ASKED, KEY_ENTRY, KEY_CLOSING = (
-    "record", "parts", "sha256", "recorded", "asked", "entry", "countersigning",
-)  # fmt: skip
-COMPONENT, RECEIPTS = "evidence", "receipts"  # of the ConfigMaps
+KEY_NAME = "ed25519.key"  # in the Secret
 PART = 200_000  # characters of a record in one ConfigMap, at most four bytes each
 SITES = 200  # whose receipts are in one ConfigMap
 BACKUP = {"cluster.open-cluster-management.io/backup": ""}
@@ -172,9 +181,10 @@ class Records:
 
     async def _copy(self, entry: Entry, *, other: bool) -> None:
         """Puts an entry beside its run. `other`: of another run, which may be gone."""
-        owner, data = Identity(entry["namespace"], entry["name"], entry["uid"]), {KEY_ENTRY: canonical(entry).decode()}
+        owner = Identity(entry["namespace"], entry["name"], entry["uid"])
+        data = {KEY_ENTRY: canonical(entry).decode(), PUBLIC_KEY: self.key}
         try:
-            if not await self._create(owner, names.sealed(owner.name), data):
+            if not await self._create(owner, names.sealed(owner.name), data) and not other:
                 await self._client.merge_patch(kinds.CONFIG_MAP, owner.namespace, names.sealed(owner.name), {"data": data})
         except (NotFound, Forbidden, Conflict):  # its namespace ends, or it was made again
             if not other:

@@ -48,6 +48,7 @@ _RBAC = "rbac.authorization.k8s.io"
 
 FEDERATED_LEARNING = Kind(names.GROUP, names.VERSION, names.KIND, names.PLURAL)
 SITE_POLICY = Kind(names.GROUP, names.VERSION, names.SITE_KIND, names.SITE_PLURAL, namespaced=False)  # at managed clusters
+RUN_RECORD = Kind(names.GROUP, names.VERSION, names.RECORD_KIND, names.RECORD_PLURAL)  # at managed clusters
 
 MANAGED_CLUSTER = Kind(_CLUSTER, "v1", "ManagedCluster", "managedclusters", namespaced=False)
 MANAGED_CLUSTER_SET = Kind(_CLUSTER, "v1beta2", "ManagedClusterSet", "managedclustersets", namespaced=False)

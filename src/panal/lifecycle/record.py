@@ -37,7 +37,7 @@ def record(world: World, evidence: Evidence, now: datetime) -> dict[str, Any]:
         "recorded": written(now),
         "hub": {"key": fingerprint(read_key(evidence.key))},
         "run": _identity(run),
-        "spec": run.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "spec": run.spec.model_dump(mode="json", by_alias=True, exclude_none=True, warnings=False),
         "outcome": _outcome(run),
         "app": {
             "sha256": progress.app_hash if progress else "",

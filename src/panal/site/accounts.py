@@ -10,6 +10,7 @@ from enum import StrEnum
 from panal.evidence.ledger import Entry
 from panal.site.codes import Code
 from panal.site.decide import NOTHING, Left, Verdict
+from panal.site.known import KnownRuns
 
 EXHAUSTED = (Code.ROUNDS_EXHAUSTED, Code.BYTES_EXHAUSTED)
 
@@ -27,6 +28,7 @@ class Kind(StrEnum):
     REFUSED = "refused"  # a request of a Pod
     STOPPED = "stopped"
     ENDED = "ended"  # a Pod
+    RECORD = "record"  # what the hub says the record of a run is
 
 
 @dataclass(slots=True)
@@ -60,11 +62,12 @@ class OfPod:
 
 @dataclass(slots=True)
 class Accounts:
-    """`pods`: by uid. `runs`: by `key_of`. `policy`: the content of the last entry about it."""
+    """`pods`: by uid. `runs`: by `key_of`. `policy`: the content of the last entry about it. `known`: what receipts say about runs."""
 
     pods: dict[str, OfPod] = field(default_factory=dict)
     runs: dict[str, OfRun] = field(default_factory=dict)
     policy: Entry = field(default_factory=dict)
+    known: KnownRuns = field(default_factory=KnownRuns)
 
     def pod(self, uid: str, name: str) -> OfPod:
         return self.pods.setdefault(uid, OfPod(name))
@@ -73,6 +76,7 @@ class Accounts:
         return self.runs.setdefault(key, OfRun())
 
     def add(self, entry: Entry) -> None:
+        self.known.add(entry)
         if entry["kind"] == Kind.POLICY:
             self.policy = {"spec": entry["spec"], "generation": entry["generation"], "problem": entry.get("problem", "")}
         elif entry["kind"] == Kind.ENDED:

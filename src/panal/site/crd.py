@@ -1,4 +1,5 @@
-"""The CustomResourceDefinition of the SitePolicy, generated from the types: `python -m panal.site.crd` prints it."""
+"""The CustomResourceDefinitions of the SitePolicy and the RunRecord, generated from the types: `python -m panal.site.crd
+[record]` prints one."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ import sys
 
 import yaml
 
-from panal.api.names import GROUP, SITE_KIND, SITE_PLURAL, SITE_POLICY, VERSION
+from panal.api.names import GROUP, RECORD_KIND, RECORD_PLURAL, SITE_KIND, SITE_PLURAL, SITE_POLICY, VERSION
 from panal.api.schema import Schema, rule, structural
 from panal.site.policy import SitePolicySpec
+from panal.site.record import RunRecordSpec, RunRecordStatus
 
 NAME = rule(f"self.metadata.name == '{SITE_POLICY}'", f"metadata.name: a site has one policy, with the name {SITE_POLICY}")
 
@@ -45,8 +47,44 @@ def crd() -> Schema:
     }
 
 
+def record_crd() -> Schema:
+    """That of the RunRecord. Its spec never changes, and its status never changes again when it has an answer."""
+    kinds = {"kind": RECORD_KIND, "listKind": f"{RECORD_KIND}List", "plural": RECORD_PLURAL, "singular": RECORD_KIND.lower()}
+    run = {"name": "Run", "type": "string", "jsonPath": ".spec.name", "description": "The run"}
+    refusal = {"name": "Refusal", "type": "string", "jsonPath": ".status.refusal", "description": "Why there is no receipt"}
+    fixed = rule("self == oldSelf", "spec: what the record of a run is does not change")
+    schema = {
+        "type": "object",
+        "description": "A RunRecord says what the hub has recorded about a run that has ended. The site answers with a receipt.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "The group and version of this resource."},
+            "kind": {"type": "string", "description": f"Always {RECORD_KIND}."},
+            "metadata": {"type": "object"},
+            "spec": structural(RunRecordSpec)
+            | {"description": "The entry of the hub's ledger about the record.", "x-kubernetes-validations": [fixed]},
+            "status": structural(RunRecordStatus, defaults=False) | {"description": "The answer of the site."},
+        },
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "additionalPrinterColumns": [run, refusal],
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{RECORD_PLURAL}.{GROUP}"},
+        "spec": {"group": GROUP, "names": kinds, "scope": "Namespaced", "versions": [version]},
+    }
+
+
 def main() -> None:
-    yaml.safe_dump(crd(), sys.stdout, sort_keys=False, width=140)
+    wanted = record_crd() if sys.argv[1:] == ["record"] else crd()
+    yaml.safe_dump(wanted, sys.stdout, sort_keys=False, width=140)
 
 
 if __name__ == "__main__":

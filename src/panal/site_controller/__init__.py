@@ -5,4 +5,5 @@ main               the process                         settings           from i
 gate               Pods wait, run or are stopped       checks             what gateways ask
 traffic            what has left is counted            access             what gateways need: token, certificates
 book               the ledger's files                  ledger             prints it
+records            receipts about the records of runs
 """

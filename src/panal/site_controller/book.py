@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from panal.evidence.canonical import canonical
 from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked, sealed
-from panal.evidence.sealed import public_pem
+from panal.evidence.sealed import public_pem, signed
 from panal.site.accounts import Accounts, Kind
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,10 @@ class Book:
     @property
     def public_key(self) -> Ed25519PublicKey:
         return self._key.public_key()
+
+    def signature(self, hash_: str) -> str:
+        """Of a receipt, by its SHA-256."""
+        return signed(hash_, self._key)
 
     async def open(self) -> None:
         """Reads everything. Sets `problem`."""

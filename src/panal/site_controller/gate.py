@@ -84,7 +84,7 @@ class Gate:
     def _concerns(self, kind: Kind, obj: Object) -> Iterable[Key]:
         if kind == kinds.SITE_POLICY:
             return (POLICY, *(key_of(pod) for pod in self._cache.list(kinds.POD)))
-        return (key_of(obj),)
+        return (key_of(obj),) if kind == kinds.POD else ()
 
     async def _reconcile(self, key: Key) -> float | None:
         try:

@@ -1,0 +1,83 @@
+"""What the ledger says about each run, for the site's receipt about its record. It follows the entries, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from panal.evidence.canonical import digest
+from panal.evidence.ledger import Entry, Head
+from panal.evidence.receipt import MOST_REQUESTS, RECEIPT
+
+RECORD, POLICY = "record", "policy"  # kinds of entries
+NO_POLICY = digest({})
+
+
+@dataclass(slots=True)
+class Known:
+    """A run. `requests`: by their order. `decision`: verdict, code and rule of the last one, with generation and SHA-256 of the policy at
+    that time. `digests`: the SHA-256 over the digests of its replies, each with a line break. `records`: where the ledger has each record
+    of the run."""
+
+    run: str
+    uid: str
+    requests: dict[str, None] = field(default_factory=dict)
+    decision: dict[str, Any] = field(default_factory=dict)
+    replies: int = 0
+    bytes: int = 0
+    digests: Any = field(default_factory=hashlib.sha256)
+    records: dict[str, Head] = field(default_factory=dict)
+
+    def receipt(self, record: str, *, disclosed: bool) -> dict[str, Any]:
+        """What the site says about a record that its ledger has. Unless it is `disclosed`, only that."""
+        head = self.records[record]
+        least = {
+            "kind": RECEIPT,
+            "version": 1,
+            "uid": self.uid,
+            "record": record,
+            "ledger": {"number": head.number, "hash": head.hash},
+        }
+        if not disclosed:
+            return least
+        requests = list(self.requests)
+        return least | {
+            "run": self.run,
+            "requests": requests[-MOST_REQUESTS:],
+            "asked": len(requests),
+            "decision": self.decision,
+            "replies": self.replies,
+            "bytes": self.bytes,
+            "digest": self.digests.hexdigest(),
+        }
+
+
+@dataclass(slots=True)
+class KnownRuns:
+    """`by_uid`: runs that have asked. `policy`: generation and SHA-256 of the policy that is in the ledger now."""
+
+    by_uid: dict[str, Known] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=lambda: {"generation": 0, "sha256": NO_POLICY})
+
+    def add(self, entry: Entry) -> None:
+        if entry["kind"] == POLICY:
+            self.policy = {"generation": entry["generation"], "sha256": digest(entry["spec"])}
+        elif entry.get("uid") and entry.get("run"):
+            self._of_run(self.by_uid.setdefault(entry["uid"], Known(entry["run"], entry["uid"])), entry)
+
+    def _of_run(self, known: Known, entry: Entry) -> None:
+        match entry["kind"]:
+            case "asked":
+                known.requests[entry["request"]] = None
+            case "decided":
+                said = {"verdict": entry["verdict"], "code": entry.get("code", ""), "rule": entry.get("rule", "")}
+                known.decision = {**said, "policy": self.policy}
+            case "left":
+                known.replies += 1
+                known.bytes += entry.get("bytes", 0)
+                known.digests.update(f"{entry['digest']}\n".encode())
+            case "sent":
+                known.bytes += entry.get("bytes", 0)
+            case "record":
+                known.records[entry["record"]] = Head(entry["number"], entry["hash"])
