@@ -7,21 +7,30 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cluster import Cluster
+from gated_pods import NAME as RUN
+from gated_pods import NAMESPACE as NAMESPACE_OF_RUN
 from gated_pods import bare_pod, policy, rule, stateful_set
 from panal.addon.manifests import namespace
 from panal.api import names
-from panal.site.crd import crd
+from panal.client.site import misfits
+from panal.evidence.ledger import Head, sealed
+from panal.evidence.receipt import RECORD, read
+from panal.evidence.sealed import public_pem
+from panal.site.crd import crd, record_crd
 from panal.site.form import SECURITY
 from processes import free_port
 from waiting import eventually
+from worlds import UID as RUN_UID
 
 pytestmark = pytest.mark.real
 
@@ -102,6 +111,18 @@ def to(cidr: str) -> list[Any]:
     return [{"to": [{"ipBlock": {"cidr": cidr}}]}]
 
 
+HUB = Ed25519PrivateKey.generate()
+
+
+def run_record(name: str = "study", uid: str = RUN_UID, digest: str = "ab" * 32, **changes: Any) -> dict[str, Any]:
+    """As the hub sends it."""
+    content = {"kind": RECORD, "namespace": NAMESPACE_OF_RUN, "name": RUN, "uid": uid, "record": digest, "time": "2026-03-01T12:00:00Z"}
+    entry, _ = sealed(content, Head(7, "cd" * 32), HUB)
+    spec = {**{each: value for each, value in entry.items() if each != "kind"}, "key": public_pem(HUB.public_key()), **changes}
+    metadata = {"name": name, "namespace": THERE}
+    return {"apiVersion": names.API_VERSION, "kind": names.RECORD_KIND, "metadata": metadata, "spec": spec}
+
+
 def config_map(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": THERE}, "data": {"a": "b"}}
 
@@ -113,6 +134,7 @@ def test_the_manifest_is_what_the_chart_renders() -> None:
     found = [each for each in yaml.safe_load_all(MANIFEST.read_text()) if each]
     assert found == wanted, "run `make manifest` and commit deploy/site.yaml"
     assert yaml.safe_load((CHART / "files/crd.yaml").read_text()) == crd(), "run `make manifest`"
+    assert yaml.safe_load((CHART / "files/runrecord.yaml").read_text()) == record_crd(), "run `make manifest`"
 
 
 def test_the_namespace_is_that_of_the_addon() -> None:
@@ -142,7 +164,7 @@ def test_the_api_server_accepts_every_object(site: Cluster, settings: list[str])
 def test_the_expressions_have_the_types_of_what_they_read(site: Cluster) -> None:
     found = json.loads(site.kubectl("get", "validatingadmissionpolicy", "-o", "json"))["items"]
     ours = [each for each in found if each["metadata"]["name"].startswith("panal-site-")]
-    assert len(ours) == 6
+    assert len(ours) == 7
     assert {each["spec"]["failurePolicy"] for each in ours} == {"Fail"}
     assert not [each["metadata"]["name"] for each in ours if each.get("status", {}).get("typeChecking", {}).get("expressionWarnings")]
 
@@ -182,6 +204,7 @@ ALLOWED: dict[str, Any] = {
         "n", [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": HERE}}}]}]
     ),
     "another ConfigMap": config_map("study"),
+    "the record of a run": run_record(),
 }
 
 
@@ -295,8 +318,23 @@ def controller(site: Cluster, tmp_path: Path) -> Iterator[Running]:
     yield running
     running.kill()
     site.kubectl("delete", "statefulset,pod", "--all", "-n", THERE, "--force", "--grace-period=0")
+    site.kubectl("delete", names.RECORD_PLURAL, "--all", "-n", THERE)
     site.apply(ALLOWS)
     print(running.log.read_text())
+
+
+def answer(site: Cluster, name: str = "study") -> dict[str, str]:
+    found = json.loads(site.kubectl("get", names.RECORD_PLURAL, name, "-n", THERE, "-o", "json", check=False) or "{}")
+    return dict(found.get("status") or {})
+
+
+def record_is_answered(site: Cluster, *records: dict[str, Any]) -> dict[str, str]:
+    """As the agent of the hub brings it."""
+    for each in records:
+        done = call(site, "create", "-f", "-", stdin=json.dumps(each))
+        assert not done.returncode, done.stderr
+    last = records[-1]["metadata"]["name"]
+    return eventually(lambda: answer(site, last), lambda: f"{last} has an answer", 30)
 
 
 def pod(site: Cluster, name: str = "study-0") -> dict[str, Any]:
@@ -402,3 +440,78 @@ def test_with_a_broken_ledger_nothing_runs_until_it_is_moved_away(site: Cluster,
     assert "entry 3 was changed" in controller.log.read_text()
     file.rename(file.with_name("kept"))
     eventually(lambda: decision(site)[0] == "True", "it goes on", 30)
+
+
+# --- the record of a run -----------------------------------------------------------------------------------------------------
+def gone(site: Cluster) -> None:
+    site.kubectl("delete", "statefulset", "study", "-n", THERE)
+    site.kubectl("delete", "pod", "--all", "-n", THERE, "--force", "--grace-period=0")
+
+
+def test_a_record_is_countersigned_when_the_runs_pods_are_gone(site: Cluster, controller: Running) -> None:
+    site.apply(stateful_set("study"))
+    eventually(lambda: decision(site)[0] == "True", "the Pod may run", 60)
+    assert not call(site, "create", "-f", "-", stdin=json.dumps(run_record())).returncode
+    time.sleep(3)
+    assert not answer(site), "the ledger may get more about the run"
+    gone(site)
+    status = eventually(lambda: answer(site), lambda: controller.log.read_text(), 30)
+    receipt = read(status["receipt"], status["signature"], status["key"], uid=RUN_UID, record="ab" * 32)
+    *entries, head = controller.entries("--verify")
+    assert status["key"] == head["key"]
+    (entry,) = [each for each in entries if each["kind"] == "record"]
+    asked = next(each for each in entries if each["kind"] == "asked")
+    assert receipt.content["ledger"] == {"number": entry["number"], "hash": entry["hash"]}
+    assert (entry["run"], entry["record"], entry["hub"]["number"]) == ("ns/digits", "ab" * 32, 8)
+    assert receipt.content["requests"] == {asked["request"]: 1}
+    assert receipt.content["decision"]["verdict"] == "Allowed"
+    assert receipt.content["decision"]["policy"]["generation"] >= 1
+    assert misfits({"content": receipt.content}, entries) == []
+    changed = {**receipt.content, "bytes": 7}
+    assert [each.pointer for each in misfits({"content": changed}, entries)] == ["/content/bytes"]
+
+    controller.kill()  # the same answer again, and no second entry
+    controller.start()
+    site.kubectl("delete", names.RECORD_PLURAL, "study", "-n", THERE)
+    again = record_is_answered(site, run_record())
+    assert again == status
+    assert controller.kinds().count("record") == 1
+
+
+def test_who_gets_no_receipt(site: Cluster, controller: Running) -> None:
+    site.apply(stateful_set("study"))
+    eventually(lambda: decision(site)[0] == "True", "the Pod may run", 60)
+    gone(site)
+    assert record_is_answered(site, run_record("unknown", uid="0" * 8))["refusal"] == "RunNotKnown"
+    assert record_is_answered(site, run_record("other", namespace="other"))["refusal"] == "RunNotKnown"
+    forged = run_record("forged", record="ef" * 32)
+    assert record_is_answered(site, forged) == {"refusal": "RecordNotSigned"}
+    assert "record" not in controller.kinds()
+    for number in range(4):
+        assert record_is_answered(site, run_record(f"r{number}", digest=f"{number}" * 64))["receipt"]
+    assert record_is_answered(site, run_record("r4", digest="4" * 64))["refusal"] == "TooManyRecords"
+    assert controller.kinds().count("record") == 4
+    site.apply(policy(rule(), disclosure="None"))
+    site.kubectl("delete", names.RECORD_PLURAL, "--all", "-n", THERE)
+    eventually(lambda: controller.kinds()[-1] == "policy", "the policy is in force", 30)
+    assert record_is_answered(site, run_record("unknown", uid="0" * 8)) == {"refusal": "Undisclosed"}
+    least = json.loads(record_is_answered(site, run_record("r0", digest="0" * 64))["receipt"])
+    assert set(least) == {"kind", "version", "uid", "record", "ledger"}
+
+
+def test_the_record_of_a_run_has_limits_and_stays(site: Cluster, controller: Running) -> None:
+    for changes, word in (
+        ({"record": "x"}, "spec.record"),
+        ({"key": "x" * 300}, "spec.key"),
+        ({"uid": "n" * 64}, "spec.uid"),
+        ({"signature": "x"}, "spec.signature"),
+        ({"number": 0}, "spec.number"),
+    ):
+        assert word in refused(site, "create", json.dumps(run_record(**changes)))
+    record_is_answered(site, run_record(uid="0" * 8))
+    args = ("patch", names.RECORD_PLURAL, "study", "-n", THERE, "--type=merge")
+    changed = call(site, *args, "-p", json.dumps({"spec": {"record": "00" * 32}})).stderr
+    assert "does not change" in changed
+    said = call(site, *args, "--subresource=status", "-p", json.dumps({"status": {"refusal": "x"}})).stderr
+    assert "panal-site-answer" in said
+    site.kubectl("delete", names.RECORD_PLURAL, "study", "-n", THERE)

@@ -20,7 +20,7 @@ from panal.evidence.canonical import canonical, digest
 from panal.evidence.file import Stored, made, parsed
 from panal.evidence.ledger import Entry, Head, sealed
 from panal.evidence.receipt import RECORD, Signed, read
-from panal.evidence.sealed import public_pem, signed
+from panal.evidence.sealed import fingerprint, public_pem, signed
 from panal.gateway.traffic import Traffic
 from panal.lifecycle.countersigning import SENT, follow
 from panal.lifecycle.plan import Close, Keep, Plan
@@ -29,6 +29,8 @@ from panal.site.certificates import Certificates, renewed
 from panal.site.known import KnownRuns
 from panal.site.record import RunRecordSpec, refusal
 from worlds import NOW, UID
+
+__all__ = ["CERTIFICATES", "HUB", "Site", "fingerprint"]
 
 HUB = Ed25519PrivateKey.generate()
 CERTIFICATES = renewed(Certificates(), NOW)

@@ -161,7 +161,10 @@ class Records:
             return await self._client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
 
     async def _enter(self, run: Owner, record: str, recorded: str) -> None:
+        """Once for each record, also if the cache does not have the entry yet."""
         async with self._writing:
+            if (await self._beside(run)).get("record") == record:
+                return
             found = await self._ledger()
             last = _entry((found.get("data") or {}).get(LAST, ""))
             if (last.get("uid"), last.get("record")) != (run.uid, record):
@@ -172,6 +175,14 @@ class Records:
                 await self._client.merge_patch(kinds.CONFIG_MAP, self._namespace, names.EVIDENCE, patch)
                 log.info("run %s/%s: its record is entry %d of the hub's ledger", run.namespace, run.name, last["number"])
             await self._copy(last, other=False)
+
+    async def _beside(self, run: Owner) -> Entry:
+        """The entry beside the run; empty if there is none."""
+        try:
+            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name))
+        except NotFound:
+            return {}
+        return _entry((found.get("data") or {}).get(KEY_ENTRY, "")) if run.uid in owner_uids(found) else {}
 
     def _next(self, last: Entry, run: Owner, record: str, recorded: str) -> Entry:
         assert self._private, "there are no steps before there is a key"

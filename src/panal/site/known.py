@@ -6,23 +6,27 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from panal.api.text import shown
 from panal.evidence.canonical import digest
 from panal.evidence.ledger import Entry, Head
 from panal.evidence.receipt import MOST_REQUESTS, RECEIPT
 
 RECORD, POLICY = "record", "policy"  # kinds of entries
+ASKED = ("image", "appHash", "data", "purpose")  # of a request, in the receipt
+LONGEST = 300  # characters of each of these
 NO_POLICY = digest({})
 
 
 @dataclass(slots=True)
 class Known:
-    """A run. `requests`: by their order. `decision`: verdict, code and rule of the last one, with generation and SHA-256 of the policy at
-    that time. `digests`: the SHA-256 over the digests of its replies, each with a line break. `records`: where the ledger has each record
-    of the run."""
+    """A run. `requests`: the number of each, by its id. `asked`: what the last one asked for. `decision`: verdict, code and rule of the
+    last one, with generation and SHA-256 of the policy at that time. `digests`: the SHA-256 over the digests of its replies, each with a
+    line break. `records`: where the ledger has each record of the run."""
 
     run: str
     uid: str
-    requests: dict[str, None] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
     decision: dict[str, Any] = field(default_factory=dict)
     replies: int = 0
     bytes: int = 0
@@ -41,11 +45,10 @@ class Known:
         }
         if not disclosed:
             return least
-        requests = list(self.requests)
         return least | {
             "run": self.run,
-            "requests": requests[-MOST_REQUESTS:],
-            "asked": len(requests),
+            "requests": dict(list(self.requests.items())[-MOST_REQUESTS:]),
+            "asked": self.asked,
             "decision": self.decision,
             "replies": self.replies,
             "bytes": self.bytes,
@@ -69,7 +72,8 @@ class KnownRuns:
     def _of_run(self, known: Known, entry: Entry) -> None:
         match entry["kind"]:
             case "asked":
-                known.requests[entry["request"]] = None
+                known.requests.setdefault(entry["request"], len(known.requests) + 1)
+                known.asked = {name: shown(str(entry[name]), LONGEST) for name in ASKED if name in entry}
             case "decided":
                 said = {"verdict": entry["verdict"], "code": entry.get("code", ""), "rule": entry.get("rule", "")}
                 known.decision = {**said, "policy": self.policy}

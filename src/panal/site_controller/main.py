@@ -26,7 +26,7 @@ from panal.site_controller.access import Access, KeyUnusableError, ledger_key
 from panal.site_controller.book import Book
 from panal.site_controller.checks import BY_UID, Checks, by_uid, context, health, serving
 from panal.site_controller.gate import Gate
-from panal.site_controller.records import Records
+from panal.site_controller.records import Records, trimmed
 from panal.site_controller.settings import Settings, SettingsError, load
 from panal.site_controller.traffic import Traffic
 
@@ -39,7 +39,7 @@ TIMING = Timing(watch=20, silence=25)  # a dead watch must not hide for long tha
 WATCHED = (
     Watched(kinds.SITE_POLICY, field_selector=f"metadata.name={names.SITE_POLICY}"),
     Watched(kinds.POD, namespace=names.COLLABORATOR_NAMESPACE, indexes={BY_UID: by_uid}),
-    Watched(kinds.RUN_RECORD, namespace=names.COLLABORATOR_NAMESPACE, optional=True),
+    Watched(kinds.RUN_RECORD, namespace=names.COLLABORATOR_NAMESPACE, trim=trimmed, optional=True),
 )
 
 

@@ -28,7 +28,14 @@ from panal.site_controller.book import Book, LedgerUnavailableError
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 1.0  # seconds, while a Pod of the run is here
+KEPT = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp")
 RETRY = 5.0  # seconds, while there is no ledger
+
+
+def trimmed(record: Object) -> Object:
+    """What the cache keeps: the hub may write many of them, with much in their metadata."""
+    metadata = {name: value for name, value in record["metadata"].items() if name in KEPT}
+    return {**{name: record[name] for name in ("apiVersion", "kind", "spec", "status") if name in record}, "metadata": metadata}
 
 
 class Records:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panal.api import history as api
 from panal.api.history import FILE, ClusterRound, HistoryError, of_config_map
 from panal.api.progress import Progress
+from panal.evidence.rows import examined, first
 from panal.pod import history as module
 from panal.pod.fold import fold
 from panal.pod.history import Bytes, HistoryLog
@@ -367,3 +370,74 @@ def test_a_checkpoint_is_made_without_compressing_all_rows_again(tmp_path: Path)
     assert run.history.packed() == b"".join(row.full for row in run.history.rows)
     run.history.save(tmp_path, list(run.history.rows))
     assert gzip.decompress(run.history.packed()) == (tmp_path / FILE).read_bytes().split(b"\n", 1)[1]
+
+
+# --- the chain --------------------------------------------------------------------------------------------------------
+def chain(folder: Path, run: Aggregator) -> list[dict[str, Any]]:
+    """The rows of the file, whose chain fits the head that the hub gets."""
+    run.history.save(folder, list(run.history.rows))
+    found = [json.loads(line) for line in (folder / FILE).read_bytes().splitlines()[1:]]
+    head = run.history.head()
+    assert head.rows == len(found)
+    assert list(examined(found, head.rows, head.first, head.hash, "")) == []
+    return found
+
+
+def test_rows_are_chained_from_the_run_on(tmp_path: Path) -> None:
+    run = Aggregator()
+    assert chain(tmp_path, run) == []
+    run.rounds(1, 2)
+    rows = chain(tmp_path, run)
+    assert [row["previous"] for row in rows] == [first(RUN), rows[0]["hash"]]
+    run.rounds(3)
+    assert chain(tmp_path, run)[:2] == rows
+
+
+def test_a_reporter_that_was_restarted_writes_the_same_chain(tmp_path: Path) -> None:
+    run = Aggregator()
+    run.rounds(1, 2, 3)
+    before = chain(tmp_path, run)
+    run.counters = {}
+    run.restart(folder=tmp_path)
+    assert chain(tmp_path, run) == before
+
+
+def test_a_chain_goes_on_after_a_checkpoint_and_a_repeated_round_counts_once(tmp_path: Path) -> None:
+    lost = Aggregator()
+    lost.rounds(1, 2, 3)
+    before = chain(tmp_path, lost)
+    after = Aggregator("job-2")
+    after.history.restore(lost.history.packed(), 2)
+    after.give(Resumed(round=2))
+    after.rounds(3, 4)
+    rows = chain(tmp_path, after)
+    assert rows[:2] == before[:2]
+    assert rows[2] != before[2]
+    assert [row["round"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_of_an_earlier_version_is_chained_anew(tmp_path: Path) -> None:
+    old = b"".join(gzip.compress(json.dumps({"round": number, "clusters": {}}).encode() + b"\n") for number in (1, 2))
+    run = Aggregator()
+    run.history.restore(old, 2)
+    assert len(chain(tmp_path, run)) == 2
+
+
+def test_the_chain_of_the_last_rows_holds_without_the_first_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 20)
+    monkeypatch.setattr(module, "MAX_SIZE", 2_000)
+    run = Aggregator()
+    run.rounds(*range(1, 50))
+    rows = chain(tmp_path, run)
+    assert rows[0]["previous"] != first(RUN)
+    again = Aggregator("job-2")
+    again.history.restore(run.history.packed(), 49)
+    assert chain(tmp_path, again) == rows
+
+
+def test_the_head_is_in_the_progress() -> None:
+    """Which is what the hub reads (`panal.pod.record_reader`)."""
+    run = Aggregator()
+    run.rounds(1)
+    head = run.history.head()
+    assert Progress.model_validate_json(Progress(history=head).model_dump_json(by_alias=True)).history == head

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from panal.evidence.ledger import checked
+from panal.evidence.sealed import fingerprint
 from panal.site.accounts import Kind
 from panal.site_controller.book import KEY, LEDGER, Book, LedgerUnavailableError, files, lines
 from panal.site_controller.ledger import moment
@@ -140,8 +141,9 @@ async def test_the_command_prints_entries_and_the_head(tmp_path: Path) -> None:
     first.close()
     with (tmp_path / LEDGER).open("ab") as file:
         file.write(b'{"number":3')  # is being written
+    key = (tmp_path / KEY).read_text()
     printed = [json.loads(line) for line in command(tmp_path, "--verify", "--run", "team/study").stdout.splitlines()]
-    assert printed == [entry, {"number": 2, "hash": entry["hash"], "key": (tmp_path / KEY).read_text()}]
+    assert printed == [entry, {"number": 2, "hash": entry["hash"], "key": key, "fingerprint": fingerprint(SIGNS.public_key())}]
     assert not command(tmp_path, "--since", "1d", "--run", "team/other").stdout
     file_text = (tmp_path / LEDGER).read_text()
     (tmp_path / LEDGER).write_text(file_text.replace('"requests":1', '"requests":2'))
