@@ -3,14 +3,18 @@ stops and refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from command_line import *  # noqa: F403
 from containers import Containers
+from engine import HUB
 from gated_pods import rule
+from panal.client.problem import Code
 from runs import APP_IMAGE, Run, apply
 from sites import Site
 from waiting import eventually
@@ -20,6 +24,7 @@ pytestmark = [pytest.mark.real, pytest.mark.nodes]
 NS, SITE = "runs", "cluster2"
 ROUNDS = 3
 ALLOWS = rule(images=[APP_IMAGE])
+Panal = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +127,63 @@ def test_a_run_gets_so_many_rounds_and_no_more(engine: Containers, site: Site) -
     site.allow({**ALLOWS, "maxRounds": 3})
     run.until_ended("Completed")
     run.delete()
+
+
+# --- evidence -----------------------------------------------------------------------------------------------------------
+def countersigned(run: Run) -> tuple[str, str]:
+    found = [each for each in run.status().get("conditions") or () if each["type"] == "Countersigned"]
+    return (found[0]["status"], found[0]["message"]) if found else ("", "")
+
+
+def test_the_evidence_of_a_run_whose_aggregator_and_controller_were_killed(
+    engine: Containers, site: Site, panal: Panal, tmp_path: Path
+) -> None:
+    site.allow(ALLOWS)
+    run = start(engine, "evident", seconds=3, rounds=4)
+    run.until_round(2)
+    run.kill(HUB, "run.py flower launcher")
+    run.until(lambda status: bool(status.get("restarts")), "another aggregator", 90)
+    run.until_ended("Completed")
+    engine.kill_controller()
+    eventually(lambda: countersigned(run)[0] == "True", lambda: str(countersigned(run)), 180)
+    run.until_cleaned()
+    hub, owner = (("--kubeconfig", str(each.kubeconfig)) for each in (engine.fleet.hub, site.cluster))
+    file, key = tmp_path / "evident.json", tmp_path / "site.pem"
+    code, _, error = panal("evidence", run.name, "-n", NS, "-o", str(file), *hub)
+    assert code == Code.OK, error
+    _, head, _ = panal("site", "verify", "-o", "json", *owner)
+    key.write_text(json.loads(head)["key"])
+    code, said, _ = panal("evidence", "verify", str(file), "--site-key", f"{SITE}={key}", "-o", "json")
+    found = json.loads(said)
+    assert (code, found["whole"], found["receipts"], found["rows"]) == (Code.OK, True, 1, 4), said
+    content = json.loads(file.read_text())
+    assert content["record"]["content"]["outcome"]["restarts"]["count"] == 1
+    assert content["receipts"][SITE]["content"]["replies"] == len(site.entries(f"{NS}/{run.name}", "left"))
+    assert content["receipts"][SITE]["content"]["asked"]["image"] == APP_IMAGE
+    assert panal("site", "evidence", str(file), *owner)[0] == Code.OK
+    (entry,) = site.entries(f"{NS}/{run.name}", "record")
+    assert entry["record"] == content["entry"]["content"]["record"]
+    assert not [each for each in site.records() if run.name in each]
+
+    content["receipts"][SITE]["content"]["replies"] -= 1
+    content["history"]["rows"][1]["metrics"] = {}
+    file.write_text(json.dumps(content))
+    code, said, _ = panal("evidence", "verify", str(file), "-o", "json")
+    assert code == Code.UNHEALTHY
+    assert [each["pointer"] for each in json.loads(said)["findings"]] == ["/history/rows/1", f"/receipts/{SITE}/content/replies"]
+    code, said, _ = panal("site", "evidence", str(file), *owner)
+    assert (code, "/content/replies: was changed" in said) == (Code.UNHEALTHY, True), said
+    run.delete()
+
+
+def test_a_refused_run_is_countersigned_as_well(engine: Containers, site: Site) -> None:
+    """By the site that refused it: the receipt says so."""
+    site.allow(rule(images=["panal/other:1"]))
+    run = start(engine, "refused-and-stopped")
+    eventually(lambda: collaborator(run)[0] == "Failed", lambda: str(collaborator(run)), 120)
+    run.patch(stop=True)
+    run.until_ended("Failed")
+    eventually(lambda: countersigned(run)[0] == "True", lambda: str(countersigned(run)), 120)
+    run.until_cleaned()
+    run.delete()
+    run.until_nothing_is_left()

@@ -15,10 +15,14 @@ import pytest
 from api import api
 from cluster import Cluster
 from containers import Containers
+from evidence import ended, entered
 from fleet import Fleet
 from panal.api import names
+from panal.api.names import ClusterName
+from panal.hub import works
 from panal.kube import kinds
 from panal.kube.objects import Object, condition
+from panal.lifecycle import countersigning
 from panal.site.form import POD_SECURITY, SECURITY
 from sites import Site
 from waiting import eventually
@@ -214,6 +218,43 @@ def test_a_stateful_set_with_the_gate_is_refused_by_the_site_controller(engine: 
         assert not (pod().get("status") or {}).get("containerStatuses")
     finally:
         engine.hub.delete(kinds.MANIFEST_WORK, SITE, "gated")
+
+
+def test_the_record_of_a_run_comes_through_and_something_alike_does_not(engine: Containers, site: Cluster) -> None:
+    """The site answers that it does not know the run, and the answer reaches the hub."""
+    world = entered(ended(1))
+    assert world.evidence
+    wanted = countersigning.work(world, world.evidence, ClusterName(SITE))
+    engine.hub.apply(wanted)
+    name = wanted["metadata"]["name"]
+
+    def feedback() -> dict[str, Any]:
+        found = engine.hub.get(kinds.MANIFEST_WORK, SITE, name) or {}
+        return dict(works.view({**found, "status": found.get("status") or {}}).feedback) if found else {}
+
+    try:
+        eventually(lambda: feedback().get("refusal") == "RunNotKnown", lambda: str(engine.hub.get(kinds.MANIFEST_WORK, SITE, name)), 90)
+    finally:
+        engine.hub.delete(kinds.MANIFEST_WORK, SITE, name)
+    (record,) = wanted["spec"]["workload"]["manifests"]
+    elsewhere = {**record, "metadata": {**record["metadata"], "namespace": "default"}}
+    answered = {**record, "metadata": {**record["metadata"], "name": "answered"}, "status": {"refusal": "Mine"}}
+    long = {**record, "metadata": {**record["metadata"], "name": "long"}, "spec": {**record["spec"], "key": "x" * 10_000}}
+    for number, obj in enumerate((elsewhere, long)):
+        read = work(engine, f"alike-{number}", obj)
+        try:
+            (found,) = eventually(read, lambda: "the agent says something", 60)
+            assert next(each for each in found["conditions"] if each["type"] == "Applied")["status"] == "False", found
+        finally:
+            engine.hub.delete(kinds.MANIFEST_WORK, SITE, f"alike-{number}")
+    read = work(engine, "answered", answered)
+    own = api(site.kubeconfig)
+    try:
+        eventually(read, lambda: "the agent has applied it", 60)
+        status = eventually(lambda: (own.get(kinds.RUN_RECORD, NS, "answered") or {}).get("status"), lambda: "it has an answer", 60)
+        assert status == {"refusal": "RunNotKnown"}, "the answer is the site's"
+    finally:
+        engine.hub.delete(kinds.MANIFEST_WORK, SITE, "answered")
 
 
 def test_feedback_reads_no_secret(engine: Containers, site: Cluster) -> None:

@@ -65,6 +65,10 @@ class Site:
         found = json.loads(self.cluster.kubectl("-n", THERE, "get", "pods", "-o", "json"))["items"]
         return [each["metadata"]["name"] for each in found if bool(each["spec"].get("schedulingGates")) == gated]
 
+    def records(self) -> list[str]:
+        """The names of the RunRecords that are there."""
+        return self.cluster.kubectl("-n", THERE, "get", names.RECORD_PLURAL, "-o", "name").split()
+
     def until_none_works(self, seconds: float) -> float:
         """No Pod without the gate, and no process of one. Returns after how many seconds."""
         began = time.monotonic()

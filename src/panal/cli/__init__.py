@@ -4,7 +4,7 @@ The commands and their options; other modules implement them:
 
 main               `panal`, and run, get, logs, new    model_commands     models, notebook      explain_command    explain
 progress_commands  top, history                        control_commands   suspend, resume, stop, delete
-serve_command      serve                               site_commands      site …
+serve_command      serve                               site_commands      site …             evidence_commands  evidence …
 
 What they share:
 
@@ -17,7 +17,7 @@ Runs:
 run                run and get                         follow             a run's progress      control            suspend, …, delete
 logs               the log of a run's Pods             log_filter         which lines of it     freshness          is a status current?
 top                all runs on one screen              history            the rounds of a run
-evaluated          prints an evaluation
+evaluated          prints an evaluation                evidence           written into a file, examined
 explain            why clusters are selected           reading            reads the hub for it  selection_report   evaluates what was read
 explanation        prints it
 

@@ -9,7 +9,7 @@ apps               an app's folder                     run_config         values
 apply              resources of a file                 finding            a run by its name     following          a run until it has ended
 spec_changes       what people change in a run         deleting           a run, until it ends  history            its rounds
 download           files that it has stored            story              its changes, as lines  plotting          the geometry of curves
-controller_lease   since when its status is not written
+controller_lease   since when its status is not written   evidence        what the hub has sealed about it
 
 site               a site as its owner sees it
 """
