@@ -178,11 +178,15 @@ class Records:
 
     async def _beside(self, run: Owner) -> Entry:
         """The entry beside the run; empty if there is none."""
+        found = await self._of_run(run, names.sealed(run.name))
+        return _entry((found.get("data") or {}).get(KEY_ENTRY, "")) if found else {}
+
+    async def _of_run(self, run: Owner, name: str) -> Object | None:
         try:
-            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, names.sealed(run.name))
+            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
         except NotFound:
-            return {}
-        return _entry((found.get("data") or {}).get(KEY_ENTRY, "")) if run.uid in owner_uids(found) else {}
+            return None
+        return found if run.uid in owner_uids(found) else None
 
     def _next(self, last: Entry, run: Owner, record: str, recorded: str) -> Entry:
         assert self._private, "there are no steps before there is a key"
@@ -194,6 +198,8 @@ class Records:
         """Puts an entry beside its run. `other`: of another run, which may be gone."""
         owner = Identity(entry["namespace"], entry["name"], entry["uid"])
         data = {KEY_ENTRY: canonical(entry).decode(), PUBLIC_KEY: self.key}
+        if other and not await self._of_run(owner, names.evidence(owner.name)):
+            return  # its record went with it
         try:
             if not await self._create(owner, names.sealed(owner.name), data) and not other:
                 await self._client.merge_patch(kinds.CONFIG_MAP, owner.namespace, names.sealed(owner.name), {"data": data})
@@ -239,8 +245,7 @@ class Records:
         try:
             await self._client.create(made, brief=True)
         except AlreadyExists:
-            found = await self._client.get(kinds.CONFIG_MAP, run.namespace, name)
-            if run.uid not in owner_uids(found):
+            if await self._of_run(run, name) is None:
                 why = f"the ConfigMap {run.namespace}/{name} belongs to another run or to somebody else"
                 raise Conflict(409, "AlreadyExists", why) from None
             return False
