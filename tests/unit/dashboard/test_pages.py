@@ -284,6 +284,9 @@ def condition(kind: str, status: str, message: str = "") -> dict[str, str]:
         ("Running", condition("SpecAccepted", "True", "no effect: x"), "good", False),
         ("Completed", condition("ModelSuspect", "True"), "warn", False),
         ("Completed", condition("Validated", "False"), "bad", False),
+        ("Completed", condition("Countersigned", "True"), "good", False),
+        ("Completed", condition("Countersigned", "False"), "warn", False),
+        ("Completed", condition("Countersigned", "False") | {"reason": "Countersigning"}, "neutral", False),
         ("Completed", condition("Complete", "True"), "good", True),
     ],
 )
