@@ -261,7 +261,8 @@ class Observer:
         of_run = (obj for _, obj in self._of_run(run, kinds.CONFIG_MAP))
         receipts = [obj for obj in of_run if labels_of(obj).get(names.LABEL_COMPONENT) == RECEIPTS]
         view = evidence.view(self._records.key, found, receipts)
-        return replace(view, software=self._software, progress=self._parsed(run, found[names.progress]))
+        working = any(views.of_aggregator(pod) for _, pod in self._of_run(run, kinds.POD))
+        return replace(view, software=self._software, working=working, progress=self._parsed(run, found[names.progress]))
 
     def _leftovers(self, run: Run) -> list[tuple[str, str, str]]:
         found = self._of_run(run, *self._entrances(), *NOT_NEEDED_AFTER_END)

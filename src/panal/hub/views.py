@@ -137,6 +137,12 @@ def pod(obj: Object) -> PodView:
     )
 
 
+def of_aggregator(obj: Object) -> bool:
+    """Whether a Pod is that of an aggregator, and has not ended."""
+    component = (obj["metadata"].get("labels") or {}).get(names.LABEL_COMPONENT)
+    return component == "aggregator" and (obj.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
 def container(status: dict[str, Any]) -> ContainerView:
     state = status.get("state") or {}
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}

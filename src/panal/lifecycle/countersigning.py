@@ -29,6 +29,7 @@ from panal.lifecycle.world import Evidence, Object, WorkView, World
 
 CONDITION = "Countersigned"
 WITHIN = timedelta(minutes=10)
+SETTLED = timedelta(minutes=2)  # a Pod whose node is away does not end
 AT_ONCE = 50  # works that are created in one pass
 NAMED = 5  # clusters in the message
 LONGEST = 300  # characters of why a receipt is missing
@@ -48,9 +49,11 @@ class Answers:
 def follow(world: World, plan: Plan, now: datetime) -> Plan:
     """Adds the next step to the plan of an ended run."""
     evidence = world.evidence
-    if evidence is None:
+    if evidence is None or world.blind:
         return plan
     if not evidence.record or evidence.recorded is None:
+        if (left := _settling(world, evidence, now)) > 0:
+            return replace(plan, look_again=min(left, plan.look_again or left))
         content = record(world, evidence, now)
         return replace(plan, evidence=(Keep(content, tuple(asked(world, content))),))
     if evidence.entry is None:
@@ -60,6 +63,12 @@ def follow(world: World, plan: Plan, now: datetime) -> Plan:
     if evidence.closing is not None:
         return _told(world, replace(plan, delete=(*plan.delete, *asking(world))), evidence.closing, now)
     return _open(world, evidence, evidence.recorded + WITHIN, plan, now)
+
+
+def _settling(world: World, evidence: Evidence, now: datetime) -> float:
+    """For how many seconds the record waits for the end of the aggregator's Pod, whose reporter may still write what belongs into it."""
+    ended = world.run.status.completion_time
+    return (ended + SETTLED - now).total_seconds() if evidence.working and ended else 0.0
 
 
 def _open(world: World, evidence: Evidence, until: datetime, plan: Plan, now: datetime) -> Plan:

@@ -205,7 +205,8 @@ class Evidence:
     it. `entry`: that of the hub's ledger. `receipts`: the hash of each that is stored. `closing`: what the hub has sealed about them, with
     `receipts` and `missing`; None while receipts are awaited.
 
-    `admitted`: the clusters that the gateway admitted last. `traffic`: what it counted of each cluster. `progress`: what the run's last
+    `working`: a Pod of the aggregator has not ended, so that its reporter may write more. `admitted`: the clusters that the gateway
+    admitted last. `traffic`: what it counted of each cluster. `progress`: what the run's last
     reporter has written, also if its Job is gone."""
 
     key: str
@@ -216,6 +217,7 @@ class Evidence:
     entry: Mapping[str, Any] | None = None
     receipts: Mapping[ClusterName, str] = field(default_factory=dict)
     closing: Mapping[str, Any] | None = None
+    working: bool = False
     admitted: tuple[ClusterName, ...] = ()
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     progress: Progress | None = None

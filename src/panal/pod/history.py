@@ -237,7 +237,7 @@ def _moment(time: float | None) -> float | None:
     return time if time is not None and 0 <= time <= LAST_MOMENT else None
 
 
-def _row(content: Mapping[str, Any], before: int, previous: str) -> Row:
+def _row(content: Mapping[str, Any], before: int = 0, previous: str = "") -> Row:
     """`before`: the size of the rows before it."""
     brief = _brief(content)
     row = chained(content if before < MAX_SIZE else brief, previous)

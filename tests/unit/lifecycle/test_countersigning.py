@@ -21,7 +21,7 @@ from panal.evidence.canonical import canonical, digest
 from panal.evidence.receipt import read
 from panal.evidence.sealed import public_pem
 from panal.gateway.traffic import Traffic
-from panal.lifecycle.countersigning import AT_ONCE, CONDITION, WITHIN
+from panal.lifecycle.countersigning import AT_ONCE, CONDITION, SETTLED, WITHIN
 from panal.lifecycle.decide import decide
 from panal.lifecycle.plan import Close, Enter, Keep, Plan, Receive
 from panal.lifecycle.world import Refusal, World
@@ -61,6 +61,20 @@ def test_a_run_ends_and_then_its_record_is_made() -> None:
     (step,) = decide(ended(), NOW).evidence
     assert isinstance(step, Keep)
     assert decide(replace(ended(), evidence=None), NOW).evidence == (), "the hub has no key yet"
+
+
+def test_the_record_waits_until_the_reporter_has_ended_and_not_for_a_lost_node() -> None:
+    world = ended()
+    assert world.evidence
+    status = world.run.status
+    assert status.completion_time
+    working = replace(world, evidence=replace(world.evidence, working=True))
+    plan = decide(working, status.completion_time + timedelta(seconds=20))
+    assert plan.evidence == ()
+    assert plan.look_again
+    assert plan.look_again <= SETTLED.total_seconds() - 20
+    assert decide(working, status.completion_time + SETTLED).evidence
+    assert decide(replace(world, blind=True), NOW).evidence == (), "what is not in the cache may be on the hub"
 
 
 def test_what_is_in_the_record() -> None:
