@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from waiting import eventually
@@ -29,6 +32,21 @@ def test_a_waiting_run_keeps_its_data(home, app):
         assert home.panal("logs", run, "--cluster", "cluster1").splitlines()[-1].startswith(f"cluster1: {points} points, accuracy ")
 
 
+def test_the_evidence_of_a_run_holds(home, app):
+    """No site has a policy here, so that none countersigns it."""
+    eventually(lambda: evidence_of(home, "myapp-2"), "the record is written", 60)
+    whole = home.json("evidence", "verify", "myapp-2-evidence.json")
+    assert (whole["whole"], whole["run"], whole["rows"], whole["receipts"]) == (True, "default/myapp-2", 1, 0)
+    text = (home.work / "myapp-2-evidence.json").read_text()
+    (home.work / "changed.json").write_text(text.replace('"train-accuracy": 0', '"train-accuracy": 1', 1))
+    assert "/record/content/metrics/train-accuracy   was changed" in home.panal("evidence", "verify", "changed.json", code=11)
+
+
+def evidence_of(home, name: str) -> bool:
+    command = [sys.executable, "-m", "panal.cli.main", "evidence", name]
+    return subprocess.run(command, cwd=home.work, env=home.env, capture_output=True, check=False).returncode == 0
+
+
 def test_unused_claims_are_removed(home, app):
     home.panal("run", app, "--rounds", "1", "--data", "few")
     (cluster,) = home.json("get", "clusters")["items"]
@@ -47,6 +65,8 @@ def test_a_stopped_run_ends_and_stays_until_it_is_deleted(home, app):
     status = home.json("get", name)["status"]
     assert status["phase"] == "Failed"
     assert next(c for c in status["conditions"] if c["type"] == "Failed")["reason"] == "Stopped"
+    eventually(lambda: evidence_of(home, name), "the record of a stopped run is written", 180)
+    assert home.json("evidence", "verify", f"{name}-evidence.json")["whole"]
     home.panal("resume", name, code=6)
     assert "the volume models in namespace default is kept" in home.panal("delete", name)
     home.panal("get", name, code=4)

@@ -116,6 +116,12 @@ def _round(row: bytes) -> Round | None:
 
 def of_config_map(config_map: Mapping[str, Any]) -> History | None:
     """The history in a ConfigMap; None before the first round. Raises HistoryError."""
+    content = unpacked(config_map)
+    return None if content is None else read(content)
+
+
+def unpacked(config_map: Mapping[str, Any]) -> bytes | None:
+    """The lines in a ConfigMap; None before the first round. Raises HistoryError."""
     coded = (config_map.get("binaryData") or {}).get(KEY_HISTORY, "")
     if not coded:
         return None
@@ -126,7 +132,7 @@ def of_config_map(config_map: Mapping[str, Any]) -> History | None:
         raise HistoryError("the history is not compressed with gzip") from error
     if len(content) > LONGEST:
         raise HistoryError(f"the history is larger than {LONGEST >> 20} MiB")
-    return read(content)
+    return content
 
 
 def for_config_map(packed: bytes) -> dict[str, str]:

@@ -44,7 +44,7 @@ def write(
     folder: Home = None,
 ) -> None:
     """Write the evidence of a run that has ended into one file: the hub's record, the receipts of the sites, the rows of the history, and
-    the certificates. On a hub this creates a Pod that reads the storage, for as long as it takes."""
+    the certificates. On a hub this may create a Pod that reads the storage, for as long as it takes."""
     raise typer.Exit(int(evidence.write(choose(kubeconfig, context, folder), name, namespace, target)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from panal.api import names
+from panal.api.history import HistoryError, unpacked
 from panal.client import download
 from panal.client.access import Access
 from panal.client.problem import Code, Problem
@@ -23,6 +24,7 @@ from panal.evidence.maps import (
 )
 from panal.evidence.receipt import Signed, WrongReceiptError
 from panal.evidence.receipt import read as read_receipt
+from panal.evidence.rows import examined
 from panal.kube import kinds
 from panal.kube.client import Client, Selector
 from panal.kube.errors import KubeError, NotFound
@@ -120,9 +122,11 @@ async def _certificates(client: Client, run: Object) -> dict[str, str]:
 async def _rows(
     access: Access, client: Client, run: Object, head: Mapping[str, Any], say: Callable[[str], None]
 ) -> tuple[list[Any] | None, str]:
-    """The rows; or None, and why they cannot be read."""
+    """The rows; or None, and why they cannot be read. Those of a short history are all in its ConfigMap; else they are in the storage."""
     if not head.get("rows"):
         return [], ""
+    if rows := await _in_config_map(client, run, head):
+        return rows, ""
     try:
         async with download.opened(access, client, run, say) as opened:
             content = b""
@@ -133,7 +137,23 @@ async def _rows(
     except (Problem, KubeError) as error:
         return None, str(error)
     try:
-        _, *rows = [json.loads(line) for line in content.splitlines()]
+        return _parsed(content), ""
     except ValueError:
         return None, f"{HISTORY} in the storage is damaged: it is not JSON lines"
-    return rows, ""
+
+
+def _parsed(content: bytes) -> list[Any]:
+    """Raises ValueError."""
+    return [json.loads(line) for line in content.splitlines()[1:]]
+
+
+async def _in_config_map(client: Client, run: Object, head: Mapping[str, Any]) -> list[Any]:
+    """All rows, as the head says; empty if not all are there."""
+    metadata = run["metadata"]
+    try:
+        content = unpacked(await client.get(kinds.CONFIG_MAP, metadata["namespace"], names.history(metadata["name"])))
+        rows = [row for row in _parsed(content or b"") if isinstance(row, dict) and row.get("complete") is not False]
+        wrong = list(examined(rows, int(head["rows"]), str(head["first"]), str(head["hash"]), ""))
+    except (NotFound, HistoryError, ValueError, KeyError, TypeError):
+        return []
+    return rows if not wrong else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import evidence as support
 from api import Api, api
 from panal.api import names
 from panal.api.crd import crd
+from panal.api.history import for_config_map
 from panal.cli.main import main
 from panal.client.problem import Code
 from panal.evidence.sealed import fingerprint, public_pem, read_key
@@ -181,6 +183,27 @@ def test_the_file_is_written_and_holds(panal, hub: Api, server, tmp_path: Path) 
         assert panal("evidence", "verify", name, "--hub-key", "hub.pem")[0] == Code.OK
     code, said, _ = panal("evidence", "-n", "ns", "--kubeconfig", server.kubeconfig, "digits")
     assert (code, said[:20]) == (Code.OK, "digits-evidence.json")
+
+
+def test_a_short_history_is_read_from_its_config_map(panal, hub: Api, server) -> None:
+    run = run_of(hub)
+    stored(server, run, rows=3)
+    rows = [*support.history(), {"round": 4, "complete": False}]
+    lines = b"".join(json.dumps(each).encode() + b"\n" for each in ({"version": 1}, *rows))
+
+    def put(content: bytes) -> None:
+        hub.delete(kinds.CONFIG_MAP, "ns", names.history("digits"))
+        metadata = {"name": names.history("digits"), "namespace": "ns"}
+        hub.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": for_config_map(gzip.compress(content))})
+
+    put(lines)
+    _, said, error = panal("evidence", "digits", "--kubeconfig", server.kubeconfig)
+    assert said == "digits-evidence.json: record, 0 receipts, 3 rows of the history\n", error
+    assert panal("evidence", "verify", "digits-evidence.json")[0] == Code.OK
+    for shortened in (lines.replace(b"0.6", b"0.7"), b"".join(lines.splitlines(keepends=True)[:3]), b"x"):
+        put(shortened)
+        _, _, error = panal("evidence", "digits", "--kubeconfig", server.kubeconfig)
+        assert "/history/rows: are not in the file: digits has stored nothing" in error
 
 
 def test_a_history_that_cannot_be_read_is_said_and_not_made_up(panal, hub: Api, server) -> None:
