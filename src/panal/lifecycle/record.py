@@ -30,7 +30,9 @@ REFUSED = ("SiteRefused", "SiteDecisionPending", "PolicyNotCompliant", "PolicyUn
 def record(world: World, evidence: Evidence, now: datetime) -> dict[str, Any]:
     """The content of the record, as JSON. `world` is that of a run that has ended."""
     run, progress = world.run, evidence.progress
-    participants = {cluster: _participant(world, evidence, cluster) for cluster in sorted(_participants(run.status, evidence))}
+    updates = progress.updates.by_cluster() if progress and progress.updates else None
+    clusters = sorted(_participants(run.status, evidence, updates or {}))
+    participants = {cluster: _participant(world, evidence, cluster, updates) for cluster in clusters}
     return {
         "kind": RECORD,
         "version": VERSION,
@@ -115,30 +117,29 @@ def _images(world: World) -> dict[str, Any]:
     }
 
 
-def _participants(status: Status, evidence: Evidence) -> set[str]:
+def _participants(status: Status, evidence: Evidence, updates: Mapping[str, int]) -> set[str]:
     """Every cluster of which the hub knows that it was in the run."""
-    updates = evidence.progress.updates if evidence.progress else None
     return {
         *evidence.admitted,
         *(cluster for cluster in evidence.traffic if cluster),
         *(each.cluster for each in status.collaborators),
-        *(updates.by_cluster() if updates else ()),
+        *updates,
     }
 
 
-def _participant(world: World, evidence: Evidence, name: str) -> dict[str, Any]:
+def _participant(world: World, evidence: Evidence, name: str, updates: Mapping[str, int] | None) -> dict[str, Any]:
+    """`updates`: of a private run, by cluster."""
     cluster, run = ClusterName(name), world.run
     view, claim = world.clusters.get(cluster), data_claim(run.spec.client.placement, run.spec.client.data_claim)
     claims = view.claims if view else {}
     traffic = evidence.traffic.get(name)
     known = next((each for each in run.status.collaborators if each.cluster == name), None)
-    updates = evidence.progress.updates if evidence.progress else None
     return {
         **_ending(known),
         "data": claims.get(claim, "") if claim != names.NO_DATA else names.NO_DATA,
         "sitePolicy": claims.get(names.SITE_CLAIM, ""),
         "certificates": _issued(world.sites.get(cluster)),
-        **({"updates": updates.by_cluster().get(name, 0)} if updates else {}),
+        **({"updates": updates.get(name, 0)} if updates is not None else {}),
         **({"bytesReceived": traffic.bytes_received, "bytesSent": traffic.bytes_sent} if traffic else {}),
     }
 
