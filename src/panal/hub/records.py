@@ -89,7 +89,7 @@ class Records:
         failures = 0
         while True:
             try:
-                await self._load(ready)
+                await self.load(ready)
                 failures, self.problem = 0, ""
             except (KubeError, KeyUnusableError) as error:
                 failures += 1
@@ -111,7 +111,7 @@ class Records:
                 await self._close(run, content)
 
     # --- the key ----------------------------------------------------------------------------------------------------------
-    async def _load(self, ready: Callable[[], object]) -> None:
+    async def load(self, ready: Callable[[], object]) -> None:
         private = await self._key()
         pem = public_pem(private.public_key())
         await self._publish(pem)

@@ -155,7 +155,7 @@ def stored(server: Any, run: Object, rows: int) -> str:
     async def store() -> str:
         async with Client.from_kubeconfig(server.kubeconfig) as client:
             records = Records(client, names.SYSTEM_NAMESPACE)
-            await records._load(lambda: None)
+            await records.load(lambda: None)
             content = support.kept(support.ended()).content
             content["run"]["uid"], content["certificates"] = run["metadata"]["uid"], {}
             content["hub"] = {"key": fingerprint(read_key(records.key))}

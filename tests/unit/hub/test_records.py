@@ -86,7 +86,7 @@ class Dying:
 async def opened(client: Any) -> Records:
     """With its key, as `run` loads it."""
     found = Records(client, SYSTEM)
-    await found._load(lambda: None)
+    await found.load(lambda: None)
     return found
 
 
