@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -38,7 +37,7 @@ def problem(spec: Spec, *, possible: bool) -> str:
     noise = accountant.least_noise(rounds, delta_of(settings), settings.max_epsilon)
     fewer = f"at most {most} round{'s' if most != 1 else ''} (spec.server.rounds), or " if most else ""
     return (
-        f"{FIELD}.maxEpsilon: ε is {_rounded_up(planned):g} for {needed} with noiseMultiplier "
+        f"{FIELD}.maxEpsilon: ε is {accountant.rounded_up(planned):g} for {needed} with noiseMultiplier "
         f"{number(settings.noise_multiplier)}, and {number(settings.max_epsilon)} is the most: "
         f"ask for {fewer}noiseMultiplier {noise:g} or more"
     )
@@ -53,7 +52,7 @@ def status(spec: Spec, progress: Progress | None, old: PrivacyStatus | None) -> 
     most = max([*counts.values(), old.updates if old else 0])
     return PrivacyStatus(
         delta=delta_of(settings),
-        planned_epsilon=_rounded_up(_planned(spec, settings)),
+        planned_epsilon=accountant.rounded_up(_planned(spec, settings)),
         epsilon=_of(settings, most),
         updates=most,
         max_rounds=most_updates(settings),
@@ -80,17 +79,9 @@ def _planned(spec: Spec, settings: DifferentialPrivacy) -> float:
 
 
 def _of(settings: DifferentialPrivacy, updates: int) -> float:
-    return _rounded_up(_epsilon(updates, settings.noise_multiplier, delta_of(settings)))
+    return accountant.rounded_up(_epsilon(updates, settings.noise_multiplier, delta_of(settings)))
 
 
 @lru_cache(4096)
 def _epsilon(updates: int, noise_multiplier: float, delta: float) -> float:
     return accountant.epsilon(updates, noise_multiplier, delta)
-
-
-def _rounded_up(value: float) -> float:
-    """To six digits, so that a bound stays one."""
-    if value <= 0:
-        return 0.0
-    step = 10.0 ** (math.floor(math.log10(value)) - 5)
-    return float(f"{math.ceil(value / step * (1 - 1e-12)) * step:.6g}")

@@ -15,7 +15,8 @@ overflows. Tests compare it with a published library (docs/design/dependencies.m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 _ROOT2 = math.sqrt(2.0)
 _FARTHEST = 38.0  # standard deviations; beyond, Φ is 0 or 1 in a float
@@ -25,6 +26,31 @@ _HALVINGS = 200
 def epsilon(updates: int, noise_multiplier: float, delta: float) -> float:
     """The ε of this number of updates of one site, for this δ (0 < δ < 1). 0 without updates."""
     return _epsilon(math.sqrt(updates) / noise_multiplier, delta) if updates else 0.0
+
+
+def composed(updates: Iterable[tuple[int, float]], delta: float) -> float:
+    """The ε of updates of several runs for one δ: pairs of a number and a noise multiplier (0: no noise). Their order does not matter, and
+    a run may depend on the results of those before it. Mechanisms with μ₁, μ₂, … are exactly as private as one whose μ² is the sum of
+    theirs (the same corollary)."""
+    found = [(number, noise) for number, noise in updates if number]
+    if any(not noise for _, noise in found):
+        return math.inf
+    return _of_square(math.fsum(number * (1 / noise) * (1 / noise) for number, noise in found), delta)
+
+
+@lru_cache(4096)
+def _of_square(square: float, delta: float) -> float:
+    if not square:
+        return 0.0
+    return _epsilon(math.sqrt(square), delta) if math.isfinite(square) else math.inf
+
+
+def rounded_up(value: float) -> float:
+    """To six digits, so that a bound stays one."""
+    if value <= 0 or not math.isfinite(value):
+        return max(value, 0.0)
+    step = 10.0 ** (math.floor(math.log10(value)) - 5)
+    return float(f"{math.ceil(value / step * (1 - 1e-12)) * step:.6g}")
 
 
 def most_updates(noise_multiplier: float, delta: float, epsilon: float) -> int:

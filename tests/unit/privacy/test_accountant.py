@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panal.privacy.accountant import epsilon, least_noise, most_updates
+from panal.privacy.accountant import composed, epsilon, least_noise, most_updates, rounded_up
 
 NOISE = st.floats(1e-2, 100.0)
 DELTA = st.floats(1e-12, 0.09)
@@ -52,6 +52,31 @@ def test_more_updates_cost_more_and_more_noise_less(updates: int, noise: float, 
     assert 0 <= found <= epsilon(updates + 1, noise, delta)
     assert epsilon(updates, noise * 1.5, delta) <= found
     assert epsilon(updates, noise, delta * 0.9) >= found
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.floats(1e-3, 1000.0)), max_size=6), DELTA)
+def test_runs_add_up_in_any_order_and_each_costs_something(runs: list[tuple[int, float]], delta: float) -> None:
+    found = composed(runs, delta)
+    assert found == composed(reversed(runs), delta)
+    for n in range(len(runs)):
+        assert composed(runs[:n], delta) <= found
+
+
+@given(st.integers(1, 1000), st.integers(0, 1000), NOISE, DELTA)
+def test_runs_with_the_same_noise_are_one_run(one: int, other: int, noise: float, delta: float) -> None:
+    assert composed([(one, noise), (other, noise)], delta) == pytest.approx(epsilon(one + other, noise, delta), rel=1e-9, abs=1e-12)
+    assert composed([(1, noise / one**0.5)], delta) == pytest.approx(epsilon(one, noise, delta), rel=1e-9, abs=1e-12)
+
+
+def test_updates_without_noise_have_no_bound() -> None:
+    assert composed([], 1e-5) == composed([(0, 0.0)], 1e-5) == 0.0
+    assert composed([(1, 1.0), (1, 0.0)], 1e-5) == math.inf
+    assert rounded_up(math.inf) == math.inf
+
+
+@given(st.floats(1e-6, 1e6))
+def test_what_is_rounded_stays_a_bound(value: float) -> None:
+    assert value * (1 - 1e-9) <= rounded_up(value) <= value * (1 + 1e-4)
 
 
 @given(st.floats(0.1, 50.0), DELTA, st.floats(1e-2, 500.0))
