@@ -65,7 +65,7 @@ def collaborator(spec: Spec, cluster: ClusterName, partition: Partition, data_pa
         PANAL_FLOWER_VERSION=announced.version,
         PANAL_ACCELERATION=str(spec.acceleration),
     )
-    env += _privacy(spec)
+    env += _privacy(spec, plannedUpdates=spec.server.rounds)
     if spec.client.minimum_examples:
         env += environment(PANAL_MINIMUM_EXAMPLES=str(spec.client.minimum_examples))
     if data_path:
@@ -74,8 +74,8 @@ def collaborator(spec: Spec, cluster: ClusterName, partition: Partition, data_pa
     return container("supernode", ("flower", "supernode"), spec.client.image, spec.client, [*env, *own], COLLABORATOR)
 
 
-def _privacy(spec: Spec) -> list[dict[str, Any]]:
-    """For both sides: sites protect their updates, and the aggregator counts them."""
+def _privacy(spec: Spec, **more: int) -> list[dict[str, Any]]:
+    """For both sides: sites protect their updates, and the aggregator counts them. `plannedUpdates`: for a site with a privacy budget."""
     wanted = spec.privacy.differential_privacy if spec.privacy else None
     if wanted is None:
         return []
@@ -84,5 +84,6 @@ def _privacy(spec: Spec) -> list[dict[str, Any]]:
         "noiseMultiplier": wanted.noise_multiplier,
         "metrics": str(wanted.metrics),
         "mostUpdates": most_updates(wanted),
+        **more,
     }
     return environment(PANAL_PRIVACY=json.dumps(settings))
