@@ -12,6 +12,8 @@ import pytest
 
 from gated_pods import policy, rule
 from gateways import Background
+from panal.privacy.accountant import epsilon
+from panal.site.codes import Code
 from reporting import ConfigMap, reporting
 from site_checks import UID, World
 from waiting import eventually
@@ -26,9 +28,9 @@ SITE = "site1"
 class SiteController:
     """That of one site, in a thread of its own."""
 
-    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, spec: dict[str, Any], **run: Any) -> None:
         folder.mkdir()
-        self.world = World(folder, spec)
+        self.world = World(folder, spec, **run)
         self.background = Background()
         self.answers: list[tuple[str, int, str]] = []
         self._end: asyncio.Event | None = None
@@ -83,8 +85,8 @@ class SiteController:
 
 
 @contextmanager
-def controlled(run: Pods, tmp_path: Path, spec: dict[str, Any]) -> Iterator[SiteController]:
-    controller = SiteController(tmp_path / "site-controller", spec)
+def controlled(run: Pods, tmp_path: Path, spec: dict[str, Any], **of_run: Any) -> Iterator[SiteController]:
+    controller = SiteController(tmp_path / "site-controller", spec, **of_run)
     controller.start()
     run.gateways.allowed = controller.allowed
     try:
@@ -136,3 +138,37 @@ def test_a_site_controller_that_ends_in_the_middle_costs_nothing(pods: Callable[
         assert [each[1] for each in controller.replies() if each[0].startswith("train")] == [1, 2, 3]
         assert len(controller.world.entries("started")) == 4
         assert not [code for _, _, code in controller.refusals() if code]
+
+
+def budget(updates: int) -> dict[str, Any]:
+    """For so many updates of PRIVATE."""
+    found = {"data": "None", "epsilon": round(epsilon(updates, 2.0, 1e-5) + 0.01, 2)}
+    return policy(rule(), privacyBudgets=[found])
+
+
+PRIVATE = {"privacy": {"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 2}}, "server": {"rounds": 2}}
+
+
+def test_an_update_that_the_privacy_budget_does_not_allow_does_not_leave(pods: Callable[..., Pods], tmp_path: Path) -> None:
+    """The run plans two at this site, and asks for a third one."""
+    run = pods(rounds=3, min_clients=2)
+    with reporting(run, ConfigMap()), controlled(run, tmp_path, budget(2), **PRIVATE) as controller:
+        run.start_all(run.app())
+        refused = ("/v1/fleet/push-messages", 503, Code.PRIVACY_BUDGET_SPENT.value)
+        eventually(lambda: refused in controller.refusals(), lambda: str(controller.refusals()), 60)
+        assert controller.trained() == [1, 2]
+        controller.world.put_policy(budget(3))
+        assert run.termination()[0] == 0
+        found = [each for each in controller.world.entries("left") if each["type"].startswith("train")]
+        assert [each["budgets"][0]["epsilon"] for each in found] == pytest.approx([epsilon(n, 2.0, 1e-5) for n in (1, 2, 3)], rel=1e-5)
+
+
+def test_errors_spend_nothing(pods: Callable[..., Pods], tmp_path: Path) -> None:
+    run = pods(rounds=2, min_clients=1)
+    with reporting(run, ConfigMap()), controlled(run, tmp_path, budget(2), **PRIVATE) as controller:
+        run.start_all(run.app(mode=f"raises-at-{SITE}"))
+        assert run.termination()[0] == 0
+        found = [each for each in controller.world.entries("left") if each["type"].startswith("train")]
+        assert [(each["error"], each["objects"]) for each in found] == [(True, 1)] * len(found)
+        assert found
+        assert not controller.world.book.accounts.spent

@@ -15,6 +15,7 @@ from containers import Containers
 from engine import HUB
 from gated_pods import rule
 from panal.client.problem import Code
+from panal.privacy.accountant import epsilon
 from runs import APP_IMAGE, Run, apply
 from sites import Site
 from waiting import eventually
@@ -187,3 +188,33 @@ def test_a_refused_run_is_countersigned_as_well(engine: Containers, site: Site) 
     run.until_cleaned()
     run.delete()
     run.until_nothing_is_left()
+
+
+# --- privacy budgets ----------------------------------------------------------------------------------------------------
+PRIVATE = {"differentialPrivacy": {"clippingNorm": 1.0, "noiseMultiplier": 2.0}}
+BUDGET = {"data": "None", "epsilon": 4}  # of three updates, not of four
+
+
+def test_a_run_spends_the_privacy_budget_and_the_next_one_is_refused_before_it_starts(engine: Containers, site: Site, panal: Any) -> None:
+    site.allow(ALLOWS, privacyBudgets=[BUDGET])
+    first = start(engine, "spends", rounds=2, privacy=PRIVATE)
+    first.until_ended("Completed")
+    first.until_cleaned()
+    check_ledger(site, first, 2)
+    first.delete()
+    second = start(engine, "overspends", rounds=2, privacy=PRIVATE)
+    _, told = eventually(lambda: (found := collaborator(second))[0] == "Failed" and found, lambda: str(collaborator(second)), 120)
+    assert "SiteRefused" in told, told
+    assert "PrivacyBudgetSpent" in told, told
+    assert not site.entries(f"{NS}/{second.name}", "left")
+    code, out, err = panal("site", "-o", "json", "--kubeconfig", str(site.cluster.kubeconfig))
+    assert code == 0, err
+    found = json.loads(out)
+    (budget,) = found["privacyBudgets"]
+    assert (budget["updates"], budget["reserved"], budget["limit"]) == (2, 0, 4)
+    assert budget["spent"] == pytest.approx(epsilon(2, 2.0, 1e-5), rel=1e-5)
+    assert [each["code"] for each in found["pods"]] == ["PrivacyBudgetSpent"]
+    assert "of 4 is spent, by 2 updates" in panal("site", "verify", "--kubeconfig", str(site.cluster.kubeconfig))[1]
+    site.allow(ALLOWS, privacyBudgets=[BUDGET | {"epsilon": 5}])
+    second.until_ended("Completed")
+    second.delete()

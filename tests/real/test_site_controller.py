@@ -404,6 +404,39 @@ def test_refused_then_approved(site: Cluster, controller: Running) -> None:
     eventually(lambda: decision(site) == ("False", "NoSitePolicy"), "without a policy nothing runs", 10)
 
 
+PRIVATE = {"privacy": {"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 2}}, "server": {"rounds": 3}}
+BUDGET = {"data": "None", "epsilon": 5}  # of five such updates, not of six
+
+
+def test_a_run_that_does_not_fit_into_the_privacy_budget_starts_when_another_has_ended(site: Cluster, controller: Running) -> None:
+    site.apply(policy(rule(), privacyBudgets=[BUDGET]), stateful_set("study", spec=PRIVATE, uid="first"))
+    eventually(lambda: decision(site)[0] == "True" and not gates(site), "the first may run", 60)
+    site.apply(stateful_set("second", spec=PRIVATE, uid="second"), stateful_set("open", uid="third"))
+    eventually(lambda: decision(site, "second-0") == ("False", "PrivacyBudgetSpent"), "the second is refused", 60)
+    eventually(lambda: decision(site, "open-0") == ("False", "PrivacyTooWeak"), "one without noise is refused", 60)
+    usage = controller.entries("--usage")[0]["usage"]
+    assert [each["terms"]["planned"] for each in usage["runs"].values() if each["terms"]] == [3]
+    assert controller.entries("--verify")[-1]["budgets"][0] | {"reserved": 0} == {
+        "data": "None",
+        "delta": 1e-5,
+        "limit": 5,
+        "spent": 0,
+        "reserved": 0,
+        "updates": 0,
+        "unprotected": 0,
+    }
+    controller.kill()
+    controller.start()
+    site.kubectl("delete", "statefulset", "study", "-n", THERE)
+    eventually(lambda: decision(site, "second-0")[0] == "True", "the second may run when the first has ended", 60)
+
+
+def test_a_wrong_privacy_budget_is_refused_by_the_api_server(site: Cluster) -> None:
+    for wrong, word in (({"delta": 0}, "delta: must be larger than 0"), ({"epsilon": 0}, "epsilon"), ({"data": ""}, "data")):
+        document = json.dumps(policy(rule(), privacyBudgets=[BUDGET | wrong]))
+        assert word in refused(site, "replace", document, user="")
+
+
 def test_a_pod_that_was_never_allowed_is_deleted_and_the_owners_own_is_not(site: Cluster, controller: Running) -> None:
     site.apply(policy(rule(), ownPods=["fill"]))
     eventually(lambda: "policy" in controller.kinds(), "it has begun", 60)

@@ -22,9 +22,9 @@ def rule(**fields: Any) -> dict[str, Any]:
     return {"name": "studies", "data": ["None"], "images": [IMAGE], **fields}
 
 
-def template(*, image: str = IMAGE, gated: bool = True, **said: Any) -> dict[str, Any]:
-    """Of a StatefulSet whose Pods have no data."""
-    made = site_pods.template(said=said, data=None, gated=gated, client={"image": image})
+def template(*, image: str = IMAGE, gated: bool = True, spec: dict[str, Any] | None = None, **said: Any) -> dict[str, Any]:
+    """Of a StatefulSet whose Pods have no data. `spec`: of the run."""
+    made = site_pods.template(said=said, data=None, gated=gated, client={"image": image}, **(spec or {}))
     made["metadata"]["labels"] |= {"app": "study"}
     return made
 

@@ -21,6 +21,7 @@ from panal.kube.serving import load_pem
 from panal.site.accounts import Kind
 from panal.site.certificates import SERVER_NAME, Certificates, renewed
 from panal.site.in_force import request_of
+from panal.site.request import Asked
 from panal.site_controller.book import Book, files, lines
 from panal.site_controller.checks import BY_UID, CODE, POD_UID, Checks, by_uid, context, serving
 from panal.site_controller.gate import Gate
@@ -36,12 +37,14 @@ class NoClient:
 
 
 class World:
-    def __init__(self, folder: Path, spec: dict[str, Any], framework: str = "flower") -> None:
+    """`run`: fields of the run's spec."""
+
+    def __init__(self, folder: Path, spec: dict[str, Any], framework: str = "flower", **run: Any) -> None:
         self.folder, self.port = folder, free_port()
         self.time = 0.0
         watched = (Watched(kinds.SITE_POLICY), Watched(kinds.POD, indexes={BY_UID: by_uid}))
         self.cache = Cache(NoClient(), watched)  # type: ignore[arg-type]
-        self.pod = site_pods.pod(data=None, gated=False, framework=framework)
+        self.pod = site_pods.pod(data=None, gated=False, framework=framework, **run)
         self.pod["metadata"] |= {"name": POD, "uid": UID, "resourceVersion": "1"}
         self._put(kinds.POD, self.pod)
         self.put_policy(spec)
@@ -63,8 +66,11 @@ class World:
         self.gate = Gate(NoClient(), self.cache, self.book, lambda: NOW)  # type: ignore[arg-type]
         self.traffic = self.gate.traffic = Traffic(self.book, self.folder, self.again.append, lambda: self.time)
         asked = request_of(self.pod)
+        assert isinstance(asked, Asked)
         if not self.book.accounts.pods:
-            await self.book.write(Kind.DECIDED, **about_pod(asked), verdict="Allowed", text="", policy=1)  # type: ignore[arg-type]
+            await self.gate._note_policy()
+            await self.book.write(Kind.ASKED, **{**asked.record(), **about_pod(asked)})
+            await self.book.write(Kind.DECIDED, **about_pod(asked), verdict="Allowed", text="", policy=1)
         tls = context()
         load_pem(tls, self.certificates.chain)
         checks = Checks(self.cache, self.gate, lambda: TOKEN, lambda: True)

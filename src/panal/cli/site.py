@@ -15,6 +15,7 @@ from panal.client.access import Access
 from panal.client.problem import Code, Problem
 from panal.client.site import Here, Site
 from panal.kube.times import to_time
+from panal.site.budgets import Figures
 from panal.site.codes import Code as Why
 from panal.site.request import Asked
 
@@ -49,11 +50,13 @@ def status(access: Access, as_json: bool) -> Code:
 
 def _content(found: Site) -> dict[str, Any]:
     spec = found.policy.model_dump(mode="json", by_alias=True, exclude_none=True) if found.policy else None
-    return {"ready": found.ready, "problem": found.problem, "policy": spec, "pods": [_pod(each, found) for each in found.pods]}
+    budgets = None if found.budgets is None else [each.record() for each in found.budgets]
+    pods = [_pod(each, found) for each in found.pods]
+    return {"ready": found.ready, "problem": found.problem, "policy": spec, "privacyBudgets": budgets, "pods": pods}
 
 
 def _pod(here: Here, found: Site) -> dict[str, Any]:
-    decision = here.decision(found.policy)
+    decision = here.decision(found.policy, found.ledger)
     return {
         "pod": here.pod,
         "since": to_time(here.since),
@@ -73,6 +76,7 @@ def _print(found: Site) -> None:
     elif found.policy:
         rules = ", ".join(rule.name for rule in found.policy.rules) or "none, so nothing may run here"
         output.line(f"policy: {'suspended, ' if found.policy.suspend else ''}rules {rules}")
+    _print_budgets(found)
     if not found.pods:
         output.line("no run is here")
         return
@@ -84,8 +88,27 @@ def _print(found: Site) -> None:
         output.line("Decide with `panal site approve REQUEST` or `panal site refuse REQUEST`.")
 
 
+def _print_budgets(found: Site) -> None:
+    if not found.policy or not found.policy.privacy_budgets:
+        return
+    if found.budgets is None:
+        output.warn("the ledger cannot be read now: what is spent of the privacy budgets is not known")
+        return
+    output.line("")
+    output.columns(("PRIVACY BUDGET", "SPENT ε", "RESERVED", "LIMIT", "δ", "UPDATES"), [_budget(each) for each in found.budgets])
+    for each in found.budgets:
+        if each.unprotected:
+            where = f"updates about {each.budget.data} without noise: {each.unprotected}"
+            output.warn(f"{where} have left the site; no ε tells what they say, and nothing is spent for them")
+
+
+def _budget(figures: Figures) -> tuple[str, ...]:
+    found = figures.record()
+    return str(found["data"]), *(f"{found[name]:g}" for name in ("spent", "reserved", "limit", "delta")), str(found["updates"])
+
+
 def _row(here: Here, found: Site) -> tuple[str, ...]:
-    decision = here.decision(found.policy)
+    decision = here.decision(found.policy, found.ledger)
     age = output.age(to_time(here.since))
     if here.asked is None or decision is None:
         return "-", here.pod, "Refused", age, "", "", here.problem
@@ -139,7 +162,8 @@ def details(entry: dict[str, Any]) -> str:
             return " ".join(filter(None, (str(entry.get("verdict")), str(entry.get("code") or ""), _joined(entry, ("text", "request")))))
         case "left":
             what = "an error" if entry.get("error") else f"{entry.get('type')}, round {entry.get('round') or entry.get('reply')}"
-            return f"{what}, {amount(entry.get('bytes') or 0)}, {str(entry.get('digest') or '')[:16]}"
+            spent = "".join(f", ε {each['epsilon']:g} of {each['data']}" for each in entry.get("budgets") or ())
+            return f"{what}, {amount(entry.get('bytes') or 0)}, {str(entry.get('digest') or '')[:16]}{spent}"
         case "sent":
             return f"{entry.get('requests')} requests, {amount(entry.get('bytes') or 0)}"
         case "record":
@@ -178,6 +202,10 @@ def verify(access: Access, as_json: bool) -> Code:
             head = found[-1]
             output.line(f"the ledger is whole: {head.get('number')} entries, head {head.get('hash')}, key {head.get('key')}")
             output.line(f"SHA-256 of the key: {head.get('fingerprint')}")
+            for each in head.get("budgets") or ():
+                output.line(
+                    f"privacy budget of {each['data']}: ε {each['spent']:g} of {each['limit']:g} is spent, by {each['updates']} updates"
+                )
         return Code.OK
 
     return done(work(), access)

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from panal.kube.errors import Conflict, KubeError, NotFound
 from panal.kube.execution import ProgramFailed
 from panal.kube.objects import Object, condition
 from panal.kube.times import now_utc
-from panal.site.decide import Decision, decide
+from panal.site.budgets import Figures, Usage, figures, usage_of
+from panal.site.decide import Decision, Left, decide
 from panal.site.in_force import gated, in_force, request_of
 from panal.site.known import KnownRuns
 from panal.site.policy import SitePolicySpec
@@ -38,6 +39,19 @@ ATTEMPTS = 5  # to change a policy that others change as well
 
 
 @dataclass(frozen=True, slots=True)
+class Ledger:
+    """What it says about the runs that are here. `left`: bytes, rounds and updates of each that have left, or would have if they had not
+    been refused, by `Asked.key`."""
+
+    usage: Usage = field(default_factory=Usage)
+    left: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def of(self, run: str) -> Left:
+        bytes_, rounds, updates = self.left.get(run, (0, 0, 0))
+        return Left(bytes_, rounds, self.usage.wanting(run, updates))
+
+
+@dataclass(frozen=True, slots=True)
 class Here:
     """A Pod of a run at the site. `asked` is None if the Pod is not recognized. `told`: the reason that the site controller has written."""
 
@@ -48,19 +62,31 @@ class Here:
     told: str
     since: datetime
 
-    def decision(self, policy: SitePolicySpec | None) -> Decision | None:
-        """What the policy says now, without what has already left the site. None for a Pod that is not recognized."""
-        return decide(policy, self.asked, now_utc()) if self.asked else None
+    def decision(self, policy: SitePolicySpec | None, ledger: Ledger | None = None) -> Decision | None:
+        """What the policy says now; without the ledger, what has already left the site does not count. None for a Pod that is not
+        recognized."""
+        if self.asked is None:
+            return None
+        return decide(policy, self.asked, now_utc(), ledger.of(self.asked.key) if ledger else Left())
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`policy` is None if there is none, or none that can be read; then `problem` says why. `ready`: whether the site controller is."""
+    """`policy` is None if there is none, or none that can be read; then `problem` says why. `ready`: whether the site controller is.
+    `ledger` is None if it cannot be read."""
 
     policy: SitePolicySpec | None
     problem: str
     ready: bool
     pods: Sequence[Here]
+    ledger: Ledger | None = None
+
+    @property
+    def budgets(self) -> Sequence[Figures] | None:
+        """What is spent of each; None if it is not known."""
+        if self.ledger is None:
+            return None
+        return [figures(each, self.ledger.usage) for each in (self.policy.privacy_budgets if self.policy else ())]
 
 
 async def read(client: Client) -> Site:
@@ -68,7 +94,17 @@ async def read(client: Client) -> Site:
     policy, problem = await _policy(client)
     pods = (await client.list(kinds.POD, Selector(namespace=names.COLLABORATOR_NAMESPACE))).items
     here = [_here(pod) for pod in pods if _is_of_a_run(pod)]
-    return Site(policy, problem, await _ready(client), sorted(here, key=lambda each: each.since))
+    ready = await _ready(client)
+    return Site(policy, problem, ready, sorted(here, key=lambda each: each.since), await _ledger(client) if ready else None)
+
+
+async def _ledger(client: Client) -> Ledger | None:
+    try:
+        found = [entry async for entry in ledger(client, "--usage")][-1]
+    except (Problem, KubeError):  # whoever may not look into the site controller's Pod still sees the rest
+        return None
+    left = {key: (each["bytes"], each["rounds"], each["updates"]) for key, each in found["left"].items()}
+    return Ledger(usage_of(found["usage"]), left)
 
 
 async def _policy(client: Client) -> tuple[SitePolicySpec | None, str]:

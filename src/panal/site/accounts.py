@@ -1,18 +1,27 @@
-"""What the ledger says about Pods and runs: who was allowed, and what has left. It is made from the entries, one after the other."""
+"""What the ledger says about Pods, runs and privacy budgets: who was allowed, and what has left. It is made from the entries, one after the
+other, so that whoever has the ledger can make it again."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isclose
+from typing import Any
 
-from panal.evidence.ledger import Entry
+from pydantic import ValidationError
+
+from panal.evidence.ledger import BrokenLedgerError, Entry
+from panal.site.budgets import Source, Spender, Terms, Usage, delta_of, figures, overlap, terms
 from panal.site.codes import Code
 from panal.site.decide import NOTHING, Left, Verdict
 from panal.site.known import KnownRuns
+from panal.site.policy import PrivacyBudget, SitePolicySpec
 
-EXHAUSTED = (Code.ROUNDS_EXHAUSTED, Code.BYTES_EXHAUSTED)
+EXHAUSTED = (Code.ROUNDS_EXHAUSTED, Code.BYTES_EXHAUSTED, Code.PRIVACY_BUDGET_SPENT)
+TRAIN = "train"
+SAME = 1e-5  # relative difference of two ε, which have six digits
 
 
 class Kind(StrEnum):
@@ -33,21 +42,27 @@ class Kind(StrEnum):
 
 @dataclass(slots=True)
 class OfRun:
-    """`refused`: what the run would have sent with a request that was refused since a limit was reached."""
+    """`refused`: what the run would have sent with a request that was refused since a limit was reached, and `wanted` its updates then."""
 
     bytes: int = 0
     replies: Counter[str] = field(default_factory=Counter)  # by type
+    updates: int = 0
     refused: Left = NOTHING
+    wanted: int = 0
+
+
+NO_RUN = OfRun()
 
 
 @dataclass(slots=True)
 class OfPod:
-    """Of a Pod that has not ended. `decided`: verdict, code, rule and request of the last decision. `allowed`: the request that was."""
+    """Of a Pod that has not ended. `asked`: its last request. `decided`: verdict, code, rule and request of the last decision. `allowed`:
+    the request that was."""
 
     name: str
     run: str = ""  # NAMESPACE/NAME
     run_uid: str = ""
-    asked: bool = False
+    asked: str = ""
     decided: tuple[str, str, str, str] = ("", "", "", "")
     allowed: str = ""
     stopped: bool = False
@@ -59,15 +74,24 @@ class OfPod:
         """Of its run."""
         return key_of(self.run, self.run_uid)
 
+    @property
+    def spends(self) -> bool:
+        """Whether it may send updates."""
+        return bool(self.allowed) and self.decided[0] == Verdict.ALLOWED
+
 
 @dataclass(slots=True)
 class Accounts:
-    """`pods`: by uid. `runs`: by `key_of`. `policy`: the content of the last entry about it. `known`: what receipts say about runs."""
+    """`pods`: by uid. `runs`: by `key_of`. `policy`: the content of the last entry about it, and `budgets` those in it. `known`: what
+    receipts say about runs. `terms`: by request. `spent`: the updates that have left."""
 
     pods: dict[str, OfPod] = field(default_factory=dict)
     runs: dict[str, OfRun] = field(default_factory=dict)
     policy: Entry = field(default_factory=dict)
     known: KnownRuns = field(default_factory=KnownRuns)
+    budgets: tuple[PrivacyBudget, ...] = ()
+    terms: dict[str, Terms] = field(default_factory=dict)
+    spent: Counter[Source] = field(default_factory=Counter)
 
     def pod(self, uid: str, name: str) -> OfPod:
         return self.pods.setdefault(uid, OfPod(name))
@@ -79,6 +103,7 @@ class Accounts:
         self.known.add(entry)
         if entry["kind"] == Kind.POLICY:
             self.policy = {"spec": entry["spec"], "generation": entry["generation"], "problem": entry.get("problem", "")}
+            self.budgets = _budgets(entry["spec"])
         elif entry["kind"] == Kind.ENDED:
             self.pods.pop(entry["podUid"], None)
         elif "podUid" in entry:
@@ -89,7 +114,8 @@ class Accounts:
             pod.run, pod.run_uid = entry["run"], entry.get("uid", "")
         match entry["kind"]:
             case Kind.ASKED:
-                pod.asked = True
+                pod.asked = entry["request"]
+                self.terms[entry["request"]] = terms(entry.get("data", ""), entry.get("privacy", ""))
             case Kind.DECIDED:
                 pod.decided = decided(entry)
                 if entry["verdict"] == Verdict.ALLOWED:
@@ -99,15 +125,82 @@ class Accounts:
             case Kind.LEFT | Kind.SENT:
                 self._gone(pod, entry)
             case Kind.REFUSED if entry["code"] in EXHAUSTED:
-                self.run(pod.key).refused = Left(entry["bytes"], entry["rounds"])
+                run = self.run(pod.key)
+                run.refused, run.wanted = Left(entry["bytes"], entry["rounds"]), max(run.wanted, entry.get("updates", 0))
 
     def _gone(self, pod: OfPod, entry: Entry) -> None:
         run = self.run(pod.key)
         run.bytes += entry.get("bytes", 0)
         pod.bytes += entry.get("bytes", 0)
         if entry["kind"] == Kind.LEFT:
-            pod.replies[entry["announcement"]] = kind_of(entry["type"])
+            if _has_update(entry):
+                self.spent[self.source(entry["request"])] += 1
+                run.updates += 1
             run.replies[kind_of(entry["type"])] += 1
+            pod.replies[entry["announcement"]] = kind_of(entry["type"])  # last: until then it counts as under way
+
+    def wanted(self, run: str) -> Left:
+        """What has left of a run, or would have if the request had been allowed for which a limit was reached."""
+        found = self.runs.get(run, NO_RUN)
+        rounds = rounds_of(found.replies.elements())
+        usage = self.usage(run=run).wanting(run, found.wanted)
+        return Left(max(found.bytes, found.refused.bytes), max(rounds, found.refused.rounds), usage)
+
+    # --- privacy budgets --------------------------------------------------------------------------------------------
+    def source(self, request: str) -> Source:
+        found = self.terms.get(request, Terms())
+        return found.data, found.noise
+
+    def usage(self, under_way: Iterable[tuple[str, str]] = (), run: str = "") -> Usage:
+        """Of the runs that have a Pod, and of `run`. `under_way`: run and request of each update that has left and is in no entry yet."""
+        more, pods = list(under_way), list(self.pods.values())
+        spent, updates = Counter(dict(self.spent)), Counter(key for key, _ in more)
+        spent.update(self.source(request) for _, request in more)
+        allowed = {pod.key: self.terms.get(pod.allowed) for pod in pods if pod.spends}
+        known = {*updates, *(pod.key for pod in pods), *([run] if run else ())}
+        left = {key: self.runs.get(key, NO_RUN).updates + updates[key] for key in known}
+        return Usage(spent, {key: Spender(number, number, allowed.get(key)) for key, number in left.items()})
+
+    def noted(self, kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """What the accounts add to an entry with this content that follows now: after an update, what is spent of each budget."""
+        if kind != Kind.LEFT or not _has_update(content):
+            return {}
+        data, noise = source = self.source(content["request"])
+        after = Usage(self.spent + Counter({source: 1}))
+        budgets = [each for each in self.budgets if noise and overlap(each.data, data)]
+        found = [{"data": each.data, "delta": delta_of(each), "epsilon": figures(each, after).spent} for each in budgets]
+        return {"budgets": found} if found else {}
+
+
+def audited(entries: Iterable[Entry], accounts: Accounts) -> Iterator[Entry]:
+    """The entries, whose accounts are made. Raises BrokenLedgerError for an ε that does not follow from the entries before it."""
+    for entry in entries:
+        found, wanted = entry.get("budgets", []), accounts.noted(entry["kind"], entry).get("budgets", [])
+        same = len(found) == len(wanted) and all(
+            (a["data"], a["delta"]) == (b["data"], b["delta"]) and isclose(a["epsilon"], b["epsilon"], rel_tol=SAME)
+            for a, b in zip(found, wanted)
+        )
+        if not same:
+            raise BrokenLedgerError(f"entry {entry['number']} says of the privacy budgets {found}, and the entries before it {wanted}")
+        accounts.add(entry)
+        yield entry
+
+
+def _budgets(spec: Mapping[str, Any]) -> tuple[PrivacyBudget, ...]:
+    """Of a policy; none if it is not valid, and allows nothing."""
+    try:
+        return SitePolicySpec.model_validate(spec).privacy_budgets
+    except ValidationError:
+        return ()
+
+
+def _has_update(entry: Mapping[str, Any]) -> bool:
+    return is_update(entry["type"], error=bool(entry.get("error")), objects=entry.get("objects", 1))
+
+
+def is_update(type_: str, *, error: bool, objects: int) -> bool:
+    """Whether a reply carries an update. An error is one object without others below it."""
+    return type_.partition(".")[0] == TRAIN and (not error or objects > 1)
 
 
 def decided(entry: Entry) -> tuple[str, str, str, str]:

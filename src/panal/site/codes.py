@@ -19,6 +19,7 @@ class Code(StrEnum):
     REQUESTER_NOT_ALLOWED = "RequesterNotAllowed"
     PURPOSE_NOT_ALLOWED = "PurposeNotAllowed"
     PRIVACY_TOO_WEAK = "PrivacyTooWeak"
+    PRIVACY_BUDGET_SPENT = "PrivacyBudgetSpent"
     TOO_FEW_EXAMPLES = "MinimumExamplesTooLow"
     ROUNDS_EXHAUSTED = "RoundsExhausted"
     BYTES_EXHAUSTED = "BytesExhausted"
@@ -55,7 +56,8 @@ SENTENCES = {
     Code.MESSAGE_NOT_RECOGNIZED: "The site does not recognize a message of this run.",
     Code.REFUSED_BY_OWNER: "The site's owner has refused the run.",
     Code.PRIVACY_TOO_WEAK: "The site requires more noise in the updates.",
-    Code.LIMITS_NOT_SUPPORTED: "The site limits rounds or bytes, which it can only count for Flower.",
+    Code.PRIVACY_BUDGET_SPENT: "What the site allows to learn about the data is spent, or does not suffice for the run.",
+    Code.LIMITS_NOT_SUPPORTED: "The site has limits that it can only keep for Flower.",
     Code.SUSPENDED: "The site's owner has stopped everything.",
     Code.APPROVAL_REQUIRED: "The site's owner has not approved the run yet.",
     Code.OUTSIDE_HOURS: "Runs may not work at the site at this hour.",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from panal.api import names
 from panal.api.quantity import in_bytes
+from panal.site.budgets import Usage, overlap, overspent
 from panal.site.codes import WAITS, Code
 from panal.site.policy import Approval, Day, Disclosure, Hours, SitePolicySpec, SiteRule, zone
 from panal.site.request import Asked
@@ -42,10 +43,11 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Left:
     """What of a run has left the site: the bytes of its requests, and its rounds: the most replies of one type, since a round gets at most
-    one, and what a reply says about its round is the app's word."""
+    one, and what a reply says about its round is the app's word. `usage`: of the privacy budgets, by all runs."""
 
     bytes: int = 0
     rounds: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 NOTHING = Left()
@@ -107,11 +109,29 @@ def _within(policy: SitePolicySpec, rule: SiteRule, asked: Asked, now: datetime,
         return Decision(Code.ROUNDS_EXHAUSTED, f"rule {rule.name}: {rule.max_rounds} rounds have their reply", rule.name)
     if rule.max_bytes is not None and left.bytes > in_bytes(rule.max_bytes):
         return Decision(Code.BYTES_EXHAUSTED, f"rule {rule.name}: {rule.max_bytes} have left the site", rule.name)
+    if problem := over_budget(policy, asked, left.usage):
+        return Decision(*problem, rule.name)
     if rule.approval is Approval.REQUIRED and asked.id not in policy.approved:
         return Decision(Code.APPROVAL_REQUIRED, f"rule {rule.name}: approve the request {asked.id}", rule.name)
     if rule.hours is not None and not within_hours(rule.hours, now):
         return Decision(Code.OUTSIDE_HOURS, f"rule {rule.name}: {rule.hours.start} to {rule.hours.end} {rule.hours.time_zone}", rule.name)
     return Decision(None, f"rule {rule.name}", rule.name)
+
+
+def over_budget(policy: SitePolicySpec, asked: Asked, usage: Usage) -> tuple[Code, str] | None:
+    """Why the privacy budgets of the data do not allow the run."""
+    budget = next((each for each in policy.privacy_budgets if overlap(each.data, asked.data)), None)
+    if budget is None:
+        return None
+    which, terms = f"the privacy budget of {budget.data}", asked.terms
+    if asked.framework != COUNTED:
+        return Code.LIMITS_NOT_SUPPORTED, f"{which} needs the framework {COUNTED}, not {asked.framework or 'an unknown one'}"
+    if not terms.noise:
+        return Code.PRIVACY_TOO_WEAK, f"{which} needs updates with noise: spec.privacy.differentialPrivacy of the run"
+    if not terms.planned:
+        return Code.POD_NOT_RECOGNIZED, f"{which} needs the number of updates that the run plans, which its Pod does not say"
+    text = overspent(policy.privacy_budgets, usage, asked.key, terms)
+    return (Code.PRIVACY_BUDGET_SPENT, text) if text else None
 
 
 def next_change(policy: SitePolicySpec | None, now: datetime) -> datetime | None:

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
-from panal.api.schema import Model
+from panal.api.schema import Model, rule
 from panal.api.spec import SIZE
 
 MAX_ITEMS = 100
@@ -126,9 +126,35 @@ class SiteRule(Model):
     hours: Hours | None = Field(default=None, description="When runs may work here. A run that is there when they end, waits.")
 
 
+# An API server compares a whole number with the whole part of a minimum: 0 would do for 0.001.
+EPSILON = rule("self.epsilon > 0.0", "epsilon: must be at least 0.001; to allow nothing, take the data out of the rules")
+DELTA = rule(
+    "!has(self.delta) || self.delta > 0.0", "delta: must be larger than 0; remove it for the default, or give one such as 0.000001"
+)
+
+
+class PrivacyBudget(Model):
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [EPSILON, DELTA]})
+
+    data: Text = Field(
+        description="The data, as in a rule: pvc://CLAIM, an absolute path, or s3://BUCKET. A run that mounts it, a part of it, or what "
+        "contains it, spends from the budget. None: runs that mount no data."
+    )
+    epsilon: float = Field(ge=0.001, le=1000, description="The largest ε of all updates that have left the site, of all runs.")
+    delta: float | None = Field(
+        default=None, ge=0, le=0.1, description="The δ for which ε is reckoned, larger than 0. If not set: 0.00001."
+    )
+
+
 class SitePolicySpec(Model):
     suspend: bool = Field(default=False, description="true: everything stops now, and nothing starts.")
     rules: tuple[SiteRule, ...] = Field(default=(), max_length=50, description="What is allowed. The first rule that fits a run applies.")
+    privacy_budgets: tuple[PrivacyBudget, ...] = Field(
+        default=(),
+        max_length=50,
+        description="What the updates of all runs together may tell about data. A run whose updates have no noise "
+        "(spec.privacy.differentialPrivacy), or whose plan does not fit, is refused.",
+    )
     panal_images: tuple[Text, ...] = Field(
         default=(),
         max_length=20,

@@ -15,6 +15,7 @@ from typing import Any
 
 from panal.api import names
 from panal.site import form
+from panal.site.budgets import Terms, terms
 from panal.site.form import NotRecognizedError, expect
 
 __all__ = ["ID_LENGTH", "Asked", "NotRecognizedError", "asked"]
@@ -62,11 +63,11 @@ class Asked:
     @property
     def noise_multiplier(self) -> float:
         """0 for updates that are not protected."""
-        try:
-            found = json.loads(self.privacy or "{}").get("noiseMultiplier")
-        except (ValueError, AttributeError, RecursionError):
-            return 0.0
-        return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else 0.0
+        return self.terms.noise
+
+    @property
+    def terms(self) -> Terms:
+        return terms(self.data, self.privacy)
 
     @property
     def id(self) -> str:

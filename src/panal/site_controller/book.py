@@ -129,7 +129,7 @@ class Book:
         public = self._key.public_key()
         (self._folder / KEY).write_text(public_pem(public))
         current, accounts, head = self._folder / LEDGER, Accounts(), Head()
-        cut = _cut(current)
+        rest = cut(current)
         first = 1
         for path in files(self._folder):
             first = head.number + 1
@@ -140,13 +140,14 @@ class Book:
             first = head.number + 1
         self._file = current.open("ab")
         self._head, self._first, self.accounts, self.problem = head, first, accounts, ""
-        if cut:
-            self._write(Kind.CUT, {"bytes": len(cut), "sha256": hashlib.sha256(cut).hexdigest()})
+        if rest:
+            self._write(Kind.CUT, {"bytes": len(rest), "sha256": hashlib.sha256(rest).hexdigest()})
         self._write(Kind.STARTED, {"version": self._version})
 
     def _write(self, kind: Kind, content: dict[str, Any]) -> Entry:
         if self._file is None or self.problem:
             raise LedgerUnavailableError(self.problem)
+        content = {**content, **self.accounts.noted(kind, content)}
         entry, head = sealed({"time": written(self._now()), "kind": kind.value, **content}, self._head, self._key)
         size = self._file.tell()
         try:
@@ -177,7 +178,7 @@ class Book:
         current = self._folder / LEDGER
         try:
             current.rename(self._folder / f"ledger-{self._first:012d}.jsonl")
-            _sync(self._folder)
+            sync(self._folder)
             if self._file:
                 self._file.close()
             self._file, self._first = current.open("ab"), self._head.number + 1
@@ -190,7 +191,7 @@ class Book:
         self.problem = text
 
 
-def _cut(path: Path) -> bytes:
+def cut(path: Path) -> bytes:
     """Takes what follows the last whole line off the file, and returns it."""
     if not path.exists():
         return b""
@@ -214,7 +215,7 @@ def _cut(path: Path) -> bytes:
         return rest
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

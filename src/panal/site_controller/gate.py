@@ -118,13 +118,21 @@ class Gate:
         for other, known in list(self._book.accounts.pods.items()):
             if known.name == key.name and other != uid:
                 await self.traffic.end(other, known)
+                self._look_at_waiting()
+
+    def _look_at_waiting(self) -> None:
+        """What a run has reserved of a privacy budget is free when it ends."""
+        for pod in self._cache.list(kinds.POD):
+            if gated(pod):
+                self.look_at(key_of(pod).name)
 
     async def _gated(self, pod: Object) -> None:
         if pod["metadata"].get("deletionTimestamp"):
             return
-        found = self._judged(pod)
         try:
-            await self._record(pod, found)
+            async with self.traffic.deciding:
+                found = self._judged(pod)
+                await self._record(pod, found)
         except LedgerUnavailableError as error:
             await self._tell(pod, Decision(Code.LEDGER_UNAVAILABLE, str(error)))
             raise
@@ -169,7 +177,7 @@ class Gate:
         uid, name = uid_of(pod), pod["metadata"]["name"]
         about: dict[str, Any] = about_pod(found.asked) if found.asked else {"pod": name, "podUid": uid}
         known = self._book.accounts.pods.get(uid)
-        if found.asked and (known is None or not known.asked):
+        if found.asked and (known is None or known.asked != found.asked.id):
             await self._book.write(EntryKind.ASKED, **{**found.asked.record(), **about})
         decision = found.decision
         entry = {**about, "verdict": decision.verdict.value, "text": decision.text, "policy": self.policy().generation}

@@ -1,6 +1,6 @@
 """`python -m panal.site_controller.ledger [--since 7d|TIME] [--run NAMESPACE/NAME] [--verify]`, in the site controller's Pod: prints the
 entries of the ledger as JSON lines. With --verify it checks all of them first, and after them prints the number and the hash of the last
-one, and the key.
+one, the key, and what is spent of the privacy budgets. With --usage it prints what has left of the runs that are here, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from panal.evidence.canonical import canonical
 from panal.evidence.ledger import BrokenLedgerError, Entry, Head, checked
 from panal.evidence.sealed import fingerprint, public_pem
+from panal.site.accounts import Accounts, audited
+from panal.site.budgets import figures
 from panal.site_controller.book import KEY, files, lines
 from panal.site_controller.settings import LEDGER_DIR, LEDGER_VARIABLE
 
@@ -31,6 +33,9 @@ def main() -> None:
     folder = Path(os.environ.get(LEDGER_VARIABLE) or LEDGER_DIR)
     try:
         since = moment(arguments.since, datetime.now(UTC)) if arguments.since else None
+        if arguments.usage:
+            _print(usage(folder))
+            return
         if arguments.verify:
             last = head(folder)
         for entry in entries(folder):
@@ -49,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--since", default="", help="7d, 12h, 30m, or a time such as 2026-03-01T08:00:00Z")
     parser.add_argument("--run", default="", help="NAMESPACE/NAME")
     parser.add_argument("--verify", action="store_true")
+    parser.add_argument("--usage", action="store_true")
     return parser.parse_args()
 
 
@@ -69,12 +75,26 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 def head(folder: Path) -> Entry:
-    """Of the whole ledger, which is checked with the key beside it. Raises BrokenLedgerError, OSError or ValueError."""
+    """Of the whole ledger, which is checked with the key beside it, and from which each ε in it is reckoned again. Raises
+    BrokenLedgerError, OSError or ValueError."""
     key = serialization.load_pem_public_key((folder / KEY).read_bytes())
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError(f"{KEY} is no Ed25519 key")
-    last = _last(checked(lines(files(folder)), key))
-    return {"number": last.number, "hash": last.hash, "key": public_pem(key), "fingerprint": fingerprint(key)}
+    accounts = Accounts()
+    last = _last(audited(checked(lines(files(folder)), key), accounts))
+    budgets = [figures(each, accounts.usage()).record() for each in accounts.budgets]
+    found = {"number": last.number, "hash": last.hash, "key": public_pem(key), "fingerprint": fingerprint(key)}
+    return found | ({"budgets": budgets} if budgets else {})
+
+
+def usage(folder: Path) -> Entry:
+    """What updates have spent, and by run what of those that are here has left, or would have if it had not been refused."""
+    accounts = Accounts()
+    for entry in entries(folder):
+        accounts.add(entry)
+    wanted = {key: accounts.wanted(key) for key in {pod.key for pod in accounts.pods.values()}}
+    left = {key: {"bytes": each.bytes, "rounds": each.rounds, "updates": each.usage.runs[key].wanted} for key, each in wanted.items()}
+    return {"usage": accounts.usage().record(), "left": left}
 
 
 def _last(found: Iterable[Entry]) -> Head:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,13 @@ from typing import Any
 
 from panal.api.text import shown
 from panal.site import flower
-from panal.site.accounts import EXHAUSTED, Kind, OfPod, kind_of, rounds_of
+from panal.site.accounts import EXHAUSTED, Accounts, Kind, OfPod, is_update, kind_of, rounds_of
 from panal.site.codes import Code
 from panal.site.decide import COUNTED, Decision, Left
 from panal.site.flower import NotFlowerError, Reply, Sent
 from panal.site.request import Asked
 from panal.site.sending import LONGEST, NotAnnouncedError, Open, Sending, pushed, restored
-from panal.site_controller.book import Book, LedgerUnavailableError
+from panal.site_controller.book import Book, LedgerUnavailableError, cut, sync
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +58,14 @@ class Sender:
         """Bytes."""
         return self.bytes + self.sending.bytes
 
-    @property
-    def under_way(self) -> list[str]:
-        """The kinds of the replies that are."""
-        return [kind_of(each.reply.type) for each in self.sending.open.values()]
+    def under_way(self, recorded: Mapping[str, str]) -> list[Reply]:
+        """The replies that are, and that are not `recorded`."""
+        return [each.reply for name, each in self.sending.open.items() if name not in recorded]
 
 
 class Traffic:
-    """`on_refusal(pod)` is called when a request of the Pod was refused for a reason that stays."""
+    """`on_refusal(pod)` is called when a request of the Pod was refused for a reason that stays. `deciding` is held by whoever decides
+    about what spends from a privacy budget, until that counts."""
 
     def __init__(
         self, book: Book, folder: Path, on_refusal: Callable[[str], object], monotonic: Callable[[], float] = time.monotonic
@@ -74,6 +75,8 @@ class Traffic:
         self._on_refusal = on_refusal
         self._monotonic = monotonic
         self._senders: dict[str, Sender] = {}
+        self._read: Accounts | None = None  # those whose Pods have their senders
+        self.deciding = asyncio.Lock()
 
     async def keep(self) -> None:
         """Until cancelled: records what has been sent."""
@@ -87,16 +90,27 @@ class Traffic:
     # --- what has left ----------------------------------------------------------------------------------------------
     def left(self, run: str, new: Sequence[Reply] = (), size: int = 0) -> Left:
         """Of a run, by `accounts.key_of`: also what is in no entry yet, and a request of `size` bytes that announces `new` replies."""
-        found = self._book.accounts.runs.get(run)
-        senders = [each for each in self._senders.values() if each.run == run]
-        kinds = [*(found.replies.elements() if found else ()), *(kind for each in senders for kind in each.under_way)]
+        self._restore_all()
+        accounts = self._book.accounts
+        found, pods = accounts.runs.get(run), accounts.pods
+        under_way = [
+            (each, reply) for uid, each in self._senders.items() for reply in each.under_way(pods[uid].replies if uid in pods else {})
+        ]
+        kinds = [*(found.replies.elements() if found else ()), *(kind_of(reply.type) for each, reply in under_way if each.run == run)]
         kinds += [kind_of(each.type) for each in new]
-        return Left((found.bytes if found else 0) + sum(each.unrecorded for each in senders) + size, rounds_of(kinds))
+        bytes_ = (found.bytes if found else 0) + sum(each.unrecorded for each in self._senders.values() if each.run == run)
+        updates = [(each.run, str(each.about["request"])) for each, reply in under_way if _is_update(reply)]
+        usage = accounts.usage(updates, run)
+        usage = usage.wanting(run, usage.runs[run].updates + sum(map(_is_update, new)))
+        return Left(bytes_ + size, rounds_of(kinds), usage)
 
     def wanted(self, run: str) -> Left:
         """The same, or what it would be if the request had been allowed for which a limit was reached."""
         left, found = self.left(run), self._book.accounts.runs.get(run)
-        return Left(max(left.bytes, found.refused.bytes), max(left.rounds, found.refused.rounds)) if found else left
+        if found is None:
+            return left
+        usage = left.usage.wanting(run, found.wanted)
+        return Left(max(left.bytes, found.refused.bytes), max(left.rounds, found.refused.rounds), usage)
 
     def unknown(self, uid: str) -> bool:
         """Whether the Pod has sent what is no message."""
@@ -118,21 +132,27 @@ class Traffic:
 
     async def _judged(self, sender: Sender, sent: Sent, size: int, judge: Judge) -> Decision:
         sender.sending.check(sent)
-        new = sender.sending.new(sent)
-        after = self.left(sender.run, new, size)
-        decision = judge(after)
-        if decision.code:
-            return await self._refused(sender, decision, after)
-        if new:
-            await self._record(sender, announced=True)
-        now = self._monotonic()
-        if not sender.requests:
-            sender.since = now
-        rest = sender.sending.accept(sent, size, now)
+        async with self.deciding:
+            new = sender.sending.new(sent)
+            after = self.left(sender.run, new, size)
+            decision = judge(after)
+            if decision.code:
+                return await self._refused(sender, decision, after)
+            if new:
+                await self._record(sender, announced=True)
+            now = self._monotonic()
+            if not sender.requests:
+                sender.since = now
+            rest = sender.sending.accept(sent, size, now)
         if sent == flower.NOTHING or rest:
             sender.requests, sender.bytes = sender.requests + 1, sender.bytes + rest
         if size > rest:
-            await asyncio.to_thread(self._keep, sender, bool(new), sent, size - rest)
+            try:
+                await asyncio.to_thread(self._keep, sender, bool(new), sent, size - rest)
+            except LedgerUnavailableError:
+                for reply in new:  # it is announced again
+                    sender.sending.open.pop(reply.name, None)
+                raise
         await self._record(sender)
         return decision
 
@@ -141,6 +161,7 @@ class Traffic:
         assert code is not None
         if code not in sender.refused or now - sender.refused[code] >= REFUSED_EVERY:
             more = {"bytes": after.bytes, "rounds": after.rounds} if code in EXHAUSTED else {}
+            more |= {"updates": after.usage.runs[sender.run].wanted} if code is Code.PRIVACY_BUDGET_SPENT else {}
             with contextlib.suppress(LedgerUnavailableError):
                 await self._book.write(Kind.REFUSED, **sender.about, code=code.value, rule=decision.rule, text=decision.text, **more)
                 sender.refused[code] = now
@@ -165,10 +186,7 @@ class Traffic:
 
     async def end(self, uid: str, pod: OfPod) -> None:
         """The Pod has ended. Raises LedgerUnavailableError."""
-        if uid not in self._senders and self._file(uid).exists():  # the process has ended since then
-            self._load(
-                uid, {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}, pod.key, counted=True
-            )
+        self._restore(uid, pod)
         if sender := self._senders.get(uid):
             async with sender.lock:
                 await self._record(sender, ended=True)
@@ -185,6 +203,19 @@ class Traffic:
             self._load(request.uid, about_pod(request), request.key, counted=request.framework == COUNTED)
         return self._senders[request.uid]
 
+    def _restore_all(self) -> None:
+        """What was under way when the process ended counts before its Pod sends again."""
+        accounts = self._book.accounts
+        if self._read is not accounts:
+            for uid, pod in list(accounts.pods.items()):
+                self._restore(uid, pod)
+            self._read = accounts
+
+    def _restore(self, uid: str, pod: OfPod) -> None:
+        if uid not in self._senders and self._file(uid).exists():
+            about = {"pod": pod.name, "podUid": uid, "request": pod.allowed, "run": pod.run, "uid": pod.run_uid}
+            self._load(uid, about, pod.key, counted=True)
+
     def _load(self, uid: str, about: Mapping[str, Any], run: str, *, counted: bool) -> None:
         self._senders[uid] = Sender(about, run, counted, self._file(uid), self._restored(uid))
 
@@ -194,6 +225,7 @@ class Traffic:
     def _restored(self, uid: str) -> Sending:
         file = self._file(uid)
         try:
+            cut(file)
             with file.open(encoding="utf-8") as lines:
                 found = restored(lines, self._monotonic())
         except FileNotFoundError:
@@ -213,8 +245,12 @@ class Traffic:
             if new:
                 self._folder.mkdir(exist_ok=True)
                 part = sender.file.with_suffix(".part")
-                part.write_text("".join(f"{line}\n" for line in sender.sending.lines()), encoding="utf-8")
+                with part.open("w", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for line in sender.sending.lines())
+                    file.flush()
+                    os.fsync(file.fileno())
                 part.replace(sender.file)
+                sync(self._folder)
             else:
                 with sender.file.open("a", encoding="utf-8") as file:
                     file.write(pushed(sent.objects, size) + "\n")
@@ -226,6 +262,10 @@ def about_pod(request: Asked) -> dict[str, Any]:
     """What each entry about a Pod has."""
     run = f"{request.namespace}/{request.name}"
     return {"pod": request.pod, "podUid": request.uid, "request": request.id, "run": run, "uid": request.run}
+
+
+def _is_update(reply: Reply) -> bool:
+    return is_update(reply.type, error=reply.error, objects=len(reply.objects))
 
 
 def _left(each: Open) -> dict[str, Any]:

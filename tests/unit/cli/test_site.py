@@ -15,9 +15,15 @@ from panal.api import names
 from panal.cli import site
 from panal.cli.main import main
 from panal.client.problem import Code
+from panal.client.site import Here, Ledger, Site
 from panal.kube import kinds
+from panal.kube.errors import KubeError
+from panal.kube.times import now_utc
+from panal.privacy.accountant import epsilon, rounded_up
+from panal.site.budgets import Spender, Terms, Usage
 from panal.site.crd import crd
-from panal.site.request import asked
+from panal.site.policy import SitePolicySpec
+from panal.site.request import Asked, asked
 
 RULE = {"name": "research", "data": ["pvc://digits"], "images": ["registry.example.com/app@*"]}
 REQUEST = asked(site_pods.pod()).id
@@ -159,6 +165,54 @@ def test_json_has_everything(owner, panal) -> None:
     assert (pod["code"], pod["asked"]["request"], content["policy"]["suspend"]) == ("", REQUEST, False)
 
 
+BUDGETED = SitePolicySpec.model_validate(
+    {"panalImages": [f"{site_pods.PANAL}/*"], "rules": [RULE], "privacyBudgets": [{"data": "pvc://digits", "epsilon": 4}]}
+)
+PRIVATE = asked(site_pods.pod(privacy={"differentialPrivacy": {"clippingNorm": 1, "noiseMultiplier": 2}}))
+
+
+def here(request: Asked, *, running: bool) -> Here:
+    return Here("digits-0", request, "", running, "", now_utc())
+
+
+def test_budgets_are_shown_with_what_is_spent_and_what_runs_may_still_spend(capsys) -> None:
+    others = Usage({("pvc://digits", 2.0): 2, ("pvc://digits", 0.0): 1}, {"other": Spender(2, 2, Terms("pvc://digits", 2.0, 3))})
+    found = Site(BUDGETED, "", True, [here(PRIVATE, running=False)], Ledger(others))
+    site._print(found)
+    out, err = capsys.readouterr()
+    budget, row = (line for line in out.splitlines() if "pvc://digits" in line)
+    two, three, six = (f"{rounded_up(epsilon(n, 2.0, 1e-5)):g}" for n in (2, 3, 6))
+    assert budget.split() == ["pvc://digits", two, f"{float(three) - float(two):g}", "4", "1e-05", "2"]
+    assert "updates about pvc://digits without noise: 1 have left" in err
+    assert "Refused" in row
+    for word in (f"{two} is spent", f"{three} with what other runs here may still spend", f"{six} with 3 more updates of this run"):
+        assert word in row
+    (record,) = site._content(found)["privacyBudgets"]
+    assert (record["spent"], record["limit"], record["updates"], record["unprotected"]) == (float(two), 4, 2, 1)
+    assert site._content(found)["pods"][0]["code"] == "PrivacyBudgetSpent"
+
+
+def test_budgets_that_cannot_be_read_are_not_shown_as_unspent(capsys) -> None:
+    found = Site(BUDGETED, "", False, [])
+    site._print(found)
+    out, err = capsys.readouterr()
+    assert "what is spent of the privacy budgets is not known" in err
+    assert "pvc://digits" not in out
+    assert site._content(found)["privacyBudgets"] is None
+
+
+def test_a_run_that_has_reached_a_limit_is_shown_as_refused(capsys) -> None:
+    limited = SitePolicySpec.model_validate({"panalImages": [f"{site_pods.PANAL}/*"], "rules": [RULE | {"maxRounds": 2}]})
+    site._print(Site(limited, "", True, [here(PRIVATE, running=False)], Ledger(Usage(), {PRIVATE.key: (10, 3, 0)})))
+    assert "Refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [{"epsilon": 0}, {"delta": 0}])
+def test_a_budget_of_nothing_is_refused(owner, wrong: dict[str, Any]) -> None:
+    with pytest.raises(KubeError, match=next(iter(wrong))):
+        write_policy(owner, RULE, privacyBudgets=[{"data": "pvc://digits", "epsilon": 1} | wrong])
+
+
 def test_answers_move_between_the_lists() -> None:
     assert site.decided({}, "a", True) == {"approved": ["a"], "refused": []}
     assert site.decided({"approved": ["a", "b"]}, "a", True) == {"approved": ["a", "b"], "refused": []}
@@ -169,6 +223,10 @@ ENTRIES: list[tuple[dict[str, Any], str]] = [
     ({"kind": "asked", "request": "1", "data": "pvc://digits", "image": "app"}, "1, pvc://digits, app"),
     ({"kind": "decided", "verdict": "Refused", "code": "DataNotAllowed", "text": "why"}, "Refused DataNotAllowed why"),
     ({"kind": "left", "type": "train", "round": "3", "bytes": 2048, "digest": "a" * 64}, "train, round 3, 2.0 KiB, " + "a" * 16),
+    (
+        {"kind": "left", "type": "train", "round": "1", "bytes": 1, "digest": "d", "budgets": [{"data": "pvc://a", "epsilon": 1.5}]},
+        "train, round 1, 1 B, d, ε 1.5 of pvc://a",
+    ),
     ({"kind": "left", "error": True, "type": "train", "round": "3", "bytes": 100}, "an error, 100 B, "),
     ({"kind": "sent", "requests": 7, "bytes": 100}, "7 requests, 100 B"),
     ({"kind": "ended", "replies": 3, "rounds": 2, "bytes": 0}, "3 replies, 2 rounds, 0 B"),

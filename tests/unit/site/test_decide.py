@@ -170,6 +170,7 @@ def test_the_hub_is_told_what_the_owner_discloses() -> None:
     "wrong",
     [
         {"approved": ["no id"]},
+        {"privacyBudgets": [{"data": "pvc://digits"}]},
         {"rules": [{"name": ""}]},
         {"rules": [RULE | {"hours": {"start": "25:00", "end": "1"}}]},
         {"rules": [RULE | {"hours": HOURS | {"timeZone": "Nowhere/Else"}}]},

@@ -112,7 +112,7 @@ def test_accounts_follow_the_entries() -> None:
     ):
         accounts.add(entry)
     pod, run = accounts.pods["1"], accounts.runs["u"]
-    assert (pod.asked, pod.allowed, pod.decided, pod.stopped) == (True, "r", ("Allowed", "", "a", "r"), True)
+    assert (pod.asked, pod.allowed, pod.decided, pod.stopped) == ("r", "r", ("Allowed", "", "a", "r"), True)
     assert (pod.bytes, pod.replies) == (16, {"a": "train", "e": "evaluate"})
     assert (run.bytes, run.replies, run.refused) == (16, {"train": 1, "evaluate": 1}, Left(16, 2))
     assert accounts.policy["generation"] == 3

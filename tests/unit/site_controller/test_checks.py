@@ -18,29 +18,7 @@ from panal.site.codes import Code
 from panal.site.in_force import request_of
 from panal.site_controller.checks import LARGEST, POD_UID
 from site_checks import TOKEN, UID, World
-
-PUSH, OBJECT, HEARTBEAT = (f"/v1/fleet/{name}" for name in ("push-messages", "push-object", "send-node-heartbeat"))
-
-
-def piece(number: int, content: bytes | str) -> bytes:
-    """A field of Protocol Buffers."""
-    content = content.encode() if isinstance(content, str) else content
-    length, size = len(content), b""
-    while length > 0x7F:
-        size, length = size + bytes([length & 0x7F | 0x80]), length >> 7
-    return bytes([number << 3 | 2]) + size + bytes([length]) + content
-
-
-def reply(round_: str, *objects: bytes, type_: str = "train") -> bytes:
-    """The announcement of a reply with these objects, the first of which is its root."""
-    root, *others = (hashlib.sha256(each).hexdigest() for each in objects)
-    tree = piece(1, root) + b"".join(piece(2, piece(1, each)) for each in others)
-    return piece(2, piece(1, piece(6, round_) + piece(8, type_))) + piece(3, tree)
-
-
-def pushes(content: bytes) -> bytes:
-    return piece(3, hashlib.sha256(content).hexdigest()) + piece(4, content)
-
+from supernode_requests import HEARTBEAT, OBJECT, PUSH, pushes, reply
 
 ALLOWED = (200, "")
 
@@ -182,6 +160,29 @@ async def test_nothing_passes_that_cannot_be_recorded(tmp_path: Path) -> None:
         (tmp_path / "gone").rename(tmp_path / "messages")
         world.book.problem = "full"
         assert await world.ask(HEARTBEAT) == (503, Code.LEDGER_UNAVAILABLE.value)
+
+
+async def test_a_reply_that_could_not_be_kept_is_kept_when_it_is_announced_again(tmp_path: Path) -> None:
+    world, announced = World(tmp_path, policy(rule())), reply("1", b"root", b"array")
+    async with world.running():
+        (tmp_path / "messages").write_text("in the way")
+        assert await world.ask(PUSH, announced) == (503, Code.LEDGER_UNAVAILABLE.value)
+        (tmp_path / "messages").unlink()
+        assert await world.ask(PUSH, announced) == ALLOWED
+    async with world.running():
+        assert await world.ask(OBJECT, pushes(b"array")) == ALLOWED
+
+
+async def test_what_was_half_written_does_not_spoil_what_follows(tmp_path: Path) -> None:
+    world = World(tmp_path, policy(rule()))
+    async with world.running():
+        await world.ask(PUSH, reply("1", b"root", b"array"))
+    with (tmp_path / "messages" / f"{UID}.jsonl").open("a") as file:
+        file.write('{"pushed": ["')
+    for content in (b"array", b"root"):
+        async with world.running():
+            assert await world.ask(OBJECT, pushes(content)) == ALLOWED
+    assert len(world.entries("left")) == 1
 
 
 async def test_large_bodies_pass_and_larger_ones_do_not(tmp_path: Path) -> None:
