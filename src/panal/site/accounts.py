@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from panal.pod.tools.codes import SECURE_STEPS
 from panal.site.codes import Code
 from panal.site.decide import NOTHING, Left, Verdict
 from panal.site.ledger import Entry
@@ -115,8 +116,8 @@ def key_of(run: str, uid: str) -> str:
 
 
 def kind_of(type_: str) -> str:
-    """Of a reply whose type is such as `train.custom`."""
-    return type_.partition(".")[0]
+    """Of a reply whose type is such as `train.custom`. Each step of secure aggregation is a kind: there is one of each in a round."""
+    return type_ if type_ in SECURE_STEPS else type_.partition(".")[0]
 
 
 def rounds_of(replies: Iterable[str]) -> int:

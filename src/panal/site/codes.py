@@ -19,6 +19,7 @@ class Code(StrEnum):
     REQUESTER_NOT_ALLOWED = "RequesterNotAllowed"
     PURPOSE_NOT_ALLOWED = "PurposeNotAllowed"
     PRIVACY_TOO_WEAK = "PrivacyTooWeak"
+    SECURE_AGGREGATION_REQUIRED = "SecureAggregationRequired"
     TOO_FEW_EXAMPLES = "MinimumExamplesTooLow"
     ROUNDS_EXHAUSTED = "RoundsExhausted"
     BYTES_EXHAUSTED = "BytesExhausted"
@@ -55,6 +56,7 @@ SENTENCES = {
     Code.MESSAGE_NOT_RECOGNIZED: "The site does not recognize a message of this run.",
     Code.REFUSED_BY_OWNER: "The site's owner has refused the run.",
     Code.PRIVACY_TOO_WEAK: "The site requires more noise in the updates.",
+    Code.SECURE_AGGREGATION_REQUIRED: "The site requires secure aggregation (spec.privacy.secureAggregation).",
     Code.LIMITS_NOT_SUPPORTED: "The site limits rounds or bytes, which it can only count for Flower.",
     Code.SUSPENDED: "The site's owner has stopped everything.",
     Code.APPROVAL_REQUIRED: "The site's owner has not approved the run yet.",

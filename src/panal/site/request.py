@@ -62,11 +62,18 @@ class Asked:
     @property
     def noise_multiplier(self) -> float:
         """0 for updates that are not protected."""
-        try:
-            found = json.loads(self.privacy or "{}").get("noiseMultiplier")
-        except (ValueError, AttributeError, RecursionError):
-            return 0.0
+        found = self._privacy("noiseMultiplier")
         return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else 0.0
+
+    @property
+    def aggregates_securely(self) -> bool:
+        return isinstance(self._privacy("secureAggregation"), dict)
+
+    def _privacy(self, name: str) -> Any:
+        try:
+            return json.loads(self.privacy or "{}").get(name)
+        except (ValueError, AttributeError, RecursionError):
+            return None
 
     @property
     def id(self) -> str:
